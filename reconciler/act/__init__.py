@@ -1,0 +1,1 @@
+"""May change the machine. Decides nothing."""

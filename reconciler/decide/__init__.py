@@ -1,0 +1,1 @@
+"""Touches nothing: values in, values out. The time is an argument."""

@@ -1,0 +1,68 @@
+"""The tree of errors, by consequence. A bad commit is no error: it is a list of violations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reconciler.model.outcome import Failure, Reason
+
+
+class ReconcilerError(Exception):
+    """Something kept us from finishing. `exit_code` is the process's; `hint` says what a person can do."""
+
+    exit_code = 3
+
+    def __init__(self, reason: Reason, message: str, hint: str = "", details: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.hint = hint
+        self.details = tuple(details)
+
+
+class Transient(ReconcilerError):
+    """The environment failed (engine, remote, registry, disk). Nothing is condemned; later it may work."""
+
+
+class Away(Transient):
+    """The engine does not answer."""
+
+
+class RolloutFailed(ReconcilerError):
+    """The machine was touched and the target did not prove itself: go back."""
+
+    exit_code = 1
+
+    def __init__(self, failure: Failure, hint: str = "") -> None:
+        super().__init__(failure.reason, failure.message, hint)
+        self.failure = failure
+
+
+class ImageFailed(ReconcilerError):
+    """The commit's image cannot be pulled or built, and that is the commit's fault. Nothing was touched."""
+
+    exit_code = 1
+
+
+class Interrupted(ReconcilerError):
+    """A signal asked us to end. What runs is left as it is."""
+
+    exit_code = 143
+
+
+class Usage(ReconcilerError):
+    """Wrong arguments or agent config; nothing was tried."""
+
+    exit_code = 2
+
+
+class Corrupt(ReconcilerError):
+    """Our own state cannot be trusted. Stop and ask a person."""
+
+    exit_code = 4
+
+
+class Locked(ReconcilerError):
+    """Another process holds the state folder."""
+
+    exit_code = 75

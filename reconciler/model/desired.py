@@ -1,0 +1,139 @@
+"""The desired state: what an admitted commit asks of the machine, in the form in which it is applied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from reconciler.model.documents import Gate, Memory
+
+ServiceKey = tuple[str, str]
+"""(stack, service)"""
+
+
+class Condition(StrEnum):
+    """What a dependent waits for; Compose's own words."""
+
+    STARTED = "service_started"
+    HEALTHY = "service_healthy"
+    COMPLETED = "service_completed_successfully"
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """`service` must have met `condition` before the dependent starts. `stack` may be another one."""
+
+    stack: str
+    service: str
+    condition: Condition
+    restart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One network of a service, as the engine has to know it. `network` is the engine's name for it."""
+
+    network: str
+    aliases: tuple[str, ...] = ()
+    ipv4: str | None = None
+    ipv6: str | None = None
+    link_local: tuple[str, ...] = ()
+    mac: str | None = None
+    priority: int = 0
+    driver_opts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service of a stack.
+
+    `config` is the service of the create-file: Compose's canonical form with the image by id, mounts resolved and
+    everything that would make Compose act on its own taken out. `spec` identifies it (sha256, hex): two containers
+    with the same spec are the same service.
+    `memory` is the limit of one container in bytes; `grace` the seconds it may take to stop.
+    `completes`: exit 0 is a proper end. `shares`: services whose namespaces or volumes it uses (same stack).
+    """
+
+    stack: str
+    name: str
+    spec: str
+    config: Mapping[str, Any]
+    image: str
+    image_ref: str
+    replicas: int
+    memory: int
+    memory_default: bool
+    grace: float
+    restart: str
+    depends_on: tuple[Dependency, ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+    shares: tuple[str, ...] = ()
+    completes: bool = False
+    healthcheck: bool = False
+    container_name: str | None = None
+    ports: tuple[tuple[str, int, str], ...] = ()
+    trees: tuple[str, ...] = ()
+    order: str = "stop-first"
+
+    @property
+    def key(self) -> ServiceKey:
+        return (self.stack, self.name)
+
+    def container(self, number: int) -> str:
+        """The stable name of its container `number` (from 1)."""
+        return self.container_name or f"{self.stack}-{self.name}-{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network that the stack owns. `definition` is Compose's canonical form; `digest` its sha256."""
+
+    stack: str
+    key: str
+    name: str
+    definition: Mapping[str, Any]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A named volume that the stack owns."""
+
+    stack: str
+    key: str
+    name: str
+    definition: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """One Compose project, lowered. `extras` are the create-file's other top-level keys (external networks, …)."""
+
+    name: str
+    services: tuple[Service, ...]
+    networks: tuple[Network, ...]
+    volumes: tuple[Volume, ...]
+    gate: Gate = Gate()
+    suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """A commit that has been admitted, in the form in which it is applied. Only `decide.lower` makes one.
+
+    `content` identifies what it asks for (sha256, hex), whatever commit says it.
+    """
+
+    host: str
+    revision: str
+    content: str
+    memory: Memory
+    stacks: tuple[Stack, ...]
+
+    def services(self) -> dict[ServiceKey, Service]:
+        return {service.key: service for stack in self.stacks for service in stack.services}
+
+    def gate(self, stack: str) -> Gate:
+        return next((item.gate for item in self.stacks if item.name == stack), Gate())

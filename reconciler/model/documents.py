@@ -1,0 +1,72 @@
+"""What the desired-state document says, once it has been read. Durations in seconds, sizes in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How long a service has to prove itself. Names and defaults are Nomad's; `unhealthy_grace` is ours."""
+
+    min_healthy_time: float = 10.0
+    healthy_deadline: float = 300.0
+    progress_deadline: float = 600.0
+    unhealthy_grace: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The machine's share for containers. `steady` is a fraction of `budget` (0.8 = 80 %)."""
+
+    budget: int = 14 * GIB
+    steady: float = 0.8
+    reserve: int = 512 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class StackDocument:
+    """One Compose project as the Host document names it. Paths are relative to the repository's root."""
+
+    name: str
+    files: tuple[str, ...]
+    profiles: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    depends_on: tuple[str, ...] = ()
+    suspended: bool = False
+    gate: Gate = Gate()
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostDocument:
+    """The whole desired state of one machine. `path` is None where a plain Compose file implies it."""
+
+    name: str
+    stacks: tuple[StackDocument, ...]
+    memory: Memory = Memory()
+    default_memory: int = 512 * MIB
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The operator lifts one denial, on the host, for a stated reason. '*' matches every stack or service."""
+
+    policy: str
+    stack: str
+    service: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BindGrant:
+    """The operator lets commits mount this host path. `host` is the path on the machine, absolute."""
+
+    path: str
+    host: str
+    reason: str

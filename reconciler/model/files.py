@@ -1,0 +1,46 @@
+"""A commit and its files, however they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit on the watched branch. `time` is RFC 3339 UTC."""
+
+    sha: str
+    tree: str
+    subject: str
+    author: str
+    time: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One path of a commit. `mode` is git's octal text: 100644, 100755, 120000 (symlink), 160000 (submodule).
+
+    `oid` identifies the content: git's blob id, for working folders computed the same way.
+    """
+
+    path: str
+    mode: str
+    oid: str
+    size: int
+
+
+class Files(Protocol):
+    """The files of one commit (or folder). Paths are '/'-separated, relative to the repository's root."""
+
+    @property
+    def revision(self) -> str | None:
+        """Full sha, or None for a working folder."""
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """Every path that is not a folder, symlinks and submodules included."""
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a regular file. KeyError where there is none."""

@@ -1,0 +1,111 @@
+"""What the engine says is there. Times are seconds of the Unix epoch by the engine's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+LABEL_HOST = "dev.reconciler.host"
+LABEL_STACK = "dev.reconciler.stack"
+LABEL_SPEC = "dev.reconciler.spec"
+COMPOSE_PROJECT = "com.docker.compose.project"
+COMPOSE_SERVICE = "com.docker.compose.service"
+COMPOSE_NUMBER = "com.docker.compose.container-number"
+COMPOSE_ONEOFF = "com.docker.compose.oneoff"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One mount of a container. `kind` is volume, bind or tmpfs; `source` a volume's name or a host path."""
+
+    kind: str
+    source: str
+    target: str
+    writable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container of one of our stacks.
+
+    `state` is the engine's word: created running paused restarting exited removing dead.
+    `health` is none, starting, healthy or unhealthy. The fields from `started_at` on are known after an inspect only.
+    """
+
+    id: str
+    name: str
+    stack: str
+    service: str
+    number: int
+    state: str
+    health: str = "none"
+    image: str = ""
+    spec: str | None = None
+    host: str | None = None
+    networks: frozenset[str] = frozenset()
+    network_mode: str = ""
+    mounts: tuple[Mount, ...] = ()
+    oneoff: bool = False
+    started_at: str = ""
+    exit_code: int = 0
+    oom_killed: bool = False
+    restart_count: int = 0
+    restart: str = ""
+    memory: int = 0
+    shares: frozenset[str] = frozenset()
+    ports: tuple[tuple[str, int, str], ...] = ()
+    detailed: bool = False
+
+    @property
+    def running(self) -> bool:
+        return self.state in ("running", "restarting", "paused")
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A running container that is none of ours. `memory` is its limit, or what it is counted as without one."""
+
+    id: str
+    name: str
+    memory: int
+    limited: bool
+    ports: tuple[tuple[str, int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedNetwork:
+    """`digest` is what our label says of its definition; None where Compose or a person made it."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = None
+    containers: frozenset[str] = frozenset()
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedVolume:
+    name: str
+    driver: str = "local"
+    options: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedState:
+    """Ours (`containers`), the rest (`foreign`) and the engine's own size.
+
+    A sparse look leaves `foreign`, `networks`, `volumes` empty and `memory_total` 0 (`complete` False).
+    """
+
+    containers: tuple[Container, ...] = ()
+    foreign: tuple[Foreign, ...] = ()
+    networks: Mapping[str, ObservedNetwork] = field(default_factory=dict)
+    volumes: Mapping[str, ObservedVolume] = field(default_factory=dict)
+    memory_total: int = 0
+    complete: bool = False
+
+    def of(self, stack: str, service: str) -> tuple[Container, ...]:
+        return tuple(item for item in self.containers if (item.stack, item.service) == (stack, service))

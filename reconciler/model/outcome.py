@@ -1,0 +1,102 @@
+"""What can be said about a commit, a turn or a service. The words are stable: scripts rely on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something is as it is; one word for scripts (names follow Flux and Argo CD where they have one)."""
+
+    RECONCILIATION_SUCCEEDED = "ReconciliationSucceeded"
+    DEPENDENCY_NOT_READY = "DependencyNotReady"
+    HEALTH_CHECK_FAILED = "HealthCheckFailed"
+    OUT_OF_MEMORY = "OutOfMemory"
+    CRASHED = "Crashed"
+    BUILD_FAILED = "BuildFailed"
+    PULL_FAILED = "PullFailed"
+    PARSE_FAILED = "ParseFailed"
+    SCHEMA_INVALID = "SchemaInvalid"
+    POLICY_VIOLATION = "PolicyViolation"
+    FILE_MISSING = "FileMissing"
+    BUDGET_EXCEEDED = "BudgetExceeded"
+    SIGNATURE_INVALID = "SignatureInvalid"
+    NOT_FAST_FORWARD = "NotFastForward"
+    ROLLED_BACK = "RolledBack"
+    ROLLBACK_FAILED = "RollbackFailed"
+    REVISION_QUARANTINED = "RevisionQuarantined"
+    SUPERSEDED = "Superseded"
+    DRIFT_CORRECTED = "DriftCorrected"
+    ENGINE_UNAVAILABLE = "EngineUnavailable"
+    FETCH_FAILED = "FetchFailed"
+    SUSPENDED = "Suspended"
+    STALLED = "Stalled"
+    INTERRUPTED = "Interrupted"
+
+
+class Outcome(StrEnum):
+    """How a turn, or an attempt at a commit, ended."""
+
+    STARTED = "Started"
+    UNCHANGED = "Unchanged"
+    SUCCEEDED = "Succeeded"
+    REJECTED = "Rejected"
+    ROLLED_BACK = "RolledBack"
+    ROLLBACK_FAILED = "RollbackFailed"
+    SUPERSEDED = "Superseded"
+    HELD = "Held"
+    INTERRUPTED = "Interrupted"
+    FAILED = "Failed"
+
+
+class Intent(StrEnum):
+    """Why a target is approached: forward to a new commit, back to the last good one, or mending it."""
+
+    ADVANCE = "Advance"
+    REPAIR = "Repair"
+    REVERT = "Revert"
+
+
+class CommitState(StrEnum):
+    """A commit's one final state, as told on the commit."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    ERROR = "error"
+    SUPERSEDED = "superseded"
+
+
+class Level(StrEnum):
+    DENY = "deny"
+    WARN = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One mistake in a commit, with its place. `path` counts from the repository's root; line and column from 1."""
+
+    reason: Reason
+    rule: str
+    message: str
+    hint: str
+    path: str | None = None
+    line: int | None = None
+    column: int | None = None
+    pointer: str | None = None
+    level: Level = Level.DENY
+    stack: str | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a service was not accepted. `log` holds at most 20 masked lines."""
+
+    reason: Reason
+    message: str
+    stack: str | None = None
+    service: str | None = None
+    exit_code: int | None = None
+    health_output: str | None = None
+    log: tuple[str, ...] = ()

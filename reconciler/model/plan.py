@@ -1,0 +1,75 @@
+"""The ordered steps from what is there to what is wanted, each with its cause."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.model.desired import Condition, ServiceKey
+from reconciler.model.outcome import Intent, Violation
+
+
+class Action(StrEnum):
+    PULL = "Pull"
+    BUILD = "Build"
+    CREATE_NETWORK = "CreateNetwork"
+    REPLACE_NETWORK = "ReplaceNetwork"
+    CREATE_VOLUME = "CreateVolume"
+    CREATE_CONTAINER = "CreateContainer"
+    STOP_CONTAINER = "StopContainer"
+    START_CONTAINER = "StartContainer"
+    RUN_ONCE = "RunOnce"
+    WAIT_HEALTHY = "WaitHealthy"
+    JOIN_ALIAS = "JoinAlias"
+    UPDATE_CONTAINER = "UpdateContainer"
+    REMOVE_CONTAINER = "RemoveContainer"
+    REMOVE_NETWORK = "RemoveNetwork"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do.
+
+    `container` is the stable name for people; `id` the engine's, None while the container has still to be created.
+    `name` is what the container is to be called from this step on. `memory_after`: bytes promised to running
+    containers once the step is done. The step after the last switch is a WaitHealthy without stack: the window.
+    """
+
+    n: int
+    action: Action
+    stack: str | None
+    service: str | None
+    container: str | None
+    cause: str
+    memory_after: int
+    id: str | None = None
+    name: str | None = None
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Downtime:
+    stack: str
+    service: str
+    order: str
+    at_most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`closing` is how many of the last steps may run only once the verdict is good and durable."""
+
+    intent: Intent
+    revision: str
+    base: str | None
+    steps: tuple[Step, ...] = ()
+    restarts: tuple[ServiceKey, ...] = ()
+    downtime: tuple[Downtime, ...] = ()
+    peak: int = 0
+    bound: int = 0
+    closing: int = 0
+    violations: tuple[Violation, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        return bool(self.steps)

@@ -1,0 +1,1 @@
+"""May read: git, Compose's rendering, the engine, the host. Changes nothing but its own cache."""
