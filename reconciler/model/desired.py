@@ -87,6 +87,22 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Tree:
+    """Read-only bytes that containers mount, stored under their digest (architecture: content-addressed mounts).
+
+    Exactly one of the three says where they come from: `path`, a file or folder of the commit; `content`, inline text
+    of the model; `secret`, the name of a variable or file of the host's secrets_dir (its bytes never enter the state
+    folder; `stack` says whose).
+    """
+
+    digest: str
+    path: str | None = None
+    content: str | None = None
+    secret: str | None = None
+    stack: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """A network that the stack owns. `definition` is Compose's canonical form; `digest` its sha256."""
 
@@ -109,7 +125,7 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One Compose project, lowered. `extras` are the create-file's other top-level keys (external networks, …)."""
+    """One Compose project, lowered."""
 
     name: str
     services: tuple[Service, ...]
@@ -131,6 +147,7 @@ class DesiredState:
     content: str
     memory: Memory
     stacks: tuple[Stack, ...]
+    trees: tuple[Tree, ...] = ()
 
     def services(self) -> dict[ServiceKey, Service]:
         return {service.key: service for stack in self.stacks for service in stack.services}
