@@ -1,0 +1,100 @@
+"""What has happened so far, folded from the journal. Times are seconds of the Unix epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRecord:
+    """What an attempt did to one service: Created, Switched, Updated, RanOnce, Removed or Unchanged.
+
+    `downtime`: seconds between the first stop and being accepted again.
+    """
+
+    stack: str
+    service: str
+    action: str
+    downtime: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one target. `content` is None where it ended before it was known.
+
+    `final`: this is the commit's one final state, `state`. `condemned`: the verdict is durable, the way back may not
+    have ended yet. `closed`: nothing of the attempt is left to tidy up.
+    """
+
+    id: str
+    revision: str
+    intent: Intent
+    started_at: float
+    content: str | None = None
+    outcome: Outcome = Outcome.STARTED
+    reason: Reason | None = None
+    message: str = ""
+    ended_at: float | None = None
+    final: bool = False
+    state: CommitState | None = None
+    before: str | None = None
+    reverted_to: str | None = None
+    services: tuple[ServiceRecord, ...] = ()
+    failure: Failure | None = None
+    condemned: bool = False
+    closed: bool = True
+
+    @property
+    def open(self) -> bool:
+        return self.outcome is Outcome.STARTED
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """A state of the machine that was proven by the window."""
+
+    revision: str
+    content: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A commit that is never tried again. `content` None: it was refused before its content was known."""
+
+    revision: str
+    content: str | None
+    reason: Reason
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """`attempts` oldest first. `finals`: each commit that has its final state, with the attempt that gave it.
+
+    `unended`: attempts begun since the last one that ended. `faults`: attempts in a row that the environment ended.
+    `seen`: commits that were head at a poll, newest last. `ran_once`: specs of one-shots that have succeeded.
+    `told`: commits whose final state stands on the commit.
+    """
+
+    attempts: tuple[Attempt, ...] = ()
+    last_good: Good | None = None
+    quarantined: Mapping[str, Bad] = field(default_factory=dict)
+    finals: Mapping[str, Attempt] = field(default_factory=dict)
+    seen: tuple[str, ...] = ()
+    told: frozenset[str] = frozenset()
+    ran_once: frozenset[str] = frozenset()
+    stacks: frozenset[str] = frozenset()
+    unended: int = 0
+    faults: int = 0
+
+    @property
+    def last(self) -> Attempt | None:
+        return self.attempts[-1] if self.attempts else None
+
+    def bad_content(self, content: str) -> Bad | None:
+        """The first commit that was condemned for this content."""
+        return next((bad for bad in self.quarantined.values() if bad.content == content), None)
