@@ -515,7 +515,8 @@ make_base_image() {
         own_authority=yes
         cp "$certificate" "$work/add/usr/local/share/ca-certificates/"
     done
-    set -- --variant=apt --include=ca-certificates --quiet \
+    # "minbase" is what the image of this name from a registry has too.
+    set -- --variant=minbase --include=ca-certificates --quiet \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright'
     while read -r setting; do set -- "$@" --aptopt="$setting"; done <"$work/add/etc/apt/apt.conf.d/50host"

@@ -1,0 +1,93 @@
+#!/usr/bin/python3 -u
+"""Serves one page: the template in /srv/page, filled from the database.
+
+``server.py --check`` is the health check: it asks the running server to render the page without counting a visit,
+and says why when that fails.
+"""
+
+import html
+import os
+import re
+import signal
+import sys
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psycopg2
+
+PAGE = Path("/srv/page/page.html")
+PORT = 8080
+
+
+def facts(count_visit: bool) -> dict[str, str]:
+    """What a template may name, read from the database."""
+    connection = psycopg2.connect(
+        host="db", dbname="shop", user="shop", password=os.environ["SHOP_DB_PASSWORD"], connect_timeout=2
+    )
+    try:
+        with connection, connection.cursor() as cursor:
+            if count_visit:
+                cursor.execute("UPDATE visits SET number = number + 1")
+            cursor.execute("SELECT words, number FROM greeting, visits")
+            words, visits = cursor.fetchone()
+    finally:
+        connection.close()
+    return {"words": words, "visits": str(visits)}
+
+
+def render(count_visit: bool) -> str:
+    """The page. A template that names an unknown fact is an error, never a hole in the page."""
+    known = facts(count_visit)
+
+    def fill(match: re.Match[str]) -> str:
+        if match[1] not in known:
+            raise ValueError(f"page.html names '{match[1]}'; there are only: {', '.join(sorted(known))}")
+        return html.escape(known[match[1]])
+
+    return re.sub(r"{{\s*(\w+)\s*}}", fill, PAGE.read_text(encoding="utf-8"))
+
+
+class Handler(BaseHTTPRequestHandler):
+    """``/`` counts a visit, ``/health`` does not; both render the whole page."""
+
+    def do_GET(self) -> None:
+        try:
+            status, body = 200, render(count_visit=self.path == "/")
+        except (OSError, ValueError, psycopg2.Error) as problem:
+            status, body = 500, f"{problem}\n"
+            self.log_message("cannot render the page: %s", str(problem).strip())
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Requests are not logged: the health check alone would fill the log."""
+
+
+def check() -> int:
+    """The health check's answer: 0, or 1 with the reason on stdout."""
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health", timeout=2).close()
+    except urllib.error.HTTPError as answer:
+        print(answer.read().decode().strip())
+        return 1
+    except OSError as problem:
+        print(problem)
+        return 1
+    return 0
+
+
+def stop(_signal: int, _frame: object) -> None:
+    """The first process of a container ends on SIGTERM only if it says so itself."""
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(check())
+    signal.signal(signal.SIGTERM, stop)
+    print(f"serving {PAGE} on port {PORT}")
+    ThreadingHTTPServer(("", PORT), Handler).serve_forever()
