@@ -1,0 +1,70 @@
+"""The one reason and sentence that explain how the host stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reconciler.decide.revisions import attempt_at, head_is_applied
+from reconciler.model.outcome import Reason
+from reconciler.model.status import Health, StackStatus, StatusFacts, Sync
+
+Explanation = tuple[Reason | None, str, float | None]
+"""Reason, sentence, and since when (seconds of the Unix epoch)."""
+
+
+def explain(facts: StatusFacts, sync: Sync, health: Health, stacks: Sequence[StackStatus]) -> Explanation:
+    """The most pressing thing first: what is held, what is under way, what cannot be seen, what is bad."""
+    if facts.holding is not None:
+        return facts.holding.reason, facts.holding.message, facts.holding.since
+    if facts.rollout is not None:
+        return None, _under_way(facts), facts.rollout.since
+    if facts.engine_error is not None:
+        return Reason.ENGINE_UNAVAILABLE, facts.engine_error, None
+    if facts.source.error is not None:
+        return Reason.FETCH_FAILED, facts.source.error, facts.source.last_fetch_at
+    return _explain_head(facts) or _explain_services(facts, sync, health, stacks)
+
+
+def active(stacks: Sequence[StackStatus]) -> list[StackStatus]:
+    """A stack that the commit itself suspends says nothing about the host, unless there is no other."""
+    return [stack for stack in stacks if stack.health is not Health.SUSPENDED] or list(stacks)
+
+
+def _explain_head(facts: StatusFacts) -> Explanation | None:
+    head = facts.source.head
+    if head is None:
+        return None, f"branch {facts.source.branch} has not been fetched yet", None
+    if head_is_applied(facts):
+        return None
+    attempt = attempt_at(facts, head)
+    if attempt is not None and not attempt.open:
+        return attempt.reason, attempt.message, attempt.ended_at
+    bad = facts.history.quarantined.get(head)
+    if bad is not None:
+        return bad.reason, f"{head[:7]} was refused and is not tried again", bad.at
+    return None, f"{head[:7]} is waiting for its turn", None
+
+
+def _explain_services(
+    facts: StatusFacts, sync: Sync, health: Health, stacks: Sequence[StackStatus]
+) -> Explanation:
+    rows = [row for stack in active(stacks) for row in stack.services]
+    if (sync, health) == (Sync.SYNCED, Health.HEALTHY):
+        good = facts.history.last_good
+        return Reason.RECONCILIATION_SUCCEEDED, "", good.at if good else None
+    row = next((row for row in rows if row.health is health and row.health is not Health.HEALTHY), None)
+    if row is not None and facts.observed is not None:
+        return row.reason, f"{row.stack}/{row.service} is {row.health.value}", row.since
+    row = next((row for row in rows if row.sync is Sync.OUT_OF_SYNC), None)
+    if row is not None:
+        return None, f"{row.stack}/{row.service} is not as {(facts.source.head or '')[:7]} wants it", None
+    return None, "the engine was not asked" if facts.observed is None else "", None
+
+
+def _under_way(facts: StatusFacts) -> str:
+    rollout = facts.rollout
+    if rollout is None:
+        return ""
+    where = "/".join(part for part in (rollout.stack, rollout.service) if part)
+    doing = f": {rollout.action.value} {where}".rstrip() if rollout.action else ""
+    return f"{rollout.intent.value} to {rollout.revision[:7]}, step {rollout.step} of {rollout.steps}{doing}"

@@ -1,0 +1,47 @@
+"""Which commit was tried, which one the machine holds: read from the history."""
+
+from __future__ import annotations
+
+from reconciler.model.history import Attempt
+from reconciler.model.outcome import Outcome
+from reconciler.model.status import StatusFacts
+
+NEVER_STARTED = frozenset({Outcome.REJECTED, Outcome.HELD, Outcome.UNCHANGED})
+"""Ends of an attempt that come before the machine is touched."""
+
+
+def head_is_applied(facts: StatusFacts) -> bool:
+    """Whether what the head asks for has been proven on this machine and nothing is on its way elsewhere."""
+    good, head = facts.history.last_good, facts.source.head
+    if facts.rollout is not None and facts.rollout.revision == head:
+        return False
+    attempt = attempt_at(facts, head)
+    return (good is not None and good.revision == head) or (
+        attempt is not None and attempt.outcome is Outcome.SUCCEEDED
+    )
+
+
+def attempt_at(facts: StatusFacts, revision: str | None) -> Attempt | None:
+    """The newest attempt at a commit."""
+    return next((item for item in reversed(facts.history.attempts) if item.revision == revision), None)
+
+
+def last_attempted(facts: StatusFacts) -> str | None:
+    """The newest commit for which the machine was to be changed."""
+    started = (item for item in reversed(facts.history.attempts) if item.outcome not in NEVER_STARTED)
+    return next((item.revision for item in started), None)
+
+
+def last_applied(facts: StatusFacts) -> str | None:
+    """What the machine holds; None in the middle of things: then it holds a mixture."""
+    for item in reversed(facts.history.attempts):
+        match item.outcome:
+            case Outcome.SUCCEEDED:
+                return item.revision
+            case Outcome.ROLLED_BACK:
+                return item.reverted_to
+            case Outcome.STARTED | Outcome.INTERRUPTED | Outcome.ROLLBACK_FAILED:
+                return None
+            case Outcome.FAILED | Outcome.SUPERSEDED if item.services:
+                return item.reverted_to
+    return None

@@ -1,0 +1,179 @@
+"""How one service stands: its containers against what is wanted of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from reconciler.model.desired import Service
+from reconciler.model.observed import Container
+from reconciler.model.outcome import Reason
+from reconciler.model.status import Health, ServiceStatus, Sync
+
+STANDBY = ".standby"
+"""Ends the name of a container that waits, stopped, for the verdict on its successor."""
+
+WORST_LAST = (
+    Health.HEALTHY,
+    Health.SUSPENDED,
+    Health.PROGRESSING,
+    Health.MISSING,
+    Health.DEGRADED,
+    Health.UNKNOWN,
+)
+"""Argo CD's order: a whole is as healthy as the worst of its parts."""
+
+
+def worst(parts: Iterable[Health]) -> Health:
+    """The health of a whole; Healthy where there are no parts."""
+    return max(parts, key=WORST_LAST.index, default=Health.HEALTHY)
+
+
+def counted(containers: Iterable[Container]) -> tuple[Container, ...]:
+    """Those that stand for their service: no standbys, nothing from `compose run`."""
+    return tuple(item for item in containers if not item.oneoff and not item.name.endswith(STANDBY))
+
+
+def judge_wanted(
+    service: Service, containers: Sequence[Container] | None, done: bool, usage: Mapping[str, int]
+) -> ServiceStatus:
+    """A service that the desired state has.
+
+    `containers`: its own, inspected; None: the engine could not be asked. `done`: a one-shot of this very
+    spec has succeeded before, so that its container may be gone. `usage`: container id → bytes.
+    """
+    if containers is None:
+        return _unknown(service)
+    present = counted(containers)
+    current = tuple(item for item in present if item.spec == service.spec) or present
+    health, reason = _service_health(service, current, done)
+    return ServiceStatus(
+        stack=service.stack,
+        service=service.name,
+        sync=_sync(service, present, done),
+        health=health,
+        reason=reason,
+        desired=service.replicas,
+        running=sum(item.running for item in present),
+        order=service.order,
+        limit=service.memory * service.replicas,
+        usage=_usage(current, usage),
+        image=service.image_ref,
+        containers=tuple(item.id for item in present),
+        since=_since(current),
+    )
+
+
+def judge_unwanted(
+    stack: str, name: str, containers: Sequence[Container], usage: Mapping[str, int]
+) -> ServiceStatus:
+    """A service of ours that runs although the desired state does not have it (any more)."""
+    judged = [_container_health(item, completes=True) for item in containers]
+    health = worst(item for item, _ in judged)
+    return ServiceStatus(
+        stack=stack,
+        service=name,
+        sync=Sync.OUT_OF_SYNC,
+        health=health,
+        reason=next((reason for item, reason in judged if item is health), None),
+        desired=0,
+        running=sum(item.running for item in containers),
+        order=None,
+        limit=sum(item.memory for item in containers) or None,
+        usage=_usage(containers, usage),
+        image=containers[0].image or None,
+        containers=tuple(item.id for item in containers),
+        since=_since(containers),
+    )
+
+
+def engine_time(text: str) -> float | None:
+    """The engine's RFC 3339 text in seconds of the Unix epoch; None for "never" (the year 1) and no text."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.timestamp() if moment.year > 1 and moment.tzinfo else None
+
+
+def _unknown(service: Service) -> ServiceStatus:
+    return ServiceStatus(
+        stack=service.stack,
+        service=service.name,
+        sync=Sync.UNKNOWN,
+        health=Health.UNKNOWN,
+        reason=Reason.ENGINE_UNAVAILABLE,
+        desired=service.replicas,
+        running=None,
+        order=service.order,
+        limit=service.memory * service.replicas,
+        usage=None,
+        image=service.image_ref,
+        containers=None,
+        since=None,
+    )
+
+
+def _sync(service: Service, present: Sequence[Container], done: bool) -> Sync:
+    if not present and done:
+        return Sync.SYNCED
+    if len(present) == service.replicas and all(_as_wanted(service, item) for item in present):
+        return Sync.SYNCED
+    return Sync.OUT_OF_SYNC
+
+
+def _as_wanted(service: Service, container: Container) -> bool:
+    if container.spec != service.spec:
+        return False
+    if container.state in ("running", "restarting"):
+        return {endpoint.network for endpoint in service.endpoints} <= container.networks
+    return service.completes and _ended_well(container)
+
+
+def _service_health(
+    service: Service, current: Sequence[Container], done: bool
+) -> tuple[Health, Reason | None]:
+    if not current and done:
+        return Health.HEALTHY, None
+    judged = [_container_health(item, service.completes) for item in current]
+    if len(current) < service.replicas:
+        judged.append((Health.MISSING, None))
+    health = worst(item for item, _ in judged)
+    return health, next((reason for item, reason in judged if item is health and reason), None)
+
+
+def _container_health(container: Container, completes: bool) -> tuple[Health, Reason | None]:
+    match container.state:
+        case "running":
+            return _probed(container)
+        case "paused":
+            return Health.SUSPENDED, None
+        case "created" | "removing":
+            return Health.MISSING, None
+        case "exited" if completes and _ended_well(container):
+            return Health.HEALTHY, None
+    return Health.DEGRADED, Reason.OUT_OF_MEMORY if container.oom_killed else Reason.CRASHED
+
+
+def _probed(container: Container) -> tuple[Health, Reason | None]:
+    if container.health == "unhealthy":
+        return Health.DEGRADED, Reason.HEALTH_CHECK_FAILED
+    return (Health.PROGRESSING if container.health == "starting" else Health.HEALTHY), None
+
+
+def _ended_well(container: Container) -> bool:
+    return (
+        container.state == "exited"
+        and container.exit_code == 0
+        and engine_time(container.started_at) is not None
+    )
+
+
+def _usage(containers: Sequence[Container], usage: Mapping[str, int]) -> int | None:
+    measured = [usage[item.id] for item in containers if item.id in usage]
+    return sum(measured) if measured else None
+
+
+def _since(containers: Sequence[Container]) -> float | None:
+    starts = [start for item in containers if (start := engine_time(item.started_at)) is not None]
+    return max(starts, default=None)
