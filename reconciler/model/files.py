@@ -44,3 +44,16 @@ class Files(Protocol):
 
     def read(self, path: str) -> bytes:
         """The bytes of a regular file. KeyError where there is none."""
+
+
+def below(files: Files, path: str) -> dict[str, Entry]:
+    """What lies at `path`: relative path → entry. A file alone stands under ''; '' or '.' is the whole repository.
+
+    Empty where the commit has nothing there (git knows no empty folders).
+    """
+    if path in ("", "."):
+        return dict(files.entries)
+    if path in files.entries:
+        return {"": files.entries[path]}
+    prefix = path + "/"
+    return {name.removeprefix(prefix): entry for name, entry in files.entries.items() if name.startswith(prefix)}

@@ -1,0 +1,37 @@
+"""What names a content-addressed tree: the same bytes and execute bits have the same name everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+
+from reconciler.model.files import Entry, Files, below
+
+REGULAR = ("100644", "100755")
+EXECUTABLE = "100755"
+
+
+def tree_digest(files: Files, path: str) -> str:
+    """Digest (sha256, hex) of a file or folder of a commit: relative paths, execute bits and contents.
+
+    KeyError where the commit has nothing at `path`; ValueError where a symlink or submodule lies in it
+    (admission refuses those with their place before anything asks for a digest).
+    """
+    entries = below(files, path)
+    if not entries:
+        raise KeyError(path)
+    digest = hashlib.sha256(b"tree 1\0")
+    for relative in sorted(entries):
+        digest.update(_line(relative, entries[relative]))
+    return digest.hexdigest()
+
+
+def content_digest(text: str) -> str:
+    """Digest (sha256, hex) of a text's UTF-8 bytes."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _line(relative: str, entry: Entry) -> bytes:
+    if entry.mode not in REGULAR:
+        raise ValueError(f"{entry.path} is not a regular file (mode {entry.mode})")
+    bit = "x" if entry.mode == EXECUTABLE else "-"
+    return f"{bit} {entry.oid} {relative}".encode() + b"\0"
