@@ -1,0 +1,188 @@
+"""Does a commit fit into the machine's share of memory? By its own limits; other containers are the planner's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.model.desired import Condition
+from reconciler.model.documents import MIB, HostDocument
+from reconciler.model.outcome import Reason, Violation
+
+Json = Mapping[str, Any]
+
+ENGINE_MINIMUM = 6 * MIB
+"""Docker Engine refuses smaller limits ("Minimum memory limit allowed is 6MB", daemon/daemon_unix.go)."""
+
+LARGEST_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one service may take. `limit`: bytes of one container; `default`: the file names no limit.
+
+    `completes`: it runs once and ends, so it takes memory during a rollout only.
+    """
+
+    stack: str
+    service: str
+    replicas: int
+    limit: int
+    default: bool
+    completes: bool = False
+
+    @property
+    def total(self) -> int:
+        return self.replicas * self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """All in bytes. `over_bytes`: by how much the tighter limit is exceeded, 0 where both are kept."""
+
+    budget_bytes: int
+    steady_limit_bytes: int
+    reserve_bytes: int
+    steady_bytes: int
+    peak_bytes: int
+    over_bytes: int
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A row and the place in the commit that says so (lines and columns from 1, None where unknown)."""
+
+    row: Row
+    path: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+
+def service_memory(service: Json, default: int) -> tuple[int, bool]:
+    """Bytes that one container may take, and whether that is `default` because the file sets no limit.
+
+    Compose's canonical model gives sizes in bytes, as text or number; 0 and -1 mean "no limit".
+    """
+    limits = ((service.get("deploy") or {}).get("resources") or {}).get("limits") or {}
+    for value in (service.get("mem_limit"), limits.get("memory")):
+        if value is not None and int(value) > 0:
+            return int(value), False
+    return default, True
+
+
+def replicas(service: Json) -> int:
+    """How many containers the service is to have; 0 where the file says so, 1 where it says nothing."""
+    deploy = service.get("deploy") or {}
+    if deploy.get("mode") == "global":
+        return 1
+    for value in (service.get("scale"), deploy.get("replicas")):
+        if value is not None:
+            return int(value)
+    return 1
+
+
+def completes(name: str, services: Mapping[str, Json]) -> bool:
+    """Whether another service waits for `name` to end.
+
+    Only then it is sure not to stay: a service without restart policy may run for ever, and counts as
+    if it did.
+    """
+    waits = [(service.get("depends_on") or {}).get(name) or {} for service in services.values()]
+    return any(wait.get("condition") == Condition.COMPLETED for wait in waits)
+
+
+def rows(stack: str, model: Json, default: int) -> tuple[Row, ...]:
+    """One row for each service of a stack's canonical model, in the order of their names."""
+    services: Mapping[str, Json] = model.get("services") or {}
+    found = []
+    for name, service in sorted(services.items()):
+        limit, is_default = service_memory(service, default)
+        found.append(Row(stack, name, replicas(service), limit, is_default, completes(name, services)))
+    return tuple(found)
+
+
+def judge(document: HostDocument, demands: Iterable[Demand]) -> tuple[Budget, tuple[Violation, ...]]:
+    """The sums of the whole host, and what is wrong with them.
+
+    Steady is what stays. Peak adds what runs once: all of it at the same time, since independent services
+    start together. A replacement adds nothing, as the old container is stopped first.
+    """
+    demands = tuple(demands)
+    budget = _sum(document, tuple(demand.row for demand in demands))
+    broken = [_too_small(demand) for demand in demands if demand.row.limit < ENGINE_MINIMUM]
+    return budget, (*broken, *_over(document, budget, demands))
+
+
+def _sum(document: HostDocument, rows: tuple[Row, ...]) -> Budget:
+    memory = document.memory
+    steady_limit = int(memory.budget * memory.steady)
+    steady = sum(row.total for row in rows if not row.completes)
+    peak = sum(row.total for row in rows)
+    over = max(0, steady - steady_limit, peak + memory.reserve - memory.budget)
+    return Budget(memory.budget, steady_limit, memory.reserve, steady, peak, over, rows)
+
+
+def _over(document: HostDocument, budget: Budget, demands: Sequence[Demand]) -> Iterable[Violation]:
+    memory = document.memory
+    over = budget.steady_bytes - budget.steady_limit_bytes
+    if over > 0:
+        allowed = f"{_size(budget.steady_limit_bytes)} ({memory.steady:.0%} of {_size(memory.budget)})"
+        what = f"services that stay may take {_size(budget.steady_bytes)}, and {allowed} is allowed"
+        staying = [demand for demand in demands if not demand.row.completes]
+        yield _exceeded(document, "budget-steady", "/spec/memory/steady", staying, over, what)
+    over = budget.peak_bytes + memory.reserve - memory.budget
+    if over > 0:
+        needed = f"{_size(budget.peak_bytes)} beside {_size(memory.reserve)} of reserve"
+        what = f"a rollout may take {needed}, and the budget is {_size(memory.budget)}"
+        yield _exceeded(document, "budget-peak", "/spec/memory/budget", demands, over, what)
+
+
+def _exceeded(
+    document: HostDocument, rule: str, pointer: str, demands: Sequence[Demand], over: int, what: str
+) -> Violation:
+    """At the Host document, or, where none says how much there is, at the largest service."""
+    largest = sorted(demands, key=lambda demand: (-demand.row.total, demand.row.stack, demand.row.service))
+    named = ", ".join(_describe(demand.row) for demand in largest[:LARGEST_NAMED])
+    at = next(iter(largest), None) if document.path is None else None
+    return Violation(
+        Reason.BUDGET_EXCEEDED,
+        rule,
+        f"{what}: {_size(over)} too much" + (f"; the largest are {named}" if named else ""),
+        "lower mem_limit or the replicas of the largest services, or raise spec.memory in the Host document",
+        path=at.path if at else document.path,
+        line=at.line if at else None,
+        column=at.column if at else None,
+        pointer=f"/services/{at.row.service}" if at else pointer,
+    )
+
+
+def _too_small(demand: Demand) -> Violation:
+    row, minimum = demand.row, _size(ENGINE_MINIMUM)
+    return Violation(
+        Reason.SCHEMA_INVALID,
+        "memory-minimum",
+        f"service {row.service} is limited to {_size(row.limit)}, and the engine's minimum is {minimum}",
+        f"set mem_limit to {minimum} or more",
+        path=demand.path,
+        line=demand.line,
+        column=demand.column,
+        pointer=f"/services/{row.service}",
+        stack=row.stack,
+        service=row.service,
+    )
+
+
+def _describe(row: Row) -> str:
+    times = f"{row.replicas} × " if row.replicas != 1 else ""
+    default = " (default)" if row.default else ""
+    return f"{row.stack}/{row.service} {times}{_size(row.limit)}{default}"
+
+
+def _size(value: int) -> str:
+    """Exact where it matters: 64 MiB, 1.5 GiB, 5242881 bytes."""
+    for unit, name in ((1 << 30, "GiB"), (MIB, "MiB"), (1 << 10, "KiB")):
+        if value >= unit and (value * 10) % unit == 0:
+            return f"{value / unit:g} {name}"
+    return f"{value / MIB:.1f} MiB" if value >= MIB else f"{value} bytes"
