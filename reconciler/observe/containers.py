@@ -1,0 +1,193 @@
+"""The engine's JSON read as nouns. Pure: every figure comes from the answer that is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reconciler.model.observed import (
+    COMPOSE_NUMBER,
+    COMPOSE_ONEOFF,
+    COMPOSE_PROJECT,
+    COMPOSE_SERVICE,
+    LABEL_HOST,
+    LABEL_SPEC,
+    Container,
+    Mount,
+    ObservedNetwork,
+    ObservedVolume,
+)
+
+Answer = Mapping[str, Any]
+Port = tuple[str, int, str]
+
+ACTIVE = ("running", "paused", "restarting")
+LEAST_COUNTED = 64 << 20
+"""Bytes that a container without a limit counts for at least: at its start it uses next to nothing."""
+
+
+def listed(answer: Answer) -> Container:
+    """A container as the list shows it: cheap, without the fields that only an inspect knows."""
+    labels = answer.get("Labels") or {}
+    mode = answer.get("HostConfig", {}).get("NetworkMode", "")
+    return Container(
+        id=answer["Id"],
+        name=name_of(answer),
+        stack=labels.get(COMPOSE_PROJECT, ""),
+        service=labels.get(COMPOSE_SERVICE, ""),
+        number=_number(labels),
+        state=answer["State"],
+        health=_health_in_words(answer["State"], answer.get("Status", "")),
+        image=answer.get("ImageID", ""),
+        spec=labels.get(LABEL_SPEC),
+        host=labels.get(LABEL_HOST),
+        networks=frozenset((answer.get("NetworkSettings") or {}).get("Networks") or {}),
+        network_mode=mode,
+        mounts=_mounts(answer),
+        oneoff=_is_oneoff(labels),
+        shares=_shared([mode]),
+        ports=listed_ports(answer),
+    )
+
+
+def inspected(answer: Answer, counted: int | None = None) -> Container:
+    """A container in full. `counted`: what it counts for in memory where it has no limit."""
+    labels = answer["Config"].get("Labels") or {}
+    state, host = answer["State"], answer["HostConfig"]
+    settings = answer.get("NetworkSettings") or {}
+    return Container(
+        id=answer["Id"],
+        name=answer["Name"].lstrip("/"),
+        stack=labels.get(COMPOSE_PROJECT, ""),
+        service=labels.get(COMPOSE_SERVICE, ""),
+        number=_number(labels),
+        state=state["Status"],
+        health=_health(state),
+        image=answer.get("Image", ""),
+        spec=labels.get(LABEL_SPEC),
+        host=labels.get(LABEL_HOST),
+        networks=frozenset(settings.get("Networks") or {}),
+        network_mode=host.get("NetworkMode", ""),
+        mounts=_mounts(answer),
+        oneoff=_is_oneoff(labels),
+        started_at=_started_at(state),
+        exit_code=state.get("ExitCode", 0),
+        oom_killed=bool(state.get("OOMKilled")),
+        restart_count=answer.get("RestartCount", 0),
+        restart=_restart(host.get("RestartPolicy") or {}),
+        memory=host.get("Memory", 0) or counted or 0,
+        shares=_shared(_references(host)),
+        ports=_published(settings.get("Ports") if state.get("Running") else host.get("PortBindings")),
+        detailed=True,
+    )
+
+
+def network(answer: Answer, containers: Iterable[str]) -> ObservedNetwork:
+    labels = answer.get("Labels") or {}
+    return ObservedNetwork(
+        id=answer["Id"],
+        name=answer["Name"],
+        labels=labels,
+        digest=labels.get(LABEL_SPEC),
+        containers=frozenset(containers),
+        raw=answer,
+    )
+
+
+def volume(answer: Answer) -> ObservedVolume:
+    return ObservedVolume(
+        name=answer["Name"],
+        driver=answer.get("Driver", "local"),
+        options=answer.get("Options") or {},
+        labels=answer.get("Labels") or {},
+    )
+
+
+def name_of(answer: Answer) -> str:
+    """The name in a list's entry. Links add further names, with a second slash, that are none of its own."""
+    names = [name.lstrip("/") for name in answer.get("Names") or () if name.count("/") == 1]
+    return str(names[0] if names else answer["Id"][:12])
+
+
+def listed_ports(answer: Answer) -> tuple[Port, ...]:
+    """(address, port, protocol) that a list's entry holds on the host."""
+    found = {
+        (port.get("IP", ""), port["PublicPort"], port["Type"])
+        for port in answer.get("Ports") or ()
+        if port.get("PublicPort")
+    }
+    return tuple(sorted(found))
+
+
+def working_set(stats: Answer) -> int:
+    """Bytes that the kernel could not simply take back: usage without the inactive part of the page cache."""
+    memory = stats.get("memory_stats") or {}
+    details = memory.get("stats") or {}
+    inactive = details.get("total_inactive_file", details.get("inactive_file", 0))
+    return max(0, int(memory.get("usage", 0)) - int(inactive))
+
+
+def _number(labels: Answer) -> int:
+    text = labels.get(COMPOSE_NUMBER, "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _is_oneoff(labels: Answer) -> bool:
+    return str(labels.get(COMPOSE_ONEOFF, "")).lower() == "true"
+
+
+def _health_in_words(state: str, status: str) -> str:
+    """'Up 3 seconds (health: starting)' → starting. Only a running container's health says anything."""
+    if state != "running" or not status.endswith(")"):
+        return "none"
+    words = status[status.rfind("(") + 1 : -1].removeprefix("health: ")
+    return words if words in ("starting", "healthy", "unhealthy") else "none"
+
+
+def _health(state: Answer) -> str:
+    # A stopped container keeps reading "unhealthy", whatever it was.
+    if state["Status"] != "running":
+        return "none"
+    return (state.get("Health") or {}).get("Status") or "none"
+
+
+def _started_at(state: Answer) -> str:
+    started = state.get("StartedAt", "")
+    return "" if started.startswith("0001-") else started
+
+
+def _restart(policy: Answer) -> str:
+    name, most = policy.get("Name") or "no", policy.get("MaximumRetryCount") or 0
+    return f"{name}:{most}" if name == "on-failure" and most else name
+
+
+def _references(host: Answer) -> list[str]:
+    modes = [host.get(key) or "" for key in ("NetworkMode", "PidMode", "IpcMode")]
+    return modes + [f"container:{source.split(':')[0]}" for source in host.get("VolumesFrom") or ()]
+
+
+def _shared(modes: Iterable[str]) -> frozenset[str]:
+    return frozenset(mode.removeprefix("container:") for mode in modes if mode.startswith("container:"))
+
+
+def _mounts(answer: Answer) -> tuple[Mount, ...]:
+    return tuple(
+        Mount(
+            kind=mount["Type"],
+            source=mount.get("Name") or mount.get("Source", ""),
+            target=mount["Destination"],
+            writable=bool(mount.get("RW")),
+        )
+        for mount in sorted(answer.get("Mounts") or (), key=lambda mount: str(mount["Destination"]))
+    )
+
+
+def _published(bindings: Answer | None) -> tuple[Port, ...]:
+    found = set()
+    for inside, outsides in (bindings or {}).items():
+        protocol = inside.partition("/")[2] or "tcp"
+        for outside in outsides or ():
+            # A port that the engine is to choose has no number before the start.
+            if outside.get("HostPort", "").isdecimal() and outside["HostPort"] != "0":
+                found.add((outside.get("HostIp", ""), int(outside["HostPort"]), protocol))
+    return tuple(sorted(found))

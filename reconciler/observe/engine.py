@@ -1,0 +1,209 @@
+"""Looking at the engine. Every method raises Away when it does not answer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import docker
+from docker.errors import APIError, NotFound
+from loguru import logger
+
+from reconciler.engine import engine_calls, explanation
+from reconciler.model.observed import (
+    COMPOSE_PROJECT,
+    LABEL_HOST,
+    Container,
+    Foreign,
+    ObservedNetwork,
+    ObservedState,
+    ObservedVolume,
+)
+from reconciler.observe import containers as read
+from reconciler.observe.events import EventWatch
+from reconciler.observe.host import Port, holders, is_bound
+
+NO_CONTAINER = "another process of this machine"
+
+
+class EngineObserver:
+    """Everything that can be seen through the engine at `client` (see `reconciler.engine.connect`).
+
+    `host`: the name of the host whose containers are ours, as in the label `dev.reconciler.host`.
+    """
+
+    def __init__(self, client: docker.APIClient, host: str) -> None:
+        self._client = client
+        self._host = host
+
+    def look(self, stacks: Iterable[str]) -> ObservedState:
+        """One list call; nothing that only an inspect knows."""
+        wanted = frozenset(stacks)
+        if not wanted:
+            return ObservedState()
+        answers = self._list(_label_filter(wanted))
+        return ObservedState(containers=_of(wanted, answers))
+
+    def inspect(self, stacks: Iterable[str]) -> ObservedState:
+        """Everything there is: one call for each container that runs or is ours, and four lists."""
+        wanted = frozenset(stacks)
+        answers = self._list()
+        ours = [answer["Id"] for answer in answers if _stack(answer) in wanted]
+        return ObservedState(
+            containers=_sorted(self.details(ours).values()),
+            foreign=self._foreign(answer for answer in answers if _stack(answer) not in wanted),
+            networks=self._networks(answers),
+            volumes=self._volumes(),
+            memory_total=self._memory_total(),
+            complete=True,
+        )
+
+    def details(self, ids: Iterable[str]) -> Mapping[str, Container]:
+        found = {}
+        for container in ids:
+            answer = self._inspect(container)
+            if answer is not None:
+                found[answer["Id"]] = read.inspected(answer, self._counted(answer))
+        return found
+
+    def usage(self, ids: Iterable[str]) -> Mapping[str, int]:
+        """Bytes of memory that containers use now (working set); those that do not run are left out."""
+        measured = {container: self._working_set(container) for container in ids}
+        return {container: size for container, size in measured.items() if size}
+
+    def watch(self) -> EventWatch:
+        return EventWatch(self._client)
+
+    def logs(self, container: str, lines: int) -> tuple[str, ...]:
+        """None where the container is gone or its log driver cannot be read."""
+        answer = self._inspect(container)
+        if answer is None or not lines:
+            return ()
+        since = _epoch(answer["State"].get("StartedAt", ""))
+        with engine_calls(f"read the log of {container[:12]}"):
+            try:
+                # A microsecond early: the engine's nanoseconds do not fit into a float.
+                text = self._client.logs(container, tail=lines, since=since - 1e-6 if since else None)
+            except APIError as error:
+                logger.debug("no log of {}: {}", container[:12], explanation(error))
+                return ()
+        return tuple(text.decode(errors="replace").splitlines()[-lines:])
+
+    def health_output(self, container: str) -> str | None:
+        answer = self._inspect(container)
+        if answer is None:
+            return None
+        started = _epoch(answer["State"].get("StartedAt", ""))
+        probes = (answer["State"].get("Health") or {}).get("Log") or ()
+        recent = [probe for probe in probes if _epoch(probe["Start"]) >= started]
+        return str(recent[-1]["Output"]).strip() if recent else None
+
+    def ports_taken(self, ports: Iterable[Port]) -> Mapping[Port, str]:
+        """Ours do not count: a switch stops the holder first."""
+        wanted = tuple(ports)
+        if not wanted:
+            return {}
+        ours, foreign = self._held()
+        taken = holders(wanted, foreign)
+        if self._on_this_machine():
+            free = [port for port in wanted if port not in taken and port not in holders([port], ours)]
+            taken |= {port: NO_CONTAINER for port in free if is_bound(port)}
+        return taken
+
+    def _held(self) -> tuple[dict[Port, str], dict[Port, str]]:
+        ours: dict[Port, str] = {}
+        foreign: dict[Port, str] = {}
+        for answer in self._list():
+            mine = (answer.get("Labels") or {}).get(LABEL_HOST) == self._host
+            held = dict.fromkeys(read.listed_ports(answer), f"container {read.name_of(answer)}")
+            (ours if mine else foreign).update(held)
+        return ours, foreign
+
+    def _on_this_machine(self) -> bool:
+        # Elsewhere (macOS too) the engine lives in a virtual machine, whose ports cannot be tried from here.
+        return sys.platform == "linux" and self._client.base_url == "http+docker://localhost"
+
+    def _list(self, filters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        with engine_calls("list containers"):
+            answers: list[dict[str, Any]] = self._client.containers(all=True, filters=filters)
+            return answers
+
+    def _inspect(self, container: str) -> dict[str, Any] | None:
+        with engine_calls(f"inspect container {container[:12]}"):
+            try:
+                answer: dict[str, Any] = self._client.inspect_container(container)
+            except NotFound:
+                return None
+            return answer
+
+    def _foreign(self, answers: Iterable[Mapping[str, Any]]) -> tuple[Foreign, ...]:
+        found = []
+        for listed in answers:
+            answer = self._inspect(listed["Id"]) if listed["State"] in read.ACTIVE else None
+            if answer is not None:
+                found.append(self._foreign_container(read.inspected(answer, self._counted(answer)), answer))
+        return tuple(sorted(found, key=lambda item: item.name))
+
+    @staticmethod
+    def _foreign_container(container: Container, answer: Mapping[str, Any]) -> Foreign:
+        limited = bool(answer["HostConfig"].get("Memory"))
+        return Foreign(container.id, container.name, container.memory, limited, container.ports)
+
+    def _counted(self, answer: Mapping[str, Any]) -> int | None:
+        """What a running container without a limit counts for; None where that question does not arise."""
+        if answer["HostConfig"].get("Memory") or answer["State"]["Status"] not in read.ACTIVE:
+            return None
+        return max(read.LEAST_COUNTED, self._working_set(answer["Id"]))
+
+    def _working_set(self, container: str) -> int:
+        with engine_calls(f"measure container {container[:12]}"):
+            try:
+                return read.working_set(self._client.stats(container, stream=False, one_shot=True))
+            except NotFound:
+                return 0
+
+    def _networks(self, answers: Iterable[Mapping[str, Any]]) -> dict[str, ObservedNetwork]:
+        attached: dict[str, set[str]] = {}
+        for answer in answers:
+            for name in (answer.get("NetworkSettings") or {}).get("Networks") or {}:
+                attached.setdefault(name, set()).add(answer["Id"])
+        with engine_calls("list networks"):
+            networks = self._client.networks()
+        return {item["Name"]: read.network(item, attached.get(item["Name"], ())) for item in networks}
+
+    def _volumes(self) -> dict[str, ObservedVolume]:
+        with engine_calls("list volumes"):
+            volumes = self._client.volumes()["Volumes"] or ()
+        return {item["Name"]: read.volume(item) for item in volumes}
+
+    def _memory_total(self) -> int:
+        with engine_calls("describe itself"):
+            return int(self._client.info()["MemTotal"])
+
+
+def _label_filter(stacks: frozenset[str]) -> Mapping[str, Any]:
+    # Several labels in one filter mean "and", so several stacks are told apart here.
+    only = next(iter(stacks)) if len(stacks) == 1 else None
+    return {"label": f"{COMPOSE_PROJECT}={only}" if only else COMPOSE_PROJECT}
+
+
+def _stack(answer: Mapping[str, Any]) -> str | None:
+    return (answer.get("Labels") or {}).get(COMPOSE_PROJECT)
+
+
+def _of(stacks: frozenset[str], answers: Iterable[Mapping[str, Any]]) -> tuple[Container, ...]:
+    return _sorted(read.listed(answer) for answer in answers if _stack(answer) in stacks)
+
+
+def _sorted(found: Iterable[Container]) -> tuple[Container, ...]:
+    return tuple(sorted(found, key=lambda item: (item.stack, item.service, item.number, item.id)))
+
+
+def _epoch(text: str) -> float:
+    """Seconds of the Unix epoch of an RFC 3339 time; 0 for the engine's "never" and where there is none."""
+    if not text or text.startswith("0001-"):
+        return 0.0
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC).timestamp()

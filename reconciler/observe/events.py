@@ -1,0 +1,144 @@
+"""The engine's events about Compose containers: a reason to look again, and the only proof of an OOM kill."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any, cast
+
+import docker
+from docker.errors import DockerException
+from docker.types import CancellableStream
+from loguru import logger
+
+from reconciler.engine import engine_calls
+from reconciler.errors import Transient
+from reconciler.model.observed import COMPOSE_PROJECT
+
+WANTED = ["oom", "die", "start", "health_status", "stop", "kill", "destroy"]
+FILTERS = {"type": "container", "label": COMPOSE_PROJECT, "event": WANTED}
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+"""Seconds between attempts to reach the stream again; doubled each time."""
+
+
+class EventWatch:
+    """Reads events in a thread of its own from `__enter__` on; `__exit__` ends it and its connection.
+
+    Nothing is missed while the stream is opened, also again: the engine is asked for what happened since.
+    """
+
+    def __init__(self, client: docker.APIClient) -> None:
+        self._client = client
+        self._changed = threading.Condition()
+        self._news = False
+        self._broken = False
+        self._ended = threading.Event()
+        self._ooms: set[str] = set()
+        self._stream: CancellableStream[dict[str, Any]] | None = None
+        self._since = ""
+        self._thread = threading.Thread(target=self._read, name="engine-events", daemon=True)
+
+    def __enter__(self) -> EventWatch:
+        with engine_calls("tell its time"):
+            self._since = _engine_time(self._client.info()["SystemTime"])
+        self._subscribe()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._hang_up()
+        self._thread.join(timeout=5)
+
+    def wait(self, timeout: float) -> bool:
+        """Return at the next event (at once where one came since the last call) or after `timeout` seconds.
+
+        False, once: the stream broke since the last call, so events may be missing and a list has to tell.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._news, timeout=max(0.0, timeout))
+            whole = not self._broken
+            self._news = self._broken = False
+            return whole
+
+    def ooms(self) -> frozenset[str]:
+        """Ids of containers in which the kernel has killed a process for memory since the watch began."""
+        with self._changed:
+            return frozenset(self._ooms)
+
+    def _subscribe(self) -> None:
+        with engine_calls("send events"):
+            # The engine takes fractions of a second; the library's types know whole ones only.
+            since = cast(int, self._since)
+            stream = self._client.events(since=since, filters=dict(FILTERS), decode=True)
+        with self._changed:
+            self._stream = stream
+            if self._ended.is_set():
+                self._hang_up()
+
+    def _read(self) -> None:
+        while not self._ended.is_set():
+            self._follow()
+            if not self._ended.is_set():
+                self._tell(self._lost)
+                self._reconnect()
+
+    def _follow(self) -> None:
+        assert self._stream is not None
+        try:
+            for event in self._stream:
+                self._tell(partial(self._take, event))
+        except (DockerException, OSError, ValueError, AttributeError) as error:
+            # The library's stream breaks in as many ways as it has layers once its socket is closed.
+            logger.debug("the engine's event stream ended: {}", error)
+        finally:
+            self._hang_up()
+
+    def _reconnect(self) -> None:
+        pause = FIRST_PAUSE
+        while not self._ended.wait(pause):
+            try:
+                self._subscribe()
+            except Transient as error:
+                logger.debug("no events from the engine yet: {}", error.message)
+                pause = min(LONGEST_PAUSE, pause * 2)
+            else:
+                return
+
+    def _tell(self, change: Callable[[], None]) -> None:
+        with self._changed:
+            change()
+            self._news = True
+            self._changed.notify_all()
+
+    def _lost(self) -> None:
+        self._broken = True
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        self._since = _after(event)
+        if event.get("Action") == "oom":
+            self._ooms.add(event["Actor"]["ID"])
+
+    def _hang_up(self) -> None:
+        with self._changed:
+            stream, self._stream = self._stream, None
+        if stream is None:
+            return
+        try:
+            stream.close()
+        except (DockerException, OSError, AttributeError) as error:
+            logger.debug("the engine's event stream was closed already: {}", error)
+
+
+def _engine_time(text: str) -> str:
+    """RFC 3339 as the engine prints it → its `seconds.nanoseconds`."""
+    whole = int(datetime.fromisoformat(text).timestamp())
+    fraction = text.partition(".")[2].rstrip("Z").partition("+")[0]
+    return f"{whole}.{(fraction.partition('-')[0] or '0'):0<9}"
+
+
+def _after(event: Mapping[str, Any]) -> str:
+    nanoseconds = int(event["timeNano"]) + 1
+    return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09}"
