@@ -1,0 +1,28 @@
+"""What all documents of our JSON contract have in common."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+API_VERSION = "reconciler/v1"
+
+Document = dict[str, Any]
+
+
+def document(kind: str) -> Document:
+    """The two fields that every document begins with."""
+    return {"apiVersion": API_VERSION, "kind": kind}
+
+
+def word(value: StrEnum | None) -> str | None:
+    """An enum's stable text; null where there is none."""
+    return None if value is None else value.value
+
+
+def moment(seconds: float | None) -> str | None:
+    """Seconds of the Unix epoch as RFC 3339 UTC, to the millisecond."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,234 @@
+"""Values → the documents of our JSON contract. Unknown is null, never left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from reconciler.model import plan as plans
+from reconciler.model.history import Attempt, ServiceRecord
+from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
+from reconciler.record.contract import Document, document, moment, word
+from reconciler.record.summary_status import status
+
+__all__ = ["error", "history", "plan", "status", "turn", "validation"]
+
+
+class BudgetRow(Protocol):
+    """One service's share. `limit`: bytes of one container; `default`: the file itself sets none."""
+
+    @property
+    def stack(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+    @property
+    def replicas(self) -> int: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def default(self) -> bool: ...
+
+
+class Budget(Protocol):
+    """A commit's memory, in bytes."""
+
+    @property
+    def budget_bytes(self) -> int: ...
+    @property
+    def steady_limit_bytes(self) -> int: ...
+    @property
+    def reserve_bytes(self) -> int: ...
+    @property
+    def steady_bytes(self) -> int: ...
+    @property
+    def peak_bytes(self) -> int: ...
+    @property
+    def over_bytes(self) -> int: ...
+    @property
+    def rows(self) -> Sequence[BudgetRow]: ...
+
+
+def validation(
+    violations: Sequence[Violation],
+    revision: str | None = None,
+    budget: Budget | None = None,
+    skipped: Sequence[str] = (),
+) -> Document:
+    """What is wrong with a commit or a folder. `skipped`: checks that could not run here, and why."""
+    return document("Validation") | {
+        "valid": not any(item.level is Level.DENY for item in violations),
+        "revision": revision,
+        "violations": [_violation(item) for item in violations],
+        "budget": None if budget is None else _budget(budget),
+        "skipped": list(skipped),
+    }
+
+
+def plan(value: plans.Plan) -> Document:
+    """What would be done, in order, and what it costs."""
+    return document("Plan") | {
+        "revision": value.revision,
+        "base": value.base,
+        "intent": value.intent.value,
+        "changes": value.changes,
+        "steps": [_step(step) for step in value.steps],
+        "restarts": [f"{stack}/{service}" for stack, service in value.restarts],
+        "downtime": [
+            {
+                "stack": item.stack,
+                "service": item.service,
+                "order": item.order,
+                "atMostSeconds": item.at_most,
+            }
+            for item in value.downtime
+        ],
+        "peakBytes": value.peak,
+        "boundBytes": value.bound,
+        "violations": [_violation(item) for item in value.violations],
+    }
+
+
+def turn(
+    *,
+    outcome: Outcome,
+    reason: Reason | None,
+    message: str,
+    effects: int,
+    duration: float,
+    revision: str | None = None,
+    intent: Intent | None = None,
+    attempt: str | None = None,
+    reverted_to: str | None = None,
+    hint: str = "",
+    failure: Failure | None = None,
+    services: Sequence[ServiceRecord] = (),
+    violations: Sequence[Violation] = (),
+) -> Document:
+    """How one turn ended. `duration` in seconds; `effects`: what this process changed, counted."""
+    return document("Turn") | {
+        "revision": revision,
+        "intent": word(intent),
+        "outcome": outcome.value,
+        "reason": word(reason),
+        "message": message,
+        "hint": hint,
+        "attempt": attempt,
+        "revertedTo": reverted_to,
+        "effects": effects,
+        "durationSeconds": _seconds(duration),
+        "services": [_service_record(item) for item in services],
+        "failure": _failure(failure),
+        "violations": [_violation(item) for item in violations],
+    }
+
+
+def history(attempts: Iterable[Attempt]) -> Document:
+    """What was tried, in the order given: the newest first is what people expect."""
+    return document("History") | {"attempts": [_attempt(item) for item in attempts]}
+
+
+def error(reason: str, message: str, hint: str = "", details: Sequence[str] = ()) -> Document:
+    """Why there is no other document."""
+    return document("Error") | {
+        "reason": reason,
+        "message": message,
+        "hint": hint,
+        "details": list(details),
+    }
+
+
+def _seconds(value: float) -> float:
+    return round(value, 3)
+
+
+def _violation(value: Violation) -> Document:
+    return {
+        "path": value.path,
+        "line": value.line,
+        "column": value.column,
+        "pointer": value.pointer,
+        "reason": value.reason.value,
+        "rule": value.rule,
+        "level": value.level.value,
+        "stack": value.stack,
+        "service": value.service,
+        "message": value.message,
+        "hint": value.hint,
+    }
+
+
+def _budget(value: Budget) -> Document:
+    return {
+        "budgetBytes": value.budget_bytes,
+        "steadyLimitBytes": value.steady_limit_bytes,
+        "reserveBytes": value.reserve_bytes,
+        "steadyBytes": value.steady_bytes,
+        "peakBytes": value.peak_bytes,
+        "overBytes": value.over_bytes,
+        "rows": [
+            {
+                "stack": row.stack,
+                "service": row.service,
+                "replicas": row.replicas,
+                "limitBytes": row.limit,
+                "default": row.default,
+            }
+            for row in value.rows
+        ],
+    }
+
+
+def _step(value: plans.Step) -> Document:
+    return {
+        "n": value.n,
+        "action": value.action.value,
+        "stack": value.stack,
+        "service": value.service,
+        "container": value.container,
+        "cause": value.cause,
+        "memoryAfterBytes": value.memory_after,
+    }
+
+
+def _service_record(value: ServiceRecord) -> Document:
+    return {
+        "stack": value.stack,
+        "service": value.service,
+        "action": value.action,
+        "downtimeSeconds": _seconds(value.downtime),
+    }
+
+
+def _failure(value: Failure | None) -> Document | None:
+    if value is None:
+        return None
+    return {
+        "stack": value.stack,
+        "service": value.service,
+        "reason": value.reason.value,
+        "message": value.message,
+        "exitCode": value.exit_code,
+        "healthOutput": value.health_output,
+        "log": list(value.log),
+    }
+
+
+def _attempt(value: Attempt) -> Document:
+    ended = value.ended_at
+    return {
+        "id": value.id,
+        "revision": value.revision,
+        "contentKey": value.content,
+        "intent": value.intent.value,
+        "outcome": value.outcome.value,
+        "reason": word(value.reason),
+        "message": value.message,
+        "startedAt": moment(value.started_at),
+        "endedAt": moment(ended),
+        "durationSeconds": None if ended is None else _seconds(max(0.0, ended - value.started_at)),
+        "final": value.final,
+        "before": value.before,
+        "revertedTo": value.reverted_to,
+        "services": [_service_record(item) for item in value.services],
+        "failure": _failure(value.failure),
+    }

@@ -1,0 +1,103 @@
+"""The Status document."""
+
+from __future__ import annotations
+
+from reconciler.model.history import Bad
+from reconciler.model.status import HostStatus, MemoryStatus, Rollout, ServiceStatus, StackStatus, StatusFacts
+from reconciler.record.contract import Document, document, moment, word
+
+
+def status(facts: StatusFacts, answer: HostStatus) -> Document:
+    """How things stand; `answer` is what `decide.status.judge` says of the same facts."""
+    return document("Status") | {
+        "host": facts.host,
+        "agent": {
+            "running": facts.agent.running,
+            "pid": facts.agent.pid,
+            "version": facts.agent.version,
+            "startedAt": moment(facts.agent.started_at),
+        },
+        "source": {
+            "url": facts.source.url,
+            "branch": facts.source.branch,
+            "head": facts.source.head,
+            "lastFetchAt": moment(facts.source.last_fetch_at),
+            "error": facts.source.error,
+        },
+        "sync": answer.sync.value,
+        "health": answer.health.value,
+        "reason": word(answer.reason),
+        "message": answer.message,
+        "since": moment(answer.since),
+        "stalled": answer.stalled,
+        "suspended": None,
+        "lastAttemptedRevision": answer.last_attempted,
+        "lastAppliedRevision": answer.last_applied,
+        "lastGoodRevision": answer.last_good,
+        "quarantinedRevisions": [_bad(item) for item in facts.history.quarantined.values()],
+        "rollout": None if facts.rollout is None else _rollout(facts.rollout),
+        "budget": _memory(answer.memory),
+        "stacks": [_stack(item) for item in answer.stacks],
+        "leftovers": {"volumes": None if answer.leftovers is None else list(answer.leftovers)},
+    }
+
+
+def _bad(value: Bad) -> Document:
+    return {
+        "revision": value.revision,
+        "contentKey": value.content,
+        "reason": value.reason.value,
+        "at": moment(value.at),
+    }
+
+
+def _rollout(value: Rollout) -> Document:
+    return {
+        "attempt": value.attempt,
+        "revision": value.revision,
+        "intent": value.intent.value,
+        "step": value.step,
+        "steps": value.steps,
+        "action": None if value.action is None else value.action.value,
+        "stack": value.stack,
+        "service": value.service,
+        "since": moment(value.since),
+    }
+
+
+def _memory(value: MemoryStatus) -> Document:
+    return {
+        "budgetBytes": value.budget,
+        "engineBytes": value.engine,
+        "reserveBytes": value.reserve,
+        "committedBytes": value.committed,
+        "foreignBytes": value.foreign,
+        "steadyBytes": value.steady,
+        "steadyLimitBytes": value.steady_limit,
+    }
+
+
+def _stack(value: StackStatus) -> Document:
+    return {
+        "name": value.name,
+        "sync": value.sync.value,
+        "health": value.health.value,
+        "services": [_service(item) for item in value.services],
+    }
+
+
+def _service(value: ServiceStatus) -> Document:
+    return {
+        "stack": value.stack,
+        "service": value.service,
+        "sync": value.sync.value,
+        "health": value.health.value,
+        "reason": word(value.reason),
+        "desired": value.desired,
+        "running": value.running,
+        "order": value.order,
+        "memory": {"limitBytes": value.limit, "usageBytes": value.usage},
+        "image": value.image,
+        "containers": None if value.containers is None else list(value.containers),
+        "since": moment(value.since),
+    }
