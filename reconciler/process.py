@@ -1,0 +1,248 @@
+"""The one door through which other programs are started.
+
+An argument list, exactly the environment given, a time limit after which the whole process group is killed,
+and output that cannot fill the memory.
+
+Safe to be used from several threads at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from reconciler.errors import Transient
+from reconciler.model.outcome import Reason
+
+OUTPUT_LIMIT = 16 << 20
+"""Bytes kept of each stream, unless the caller says otherwise."""
+
+_CHUNK = 1 << 16
+_LOOK = 0.05
+"""Seconds between looks whether the program has ended while something else still holds its output open."""
+_DRAIN = 1.0
+"""Seconds that output already written may take to arrive once the program has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a program ended. `returncode` is negative where a signal ended it.
+
+    `cut`: it wrote more than the limit. Of stdout the beginning is kept, of stderr the end (errors).
+    """
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+    cut: bool = False
+
+
+class ProcessTimeout(Transient):
+    """The program was killed because its time was over. `details` holds the last lines it wrote to stderr."""
+
+
+class ProcessMissing(Transient):
+    """The program cannot be started: it is not installed, or may not be executed."""
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    timeout: float,
+    cwd: Path | str | None = None,
+    stdin: bytes | None = None,
+    limit: int = OUTPUT_LIMIT,
+    kill_when_cut: bool = False,
+    reason: Reason = Reason.ENGINE_UNAVAILABLE,
+) -> Completed:
+    """Run a program to its end; a return code other than 0 is the caller's to judge.
+
+    `argv[0]` is looked up in `env`'s PATH. `timeout` in seconds, `limit` in bytes for each stream; more is
+    dropped, or with `kill_when_cut` ends the program. Without `stdin` it reads from /dev/null. Whatever the
+    program has started in its process group dies with it. On Linux it also dies when we are killed.
+    Raises ProcessTimeout and ProcessMissing with the `reason` given.
+    """
+    program = _find(argv[0], env, reason)
+    deadline = time.monotonic() + timeout
+    try:
+        process = _start([*_tether(), program, *argv[1:]], env, cwd, stdin is not None)
+    except OSError as error:
+        raise ProcessMissing(
+            reason,
+            f"cannot start {argv[0]}: {error.strerror}",
+            "see whether the folder it starts in exists and the machine has memory and files left",
+        ) from error
+    child = _Child(process, stdin, limit, kill_when_cut)
+    try:
+        in_time = child.converse(deadline)
+    finally:
+        child.kill()
+    if not in_time:
+        raise ProcessTimeout(
+            reason,
+            f"{argv[0]} did not end within {timeout:g} s and was killed",
+            "it is tried again later; if this repeats, see what the machine or the network waits for",
+            child.last_errors(),
+        )
+    return child.completed()
+
+
+def _find(program: str, env: Mapping[str, str], reason: Reason) -> str:
+    found = shutil.which(program, path=env.get("PATH", os.defpath))
+    if found is None:
+        raise ProcessMissing(
+            reason,
+            f"the program {program} is not there or may not be executed",
+            f"install {program} or mend PATH",
+        )
+    return found
+
+
+@functools.cache
+def _tether() -> tuple[str, ...]:
+    """What makes the kernel kill the program when we die, so that no orphan works beside our successor.
+
+    A program of its own because a `preexec_fn` may deadlock in a process with threads.
+    """
+    setpriv = shutil.which("setpriv", path=os.defpath) if sys.platform == "linux" else None
+    if setpriv is None:
+        return ()
+    prefix = (setpriv, "--pdeathsig", "KILL")
+    understood = subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode == 0
+    return prefix if understood else ()
+
+
+def _start(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path | str | None, feed: bool
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        argv,
+        env=dict(env),
+        cwd=cwd,
+        stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        bufsize=0,
+    )
+
+
+class _Child:
+    """The talk with one running program."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], stdin: bytes | None, limit: int, kill_when_cut: bool
+    ) -> None:
+        self._process, self._limit, self._kill_when_cut = process, limit, kill_when_cut
+        self._feed = memoryview(stdin or b"")
+        self._stdout, self._stderr = bytearray(), bytearray()
+        self._cut = False
+        self._selector = selectors.DefaultSelector()
+        self._listen(process.stdout, selectors.EVENT_READ, self._read_stdout)
+        self._listen(process.stderr, selectors.EVENT_READ, self._read_stderr)
+        self._listen(process.stdin, selectors.EVENT_WRITE, self._write_stdin)
+
+    def converse(self, deadline: float) -> bool:
+        """Feed it and read it until it has ended. False: it had not when the deadline came."""
+        while self._selector.get_map() and self._process.poll() is None:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return False
+            self._turn(min(remaining, _LOOK))
+            if self._cut and self._kill_when_cut:
+                return True
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return False
+        self._kill_group()
+        self._drain()
+        return True
+
+    def kill(self) -> None:
+        """End it and all that it has started; does nothing more once it has ended by itself."""
+        if self._process.returncode is None:
+            self._kill_group()
+            self._process.wait()
+        self._selector.close()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def completed(self) -> Completed:
+        return Completed(self._process.returncode, bytes(self._stdout), bytes(self._stderr), self._cut)
+
+    def last_errors(self) -> list[str]:
+        return self._stderr[-2000:].decode(errors="replace").splitlines()[-5:]
+
+    def _kill_group(self) -> None:
+        # Just after the leader was reaped this is safe: while a member lives the number stays the group's,
+        # and a free number is given away again only after all the others.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _drain(self) -> None:
+        until = time.monotonic() + _DRAIN
+        if self._process.stdin is not None:
+            self._forget(self._process.stdin)
+        while self._selector.get_map() and (remaining := until - time.monotonic()) > 0:
+            self._turn(remaining)
+
+    def _turn(self, timeout: float) -> None:
+        for key, _ in self._selector.select(timeout):
+            key.data()
+
+    def _listen(self, stream: IO[bytes] | None, event: int, act: Callable[[], None]) -> None:
+        if stream is not None:
+            os.set_blocking(stream.fileno(), False)
+            self._selector.register(stream, event, act)
+
+    def _forget(self, stream: IO[bytes]) -> None:
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(stream)
+        stream.close()
+
+    def _read_stdout(self) -> None:
+        data = self._read(self._process.stdout)
+        room = self._limit - len(self._stdout)
+        self._stdout += data[:room]
+        self._cut |= len(data) > room
+
+    def _read_stderr(self) -> None:
+        self._stderr += self._read(self._process.stderr)
+        surplus = len(self._stderr) - self._limit
+        if surplus > 0:
+            del self._stderr[:surplus]
+            self._cut = True
+
+    def _read(self, stream: IO[bytes] | None) -> bytes:
+        if stream is None:
+            return b""
+        data = os.read(stream.fileno(), _CHUNK)
+        if not data:
+            self._forget(stream)
+        return data
+
+    def _write_stdin(self) -> None:
+        stream = self._process.stdin
+        if stream is None:
+            return
+        try:
+            written = os.write(stream.fileno(), self._feed[:_CHUNK]) if self._feed else 0
+        except BrokenPipeError:
+            written = len(self._feed)
+        self._feed = self._feed[written:]
+        if not self._feed:
+            self._forget(stream)
