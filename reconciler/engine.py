@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,7 @@ API_VERSION = "1.44"
 TIMEOUT = 30
 """Seconds that any call may take; a stop gets the container's grace on top."""
 
+LONG_ID = re.compile(r"\b[0-9a-f]{64}\b")
 DISK_FULL = ("no space left on device", "disk quota exceeded")
 AWAY_WORDS = (
     "connection refused",
@@ -89,5 +91,6 @@ def is_gone(error: APIError) -> bool:
 
 
 def explanation(error: APIError) -> str:
-    """The engine's own words, on one line."""
-    return " ".join(str(error.explanation or error).split())
+    """The engine's own words, on one line, with ids in their short form."""
+    text = " ".join(str(error.explanation or error).split())
+    return LONG_ID.sub(lambda found: found.group()[:12], text)

@@ -1,0 +1,161 @@
+"""Changing the machine through the engine: one call, one effect. Volumes are never removed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import docker
+from docker.errors import APIError, NotFound
+from loguru import logger
+
+from reconciler.act.networks import endpoint_request, network_request, volume_request
+from reconciler.act.refusals import gone, name_taken, refusals
+from reconciler.effects import Effects
+from reconciler.engine import engine_calls, explanation
+from reconciler.model.desired import Endpoint, Network, Volume
+from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, LABEL_SPEC
+
+
+class EngineApplier:
+    """The engine's half of `loop.ports.Applier`. All methods raise Away when the engine does not answer.
+
+    `host`: the agent's host, for the labels of what is created; networks without them are not removed.
+    A container that somebody has removed meanwhile raises Transient wherever it was needed.
+    """
+
+    def __init__(self, client: docker.APIClient, effects: Effects, host: str) -> None:
+        self._client = client
+        self._effects = effects
+        self._host = host
+
+    def start(self, container: str) -> None:
+        """RolloutFailed when the engine refuses: Crashed, or DependencyNotReady for a held port."""
+        with self._effect("start", container), refusals("start it"), gone(container):
+            self._client.start(container)
+
+    def stop(self, container: str, grace: float) -> None:
+        """Send its stop signal, and SIGKILL after `grace` seconds. No error when it is stopped or gone."""
+        with self._effect("stop", container):
+            try:
+                self._client.stop(container, timeout=math.ceil(grace))
+            except NotFound:
+                logger.warning("container {} was to be stopped and is gone", container[:12])
+
+    def rename(self, container: str, name: str) -> None:
+        """No error when it has the name already. Transient when another container has it."""
+        with self._effect("rename", container, name), gone(container):
+            try:
+                self._client.rename(container, name)
+            except APIError as error:
+                if self._client.inspect_container(container)["Name"] == f"/{name}":
+                    return
+                if error.status_code == 409:
+                    raise name_taken(name, error) from error
+                raise
+
+    def update(self, container: str, restart: str) -> None:
+        name, _, most = restart.partition(":")
+        # The library's types know two policies of four.
+        policy: Any = {"Name": name, "MaximumRetryCount": int(most or 0)}
+        with self._effect("update", container, f"restart={restart}"), gone(container):
+            self._client.update_container(container, restart_policy=policy)
+
+    def connect(self, container: str, endpoint: Endpoint) -> None:
+        """Give the container this endpoint, aliases and addresses included; one that differs is replaced."""
+        present = self._endpoint(container, endpoint.network)
+        if present is not None:
+            if set(endpoint.aliases) <= set(present.get("Aliases") or ()):
+                return
+            self._disconnect(container, endpoint.network)
+        with self._effect("connect", container, endpoint.network), gone(container), refusals("connect it"):
+            self._client.connect_container_to_network(
+                container, endpoint.network, **endpoint_request(endpoint)
+            )
+
+    def remove(self, container: str) -> None:
+        """Only one that does not run. Its volumes stay, the anonymous ones too."""
+        with self._effect("remove", container):
+            try:
+                self._client.remove_container(container, v=False, force=False)
+            except NotFound:
+                logger.debug("container {} is gone already", container[:12])
+            except APIError as error:
+                if "already in progress" not in explanation(error):
+                    raise
+
+    def create_network(self, network: Network) -> None:
+        """No error when it is there with this very definition."""
+        with self._effect("create network", network.name), refusals(f"create the network {network.name}"):
+            try:
+                self._client.create_network(**network_request(network, self._host))
+            except APIError as error:
+                if error.status_code != 409 or not self._is_made(network):
+                    raise
+
+    def remove_network(self, name: str) -> None:
+        found = self._network(name)
+        if found is None:
+            return
+        if (found.get("Labels") or {}).get(LABEL_HOST) != self._host:
+            logger.warning("network {} is none of ours and stays", name)
+            return
+        for container in self._attached(name):
+            self._disconnect(container, name)
+        with self._effect("remove network", name):
+            try:
+                self._client.remove_network(found["Id"])
+            except NotFound:
+                logger.debug("network {} is gone already", name)
+            except APIError as error:
+                # Others may use it, and some engines forget to count an endpoint down: it is only a leftover.
+                logger.warning("network {} stays: {}", name, explanation(error))
+
+    def create_volume(self, volume: Volume) -> None:
+        """No error when it is there."""
+        with self._effect("create volume", volume.name), refusals(f"create the volume {volume.name}"):
+            self._client.create_volume(**volume_request(volume, self._host))
+
+    @contextmanager
+    def _effect(self, verb: str, subject: str, detail: str = "") -> Iterator[None]:
+        subject = subject[:12] if len(subject) == 64 else subject
+        self._effects.point(" ".join(filter(None, (verb, subject, detail))))
+        with engine_calls(f"{verb} {subject}"):
+            yield
+
+    def _disconnect(self, container: str, network: str) -> None:
+        with self._effect("disconnect", container, network):
+            try:
+                self._client.disconnect_container_from_network(container, network, force=True)
+            except NotFound:
+                logger.debug("container {} is not in {} any more", container[:12], network)
+
+    def _attached(self, network: str) -> list[str]:
+        """Ours in that network that do not run. One that runs keeps it, and the network stays."""
+        filters = {"network": network, "label": f"{LABEL_HOST}={self._host}"}
+        with engine_calls("list containers"):
+            found = self._client.containers(all=True, filters=filters)
+        return sorted(
+            item["Id"] for item in found if item["State"] not in ("running", "paused", "restarting")
+        )
+
+    def _network(self, name: str) -> Mapping[str, Any] | None:
+        with engine_calls(f"inspect network {name}"):
+            try:
+                found: Mapping[str, Any] = self._client.inspect_network(name)
+            except NotFound:
+                return None
+            return found
+
+    def _is_made(self, network: Network) -> bool:
+        labels = (self._network(network.name) or {}).get("Labels") or {}
+        wanted = (network.stack, network.digest)
+        return (labels.get(COMPOSE_PROJECT), labels.get(LABEL_SPEC)) == wanted
+
+    def _endpoint(self, container: str, network: str) -> Mapping[str, Any] | None:
+        with engine_calls(f"inspect container {container[:12]}"), gone(container):
+            answer = self._client.inspect_container(container)
+        networks: Mapping[str, Mapping[str, Any]] = answer["NetworkSettings"]["Networks"] or {}
+        return networks.get(network)

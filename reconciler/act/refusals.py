@@ -1,0 +1,77 @@
+"""The engine's refusals, read by consequence: about the commit, the other tenants, or the engine itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from docker.errors import APIError, NotFound
+
+from reconciler.engine import explanation, is_disk_full, is_engine_trouble
+from reconciler.errors import RolloutFailed, Transient
+from reconciler.model.outcome import Failure, Reason
+
+OUTSIDE = (
+    "port is already allocated",
+    "address already in use",
+    "ports are not available",
+    "pool overlaps",
+    "fully subnetted",
+)
+"""Words of refusals that tell of something else on the machine, which may go away without a new commit."""
+
+
+@contextmanager
+def gone(container: str) -> Iterator[None]:
+    """Around a call that needs the container: Transient when it is not there any more."""
+    try:
+        yield
+    except NotFound as error:
+        text = explanation(error)
+        if "container" not in text.lower():
+            raise
+        raise Transient(
+            Reason.DEPENDENCY_NOT_READY,
+            f"container {container[:12]} is gone: somebody removed it during the rollout",
+            "Nothing has to be done: the next turn starts from what is there.",
+        ) from error
+
+
+@contextmanager
+def refusals(what: str) -> Iterator[None]:
+    """The engine understood and said no: that is about the commit, or about what else is on the machine."""
+    try:
+        yield
+    except APIError as error:
+        text = explanation(error)
+        if is_disk_full(text) or is_engine_trouble(text) or error.status_code in (None, 502, 503, 504):
+            raise
+        raise RolloutFailed(_refusal(what, text), _remedy(text)) from error
+
+
+def _refusal(what: str, text: str) -> Failure:
+    outside = _is_outside(text)
+    reason = Reason.DEPENDENCY_NOT_READY if outside else Reason.CRASHED
+    return Failure(reason, f"the engine refused to {what}: {text}")
+
+
+def _remedy(text: str) -> str:
+    if _is_outside(text):
+        return (
+            "Something else on the machine holds it (`docker ps`, `ss -ltnp`, `docker network ls`): free it."
+        )
+    return "Mend the service in the commit; the engine's words name what it could not do."
+
+
+def name_taken(name: str, error: APIError) -> Transient:
+    """What to raise for a rename that another container stands in the way of."""
+    return Transient(
+        Reason.DEPENDENCY_NOT_READY,
+        f"the container name {name} is taken: {explanation(error)}",
+        f"Rename or remove the container that has it (`docker ps -a --filter name={name}`).",
+    )
+
+
+def _is_outside(text: str) -> bool:
+    lost_network = text.startswith("network ") and text.endswith("not found")
+    return lost_network or any(words in text.lower() for words in OUTSIDE)
