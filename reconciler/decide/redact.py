@@ -1,0 +1,137 @@
+"""What leaves the process passes here: secrets are masked, and no text can steer a terminal or forge a line.
+
+Known values are masked in the forms in which programs print them (raw, URL-encoded, base64, hexadecimal,
+JSON-escaped), unknown ones by the patterns of credentials, tokens and private keys.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+SHORTEST = 4
+"""Characters. Shorter values are not masked: they stand in every text ("1", "yes"), and guess themselves."""
+
+_SHORTEST_LINE = 8
+"""Characters of a line of a secret of several lines that is masked on its own, as logs print it."""
+
+_ANSI = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])"
+)
+_LINE_ENDS = re.compile(r"\r\n?|[\x85\u2028\u2029]")
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
+    r"\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
+_PATTERNS = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (
+            r"(?s)-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+            r".*?(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+            "*** private key ***",
+        ),
+        (r"(://[^\s:/@\"'<>]*:)[^\s/\"'<>]*@", rf"\1{MASK}@"),
+        (r"(://)[^\s:/@\"'<>]{16,}@", rf"\1{MASK}@"),
+        (r"(?i)\b(authorization: *(?:basic|bearer|token) +)[^\s\"']+", rf"\1{MASK}"),
+        (
+            r"(?i)((?:password|passwd|passphrase|secret|token|api_?key|private_?key|access_?key)=)[^\s&\"';,]+",
+            rf"\1{MASK}",
+        ),
+        (r"\bgh[opsur]_[A-Za-z0-9]{16,}|\bgithub_pat_\w{20,}", MASK),
+        (r"\bgl(?:pat|dt|rt|ptt|cbt|ft|soat|agent)-[\w-]{16,}", MASK),
+        (r"\bxox[abeoprs]-[\w-]{10,}", MASK),
+        (r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b", MASK),
+        (r"\bAIza[\w-]{35}", MASK),
+        (r"\b(?:sk|pk|rk)[-_](?:live|test|proj|ant|or)[-_][\w-]{10,}|\bsk-[A-Za-z0-9]{20,}", MASK),
+        (r"\b(?:npm|dop_v1|dckr_pat|dckr_oat|hf|pypi)[_-][\w-]{20,}", MASK),
+        (r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*", MASK),
+    )
+)
+
+
+class Redactor:
+    """Knows the secrets of this host.
+
+    Register values as soon as they are read; clean whatever is printed or kept.
+    """
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._forms: set[str] = set()
+        self._known: re.Pattern[str] | None = None
+        self.register(values)
+
+    def register(self, values: Iterable[str]) -> None:
+        """Mask these from now on. Values of fewer than SHORTEST characters are left alone."""
+        fresh = {form for value in values for form in _forms(value)} - self._forms
+        if fresh:
+            self._forms |= fresh
+            longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
+            self._known = re.compile("|".join(re.escape(form) for form in longest_first))
+
+    def clean(self, text: str, multiline: bool = False) -> str:
+        """The text without secrets and without characters that steer a terminal or that nobody sees.
+
+        Line ends become blanks, so that one text stays one line; with `multiline` they and tabs are kept.
+        """
+        # Masked on both sides of the tidying: a secret may hold what is tidied, and that may split a secret.
+        return self._mask(_tidy(self._mask(text), multiline))
+
+    def _mask(self, text: str) -> str:
+        if self._known is not None:
+            text = self._known.sub(MASK, text)
+        for pattern, replacement in _PATTERNS:
+            text = pattern.sub(replacement, text)
+        return text
+
+
+def _tidy(text: str, multiline: bool) -> str:
+    text = _LINE_ENDS.sub("\n", _ANSI.sub("", text))
+    if not multiline:
+        text = text.replace("\n", " ").replace("\t", " ")
+    return _UNSEEN.sub("\ufffd", text)
+
+
+def _forms(value: str) -> Iterator[str]:
+    """How a secret may look when a program prints it."""
+    pieces = {
+        value,
+        value.strip(),
+        *(line for line in value.splitlines() if len(line.strip()) >= _SHORTEST_LINE),
+    }
+    for piece in pieces:
+        for form in _encodings(piece):
+            if len(form.strip()) >= SHORTEST:
+                yield form
+
+
+def _encodings(value: str) -> Iterator[str]:
+    if len(value) < SHORTEST:
+        return
+    yield from (value, _tidy(value, multiline=True), _tidy(value, multiline=False))
+    for encoded in (
+        quote(value, safe="", errors="replace"),
+        quote(value, errors="replace"),
+        quote_plus(value, errors="replace"),
+    ):
+        yield from (encoded, re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), encoded))
+    yield from (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])
+    data = value.encode(errors="replace")
+    yield data.hex()
+    yield from _base64(data)
+
+
+def _base64(data: bytes) -> Iterator[str]:
+    """Also inside a longer text ("user:secret"): what no neighbour changes, at each of the three offsets."""
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + data)
+        first = (0, 2, 3)[offset]
+        last = (offset + len(data)) * 8 // 6
+        inner = encoded[first:last].decode()
+        if len(inner) >= SHORTEST + 1:
+            yield from (inner, inner.replace("+", "-").replace("/", "_"))

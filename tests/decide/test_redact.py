@@ -1,0 +1,171 @@
+"""Nothing secret and nothing that steers a terminal leaves the process."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from reconciler.decide.redact import MASK, SHORTEST, Redactor
+
+CANARY = 'cAn4ry/+ "qu\\ote" ü&='
+
+FORMS = {
+    "raw": CANARY,
+    "url": quote(CANARY, safe=""),
+    "url in lower case": re.sub("%..", lambda found: found[0].lower(), quote(CANARY, safe="")),
+    "path": quote(CANARY),
+    "form": quote_plus(CANARY),
+    "json": json.dumps(CANARY)[1:-1],
+    "json utf-8": json.dumps(CANARY, ensure_ascii=False)[1:-1],
+    "hexadecimal": CANARY.encode().hex(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_each_form_of_a_known_secret_is_masked(form: str) -> None:
+    assert Redactor([CANARY]).clean(f"before {form} after") == f"before {MASK} after"
+
+
+@pytest.mark.parametrize("prefix", ["", "u", "us", "user:"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+def test_base64_is_masked_wherever_the_secret_begins(prefix: str, encode: object) -> None:
+    encoded = encode(f"{prefix}{CANARY}:tail".encode()).decode()  # type: ignore[operator]
+    cleaned = Redactor([CANARY]).clean(encoded)
+    assert MASK in cleaned
+    left = max(cleaned.split(MASK), key=len)
+    assert CANARY[:4].encode() not in base64.b64decode(left + "=" * (-len(left) % 4), altchars=b"-_")
+
+
+def test_the_longer_of_two_secrets_wins() -> None:
+    assert Redactor(["hunter", "hunter2000"]).clean("hunter2000 hunter") == f"{MASK} {MASK}"
+
+
+def test_values_too_short_to_be_secret_are_left_alone() -> None:
+    assert Redactor(["1", "yes", "", "   "]).clean("1 yes   no") == "1 yes   no"
+
+
+def test_a_value_with_a_line_end_is_masked_without_it_too() -> None:
+    assert Redactor(["hunter2\n"]).clean("password is hunter2, sir") == f"password is {MASK}, sir"
+
+
+def test_each_line_of_a_long_secret_is_masked_alone() -> None:
+    secret = "first-line-of-it\nsecond-line-of-it\nend"
+    assert Redactor([secret]).clean("log: second-line-of-it\nend", multiline=True) == f"log: {MASK}\nend"
+    assert Redactor([secret]).clean(secret, multiline=True) == MASK
+
+
+def test_registering_later_adds() -> None:
+    redactor = Redactor(["first-secret"])
+    redactor.register(["second-secret"])
+    assert redactor.clean("first-secret second-secret") == f"{MASK} {MASK}"
+
+
+def test_a_secret_split_by_control_characters_is_masked() -> None:
+    assert Redactor(["hunter2000"]).clean("hunt\x1b[1mer2\x1b[0m000") == MASK
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("https://user:pass@host/x", "https://user:***@host/x"),
+        ("https://user:p@ss@host/x", "https://user:***@host/x"),
+        ("https://:pass@host", "https://:***@host"),
+        ("https://abcdefghij0123456789@host/x", "https://***@host/x"),
+        ("ssh://git@host/x", "ssh://git@host/x"),
+        ("git@host:x.git", "git@host:x.git"),
+        ("http://host:8080/users/@me", "http://host:8080/users/@me"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("POSTGRES_PASSWORD=hunter2 next", "POSTGRES_PASSWORD=*** next"),
+        ("/?api_key=abc&x=1", "/?api_key=***&x=1"),
+        ("see ghp_0123456789abcdefABCD.", "see ***."),
+        ("github_pat_0123456789_abcdefABCDEF", "***"),
+        ("glpat-0123456789abcdef_-", "***"),
+        ("xoxb-0123456789-abc", "***"),
+        ("AKIA0123456789ABCDEF", "***"),
+        ("sk_live_0123456789abcdef", "***"),
+        ("dckr_pat_0123456789abcdefABCDEF", "***"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc-_x", "***"),
+        ("password: see docs/secrets.md", "password: see docs/secrets.md"),
+        ("sha256:0123456789abcdef", "sha256:0123456789abcdef"),
+    ],
+)
+def test_unknown_credentials_are_masked_by_their_pattern(text: str, cleaned: str) -> None:
+    assert Redactor().clean(text) == cleaned
+
+
+@pytest.mark.parametrize("end", ["\n-----END RSA PRIVATE KEY-----\nafter", "\ntorn off"])
+def test_private_keys_are_masked_even_when_torn(end: str) -> None:
+    text = "key:\n-----BEGIN RSA PRIVATE KEY-----\nMIIEabc\ndef" + end
+    cleaned = Redactor().clean(text, multiline=True)
+    assert cleaned == "key:\n*** private key ***" + ("\nafter" if "END" in end else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07x\x1b]8;;http://e\x1b\\link", "xlink"),
+        ("bell\x07 null\x00 del\x7f", "bell\ufffd null\ufffd del\ufffd"),
+        ("csi \x9b31m", "csi \ufffd31m"),
+        ("right-to-left \u202eexe.txt", "right-to-left \ufffdexe.txt"),
+        ("lone \ud800 surrogate", "lone \ufffd surrogate"),
+        ("two\r\nlines\rthree\u2028four\tfive", "two lines three four five"),
+        ("Grüße – 日本 👩\u200d🚀", "Grüße – 日本 👩\u200d🚀"),
+    ],
+)
+def test_nothing_steers_a_terminal(text: str, cleaned: str) -> None:
+    assert Redactor().clean(text) == cleaned
+
+
+def test_lines_and_tabs_stay_where_several_lines_are_wanted() -> None:
+    assert Redactor().clean("a\tb\r\nc\rd", multiline=True) == "a\tb\nc\nd"
+
+
+SECRETS = st.text(min_size=SHORTEST, max_size=40).filter(
+    lambda text: len(text.strip()) >= SHORTEST and not set(text) <= set("* privatekey\ufffd")
+)
+
+
+@given(secret=SECRETS, before=st.text(max_size=20), after=st.text(max_size=20), multiline=st.booleans())
+@example(secret="://a:b@c", before="", after="", multiline=False)
+@example(secret="\x1b[0m\x1b[0m", before="", after="", multiline=True)
+def test_no_known_secret_survives(secret: str, before: str, after: str, multiline: bool) -> None:
+    cleaned = Redactor([secret]).clean(before + secret + after, multiline)
+    assert secret not in cleaned.replace(MASK, "\0")
+    assert json.dumps(secret)[1:-1] not in cleaned.replace(MASK, "\0")
+
+
+@given(st.text())
+def test_one_text_stays_one_line_that_can_be_printed(text: str) -> None:
+    cleaned = Redactor().clean(text)
+    assert len(cleaned.splitlines()) <= 1
+    cleaned.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "a" * 500_000,
+        "://" * 100_000,
+        "://a:" * 100_000,
+        "eyJ" * 100_000,
+        "-----BEGIN PRIVATE KEY-----" * 10_000,
+        "\x1b]" * 100_000,
+        "\x1bP" * 100_000,
+        "password=" * 50_000,
+        "ghp_" * 100_000,
+        "authorization: " * 30_000,
+    ],
+    ids=lambda text: text[:12].encode("unicode_escape").decode(),
+)
+def test_hostile_texts_take_no_longer_than_others(hostile: str) -> None:
+    start = time.process_time()
+    Redactor(["some-secret"]).clean(hostile, multiline=True)
+    assert time.process_time() - start < 2
