@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -u
 """Serves one page: the template in /srv/page, filled from the database.
 
-``server.py --check`` is the health check: it asks the running server to render the page without counting a visit,
+``server.py --check`` is the health check: it asks the running server for the page, without counting a visit,
 and says why when that fails.
 """
 
