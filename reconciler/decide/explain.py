@@ -12,17 +12,20 @@ Explanation = tuple[Reason | None, str, float | None]
 """Reason, sentence, and since when (seconds of the Unix epoch)."""
 
 
-def explain(facts: StatusFacts, sync: Sync, health: Health, stacks: Sequence[StackStatus]) -> Explanation:
-    """The most pressing thing first: what is held, what is under way, what cannot be seen, what is bad."""
+def explain(facts: StatusFacts, health: Health, stacks: Sequence[StackStatus]) -> Explanation:
+    """The most pressing thing first: what is held, under way, out of sight, bad, stale; else good."""
     if facts.holding is not None:
         return facts.holding.reason, facts.holding.message, facts.holding.since
     if facts.rollout is not None:
         return None, _under_way(facts), facts.rollout.since
     if facts.engine_error is not None:
         return Reason.ENGINE_UNAVAILABLE, facts.engine_error, None
-    if facts.source.error is not None:
-        return Reason.FETCH_FAILED, facts.source.error, facts.source.last_fetch_at
-    return _explain_head(facts) or _explain_services(facts, sync, health, stacks)
+    return (
+        _explain_head(facts)
+        or _explain_services(facts, health, stacks)
+        or _explain_fetch(facts)
+        or _explain_success(facts)
+    )
 
 
 def active(stacks: Sequence[StackStatus]) -> list[StackStatus]:
@@ -46,19 +49,31 @@ def _explain_head(facts: StatusFacts) -> Explanation | None:
 
 
 def _explain_services(
-    facts: StatusFacts, sync: Sync, health: Health, stacks: Sequence[StackStatus]
-) -> Explanation:
+    facts: StatusFacts, health: Health, stacks: Sequence[StackStatus]
+) -> Explanation | None:
     rows = [row for stack in active(stacks) for row in stack.services]
-    if (sync, health) == (Sync.SYNCED, Health.HEALTHY):
-        good = facts.history.last_good
-        return Reason.RECONCILIATION_SUCCEEDED, "", good.at if good else None
+    if facts.observed is None:
+        return None, "the engine was not asked", None
     row = next((row for row in rows if row.health is health and row.health is not Health.HEALTHY), None)
-    if row is not None and facts.observed is not None:
+    if row is not None:
         return row.reason, f"{row.stack}/{row.service} is {row.health.value}", row.since
     row = next((row for row in rows if row.sync is Sync.OUT_OF_SYNC), None)
     if row is not None:
         return None, f"{row.stack}/{row.service} is not as {(facts.source.head or '')[:7]} wants it", None
-    return None, "the engine was not asked" if facts.observed is None else "", None
+    return None
+
+
+def _explain_fetch(facts: StatusFacts) -> Explanation | None:
+    if facts.source.error is None:
+        return None
+    return Reason.FETCH_FAILED, facts.source.error, facts.source.last_fetch_at
+
+
+def _explain_success(facts: StatusFacts) -> Explanation:
+    if facts.desired is None:
+        return None, "what was applied cannot be read", None
+    good = facts.history.last_good
+    return Reason.RECONCILIATION_SUCCEEDED, "", good.at if good else None
 
 
 def _under_way(facts: StatusFacts) -> str:

@@ -26,7 +26,7 @@ def judge(facts: StatusFacts) -> HostStatus:
     stacks = _stacks(facts)
     sync = _sync(facts, stacks)
     health = _health(facts, stacks)
-    reason, message, since = explain(facts, sync, health, stacks)
+    reason, message, since = explain(facts, health, stacks)
     return HostStatus(
         sync=sync,
         health=health,

@@ -1,0 +1,49 @@
+"""`history`: a line for each attempt; a single one with everything that is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.record.text.layout import Style, exactly, paragraph, short, since, table
+from reconciler.record.text.words import failure, place, services, word
+
+Json = Mapping[str, Any]
+
+
+def history(document: Json, style: Style, now: float) -> list[str]:
+    attempts = document["attempts"]
+    if not attempts:
+        return ["nothing has been tried yet"]
+    rows = [["WHEN", "COMMIT", "INTENT", "OUTCOME", "TOOK", "WHAT"]]
+    rows += [_row(item, style, now) for item in attempts]
+    lines = table(rows, style, right=(4,), wrap=5)
+    return lines + (_details(attempts[0], style) if len(attempts) == 1 else [])
+
+
+def _row(item: Json, style: Style, now: float) -> list[str]:
+    took = "-" if item["durationSeconds"] is None else exactly(item["durationSeconds"])
+    when = f"{since(item['startedAt'], now)} ago"
+    return [when, short(item["revision"]), item["intent"], word(item["outcome"], style), took, _what(item)]
+
+
+def _what(item: Json) -> str:
+    if item["outcome"] != "Succeeded":
+        return ": ".join(part for part in (item["reason"], item["message"]) if part)
+    touched = [row for row in item["services"] if row["action"] != "Unchanged"]
+    return (
+        ", ".join(f"{row['action']} {place(row['stack'], row['service'])}" for row in touched)
+        or item["message"]
+    )
+
+
+def _details(item: Json, style: Style) -> list[str]:
+    lines = [f"commit   {item['revision']}", f"attempt  {item['id']}"]
+    if item["before"]:
+        lines.append(f"before   {item['before']}")
+    if item["revertedTo"]:
+        lines.append(f"back to  {item['revertedTo']}")
+    lines += services(item["services"], style)
+    if item["failure"] is not None:
+        lines += [*paragraph(item["failure"]["message"], style), *failure(item["failure"], style)]
+    return lines

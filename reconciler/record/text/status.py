@@ -1,0 +1,120 @@
+"""`status`: one line for the host, one for each service, one for memory, and what else is worth knowing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.record.text.layout import Style, paragraph, share, short, since, size, table, visible
+from reconciler.record.text.words import place, word
+
+Json = Mapping[str, Any]
+
+SHOWN_QUARANTINED = 3
+
+
+def status(document: Json, style: Style, now: float) -> list[str]:
+    lines = [*_host(document, style, now), *_reason(document, style), *_rollout(document, style, now)]
+    lines += _services(document, style, now)
+    lines += _memory(document["budget"], style)
+    return lines + _remarks(document, style, now)
+
+
+def _host(document: Json, style: Style, now: float) -> list[str]:
+    source = document["source"]
+    words = f"{word(document['sync'], style)}  {word(document['health'], style)}"
+    line = f"{style.paint(document['host'], 'bold')}  {source['branch']} {short(source['head'])}  {words}"
+    good = _good(document, now)
+    fits = visible(line) + len(good) + 3 <= style.width
+    return [f"{line}   {good}"] if fits else [line, good]
+
+
+def _good(document: Json, now: float) -> str:
+    good = document["lastGoodRevision"]
+    if good is None:
+        return "nothing proven yet"
+    proven = document["since"] if document["reason"] == "ReconciliationSucceeded" else None
+    return f"last good {short(good)}" + (f", {since(proven, now)} ago" if proven else "")
+
+
+def _reason(document: Json, style: Style) -> list[str]:
+    told = ": ".join(part for part in (document["reason"], document["message"]) if part)
+    lines = [style.paint("stalled: a person is needed", "bad")] if document["stalled"] else []
+    if document["rollout"] is None and told and document["reason"] != "ReconciliationSucceeded":
+        lines += paragraph(told, style)
+    if document["source"]["error"] and document["reason"] != "FetchFailed":
+        lines += paragraph(f"fetch: {document['source']['error']}", style)
+    return lines
+
+
+def _rollout(document: Json, style: Style, now: float) -> list[str]:
+    rollout = document["rollout"]
+    if rollout is None:
+        return []
+    doing = f"{rollout['action'] or ''} {place(rollout['stack'], rollout['service'])}".strip()
+    step = f"step {rollout['step']} of {rollout['steps']}" + (f", {doing}" if doing else "")
+    text = (
+        f"{rollout['intent']} to {short(rollout['revision'])}: {step}, since {since(rollout['since'], now)}"
+    )
+    return paragraph(text, style)
+
+
+def _services(document: Json, style: Style, now: float) -> list[str]:
+    services = [item for stack in document["stacks"] for item in stack["services"]]
+    if not services:
+        return []
+    counts = any(item["desired"] != 1 for item in services)
+    head = ["STACK", "SERVICE", "STATE", *(["UP"] if counts else []), "MEMORY", "SINCE"]
+    rows = [head] + [_service(item, counts, style, now) for item in services]
+    return table(rows, style, cut=(0, 1))
+
+
+def _service(item: Json, counts: bool, style: Style, now: float) -> list[str]:
+    count = f"{'-' if item['running'] is None else item['running']}/{item['desired']}"
+    memory = share(item["memory"]["usageBytes"], item["memory"]["limitBytes"], "/")
+    return [
+        item["stack"],
+        item["service"],
+        _state(item, style),
+        *([count] if counts else []),
+        memory,
+        since(item["since"], now),
+    ]
+
+
+def _state(item: Json, style: Style) -> str:
+    if item["desired"] == 0:
+        return style.paint("not wanted", "warn")
+    done = item["health"] == "Healthy" and item["running"] == 0
+    state = style.paint("Done", "good") if done else word(item["health"], style)
+    reason = f" {item['reason']}" if item["reason"] and item["health"] == "Degraded" else ""
+    return state + reason + (f", {word('OutOfSync', style)}" if item["sync"] == "OutOfSync" else "")
+
+
+def _memory(budget: Json, style: Style) -> list[str]:
+    if budget["budgetBytes"] is None:
+        return []
+    ours, others = budget["committedBytes"], budget["foreignBytes"]
+    now = None if ours is None else ours + (others or 0)
+    counted = "budget " + (
+        share(now, budget["budgetBytes"], "of") if now is not None else "- of " + size(budget["budgetBytes"])
+    )
+    steady = f"steady {share(budget['steadyBytes'], budget['steadyLimitBytes'], 'of')}"
+    foreign = f" (other containers: {size(others)})" if others else ""
+    return paragraph(f"{counted} now, {steady}{foreign}", style)
+
+
+def _remarks(document: Json, style: Style, now: float) -> list[str]:
+    lines = []
+    bad = document["quarantinedRevisions"]
+    if bad:
+        named = [f"{short(item['revision'])} ({item['reason']})" for item in bad[-SHOWN_QUARANTINED:]]
+        more = f" and {len(bad) - len(named)} more" if len(bad) > len(named) else ""
+        lines += paragraph(f"never tried again: {', '.join(reversed(named))}{more}", style)
+    if document["leftovers"]["volumes"]:
+        lines += paragraph(
+            f"kept volumes that nothing uses: {', '.join(document['leftovers']['volumes'])}", style
+        )
+    if not document["agent"]["running"]:
+        lines += paragraph("the agent is not running: `reconciler run` starts it", style)
+    return lines

@@ -1,0 +1,59 @@
+"""`once`: how the turn ended, what it did to the services, what the failed one said, and what to do now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.record.text.layout import Style, exactly, paragraph, plural, short
+from reconciler.record.text.words import failure, place, services, violations, word
+
+Json = Mapping[str, Any]
+
+HINTS = {
+    "Rejected": "nothing was touched; fix the commit and push again",
+    "RolledBack": "fix it and push a new commit; this one is not tried again",
+    "RollbackFailed": "look at the services above; push a commit that works, nothing is tried before",
+    "Interrupted": "start again: the next turn goes on from what is there",
+    "Failed": "the commit is not to blame; it is tried again later",
+}
+
+
+def turn(document: Json, style: Style, now: float) -> list[str]:
+    lines = [_head(document, style), *_already_ran(document, style)]
+    if document["message"]:
+        lines += paragraph(document["message"], style)
+    lines += violations(document["violations"], style)
+    lines += _way_back(document, style)
+    lines += services(document["services"], style)
+    if document["failure"] is not None:
+        lines += failure(document["failure"], style)
+    hint = document["hint"] or HINTS.get(document["outcome"], "")
+    return lines + (paragraph(f"what to do: {hint}", style) if hint else [])
+
+
+def _head(document: Json, style: Style) -> str:
+    revision = style.paint(short(document["revision"]), "bold")
+    outcome = word(document["outcome"], style)
+    told = document["reason"] not in (None, "ReconciliationSucceeded")
+    reason = f" ({document['reason']})" if told else ""
+    cost = f"{exactly(document['durationSeconds'])}, {plural(document['effects'], 'effect')}"
+    return f"{revision}  {outcome}{reason} after {cost}"
+
+
+def _already_ran(document: Json, style: Style) -> list[str]:
+    """A job of a commit that was taken back cannot be taken back: that comes first."""
+    if document["outcome"] not in ("RolledBack", "RollbackFailed"):
+        return []
+    ran = [item for item in document["services"] if item["action"] == "RanOnce"]
+    return [
+        style.paint(f"migration {place(item['stack'], item['service'])} already ran", "warn") for item in ran
+    ]
+
+
+def _way_back(document: Json, style: Style) -> list[str]:
+    if document["revertedTo"]:
+        return [f"the machine went back to {short(document['revertedTo'])}"]
+    if document["outcome"] == "RolledBack":
+        return paragraph("nothing ran before: what it started was stopped, volumes were kept", style)
+    return []

@@ -1,0 +1,47 @@
+"""`validate`: every mistake with its place, the memory it asks for, and one closing line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.record.text.layout import Style, paragraph, plural, share, size, table
+from reconciler.record.text.words import violations
+
+Json = Mapping[str, Any]
+
+
+def validation(document: Json, style: Style, now: float) -> list[str]:
+    lines = violations(document["violations"], style)
+    if document["budget"] is not None:
+        lines += _budget(document["budget"], style)
+    for reason in document["skipped"]:
+        lines += paragraph(f"not checked: {reason}", style)
+    return [*lines, _verdict(document, style)]
+
+
+def _budget(budget: Json, style: Style) -> list[str]:
+    lines = []
+    if budget["rows"]:
+        rows = [["STACK", "SERVICE", "LIMIT", ""]] + [_row(row) for row in budget["rows"]]
+        lines += table(rows, style, right=(2,), cut=(0, 1))
+    bound = budget["budgetBytes"] - budget["reserveBytes"]
+    steady = share(budget["steadyBytes"], budget["steadyLimitBytes"], "of")
+    lines.append(f"steady {steady}, peak {share(budget['peakBytes'], bound, 'of')}")
+    if budget["overBytes"]:
+        lines.append(style.paint(f"over by {size(budget['overBytes'])}", "bad"))
+    return lines
+
+
+def _row(row: Json) -> list[str]:
+    times = f"{row['replicas']} × " if row["replicas"] != 1 else ""
+    remark = "default: the file sets no limit" if row["default"] else ""
+    return [row["stack"], row["service"], times + size(row["limitBytes"]), remark]
+
+
+def _verdict(document: Json, style: Style) -> str:
+    denied = sum(item["level"] == "deny" for item in document["violations"])
+    warned = len(document["violations"]) - denied
+    counts = [plural(denied, "violation")] * bool(denied) + [plural(warned, "warning")] * bool(warned)
+    word = style.paint("valid", "good") if document["valid"] else style.paint("not valid", "bad")
+    return ": ".join([word, ", ".join(counts)]) if counts else word
