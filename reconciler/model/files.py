@@ -47,13 +47,15 @@ class Files(Protocol):
 
 
 def below(files: Files, path: str) -> dict[str, Entry]:
-    """What lies at `path`: relative path → entry. A file alone stands under ''; '' or '.' is the whole repository.
+    """What lies at `path`: relative path → entry.
 
-    Empty where the commit has nothing there (git knows no empty folders).
+    A file alone stands under ''. The path '' or '.' is the whole repository. Empty where the commit has
+    nothing there (git knows no empty folders).
     """
     if path in ("", "."):
         return dict(files.entries)
     if path in files.entries:
         return {"": files.entries[path]}
     prefix = path + "/"
-    return {name.removeprefix(prefix): entry for name, entry in files.entries.items() if name.startswith(prefix)}
+    inside = (item for item in files.entries.items() if item[0].startswith(prefix))
+    return {name.removeprefix(prefix): entry for name, entry in inside}

@@ -1,0 +1,62 @@
+"""Writes files of a commit to disk, byte for byte from the blobs: no checkout, no attributes, no links."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from reconciler.model.files import Entry, Files
+
+EXECUTABLE = "100755"
+REGULAR = ("100644", EXECUTABLE)
+READ_ONLY_FOLDER = 0o555
+
+
+def materialise(files: Files, entries: Mapping[str, Entry], folder: Path, *, durable: bool = False) -> None:
+    """Write `entries` (path below `folder` → entry of `files`) with modes 0644 and 0755, or 0444 and 0555.
+
+    `durable`: for bytes that others will rely on; read-only and fsynced, folders included. Entries that are
+    no regular files are left out. `folder` exists. OSError as the disk gives it.
+    """
+    for parent in sorted({(folder / path).parent for path in entries}):
+        parent.mkdir(parents=True, exist_ok=True)
+    for path, entry in entries.items():
+        if entry.mode in REGULAR:
+            mode = 0o755 if entry.mode == EXECUTABLE else 0o644
+            write(folder / path, files.read(entry.path), mode & 0o555 if durable else mode, durable=durable)
+    if durable:
+        for directory, _, _ in os.walk(folder, topdown=False):
+            os.chmod(directory, READ_ONLY_FOLDER)
+            sync_folder(Path(directory))
+
+
+def write(path: Path, data: bytes, mode: int, *, durable: bool) -> None:
+    """Create a file that is not there yet. The mode is exact, whatever the umask."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+        os.fchmod(stream.fileno(), mode)
+        if durable:
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all it holds, read-only folders too. No error when it is gone."""
+    if path.is_dir() and not path.is_symlink():
+        for directory, _, _ in os.walk(path):
+            os.chmod(directory, 0o700)
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

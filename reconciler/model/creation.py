@@ -1,0 +1,22 @@
+"""What one Compose call is to create."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reconciler.model.desired import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """`count` containers of `service`.
+
+    `anonymous`: target → volume name, taken over from the predecessor. `sharing`: service → container id, for
+    namespaces and volumes of another service's container.
+    """
+
+    service: Service
+    count: int
+    anonymous: Mapping[str, str]
+    sharing: Mapping[str, str]

@@ -1,0 +1,26 @@
+"""What Compose made of a stack's files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.model.outcome import Violation
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A stack as Compose understands it. `root` is where the commit's files lay while Compose read them.
+
+    In `model` a `$` stands for itself: what Compose prints doubled is undone, and done again where it reads.
+    `model` is empty when `violations` has one of level deny. `variables` are those that Compose could read;
+    `secrets` the names among them whose values come from secrets_dir.
+    """
+
+    stack: str
+    model: Mapping[str, Any]
+    root: str
+    violations: tuple[Violation, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    secrets: frozenset[str] = frozenset()

@@ -1,0 +1,79 @@
+"""The Compose binary: where it is, and whether it is new enough.
+
+It is run directly: through `docker compose` each call costs twice as much.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from reconciler.errors import Transient, Usage
+from reconciler.model.outcome import Reason
+from reconciler.observe.endpoint import docker_config
+from reconciler.process import run
+
+OLDEST = (2, 20)
+"""First Compose with `include`."""
+
+NOWHERE = "/nonexistent"
+"""Given as home, so that Compose finds nothing of ours there; the same everywhere, since models may show it."""
+
+PLUGIN_FOLDERS = (
+    "/usr/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/opt/homebrew/lib/docker/cli-plugins",
+    "/opt/homebrew/bin",
+)
+INSTALL = (
+    "Install Compose 2 (Debian: docker-compose, Ubuntu: docker-compose-v2, macOS: brew install docker-compose)"
+    ", or name it with `compose` in the agent config."
+)
+
+
+def find_compose(setting: str | None, environ: Mapping[str, str]) -> str:
+    """Path of the Compose binary: `compose` of the agent config, else the first plugin, else one on $PATH.
+
+    Usage where the config names a file that cannot be run, Transient where there is none at all.
+    """
+    if setting:
+        if _runs(Path(setting)):
+            return setting
+        raise Usage(
+            Reason.ENGINE_UNAVAILABLE,
+            f"compose: {setting} is no file that can be run",
+            "Correct `compose` in the agent config, or leave it out to have Compose looked for.",
+        )
+    for folder in _folders(environ):
+        if _runs(folder / "docker-compose"):
+            return str(folder / "docker-compose")
+    raise Transient(Reason.ENGINE_UNAVAILABLE, "Compose was not found on this machine", INSTALL)
+
+
+def compose_version(path: str) -> tuple[int, int]:
+    """Major and minor version of a Compose binary. Transient where it cannot be run or is older than 2.20."""
+    completed = run([path, "version", "--short"], env={"HOME": NOWHERE, "DOCKER_CONFIG": NOWHERE}, timeout=10)
+    said = completed.stdout.decode(errors="replace").strip()
+    match = re.match(r"v?(\d+)\.(\d+)\.", said)
+    version = (int(match[1]), int(match[2])) if match else (0, 0)
+    if completed.returncode or version < OLDEST:
+        raise Transient(
+            Reason.ENGINE_UNAVAILABLE,
+            f"{path} is not Compose 2.20 or newer (it says {said.splitlines()[0] if said else 'nothing'})",
+            INSTALL,
+        )
+    return version
+
+
+def _folders(environ: Mapping[str, str]) -> Iterable[Path]:
+    yield docker_config(environ) / "cli-plugins"
+    yield from map(Path, PLUGIN_FOLDERS)
+    yield from map(Path, filter(os.path.isabs, environ.get("PATH", "").split(os.pathsep)))
+
+
+def _runs(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)

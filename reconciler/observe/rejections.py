@@ -1,0 +1,69 @@
+"""Reads what Compose says when it refuses a file: which file, where in it, what (without our folders)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from reconciler.model.outcome import Reason, Violation
+
+RULE = "compose-rejects"
+
+_LOG_LINE = re.compile(r'^time="[^"]*" level=\w+ msg=')
+_LINE = re.compile(r"\bline (\d+)\b")
+_POINTER = re.compile(r"\b(services|networks|volumes|configs|secrets)(?:\.|\[)([\w-]+)\]?((?:\.[\w-]+)*)")
+_PROPERTY = re.compile(r"additional propert(?:y|ies) '?([^' ]+)'? (?:is )?not allowed", re.IGNORECASE)
+_SERVICE = re.compile(r'\bservice "([^"]+)"')
+_LISTED = "following error(s):"
+_SYNTAX = ("yaml: ", "failed to parse ", "unmarshal errors", "must be a mapping", "empty compose file")
+_MISSING = ("no such file or directory", " not found: stat ")
+
+
+def rejections(stderr: str, stack: str, root: str, known: Sequence[str]) -> tuple[Violation, ...]:
+    """The mistakes that Compose names in `stderr`.
+
+    `root`: the folder in which it read the commit, taken out of every message. `known`: the commit's files
+    that a message may name; the first stands in where it names none.
+    """
+    text = "\n".join(line for line in stderr.splitlines() if line.strip() and not _LOG_LINE.match(line))
+    messages = text.partition(_LISTED)[2].splitlines() if _LISTED in text else [" ".join(text.split("\n"))]
+    return tuple(_violation(message.strip(), stack, root, known) for message in messages if message.strip())
+
+
+def _violation(message: str, stack: str, root: str, known: Sequence[str]) -> Violation:
+    path = next((name for name in _by_length(known) if f"{root}/{name}" in message), None)
+    line = _LINE.search(message)
+    pointer = _POINTER.search(message)
+    service = _SERVICE.search(message)
+    named = pointer[2] if pointer and pointer[1] == "services" else service[1] if service else None
+    clean = message.replace(f"{root}/", "").replace(root, ".")
+    return Violation(
+        reason=_reason(clean),
+        rule=RULE,
+        message=f"Compose rejects it: {clean}",
+        hint="`docker compose config` shows the same; a stack is applied only when Compose accepts it.",
+        path=path or (known[0] if known else None),
+        line=int(line[1]) if line else None,
+        pointer=_pointer(pointer, message) or (f"/services/{named}" if named else None),
+        stack=stack,
+        service=named,
+    )
+
+
+def _by_length(names: Iterable[str]) -> list[str]:
+    """Longest first: one name may be the beginning of another."""
+    return sorted(names, key=len, reverse=True)
+
+
+def _pointer(match: re.Match[str] | None, message: str) -> str | None:
+    if match is None:
+        return None
+    parts = [match[1], match[2], *match[3].split(".")[1:]]
+    unknown = _PROPERTY.search(message)
+    return "/" + "/".join([*parts, unknown[1]] if unknown else parts)
+
+
+def _reason(message: str) -> Reason:
+    if any(words in message for words in _MISSING):
+        return Reason.FILE_MISSING
+    return Reason.PARSE_FAILED if any(words in message for words in _SYNTAX) else Reason.SCHEMA_INVALID

@@ -1,0 +1,231 @@
+"""Compose's canonical model of a stack: it reads the commit's own bytes and nothing else of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import posixpath
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from reconciler.errors import Transient
+from reconciler.formats.dotenv import dotenv
+from reconciler.materialise import materialise, remove
+from reconciler.model.documents import StackDocument
+from reconciler.model.files import Files
+from reconciler.model.outcome import Level, Reason, Violation
+from reconciler.model.rendered import Rendered
+from reconciler.observe.binary import NOWHERE, compose_version
+from reconciler.observe.envfile import env_file
+from reconciler.observe.rejections import RULE, rejections
+from reconciler.observe.secrets import NAME, SecretStore
+from reconciler.process import Completed, run
+
+LARGEST_FILE = 1 << 20
+"""Bytes: larger files of a commit are data, not something that Compose reads."""
+
+LARGEST_MODEL = 16 << 20
+TIMEOUT = 10.0
+"""Seconds that Compose may take for one stack; the largest of 39 public stacks takes 0.1."""
+
+RESERVED = ("COMPOSE_", "DOCKER_", "RECONCILER_")
+"""Beginnings of names with which a variable would steer Compose instead of being read by it."""
+
+_TROUBLE = ("cannot allocate memory", "out of memory", "no space left on device", "too many open files")
+
+
+class ComposeRenderer:
+    """Renders stacks with one Compose binary. Not for several threads at once."""
+
+    def __init__(self, compose: str, folder: Path, secrets: SecretStore) -> None:
+        """`folder`: where commits are laid out while Compose reads them; what dead processes left goes."""
+        self._compose = compose
+        self._folder = folder
+        self._secrets = secrets
+        self._checked = False
+        self._laid_out: tuple[Files, Path] | None = None
+
+    def fingerprint(self) -> str:
+        """Digest of what flows from this machine into models: the secrets. '' where there are none."""
+        return self._secrets.fingerprint()
+
+    def render(self, files: Files, stack: StackDocument) -> Rendered:
+        """The canonical model, `$` standing for itself (Compose doubles it in what it prints).
+
+        What Compose rejects comes back as violations. Transient where Compose cannot be run; Usage where a
+        secret cannot be used.
+        """
+        self._check_version()
+        secrets = self._secrets.variables(stack.name)
+        variables, violations = self._variables(files, stack, secrets)
+        root = self._lay_out(files)
+        with self._env_file(variables, bool(secrets), root) as path:
+            completed = self._config(stack, variables, root, path)
+        model, rejected = _read(completed, stack.name, str(root), [*stack.files, *files.entries])
+        violations = (*violations, *rejected)
+        denied = any(item.level is Level.DENY for item in violations)
+        return Rendered(
+            stack=stack.name,
+            model={} if denied else model,
+            root=str(root),
+            violations=violations,
+            variables=variables,
+            secrets=frozenset(secrets),
+        )
+
+    def close(self) -> None:
+        """Remove the commit that was laid out last."""
+        if self._laid_out:
+            remove(self._laid_out[1].parent)
+            self._laid_out = None
+
+    def _check_version(self) -> None:
+        if not self._checked:
+            compose_version(self._compose)
+            self._checked = True
+
+    def _variables(
+        self, files: Files, stack: StackDocument, secrets: Mapping[str, str]
+    ) -> tuple[dict[str, str], tuple[Violation, ...]]:
+        path = posixpath.join(posixpath.dirname(stack.files[0]), ".env")
+        given = {**stack.env, **secrets}
+        committed, violations = dotenv(files.read(path), path, given) if _is_text(files, path) else ({}, ())
+        refused = tuple(_refused(name, stack) for name in stack.env if not _is_usable(name))
+        merged = {**committed, **given}
+        usable = {name: value for name, value in merged.items() if _is_usable(name) and "\0" not in value}
+        return usable, (*violations, *refused)
+
+    def _lay_out(self, files: Files) -> Path:
+        if self._laid_out and self._laid_out[0] is files:
+            return self._laid_out[1]
+        self.close()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _sweep(self._folder)
+            private = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._folder)).resolve()
+            root = private / "commit"
+            root.mkdir()
+            self._laid_out = (files, root)
+            small = {path: entry for path, entry in files.entries.items() if entry.size <= LARGEST_FILE}
+            materialise(files, small, root)
+        except OSError as error:
+            raise _disk(error) from error
+        return root
+
+    @contextlib.contextmanager
+    def _env_file(self, variables: Mapping[str, str], secret: bool, root: Path) -> Iterator[Path]:
+        """Secret values stay below secrets_dir, even in a file that lives for a tenth of a second."""
+        data = env_file(variables)
+        if secret:
+            with self._secrets.scratch(data) as path:
+                yield path
+        else:
+            path = root.parent / "env"
+            path.write_bytes(data)
+            yield path
+
+    def _config(self, stack: StackDocument, variables: Mapping[str, str], root: Path, path: Path) -> Completed:
+        files = [part for name in stack.files for part in ("-f", str(root / name))]
+        profiles = [part for name in stack.profiles for part in ("--profile", name)]
+        folder = root / posixpath.dirname(stack.files[0])
+        argv = [self._compose, "-p", stack.name, "--project-directory", str(folder), *files, *profiles]
+        return run(
+            [*argv, "--env-file", str(path), "config", "--format", "json"],
+            env=_environment(variables),
+            cwd=folder if folder.is_dir() else root,
+            timeout=TIMEOUT,
+            limit=LARGEST_MODEL,
+            kill_when_cut=True,
+        )
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Compose prefers its environment to the env file, so the few names in it must say the same.
+
+    Without PATH it can start nothing. PWD: 2.40 makes it up where it is unset, 2.26 does not.
+    """
+    return {
+        "HOME": variables.get("HOME", NOWHERE),
+        "PWD": variables.get("PWD", ""),
+        "DOCKER_CONFIG": NOWHERE,
+        "DOCKER_HOST": f"unix://{NOWHERE}/docker.sock",
+        "COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false",
+        "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "false",
+    }
+
+
+def _read(
+    completed: Completed, stack: str, root: str, known: list[str]
+) -> tuple[Mapping[str, Any], tuple[Violation, ...]]:
+    if completed.cut:
+        return {}, (_too_large(stack, known[0]),)
+    stderr = completed.stderr.decode(errors="replace")
+    if completed.returncode < 0 or (completed.returncode and any(words in stderr for words in _TROUBLE)):
+        raise Transient(
+            Reason.ENGINE_UNAVAILABLE,
+            f"Compose ended in the middle of reading {stack} (code {completed.returncode})",
+            "Is there memory and disk left on this machine?",
+            stderr.splitlines()[-5:],
+        )
+    if completed.returncode:
+        return {}, rejections(stderr or "Compose gave no reason", stack, root, known)
+    return json.loads(completed.stdout.replace(b"$$", b"$")), ()
+
+
+def _is_text(files: Files, path: str) -> bool:
+    entry = files.entries.get(path)
+    return entry is not None and entry.mode.startswith("100") and entry.size <= LARGEST_FILE
+
+
+def _is_usable(name: str) -> bool:
+    return bool(NAME.fullmatch(name)) and not name.startswith(RESERVED)
+
+
+def _refused(name: str, stack: StackDocument) -> Violation:
+    return Violation(
+        reason=Reason.SCHEMA_INVALID,
+        rule="reserved-variable",
+        message=f"{stack.name}: env: {name} cannot be set for Compose",
+        hint=f"Choose a name of letters, digits and _ that does not begin with {', '.join(RESERVED)}.",
+        line=stack.line,
+        stack=stack.name,
+    )
+
+
+def _too_large(stack: str, path: str) -> Violation:
+    return Violation(
+        reason=Reason.SCHEMA_INVALID,
+        rule=RULE,
+        message=f"the stack is larger than {LARGEST_MODEL >> 20} MiB once Compose has expanded it",
+        hint="Look for anchors or extends that repeat large parts.",
+        path=path,
+        stack=stack,
+    )
+
+
+def _sweep(folder: Path) -> None:
+    for entry in folder.iterdir():
+        pid = entry.name.partition("-")[0]
+        if pid.isdecimal() and not _lives(int(pid)):
+            remove(entry)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _disk(error: OSError) -> Transient:
+    return Transient(
+        Reason.ENGINE_UNAVAILABLE,
+        f"the commit cannot be laid out for Compose: {error.strerror} ({error.filename})",
+        "The state folder must be writable and have space left.",
+    )
