@@ -1,0 +1,190 @@
+"""The fake machine changed through `loop.ports.Applier`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Away, ImageFailed, RolloutFailed, Transient
+from reconciler.model.creation import Creation
+from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
+from reconciler.model.files import Files
+from reconciler.model.images import Image, ImageWant
+from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, LABEL_SPEC, ObservedNetwork, ObservedVolume
+from reconciler.model.outcome import Failure, Reason
+from reconciler.observe.host import holders
+from tests.fakes.compose import create
+
+if TYPE_CHECKING:
+    from tests.fakes.containers import FakeContainer
+    from tests.fakes.machine import FakeMachine
+
+
+class FakeApplier:
+    def __init__(self, machine: FakeMachine) -> None:
+        self._machine = machine
+
+    # -- images and files --------------------------------------------------------------------------------------
+
+    def pull(self, want: ImageWant) -> Image:
+        with self._machine.effect(f"pull {want.ref}"):
+            if self._machine.registry_away:
+                raise Transient(Reason.PULL_FAILED, f"the registry of {want.ref} does not answer")
+            if want.ref not in self._machine.registry:
+                raise ImageFailed(Reason.PULL_FAILED, f"there is no image {want.ref}")
+            self._machine.images[want.ref] = self._machine.registry[want.ref]
+            return self._machine.images[want.ref]
+
+    def build(self, want: ImageWant, files: Files) -> Image:
+        with self._machine.effect(f"build {want.tag}"):
+            if want.key in self._machine.build_failures:
+                raise ImageFailed(Reason.BUILD_FAILED, f"{want.ref} cannot be built")
+            image = Image("sha256:" + hashlib.sha256(want.key.encode()).hexdigest())
+            self._machine.images[want.tag] = self._machine.images[want.ref] = image
+            return image
+
+    def trees(self, desired: DesiredState, files: Files | None) -> None:
+        for tree in desired.trees:
+            if tree.digest not in self._machine.trees and (files is not None or tree.path is None):
+                with self._machine.effect(f"tree {tree.digest}"):
+                    self._machine.trees.add(tree.digest)
+
+    # -- networks and volumes ----------------------------------------------------------------------------------
+
+    def create_network(self, network: Network) -> None:
+        machine = self._machine
+        with machine.effect(f"create network {network.name}"):
+            there = machine.networks.get(network.name)
+            if there is not None and there.digest != network.digest:
+                raise _refused(f"network {network.name} already exists")
+            if there is None:
+                labels = {
+                    COMPOSE_PROJECT: network.stack,
+                    LABEL_HOST: machine.host,
+                    LABEL_SPEC: network.digest,
+                }
+                made = ObservedNetwork(machine.new_id(), network.name, labels, network.digest)
+                machine.networks[network.name] = made
+
+    def remove_network(self, name: str) -> None:
+        machine = self._machine
+        network = machine.networks.get(name)
+        if network is None or network.labels.get(LABEL_HOST) != machine.host:
+            return
+        for container in self._attached(name):
+            if not container.active:
+                with machine.effect(f"disconnect {container.id[:12]} {name}"):
+                    del container.networks[name]
+        with machine.effect(f"remove network {name}"):
+            if not self._attached(name):
+                machine.networks.pop(name, None)
+
+    def create_volume(self, volume: Volume) -> None:
+        with self._machine.effect(f"create volume {volume.name}"):
+            options = dict(volume.definition.get("driver_opts") or {})
+            labels = {COMPOSE_PROJECT: volume.stack, LABEL_HOST: self._machine.host}
+            made = ObservedVolume(volume.name, options=options, labels=labels)
+            self._machine.volumes.setdefault(volume.name, made)
+
+    # -- containers --------------------------------------------------------------------------------------------
+
+    def create(self, stack: Stack, services: Sequence[Creation], existing: Mapping[str, int]) -> None:
+        names = ", ".join(f"{item.service.name}×{item.count}" for item in services)
+        with self._machine.effect(f"create {stack.name}: {names}"):
+            create(self._machine, stack, services, existing)
+
+    def start(self, container: str) -> None:
+        with self._machine.effect(f"start {container[:12]}"):
+            found = self._get(container)
+            if found.state == "running":
+                return
+            self._refuse_if_impossible(found)
+            found.restart_count = 0
+            self._machine.run(found)
+
+    def stop(self, container: str, grace: float) -> None:
+        with self._machine.effect(f"stop {container[:12]}"):
+            found = self._machine.containers.get(container)
+            if found is not None and found.active:
+                self._machine.halt(found, grace)
+
+    def rename(self, container: str, name: str) -> None:
+        with self._machine.effect(f"rename {container[:12]} {name}"):
+            found = self._get(container)
+            taken = {item.name for item in self._machine.containers.values() if item is not found}
+            if name in taken | set(self._machine.foreign):
+                raise Transient(Reason.DEPENDENCY_NOT_READY, f"the container name {name} is taken")
+            found.name = name
+
+    def update(self, container: str, restart: str) -> None:
+        with self._machine.effect(f"update {container[:12]} restart={restart}"):
+            self._get(container).restart = restart
+
+    def connect(self, container: str, endpoint: Endpoint) -> None:
+        found = self._get(container)
+        name, network = endpoint.network, self._machine.networks.get(endpoint.network)
+        if name in found.networks:
+            if frozenset(endpoint.aliases) <= found.aliases.get(name, frozenset()):
+                return
+            with self._machine.effect(f"disconnect {container[:12]} {name}"):
+                del found.networks[name]
+        with self._machine.effect(f"connect {container[:12]} {name}"):
+            if network is None:
+                raise _refused(f"network {name} not found", Reason.DEPENDENCY_NOT_READY)
+            found.networks[name] = network.id
+            found.aliases[name] = frozenset(endpoint.aliases)
+
+    def remove(self, container: str) -> None:
+        with self._machine.effect(f"remove {container[:12]}"):
+            found = self._machine.containers.get(container)
+            if found is None:
+                return
+            if found.active:
+                raise Away(Reason.ENGINE_UNAVAILABLE, f"the engine could not remove {found.name}: it is running")
+            del self._machine.containers[container]
+
+    # -- what the engine would say -----------------------------------------------------------------------------
+
+    def _get(self, container: str) -> FakeContainer:
+        found = self._machine.containers.get(container)
+        if found is None:
+            raise Transient(Reason.DEPENDENCY_NOT_READY, f"container {container[:12]} is gone")
+        return found
+
+    def _attached(self, network: str) -> list[FakeContainer]:
+        return [item for item in self._machine.containers.values() if network in item.networks]
+
+    def _refuse_if_impossible(self, container: FakeContainer) -> None:
+        behaviour = self._machine.behaviour(container)
+        if behaviour.refuses:
+            container.exit_code = 127
+            raise _refused(behaviour.refuses)
+        for words in self._obstacles(container):
+            raise _refused(words, Reason.DEPENDENCY_NOT_READY)
+        if any(not self._runs(other) for other in container.namespaces):
+            raise _refused("cannot join network of a non running container")
+        if not self._machine.trees.issuperset(container.trees):
+            raise _refused("bind source path does not exist")
+
+    def _obstacles(self, container: FakeContainer) -> Iterable[str]:
+        machine = self._machine
+        for name, network in container.networks.items():
+            if name not in machine.networks or machine.networks[name].id != network:
+                yield f"network {network[:12]} not found"
+        running = [item for item in machine.containers.values() if item.active and item is not container]
+        held = {port: item.name for item in running for port in item.ports}
+        held |= {port: item.name for item in machine.foreign.values() for port in item.ports}
+        for port in holders(container.ports, held):
+            yield f"Bind for {port[0] or '0.0.0.0'}:{port[1]} failed: port is already allocated"
+        taken = {place for item in running for place in item.addresses.items()}
+        if taken & set(container.addresses.items()):
+            yield "Address already in use"
+
+    def _runs(self, container: str) -> bool:
+        found = self._machine.containers.get(container)
+        return found is not None and found.state == "running"
+
+
+def _refused(words: str, reason: Reason = Reason.CRASHED) -> RolloutFailed:
+    return RolloutFailed(Failure(reason, f"the engine refused: {words}"), "Mend the service in the commit.")

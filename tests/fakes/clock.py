@@ -1,0 +1,26 @@
+"""Time that passes only when somebody waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+EPOCH = 1_700_000_000.0
+
+
+@dataclass
+class VirtualClock:
+    """A `loop.ports.Clock`. `seconds` have passed since the beginning; whoever waits adds to them."""
+
+    seconds: float = 0.0
+
+    def now(self) -> float:
+        return EPOCH + self.seconds
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def text(self, distinct: int) -> str:
+        """Now as the engine prints it; `distinct` (below 1000) tells apart what happens at one instant."""
+        moment = datetime.fromtimestamp(self.now(), UTC)
+        return f"{moment:%Y-%m-%dT%H:%M:%S.%f}{distinct:03}Z"

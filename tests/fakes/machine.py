@@ -1,0 +1,298 @@
+"""One machine in memory that keeps the engine's and Compose's habits, in virtual time, and can suffer.
+
+    machine = FakeMachine()
+    machine.behave(image_or_spec, never_healthy())
+    World(machine.observer, machine.applier, machine.clock)
+    machine.trace, machine.peak, machine.overlaps, machine.snapshot()
+
+`tests/contract` runs the same scenarios here and on a real engine, so that what holds here holds there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from reconciler.effects import Effects
+from reconciler.errors import Away
+from reconciler.model.images import Image
+from reconciler.model.observed import Foreign, ObservedNetwork, ObservedVolume
+from reconciler.model.outcome import Reason
+from tests.fakes.behaviour import STEADY, Behaviour
+from tests.fakes.clock import VirtualClock
+from tests.fakes.containers import FakeContainer
+
+GIB = 1 << 30
+LONGEST_RESTART_DELAY = 60.0
+
+
+class Died(BaseException):
+    """The process ended at an effect. No `except Exception` survives a SIGKILL, so none catches this."""
+
+
+def die() -> None:
+    raise Died
+
+
+class FakeMachine:
+    """Engine, Compose, images and trees. Survives the process: after Died, set new `effects` and go on.
+
+    `trace`: every effect in order. `peak`: the greatest sum of memory of running containers so far, bytes.
+    `overlaps`: moments at which two specs of one service ran on one writable volume.
+    `call_takes`: seconds that each call to the engine takes.
+    """
+
+    def __init__(self, clock: VirtualClock | None = None, host: str = "mini") -> None:
+        from tests.fakes.applier import FakeApplier
+        from tests.fakes.observer import FakeImages, FakeObserver
+
+        self.clock = clock or VirtualClock()
+        self.host = host
+        self.effects = Effects()
+        self.trace: list[str] = []
+        self.overlaps: list[str] = []
+        self.peak = 0
+        self.call_takes = 0.0
+        self.memory_total = 16 * GIB
+        self.containers: dict[str, FakeContainer] = {}
+        self.networks: dict[str, ObservedNetwork] = {}
+        self.volumes: dict[str, ObservedVolume] = {}
+        self.foreign: dict[str, Foreign] = {}
+        self.trees: set[str] = set()
+        self.images: dict[str, Image] = {}
+        self.registry: dict[str, Image] = {}
+        self.registry_away = False
+        self.build_failures: set[str] = set()
+        self.observer = FakeObserver(self)
+        self.applier = FakeApplier(self)
+        self.image_list = FakeImages(self)
+        self._behaviours: dict[str, Behaviour] = {}
+        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._ids = itertools.count(1)
+        self._away_until = 0.0
+        self._listeners: list[Callable[[str, str], None]] = []
+
+    # -- what tests do to it -----------------------------------------------------------------------------------
+
+    def behave(self, image_or_spec: str, behaviour: Behaviour) -> None:
+        """From its next start on. A spec's behaviour goes before its image's."""
+        self._behaviours[image_or_spec] = behaviour
+
+    def crash_at(self, effect: int | None) -> None:
+        """A new process, which dies on reaching this effect (from 1), before performing it."""
+        self.effects = Effects(effect, die)
+
+    def go_away(self, seconds: float) -> None:
+        """The engine answers nobody for so long, and every event stream breaks. Containers run on."""
+        self._away_until = self.clock.seconds + seconds
+        self._tell("broken", "")
+
+    def break_streams(self) -> None:
+        self._tell("broken", "")
+
+    def named(self, name: str) -> FakeContainer:
+        return next(item for item in self.containers.values() if item.name == name)
+
+    def exits(self, name: str, code: int) -> None:
+        self._exit(self.named(name), code)
+
+    def runs_out_of_memory(self, name: str, kills: bool = False) -> None:
+        self._run_out_of_memory(self.named(name), kills)
+
+    def turns(self, name: str, health: str) -> None:
+        self._turn(self.named(name), health)
+
+    def vanishes(self, name: str) -> None:
+        """Somebody removes the container by force."""
+        container = self.named(name)
+        self._end_life(container)
+        del self.containers[container.id]
+        self._tell("destroy", container.id)
+
+    def add_foreign(self, name: str, memory: int, ports: Iterable[tuple[str, int, str]] = ()) -> None:
+        self.foreign[name] = Foreign(self.new_id(), name, memory, True, tuple(ports))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; everything that is due happens at its moment."""
+        until = self.clock.seconds + seconds
+        while self._agenda and self._agenda[0][0] <= until:
+            self.step()
+        self.clock.seconds = max(self.clock.seconds, until)
+
+    def snapshot(self) -> dict[str, Any]:
+        """What must be equal before and after a commit that was taken back."""
+        return {
+            "containers": {
+                item.name: (item.id, item.state, item.spec, item.restart, tuple(sorted(item.networks)))
+                for item in self.containers.values()
+            },
+            "networks": {name: network.digest for name, network in self.networks.items()},
+            "volumes": sorted(self.volumes),
+        }
+
+    # -- what the adapters do to it ----------------------------------------------------------------------------
+
+    @contextmanager
+    def effect(self, name: str) -> Iterator[None]:
+        """One change: announced, then performed unless the engine is away."""
+        self.effects.point(name)
+        self.trace.append(name)
+        self.answer()
+        yield
+        self._measure()
+
+    def answer(self) -> None:
+        """What every call begins with: it takes its time, and fails while the engine is away."""
+        if self.call_takes:
+            self.advance(self.call_takes)
+        if self.clock.seconds < self._away_until:
+            raise Away(Reason.ENGINE_UNAVAILABLE, "the engine does not answer", "Is it running?")
+
+    def listen(self, listener: Callable[[str, str], None]) -> Callable[[], None]:
+        """Tell every event (action, container id) until the returned function is called."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def next_at(self) -> float | None:
+        """When something will happen by itself."""
+        return self._agenda[0][0] if self._agenda else None
+
+    def step(self) -> None:
+        """Jump to the next thing that happens by itself."""
+        at, _, action = heapq.heappop(self._agenda)
+        self.clock.seconds = max(self.clock.seconds, at)
+        action()
+
+    def new_id(self) -> str:
+        return hashlib.sha256(str(next(self._ids)).encode()).hexdigest()
+
+    def behaviour(self, container: FakeContainer) -> Behaviour:
+        return self._behaviours.get(container.spec or "", self._behaviours.get(container.image, STEADY))
+
+    def image_behaviour(self, image: str, spec: str) -> Behaviour:
+        return self._behaviours.get(spec, self._behaviours.get(image, STEADY))
+
+    def running_memory(self) -> int:
+        """Bytes promised to whatever runs, is paused or restarts; others' containers too."""
+        ours = sum(item.memory for item in self.containers.values() if item.active)
+        return ours + sum(item.memory for item in self.foreign.values())
+
+    def run(self, container: FakeContainer) -> None:
+        """Begin a life; what the behaviour says is put on the agenda."""
+        container.life += 1
+        container.starts += 1
+        container.state, container.oom_killed, container.exit_code = "running", False, 0
+        container.health = "starting" if container.healthcheck else "none"
+        container.started_at = self.clock.text(container.starts % 1000)
+        self._note_overlaps(container)
+        self._measure()
+        self._tell("start", container.id)
+        self._script(container, self.behaviour(container))
+
+    def halt(self, container: FakeContainer, grace: float) -> None:
+        """Stop it as a user does: the signal, its own time or the grace, no restart."""
+        behaviour = self.behaviour(container)
+        waiting_to_restart = container.state == "restarting"
+        container.life += 1
+        self._tell("kill", container.id)
+        stubborn = behaviour.ignores_stop or behaviour.stop_takes > grace
+        if not waiting_to_restart:
+            self.advance(grace if stubborn else behaviour.stop_takes)
+            container.exit_code = 137 if stubborn else 0
+            self._tell("die", container.id)
+        self._end_life(container)
+        container.state = "exited"
+        self._tell("stop", container.id)
+
+    # -- lives -------------------------------------------------------------------------------------------------
+
+    def _script(self, container: FakeContainer, behaviour: Behaviour) -> None:
+        if container.healthcheck:
+            for after, health in behaviour.health:
+                self._later(container, after, partial(self._turn, container, health))
+        if behaviour.oom_after is not None:
+            self._later(container, behaviour.oom_after, lambda: self._run_out_of_memory(container, behaviour.oom_kills))
+        end = behaviour.exit_of_start(container.starts)
+        if self._lacks(container, behaviour):
+            end = (0.1, 1)
+        if end is not None:
+            after, code = end
+            self._later(container, after, lambda: self._exit(container, code))
+
+    def _lacks(self, container: FakeContainer, behaviour: Behaviour) -> bool:
+        running = {
+            item.service
+            for item in self.containers.values()
+            if item.stack == container.stack and item.state == "running" and item.health in ("healthy", "none")
+        }
+        return not set(behaviour.needs) <= running
+
+    def _later(self, container: FakeContainer, seconds: float, action: Callable[[], None]) -> None:
+        life = container.life
+
+        def in_this_life() -> None:
+            if container.life == life and container.id in self.containers:
+                action()
+
+        heapq.heappush(self._agenda, (self.clock.seconds + seconds, next(self._order), in_this_life))
+
+    def _turn(self, container: FakeContainer, health: str) -> None:
+        if container.state == "running" and container.healthcheck and container.health != health:
+            container.health = health
+            self._tell("health_status", container.id)
+
+    def _run_out_of_memory(self, container: FakeContainer, kills: bool) -> None:
+        self._tell("oom", container.id)
+        if kills:
+            self._exit(container, 137)
+            container.oom_killed = container.state == "exited"
+
+    def _exit(self, container: FakeContainer, code: int) -> None:
+        self._end_life(container)
+        container.state, container.exit_code = "exited", code
+        self._tell("die", container.id)
+        if self._restarts(container, code):
+            container.state = "restarting"
+            delay = min(LONGEST_RESTART_DELAY, 0.1 * 2**container.restart_count)
+            self._later(container, delay, lambda: self._restart(container))
+        self._measure()
+
+    def _restart(self, container: FakeContainer) -> None:
+        container.restart_count += 1
+        self.run(container)
+
+    @staticmethod
+    def _restarts(container: FakeContainer, code: int) -> bool:
+        name, _, most = container.restart.partition(":")
+        if name == "on-failure":
+            return code != 0 and (not most or container.restart_count < int(most))
+        return name in ("always", "unless-stopped")
+
+    @staticmethod
+    def _end_life(container: FakeContainer) -> None:
+        container.life += 1
+        container.health = "none"
+
+    # -- what is watched ---------------------------------------------------------------------------------------
+
+    def _tell(self, action: str, container: str) -> None:
+        for listener in list(self._listeners):
+            listener(action, container)
+
+    def _measure(self) -> None:
+        self.peak = max(self.peak, self.running_memory())
+
+    def _note_overlaps(self, started: FakeContainer) -> None:
+        written = {mount.source for mount in started.mounts if mount.writable}
+        for other in self.containers.values():
+            same = (other.stack, other.service) == (started.stack, started.service)
+            if same and other.id != started.id and other.active and other.spec != started.spec:
+                both = written & {mount.source for mount in other.mounts if mount.writable}
+                if both:
+                    self.overlaps.append(f"{started.name} and {other.name} on {', '.join(sorted(both))}")

@@ -1,0 +1,128 @@
+"""The fake machine seen through `loop.ports.Observer`, `Watch` and `Images`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from reconciler.model.images import Image, ImageWant
+from reconciler.model.observed import Container, ObservedState
+from reconciler.observe.host import holders
+
+if TYPE_CHECKING:
+    from tests.fakes.containers import FakeContainer
+    from tests.fakes.machine import FakeMachine
+
+Port = tuple[str, int, str]
+
+
+class FakeObserver:
+    def __init__(self, machine: FakeMachine) -> None:
+        self._machine = machine
+
+    def look(self, stacks: Iterable[str]) -> ObservedState:
+        self._machine.answer()
+        wanted = frozenset(stacks)
+        return ObservedState(containers=_sorted(c.sparse() for c in self._all() if c.stack in wanted))
+
+    def inspect(self, stacks: Iterable[str]) -> ObservedState:
+        self._machine.answer()
+        wanted, machine = frozenset(stacks), self._machine
+        return ObservedState(
+            containers=_sorted(c.full() for c in self._all() if c.stack in wanted),
+            foreign=tuple(sorted(machine.foreign.values(), key=lambda item: item.name)),
+            networks=dict(machine.networks),
+            volumes=dict(machine.volumes),
+            memory_total=machine.memory_total,
+            complete=True,
+        )
+
+    def details(self, ids: Iterable[str]) -> Mapping[str, Container]:
+        self._machine.answer()
+        known = self._machine.containers
+        return {container: known[container].full() for container in ids if container in known}
+
+    def usage(self, ids: Iterable[str]) -> Mapping[str, int]:
+        self._machine.answer()
+        known = self._machine.containers
+        return {c: known[c].memory // 2 for c in ids if c in known and known[c].state == "running"}
+
+    def watch(self) -> FakeWatch:
+        return FakeWatch(self._machine)
+
+    def logs(self, container: str, lines: int) -> tuple[str, ...]:
+        self._machine.answer()
+        found = self._machine.containers.get(container)
+        return self._machine.behaviour(found).log[-lines:] if found and found.starts else ()
+
+    def health_output(self, container: str) -> str | None:
+        self._machine.answer()
+        found = self._machine.containers.get(container)
+        if found is None or not found.healthcheck or not found.starts:
+            return None
+        return self._machine.behaviour(found).probe
+
+    def ports_taken(self, ports: Iterable[Port]) -> Mapping[Port, str]:
+        self._machine.answer()
+        held = {p: f"container {item.name}" for item in self._machine.foreign.values() for p in item.ports}
+        return holders(ports, held)
+
+    def _all(self) -> Iterable[FakeContainer]:
+        return self._machine.containers.values()
+
+
+class FakeWatch:
+    """Waiting moves the clock to the next event, or to the end of the timeout."""
+
+    def __init__(self, machine: FakeMachine) -> None:
+        self._machine = machine
+        self._news = False
+        self._broken = False
+        self._ooms: set[str] = set()
+
+    def __enter__(self) -> FakeWatch:
+        self._machine.answer()
+        self._stop = self._machine.listen(self._hear)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    def wait(self, timeout: float) -> bool:
+        until = self._machine.clock.seconds + max(0.0, timeout)
+        while not self._news:
+            at = self._machine.next_at()
+            if at is None or at > until:
+                self._machine.clock.seconds = max(self._machine.clock.seconds, until)
+                break
+            self._machine.step()
+        whole = not self._broken
+        self._news = self._broken = False
+        return whole
+
+    def ooms(self) -> frozenset[str]:
+        return frozenset(self._ooms)
+
+    def _hear(self, action: str, container: str) -> None:
+        self._news = True
+        if action == "broken":
+            self._broken = True
+        elif action == "oom":
+            self._ooms.add(container)
+
+
+class FakeImages:
+    """`loop.ports.Images` over `machine.images`."""
+
+    def __init__(self, machine: FakeMachine) -> None:
+        self._machine = machine
+
+    def local(self, wants: Sequence[ImageWant]) -> Mapping[str, Image]:
+        self._machine.answer()
+        names = {want.key: want.tag if want.build is not None else want.ref for want in wants}
+        known = self._machine.images
+        return {key: known[name] for key, name in names.items() if name in known}
+
+
+def _sorted(found: Iterable[Container]) -> tuple[Container, ...]:
+    return tuple(sorted(found, key=lambda item: (item.stack, item.service, item.number, item.id)))

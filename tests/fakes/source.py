@@ -1,0 +1,78 @@
+"""A watched branch in memory, for tests of the loop."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.errors import Transient
+from reconciler.model.files import Commit, Entry
+from reconciler.model.outcome import Reason, Violation
+
+
+@dataclass(frozen=True)
+class TextFiles:
+    """A commit's files given as path → text. All of them regular."""
+
+    texts: Mapping[str, str]
+    revision: str | None = None
+    refused: tuple[Violation, ...] = ()
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        return {path: self._entry(path) for path in sorted(self.texts)}
+
+    def read(self, path: str) -> bytes:
+        return self.texts[path].encode()
+
+    def _entry(self, path: str) -> Entry:
+        data = self.read(path)
+        oid = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+        return Entry(path, "100644", oid, len(data))
+
+
+@dataclass
+class FakeSource:
+    """`push` makes the branch's next head, `rewind` forgets its newest commits, `away` makes every fetch fail."""
+
+    away: bool = False
+    branch: list[str] = field(default_factory=list)
+    commits: dict[str, TextFiles] = field(default_factory=dict)
+    parents: dict[str, str | None] = field(default_factory=dict)
+    pinned: dict[str, str] = field(default_factory=dict)
+
+    def push(self, texts: Mapping[str, str]) -> str:
+        parent = self.branch[-1] if self.branch else None
+        sha = hashlib.sha1(f"{parent} {sorted(texts.items())}".encode(), usedforsecurity=False).hexdigest()
+        self.commits[sha] = TextFiles(dict(texts), sha)
+        self.parents[sha] = parent
+        self.branch.append(sha)
+        return sha
+
+    def rewind(self, commits: int) -> None:
+        del self.branch[-commits:]
+
+    def fetch(self) -> Commit:
+        if self.away or not self.branch:
+            raise Transient(Reason.FETCH_FAILED, "the remote does not answer")
+        return self.commit(self.branch[-1])
+
+    def commit(self, sha: str) -> Commit:
+        tree = hashlib.sha1(repr(sorted(self.commits[sha].texts.items())).encode(), usedforsecurity=False).hexdigest()
+        return Commit(sha, tree, f"commit {len(self.commits)}", "a person", "2026-01-01T00:00:00Z")
+
+    def files(self, sha: str) -> TextFiles:
+        return self.commits[sha]
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        at: str | None = new
+        while at is not None and at != old:
+            at = self.parents.get(at)
+        return at is not None
+
+    def pin(self, name: str, sha: str) -> None:
+        self.pinned[name] = sha
+
+    def pins(self, prefix: str) -> Mapping[str, str]:
+        return {name: sha for name, sha in self.pinned.items() if name.startswith(prefix)}
