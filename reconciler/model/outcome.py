@@ -33,6 +33,10 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     STALLED = "Stalled"
     INTERRUPTED = "Interrupted"
+    LOCKED = "Locked"
+    DISK_FAILED = "DiskFailed"
+    USAGE_INVALID = "UsageInvalid"
+    INTERNAL_ERROR = "InternalError"
 
 
 class Outcome(StrEnum):
@@ -70,6 +74,25 @@ class CommitState(StrEnum):
 class Level(StrEnum):
     DENY = "deny"
     WARN = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class FinalReport:
+    """What is told about a commit, once it is final. `duration` in seconds; `lines` are text for people.
+
+    `attempt` None: nothing was started. `content` None: it ended before its content was known.
+    """
+
+    host: str
+    revision: str
+    state: CommitState
+    reason: Reason
+    message: str
+    attempt: str | None = None
+    content: str | None = None
+    reverted_to: str | None = None
+    duration: float = 0.0
+    lines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,169 @@
+"""The memory: one JSON line for each thing that has happened, durable before anybody relies on it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from reconciler.effects import Effects
+from reconciler.errors import Corrupt, Transient
+from reconciler.model.outcome import Reason
+
+VERSION = 1
+Record = Mapping[str, Any]
+
+IDENTITIES = frozenset(
+    {"attempt", "revision", "intent", "outcome", "reason", "state", "before", "revertedTo", "content", "spec"}
+    | {"stack", "stacks", "service", "action", "verb"}
+)
+"""Fields that we read again: names and digests, never masked. A secret may be spelled like a stack."""
+
+
+class Journal:
+    """<state>/journal.jsonl. Anybody may read; only the holder of the state lock may append."""
+
+    def __init__(self, path: Path, effects: Effects, clean: Callable[[str], str]) -> None:
+        self._path, self._effects, self._clean = path, effects, clean
+        self._records: tuple[Record, ...] = ()
+        self._end = 0
+        self._warned_at: int | None = None
+        self._file: tuple[int, int] | None = None
+
+    def append(self, kind: str, *, at: float, **fields: Any) -> None:
+        """Add a record; on return it is on the disk. `at`: seconds of the Unix epoch. Texts are cleaned.
+
+        Transient when the disk refuses; then nothing was added.
+        """
+        head = {"v": VERSION, "kind": kind, "at": _moment(at)}
+        line = _line({**head, **_cleaned(fields, self._clean), **head})
+        self.records()
+        self._effects.point(f"journal {kind}")
+        try:
+            self._write(line)
+        except OSError as error:
+            raise Transient(
+                Reason.DISK_FAILED,
+                f"cannot write to {self._path}: {error.strerror}",
+                "make room on the disk of the state folder; nothing is done that cannot be recorded",
+            ) from error
+        self.records()
+
+    def records(self) -> tuple[Record, ...]:
+        """Everything recorded, oldest first. Reads only what was added since the last call.
+
+        Corrupt when a line cannot be read, or was written by a newer version.
+        """
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY)
+        except FileNotFoundError:
+            self._records, self._end, self._file = (), 0, None
+            return self._records
+        try:
+            self._catch_up(descriptor)
+        finally:
+            os.close(descriptor)
+        return self._records
+
+    def _catch_up(self, descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        if (status.st_dev, status.st_ino) != self._file or status.st_size < self._end:
+            self._records, self._end = (), 0
+            self._file = (status.st_dev, status.st_ino)
+        if status.st_size > self._end:
+            self._read(_from(descriptor, self._end))
+
+    def _read(self, data: bytes) -> None:
+        lines = data.split(b"\n")
+        torn = lines.pop()
+        # A power cut may leave a last line whose length is on the disk and its bytes are not: they read as zeros.
+        if not torn and lines and b"\0" in lines[-1]:
+            torn = lines.pop()
+        first = len(self._records) + 1
+        fresh = [self._record(line, number) for number, line in enumerate(lines, first)]
+        self._records += tuple(fresh)
+        self._end += sum(len(line) + 1 for line in lines)
+        if torn and self._warned_at != self._end:
+            self._warned_at = self._end
+            logger.warning("journal: the torn last line is dropped, {} bytes", len(torn))
+
+    def _record(self, line: bytes, number: int) -> Record:
+        try:
+            record = json.loads(line)
+            version = record["v"]
+            readable = isinstance(record["kind"], str) and datetime.fromisoformat(record["at"])
+        except (ValueError, TypeError, KeyError, RecursionError):
+            version = readable = None
+        if isinstance(version, int) and version > VERSION:
+            raise self._corrupt(number, f"was written by a newer version ({version})", "install that version again")
+        if not readable or version != VERSION:
+            raise self._corrupt(
+                number,
+                "cannot be read",
+                "keep a copy of the file, then mend or delete that line: it says what was done to the machine",
+            )
+        return dict(record)
+
+    def _corrupt(self, number: int, what: str, hint: str) -> Corrupt:
+        return Corrupt(Reason.STALLED, f"{self._path}:{number}:1: the record {what}", hint)
+
+    def _write(self, line: bytes) -> None:
+        created = not self._path.exists()
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.ftruncate(descriptor, self._end)
+            try:
+                _write_all(descriptor, line, self._end)
+                os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, self._end)
+                raise
+        finally:
+            os.close(descriptor)
+        if created:
+            _sync_folder(self._path.parent)
+
+
+def _line(record: Record) -> bytes:
+    text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # A lone surrogate (a file name that is not UTF-8) becomes its JSON escape, so that it reads back the same.
+    return text.encode(errors="backslashreplace") + b"\n"
+
+
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {key: item if key in IDENTITIES else _cleaned(item, clean) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cleaned(item, clean) for item in value]
+    return value
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _from(descriptor: int, offset: int) -> bytes:
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        return file.read()
+
+
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,129 @@
+"""One process at a time: who holds the state folder may act and append; everybody else reads or asks."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from reconciler.errors import Locked, Transient, Usage
+from reconciler.model.outcome import Reason
+
+_TRIES = 10
+_PAUSE = 0.02
+"""Seconds between tries: together longer than any `holder` looks, shorter than a person notices."""
+
+
+class StateLock:
+    """Holds <state>/lock from `acquire` to `release`, or to the end of the process however it comes.
+
+    Makes the folder (mode 0700) where there is none.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Locked, with the holder's pid, when another process has it. Transient when the folder cannot be used,
+        Usage when it is open to others and not ours to close."""
+        try:
+            self._close_to_others()
+            for attempt in range(_TRIES):
+                if self._try():
+                    return
+                time.sleep(_PAUSE if attempt < _TRIES - 1 else 0)
+        except OSError as error:
+            raise Transient(
+                Reason.DISK_FAILED,
+                f"the state folder {self._state} cannot be used: {error.strerror}",
+                "choose another with --state or `state:` in the agent config, or mend its owner and mode",
+            ) from error
+        raise _locked(self._state)
+
+    def release(self) -> None:
+        """Give it up; nothing happens where it is not held."""
+        if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> StateLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _close_to_others(self) -> None:
+        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._state.stat().st_mode & 0o077:
+            return
+        # A folder full of other things may be /var/lib by mistake: taking it from everybody would break the machine.
+        if any(self._state.iterdir()) and not (self._state / "lock").exists():
+            raise Usage(
+                Reason.DISK_FAILED,
+                f"the state folder {self._state} holds other files and is open to other users",
+                f"choose an empty folder, or close this one: chmod 700 {self._state}",
+            )
+        self._state.chmod(0o700)
+
+    def _try(self) -> bool:
+        path = self._state / "lock"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_at(descriptor, path):
+                raise BlockingIOError
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+
+def holder(state: Path) -> int | None:
+    """The pid of the process that holds the folder; None when there is none. Changes nothing.
+
+    0 when it is held and the pid cannot be read.
+    """
+    try:
+        descriptor = os.open(state / "lock", os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _pid(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _pid(descriptor: int) -> int:
+    text = os.pread(descriptor, 32, 0).strip()
+    return int(text) if text.isdigit() else 0
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the file we have locked is the one that others will find."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    return False
+
+
+def _locked(state: Path) -> Locked:
+    pid = holder(state)
+    who = f"process {pid}" if pid else "another process"
+    return Locked(
+        Reason.LOCKED,
+        f"the state folder {state} is held by {who}",
+        "an agent is running: ask it with `reconciler status`, or end it first",
+    )

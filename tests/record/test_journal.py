@@ -1,0 +1,251 @@
+"""The journal: what was acknowledged is there, what was torn is gone, what is broken is said."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from loguru import logger
+
+from reconciler.decide.redact import MASK, Redactor
+from reconciler.effects import Effects
+from reconciler.errors import Corrupt, Transient
+from reconciler.model.outcome import Outcome, Reason
+from reconciler.record.journal import Journal
+
+
+def journal(path: Path, effects: Effects | None = None, *secrets: str) -> Journal:
+    return Journal(path, effects or Effects(), Redactor(secrets).clean)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.jsonl"
+
+
+@pytest.fixture
+def warnings() -> Iterator[list[str]]:
+    said: list[str] = []
+    sink = logger.add(lambda message: said.append(str(message)), level="WARNING", format="{message}")
+    yield said
+    logger.remove(sink)
+
+
+def kinds(book: Journal) -> list[str]:
+    return [record["kind"] for record in book.records()]
+
+
+def test_nothing_recorded_is_no_file(path: Path) -> None:
+    assert journal(path).records() == ()
+    assert not path.exists()
+
+
+def test_a_record_is_one_line_as_documented(path: Path) -> None:
+    journal(path).append("started", at=1.25, revision="abc", tries=2, outcome=Outcome.STARTED)
+    assert path.read_text() == (
+        '{"v":1,"kind":"started","at":"1970-01-01T00:00:01.250000Z","revision":"abc","tries":2,"outcome":"Started"}\n'
+    )
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_another_reader_sees_what_is_added_since(path: Path) -> None:
+    writer, reader = journal(path), journal(path)
+    writer.append("one", at=1)
+    assert kinds(reader) == ["one"]
+    writer.append("two", at=2)
+    assert kinds(reader) == ["one", "two"]
+    assert reader.records()[0] is reader.records()[0]
+
+
+def test_a_replaced_journal_is_read_from_its_beginning(path: Path) -> None:
+    book = journal(path)
+    book.append("one", at=1)
+    journal(path.with_suffix(".new")).append("other", at=2)
+    path.with_suffix(".new").replace(path)
+    assert kinds(book) == ["other"]
+    path.unlink()
+    assert kinds(book) == []
+
+
+def test_each_record_is_an_effect(path: Path) -> None:
+    effects = Effects()
+    book = journal(path, effects)
+    book.append("one", at=1)
+    book.append("two", at=2)
+    assert effects.count == 2
+
+
+def test_texts_are_masked_and_identities_are_not(path: Path) -> None:
+    book = journal(path, None, "shop", "hunter2000")
+    failure = {"stack": "shop", "message": "shop: hunter2000", "log": ["a hunter2000", "\x1b[1mb"]}
+    book.append("ended", at=1, stacks=["shop"], message="password hunter2000", failure=failure)
+    record = book.records()[0]
+    assert record["stacks"] == ["shop"]
+    assert record["message"] == f"password {MASK}"
+    assert record["failure"] == {"stack": "shop", "message": f"{MASK}: {MASK}", "log": [f"a {MASK}", "b"]}
+    assert "hunter2000" not in path.read_text()
+
+
+def test_a_name_that_is_not_utf8_reads_back_the_same(path: Path) -> None:
+    book = journal(path)
+    book.append("odd", at=1, service="\udcff")
+    assert book.records()[0]["service"] == "\udcff"
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(records=st.lists(st.dictionaries(st.sampled_from(["message", "detail", "x"]), values), max_size=5))
+def test_what_is_appended_is_read(records: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
+    book = Journal(path, Effects(), lambda text: text)
+    for number, fields in enumerate(records):
+        book.append("any", at=number, **fields)
+    again = Journal(path, Effects(), lambda text: text).records()
+    assert again == book.records()
+    assert [{key: record[key] for key in record if key not in ("v", "kind", "at")} for record in again] == records
+
+
+def test_a_tail_torn_at_any_byte_is_dropped_and_overwritten(path: Path, warnings: list[str]) -> None:
+    book = journal(path)
+    book.append("one", at=1, message="ä")
+    whole = path.read_bytes()
+    book.append("two", at=2, message="ö" * 3)
+    full = path.read_bytes()
+    for end in range(len(whole) + 1, len(full)):
+        path.write_bytes(full[:end])
+        del warnings[:]
+        torn = journal(path)
+        assert kinds(torn) == ["one"]
+        torn.records()
+        assert warnings == [f"journal: the torn last line is dropped, {end - len(whole)} bytes\n"]
+        assert path.stat().st_size == end, "a reader changes nothing"
+        torn.append("three", at=3)
+        assert kinds(journal(path)) == ["one", "three"]
+
+
+def test_a_last_line_of_zeros_is_a_torn_one(path: Path, warnings: list[str]) -> None:
+    book = journal(path)
+    book.append("one", at=1)
+    with path.open("ab") as file:
+        file.write(b"\0" * 4096 + b'"}\n')
+    book = journal(path)
+    assert kinds(book) == ["one"]
+    assert len(warnings) == 1
+    book.append("two", at=2)
+    assert kinds(journal(path)) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"{}", b"[]", b"null", b"{", b"\xff", b'{"v":1}', b'{"v":1,"kind":3,"at":"2026-01-01T00:00:00Z"}',
+     b'{"v":1,"kind":"x","at":"then"}', b'{"v":1,"kind":"x","at":null}', b'{"v":"1","kind":"x","at":"2026-01-01"}',
+     b"[" * 100_000],
+    ids=lambda line: line[:30].decode(errors="replace"),
+)  # fmt: skip
+@pytest.mark.parametrize("last", [False, True])
+def test_a_broken_line_is_corrupt_with_its_number(path: Path, line: bytes, last: bool) -> None:
+    book = journal(path)
+    book.append("one", at=1)
+    good = path.read_bytes()
+    path.write_bytes(good + line + b"\n" + (b"" if last else good))
+    with pytest.raises(Corrupt) as caught:
+        journal(path).records()
+    assert caught.value.exit_code == 4
+    assert caught.value.message == f"{path}:2:1: the record cannot be read"
+    assert "mend or delete that line" in caught.value.hint
+
+
+def test_nothing_is_appended_to_a_broken_journal(path: Path) -> None:
+    path.write_bytes(b"broken\n")
+    effects = Effects()
+    with pytest.raises(Corrupt):
+        journal(path, effects).append("one", at=1)
+    assert path.read_bytes() == b"broken\n"
+    assert effects.count == 0
+
+
+def test_a_newer_versions_record_is_not_guessed_at(path: Path) -> None:
+    path.write_bytes(b'{"v":2,"kind":"x","at":"2026-01-01T00:00:00Z"}\n')
+    with pytest.raises(Corrupt, match=r":1:1: the record was written by a newer version \(2\)") as caught:
+        journal(path).records()
+    assert "install that version" in caught.value.hint
+
+
+def test_a_field_cannot_pose_as_the_version(path: Path) -> None:
+    book = journal(path)
+    book.append("one", at=1, v=9)
+    assert book.records()[0]["v"] == 1
+
+
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """The kernel refuses to let files grow beyond `size`: as on a full disk, part of a write may succeed."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+def test_a_refusing_disk_leaves_nothing_half_written(path: Path) -> None:
+    book = journal(path)
+    book.append("one", at=1)
+    size = path.stat().st_size
+    for room in (0, 1, 20, 60):
+        with file_size_limit(size + room), pytest.raises(Transient) as caught:
+            book.append("two", at=2, message="x" * 100)
+        assert caught.value.reason is Reason.DISK_FAILED
+        assert os.strerror(errno.EFBIG) in caught.value.message
+        assert path.stat().st_size == size
+    book.append("three", at=3)
+    assert kinds(journal(path)) == ["one", "three"]
+
+
+def append_until_killed(path: Path, acknowledge: int, seed: int) -> None:
+    book = journal(path)
+    chance = random.Random(seed)
+    while True:
+        number = len(book.records())
+        book.append("n", at=number, number=number, message="x" * chance.randrange(1, 9000))
+        os.write(acknowledge, b"%d\n" % number)
+
+
+def kill_while_appending(path: Path, seed: int) -> int:
+    """How many records the victim was told are safe."""
+    receive, send = os.pipe()
+    victim = os.fork()
+    if victim == 0:
+        append_until_killed(path, send, seed)
+    os.close(send)
+    time.sleep(random.Random(seed).uniform(0.001, 0.02))
+    os.kill(victim, signal.SIGKILL)
+    os.waitpid(victim, 0)
+    with os.fdopen(receive, "rb") as stream:
+        return int((stream.read().split() or [b"-1"])[-1]) + 1
+
+
+def test_killed_at_any_moment_it_is_readable_and_nothing_acknowledged_is_lost(path: Path) -> None:
+    safe = 0
+    for seed in range(60):
+        safe = max(safe, kill_while_appending(path, seed))
+        numbers = [record["number"] for record in journal(path).records()]
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) >= safe
+    assert safe > 60
