@@ -1,4 +1,4 @@
-"""Does a commit fit into the machine's share of memory? By its own limits; other containers are the planner's."""
+"""Does a commit fit into the share of memory that containers have? Judged by its own limits alone."""
 
 from __future__ import annotations
 

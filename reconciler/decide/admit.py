@@ -1,0 +1,152 @@
+"""May this commit be applied? Every reason against it at once, each with its place and a remedy.
+
+The policies judge Compose's canonical model and nothing else: what Compose was given is not what it understood.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from reconciler.decide import hygiene
+from reconciler.decide.budget import Demand, rows
+from reconciler.decide.policies import builds, conflicts, cycles, keys, mounts, objects, privileges
+from reconciler.decide.policies.paths import CommitPaths
+from reconciler.decide.policies.subject import Finding, Json, Subject
+from reconciler.decide.policies.table import Rule, rules
+from reconciler.formats.yamls import json_pointer
+from reconciler.model.documents import BindGrant, Grant, HostDocument, StackDocument
+from reconciler.model.files import Files
+from reconciler.model.outcome import Violation
+
+
+class Place(Protocol):
+    """A place in the commit's files; line and column from 1."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def line(self) -> int: ...
+
+    @property
+    def column(self) -> int: ...
+
+
+class Scan(Protocol):
+    """What is known of a stack's Compose files before Compose has read them."""
+
+    def locate(self, *pointer: str | int) -> Place:
+        """The place of what the pointer leads to in the model, or of the nearest thing above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One stack of the commit, asking to be admitted.
+
+    `model` is Compose's canonical JSON; `root` the absolute folder in which the commit's files lay when Compose
+    rendered it. `concealed`: values that came from the host's secrets_dir.
+    """
+
+    stack: StackDocument
+    model: Json
+    root: str
+    scan: Scan
+    concealed: frozenset[str] = frozenset()
+
+
+def admit(
+    document: HostDocument,
+    stacks: Sequence[Candidate],
+    files: Files,
+    grants: Sequence[Grant] = (),
+    binds: Sequence[BindGrant] = (),
+) -> tuple[Violation, ...]:
+    """Every violation of the whole host, in the order of its stacks and then of the places in their files.
+
+    The commit may be applied when none of them has the level deny. `grants` and `binds` are the operator's.
+    """
+    commit = CommitPaths(files)
+    subjects = [Subject(item.stack.name, item.model, item.root, commit, binds) for item in stacks]
+    found = [finding for subject, item in zip(subjects, stacks, strict=True) for finding in _stack(subject, item)]
+    found += conflicts.findings(subjects, [stack.name for stack in document.stacks])
+    order = {item.stack.name: number for number, item in enumerate(stacks)}
+    scans = {item.stack.name: item.scan for item in stacks}
+    violations = [_violation(finding, scans[finding.stack]) for finding in found if not _granted(finding, grants)]
+    return tuple(sorted(set(violations), key=lambda item: _position(item, order)))
+
+
+def demands(stacks: Sequence[Candidate], default: int) -> tuple[Demand, ...]:
+    """What every service may take, for `budget.judge`. `default`: bytes for a service that names no limit."""
+    return tuple(_demands(stacks, default))
+
+
+def _demands(stacks: Sequence[Candidate], default: int) -> Iterator[Demand]:
+    for item in stacks:
+        for row in rows(item.stack.name, item.model, default):
+            service: Json = item.model["services"][row.service]
+            own = ("mem_limit",) if service.get("mem_limit") else ("deploy", "resources", "limits", "memory")
+            place = item.scan.locate("services", row.service, *(() if row.default else own))
+            yield Demand(row, place.path, place.line, place.column)
+
+
+def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
+    yield from keys.findings(subject)
+    yield from objects.findings(subject)
+    yield from mounts.file_findings(subject)
+    yield from cycles.findings(subject)
+    for service in subject.services():
+        yield from privileges.findings(service)
+        yield from mounts.findings(service)
+        yield from builds.findings(service)
+        yield from objects.label_findings(service)
+    yield from hygiene.findings(subject, candidate.concealed)
+
+
+def _granted(finding: Finding, grants: Sequence[Grant]) -> bool:
+    if not rules()[finding.rule].granted:
+        return False
+    return any(
+        grant.policy in {finding.rule, *finding.names}
+        and grant.stack in ("*", finding.stack)
+        and (grant.service == "*" or grant.service == finding.service)
+        for grant in grants
+    )
+
+
+def _violation(finding: Finding, scan: Scan) -> Violation:
+    rule = rules()[finding.rule]
+    place = scan.locate(*finding.pointer)
+    return Violation(
+        rule.reason,
+        rule.id,
+        f"{finding.message}: {rule.why}",
+        rule.hint + _leave(rule, finding),
+        place.path,
+        place.line,
+        place.column,
+        json_pointer(finding.pointer),
+        finding.level or rule.level,
+        finding.stack,
+        finding.service,
+    )
+
+
+def _leave(rule: Rule, finding: Finding) -> str:
+    if not rule.granted:
+        return ""
+    service = finding.service or "'*'"
+    grant = f"{{policy: {rule.id}, stack: {finding.stack}, service: {service}, reason: …}}"
+    return f" Or the operator allows it in the agent's config: grants: [{grant}]."
+
+
+def _position(violation: Violation, order: dict[str, int]) -> tuple[int, str, int, int, str, str]:
+    return (
+        order[violation.stack or ""],
+        violation.path or "",
+        violation.line or 0,
+        violation.column or 0,
+        violation.rule,
+        violation.pointer or "",
+    )

@@ -1,0 +1,122 @@
+"""What is allowed and still better done otherwise. One warning for each service and rule."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Collection, Iterator, Mapping
+
+from reconciler.decide.budget import completes, service_memory
+from reconciler.decide.policies.paths import inside
+from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
+
+PUBLIC_ADDRESSES = frozenset({"", "0.0.0.0", "::"})  # noqa: S104
+_SECRET_NAME = re.compile(r"(?i)(password|passwd|passphrase|secret|token)|(^|_)(api|access|private)?_?key$")
+_NO_SECRET_NAME = re.compile(r"(?i)(_file|_path|_dir|_url|_name|_ttl|_expiry|_lifetime|_length)$")
+_NO_SECRET_VALUE = re.compile(r"(?i)(true|false|yes|no|on|off|none|null|/.*|)")
+_FILE_NAME = re.compile(r"[^.].*\.(?!d$)[A-Za-z][A-Za-z0-9]{0,5}")
+
+
+def findings(subject: Subject, concealed: Collection[str]) -> Iterator[Finding]:
+    """`concealed`: values that came from the host's secrets_dir, and so are in no file of the commit."""
+    services: Mapping[str, Json] = subject.model.get("services") or {}
+    for service in subject.services():
+        told: set[str] = set()
+        for finding in _service(service, services, concealed):
+            if finding.rule not in told:
+                told.add(finding.rule)
+                yield finding
+
+
+def disabled_healthcheck(service: Json) -> bool:
+    """Whether the file switches off whatever check the image may bring."""
+    check: Json = service.get("healthcheck") or {}
+    return bool(check.get("disable")) or check.get("test") in (["NONE"], "NONE")
+
+
+def mutable_tag(image: str) -> bool:
+    """Whether the reference may name another image tomorrow without anybody changing the file: latest, or no tag."""
+    name, _, digest = image.partition("@")
+    if digest or image.startswith("sha256:"):
+        return False
+    tag = posixpath.basename(name).partition(":")[2]
+    return tag in ("", "latest")
+
+
+def _service(service: ServiceSubject, services: Mapping[str, Json], concealed: Collection[str]) -> Iterator[Finding]:
+    yield from _image_and_memory(service)
+    if not completes(service.name, services):
+        yield from _staying(service)
+    yield from _names_and_ports(service)
+    yield from _volumes(service)
+    yield from _secrets(service, concealed)
+    yield from _dependencies(service, services)
+
+
+def _image_and_memory(service: ServiceSubject) -> Iterator[Finding]:
+    image = str(service.model.get("image") or "")
+    if image and not service.model.get("build") and mutable_tag(image):
+        yield service.finding("mutable-tag", ("image",), f"image {image} has no fixed version")
+    if service_memory(service.model, 0)[1]:
+        yield service.finding("memory-limit", (), "no memory limit")
+    order = ((service.model.get("deploy") or {}).get("update_config") or {}).get("order")
+    if order == "start-first":
+        yield service.finding("start-first", ("deploy", "update_config", "order"), "order: start-first")
+
+
+def _staying(service: ServiceSubject) -> Iterator[Finding]:
+    if disabled_healthcheck(service.model):
+        yield service.finding("healthcheck", ("healthcheck",), "the healthcheck is switched off")
+    elif not (service.model.get("healthcheck") or {}).get("test"):
+        yield service.finding("healthcheck", (), "no healthcheck")
+    if not service.model.get("restart") and not (service.model.get("deploy") or {}).get("restart_policy"):
+        yield service.finding("restart-policy", (), "no restart policy")
+
+
+def _names_and_ports(service: ServiceSubject) -> Iterator[Finding]:
+    name = service.model.get("container_name")
+    if name:
+        yield service.finding("container-name", ("container_name",), f"container_name {name} is fixed")
+    for index, port in enumerate(service.model.get("ports") or ()):
+        if (port.get("host_ip") or "") in PUBLIC_ADDRESSES:
+            shown = port.get("published") or f"for {port.get('target')}"
+            yield service.finding("public-port", ("ports", index), f"port {shown} is open on every address")
+
+
+def _volumes(service: ServiceSubject) -> Iterator[Finding]:
+    for index, mount in enumerate(service.model.get("volumes") or ()):
+        target, source = mount.get("target"), str(mount.get("source") or "")
+        if mount.get("type") == "volume" and not source:
+            yield service.finding("anonymous-volume", ("volumes", index), f"the volume at {target} has no name")
+        path = inside(source, service.of.root) if mount.get("type") == "bind" else None
+        if path is None:
+            continue
+        if not service.of.commit.has(path):
+            if _FILE_NAME.fullmatch(posixpath.basename(path)):
+                yield service.finding("missing-source", ("volumes", index), f"{path} is not in the commit")
+        elif not mount.get("read_only"):
+            yield service.finding("read-only-copy", ("volumes", index), f"{path} is mounted for writing")
+
+
+def _secrets(service: ServiceSubject, concealed: Collection[str]) -> Iterator[Finding]:
+    """Names the variable, never its value."""
+    build: Json = service.model.get("build") or {}
+    for place, values in ((("environment",), service.model.get("environment")), (("build", "args"), build.get("args"))):
+        for name, value in sorted((values or {}).items()):
+            if value is not None and _plain_secret(name, str(value), concealed):
+                what = f"{name} looks like a secret in plain text"
+                yield service.finding("plain-secret", (*place, name), what)
+
+
+def _plain_secret(name: str, value: str, concealed: Collection[str]) -> bool:
+    if not _SECRET_NAME.search(name) or _NO_SECRET_NAME.search(name) or _NO_SECRET_VALUE.fullmatch(value):
+        return False
+    return not any(secret and secret in value for secret in concealed)
+
+
+def _dependencies(service: ServiceSubject, services: Mapping[str, Json]) -> Iterator[Finding]:
+    for name, wait in sorted((service.model.get("depends_on") or {}).items()):
+        healthy = (wait or {}).get("condition") == "service_healthy"
+        if healthy and disabled_healthcheck(services.get(name) or {}):
+            what = f"waits for {name} to be healthy, whose healthcheck is switched off"
+            yield service.finding("disabled-healthcheck", ("depends_on", name), what)

@@ -1,0 +1,78 @@
+"""Where mounts, configs and secrets come from."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+from reconciler.decide.paths import SUBMODULE
+from reconciler.decide.policies.paths import bind_grant, inside, normal
+from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
+from reconciler.formats.yamls import Pointer
+from reconciler.model.outcome import Level
+
+SOCKETS = frozenset({"docker.sock", "containerd.sock", "podman.sock", "buildkitd.sock", "crio.sock"})
+MOUNT_TYPES = frozenset({"bind", "volume", "tmpfs"})
+PRIVATE_PROPAGATION = frozenset({"", "private", "rprivate"})
+
+
+def findings(service: ServiceSubject) -> Iterator[Finding]:
+    for index, mount in enumerate(service.model.get("volumes") or ()):
+        place: Pointer = ("volumes", index)
+        kind = mount.get("type")
+        if kind not in MOUNT_TYPES:
+            yield service.finding("mount-type", place, f"a mount of type {kind}")
+        elif kind == "bind":
+            yield from _bind(service, mount, place)
+
+
+def file_findings(subject: Subject) -> Iterator[Finding]:
+    """The files behind `configs` and `secrets`."""
+    for kind in ("configs", "secrets"):
+        for name, definition in sorted((subject.model.get(kind) or {}).items()):
+            if definition.get("file"):
+                yield from _file(subject, definition["file"], (kind, name, "file"))
+
+
+def link_findings(subject: Subject, path: str, pointer: Pointer, service: str | None) -> Iterator[Finding]:
+    """Symlinks and submodules of the commit at, below or on the way to `path`; one finding for each kind."""
+    links = subject.commit.links(path)
+    for rule, chosen in (
+        ("symlink", [link for link in links if link.mode != SUBMODULE]),
+        ("submodule", [link for link in links if link.mode == SUBMODULE]),
+    ):
+        if chosen:
+            more = f" and {len(chosen) - 1} more" if len(chosen) > 1 else ""
+            what = f"{path} is used, and {chosen[0].path}{more} is a {rule}"
+            yield Finding(subject.stack, rule, pointer, what, service)
+
+
+def missing_level(subject: Subject) -> Level | None:
+    """A working folder does not tell empty folders from missing ones, so there it is a warning only."""
+    return None if subject.commit.is_commit else Level.WARN
+
+
+def _bind(service: ServiceSubject, mount: Json, place: Pointer) -> Iterator[Finding]:
+    source = str(mount.get("source") or "")
+    propagation = (mount.get("bind") or {}).get("propagation") or ""
+    if propagation not in PRIVATE_PROPAGATION:
+        yield service.finding("bind-propagation", place, f"{source} with propagation {propagation}")
+    path = inside(source, service.of.root)
+    if path is not None:
+        yield from link_findings(service.of, path, ("services", service.name, *place), service.name)
+    elif posixpath.basename(normal(source)).lower() in SOCKETS:
+        yield service.finding("docker-socket", place, f"the engine's socket {source} is mounted")
+    elif bind_grant(source, service.of.binds) is None:
+        yield service.finding("absolute-bind", place, f"{source} of the host is mounted")
+
+
+def _file(subject: Subject, file: str, pointer: Pointer) -> Iterator[Finding]:
+    what = f"{pointer[0]}.{pointer[1]}"
+    path = inside(file, subject.root)
+    if path is None:
+        yield subject.finding("outside-file", pointer, f"{what}: {file} is not in the commit")
+    elif not subject.commit.has(path):
+        message = f"{what}: {path} is not in the commit"
+        yield Finding(subject.stack, "file-missing", pointer, message, None, missing_level(subject))
+    else:
+        yield from link_findings(subject, path, pointer, None)

@@ -1,0 +1,86 @@
+"""Networks, volumes and labels: what a stack makes beside its containers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
+from reconciler.formats.yamls import Pointer
+
+RESERVED_LABELS = ("com.docker.compose.", "dev.reconciler.")
+NETWORK_DRIVERS = frozenset({"", "bridge", "default"})
+NETWORK_OPTIONS = frozenset(
+    f"com.docker.network.{name}"
+    for name in (
+        "bridge.enable_icc",
+        "bridge.enable_ip_masquerade",
+        "bridge.host_binding_ipv4",
+        "container_iface_prefix",
+        "driver.mtu",
+        "enable_ipv6",
+    )
+)
+"""Options of the bridge driver that concern the new network only; the others name interfaces of the host."""
+
+TMPFS_OPTIONS = frozenset({"size", "uid", "gid", "mode", "nr_inodes", "noexec", "nosuid", "nodev"})
+
+
+def findings(subject: Subject) -> Iterator[Finding]:
+    for name, definition in sorted((subject.model.get("networks") or {}).items()):
+        yield from _network(subject, definition or {}, ("networks", name))
+    for name, definition in sorted((subject.model.get("volumes") or {}).items()):
+        yield from _volume(subject, definition or {}, ("volumes", name))
+
+
+def label_findings(service: ServiceSubject) -> Iterator[Finding]:
+    """Labels of the service, of its image and of the volumes that it makes."""
+    build: Json = service.model.get("build") or {}
+    holders: list[tuple[Pointer, Json]] = [((), service.model), (("build",), build)]
+    for index, mount in enumerate(service.model.get("volumes") or ()):
+        holders.append((("volumes", index), mount.get("volume") or {}))
+    for place, holder in holders:
+        for label in _reserved(holder):
+            yield service.finding("reserved-label", (*place, "labels", label), f"label {label}")
+
+
+def _network(subject: Subject, definition: Json, place: Pointer) -> Iterator[Finding]:
+    driver = definition.get("driver") or ""
+    if driver not in NETWORK_DRIVERS:
+        yield subject.finding("network-driver", (*place, "driver"), f"network {place[1]} uses the driver {driver}")
+    for option in sorted(set(definition.get("driver_opts") or {}) - NETWORK_OPTIONS):
+        pointer = (*place, "driver_opts", option)
+        yield subject.finding("network-driver", pointer, f"network {place[1]} uses the driver option {option}")
+    addresses = (definition.get("ipam") or {}).get("driver") or ""
+    if addresses not in ("", "default"):
+        pointer = (*place, "ipam", "driver")
+        yield subject.finding("network-driver", pointer, f"network {place[1]} has addresses from {addresses}")
+    yield from _labels(subject, definition, place)
+
+
+def _volume(subject: Subject, definition: Json, place: Pointer) -> Iterator[Finding]:
+    driver = definition.get("driver") or "local"
+    if driver != "local":
+        yield subject.finding("volume-driver", (*place, "driver"), f"volume {place[1]} uses the driver {driver}")
+    options = definition.get("driver_opts") or {}
+    if options and not _tmpfs(options):
+        names = ", ".join(sorted(options))
+        yield subject.finding("volume-driver", (*place, "driver_opts"), f"volume {place[1]} sets {names}")
+    yield from _labels(subject, definition, place)
+
+
+def _tmpfs(options: Json) -> bool:
+    """Whether the options describe memory and nothing else: `o: bind` would mount whatever `device` names."""
+    if (options.get("type"), options.get("device")) != ("tmpfs", "tmpfs") or set(options) - {"type", "device", "o"}:
+        return False
+    names = {part.partition("=")[0] for part in str(options.get("o") or "").split(",") if part}
+    return names <= TMPFS_OPTIONS
+
+
+def _labels(subject: Subject, definition: Json, place: Pointer) -> Iterator[Finding]:
+    for label in _reserved(definition):
+        what = f"{place[0]}.{place[1]} has the label {label}"
+        yield subject.finding("reserved-label", (*place, "labels", label), what)
+
+
+def _reserved(holder: Json) -> list[str]:
+    return sorted(label for label in holder.get("labels") or {} if label.startswith(RESERVED_LABELS))

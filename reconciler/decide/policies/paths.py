@@ -1,0 +1,69 @@
+"""Paths that a model names: of the commit, of the stack's data beside it, or of the host."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from functools import cached_property
+
+from reconciler.decide.paths import SUBMODULE, SYMLINK
+from reconciler.model.documents import BindGrant
+from reconciler.model.files import Entry, Files
+
+
+class CommitPaths:
+    """Which paths a commit has. Paths are relative to the repository's root; '.' is the root itself."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    @property
+    def is_commit(self) -> bool:
+        """False for a working folder, in which empty folders exist that git would not keep."""
+        return self._files.revision is not None
+
+    def has(self, path: str) -> bool:
+        """Whether the commit has this file, or files below this folder."""
+        return path == "." or path in self._files.entries or path in self._folders
+
+    def is_file(self, path: str) -> bool:
+        return path in self._files.entries
+
+    def links(self, path: str) -> tuple[Entry, ...]:
+        """Symlinks and submodules at, below or on the way to `path`, in order."""
+        return tuple(entry for entry in self._links if _related(entry.path, path))
+
+    @cached_property
+    def _folders(self) -> frozenset[str]:
+        folders: set[str] = set()
+        for path in self._files.entries:
+            while (path := posixpath.dirname(path)) and path not in folders:
+                folders.add(path)
+        return frozenset(folders)
+
+    @cached_property
+    def _links(self) -> tuple[Entry, ...]:
+        entries = self._files.entries.values()
+        return tuple(sorted((e for e in entries if e.mode in (SYMLINK, SUBMODULE)), key=lambda entry: entry.path))
+
+
+def normal(path: str) -> str:
+    """An absolute path without `.`, `..` and doubled slashes."""
+    return posixpath.normpath("/" + path.lstrip("/"))
+
+
+def inside(path: str, root: str) -> str | None:
+    """`path` relative to `root` ('.' for itself), None where it lies elsewhere. Both absolute."""
+    path, root = normal(path), normal(root)
+    if path == root:
+        return "."
+    return path.removeprefix(root + "/") if path.startswith(root.rstrip("/") + "/") else None
+
+
+def bind_grant(path: str, binds: Sequence[BindGrant]) -> BindGrant | None:
+    """The operator's leave to mount `path` or a folder that it lies in, None where there is none."""
+    return next((grant for grant in binds if inside(path, grant.path) is not None), None)
+
+
+def _related(link: str, path: str) -> bool:
+    return path == "." or link == path or link.startswith(path + "/") or path.startswith(link + "/")

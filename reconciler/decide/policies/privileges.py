@@ -1,0 +1,120 @@
+"""Keys whose value decides: namespaces, capabilities, confinement, kernel settings, groups."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterator
+
+from reconciler.decide.policies.subject import Finding, ServiceSubject
+
+SAFE_CAPABILITIES = frozenset(
+    {
+        "AUDIT_WRITE",
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "MKNOD",
+        "NET_BIND_SERVICE",
+        "NET_RAW",
+        "SETFCAP",
+        "SETGID",
+        "SETPCAP",
+        "SETUID",
+        "SYS_CHROOT",
+    }
+)
+"""The capabilities that the engine gives every container anyway (moby, oci/caps/defaults.go)."""
+
+SAFE_SECURITY = frozenset({"no-new-privileges", "apparmor=docker-default", "seccomp=builtin"})
+"""Options that take nothing away from the engine's own confinement; no-new-privileges with any value."""
+
+SAFE_SYSCTLS = (
+    "net.core.somaxconn",
+    "net.ipv4.conf.*.src_valid_mark",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_*",
+    "net.ipv6.conf.*.disable_ipv6",
+)
+"""Settings that the kernel keeps apart for each network namespace and that open nothing."""
+
+SAFE_RUNTIMES = re.compile(r"runc|io\.containerd\.[a-z0-9-]+\.v[0-9]+")
+"""runc, and the shims that containerd finds by this name among the host's programs (Wasm, Kata, gVisor). Anything
+else may be a path, which the engine would execute, or a runtime that hands out devices."""
+
+REFUSED_GROUPS = frozenset({"0", "root", "docker"})
+RUNTIME_ANNOTATIONS = ("org.systemd.property.", "run.oci.")
+_NETWORK_MODES = frozenset({"", "bridge", "default", "none"})
+_NAMESPACES = ("network_mode", "pid", "ipc", "uts", "cgroup", "userns_mode")
+
+
+def findings(service: ServiceSubject) -> Iterator[Finding]:
+    yield from _namespaces(service)
+    yield from _foreign_volumes(service)
+    yield from _capabilities(service)
+    yield from _security(service)
+    yield from _sysctls(service)
+    yield from _process(service)
+    yield from _annotations(service)
+
+
+def _namespaces(service: ServiceSubject) -> Iterator[Finding]:
+    for key in _NAMESPACES:
+        value = str(service.model.get(key) or "")
+        kind, _, name = value.partition(":")
+        if value == "host":
+            yield service.finding("host-namespace", (key,), f"{key}: host")
+        elif kind == "container":
+            yield service.finding("foreign-container", (key,), f"{key} of the container {name}")
+        elif key == "network_mode" and kind != "service" and value not in _NETWORK_MODES:
+            yield service.finding("external-network", (key,), f"network_mode names the network {value}")
+
+
+def _foreign_volumes(service: ServiceSubject) -> Iterator[Finding]:
+    for index, source in enumerate(service.model.get("volumes_from") or ()):
+        if str(source).startswith("container:"):
+            yield service.finding(
+                "foreign-container", ("volumes_from", index), f"volumes of the {source.replace(':', ' ', 1)}"
+            )
+
+
+def _capabilities(service: ServiceSubject) -> Iterator[Finding]:
+    for index, capability in enumerate(service.model.get("cap_add") or ()):
+        if str(capability).upper().removeprefix("CAP_") not in SAFE_CAPABILITIES:
+            yield service.finding("capability", ("cap_add", index), f"capability {capability}")
+
+
+def _security(service: ServiceSubject) -> Iterator[Finding]:
+    for index, option in enumerate(service.model.get("security_opt") or ()):
+        # the engine takes name:value and name=value alike
+        name = str(option).replace(":", "=", 1)
+        if name not in SAFE_SECURITY and not name.startswith("no-new-privileges="):
+            yield service.finding("security-opt", ("security_opt", index), f"security_opt {option}")
+
+
+def _sysctls(service: ServiceSubject) -> Iterator[Finding]:
+    for name in sorted(service.model.get("sysctls") or {}):
+        dotted = name.replace("/", ".")
+        if not any(fnmatch.fnmatchcase(dotted, safe) for safe in SAFE_SYSCTLS):
+            yield service.finding("sysctl", ("sysctls", name), f"sysctl {name}")
+
+
+def _process(service: ServiceSubject) -> Iterator[Finding]:
+    runtime = service.model.get("runtime")
+    if runtime and not SAFE_RUNTIMES.fullmatch(str(runtime)):
+        yield service.finding("runtime", ("runtime",), f"runtime {runtime}")
+    if int(service.model.get("oom_score_adj") or 0) < 0:
+        yield service.finding("oom-score", ("oom_score_adj",), "oom_score_adj is negative")
+    for index, group in enumerate(service.model.get("group_add") or ()):
+        if str(group) in REFUSED_GROUPS:
+            yield service.finding("group-add", ("group_add", index), f"group {group}")
+
+
+def _annotations(service: ServiceSubject) -> Iterator[Finding]:
+    for name in sorted(service.model.get("annotations") or {}):
+        if name.startswith(RUNTIME_ANNOTATIONS):
+            yield service.finding("runtime-annotation", ("annotations", name), f"annotation {name}")

@@ -1,0 +1,73 @@
+"""What the policies look at, and what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.decide.policies.paths import CommitPaths
+from reconciler.formats.yamls import Pointer
+from reconciler.model.documents import BindGrant
+from reconciler.model.outcome import Level
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule that a model breaks. `pointer` leads to it in the model; `message` says what, without the why.
+
+    `level` overrules the rule's own where the case is a lighter one.
+    """
+
+    stack: str
+    rule: str
+    pointer: Pointer
+    message: str
+    service: str | None = None
+    level: Level | None = None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """By which names, beside the rule's, the operator may grant it: the service's key, and the one below
+        `build` and `deploy`.
+
+        No deeper: there the commit itself chooses names, and could choose that of a grant.
+        """
+        if self.pointer[:1] != ("services",):
+            return frozenset()
+        depth = 4 if self.pointer[2:3] in (("build",), ("deploy",)) else 3
+        return frozenset(name for name in self.pointer[2:depth] if isinstance(name, str))
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One stack under judgement. `root`: where the commit's files lay while Compose rendered the model."""
+
+    stack: str
+    model: Json
+    root: str
+    commit: CommitPaths
+    binds: Sequence[BindGrant] = ()
+
+    def services(self) -> Iterator[ServiceSubject]:
+        for name, model in sorted((self.model.get("services") or {}).items()):
+            yield ServiceSubject(self, name, model or {})
+
+    def finding(self, rule: str, pointer: Pointer, message: str) -> Finding:
+        return Finding(self.stack, rule, pointer, message)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSubject:
+    """One service under judgement."""
+
+    of: Subject
+    name: str
+    model: Json
+
+    def finding(self, rule: str, pointer: Pointer, message: str, level: Level | None = None) -> Finding:
+        """`pointer` begins below the service; the message with its name."""
+        place = ("services", self.name, *pointer)
+        return Finding(self.of.stack, rule, place, f"service {self.name}: {message}", self.name, level)
