@@ -1,0 +1,116 @@
+"""Commands: read what was typed, ask the application, print its answer, end with its exit code."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from reconciler.commands import parse, wants_json
+from reconciler.decide.redact import Redactor
+from reconciler.errors import ReconcilerError
+from reconciler.logs import start_logs
+from reconciler.model.outcome import Reason
+from reconciler.output import Output, colours_wanted
+from reconciler.signals import INTERRUPTED, Ended, Signals
+
+Answer = tuple[int, Mapping[str, Any]]
+"""Exit code and the document of the contract."""
+
+PATIENT = frozenset({"once", "run"})
+"""Verbs that a signal asks to come to an end; the others are simply ended."""
+
+DEFECT = "this is a defect of reconciler; run with RECONCILER_LOG_LEVEL=DEBUG for the trace"
+
+
+class Application(Protocol):
+    """What the commands need; `wiring.build` makes one. Each raises ReconcilerError where it cannot answer."""
+
+    def validate(
+        self,
+        folder: str | None,
+        commit: str | None,
+        git_dir: str | None,
+        compose_files: Sequence[str],
+        policies: bool,
+    ) -> Answer: ...
+
+    def plan(self, commit: str | None) -> Answer: ...
+
+    def once(self, timeout: float, progress: Callable[[str], None]) -> Answer:
+        """`timeout` in seconds; `progress` gets a line for each thing that is done."""
+
+    def run(self) -> int: ...
+
+    def status(self, engine: bool) -> Answer: ...
+
+    def history(self, revision: str | None, limit: int) -> Answer: ...
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The whole program; returns the process's exit code."""
+    typed = sys.argv[1:] if arguments is None else list(arguments)
+    redactor = Redactor()
+    output = Output(wants_json(typed), colours_wanted("--no-color" in typed, os.environ), redactor)
+    signals = Signals()
+    signals.listen(patient=False)
+    try:
+        return signals.exit_code(_perform(parse(typed), output, redactor, signals))
+    except ReconcilerError as error:
+        output.error(error)
+        return signals.exit_code(error.exit_code)
+    except Ended as ended:
+        return ended.exit_code
+    except Exception as error:
+        return _defect(error, output)
+
+
+def _perform(options: argparse.Namespace, output: Output, redactor: Redactor, signals: Signals) -> int:
+    usual = "INFO" if options.verb == "run" else "WARNING"
+    start_logs(os.environ.get("RECONCILER_LOG_LEVEL") or usual, redactor)
+    signals.listen(patient=options.verb in PATIENT)
+    application = _application(options, redactor, signals)
+    if options.verb == "run":
+        code = application.run()
+        return INTERRUPTED if code == 0 and signals.stop.is_set() else code
+    code, document = _ask(application, options, output)
+    output.document(document)
+    return code
+
+
+def _application(options: argparse.Namespace, redactor: Redactor, signals: Signals) -> Application:
+    # Imported here, so that --help and a mistyped verb cost nothing.
+    from reconciler import settings, wiring
+
+    needed = options.verb != "validate" or options.config is not None
+    if needed or settings.find_config(None, os.environ) is not None:
+        found = settings.load_settings(options.config, os.environ, state=options.state)
+    else:
+        found = None
+    return wiring.build(found, stop=signals.stop, redactor=redactor)
+
+
+def _ask(application: Application, options: argparse.Namespace, output: Output) -> Answer:
+    match options.verb:
+        case "validate":
+            on = options.policies == "on"
+            files = options.file or ()
+            return application.validate(options.DIR, options.commit, options.git_dir, files, on)
+        case "plan":
+            return application.plan(options.commit)
+        case "once":
+            return application.once(options.timeout, output.progress)
+        case "status":
+            return application.status(not options.no_engine)
+    return application.history(options.REV, options.limit)
+
+
+def _defect(error: Exception, output: Output) -> int:
+    from loguru import logger
+
+    logger.opt(exception=error).debug("unexpected error")
+    told = ReconcilerError(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", DEFECT)
+    output.error(told)
+    return told.exit_code

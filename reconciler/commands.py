@@ -1,0 +1,225 @@
+"""What can be typed: verbs and options as a table, from which the parser and docs/commands.md are made."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from reconciler import __version__
+from reconciler.errors import Usage
+from reconciler.formats.quantities import QuantityError, seconds
+from reconciler.model.outcome import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option or argument. `name` as typed; `value` what follows it ('' for a switch); `more` is argparse's."""
+
+    name: str
+    help: str
+    value: str = ""
+    default: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """`zero` and `one`: what exit codes 0 and 1 mean. `kind`: the JSON document it prints."""
+
+    name: str
+    help: str
+    zero: str
+    one: str
+    kind: str
+    options: tuple[Option, ...] = ()
+
+
+EXIT_CODES = {
+    0: "yes, done, no difference",
+    1: "no: invalid, would change, rejected, reverted, held, not healthy",
+    2: "wrong usage or agent config; nothing was tried",
+    3: "could not find out: engine, Compose, remote, registry or disk failed; nothing was condemned",
+    4: "a person is needed: stalled, or the journal is corrupt",
+    75: "another process holds the state folder",
+    130: "ended by SIGINT after a clean stop; nothing that runs was stopped",
+    143: "ended by SIGTERM, likewise",
+}
+
+
+def _duration(text: str) -> float:
+    try:
+        return seconds(text)
+    except QuantityError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
+
+
+GLOBAL = (
+    Option("--config", "agent config; without it the usual places are searched", "FILE"),
+    Option("--state", "state folder, instead of the config's `state`", "DIR"),
+    Option("--output", "text for people, or one JSON document", "FORMAT", "text", {"choices": ("text", "json")}),
+    Option("--no-color", "no colours, even on a terminal (so does $NO_COLOR)", more={"action": "store_true"}),
+)
+
+COMMIT = Option("--commit", "look at this commit; `plan`: instead of the branch's head", "REV")
+
+VERBS = (
+    Verb(
+        "validate",
+        "Check a folder, a commit or Compose files; needs no engine and no state",
+        "valid, perhaps with warnings",
+        "at least one violation of level deny",
+        "Validation",
+        (
+            Option("DIR", "folder with desired-state/ or a Compose file", more={"nargs": "?"}, default="."),
+            COMMIT,
+            Option("--git-dir", "repository of --commit", "PATH", default="."),
+            Option(
+                "--file",
+                "plain Compose files, as `docker compose -f` takes them",
+                "COMPOSE_FILE",
+                more={"nargs": "+", "action": "extend"},
+            ),
+            Option(
+                "--policies",
+                "off: judge what Compose judges, and nothing more",
+                "on|off",
+                "on",
+                {"choices": ("on", "off")},
+            ),
+        ),
+    ),
+    Verb(
+        "plan",
+        "Show what a commit would change, step by step; changes nothing",
+        "nothing to do",
+        "there are steps, or violations",
+        "Plan",
+        (COMMIT,),
+    ),
+    Verb(
+        "once",
+        "Take one turn: fetch, decide, switch or go back; returns when it is decided",
+        "the head is applied and good",
+        "it is not: rejected, reverted or held",
+        "Turn",
+        (Option("--timeout", "give up after so long", "DURATION", "30m", {"type": _duration}),),
+    ),
+    Verb("run", "Keep the machine at the branch until SIGTERM; SIGHUP: look now", "", "", ""),
+    Verb(
+        "status",
+        "Show how things stand",
+        "Synced and Healthy",
+        "not both",
+        "Status",
+        (Option("--no-engine", "do not ask the engine", more={"action": "store_true"}),),
+    ),
+    Verb(
+        "history",
+        "Show what was tried, newest first",
+        "shown",
+        "",
+        "History",
+        (
+            Option("REV", "only this commit, with details", more={"nargs": "?"}),
+            Option("--limit", "at most so many", "N", "20", {"type": _count}),
+        ),
+    ),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise argparse.ArgumentError(None, message)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """What was typed. Usage where it cannot be understood; SystemExit(0) after --help and --version."""
+    try:
+        options = _parser().parse_args(arguments)
+        _check_validate(options)
+    except argparse.ArgumentError as error:
+        message, hint = _explain(str(error), arguments)
+        raise Usage(Reason.USAGE_INVALID, message, hint) from error
+    return options
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether --output json was typed, also where the rest cannot be understood."""
+    text = " ".join(arguments)
+    return re.search(r"(?:^| )--output[= ]json(?: |$)", text) is not None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        "reconciler",
+        description="GitOps for Docker Compose on one machine: a commit becomes a healthy stack, or is taken back.",
+        epilog="Exit codes: " + "; ".join(f"{code} {text}" for code, text in EXIT_CODES.items()) + ".",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"reconciler {__version__}")
+    _add(parser, GLOBAL)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        child = verbs.add_parser(verb.name, help=verb.help, description=f"{verb.help}.", allow_abbrev=False)
+        # An option typed before the verb must survive that the verb's parser knows it as well.
+        _add(child, GLOBAL, argparse.SUPPRESS)
+        _add(child, verb.options)
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, options: Sequence[Option], default: str | None = None) -> None:
+    for option in options:
+        more = dict(option.more)
+        if option.name.startswith("--"):
+            more["default"] = default or (option.default or (None if option.value else False))
+            more |= {"metavar": option.value} if option.value else {}
+        told = f" (default: {option.default})" if option.default else ""
+        parser.add_argument(option.name, help=option.help.replace("%", "%%") + told, **more)
+
+
+def _check_validate(options: argparse.Namespace) -> None:
+    if options.verb != "validate":
+        return
+    given = [
+        name for name, value in (("DIR", options.DIR), ("--commit", options.commit), ("--file", options.file)) if value
+    ]
+    if len(given) > 1:
+        raise argparse.ArgumentError(None, f"{' and '.join(given)} cannot be used together")
+    if options.git_dir != "." and not options.commit:
+        raise argparse.ArgumentError(None, "--git-dir is of use with --commit only")
+
+
+def _explain(message: str, arguments: Sequence[str]) -> tuple[str, str]:
+    """argparse's message and a hint, in words that name what was meant."""
+    names = [verb.name for verb in VERBS]
+    verb = next((word for word in arguments if word in names), None)
+    see = f"`reconciler {verb} --help` lists what can be typed" if verb else "`reconciler --help` lists the verbs"
+    wrong_verb = re.search(r"VERB: invalid choice: '(.*?)'", message, re.DOTALL)
+    if wrong_verb:
+        return f"there is no verb {wrong_verb[1]!r}", _did_you_mean(wrong_verb[1], names) or see
+    if "required: VERB" in message:
+        return "no verb was given", f"one of {', '.join(names)}; `reconciler --help` explains them"
+    unknown = message.removeprefix("unrecognized arguments: ")
+    if unknown != message:
+        return f"{unknown.split()[0]} is not known here", _did_you_mean(unknown.split()[0], _flags(verb)) or see
+    return message, see
+
+
+def _flags(verb: str | None) -> list[str]:
+    own = (option for item in VERBS if item.name == verb for option in item.options)
+    return [option.name for option in (*GLOBAL, *own) if option.name.startswith("--")]
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word.partition("=")[0], known, 1)
+    return f"did you mean {close[0]}?" if close else ""

@@ -1,0 +1,91 @@
+"""stdout and stderr of a command: one document, progress, or an error; everything masked."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from reconciler.decide.redact import Redactor
+from reconciler.errors import ReconcilerError
+from reconciler.record import summary, text
+
+Json = Mapping[str, Any]
+
+WIDEST = 160
+"""Columns. Longer lines are hard to read, however wide the terminal is."""
+
+SEVERAL_LINES = frozenset({"healthOutput"})
+"""Fields whose text may keep its line ends; any other text could forge a line of ours with them."""
+
+
+class Output:
+    """Where a command speaks. `as_json`: stdout gets exactly one JSON document and nothing else."""
+
+    def __init__(self, as_json: bool, colour: bool, redactor: Redactor) -> None:
+        self._as_json, self._colour, self._redactor = as_json, colour, redactor
+
+    def document(self, document: Json) -> None:
+        """Print the command's answer."""
+        clean = _clean(document, self._redactor)
+        if self._as_json:
+            _write(sys.stdout, json.dumps(clean, indent=2, ensure_ascii=False))
+        else:
+            _write(sys.stdout, text.render(clean, self._style(sys.stdout), time.time()))
+
+    def progress(self, line: str) -> None:
+        """One line about what is being done; a reader that went away must not end a rollout."""
+        if not self._as_json:
+            _write(sys.stdout, self._redactor.clean(line))
+
+    def error(self, error: ReconcilerError) -> None:
+        """Print why there is no answer: with JSON as the one document, else on stderr."""
+        document = summary.error(error.reason.value, error.message, error.hint, error.details)
+        if self._as_json:
+            self.document(document)
+        else:
+            _write(sys.stderr, text.error(_clean(document, self._redactor), self._style(sys.stderr)))
+
+    def _style(self, stream: TextIO) -> text.Style:
+        terminal = stream.isatty()
+        columns = shutil.get_terminal_size((80, 24)).columns if terminal else 80
+        return text.Style(self._colour and terminal, min(max(columns, 80), WIDEST))
+
+
+def colours_wanted(no_color: bool, environ: Mapping[str, str]) -> bool:
+    """Neither switched off by hand nor by the environment (no-color.org: any value that is not empty)."""
+    return not no_color and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def _clean(value: Any, redactor: Redactor, several_lines: bool = False) -> Any:
+    if isinstance(value, str):
+        return redactor.clean(value, multiline=several_lines)
+    if isinstance(value, Mapping):
+        return {key: _clean(item, redactor, key in SEVERAL_LINES) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item, redactor) for item in value]
+    return value
+
+
+def _write(stream: TextIO, line: str) -> None:
+    """UTF-8 whatever the locale is. A reader that has gone away is no error of ours; a full disk is told once."""
+    try:
+        stream.buffer.write(f"{line}\n".encode(errors="replace"))
+        stream.buffer.flush()
+    except BrokenPipeError:
+        _discard(stream)
+    except OSError as error:
+        _discard(stream)
+        if stream is sys.stdout:
+            _write(sys.stderr, f"error: cannot write to stdout: {error.strerror}")
+
+
+def _discard(stream: TextIO) -> None:
+    """Let later writes, and the interpreter's own last flush, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -1,0 +1,43 @@
+"""SIGINT and SIGTERM: ask for a clean end, or end at once where there is nothing to clean up."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+INTERRUPTED = 143
+"""The exit code of `errors.Interrupted`, whichever signal it was."""
+
+
+class Ended(BaseException):
+    """A signal ended a command that changes nothing. No `except Exception` on the way may stop it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_code = 128 + number
+
+
+class Signals:
+    """What the process was asked by signals. `stop` is set by the first one in a patient command."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self._received: int | None = None
+        self._patient = False
+
+    def listen(self, patient: bool) -> None:
+        """From now on. `patient`: the first signal sets `stop`, and only the second one raises Ended."""
+        self._patient = patient
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+
+    def exit_code(self, code: int) -> int:
+        """128 + signal in place of INTERRUPTED; any other code is the command's own."""
+        return 128 + self._received if self._received is not None and code == INTERRUPTED else code
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if not self._patient or self._received is not None:
+            raise Ended(number)
+        self._received = number
+        self.stop.set()
