@@ -34,3 +34,17 @@ class Image:
     digest: str | None = None
     healthcheck: bool = False
     size: int = 0
+
+
+def image_of(inspected: Mapping[str, Any], ref: str) -> Image:
+    """What the engine says of an image. Of several digests the one of `ref`'s repository is taken."""
+    digests = list(inspected.get("RepoDigests") or ())
+    repository = ref.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    own = [item for item in digests if item.partition("@")[0].rpartition("/")[2] == repository]
+    check = (inspected.get("Config") or {}).get("Healthcheck") or {}
+    return Image(
+        id=str(inspected["Id"]),
+        digest=next(iter([*own, *digests]), None),
+        healthcheck=bool(check.get("Test")) and check["Test"][0] != "NONE",
+        size=int(inspected.get("Size") or 0),
+    )

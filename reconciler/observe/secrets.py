@@ -63,18 +63,20 @@ class SecretStore:
         """Digest (sha256, hex) of all names and values; '' without secrets. Cheap while no file changes."""
         return self._load().fingerprint
 
-    def place(self, stack: str, name: str) -> Path:
-        """Where `mount` puts the value. Transient (FileMissing) where there is no such secret."""
-        return self._required() / MOUNTS / hashlib.sha256(self._value(stack, name)).hexdigest()
+    def place(self, digest: str) -> Path:
+        """Where a value with this sha256 lies once it has been mounted."""
+        return self._required() / MOUNTS / digest
 
     def mount(self, stack: str, name: str) -> Path:
         """A read-only file with the value, for mounting into containers: 0444 in a folder of 0700.
 
-        Its name is the sha256 of the bytes, so that a container keeps its bytes when the secret changes.
+        Its name is the sha256 of the value, so that a container keeps its bytes when the secret changes.
+        Transient (FileMissing) where there is no such secret.
         """
-        path = self.place(stack, name)
+        value = self._value(stack, name)
+        path = self.place(hashlib.sha256(value).hexdigest())
         if not path.exists():
-            _write_atomically(path, self._value(stack, name))
+            _write_atomically(path, value)
         return path
 
     @contextmanager

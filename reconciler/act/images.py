@@ -1,0 +1,126 @@
+"""Pulls images, and tells the commit's mistakes from the registry's troubles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, InvalidRepository
+from requests.exceptions import ConnectionError as Disconnected
+from urllib3.exceptions import ReadTimeoutError
+
+from reconciler.effects import Effects
+from reconciler.engine import API_VERSION, disk_full, engine_calls, explanation, is_disk_full
+from reconciler.errors import ImageFailed, ReconcilerError, Transient
+from reconciler.model.images import Image, ImageWant, image_of
+from reconciler.model.outcome import Reason
+
+DEADLINE = 1800.0
+"""Seconds that one pull may take."""
+
+SILENCE = 300.0
+"""Seconds without a word from the engine after which a pull is given up."""
+
+NOT_THERE = (
+    "manifest unknown",
+    "name unknown",
+    "not found",
+    "denied",
+    "does not exist",
+    "invalid reference format",
+    "invalid repository name",
+    "no matching manifest",
+    "does not match the specified platform",
+    "missing signature key",
+)
+"""Answers that stay the same however often one asks: the commit names what the registry does not give."""
+
+Progress = Callable[[str], None]
+
+
+class PatientClient(docker.APIClient):
+    """A client whose pulls end: docker-py lets them wait for ever."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(base_url=host, version=API_VERSION, timeout=60)
+
+    def request(self, *arguments: Any, **options: Any) -> Any:
+        return super().request(*arguments, **{**options, "timeout": options.get("timeout") or SILENCE})
+
+
+class ImagePuller:
+    """Pulls with the credentials of Docker's own config file."""
+
+    def __init__(self, client: PatientClient, effects: Effects, progress: Progress = lambda line: None) -> None:
+        """`progress` is told each new state of each layer, one line of text."""
+        self._client = client
+        self._effects = effects
+        self._progress = progress
+
+    def pull(self, want: ImageWant) -> Image:
+        """Fetch `want.ref`. ImageFailed (PullFailed) when there is no such image for us.
+
+        Transient (PullFailed) when the registry cannot be asked or does not answer, Away when the engine does not.
+        """
+        self._effects.point(f"pull {want.ref}")
+        with engine_calls(f"pull {want.ref}"):
+            try:
+                lines = self._client.pull(want.ref, platform=want.platform, stream=True, decode=True)
+                self._follow(want.ref, lines)
+                inspected = self._client.inspect_image(want.ref)  # type: ignore[no-untyped-call]
+                return image_of(inspected, want.ref)
+            except InvalidRepository as error:
+                raise pull_error(want.ref, f"invalid reference format: {error}") from error
+            except ImageNotFound as error:
+                raise pull_error(want.ref, f"not found: {explanation(error)}") from error
+            except APIError as error:
+                raise pull_error(want.ref, explanation(error)) from error
+            except (ReadTimeoutError, Disconnected) as error:
+                raise _given_up(want.ref, error) from error
+            except DockerException as error:
+                if "Credentials store error" not in str(error):
+                    raise
+                raise pull_error(want.ref, str(error)) from error
+
+    def _follow(self, ref: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        deadline = time.monotonic() + DEADLINE
+        for line in lines:
+            if line.get("error"):
+                raise pull_error(ref, str(line["error"]))
+            if line.get("status") and not line.get("progressDetail"):
+                self._progress(" ".join(str(line[key]) for key in ("id", "status") if line.get(key)))
+            if time.monotonic() > deadline:
+                raise _transient(ref, f"it takes longer than {DEADLINE / 60:g} min")
+
+
+def pull_error(ref: str, text: str) -> ReconcilerError:
+    """What a refused pull means, from the words of engine and registry."""
+    if is_disk_full(text):
+        return disk_full(f"pull {ref}", text)
+    words = text.lower()
+    if "unauthorized" in words and "denied" not in words:
+        return _transient(ref, text, "The registry wants credentials: `docker login` as the agent's user.")
+    if any(part in words for part in NOT_THERE):
+        return ImageFailed(
+            Reason.PULL_FAILED,
+            f"the image {ref} cannot be pulled: {text}",
+            "Is its name right, was it pushed, and does this machine have the rights to it (`docker login`)?",
+        )
+    return _transient(ref, text)
+
+
+def _given_up(ref: str, error: Exception) -> ReconcilerError:
+    """A client that cannot reach the engine at all is not the registry's fault."""
+    if isinstance(error, Disconnected) and "Read timed out" not in str(error):
+        raise error
+    return _transient(ref, f"nothing has come for {SILENCE:g} s")
+
+
+def _transient(ref: str, text: str, hint: str = "") -> Transient:
+    return Transient(
+        Reason.PULL_FAILED,
+        f"the image {ref} cannot be pulled now: {text}",
+        hint or "Nothing is wrong with the commit as far as we know; it is tried again.",
+    )

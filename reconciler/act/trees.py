@@ -1,0 +1,105 @@
+"""Content-addressed, read-only copies of a commit's files, for containers to mount."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from reconciler.effects import Effects
+from reconciler.errors import Transient
+from reconciler.materialise import EXECUTABLE, materialise, remove, sync_folder, write
+from reconciler.model.desired import Tree
+from reconciler.model.files import Files, below
+from reconciler.model.outcome import Reason
+
+_UNFINISHED = ".new-"
+
+
+class SecretMounts(Protocol):
+    """Where secrets lie for mounting: below secrets_dir, never in the state folder."""
+
+    def place(self, digest: str) -> Path: ...
+
+    def mount(self, stack: str, name: str) -> Path: ...
+
+
+class TreeStore:
+    """`<state>/trees`: a file or folder for each digest, 0444 and 0555. What stands there is whole."""
+
+    def __init__(self, root: Path, effects: Effects) -> None:
+        self._root = root
+        self._effects = effects
+
+    def path(self, digest: str) -> Path:
+        """Where the tree stands or will stand."""
+        return self._root / digest
+
+    def ensure(self, trees: Sequence[Tree], files: Files | None, secrets: SecretMounts) -> None:
+        """Write the trees that are missing; each is one effect.
+
+        `files` None: trees of a commit are left as they are. Transient (FileMissing) where a secret is gone or
+        has another value than the tree's digest says; Transient where the disk is full.
+        """
+        for tree in trees:
+            if tree.secret is not None:
+                self._secret(tree, secrets)
+            elif not self.path(tree.digest).exists() and (tree.path is None or files is not None):
+                self._effects.point(f"tree {tree.digest}")
+                with _disk(self._root):
+                    self._write(tree, files)
+
+    def _secret(self, tree: Tree, secrets: SecretMounts) -> None:
+        if secrets.place(tree.digest).exists():
+            return
+        self._effects.point(f"tree {tree.digest}")
+        if secrets.mount(tree.stack or "", tree.secret or "").name != tree.digest:
+            raise Transient(
+                Reason.FILE_MISSING,
+                f"{tree.stack}: the secret {tree.secret} has changed since this state was made",
+                "The next turn renders the commit with the new value.",
+            )
+
+    def _write(self, tree: Tree, files: Files | None) -> None:
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._sweep()
+        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._root))
+        try:
+            whole = unfinished / "tree"
+            if tree.path is None:
+                write(whole, (tree.content or "").encode(), 0o444, durable=True)
+            elif files is not None:
+                _copy(files, tree.path, whole)
+            os.rename(whole, self.path(tree.digest))
+            sync_folder(self._root)
+        finally:
+            remove(unfinished)
+
+    def _sweep(self) -> None:
+        for path in self._root.glob(f"{_UNFINISHED}*"):
+            remove(path)
+
+
+def _copy(files: Files, path: str, target: Path) -> None:
+    entries = below(files, path)
+    if "" in entries:
+        mode = 0o555 if entries[""].mode == EXECUTABLE else 0o444
+        write(target, files.read(path), mode, durable=True)
+    else:
+        target.mkdir()
+        materialise(files, entries, target, durable=True)
+
+
+@contextlib.contextmanager
+def _disk(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Transient(
+            Reason.FILE_MISSING,
+            f"{root} cannot be written: {error.strerror}",
+            "The state folder must be writable and have space left.",
+        ) from error

@@ -1,0 +1,38 @@
+"""The images that the machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import docker
+from docker.errors import ImageNotFound
+
+from reconciler.engine import engine_calls
+from reconciler.model.images import Image, ImageWant, image_of
+
+
+class LocalImages:
+    """Implements `loop.ports.Images`: one engine call for each image asked about."""
+
+    def __init__(self, client: docker.APIClient) -> None:
+        self._client = client
+
+    def local(self, wants: Sequence[ImageWant]) -> Mapping[str, Image]:
+        """want.key → image. One for another platform than the one asked for does not count. Away as ever."""
+        found = ((want, self._inspect(want)) for want in wants)
+        return {want.key: image_of(item, want.ref) for want, item in found if item is not None}
+
+    def _inspect(self, want: ImageWant) -> Mapping[str, Any] | None:
+        name = want.ref if want.build is None else want.tag
+        with engine_calls(f"look for the image {name}"):
+            try:
+                inspected: Mapping[str, Any] = self._client.inspect_image(name)  # type: ignore[no-untyped-call]
+            except ImageNotFound:
+                return None
+        return inspected if _suits(inspected, want.platform) else None
+
+
+def _suits(inspected: Mapping[str, Any], platform: str | None) -> bool:
+    """Variants (arm64/v8) are left out: images of the same architecture often do not name one."""
+    return not platform or platform.split("/")[:2] == [inspected.get("Os"), inspected.get("Architecture")]
