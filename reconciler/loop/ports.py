@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from reconciler.model.desired import DesiredState, Endpoint, Network, Service, Stack, Volume
+from reconciler.model.creation import Creation as Creation
+from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Commit, Files
+from reconciler.model.history import Attempt
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.observed import Container, ObservedState
-from reconciler.model.outcome import Violation
+from reconciler.model.plan import Plan
+from reconciler.model.rendered import Rendered as Rendered
 
 
 class Clock(Protocol):
@@ -44,26 +46,42 @@ class Source(Protocol):
         """name → sha of every pin whose name begins with `prefix`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A stack as Compose understands it. `root` is where the commit's files lay while Compose read them.
-
-    `model` is empty when `violations` has one of level deny. `secrets` are the names of variables and files of
-    secrets_dir that the stack could read, `inputs` a digest of their values.
-    """
-
-    stack: str
-    model: Mapping[str, Any]
-    root: str
-    violations: tuple[Violation, ...] = ()
-
-
 class Renderer(Protocol):
     def render(self, files: Files, stack: StackDocument) -> Rendered:
         """Compose's canonical model. Transient when Compose itself cannot be run."""
 
     def fingerprint(self) -> str:
         """Digest of everything on the host that flows into a model (secrets_dir); '' where there is none."""
+
+
+class Store(Protocol):
+    """Admitted states, kept for the way back."""
+
+    def save(self, desired: DesiredState, models: Mapping[str, Mapping[str, Any]]) -> None:
+        """Durable before it returns; an effect only where it is new."""
+
+    def load(self, content: str) -> DesiredState | None: ...
+
+    def current(self, content: str) -> bool:
+        """Whether the host's secrets are still those that it was rendered with."""
+
+    def keep(self, contents: Iterable[str]) -> None:
+        """Forget every state but these."""
+
+
+class Journal(Protocol):
+    """The only truth. Each append is durable before it returns."""
+
+    def append(self, kind: str, *, at: float, **fields: Any) -> None: ...
+
+    def records(self) -> Sequence[Mapping[str, Any]]: ...
+
+
+class Reporter(Protocol):
+    """Tells a commit's final state on the commit."""
+
+    def tell(self, attempt: Attempt, plan: Plan | None) -> bool:
+        """False: it could not be told now; it is tried again."""
 
 
 class Images(Protocol):
@@ -141,17 +159,3 @@ class Applier(Protocol):
 
     def remove(self, container: str) -> None:
         """Never with volumes. No error when it is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Creation:
-    """`count` containers of `service`.
-
-    `anonymous`: target → volume name, taken over from the predecessor. `sharing`: service → container id, for
-    namespaces and volumes of another service's container.
-    """
-
-    service: Service
-    count: int
-    anonymous: Mapping[str, str]
-    sharing: Mapping[str, str]

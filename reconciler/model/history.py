@@ -44,7 +44,9 @@ class Attempt:
     reverted_to: str | None = None
     services: tuple[ServiceRecord, ...] = ()
     failure: Failure | None = None
+    lines: tuple[str, ...] = ()
     condemned: bool = False
+    touched: bool = True
     closed: bool = True
 
     @property

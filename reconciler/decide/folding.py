@@ -1,0 +1,179 @@
+"""The journal's records, folded into a History. Pure: the same records give the same history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
+from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
+
+Record = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Fold:
+    """Takes one record after the other; `history` is what they tell so far."""
+
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    good: Good | None = None
+    quarantined: dict[str, Bad] = field(default_factory=dict)
+    finals: dict[str, Attempt] = field(default_factory=dict)
+    seen: list[str] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
+    ran_once: set[str] = field(default_factory=set)
+    stacks: set[str] = field(default_factory=set)
+    unended: int = 0
+    faults: int = 0
+
+    def add(self, record: Record) -> None:
+        """Fold in the next record. A kind that this version does not know changes nothing it knows."""
+        handler = _HANDLERS.get(record["kind"])
+        if handler is not None:
+            handler(self, record)
+
+    def history(self) -> History:
+        return History(
+            tuple(self.attempts.values()),
+            self.good,
+            dict(self.quarantined),
+            dict(self.finals),
+            tuple(self.seen),
+            frozenset(self.told),
+            frozenset(self.ran_once),
+            frozenset(self.stacks),
+            self.unended,
+            self.faults,
+        )
+
+
+def fold(records: Iterable[Record]) -> History:
+    """Everything that the journal tells."""
+    state = Fold()
+    for record in records:
+        state.add(record)
+    return state.history()
+
+
+def failure_record(failure: Failure) -> dict[str, Any]:
+    """A failure as the journal keeps it."""
+    return {
+        "reason": failure.reason,
+        "message": failure.message,
+        "stack": failure.stack,
+        "service": failure.service,
+        "exitCode": failure.exit_code,
+        "healthOutput": failure.health_output,
+        "log": list(failure.log),
+    }
+
+
+def _seen(state: Fold, record: Record) -> None:
+    state.seen.append(record["revision"])
+
+
+def _started(state: Fold, record: Record) -> None:
+    state.unended += 1
+    state.attempts[record["attempt"]] = Attempt(
+        id=record["attempt"],
+        revision=record["revision"],
+        intent=Intent(record["intent"]),
+        started_at=_time(record),
+        before=record.get("before"),
+        closed=False,
+    )
+
+
+def _prepared(state: Fold, record: Record) -> None:
+    state.stacks |= set(record.get("stacks", ()))
+    attempt = state.attempts[record["attempt"]]
+    state.attempts[attempt.id] = replace(attempt, content=record["content"])
+
+
+def _condemned(state: Fold, record: Record) -> None:
+    attempt = state.attempts[record["attempt"]]
+    failure = _failure(record["failure"])
+    state.attempts[attempt.id] = replace(
+        attempt, condemned=True, failure=failure, touched=bool(record.get("touched", True))
+    )
+    _quarantine(state, attempt.revision, record.get("content"), failure.reason, _time(record))
+
+
+def _ended(state: Fold, record: Record) -> None:
+    known = state.attempts.get(record["attempt"]) or Attempt(
+        id=record["attempt"],
+        revision=record["revision"],
+        intent=Intent(record["intent"]),
+        started_at=_time(record),
+    )
+    attempt = replace(
+        known,
+        content=record.get("content") or known.content,
+        outcome=Outcome(record["outcome"]),
+        reason=Reason(record["reason"]),
+        message=record["message"],
+        ended_at=_time(record),
+        final=bool(record.get("final")),
+        state=CommitState(record["state"]) if record.get("state") else None,
+        reverted_to=record.get("revertedTo"),
+        services=tuple(ServiceRecord(**item) for item in record.get("services", ())),
+        failure=_failure(record["failure"]) if record.get("failure") else known.failure,
+        lines=tuple(record.get("lines", ())),
+        closed=not record.get("closing", False),
+    )
+    state.attempts[attempt.id] = attempt
+    state.unended = 0
+    state.faults = state.faults + 1 if attempt.outcome is Outcome.FAILED else 0
+    if attempt.final:
+        state.finals.setdefault(attempt.revision, attempt)
+    if record.get("good"):
+        state.good = Good(attempt.revision, attempt.content or "", _time(record))
+    if record.get("bad"):
+        _quarantine(state, attempt.revision, record.get("content"), attempt.reason or Reason.STALLED, _time(record))
+
+
+def _quarantine(state: Fold, revision: str, content: str | None, reason: Reason, at: float) -> None:
+    state.quarantined.setdefault(revision, Bad(revision, content, reason, at))
+
+
+def _closed(state: Fold, record: Record) -> None:
+    attempt = state.attempts[record["attempt"]]
+    state.attempts[attempt.id] = replace(attempt, closed=True)
+
+
+def _ran_once(state: Fold, record: Record) -> None:
+    state.ran_once.add(record["spec"])
+
+
+def _told(state: Fold, record: Record) -> None:
+    state.told.add(record["revision"])
+
+
+def _failure(record: Record) -> Failure:
+    return Failure(
+        Reason(record["reason"]),
+        record["message"],
+        record.get("stack"),
+        record.get("service"),
+        record.get("exitCode"),
+        record.get("healthOutput"),
+        tuple(record.get("log", ())),
+    )
+
+
+def _time(record: Record) -> float:
+    return datetime.fromisoformat(record["at"]).timestamp()
+
+
+_HANDLERS = {
+    "seen": _seen,
+    "started": _started,
+    "prepared": _prepared,
+    "condemned": _condemned,
+    "ended": _ended,
+    "closed": _closed,
+    "ranonce": _ran_once,
+    "told": _told,
+}

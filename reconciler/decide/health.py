@@ -1,0 +1,159 @@
+"""Is a container good? One container's life is folded into a Track; a Track is judged against its gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from reconciler.model.desired import Condition, Service
+from reconciler.model.documents import Gate
+from reconciler.model.observed import Container
+from reconciler.model.outcome import Reason
+
+RESTART_DELAYS = (1.0, 2.0, 4.0)
+"""Seconds before we start a container again that its policy restarts; the exit after the last one is final."""
+
+FLIPS = 3
+"""So many turns from healthy to unhealthy are a verdict, however short each was."""
+
+
+class State(Enum):
+    WAITING = auto()
+    GOOD = auto()
+    DOWN = auto()
+    FAILED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One container's life in this rollout. Times are monotonic seconds.
+
+    `since`: when we started it or first looked. `changed`: the commit asks for it to be proven; a container that the
+    commit leaves alone may blink while its neighbours are switched.
+    """
+
+    service: Service
+    id: str
+    since: float
+    changed: bool
+    state: str = "created"
+    health: str = "none"
+    exit_code: int = 0
+    started_at: str = ""
+    good_since: float | None = None
+    bad_since: float | None = None
+    unhealthy_since: float | None = None
+    flips: int = 0
+    exits: int = 0
+    exited_at: float | None = None
+    oom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    state: State
+    reason: Reason | None = None
+    message: str = ""
+
+
+def observe(track: Track, container: Container | None, oom: bool, now: float) -> Track:
+    """Fold one look at the container into its track."""
+    if container is None:
+        return replace(track, state="removed", health="none", good_since=None, bad_since=_first(track.bad_since, now))
+    restarted = track.started_at not in ("", container.started_at)
+    good = _good(track.service, container)
+    unhealthy = container.running and container.health == "unhealthy"
+    exited = container.state in ("exited", "dead")
+    newly_exited = exited and (track.exited_at is None or restarted) and container.started_at != ""
+    return replace(
+        track,
+        state=container.state,
+        health=container.health,
+        exit_code=container.exit_code,
+        started_at=container.started_at,
+        good_since=(_first(None if restarted else track.good_since, now) if good else None),
+        bad_since=None if good else _first(track.bad_since, now),
+        unhealthy_since=_first(None if restarted else track.unhealthy_since, now) if unhealthy else None,
+        flips=track.flips + (unhealthy and track.unhealthy_since is None and track.good_since is not None),
+        exits=track.exits + newly_exited,
+        exited_at=(now if newly_exited else track.exited_at) if exited else None,
+        oom=track.oom or oom,
+    )
+
+
+def judge(track: Track, gate: Gate, now: float) -> Verdict:
+    """What the track says about its service at `now`."""
+    name = f"{track.service.stack}/{track.service.name}"
+    if track.oom and track.changed:
+        hint = " (the default limit; set mem_limit)" if track.service.memory_default else ""
+        return _failed(Reason.OUT_OF_MEMORY, f"{name} ran out of its {track.service.memory >> 20} MiB{hint}")
+    if track.good_since is not None:
+        return Verdict(State.GOOD)
+    if track.state in ("exited", "dead", "removed"):
+        return _judge_exit(track, name)
+    return _judge_running(track, gate, name, now)
+
+
+def met(track: Track, condition: Condition) -> bool:
+    """Whether a dependent that waits for `condition` may start."""
+    if condition is Condition.COMPLETED:
+        return track.state == "exited" and track.exit_code == 0 and track.good_since is not None
+    return track.good_since is not None
+
+
+def start_again_at(track: Track) -> float | None:
+    """When to start a container again that has exited; None: it is not to be started."""
+    if track.state != "exited" or track.exited_at is None or track.good_since is not None:
+        return None
+    if not restarts(track) or track.exits > _restart_limit(track):
+        return None
+    return track.exited_at + RESTART_DELAYS[track.exits - 1]
+
+
+def restarts(track: Track) -> bool:
+    """Whether an exit is followed by another start: by its own policy, or because the commit left it alone."""
+    return not track.changed or track.service.restart != "no"
+
+
+def _judge_exit(track: Track, name: str) -> Verdict:
+    if track.state == "removed":
+        return _failed(Reason.CRASHED, f"{name}: its container was removed")
+    if track.exited_at is not None and restarts(track) and track.exits <= _restart_limit(track):
+        return Verdict(State.DOWN)
+    times = f" {track.exits} times" if track.exits > 1 else ""
+    return _failed(Reason.CRASHED, f"{name} exited{times} (exit code {track.exit_code})")
+
+
+def _judge_running(track: Track, gate: Gate, name: str, now: float) -> Verdict:
+    if track.flips >= FLIPS:
+        return _failed(Reason.HEALTH_CHECK_FAILED, f"{name} became unhealthy {track.flips} times")
+    if track.unhealthy_since is not None and now - track.unhealthy_since >= gate.unhealthy_grace:
+        return _failed(Reason.HEALTH_CHECK_FAILED, f"{name} has been unhealthy for {gate.unhealthy_grace:g} s")
+    begun = track.since if track.changed else max(track.since, track.bad_since or track.since)
+    if now - begun >= gate.healthy_deadline:
+        state = track.health if track.health != "none" else track.state
+        return _failed(
+            Reason.HEALTH_CHECK_FAILED, f"{name} is still {state} {gate.healthy_deadline:g} s after its start"
+        )
+    return Verdict(State.WAITING)
+
+
+def _good(service: Service, container: Container) -> bool:
+    if container.state == "running":
+        return container.health in ("none", "healthy")
+    return service.completes and container.state == "exited" and container.exit_code == 0 and bool(container.started_at)
+
+
+def _restart_limit(track: Track) -> int:
+    policy, _, times = track.service.restart.partition(":")
+    if track.changed and policy == "on-failure" and times.isdigit():
+        return min(int(times) or len(RESTART_DELAYS), len(RESTART_DELAYS))
+    return len(RESTART_DELAYS)
+
+
+def _first(earlier: float | None, now: float) -> float:
+    return now if earlier is None else earlier
+
+
+def _failed(reason: Reason, message: str) -> Verdict:
+    return Verdict(State.FAILED, reason, message)

@@ -1,0 +1,461 @@
+"""From what is there to what is wanted, in order. One planner for advancing, reverting, repairing and resuming."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from reconciler.decide.slots import STANDBY, Pairing, Slot, completed, pair, removed
+from reconciler.model.desired import Condition, DesiredState, Network, Service, ServiceKey
+from reconciler.model.observed import Container, ObservedState
+from reconciler.model.outcome import Intent, Level, Reason, Violation
+from reconciler.model.plan import Action, Downtime, Plan, Step
+
+
+def settled(desired: DesiredState, observed: ObservedState, ran_once: frozenset[str]) -> bool:
+    """Whether a sparse look already shows that nothing is to be done."""
+    if removed(desired, observed):
+        return False
+    return all(_settled(pairing) for pairing in pair(desired, observed, ran_once).values())
+
+
+def plan(
+    desired: DesiredState,
+    observed: ObservedState,
+    *,
+    intent: Intent,
+    base: DesiredState | None,
+    ran_once: frozenset[str] = frozenset(),
+    images: Sequence[Step] = (),
+) -> Plan:
+    """The steps from `observed` (complete) to `desired`.
+
+    `base`: the last good state, for causes and for the order in which removed services stop. `images`: Pull and Build
+    steps for images that the machine lacks.
+    """
+    return _Planner(desired, observed, intent, base, ran_once, images).plan()
+
+
+def bound(desired: DesiredState, observed: ObservedState) -> int:
+    """Bytes that the limits of all running containers may add up to."""
+    available = min(desired.memory.budget, observed.memory_total or desired.memory.budget)
+    return available - desired.memory.reserve
+
+
+def topological(services: Mapping[ServiceKey, Service]) -> list[Service]:
+    """Dependencies first; among equals by name. Cycles were refused on admission."""
+    ordered: dict[ServiceKey, Service] = {}
+
+    def visit(service: Service) -> None:
+        if service.key in ordered:
+            return
+        shared = [(service.stack, name) for name in service.shares]
+        for key in sorted({*((d.stack, d.service) for d in service.depends_on), *shared}):
+            if key in services:
+                visit(services[key])
+        ordered[service.key] = service
+
+    for key in sorted(services):
+        visit(services[key])
+    return list(ordered.values())
+
+
+def _settled(pairing: Pairing) -> bool:
+    return not pairing.extras and all(
+        slot.container is not None
+        and slot.container.name == slot.name
+        and (slot.container.state == "running" or _ended_once(pairing.service, slot.container))
+        for slot in pairing.slots
+    )
+
+
+def _ended_once(service: Service, container: Container) -> bool:
+    return service.completes and container.state == "exited" and container.exit_code == 0
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is promised to running containers, followed along the plan."""
+
+    running: dict[str, int]
+    foreign: int
+
+    @property
+    def total(self) -> int:
+        return self.foreign + sum(self.running.values())
+
+
+class _Planner:
+    def __init__(
+        self,
+        desired: DesiredState,
+        observed: ObservedState,
+        intent: Intent,
+        base: DesiredState | None,
+        ran_once: frozenset[str],
+        images: Sequence[Step],
+    ) -> None:
+        self.desired, self.observed, self.intent, self.base = desired, observed, intent, base
+        self.ran_once = ran_once
+        self.pairings = pair(desired, observed, ran_once)
+        self.gone = removed(desired, observed)
+        self.order = [s for s in topological(desired.services()) if s.key in self.pairings]
+        self.steps: list[Step] = []
+        self.memory = _Memory(
+            {item.id: item.memory for item in observed.containers if item.running},
+            sum(item.memory for item in observed.foreign),
+        )
+        self.stopped: set[str] = set()
+        self.touched: set[ServiceKey] = set()
+        self.started: list[tuple[Service, Slot]] = []
+        self.awaited: set[tuple[ServiceKey, Condition]] = set()
+        self.downtime: dict[ServiceKey, Downtime] = {}
+        for step in images:
+            self._add(step.action, step.stack, step.service, step.container, step.cause)
+
+    def plan(self) -> Plan:
+        replaced = [n for n in self._networks() if self._network_differs(n)]
+        moved = {s.key for s in self.order if {e.network for e in s.endpoints} & {n.name for n in replaced}}
+        self._create_networks_and_volumes()
+        self._create(key for key in self._keys() if key not in moved)
+        self._stop_removed()
+        self._replace_networks(replaced, moved)
+        for service in self.order:
+            self._switch(service)
+        self._window()
+        closing = len(self.steps)
+        self._close()
+        limit = bound(self.desired, self.observed)
+        return Plan(
+            intent=self.intent,
+            revision=self.desired.revision,
+            base=self.base.revision if self.base else None,
+            steps=tuple(replace(step, n=n) for n, step in enumerate(self.steps, 1)),
+            restarts=tuple(key for key in self._keys() if key in self.downtime),
+            downtime=tuple(self.downtime.values()),
+            peak=max((step.memory_after for step in self.steps), default=self.memory.total),
+            bound=limit,
+            closing=len(self.steps) - closing,
+            violations=tuple(self._violations(limit)),
+        )
+
+    # -- before anything is stopped ----------------------------------------------------------------------------
+
+    def _keys(self) -> list[ServiceKey]:
+        return [service.key for service in self.order]
+
+    def _networks(self) -> Iterable[Network]:
+        return (n for stack in self.desired.stacks if not stack.suspended for n in stack.networks)
+
+    def _network_differs(self, network: Network) -> bool:
+        there = self.observed.networks.get(network.name)
+        return there is not None and there.digest is not None and there.digest != network.digest
+
+    def _create_networks_and_volumes(self) -> None:
+        used = {e.network for pairing in self.pairings.values() for e in pairing.service.endpoints}
+        for network in self._networks():
+            if network.name in used and network.name not in self.observed.networks:
+                self._add(Action.CREATE_NETWORK, network.stack, None, network.name, "it does not exist yet")
+        for stack in self.desired.stacks:
+            for volume in stack.volumes if not stack.suspended else ():
+                if volume.name not in self.observed.volumes:
+                    self._add(Action.CREATE_VOLUME, stack.name, None, volume.name, "it does not exist yet")
+
+    def _create(self, keys: Iterable[ServiceKey]) -> None:
+        for key in keys:
+            pairing = self.pairings[key]
+            if pairing.service.completes and self.intent is not Intent.ADVANCE and pairing.missing:
+                continue
+            for slot in pairing.missing:
+                self._add(Action.CREATE_CONTAINER, *key, slot.name, self._cause(pairing), name=slot.name)
+
+    def _cause(self, pairing: Pairing) -> str:
+        service = pairing.service
+        if pairing.stale_shares:
+            return f"shares with {', '.join(service.shares)}, which is replaced"
+        old = self.base.services().get(service.key) if self.base else None
+        if not pairing.extras and len(pairing.missing) == len(pairing.slots):
+            return "new service" if old is None else "its container is gone"
+        if old is None or not pairing.extras:
+            return "more replicas are wanted" if not pairing.extras else "another version runs"
+        return "changed: " + (", ".join(_differences(old, service)) or "its definition")
+
+    # -- the switch --------------------------------------------------------------------------------------------
+
+    def _stop_removed(self) -> None:
+        known = self.base.services() if self.base else {}
+        order = [s.key for s in reversed(topological(known)) if s.key in self.gone]
+        for key in [*order, *sorted(set(self.gone) - set(order))]:
+            for item in self.gone[key]:
+                if item.running:
+                    self._stop(item, "the service was removed", None)
+
+    def _replace_networks(self, replaced: Sequence[Network], moved: set[ServiceKey]) -> None:
+        if not replaced:
+            return
+        for service in reversed(self.order):
+            if service.key in moved:
+                self._stop_old(self.pairings[service.key], "its network is replaced")
+        for network in replaced:
+            self._add(Action.REPLACE_NETWORK, network.stack, None, network.name, "changed: its definition")
+        self._create(key for key in self._keys() if key in moved)
+
+    def _switch(self, service: Service) -> None:
+        pairing = self.pairings[service.key]
+        starting = [slot for slot in pairing.slots if self._to_start(service, slot)]
+        olds = [item for item in pairing.extras if item.running and item.id not in self.stopped]
+        for slot in starting:
+            self._await_dependencies(service)
+            if olds or any(item.id in self.stopped for item in pairing.extras):
+                self._replace(service, pairing, slot, olds)
+            else:
+                self._clear_name(pairing, slot)
+                self._start(service, slot, self._start_cause(slot))
+        for item in olds:
+            self._stop(item, "too many" if not starting else "replaced", None)
+        self._rename_kept(pairing)
+        self._restart_dependent(service)
+
+    def _replace(self, service: Service, pairing: Pairing, slot: Slot, olds: list[Container]) -> None:
+        self._stop_sharers(service)
+        old = next((item for item in olds if item.name == slot.name), olds[0] if olds else None)
+        if old is not None:
+            olds.remove(old)
+            self._stop(old, "replaced", self._standby(old))
+            self._note_downtime(service)
+        self._clear_name(pairing, slot)
+        self._start(service, slot, self._start_cause(slot))
+        if not service.completes:
+            self._wait(service, Condition.HEALTHY if service.healthcheck else Condition.STARTED, "proves itself")
+
+    def _stop_sharers(self, service: Service) -> None:
+        """Those that live in its namespaces go down before it and come up after it."""
+        for other in reversed(self.order):
+            if other.stack == service.stack and service.name in other.shares:
+                self._stop_sharers(other)
+                self._stop_old(self.pairings[other.key], f"shares with {service.name}")
+
+    def _stop_old(self, pairing: Pairing, cause: str) -> None:
+        for item in pairing.extras:
+            if item.running and item.id not in self.stopped:
+                self._stop(item, cause, self._standby(item))
+                self._note_downtime(pairing.service)
+        self._restart_set(pairing)
+
+    def _restart_set(self, pairing: Pairing) -> None:
+        """A kept container whose network is replaced under it has to stop, too; it is started again in its turn."""
+        for slot in pairing.slots:
+            item = slot.container
+            if item is not None and item.running and item.id not in self.stopped and self._loses_network(item):
+                self._stop(item, "its network is replaced", None)
+
+    def _loses_network(self, item: Container) -> bool:
+        return any(self._network_differs(n) and n.name in item.networks for n in self._networks())
+
+    def _to_start(self, service: Service, slot: Slot) -> bool:
+        item = slot.container
+        if service.completes and completed(item):
+            return False
+        if service.completes and self.intent is not Intent.ADVANCE and (item is None or not item.running):
+            return False
+        return item is None or not item.running or item.id in self.stopped
+
+    def _start_cause(self, slot: Slot) -> str:
+        if slot.container is None:
+            return "created"
+        return "it ran before" if slot.container.name.endswith(STANDBY) else "it is not running"
+
+    def _start(self, service: Service, slot: Slot, cause: str) -> None:
+        self._join(service, slot)
+        item = slot.container
+        key = item.id if item else slot.name
+        self.memory.running[key] = service.memory
+        action = Action.RUN_ONCE if service.completes else Action.START_CONTAINER
+        self._add(action, *service.key, slot.name, cause, id=item.id if item else None, name=slot.name)
+        self.started.append((service, slot))
+        self.touched.add(service.key)
+
+    def _join(self, service: Service, slot: Slot) -> None:
+        if slot.container is None:
+            return
+        for endpoint in service.endpoints:
+            lost = any(n.name == endpoint.network and self._network_differs(n) for n in self._networks())
+            if lost or endpoint.network not in slot.container.networks:
+                self._add(
+                    Action.JOIN_ALIAS,
+                    *service.key,
+                    slot.name,
+                    f"lost network {endpoint.network}",
+                    id=slot.container.id,
+                    name=endpoint.network,
+                )
+
+    def _await_dependencies(self, service: Service) -> None:
+        for dependency in service.depends_on:
+            key = (dependency.stack, dependency.service)
+            if key in self.touched and key in self.pairings:
+                self._wait(self.pairings[key].service, dependency.condition, f"{service.name} depends on it")
+
+    def _wait(self, service: Service, condition: Condition, cause: str) -> None:
+        if (service.key, condition) not in self.awaited or condition is not Condition.COMPLETED:
+            self.awaited.add((service.key, condition))
+            last = self.steps[-1]
+            if (last.action, last.stack, last.service) != (Action.WAIT_HEALTHY, *service.key):
+                self._add(Action.WAIT_HEALTHY, *service.key, service.name, cause, condition=condition)
+
+    def _restart_dependent(self, service: Service) -> None:
+        """`depends_on: restart: true`: an unchanged service starts again after one that was replaced."""
+        causes = [d for d in service.depends_on if d.restart and (d.stack, d.service) in self.downtime]
+        if service.key in self.touched or not causes:
+            return
+        for slot in self.pairings[service.key].slots:
+            if slot.container is not None and slot.container.running:
+                self._await_dependencies(service)
+                self._stop(slot.container, f"restarts with {causes[0].service}", None)
+                self._note_downtime(service)
+                self._start(service, slot, f"restarts with {causes[0].service}")
+
+    def _stop(self, item: Container, cause: str, name: str | None) -> None:
+        self.memory.running.pop(item.id, None)
+        self.stopped.add(item.id)
+        self._add(Action.STOP_CONTAINER, item.stack, item.service, item.name, cause, id=item.id, name=name)
+
+    def _standby(self, item: Container) -> str | None:
+        if item.name.endswith(STANDBY):
+            return None
+        taken = {other.name for other in self.observed.containers} | {step.name for step in self.steps}
+        name = item.name + STANDBY
+        return name if name not in taken else f"{item.name}.{item.id[:8]}{STANDBY}"
+
+    def _clear_name(self, pairing: Pairing, slot: Slot) -> None:
+        """A container that is not wanted must not hold the name of one that is."""
+        for item in pairing.extras:
+            if item.name == slot.name and item.id not in self.stopped:
+                self._stop(item, f"{slot.name} is to be another one's name", self._standby(item))
+
+    def _rename_kept(self, pairing: Pairing) -> None:
+        for slot in pairing.slots:
+            item = slot.container
+            if item is not None and item.name != slot.name and not self._starts(item):
+                self._clear_name(pairing, slot)
+                self._add(
+                    Action.UPDATE_CONTAINER,
+                    *pairing.service.key,
+                    slot.name,
+                    f"it is called {item.name}",
+                    id=item.id,
+                    name=slot.name,
+                )
+
+    def _starts(self, item: Container) -> bool:
+        return any(slot.container is not None and slot.container.id == item.id for _, slot in self.started)
+
+    def _note_downtime(self, service: Service) -> None:
+        gate = self.desired.gate(service.stack)
+        longest = service.grace + gate.healthy_deadline
+        self.downtime.setdefault(service.key, Downtime(service.stack, service.name, service.order, longest))
+
+    # -- the verdict and after it ------------------------------------------------------------------------------
+
+    def _window(self) -> None:
+        if self.started or self.stopped or (self.intent is not Intent.REPAIR and self.pairings):
+            self._add(Action.WAIT_HEALTHY, None, None, None, "all services together prove themselves")
+
+    def _close(self) -> None:
+        for service, slot in self._restart_policies():
+            item = slot.container
+            self._add(
+                Action.UPDATE_CONTAINER,
+                *service.key,
+                slot.name,
+                f"restart policy {service.restart}",
+                id=item.id if item else None,
+            )
+        for key in self._keys():
+            for item in self.pairings[key].extras:
+                self._remove(item, "replaced")
+        for items in self.gone.values():
+            for item in items:
+                self._remove(item, "the service was removed")
+        self._remove_networks()
+
+    def _restart_policies(self) -> Iterable[tuple[Service, Slot]]:
+        started = {slot.name for _, slot in self.started}
+        for service in self.order:
+            for slot in self.pairings[service.key].slots:
+                if slot.name in started:
+                    if service.restart != "no":
+                        yield service, slot
+                elif (
+                    slot.container is not None and slot.container.detailed and slot.container.restart != service.restart
+                ):
+                    yield service, slot
+
+    def _remove(self, item: Container, cause: str) -> None:
+        self._add(Action.REMOVE_CONTAINER, item.stack, item.service, item.name, cause, id=item.id)
+
+    def _remove_networks(self) -> None:
+        wanted = {n.name for stack in self.desired.stacks for n in stack.networks}
+        suspended = {stack.name for stack in self.desired.stacks if stack.suspended}
+        for name, network in sorted(self.observed.networks.items()):
+            stack = network.labels.get("com.docker.compose.project")
+            if name not in wanted and network.digest is not None and stack not in suspended:
+                self._add(Action.REMOVE_NETWORK, stack, None, name, "nobody uses it any more")
+
+    # -- bookkeeping -------------------------------------------------------------------------------------------
+
+    def _violations(self, limit: int) -> Iterable[Violation]:
+        over = next((step for step in self.steps if step.memory_after > limit), None)
+        if over is not None:
+            excess = over.memory_after - limit
+            foreign = self.memory.foreign
+            yield Violation(
+                Reason.BUDGET_EXCEEDED,
+                "memory-peak",
+                f"step {over.action} {over.stack}/{over.service} would promise {excess >> 20} MiB more than the "
+                f"{limit >> 20} MiB that containers may use ({foreign >> 20} MiB belong to other containers)",
+                "lower a limit, raise spec.memory.budget, give the engine more memory or stop other containers",
+                stack=over.stack,
+                service=over.service,
+            )
+        for stack in self.desired.stacks:
+            for volume in stack.volumes if not stack.suspended else ():
+                there = self.observed.volumes.get(volume.name)
+                wanted = dict(volume.definition.get("driver_opts") or {})
+                driver = volume.definition.get("driver") or "local"
+                if there is not None and (there.driver, dict(there.options)) != (driver, wanted):
+                    yield Violation(
+                        Reason.POLICY_VIOLATION,
+                        "volume-changed",
+                        f"volume {volume.name} exists with another driver or other options",
+                        "a volume is never recreated: give the changed volume a new name and move the data",
+                        level=Level.DENY,
+                        stack=stack.name,
+                    )
+
+    def _add(
+        self,
+        action: Action,
+        stack: str | None,
+        service: str | None,
+        container: str | None,
+        cause: str,
+        *,
+        id: str | None = None,
+        name: str | None = None,
+        condition: Condition | None = None,
+    ) -> None:
+        self.steps.append(Step(0, action, stack, service, container, cause, self.memory.total, id, name, condition))
+
+
+def _differences(old: Service, new: Service) -> list[str]:
+    """Which keys of the service differ, for the cause."""
+    keys = sorted(key for key in {*old.config, *new.config} if old.config.get(key) != new.config.get(key))
+    named = [key for key in keys if key != "labels"]
+    plain = {k: v for k, v in dict(new.config.get("labels") or {}).items() if not k.startswith("dev.reconciler.")}
+    before = {k: v for k, v in dict(old.config.get("labels") or {}).items() if not k.startswith("dev.reconciler.")}
+    if plain != before:
+        named.append("labels")
+    if old.restart != new.restart:
+        named.append("restart")
+    return named

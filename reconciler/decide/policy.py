@@ -1,0 +1,97 @@
+"""The heart: what to do next, from the branch's head and what has happened so far."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from reconciler.model.files import Commit
+from reconciler.model.history import Attempt, History
+from reconciler.model.outcome import Intent, Outcome, Reason
+
+FIRST_DELAY, LONGEST_DELAY, JITTER = 10.0, 600.0, 0.2
+"""Seconds after the first fault of the environment, at most, and the share by which each delay is spread."""
+
+UNENDED_LIMIT = 3
+"""Attempts that began and never ended (a power cut, a kill) before we stop and ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Nothing is to be changed now. `until`: Unix seconds after which to ask again; None: only a person can tell."""
+
+    reason: Reason
+    message: str
+    hint: str = ""
+    until: float | None = None
+    stalled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Approach `revision`; None: the state in which nothing of ours runs, since nothing was good before."""
+
+    revision: str | None
+    intent: Intent
+
+
+def next_move(
+    head: Commit, history: History, *, fast_forward: bool, inputs_changed: bool, now: float, patient: bool
+) -> Hold | Go:
+    """The table of the architecture, row by row.
+
+    `fast_forward`: head descends from the last head we accepted. `inputs_changed`: the host's secrets differ from
+    those that last good was rendered with. `patient`: wait out the delay after a fault of the environment.
+    """
+    good = history.last_good
+    last = history.last
+    if last is not None and last.open and last.condemned:
+        return Go(good.revision if good else None, Intent.REVERT)
+    if not fast_forward:
+        return Hold(
+            Reason.NOT_FAST_FORWARD,
+            f"the branch was rewritten: {head.sha[:12]} does not descend from {history.seen[-1][:12]}",
+            "push a commit on top of what was there before, or set source.require_fast_forward: false",
+        )
+    if history.unended >= UNENDED_LIMIT:
+        return Hold(
+            Reason.STALLED,
+            f"{history.unended} attempts in a row began and never ended",
+            "see what ends the agent (power, memory, disk), then push a new commit",
+            stalled=True,
+        )
+    if patient and (until := _fault_until(last, history.faults)) is not None and now < until:
+        reason = last.reason if last and last.reason else Reason.ENGINE_UNAVAILABLE
+        return Hold(reason, last.message if last else "", "it is tried again by itself", until)
+    return _by_revision(head, history, inputs_changed)
+
+
+def _by_revision(head: Commit, history: History, inputs_changed: bool) -> Hold | Go:
+    good, last = history.last_good, history.last
+    if last is not None and last.outcome is Outcome.ROLLBACK_FAILED and last.revision == head.sha:
+        return Hold(
+            Reason.STALLED,
+            f"the way back from {head.sha[:12]} failed, too: {last.message}",
+            "look at what runs, then push a new commit",
+            stalled=True,
+        )
+    if good is not None and good.revision == head.sha:
+        return Go(head.sha, Intent.ADVANCE if inputs_changed else Intent.REPAIR)
+    if head.sha in history.quarantined:
+        if good is None:
+            bad = history.quarantined[head.sha]
+            return Hold(
+                Reason.REVISION_QUARANTINED,
+                f"{head.sha[:12]} was refused ({bad.reason}) and nothing was good before it",
+                "mend the commit and push again",
+            )
+        return Go(good.revision, Intent.REPAIR)
+    return Go(head.sha, Intent.ADVANCE)
+
+
+def _fault_until(last: Attempt | None, faults: int) -> float | None:
+    if last is None or not faults or last.ended_at is None:
+        return None
+    delay = min(FIRST_DELAY * 2.0 ** min(faults - 1, 16), LONGEST_DELAY)
+    spread = int(hashlib.sha256(last.id.encode()).hexdigest()[:4], 16) / 0xFFFF * 2 - 1
+    return last.ended_at + delay * (1 + JITTER * spread)

@@ -1,0 +1,109 @@
+"""Which container stands for which place of a service: the pairing of what is wanted with what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.model.desired import DesiredState, Service, ServiceKey
+from reconciler.model.observed import Container, ObservedState
+
+STANDBY = ".standby"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One wanted container. `container` None: it has still to be created."""
+
+    name: str
+    container: Container | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """A service with its slots and the containers that are too many (of another spec, or beyond the number)."""
+
+    service: Service
+    slots: tuple[Slot, ...]
+    extras: tuple[Container, ...]
+    stale_shares: bool = False
+
+    @property
+    def missing(self) -> tuple[Slot, ...]:
+        return tuple(slot for slot in self.slots if slot.container is None)
+
+
+def pair(desired: DesiredState, observed: ObservedState, ran_once: frozenset[str]) -> dict[ServiceKey, Pairing]:
+    """Pair every service of the stacks that are not suspended, leaders before those that share with them."""
+    pairings: dict[ServiceKey, Pairing] = {}
+    for stack in desired.stacks:
+        if not stack.suspended:
+            for service in by_sharing(stack.services):
+                pairings[service.key] = _pair(service, observed, pairings, ran_once)
+    return pairings
+
+
+def by_sharing(services: Sequence[Service]) -> list[Service]:
+    """Services in an order in which those whose namespaces are shared come before the sharers."""
+    ordered: list[Service] = []
+    names = {service.name for service in services}
+    rest = list(services)
+    while rest:
+        done = {service.name for service in ordered}
+        ready = [s for s in rest if all(name in done or name not in names for name in s.shares)]
+        ordered += ready or rest[:1]
+        rest = [s for s in rest if s not in ordered]
+    return ordered
+
+
+def completed(container: Container | None) -> bool:
+    """Whether a one-shot's container has run to its proper end."""
+    return bool(container and container.state == "exited" and container.exit_code == 0 and container.started_at)
+
+
+def removed(desired: DesiredState, observed: ObservedState) -> dict[ServiceKey, tuple[Container, ...]]:
+    """Containers of services that nobody wants any more, by service."""
+    wanted = set(desired.services())
+    gone: dict[ServiceKey, tuple[Container, ...]] = {}
+    suspended = {stack.name for stack in desired.stacks if stack.suspended}
+    for item in observed.containers:
+        key = (item.stack, item.service)
+        if key not in wanted and item.stack not in suspended and not item.oneoff:
+            gone[key] = (*gone.get(key, ()), item)
+    return gone
+
+
+def _pair(
+    service: Service, observed: ObservedState, leaders: Mapping[ServiceKey, Pairing], ran_once: frozenset[str]
+) -> Pairing:
+    existing = [item for item in observed.of(*service.key) if not item.oneoff]
+    matching = [item for item in existing if item.spec == service.spec]
+    bound = [item for item in matching if _bound(item, service, leaders)]
+    kept = sorted(bound, key=lambda item: (not item.running, item.name.endswith(STANDBY), item.number))
+    kept = sorted(kept[: service.replicas], key=lambda item: item.number)
+    extras = tuple(item for item in existing if item not in kept)
+    if service.completes and not kept and service.spec in ran_once:
+        return Pairing(service, (), extras)
+    return Pairing(service, _slots(service, kept), extras, len(bound) < len(matching))
+
+
+def _slots(service: Service, kept: Sequence[Container]) -> tuple[Slot, ...]:
+    names = [service.container(number) for number in range(1, service.replicas + 1)]
+    placed = {item.name: item for item in kept if item.name in names}
+    homeless = [item for item in kept if item.name not in names]
+    for name in names:
+        if name not in placed and homeless:
+            placed[name] = homeless.pop(0)
+    return tuple(Slot(name, placed.get(name)) for name in names)
+
+
+def _bound(container: Container, service: Service, leaders: Mapping[ServiceKey, Pairing]) -> bool:
+    """A sharer is right only while it shares with the container that its leader keeps."""
+    if not container.detailed:
+        return True
+    for name in service.shares:
+        leader = leaders.get((service.stack, name))
+        first = leader.slots[0].container if leader and leader.slots else None
+        if first is None or first.id not in container.shares:
+            return False
+    return True

@@ -1,0 +1,251 @@
+"""Forward: a commit is judged, prepared, switched in, and either becomes last good or is condemned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reconciler.decide.lower import unresolved
+from reconciler.errors import ImageFailed, Interrupted, RolloutFailed, Transient
+from reconciler.loop.bench import Bench
+from reconciler.loop.book import Ending, place
+from reconciler.loop.keep import keep
+from reconciler.loop.prepare import Prepared
+from reconciler.loop.retreat import go_back, pin_bad
+from reconciler.loop.rollout import Rollout
+from reconciler.loop.turn import Ended, Superseded, Turn
+from reconciler.model.desired import DesiredState
+from reconciler.model.documents import Memory
+from reconciler.model.files import Commit
+from reconciler.model.history import Attempt
+from reconciler.model.images import Image, ImageWant
+from reconciler.model.observed import ObservedState
+from reconciler.model.outcome import CommitState, Failure, Intent, Level, Outcome, Reason, Violation
+from reconciler.model.plan import Action, Plan, Step
+
+SHRINK = 0.5
+"""A commit that drops more than this share of the services is held: rather a mistake than a wish."""
+
+MEND = "mend the commit and push again"
+
+
+def advance(bench: Bench, head: Commit) -> Turn:
+    """Bring the machine to `head`. Transient where the environment keeps us from judging it."""
+    _end_superseded(bench, head)
+    prepared = bench.ports.preparer.prepare(bench.ports.source.files(head.sha))
+    if prepared.denied:
+        return _reject(bench, head, prepared.violations)
+    base = bench.good()
+    images = dict(bench.ports.images.local(prepared.wants))
+    desired = bench.lower(prepared, images, head.sha)
+    _check_shrink(head, desired, base)
+    missing = [want for want in prepared.wants if want.key not in images]
+    if not missing:
+        _check_content(bench, head, desired)
+    observed = bench.inspect(desired, base)
+    plan = bench.plan(desired, observed, Intent.ADVANCE, base, image_steps(missing))
+    _check_plan(bench, head, plan, observed, desired.memory)
+    _check_ports(bench, desired, observed)
+    return _attempt(bench, head, prepared, images, base)
+
+
+def _attempt(
+    bench: Bench, head: Commit, prepared: Prepared, images: dict[str, Image], base: DesiredState | None
+) -> Turn:
+    attempt = bench.book.start(head.sha, Intent.ADVANCE)
+    try:
+        desired = _with_images(bench, attempt, prepared, images)
+        return _roll(bench, attempt, prepared, desired, base)
+    except ImageFailed as error:
+        return _refuse(bench, attempt, Failure(error.reason, error.message, log=error.details))
+    except Superseded as newer:
+        _supersede(bench, attempt, newer.head)
+        raise
+    except Interrupted as error:
+        if not bench.book.attempt(attempt.id).condemned:
+            bench.interrupted(attempt, error)
+        raise
+    except Transient as error:
+        if bench.book.attempt(attempt.id).condemned:
+            raise
+        return bench.fault(attempt, error)
+
+
+# -- judging before anything is touched --------------------------------------------------------------------------
+
+
+def _end_superseded(bench: Bench, head: Commit) -> None:
+    """An attempt that a crash cut off, at a commit that is not head any more, ends here."""
+    last = bench.book.history.last
+    if last is not None and last.open and last.revision != head.sha:
+        _supersede(bench, last, head)
+
+
+def _supersede(bench: Bench, attempt: Attempt, head: Commit) -> None:
+    state = CommitState.SUPERSEDED if attempt.intent is Intent.ADVANCE else None
+    ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, f"{head.sha[:12]} took over", state)
+    bench.book.end(ending, attempt.revision, attempt.intent, attempt.id)
+
+
+def _reject(bench: Bench, head: Commit, violations: tuple[Violation, ...]) -> Turn:
+    denied = [item for item in violations if item.level is Level.DENY]
+    first = denied[0]
+    message = f"{place(first)}{first.message}" + (f" (and {len(denied) - 1} more)" if len(denied) > 1 else "")
+    if first.rule == "host-file-missing":
+        return Turn(
+            Outcome.HELD, first.reason, message, head.sha, Intent.ADVANCE, violations=violations, hint=first.hint
+        )
+    ending = Ending(
+        Outcome.REJECTED, first.reason, message, CommitState.FAILURE, violations=violations, hint=first.hint
+    )
+    return bench.book.end(ending, head.sha, Intent.ADVANCE)
+
+
+def _check_shrink(head: Commit, desired: DesiredState, base: DesiredState | None) -> None:
+    before = set(base.services()) if base else set()
+    gone = before - set(desired.services())
+    if before and len(gone) > len(before) * SHRINK:
+        names = ", ".join(f"{stack}/{name}" for stack, name in sorted(gone)[:5])
+        message = f"{head.sha[:12]} drops {len(gone)} of {len(before)} services at once ({names})"
+        hint = "if that is meant, remove them in steps of at most half; volumes always stay"
+        raise Ended(Turn(Outcome.HELD, Reason.FILE_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
+
+
+def _check_content(bench: Bench, head: Commit, desired: DesiredState) -> None:
+    """What was condemned is not tried again under another sha; what runs is not rolled out again."""
+    history = bench.book.history
+    bad = history.bad_content(desired.content)
+    if bad is not None:
+        message = f"the same content as {bad.revision[:12]}, which was refused ({bad.reason})"
+        ending = Ending(
+            Outcome.REJECTED,
+            Reason.REVISION_QUARANTINED,
+            message,
+            CommitState.FAILURE,
+            desired.content,
+            hint="change something that matters and push again",
+        )
+        raise Ended(bench.book.end(ending, head.sha, Intent.ADVANCE))
+    good = history.last_good
+    if good is not None and good.content == desired.content:
+        raise Ended(_same_content(bench, head, good.revision, desired.content))
+
+
+def _same_content(bench: Bench, head: Commit, revision: str, content: str) -> Turn:
+    message = f"the same content as {revision[:12]}, which runs"
+    ending = Ending(
+        Outcome.SUCCEEDED, Reason.RECONCILIATION_SUCCEEDED, message, CommitState.SUCCESS, content, good=True
+    )
+    turn = bench.book.end(ending, head.sha, Intent.ADVANCE)
+    kept = keep(bench, head)
+    return turn if kept.outcome is Outcome.UNCHANGED else kept
+
+
+def _check_plan(bench: Bench, head: Commit, plan: Plan, observed: ObservedState, memory: Memory) -> None:
+    """Over by our own sum: refused. Over because of the engine or of other containers: not the commit's fault."""
+    if not plan.violations:
+        return
+    first = plan.violations[0]
+    own = plan.peak - sum(item.memory for item in observed.foreign)
+    if first.reason is Reason.BUDGET_EXCEEDED and own <= memory.budget - memory.reserve:
+        raise Transient(first.reason, first.message, first.hint)
+    raise Ended(_reject(bench, head, plan.violations))
+
+
+def _check_ports(bench: Bench, desired: DesiredState, observed: ObservedState) -> None:
+    ours = {port for item in observed.containers if item.running for port in item.ports}
+    wanted = {
+        port: service
+        for stack in desired.stacks
+        if not stack.suspended
+        for service in stack.services
+        for port in service.ports
+        if port not in ours
+    }
+    for port, holder in bench.ports.observer.ports_taken(wanted).items():
+        service = wanted[port]
+        raise Transient(
+            Reason.DEPENDENCY_NOT_READY,
+            f"{service.stack}/{service.name} wants port {port[0]}:{port[1]}/{port[2]}, which {holder} holds",
+            "stop the holder or publish another port; it is tried again by itself",
+        )
+
+
+# -- doing it ----------------------------------------------------------------------------------------------------
+
+
+def _with_images(bench: Bench, attempt: Attempt, prepared: Prepared, images: dict[str, Image]) -> DesiredState:
+    missing = [want for want in prepared.wants if want.key not in images]
+    steps = image_steps(missing)
+    for want, step in zip(missing, steps, strict=True):
+        bench.step(attempt, step, len(steps))
+        applier = bench.ports.applier
+        images[want.key] = applier.build(want, prepared.files) if want.build else applier.pull(want)
+    desired = bench.lower(prepared, images, attempt.revision)
+    bad = bench.book.history.bad_content(desired.content)
+    if bad is not None:
+        message = f"the same content as {bad.revision[:12]}, which was refused ({bad.reason})"
+        raise Ended(_refuse(bench, attempt, Failure(Reason.REVISION_QUARANTINED, message), desired.content))
+    return desired
+
+
+def _roll(bench: Bench, attempt: Attempt, prepared: Prepared, desired: DesiredState, base: DesiredState | None) -> Turn:
+    bench.save(desired, prepared)
+    bench.write_trees(desired, prepared.files)
+    stacks = [stack.name for stack in desired.stacks]
+    bench.book.append("prepared", attempt=attempt.id, content=desired.content, stacks=stacks)
+    observed = bench.inspect(desired, base)
+    plan = bench.plan(desired, observed, Intent.ADVANCE, base)
+    if plan.violations:
+        first = plan.violations[0]
+        raise Transient(first.reason, first.message, first.hint)
+    rollout = bench.rollout(attempt, desired, base, observed, plan)
+    try:
+        rollout.walk()
+    except RolloutFailed as error:
+        return go_back(bench, attempt, error.failure, desired, rollout)
+    return _succeed(bench, attempt, desired, rollout)
+
+
+def _succeed(bench: Bench, attempt: Attempt, desired: DesiredState, rollout: Rollout) -> Turn:
+    done = [f"{item.stack}/{item.service}" for item in rollout.records() if item.action != "Unchanged"]
+    ending = Ending(
+        Outcome.SUCCEEDED,
+        Reason.RECONCILIATION_SUCCEEDED,
+        f"healthy; changed: {', '.join(done)}" if done else "healthy; no service had to change",
+        CommitState.SUCCESS,
+        desired.content,
+        good=True,
+        services=rollout.records(),
+        closing=True,
+    )
+    turn = bench.book.end(ending, attempt.revision, attempt.intent, attempt.id)
+    bench.ports.source.pin(f"{bench.options.host}/good", attempt.revision)
+    bench.close(attempt, rollout)
+    return turn
+
+
+def _refuse(bench: Bench, attempt: Attempt, failure: Failure, content: str | None = None) -> Turn:
+    """The commit is bad, and nothing was created or stopped for it."""
+    ending = Ending(
+        Outcome.REJECTED, failure.reason, failure.message, CommitState.FAILURE, content, failure=failure, hint=MEND
+    )
+    turn = bench.book.end(ending, attempt.revision, attempt.intent, attempt.id)
+    pin_bad(bench, attempt.revision, content)
+    return turn
+
+
+def image_steps(missing: Sequence[ImageWant]) -> tuple[Step, ...]:
+    """The Pull and Build steps of a plan."""
+    return tuple(
+        Step(
+            n,
+            Action.BUILD if want.build else Action.PULL,
+            want.stack,
+            want.service,
+            want.ref,
+            "the machine does not have it",
+            0,
+            id=unresolved(want),
+        )
+        for n, want in enumerate(missing, 1)
+    )

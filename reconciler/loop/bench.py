@@ -1,0 +1,222 @@
+"""The work bench of a turn: looking at the machine, planning, and rollouts that notice a newer commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.decide import planner
+from reconciler.errors import Interrupted, ReconcilerError, Transient
+from reconciler.loop.book import Book, Ending
+from reconciler.loop.ports import Applier, Clock, Images, Observer, Reporter, Source, Store
+from reconciler.loop.prepare import Prepared, Preparer
+from reconciler.loop.rollout import Hooks, Rollout, World
+from reconciler.loop.turn import Superseded, Turn
+from reconciler.model.desired import DesiredState, Service
+from reconciler.model.documents import Memory
+from reconciler.model.files import Commit, Files
+from reconciler.model.history import Attempt
+from reconciler.model.images import Image
+from reconciler.model.observed import ObservedState
+from reconciler.model.outcome import Failure, Intent, Outcome, Reason
+from reconciler.model.plan import Plan, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything that a turn works through."""
+
+    source: Source
+    preparer: Preparer
+    store: Store
+    images: Images
+    observer: Observer
+    applier: Applier
+    reporter: Reporter
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How this agent behaves. `interval`: seconds between two looks at the branch, during a rollout too.
+
+    `host`: whose labels are ours. `progress`: told of each step (step, of how many, attempt). `stopping`: asked
+    between steps and while waiting; True ends the turn as Interrupted.
+    """
+
+    host: str
+    interval: float = 30.0
+    require_fast_forward: bool = True
+    progress: Callable[[Step, int, Attempt], None] = lambda step, steps, attempt: None
+    stopping: Callable[[], bool] = lambda: False
+
+
+class Bench:
+    """What advancing, going back and keeping have in common."""
+
+    def __init__(self, ports: Ports, options: Options, book: Book) -> None:
+        self.ports, self.options, self.book = ports, options, book
+        self.plans: dict[str, Plan] = {}
+
+    # -- states ------------------------------------------------------------------------------------------------
+
+    def good(self) -> DesiredState | None:
+        """The last good state, as it was applied; rendered again where the stored one is lost."""
+        good = self.book.history.last_good
+        if good is None:
+            return None
+        stored = self.ports.store.load(good.content)
+        if stored is not None:
+            return stored
+        prepared = self.ports.preparer.prepare(self.ports.source.files(good.revision))
+        if prepared.denied:
+            raise Transient(
+                Reason.FILE_MISSING,
+                f"the stored model of {good.revision[:12]} is lost, and the commit is not admitted any more",
+                "push a commit that is valid",
+            )
+        desired = self.lower(prepared, self.ports.images.local(prepared.wants), good.revision)
+        self.save(desired, prepared)
+        return desired
+
+    def nothing(self) -> DesiredState:
+        """The state in which nothing of ours runs."""
+        return DesiredState(self.options.host, "", "", Memory(), ())
+
+    def lower(self, prepared: Prepared, images: Mapping[str, Image], revision: str) -> DesiredState:
+        return self.ports.preparer.lower(prepared, images, revision)
+
+    def save(self, desired: DesiredState, prepared: Prepared) -> None:
+        self.ports.store.save(desired, {source.document.name: source.model for source in prepared.sources})
+
+    def write_trees(self, desired: DesiredState, files: Files | None = None) -> None:
+        """Mounts that are missing are written before anything else: the engine would make empty folders there."""
+        self.ports.applier.trees(desired, files or self._files(desired))
+
+    def _files(self, desired: DesiredState) -> Files | None:
+        """The commit's files where the mirror still has them; mounts that exist need none."""
+        try:
+            return self.ports.source.files(desired.revision) if desired.revision else None
+        except (KeyError, Transient):
+            return None
+
+    # -- looking and planning ----------------------------------------------------------------------------------
+
+    def stacks(self, *states: DesiredState | None) -> list[str]:
+        """Every stack that is or was ours."""
+        names = {stack.name for state in states if state for stack in state.stacks}
+        return sorted(names | self.book.history.stacks)
+
+    def inspect(self, *states: DesiredState | None) -> ObservedState:
+        """Everything there is. Transient where a stack has containers of somebody else."""
+        observed = self.ports.observer.inspect(self.stacks(*states))
+        strangers = [item for item in observed.containers if item.host != self.options.host and not item.oneoff]
+        if strangers:
+            names = ", ".join(item.name for item in strangers[:3])
+            raise Transient(
+                Reason.DEPENDENCY_NOT_READY,
+                f"stack {strangers[0].stack} has containers that are not ours: {names}",
+                "remove them (docker compose -p STACK down, without -v) or give the stack another name",
+            )
+        return observed
+
+    def plan(
+        self,
+        desired: DesiredState,
+        observed: ObservedState,
+        intent: Intent,
+        base: DesiredState | None,
+        images: Sequence[Step] = (),
+    ) -> Plan:
+        ran_once = self.book.history.ran_once
+        return planner.plan(desired, observed, intent=intent, base=base, ran_once=ran_once, images=images)
+
+    # -- rolling out -------------------------------------------------------------------------------------------
+
+    def rollout(
+        self, attempt: Attempt, desired: DesiredState, base: DesiredState | None, observed: ObservedState, plan: Plan
+    ) -> Rollout:
+        self.plans[attempt.id] = plan
+        look = _Look(self, attempt)
+        hooks = Hooks(
+            step=lambda step, steps: self.step(attempt, step, steps), pulse=look.pulse, completed=self._completed
+        )
+        return Rollout(
+            World(self.ports.observer, self.ports.applier, self.ports.clock), desired, base, observed, plan, hooks
+        )
+
+    def step(self, attempt: Attempt, step: Step, steps: int) -> None:
+        """A step begins. Interrupted where the process was asked to end."""
+        self.check_stopping()
+        self.options.progress(step, steps, attempt)
+
+    def check_stopping(self) -> None:
+        if self.options.stopping():
+            raise Interrupted(Reason.INTERRUPTED, "asked to end; what runs is left as it is", "the next start goes on")
+
+    def close(self, attempt: Attempt, rollout: Rollout) -> None:
+        """What is left to tidy up after a durable verdict; the next turn does what fails here."""
+        try:
+            rollout.close()
+        except ReconcilerError:
+            return
+        self.book.append("closed", attempt=attempt.id)
+        good = self.book.history.last_good
+        self.ports.store.keep([good.content] if good else [])
+
+    def fault(self, attempt: Attempt, error: Transient, failure: Failure | None = None) -> Turn:
+        """The environment ended it: nothing is condemned, and it is tried again after a while."""
+        ending = Ending(Outcome.FAILED, error.reason, error.message, failure=failure, hint=error.hint)
+        return self.book.end(ending, attempt.revision, attempt.intent, attempt.id)
+
+    def interrupted(self, attempt: Attempt, error: Interrupted) -> None:
+        ending = Ending(Outcome.INTERRUPTED, Reason.INTERRUPTED, error.message)
+        self.book.end(ending, attempt.revision, attempt.intent, attempt.id)
+
+    def is_forward(self, head: Commit) -> bool:
+        """Whether the head descends from the last one that was accepted."""
+        seen = self.book.history.seen
+        if not self.options.require_fast_forward or not seen:
+            return True
+        return head.sha == seen[-1] or self.ports.source.is_ancestor(seen[-1], head.sha)
+
+    def _completed(self, service: Service) -> None:
+        if service.spec not in self.book.history.ran_once:
+            self.book.append("ranonce", stack=service.stack, service=service.name, spec=service.spec)
+
+
+class _Look:
+    """While a rollout waits: was the process asked to end, and is there a newer commit?"""
+
+    def __init__(self, bench: Bench, attempt: Attempt) -> None:
+        self._bench, self._attempt = bench, attempt
+        self._looked_at = bench.ports.clock.monotonic()
+
+    def pulse(self, rollout: Rollout) -> None:
+        self._bench.check_stopping()
+        now = self._bench.ports.clock.monotonic()
+        forward = self._attempt.intent is Intent.ADVANCE and not self._attempt.condemned
+        if not forward or now - self._looked_at < self._bench.options.interval:
+            return
+        self._looked_at = now
+        try:
+            head = self._bench.ports.source.fetch()
+        except Transient:
+            return
+        if head.sha != self._attempt.revision and self._bench.is_forward(head) and self._overtakes(head, rollout):
+            raise Superseded(head)
+
+    def _overtakes(self, head: Commit, rollout: Rollout) -> bool:
+        """Before the first stop the newest commit wins; after it, where it changes what is still to be proven."""
+        if not rollout.touched:
+            return True
+        ports = self._bench.ports
+        try:
+            prepared = ports.preparer.prepare(ports.source.files(head.sha))
+        except ReconcilerError:
+            return False
+        if prepared.denied:
+            return False
+        newest = self._bench.lower(prepared, ports.images.local(prepared.wants), head.sha).services()
+        current = rollout.specs()
+        return any(key not in newest or newest[key].spec != current[key] for key in rollout.unproven())

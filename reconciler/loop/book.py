@@ -1,0 +1,127 @@
+"""What a turn remembers: the journal, the history it folds into, and the last good state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.decide.folding import Fold, failure_record
+from reconciler.loop.ports import Clock, Journal
+from reconciler.loop.turn import Turn
+from reconciler.model.history import Attempt, History, ServiceRecord
+from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason, Violation
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt, or a commit that was refused before any, ended.
+
+    `state`: the commit's final one, recorded only if the commit has none yet. `good`: this is the new last good.
+    `closing`: something is still to be tidied up.
+    """
+
+    outcome: Outcome
+    reason: Reason
+    message: str
+    state: CommitState | None = None
+    content: str | None = None
+    reverted_to: str | None = None
+    good: bool = False
+    failure: Failure | None = None
+    services: Sequence[ServiceRecord] = ()
+    violations: tuple[Violation, ...] = ()
+    closing: bool = False
+    hint: str = ""
+
+
+class Book:
+    """Every fact is durable when the method that records it returns."""
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal, self._clock = journal, clock
+        self._fold = Fold()
+        self._folded = 0
+        self.history = History()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what was appended since."""
+        records = self._journal.records()
+        for record in records[self._folded :]:
+            self._fold.add(record)
+        self._folded = len(records)
+        self.history = self._fold.history()
+
+    def append(self, kind: str, **fields: Any) -> None:
+        self._journal.append(kind, at=self._clock.now(), **fields)
+        self.refresh()
+
+    def start(self, revision: str, intent: Intent) -> Attempt:
+        """An attempt begins; durable before its first effect."""
+        good = self.history.last_good
+        name = self._next(revision)
+        self.append("started", attempt=name, revision=revision, intent=intent, before=good.revision if good else None)
+        return self.attempt(name)
+
+    def attempt(self, name: str) -> Attempt:
+        return next(item for item in reversed(self.history.attempts) if item.id == name)
+
+    def end(self, ending: Ending, revision: str, intent: Intent, attempt: str | None = None) -> Turn:
+        """An attempt ends; without one, a commit is decided before anything was started."""
+        state = None if revision in self.history.finals else ending.state
+        self.append(
+            "ended",
+            attempt=attempt or self._next(revision),
+            revision=revision,
+            intent=intent,
+            outcome=ending.outcome,
+            reason=ending.reason,
+            message=ending.message,
+            content=ending.content,
+            final=state is not None,
+            state=state,
+            bad=ending.state is CommitState.FAILURE,
+            revertedTo=ending.reverted_to,
+            good=ending.good,
+            failure=failure_record(ending.failure) if ending.failure else None,
+            services=[_service(item) for item in ending.services],
+            lines=[line(item) for item in ending.violations],
+            closing=ending.closing,
+        )
+        return Turn(
+            ending.outcome,
+            ending.reason,
+            ending.message,
+            revision,
+            intent,
+            attempt,
+            ending.reverted_to,
+            ending.violations,
+            ending.failure,
+            ending.hint,
+        )
+
+    def _next(self, revision: str) -> str:
+        return f"{len(self.history.attempts) + 1}-{revision[:8]}"
+
+
+def place(item: Violation) -> str:
+    """`path:line:column: ` as far as it is known."""
+    if item.path is None:
+        return ""
+    return item.path + "".join(f":{n}" for n in (item.line, item.column) if n is not None) + ": "
+
+
+def line(item: Violation) -> str:
+    """One violation in one line."""
+    return f"{place(item)}{item.level} {item.rule}: {item.message}"
+
+
+def _service(record: ServiceRecord) -> Mapping[str, Any]:
+    return {
+        "stack": record.stack,
+        "service": record.service,
+        "action": record.action,
+        "downtime": record.downtime,
+    }

@@ -1,0 +1,122 @@
+"""One turn: look at the branch, decide, and bring the machine to a commit that is proven, or back."""
+
+from __future__ import annotations
+
+from reconciler.decide.policy import Go, Hold, next_move
+from reconciler.errors import Interrupted, RolloutFailed, Transient
+from reconciler.loop.advance import advance
+from reconciler.loop.bench import Bench, Options, Ports
+from reconciler.loop.book import Book, Ending
+from reconciler.loop.keep import keep
+from reconciler.loop.retreat import retreat
+from reconciler.loop.turn import Ended, Superseded, Turn
+from reconciler.model.files import Commit
+from reconciler.model.history import History
+from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
+
+
+class Cycle:
+    """Turns, one at a time. The process that calls this holds the state lock."""
+
+    def __init__(self, ports: Ports, options: Options, book: Book) -> None:
+        self._ports, self._options, self._book = ports, options, book
+        self._bench = Bench(ports, options, book)
+
+    @property
+    def history(self) -> History:
+        return self._book.history
+
+    def turn(self, *, patient: bool = False) -> Turn:
+        """Take one turn. `patient`: wait out the delay after a fault of the environment.
+
+        Never raises for what may happen to a machine, a remote or a commit; raises Corrupt for our own state.
+        """
+        self._book.refresh()
+        try:
+            turn = self._decide(patient)
+        except Interrupted as error:
+            turn = Turn(Outcome.INTERRUPTED, Reason.INTERRUPTED, error.message, hint=error.hint)
+        except (Transient, RolloutFailed) as error:
+            turn = Turn(Outcome.FAILED, error.reason, error.message, hint=error.hint)
+        self._tell()
+        return turn
+
+    def _decide(self, patient: bool) -> Turn:
+        while True:
+            head, fetch_error = self._head()
+            move = self._move(head, patient)
+            try:
+                turn = _held(head, move) if isinstance(move, Hold) else self._approach(head, move)
+            except Superseded:
+                continue
+            except Ended as ended:
+                turn = ended.turn
+            return turn if fetch_error is None else _unfetched(turn, fetch_error)
+
+    def _head(self) -> tuple[Commit, Transient | None]:
+        """The branch's head; where it cannot be fetched, the last head that was seen, so that open work ends."""
+        try:
+            return self._ports.source.fetch(), None
+        except Transient as error:
+            if not self.history.seen:
+                raise
+            try:
+                return self._ports.source.commit(self.history.seen[-1]), error
+            except KeyError:
+                raise error from None
+
+    def _move(self, head: Commit, patient: bool) -> Hold | Go:
+        forward = self._bench.is_forward(head)
+        if forward:
+            self._see(head)
+        good = self.history.last_good
+        changed = good is not None and good.revision == head.sha and not self._ports.store.current(good.content)
+        now = self._ports.clock.now()
+        return next_move(head, self.history, fast_forward=forward, inputs_changed=changed, now=now, patient=patient)
+
+    def _see(self, head: Commit) -> None:
+        """Remember each head that was seen; one that was never decided is superseded by the next."""
+        previous = self.history.seen[-1] if self.history.seen else None
+        if previous == head.sha:
+            return
+        self._book.append("seen", revision=head.sha)
+        self._ports.source.pin(f"{self._options.host}/head", head.sha)
+        last = self.history.last
+        deciding = last is not None and last.open and last.revision == previous
+        if previous is not None and previous not in self.history.finals and not deciding:
+            message = f"{head.sha[:12]} came before it was decided"
+            ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, message, CommitState.SUPERSEDED)
+            self._book.end(ending, previous, Intent.ADVANCE)
+
+    def _approach(self, head: Commit, move: Go) -> Turn:
+        last = self.history.last
+        if move.intent is Intent.REVERT and last is not None:
+            return retreat(self._bench, last)
+        if move.intent is Intent.REPAIR:
+            return keep(self._bench, head)
+        return advance(self._bench, head)
+
+    def _tell(self) -> None:
+        for revision, attempt in self.history.finals.items():
+            told = revision in self.history.told
+            if not told and self._ports.reporter.tell(attempt, self._bench.plans.get(attempt.id)):
+                self._book.append("told", revision=revision)
+
+
+def _held(head: Commit, hold: Hold) -> Turn:
+    return Turn(
+        Outcome.HELD,
+        hold.reason,
+        hold.message,
+        head.sha,
+        hint=hold.hint,
+        until=hold.until,
+        stalled=hold.stalled,
+    )
+
+
+def _unfetched(turn: Turn, error: Transient) -> Turn:
+    """Open work was finished; the branch itself could not be asked."""
+    if turn.outcome is not Outcome.UNCHANGED:
+        return turn
+    return Turn(Outcome.FAILED, error.reason, error.message, turn.revision, turn.intent, hint=error.hint)

@@ -1,0 +1,88 @@
+"""Staying: last good is to run. A turn that finds it so has no effects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.decide import planner
+from reconciler.errors import Interrupted, RolloutFailed, Transient
+from reconciler.loop.bench import Bench
+from reconciler.loop.book import Ending
+from reconciler.loop.rollout import Rollout
+from reconciler.loop.turn import Turn
+from reconciler.model.desired import DesiredState
+from reconciler.model.files import Commit
+from reconciler.model.history import Attempt
+from reconciler.model.outcome import Intent, Outcome, Reason
+from reconciler.model.plan import Plan
+
+
+def keep(bench: Bench, head: Commit) -> Turn:
+    """See to it that last good runs, tidying up what an earlier turn left."""
+    desired = bench.good()
+    if desired is None:
+        raise AssertionError("only what was good is kept")
+    bench.write_trees(desired)
+    leftover = next((item for item in bench.book.history.attempts if not item.closed), None)
+    if leftover is None:
+        looked = bench.ports.observer.look(bench.stacks(desired))
+        if planner.settled(desired, looked, bench.book.history.ran_once):
+            return _unchanged(bench, head, desired)
+    observed = bench.inspect(desired)
+    plan = bench.plan(desired, observed, Intent.REPAIR, desired)
+    if leftover is not None and len(plan.steps) == plan.closing:
+        bench.close(leftover, bench.rollout(leftover, desired, desired, observed, plan))
+        return _unchanged(bench, head, desired)
+    if not plan.steps:
+        return _unchanged(bench, head, desired)
+    attempt = bench.book.start(desired.revision, Intent.REPAIR)
+    return _repair(bench, head, attempt, plan, bench.rollout(attempt, desired, desired, observed, plan))
+
+
+def _repair(bench: Bench, head: Commit, attempt: Attempt, plan: Plan, rollout: Rollout) -> Turn:
+    try:
+        rollout.walk()
+    except RolloutFailed as error:
+        return bench.fault(attempt, Transient(error.reason, error.message, error.hint), error.failure)
+    except Transient as error:
+        return bench.fault(attempt, error)
+    except Interrupted as error:
+        bench.interrupted(attempt, error)
+        raise
+    mended = dict.fromkeys(f"{step.container}: {step.cause}" for step in plan.steps if step.container)
+    ending = Ending(
+        Outcome.SUCCEEDED,
+        Reason.DRIFT_CORRECTED,
+        "mended: " + "; ".join(mended),
+        services=rollout.records(),
+        closing=True,
+    )
+    turn = bench.book.end(ending, attempt.revision, Intent.REPAIR, attempt.id)
+    for item in bench.book.history.attempts:
+        if not item.closed and item.id != attempt.id:
+            bench.book.append("closed", attempt=item.id)
+    bench.close(attempt, rollout)
+    return _applied(turn, head, attempt.revision)
+
+
+def _unchanged(bench: Bench, head: Commit, desired: DesiredState) -> Turn:
+    good = bench.book.history.last_good
+    revision = good.revision if good else desired.revision
+    if head.sha == revision:
+        return Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "nothing to do", head.sha, Intent.REPAIR)
+    bad = bench.book.history.quarantined.get(head.sha)
+    why = f" ({bad.reason})" if bad else ""
+    return Turn(
+        Outcome.UNCHANGED,
+        Reason.REVISION_QUARANTINED,
+        f"{head.sha[:12]} was refused{why}; {revision[:12]} runs",
+        head.sha,
+        Intent.REPAIR,
+        reverted_to=revision,
+        hint="mend the commit and push again",
+        applied=False,
+    )
+
+
+def _applied(turn: Turn, head: Commit, revision: str) -> Turn:
+    return replace(turn, applied=head.sha == revision)

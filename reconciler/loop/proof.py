@@ -1,0 +1,194 @@
+"""Watching containers prove themselves: every container of the commit, from its start to the end of the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from reconciler.decide import health
+from reconciler.decide.health import State, Track, Verdict
+from reconciler.errors import Away, RolloutFailed
+from reconciler.loop.ports import Applier, Clock, Observer, Watch
+from reconciler.model.desired import Condition, DesiredState, Service, ServiceKey
+from reconciler.model.documents import Gate
+from reconciler.model.outcome import Failure, Reason
+
+LOOK_INTERVAL = 1.0
+"""Seconds without an event after which we look all the same."""
+
+AWAY_LIMIT = 3
+"""So many calls in a row without an answer, and the engine counts as unavailable."""
+
+LOG_LINES = 20
+"""Lines of a failed container's log that a report carries (the contract's upper bound)."""
+
+
+@dataclass(slots=True)
+class _Gap:
+    """How long a service was down: from its first stop until it was accepted again."""
+
+    stopped_at: float
+    seconds: float | None = None
+
+
+class Proof:
+    """The tracks of one rollout. Raises RolloutFailed as soon as any of them has failed."""
+
+    def __init__(
+        self,
+        desired: DesiredState,
+        observer: Observer,
+        applier: Applier,
+        watch: Watch,
+        clock: Clock,
+        pulse: Callable[[], None],
+        completed: Callable[[Service], None],
+    ) -> None:
+        self._desired, self._observer, self._applier = desired, observer, applier
+        self._watch, self._clock, self._pulse, self._completed = watch, clock, pulse, completed
+        self._tracks: dict[str, Track] = {}
+        self._once: set[str] = set()
+        self._accepted: set[str] = set()
+        self._gaps: dict[ServiceKey, _Gap] = {}
+        self._window_from = clock.monotonic()
+        self._progress_at = clock.monotonic()
+        self._away = 0
+
+    # -- what is followed --------------------------------------------------------------------------------------
+
+    def follow(self, service: Service, container: str, *, changed: bool) -> None:
+        """Judge this container from now on."""
+        now = self._clock.monotonic()
+        self._tracks[container] = Track(service, container, now, changed)
+        self._window_from = self._progress_at = now
+
+    def forget(self, container: str, key: ServiceKey) -> None:
+        """It is about to be stopped on purpose; the service's downtime begins."""
+        self._tracks.pop(container, None)
+        self._gaps.setdefault(key, _Gap(self._clock.monotonic()))
+
+    def downtime(self) -> dict[ServiceKey, float]:
+        """Seconds that each stopped service was down, so far."""
+        now = self._clock.monotonic()
+        return {key: (now - gap.stopped_at if gap.seconds is None else gap.seconds) for key, gap in self._gaps.items()}
+
+    def unproven(self) -> set[ServiceKey]:
+        """Services that the commit changes and that are not good at this moment."""
+        return {t.service.key for t in self._tracks.values() if t.changed and t.good_since is None}
+
+    # -- waiting -----------------------------------------------------------------------------------------------
+
+    def until(self, service: Service, condition: Condition) -> None:
+        """Wait until every followed container of the service meets what its dependents wait for."""
+
+        def met(now: float) -> float | None:
+            tracks = [t for t in self._tracks.values() if t.service.key == service.key]
+            return 0.0 if all(health.met(t, condition) for t in tracks) else None
+
+        self._wait(met)
+
+    def window(self) -> None:
+        """Wait until all have been good at once, without a break, for the longest min_healthy_time among them."""
+
+        def held(now: float) -> float | None:
+            if any(track.good_since is None for track in self._tracks.values()):
+                return None
+            since = max([self._window_from, *(t.good_since or 0.0 for t in self._tracks.values())])
+            return max(0.0, since + self._min_healthy_time() - now)
+
+        self._wait(held)
+
+    def _min_healthy_time(self) -> float:
+        stacks = {track.service.stack for track in self._tracks.values()}
+        return max((self._desired.gate(stack).min_healthy_time for stack in stacks), default=0.0)
+
+    def _wait(self, left: Callable[[float], float | None]) -> None:
+        while True:
+            self._look()
+            now = self._clock.monotonic()
+            remaining = left(now)
+            if remaining == 0.0:
+                return
+            self._pulse()
+            timeout = min([LOOK_INTERVAL, *([remaining] if remaining else []), *self._due(now)])
+            if not self._watch.wait(timeout):
+                self._window_from = self._clock.monotonic()
+
+    def _due(self, now: float) -> Iterable[float]:
+        for track in self._tracks.values():
+            at = health.start_again_at(track)
+            if at is not None:
+                yield max(0.0, at - now)
+
+    # -- looking and judging -----------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        try:
+            found = self._observer.details(list(self._tracks))
+        except Away:
+            self._away += 1
+            if self._away >= AWAY_LIMIT:
+                raise
+            self._window_from = self._clock.monotonic()
+            return
+        self._away = 0
+        ooms = self._watch.ooms()
+        now = self._clock.monotonic()
+        for id, track in list(self._tracks.items()):
+            self._tracks[id] = health.observe(track, found.get(id), id in ooms, now)
+        for track in list(self._tracks.values()):
+            self._judge(track, now)
+        self._check_progress(now)
+
+    def _judge(self, track: Track, now: float) -> None:
+        verdict = health.judge(track, self._desired.gate(track.service.stack), now)
+        if verdict.state is State.FAILED:
+            raise RolloutFailed(self._failure(track, verdict), "see the log lines; mend the commit and push again")
+        if verdict.state is State.GOOD:
+            self._accept(track, now)
+        again = health.start_again_at(track)
+        if again is not None and again <= now:
+            self._applier.start(track.id)
+
+    def _accept(self, track: Track, now: float) -> None:
+        if track.id not in self._accepted:
+            self._accepted.add(track.id)
+            self._progress_at = now
+        gap = self._gaps.get(track.service.key)
+        if gap is not None and gap.seconds is None:
+            gap.seconds = now - gap.stopped_at
+        if track.service.completes and track.state == "exited" and track.id not in self._once:
+            self._once.add(track.id)
+            self._completed(track.service)
+
+    def _check_progress(self, now: float) -> None:
+        waiting = [track for track in self._tracks.values() if track.good_since is None]
+        for track in waiting:
+            gate = self._desired.gate(track.service.stack)
+            if now - self._progress_at >= gate.progress_deadline:
+                verdict = Verdict(State.FAILED, Reason.HEALTH_CHECK_FAILED, _no_progress(track, gate))
+                raise RolloutFailed(self._failure(track, verdict))
+
+    def _failure(self, track: Track, verdict: Verdict) -> Failure:
+        log: tuple[str, ...] = ()
+        output: str | None = None
+        try:
+            log = self._observer.logs(track.id, LOG_LINES)
+            output = self._observer.health_output(track.id)
+        except Away:
+            pass  # a verdict does not wait for its illustration
+        exited = track.state in ("exited", "dead")
+        return Failure(
+            verdict.reason or Reason.CRASHED,
+            verdict.message,
+            track.service.stack,
+            track.service.name,
+            track.exit_code if exited else None,
+            output,
+            log,
+        )
+
+
+def _no_progress(track: Track, gate: Gate) -> str:
+    name = f"{track.service.stack}/{track.service.name}"
+    return f"nothing became healthy for {gate.progress_deadline:g} s; {name} is still not good"

@@ -1,0 +1,101 @@
+"""Back: a commit has failed, and what ran before runs again, judged by the same rules."""
+
+from __future__ import annotations
+
+from reconciler.decide.folding import failure_record
+from reconciler.errors import RolloutFailed
+from reconciler.loop.bench import Bench
+from reconciler.loop.book import Ending
+from reconciler.loop.rollout import Rollout
+from reconciler.loop.turn import Turn
+from reconciler.model.desired import DesiredState
+from reconciler.model.history import Attempt, ServiceRecord
+from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
+
+
+def go_back(bench: Bench, attempt: Attempt, failure: Failure, bad: DesiredState, forward: Rollout) -> Turn:
+    """The verdict is durable before the way back begins: a bad commit is never tried twice."""
+    bench.book.append(
+        "condemned",
+        attempt=attempt.id,
+        revision=attempt.revision,
+        content=bad.content,
+        failure=failure_record(failure),
+        touched=forward.touched,
+    )
+    pin_bad(bench, attempt.revision, bad.content)
+    return retreat(bench, bench.book.attempt(attempt.id), forward)
+
+
+def retreat(bench: Bench, attempt: Attempt, forward: Rollout | None = None) -> Turn:
+    """Undo a condemned attempt, from wherever it stands. `forward` is None when another process began it."""
+    target = bench.good() or bench.nothing()
+    bad = bench.ports.store.load(attempt.content) if attempt.content else None
+    bench.write_trees(target)
+    observed = bench.inspect(target, bad)
+    plan = bench.plan(target, observed, Intent.REVERT, bad)
+    rollout = bench.rollout(attempt, target, bad, observed, plan)
+    failure = attempt.failure or Failure(Reason.STALLED, "it failed")
+    try:
+        rollout.walk()
+    except RolloutFailed as error:
+        return _stall(bench, attempt, failure, error.failure)
+    return _reverted(bench, attempt, failure, target, rollout, forward)
+
+
+def pin_bad(bench: Bench, revision: str, content: str | None) -> None:
+    """The second memory of what is never tried again, should the journal be lost."""
+    bench.ports.source.pin(f"{bench.options.host}/bad/{revision}/{content or 'refused'}", revision)
+
+
+def _reverted(
+    bench: Bench, attempt: Attempt, failure: Failure, target: DesiredState, rollout: Rollout, forward: Rollout | None
+) -> Turn:
+    back_to = target.revision or None
+    ran_once = [
+        f"one-shot {item.stack}/{item.service} already ran; "
+        for item in (forward.records() if forward else ())
+        if item.action == "RanOnce"
+    ]
+    where = f"back at {back_to[:12]}" if back_to else "nothing ran before, so it was stopped; its volumes stay"
+    ending = Ending(
+        Outcome.ROLLED_BACK if attempt.touched else Outcome.REJECTED,
+        failure.reason,
+        f"{''.join(ran_once)}{failure.message}; {where}",
+        CommitState.FAILURE,
+        attempt.content,
+        back_to,
+        failure=failure,
+        services=_merged(rollout, forward),
+        closing=True,
+        hint="mend the commit and push again; this one is not tried again",
+    )
+    turn = bench.book.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
+    bench.close(attempt, rollout)
+    return turn
+
+
+def _stall(bench: Bench, attempt: Attempt, failure: Failure, second: Failure) -> Turn:
+    """Never revert a revert: what runs is kept."""
+    ending = Ending(
+        Outcome.ROLLBACK_FAILED,
+        Reason.ROLLBACK_FAILED,
+        f"{failure.message}; and on the way back: {second.message}",
+        CommitState.FAILURE,
+        attempt.content,
+        failure=second,
+        hint="what runs is left running; look at it, then push a new commit",
+    )
+    return bench.book.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
+
+
+def _merged(rollout: Rollout, forward: Rollout | None) -> tuple[ServiceRecord, ...]:
+    """What the way back did, and for services that it did not touch what the way there had done."""
+    there = {(item.stack, item.service): item for item in (forward.records() if forward else ())}
+    back = {(item.stack, item.service): item for item in rollout.records()}
+    merged = []
+    for key in dict.fromkeys([*back, *there]):
+        pair = [item for item in (back.get(key), there.get(key)) if item is not None]
+        told = next((item for item in pair if item.action != "Unchanged"), pair[0])
+        merged.append(ServiceRecord(*key, told.action, max(item.downtime for item in pair)))
+    return tuple(merged)

@@ -1,0 +1,347 @@
+"""Walking a plan: one step after the other, each an effect or a wait. Decides nothing; stops at the first failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from reconciler.decide.slots import by_sharing
+from reconciler.errors import RolloutFailed
+from reconciler.loop.ports import Applier, Clock, Creation, Observer
+from reconciler.loop.proof import Proof
+from reconciler.model.desired import Condition, DesiredState, Endpoint, Network, Service, ServiceKey, Stack, Volume
+from reconciler.model.history import ServiceRecord
+from reconciler.model.observed import Container, ObservedState
+from reconciler.model.outcome import Failure, Reason
+from reconciler.model.plan import Action, Plan, Step
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The ports that a rollout works through."""
+
+    observer: Observer
+    applier: Applier
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the rollout tells the cycle. `pulse` is called while waiting and may raise to end the rollout."""
+
+    step: Callable[[Step, int], None]
+    pulse: Callable[[Rollout], None]
+    completed: Callable[[Service], None]
+
+
+@dataclass(slots=True)
+class _Known:
+    """Containers by stable name as they come into being, and what has been done to each service."""
+
+    ids: dict[str, str] = field(default_factory=dict)
+    actions: dict[ServiceKey, str] = field(default_factory=dict)
+
+
+class Rollout:
+    """One walk along one plan. `prepared` runs until before the first stop; `touched` tells whether any followed."""
+
+    def __init__(
+        self,
+        world: World,
+        desired: DesiredState,
+        base: DesiredState | None,
+        observed: ObservedState,
+        plan: Plan,
+        hooks: Hooks,
+    ) -> None:
+        self._world, self._desired, self._observed = world, desired, observed
+        self._services = desired.services()
+        self._base = base.services() if base else {}
+        self._plan, self._hooks = plan, hooks
+        self._known = _Known()
+        self._proof: Proof | None = None
+        self.touched = False
+
+    def walk(self) -> None:
+        """All steps up to the verdict. Returns when the window has held; raises RolloutFailed otherwise."""
+        steps = self._plan.steps[: len(self._plan.steps) - self._plan.closing]
+        with self._world.observer.watch() as watch:
+            self._proof = Proof(
+                self._desired,
+                self._world.observer,
+                self._world.applier,
+                watch,
+                self._world.clock,
+                lambda: self._hooks.pulse(self),
+                self._hooks.completed,
+            )
+            self._follow_running(steps)
+            position = 0
+            while position < len(steps):
+                step = steps[position]
+                self._hooks.step(step, len(self._plan.steps))
+                position += self._do(step, steps[position:])
+
+    def close(self) -> None:
+        """What follows a durable good verdict: restart policies, and what is not wanted any more goes."""
+        for step in self._plan.steps[len(self._plan.steps) - self._plan.closing :]:
+            self._hooks.step(step, len(self._plan.steps))
+            self._close_step(step)
+
+    def records(self) -> tuple[ServiceRecord, ...]:
+        """What was done to each service of the plan so far."""
+        downtime = self._proof.downtime() if self._proof else {}
+        keys = dict.fromkeys([*self._services, *self._known.actions])
+        return tuple(
+            ServiceRecord(*key, self._known.actions.get(key, "Unchanged"), round(downtime.get(key, 0.0), 3))
+            for key in keys
+        )
+
+    def unproven(self) -> set[ServiceKey]:
+        """Services that this rollout has still to prove: not started yet, or not good yet."""
+        started = {key for key, action in self._known.actions.items() if action != "Created"}
+        planned = {(s.stack, s.service) for s in self._plan.steps if s.action is Action.START_CONTAINER}
+        waiting = self._proof.unproven() if self._proof else set()
+        return {key for key in planned if key in self._services and key not in started} | waiting
+
+    def specs(self) -> dict[ServiceKey, str]:
+        """What this rollout brings each service to."""
+        return {key: service.spec for key, service in self._services.items()}
+
+    # -- one step ----------------------------------------------------------------------------------------------
+
+    def _do(self, step: Step, rest: Sequence[Step]) -> int:
+        """Carry out a step; returns how many of the rest it took with it."""
+        applier = self._world.applier
+        match step.action:
+            case Action.CREATE_CONTAINER:
+                return self._create(rest)
+            case Action.CREATE_NETWORK:
+                applier.create_network(self._network(step))
+            case Action.REPLACE_NETWORK:
+                self.touched = True
+                applier.remove_network(self._network(step).name)
+                applier.create_network(self._network(step))
+            case Action.CREATE_VOLUME:
+                applier.create_volume(self._volume(step))
+            case Action.STOP_CONTAINER:
+                self._stop(step)
+            case Action.START_CONTAINER | Action.RUN_ONCE:
+                self._start(step)
+            case Action.WAIT_HEALTHY:
+                self._wait(step)
+            case Action.JOIN_ALIAS:
+                applier.connect(step.id or "", self._endpoint(step))
+            case Action.UPDATE_CONTAINER:
+                self._rename(step.id or "", step.container, step.name)
+            case _:
+                pass  # images were pulled and built before the walk
+        return 1
+
+    def _close_step(self, step: Step) -> None:
+        applier = self._world.applier
+        if step.action is Action.UPDATE_CONTAINER:
+            container = step.id or self._known.ids[step.container or ""]
+            applier.update(container, self._service(step).restart)
+        elif step.action is Action.REMOVE_CONTAINER:
+            applier.remove(step.id or "")
+        elif step.action is Action.REMOVE_NETWORK:
+            applier.remove_network(step.container or "")
+
+    def _stop(self, step: Step) -> None:
+        self.touched = True
+        container = next(item for item in self._observed.containers if item.id == step.id)
+        key = (container.stack, container.service)
+        self._forget(container.id, key)
+        self._known.actions.setdefault(key, "Removed" if key not in self._services else "Switched")
+        self._world.applier.update(container.id, "no")
+        if container.running:
+            self._world.applier.stop(container.id, self._grace(key))
+        self._rename(container.id, container.name, step.name)
+
+    def _grace(self, key: ServiceKey) -> float:
+        known = self._base.get(key) or self._services.get(key)
+        return known.grace if known else 10.0
+
+    def _start(self, step: Step) -> None:
+        self.touched = True
+        service = self._service(step)
+        container = step.id or self._known.ids[step.container or ""]
+        self._rename(container, None, step.name)
+        try:
+            self._world.applier.start(container)
+        except RolloutFailed as failed:
+            raise RolloutFailed(
+                replace(failed.failure, stack=service.stack, service=service.name), failed.hint
+            ) from failed
+        done = "RanOnce" if step.action is Action.RUN_ONCE else "Switched" if step.id else "Created"
+        self._known.actions.setdefault(service.key, done)
+        if self._proof is not None:
+            self._proof.follow(service, container, changed=True)
+
+    def _rename(self, container: str, old: str | None, new: str | None) -> None:
+        if new is not None and new != old and self._names().get(container) != new:
+            self._world.applier.rename(container, new)
+
+    def _names(self) -> Mapping[str, str]:
+        return {item.id: item.name for item in self._observed.containers}
+
+    def _wait(self, step: Step) -> None:
+        if self._proof is None:
+            raise AssertionError("a rollout waits only while it walks")
+        if step.service is None:
+            self._proof.window()
+        else:
+            self._proof.until(self._service(step), step.condition or Condition.STARTED)
+
+    # -- creating ----------------------------------------------------------------------------------------------
+
+    def _create(self, rest: Sequence[Step]) -> int:
+        """All candidates that follow each other in the plan are created together, leaders before their sharers."""
+        batch: list[Step] = []
+        for step in rest:
+            if step.action is not Action.CREATE_CONTAINER:
+                break
+            batch.append(step)
+        for stack in self._desired.stacks:
+            steps = [step for step in batch if step.stack == stack.name]
+            for wave in self._waves(steps):
+                self._create_wave(stack, wave)
+        return len(batch)
+
+    def _waves(self, steps: Sequence[Step]) -> list[list[Step]]:
+        """One wave creates no service together with one whose namespaces it shares, and one container per service
+        where each has anonymous volumes of its own to take over."""
+        waves: list[list[Step]] = []
+        placed: dict[ServiceKey, int] = {}
+        services = by_sharing([self._service(step) for step in steps])
+        for key in dict.fromkeys(service.key for service in services):
+            first = max(
+                (placed[(key[0], name)] + 1 for name in self._services[key].shares if (key[0], name) in placed),
+                default=0,
+            )
+            for offset, step in enumerate(s for s in steps if (s.stack, s.service) == key):
+                wave = first + (offset if self._inherited(step) else 0)
+                while len(waves) <= wave:
+                    waves.append([])
+                waves[wave].append(step)
+                placed[key] = wave
+        return waves
+
+    def _create_wave(self, stack: Stack, wave: Sequence[Step]) -> None:
+        if not wave:
+            return
+        before = self._world.observer.look([stack.name]).containers
+        existing: dict[str, int] = {}
+        for item in before:
+            existing[item.service] = existing.get(item.service, 0) + (not item.oneoff)
+        by_service: dict[ServiceKey, list[Step]] = {}
+        for step in wave:
+            by_service.setdefault(self._service(step).key, []).append(step)
+        creations = [
+            Creation(self._services[key], len(steps), self._inherited(steps[0]), self._sharing(self._services[key]))
+            for key, steps in by_service.items()
+        ]
+        self._world.applier.create(stack, creations, existing)
+        self._learn(stack, by_service, {item.id for item in before})
+
+    def _learn(self, stack: Stack, created: Mapping[ServiceKey, Sequence[Step]], before: set[str]) -> None:
+        after = self._world.observer.look([stack.name]).containers
+        for key, steps in created.items():
+            new = sorted(
+                (i for i in after if (i.stack, i.service) == key and i.id not in before), key=lambda i: i.number
+            )
+            if len(new) != len(steps):
+                raise RolloutFailed(
+                    Failure(Reason.CRASHED, f"Compose created {len(new)} of {len(steps)} containers", key[0], key[1])
+                )
+            for step, item in zip(steps, new, strict=True):
+                self._known.ids[step.container or ""] = item.id
+
+    def _inherited(self, step: Step) -> dict[str, str]:
+        """target → anonymous volume of the container that this one replaces."""
+        service = self._service(step)
+        named = {v.name for stack in self._desired.stacks for v in stack.volumes} | set(self._base_volumes())
+        covered = {mount.get("target") for mount in service.config.get("volumes", ()) if mount.get("source")}
+        olds = [i for i in self._observed.of(*service.key) if not i.oneoff and i.spec != service.spec]
+        old = next((i for i in olds if i.name == step.container), olds[0] if len(olds) == 1 else None)
+        if old is None:
+            return {}
+        return {
+            mount.target: mount.source
+            for mount in old.mounts
+            if mount.kind == "volume"
+            and mount.source not in named
+            and mount.target not in covered
+            and _anonymous(mount.source)
+        }
+
+    def _base_volumes(self) -> set[str]:
+        return {name for name in self._observed.volumes if not _anonymous(name)}
+
+    def _sharing(self, service: Service) -> dict[str, str]:
+        leaders = {name: self._services[(service.stack, name)] for name in service.shares}
+        return {name: self._leader(leader) for name, leader in leaders.items()}
+
+    def _leader(self, leader: Service) -> str:
+        name = leader.container(1)
+        if name in self._known.ids:
+            return self._known.ids[name]
+        matching = [i for i in self._observed.of(*leader.key) if i.spec == leader.spec and not i.oneoff]
+        if not matching:
+            raise RolloutFailed(Failure(Reason.CRASHED, f"{leader.name} has no container to share with"))
+        return min(matching, key=lambda i: (not i.running, i.number)).id
+
+    # -- what is judged ----------------------------------------------------------------------------------------
+
+    def _follow_running(self, steps: Sequence[Step]) -> None:
+        """Containers that stay are judged as well, unless they were not good before and the commit leaves them."""
+        stopping = {step.id for step in steps if step.action is Action.STOP_CONTAINER}
+        for service in self._services.values():
+            old = self._base.get(service.key)
+            changed = old is None or old.spec != service.spec
+            for item in self._observed.of(*service.key):
+                if (
+                    item.spec == service.spec
+                    and item.id not in stopping
+                    and _alive(item)
+                    and (changed or _healthy(item))
+                ):
+                    self._follow(service, item, changed)
+
+    def _follow(self, service: Service, item: Container, changed: bool) -> None:
+        if self._proof is not None and not self._suspended(service.stack):
+            self._proof.follow(service, item.id, changed=changed)
+
+    def _suspended(self, stack: str) -> bool:
+        return any(item.name == stack and item.suspended for item in self._desired.stacks)
+
+    def _forget(self, container: str, key: ServiceKey) -> None:
+        if self._proof is not None:
+            self._proof.forget(container, key)
+
+    # -- finding -----------------------------------------------------------------------------------------------
+
+    def _service(self, step: Step) -> Service:
+        return self._services[(step.stack or "", step.service or "")]
+
+    def _network(self, step: Step) -> Network:
+        return next(n for s in self._desired.stacks for n in s.networks if n.name == step.container)
+
+    def _volume(self, step: Step) -> Volume:
+        return next(v for s in self._desired.stacks for v in s.volumes if v.name == step.container)
+
+    def _endpoint(self, step: Step) -> Endpoint:
+        return next(e for e in self._service(step).endpoints if e.network == step.name)
+
+
+def _alive(item: Container) -> bool:
+    return item.running
+
+
+def _healthy(item: Container) -> bool:
+    return item.state == "running" and item.health in ("none", "healthy")
+
+
+def _anonymous(volume: str) -> bool:
+    return len(volume) == 64 and all(c in "0123456789abcdef" for c in volume)

@@ -1,0 +1,59 @@
+"""How a turn ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.model.files import Commit
+from reconciler.model.outcome import Failure, Intent, Outcome, Reason, Violation
+
+_EXIT_CODES = {
+    Outcome.UNCHANGED: 0,
+    Outcome.SUCCEEDED: 0,
+    Outcome.FAILED: 3,
+    Outcome.ROLLBACK_FAILED: 4,
+    Outcome.INTERRUPTED: 143,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the contract calls `Turn`. `until`: Unix seconds before which nothing is tried again.
+
+    `applied`: the machine holds the branch's head. `attempt` None: nothing was started.
+    """
+
+    outcome: Outcome
+    reason: Reason
+    message: str
+    revision: str | None = None
+    intent: Intent | None = None
+    attempt: str | None = None
+    reverted_to: str | None = None
+    violations: tuple[Violation, ...] = ()
+    failure: Failure | None = None
+    hint: str = ""
+    until: float | None = None
+    stalled: bool = False
+    applied: bool = True
+
+    @property
+    def exit_code(self) -> int:
+        if self.stalled:
+            return 4
+        code = _EXIT_CODES.get(self.outcome, 1)
+        return code or (0 if self.applied else 1)
+
+
+class Ended(Exception):  # noqa: N818 - no error: carries a turn's end through the steps above it
+    def __init__(self, turn: Turn) -> None:
+        super().__init__(turn.message)
+        self.turn = turn
+
+
+class Superseded(Exception):  # noqa: N818 - no error: a newer commit takes over
+    """A newer commit makes this rollout pointless."""
+
+    def __init__(self, head: Commit) -> None:
+        super().__init__(head.sha)
+        self.head = head

@@ -1,0 +1,131 @@
+"""Admitted states, kept so that the way back needs neither Compose nor the commit: `<state>/rendered/<content>/`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from reconciler.decide.freeze import freeze, thaw
+from reconciler.effects import Effects
+from reconciler.errors import Corrupt
+from reconciler.materialise import sync_folder, write
+from reconciler.model.desired import (
+    Condition,
+    Dependency,
+    DesiredState,
+    Endpoint,
+    Network,
+    Service,
+    Stack,
+    Tree,
+    Volume,
+)
+from reconciler.model.documents import Gate, Memory
+from reconciler.model.outcome import Reason
+
+Json = Mapping[str, Any]
+Secrets = Callable[[str], Mapping[str, str]]
+
+
+class RenderedStore:
+    """Secret values are left out on the way in and filled in on the way out; `secrets` gives them by stack."""
+
+    def __init__(self, folder: Path, secrets: Secrets, fingerprint: Callable[[], str], effects: Effects) -> None:
+        self._folder, self._secrets, self._fingerprint, self._effects = folder, secrets, fingerprint, effects
+
+    def save(self, desired: DesiredState, models: Mapping[str, Json]) -> None:
+        """Durable before it returns. `models`: Compose's canonical model of each stack, for people."""
+        target = self._folder / desired.content
+        if target.exists():
+            return
+        self._effects.point(f"rendered {desired.content[:12]}")
+        values = self._all_secrets(desired)
+        draft = self._folder / f".{desired.content}.{os.getpid()}"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700, parents=True)
+        create = {"fingerprint": self._fingerprint(), "desired": freeze(asdict(desired), values)}
+        write(draft / "create.json", _json(create), 0o600, durable=True)
+        write(draft / "model.json", _json(freeze(models, values)), 0o600, durable=True)
+        draft.rename(target)
+        sync_folder(self._folder)
+
+    def load(self, content: str) -> DesiredState | None:
+        """None where it was never saved, or has been deleted."""
+        stored = self._read(content)
+        if stored is None:
+            return None
+        names = [stack["name"] for stack in stored["desired"]["stacks"]]
+        return _desired(thaw(stored["desired"], self._named(names)))
+
+    def current(self, content: str) -> bool:
+        """Whether the host's secrets are still those that it was rendered with."""
+        stored = self._read(content)
+        return stored is None or stored["fingerprint"] == self._fingerprint()
+
+    def keep(self, contents: Iterable[str]) -> None:
+        """Forget every state but these."""
+        wanted = set(contents)
+        for path in self._folder.glob("*"):
+            if path.name not in wanted:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _read(self, content: str) -> Any:
+        path = self._folder / content / "create.json"
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise Corrupt(
+                Reason.STALLED, f"{path} cannot be read: {error}", "delete its folder; it is rendered anew"
+            ) from error
+
+    def _all_secrets(self, desired: DesiredState) -> dict[str, str]:
+        return self._named([stack.name for stack in desired.stacks])
+
+    def _named(self, stacks: Iterable[str]) -> dict[str, str]:
+        return {f"{stack}/{name}": value for stack in stacks for name, value in self._secrets(stack).items()}
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode()
+
+
+def _desired(data: Json) -> DesiredState:
+    return DesiredState(
+        data["host"],
+        data["revision"],
+        data["content"],
+        Memory(**data["memory"]),
+        tuple(_stack(item) for item in data["stacks"]),
+        tuple(Tree(**item) for item in data["trees"]),
+    )
+
+
+def _stack(data: Json) -> Stack:
+    return Stack(
+        data["name"],
+        tuple(_service(item) for item in data["services"]),
+        tuple(Network(**item) for item in data["networks"]),
+        tuple(Volume(**item) for item in data["volumes"]),
+        Gate(**data["gate"]),
+        data["suspended"],
+    )
+
+
+def _service(data: Json) -> Service:
+    known: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    known["depends_on"] = tuple(
+        Dependency(**{**item, "condition": Condition(item["condition"])}) for item in data["depends_on"]
+    )
+    known["endpoints"] = tuple(
+        Endpoint(**{**item, "aliases": tuple(item["aliases"]), "link_local": tuple(item["link_local"])})
+        for item in data["endpoints"]
+    )
+    known["ports"] = tuple((item[0], item[1], item[2]) for item in data["ports"])
+    return Service(**known)
