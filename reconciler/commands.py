@@ -70,8 +70,6 @@ GLOBAL = (
     Option("--no-color", "no colours, even on a terminal (so does $NO_COLOR)", more={"action": "store_true"}),
 )
 
-COMMIT = Option("--commit", "look at this commit; `plan`: instead of the branch's head", "REV")
-
 VERBS = (
     Verb(
         "validate",
@@ -81,7 +79,7 @@ VERBS = (
         "Validation",
         (
             Option("DIR", "folder with desired-state/ or a Compose file", more={"nargs": "?"}, default="."),
-            COMMIT,
+            Option("--commit", "this commit instead of a folder", "REV"),
             Option("--git-dir", "repository of --commit", "PATH", default="."),
             Option(
                 "--file",
@@ -104,7 +102,7 @@ VERBS = (
         "nothing to do",
         "there are steps, or violations",
         "Plan",
-        (COMMIT,),
+        (Option("--commit", "this commit instead of the branch's head", "REV"),),
     ),
     Verb(
         "once",

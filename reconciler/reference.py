@@ -1,0 +1,144 @@
+"""Writes what follows from the code: docs/commands.md, docs/json.md and schemas/output.schema.json.
+
+`python -m reconciler.reference` at the top of the repository; a test says when that was forgotten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from reconciler.commands import EXIT_CODES, GLOBAL, VERBS, Option, Verb
+
+Json = Mapping[str, Any]
+
+SCHEMA = "output.schema.json"
+
+
+def commands_page() -> str:
+    """docs/commands.md: every verb and option."""
+    codes = [f"| {code} | {text} |" for code, text in EXIT_CODES.items()]
+    parts = [
+        "# Commands",
+        "`reconciler [OPTION…] VERB [ARGUMENT…]`; the options for all verbs may stand before or after the verb. "
+        "`reconciler VERB --help` shows the same.",
+        "\n".join(_options(GLOBAL, "Options for all verbs")),
+        "\n".join(["| exit code | meaning |", "|---|---|", *codes]),
+        *("\n".join(_verb(verb)) for verb in VERBS),
+        _LOGS,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def json_page() -> str:
+    """docs/json.md: every document and field of `--output json`."""
+    schema = output_schema()
+    kinds = [_name(item) for item in schema["oneOf"]]
+    others = [name for name in schema["$defs"] if name not in kinds]
+    parts = ["# JSON output", schema["description"], _JSON_REMARKS]
+    parts += ["\n".join(_section(name, schema["$defs"][name])) for name in [*kinds, *others]]
+    return "\n\n".join(parts) + "\n"
+
+
+def output_schema() -> Json:
+    """The JSON Schema (2020-12) of everything that `--output json` prints."""
+    schema: Json = json.loads(_schema_text())
+    return schema
+
+
+def pages() -> dict[str, str]:
+    """Path in the repository → what should stand there."""
+    return {
+        "docs/commands.md": commands_page(),
+        "docs/json.md": json_page(),
+        f"schemas/{SCHEMA}": _schema_text(),
+    }
+
+
+def main() -> None:
+    for path, content in pages().items():
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text(content, "utf-8")
+
+
+_LOGS = (
+    "## Environment\n\n"
+    "`RECONCILER_CONFIG`, `RECONCILER_STATE` and the twins of the other settings (docs/agent-config.md), "
+    "`RECONCILER_LOG_LEVEL` (DEBUG, INFO, WARNING …; INFO for `run`, WARNING for the other verbs), `NO_COLOR`, "
+    "`DOCKER_HOST`. Logs always go to stderr; text for people and progress to stdout."
+)
+
+_JSON_REMARKS = (
+    "The schema is `schemas/output.schema.json` (also in the package). Times are RFC 3339 UTC, durations seconds, "
+    "memory bytes, revisions full shas. Secrets are masked in all of it."
+)
+
+
+def _schema_text() -> str:
+    return (files("reconciler") / "data" / SCHEMA).read_text("utf-8")
+
+
+def _verb(verb: Verb) -> Iterator[str]:
+    yield f"## {verb.name}"
+    yield ""
+    yield f"{verb.help}."
+    if verb.kind:
+        no = f"; 1: {verb.one}" if verb.one else ""
+        yield f"Exit code 0: {verb.zero}{no}. JSON: `{verb.kind}`."
+    if verb.options:
+        yield ""
+        yield from _options(verb.options, "Option")
+
+
+def _options(options: Sequence[Option], title: str) -> Iterator[str]:
+    yield from (f"| {title} | | default |", "|---|---|---|")
+    for option in options:
+        typed = f"{option.name} {option.value}".strip().replace("|", "\\|")
+        yield f"| `{typed}` | {option.help} | {option.default} |"
+
+
+def _section(name: str, schema: Json) -> Iterator[str]:
+    yield f"## {name}"
+    yield ""
+    yield schema["description"]
+    if "enum" in schema:
+        yield ""
+        yield ", ".join(f"`{value}`" for value in schema["enum"])
+    if "properties" in schema:
+        yield ""
+        yield from ("| field | type | meaning |", "|---|---|---|")
+        yield from _rows("", schema)
+
+
+def _rows(prefix: str, schema: Json) -> Iterator[str]:
+    for name, field in schema["properties"].items():
+        meaning = field.get("description", "")
+        words = [f"`{value}`" for value in field.get("enum", ()) if value is not None]
+        yield f"| `{prefix}{name}` | {_type(field)} | {' '.join([meaning, *words])} |"
+        inner = field.get("items", field)
+        if "properties" in inner:
+            yield from _rows(f"{prefix}{name}{'[]' if inner is not field else ''}.", inner)
+
+
+def _type(field: Json) -> str:
+    if "$ref" in field:
+        return f"[{_name(field)}](#{_name(field).lower()})"
+    if "oneOf" in field:
+        return " or ".join(_type(item) for item in field["oneOf"])
+    if "const" in field:
+        return f"`{field['const']}`"
+    if "enum" in field:
+        return "string or null" if None in field["enum"] else "string"
+    kinds = [field["type"]] if isinstance(field["type"], str) else field["type"]
+    return " or ".join(f"array of {_type(field['items'])}" if kind == "array" else kind for kind in kinds)
+
+
+def _name(reference: Json) -> str:
+    return str(reference["$ref"]).rpartition("/")[2]
+
+
+if __name__ == "__main__":
+    main()
