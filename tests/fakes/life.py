@@ -1,0 +1,226 @@
+"""The life of one machine: a branch, a journal, a fake machine, and processes that come and go.
+
+life = Life()
+sha = life.push(web=service("web:1"))
+assert life.turn().outcome == "Succeeded"
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from reconciler.decide.lower import Places
+from reconciler.loop.bench import Options, Ports
+from reconciler.loop.book import Book
+from reconciler.loop.cycle import Cycle
+from reconciler.loop.ports import Rendered
+from reconciler.loop.prepare import Preparer, Rules
+from reconciler.loop.turn import Turn
+from reconciler.model.desired import DesiredState
+from reconciler.model.documents import StackDocument
+from reconciler.model.files import Files
+from reconciler.model.history import Attempt
+from reconciler.model.images import Image
+from reconciler.model.plan import Plan, Step
+from tests.fakes.machine import Died, FakeMachine
+from tests.fakes.source import FakeSource
+
+ROOT = "/render"
+GATE = {"min_healthy_time": "2s", "healthy_deadline": "20s", "progress_deadline": "60s", "unhealthy_grace": "5s"}
+
+
+def service(image: str, *, health: bool = True, after: Mapping[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    """One service of Compose's canonical model. `after`: dependency → condition."""
+    model: dict[str, Any] = {"image": image, "networks": {"default": None}, "mem_limit": str(64 << 20)}
+    if health:
+        model["healthcheck"] = {"test": ["CMD", "true"], "interval": "1s"}
+    if after:
+        model["depends_on"] = {name: {"condition": word, "required": True} for name, word in after.items()}
+    return model | {"restart": "unless-stopped"} | more
+
+
+def document(
+    gate: Mapping[str, str] = GATE, stacks: Iterable[str] = ("shop",), budget: str = "4GiB", **more: Any
+) -> str:
+    """A Host document named mini."""
+    return json.dumps(
+        {
+            "apiVersion": "reconciler/v1",
+            "kind": "Host",
+            "metadata": {"name": "mini"},
+            "spec": {
+                "memory": {"budget": budget, "steady": "80%", "reserve": "128MiB"},
+                "defaults": {"memory": "64MiB", "gate": dict(gate)},
+                "stacks": [{"name": name, "files": [f"{name}.yaml"]} | more for name in stacks],
+            },
+        }
+    )
+
+
+class CanonicalRenderer:
+    """The commits of these tests hold canonical models already, so that no Compose has to run."""
+
+    def render(self, files: Files, stack: StackDocument) -> Rendered:
+        model = json.loads(files.read(stack.files[0]))
+        names = {key for item in model["services"].values() for key in item.get("networks") or {}}
+        networks = {key: {"name": f"{stack.name}_{key}"} | (model.get("networks", {}).get(key) or {}) for key in names}
+        volumes = {key: {"name": f"{stack.name}_{key}"} for key in model.get("volumes") or {}}
+        return Rendered(
+            stack.name,
+            model | {"name": stack.name, "networks": networks, "volumes": volumes},
+            ROOT,
+        )
+
+    def fingerprint(self) -> str:
+        return ""
+
+
+class MemoryJournal:
+    """Keeps what a killed process had appended."""
+
+    def __init__(self, machine: FakeMachine) -> None:
+        self._machine = machine
+        self.lines: list[Mapping[str, Any]] = []
+
+    def append(self, kind: str, *, at: float, **fields: Any) -> None:
+        self._machine.effects.point(f"journal {kind}")
+        self._machine.trace.append(f"journal {kind}")
+        record = {"kind": kind, "at": datetime.fromtimestamp(at, UTC).isoformat(), **fields}
+        self.lines.append(json.loads(json.dumps(record)))
+
+    def records(self) -> list[Mapping[str, Any]]:
+        return self.lines
+
+
+class MemoryStore:
+    def __init__(self, machine: FakeMachine) -> None:
+        self._machine = machine
+        self.states: dict[str, DesiredState] = {}
+        self.is_current = True
+
+    def save(self, desired: DesiredState, models: Mapping[str, Mapping[str, Any]]) -> None:
+        if desired.content not in self.states:
+            self._machine.effects.point("rendered")
+            self.states[desired.content] = desired
+
+    def load(self, content: str) -> DesiredState | None:
+        return self.states.get(content)
+
+    def current(self, content: str) -> bool:
+        return self.is_current
+
+    def keep(self, contents: Iterable[str]) -> None:
+        wanted = set(contents)
+        self.states = {key: value for key, value in self.states.items() if key in wanted}
+
+
+class MemoryReporter:
+    """What stands on the commits. A commit that is told twice must be told the same."""
+
+    def __init__(self, machine: FakeMachine) -> None:
+        self._machine = machine
+        self.away = False
+        self.told: dict[str, tuple[str, str]] = {}
+
+    def tell(self, attempt: Attempt, plan: Plan | None) -> bool:
+        if self.away:
+            return False
+        self._machine.effects.point("note")
+        fact = (str(attempt.state), str(attempt.reason))
+        if self.told.setdefault(attempt.revision, fact) != fact:
+            raise AssertionError(f"{attempt.revision} was told {self.told[attempt.revision]}, now {fact}")
+        return True
+
+
+class Life:
+    """`turn` takes one turn in the process that is alive; a process that dies is replaced by the next one."""
+
+    def __init__(self, machine: FakeMachine | None = None, interval: float = 5.0) -> None:
+        self.machine = machine or FakeMachine()
+        self.source = FakeSource()
+        self.journal = MemoryJournal(self.machine)
+        self.store = MemoryStore(self.machine)
+        self.reporter = MemoryReporter(self.machine)
+        self.interval = interval
+        self.stopping = False
+        self.steps: list[Step] = []
+        self.during: dict[str, Any] = {}
+        self.document = document()
+        self.start()
+
+    def start(self, crash_at: int | None = None) -> None:
+        """A new process, which dies on reaching effect `crash_at`."""
+        self.machine.crash_at(crash_at)
+        rules = Rules("mini", Places("/state/trees", "/state/data"))
+        ports = Ports(
+            source=self.source,
+            preparer=Preparer(CanonicalRenderer(), rules),
+            store=self.store,
+            images=self.machine.image_list,
+            observer=self.machine.observer,
+            applier=self.machine.applier,
+            reporter=self.reporter,
+            clock=self.machine.clock,
+        )
+        options = Options("mini", self.interval, progress=self._progress, stopping=lambda: self.stopping)
+        self.cycle = Cycle(ports, options, Book(self.journal, self.machine.clock))
+
+    def push(self, **services: Mapping[str, Any]) -> str:
+        """A commit in which stack shop has these services; names of images become images of the machine."""
+        return self.push_model({"services": dict(services)})
+
+    def push_model(self, model: Mapping[str, Any], **texts: str) -> str:
+        for item in model["services"].values():
+            self.image(item["image"])
+        files = {"desired-state/mini.yaml": self.document, "shop.yaml": json.dumps(model)} | texts
+        return self.source.push(files | {"serial": str(len(self.source.commits))})
+
+    def image(self, ref: str) -> str:
+        """The machine has this image; returns its id."""
+        return self.machine.images.setdefault(ref, Image(f"sha256:{ref}")).id
+
+    def behave(self, ref: str, behaviour: Any) -> None:
+        self.machine.behave(self.image(ref), behaviour)
+
+    def turn(self, patient: bool = False) -> Turn:
+        """One turn. `effects` of the machine counts from here."""
+        self.effects_before = self.machine.effects.count
+        return self.cycle.turn(patient=patient)
+
+    @property
+    def effects(self) -> int:
+        """Effects of the last turn."""
+        return self.machine.effects.count - self.effects_before
+
+    def turn_or_die(self) -> Turn | None:
+        """None: the process died, and the next one stands ready."""
+        try:
+            return self.turn()
+        except Died:
+            self.start()
+            return None
+
+    def settle(self) -> Turn:
+        """Turns until one has no effects: at most three are needed after any crash."""
+        for _ in range(3):
+            turn = self.turn()
+            if self.effects == 0:
+                return turn
+        raise AssertionError(f"no quiet after three turns: {turn}, {self.machine.trace[-20:]}")
+
+    def running(self) -> dict[str, str]:
+        """name → image ref of everything that runs."""
+        refs = {image.id: ref for ref, image in self.machine.images.items()}
+        return {c.name: refs[c.image] for c in self.machine.containers.values() if c.state == "running"}
+
+    def ids(self) -> dict[str, str]:
+        return {c.name: c.id for c in self.machine.containers.values()}
+
+    def _progress(self, step: Step, steps: int, attempt: Attempt) -> None:
+        self.steps.append(step)
+        action = self.during.pop(str(step.action), None)
+        if action is not None:
+            action()

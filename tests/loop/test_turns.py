@@ -1,0 +1,47 @@
+"""Whole turns on the fake machine."""
+
+from __future__ import annotations
+
+from reconciler.model.outcome import Outcome, Reason
+from tests.fakes.behaviour import never_healthy
+from tests.fakes.life import Life, service
+
+
+def test_a_first_push_becomes_a_healthy_stack() -> None:
+    life = Life()
+    sha = life.push(db=service("db:1"), web=service("web:1", after={"db": "service_healthy"}))
+    turn = life.turn()
+    assert (turn.outcome, turn.revision) == (Outcome.SUCCEEDED, sha)
+    assert life.running() == {"shop-db-1": "db:1", "shop-web-1": "web:1"}
+    assert {c.restart for c in life.machine.containers.values()} == {"unless-stopped"}
+    assert life.turn().outcome is Outcome.UNCHANGED
+    assert life.effects == 0
+    assert life.reporter.told == {sha: ("success", "ReconciliationSucceeded")}
+
+
+def test_a_changed_service_alone_is_replaced() -> None:
+    life = Life()
+    life.push(db=service("db:1"), web=service("web:1", after={"db": "service_healthy"}))
+    life.turn()
+    before = life.ids()
+    life.push(db=service("db:1"), web=service("web:2", after={"db": "service_healthy"}))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.ids()["shop-db-1"] == before["shop-db-1"]
+    assert life.running() == {"shop-db-1": "db:1", "shop-web-1": "web:2"}
+    assert set(life.ids()) == {"shop-db-1", "shop-web-1"}
+
+
+def test_a_commit_that_never_gets_healthy_is_taken_back() -> None:
+    life = Life()
+    good = life.push(db=service("db:1"), web=service("web:1", after={"db": "service_healthy"}))
+    life.turn()
+    before = life.machine.snapshot()
+    life.behave("web:2", never_healthy())
+    bad = life.push(db=service("db:1"), web=service("web:2", after={"db": "service_healthy"}))
+    turn = life.turn()
+    assert (turn.outcome, turn.reason, turn.reverted_to) == (Outcome.ROLLED_BACK, Reason.HEALTH_CHECK_FAILED, good)
+    assert life.machine.snapshot() == before
+    for _ in range(2):
+        assert life.turn().exit_code == 1
+        assert life.effects == 0
+    assert life.reporter.told[bad] == ("failure", "HealthCheckFailed")
