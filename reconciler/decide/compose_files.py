@@ -1,0 +1,310 @@
+"""Reads a stack's Compose files and all that they include and extend, inside the commit and under limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+
+from reconciler.decide.keys import OVERRIDE, RESET, Pair, find, pairs
+from reconciler.decide.parse import COMPOSE_LIMITS
+from reconciler.decide.paths import file_violation, folder_of, resolve
+from reconciler.decide.places import ServiceIn, Unit
+from reconciler.decide.references import (
+    Include,
+    Named,
+    Reference,
+    extended,
+    includes,
+    service_paths,
+    top_paths,
+)
+from reconciler.formats import nodes
+from reconciler.formats.dotenv import dotenv
+from reconciler.formats.interpolation import TemplateError, interpolate
+from reconciler.formats.nodes import Node, Scalar, shorten
+from reconciler.formats.yamls import Pointer, violation
+from reconciler.model.documents import StackDocument
+from reconciler.model.files import Files
+from reconciler.model.outcome import Reason, Violation
+
+MOST_UNITS = 200
+"""Files that one stack may use, counted each time that one is included or extended."""
+
+MOST_NODES = 400_000
+"""Nodes of all of them, counted the same way."""
+
+
+class ComposeFiles:
+    """`files`: what was read, in order. `units`: each use of a Compose file; `used`: the services of it that count.
+
+    `extends`: which service of which unit a service builds upon. What keeps the files from being read is in
+    `violations`; whether `references` may stand is for others to judge.
+    """
+
+    def __init__(self, source: Files, stack: StackDocument) -> None:
+        self.files: dict[str, None] = {}
+        self.units: list[Unit] = []
+        self.used: list[dict[str, Node]] = []
+        self.extends: dict[ServiceIn, ServiceIn] = {}
+        self.references: list[Reference] = []
+        self.violations: list[Violation] = []
+        self._source = source
+        self._stack = stack
+        self._trees: dict[str, nodes.Tree] = {}
+        self._sections: list[dict[str, Pair]] = []
+        self._extended: dict[tuple[str, int], int] = {}
+        self._resets: list[tuple[int, Pointer]] = []
+        self._nodes = 0
+
+    def load(self, variables: Mapping[str, str]) -> None:
+        """Read everything. `variables` win over the committed `.env` files."""
+        base = folder_of(self._stack.files[0])
+        known = {**self._dotenv(base, variables), **variables}
+        try:
+            for path in self._stack.files:
+                self._load(path, base, known, (), None)
+            self._resets = [found for number in range(len(self.units)) for found in self._reset_in(number)]
+            for number in range(len(self.units)):
+                self._services(number)
+        except _TooMuchError:
+            return
+
+    # ---------------------------------------------------------------- files
+
+    def _load(
+        self, path: str, base: str, variables: Mapping[str, str], above: tuple[str, ...], why: Reference | None
+    ) -> None:
+        """Use a Compose file and what it includes. `above`: the files whose includes led here."""
+        numbers = [self._unit(path, base, root, variables, why) for root in self._roots(path, why)]
+        for number in numbers:
+            for include in includes(self.units[number].root):
+                self._include(number, include, (*above, path))
+
+    def _roots(self, path: str, why: Reference | None) -> list[Node]:
+        missing = file_violation(self._source, path)
+        if missing is not None:
+            if why is None:  # who refers to it is judged with the references
+                self._complain(missing)
+            return []
+        if path not in self._trees:
+            self.files[path] = None
+            self._trees[path] = nodes.read(self._source.read(path), COMPOSE_LIMITS)
+            for found in _file_violations(path, self._trees[path]):
+                self._complain(found)
+        return [root for root in self._trees[path].documents if isinstance(root, nodes.Mapping)]
+
+    def _unit(self, path: str, base: str, root: Node, variables: Mapping[str, str], why: Reference | None) -> int:
+        self._nodes += root.size
+        if len(self.units) >= MOST_UNITS or self._nodes > MOST_NODES:
+            self._complain(_too_much(path, why))
+            raise _TooMuchError
+        self.units.append(Unit(path, base, root, variables))
+        self.used.append({})
+        self._sections.append(_section(root, "services"))
+        return len(self.units) - 1
+
+    # ------------------------------------------------------------- includes
+
+    def _include(self, number: int, include: Include, above: tuple[str, ...]) -> None:
+        named = [self._reference(number, Named("include", node, include.pointer)) for node in include.paths]
+        found = [(item, item.resolved) for item in named if item is not None and item.resolved is not None]
+        folder = self._folder(number, include)
+        if not found:
+            return
+        base = folder_of(found[0][1]) if folder is None else folder
+        variables = {**self._include_variables(number, include, base), **self.units[number].variables}
+        for item, path in found:
+            if path in above:
+                self._complain(_includes_itself(item, above))
+            else:
+                self._load(path, base, variables, above, item)
+
+    def _folder(self, number: int, include: Include) -> str | None:
+        if include.folder is None:
+            return None
+        found = self._reference(number, Named("include.project_directory", include.folder, include.pointer))
+        return found.resolved if found else None
+
+    def _include_variables(self, number: int, include: Include, base: str) -> dict[str, str]:
+        outer = self.units[number].variables
+        if not include.env_files:
+            return self._dotenv(base, outer)
+        known: dict[str, str] = {}
+        for node in include.env_files:
+            found = self._reference(number, Named("include.env_file", node, include.pointer))
+            path = found.resolved if found else None
+            if path is not None and file_violation(self._source, path) is None:
+                known |= self._read_dotenv(path, {**known, **outer})
+        return known
+
+    def _dotenv(self, folder: str, variables: Mapping[str, str]) -> dict[str, str]:
+        """The committed `.env` of a folder, where there is one."""
+        path = f"{folder}/.env" if folder else ".env"
+        if path not in self._source.entries:
+            return {}
+        odd = file_violation(self._source, path)
+        if odd is not None:
+            self._complain(odd)
+            return {}
+        return self._read_dotenv(path, variables)
+
+    def _read_dotenv(self, path: str, variables: Mapping[str, str]) -> dict[str, str]:
+        known, found = dotenv(self._source.read(path), path, variables)
+        if path not in self.files:
+            self.files[path] = None
+            for item in found:
+                self._complain(item)
+        return known
+
+    # ------------------------------------------------------------- services
+
+    def _services(self, number: int) -> None:
+        for named in top_paths(self.units[number].root):
+            self._reference(number, named)
+        for name in self._sections[number]:
+            self._service((number, name))
+
+    def _service(self, here: ServiceIn | None) -> None:
+        """References of a service and of all that it builds upon."""
+        chain: set[ServiceIn] = set()
+        while here is not None:
+            number, name = here
+            if here in chain:
+                self._complain(_extends_itself(self.units[number].path, self._sections[number][name][0], name))
+                return
+            if name in self.used[number] or name not in self._sections[number]:
+                return
+            chain.add(here)
+            node = self._sections[number][name][1]
+            self.used[number][name] = node
+            unit = self.units[number]
+            for named in service_paths(name, node, unit.base, partial(_expand, unit)):
+                self._reference(number, named)
+            here = self._origin(number, name, node)
+
+    def _origin(self, number: int, name: str, node: Node) -> ServiceIn | None:
+        """What a service extends, its file read."""
+        base = extended(node)
+        if base is None:
+            return None
+        service = _expand(self.units[number], base[0]) or ""
+        origin: int | None = number
+        if base[1] is not None:
+            pointer: Pointer = ("services", name, "extends", "file")
+            found = self._reference(number, Named("extends", base[1], pointer, name))
+            origin = self._extended_unit(number, found)
+        if origin is None:
+            return None
+        self.extends[(number, name)] = (origin, service)
+        return origin, service
+
+    def _extended_unit(self, number: int, found: Reference | None) -> int | None:
+        if found is None or found.resolved is None:
+            return None
+        variables = self.units[number].variables
+        known = (found.resolved, id(variables))
+        if known not in self._extended:
+            roots = self._roots(found.resolved, found)
+            if not roots:
+                return None
+            folder = folder_of(found.resolved)
+            self._extended[known] = self._unit(found.resolved, folder, roots[0], variables, found)
+        return self._extended[known]
+
+    # ----------------------------------------------------------- references
+
+    def _reference(self, number: int, named: Named) -> Reference | None:
+        """Note what is named; None where its text cannot be computed or a later file takes it back."""
+        unit = self.units[number]
+        if any(number < later and named.pointer[: len(gone)] == gone for later, gone in self._resets):
+            return None
+        value = _expand(unit, named.node)
+        if value is None or (named.kind == "include.env_file" and value == "/dev/null"):
+            return None
+        reference = Reference(
+            kind=named.kind,
+            value=value,
+            resolved=resolve(unit.base if named.base is None else named.base, value),
+            path=unit.path,
+            line=named.node.line,
+            column=named.node.column,
+            stack=self._stack.name,
+            service=named.service,
+            pointer=named.pointer,
+            required=named.required,
+        )
+        self.references.append(reference)
+        return reference
+
+    def _reset_in(self, number: int) -> Iterator[tuple[int, Pointer]]:
+        """`!reset` and `!override` of this unit: what earlier files say there does not count."""
+        seen: set[int] = set()
+        todo: list[tuple[Pointer, Node]] = [((), self.units[number].root)]
+        while todo:
+            pointer, node = todo.pop()
+            if node.tag in (RESET, OVERRIDE):
+                yield number, pointer
+            if id(node) in seen or isinstance(node, Scalar):
+                continue
+            seen.add(id(node))
+            if isinstance(node, nodes.Mapping):
+                todo += [((*pointer, key.text), value) for key, value in node.pairs if isinstance(key, Scalar)]
+
+    def _complain(self, found: Violation) -> None:
+        self.violations.append(replace(found, stack=self._stack.name))
+
+
+class _TooMuchError(Exception):
+    """The stack is over a limit: stop reading."""
+
+
+def _section(root: Node, name: str) -> dict[str, Pair]:
+    held = find(root, name)
+    return pairs(held[1] if held else None)
+
+
+def _expand(unit: Unit, node: Scalar) -> str | None:
+    try:
+        return interpolate(node.text, unit.variables).text
+    except TemplateError:
+        return None  # told where all values are looked at
+
+
+def _file_violations(path: str, tree: nodes.Tree) -> Iterator[Violation]:
+    yield from (violation(problem, path) for problem in tree.problems)
+    if not tree.problems and not any(isinstance(root, nodes.Mapping) for root in tree.documents):
+        message, hint = "this is no Compose file: it has no keys", "Write at least services: into it."
+        yield Violation(Reason.PARSE_FAILED, "not-compose", message, hint, path=path, line=1, column=1)
+    for root in tree.documents[1:]:
+        message = "the file has more than one YAML document; Compose would merge them"
+        hint = "Split it into files, and list them in the stack's files."
+        yield Violation(Reason.POLICY_VIOLATION, "several-documents", message, hint, path, root.line, root.column)
+
+
+def _too_much(path: str, why: Reference | None) -> Violation:
+    message = f"the stack uses more than {MOST_UNITS} files, or files of more than {MOST_NODES} values together"
+    hint = "Include and extend fewer files; each use counts."
+    line, column = (why.line, why.column) if why else (1, 1)
+    return Violation(Reason.PARSE_FAILED, "too-many-files", message, hint, why.path if why else path, line, column)
+
+
+def _includes_itself(found: Reference, above: tuple[str, ...]) -> Violation:
+    message = "the include leads back to itself: " + " → ".join(shorten(path) for path in (*above, found.value))
+    return Violation(
+        Reason.PARSE_FAILED, "include-cycle", message, "Remove this include.", found.path, found.line, found.column
+    )
+
+
+def _extends_itself(path: str, key: Scalar, name: str) -> Violation:
+    message = f"the service '{shorten(name)}' extends itself"
+    return Violation(
+        Reason.PARSE_FAILED,
+        "extends-cycle",
+        message,
+        "Remove one of the extends.",
+        path=path,
+        line=key.line,
+        column=key.column,
+        service=name,
+    )

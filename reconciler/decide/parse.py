@@ -1,0 +1,113 @@
+"""From the files of a commit to the Host document: what one machine is to run."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+
+from reconciler.decide import host as meaning
+from reconciler.decide.paths import case_collisions, file_violation, refused_entries
+from reconciler.formats import nodes, schemas
+from reconciler.formats.yamls import Pointer, document
+from reconciler.model.documents import HostDocument, StackDocument
+from reconciler.model.files import Files
+from reconciler.model.outcome import Level, Reason, Violation
+
+COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+"""Where there is no desired-state/ folder, the first of these is the host's one stack."""
+
+COMPOSE_LIMITS = nodes.Limits(size=1 << 20, depth=64, nodes=100_000, text=8 << 20)
+"""What a Compose file may cost, before Compose sees it."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+Result = tuple[HostDocument | None, tuple[Violation, ...]]
+
+
+def host_document(files: Files, host: str, base: str = "", stack: str = "") -> Result:
+    """What `host` is to run by this commit, or every violation that keeps it from being known.
+
+    Reads `<base>/desired-state/<host>.yaml`. Where that folder names no host at all, the first of COMPOSE_NAMES
+    in `base` is an implied document with one stack: named `stack`, else the file's top-level `name`, else `host`;
+    all else has its default, and `HostDocument.path` is None.
+    The rule `host-file-missing` says that other hosts' documents are there but not this one's.
+    """
+    folder = posixpath.join(base, "desired-state")
+    path = f"{folder}/{host}.yaml"
+    if path in files.entries:
+        return _written(files, path, host, base)
+    others = _hosts(files, folder)
+    if others:
+        return None, (_host_missing(path, host, others),)
+    return _implied(files, host, base, stack)
+
+
+def _written(files: Files, path: str, host: str, base: str) -> Result:
+    odd = file_violation(files, path)
+    if odd is not None:
+        return None, (odd,)
+    read = document(files.read(path), path)
+    unreadable = read.value is None and read.violations
+    checked = () if unreadable else schemas.check(read, "host", _is_environment)
+    found = (*read.violations, *checked, *meaning.rules(read, host, files, base), *case_collisions(files))
+    if any(item.level is Level.DENY for item in found):
+        return None, _sorted(found)
+    return meaning.value(read, base), _sorted(found)
+
+
+def _implied(files: Files, host: str, base: str, stack: str) -> Result:
+    path = next((name for name in _candidates(base) if name in files.entries), None)
+    if path is None:
+        return None, (_nothing(base, host),)
+    odd = file_violation(files, path)
+    if odd is not None:
+        return None, (odd,)
+    found = (*refused_entries(files, posixpath.dirname(path)), *case_collisions(files))
+    if found:
+        return None, _sorted(found)
+    name = stack or _own_name(files.read(path)) or host
+    return HostDocument(host, (StackDocument(name, (path,), line=1),)), ()
+
+
+def _candidates(base: str) -> list[str]:
+    return [posixpath.join(base, name) for name in COMPOSE_NAMES]
+
+
+def _own_name(data: bytes) -> str | None:
+    """The Compose file's top-level name where it is a valid one; what is wrong with the file is told later."""
+    for root in nodes.read(data, COMPOSE_LIMITS).documents[:1]:
+        for key, item in root.pairs if isinstance(root, nodes.Mapping) else ():
+            named = isinstance(key, nodes.Scalar) and key.text == "name" and isinstance(item, nodes.Scalar)
+            if named and isinstance(item, nodes.Scalar) and _NAME.fullmatch(item.text):
+                return item.text
+    return None
+
+
+def _hosts(files: Files, folder: str) -> list[str]:
+    inside = (path.removeprefix(f"{folder}/") for path in files.entries if path.startswith(f"{folder}/"))
+    return sorted(name for name in inside if "/" not in name and name.endswith((".yaml", ".yml")))
+
+
+def _host_missing(path: str, host: str, others: list[str]) -> Violation:
+    shown = ", ".join(nodes.shorten(name, 40) for name in others[:5])
+    message = f"the commit has no document for the host '{host}' (there are: {shown})"
+    if f"{host}.yml" in others:
+        hint = f"Rename {host}.yml to {host}.yaml."
+    else:
+        hint = f"Add {path}, or correct 'host' in the agent config. What runs is kept as it is."
+    return Violation(Reason.FILE_MISSING, "host-file-missing", message, hint, path=path)
+
+
+def _nothing(base: str, host: str) -> Violation:
+    where = f"'{base}'" if base else "the repository's root"
+    message = f"there is neither desired-state/{host}.yaml nor a Compose file in {where}"
+    hint = f"Add desired-state/{host}.yaml, or one of {', '.join(COMPOSE_NAMES)}."
+    return Violation(Reason.FILE_MISSING, "nothing-desired", message, hint, path=base or None)
+
+
+def _is_environment(pointer: Pointer) -> bool:
+    return len(pointer) > 3 and pointer[:2] == ("spec", "stacks") and pointer[3] == "env"
+
+
+def _sorted(found: tuple[Violation, ...]) -> tuple[Violation, ...]:
+    return tuple(sorted(found, key=lambda item: (item.path or "", item.line or 0, item.column or 0, item.rule)))

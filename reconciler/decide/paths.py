@@ -1,0 +1,123 @@
+"""Paths of a commit: where they lead, and what must not lie there."""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from reconciler.formats.nodes import shorten
+from reconciler.model.files import Files
+from reconciler.model.outcome import Reason, Violation
+
+SYMLINK, SUBMODULE = "120000", "160000"
+
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|git@|github\.com/|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:|data:|oci:")
+_ODD = {
+    SYMLINK: ("symlink", "a symbolic link", "Replace the link by the file itself."),
+    SUBMODULE: ("submodule", "a submodule", "Commit the files themselves; submodules are never fetched."),
+}
+
+
+def remote(value: str) -> bool:
+    """Does this name something that would have to be fetched (URL, git address, OCI artifact)?"""
+    return _REMOTE.match(value) is not None
+
+
+def resolve(base: str, value: str) -> str | None:
+    """A path of the commit from its root (''), or None where it is absolute, remote or leads outside.
+
+    `base` is the folder it counts from.
+    """
+    if not value or value.startswith(("/", "~")) or remote(value) or "\0" in value:
+        return None
+    path = posixpath.normpath(posixpath.join(base, value))
+    if path == ".." or path.startswith(("../", "/")):
+        return None
+    return "" if path == "." else path
+
+
+def folder_of(path: str) -> str:
+    """The folder of a resolved path; '' is the root."""
+    return posixpath.dirname(path)
+
+
+def odd_parent(files: Files, path: str) -> tuple[str, str] | None:
+    """(path, mode) of the first symlink or submodule on the way to `path`, itself included."""
+    parts = path.split("/")
+    for count in range(1, len(parts) + 1):
+        entry = files.entries.get("/".join(parts[:count]))
+        if entry is not None and entry.mode in _ODD:
+            return entry.path, entry.mode
+    return None
+
+
+def refused_entries(files: Files, folder: str) -> tuple[Violation, ...]:
+    """Symlinks and submodules at, under or on the way to `folder` ('' is the whole commit)."""
+    way = odd_parent(files, folder) if folder else None
+    prefix = f"{folder}/" if folder else ""
+    below = (item for item in files.entries.values() if item.mode in _ODD and item.path.startswith(prefix))
+    found = ([way] if way else []) + [(item.path, item.mode) for item in below]
+    return tuple(_refused(path, mode) for path, mode in sorted(set(found)))
+
+
+def file_violation(files: Files, path: str) -> Violation | None:
+    """Why `path` (resolved) cannot be read as a file of this commit; None when it can."""
+    odd = odd_parent(files, path)
+    if odd is not None:
+        return _refused(*odd)
+    if path in files.entries:
+        return None
+    if not path or any(name.startswith(f"{path}/") for name in files.entries):
+        message = f"'{shorten(path) or '.'}' is a folder"
+        return Violation(Reason.FILE_MISSING, "not-a-file", message, "Name a file.", path=path or None)
+    message = f"'{shorten(path)}' is not in the commit"
+    return Violation(Reason.FILE_MISSING, "file-missing", message, _nearest(files, path), path=path)
+
+
+def case_collisions(files: Files) -> tuple[Violation, ...]:
+    """Paths that are one and the same where names ignore case or Unicode form (macOS)."""
+    seen: dict[str, str] = {}
+    clashes: dict[str, Violation] = {}
+    for path in files.entries:
+        for part in _prefixes(path):
+            first = seen.setdefault(_folded(part), part)
+            if first != part and not _collides_above(part, first):
+                clashes.setdefault(part, _collision(part, first))
+    return tuple(clashes[path] for path in sorted(clashes))
+
+
+def _prefixes(path: str) -> Iterator[str]:
+    position = path.find("/")
+    while position >= 0:
+        yield path[:position]
+        position = path.find("/", position + 1)
+    yield path
+
+
+def _folded(path: str) -> str:
+    return path if path.isascii() and path.islower() else unicodedata.normalize("NFC", path).casefold()
+
+
+def _collides_above(path: str, other: str) -> bool:
+    """The folders differ already: they are reported, what lies in them is not."""
+    return posixpath.dirname(path) != posixpath.dirname(other)
+
+
+def _collision(path: str, other: str) -> Violation:
+    message = f"'{shorten(path)}' and '{shorten(other)}' differ only in case or Unicode form"
+    hint = "Rename one of them: some file systems cannot hold both."
+    return Violation(Reason.POLICY_VIOLATION, "case-collision", message, hint, path=path)
+
+
+def _refused(path: str, mode: str) -> Violation:
+    rule, what, hint = _ODD[mode]
+    return Violation(Reason.POLICY_VIOLATION, rule, f"'{shorten(path)}' is {what}", hint, path=path)
+
+
+def _nearest(files: Files, path: str) -> str:
+    names = [name for name in files.entries if posixpath.basename(name) == posixpath.basename(path)]
+    near = difflib.get_close_matches(path, names or list(files.entries)[:2000], n=1, cutoff=0.5)
+    return f"Did you mean '{near[0]}'?" if near else "Commit the file, or correct the path."

@@ -1,0 +1,54 @@
+"""A stack's Compose files, looked over before Compose sees them: their size, what they read, where things stand.
+
+What is judged here is what vanishes from Compose's canonical model (files that are read in) and what would hurt
+Compose itself (bombs). Everything else is judged on the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.decide.compose_files import ComposeFiles
+from reconciler.decide.judged import judged
+from reconciler.decide.places import Locator, Place
+from reconciler.decide.references import Reference
+from reconciler.decide.variables import inactive, unset
+from reconciler.model.documents import StackDocument
+from reconciler.model.files import Files
+from reconciler.model.outcome import Violation
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was found. `files` are the files of the commit that Compose reads for this stack, in its order."""
+
+    files: tuple[str, ...]
+    references: tuple[Reference, ...]
+    violations: tuple[Violation, ...]
+    _locator: Locator = field(default_factory=Locator, repr=False, compare=False)
+
+    def locate(self, *pointer: str | int) -> Place:
+        """Where a pointer of the canonical model, like ("services", "web", "privileged"), stands in the files.
+
+        The exact key where a file has it (later files win; anchors, merge keys, includes and extends are
+        followed), else its deepest ancestor, else the beginning of the first file.
+        """
+        return self._locator.locate(pointer) or Place(self.files[0] if self.files else "", 1, 1)
+
+
+def scan(files: Files, stack: StackDocument, variables: Mapping[str, str]) -> Scan:
+    """Look a stack's files over. `variables` are what the host has for it.
+
+    The stack's `env` and a committed `.env` beside its first file are added here, under them. Every violation has
+    its place: those of reason PolicyViolation are a matter of policy (paths out of the commit, unset variables,
+    several documents in a file), the others keep Compose from reading the stack at all.
+    """
+    read = ComposeFiles(files, stack)
+    read.load({**stack.env, **variables, "COMPOSE_PROJECT_NAME": stack.name})
+    idle = inactive(read.units, stack.profiles)
+    violations = [*read.violations, *judged(files, read.references, idle)]
+    violations += unset(read, stack.name, idle)
+    found = sorted(violations, key=lambda item: (item.path or "", item.line or 0, item.column or 0))
+    locator = Locator(tuple(read.units), read.extends)
+    return Scan(tuple(read.files), tuple(read.references), tuple(found), locator)

@@ -1,0 +1,187 @@
+"""Which variables a stack's files need, and which of them nobody has set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.decide.keys import RESET, find, items, pairs, words
+from reconciler.decide.places import ServiceIn, Unit
+from reconciler.formats import nodes
+from reconciler.formats.interpolation import TemplateError, interpolate
+from reconciler.formats.nodes import Node, Scalar, shorten
+from reconciler.formats.yamls import Pointer, json_pointer
+from reconciler.model.outcome import Level, Reason, Violation
+
+if TYPE_CHECKING:
+    from reconciler.decide.compose_files import ComposeFiles
+
+LONGEST = 8 << 20
+"""Characters that the values of one file may have once their variables are replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A variable that a value needs and nobody has set. `told` is the file's own text for it (`${X:?text}`)."""
+
+    name: str
+    told: str
+    path: str
+    node: Scalar
+    pointer: Pointer
+
+
+def inactive(units: Sequence[Unit], profiles: tuple[str, ...]) -> frozenset[str]:
+    """Services that no active profile names: Compose leaves them out."""
+    named: dict[str, set[str]] = {}
+    for unit in units:
+        for name, (_, service) in _section(unit.root, "services").items():
+            held = pairs(service).get("profiles")
+            for word in words(held[1] if held else None):
+                named.setdefault(name, set()).add(_text(word, unit.variables))
+    if "*" in profiles:
+        return frozenset()
+    return frozenset(name for name, found in named.items() if found and not found & set(profiles))
+
+
+def unset(read: ComposeFiles, stack: str, idle: Set[str]) -> Iterator[Violation]:
+    """Violations for values that cannot be computed: unset variables (each once), text that Compose refuses.
+
+    Keys are not interpolated, `x-…` counts only where something uses it, services in `idle` (no active profile)
+    do not count, `$$` is a plain $.
+    """
+    seen: set[str] = set()
+    needed = _needed(read, idle)
+    for number, unit in enumerate(read.units):
+        walk = _Walk(unit, stack, seen)
+        services = {name: node for name, node in read.used[number].items() if (number, name) in needed}
+        for name, node in services.items():
+            walk.visit(node, ("services", name))
+        for section, (_, node) in pairs(unit.root).items():
+            if section != "services" and not section.startswith("x-"):
+                walk.visit(node, (section,))
+        walk.bare_names(services)
+        yield from walk.violations
+
+
+def _needed(read: ComposeFiles, idle: Set[str]) -> set[ServiceIn]:
+    """The services that are not idle, and all that they build upon."""
+    todo = [(number, name) for number, used in enumerate(read.used) for name in used if name not in idle]
+    needed: set[ServiceIn] = set()
+    while todo:
+        here = todo.pop()
+        if here not in needed:
+            needed.add(here)
+            todo += [read.extends[here]] if here in read.extends else []
+    return needed
+
+
+class _Walk:
+    """Visits a node once, however many aliases lead to it; what it weighs counts each time."""
+
+    def __init__(self, unit: Unit, stack: str, seen: set[str]) -> None:
+        self.violations: list[Violation] = []
+        self._unit = unit
+        self._stack = stack
+        self._seen = seen
+        self._weights: dict[int, int] = {}
+        self._total = 0
+
+    def visit(self, node: Node, pointer: Pointer) -> None:
+        before = self._total
+        self._total += self._weigh(node, pointer)
+        if before <= LONGEST < self._total:
+            message = f"the file has more than {LONGEST} characters once its variables are replaced"
+            self._add(node, pointer, "too-large", message, "Use shorter values.", Reason.PARSE_FAILED)
+
+    def _weigh(self, node: Node, pointer: Pointer) -> int:
+        if id(node) not in self._weights:
+            self._weights[id(node)] = self._measure(node, pointer)
+        return self._weights[id(node)]
+
+    def _measure(self, node: Node, pointer: Pointer) -> int:
+        if node.tag == RESET:
+            return 0
+        if isinstance(node, Scalar):
+            return self._expanded(node, pointer)
+        if isinstance(node, nodes.Mapping):
+            return sum(self._weigh(value, (*pointer, name)) for name, (_, value) in pairs(node).items())
+        return sum(self._weigh(item, (*pointer, index)) for index, item in enumerate(items(node)))
+
+    def _expanded(self, node: Scalar, pointer: Pointer) -> int:
+        try:
+            expansion = interpolate(node.text, self._unit.variables)
+        except TemplateError as error:
+            message = f"the value cannot be used: {error}"
+            self._add(node, pointer, "invalid-variable", message, "Correct the value.", Reason.PARSE_FAILED)
+            return 0
+        for name, told in expansion.unset.items():
+            self._missing(Use(name, told, self._unit.path, node, pointer))
+        return len(expansion.text)
+
+    def bare_names(self, services: Mapping[str, Node]) -> None:
+        """`environment: [NAME]` and `environment: NAME` of secrets and configs take the variable itself."""
+        for name, service in services.items():
+            held = pairs(service).get("environment")
+            for index, word in enumerate(words(held[1]) if held else ()):
+                pointer: Pointer = ("services", name, "environment", index)
+                if "=" not in word.text and word.text not in self._unit.variables:
+                    self._missing(Use(word.text, "", self._unit.path, word, pointer), Level.WARN)
+        for section in ("secrets", "configs"):
+            for name, (_, node) in _section(self._unit.root, section).items():
+                held = pairs(node).get("environment")
+                if held and isinstance(held[1], Scalar) and held[1].text not in self._unit.variables:
+                    pointer = (section, name, "environment")
+                    self._missing(Use(held[1].text, "", self._unit.path, held[1], pointer))
+
+    def _missing(self, use: Use, level: Level = Level.DENY) -> None:
+        if use.name in self._seen:
+            return
+        self._seen.add(use.name)
+        told = f": {shorten(use.told)}" if use.told else ""
+        message = f"the variable {shorten(use.name)} is not set{told}"
+        hint = (
+            f"Write {shorten(use.name)}=… into <secrets_dir>/{self._stack}.env on the host, set it in the "
+            f"stack's env, or give it a default: ${{{shorten(use.name)}:-…}}."
+        )
+        self._add(use.node, use.pointer, "unset-variable", message, hint, Reason.POLICY_VIOLATION, level)
+
+    def _add(
+        self,
+        node: Node,
+        pointer: Pointer,
+        rule: str,
+        message: str,
+        hint: str,
+        reason: Reason,
+        level: Level = Level.DENY,
+    ) -> None:
+        service = str(pointer[1]) if pointer[0] == "services" and len(pointer) > 1 else None
+        self.violations.append(
+            Violation(
+                reason,
+                rule,
+                message,
+                hint,
+                path=self._unit.path,
+                line=node.line,
+                column=node.column,
+                pointer=json_pointer(pointer),
+                level=level,
+                stack=self._stack,
+                service=service,
+            )
+        )
+
+
+def _section(root: Node, name: str) -> dict[str, tuple[Scalar, Node]]:
+    held = find(root, name)
+    return pairs(held[1] if held else None)
+
+
+def _text(node: Scalar, variables: Mapping[str, str]) -> str:
+    try:
+        return interpolate(node.text, variables).text
+    except TemplateError:
+        return node.text

@@ -1,0 +1,1 @@
+"""FORMATS. Bytes in, values out: YAML, dotenv, variables, quantities, our schemas. Touches nothing else."""

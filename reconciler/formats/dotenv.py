@@ -1,0 +1,160 @@
+"""Dotenv files read as data, as Compose reads them (its dotenv package)."""
+
+from __future__ import annotations
+
+import re
+from collections import ChainMap
+from collections.abc import Mapping
+
+from reconciler.formats.interpolation import TemplateError, interpolate
+from reconciler.formats.nodes import shorten
+from reconciler.model.outcome import Reason, Violation
+
+_SPACE = " \t\v\f\r\x85\xa0"
+_EXPORT = re.compile(r"export\s+")
+_KEY = re.compile(r"(?P<key>[\w.\-\[\]" + _SPACE + r"]*)(?P<end>[=:\n]|\Z)")
+_ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
+_PLAIN = dict(zip('abfnrtv"\\', '\a\b\f\n\r\t\v"\\', strict=True)) | {"$": "$$"}
+_RESERVED = ("COMPOSE_", "DOCKER_", "RECONCILER_")
+_QUOTED = {
+    "'": re.compile(r"'([^\\']*(?:\\.[^\\']*)*)'", re.DOTALL),
+    '"': re.compile(r'"([^\\"]*(?:\\.[^\\"]*)*)"', re.DOTALL),
+}
+_LARGEST = 1 << 20
+_LONGEST_VALUE = 1 << 16
+
+_TAKEN_HINT = "Remove it: the repository must not steer the tools that read it."
+
+
+def dotenv(
+    data: bytes, path: str, variables: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], tuple[Violation, ...]]:
+    """Names and values of a dotenv file, and every violation in it.
+
+    `variables` are known from elsewhere: values may refer to them before the file's own (as in Compose).
+    Keys that steer Compose, Docker or the reconciler are violations and left out.
+    """
+    if len(data) > _LARGEST:
+        message = f"the file has more than {_LARGEST} bytes"
+        return {}, (_violation(path, 1, "too-large", message, "Shorten it."),)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        message, hint = "this is not UTF-8 text", "Save the file as UTF-8."
+        return {}, (_violation(path, line, "invalid-dotenv", message, hint),)
+    reader = _Reader(text, path, variables or {})
+    reader.read()
+    return reader.values, tuple(reader.violations)
+
+
+class _Reader:
+    def __init__(self, text: str, path: str, variables: Mapping[str, str]) -> None:
+        self.values: dict[str, str] = {}
+        self.violations: list[Violation] = []
+        self._text = text
+        self._path = path
+        self._known = dict(variables)
+        self._position = 0
+        self._line = 1
+
+    def read(self) -> None:
+        while self._next_statement():
+            if not self._statement():
+                return
+
+    def _statement(self) -> bool:
+        """Read one `KEY=value`; False when the rest of the file cannot be understood."""
+        line = self._line
+        key, inherited = self._key()
+        if key is None:
+            return False
+        value = self._known.get(key) if inherited else self._value()
+        if key.startswith(_RESERVED):
+            message = f"'{key}' must not be set by a committed dotenv file"
+            self._refuse(line, "reserved-variable", message, _TAKEN_HINT, Reason.POLICY_VIOLATION)
+        elif value is not None:
+            self.values[key] = value
+        return True
+
+    def _next_statement(self) -> bool:
+        text = self._text
+        while self._position < len(text):
+            char = text[self._position]
+            if char == "#":
+                end = text.find("\n", self._position)
+                self._position = end if end >= 0 else len(text)
+            elif not char.isspace() and char not in _SPACE:
+                return True
+            else:
+                self._line += char == "\n"
+                self._position += 1
+        return False
+
+    def _key(self) -> tuple[str | None, bool]:
+        export = _EXPORT.match(self._text, self._position)
+        start = export.end() if export else self._position
+        match = _KEY.match(self._text, start)
+        key = match["key"].rstrip() if match else ""
+        if match is None or not key or " " in key:
+            rest = shorten(self._text[self._position :].split("\n", 1)[0].split("=", 1)[0], 30)
+            self._refuse(
+                self._line,
+                "invalid-dotenv",
+                f"'{rest}' is no variable's name",
+                "Write NAME=value; a name has letters, digits, '_', '.' and '-'.",
+            )
+            return None, False
+        self._position = match.end()
+        inherited = match["end"] in ("\n", "")
+        self._line += match["end"] == "\n"
+        while self._position < len(self._text) and self._text[self._position] in _SPACE:
+            self._position += 1
+        return key, inherited
+
+    def _value(self) -> str | None:
+        quote = self._text[self._position : self._position + 1]
+        if quote in ("'", '"'):
+            return self._quoted(quote)
+        end = self._text.find("\n", self._position)
+        end = end if end >= 0 else len(self._text)
+        line, raw = self._line, self._text[self._position : end]
+        self._position, self._line = min(end + 1, len(self._text)), self._line + 1
+        return self._expand(raw.split(" #", 1)[0].rstrip(), line)
+
+    def _quoted(self, quote: str) -> str | None:
+        line, start = self._line, self._position
+        match = _QUOTED[quote].match(self._text, start)
+        if match is None:
+            hint = f"Add the closing {quote}."
+            self._refuse(line, "invalid-dotenv", "the quoted value is not closed", hint)
+            self._position = len(self._text)
+            return None
+        self._position = match.end()
+        self._line += match[1].count("\n")
+        value = match[1].replace(f"\\{quote}", quote)
+        return self._expand(_ESCAPE.sub(_unescape, value), line) if quote == '"' else value
+
+    def _expand(self, value: str, line: int) -> str | None:
+        try:
+            return interpolate(value, ChainMap(self._known, self.values), _LONGEST_VALUE).text
+        except TemplateError as error:
+            self._refuse(line, "invalid-dotenv", f"the value cannot be used: {error}", "Correct the value.")
+            return None
+
+    def _refuse(self, line: int, rule: str, message: str, hint: str, reason: Reason = Reason.PARSE_FAILED) -> None:
+        self.violations.append(_violation(self._path, line, rule, message, hint, reason))
+
+
+def _unescape(match: re.Match[str]) -> str:
+    letter = match[0][1:]
+    if letter.startswith("0"):
+        code = int(letter[1:], 8) if len(letter) == 4 and not set(letter) & {"8", "9"} else -1
+        return chr(code) if 0 <= code < 256 else match[0]
+    return _PLAIN.get(letter, match[0])
+
+
+def _violation(
+    path: str, line: int, rule: str, message: str, hint: str, reason: Reason = Reason.PARSE_FAILED
+) -> Violation:
+    return Violation(reason, rule, message, hint, path=path, line=line, column=1)

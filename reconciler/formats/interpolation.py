@@ -1,0 +1,112 @@
+"""`${VAR}` as Compose replaces it, to the letter (its template package), without its unbounded recursion."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+_OPERATOR = re.compile(r":?[-+?]")
+_BRACE = re.compile(r"[{}\n]")
+_DEEPEST = 32
+
+
+class TemplateError(ValueError):
+    """Compose would refuse this text. The message says why."""
+
+
+@dataclass(slots=True)
+class Expansion:
+    """`text` is what Compose makes of it; `unset` the missing variables in order, with the text of `${X:?text}`."""
+
+    text: str = ""
+    unset: dict[str, str] = field(default_factory=dict)
+
+
+def interpolate(template: str, variables: Mapping[str, str], longest: int = 1 << 20) -> Expansion:
+    """Replace the variables of one value. TemplateError for what Compose refuses and for more than `longest`."""
+    expansion = Expansion()
+    if "$" not in template:
+        expansion.text = template
+        return expansion
+    expansion.text = _Replacer(variables, expansion, longest).replace(template, 0)
+    return expansion
+
+
+class _Replacer:
+    def __init__(self, variables: Mapping[str, str], expansion: Expansion, longest: int) -> None:
+        self._variables = variables
+        self._unset = expansion.unset
+        self._longest = longest
+
+    def replace(self, text: str, depth: int) -> str:
+        if depth > _DEEPEST:
+            raise TemplateError(f"more than {_DEEPEST} variables are nested in each other")
+        parts: list[str] = []
+        length = position = 0
+        while (dollar := text.find("$", position)) >= 0:
+            value, after = self._token(text, dollar, depth)
+            length += dollar - position + len(value)
+            if length > self._longest:
+                raise TemplateError(f"the value is longer than {self._longest} characters")
+            parts += (text[position:dollar], value)
+            position = after
+        return "".join(parts) + text[position:]
+
+    def _token(self, text: str, dollar: int, depth: int) -> tuple[str, int]:
+        """What stands for the token at `dollar`, and where the text goes on."""
+        start = dollar + 1
+        if text.startswith("$", start):
+            return "$", start + 1
+        if text.startswith("{", start):
+            return self._braced(text, dollar, depth)
+        name = _NAME.match(text, start)
+        if name is None:
+            return "$", start
+        return self._value(name[0]), name.end()
+
+    def _braced(self, text: str, dollar: int, depth: int) -> tuple[str, int]:
+        name = _NAME.match(text, dollar + 2)
+        if name is None:
+            raise TemplateError("'${' must be followed by a variable's name and '}'; a plain $ is written $$")
+        if text.startswith("}", name.end()):
+            return self._value(name[0]), name.end() + 1
+        operator = _OPERATOR.match(text, name.end())
+        if operator is None:
+            raise TemplateError(f"'${{{name[0]}' must end with '}}'; a plain $ is written $$")
+        end = _closing(text, dollar, operator.end())
+        return self._operate(name[0], operator[0], text[operator.end() : end], depth), end + 1
+
+    def _operate(self, name: str, operator: str, word: str, depth: int) -> str:
+        value = self._variables.get(name)
+        there = value is not None and (operator[0] != ":" or value != "")
+        if operator[-1] == "+":
+            return self.replace(word, depth + 1) if there else value or ""
+        if there:
+            return value or ""
+        if operator[-1] == "-":
+            return self.replace(word, depth + 1)
+        self._unset.setdefault(name, word)
+        return ""
+
+    def _value(self, name: str) -> str:
+        value = self._variables.get(name)
+        if value is None:
+            self._unset.setdefault(name, "")
+        return value or ""
+
+
+def _closing(text: str, dollar: int, least: int) -> int:
+    """Where the braces that open at `dollar` close: balanced on this line, else its last brace (as Compose)."""
+    depth, position = 0, dollar
+    while (brace := _BRACE.search(text, position)) and brace[0] != "\n":
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return brace.start()
+        position = brace.end() + (1 if brace[0] == "{" else 0)
+    line_end = text.find("\n", dollar)
+    last = text.rfind("}", least, line_end if line_end >= 0 else len(text))
+    if last < 0:
+        raise TemplateError("'${' is not closed by '}' on the same line; a plain $ is written $$")
+    return last

@@ -1,0 +1,164 @@
+"""Documents against the packaged JSON Schemas (Draft 2020-12). The schema's own words make the messages."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from reconciler.formats.nodes import shorten
+from reconciler.formats.yamls import Document, Pointer, json_pointer
+from reconciler.model.outcome import Reason, Violation
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+_TYPES = {
+    "object": "a map",
+    "array": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+
+
+def text(name: str) -> str:
+    """A packaged schema (`host`, `agent`) as it is published."""
+    return resources.files("reconciler").joinpath("data", f"{name}.schema.json").read_text("utf-8")
+
+
+@cache
+def load(name: str) -> dict[str, Any]:
+    """A packaged schema, parsed."""
+    loaded: dict[str, Any] = json.loads(text(name))
+    return loaded
+
+
+def never(_: Pointer) -> bool:
+    return False
+
+
+def check(document: Document, name: str, secret: Callable[[Pointer], bool] = never) -> tuple[Violation, ...]:
+    """Every violation of the schema `name`, in the order of the file.
+
+    Values at pointers for which `secret` holds are never repeated in a message.
+    """
+    found = [violation for error in _errors(document.value, name) for violation in _violations(error, document, secret)]
+    return tuple(sorted(found, key=lambda item: (item.line or 0, item.column or 0)))
+
+
+def _errors(value: Any, name: str) -> Iterable[ValidationError]:
+    # Here, not at the top: a turn that finds nothing to do must not pay for this import.
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+    from referencing import Registry
+
+    # An empty registry: no reference is ever fetched. Patterns: '$' must not accept a last line break.
+    strict: Any = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
+    errors: Iterable[ValidationError] = strict(load(name), registry=Registry()).iter_errors(value)
+    return errors
+
+
+def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+    from jsonschema.exceptions import ValidationError
+
+    if isinstance(instance, str) and not re.search(re.sub(r"\$\Z", r"\\Z", pattern), instance):
+        yield ValidationError("does not match")
+
+
+def _violations(error: ValidationError, document: Document, secret: Callable[[Pointer], bool]) -> Iterator[Violation]:
+    pointer: Pointer = tuple(error.absolute_path)
+    where = _dotted(pointer)
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    keyword = str(error.validator)
+    if keyword == "additionalProperties":
+        yield from _unknown_keys(error, document, pointer, schema)
+        return
+    if keyword == "required":
+        missing = _missing(error)
+        hint = _example(schema.get("properties", {}).get(missing, {}))
+        yield _violation(document, pointer, "missing-key", f"'{missing}' is missing in {where}", hint)
+        return
+    silent = secret(pointer) or isinstance(error.instance, (dict, list))
+    shown = "" if silent else f" ({_show(error.instance)})"
+    yield _violation(document, pointer, *_told(keyword, error, where, shown), _example(schema))
+
+
+def _told(keyword: str, error: ValidationError, where: str, shown: str) -> tuple[str, str]:
+    value: Any = error.validator_value
+    if keyword == "type":
+        kinds = [value] if isinstance(value, str) else list(value)
+        return "wrong-type", f"{where} must be {' or '.join(_TYPES[kind] for kind in kinds)}{shown}"
+    if keyword in ("enum", "const"):
+        allowed = [value] if keyword == "const" else value
+        return "wrong-value", f"{where} must be {' or '.join(_show(item) for item in allowed)}{shown}"
+    if keyword == "uniqueItems":
+        return "repeated-item", f"{where} names the same thing twice"
+    if keyword in ("minimum", "maximum"):
+        most = "least" if keyword == "minimum" else "most"
+        return "out-of-range", f"{where} must be at {most} {value}{shown}"
+    if keyword in ("minItems", "minLength", "minProperties"):
+        return "empty-value", f"{where} must not be empty"
+    return "wrong-value", f"{where} is not written as it must be{shown}"
+
+
+def _unknown_keys(
+    error: ValidationError, document: Document, pointer: Pointer, schema: dict[str, Any]
+) -> Iterator[Violation]:
+    known = list(schema.get("properties", {}))
+    instance: Any = error.instance
+    for key in instance:
+        if key not in known:
+            hint = suggestion(key, known) or f"Known keys here: {', '.join(known)}."
+            message = f"unknown key '{shorten(key)}' in {_dotted(pointer)}"
+            yield _violation(document, (*pointer, key), "unknown-key", message, hint, key=True)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`Did you mean '…'?`, or '' where nothing is near."""
+    near = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+    return f"Did you mean '{near[0]}'?" if near else ""
+
+
+def _violation(
+    document: Document, pointer: Pointer, rule: str, message: str, hint: str, key: bool = False
+) -> Violation:
+    line, column = document.place(pointer, key)
+    return Violation(
+        Reason.SCHEMA_INVALID,
+        rule,
+        message,
+        hint,
+        path=document.path,
+        line=line,
+        column=column,
+        pointer=json_pointer(pointer),
+    )
+
+
+def _missing(error: ValidationError) -> str:
+    required: Any = error.validator_value
+    return next(str(key) for key in required if error.message.startswith(repr(key)))
+
+
+def _example(schema: dict[str, Any]) -> str:
+    description = str(schema.get("description", "")).split("\n", 1)[0]
+    examples = schema.get("examples") or []
+    example = f"For example: {_show(examples[0])}" if examples else ""
+    return " ".join(part for part in (description, example) if part) or "See the schema."
+
+
+def _show(value: Any) -> str:
+    return shorten(json.dumps(value, ensure_ascii=False), 80)
+
+
+def _dotted(pointer: Pointer) -> str:
+    """`spec.stacks[0].name`: a place for people."""
+    parts = "".join(f"[{part}]" if isinstance(part, int) else f".{shorten(part, 40)}" for part in pointer)
+    return parts.removeprefix(".") or "the document"
