@@ -1,0 +1,162 @@
+"""Creates containers through Compose, in one call, without starting, stopping or replacing anything."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from reconciler.effects import Effects
+from reconciler.errors import Away, ReconcilerError, RolloutFailed, Transient
+from reconciler.model.creation import Creation
+from reconciler.model.desired import Stack
+from reconciler.model.outcome import Failure, Reason
+from reconciler.process import run
+
+TIMEOUT = 300.0
+"""Seconds that one call may take; creating 25 containers takes two."""
+
+NOWHERE = "/nonexistent"
+PASSED_ON = ("PATH", "HOME", "SSH_AUTH_SOCK", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+"""What reaching an engine over ssh or TLS needs of the agent's environment."""
+
+_NAMESPACES = ("network_mode", "pid", "ipc")
+_PROGRESS = re.compile(r"^ ?(?:Container|Network|Volume|Image) \S+  \S+$")
+_CONTAINER = re.compile(r"Container (\S+)  Error ")
+_AWAY = ("cannot connect to the docker daemon", "error during connect", "is the docker daemon running")
+_VANISHED = ("no such image", "could not be found", "external volume", "external network")
+
+
+class ComposeCreator:
+    """The creating half of `loop.ports.Applier`."""
+
+    def __init__(self, compose: str, host: str, effects: Effects, environ: Mapping[str, str]) -> None:
+        """`compose`: path of the binary; `host`: the engine's URL; `environ`: the agent's environment."""
+        self._compose = compose
+        self._effects = effects
+        self._environment = {
+            **{name: environ[name] for name in PASSED_ON if name in environ},
+            "DOCKER_CONFIG": NOWHERE,
+            "DOCKER_HOST": host,
+            "COMPOSE_IGNORE_ORPHANS": "true",
+        }
+
+    def create(self, stack: Stack, creations: Sequence[Creation], existing: Mapping[str, int]) -> None:
+        """Create `count` more containers of each service. `existing`: how many there are, stopped ones too.
+
+        A number in `existing` that is too small would make Compose remove containers. After an error some of
+        the new containers may be there. RolloutFailed where the engine refuses one of them, Transient where a
+        network, volume or image has vanished, Away where the engine does not answer.
+        """
+        document = json.dumps(escaped(create_file(creations))).encode()
+        self._effects.point(f"create {stack.name}: {', '.join(item.service.name for item in creations)}")
+        completed = run(
+            arguments(self._compose, stack.name, creations, existing),
+            env=self._environment,
+            stdin=document,
+            timeout=TIMEOUT,
+        )
+        if completed.returncode:
+            stderr = completed.stderr.decode(errors="replace")
+            raise _failure(stack.name, [item.service.name for item in creations], stderr)
+
+
+def arguments(compose: str, stack: str, creations: Sequence[Creation], existing: Mapping[str, int]) -> list[str]:
+    """The one Compose call. The create-file comes by stdin, for it may hold secrets; no prompt can be answered."""
+    names = [item.service.name for item in creations]
+    scales = [f"--scale={item.service.name}={existing.get(item.service.name, 0) + item.count}" for item in creations]
+    project = ["-p", stack, "--project-directory", "/", "--env-file", "/dev/null", "-f", "-"]
+    create_only = ["--no-start", "--no-deps", "--no-recreate", "--no-build", "--pull", "never"]
+    return [compose, *project, "up", *create_only, *scales, "--", *names]
+
+
+def create_file(creations: Sequence[Creation]) -> dict[str, Any]:
+    """The project for one call: these services, and their networks and volumes as things that are there."""
+    services = {item.service.name: _service(item) for item in creations}
+    networks = {name for config in services.values() for name in config.get("networks") or ()}
+    volumes = {
+        mount["source"]
+        for config in services.values()
+        for mount in config.get("volumes") or ()
+        if mount["type"] == "volume" and mount.get("source")
+    }
+    return {"services": services, "networks": _external(networks), "volumes": _external(volumes)}
+
+
+def escaped(value: Any) -> Any:
+    """`value` with each `$` doubled, as Compose wants what it is not to interpolate; keys it leaves alone."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, Mapping):
+        return {key: escaped(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [escaped(item) for item in value]
+    return value
+
+
+def _external(names: Iterable[str]) -> dict[str, Any]:
+    return {name: {"name": name, "external": True} for name in sorted(names)}
+
+
+def _service(creation: Creation) -> dict[str, Any]:
+    config = dict(creation.service.config)
+    mounts = [*_taken_over(config.get("volumes") or (), creation.anonymous)]
+    if mounts:
+        config["volumes"] = mounts
+    for key in _NAMESPACES:
+        shared = str(config.get(key) or "").removeprefix("service:")
+        if shared in creation.sharing and config[key] != shared:
+            config[key] = f"container:{creation.sharing[shared]}"
+    if config.get("volumes_from"):
+        config["volumes_from"] = [_volumes_from(item, creation.sharing) for item in config["volumes_from"]]
+    return config
+
+
+def _taken_over(mounts: Sequence[Mapping[str, Any]], anonymous: Mapping[str, str]) -> Iterable[dict[str, Any]]:
+    """Anonymous mounts get the predecessor's volume; targets that only the image declares are added."""
+    left = dict(anonymous)
+    for mount in mounts:
+        unnamed = mount["type"] == "volume" and not mount.get("source")
+        source = left.pop(mount["target"], None)
+        yield {**mount, "source": source} if unnamed and source else dict(mount)
+    for target, source in sorted(left.items()):
+        yield {"type": "volume", "source": source, "target": target}
+
+
+def _volumes_from(item: str, sharing: Mapping[str, str]) -> str:
+    service, _, mode = item.partition(":")
+    if service not in sharing:
+        return item
+    return f"container:{sharing[service]}" + (f":{mode}" if mode else "")
+
+
+def _failure(stack: str, services: Sequence[str], stderr: str) -> ReconcilerError:
+    lines = [line.strip() for line in stderr.splitlines() if line.strip() and not _PROGRESS.match(line)]
+    message = lines[-1] if lines else "Compose gave no reason"
+    words = message.lower()
+    if any(part in words for part in _AWAY):
+        return Away(Reason.ENGINE_UNAVAILABLE, f"{stack}: {message}", "Is the container engine running?")
+    if "no space left on device" in words or any(part in words for part in _VANISHED):
+        return Transient(
+            Reason.ENGINE_UNAVAILABLE,
+            f"{stack}: containers cannot be created: {message}",
+            "Something was taken away or the disk is full; the next turn looks again and makes what is missing.",
+            lines[-5:],
+        )
+    reason = Reason.FILE_MISSING if "source path does not exist" in words else Reason.CRASHED
+    failure = Failure(
+        reason,
+        f"the engine refuses to create it: {message.removeprefix('Error response from daemon: ')}",
+        stack,
+        _service_in(lines, stack, services),
+    )
+    return RolloutFailed(failure, "Correct the service in its Compose file; nothing that runs was touched.")
+
+
+def _service_in(lines: Sequence[str], stack: str, services: Sequence[str]) -> str | None:
+    """2.40 names the container in a line of its own, 2.26 none."""
+    if len(services) == 1:
+        return services[0]
+    named = [match[1] for line in lines if (match := _CONTAINER.search(line))]
+    return next((name for name in services for item in named if item.startswith(f"{stack}-{name}-")), None)
