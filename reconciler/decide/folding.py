@@ -76,6 +76,10 @@ def _seen(state: Fold, record: Record) -> None:
 
 def _started(state: Fold, record: Record) -> None:
     state.unended += 1
+    for earlier in [item for item in state.attempts.values() if item.open]:
+        state.attempts[earlier.id] = replace(
+            earlier, outcome=Outcome.INTERRUPTED, reason=Reason.INTERRUPTED, ended_at=_time(record), closed=True
+        )
     state.attempts[record["attempt"]] = Attempt(
         id=record["attempt"],
         revision=record["revision"],
@@ -139,8 +143,9 @@ def _quarantine(state: Fold, revision: str, content: str | None, reason: Reason,
 
 
 def _closed(state: Fold, record: Record) -> None:
-    attempt = state.attempts[record["attempt"]]
-    state.attempts[attempt.id] = replace(attempt, closed=True)
+    """Tidying up is one deed, whatever attempts had left something."""
+    for attempt in [item for item in state.attempts.values() if not item.closed]:
+        state.attempts[attempt.id] = replace(attempt, closed=True)
 
 
 def _ran_once(state: Fold, record: Record) -> None:

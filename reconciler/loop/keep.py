@@ -58,9 +58,6 @@ def _repair(bench: Bench, head: Commit, attempt: Attempt, plan: Plan, rollout: R
         closing=True,
     )
     turn = bench.book.end(ending, attempt.revision, Intent.REPAIR, attempt.id)
-    for item in bench.book.history.attempts:
-        if not item.closed and item.id != attempt.id:
-            bench.book.append("closed", attempt=item.id)
     bench.close(attempt, rollout)
     return _applied(turn, head, attempt.revision)
 

@@ -133,7 +133,7 @@ class Rollout:
             case Action.JOIN_ALIAS:
                 applier.connect(step.id or "", self._endpoint(step))
             case Action.UPDATE_CONTAINER:
-                self._rename(step.id or "", step.container, step.name)
+                self._rename(step.id or "", step.name)
             case _:
                 pass  # images were pulled and built before the walk
         return 1
@@ -157,7 +157,7 @@ class Rollout:
         self._world.applier.update(container.id, "no")
         if container.running:
             self._world.applier.stop(container.id, self._grace(key))
-        self._rename(container.id, container.name, step.name)
+        self._rename(container.id, step.name)
 
     def _grace(self, key: ServiceKey) -> float:
         known = self._base.get(key) or self._services.get(key)
@@ -167,7 +167,7 @@ class Rollout:
         self.touched = True
         service = self._service(step)
         container = step.id or self._known.ids[step.container or ""]
-        self._rename(container, None, step.name)
+        self._rename(container, step.name)
         try:
             self._world.applier.start(container)
         except RolloutFailed as failed:
@@ -179,12 +179,10 @@ class Rollout:
         if self._proof is not None:
             self._proof.follow(service, container, changed=True)
 
-    def _rename(self, container: str, old: str | None, new: str | None) -> None:
-        if new is not None and new != old and self._names().get(container) != new:
-            self._world.applier.rename(container, new)
-
-    def _names(self) -> Mapping[str, str]:
-        return {item.id: item.name for item in self._observed.containers}
+    def _rename(self, container: str, name: str | None) -> None:
+        names = {item.id: item.name for item in self._observed.containers}
+        if name is not None and names.get(container) != name:
+            self._world.applier.rename(container, name)
 
     def _wait(self, step: Step) -> None:
         if self._proof is None:
