@@ -1,0 +1,26 @@
+"""The pages that follow from the code are the current ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reconciler import reference
+from reconciler.commands import VERBS
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("path", sorted(reference.pages()))
+def test_page_is_current(path: str) -> None:
+    written = (ROOT / path).read_text("utf-8")
+    assert written == reference.pages()[path], "run `python -m reconciler.reference`"
+
+
+def test_every_verb_and_option_is_explained() -> None:
+    page = reference.commands_page()
+    for verb in VERBS:
+        assert f"## {verb.name}\n" in page
+        for option in verb.options:
+            assert f"| `{option.name}" in page
