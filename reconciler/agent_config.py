@@ -1,0 +1,224 @@
+"""The agent config as it is written: where it is found, what the environment says instead, what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reconciler.errors import Usage
+from reconciler.formats import schemas
+from reconciler.formats.fits import fits
+from reconciler.formats.quantities import QuantityError, seconds
+from reconciler.formats.urls import url_problem
+from reconciler.formats.yamls import Document, Pointer, document, json_pointer
+from reconciler.model.outcome import Reason, Violation
+
+FILE = "reconciler.yaml"
+
+_EXAMPLE = "host: mini, source: {url: /srv/git/home.git}, state: /var/lib/reconciler"
+_PATHS: tuple[Pointer, ...] = (
+    ("state",),
+    ("secrets_dir",),
+    ("compose",),
+    ("source", "allowed_signers"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """`values` fit the schema. `path` is the file, None where the environment says everything."""
+
+    values: Mapping[str, Any]
+    path: str | None
+
+
+def read_config(config: str | None, environ: Mapping[str, str], state: str | None, cwd: str) -> AgentConfig:
+    """Find, read and check the config; arguments as for `load_settings`. Usage names every mistake."""
+    path = _find(config, environ, cwd)
+    read = _read(path)
+    values, told = _overlay(read.value, environ)
+    if state is not None:
+        values["state"], told[("state",)] = os.path.join(cwd, os.path.expanduser(state)), "--state"
+    read = Document(read.path, values, read.violations, read.keys, read.values, read.texts)
+    found = [*read.violations, *_schema(read), *_meaning(read, environ)]
+    if found:
+        raise _usage(path, found, told, environ, cwd)
+    return AgentConfig(values, path)
+
+
+def absolute(text: str, environ: Mapping[str, str]) -> str | None:
+    """The path with ~/ replaced; None where it is relative."""
+    home = environ.get("HOME")
+    if text.startswith("~/") and home:
+        text = os.path.join(home, text[2:])
+    return os.path.normpath(text) if text.startswith("/") else None
+
+
+def searched(environ: Mapping[str, str], cwd: str) -> tuple[str, ...]:
+    """Where the config is looked for when no option or variable names it, in order."""
+    folders = [cwd, *_home(environ, ".config/reconciler"), "/etc/reconciler"]
+    return tuple(os.path.join(folder, FILE) for folder in folders)
+
+
+def _home(environ: Mapping[str, str], below: str) -> list[str]:
+    home = environ.get("HOME")
+    return [os.path.join(home, below)] if home else []
+
+
+def _find(config: str | None, environ: Mapping[str, str], cwd: str) -> str | None:
+    named = config or environ.get("RECONCILER_CONFIG")
+    if not named:
+        return next((path for path in searched(environ, cwd) if os.path.isfile(path)), None)
+    path = os.path.join(cwd, os.path.expanduser(named))
+    if not os.path.isfile(path):
+        origin = "--config" if config else "$RECONCILER_CONFIG"
+        raise Usage(
+            Reason.FILE_MISSING, f"there is no config file {path}", f"Correct {origin}, or create it: {_EXAMPLE}"
+        )
+    return path
+
+
+def _read(path: str | None) -> Document:
+    if path is None:
+        return Document("", {}, (), {}, {}, {})
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        hint = "Make it readable for the user that runs the agent."
+        raise Usage(Reason.FILE_MISSING, f"the config file {path} cannot be read: {error.strerror}", hint) from error
+    return document(data, path)
+
+
+# ------------------------------------------------------------------------------------------- environment twins
+
+
+def twins() -> dict[str, Pointer]:
+    """Environment variable → the scalar that it sets: RECONCILER_SOURCE_URL → source.url."""
+    found: dict[str, Pointer] = {}
+    for pointer in _scalars(schemas.load("agent"), ()):
+        found["RECONCILER_" + "_".join(str(part).upper() for part in pointer)] = pointer
+    return found
+
+
+def _scalars(schema: Mapping[str, Any], pointer: Pointer) -> Iterator[Pointer]:
+    for name, child in schema.get("properties", {}).items():
+        if child.get("type") == "object":
+            yield from _scalars(child, (*pointer, name))
+        elif child.get("type") != "array":
+            yield (*pointer, name)
+
+
+def _overlay(value: object, environ: Mapping[str, str]) -> tuple[dict[str, Any], dict[Pointer, str]]:
+    """The file's values with those of the environment over them, and which variable set what."""
+    values: dict[str, Any] = dict(value) if isinstance(value, dict) else {}
+    told: dict[Pointer, str] = {}
+    for name, pointer in twins().items():
+        if name not in environ:
+            continue
+        told[pointer] = f"${name}"
+        target = values
+        for part in pointer[:-1]:
+            child = target.get(str(part))
+            target[str(part)] = target = dict(child) if isinstance(child, dict) else {}
+        target[str(pointer[-1])] = _typed(environ[name], pointer)
+    return values, told
+
+
+def _typed(text: str, pointer: Pointer) -> object:
+    """The text as the type that the schema asks for; left as it is where it is none."""
+    schema: Mapping[str, Any] = schemas.load("agent")
+    for part in pointer:
+        schema = schema["properties"][part]
+    kinds = schema.get("type", "string")
+    if "boolean" in kinds and text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    if "integer" in kinds and text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    return text
+
+
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+# ------------------------------------------------------------------------------------------------------- checks
+
+
+def _schema(read: Document) -> Iterable[Violation]:
+    unreadable = read.violations and not read.value
+    if unreadable or fits(read.value, schemas.load("agent")):
+        return ()
+    return schemas.check(read, "agent", lambda pointer: pointer == ("source", "url"))
+
+
+def _meaning(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
+    """What no schema can express."""
+    for pointer in _PATHS:
+        text = _at(read.value, pointer)
+        if isinstance(text, str) and text and not absolute(text, environ):
+            yield _wrong(read, pointer, "path-relative", "must be an absolute path", "Begin it with / or ~/.")
+    url = _at(read.value, ("source", "url"))
+    if isinstance(url, str) and (problem := url_problem(url)):
+        yield _wrong(read, ("source", "url"), "source-url", *problem)
+    yield from _branch(read)
+    path = _at(read.value, ("source", "path"))
+    if isinstance(path, str) and (path.startswith("/") or ".." in path.split("/")):
+        yield _wrong(read, ("source", "path"), "path-outside", "must lie in the repository", "Write it without '..'.")
+    if isinstance(state := _at(read.value, ("state",)), str) and posixpath.normpath(state) == "/":
+        yield _wrong(read, ("state",), "state-root", "must be a folder of its own", "Write /var/lib/reconciler.")
+    interval = _at(read.value, ("source", "interval"))
+    if isinstance(interval, str) and _seconds(interval) is not None and (_seconds(interval) or 0) < 1:
+        yield _wrong(read, ("source", "interval"), "out-of-range", "must be at least 1s", "Write a duration like 30s.")
+
+
+def _branch(read: Document) -> Iterator[Violation]:
+    branch = _at(read.value, ("source", "branch"))
+    bad = ("..", "//", "/.", "@{")
+    if isinstance(branch, str) and (any(part in branch for part in bad) or branch.endswith(("/", ".", ".lock"))):
+        yield _wrong(read, ("source", "branch"), "source-branch", "is no branch's name", "Write it like main.")
+
+
+def _wrong(read: Document, pointer: Pointer, rule: str, what: str, hint: str) -> Violation:
+    line, column = read.place(pointer)
+    message = f"{'.'.join(str(part) for part in pointer)} {what}"
+    return Violation(Reason.SCHEMA_INVALID, rule, message, hint, read.path, line, column, pointer=json_pointer(pointer))
+
+
+def _at(value: object, pointer: Pointer) -> object:
+    for part in pointer:
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return seconds(text)
+    except QuantityError:
+        return None
+
+
+def _usage(
+    path: str | None,
+    found: list[Violation],
+    told: Mapping[Pointer, str],
+    environ: Mapping[str, str],
+    cwd: str,
+) -> Usage:
+    names = {json_pointer(pointer): name for pointer, name in told.items()}
+    details = [f"{_where(item, path, names)}{item.message}. {item.hint}" for item in found]
+    if path is None and not told:
+        places = ", ".join(searched(environ, cwd))
+        hint = f"Create one of {places} (least: {_EXAMPLE}), or set the RECONCILER_… variables."
+        return Usage(Reason.FILE_MISSING, "there is no agent config", hint, details)
+    first = details[0] if len(details) == 1 else f"the agent config has {len(details)} mistakes"
+    return Usage(Reason.SCHEMA_INVALID, first, "" if len(details) == 1 else "Correct each of them.", details)
+
+
+def _where(found: Violation, path: str | None, names: Mapping[str, str]) -> str:
+    name = names.get(found.pointer or "")
+    if name:
+        return f"{name}: "
+    return f"{path}:{found.line}:{found.column}: " if path else ""

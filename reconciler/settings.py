@@ -1,0 +1,96 @@
+"""What the operator of one host decides: the agent config as frozen values."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.agent_config import absolute, read_config
+from reconciler.formats.quantities import seconds
+from reconciler.model.documents import BindGrant, Grant
+
+LOG_LINES = 20
+"""Lines of a failed service's log in a report, where the config says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """The watched repository. `interval` in seconds; `path` and `stack` are '' where not set."""
+
+    url: str
+    branch: str = "main"
+    path: str = ""
+    stack: str = ""
+    interval: float = 30.0
+    require_fast_forward: bool = True
+    allowed_signers: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator decides. Paths are absolute. `path` is the config file, None when there is none.
+
+    `notes_push` None: push where the source is a path on this machine.
+    """
+
+    host: str
+    source: SourceSettings
+    state: str
+    secrets_dir: str | None = None
+    engine: str | None = None
+    compose: str | None = None
+    grants: tuple[Grant, ...] = ()
+    binds: tuple[BindGrant, ...] = ()
+    notes_push: bool | None = None
+    log_lines: int = LOG_LINES
+    path: str | None = None
+
+
+def load_settings(
+    config: str | None, environ: Mapping[str, str], *, state: str | None = None, cwd: str | None = None
+) -> Settings:
+    """Read the agent config.
+
+    `config` is the file of `--config`, `state` the folder of `--state` (both count from `cwd`). Without `config`:
+    $RECONCILER_CONFIG, ./reconciler.yaml, ~/.config/reconciler/reconciler.yaml, /etc/reconciler/reconciler.yaml.
+    No file is needed where the environment says enough. Usage names every mistake with its place.
+    """
+    found = read_config(config, environ, state, cwd or os.getcwd())
+    return _settings(found.values, environ, found.path)
+
+
+def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str | None) -> Settings:
+    return Settings(
+        host=values["host"],
+        source=_source(values["source"], environ),
+        state=absolute(values["state"], environ) or "",
+        secrets_dir=absolute(values.get("secrets_dir") or "", environ),
+        engine=values.get("engine") or None,
+        compose=absolute(values.get("compose") or "", environ),
+        grants=tuple(Grant(**{"stack": "*", "service": "*", **item}) for item in values.get("grants", ())),
+        binds=tuple(
+            BindGrant(item["path"], item.get("host") or item["path"], item["reason"])
+            for item in values.get("binds", ())
+        ),
+        notes_push=values.get("notes", {}).get("push"),
+        log_lines=values.get("report", {}).get("log_lines", LOG_LINES),
+        path=path,
+    )
+
+
+def _source(values: Mapping[str, Any], environ: Mapping[str, str]) -> SourceSettings:
+    plain = SourceSettings("")
+    url: str = values["url"]
+    path: str = values.get("path", plain.path)
+    return SourceSettings(
+        url=absolute(url, environ) or url,
+        branch=values.get("branch", plain.branch),
+        path="" if posixpath.normpath(path or ".") == "." else posixpath.normpath(path),
+        stack=values.get("stack", plain.stack),
+        interval=seconds(values["interval"]) if "interval" in values else plain.interval,
+        require_fast_forward=values.get("require_fast_forward", plain.require_fast_forward),
+        allowed_signers=absolute(values.get("allowed_signers") or "", environ),
+    )
