@@ -52,16 +52,11 @@ def _reverted(
     bench: Bench, attempt: Attempt, failure: Failure, target: DesiredState, rollout: Rollout, forward: Rollout | None
 ) -> Turn:
     back_to = target.revision or None
-    ran_once = [
-        f"one-shot {item.stack}/{item.service} already ran; "
-        for item in (forward.records() if forward else ())
-        if item.action == "RanOnce"
-    ]
     where = f"back at {back_to[:12]}" if back_to else "nothing ran before, so it was stopped; its volumes stay"
     ending = Ending(
         Outcome.ROLLED_BACK if attempt.touched else Outcome.REJECTED,
         failure.reason,
-        f"{''.join(ran_once)}{failure.message}; {where}",
+        f"{_ran_once(bench, attempt, target)}{failure.message}; {where}",
         CommitState.FAILURE,
         attempt.content,
         back_to,
@@ -87,6 +82,18 @@ def _stall(bench: Bench, attempt: Attempt, failure: Failure, second: Failure) ->
         hint="what runs is left running; look at it, then push a new commit",
     )
     return bench.book.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
+
+
+def _ran_once(bench: Bench, attempt: Attempt, target: DesiredState) -> str:
+    """One-shots of the bad commit that did run: their doing is not undone, so that comes first."""
+    bad = bench.ports.store.load(attempt.content) if attempt.content else None
+    kept = {service.spec for service in target.services().values()}
+    ran = [
+        f"one-shot {service.stack}/{service.name} already ran; "
+        for service in (bad.services().values() if bad else ())
+        if service.spec in bench.book.history.ran_once - kept
+    ]
+    return "".join(ran)
 
 
 def _merged(rollout: Rollout, forward: Rollout | None) -> tuple[ServiceRecord, ...]:
