@@ -51,15 +51,17 @@ def _dockerfile(service: ServiceSubject, build: Json) -> Iterator[Finding]:
     if build.get("dockerfile_inline"):
         if _FRONTEND.search(str(build["dockerfile_inline"])):
             yield service.finding("build-frontend", ("build", "dockerfile_inline"), "# syntax= in dockerfile_inline")
-    elif context.startswith("/"):
-        root = service.of.root
-        path = inside(posixpath.join(context, str(build.get("dockerfile") or "Dockerfile")), root)
-        if path is None:
-            yield service.finding("build-outside", place, "the Dockerfile is not in the repository")
-        elif service.of.commit.has(inside(context, root) or ".") and not service.of.commit.is_file(path):
-            yield _missing(service, path, place)
-        else:
-            yield from link_findings(service.of, path, ("services", service.name, *place), service.name)
+        return
+    folder = inside(context, service.of.root) if context.startswith("/") else None
+    if folder is None or not service.of.commit.has(folder):
+        return
+    path = inside(posixpath.join(context, str(build.get("dockerfile") or "Dockerfile")), service.of.root)
+    if path is None:
+        yield service.finding("build-outside", place, "the Dockerfile is not in the repository")
+    elif not service.of.commit.is_file(path):
+        yield _missing(service, path, place)
+    else:
+        yield from link_findings(service.of, path, ("services", service.name, *place), service.name)
 
 
 def _missing(service: ServiceSubject, what: str, place: Pointer) -> Finding:

@@ -14,10 +14,10 @@ _INTRO = """\
 
 *Made from `reconciler/data/compose-keys.json`; do not edit by hand.*
 
-Every commit is judged before anything is touched. The judgement is on Compose's canonical model (what `docker compose
-config` prints), so that no spelling of the YAML can hide a setting. What is **refused** makes the commit invalid; a
-**warning** never does. Each key of the Compose specification has its place in the table at the end; a key that is not in
-it is refused until somebody has judged it.
+Every commit is judged before anything is touched, by Compose's canonical model (what `docker compose config` prints):
+no spelling of the YAML can hide a setting. What is **refused** makes the commit invalid; a **warning** never does. Each
+key of the Compose specification has its place in the table at the end; a key that is not in it is refused until
+somebody has judged it.
 
 The operator can allow what is marked *can be granted*, in the agent's own configuration on the host and never in the
 repository. `policy` is the rule, or the key as Compose calls it; `*` stands for every stack or service. Networks and

@@ -71,8 +71,8 @@ def _file(subject: Subject, file: str, pointer: Pointer) -> Iterator[Finding]:
     path = inside(file, subject.root)
     if path is None:
         yield subject.finding("outside-file", pointer, f"{what}: {file} is not in the commit")
-    elif not subject.commit.has(path):
-        message = f"{what}: {path} is not in the commit"
+    elif not subject.commit.is_file(path):
+        message = f"{what}: {path} is no file of the commit"
         yield Finding(subject.stack, "file-missing", pointer, message, None, missing_level(subject))
     else:
         yield from link_findings(subject, path, pointer, None)

@@ -1,0 +1,85 @@
+"""A commit, a place and a verdict, for the tests of policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.decide.admit import Candidate, admit
+from reconciler.model.documents import BindGrant, Grant, HostDocument, StackDocument
+from reconciler.model.files import Entry
+from reconciler.model.outcome import Level, Violation
+
+ROOT = "/render/commit"
+"""Where Compose is supposed to have seen the commit."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Files by path; symlinks and submodules by the octal mode they have in git."""
+
+    contents: Mapping[str, str] = field(default_factory=dict)
+    modes: Mapping[str, str] = field(default_factory=dict)
+    revision: str | None = "c0ffee"
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        paths = {**dict.fromkeys(self.contents, "100644"), **self.modes}
+        return {path: Entry(path, mode, "0", len(self.contents.get(path, ""))) for path, mode in paths.items()}
+
+    def read(self, path: str) -> bytes:
+        return self.contents[path].encode()
+
+
+@dataclass(frozen=True)
+class Spot:
+    path: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Numbers the pointers in the order of asking: enough where the place is not what is tested."""
+
+    path: str = "compose.yaml"
+
+    def locate(self, *pointer: str | int) -> Spot:
+        return Spot(self.path, 1 + len(pointer), 1)
+
+
+def candidate(model: Mapping[str, Any], stack: str = "shop", concealed: frozenset[str] = frozenset()) -> Candidate:
+    return Candidate(StackDocument(stack, (f"{stack}/compose.yaml",)), model, ROOT, Lines(), concealed)
+
+
+def judge_stacks(
+    candidates: Sequence[Candidate],
+    commit: Commit | None = None,
+    grants: Sequence[Grant] = (),
+    binds: Sequence[BindGrant] = (),
+) -> tuple[Violation, ...]:
+    document = HostDocument("mini", tuple(item.stack for item in candidates))
+    return admit(document, candidates, commit or Commit(), grants, binds)
+
+
+def judge(
+    model: Mapping[str, Any],
+    commit: Commit | None = None,
+    grants: Sequence[Grant] = (),
+    binds: Sequence[BindGrant] = (),
+) -> tuple[Violation, ...]:
+    return judge_stacks([candidate(model)], commit, grants, binds)
+
+
+def judge_service(service: Mapping[str, Any], commit: Commit | None = None, **more: Any) -> tuple[Violation, ...]:
+    return judge({"services": {"web": service}}, commit, **more)
+
+
+def denied(violations: Sequence[Violation]) -> list[str]:
+    """The rules of those that make the commit invalid."""
+    return [item.rule for item in violations if item.level is Level.DENY]
+
+
+def warned(violations: Sequence[Violation]) -> list[str]:
+    return [item.rule for item in violations if item.level is Level.WARN]

@@ -1,0 +1,420 @@
+"""What a commit may not ask of the machine, where that is told, and what the operator can allow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconciler.decide.admit import Candidate, admit
+from reconciler.decide.scan import scan
+from reconciler.model.documents import BindGrant, Grant, HostDocument, StackDocument
+from reconciler.model.outcome import Level, Reason
+from tests.decide.judging import ROOT, Commit, candidate, denied, judge, judge_service, judge_stacks, warned
+
+LINK = "120000"
+MODULE = "160000"
+
+
+def bind(source: str, **more: Any) -> dict[str, Any]:
+    return {"volumes": [{"type": "bind", "source": source, "target": "/x", **more}]}
+
+
+def grant(policy: str, stack: str = "*", service: str = "*") -> Grant:
+    return Grant(policy, stack, service, "tested")
+
+
+# ------------------------------------------------------------------------------------------- places and messages
+
+
+def test_every_violation_is_told_at_once_with_its_place() -> None:
+    text = "services:\n  web:\n    image: nginx:1.27\n    privileged: true\n    cap_add:\n      - SYS_ADMIN\n"
+    files = Commit({"shop/compose.yaml": text})
+    stack = StackDocument("shop", ("shop/compose.yaml",))
+    service = {"image": "nginx:1.27", "privileged": True, "cap_add": ["SYS_ADMIN"]}
+    asking = Candidate(stack, {"services": {"web": service}}, ROOT, scan(files, stack, {}))
+    refused = [item for item in admit(HostDocument("mini", (stack,)), [asking], files) if item.level is Level.DENY]
+    assert [(item.rule, item.path, item.line) for item in refused] == [
+        ("privileged", "shop/compose.yaml", 4),
+        ("capability", "shop/compose.yaml", 6),
+    ]
+    assert {(item.stack, item.service, item.reason) for item in refused} == {("shop", "web", Reason.POLICY_VIOLATION)}
+    assert [item.pointer for item in refused] == ["/services/web/privileged", "/services/web/cap_add/0"]
+
+
+def test_a_refusal_says_what_is_wrong_what_to_do_and_what_the_operator_could_grant() -> None:
+    (violation,) = (item for item in judge_service({"privileged": True}) if item.level is Level.DENY)
+    assert violation.message.startswith("service web: privileged is set: ")
+    assert violation.hint.startswith("Drop it")
+    assert "{policy: privileged, stack: shop, service: web, reason: …}" in violation.hint
+
+
+def test_the_order_is_that_of_the_stacks_and_their_files() -> None:
+    model = {"services": {"b": {"privileged": True}, "a": {"pid": "host", "privileged": True}}}
+    violations = judge_stacks([candidate(model, "z"), candidate(model, "a")])
+    assert violations == judge_stacks([candidate(model, "z"), candidate(model, "a")])
+    stacks = [item.stack for item in violations]
+    assert stacks == sorted(stacks, reverse=True)
+
+
+# ------------------------------------------------------------------------------------------------------- grants
+
+
+@pytest.mark.parametrize("policy", ["capability", "cap_add"])
+@pytest.mark.parametrize(("stack", "service"), [("*", "*"), ("shop", "*"), ("*", "web"), ("shop", "web")])
+def test_a_grant_by_rule_or_key_lifts_a_denial(policy: str, stack: str, service: str) -> None:
+    model = {"cap_add": ["NET_ADMIN"]}
+    assert denied(judge_service(model, grants=[grant(policy, stack, service)])) == []
+
+
+@pytest.mark.parametrize(
+    "other", [grant("privileged"), grant("capability", "blog"), grant("capability", "shop", "db"), grant("*")]
+)
+def test_a_grant_lifts_nothing_else(other: Grant) -> None:
+    assert denied(judge_service({"cap_add": ["NET_ADMIN"]}, grants=[other])) == ["capability"]
+
+
+def test_a_commit_cannot_name_a_setting_so_that_a_grant_fits_it() -> None:
+    model = {"sysctls": {"privileged": "1"}, "annotations": {"run.oci.x": ""}}
+    assert denied(judge_service(model, grants=[grant("privileged"), grant("run.oci.x")])) == [
+        "runtime-annotation",
+        "sysctl",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "rule"),
+    [
+        ({"provider": {"type": "./x.sh"}}, "provider"),
+        ({"post_start": [{"command": ["x"]}]}, "lifecycle-hook"),
+        ({"labels": {"dev.reconciler.spec": "x"}}, "reserved-label"),
+        ({"new_key": 1}, "unknown-key"),
+    ],
+)
+def test_what_could_not_be_carried_out_is_not_granted(model: dict[str, Any], rule: str) -> None:
+    violations = judge_service(model, grants=[grant(rule), grant(next(iter(model)))])
+    assert denied(violations) == [rule]
+    assert all("grants:" not in item.hint for item in violations if item.rule == rule)
+
+
+def test_an_external_network_belongs_to_no_service() -> None:
+    model = {"networks": {"proxy": {"name": "proxy_default", "external": True}}}
+    assert denied(judge(model)) == ["external-network"]
+    assert denied(judge(model, grants=[grant("external-network", "shop", "web")])) == ["external-network"]
+    assert denied(judge(model, grants=[grant("external-network", "shop")])) == []
+
+
+# ------------------------------------------------------------------------------------------------------- mounts
+
+
+@pytest.mark.parametrize("source", ["/etc", "/", "/render", "/render/commit2", f"{ROOT}/../x", "//etc", "/a/./b"])
+def test_a_path_outside_the_commit_is_refused(source: str) -> None:
+    assert denied(judge_service(bind(source))) == ["absolute-bind"]
+
+
+@pytest.mark.parametrize("source", [ROOT, f"{ROOT}/", f"{ROOT}/data", f"{ROOT}//data/../other"])
+def test_committed_files_and_data_beside_them_are_mounted(source: str) -> None:
+    assert denied(judge_service(bind(source))) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "allowed"),
+    [
+        ("/srv/media", True),
+        ("/srv/media/films", True),
+        ("/srv/./media//films", True),
+        ("/srv/mediathek", False),
+        ("/srv", False),
+        ("/srv/media/../secret", False),
+        ("/srv/media/films/../../..", False),
+    ],
+)
+def test_the_operators_binds_cover_a_path_and_what_lies_below(source: str, allowed: bool) -> None:
+    binds = [BindGrant("/srv/media/", "/srv/media", "films")]
+    assert denied(judge_service(bind(source), binds=binds)) == ([] if allowed else ["absolute-bind"])
+
+
+@pytest.mark.parametrize(
+    "source", ["/var/run/docker.sock", "/run/Docker.sock/", "/x/../run/containerd/containerd.sock"]
+)
+def test_an_engines_socket_is_refused_wherever_it_lies(source: str) -> None:
+    assert denied(judge_service(bind(source), binds=[BindGrant("/", "/", "all")])) == ["docker-socket"]
+    assert denied(judge_service(bind(source), grants=[grant("docker-socket")])) == []
+
+
+@pytest.mark.parametrize(
+    ("link", "mounted", "refused"),
+    [
+        ("conf/a", "conf", True),
+        ("conf/deep/a", "conf", True),
+        ("conf", "conf", True),
+        ("conf", "conf/below", True),
+        ("anywhere", ".", True),
+        ("conf2/a", "conf", False),
+        ("con", "conf", False),
+    ],
+)
+@pytest.mark.parametrize(("mode", "rule"), [(LINK, "symlink"), (MODULE, "submodule")])
+def test_links_and_submodules_are_refused_where_they_are_mounted(
+    link: str, mounted: str, refused: bool, mode: str, rule: str
+) -> None:
+    files = Commit({"conf/x": ""}, {link: mode})
+    assert denied(judge_service(bind(f"{ROOT}/{mounted}", read_only=True), files)) == ([rule] if refused else [])
+
+
+@pytest.mark.parametrize("kind", ["configs", "secrets"])
+def test_files_behind_configs_and_secrets_are_of_the_commit(kind: str) -> None:
+    files = Commit({"db/password.txt": "x"}, {"db/link": LINK})
+    expected = {
+        f"{ROOT}/db/password.txt": [],
+        f"{ROOT}/db/link": ["symlink"],
+        f"{ROOT}/db/other.txt": ["file-missing"],
+        f"{ROOT}/db": ["file-missing"],
+        "/etc/shadow": ["outside-file"],
+        f"{ROOT}/../shadow": ["outside-file"],
+    }
+    found = {path: denied(judge({kind: {"a": {"name": "a", "file": path}}}, files)) for path in expected}
+    assert found == expected
+    assert denied(judge({kind: {"a": {"name": "a", "environment": "A"}}})) == []
+
+
+# ------------------------------------------------------------------------------------------------------- builds
+
+
+@pytest.mark.parametrize(
+    "context",
+    ["https://example.org/a.git#main:x", "git@example.org:a/b.git", "github.com/a/b", "docker-image://x", "ssh://a/b"],
+)
+def test_nothing_is_built_that_is_not_of_the_commit(context: str) -> None:
+    assert denied(judge_service({"build": {"context": context}})) == ["build-remote"]
+    additional = {"context": ROOT, "additional_contexts": {"x": context}}
+    assert denied(judge_service({"build": additional}, Commit({"Dockerfile": ""}))) == ["build-remote"]
+
+
+@pytest.mark.parametrize(
+    ("build", "rules"),
+    [
+        ({"context": f"{ROOT}/app"}, []),
+        ({"context": f"{ROOT}/app", "dockerfile": "sub/Other"}, []),
+        ({"context": f"{ROOT}/app", "dockerfile": "../Dockerfile.base"}, []),
+        ({"context": f"{ROOT}/app", "dockerfile_inline": "FROM debian\n"}, []),
+        ({"context": f"{ROOT}/app", "dockerfile": "Missing"}, ["file-missing"]),
+        ({"context": f"{ROOT}/App"}, ["file-missing"]),
+        ({"context": "/srv/app"}, ["build-outside"]),
+        ({"context": f"{ROOT}/linked"}, ["symlink"]),
+        ({"context": f"{ROOT}/app", "additional_contexts": {"b": "service:db"}}, []),
+        ({"context": f"{ROOT}/app", "additional_contexts": {"b": f"{ROOT}/linked"}}, ["symlink"]),
+        ({"context": f"{ROOT}/app", "cache_from": ["app:latest", "type=registry,ref=x"]}, []),
+        ({"context": f"{ROOT}/app", "network": "none"}, []),
+    ],
+)
+def test_a_build_is_made_of_committed_files(build: dict[str, Any], rules: list[str]) -> None:
+    contents = dict.fromkeys(["app/Dockerfile", "app/sub/Other", "Dockerfile.base", "linked/Dockerfile"], "")
+    assert denied(judge_service({"build": build}, Commit(contents, {"linked/a": LINK}))) == rules
+
+
+def test_what_is_missing_in_a_working_folder_is_a_warning_since_empty_folders_are_not_seen() -> None:
+    violations = judge_service({"build": {"context": f"{ROOT}/app"}}, Commit(revision=None))
+    assert denied(violations) == []
+    (missing,) = (item for item in violations if item.rule == "file-missing")
+    assert (missing.reason, missing.level) == (Reason.FILE_MISSING, Level.WARN)
+
+
+# ------------------------------------------------------------------------------------------- values that are fine
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"cap_add": ["NET_BIND_SERVICE", "CAP_CHOWN", "setuid"]},
+        {"security_opt": ["no-new-privileges", "no-new-privileges:true", "no-new-privileges=false"]},
+        {"security_opt": ["apparmor:docker-default", "seccomp=builtin"]},
+        {"sysctls": {"net.core.somaxconn": "1024", "net.ipv4.conf.all.src_valid_mark": "1"}},
+        {"runtime": "runc"},
+        {"runtime": "io.containerd.wasmedge.v1"},
+        {"network_mode": "none"},
+        {"network_mode": "bridge"},
+        {"ipc": "shareable", "cgroup": "private", "userns_mode": ""},
+        {"oom_score_adj": 500, "oom_kill_disable": False, "privileged": False},
+        {"group_add": ["1000", "video"]},
+        {"annotations": {"org.opencontainers.image.title": "x"}},
+        {"blkio_config": {"weight": 5, "device_read_bps": [{"Path": "/dev/sda", "Rate": "1"}]}},
+        {"volumes": [{"type": "tmpfs", "target": "/x", "tmpfs": {"size": "1"}}]},
+    ],
+)
+def test_harmless_values_are_admitted(model: dict[str, Any]) -> None:
+    assert denied(judge_service(model)) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "rules"),
+    [
+        ({"cap_add": ["ALL"]}, ["capability"]),
+        ({"cap_add": ["cap_sys_admin"]}, ["capability"]),
+        ({"security_opt": ["label=disable"]}, ["security-opt"]),
+        ({"security_opt": ["seccomp:./profile.json"]}, ["security-opt"]),
+        ({"security_opt": ["apparmor:unconfined"]}, ["security-opt"]),
+        ({"sysctls": {"net/ipv4/conf/../x": "1"}}, ["sysctl"]),
+        ({"sysctls": {"net.ipv4.ip_forward": "1"}}, ["sysctl"]),
+        ({"network_mode": "other_default"}, ["external-network"]),
+        ({"network_mode": "container:abc"}, ["foreign-container"]),
+        ({"external_links": ["db_1:db"]}, ["foreign-container"]),
+        ({"runtime": "io.containerd.x.v1/../../x"}, ["runtime"]),
+    ],
+)
+def test_harmful_values_are_refused(model: dict[str, Any], rules: list[str]) -> None:
+    assert denied(judge_service(model)) == rules
+
+
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [
+        ({"type": "tmpfs", "device": "tmpfs", "o": "size=100m,uid=1000"}, False),
+        ({"type": "tmpfs", "device": "tmpfs"}, False),
+        ({"type": "tmpfs", "device": "tmpfs", "o": "bind"}, True),
+        ({"type": "tmpfs", "device": "/etc", "o": "size=1"}, True),
+        ({"type": "none", "device": "/", "o": "bind"}, True),
+        ({"type": "nfs", "device": ":/x", "o": "addr=10.0.0.1"}, True),
+        ({"type": "tmpfs", "device": "tmpfs", "extra": "x"}, True),
+    ],
+)
+def test_volume_options_may_describe_memory_and_nothing_else(options: dict[str, str], refused: bool) -> None:
+    model = {"volumes": {"v": {"name": "shop_v", "driver": "local", "driver_opts": options}}}
+    assert denied(judge(model)) == (["volume-driver"] if refused else [])
+
+
+# ------------------------------------------------------------------------------------------------------- circles
+
+
+@pytest.mark.parametrize(
+    ("services", "circles"),
+    [
+        ({"a": {"depends_on": {"b": {}}}, "b": {"network_mode": "service:a"}}, ["a → b → a"]),
+        ({"a": {"network_mode": "service:a"}}, ["a → a"]),
+        ({"a": {"volumes_from": ["b:ro"]}, "b": {"pid": "service:c"}, "c": {"ipc": "service:a"}}, ["a → b → c → a"]),
+        ({"a": {"depends_on": {"b": {}, "c": {}}}, "b": {"depends_on": {"c": {}}}, "c": {}}, []),
+        ({"a": {"volumes_from": ["container:a"]}}, []),
+    ],
+)
+def test_a_circle_is_told_once(services: dict[str, Any], circles: list[str]) -> None:
+    found = [item for item in judge({"services": services}) if item.rule == "dependency-cycle"]
+    assert [item.message.partition("circle: ")[2].partition(":")[0] for item in found] == circles
+
+
+# --------------------------------------------------------------------------------------------------------- names
+
+
+def test_one_container_name_for_two_services_is_refused_in_the_whole_host() -> None:
+    one = candidate({"services": {"a": {"container_name": "db"}}}, "one")
+    two = candidate({"services": {"a": {"container_name": "db"}}}, "two")
+    refused = [item for item in judge_stacks([one, two]) if item.level is Level.DENY]
+    assert [(item.rule, item.stack) for item in refused] == [("name-conflict", "two")]
+    assert "one/a" in refused[0].message
+
+
+def test_numbered_names_meet_those_of_other_stacks_too() -> None:
+    fixed = candidate({"services": {"a": {"container_name": "shop-web-2"}}}, "one")
+    numbered = candidate({"services": {"web": {"scale": 2}}}, "shop")
+    assert denied(judge_stacks([fixed, numbered])) == ["name-conflict"]
+    dashes = [candidate({"services": {"c": {}}}, "a-b"), candidate({"services": {"b-c": {}}}, "a")]
+    assert denied(judge_stacks(dashes)) == ["name-conflict"]
+
+
+@pytest.mark.parametrize("kind", ["networks", "volumes"])
+def test_networks_and_volumes_of_another_stack_are_not_taken(kind: str) -> None:
+    def stack(name: str, called: str) -> Any:
+        return candidate({kind: {"x": {"name": called}}}, name)
+
+    def rules(*stacks: Any) -> list[tuple[str, str | None]]:
+        return [(item.rule, item.stack) for item in judge_stacks(stacks) if item.level is Level.DENY]
+
+    assert rules(stack("a", "a_x"), stack("b", "b_x")) == []
+    assert rules(stack("a", "a_x"), stack("b", "own-name")) == []
+    assert rules(stack("a", "a_x"), stack("b", "a_y")) == [("foreign-name", "b")]
+    assert rules(stack("a", "same"), stack("b", "same")) == [("foreign-name", "a"), ("foreign-name", "b")]
+    assert rules(stack("a", "a_b_x"), stack("a_b", "a_b_y")) == []
+
+
+# --------------------------------------------------------------------------------------------------------- ports
+
+
+def port(published: str, address: str = "", protocol: str = "tcp") -> dict[str, Any]:
+    where = {"host_ip": address} if address else {}
+    return {"mode": "ingress", "target": 80, "published": published, "protocol": protocol, **where}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "refused"),
+    [
+        (port("80"), port("80"), True),
+        (port("80"), port("80", "127.0.0.1"), True),
+        (port("80", "0.0.0.0"), port("80", "127.0.0.1"), True),
+        (port("80", "127.0.0.1"), port("80", "127.0.0.1"), True),
+        (port("80", "::1"), port("80", "0:0:0:0:0:0:0:1"), True),
+        (port("80", "::"), port("80", "::1"), True),
+        (port("80"), port("80", "::1"), True),
+        (port("80", "127.0.0.1"), port("80", "192.168.1.2"), False),
+        (port("80", "127.0.0.1"), port("80", "::1"), False),
+        (port("80", "0.0.0.0"), port("80", "::1"), False),
+        (port("80"), port("80", protocol="udp"), False),
+        (port("80"), port("81"), False),
+        (port("80-81"), port("80"), False),
+        (port("80-81"), port("80-81"), False),
+        (port("0"), port("0"), False),
+        (port(""), port(""), False),
+    ],
+)
+def test_one_port_for_two_services(first: dict[str, Any], second: dict[str, Any], refused: bool) -> None:
+    one = candidate({"services": {"a": {"ports": [first]}}}, "one")
+    two = candidate({"services": {"a": {"ports": [second]}}}, "two")
+    conflicts = [item for item in judge_stacks([one, two]) if item.rule == "port-conflict"]
+    assert [(item.stack, "one/a" in item.message) for item in conflicts] == ([("two", True)] if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("services", "refused"),
+    [
+        ({"a": {"scale": 2, "ports": [port("80")]}}, True),
+        ({"a": {"scale": 2, "ports": [port("80-81")]}}, False),
+        ({"a": {"scale": 3, "ports": [port("80-81")]}}, True),
+        ({"a": {"scale": 0, "ports": [port("80")]}, "b": {"ports": [port("80")]}}, False),
+        ({"a": {"scale": 2, "ports": [port("80-81")]}, "b": {"ports": [port("81")]}}, True),
+        ({"a": {"ports": [port("80-81")]}, "b": {"ports": [port("80")]}, "c": {"ports": [port("81")]}}, True),
+        ({"a": {"ports": [port("80-82")]}, "b": {"ports": [port("80")]}, "c": {"ports": [port("81")]}}, False),
+    ],
+)
+def test_ranges_hold_as_many_containers_as_they_have_ports(services: dict[str, Any], refused: bool) -> None:
+    assert denied(judge({"services": services})) == (["port-conflict"] if refused else [])
+
+
+def test_twenty_thousand_published_ports_are_judged_in_no_time() -> None:
+    ports = [port(str(number)) for number in range(2000, 22000)]
+    assert denied(judge_service({"ports": ports})) == []
+
+
+# ------------------------------------------------------------------------------------------------------- silence
+
+
+def test_an_ordinary_service_is_admitted_without_a_word() -> None:
+    service = {
+        "image": "nginx:1.27",
+        "mem_limit": "67108864",
+        "restart": "unless-stopped",
+        "healthcheck": {"test": ["CMD", "true"]},
+        "ports": [port("8080", "127.0.0.1")],
+        "volumes": [
+            {"type": "volume", "source": "data", "target": "/data", "volume": {}},
+            {"type": "bind", "source": f"{ROOT}/nginx.conf", "target": "/etc/nginx.conf", "read_only": True},
+        ],
+        "networks": {"default": None},
+        "command": None,
+        "entrypoint": None,
+    }
+    model = {
+        "name": "shop",
+        "services": {"web": service},
+        "networks": {"default": {"name": "shop_default", "ipam": {}}},
+        "volumes": {"data": {"name": "shop_data"}},
+    }
+    violations = judge(model, Commit({"nginx.conf": ""}))
+    assert (denied(violations), warned(violations)) == ([], [])

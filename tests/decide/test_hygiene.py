@@ -1,0 +1,139 @@
+"""Warnings: they never make a commit invalid, and each is told once for a service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconciler.decide.hygiene import mutable_tag
+from tests.decide.judging import ROOT, Commit, candidate, denied, judge, judge_service, judge_stacks, warned
+
+SOUND: dict[str, Any] = {
+    "image": "nginx:1.27",
+    "mem_limit": "67108864",
+    "restart": "always",
+    "healthcheck": {"test": ["CMD", "true"]},
+}
+
+
+def warnings(files: Commit | None = None, **keys: Any) -> list[str]:
+    violations = judge_service({**SOUND, **keys}, files)
+    assert denied(violations) == []
+    return warned(violations)
+
+
+@pytest.mark.parametrize(
+    ("image", "mutable"),
+    [
+        ("nginx", True),
+        ("nginx:latest", True),
+        ("registry.example:5000/nginx", True),
+        ("registry.example:5000/nginx:latest", True),
+        ("nginx:1.27", False),
+        ("registry.example:5000/a/nginx:1.27", False),
+        ("nginx@sha256:" + "0" * 64, False),
+        ("nginx:latest@sha256:" + "0" * 64, False),
+        ("sha256:" + "0" * 64, False),
+    ],
+)
+def test_a_tag_that_moves(image: str, mutable: bool) -> None:
+    assert mutable_tag(image) is mutable
+    assert warnings(image=image) == (["mutable-tag"] if mutable else [])
+
+
+def test_an_image_that_is_built_here_needs_no_tag() -> None:
+    assert warnings(Commit({"Dockerfile": ""}), image="shop/web", build={"context": ROOT}) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"mem_limit": None}, ["memory-limit"]),
+        ({"mem_limit": None, "deploy": {"resources": {"limits": {"memory": "67108864"}}}}, []),
+        ({"healthcheck": None}, ["healthcheck"]),
+        ({"healthcheck": {"disable": True}}, ["healthcheck"]),
+        ({"healthcheck": {"test": ["NONE"]}}, ["healthcheck"]),
+        ({"healthcheck": {"interval": "5s"}}, ["healthcheck"]),
+        ({"restart": None}, ["restart-policy"]),
+        ({"restart": None, "deploy": {"restart_policy": {"condition": "any"}}}, []),
+        ({"restart": "no"}, []),
+        ({"container_name": "web"}, ["container-name"]),
+        ({"deploy": {"update_config": {"order": "start-first"}}}, ["start-first"]),
+        ({"deploy": {"update_config": {"order": "stop-first"}}}, []),
+        ({"ports": [{"target": 80, "published": "80"}]}, ["public-port"]),
+        ({"ports": [{"target": 80, "published": "80", "host_ip": "::"}]}, ["public-port"]),
+        ({"ports": [{"target": 80, "published": "80", "host_ip": "127.0.0.1"}]}, []),
+        ({"ports": [{"target": 80, "published": "80"}, {"target": 81, "published": "81"}]}, ["public-port"]),
+        ({"volumes": [{"type": "volume", "target": "/data"}]}, ["anonymous-volume"]),
+        ({"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}, []),
+    ],
+)
+def test_a_service_that_could_be_better(keys: dict[str, Any], expected: list[str]) -> None:
+    assert warnings(**keys) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("DB_PASSWORD", "hunter2", True),
+        ("WEBPASSWORD", "hunter2", True),
+        ("api_token", "abc", True),
+        ("STRIPE_KEY", "abc", True),
+        ("APIKEY", "abc", True),
+        ("DB_PASSWORD", "", False),
+        ("DB_PASSWORD", None, False),
+        ("DB_PASSWORD_FILE", "/run/secrets/x", False),
+        ("DB_PASSWORD", "/run/secrets/x", False),
+        ("ALLOW_EMPTY_PASSWORD", "yes", False),
+        ("KEYBOARD", "de", False),
+        ("MONKEY", "see", False),
+        ("TOKEN_URL", "https://example.org", False),
+        ("PATH", "hunter2", False),
+    ],
+)
+def test_secrets_in_plain_text(name: str, value: str | None, expected: bool) -> None:
+    violations = judge_service({**SOUND, "environment": {name: value}})
+    assert warned(violations) == (["plain-secret"] if expected else [])
+    assert all("hunter2" not in item.message + item.hint for item in violations)
+
+
+def test_a_value_of_the_secrets_folder_is_not_in_plain_text() -> None:
+    model = {"services": {"web": {**SOUND, "environment": {"DB_PASSWORD": "pre-hunter2"}}}}
+    assert warned(judge_stacks([candidate(model, concealed=frozenset({"hunter2", ""}))])) == []
+    assert warned(judge_stacks([candidate(model, concealed=frozenset({"other", ""}))])) == ["plain-secret"]
+
+
+def test_what_runs_once_needs_neither_check_nor_restart() -> None:
+    once = {"image": "shop:1", "mem_limit": "67108864"}
+    waits = {"migrate": {"condition": "service_completed_successfully"}}
+    services = {"migrate": once, "web": {**SOUND, "depends_on": waits}}
+    assert warned(judge({"services": services})) == []
+    assert warned(judge({"services": {"migrate": once}})) == ["healthcheck", "restart-policy"]
+
+
+def test_waiting_for_a_check_that_is_switched_off() -> None:
+    off = {**SOUND, "healthcheck": {"disable": True}}
+    waiting = {**SOUND, "depends_on": {"db": {"condition": "service_healthy"}}}
+    assert warned(judge({"services": {"db": off, "web": waiting}})) == ["healthcheck", "disabled-healthcheck"]
+    started = {**SOUND, "depends_on": {"db": {"condition": "service_started"}}}
+    assert warned(judge({"services": {"db": off, "web": started}})) == ["healthcheck"]
+
+
+@pytest.mark.parametrize(
+    ("path", "read_only", "expected"),
+    [
+        ("nginx.conf", True, []),
+        ("nginx.conf", False, ["read-only-copy"]),
+        ("site", False, ["read-only-copy"]),
+        ("nginx.conv", True, ["missing-source"]),
+        ("data", False, []),
+        (".config", False, []),
+        ("conf.d", False, []),
+        ("v1.2", False, []),
+    ],
+)
+def test_mounts_of_the_commit_and_beside_it(path: str, read_only: bool, expected: list[str]) -> None:
+    files = Commit({"nginx.conf": "", "site/index.html": ""})
+    mount = {"type": "bind", "source": f"{ROOT}/{path}", "target": "/x", "read_only": read_only}
+    assert warnings(files, volumes=[mount]) == expected
