@@ -15,7 +15,7 @@ _POINTER = re.compile(r"\b(services|networks|volumes|configs|secrets)(?:\.|\[)([
 _PROPERTY = re.compile(r"additional propert(?:y|ies) '?([^' ]+)'? (?:is )?not allowed", re.IGNORECASE)
 _SERVICE = re.compile(r'\bservice "([^"]+)"')
 _LISTED = "following error(s):"
-_SYNTAX = ("yaml: ", "failed to parse ", "unmarshal errors", "must be a mapping", "empty compose file")
+_SYNTAX = re.compile(r"(?:^|\s)yaml: |failed to parse |must be a mapping|empty compose file")
 _MISSING = ("no such file or directory", " not found: stat ")
 
 
@@ -66,4 +66,4 @@ def _pointer(match: re.Match[str] | None, message: str) -> str | None:
 def _reason(message: str) -> Reason:
     if any(words in message for words in _MISSING):
         return Reason.FILE_MISSING
-    return Reason.PARSE_FAILED if any(words in message for words in _SYNTAX) else Reason.SCHEMA_INVALID
+    return Reason.PARSE_FAILED if _SYNTAX.search(message) else Reason.SCHEMA_INVALID

@@ -1,0 +1,33 @@
+"""A commit's files in memory, with the modes and bytes that git can hold."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from reconciler.model.files import Entry
+from reconciler.model.outcome import Violation
+
+
+@dataclass(frozen=True)
+class CommitFiles:
+    """`contents`: path → bytes or text. `modes`: git's modes of those that are not 100644."""
+
+    contents: Mapping[str, bytes | str]
+    modes: Mapping[str, str] = field(default_factory=dict)
+    revision: str | None = None
+    refused: tuple[Violation, ...] = ()
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        return {path: self._entry(path) for path in sorted(self.contents)}
+
+    def read(self, path: str) -> bytes:
+        content = self.contents[path]
+        return content.encode() if isinstance(content, str) else content
+
+    def _entry(self, path: str) -> Entry:
+        data = self.read(path)
+        oid = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+        return Entry(path, self.modes.get(path, "100644"), oid, len(data))

@@ -1,0 +1,273 @@
+"""Compose sees the commit and the operator's values, and nothing else of the machine. On every Compose there is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from reconciler.errors import Transient
+from reconciler.model.documents import StackDocument
+from reconciler.model.outcome import Reason
+from reconciler.model.rendered import Rendered
+from reconciler.observe.render import LARGEST_FILE, ComposeRenderer
+from reconciler.observe.secrets import SecretStore
+from tests.commits import CommitFiles
+
+STACK = StackDocument("shop", ("compose.yaml",))
+AWKWARD = st.text(alphabet="\\'\"$#{}= \n\r\tabn0x1é\u2028\ufeff", max_size=12)
+VALUES = AWKWARD | st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
+
+
+@pytest.fixture
+def secrets_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "secrets"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.fixture
+def renderer(compose_binary: Path, tmp_path: Path, secrets_dir: Path) -> Iterator[ComposeRenderer]:
+    renderer = ComposeRenderer(str(compose_binary), tmp_path / "render", SecretStore(secrets_dir))
+    yield renderer
+    renderer.close()
+    assert list((tmp_path / "render").glob("*")) == []
+
+
+def put_secret(folder: Path, name: str, text: str) -> None:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    path.write_text(text)
+    path.chmod(0o600)
+
+
+def compose(text: str) -> str:
+    return textwrap.dedent(text)
+
+
+def one_service(**keys: Any) -> str:
+    return json.dumps({"services": {"web": {"image": "x", **keys}}})
+
+
+def rendered(renderer: ComposeRenderer, files: Mapping[str, Any], stack: StackDocument = STACK) -> Rendered:
+    answer = renderer.render(CommitFiles(files), stack)
+    assert answer.violations == ()
+    return answer
+
+
+def environment(renderer: ComposeRenderer, files: Mapping[str, Any], stack: StackDocument = STACK) -> dict[str, Any]:
+    found: dict[str, Any] = rendered(renderer, files, stack).model["services"]["web"]["environment"]
+    return found
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(VALUES, min_size=10, max_size=25))
+def test_every_value_arrives_byte_for_byte(renderer: ComposeRenderer, values: list[str]) -> None:
+    env = {f"V{n}": value for n, value in enumerate(values)}
+    text = one_service(environment={name: f"${{{name}}}" for name in env})
+    assert environment(renderer, {"compose.yaml": text}, StackDocument("shop", ("compose.yaml",), env=env)) == env
+
+
+def test_the_nearest_value_wins(renderer: ComposeRenderer, secrets_dir: Path) -> None:
+    put_secret(secrets_dir, "shop/A", "from a file\n")
+    put_secret(secrets_dir, "shop.env", "A=from the env file\nB=from the env file\n")
+    files = {
+        ".env": "A=committed\nB=committed\nC=committed\nD=committed-$B",
+        "compose.yaml": one_service(environment={name: f"${{{name}}}" for name in "ABCD"}),
+    }
+    stack = StackDocument("shop", ("compose.yaml",), env={"A": "stack", "B": "stack", "C": "stack"})
+    answer = rendered(renderer, files, stack)
+    assert answer.model["services"]["web"]["environment"] == {
+        "A": "from a file",
+        "B": "from the env file",
+        "C": "stack",
+        "D": "committed-from the env file",
+    }
+    assert answer.secrets == {"A", "B"}
+    assert answer.variables["C"] == "stack"
+
+
+def test_nothing_of_our_own_environment_is_read(renderer: ComposeRenderer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"CANARY": "leak", "COMPOSE_PROFILES": "extra", "COMPOSE_FILE": "other.yaml"}.items():
+        monkeypatch.setenv(name, value)
+    names = ("CANARY", "PATH", "PWD", "USER", "COMPOSE_PROFILES")
+    services = {
+        "web": {"image": "x", "environment": {**{name: f"${{{name}}}" for name in names}, "BARE": None, "HOME": None}},
+        "extra": {"image": "x", "profiles": ["extra"]},
+    }
+    model = rendered(renderer, {"compose.yaml": json.dumps({"services": services})}).model
+    assert list(model["services"]) == ["web"]
+    expected = {**dict.fromkeys(names, ""), "BARE": None, "HOME": "/nonexistent"}
+    assert model["services"]["web"]["environment"] == expected
+
+
+def test_a_home_of_the_stack_s_own(renderer: ComposeRenderer) -> None:
+    stack = StackDocument("shop", ("compose.yaml",), env={"HOME": "/srv", "PWD": "/here", "PATH": "/bin"})
+    text = one_service(environment={name: f"${{{name}}}" for name in stack.env})
+    assert environment(renderer, {"compose.yaml": text}, stack) == stack.env
+
+
+def test_the_tilde_is_no_home_of_ours(renderer: ComposeRenderer) -> None:
+    model = rendered(renderer, {"compose.yaml": one_service(volumes=["~/x:/x"])}).model
+    assert model["services"]["web"]["volumes"][0]["source"] == "/nonexistent/x"
+
+
+def test_a_committed_dotenv_cannot_steer_compose(renderer: ComposeRenderer) -> None:
+    files = {
+        ".env": "COMPOSE_FILE=evil.yaml\nCOMPOSE_PROJECT_NAME=evil\nCOMPOSE_PROFILES=evil\nDOCKER_HOST=tcp://evil\n",
+        "evil.yaml": one_service(privileged=True),
+        "compose.yaml": one_service(),
+    }
+    answer = renderer.render(CommitFiles(files), STACK)
+    assert [(item.path, item.line) for item in answer.violations] == [(".env", line) for line in (1, 2, 3, 4)]
+    assert answer.model == {}
+
+
+@pytest.mark.parametrize("name", ["COMPOSE_PROFILES", "DOCKER_HOST", "A B", "1A", ""])
+def test_names_that_compose_would_not_take_as_data(renderer: ComposeRenderer, name: str) -> None:
+    stack = StackDocument("shop", ("compose.yaml",), env={name: "x"}, line=7)
+    (violation,) = renderer.render(CommitFiles({"compose.yaml": one_service()}), stack).violations
+    assert (violation.rule, violation.line) == ("reserved-variable", 7)
+
+
+def test_a_dollar_stands_for_itself(renderer: ComposeRenderer) -> None:
+    text = one_service(environment={"A": "a$$b", "$": "$$$$"}, command=["echo", "$${HOME}"])
+    service = rendered(renderer, {"compose.yaml": text}).model["services"]["web"]
+    assert (service["environment"], service["command"]) == ({"A": "a$b", "$": "$$"}, ["echo", "${HOME}"])
+
+
+def test_files_profiles_and_folders(renderer: ComposeRenderer) -> None:
+    files = {
+        "stacks/shop/compose.yaml": compose("""
+            services:
+              web:
+                image: x
+                env_file: web.env
+                volumes: ["./conf:/conf", "data:/data"]
+                secrets: [token]
+              debug: {image: y, profiles: [debug]}
+            secrets: {token: {environment: TOKEN}}
+            configs: {motd: {content: "hello $NAME"}}
+            volumes: {data: {}}
+            """),
+        "stacks/shop/web.env": "GREETING=hello ${NAME}\n",
+        "stacks/shop/.env": "NAME=world\n",
+        "stacks/more.yaml": compose("services: {web: {labels: {more: yes}, configs: [motd]}}"),
+        ".env": "NAME=wrong\n",
+    }
+    stack = StackDocument("shop", ("stacks/shop/compose.yaml", "stacks/more.yaml"), profiles=("debug",))
+    answer = rendered(renderer, files, stack)
+    web = answer.model["services"]["web"]
+    assert set(answer.model["services"]) == {"web", "debug"}
+    assert web["environment"] == {"GREETING": "hello world"}
+    assert web["labels"] == {"more": "yes"}
+    assert web["volumes"][0]["source"] == f"{answer.root}/stacks/shop/conf"
+    assert answer.model["configs"]["motd"]["content"] == "hello world"
+    assert answer.model["secrets"]["token"]["environment"] == "TOKEN"
+    assert (answer.model["name"], answer.model["volumes"]["data"]["name"]) == ("shop", "shop_data")
+
+
+def test_the_same_commit_is_laid_out_once(renderer: ComposeRenderer) -> None:
+    files = CommitFiles({"compose.yaml": one_service(), "other.yaml": one_service()})
+    roots = {renderer.render(files, StackDocument(name, (f"{name}.yaml",))).root for name in ("compose", "other")}
+    assert len(roots) == 1
+    again = CommitFiles({"compose.yaml": one_service()})
+    assert renderer.render(again, STACK).root not in roots
+    assert not any(Path(root).exists() for root in roots)
+
+
+def test_links_and_large_files_are_not_there(renderer: ComposeRenderer) -> None:
+    files = {"link.env": "/etc/os-release", "large.env": b"A=" + b"x" * LARGEST_FILE, "compose.yaml": ""}
+    for name in ("link.env", "large.env"):
+        text = one_service(env_file=[name])
+        answer = renderer.render(CommitFiles({**files, "compose.yaml": text}, {"link.env": "120000"}), STACK)
+        assert [(item.reason, item.path) for item in answer.violations] == [(Reason.FILE_MISSING, name)]
+
+
+REJECTED = {
+    "unknown key": ("services: {web: {image: x, foo: 1}}", Reason.SCHEMA_INVALID, None, "/services/web/foo"),
+    "yaml": ("services:\n  web:\n   image: x\n  db: [\n", Reason.PARSE_FAILED, 4, None),
+    "twice": ("services:\n  web:\n    image: x\n    image: y\n", Reason.PARSE_FAILED, 4, None),
+    "no image": ("services: {web: {}}", Reason.SCHEMA_INVALID, None, "/services/web"),
+    "undefined": ("services: {web: {image: x, depends_on: [db]}}", Reason.SCHEMA_INVALID, None, "/services/web"),
+    "size": ("services: {web: {image: x, mem_limit: lots}}", Reason.SCHEMA_INVALID, None, "/services/web/mem_limit"),
+    "cast": ("services: {web: {image: x, cpus: lots}}", Reason.SCHEMA_INVALID, None, "/services/web/cpus"),
+    "required": ('services: {web: {image: "${X:?say}"}}', Reason.SCHEMA_INVALID, None, "/services/web/image"),
+    "empty": ("", Reason.PARSE_FAILED, None, None),
+    "remote": ('include: ["https://github.com/x/y.git"]', Reason.SCHEMA_INVALID, None, None),
+    "artifact": ('include: ["oci://localhost/x"]', Reason.SCHEMA_INVALID, None, None),
+    "cycle": (
+        "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}",
+        Reason.SCHEMA_INVALID, None, None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REJECTED)
+def test_what_compose_rejects_is_a_violation_with_its_place(renderer: ComposeRenderer, case: str) -> None:
+    text, reason, line, pointer = REJECTED[case]
+    stack = StackDocument("shop", ("a/compose.yaml",))
+    answer = renderer.render(CommitFiles({"a/compose.yaml": text}), stack)
+    (violation,) = answer.violations
+    assert (violation.reason, violation.path, violation.stack) == (reason, "a/compose.yaml", "shop")
+    assert (violation.line, violation.pointer) == (line, pointer)
+    assert answer.root not in violation.message
+    assert answer.model == {}
+
+
+def test_a_mistake_in_another_file_is_placed_there(renderer: ComposeRenderer) -> None:
+    files = {"compose.yaml": "include: [more/db.yaml]", "more/db.yaml": "services: {db: {image: x, foo: 1}}"}
+    (violation,) = renderer.render(CommitFiles(files), STACK).violations
+    assert (violation.path, violation.service) == ("more/db.yaml", "db")
+
+
+def stand_in(tmp_path: Path, script: str) -> ComposeRenderer:
+    """A renderer with a program of our own in Compose's place."""
+    program = tmp_path / "docker-compose"
+    program.write_text(f'#!/bin/sh\nif [ "$1" = version ]; then echo "${{VERSION:-2.26.1}}"; exit; fi\n{script}\n')
+    program.chmod(0o755)
+    return ComposeRenderer(str(program), tmp_path / "render", SecretStore(tmp_path / "secrets"))
+
+
+def test_secrets_stay_out_of_the_state_folder(tmp_path: Path, secrets_dir: Path) -> None:
+    put_secret(secrets_dir, "shop/TOKEN", "hunter2")
+    seen = tmp_path / "seen"
+    renderer = stand_in(tmp_path, f"/bin/grep -rl hunter2 {tmp_path}/render {secrets_dir} > {seen}; echo '{{}}'")
+    renderer.render(CommitFiles({"compose.yaml": ""}), STACK)
+    assert {Path(line).parent for line in seen.read_text().splitlines()} == {
+        secrets_dir / "shop",
+        secrets_dir / ".scratch",
+    }
+    assert list((secrets_dir / ".scratch").iterdir()) == []
+
+
+def test_a_compose_that_is_too_old(tmp_path: Path, secrets_dir: Path) -> None:
+    renderer = stand_in(tmp_path, "exit 0")
+    program = tmp_path / "docker-compose"
+    program.write_text(program.read_text().replace("2.26.1", "2.19.1"))
+    with pytest.raises(Transient, match=r"2\.19\.1"):
+        renderer.render(CommitFiles({"compose.yaml": ""}), STACK)
+
+
+def test_a_compose_that_is_killed_condemns_nothing(tmp_path: Path, secrets_dir: Path) -> None:
+    with pytest.raises(Transient, match="shop"):
+        stand_in(tmp_path, "kill -9 $$").render(CommitFiles({"compose.yaml": ""}), STACK)
+
+
+def test_what_dead_processes_left_is_swept(tmp_path: Path, secrets_dir: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for pid in (gone.pid, os.getpid()):
+        (tmp_path / "render" / f"{pid}-left" / "commit").mkdir(parents=True)
+    stand_in(tmp_path, "echo {}").render(CommitFiles({"compose.yaml": ""}), STACK)
+    left = {path.name for path in (tmp_path / "render").iterdir()}
+    assert f"{os.getpid()}-left" in left
+    assert f"{gone.pid}-left" not in left

@@ -1,0 +1,170 @@
+"""The operator's secrets: read strictly, changed cheaply noticed, mounted without passing the state folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Transient, Usage
+from reconciler.observe.secrets import ABANDONED, LARGEST, SecretStore
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "secrets"
+    path.mkdir(mode=0o700)
+    return path
+
+
+def put(folder: Path, name: str, data: str | bytes, mode: int = 0o600) -> Path:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    path.chmod(mode)
+    return path
+
+
+def age(folder: Path) -> None:
+    """Make every time stamp old enough to be trusted."""
+    for path in folder.rglob("*"):
+        os.utime(path, (time.time() - 60, time.time() - 60))
+
+
+def test_variables_of_one_stack(folder: Path) -> None:
+    put(folder, "shop.env", "A=1\nB='two words'\n")
+    put(folder, "shop/B", "from its own file\n\n")
+    put(folder, "shop/db.password", "hunter2")
+    put(folder, "blog.env", "A=other\n")
+    put(folder, "shop/.hidden", "no")
+    put(folder, "README", "no")
+    store = SecretStore(folder)
+    assert store.variables("shop") == {"A": "1", "B": "from its own file\n", "db.password": "hunter2"}
+    assert store.variables("unknown") == {}
+    assert store.values() == {"1", "from its own file\n", "hunter2", "other"}
+
+
+def test_no_folder_no_secrets() -> None:
+    store = SecretStore(None)
+    assert (store.variables("shop"), store.values(), store.fingerprint()) == ({}, frozenset(), "")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o666])
+def test_files_open_to_others_are_refused_with_the_remedy(folder: Path, mode: int) -> None:
+    path = put(folder, "shop/TOKEN", "x", mode)
+    with pytest.raises(Usage, match="TOKEN") as refused:
+        SecretStore(folder).variables("shop")
+    assert refused.value.hint == f"chmod 0600 {path}"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("shop/TOKEN", b"\xff\xfe"),
+        ("shop/TOKEN", b"a\0b"),
+        ("shop/TOKEN", b"x" * (LARGEST + 1)),
+        ("shop/not a name", b"x"),
+        ("shop/1ST", b"x"),
+        ("shop.env", b"A='open\n"),
+        ("shop.env", b"ok=1\nDOCKER_HOST=tcp://evil\n"),
+    ],
+)
+def test_what_is_no_secret_is_refused_by_name(folder: Path, name: str, data: bytes) -> None:
+    path = put(folder, name, data)
+    with pytest.raises(Usage) as refused:
+        SecretStore(folder).fingerprint()
+    assert str(path) in refused.value.message
+    assert refused.value.hint
+
+
+def test_a_line_is_named(folder: Path) -> None:
+    path = put(folder, "shop.env", "ok=1\nDOCKER_HOST=tcp://evil\n")
+    with pytest.raises(Usage, match=f"{path}:2:"):
+        SecretStore(folder).variables("shop")
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(Usage, match="absent") as refused:
+        SecretStore(tmp_path / "absent").variables("shop")
+    assert "0700" in refused.value.hint
+
+
+def test_the_fingerprint_follows_the_values(folder: Path) -> None:
+    put(folder, "shop/A", "hunter2")
+    store = SecretStore(folder)
+    first = store.fingerprint()
+    assert "hunter2" not in first
+    assert SecretStore(folder).fingerprint() == first
+    put(folder, "shop/A", "hunter3")
+    changed = store.fingerprint()
+    put(folder, "blog/A", "hunter3")
+    assert len({first, changed, store.fingerprint()}) == 3
+
+
+def test_a_name_cannot_pass_for_a_value(folder: Path) -> None:
+    put(folder, "shop/AB", "C")
+    first = SecretStore(folder).fingerprint()
+    (folder / "shop/AB").unlink()
+    put(folder, "shop/A", "BC")
+    assert SecretStore(folder).fingerprint() != first
+
+
+def test_unchanged_files_are_not_read_again(folder: Path) -> None:
+    path = put(folder, "shop/A", "hunter2")
+    age(folder)
+    store = SecretStore(folder)
+    os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    first = store.fingerprint()
+    assert store.fingerprint() == first
+    path.write_text("hunter3")
+    assert store.fingerprint() != first
+
+
+def test_a_change_within_the_same_instant_is_seen(folder: Path) -> None:
+    """A file may be written twice between two ticks of the file system's clock."""
+    path = put(folder, "shop/A", "hunter2")
+    store = SecretStore(folder)
+    first, before = store.fingerprint(), path.stat()
+    path.write_text("hunter3")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert store.fingerprint() != first
+
+
+def test_mounting(folder: Path) -> None:
+    put(folder, "shop/TOKEN", "hunter2\n")
+    store = SecretStore(folder)
+    path = store.mount("shop", "TOKEN")
+    assert path == store.place(hashlib.sha256(b"hunter2").hexdigest())
+    assert (path.parent, path.read_bytes()) == (folder / ".mounts", b"hunter2")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o444
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    inode = path.stat().st_ino
+    assert store.mount("shop", "TOKEN").stat().st_ino == inode
+    put(folder, "shop/TOKEN", "hunter3")
+    assert store.mount("shop", "TOKEN") != path
+    assert path.read_bytes() == b"hunter2"
+    assert store.variables(".mounts") == {}
+
+
+def test_mounting_what_is_not_there(folder: Path) -> None:
+    with pytest.raises(Transient, match="TOKEN") as missing:
+        SecretStore(folder).mount("shop", "TOKEN")
+    assert f"{folder}/shop/TOKEN" in missing.value.hint
+
+
+def test_scratch_files_are_private_and_go(folder: Path) -> None:
+    store = SecretStore(folder)
+    with store.scratch(b"A=1") as path:
+        assert path.read_bytes() == b"A=1"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        left = path.with_name("left-by-a-killed-process")
+        left.write_text("A=1")
+        old = time.time() - ABANDONED - 60
+        os.utime(left, (old, old))
+    assert not path.exists()
+    with store.scratch(b""):
+        assert not left.exists()
