@@ -27,7 +27,7 @@ from reconciler.model.desired import (
     Tree,
     Volume,
 )
-from reconciler.model.documents import HostDocument, StackDocument
+from reconciler.model.documents import BindGrant, HostDocument, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.observed import LABEL_HOST, LABEL_SPEC, LABEL_STACK
@@ -53,11 +53,15 @@ _SHARED = ("network_mode", "pid", "ipc")
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Folders of the host in which mounts lie (absolute). `secrets` is None without a secrets_dir."""
+    """Folders of the host in which mounts lie (absolute). `secrets` is None without a secrets_dir.
+
+    `binds`: where the paths that the operator has granted lie on this machine.
+    """
 
     trees: str
     data: str
     secrets: str | None = None
+    binds: tuple[BindGrant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,11 +307,17 @@ class _Stack:
         options = {k: v for k, v in (mount.get("bind") or {}).items() if k != "create_host_path"}
         bind = {**mount, "bind": {**options, "create_host_path": False}}
         if path.startswith("/"):
-            return bind
+            return {**bind, "source": self._granted(path)}
         if self._in_commit(path):
             tree = self._tree(Tree(tree_digest(self.files, path), path=path))
             return {**bind, "source": f"{self.places.trees}/{tree.digest}", "read_only": True}
         return {**bind, "source": f"{self.places.data}/{self.name}/{path}"}
+
+    def _granted(self, path: str) -> str:
+        for grant in self.places.binds:
+            if path == grant.path or path.startswith(grant.path.rstrip("/") + "/"):
+                return grant.host + path[len(grant.path.rstrip("/")) :]
+        return path
 
     def _in_commit(self, path: str) -> bool:
         prefix = "" if path == "." else path + "/"

@@ -50,6 +50,9 @@ class Renderer(Protocol):
     def render(self, files: Files, stack: StackDocument) -> Rendered:
         """Compose's canonical model. Transient when Compose itself cannot be run."""
 
+    def given(self, stack: str) -> Mapping[str, str]:
+        """Variables that the host has for this stack."""
+
     def fingerprint(self) -> str:
         """Digest of everything on the host that flows into a model (secrets_dir); '' where there is none."""
 

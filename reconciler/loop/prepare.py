@@ -13,7 +13,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.documents import BindGrant, Grant, HostDocument
 from reconciler.model.files import Files
 from reconciler.model.images import Image, ImageWant
-from reconciler.model.outcome import Level, Violation
+from reconciler.model.outcome import Level, Reason, Violation
 
 if TYPE_CHECKING:
     from reconciler.decide.scan import Scan
@@ -26,6 +26,7 @@ class Rules:
     host: str
     places: Places
     base: str = ""
+    stack: str = ""
     grants: tuple[Grant, ...] = ()
     binds: tuple[BindGrant, ...] = ()
     policies: bool = True
@@ -44,7 +45,7 @@ class Prepared:
 
     @property
     def denied(self) -> bool:
-        return any(item.level is Level.DENY for item in self.violations)
+        return _denied(self.violations)
 
 
 class Preparer:
@@ -59,14 +60,11 @@ class Preparer:
 
         violations: tuple[Violation, ...] = ()
         if document is None:
-            document, violations = host_document(files, self._rules.host, self._rules.base)
-        if document is None:
-            return Prepared(files, None, violations=violations)
-        rendered = [self._renderer.render(files, stack) for stack in document.stacks]
-        violations += tuple(item for one in rendered for item in one.violations)
-        if any(item.level is Level.DENY for item in violations):
+            document, violations = host_document(files, self._rules.host, self._rules.base, self._rules.stack)
+        violations += files.refused
+        if document is None or _denied(violations):
             return Prepared(files, document, violations=violations)
-        return self._judge(files, document, rendered, violations)
+        return self._stacks(files, document, violations)
 
     def lower(self, prepared: Prepared, images: Mapping[str, Image], revision: str) -> DesiredState:
         """The admitted commit in the form in which it is applied."""
@@ -74,37 +72,52 @@ class Preparer:
             raise AssertionError("only an admitted commit is lowered")
         return lower.lower(prepared.document, prepared.sources, prepared.files, images, self._rules.places, revision)
 
-    def _judge(
-        self, files: Files, document: HostDocument, rendered: Sequence[Rendered], violations: tuple[Violation, ...]
-    ) -> Prepared:
-        from reconciler.decide.admit import Candidate, admit
+    def _stacks(self, files: Files, document: HostDocument, violations: tuple[Violation, ...]) -> Prepared:
+        """Nothing reaches Compose that the scan has not let through."""
         from reconciler.decide.scan import scan
 
+        scans = [scan(files, stack, self._renderer.given(stack.name)) for stack in document.stacks]
+        violations += tuple(item for found in scans for item in self._in_force(found.violations))
+        if _denied(violations):
+            return Prepared(files, document, violations=violations)
+        rendered = [self._renderer.render(files, stack) for stack in document.stacks]
+        violations += tuple(item for one in rendered for item in self._in_force(one.violations))
+        if _denied(violations):
+            return Prepared(files, document, violations=violations)
+        return self._judge(files, document, rendered, scans, violations)
+
+    def _judge(
+        self,
+        files: Files,
+        document: HostDocument,
+        rendered: Sequence[Rendered],
+        scans: Sequence[Scan],
+        violations: tuple[Violation, ...],
+    ) -> Prepared:
+        from reconciler.decide.admit import Candidate, admit, demands
+
+        candidates = [
+            Candidate(stack, one.model, one.root, found, frozenset(one.variables[name] for name in one.secrets))
+            for stack, one, found in zip(document.stacks, rendered, scans, strict=True)
+        ]
+        if self._rules.policies:
+            violations += admit(document, candidates, files, self._rules.grants, self._rules.binds)
+        total, over = budget.judge(document, demands(candidates, document.default_memory))
+        violations += self._in_force(over)
         sources = tuple(
             Source(stack, one.model, one.root, one.variables, one.secrets)
             for stack, one in zip(document.stacks, rendered, strict=True)
         )
-        scans = [scan(files, source.document, source.variables) for source in sources]
-        if self._rules.policies:
-            candidates = [
-                Candidate(source.document, source.model, source.root, found)
-                for source, found in zip(sources, scans, strict=True)
-            ]
-            violations += admit(document, candidates, files, self._rules.grants, self._rules.binds)
-        total, over = budget.judge(
-            document,
-            [
-                demand
-                for source, found in zip(sources, scans, strict=True)
-                for demand in _demands(source, found, document.default_memory)
-            ],
-        )
-        violations += over
         prepared = Prepared(files, document, sources, violations, total)
         return prepared if prepared.denied else replace(prepared, wants=lower.wants(sources, files))
 
+    def _in_force(self, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
+        """Without policies only what keeps Compose from reading the files counts."""
+        if self._rules.policies:
+            return violations
+        off = (Reason.POLICY_VIOLATION, Reason.BUDGET_EXCEEDED)
+        return tuple(replace(item, level=Level.WARN) if item.reason in off else item for item in violations)
 
-def _demands(source: Source, scanned: Scan, default: int) -> Iterable[budget.Demand]:
-    for row in budget.rows(source.document.name, source.model, default):
-        place = scanned.locate("services", row.service, *(() if row.default else ("mem_limit",)))
-        yield budget.Demand(row, place.path, place.line, place.column)
+
+def _denied(violations: Iterable[Violation]) -> bool:
+    return any(item.level is Level.DENY for item in violations)

@@ -48,6 +48,10 @@ class ComposeRenderer:
         self._checked = False
         self._laid_out: tuple[Files, Path] | None = None
 
+    def given(self, stack: str) -> Mapping[str, str]:
+        """Variables that the operator's secrets_dir has for this stack."""
+        return self._secrets.variables(stack)
+
     def fingerprint(self) -> str:
         """Digest of what flows from this machine into models: the secrets. '' where there are none."""
         return self._secrets.fingerprint()

@@ -74,6 +74,9 @@ class CanonicalRenderer:
             ROOT,
         )
 
+    def given(self, stack: str) -> Mapping[str, str]:
+        return {}
+
     def fingerprint(self) -> str:
         return ""
 
