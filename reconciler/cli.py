@@ -6,15 +6,19 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from threading import Event
+from typing import TYPE_CHECKING, Any, Protocol
 
 from reconciler.commands import parse, wants_json
 from reconciler.decide.redact import Redactor
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, Usage
 from reconciler.logs import start_logs
 from reconciler.model.outcome import Reason
 from reconciler.output import Output, colours_wanted
 from reconciler.signals import INTERRUPTED, Ended, Signals
+
+if TYPE_CHECKING:
+    from reconciler.settings import Settings
 
 Answer = tuple[int, Mapping[str, Any]]
 """Exit code and the document of the contract."""
@@ -49,15 +53,18 @@ class Application(Protocol):
     def history(self, revision: str | None, limit: int) -> Answer: ...
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The whole program; returns the process's exit code."""
+Build = Callable[[argparse.Namespace, Redactor, Event], Application]
+
+
+def main(arguments: Sequence[str] | None = None, build: Build | None = None) -> int:
+    """The whole program; returns the process's exit code. `build` makes the application, once it is needed."""
     typed = sys.argv[1:] if arguments is None else list(arguments)
     redactor = Redactor()
     output = Output(wants_json(typed), colours_wanted("--no-color" in typed, os.environ), redactor)
     signals = Signals()
     signals.listen(patient=False)
     try:
-        return signals.exit_code(_perform(parse(typed), output, redactor, signals))
+        return signals.exit_code(_perform(parse(typed), output, redactor, signals, build or _build))
     except ReconcilerError as error:
         output.error(error)
         return signals.exit_code(error.exit_code)
@@ -67,11 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _defect(error, output)
 
 
-def _perform(options: argparse.Namespace, output: Output, redactor: Redactor, signals: Signals) -> int:
+def _perform(options: argparse.Namespace, output: Output, redactor: Redactor, signals: Signals, build: Build) -> int:
     usual = "INFO" if options.verb == "run" else "WARNING"
     start_logs(os.environ.get("RECONCILER_LOG_LEVEL") or usual, redactor)
     signals.listen(patient=options.verb in PATIENT)
-    application = _application(options, redactor, signals)
+    application = build(options, redactor, signals.stop)
     if options.verb == "run":
         code = application.run()
         return INTERRUPTED if code == 0 and signals.stop.is_set() else code
@@ -80,24 +87,33 @@ def _perform(options: argparse.Namespace, output: Output, redactor: Redactor, si
     return code
 
 
-def _application(options: argparse.Namespace, redactor: Redactor, signals: Signals) -> Application:
-    # Imported here, so that --help and a mistyped verb cost nothing.
-    from reconciler import settings, wiring
+def _build(options: argparse.Namespace, redactor: Redactor, stop: Event) -> Application:
+    settings = _settings(options)
+    # Imported here, so that --help and wrong usage cost nothing.
+    from reconciler import wiring
 
-    needed = options.verb != "validate" or options.config is not None
-    if needed or settings.find_config(None, os.environ) is not None:
-        found = settings.load_settings(options.config, os.environ, state=options.state)
-    else:
-        found = None
-    return wiring.build(found, stop=signals.stop, redactor=redactor)
+    return wiring.build(settings, stop=stop, redactor=redactor)
+
+
+def _settings(options: argparse.Namespace) -> Settings | None:
+    """None: there is no agent config, and the verb can do without."""
+    from reconciler.settings import load_settings
+
+    try:
+        return load_settings(options.config, os.environ, state=options.state)
+    except Usage as error:
+        named = options.config or os.environ.get("RECONCILER_CONFIG")
+        if options.verb == "validate" and not named and error.reason is Reason.FILE_MISSING:
+            return None
+        raise
 
 
 def _ask(application: Application, options: argparse.Namespace, output: Output) -> Answer:
     match options.verb:
         case "validate":
+            git_dir = options.git_dir if options.commit else None
             on = options.policies == "on"
-            files = options.file or ()
-            return application.validate(options.DIR, options.commit, options.git_dir, files, on)
+            return application.validate(options.DIR, options.commit, git_dir, options.file or (), on)
         case "plan":
             return application.plan(options.commit)
         case "once":

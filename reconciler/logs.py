@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 
-LINE = "{time:YYYY-MM-DDTHH:mm:ss.SSS!UTC}Z {level:<7} {message}\n{exception}"
+LINE = "{time:YYYY-MM-DDTHH:mm:ss.SSS!UTC}Z {level:<7} {message}"
 
 
 def start_logs(level: str, redactor: Redactor) -> None:
