@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from reconciler.model.outcome import Violation
+
+READ_LIMIT = 16 << 20
+"""Bytes of a file that `Files.read` gives unless asked for more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:
@@ -42,8 +47,20 @@ class Files(Protocol):
     def entries(self) -> Mapping[str, Entry]:
         """Every path that is not a folder, symlinks and submodules included."""
 
-    def read(self, path: str) -> bytes:
-        """The bytes of a regular file. KeyError where there is none."""
+    @property
+    def refused(self) -> tuple[Violation, ...]:
+        """What is wrong with paths themselves; those are not among the entries."""
+
+    def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
+        """The bytes of a regular file. KeyError where there is none, TooLarge where it has more than `limit`."""
+
+
+class TooLarge(ValueError):
+    """A file is larger than the reader is ready to take. Sizes in bytes; `Entry.size` tells beforehand."""
+
+    def __init__(self, path: str, size: int, limit: int) -> None:
+        super().__init__(f"{path} has {size} bytes, more than {limit}")
+        self.path, self.size, self.limit = path, size, limit
 
 
 def below(files: Files, path: str) -> dict[str, Entry]:

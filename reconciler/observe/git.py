@@ -1,0 +1,136 @@
+"""How git is started: fixed arguments, nothing of the user's or the system's configuration, no hooks, no helpers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from reconciler import process
+from reconciler.model.outcome import Reason
+from reconciler.observe.remote import Remote
+
+_PASSED = (
+    "HOME", "PATH", "USER", "LOGNAME", "TMPDIR",
+    "SSH_AUTH_SOCK", "GIT_SSH_COMMAND",
+    "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY",
+    "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR",
+)  # fmt: skip
+"""What git, ssh and curl need of the agent's environment: keys, proxies, certificates."""
+
+_FIXED = {
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+}
+
+_JUDGED_BY_US = (
+    "emptyName", "fullPathname", "hasDot", "hasDotdot", "hasDotgit", "largePathname", "nullSha1", "treeNotSorted",
+    "duplicateEntries", "zeroPaddedFilemode", "badFilemode", "symlinkPointsToGitDir",
+    "gitattributesBlob", "gitattributesLarge", "gitattributesLineLength", "gitattributesMissing",
+    "gitmodulesBlob", "gitmodulesLarge", "gitmodulesMissing", "gitmodulesName", "gitmodulesParse", "gitmodulesPath",
+    "gitmodulesSymlink", "gitmodulesUpdate", "gitmodulesUrl",
+)  # fmt: skip
+"""What is wrong with a tree makes a bad commit, to be reported on it; it must not make the fetch fail."""
+
+_HARMLESS = (
+    "badDate", "badDateOverflow", "badEmail", "badName", "badTimezone", "missingEmail", "missingNameBeforeEmail",
+    "missingSpaceBeforeDate", "missingSpaceBeforeEmail", "multipleAuthors", "zeroPaddedDate", "badTagName",
+    "missingTaggerEntry",
+)  # fmt: skip
+"""Slips of old tools in histories that live on."""
+
+_CONFIG = (
+    "core.fsmonitor=false",
+    "core.fsync=committed,reference",
+    "core.hooksPath=/dev/null",
+    "core.symlinks=false",
+    "credential.helper=",
+    "fetch.fsckObjects=true",
+    "fetch.recurseSubmodules=false",
+    "fetch.unpackLimit=1",
+    "gc.auto=0",
+    "http.followRedirects=false",
+    "http.lowSpeedLimit=1",
+    "http.lowSpeedTime=30",
+    "maintenance.auto=false",
+    "protocol.allow=never",
+    "push.gpgSign=false",
+    "push.recurseSubmodules=no",
+    "submodule.recurse=false",
+    "transfer.bundleURI=false",
+    *(f"fetch.fsck.{name}=ignore" for name in (*_JUDGED_BY_US, *_HARMLESS)),
+)
+
+_SSH = "ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15"
+
+
+class Git:
+    """Git on one repository. With `remote` it may speak that remote's protocol, without it no protocol at all.
+
+    `environ` is the agent's environment, of which only what keys, proxies and certificates need is passed on.
+    """
+
+    def __init__(
+        self, folder: Path, environ: Mapping[str, str], remote: Remote | None = None, config: Sequence[str] = ()
+    ) -> None:
+        self.folder = folder
+        self._arguments = [f"--git-dir={folder}", "--literal-pathspecs"]
+        for setting in (*_CONFIG, *config):
+            self._arguments += ["-c", setting]
+        self._environment = {name: environ[name] for name in _PASSED if name in environ}
+        self._environment |= _FIXED
+        self._environment.setdefault("GIT_SSH_COMMAND", _SSH)
+        if remote is not None:
+            self._open(remote)
+
+    def run(
+        self,
+        *arguments: str,
+        timeout: float = 60.0,
+        stdin: bytes | None = None,
+        limit: int = process.OUTPUT_LIMIT,
+        extra: Mapping[str, str] | None = None,
+    ) -> process.Completed:
+        """`git <arguments>` to its end; a return code other than 0 is the caller's to judge.
+
+        Output beyond `limit` bytes ends it (`cut`). `timeout` in seconds, then ProcessTimeout (FetchFailed).
+        `extra` is added to the environment.
+        """
+        return process.run(
+            ["git", *self._arguments, *arguments],
+            env={**self._environment, **(extra or {})},
+            timeout=timeout,
+            stdin=stdin,
+            limit=limit,
+            kill_when_cut=True,
+            reason=Reason.FETCH_FAILED,
+        )
+
+    def _open(self, remote: Remote) -> None:
+        self._arguments += ["-c", f"protocol.{remote.protocol}.allow=always"]
+        if remote.path is not None:
+            self._environment["GIT_CONFIG_GLOBAL"] = str(self.folder / LOCAL_CONFIG)
+        if remote.authorization is not None:
+            key, value = remote.authorization
+            # Not as an argument: those can be read by every user of the machine.
+            self._environment |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": key, "GIT_CONFIG_VALUE_0": value}
+
+
+LOCAL_CONFIG = "local.gitconfig"
+"""Beside the mirror's own: what the other side of a local remote has to know (see `local_config`)."""
+
+
+def local_config(path: Path) -> str:
+    """For the git that serves a folder of this machine; only this file reaches it.
+
+    The operator named the folder, so it may be another user's. A push from us must not leave folders in it that its
+    owner cannot write to, hence packs and no loose objects.
+    """
+    folders = dict.fromkeys(str(item) for base in (path, path.resolve()) for item in (base, base / ".git"))
+    quoted = (item.replace("\\", "\\\\").replace('"', '\\"') for item in folders)
+    directories = "".join(f'\tdirectory = "{item}"\n' for item in quoted)
+    return f"[safe]\n{directories}[receive]\n\tunpackLimit = 1\n\tautogc = false\n"

@@ -1,0 +1,114 @@
+"""The mirror's folder: made by hand, swept of what killed processes left, thrown away when it is damaged.
+
+The holder of the state lock alone fetches, so whatever is locked or half-written in it belongs to the dead.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconciler.errors import Transient
+from reconciler.model.outcome import Reason
+from reconciler.observe.git import LOCAL_CONFIG, Git, local_config
+from reconciler.observe.remote import Remote
+
+_FOLDERS = ("objects", "objects/info", "objects/pack", "refs", "refs/heads")
+_HEAD = "ref: refs/heads/none\n"
+_CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
+_HALF_WRITTEN = ("tmp_", ".tmp-", "incoming-", "tmp_objdir-")
+_CHECK_TIMEOUT = 300.0
+_PACKS = 50
+"""So many packs (one each fetch that brought something) are put together into one."""
+
+
+class Mirror:
+    """A bare repository that is a cache: it may be deleted at any time."""
+
+    def __init__(self, folder: Path, remote: Remote) -> None:
+        self.folder = folder
+        self._files = {"HEAD": _HEAD, "config": _CONFIG}
+        if remote.path is not None:
+            self._files[LOCAL_CONFIG] = local_config(remote.path)
+
+    def prepare(self) -> None:
+        """Make it, or make it usable again after whatever killed the last user. Transient when the disk refuses."""
+        try:
+            self._prepare()
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            self.discard()
+            self._prepare()
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def sound(self, git: Git) -> bool:
+        """Whether every ref, and all that it needs, is there."""
+        done = git.run("fsck", "--connectivity-only", "--no-dangling", "--no-progress", timeout=_CHECK_TIMEOUT)
+        return done.returncode == 0
+
+    def discard(self) -> None:
+        """Out of the way; `forget` deletes it once there is a new one."""
+        try:
+            self.forget()
+            self.folder.rename(self._aside)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def drop(self, prefix: str) -> None:
+        """Delete the refs below `prefix` ('refs/…/'): they are to be fetched again. Also what packs refs: not we."""
+        shutil.rmtree(self.folder / prefix, ignore_errors=True)
+        (self.folder / "packed-refs").unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Delete what was put out of the way."""
+        if self._aside.is_dir() and not self._aside.is_symlink():
+            shutil.rmtree(self._aside)
+        else:
+            self._aside.unlink(missing_ok=True)
+
+    def tidy(self, git: Git) -> None:
+        """Put many packs together. Nothing is lost by it, or when it is killed; unreachable commits are kept."""
+        if sum(1 for _ in self.folder.glob("objects/pack/*.pack")) > _PACKS:
+            git.run("repack", "-a", "-d", "-k", "-q", timeout=_CHECK_TIMEOUT)
+
+    @property
+    def _aside(self) -> Path:
+        return self.folder.with_name(self.folder.name + ".broken")
+
+    def _prepare(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        for name in _FOLDERS:
+            (self.folder / name).mkdir(exist_ok=True)
+        for name, text in self._files.items():
+            path = self.folder / name
+            if not path.is_file() or path.read_bytes() != text.encode():
+                path.write_text(text)
+        for path in self._left_behind():
+            _remove(path)
+
+    def _left_behind(self) -> Iterator[Path]:
+        yield from self.folder.glob("*.lock")
+        yield from (self.folder / "refs").rglob("*.lock")
+        yield self.folder / "shallow"
+        objects = self.folder / "objects"
+        for folder in (objects, *(item for item in objects.iterdir() if item.is_dir())):
+            yield from (item for item in folder.iterdir() if item.name.startswith(_HALF_WRITTEN))
+            yield from folder.glob("*.lock")
+
+    def _unusable(self, error: OSError) -> Transient:
+        return Transient(
+            Reason.DISK_FAILED,
+            f"the mirror {self.folder} cannot be written: {error.strerror}",
+            "make room on the disk or mend the folder's owner; the mirror may be deleted, it is made anew",
+        )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,101 @@
+"""Where commits come from: a folder of this machine, https or ssh. Anything else that git could be told is refused."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from reconciler.errors import Usage
+from reconciler.model.outcome import Reason
+
+_SCP_LIKE = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):(?!:).+")
+_BRANCH_NOT = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|^[-./]|\.lock(?:/|$)|[./]$|^@$|^$")
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A checked address. `address` is for git and holds no credentials, `shown` is for people.
+
+    `protocol` is git's word for the one protocol that may be used. `path`: the folder, where it is one.
+    `authorization`: (git's config key, header), to be passed where no other user can read it.
+    """
+
+    address: str
+    shown: str
+    protocol: str
+    path: Path | None = None
+    authorization: tuple[str, str] | None = None
+
+
+def parse_remote(url: str) -> Remote:
+    """The address in the agent config. Usage where it is none that we would give to git."""
+    if not url or url.startswith("-") or any(ord(character) < 33 or ord(character) == 127 for character in url):
+        raise _refused(url, "is empty, begins with a dash or holds blanks or control characters")
+    if "://" in url:
+        return _from_url(url)
+    before_colon, colon, _ = url.partition(":")
+    if colon and "/" not in before_colon:
+        if not _SCP_LIKE.fullmatch(url):
+            raise _refused(url, "names a helper program or a host that is no host name")
+        return Remote(url, url, "ssh")
+    path = Path(os.path.abspath(Path(url).expanduser()))
+    return Remote(str(path), str(path), "file", path)
+
+
+def check_branch(branch: str) -> str:
+    """The name itself, when git would accept it for a branch; else Usage."""
+    if _BRANCH_NOT.search(branch) or len(branch.encode()) > 200:
+        raise Usage(
+            Reason.USAGE_INVALID,
+            f"source.branch: {branch!r} cannot be the name of a branch",
+            "write the name as `git branch` shows it, e.g. main",
+        )
+    return branch
+
+
+def _from_url(url: str) -> Remote:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise _refused(url, f"cannot be read: {error}") from None
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", host):
+        raise _refused(_without_credentials(parts), "has no proper host name")
+    if parts.scheme == "https":
+        return _https(parts)
+    if parts.scheme == "ssh" and parts.password is None and not (parts.username or "").startswith("-"):
+        return Remote(url, url, "ssh")
+    raise _refused(_without_credentials(parts), _why_not(parts))
+
+
+def _https(parts: SplitResult) -> Remote:
+    address = _without_credentials(parts)
+    if parts.username is None:
+        return Remote(address, address, "https")
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    origin = parts._replace(path="/", query="", fragment="")
+    key = f"http.{_without_credentials(origin)}.extraHeader"
+    header = "Authorization: Basic " + base64.b64encode(pair.encode()).decode()
+    return Remote(address, address, "https", authorization=(key, header))
+
+
+def _without_credentials(parts: SplitResult) -> str:
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _why_not(parts: SplitResult) -> str:
+    if parts.scheme == "ssh":
+        return "has a password or an odd user: ssh takes keys"
+    return f"uses {parts.scheme}, which is not allowed"
+
+
+def _refused(url: str, why: str) -> Usage:
+    return Usage(
+        Reason.USAGE_INVALID,
+        f"source.url: {url!r} {why}",
+        "use a path on this machine (/srv/git/home.git), https://host/path or ssh://user@host/path",
+    )

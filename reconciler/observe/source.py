@@ -1,0 +1,214 @@
+"""The watched branch, through a bare mirror in the state folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from reconciler.effects import Effects
+from reconciler.errors import Transient, Usage
+from reconciler.model.files import Commit, Files
+from reconciler.model.outcome import Reason
+from reconciler.observe.blobs import DamagedError
+from reconciler.observe.commits import read_commit
+from reconciler.observe.fetch_faults import known_fault, timed_out, unknown_fault
+from reconciler.observe.git import Git
+from reconciler.observe.mirror import Mirror
+from reconciler.observe.refs import SHA, Refs, refs_of
+from reconciler.observe.remote import check_branch, parse_remote
+from reconciler.observe.tree import GitFiles
+from reconciler.process import ProcessTimeout
+
+OURS = "refs/reconciler/"
+HEADS = OURS + "heads/"
+_PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*")
+
+FETCH_TIMEOUT = 60.0
+FIRST_FETCH_TIMEOUT = 900.0
+"""Seconds. The first brings the whole history and cannot be continued where it broke off."""
+
+
+class GitSource:
+    """One branch of one repository (`loop.ports.Source`).
+
+    `mirror`: a folder that is ours alone; a damaged one is replaced without a word, pins are lost then.
+    `environ`: the agent's environment. Usage when the address or the branch are not to be given to git.
+    Only the holder of the state lock may use it.
+    """
+
+    def __init__(self, url: str, branch: str, mirror: Path, *, environ: Mapping[str, str], effects: Effects) -> None:
+        self.remote = parse_remote(url)
+        self.branch = check_branch(branch)
+        self.git = Git(mirror, environ, self.remote)
+        self._mirror = Mirror(mirror, self.remote)
+        self._refs = Refs(mirror)
+        self._effects = effects
+        self._commits: dict[str, Commit] = {}
+
+    def fetch(self) -> Commit:
+        """The branch's head. Transient (FetchFailed, DiskFailed) when the remote or the branch cannot be had."""
+        return self._unchanged() or self._fetched()
+
+    def commit(self, sha: str) -> Commit:
+        """KeyError when the mirror does not have it."""
+        if sha not in self._commits:
+            self._commits[sha] = read_commit(self.git, sha)
+        return self._commits[sha]
+
+    def files(self, sha: str) -> Files:
+        """KeyError when the mirror does not have the commit."""
+        self.commit(sha)
+        try:
+            return GitFiles(self.git, sha, self._mend)
+        except DamagedError:
+            self._anew()
+        try:
+            return GitFiles(self.git, sha, self._mend)
+        except DamagedError:
+            raise KeyError(sha) from None
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Whether `new` builds on `old`. False also when either is not known any more."""
+        if not (SHA.fullmatch(old) and SHA.fullmatch(new)):
+            return False
+        return old == new or self.git.run("merge-base", "--is-ancestor", old, new).returncode == 0
+
+    def pin(self, name: str, sha: str) -> None:
+        """Keep a commit under `refs/reconciler/<name>`: an effect, only where it changes something.
+
+        KeyError when the mirror does not have the commit.
+        """
+        ref = _pin_ref(name)
+        if self._refs.read(ref) == sha:
+            return
+        self.commit(sha)
+        self._effects.point(f"pin {name}")
+        done = self.git.run("update-ref", ref, sha)
+        if done.returncode != 0:
+            raise unknown_fault(f"keep commit {sha} as {name}", done.stderr)
+
+    def pins(self, prefix: str) -> Mapping[str, str]:
+        """name → sha of every pin whose name begins with `prefix`."""
+        found = self._refs.under(OURS + prefix)
+        return {name.removeprefix(OURS): sha for name, sha in found.items() if not name.startswith(HEADS)}
+
+    def _unchanged(self) -> Commit | None:
+        """The head, where a look at the other repository's files is enough to know that it is the one we have."""
+        refs = refs_of(self.remote.path) if self.remote.path else None
+        there = refs.read(f"refs/heads/{self.branch}") if refs else None
+        if there is None or there != self._refs.read(HEADS + self.branch):
+            return None
+        try:
+            return self.commit(there)
+        except KeyError:
+            return None
+
+    def _fetched(self) -> Commit:
+        self._mirror.prepare()
+        with suppress(DamagedError):
+            return self._attempt(FETCH_TIMEOUT)
+        self._mirror.drop(HEADS)
+        try:
+            return self._attempt(FETCH_TIMEOUT)
+        except DamagedError as damage:
+            if self._mirror.sound(self.git):
+                raise unknown_fault(self._what, str(damage).encode()) from damage
+        return self._anew()
+
+    def _anew(self) -> Commit:
+        self._mirror.discard()
+        self._commits.clear()
+        self._mirror.prepare()
+        try:
+            head = self._attempt(FIRST_FETCH_TIMEOUT)
+        except DamagedError as damage:
+            raise unknown_fault(self._what, str(damage).encode()) from damage
+        self._mirror.forget()
+        return head
+
+    def _mend(self) -> None:
+        self._anew()
+
+    def _attempt(self, timeout: float) -> Commit:
+        """One fetch. DamagedError when it failed and the remote is not plainly why."""
+        if not self._refs.under(HEADS):
+            timeout = FIRST_FETCH_TIMEOUT
+        try:
+            done = self.git.run(*_FETCH, self.remote.address, self._refspec, timeout=timeout)
+        except ProcessTimeout:
+            raise timed_out(self._what, timeout) from None
+        if done.returncode != 0:
+            raise known_fault(self._what, done.stderr) or DamagedError(done.stderr.decode(errors="replace"))
+        sha = self._refs.read(HEADS + self.branch)
+        try:
+            head = self.commit(sha or "")
+        except KeyError:
+            raise DamagedError(f"the mirror lacks the head, {sha}") from None
+        self._mirror.tidy(self.git)
+        return head
+
+    @property
+    def _what(self) -> str:
+        return f"fetch branch {self.branch} from {self.remote.shown}"
+
+    @property
+    def _refspec(self) -> str:
+        return f"+refs/heads/{self.branch}:{HEADS}{self.branch}"
+
+
+_FETCH = (
+    "fetch", "--quiet", "--no-tags", "--no-auto-maintenance", "--no-write-fetch-head", "--no-recurse-submodules",
+    "--no-show-forced-updates", "--end-of-options",
+)  # fmt: skip
+
+
+def files_at(git_dir: Path, revision: str, environ: Mapping[str, str]) -> Files:
+    """The files of a commit of a user's repository: `git_dir` is its folder or the .git in it.
+
+    `revision` is anything that names a commit there: a sha, an abbreviated one, a branch, HEAD~2.
+    Usage when there is no such repository or commit.
+    """
+    git = Git(_git_folder(git_dir), environ)
+    done = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", _named(revision) + "^{commit}")
+    if done.returncode == 128:
+        raise Usage(
+            Reason.USAGE_INVALID,
+            f"--git-dir: {git_dir} is no git repository",
+            "name the folder of a repository, or the .git in it",
+        )
+    if done.returncode != 0:
+        raise _no_commit(revision, f"is not in {git_dir}")
+    sha = done.stdout.decode().strip()
+    try:
+        return GitFiles(git, sha)
+    except DamagedError as damage:
+        raise Transient(Reason.FETCH_FAILED, f"{git_dir}: {damage}", "run `git fsck` in that repository") from damage
+
+
+def _named(revision: str) -> str:
+    if not revision or revision.startswith("-") or not revision.isprintable():
+        raise _no_commit(revision, "cannot name a commit")
+    return revision
+
+
+def _git_folder(repository: Path) -> Path:
+    inside = repository / ".git"
+    if inside.is_file():
+        return repository / inside.read_text(errors="replace").removeprefix("gitdir:").strip()
+    return inside if inside.exists() else repository
+
+
+def _pin_ref(name: str) -> str:
+    if not _PIN.fullmatch(name) or name.startswith("heads/"):
+        raise ValueError(f"{name!r} cannot name a pin")
+    return OURS + name
+
+
+def _no_commit(revision: str, why: str) -> Usage:
+    return Usage(
+        Reason.USAGE_INVALID,
+        f"--commit: {revision!r} {why}",
+        "give a sha, an abbreviated one, a branch or HEAD",
+    )

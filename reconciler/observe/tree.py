@@ -1,0 +1,147 @@
+"""The files of a commit, read from git's objects: no checkout, no attributes, no archive."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from reconciler.errors import Transient
+from reconciler.model.files import READ_LIMIT, Entry, TooLarge
+from reconciler.model.outcome import Level, Reason, Violation
+from reconciler.observe.blobs import Blobs, DamagedError
+from reconciler.observe.git import Git
+
+LIST_LIMIT = 64 << 20
+"""Bytes of a listing, some 500,000 files. A tree of trees of trees can name billions with a few objects."""
+
+REGULAR = frozenset({"100644", "100755"})
+_GIT_FOLDERS = frozenset({".git", "git~1"})
+_IGNORED_BY_SOME = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_STEERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class GitFiles:
+    """A commit's files (`model.files.Files`).
+
+    DamagedError when the repository lacks some of it. `mend` is called once when that shows later, while
+    reading; it has to leave a repository that can be read.
+    """
+
+    def __init__(self, git: Git, revision: str, mend: Callable[[], None] | None = None) -> None:
+        self._git, self._revision, self._mend = git, revision, mend
+        self._entries, self._refused = _list(git, revision)
+        self._blobs = Blobs(git)
+
+    @property
+    def revision(self) -> str:
+        return self._revision
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        return self._entries
+
+    @property
+    def refused(self) -> tuple[Violation, ...]:
+        """What the commit names and we do not take: such paths are not among the entries."""
+        return self._refused
+
+    def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
+        """KeyError where there is no regular file, TooLarge beyond `limit` bytes."""
+        entry = self._entries[path]
+        if entry.mode not in REGULAR:
+            raise KeyError(path)
+        if entry.size > limit:
+            raise TooLarge(path, entry.size, limit)
+        try:
+            return self._blobs.read(entry.oid, entry.size)
+        except DamagedError as damage:
+            return self._read_mended(entry, damage)
+
+    def _read_mended(self, entry: Entry, damage: DamagedError) -> bytes:
+        try:
+            if self._mend is not None:
+                self._mend()
+                self._blobs = Blobs(self._git)
+                return self._blobs.read(entry.oid, entry.size)
+        except DamagedError as again:
+            damage = again
+        raise Transient(
+            Reason.FETCH_FAILED,
+            f"{entry.path} of commit {self._revision} cannot be read: {damage}",
+            "the repository is damaged: run `git fsck` in it",
+        )
+
+
+def sane(entries: Iterable[tuple[bytes, Entry]]) -> tuple[dict[str, Entry], tuple[Violation, ...]]:
+    """The entries that can stand on a disk and be named in a report, and a violation for each of the others.
+
+    Takes each with its path as it is stored.
+    """
+    listed = list(entries)
+    counts = Counter(raw for raw, _ in listed)
+    folders = {raw[:end] for raw in counts for end in _slashes(raw)}
+    good: dict[str, Entry] = {}
+    refused: list[Violation] = []
+    for raw, entry in listed:
+        fault = _TWICE if counts[raw] > 1 or raw in folders else _fault(raw)
+        if fault is None:
+            good[entry.path] = entry
+        else:
+            refused.append(_violation(raw, fault))
+    return good, tuple(refused)
+
+
+def _list(git: Git, revision: str) -> tuple[dict[str, Entry], tuple[Violation, ...]]:
+    done = git.run("ls-tree", "-r", "-z", "-l", "--full-tree", revision, limit=LIST_LIMIT)
+    if done.cut:
+        return {}, (_violation(b"", "the commit lists more files than can be read"),)
+    if done.returncode < 0:
+        return {}, (_violation(b"", "the commit's folders are nested deeper than git can list"),)
+    if done.returncode != 0:
+        raise DamagedError(f"the tree of {revision} cannot be listed")
+    return sane(_entry(line) for line in done.stdout.split(b"\0")[:-1])
+
+
+def _entry(line: bytes) -> tuple[bytes, Entry]:
+    head, _, raw = line.partition(b"\t")
+    mode, _, oid, size = head.decode("ascii").split()
+    return raw, Entry(raw.decode(errors="surrogateescape"), mode, oid, int(size) if size.isdigit() else 0)
+
+
+def _slashes(raw: bytes) -> Iterator[int]:
+    return (found.start() for found in re.finditer(b"/", raw))
+
+
+_NOT_UTF8 = "is not UTF-8; the file is left out"
+_TWICE = "stands in its folder more than once"
+
+
+def _fault(raw: bytes) -> str | None:
+    try:
+        path = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return _NOT_UTF8
+    if len(raw) > 4000 or any(len(part.encode()) > 255 for part in path.split("/")):
+        return "is longer than file systems allow"
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        return "leads out of its folder"
+    if any(_IGNORED_BY_SOME.sub("", part).casefold().rstrip(". ") in _GIT_FOLDERS for part in path.split("/")):
+        return "is what git keeps its own files under"
+    if any(unicodedata.category(character) in _FORBIDDEN or character in _STEERING for character in path):
+        return "holds control characters"
+    return None
+
+
+def _violation(raw: bytes, fault: str) -> Violation:
+    shown = raw.decode("utf-8", errors="backslashreplace").encode("unicode_escape").decode("ascii")[:300]
+    return Violation(
+        reason=Reason.POLICY_VIOLATION,
+        rule="unsafe-path",
+        message=f"the path {fault}" if raw else fault,
+        hint="rename or remove it in the repository, commit and push again",
+        path=shown or None,
+        level=Level.WARN if fault is _NOT_UTF8 else Level.DENY,
+    )
