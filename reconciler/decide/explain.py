@@ -15,7 +15,8 @@ Explanation = tuple[Reason | None, str, float | None]
 def explain(facts: StatusFacts, health: Health, stacks: Sequence[StackStatus]) -> Explanation:
     """The most pressing thing first: what is held, under way, out of sight, bad, stale; else good."""
     if facts.holding is not None:
-        return facts.holding.reason, facts.holding.message, facts.holding.since
+        told = "; ".join(part for part in (facts.holding.message, facts.holding.hint) if part)
+        return facts.holding.reason, told, facts.holding.since
     if facts.rollout is not None:
         return None, _under_way(facts), facts.rollout.since
     if facts.engine_error is not None:

@@ -55,12 +55,12 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Nothing is done, for this reason. `until`: when it is looked at again; None: not by itself."""
+    """Nothing is done, for this reason. `hint` says what a person can do; `since`: when it began."""
 
     reason: Reason
     message: str
+    hint: str = ""
     since: float | None = None
-    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

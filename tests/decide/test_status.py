@@ -286,11 +286,11 @@ def test_a_good_state_that_cannot_be_read_is_unknown_not_fine() -> None:
 
 
 def test_a_hold_explains_before_anything_else() -> None:
-    hold = Holding(Reason.NOT_FAST_FORWARD, "the branch was rewritten", NOW - 3)
+    hold = Holding(Reason.NOT_FAST_FORWARD, "the branch was rewritten", "push on top", NOW - 3)
     status = judge(one(holding=hold, source=SourceFacts("/srv", "main", HEAD, error="gone")))
     assert (status.reason, status.message, status.since, status.stalled) == (
         Reason.NOT_FAST_FORWARD,
-        "the branch was rewritten",
+        "the branch was rewritten; push on top",
         NOW - 3,
         False,
     )
