@@ -52,10 +52,10 @@ class Files(Protocol):
         """What is wrong with paths themselves; those are not among the entries."""
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
-        """The bytes of a regular file. KeyError where there is none, TooLarge where it has more than `limit`."""
+        """The bytes of a regular file. KeyError where there is none, TooLargeError where it has more than `limit`."""
 
 
-class TooLarge(ValueError):
+class TooLargeError(ValueError):
     """A file is larger than the reader is ready to take. Sizes in bytes; `Entry.size` tells beforehand."""
 
     def __init__(self, path: str, size: int, limit: int) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reconciler.errors import Usage
-from reconciler.model.files import READ_LIMIT, Entry, TooLarge
+from reconciler.model.files import READ_LIMIT, Entry, TooLargeError
 from reconciler.model.outcome import Reason, Violation
 from reconciler.observe.blobs import blob_id
 from reconciler.observe.tree import REGULAR, sane
@@ -47,13 +47,13 @@ class FolderFiles:
         return self._refused
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
-        """KeyError where there is no regular file, TooLarge beyond `limit` bytes."""
+        """KeyError where there is no regular file, TooLargeError beyond `limit` bytes."""
         if self._entries.mode(path) not in REGULAR:
             raise KeyError(path)
         with _readable(self._root / path):
             data = _content(self._root / path, limit + 1)
         if len(data) > limit:
-            raise TooLarge(path, (self._root / path).stat().st_size, limit)
+            raise TooLargeError(path, (self._root / path).stat().st_size, limit)
         return data
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from reconciler.errors import Transient
-from reconciler.model.files import READ_LIMIT, Entry, TooLarge
+from reconciler.model.files import READ_LIMIT, Entry, TooLargeError
 from reconciler.model.outcome import Level, Reason, Violation
 from reconciler.observe.blobs import Blobs, DamagedError
 from reconciler.observe.git import Git
@@ -49,12 +49,12 @@ class GitFiles:
         return self._refused
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
-        """KeyError where there is no regular file, TooLarge beyond `limit` bytes."""
+        """KeyError where there is no regular file, TooLargeError beyond `limit` bytes."""
         entry = self._entries[path]
         if entry.mode not in REGULAR:
             raise KeyError(path)
         if entry.size > limit:
-            raise TooLarge(path, entry.size, limit)
+            raise TooLargeError(path, entry.size, limit)
         try:
             return self._blobs.read(entry.oid, entry.size)
         except DamagedError as damage:
