@@ -77,7 +77,7 @@ def _find(config: str | None, environ: Mapping[str, str], cwd: str) -> str | Non
     if not os.path.isfile(path):
         origin = "--config" if config else "$RECONCILER_CONFIG"
         raise Usage(
-            Reason.FILE_MISSING, f"there is no config file {path}", f"Correct {origin}, or create it: {_EXAMPLE}"
+            Reason.USAGE_INVALID, f"there is no config file {path}", f"Correct {origin}, or create it: {_EXAMPLE}"
         )
     return path
 
@@ -89,7 +89,7 @@ def _read(path: str | None) -> Document:
         data = Path(path).read_bytes()
     except OSError as error:
         hint = "Make it readable for the user that runs the agent."
-        raise Usage(Reason.FILE_MISSING, f"the config file {path} cannot be read: {error.strerror}", hint) from error
+        raise Usage(Reason.USAGE_INVALID, f"the config file {path} cannot be read: {error.strerror}", hint) from error
     return document(data, path)
 
 
@@ -212,9 +212,9 @@ def _usage(
     if path is None and not told:
         places = ", ".join(searched(environ, cwd))
         hint = f"Create one of {places} (least: {_EXAMPLE}), or set the RECONCILER_… variables."
-        return Usage(Reason.FILE_MISSING, "there is no agent config", hint, details)
+        return Usage(Reason.USAGE_INVALID, "there is no agent config", hint, details)
     first = details[0] if len(details) == 1 else f"the agent config has {len(details)} mistakes"
-    return Usage(Reason.SCHEMA_INVALID, first, "" if len(details) == 1 else "Correct each of them.", details)
+    return Usage(Reason.USAGE_INVALID, first, "" if len(details) == 1 else "Correct each of them.", details)
 
 
 def _where(found: Violation, path: str | None, names: Mapping[str, str]) -> str:

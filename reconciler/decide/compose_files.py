@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
+from reconciler.decide import complaints
 from reconciler.decide.keys import OVERRIDE, RESET, Pair, find, pairs
-from reconciler.decide.parse import COMPOSE_LIMITS
-from reconciler.decide.paths import file_violation, folder_of, resolve
+from reconciler.decide.parse import read_compose
+from reconciler.decide.paths import content, file_violation, folder_of, resolve
 from reconciler.decide.places import ServiceIn, Unit
 from reconciler.decide.references import (
     Include,
@@ -22,16 +23,16 @@ from reconciler.decide.references import (
 from reconciler.formats import nodes
 from reconciler.formats.dotenv import dotenv
 from reconciler.formats.interpolation import TemplateError, interpolate
-from reconciler.formats.nodes import Node, Scalar, shorten
-from reconciler.formats.yamls import Pointer, violation
+from reconciler.formats.nodes import Node, Scalar
+from reconciler.formats.yamls import Pointer
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
-from reconciler.model.outcome import Reason, Violation
+from reconciler.model.outcome import Violation
 
 MOST_UNITS = 200
 """Files that one stack may use, counted each time that one is included or extended."""
 
-MOST_NODES = 400_000
+MOST_NODES = 200_000
 """Nodes of all of them, counted the same way."""
 
 
@@ -89,15 +90,15 @@ class ComposeFiles:
             return []
         if path not in self._trees:
             self.files[path] = None
-            self._trees[path] = nodes.read(self._source.read(path), COMPOSE_LIMITS)
-            for found in _file_violations(path, self._trees[path]):
+            self._trees[path] = read_compose(self._source, path)
+            for found in complaints.file_violations(path, self._trees[path]):
                 self._complain(found)
         return [root for root in self._trees[path].documents if isinstance(root, nodes.Mapping)]
 
     def _unit(self, path: str, base: str, root: Node, variables: Mapping[str, str], why: Reference | None) -> int:
         self._nodes += root.size
         if len(self.units) >= MOST_UNITS or self._nodes > MOST_NODES:
-            self._complain(_too_much(path, why))
+            self._complain(complaints.too_much(path, why, MOST_UNITS, MOST_NODES))
             raise _TooMuchError
         self.units.append(Unit(path, base, root, variables))
         self.used.append({})
@@ -116,7 +117,7 @@ class ComposeFiles:
         variables = {**self._include_variables(number, include, base), **self.units[number].variables}
         for item, path in found:
             if path in above:
-                self._complain(_includes_itself(item, above))
+                self._complain(complaints.includes_itself(item, above))
             else:
                 self._load(path, base, variables, above, item)
 
@@ -150,7 +151,7 @@ class ComposeFiles:
         return self._read_dotenv(path, variables)
 
     def _read_dotenv(self, path: str, variables: Mapping[str, str]) -> dict[str, str]:
-        known, found = dotenv(self._source.read(path), path, variables)
+        known, found = dotenv(content(self._source, path), path, variables)
         if path not in self.files:
             self.files[path] = None
             for item in found:
@@ -171,7 +172,9 @@ class ComposeFiles:
         while here is not None:
             number, name = here
             if here in chain:
-                self._complain(_extends_itself(self.units[number].path, self._sections[number][name][0], name))
+                self._complain(
+                    complaints.extends_itself(self.units[number].path, self._sections[number][name][0], name)
+                )
                 return
             if name in self.used[number] or name not in self._sections[number]:
                 return
@@ -269,42 +272,3 @@ def _expand(unit: Unit, node: Scalar) -> str | None:
         return interpolate(node.text, unit.variables).text
     except TemplateError:
         return None  # told where all values are looked at
-
-
-def _file_violations(path: str, tree: nodes.Tree) -> Iterator[Violation]:
-    yield from (violation(problem, path) for problem in tree.problems)
-    if not tree.problems and not any(isinstance(root, nodes.Mapping) for root in tree.documents):
-        message, hint = "this is no Compose file: it has no keys", "Write at least services: into it."
-        yield Violation(Reason.PARSE_FAILED, "not-compose", message, hint, path=path, line=1, column=1)
-    for root in tree.documents[1:]:
-        message = "the file has more than one YAML document; Compose would merge them"
-        hint = "Split it into files, and list them in the stack's files."
-        yield Violation(Reason.POLICY_VIOLATION, "several-documents", message, hint, path, root.line, root.column)
-
-
-def _too_much(path: str, why: Reference | None) -> Violation:
-    message = f"the stack uses more than {MOST_UNITS} files, or files of more than {MOST_NODES} values together"
-    hint = "Include and extend fewer files; each use counts."
-    line, column = (why.line, why.column) if why else (1, 1)
-    return Violation(Reason.PARSE_FAILED, "too-many-files", message, hint, why.path if why else path, line, column)
-
-
-def _includes_itself(found: Reference, above: tuple[str, ...]) -> Violation:
-    message = "the include leads back to itself: " + " → ".join(shorten(path) for path in (*above, found.value))
-    return Violation(
-        Reason.PARSE_FAILED, "include-cycle", message, "Remove this include.", found.path, found.line, found.column
-    )
-
-
-def _extends_itself(path: str, key: Scalar, name: str) -> Violation:
-    message = f"the service '{shorten(name)}' extends itself"
-    return Violation(
-        Reason.PARSE_FAILED,
-        "extends-cycle",
-        message,
-        "Remove one of the extends.",
-        path=path,
-        line=key.line,
-        column=key.column,
-        service=name,
-    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterable
 
 from reconciler.decide import host as meaning
-from reconciler.decide.paths import case_collisions, file_violation, refused_entries
-from reconciler.formats import nodes, schemas
-from reconciler.formats.yamls import Pointer, document
+from reconciler.decide.paths import case_collisions, content, file_violation, refused_entries
+from reconciler.formats import events, nodes, schemas
+from reconciler.formats.yamls import OWN_LIMITS, Pointer, document
 from reconciler.model.documents import HostDocument, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Level, Reason, Violation
@@ -18,6 +19,9 @@ COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-c
 
 COMPOSE_LIMITS = nodes.Limits(size=1 << 20, depth=64, nodes=100_000, text=8 << 20)
 """What a Compose file may cost, before Compose sees it."""
+
+MOST_TOLD = 200
+"""Violations that one report names; nobody reads more."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -46,13 +50,13 @@ def _written(files: Files, path: str, host: str, base: str) -> Result:
     odd = file_violation(files, path)
     if odd is not None:
         return None, (odd,)
-    read = document(files.read(path), path)
+    read = document(content(files, path, OWN_LIMITS.size), path)
     unreadable = read.value is None and read.violations
     checked = () if unreadable else schemas.check(read, "host", _is_environment)
-    found = (*read.violations, *checked, *meaning.rules(read, host, files, base), *case_collisions(files))
+    found = (*read.violations, *checked, *meaning.rules(read, host, files, base), *_paths(files))
     if any(item.level is Level.DENY for item in found):
-        return None, _sorted(found)
-    return meaning.value(read, base), _sorted(found)
+        return None, in_order(found)
+    return meaning.value(read, base), in_order(found)
 
 
 def _implied(files: Files, host: str, base: str, stack: str) -> Result:
@@ -62,10 +66,10 @@ def _implied(files: Files, host: str, base: str, stack: str) -> Result:
     odd = file_violation(files, path)
     if odd is not None:
         return None, (odd,)
-    found = (*refused_entries(files, posixpath.dirname(path)), *case_collisions(files))
+    found = (*refused_entries(files, posixpath.dirname(path)), *_paths(files))
     if found:
-        return None, _sorted(found)
-    name = stack or _own_name(files.read(path)) or host
+        return None, in_order(found)
+    name = stack or _own_name(read_compose(files, path)) or host
     return HostDocument(host, (StackDocument(name, (path,), line=1),)), ()
 
 
@@ -73,9 +77,14 @@ def _candidates(base: str) -> list[str]:
     return [posixpath.join(base, name) for name in COMPOSE_NAMES]
 
 
-def _own_name(data: bytes) -> str | None:
+def read_compose(files: Files, path: str) -> nodes.Tree:
+    """The tree of a Compose file of the commit, under COMPOSE_LIMITS."""
+    return events.read(content(files, path, COMPOSE_LIMITS.size), COMPOSE_LIMITS)
+
+
+def _own_name(tree: nodes.Tree) -> str | None:
     """The Compose file's top-level name where it is a valid one; what is wrong with the file is told later."""
-    for root in nodes.read(data, COMPOSE_LIMITS).documents[:1]:
+    for root in tree.documents[:1]:
         for key, item in root.pairs if isinstance(root, nodes.Mapping) else ():
             named = isinstance(key, nodes.Scalar) and key.text == "name" and isinstance(item, nodes.Scalar)
             if named and isinstance(item, nodes.Scalar) and _NAME.fullmatch(item.text):
@@ -109,5 +118,15 @@ def _is_environment(pointer: Pointer) -> bool:
     return len(pointer) > 3 and pointer[:2] == ("spec", "stacks") and pointer[3] == "env"
 
 
-def _sorted(found: tuple[Violation, ...]) -> tuple[Violation, ...]:
-    return tuple(sorted(found, key=lambda item: (item.path or "", item.line or 0, item.column or 0, item.rule)))
+def _paths(files: Files) -> tuple[Violation, ...]:
+    """What is wrong with the commit's paths, whoever uses them."""
+    return (*files.refused, *case_collisions(files))
+
+
+def in_order(found: Iterable[Violation]) -> tuple[Violation, ...]:
+    """Violations in the order of the files, each once, no more than fit a report."""
+    return tuple(sorted(set(found), key=_order))[:MOST_TOLD]
+
+
+def _order(found: Violation) -> tuple[str, int, int, str]:
+    return found.path or "", found.line or 0, found.column or 0, found.rule

@@ -77,6 +77,13 @@ def file_violation(files: Files, path: str) -> Violation | None:
     return Violation(Reason.FILE_MISSING, "file-missing", message, _nearest(files, path), path=path)
 
 
+def content(files: Files, path: str, most: int = 1 << 20) -> bytes:
+    """The bytes of a file; of one that is larger than `most`, so many that its reader sees that it is too large."""
+    if files.entries[path].size > most:
+        return bytes(most + 1)
+    return files.read(path)
+
+
 def case_collisions(files: Files) -> tuple[Violation, ...]:
     """Paths that are one and the same where names ignore case or Unicode form (macOS)."""
     seen: dict[str, str] = {}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from reconciler.decide.compose_files import ComposeFiles
 from reconciler.decide.judged import judged
+from reconciler.decide.parse import in_order
 from reconciler.decide.places import Locator, Place
 from reconciler.decide.references import Reference
 from reconciler.decide.variables import inactive, unset
@@ -49,6 +50,5 @@ def scan(files: Files, stack: StackDocument, variables: Mapping[str, str]) -> Sc
     idle = inactive(read.units, stack.profiles)
     violations = [*read.violations, *judged(files, read.references, idle)]
     violations += unset(read, stack.name, idle)
-    found = sorted(violations, key=lambda item: (item.path or "", item.line or 0, item.column or 0))
     locator = Locator(tuple(read.units), read.extends)
-    return Scan(tuple(read.files), tuple(read.references), tuple(found), locator)
+    return Scan(tuple(read.files), tuple(read.references), in_order(violations), locator)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 _OPERATOR = re.compile(r":?[-+?]")
 _BRACE = re.compile(r"[{}\n]")
-_DEEPEST = 32
+_DEEPEST = 8
 
 
 class TemplateError(ValueError):
@@ -30,15 +30,18 @@ def interpolate(template: str, variables: Mapping[str, str], longest: int = 1 <<
     if "$" not in template:
         expansion.text = template
         return expansion
-    expansion.text = _Replacer(variables, expansion, longest).replace(template, 0)
+    expansion.text = _Replacer(variables, expansion, longest, 4 * len(template) + 4096).replace(template, 0)
     return expansion
 
 
 class _Replacer:
-    def __init__(self, variables: Mapping[str, str], expansion: Expansion, longest: int) -> None:
+    """`work`: characters that may be looked at to find closing braces."""
+
+    def __init__(self, variables: Mapping[str, str], expansion: Expansion, longest: int, work: int) -> None:
         self._variables = variables
         self._unset = expansion.unset
         self._longest = longest
+        self._work = work
 
     def replace(self, text: str, depth: int) -> str:
         if depth > _DEEPEST:
@@ -76,6 +79,9 @@ class _Replacer:
         if operator is None:
             raise TemplateError(f"'${{{name[0]}' must end with '}}'; a plain $ is written $$")
         end = _closing(text, dollar, operator.end())
+        self._work -= end - dollar
+        if self._work < 0:
+            raise TemplateError("too many braces are nested in each other")
         return self._operate(name[0], operator[0], text[operator.end() : end], depth), end + 1
 
     def _operate(self, name: str, operator: str, word: str, depth: int) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-_SCP = re.compile(r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9._-]*)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?P<path>[^-:].*)")
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*|\[?[0-9A-Fa-f:.]+\]?")
+_SCP = re.compile(
+    r"(?:(?P<user>[A-Za-z0-9_][A-Za-z0-9._-]*)@)?(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):(?P<path>[^-:].*)"
+)
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*|\[?[0-9A-Fa-f:.]+\]?")
 _USER = re.compile(r"[A-Za-z0-9_][^/?#]*")
 _KNOWN = "Use an absolute path on this machine, https://…, ssh://… or user@host:path."
 
@@ -42,10 +44,13 @@ def _scheme_problem(scheme: str, url: str) -> tuple[str, str] | None:
     try:
         parts = urlsplit(url)
         host, user, _ = parts.hostname or "", parts.username, parts.port
+        password = parts.password
     except ValueError:
         return "is no valid address", _KNOWN
     if not _HOST.fullmatch(host) or (user is not None and not _USER.fullmatch(user)):
         return "has no valid host or user name", _KNOWN
+    if scheme == "ssh" and password is not None:
+        return "has a password", "ssh takes keys: leave the password out."
     if not parts.path.strip("/") or parts.path.startswith("/-"):
         return "names no repository on its host", _KNOWN
     return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.formats import nodes
+from reconciler.formats import events, nodes
 from reconciler.formats.nodes import Limits, Node, Problem, Scalar, shorten
 from reconciler.model.outcome import Reason, Violation
 
@@ -51,7 +51,7 @@ def document(data: bytes, path: str, reason: Reason = Reason.PARSE_FAILED) -> Do
 
     One YAML document of at most 256 KiB, 20 levels, 10,000 values. Nothing is raised: see `violations`.
     """
-    tree = nodes.read(data, OWN_LIMITS)
+    tree = events.read(data, OWN_LIMITS)
     reader = _Values()
     value = None
     if tree.documents:
