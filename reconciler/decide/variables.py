@@ -48,8 +48,8 @@ def inactive(units: Sequence[Unit], profiles: tuple[str, ...]) -> frozenset[str]
 def unset(read: ComposeFiles, stack: str, idle: Set[str]) -> Iterator[Violation]:
     """Violations for values that cannot be computed: unset variables (each once), text that Compose refuses.
 
-    Keys are not interpolated, `x-…` counts only where something uses it, services in `idle` (no active profile)
-    do not count, `$$` is a plain $.
+    What nothing needs (`x-…` that nothing uses, services in `idle`, the others of an extended file) may have unset
+    variables, unless it says that it must not (`${NAME:?…}`). Keys are not interpolated, `$$` is a plain $.
     """
     seen: set[str] = set()
     needed = _needed(read, idle)
@@ -62,6 +62,7 @@ def unset(read: ComposeFiles, stack: str, idle: Set[str]) -> Iterator[Violation]
             if section != "services" and not section.startswith("x-"):
                 walk.visit(node, (section,))
         walk.bare_names(services)
+        walk.visit_rest()
         yield from walk.violations
 
 
@@ -87,6 +88,7 @@ class _Walk:
         self._seen = seen
         self._weights: dict[int, int] = {}
         self._total = 0
+        self._needed = True
 
     def visit(self, node: Node, pointer: Pointer) -> None:
         before = self._total
@@ -94,6 +96,11 @@ class _Walk:
         if before <= LONGEST < self._total:
             message = f"the file has more than {LONGEST} characters once its variables are replaced"
             self._add(node, pointer, "too-large", message, "Use shorter values.", Reason.PARSE_FAILED)
+
+    def visit_rest(self) -> None:
+        """What was not visited: only what Compose itself refuses counts there."""
+        self._needed = False
+        self._weigh(self._unit.root, ())
 
     def _weigh(self, node: Node, pointer: Pointer) -> int:
         if id(node) not in self._weights:
@@ -116,8 +123,8 @@ class _Walk:
             message = f"the value cannot be used: {error}"
             self._add(node, pointer, "invalid-variable", message, "Correct the value.", Reason.PARSE_FAILED)
             return 0
-        for name, told in expansion.unset.items():
-            self._missing(Use(name, told, self._unit.path, node, pointer))
+        for name in expansion.unset if self._needed else expansion.required:
+            self._missing(Use(name, expansion.required.get(name, ""), self._unit.path, node, pointer))
         return len(expansion.text)
 
     def bare_names(self, services: Mapping[str, Node]) -> None:

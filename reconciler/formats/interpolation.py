@@ -18,10 +18,14 @@ class TemplateError(ValueError):
 
 @dataclass(slots=True)
 class Expansion:
-    """`text` is what Compose makes of it; `unset` the missing variables in order, with the text of `${X:?text}`."""
+    """`text` is what Compose makes of it; `unset` the missing variables in order.
+
+    `required`: those of them without which Compose refuses the file (`${X:?text}`), with the file's text for it.
+    """
 
     text: str = ""
-    unset: dict[str, str] = field(default_factory=dict)
+    unset: dict[str, None] = field(default_factory=dict)
+    required: dict[str, str] = field(default_factory=dict)
 
 
 def interpolate(template: str, variables: Mapping[str, str], longest: int = 1 << 20) -> Expansion:
@@ -39,7 +43,7 @@ class _Replacer:
 
     def __init__(self, variables: Mapping[str, str], expansion: Expansion, longest: int, work: int) -> None:
         self._variables = variables
-        self._unset = expansion.unset
+        self._expansion = expansion
         self._longest = longest
         self._work = work
 
@@ -93,13 +97,14 @@ class _Replacer:
             return value or ""
         if operator[-1] == "-":
             return self.replace(word, depth + 1)
-        self._unset.setdefault(name, word)
+        self._expansion.unset[name] = None
+        self._expansion.required.setdefault(name, word)
         return ""
 
     def _value(self, name: str) -> str:
         value = self._variables.get(name)
         if value is None:
-            self._unset.setdefault(name, "")
+            self._expansion.unset[name] = None
         return value or ""
 
 
