@@ -6,9 +6,6 @@ from reconciler.model.history import Attempt
 from reconciler.model.outcome import Outcome
 from reconciler.model.status import StatusFacts
 
-NEVER_STARTED = frozenset({Outcome.REJECTED, Outcome.HELD, Outcome.UNCHANGED})
-"""Ends of an attempt that come before the machine is touched."""
-
 
 def head_is_applied(facts: StatusFacts) -> bool:
     """Whether what the head asks for has been proven on this machine and nothing is on its way elsewhere."""
@@ -27,21 +24,22 @@ def attempt_at(facts: StatusFacts, revision: str | None) -> Attempt | None:
 
 
 def last_attempted(facts: StatusFacts) -> str | None:
-    """The newest commit for which the machine was to be changed."""
-    started = (item for item in reversed(facts.history.attempts) if item.outcome not in NEVER_STARTED)
-    return next((item.revision for item in started), None)
+    """The newest commit for which anything was begun; a commit refused at sight begins and ends at once."""
+    begun = (item for item in reversed(facts.history.attempts) if item.ended_at != item.started_at)
+    return next((item.revision for item in begun), None)
 
 
 def last_applied(facts: StatusFacts) -> str | None:
-    """What the machine holds; None in the middle of things: then it holds a mixture."""
+    """What the machine holds; None in the middle of things: then it may hold a mixture."""
     for item in reversed(facts.history.attempts):
         match item.outcome:
             case Outcome.SUCCEEDED:
                 return item.revision
             case Outcome.ROLLED_BACK:
                 return item.reverted_to
-            case Outcome.STARTED | Outcome.INTERRUPTED | Outcome.ROLLBACK_FAILED:
+            case Outcome.ROLLBACK_FAILED:
                 return None
-            case Outcome.FAILED | Outcome.SUPERSEDED if item.services:
-                return item.reverted_to
+            # The content is known once everything is prepared: before that, nothing was touched.
+            case Outcome.STARTED | Outcome.INTERRUPTED | Outcome.FAILED if item.content is not None:
+                return None
     return None

@@ -231,4 +231,5 @@ def _attempt(value: Attempt) -> Document:
         "revertedTo": value.reverted_to,
         "services": [_service_record(item) for item in value.services],
         "failure": _failure(value.failure),
+        "lines": list(value.lines),
     }

@@ -11,7 +11,7 @@ from reconciler.decide.service_status import engine_time, worst
 from reconciler.decide.status import exit_code, judge
 from reconciler.model.desired import DesiredState, Endpoint, Service, Stack, Volume
 from reconciler.model.documents import GIB, MIB, Memory
-from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
+from reconciler.model.history import Attempt, Bad, Good, History
 from reconciler.model.observed import (
     COMPOSE_PROJECT,
     LABEL_HOST,
@@ -315,26 +315,35 @@ def test_a_failed_fetch_is_told_only_when_nothing_worse_is() -> None:
     assert judge(sick).reason is Reason.HEALTH_CHECK_FAILED
 
 
+PREPARED = {"content": "other"}
+
+
 @pytest.mark.parametrize(
     ("last", "applied"),
     [
-        (attempt(HEAD, Outcome.STARTED), None),
-        (attempt(HEAD, Outcome.INTERRUPTED), None),
-        (attempt(HEAD, Outcome.ROLLBACK_FAILED), None),
-        (attempt(HEAD, Outcome.ROLLED_BACK, reverted_to=GOOD), GOOD),
+        (attempt(HEAD, Outcome.STARTED, ended_at=None), GOOD),
+        (attempt(HEAD, Outcome.STARTED, ended_at=None, **PREPARED), None),
+        (attempt(HEAD, Outcome.INTERRUPTED, **PREPARED), None),
+        (attempt(HEAD, Outcome.ROLLBACK_FAILED, **PREPARED), None),
+        (attempt(HEAD, Outcome.ROLLED_BACK, reverted_to=GOOD, **PREPARED), GOOD),
+        (attempt(HEAD, Outcome.ROLLED_BACK, **PREPARED), None),
         (attempt(HEAD, Outcome.REJECTED), GOOD),
-        (attempt(HEAD, Outcome.HELD), GOOD),
         (attempt(HEAD, Outcome.SUPERSEDED), GOOD),
         (attempt(HEAD, Outcome.FAILED), GOOD),
-        (attempt(HEAD, Outcome.FAILED, services=(ServiceRecord("shop", "web", "Switched"),)), None),
+        (attempt(HEAD, Outcome.FAILED, **PREPARED), None),
     ],
-    ids=lambda value: value.outcome.value if isinstance(value, Attempt) else "",
 )
 def test_what_the_machine_holds(last: Attempt, applied: str | None) -> None:
     known = History((attempt(GOOD, Outcome.SUCCEEDED), last), Good(GOOD, "content", NOW))
     status = judge(one(history=known))
-    assert status.last_applied == applied
-    assert status.last_attempted == (GOOD if last.outcome in (Outcome.REJECTED, Outcome.HELD) else HEAD)
+    assert (status.last_applied, status.last_attempted) == (applied, HEAD)
+
+
+def test_a_commit_refused_at_sight_was_never_attempted() -> None:
+    refused = attempt(HEAD, Outcome.REJECTED, started_at=NOW, ended_at=NOW)
+    known = History((attempt(GOOD, Outcome.SUCCEEDED), refused), Good(GOOD, "content", NOW))
+    status = judge(one(history=known))
+    assert (status.last_attempted, status.last_applied) == (GOOD, GOOD)
 
 
 def test_memory_counts_what_runs_and_what_stays() -> None:

@@ -205,7 +205,7 @@ def test_plan_without_steps() -> None:
 
 def test_plan_of_a_refused_commit_shows_the_violations() -> None:
     shown = lines(summary.plan(Plan(Intent.ADVANCE, BAD, GOOD, violations=(DENIAL,))))
-    assert shown[1] == "compose/shop/compose.yaml:4:5: deny privileged"
+    assert shown[1].startswith("compose/shop/compose.yaml:4:5: deny privileged  service web")
     assert shown[-1] == "refused: 1 violation; nothing would be touched"
 
 
@@ -213,11 +213,10 @@ def test_validation_puts_the_place_first_and_the_verdict_last() -> None:
     rows = (Row("shop", "web", 2, 64 * MIB, False), Row("shop", "db", 1, 512 * MIB, True))
     budget = Budget(14 * GIB, 11 * GIB, 512 * MIB, 640 * MIB, 704 * MIB, 0, rows)
     assert lines(summary.validation([DENIAL, WARNING], None, budget, ("images: no engine was asked",))) == [
-        "compose/shop/compose.yaml:4:5: deny privileged",
-        "    service web asks for privileged mode",
+        "compose/shop/compose.yaml:4:5: deny privileged  service web asks for privileged",
+        "    mode",
         "    hint: remove it, or have the operator grant it in the agent's config",
-        "shop/db: warn no-limit",
-        "    no limit",
+        "shop/db: warn no-limit  no limit",
         "    hint: set one",
         "STACK  SERVICE       LIMIT",
         "shop   web      2 × 64 MiB",
@@ -292,6 +291,52 @@ def test_turn_that_went_back_tells_migration_cause_way_back_and_remedy() -> None
         "  | GET / 500",
         "what to do: fix it and push a new commit; this one is not tried again",
     ]
+
+
+def test_turn_says_nothing_twice() -> None:
+    told = "migration shop/migrate already ran; shop/web exited; back at 4f2c9e100000"
+    document = summary.turn(
+        outcome=Outcome.ROLLED_BACK,
+        reason=Reason.CRASHED,
+        message=told,
+        effects=9,
+        duration=5,
+        revision=BAD,
+        reverted_to=GOOD,
+        hint="mend it",
+        services=(ServiceRecord("shop", "migrate", "RanOnce"),),
+    )
+    assert lines(document) == [
+        "9a8b7c6  RolledBack (Crashed) after 5s, 9 effects",
+        told,
+        "  RanOnce shop/migrate",
+        "what to do: mend it",
+    ]
+
+
+def test_turn_that_was_rejected_names_the_place_once() -> None:
+    document = summary.turn(
+        outcome=Outcome.REJECTED,
+        reason=Reason.POLICY_VIOLATION,
+        message="compose/shop/compose.yaml:4:5: service web asks for privileged mode",
+        effects=1,
+        duration=0.3,
+        revision=BAD,
+        violations=(DENIAL,),
+    )
+    shown = lines(document)
+    assert shown[:2] == [
+        "9a8b7c6  Rejected (PolicyViolation) after 0.3s, 1 effect",
+        "compose/shop/compose.yaml:4:5: deny privileged  service web asks for privileged",
+    ]
+    assert "\n".join(shown).count("asks for privileged") == 1
+
+
+def test_turn_that_went_back_to_nothing_says_what_became_of_it() -> None:
+    document = summary.turn(
+        outcome=Outcome.ROLLED_BACK, reason=Reason.CRASHED, message="web exited - twice", effects=9, duration=5
+    )
+    assert "nothing ran before: what it started was stopped, volumes were kept" in lines(document)
 
 
 def test_turn_that_succeeded_is_short() -> None:

@@ -31,10 +31,7 @@ def _what(item: Json) -> str:
     if item["outcome"] != "Succeeded":
         return ": ".join(part for part in (item["reason"], item["message"]) if part)
     touched = [row for row in item["services"] if row["action"] != "Unchanged"]
-    return (
-        ", ".join(f"{row['action']} {place(row['stack'], row['service'])}" for row in touched)
-        or item["message"]
-    )
+    return ", ".join(f"{row['action']} {place(row['stack'], row['service'])}" for row in touched) or item["message"]
 
 
 def _details(item: Json, style: Style) -> list[str]:
@@ -43,6 +40,7 @@ def _details(item: Json, style: Style) -> list[str]:
         lines.append(f"before   {item['before']}")
     if item["revertedTo"]:
         lines.append(f"back to  {item['revertedTo']}")
+    lines += [part for line in item["lines"] for part in paragraph(line, style, "  ")]
     lines += services(item["services"], style)
     if item["failure"] is not None:
         lines += [*paragraph(item["failure"]["message"], style), *failure(item["failure"], style)]

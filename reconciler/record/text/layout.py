@@ -67,8 +67,11 @@ def table(
     return [line for row in rows for line in _lines(row, widths, right, wrap)]
 
 
-def paragraph(text: str, style: Style, indent: str = "") -> list[str]:
-    """Words broken at the width; words that are longer, such as paths, stay whole."""
+def paragraph(text: str, style: Style, indent: str = "", after: str | None = None) -> list[str]:
+    """Words broken at the width; words that are longer, such as paths, stay whole.
+
+    `indent` goes before each line, `after` before each but the first where it differs.
+    """
     lines = text.splitlines() or [""]
     return [
         part
@@ -77,7 +80,7 @@ def paragraph(text: str, style: Style, indent: str = "") -> list[str]:
             line,
             max(style.width, 40),
             initial_indent=indent,
-            subsequent_indent=indent,
+            subsequent_indent=indent if after is None else after,
             break_long_words=False,
             break_on_hyphens=False,
         )
@@ -150,9 +153,7 @@ def _shrink(widths: list[int], limit: int, columns: Sequence[int], least: int) -
         widths[widest] -= 1
 
 
-def _lines(
-    row: Sequence[str], widths: Sequence[int], right: Collection[int], wrap: int | None
-) -> Iterator[str]:
+def _lines(row: Sequence[str], widths: Sequence[int], right: Collection[int], wrap: int | None) -> Iterator[str]:
     broken = textwrap.wrap(row[wrap], widths[wrap]) if wrap is not None else []
     for line in range(max(1, len(broken))):
         cells = list(row) if line == 0 else [""] * len(row)

@@ -25,11 +25,7 @@ def plan(document: Json, style: Style, now: float) -> list[str]:
 
 
 def _head(document: Json, style: Style) -> str:
-    base = (
-        f", compared with {short(document['base'])}"
-        if document["base"] not in (None, document["revision"])
-        else ""
-    )
+    base = f", compared with {short(document['base'])}" if document["base"] not in (None, document["revision"]) else ""
     target = style.paint(short(document["revision"]), "bold")
     steps = plural(len(document["steps"]), "step") if document["changes"] else "nothing to do"
     return f"{document['intent']} to {target}{base}: {steps}"
@@ -49,8 +45,6 @@ def _costs(document: Json, style: Style) -> list[str]:
         lines += paragraph(f"replaces {', '.join(document['restarts'])}", style)
     for item in document["downtime"]:
         where = place(item["stack"], item["service"])
-        lines += paragraph(
-            f"{where} is down for at most {exactly(item['atMostSeconds'])} while it is judged", style
-        )
+        lines += paragraph(f"{where} is down for at most {exactly(item['atMostSeconds'])} while it is judged", style)
     lines.append(f"memory at most {share(document['peakBytes'], document['boundBytes'], 'of')}")
     return lines

@@ -53,9 +53,7 @@ def _rollout(document: Json, style: Style, now: float) -> list[str]:
         return []
     doing = f"{rollout['action'] or ''} {place(rollout['stack'], rollout['service'])}".strip()
     step = f"step {rollout['step']} of {rollout['steps']}" + (f", {doing}" if doing else "")
-    text = (
-        f"{rollout['intent']} to {short(rollout['revision'])}: {step}, since {since(rollout['since'], now)}"
-    )
+    text = f"{rollout['intent']} to {short(rollout['revision'])}: {step}, since {since(rollout['since'], now)}"
     return paragraph(text, style)
 
 
@@ -112,9 +110,7 @@ def _remarks(document: Json, style: Style, now: float) -> list[str]:
         more = f" and {len(bad) - len(named)} more" if len(bad) > len(named) else ""
         lines += paragraph(f"never tried again: {', '.join(reversed(named))}{more}", style)
     if document["leftovers"]["volumes"]:
-        lines += paragraph(
-            f"kept volumes that nothing uses: {', '.join(document['leftovers']['volumes'])}", style
-        )
+        lines += paragraph(f"kept volumes that nothing uses: {', '.join(document['leftovers']['volumes'])}", style)
     if not document["agent"]["running"]:
         lines += paragraph("the agent is not running: `reconciler run` starts it", style)
     return lines

@@ -21,7 +21,8 @@ HINTS = {
 
 def turn(document: Json, style: Style, now: float) -> list[str]:
     lines = [_head(document, style), *_already_ran(document, style)]
-    if document["message"]:
+    # The message of a refused commit is its first violation.
+    if not any(item["level"] == "deny" for item in document["violations"]):
         lines += paragraph(document["message"], style)
     lines += violations(document["violations"], style)
     lines += _way_back(document, style)
@@ -45,15 +46,15 @@ def _already_ran(document: Json, style: Style) -> list[str]:
     """A job of a commit that was taken back cannot be taken back: that comes first."""
     if document["outcome"] not in ("RolledBack", "RollbackFailed"):
         return []
-    ran = [item for item in document["services"] if item["action"] == "RanOnce"]
-    return [
-        style.paint(f"migration {place(item['stack'], item['service'])} already ran", "warn") for item in ran
-    ]
+    ran = [place(item["stack"], item["service"]) for item in document["services"] if item["action"] == "RanOnce"]
+    return [style.paint(f"migration {name} already ran", "warn") for name in ran if name not in document["message"]]
 
 
 def _way_back(document: Json, style: Style) -> list[str]:
-    if document["revertedTo"]:
-        return [f"the machine went back to {short(document['revertedTo'])}"]
-    if document["outcome"] == "RolledBack":
+    """Where the machine is now, unless the message says so already."""
+    told, back_to = document["message"], document["revertedTo"]
+    if back_to and short(back_to) not in told:
+        return [f"the machine went back to {short(back_to)}"]
+    if document["outcome"] == "RolledBack" and not back_to and "nothing ran before" not in told:
         return paragraph("nothing ran before: what it started was stopped, volumes were kept", style)
     return []

@@ -70,9 +70,12 @@ def failure(item: Json, style: Style) -> list[str]:
 def _violation(item: Json, style: Style) -> list[str]:
     numbers = [str(item[key]) for key in ("line", "column") if item[key] is not None]
     at = ":".join([item["path"] or place(item["stack"], item["service"]) or "(whole commit)", *numbers])
-    level = style.paint(item["level"], "bad" if item["level"] == "deny" else "warn")
-    lines = [f"{style.paint(at, 'bold')}: {level} {item['rule']}", *paragraph(item["message"], style, "    ")]
-    return lines + (paragraph(f"hint: {item['hint']}", style, "    ") if item["hint"] else [])
+    level = item["level"]
+    first, *more = paragraph(f"{at}: {level} {item['rule']}  {item['message']}", style, after="    ")
+    painted = style.paint(level, "bad" if level == "deny" else "warn")
+    first = first.replace(at, style.paint(at, "bold"), 1).replace(f": {level} ", f": {painted} ", 1)
+    hint = paragraph(f"hint: {item['hint']}", style, "    ") if item["hint"] else []
+    return [first, *more, *hint]
 
 
 def _record(record: Json) -> str:
