@@ -56,7 +56,6 @@ class Bench:
 
     def __init__(self, ports: Ports, options: Options, book: Book) -> None:
         self.ports, self.options, self.book = ports, options, book
-        self.plans: dict[str, Plan] = {}
 
     # -- states ------------------------------------------------------------------------------------------------
 
@@ -136,7 +135,6 @@ class Bench:
     def rollout(
         self, attempt: Attempt, desired: DesiredState, base: DesiredState | None, observed: ObservedState, plan: Plan
     ) -> Rollout:
-        self.plans[attempt.id] = plan
         look = _Look(self, attempt)
         hooks = Hooks(
             step=lambda step, steps: self.step(attempt, step, steps), pulse=look.pulse, completed=self._completed

@@ -99,7 +99,7 @@ class Cycle:
     def _tell(self) -> None:
         for revision, attempt in self.history.finals.items():
             told = revision in self.history.told
-            if not told and self._ports.reporter.tell(attempt, self._bench.plans.get(attempt.id)):
+            if not told and self._ports.reporter.tell(attempt):
                 self._book.append("told", revision=revision)
 
 

@@ -13,7 +13,6 @@ from reconciler.model.files import Commit, Files
 from reconciler.model.history import Attempt
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.observed import Container, ObservedState
-from reconciler.model.plan import Plan
 from reconciler.model.rendered import Rendered as Rendered
 
 
@@ -83,7 +82,7 @@ class Journal(Protocol):
 class Reporter(Protocol):
     """Tells a commit's final state on the commit."""
 
-    def tell(self, attempt: Attempt, plan: Plan | None) -> bool:
+    def tell(self, attempt: Attempt) -> bool:
         """False: it could not be told now; it is tried again."""
 
 
@@ -113,6 +112,9 @@ class Observer(Protocol):
 
     def details(self, ids: Iterable[str]) -> Mapping[str, Container]:
         """These containers, inspected; those that are gone are left out."""
+
+    def usage(self, ids: Iterable[str]) -> Mapping[str, int]:
+        """Bytes that running containers use, without page cache that can be given back."""
 
     def watch(self) -> AbstractContextManager[Watch]: ...
 

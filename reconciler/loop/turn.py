@@ -45,13 +45,13 @@ class Turn:
         return code or (0 if self.applied else 1)
 
 
-class Ended(Exception):  # noqa: N818 - no error: carries a turn's end through the steps above it
+class Ended(Exception):
     def __init__(self, turn: Turn) -> None:
         super().__init__(turn.message)
         self.turn = turn
 
 
-class Superseded(Exception):  # noqa: N818 - no error: a newer commit takes over
+class Superseded(Exception):
     """A newer commit makes this rollout pointless."""
 
     def __init__(self, head: Commit) -> None:

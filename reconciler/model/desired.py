@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from reconciler.model.documents import Gate, Memory
+from reconciler.model.documents import DEFAULT_GATE, Gate, Memory
 
 ServiceKey = tuple[str, str]
 """(stack, service)"""
@@ -131,7 +131,7 @@ class Stack:
     services: tuple[Service, ...]
     networks: tuple[Network, ...]
     volumes: tuple[Volume, ...]
-    gate: Gate = Gate()
+    gate: Gate = DEFAULT_GATE
     suspended: bool = False
 
 

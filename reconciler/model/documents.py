@@ -19,6 +19,9 @@ class Gate:
     unhealthy_grace: float = 30.0
 
 
+DEFAULT_GATE = Gate()
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """The machine's share for containers. `steady` is a fraction of `budget` (0.8 = 80 %)."""
@@ -38,7 +41,7 @@ class StackDocument:
     env: Mapping[str, str] = field(default_factory=dict)
     depends_on: tuple[str, ...] = ()
     suspended: bool = False
-    gate: Gate = Gate()
+    gate: Gate = DEFAULT_GATE
     line: int | None = None
 
 

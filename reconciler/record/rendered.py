@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from reconciler.decide.freeze import freeze, thaw
 from reconciler.effects import Effects
 from reconciler.errors import Corrupt
+from reconciler.formats.freeze import freeze, thaw
 from reconciler.materialise import sync_folder, write
 from reconciler.model.desired import (
     Condition,

@@ -24,7 +24,7 @@ from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
 from reconciler.model.history import Attempt
 from reconciler.model.images import Image
-from reconciler.model.plan import Plan, Step
+from reconciler.model.plan import Step
 from tests.fakes.machine import Died, FakeMachine
 from tests.fakes.source import FakeSource
 
@@ -128,7 +128,7 @@ class MemoryReporter:
         self.away = False
         self.told: dict[str, tuple[str, str]] = {}
 
-    def tell(self, attempt: Attempt, plan: Plan | None) -> bool:
+    def tell(self, attempt: Attempt) -> bool:
         if self.away:
             return False
         self._machine.effects.point("note")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.decide.freeze import SHORTEST, freeze, thaw
+from reconciler.formats.freeze import SHORTEST, freeze, thaw
 from reconciler.errors import Transient
 
 PIECES = st.sampled_from(["$", "{", "}", "${{", "}}", "secret ", "literal", "A", "hunter2", "unter", "\n"])

@@ -1,0 +1,83 @@
+"""All that may change the machine, behind one port."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from reconciler.act.build import ImageBuilder
+from reconciler.act.compose import ComposeCreator
+from reconciler.act.engine import EngineApplier
+from reconciler.act.images import ImagePuller
+from reconciler.act.trees import SecretMounts, TreeStore
+from reconciler.model.creation import Creation
+from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
+from reconciler.model.files import Files
+from reconciler.model.images import Image, ImageWant
+
+
+class MachineApplier:
+    """`loop.ports.Applier`: each call goes to the one that can do it."""
+
+    def __init__(
+        self,
+        engine: EngineApplier,
+        creator: ComposeCreator,
+        puller: ImagePuller,
+        builder: ImageBuilder,
+        trees: TreeStore,
+        secrets: SecretMounts,
+        data: Path,
+    ) -> None:
+        self._engine, self._creator, self._puller, self._builder = engine, creator, puller, builder
+        self._trees, self._secrets, self._data = trees, secrets, data
+
+    def pull(self, want: ImageWant) -> Image:
+        return self._puller.pull(want)
+
+    def build(self, want: ImageWant, files: Files) -> Image:
+        return self._builder.build(want, files)
+
+    def trees(self, desired: DesiredState, files: Files | None) -> None:
+        """The commit's mounts, and the folders for data of the host that it names (created empty, never removed)."""
+        self._trees.ensure(desired.trees, files, self._secrets)
+        for path in _data_folders(desired, self._data):
+            path.mkdir(parents=True, exist_ok=True)
+
+    def create(self, stack: Stack, services: Sequence[Creation], existing: Mapping[str, int]) -> None:
+        self._creator.create(stack, services, existing)
+
+    def create_network(self, network: Network) -> None:
+        self._engine.create_network(network)
+
+    def remove_network(self, name: str) -> None:
+        self._engine.remove_network(name)
+
+    def create_volume(self, volume: Volume) -> None:
+        self._engine.create_volume(volume)
+
+    def start(self, container: str) -> None:
+        self._engine.start(container)
+
+    def stop(self, container: str, grace: float) -> None:
+        self._engine.stop(container, grace)
+
+    def rename(self, container: str, name: str) -> None:
+        self._engine.rename(container, name)
+
+    def update(self, container: str, restart: str) -> None:
+        self._engine.update(container, restart)
+
+    def connect(self, container: str, endpoint: Endpoint) -> None:
+        self._engine.connect(container, endpoint)
+
+    def remove(self, container: str) -> None:
+        self._engine.remove(container)
+
+
+def _data_folders(desired: DesiredState, data: Path) -> Iterable[Path]:
+    for service in desired.services().values():
+        for mount in service.config.get("volumes") or ():
+            source = Path(mount.get("source") or "")
+            if mount.get("type") == "bind" and source.is_relative_to(data):
+                yield source

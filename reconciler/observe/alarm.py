@@ -1,0 +1,70 @@
+"""What wakes the agent before its time: a push to a local repository, a changed config, SIGHUP, the end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from loguru import logger
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+SETTLE = 0.05
+"""Seconds after a change before we look: git writes a ref by renaming its lock file over it."""
+
+
+class AgentAlarm(FileSystemEventHandler):
+    """Timer and trigger. A trigger only shortens a wait: one that is lost or forged changes nothing but the time."""
+
+    def __init__(self, stop: threading.Event, url: str, files: Sequence[str]) -> None:
+        self._stop = stop
+        self._changed = threading.Event()
+        self._observer = Observer()
+        self._folders = {*_ref_folders(Path(url)), *(Path(item).parent for item in files)}
+        self._files = set(files)
+
+    @property
+    def ended(self) -> bool:
+        return self._stop.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Return after `seconds`, at a trigger or when the process is asked to end."""
+        left = seconds
+        while left > 0 and not self._stop.is_set():
+            # A signal's handler runs between two short waits; a single long one would sleep through it.
+            if self._changed.wait(min(left, 0.5)):
+                self._changed.clear()
+                self._stop.wait(SETTLE)
+                return
+            left -= 0.5
+
+    def __enter__(self) -> AgentAlarm:
+        for folder in self._folders:
+            try:
+                self._observer.schedule(self, str(folder), recursive=folder.name == "refs")
+            except OSError as error:
+                logger.debug("{} is not watched: {}", folder, error)
+        self._observer.start()
+        signal.signal(signal.SIGHUP, self._hang_up)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._observer.stop()
+        self._observer.join()
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        path = str(event.dest_path or event.src_path)
+        if event.event_type not in ("opened", "closed_no_write") and (path in self._files or "/refs" in path):
+            self._changed.set()
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        self._changed.set()
+
+
+def _ref_folders(repository: Path) -> list[Path]:
+    """Where the branches of a repository on this machine lie; none for a remote one."""
+    found = [folder / "refs" for folder in (repository, repository / ".git")]
+    return [folder for folder in found if repository.is_absolute() and folder.is_dir()]

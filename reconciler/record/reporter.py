@@ -1,0 +1,59 @@
+"""From an attempt in the journal to what stands on the commit. Nothing else goes in, so a lost note comes again
+as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from reconciler.model.history import Attempt
+from reconciler.model.outcome import CommitState, FinalReport, Reason
+
+
+class Notes(Protocol):
+    def tell(self, report: FinalReport) -> bool: ...
+
+
+class Reporter:
+    """Tells final states through git notes."""
+
+    def __init__(self, host: str, notes: Notes, log_lines: int) -> None:
+        self._host, self._notes, self._log_lines = host, notes, log_lines
+
+    def tell(self, attempt: Attempt) -> bool:
+        """False: it could not be told now."""
+        return self._notes.tell(report(self._host, attempt, self._log_lines))
+
+
+def report(host: str, attempt: Attempt, log_lines: int) -> FinalReport:
+    """What is told of an attempt that has ended. `log_lines`: at most so many lines of a failed service's log."""
+    return FinalReport(
+        host=host,
+        revision=attempt.revision,
+        state=attempt.state or CommitState.ERROR,
+        reason=attempt.reason or Reason.STALLED,
+        message=attempt.message,
+        attempt=attempt.id,
+        content=attempt.content,
+        reverted_to=attempt.reverted_to,
+        duration=round((attempt.ended_at or attempt.started_at) - attempt.started_at, 1),
+        lines=tuple(_lines(attempt, log_lines)),
+    )
+
+
+def _lines(attempt: Attempt, log_lines: int) -> Iterable[str]:
+    yield from attempt.lines
+    for item in attempt.services:
+        if item.action != "Unchanged":
+            down = f", down for {item.downtime:.1f} s" if item.downtime else ""
+            yield f"{item.stack}/{item.service}: {item.action}{down}"
+    failure = attempt.failure
+    if failure is None:
+        return
+    if failure.exit_code is not None:
+        yield f"exit code {failure.exit_code}"
+    if failure.health_output:
+        yield f"health check: {failure.health_output.strip()}"
+    if failure.log:
+        yield "last lines of its log:"
+        yield from (f"  {line}" for line in failure.log[-log_lines:])

@@ -1,0 +1,129 @@
+"""`once` and `run`: the only verbs that change the machine, and hold the state lock while they do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from loguru import logger
+
+from reconciler.effects import Effects
+from reconciler.loop import daemon
+from reconciler.loop.cycle import Cycle
+from reconciler.loop.daemon import Alarm
+from reconciler.loop.ports import Clock
+from reconciler.loop.turn import Turn
+from reconciler.model.history import Attempt, History
+from reconciler.model.outcome import Outcome
+from reconciler.model.plan import Step
+from reconciler.model.status import Holding, Rollout
+from reconciler.record import summary
+from reconciler.verbs import Answer
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is being done just now, for status and for people."""
+
+    clock: Clock
+    tell: Callable[[str], None] = lambda line: None
+    changed: Callable[[], None] = lambda: None
+    rollout: Rollout | None = None
+    holding: Holding | None = None
+    error: str | None = None
+    head: str | None = None
+    fetched_at: float | None = None
+    _since: dict[str, float] = field(default_factory=dict)
+
+    def step(self, step: Step, steps: int, attempt: Attempt) -> None:
+        """A step begins."""
+        since = self._since.setdefault(attempt.id, self.clock.now())
+        self.rollout = Rollout(
+            attempt.id, attempt.revision, attempt.intent, step.n, steps, step.action, step.stack, step.service, since
+        )
+        self.tell(f"{step.n:>3}/{steps} {step.action} {_object(step)}({step.cause})")
+        self.changed()
+
+    def ended(self, turn: Turn) -> None:
+        """A turn has ended."""
+        self.rollout = None
+        same = self.holding is not None and self.holding.reason is turn.reason
+        since = self.holding.since if self.holding is not None and same else self.clock.now()
+        held = turn.outcome is Outcome.HELD
+        self.holding = Holding(turn.reason, turn.message, turn.hint, since) if held else None
+        self.error = turn.message if turn.reason == "FetchFailed" else None
+        if turn.revision is not None and self.error is None:
+            self.head, self.fetched_at = turn.revision, self.clock.now()
+        self.changed()
+
+
+class Lock(Protocol):
+    def acquire(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+class AgentVerbs:
+    """Made only for verbs that may change the machine."""
+
+    def __init__(self, cycle: Cycle, effects: Effects, progress: Progress, clock: Clock) -> None:
+        self._cycle, self._effects, self._progress, self._clock = cycle, effects, progress, clock
+
+    def once(self, tell: Callable[[str], None]) -> Answer:
+        """One turn, now."""
+        self._progress.tell = tell
+        begun = self._clock.monotonic()
+        turn = self._cycle.turn()
+        self._progress.ended(turn)
+        return turn.exit_code, self._document(turn, self._clock.monotonic() - begun)
+
+    def run(self, alarm: Alarm, interval: float) -> int:
+        """Turn after turn until asked to end."""
+        self._progress.tell = logger.info
+        logger.info("watching the branch every {:g} s", interval)
+        daemon.run(self._cycle, alarm, self._clock, interval, self._told)
+        return 143
+
+    def _told(self, turn: Turn) -> None:
+        self._progress.ended(turn)
+        level = "INFO" if turn.exit_code == 0 else "WARNING"
+        if turn.outcome is Outcome.UNCHANGED:
+            level = "DEBUG"
+        logger.log(level, "{} {} {}: {}", turn.outcome, turn.reason, (turn.revision or "")[:12], turn.message)
+
+    def _document(self, turn: Turn, seconds: float) -> Mapping[str, Any]:
+        return summary.turn(
+            outcome=turn.outcome,
+            reason=turn.reason,
+            message=turn.message,
+            effects=self._effects.count,
+            duration=seconds,
+            revision=turn.revision,
+            intent=turn.intent,
+            attempt=turn.attempt,
+            reverted_to=turn.reverted_to,
+            hint=turn.hint,
+            failure=turn.failure,
+            services=_services(self._cycle.history, turn.attempt),
+            violations=turn.violations,
+        )
+
+
+def _services(history: History, attempt: str | None) -> Any:
+    return next((item.services for item in history.attempts if item.id == attempt), ())
+
+
+def _object(step: Step) -> str:
+    if step.stack is None:
+        return ""
+    return f"{step.stack}/{step.service or step.container} "
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()

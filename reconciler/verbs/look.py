@@ -1,0 +1,143 @@
+"""`plan`, `status`, `history`: what would happen, how things stand, what has happened. They change nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.decide import planner
+from reconciler.decide import status as standing
+from reconciler.decide.folding import fold
+from reconciler.decide.policy import Hold, next_move
+from reconciler.errors import Transient, Usage
+from reconciler.loop.advance import image_steps
+from reconciler.loop.ports import Clock, Images, Journal, Observer, Source, Store
+from reconciler.loop.prepare import Preparer
+from reconciler.model.desired import DesiredState
+from reconciler.model.files import Commit
+from reconciler.model.history import History
+from reconciler.model.outcome import Intent, Reason
+from reconciler.model.plan import Plan
+from reconciler.model.status import Agent, Holding, Rollout, SourceFacts, StatusFacts
+from reconciler.record import summary
+from reconciler.record.summary_status import status as status_document
+from reconciler.verbs import Answer
+
+
+class Looker:
+    """Reads everything, holds no lock, and has nothing that could change the machine."""
+
+    def __init__(
+        self,
+        host: str,
+        source: Source,
+        preparer: Preparer,
+        store: Store,
+        images: Images,
+        observer: Observer,
+        journal: Journal,
+        clock: Clock,
+    ) -> None:
+        self._host, self._source, self._preparer, self._store = host, source, preparer, store
+        self._images, self._observer, self._journal, self._clock = images, observer, journal, clock
+
+    # -- plan --------------------------------------------------------------------------------------------------
+
+    def plan(self, revision: str | None, fetch: bool) -> Answer:
+        """What a turn would do about `revision` (a full sha; None: about the branch's head).
+
+        `fetch` False: another process holds the mirror; its newest head will do.
+        """
+        history = fold(self._journal.records())
+        newest = self._source.fetch() if fetch else None
+        head = newest if newest is not None and revision is None else self._commit(revision, history)
+        target, intent = self._target(head, history, chosen=revision is not None)
+        prepared = self._preparer.prepare(self._source.files(target))
+        if prepared.denied:
+            refused = Plan(intent, target, _base(history), violations=prepared.violations)
+            return 1, summary.plan(refused)
+        images = self._images.local(prepared.wants)
+        desired = self._preparer.lower(prepared, images, target)
+        missing = [want for want in prepared.wants if want.key not in images]
+        base = self._store.load(history.last_good.content) if history.last_good else None
+        observed = self._observer.inspect(_stacks(history, desired, base))
+        made = planner.plan(
+            desired, observed, intent=intent, base=base, ran_once=history.ran_once, images=image_steps(missing)
+        )
+        made = replace(made, violations=(*prepared.violations, *made.violations))
+        return (1 if made.changes or made.violations else 0), summary.plan(made)
+
+    def _target(self, head: Commit, history: History, chosen: bool) -> tuple[str, Intent]:
+        """The commit that a turn would approach, and why. One that was asked for by name is planned as it is."""
+        good = history.last_good
+        if chosen or good is None:
+            return head.sha, Intent.REPAIR if good and good.revision == head.sha else Intent.ADVANCE
+        move = next_move(head, history, fast_forward=True, inputs_changed=False, now=self._clock.now(), patient=False)
+        if isinstance(move, Hold):
+            return head.sha, Intent.ADVANCE
+        return move.revision or head.sha, move.intent
+
+    def _commit(self, revision: str | None, history: History) -> Commit:
+        wanted = revision or (history.seen[-1] if history.seen else "")
+        try:
+            return self._source.commit(wanted)
+        except KeyError:
+            raise Usage(
+                Reason.FILE_MISSING,
+                f"the mirror has no commit {wanted or '(none was seen yet)'}",
+                "name a commit of the watched branch by its full sha",
+            ) from None
+
+    # -- status ------------------------------------------------------------------------------------------------
+
+    def status(self, facts: StatusFacts, engine: bool) -> Answer:
+        """`facts`: what is known without the engine."""
+        facts = self._complete(facts, engine)
+        answer = standing.judge(facts)
+        return standing.exit_code(facts, answer), status_document(facts, answer)
+
+    def facts(self, agent: Agent, source: SourceFacts, holding: Holding | None, rollout: Rollout | None) -> StatusFacts:
+        """Everything that journal and state folder tell."""
+        history = fold(self._journal.records())
+        return StatusFacts(
+            self._host, agent, source, history, self._desired(history, rollout), holding=holding, rollout=rollout
+        )
+
+    def _desired(self, history: History, rollout: Rollout | None) -> DesiredState | None:
+        last = history.last
+        if rollout is not None and last is not None and last.open and last.content and not last.condemned:
+            stored = self._load(last.content)
+            if stored is not None:
+                return stored
+        return self._load(history.last_good.content) if history.last_good else None
+
+    def _load(self, content: str) -> DesiredState | None:
+        try:
+            return self._store.load(content)
+        except Transient:
+            return None
+
+    def _complete(self, facts: StatusFacts, engine: bool) -> StatusFacts:
+        if not engine:
+            return facts
+        try:
+            observed = self._observer.inspect(_stacks(facts.history, facts.desired, None))
+            usage = self._observer.usage([item.id for item in observed.containers if item.running])
+        except Transient as error:
+            return replace(facts, engine_error=error.message)
+        return replace(facts, observed=observed, usage=usage)
+
+    # -- history -----------------------------------------------------------------------------------------------
+
+    def history(self, revision: str | None, limit: int) -> Answer:
+        """The newest attempts first; `revision` narrows to one commit (a prefix of its sha will do)."""
+        attempts = reversed(fold(self._journal.records()).attempts)
+        wanted = [item for item in attempts if revision is None or item.revision.startswith(revision)]
+        return 0, summary.history(wanted[:limit])
+
+
+def _base(history: History) -> str | None:
+    return history.last_good.revision if history.last_good else None
+
+
+def _stacks(history: History, *states: DesiredState | None) -> list[str]:
+    return sorted(history.stacks | {stack.name for state in states if state for stack in state.stacks})

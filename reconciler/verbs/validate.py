@@ -1,0 +1,80 @@
+"""`validate`: a folder, a commit or plain Compose files, judged as a turn would judge them. Needs no engine."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from reconciler.decide.budget import Budget
+from reconciler.errors import Usage
+from reconciler.loop.prepare import Prepared, Preparer
+from reconciler.model.documents import HostDocument, StackDocument
+from reconciler.model.files import Files
+from reconciler.model.outcome import Level, Reason
+from reconciler.record import summary
+from reconciler.verbs import Answer
+
+MakePreparer = Callable[[str, bool], Preparer]
+"""host name, whether policies count → the preparer."""
+
+SKIPPED = (
+    "images: whether they exist is known only where they are pulled or built",
+    "ports and memory of other containers: only the machine itself can tell",
+)
+
+
+def validate_files(files: Files, base: str, host: str | None, policies: bool, make: MakePreparer) -> Answer:
+    """Judge what a repository holds: for `host`, or for every host that it has a document for."""
+    hosts = [host] if host else _hosts(files, base)
+    judged = [make(name, policies).prepare(files) for name in hosts]
+    return _answer(files, judged)
+
+
+def validate_compose(paths: Sequence[str], policies: bool, make: MakePreparer, read: Callable[[Path], Files]) -> Answer:
+    """Judge plain Compose files as one stack named after their folder, with the defaults of an implied host."""
+    found = [Path(path).absolute() for path in paths]
+    missing = [str(path) for path in found if not path.is_file()]
+    if missing:
+        raise Usage(Reason.FILE_MISSING, f"there is no file {missing[0]}", "name the Compose files to validate")
+    root = _root(found[0])
+    names = tuple(path.relative_to(root).as_posix() for path in found if path.is_relative_to(root))
+    if len(names) != len(found):
+        raise Usage(
+            Reason.USAGE_INVALID, f"not all files lie below {root}", "validate files of one repository together"
+        )
+    stack = StackDocument(_project(found[0].parent.name), names, line=1)
+    files = read(root)
+    judged = make("local", policies).prepare(files, HostDocument("local", (stack,)))
+    return _answer(files, [judged])
+
+
+def _answer(files: Files, judged: Sequence[Prepared]) -> Answer:
+    violations = list(dict.fromkeys(item for one in judged for item in one.violations))
+    valid = not any(item.level is Level.DENY for item in violations)
+    document = summary.validation(
+        revision=files.revision, violations=violations, budget=_fullest(judged), skipped=SKIPPED
+    )
+    return (0 if valid else 1), document
+
+
+def _fullest(judged: Sequence[Prepared]) -> Budget | None:
+    budgets = [one.budget for one in judged if one.budget is not None]
+    return max(budgets, key=lambda item: (item.over_bytes, item.peak_bytes), default=None)
+
+
+def _hosts(files: Files, base: str) -> list[str]:
+    folder = posixpath.join(base, "desired-state") + "/"
+    inside = [path.removeprefix(folder) for path in sorted(files.entries) if path.startswith(folder)]
+    return [name.removesuffix(".yaml") for name in inside if name.endswith(".yaml") and "/" not in name] or ["local"]
+
+
+def _root(first: Path) -> Path:
+    """The repository that the file is in, so that `../` works as it does there; else the file's own folder."""
+    return next((folder for folder in first.parents if (folder / ".git").exists()), first.parent)
+
+
+def _project(folder: str) -> str:
+    """The project name that Compose would take from a folder's name."""
+    return re.sub(r"[^a-z0-9_-]", "", folder.lower()).lstrip("_-")[:63] or "stack"

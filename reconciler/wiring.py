@@ -1,0 +1,294 @@
+"""The composition root: the only module that names concrete adapters."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+
+import docker
+
+from reconciler import __version__
+from reconciler.act.applier import MachineApplier
+from reconciler.act.build import ImageBuilder
+from reconciler.act.compose import ComposeCreator
+from reconciler.act.engine import EngineApplier
+from reconciler.act.images import ImagePuller, PatientClient
+from reconciler.act.trees import TreeStore
+from reconciler.decide.lower import Places
+from reconciler.decide.redact import Redactor
+from reconciler.effects import Effects
+from reconciler.engine import connect
+from reconciler.errors import Locked, Usage
+from reconciler.loop.bench import Options, Ports
+from reconciler.loop.book import Book
+from reconciler.loop.cycle import Cycle
+from reconciler.loop.prepare import Preparer, Rules
+from reconciler.model.files import Files
+from reconciler.model.outcome import Reason
+from reconciler.model.status import Agent, SourceFacts, StatusFacts
+from reconciler.observe.alarm import AgentAlarm
+from reconciler.observe.binary import find_compose
+from reconciler.observe.endpoint import engine_host
+from reconciler.observe.engine import EngineObserver
+from reconciler.observe.folder import FolderFiles
+from reconciler.observe.images import LocalImages
+from reconciler.observe.render import ComposeRenderer
+from reconciler.observe.secrets import SecretStore
+from reconciler.observe.source import GitSource, files_at
+from reconciler.record.journal import Journal
+from reconciler.record.lock import StateLock, holder
+from reconciler.record.notes import NoteWriter
+from reconciler.record.rendered import RenderedStore
+from reconciler.record.reporter import Reporter
+from reconciler.settings import Settings
+from reconciler.verbs import Answer, files
+from reconciler.verbs.agent import AgentVerbs, Progress, SystemClock
+from reconciler.verbs.look import Looker
+from reconciler.verbs.validate import validate_compose, validate_files
+
+TURN_FILE = "turn.json"
+STATUS_FILE = "status.json"
+
+
+def build(settings: Settings | None, *, stop: threading.Event, redactor: Redactor) -> Application:
+    """The application for these settings; without any it can only validate."""
+    application = Application(settings, stop, redactor, os.environ)
+    redactor.register(application.secrets.values())
+    return application
+
+
+class Application:
+    """One process. What a verb does not need is never made."""
+
+    def __init__(
+        self, settings: Settings | None, stop: threading.Event, redactor: Redactor, environ: Mapping[str, str]
+    ) -> None:
+        self._settings, self._stop, self._redactor, self._environ = settings, stop, redactor, environ
+        crash_at = environ.get("RECONCILER_CRASH_AT", "")
+        self._effects = Effects(int(crash_at) if crash_at.isdecimal() else None)
+        self._clock = SystemClock()
+        self._progress = Progress(self._clock)
+        self._deadline = float("inf")
+
+    # -- verbs -------------------------------------------------------------------------------------------------
+
+    def validate(
+        self, folder: str | None, commit: str | None, git_dir: str | None, compose_files: Sequence[str], policies: bool
+    ) -> Answer:
+        with self._scratch() as scratch:
+            make = partial(self._preparer, scratch)
+            if compose_files:
+                return validate_compose(compose_files, policies, make, FolderFiles)
+            found: Files
+            if commit is not None:
+                found = files_at(Path(git_dir or "."), commit, self._environ)
+            else:
+                found = FolderFiles(Path(folder or "."))
+            base = self._settings.source.path if self._settings else ""
+            return validate_files(found, base, self._settings.host if self._settings else None, policies, make)
+
+    def plan(self, commit: str | None) -> Answer:
+        lock = StateLock(Path(self.settings.state))
+        try:
+            lock.acquire()
+        except Locked:
+            return self._looker.plan(commit, fetch=False)
+        try:
+            return self._looker.plan(commit, fetch=True)
+        finally:
+            lock.release()
+
+    def once(self, timeout: float, progress: Callable[[str], None]) -> Answer:
+        self._deadline = time.monotonic() + timeout
+        with self._working() as verbs:
+            return verbs.once(progress)
+
+    def run(self) -> int:
+        with self._working() as verbs:
+            watched = [self._settings.path] if self._settings and self._settings.path else []
+            with AgentAlarm(self._stop, self.settings.source.url, watched) as alarm:
+                return verbs.run(alarm, self.settings.source.interval)
+
+    def status(self, engine: bool) -> Answer:
+        return self._looker.status(self._facts(), engine)
+
+    def history(self, revision: str | None, limit: int) -> Answer:
+        return self._looker.history(revision, limit)
+
+    # -- what is shared ----------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        if self._settings is None:
+            raise Usage(Reason.USAGE_INVALID, "there is no agent config", "write reconciler.yaml or use --config FILE")
+        return self._settings
+
+    @cached_property
+    def secrets(self) -> SecretStore:
+        folder = self._settings.secrets_dir if self._settings else None
+        return SecretStore(Path(folder) if folder else None)
+
+    @cached_property
+    def _state(self) -> Path:
+        return Path(self.settings.state).resolve()
+
+    @cached_property
+    def _compose(self) -> str:
+        return find_compose(self._settings.compose if self._settings else None, self._environ)
+
+    @cached_property
+    def _engine(self) -> str:
+        return engine_host(self.settings.engine, self._environ)
+
+    @cached_property
+    def _client(self) -> docker.APIClient:
+        return connect(self._engine)
+
+    @cached_property
+    def _observer(self) -> EngineObserver:
+        return EngineObserver(self._client, self.settings.host)
+
+    @cached_property
+    def _source(self) -> GitSource:
+        source = self.settings.source
+        mirror = self._state / "mirror.git"
+        return GitSource(source.url, source.branch, mirror, environ=self._environ, effects=self._effects)
+
+    @cached_property
+    def _journal(self) -> Journal:
+        return Journal(self._state / "journal.jsonl", self._effects, self._redactor.clean)
+
+    @cached_property
+    def _store(self) -> RenderedStore:
+        return RenderedStore(self._state / "rendered", self.secrets.variables, self.secrets.fingerprint, self._effects)
+
+    @cached_property
+    def _images(self) -> LocalImages:
+        return LocalImages(self._client)
+
+    @cached_property
+    def _looker(self) -> Looker:
+        return Looker(
+            self.settings.host,
+            self._source,
+            self._preparer(self._state / "render", self.settings.host, True),
+            self._store,
+            self._images,
+            self._observer,
+            self._journal,
+            self._clock,
+        )
+
+    def _preparer(self, folder: Path, host: str, policies: bool) -> Preparer:
+        settings = self._settings
+        state = str(self._state) if settings else "/state"
+        binds = settings.binds if settings else ()
+        places = Places(f"{state}/trees", f"{state}/data", settings.secrets_dir if settings else None, binds)
+        rules = Rules(
+            host=host,
+            places=places,
+            base=settings.source.path if settings else "",
+            stack=settings.source.stack if settings else "",
+            grants=settings.grants if settings else (),
+            binds=binds,
+            policies=policies,
+        )
+        return Preparer(ComposeRenderer(self._compose, folder, self.secrets), rules)
+
+    @contextlib.contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
+            yield Path(folder)
+
+    # -- what changes the machine ------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[AgentVerbs]:
+        """The state lock is held, and what others may want to know is published, while this lasts."""
+        with StateLock(self._state):
+            self._progress.changed = self._publish
+            yield AgentVerbs(self._cycle(), self._effects, self._progress, self._clock)
+
+    def _cycle(self) -> Cycle:
+        settings = self.settings
+        ports = Ports(
+            source=self._source,
+            preparer=self._preparer(self._state / "render", settings.host, True),
+            store=self._store,
+            images=self._images,
+            observer=self._observer,
+            applier=self._applier(),
+            reporter=self._reporter(),
+            clock=self._clock,
+        )
+        options = Options(
+            settings.host,
+            settings.source.interval,
+            settings.source.require_fast_forward,
+            self._progress.step,
+            self._stopping,
+        )
+        return Cycle(ports, options, Book(self._journal, self._clock))
+
+    def _applier(self) -> MachineApplier:
+        return MachineApplier(
+            EngineApplier(self._client, self._effects, self.settings.host),
+            ComposeCreator(self._compose, self._engine, self._effects, self._environ),
+            ImagePuller(PatientClient(self._engine), self._effects),
+            ImageBuilder(
+                self._compose, self._engine, self._client, self._state / "build", self._effects, self._environ
+            ),
+            TreeStore(self._state / "trees", self._effects),
+            self.secrets,
+            self._state / "data",
+        )
+
+    def _reporter(self) -> Reporter:
+        settings, remote = self.settings, self._source.remote
+        push = remote.path is not None if settings.notes_push is None else settings.notes_push
+        notes = NoteWriter(
+            self._source.git, remote.address, settings.host, push=push, effects=self._effects, redactor=self._redactor
+        )
+        return Reporter(settings.host, notes, settings.log_lines)
+
+    def _stopping(self) -> bool:
+        return self._stop.is_set() or time.monotonic() > self._deadline
+
+    # -- what others see ---------------------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        """Tell other processes; the whole Status too, for those that read files."""
+        record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)
+        files.publish(self._state / TURN_FILE, record)
+        _, document = self._looker.status(self._facts(), self._progress.rollout is None)
+        files.publish(self._state / STATUS_FILE, document)
+
+    @cached_property
+    def _started_at(self) -> float:
+        return time.time()
+
+    def _facts(self) -> StatusFacts:
+        pid = holder(self._state)
+        record = files.read(self._state / TURN_FILE)
+        alive = pid is not None and record.get("pid") == pid
+        agent = Agent(
+            pid is not None,
+            pid,
+            record.get("version") if alive else None,
+            record.get("startedAt") if alive else None,
+        )
+        source = SourceFacts(
+            self._source.remote.shown,
+            self.settings.source.branch,
+            record.get("head"),
+            record.get("fetchedAt"),
+            record.get("error"),
+        )
+        return self._looker.facts(agent, source, files.holding(record), files.rollout(record) if alive else None)
