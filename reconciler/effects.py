@@ -1,4 +1,4 @@
-"""Every change that outlives the process passes `Effects.point` first, so that each can be counted and cut off."""
+"""Every change that outlives the process passes `Effects.point` first, to be counted and cut off."""
 
 from __future__ import annotations
 

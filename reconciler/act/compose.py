@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from reconciler.effects import Effects
@@ -25,15 +25,22 @@ _NAMESPACES = ("network_mode", "pid", "ipc")
 _PROGRESS = re.compile(r"^ ?(?:Container|Network|Volume|Image) \S+  \S+$")
 _CONTAINER = re.compile(r"Container (\S+)  Error ")
 _AWAY = ("cannot connect to the docker daemon", "error during connect", "is the docker daemon running")
-_VANISHED = ("no such image", "could not be found", "external volume", "external network")
+_VANISHED = re.compile(r"no such image|could not be found|external (?:volume|network)|network \S+ not found")
 
 
 class ComposeCreator:
     """The creating half of `loop.ports.Applier`."""
 
-    def __init__(self, compose: str, host: str, effects: Effects, environ: Mapping[str, str]) -> None:
-        """`compose`: path of the binary; `host`: the engine's URL; `environ`: the agent's environment."""
+    def __init__(
+        self, compose: str, host: str, effects: Effects, environ: Mapping[str, str],
+        is_ours: Callable[[str], bool] = lambda network: False,
+    ) -> None:  # fmt: skip
+        """`compose`: path of the binary; `host`: the engine's URL; `environ`: the agent's environment.
+
+        `is_ours`: whether the reconciler itself made the network of that name.
+        """
         self._compose = compose
+        self._is_ours = is_ours
         self._effects = effects
         self._environment = {
             **{name: environ[name] for name in PASSED_ON if name in environ},
@@ -49,7 +56,7 @@ class ComposeCreator:
         the new containers may be there. RolloutFailed where the engine refuses one of them, Transient where a
         network, volume or image has vanished, Away where the engine does not answer.
         """
-        document = json.dumps(escaped(create_file(creations))).encode()
+        document = json.dumps(escaped(create_file(creations, self._keys(stack)))).encode()
         self._effects.point(f"create {stack.name}: {', '.join(item.service.name for item in creations)}")
         completed = run(
             arguments(self._compose, stack.name, creations, existing),
@@ -61,6 +68,14 @@ class ComposeCreator:
             stderr = completed.stderr.decode(errors="replace")
             raise _failure(stack.name, [item.service.name for item in creations], stderr)
 
+    def _keys(self, stack: Stack) -> dict[str, str]:
+        """Engine's name → Compose's key of the networks that need not be declared as external.
+
+        Of an external network 2.26 writes the id into the container, which could never start again once the network
+        was replaced. One that Compose made has to stay external: 2.40 would replace it under what runs.
+        """
+        return {network.name: network.key for network in stack.networks if self._is_ours(network.name)}
+
 
 def arguments(compose: str, stack: str, creations: Sequence[Creation], existing: Mapping[str, int]) -> list[str]:
     """The one Compose call. The create-file comes by stdin, for it may hold secrets; no prompt can be answered."""
@@ -71,17 +86,25 @@ def arguments(compose: str, stack: str, creations: Sequence[Creation], existing:
     return [compose, *project, "up", *create_only, *scales, "--", *names]
 
 
-def create_file(creations: Sequence[Creation]) -> dict[str, Any]:
-    """The project for one call: these services, and their networks and volumes as things that are there."""
-    services = {item.service.name: _service(item) for item in creations}
-    networks = {name for config in services.values() for name in config.get("networks") or ()}
+def create_file(creations: Sequence[Creation], keys: Mapping[str, str]) -> dict[str, Any]:
+    """The project for one call: these services, and their networks and volumes as things that are there.
+
+    `keys`: networks that go by Compose's key, as in their labels. The others are external.
+    """
+    services = {item.service.name: _in_networks(_service(item), keys) for item in creations}
+    networks = {name for item in creations for name in item.service.config.get("networks") or ()}
     volumes = {
         mount["source"]
         for config in services.values()
         for mount in config.get("volumes") or ()
         if mount["type"] == "volume" and mount.get("source")
     }
-    return {"services": services, "networks": _external(networks), "volumes": _external(volumes)}
+    owned = {keys[name]: {"name": name} for name in sorted(networks & keys.keys())}
+    return {
+        "services": services,
+        "networks": owned | _external(networks - keys.keys()),
+        "volumes": _external(volumes),
+    }
 
 
 def escaped(value: Any) -> Any:
@@ -97,6 +120,13 @@ def escaped(value: Any) -> Any:
 
 def _external(names: Iterable[str]) -> dict[str, Any]:
     return {name: {"name": name, "external": True} for name in sorted(names)}
+
+
+def _in_networks(config: dict[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    attached = config.get("networks")
+    if not attached:
+        return config
+    return config | {"networks": {keys.get(name, name): options for name, options in attached.items()}}
 
 
 def _service(creation: Creation) -> dict[str, Any]:
@@ -137,7 +167,7 @@ def _failure(stack: str, services: Sequence[str], stderr: str) -> ReconcilerErro
     words = message.lower()
     if any(part in words for part in _AWAY):
         return Away(Reason.ENGINE_UNAVAILABLE, f"{stack}: {message}", "Is the container engine running?")
-    if "no space left on device" in words or any(part in words for part in _VANISHED):
+    if "no space left on device" in words or _VANISHED.search(words):
         return Transient(
             Reason.ENGINE_UNAVAILABLE,
             f"{stack}: containers cannot be created: {message}",

@@ -71,9 +71,7 @@ class EngineApplier:
                 return
             self._disconnect(container, endpoint.network)
         with self._effect("connect", container, endpoint.network), gone(container), refusals("connect it"):
-            self._client.connect_container_to_network(
-                container, endpoint.network, **endpoint_request(endpoint)
-            )
+            self._client.connect_container_to_network(container, endpoint.network, **endpoint_request(endpoint))
 
     def remove(self, container: str) -> None:
         """Only one that does not run. Its volumes stay, the anonymous ones too."""
@@ -113,6 +111,11 @@ class EngineApplier:
                 # Others may use it, and some engines forget to count an endpoint down: it is only a leftover.
                 logger.warning("network {} stays: {}", name, explanation(error))
 
+    def has_made(self, network: str) -> bool:
+        """Whether the network is there and was made by `create_network`, for this host."""
+        labels = (self._network(network) or {}).get("Labels") or {}
+        return labels.get(LABEL_HOST) == self._host and LABEL_SPEC in labels
+
     def create_volume(self, volume: Volume) -> None:
         """No error when it is there."""
         with self._effect("create volume", volume.name), refusals(f"create the volume {volume.name}"):
@@ -137,9 +140,15 @@ class EngineApplier:
         filters = {"network": network, "label": f"{LABEL_HOST}={self._host}"}
         with engine_calls("list containers"):
             found = self._client.containers(all=True, filters=filters)
-        return sorted(
-            item["Id"] for item in found if item["State"] not in ("running", "paused", "restarting")
-        )
+        return sorted(item["Id"] for item in found if not self._runs(item["Id"]))
+
+    def _runs(self, container: str) -> bool:
+        # The list goes on saying "running" for some milliseconds after a stop has returned; an inspect does not.
+        with engine_calls(f"inspect container {container[:12]}"):
+            try:
+                return bool(self._client.inspect_container(container)["State"]["Running"])
+            except NotFound:
+                return False
 
     def _network(self, name: str) -> Mapping[str, Any] | None:
         with engine_calls(f"inspect network {name}"):

@@ -26,6 +26,8 @@ from reconciler.observe.events import EventWatch
 from reconciler.observe.host import Port, holders, is_bound
 
 NO_CONTAINER = "another process of this machine"
+STARTED_AT_LAG = 0.5
+"""Seconds by which the engine's StartedAt may be late on a busy machine."""
 
 
 class EngineObserver:
@@ -39,7 +41,7 @@ class EngineObserver:
         self._host = host
 
     def look(self, stacks: Iterable[str]) -> ObservedState:
-        """One list call; nothing that only an inspect knows."""
+        """One list call; nothing that only an inspect knows. A state may lag behind by some milliseconds."""
         wanted = frozenset(stacks)
         if not wanted:
             return ObservedState()
@@ -77,15 +79,13 @@ class EngineObserver:
         return EventWatch(self._client)
 
     def logs(self, container: str, lines: int) -> tuple[str, ...]:
-        """None where the container is gone or its log driver cannot be read."""
+        """Empty where the container is gone or its log driver cannot be read."""
         answer = self._inspect(container)
         if answer is None or not lines:
             return ()
-        since = _epoch(answer["State"].get("StartedAt", ""))
         with engine_calls(f"read the log of {container[:12]}"):
             try:
-                # A microsecond early: the engine's nanoseconds do not fit into a float.
-                text = self._client.logs(container, tail=lines, since=since - 1e-6 if since else None)
+                text = self._client.logs(container, tail=lines, since=_life_began(answer["State"]))
             except APIError as error:
                 logger.debug("no log of {}: {}", container[:12], explanation(error))
                 return ()
@@ -199,6 +199,18 @@ def _of(stacks: frozenset[str], answers: Iterable[Mapping[str, Any]]) -> tuple[C
 
 def _sorted(found: Iterable[Container]) -> tuple[Container, ...]:
     return tuple(sorted(found, key=lambda item: (item.stack, item.service, item.number, item.id)))
+
+
+def _life_began(state: Mapping[str, Any]) -> float | None:
+    """When the last start began, or None before the first.
+
+    The engine notes StartedAt once the program runs already, so its first lines may be older; but never older than the
+    end of the life before.
+    """
+    started, finished = _epoch(state.get("StartedAt", "")), _epoch(state.get("FinishedAt", ""))
+    if not started:
+        return None
+    return max(started - STARTED_AT_LAG, finished if finished < started else 0.0)
 
 
 def _epoch(text: str) -> float:

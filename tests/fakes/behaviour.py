@@ -14,7 +14,6 @@ class Behaviour:
     `oom_after`: the kernel kills a process for memory; PID 1 too where `oom_kills`.
     `ignores_stop`: lives until the grace is over. `stop_takes`: seconds after the stop signal.
     `refuses`: the engine's words for not starting it. `needs`: services of its stack without which it exits 1.
-    `volumes`: targets that the image declares as volumes.
     """
 
     health: tuple[tuple[float, str], ...] = ((0.5, "healthy"),)
@@ -27,7 +26,6 @@ class Behaviour:
     stop_takes: float = 0.1
     refuses: str = ""
     needs: tuple[str, ...] = ()
-    volumes: tuple[str, ...] = ()
     log: tuple[str, ...] = ("started",)
     probe: str = "probed"
 

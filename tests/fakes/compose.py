@@ -63,7 +63,7 @@ def _create_one(machine: FakeMachine, creation: Creation, number: int) -> None:
 
 def _mounts(machine: FakeMachine, creation: Creation) -> Iterable[Mount]:
     declared = {item["target"]: item for item in creation.service.config.get("volumes") or ()}
-    image = machine.image_behaviour(creation.service.image, creation.service.spec).volumes
+    image = machine.image_volumes.get(creation.service.image, ())
     for target in declared.keys() | set(image) | creation.anonymous.keys():
         item = declared.get(target, {"type": "volume", "target": target})
         kind = item.get("type", "volume")

@@ -44,6 +44,7 @@ class FakeMachine:
 
     `trace`: every effect in order. `peak`: the greatest sum of memory of running containers so far, bytes.
     `overlaps`: moments at which two specs of one service ran on one writable volume.
+    `image_volumes`: image id → targets that it declares as volumes.
     `call_takes`: seconds that each call to the engine takes.
     """
 
@@ -66,6 +67,7 @@ class FakeMachine:
         self.trees: set[str] = set()
         self.images: dict[str, Image] = {}
         self.registry: dict[str, Image] = {}
+        self.image_volumes: dict[str, tuple[str, ...]] = {}
         self.registry_away = False
         self.build_failures: set[str] = set()
         self.observer = FakeObserver(self)
@@ -174,9 +176,6 @@ class FakeMachine:
 
     def behaviour(self, container: FakeContainer) -> Behaviour:
         return self._behaviours.get(container.spec or "", self._behaviours.get(container.image, STEADY))
-
-    def image_behaviour(self, image: str, spec: str) -> Behaviour:
-        return self._behaviours.get(spec, self._behaviours.get(image, STEADY))
 
     def running_memory(self) -> int:
         """Bytes promised to whatever runs, is paused or restarts; others' containers too."""

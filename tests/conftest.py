@@ -1,0 +1,118 @@
+"""What every test may ask for: the real engine, both Compose versions, a stack's name that is cleaned up, images."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import docker
+import pytest
+
+from reconciler.engine import connect
+from reconciler.errors import Away
+
+ROOT = Path(__file__).resolve().parent.parent
+PLUGIN_FOLDERS = (
+    Path.home() / ".docker/cli-plugins",
+    Path("/usr/libexec/docker/cli-plugins"),
+    Path("/usr/lib/docker/cli-plugins"),
+    Path("/usr/local/lib/docker/cli-plugins"),
+    Path("/usr/local/libexec/docker/cli-plugins"),
+    Path("/opt/homebrew/lib/docker/cli-plugins"),
+)
+BASE = "debian:trixie-slim"
+DOCKERFILES = {
+    "actor": f"FROM {BASE}\n",
+    "store": f"FROM {BASE}\nVOLUME /store\n",
+    "checked": f"FROM {BASE}\nHEALTHCHECK --interval=200ms --start-interval=200ms CMD test -e /tmp/healthy\n",
+}
+"""actor does what its command says; store declares an anonymous volume; checked has a health check of its own."""
+
+
+def missing(what: str) -> None:
+    """Skip on a developer's machine; a job that is to prove something must not pass for want of an engine."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def find_compose() -> list[Path]:
+    """Every Compose binary to test with, oldest first, each once."""
+    listed = os.environ.get("RECONCILER_TEST_COMPOSE")
+    if listed:
+        return [Path(item) for item in listed.split(":") if item]
+    kept = sorted(ROOT.glob(".build/compose/[0-9]*/docker-compose"))
+    plugins = [folder / "docker-compose" for folder in PLUGIN_FOLDERS]
+    found: dict[Path, Path] = {}
+    for binary in [*kept, *plugins]:
+        if os.access(binary, os.X_OK):
+            found.setdefault(binary.resolve(), binary)
+    return list(found.values())
+
+
+def engine_address() -> str:
+    return os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "compose_binary" in metafunc.fixturenames:
+        binaries = find_compose()
+        names = [f"compose-{binary.parent.name}" for binary in binaries]
+        metafunc.parametrize("compose_binary", binaries or [None], ids=names or ["no-compose"], indirect=True)
+
+
+@pytest.fixture
+def compose_binary(request: pytest.FixtureRequest) -> Path:
+    """The path of a Compose binary: the test runs once for each version there is."""
+    if request.param is None:
+        missing("no Compose binary: scripts/setup.sh --tests gets two versions")
+    path: Path = request.param
+    return path
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.APIClient]:
+    """A client of the real engine."""
+    client = connect(engine_address())
+    try:
+        client.ping()
+    except (Away, docker.errors.DockerException, OSError) as error:
+        missing(f"no engine at {engine_address()}: {error}")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def images(engine: docker.APIClient) -> dict[str, str]:
+    """name → id of the images that tests start, made from the base image alone."""
+    if not engine.images(BASE):
+        missing(f"the base image {BASE} is not here: scripts/setup.sh --tests gets or makes it")
+    return {name: build_image(engine, name, text) for name, text in DOCKERFILES.items()}
+
+
+def build_image(engine: docker.APIClient, name: str, dockerfile: str) -> str:
+    tag = f"reconciler-test/{name}"
+    for line in engine.build(fileobj=BytesIO(dockerfile.encode()), tag=tag, rm=True, decode=True):
+        assert "error" not in line, line
+    return str(engine.inspect_image(tag)["Id"])
+
+
+@pytest.fixture
+def stack_name(engine: docker.APIClient) -> Iterator[str]:
+    """A name that no other test has; containers, networks and volumes of that project are removed at the end."""
+    name = f"rt{uuid.uuid4().hex[:10]}"
+    yield name
+    sweep(engine, name)
+
+
+def sweep(engine: docker.APIClient, project: str) -> None:
+    ours = {"label": f"com.docker.compose.project={project}"}
+    for container in engine.containers(all=True, filters=ours):
+        engine.remove_container(container["Id"], v=True, force=True)
+    for network in engine.networks(filters=ours):
+        engine.remove_network(network["Id"])
+    for volume in engine.volumes(filters=ours)["Volumes"] or ():
+        engine.remove_volume(volume["Name"])
