@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from reconciler.decide.slots import STANDBY, Pairing, Slot, completed, pair, removed
 from reconciler.model.desired import Condition, DesiredState, Network, Service, ServiceKey
-from reconciler.model.observed import Container, ObservedState
+from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container, ObservedState
 from reconciler.model.outcome import Intent, Level, Reason, Violation
 from reconciler.model.plan import Action, Downtime, Plan, Step
 
@@ -27,13 +27,14 @@ def plan(
     base: DesiredState | None,
     ran_once: frozenset[str] = frozenset(),
     images: Sequence[Step] = (),
+    stacks: Iterable[str] = (),
 ) -> Plan:
     """The steps from `observed` (complete) to `desired`.
 
     `base`: the last good state, for causes and for the order in which removed services stop. `images`: Pull and Build
-    steps for images that the machine lacks.
+    steps for images that the machine lacks. `stacks`: every stack that is or was this host's.
     """
-    return _Planner(desired, observed, intent, base, ran_once, images).plan()
+    return _Planner(desired, observed, intent, base, ran_once, images, frozenset(stacks)).plan()
 
 
 def bound(desired: DesiredState, observed: ObservedState) -> int:
@@ -94,9 +95,10 @@ class _Planner:
         base: DesiredState | None,
         ran_once: frozenset[str],
         images: Sequence[Step],
+        stacks: frozenset[str],
     ) -> None:
         self.desired, self.observed, self.intent, self.base = desired, observed, intent, base
-        self.ran_once = ran_once
+        self.stacks = stacks | {stack.name for stack in desired.stacks}
         self.pairings = pair(desired, observed, ran_once)
         self.gone = removed(desired, observed)
         self.order = [s for s in topological(desired.services()) if s.key in self.pairings]
@@ -395,11 +397,13 @@ class _Planner:
         self._add(Action.REMOVE_CONTAINER, item.stack, item.service, item.name, cause, id=item.id)
 
     def _remove_networks(self) -> None:
+        """Ours alone: of a stack of this host, and made by this host's agent."""
         wanted = {n.name for stack in self.desired.stacks for n in stack.networks}
         suspended = {stack.name for stack in self.desired.stacks if stack.suspended}
         for name, network in sorted(self.observed.networks.items()):
-            stack = network.labels.get("com.docker.compose.project")
-            if name not in wanted and network.digest is not None and stack not in suspended:
+            stack = network.labels.get(COMPOSE_PROJECT)
+            ours = stack in self.stacks and network.labels.get(LABEL_HOST) == self.desired.host
+            if ours and name not in wanted and stack not in suspended:
                 self._add(Action.REMOVE_NETWORK, stack, None, name, "nobody uses it any more")
 
     # -- bookkeeping -------------------------------------------------------------------------------------------

@@ -127,8 +127,15 @@ class Bench:
         base: DesiredState | None,
         images: Sequence[Step] = (),
     ) -> Plan:
-        ran_once = self.book.history.ran_once
-        return planner.plan(desired, observed, intent=intent, base=base, ran_once=ran_once, images=images)
+        return planner.plan(
+            desired,
+            observed,
+            intent=intent,
+            base=base,
+            ran_once=self.book.history.ran_once,
+            images=images,
+            stacks=self.stacks(desired, base),
+        )
 
     # -- rolling out -------------------------------------------------------------------------------------------
 

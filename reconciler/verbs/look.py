@@ -59,9 +59,16 @@ class Looker:
         desired = self._preparer.lower(prepared, images, target)
         missing = [want for want in prepared.wants if want.key not in images]
         base = self._store.load(history.last_good.content) if history.last_good else None
-        observed = self._observer.inspect(_stacks(history, desired, base))
+        stacks = _stacks(history, desired, base)
+        observed = self._observer.inspect(stacks)
         made = planner.plan(
-            desired, observed, intent=intent, base=base, ran_once=history.ran_once, images=image_steps(missing)
+            desired,
+            observed,
+            intent=intent,
+            base=base,
+            ran_once=history.ran_once,
+            images=image_steps(missing),
+            stacks=stacks,
         )
         made = replace(made, violations=(*prepared.violations, *made.violations))
         return (1 if made.changes or made.violations else 0), summary.plan(made)
