@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,3 +61,26 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def private_folder(parent: Path) -> Path:
+    """A new folder of this process below `parent` (made where it is missing, 0700); real path, no links in it.
+
+    What processes that are dead by now left there is removed.
+    """
+    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for entry in parent.iterdir():
+        pid = entry.name.partition("-")[0]
+        if pid.isdecimal() and not _lives(int(pid)):
+            remove(entry)
+    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent)).resolve()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import posixpath
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from reconciler.act.compose import escaped
 from reconciler.effects import Effects
 from reconciler.engine import disk_full, engine_calls, is_disk_full
 from reconciler.errors import Away, ImageFailed, ReconcilerError, Transient
-from reconciler.materialise import materialise, remove
+from reconciler.materialise import materialise, private_folder, remove
 from reconciler.model.files import Entry, Files, below
 from reconciler.model.images import Image, ImageWant, image_of
 from reconciler.model.outcome import Reason
@@ -78,8 +76,7 @@ class ImageBuilder:
         """
         self._effects.point(f"build {want.ref}")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            private = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._folder)).resolve()
+            private = private_folder(self._folder)
         except OSError as error:
             raise _disk(want, error) from error
         try:

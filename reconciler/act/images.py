@@ -30,6 +30,7 @@ NOT_THERE = (
     "denied",
     "does not exist",
     "invalid reference format",
+    "invalid tag format",
     "invalid repository name",
     "no matching manifest",
     "does not match the specified platform",

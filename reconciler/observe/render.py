@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import posixpath
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from reconciler.errors import Transient
 from reconciler.formats.dotenv import dotenv
-from reconciler.materialise import materialise, remove
+from reconciler.materialise import materialise, private_folder, remove
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Level, Reason, Violation
@@ -107,10 +105,7 @@ class ComposeRenderer:
             return self._laid_out[1]
         self.close()
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _sweep(self._folder)
-            private = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=self._folder)).resolve()
-            root = private / "commit"
+            root = private_folder(self._folder) / "commit"
             root.mkdir()
             self._laid_out = (files, root)
             small = {path: entry for path, entry in files.entries.items() if entry.size <= LARGEST_FILE}
@@ -208,23 +203,6 @@ def _too_large(stack: str, path: str) -> Violation:
         path=path,
         stack=stack,
     )
-
-
-def _sweep(folder: Path) -> None:
-    for entry in folder.iterdir():
-        pid = entry.name.partition("-")[0]
-        if pid.isdecimal() and not _lives(int(pid)):
-            remove(entry)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _disk(error: OSError) -> Transient:

@@ -1,0 +1,155 @@
+"""Trees are written whole or not at all, once, and never changed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler.act.trees import TreeStore
+from reconciler.decide.digests import content_digest, tree_digest
+from reconciler.effects import Effects
+from reconciler.errors import Transient
+from reconciler.model.desired import Tree
+from reconciler.observe.secrets import SecretStore
+from tests.commits import CommitFiles
+
+FILES = CommitFiles(
+    {"conf/nginx.conf": "listen 80;\n", "conf/d/run.sh": b"#!/bin/sh\n\0\xff", "conf.d/other": "no"},
+    {"conf/d/run.sh": "100755"},
+)
+NONE = SecretStore(None)
+
+
+def tree(path: str) -> Tree:
+    return Tree(tree_digest(FILES, path), path=path)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    effects = Effects()
+    store = TreeStore(tmp_path / "trees", effects)
+    store.ensure([tree("conf")], FILES, NONE)
+    root = store.path(tree("conf").digest)
+    assert sorted(path.relative_to(root).as_posix() for path in root.rglob("*")) == ["d", "d/run.sh", "nginx.conf"]
+    assert (root / "d/run.sh").read_bytes() == b"#!/bin/sh\n\0\xff"
+    assert [mode(root / name) for name in ("", "d", "d/run.sh", "nginx.conf")] == [0o555, 0o555, 0o555, 0o444]
+    assert [mode(tmp_path / "trees"), effects.count] == [0o700, 1]
+
+
+def test_single_files_and_texts(tmp_path: Path) -> None:
+    store = TreeStore(tmp_path, Effects())
+    text = Tree(content_digest("motd é"), content="motd é")
+    empty = Tree(content_digest(""), content="")
+    store.ensure([tree("conf/d/run.sh"), tree("conf/nginx.conf"), text, empty], FILES, NONE)
+    assert store.path(text.digest).read_text() == "motd é"
+    assert store.path(empty.digest).read_bytes() == b""
+    modes = [mode(store.path(item.digest)) for item in (tree("conf/d/run.sh"), tree("conf/nginx.conf"), text)]
+    assert modes == [0o555, 0o444, 0o444]
+
+
+def test_the_whole_repository(tmp_path: Path) -> None:
+    store = TreeStore(tmp_path, Effects())
+    store.ensure([tree(".")], FILES, NONE)
+    assert (store.path(tree(".").digest) / "conf.d/other").read_text() == "no"
+
+
+def test_what_is_there_stays(tmp_path: Path) -> None:
+    effects = Effects()
+    store = TreeStore(tmp_path, effects)
+    store.ensure([tree("conf"), tree("conf")], FILES, NONE)
+    before = store.path(tree("conf").digest).stat().st_ino
+    store.ensure([tree("conf")], FILES, NONE)
+    store.ensure([tree("conf")], None, NONE)
+    assert (store.path(tree("conf").digest).stat().st_ino, effects.count) == (before, 1)
+
+
+def test_without_the_commit_only_texts_are_written(tmp_path: Path) -> None:
+    store = TreeStore(tmp_path, Effects())
+    text = Tree(content_digest("motd"), content="motd")
+    store.ensure([tree("conf"), text], None, NONE)
+    assert [path.name for path in tmp_path.iterdir()] == [text.digest]
+
+
+@pytest.fixture
+def secrets_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "secrets"
+    (folder / "shop").mkdir(parents=True, mode=0o700)
+    put(folder, "hunter2")
+    return folder
+
+
+def put(folder: Path, value: str) -> None:
+    (folder / "shop/TOKEN").write_text(value)
+    (folder / "shop/TOKEN").chmod(0o600)
+
+
+def secret(value: str) -> Tree:
+    return Tree(content_digest(value), secret="TOKEN", stack="shop")
+
+
+def test_secrets_never_enter_the_state_folder(tmp_path: Path, secrets_dir: Path) -> None:
+    effects = Effects()
+    store = TreeStore(tmp_path / "trees", effects)
+    for _ in range(2):
+        store.ensure([secret("hunter2")], FILES, SecretStore(secrets_dir))
+    assert (secrets_dir / ".mounts" / secret("hunter2").digest).read_text() == "hunter2"
+    assert effects.count == 1
+    assert not (tmp_path / "trees").exists()
+
+
+def test_a_secret_that_has_changed(tmp_path: Path, secrets_dir: Path) -> None:
+    store = TreeStore(tmp_path / "trees", Effects())
+    store.ensure([secret("hunter2")], None, SecretStore(secrets_dir))
+    put(secrets_dir, "hunter3")
+    store.ensure([secret("hunter2")], None, SecretStore(secrets_dir))
+    with pytest.raises(Transient, match="TOKEN has changed"):
+        store.ensure([secret("hunter4")], None, SecretStore(secrets_dir))
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Transient, match="cannot be written"):
+        TreeStore(tmp_path / "file", Effects()).ensure([tree("conf")], FILES, NONE)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from reconciler.act.trees import TreeStore
+from reconciler.effects import Effects
+from reconciler.observe.secrets import SecretStore
+from tests.act.test_trees import FILES, tree
+left = int(sys.argv[2])
+def die(event, arguments):
+    global left
+    if event in ("open", "os.mkdir", "os.rename", "os.chmod") and sys.argv[1] in str(arguments):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), 9)
+sys.addaudithook(die)
+TreeStore(Path(sys.argv[1]), Effects()).ensure([tree("conf")], FILES, SecretStore(None))
+"""
+
+
+def test_a_kill_at_any_point_leaves_all_or_nothing(tmp_path: Path) -> None:
+    store = TreeStore(tmp_path / "trees", Effects())
+    place = store.path(tree("conf").digest)
+    for step in range(1, 30):
+        arguments = [sys.executable, "-c", KILLED, str(tmp_path / "trees"), str(step)]
+        ended = subprocess.run(arguments, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
+        if place.exists():
+            break
+        assert ended.returncode == -signal.SIGKILL
+    assert (place / "d/run.sh").read_bytes() == FILES.read("conf/d/run.sh")
+    assert step > 5
+    store.ensure([tree("conf/nginx.conf")], FILES, NONE)
+    assert {path.name for path in (tmp_path / "trees").iterdir()} == {place.name, tree("conf/nginx.conf").digest}
