@@ -97,15 +97,16 @@ def _build(options: argparse.Namespace, redactor: Redactor, stop: Event) -> Appl
 
 def _settings(options: argparse.Namespace) -> Settings | None:
     """None: there is no agent config, and the verb can do without."""
+    from reconciler.agent_config import searched
     from reconciler.settings import load_settings
 
     try:
         return load_settings(options.config, os.environ, state=options.state)
-    except Usage as error:
+    except Usage:
         named = options.config or os.environ.get("RECONCILER_CONFIG")
-        if options.verb == "validate" and not named and error.reason is Reason.FILE_MISSING:
-            return None
-        raise
+        if options.verb != "validate" or named or any(map(os.path.exists, searched(os.environ, os.getcwd()))):
+            raise
+        return None
 
 
 def _ask(application: Application, options: argparse.Namespace, output: Output) -> Answer:

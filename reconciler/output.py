@@ -31,7 +31,7 @@ class Output:
 
     def document(self, document: Json) -> None:
         """Print the command's answer."""
-        clean = _clean(document, self._redactor)
+        clean = masked(document, self._redactor)
         if self._as_json:
             _write(sys.stdout, json.dumps(clean, indent=2, ensure_ascii=False))
         else:
@@ -48,7 +48,7 @@ class Output:
         if self._as_json:
             self.document(document)
         else:
-            _write(sys.stderr, text.error(_clean(document, self._redactor), self._style(sys.stderr)))
+            _write(sys.stderr, text.error(masked(document, self._redactor), self._style(sys.stderr)))
 
     def _style(self, stream: TextIO) -> text.Style:
         terminal = stream.isatty()
@@ -61,13 +61,14 @@ def colours_wanted(no_color: bool, environ: Mapping[str, str]) -> bool:
     return not no_color and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def _clean(value: Any, redactor: Redactor, several_lines: bool = False) -> Any:
+def masked(value: Any, redactor: Redactor, several_lines: bool = False) -> Any:
+    """A document whose every text passed the redactor; the keys are ours."""
     if isinstance(value, str):
         return redactor.clean(value, multiline=several_lines)
     if isinstance(value, Mapping):
-        return {key: _clean(item, redactor, key in SEVERAL_LINES) for key, item in value.items()}
+        return {key: masked(item, redactor, key in SEVERAL_LINES) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_clean(item, redactor) for item in value]
+        return [masked(item, redactor) for item in value]
     return value
 
 

@@ -331,5 +331,16 @@ def test_verbs_other_than_validate_need_an_agent_config(tmp_path: Path) -> None:
         done = reconciler(verb, "--output", "json", RECONCILER_CONFIG=str(tmp_path / "none.yaml"))
         assert done.returncode == 2
         document = only_document(done)
-        assert (document["kind"], document["reason"]) == ("Error", "FileMissing")
+        assert (document["kind"], document["reason"]) == ("Error", "UsageInvalid")
         assert "none.yaml" in document["message"]
+
+
+def test_validate_does_without_an_agent_config_but_not_with_a_wrong_one(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services:\n  web: {image: nginx:1.27, privileged: true}\n")
+    done = reconciler("validate", str(tmp_path), "--output", "json", HOME=str(tmp_path))
+    document = only_document(done)
+    assert (done.returncode, document["kind"], document["valid"]) == (1, "Validation", False)
+    assert "privileged" in [item["rule"] for item in document["violations"]]
+    named = reconciler("validate", str(tmp_path), "--config", str(tmp_path / "none.yaml"))
+    assert named.returncode == 2
+    assert "none.yaml" in named.stderr
