@@ -145,7 +145,7 @@ def test_status_remarks_what_a_person_should_know() -> None:
         volumes={"shop_old": ObservedVolume("shop_old", labels={COMPOSE_PROJECT: "shop"})},
     )
     shown = "\n".join(status(changed(known, agent=Agent(False), observed=crowded)))
-    assert "(other containers: 300 MiB)" in shown
+    assert ", others 300 MiB" in shown
     assert "kept volumes that nothing uses: shop_old" in shown
     assert "the agent is not running: `reconciler run` starts it" in shown
 
@@ -260,7 +260,7 @@ def test_history_is_a_table_and_a_single_attempt_has_details() -> None:
     details = lines(summary.history([bad]))[2:]
     assert f"back to  {GOOD}" in details
     assert details[-3:] == ["last lines of shop/web:", "  | listening on 80", "  | GET / 500"]
-    assert lines(summary.history([])) == ["nothing has been tried yet"]
+    assert lines(summary.history([])) == ["no attempts are recorded"]
 
 
 def test_turn_that_went_back_tells_migration_cause_way_back_and_remedy() -> None:
@@ -326,7 +326,7 @@ def test_turn_that_was_rejected_names_the_place_once() -> None:
     )
     shown = lines(document)
     assert shown[:2] == [
-        "9a8b7c6  Rejected (PolicyViolation) after 0.3s, 1 effect",
+        "9a8b7c6  Rejected (PolicyViolation) after 300ms, 1 effect",
         "compose/shop/compose.yaml:4:5: deny privileged  service web asks for privileged",
     ]
     assert "\n".join(shown).count("asks for privileged") == 1
@@ -419,7 +419,15 @@ def test_sizes(count: int | None, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "roughly", "precisely"),
-    [(0, "0 s", "0s"), (12, "12 s", "12s"), (130, "2 min", "2m10s"), (7200, "2 h", "2h"), (864000, "10 d", "240h")],
+    [
+        (0, "0 s", "0s"),
+        (0.0401, "0 s", "40ms"),
+        (2.13, "2 s", "2.1s"),
+        (12, "12 s", "12s"),
+        (130, "2 min", "2m10s"),
+        (7200, "2 h", "2h"),
+        (864000, "10 d", "240h"),
+    ],
 )
 def test_times(seconds: float, roughly: str, precisely: str) -> None:
     assert layout.span(seconds) == roughly

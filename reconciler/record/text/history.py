@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 def history(document: Json, style: Style, now: float) -> list[str]:
     attempts = document["attempts"]
     if not attempts:
-        return ["nothing has been tried yet"]
+        return ["no attempts are recorded"]
     rows = [["WHEN", "COMMIT", "INTENT", "OUTCOME", "TOOK", "WHAT"]]
     rows += [_row(item, style, now) for item in attempts]
     lines = table(rows, style, right=(4,), wrap=5)

@@ -93,10 +93,12 @@ def size(count: int | None) -> str:
 
 
 def share(part: int | None, whole: int | None, joint: str) -> str:
-    """Two sizes in the unit of the greater: 31 / 64 MiB."""
+    """Two sizes in the unit of the greater, unless the smaller would read 0: 31 / 64 MiB, 16 MiB of 11.2 GiB."""
     if part is None or whole is None:
         return size(whole if part is None else part)
     unit = unit_of(max(part, whole))
+    if part and not float(number(part, unit)):
+        return f"{size(part)} {joint} {size(whole)}"
     return f"{number(part, unit)} {joint} {number(whole, unit)} {unit}"
 
 
@@ -121,7 +123,9 @@ def span(seconds: float) -> str:
 
 
 def exactly(seconds: float) -> str:
-    """A limit, to the second: 45s, 2m10s, 1h. Below ten seconds to the tenth: 2.1s."""
+    """To the second: 45s, 2m10s, 1h; below ten seconds to the tenth, below one in thousandths: 2.1s, 40ms."""
+    if 0 < seconds < 1:
+        return f"{max(1, round(seconds * 1000))}ms"
     if seconds < 10:
         return f"{seconds:.1f}".removesuffix(".0") + "s"
     minutes, rest = divmod(round(seconds), 60)

@@ -98,7 +98,7 @@ def _memory(budget: Json, style: Style) -> list[str]:
         share(now, budget["budgetBytes"], "of") if now is not None else "- of " + size(budget["budgetBytes"])
     )
     steady = f"steady {share(budget['steadyBytes'], budget['steadyLimitBytes'], 'of')}"
-    foreign = f" (other containers: {size(others)})" if others else ""
+    foreign = f", others {size(others)}" if others else ""
     return paragraph(f"{counted} now, {steady}{foreign}", style)
 
 
