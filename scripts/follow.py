@@ -29,13 +29,12 @@ WORDS = {
     "StopContainer": "stop the old one",
     "StartContainer": "start",
     "RunOnce": "run once",
-    "WaitHealthy": "wait until healthy",
+    "WaitHealthy": "wait until it is healthy",
     "JoinAlias": "take over the name",
     "UpdateContainer": "set restart policy",
     "RemoveContainer": "remove the old one",
     "RemoveNetwork": "remove network",
 }
-INTENTS = {"Advance": "", "Repair": "repair: ", "Revert": "going back: "}
 
 
 class Screen:
@@ -69,7 +68,7 @@ class Page(threading.Thread):
         self._port = port
         self._ended = threading.Event()
         self._asked = 0
-        self.answered = 0
+        self.missed = 0
         self.away = 0.0
         self.was_there = False
 
@@ -79,12 +78,12 @@ class Page(threading.Thread):
         while not self._ended.wait(0.25):
             answers = self._answers()
             now = time.monotonic()
-            self._asked += 1
-            if answers:
-                self.answered += 1
-                self.was_there = self.was_there or self._asked == 1
-            elif self.answered:
+            if not self._asked:
+                self.was_there = answers
+            elif self.was_there and not answers:
+                self.missed += 1
                 self.away += now - before
+            self._asked += 1
             before = now
 
     def end(self) -> None:
@@ -144,56 +143,87 @@ class Agent:
         return next((one for one in attempts if one.get("revision") == revision and one.get("final")), None)
 
 
-def describe(rollout: dict[str, Any]) -> tuple[str, str]:
-    """A step in words, and the style of its line."""
-    action = rollout.get("action") or ""
-    where = "/".join(part for part in (rollout.get("stack"), rollout.get("service")) if part)
-    intent = INTENTS.get(rollout.get("intent") or "", "")
-    text = f"{intent}{WORDS.get(action, action)}"
-    return f"{text:<34} {where}".rstrip(), "bad" if intent.startswith("going back") else ""
+class Verdict(threading.Thread):
+    """Asks for the verdict beside the watching, which must not miss a step meanwhile."""
+
+    def __init__(self, agent: Agent, revision: str) -> None:
+        super().__init__(daemon=True)
+        self._agent, self._revision = agent, revision
+        self.found: dict[str, Any] | None = None
+
+    def run(self) -> None:
+        """Until there is one. During a rollout there is none, so nothing is asked."""
+        while self.found is None:
+            if not self._agent.status().get("rollout"):
+                self.found = self._agent.verdict(self._revision)
+            time.sleep(1)
+
+
+class Steps:
+    """The steps of a rollout, each once, in words."""
+
+    def __init__(self) -> None:
+        self._shown: tuple[Any, ...] = ()
+        self._switching = False
+        self._back = False
+
+    def next(self, rollout: dict[str, Any]) -> tuple[str, str] | None:
+        """The text of a step that has just begun and the style of its line; nothing while it goes on."""
+        action, number = rollout.get("action"), rollout.get("step") or 0
+        now = (rollout.get("attempt"), rollout.get("intent"), number, action, rollout.get("service"))
+        before, self._shown = self._shown, now
+        if not action or now == before:
+            return None
+        # The way back is counted anew, in the same attempt.
+        if before[:1] == now[:1] and self._switching and number < before[2]:
+            self._back = True
+        self._switching = self._switching or action in ("StopContainer", "StartContainer")
+        return self._words(rollout, action), "bad" if self._back else ""
+
+    def _words(self, rollout: dict[str, Any], action: str) -> str:
+        where = "/".join(part for part in (rollout.get("stack"), rollout.get("service")) if part)
+        words = WORDS.get(action, action)
+        if action == "WaitHealthy" and not where:
+            words = "wait until all of it stays healthy together"
+        return f"{'going back: ' if self._back else ''}{words:<26} {where}".rstrip()
 
 
 def follow(agent: Agent, revision: str, screen: Screen) -> dict[str, Any] | None:
     """Prints each step as it begins; returns the final attempt."""
-    shown = ("", "")
-    asked = 0.0
+    verdict = Verdict(agent, revision)
+    verdict.start()
+    steps = Steps()
+    doing = "the agent is looking at the commit"
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
-        status = agent.status()
-        rollout = status.get("rollout") or {}
-        now = describe(rollout) if rollout.get("action") else ("", "")
-        if now != shown:
-            shown = now
-            if shown[0]:
-                screen.line(*shown)
-        screen.heartbeat(shown[0].strip() or "the agent is looking at the commit")
-        if time.monotonic() - asked > (3 if rollout else 1):
-            verdict = agent.verdict(revision)
-            if verdict:
-                return verdict
-            if not agent.runs():
-                screen.line("the agent has ended; the end of its log says why", "bad")
-                return None
-            asked = time.monotonic()
-        time.sleep(0.1)
+        step = steps.next(agent.status().get("rollout") or {})
+        if step:
+            screen.line(*step)
+            doing = step[0]
+        if verdict.found:
+            return verdict.found
+        if not agent.runs():
+            screen.line("the agent has ended; the end of its log says why", "bad")
+            return None
+        screen.heartbeat(doing)
+        time.sleep(0.03)
     screen.line("no verdict in all this time; the agent's log says more", "bad")
     return None
 
 
 def report(verdict: dict[str, Any], page: Page, screen: Screen) -> int:
     """The verdict and what it meant for the page."""
-    outcome, reason = verdict.get("outcome") or "?", verdict.get("reason") or "?"
-    good = outcome == "Succeeded"
-    screen.line(f"{outcome}: {reason}", "good" if good else "bad")
+    good = verdict.get("outcome") == "Succeeded"
+    screen.line(f"{verdict.get('outcome')}: {verdict.get('message')}", "good" if good else "bad")
     failure = verdict.get("failure") or {}
-    for line in [failure.get("healthOutput") or "", *(failure.get("log") or [])[-1:]]:
-        for part in line.strip().splitlines()[-1:]:
-            screen.line(f"  {part}", "dim")
-    if page.away >= 0.5:
-        screen.line(f"the page was away for {page.away:.1f} s: web holds a fixed port, so the", "dim")
-        screen.line("old container stops before the new one starts", "dim")
+    why = failure.get("healthOutput") or "\n".join((failure.get("log") or [])[-1:])
+    for line in why.strip().splitlines()[-3:]:
+        screen.line(f"  {line}", "dim")
+    if page.missed:
+        screen.line(f"the page was away for {page.away:.1f} s (web holds a fixed port: the old", "dim")
+        screen.line("container stops before the new one starts)", "dim")
     elif page.was_there:
-        screen.line(f"the page answered all the while ({page.answered} requests)", "dim")
+        screen.line("the page answered all the while", "dim")
     return 0 if good else 1
 
 

@@ -24,7 +24,7 @@ if [ -z "${HOME:-}" ]; then
 fi
 
 python_least='3.11'
-engine_least='23'
+engine_least='25'
 compose_least='2.20'
 # Debian's release with a new enough engine, for the release before it (see install_engine_from_next_debian).
 next_debian='trixie'

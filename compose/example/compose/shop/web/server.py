@@ -52,16 +52,24 @@ def render(count_visit: bool) -> str:
 class Handler(BaseHTTPRequestHandler):
     """``/`` counts a visit, ``/health`` does not; both render the whole page."""
 
+    trouble = ""
+
     def do_GET(self) -> None:
         try:
             status, body = 200, render(count_visit=self.path == "/")
         except (OSError, ValueError, psycopg2.Error) as problem:
             status, body = 500, f"{problem}\n"
-            self.log_message("cannot render the page: %s", str(problem).strip())
+        self.tell(body.strip() if status == 500 else "")
         self.send_response(status)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.end_headers()
         self.wfile.write(body.encode())
+
+    def tell(self, trouble: str) -> None:
+        """A line in the log when something begins to be wrong, not one per request."""
+        if trouble and trouble != Handler.trouble:
+            print(f"cannot render the page: {trouble}")
+        Handler.trouble = trouble
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Requests are not logged: the health check alone would fill the log."""
