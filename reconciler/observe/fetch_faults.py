@@ -8,7 +8,7 @@ from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 
 _SHOWN_LINES = 3
-_NOISE = re.compile(r"^(?:Please make sure you have|and the repository exists|remote: *$|hint: )")
+_NOISE = re.compile(r"^(?:Please make sure you have|and the repository exists|remote: *$|hint: |warning: )")
 
 _KNOWN = tuple(
     (re.compile(pattern, re.IGNORECASE), reason, hint)

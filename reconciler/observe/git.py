@@ -28,8 +28,8 @@ _FIXED = {
 }
 
 _JUDGED_BY_US = (
-    "emptyName", "fullPathname", "hasDot", "hasDotdot", "hasDotgit", "largePathname", "nullSha1", "treeNotSorted",
-    "duplicateEntries", "zeroPaddedFilemode", "badFilemode", "symlinkPointsToGitDir",
+    "emptyName", "fullPathname", "hasDot", "hasDotdot", "hasDotgit", "nullSha1", "treeNotSorted",
+    "duplicateEntries", "zeroPaddedFilemode", "badFilemode",
     "gitattributesBlob", "gitattributesLarge", "gitattributesLineLength", "gitattributesMissing",
     "gitmodulesBlob", "gitmodulesLarge", "gitmodulesMissing", "gitmodulesName", "gitmodulesParse", "gitmodulesPath",
     "gitmodulesSymlink", "gitmodulesUpdate", "gitmodulesUrl",

@@ -13,6 +13,7 @@ from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 from reconciler.observe.git import LOCAL_CONFIG, Git, local_config
 from reconciler.observe.remote import Remote
+from reconciler.process import ProcessTimeout
 
 _FOLDERS = ("objects", "objects/info", "objects/pack", "refs", "refs/heads")
 _HEAD = "ref: refs/heads/none\n"
@@ -43,9 +44,11 @@ class Mirror:
             raise self._unusable(error) from error
 
     def sound(self, git: Git) -> bool:
-        """Whether every ref, and all that it needs, is there."""
-        done = git.run("fsck", "--connectivity-only", "--no-dangling", "--no-progress", timeout=_CHECK_TIMEOUT)
-        return done.returncode == 0
+        """Whether every object is whole and every ref leads to what it needs. Reads all of it."""
+        try:
+            return git.run("fsck", "--full", "--no-dangling", "--no-progress", timeout=_CHECK_TIMEOUT).returncode == 0
+        except ProcessTimeout:
+            return False
 
     def discard(self) -> None:
         """Out of the way; `forget` deletes it once there is a new one."""
@@ -87,7 +90,7 @@ class Mirror:
             path = self.folder / name
             if not path.is_file() or path.read_bytes() != text.encode():
                 path.write_text(text)
-        for path in self._left_behind():
+        for path in list(self._left_behind()):
             _remove(path)
 
     def _left_behind(self) -> Iterator[Path]:

@@ -25,9 +25,8 @@ OURS = "refs/reconciler/"
 HEADS = OURS + "heads/"
 _PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*")
 
-FETCH_TIMEOUT = 60.0
-FIRST_FETCH_TIMEOUT = 900.0
-"""Seconds. The first brings the whole history and cannot be continued where it broke off."""
+TIMEOUTS = (60.0, 900.0)
+"""Seconds for a fetch, and for the first: that brings the whole history and cannot go on where it broke off."""
 
 
 class GitSource:
@@ -38,13 +37,22 @@ class GitSource:
     Only the holder of the state lock may use it.
     """
 
-    def __init__(self, url: str, branch: str, mirror: Path, *, environ: Mapping[str, str], effects: Effects) -> None:
+    def __init__(
+        self,
+        url: str,
+        branch: str,
+        mirror: Path,
+        *,
+        environ: Mapping[str, str],
+        effects: Effects,
+        timeouts: tuple[float, float] = TIMEOUTS,
+    ) -> None:
         self.remote = parse_remote(url)
         self.branch = check_branch(branch)
         self.git = Git(mirror, environ, self.remote)
         self._mirror = Mirror(mirror, self.remote)
         self._refs = Refs(mirror)
-        self._effects = effects
+        self._effects, self._timeouts = effects, timeouts
         self._commits: dict[str, Commit] = {}
 
     def fetch(self) -> Commit:
@@ -108,10 +116,10 @@ class GitSource:
     def _fetched(self) -> Commit:
         self._mirror.prepare()
         with suppress(DamagedError):
-            return self._attempt(FETCH_TIMEOUT)
+            return self._attempt()
         self._mirror.drop(HEADS)
         try:
-            return self._attempt(FETCH_TIMEOUT)
+            return self._attempt()
         except DamagedError as damage:
             if self._mirror.sound(self.git):
                 raise unknown_fault(self._what, str(damage).encode()) from damage
@@ -122,7 +130,7 @@ class GitSource:
         self._commits.clear()
         self._mirror.prepare()
         try:
-            head = self._attempt(FIRST_FETCH_TIMEOUT)
+            head = self._attempt()
         except DamagedError as damage:
             raise unknown_fault(self._what, str(damage).encode()) from damage
         self._mirror.forget()
@@ -131,10 +139,9 @@ class GitSource:
     def _mend(self) -> None:
         self._anew()
 
-    def _attempt(self, timeout: float) -> Commit:
+    def _attempt(self) -> Commit:
         """One fetch. DamagedError when it failed and the remote is not plainly why."""
-        if not self._refs.under(HEADS):
-            timeout = FIRST_FETCH_TIMEOUT
+        timeout = self._timeouts[0 if self._refs.under(OURS) else 1]
         try:
             done = self.git.run(*_FETCH, self.remote.address, self._refspec, timeout=timeout)
         except ProcessTimeout:

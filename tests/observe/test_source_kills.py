@@ -1,0 +1,253 @@
+"""Nothing that kills a fetch or damages the mirror makes a later fetch fail."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from reconciler.effects import Effects
+from reconciler.errors import Transient
+from reconciler.model.outcome import Reason
+from reconciler.observe.source import HEADS, GitSource
+from tests.repository import Repository
+
+ROUNDS = 40
+
+
+def source(theirs: Repository) -> GitSource:
+    return GitSource(str(theirs.folder), "main", mirror_of(theirs), environ=os.environ, effects=Effects())
+
+
+def mirror_of(theirs: Repository) -> Path:
+    return theirs.folder.parent / "state" / "mirror.git"
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "home.git")
+
+
+def contents(number: int) -> dict[str, str]:
+    chance = random.Random(number)
+    return {f"folder{n % 5}/file{n}": chance.randbytes(400).hex() for n in range(20)}
+
+
+def fetch_and_die(theirs: Repository, after: float) -> bool:
+    """Fetch in a process that is killed so many seconds later. Whether it was killed in the middle."""
+    victim = os.fork()
+    if victim == 0:
+        source(theirs).fetch()
+        os._exit(0)
+    time.sleep(after)
+    os.kill(victim, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(victim, 0)[1]) == -signal.SIGKILL
+
+
+def test_killed_at_any_moment_the_next_fetch_works(theirs: Repository) -> None:
+    start = time.monotonic()
+    theirs.push(contents(0))
+    source(theirs).fetch()
+    usual = time.monotonic() - start
+    chance, killed = random.Random(7), 0
+    for number in range(1, ROUNDS + 1):
+        sha = theirs.push(contents(number))
+        killed += fetch_and_die(theirs, chance.uniform(0, 1.1 * usual))
+        ours = source(theirs)
+        assert ours.fetch().sha == sha
+        assert {path: text.decode() for path, text in read_all(ours, sha).items()} == contents(number)
+    assert killed >= ROUNDS // 4, "the kills came too late to prove anything"
+    assert left_behind(theirs) == []
+
+
+def test_the_first_fetch_killed_at_any_moment_is_begun_anew(theirs: Repository) -> None:
+    sha = theirs.push(contents(0))
+    for number in range(15):
+        fetch_and_die(theirs, 0.002 * number)
+        assert read_all(source(theirs), source(theirs).fetch().sha)
+        assert source(theirs).fetch().sha == sha
+        shutil.rmtree(mirror_of(theirs))
+
+
+def read_all(ours: GitSource, sha: str) -> dict[str, bytes]:
+    files = ours.files(sha)
+    return {path: files.read(path) for path in files.entries}
+
+
+def left_behind(theirs: Repository) -> list[Path]:
+    mirror = mirror_of(theirs)
+    source(theirs)._mirror.prepare()
+    return [path for path in mirror.rglob("*") if path.suffix == ".lock" or path.name.startswith(("tmp_", "incoming-"))]
+
+
+def test_what_killed_processes_leave_is_swept(theirs: Repository) -> None:
+    theirs.push(contents(0))
+    source(theirs).fetch()
+    mirror = mirror_of(theirs)
+    litter = [
+        "config.lock", "packed-refs.lock", "HEAD.lock", "shallow.lock", "refs/reconciler/heads/main.lock",
+        "objects/pack/tmp_pack_Ab3d5F", "objects/pack/.tmp-123-pack-abc.pack", "objects/pack/multi-pack-index.lock",
+        "objects/aa/tmp_obj_Xyz", "objects/tmp_objdir-incoming-x/pack/pack-1.pack", "objects/incoming-y/x",
+    ]  # fmt: skip
+    for name in litter:
+        (mirror / name).parent.mkdir(parents=True, exist_ok=True)
+        (mirror / name).write_text("left")
+    sha = theirs.push(contents(1))
+    assert source(theirs).fetch().sha == sha
+    assert [name for name in litter if (mirror / name).exists()] == []
+
+
+# -- damage ------------------------------------------------------------------------------------------------------------
+
+
+def delete_objects(mirror: Path) -> None:
+    for path in [*mirror.glob("objects/pack/*"), *mirror.glob("objects/??/*")]:
+        path.unlink()
+
+
+def cut_packs(mirror: Path) -> None:
+    for path in mirror.glob("objects/pack/*.pack"):
+        path.chmod(0o644)
+        os.truncate(path, path.stat().st_size // 2)
+
+
+def flip_bytes(mirror: Path) -> None:
+    for path in mirror.glob("objects/pack/*.pack"):
+        path.chmod(0o644)
+        data = bytearray(path.read_bytes())
+        for position in range(20, len(data) - 20, 7):
+            data[position] ^= 0x5A
+        path.write_bytes(data)
+
+
+def delete_indexes(mirror: Path) -> None:
+    for path in mirror.glob("objects/pack/*.idx"):
+        path.unlink()
+
+
+def write(name: str, text: str) -> Callable[[Path], None]:
+    def damage(mirror: Path) -> None:
+        (mirror / name).parent.mkdir(parents=True, exist_ok=True)
+        (mirror / name).write_text(text)
+
+    damage.__name__ = f"{name} says {text[:12]!r}"
+    return damage
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    def damage(mirror: Path) -> None:
+        path = mirror / name
+        path.rename(mirror.parent / "removed")
+
+    damage.__name__ = f"{name} is gone"
+    return damage
+
+
+def file_for_folder(mirror: Path) -> None:
+    remove("refs")(mirror)
+    (mirror / "refs").write_text("")
+
+
+def file_for_mirror(mirror: Path) -> None:
+    mirror.rename(mirror.parent / "removed")
+    mirror.write_text("")
+
+
+def branch_in_the_way(mirror: Path) -> None:
+    head = (mirror / HEADS / "main").read_text()
+    (mirror / HEADS / "main").unlink()
+    (mirror / HEADS / "main").mkdir()
+    (mirror / HEADS / "main" / "old").write_text(head)
+
+
+DAMAGES = [
+    delete_objects, cut_packs, flip_bytes, delete_indexes, file_for_folder, file_for_mirror, branch_in_the_way,
+    write("HEAD", "garbage\0"), write("config", "[core\ngarbage"), write("config", "[core]\n\tfsmonitor = touch x\n"),
+    write("packed-refs", "garbage"), write(HEADS + "main", "garbage\n"), write(HEADS + "main", "1" * 40 + "\n"),
+    write(HEADS + "main", ""), write("refs/reconciler/good", "2" * 40 + "\n"), write("refs/reconciler/good", "x"),
+    write("refs/notes/reconciler/mini", "3" * 40 + "\n"), write("objects/info/alternates", "/nowhere\n"),
+    write("shallow", "garbage\n"), remove("HEAD"), remove("config"), remove("objects"), remove("refs"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("news", [True, False], ids=["with news", "without news"])
+def test_a_damaged_mirror_heals(theirs: Repository, damage: Callable[[Path], None], news: bool) -> None:
+    theirs.push(contents(0))
+    source(theirs).fetch()
+    damage(mirror_of(theirs))
+    if news:
+        theirs.push(contents(1))
+    ours = source(theirs)
+    head = ours.fetch()
+    assert head.sha == theirs.head()
+    assert {path: text.decode() for path, text in read_all(ours, head.sha).items()} == contents(int(news))
+    again = source(theirs)
+    assert again.fetch().sha == head.sha
+    assert mirror_of(theirs).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("damage", [delete_objects, cut_packs, flip_bytes], ids=lambda damage: damage.__name__)
+def test_damage_between_listing_and_reading_heals(theirs: Repository, damage: Callable[[Path], None]) -> None:
+    sha = theirs.push(contents(0))
+    ours = source(theirs)
+    ours.fetch()
+    files = ours.files(sha)
+    damage(mirror_of(theirs))
+    assert {path: files.read(path).decode() for path in files.entries} == contents(0)
+
+
+def test_damage_while_the_remote_is_away_is_transient(theirs: Repository) -> None:
+    sha = theirs.push(contents(0))
+    ours = source(theirs)
+    ours.fetch()
+    files = ours.files(sha)
+    delete_objects(mirror_of(theirs))
+    theirs.folder.rename(theirs.folder.with_name("away"))
+    with pytest.raises(Transient) as caught:
+        files.read("folder0/file0")
+    assert caught.value.reason is Reason.FETCH_FAILED
+    theirs.folder.with_name("away").rename(theirs.folder)
+    assert read_all(source(theirs), source(theirs).fetch().sha)
+
+
+def test_a_sound_mirror_keeps_its_pins_when_a_fetch_fails(theirs: Repository) -> None:
+    sha = theirs.push(contents(0))
+    ours = source(theirs)
+    ours.fetch()
+    ours.pin("good", sha)
+    for path in theirs.folder.glob("objects/??/*"):
+        path.unlink()
+    theirs.folder.joinpath("refs/heads/main").write_text("1" * 40 + "\n")
+    with pytest.raises(Transient):
+        ours.fetch()
+    assert ours.pins("") == {"good": sha}
+    assert read_all(ours, sha)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_FSIZE as Linux has it")
+def test_a_disk_that_refuses_condemns_nothing(theirs: Repository) -> None:
+    import resource
+
+    sha = theirs.push(contents(0))
+    ours = source(theirs)
+    ours.fetch()
+    ours.pin("good", sha)
+    theirs.push({"big": random.Random(1).randbytes(300_000)})
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, old[1]))
+    try:
+        with pytest.raises(Transient):
+            ours.fetch()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert ours.pins("") == {"good": sha}
+    assert ours.fetch().sha == theirs.head()
+    assert not list(mirror_of(theirs).rglob("tmp_*"))
