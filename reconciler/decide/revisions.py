@@ -24,9 +24,13 @@ def attempt_at(facts: StatusFacts, revision: str | None) -> Attempt | None:
 
 
 def last_attempted(facts: StatusFacts) -> str | None:
-    """The newest commit for which anything was begun; a commit refused at sight begins and ends at once."""
-    begun = (item for item in reversed(facts.history.attempts) if item.ended_at != item.started_at)
-    return next((item.revision for item in begun), None)
+    """The newest commit that was not refused at sight."""
+    return next((item.revision for item in reversed(facts.history.attempts) if not _refused_at_sight(item)), None)
+
+
+def _refused_at_sight(attempt: Attempt) -> bool:
+    """Nothing was begun for it: then the journal knows its end only."""
+    return attempt.outcome is Outcome.REJECTED and attempt.started_at == attempt.ended_at
 
 
 def last_applied(facts: StatusFacts) -> str | None:

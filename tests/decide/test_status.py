@@ -339,6 +339,13 @@ def test_what_the_machine_holds(last: Attempt, applied: str | None) -> None:
     assert (status.last_applied, status.last_attempted) == (applied, HEAD)
 
 
+def test_a_commit_with_the_good_content_needs_no_work_to_be_attempted_and_applied() -> None:
+    same = attempt(HEAD, Outcome.SUCCEEDED, started_at=NOW, ended_at=NOW)
+    known = History((attempt(GOOD, Outcome.SUCCEEDED), same), Good(HEAD, "content", NOW))
+    status = judge(one(history=known))
+    assert (status.last_attempted, status.last_applied) == (HEAD, HEAD)
+
+
 def test_a_commit_refused_at_sight_was_never_attempted() -> None:
     refused = attempt(HEAD, Outcome.REJECTED, started_at=NOW, ended_at=NOW)
     known = History((attempt(GOOD, Outcome.SUCCEEDED), refused), Good(GOOD, "content", NOW))
