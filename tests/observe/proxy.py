@@ -1,0 +1,82 @@
+"""A socket in front of the real engine that can refuse, hang, or cut every connection that is open."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import socket
+import threading
+from pathlib import Path
+
+
+class Proxy:
+    """Forwards `socket` to the engine's socket until told otherwise. Use as a context manager."""
+
+    def __init__(self, folder: Path, engine: str) -> None:
+        self.path = folder / "engine.sock"
+        self.address = f"unix://{self.path}"
+        self._engine = engine.removeprefix("unix://")
+        self._hangs = False
+        self._open: list[socket.socket] = []
+        self._listener: socket.socket | None = None
+
+    def __enter__(self) -> Proxy:
+        self.answer()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.refuse()
+
+    def answer(self) -> None:
+        """Forward again, after `refuse` as if the engine had been restarted."""
+        self._hangs = False
+        if self._listener is None:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(self.path))
+            self._listener.listen(16)
+            threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def hang(self) -> None:
+        """Accept connections and say nothing."""
+        self._hangs = True
+
+    def cut(self) -> None:
+        """Break all connections; new ones are served."""
+        for end in self._open:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._open = []
+
+    def refuse(self) -> None:
+        """Break all connections and accept none."""
+        if self._listener is not None:
+            os.unlink(self.path)
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        self.cut()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            self._open.append(client)
+            if not self._hangs:
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as engine, selectors.DefaultSelector() as either:
+            engine.connect(self._engine)
+            either.register(client, selectors.EVENT_READ, engine)
+            either.register(engine, selectors.EVENT_READ, client)
+            with contextlib.suppress(OSError):
+                while True:
+                    for key, _ in either.select():
+                        data = key.fileobj.recv(65536)
+                        if not data or self._hangs:
+                            return
+                        key.data.sendall(data)

@@ -1,0 +1,147 @@
+"""The event stream of the real engine: what wakes, what is remembered, and what a break does."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from reconciler.engine import connect
+from reconciler.errors import Away
+from reconciler.observe.engine import EngineObserver
+from reconciler.observe.events import EventWatch
+from tests.conftest import engine_address
+from tests.observe.proxy import Proxy
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def proxy(engine: docker.APIClient, tmp_path: Path) -> Iterator[Proxy]:
+    if not engine_address().startswith("unix://"):
+        pytest.skip("the engine is not behind a socket of this machine")
+    with Proxy(tmp_path, engine_address()) as made:
+        yield made
+
+
+@pytest.fixture
+def through(proxy: Proxy) -> Iterator[docker.APIClient]:
+    """A client that reaches the engine through the proxy."""
+    client = connect(proxy.address, timeout=2)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def container(engine: docker.APIClient, images: dict[str, str], stack_name: str) -> str:
+    return make(engine, images["actor"], stack_name)
+
+
+def make(engine: docker.APIClient, image: str, stack: str, program: str = "sleep 60") -> str:
+    labels = {"com.docker.compose.project": stack}
+    return str(engine.create_container(image, ["sh", "-c", program], labels=labels)["Id"])
+
+
+def waits(watch: EventWatch, timeout: float) -> float:
+    began = time.monotonic()
+    watch.wait(timeout)
+    return time.monotonic() - began
+
+
+def test_event_between_two_waits_wakes_the_next(engine: docker.APIClient, container: str) -> None:
+    with EventWatch(engine) as watch:
+        engine.start(container)
+        time.sleep(0.5)
+        assert waits(watch, 5) < 1
+        assert waits(watch, 0.2) >= 0.2
+
+
+def test_containers_of_no_project_wake_nobody(engine: docker.APIClient, images: dict[str, str]) -> None:
+    other = str(engine.create_container(images["actor"], ["sleep", "60"])["Id"])
+    try:
+        with EventWatch(engine) as watch:
+            engine.start(other)
+            assert waits(watch, 0.7) >= 0.7
+    finally:
+        engine.remove_container(other, force=True)
+
+
+def test_break_is_told_once_and_events_go_on(
+    engine: docker.APIClient, through: docker.APIClient, proxy: Proxy, container: str
+) -> None:
+    with EventWatch(through) as watch:
+        proxy.cut()
+        assert not watch.wait(5)
+        assert watch.wait(0.1)
+        time.sleep(0.5)
+        engine.start(container)
+        assert waits(watch, 5) < 4
+
+
+def test_oom_while_the_stream_was_broken_is_not_lost(
+    engine: docker.APIClient, through: docker.APIClient, proxy: Proxy, images: dict[str, str], stack_name: str
+) -> None:
+    labels = {"com.docker.compose.project": stack_name}
+    limit = engine.create_host_config(mem_limit="24m", memswap_limit="24m")
+    program = ["sh", "-c", "tail /dev/zero; sleep 60"]
+    eater = engine.create_container(images["actor"], program, labels=labels, host_config=limit)["Id"]
+    with EventWatch(through) as watch:
+        proxy.refuse()
+        engine.start(eater)
+        time.sleep(1.5)
+        assert watch.ooms() == frozenset()
+        proxy.answer()
+        deadline = time.monotonic() + 15
+        while not watch.ooms() and time.monotonic() < deadline:
+            watch.wait(1)
+        assert watch.ooms() == {eater}
+    assert engine.inspect_container(eater)["State"]["Running"]
+
+
+def test_engine_that_is_away_is_told_at_once(through: docker.APIClient, proxy: Proxy) -> None:
+    proxy.refuse()
+    with pytest.raises(Away) as away, EventWatch(through):
+        pytest.fail("there is nothing to watch")
+    assert away.value.hint
+
+
+def test_engine_that_hangs_is_away_after_the_timeout(through: docker.APIClient, proxy: Proxy) -> None:
+    observer = EngineObserver(through, "test")
+    assert observer.look(["nothing"]).containers == ()
+    proxy.hang()
+    proxy.cut()
+    began = time.monotonic()
+    with pytest.raises(Away, match="does not answer"):
+        observer.look(["nothing"])
+    assert time.monotonic() - began < 10
+
+
+def test_watching_leaves_no_thread_and_no_descriptor(engine: docker.APIClient) -> None:
+    with EventWatch(engine):
+        pass
+    descriptors, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+    for _ in range(5):
+        with EventWatch(engine) as watch:
+            watch.wait(0.01)
+    assert threading.active_count() == threads
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
+
+
+def test_leaving_does_not_wait_for_an_event(engine: docker.APIClient) -> None:
+    began = time.monotonic()
+    with EventWatch(engine):
+        entered = time.monotonic()
+    assert time.monotonic() - entered < 1
+    assert entered - began < 5
+
+
+def test_leaving_while_the_engine_is_away(through: docker.APIClient, proxy: Proxy) -> None:
+    with EventWatch(through) as watch:
+        proxy.refuse()
+        assert not watch.wait(5)
+    assert not [thread for thread in threading.enumerate() if thread.name == "engine-events"]

@@ -1,0 +1,148 @@
+"""What only a real engine can show: others' memory, ports of this machine, logs, probes."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import docker
+import pytest
+
+from reconciler.observe.containers import LEAST_COUNTED
+from reconciler.observe.engine import EngineObserver
+
+pytestmark = pytest.mark.engine
+
+MEBIBYTE = 1 << 20
+Make = Callable[..., str]
+
+
+@pytest.fixture
+def observer(engine: docker.APIClient) -> EngineObserver:
+    return EngineObserver(engine, "mini")
+
+
+@pytest.fixture
+def make(engine: docker.APIClient, images: dict[str, str], stack_name: str) -> Make:
+    """Start a container of this test's stack: `make(program, host={...}, **create_options)` → id."""
+
+    def started(program: str, host: dict[str, Any] | None = None, **options: Any) -> str:
+        labels = {"com.docker.compose.project": stack_name} | options.pop("labels", {})
+        config = engine.create_host_config(**(host or {}))
+        made = engine.create_container(
+            images["actor"], ["sh", "-c", program], labels=labels, host_config=config, **options
+        )
+        engine.start(made["Id"])
+        return str(made["Id"])
+
+    return started
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_foreign_container_counts_with_its_limit(observer: EngineObserver, make: Make) -> None:
+    container = make("sleep 60", {"mem_limit": "48m"})
+    [found] = [item for item in observer.inspect(["another"]).foreign if item.id == container]
+    assert (found.memory, found.limited) == (48 * MEBIBYTE, True)
+
+
+def test_foreign_container_without_limit_counts_at_least_a_little(observer: EngineObserver, make: Make) -> None:
+    container = make("sleep 60")
+    [found] = [item for item in observer.inspect(["another"]).foreign if item.id == container]
+    assert (found.memory, found.limited) == (LEAST_COUNTED, False)
+
+
+def test_foreign_container_without_limit_counts_with_what_it_holds(observer: EngineObserver, make: Make) -> None:
+    container = make("head -c 100000000 /dev/zero | tail | sleep 60", {"mem_limit": None})
+    filled = lambda: observer.usage([container]).get(container, 0) > 90 * MEBIBYTE  # noqa: E731
+    assert eventually(filled)
+    [found] = [item for item in observer.inspect(["another"]).foreign if item.id == container]
+    assert found.memory > 90 * MEBIBYTE
+
+
+def test_stopped_foreign_container_counts_nothing(
+    observer: EngineObserver, make: Make, engine: docker.APIClient
+) -> None:
+    container = make("sleep 60", {"mem_limit": "48m"})
+    engine.stop(container, timeout=0)
+    assert eventually(lambda: container not in {item.id for item in observer.inspect(["another"]).foreign})
+    assert observer.usage([container]) == {}
+
+
+def test_inspect_is_complete(observer: EngineObserver, make: Make, stack_name: str) -> None:
+    container = make("sleep 60", {"mem_limit": "48m"})
+    state = observer.inspect([stack_name])
+    assert state.complete
+    assert state.memory_total > 256 * MEBIBYTE
+    assert [item.id for item in state.containers] == [container]
+    assert container not in {item.id for item in state.foreign}
+    assert container in state.networks["bridge"].containers
+    assert state.networks["bridge"].digest is None
+
+
+def test_log_is_decoded_whatever_it_holds(observer: EngineObserver, make: Make) -> None:
+    container = make(r"printf 'to stdout\n'; printf 'broken \377 byte\n' >&2; printf 'no end'; sleep 60")
+    assert eventually(lambda: len(observer.logs(container, 20)) == 3)
+    assert set(observer.logs(container, 20)) == {"to stdout", "broken \ufffd byte", "no end"}
+
+
+def test_log_is_cut_to_the_last_lines(observer: EngineObserver, make: Make) -> None:
+    container = make("seq 100; sleep 60")
+    assert eventually(lambda: observer.logs(container, 3) == ("98", "99", "100"))
+    assert observer.logs(container, 0) == ()
+
+
+def test_log_of_a_terminal(observer: EngineObserver, make: Make) -> None:
+    container = make("echo in colour; sleep 60", tty=True)
+    assert eventually(lambda: observer.logs(container, 5) == ("in colour",))
+
+
+def test_log_of_an_earlier_life_is_not_shown(observer: EngineObserver, make: Make, engine: docker.APIClient) -> None:
+    container = make("n=$(cat /n 2>/dev/null || echo 1); echo life $n; echo $((n+1)) > /n; sleep 60")
+    assert eventually(lambda: observer.logs(container, 5) == ("life 1",))
+    engine.stop(container, timeout=0)
+    engine.start(container)
+    assert eventually(lambda: observer.logs(container, 5) == ("life 2",))
+
+
+def test_unreadable_log_is_empty(observer: EngineObserver, make: Make) -> None:
+    container = make("echo lost; sleep 60", {"log_config": {"type": "none"}})
+    assert observer.logs(container, 5) == ()
+
+
+def test_probe_of_an_earlier_life_is_not_shown(observer: EngineObserver, make: Make, engine: docker.APIClient) -> None:
+    check = {"test": ["CMD-SHELL", "echo as of $(cat /n)"], "interval": 10**9, "retries": 1}
+    container = make("echo x >> /n; sleep 60", healthcheck=check)
+    assert eventually(lambda: observer.health_output(container) == "as of x")
+    engine.stop(container, timeout=0)
+    engine.start(container)
+    assert observer.health_output(container) is None
+    assert eventually(
+        lambda: observer.health_output(container) == "as of x\nx" or bool(observer.health_output(container))
+    )
+
+
+def test_process_of_this_machine_holds_a_port(observer: EngineObserver) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        port = ("0.0.0.0", held.getsockname()[1], "tcp")
+        assert observer.ports_taken([port]) == {port: "another process of this machine"}
+    assert observer.ports_taken([port]) == {}
+
+
+def test_container_of_another_host_holds_its_port(observer: EngineObserver, make: Make, stack_name: str) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number = probe.getsockname()[1]
+    bind = {"port_bindings": {80: ("127.0.0.1", number)}}
+    make("sleep 60", bind, ports=[80], name=f"{stack_name}-holder", labels={"dev.reconciler.host": "other"})
+    port = ("127.0.0.1", number, "tcp")
+    assert observer.ports_taken([port]) == {port: f"container {stack_name}-holder"}
