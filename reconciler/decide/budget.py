@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.model.desired import Condition
-from reconciler.model.documents import MIB, HostDocument
+from reconciler.model.documents import GIB, MIB, HostDocument
 from reconciler.model.outcome import Reason, Violation
 
 Json = Mapping[str, Any]
@@ -150,7 +150,7 @@ def _exceeded(
         Reason.BUDGET_EXCEEDED,
         rule,
         f"{what}: {_size(over)} too much" + (f"; the largest are {named}" if named else ""),
-        "lower mem_limit or the replicas of the largest services, or raise spec.memory in the Host document",
+        "Lower mem_limit or the replicas of the largest services, or raise spec.memory in the Host document.",
         path=at.path if at else document.path,
         line=at.line if at else None,
         column=at.column if at else None,
@@ -159,12 +159,12 @@ def _exceeded(
 
 
 def _too_small(demand: Demand) -> Violation:
-    row, minimum = demand.row, _size(ENGINE_MINIMUM)
+    row, minimum = demand.row, f"{ENGINE_MINIMUM} bytes ({_size(ENGINE_MINIMUM)})"
     return Violation(
-        Reason.SCHEMA_INVALID,
+        Reason.POLICY_VIOLATION,
         "memory-minimum",
-        f"service {row.service} is limited to {_size(row.limit)}, and the engine's minimum is {minimum}",
-        f"set mem_limit to {minimum} or more",
+        f"service {row.service} is limited to {row.limit} bytes, and the engine's minimum is {minimum}",
+        f"Set mem_limit to {ENGINE_MINIMUM >> 20}m or more.",
         path=demand.path,
         line=demand.line,
         column=demand.column,
@@ -181,8 +181,6 @@ def _describe(row: Row) -> str:
 
 
 def _size(value: int) -> str:
-    """Exact where it matters: 64 MiB, 1.5 GiB, 5242881 bytes."""
-    for unit, name in ((1 << 30, "GiB"), (MIB, "MiB"), (1 << 10, "KiB")):
-        if value >= unit and (value * 10) % unit == 0:
-            return f"{value / unit:g} {name}"
-    return f"{value / MIB:.1f} MiB" if value >= MIB else f"{value} bytes"
+    """For people, to a tenth: 1.5 GiB, 64 MiB, 71.8 MiB."""
+    unit, name = (GIB, "GiB") if value >= GIB and value * 10 % GIB == 0 else (MIB, "MiB")
+    return f"{round(value / unit, 1):g} {name}"

@@ -28,18 +28,18 @@ def grant(policy: str, stack: str = "*", service: str = "*") -> Grant:
 
 
 def test_every_violation_is_told_at_once_with_its_place() -> None:
-    text = "services:\n  web:\n    image: nginx:1.27\n    privileged: true\n    cap_add:\n      - SYS_ADMIN\n"
+    text = "services:\n  web:\n    image: nginx:1.27\n    cap_add:\n      - SYS_ADMIN\n    privileged: true\n"
     files = Commit({"shop/compose.yaml": text})
     stack = StackDocument("shop", ("shop/compose.yaml",))
     service = {"image": "nginx:1.27", "privileged": True, "cap_add": ["SYS_ADMIN"]}
     asking = Candidate(stack, {"services": {"web": service}}, ROOT, scan(files, stack, {}))
     refused = [item for item in admit(HostDocument("mini", (stack,)), [asking], files) if item.level is Level.DENY]
     assert [(item.rule, item.path, item.line) for item in refused] == [
-        ("privileged", "shop/compose.yaml", 4),
-        ("capability", "shop/compose.yaml", 6),
+        ("capability", "shop/compose.yaml", 5),
+        ("privileged", "shop/compose.yaml", 6),
     ]
     assert {(item.stack, item.service, item.reason) for item in refused} == {("shop", "web", Reason.POLICY_VIOLATION)}
-    assert [item.pointer for item in refused] == ["/services/web/privileged", "/services/web/cap_add/0"]
+    assert [item.pointer for item in refused] == ["/services/web/cap_add/0", "/services/web/privileged"]
 
 
 def test_a_refusal_says_what_is_wrong_what_to_do_and_what_the_operator_could_grant() -> None:
@@ -80,6 +80,13 @@ def test_a_commit_cannot_name_a_setting_so_that_a_grant_fits_it() -> None:
         "runtime-annotation",
         "sysctl",
     ]
+
+
+@pytest.mark.parametrize("policy", ["build-network", "build", "network"])
+def test_a_grant_may_name_build_or_what_lies_directly_below(policy: str) -> None:
+    model = {"build": {"context": ROOT, "network": "host"}}
+    assert denied(judge_service(model, Commit({"Dockerfile": ""}), grants=[grant(policy)])) == []
+    assert denied(judge_service({"network_mode": "host"}, grants=[grant(policy)])) == ["host-namespace"]
 
 
 @pytest.mark.parametrize(
@@ -162,6 +169,13 @@ def test_links_and_submodules_are_refused_where_they_are_mounted(
     assert denied(judge_service(bind(f"{ROOT}/{mounted}", read_only=True), files)) == ([rule] if refused else [])
 
 
+def test_the_first_of_many_links_is_named() -> None:
+    files = Commit({}, {"conf/b": LINK, "conf/a": LINK, "conf/c": MODULE})
+    messages = [item.message.partition(":")[0] for item in judge_service(bind(f"{ROOT}/conf", read_only=True), files)]
+    assert "conf is used, and conf/a and 1 more is a symlink" in messages
+    assert "conf is used, and conf/c is a submodule" in messages
+
+
 @pytest.mark.parametrize("kind", ["configs", "secrets"])
 def test_files_behind_configs_and_secrets_are_of_the_commit(kind: str) -> None:
     files = Commit({"db/password.txt": "x"}, {"db/link": LINK})
@@ -231,6 +245,7 @@ def test_what_is_missing_in_a_working_folder_is_a_warning_since_empty_folders_ar
         {"security_opt": ["apparmor:docker-default", "seccomp=builtin"]},
         {"sysctls": {"net.core.somaxconn": "1024", "net.ipv4.conf.all.src_valid_mark": "1"}},
         {"runtime": "runc"},
+        {"volumes_from": ["db:ro"]},
         {"runtime": "io.containerd.wasmedge.v1"},
         {"network_mode": "none"},
         {"network_mode": "bridge"},
@@ -293,7 +308,8 @@ def test_volume_options_may_describe_memory_and_nothing_else(options: dict[str, 
         ({"a": {"network_mode": "service:a"}}, ["a → a"]),
         ({"a": {"volumes_from": ["b:ro"]}, "b": {"pid": "service:c"}, "c": {"ipc": "service:a"}}, ["a → b → c → a"]),
         ({"a": {"depends_on": {"b": {}, "c": {}}}, "b": {"depends_on": {"c": {}}}, "c": {}}, []),
-        ({"a": {"volumes_from": ["container:a"]}}, []),
+        ({"container": {"volumes_from": ["container:a"]}, "a": {"network_mode": "container:a"}}, []),
+        ({"a": {"depends_on": {"b": {}}}, "b": {"depends_on": {"c": {}}}, "c": {"pid": "service:b"}}, ["b → c → b"]),
     ],
 )
 def test_a_circle_is_told_once(services: dict[str, Any], circles: list[str]) -> None:
@@ -310,6 +326,7 @@ def test_one_container_name_for_two_services_is_refused_in_the_whole_host() -> N
     refused = [item for item in judge_stacks([one, two]) if item.level is Level.DENY]
     assert [(item.rule, item.stack) for item in refused] == [("name-conflict", "two")]
     assert "one/a" in refused[0].message
+    assert refused[0].pointer == "/services/a/container_name"
 
 
 def test_numbered_names_meet_those_of_other_stacks_too() -> None:
@@ -332,6 +349,8 @@ def test_networks_and_volumes_of_another_stack_are_not_taken(kind: str) -> None:
     assert rules(stack("a", "a_x"), stack("b", "own-name")) == []
     assert rules(stack("a", "a_x"), stack("b", "a_y")) == [("foreign-name", "b")]
     assert rules(stack("a", "same"), stack("b", "same")) == [("foreign-name", "a"), ("foreign-name", "b")]
+    shared = {kind: {"x": {"name": "proxy", "external": True}}}
+    assert rules(candidate(shared, "a"), candidate(shared, "b"))[0][0].startswith("external-")
     assert rules(stack("a", "a_b_x"), stack("a_b", "a_b_y")) == []
 
 
@@ -380,11 +399,34 @@ def test_one_port_for_two_services(first: dict[str, Any], second: dict[str, Any]
         ({"a": {"scale": 0, "ports": [port("80")]}, "b": {"ports": [port("80")]}}, False),
         ({"a": {"scale": 2, "ports": [port("80-81")]}, "b": {"ports": [port("81")]}}, True),
         ({"a": {"ports": [port("80-81")]}, "b": {"ports": [port("80")]}, "c": {"ports": [port("81")]}}, True),
+        ({"a": {"ports": [port("80-81")]}, "b": {"ports": [port("81-82")]}, "c": {"ports": [port("80-81")]}}, False),
         ({"a": {"ports": [port("80-82")]}, "b": {"ports": [port("80")]}, "c": {"ports": [port("81")]}}, False),
     ],
 )
 def test_ranges_hold_as_many_containers_as_they_have_ports(services: dict[str, Any], refused: bool) -> None:
     assert denied(judge({"services": services})) == (["port-conflict"] if refused else [])
+
+
+def test_a_port_that_two_families_lack_is_told_once() -> None:
+    others = {"a": {"ports": [port("80", "0.0.0.0")]}, "b": {"ports": [port("80", "::")]}}
+    (conflict,) = (
+        item for item in judge({"services": {**others, "c": {"ports": [port("80")]}}}) if item.level is Level.DENY
+    )
+    assert (conflict.service, conflict.pointer) == ("c", "/services/c/ports/0")
+
+
+@pytest.mark.parametrize(
+    ("ports", "scale", "text"),
+    [
+        ([port("80")], 2, "publishes port 80/tcp, and 2 replicas need one each"),
+        ([port("80"), port("80")], 1, "publishes port 80/tcp, twice"),
+        ([port("80-81", protocol="udp")], 3, "publishes port 80-81/udp, and 3 replicas need one each"),
+    ],
+)
+def test_a_port_conflict_says_with_whom(ports: list[Any], scale: int, text: str) -> None:
+    violations = judge_service({"ports": ports, "scale": scale})
+    (message,) = (item.message for item in violations if item.rule == "port-conflict")
+    assert text in message
 
 
 def test_twenty_thousand_published_ports_are_judged_in_no_time() -> None:

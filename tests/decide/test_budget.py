@@ -101,6 +101,7 @@ def test_too_much_that_stays_is_refused_and_the_largest_are_named() -> None:
     assert (violation.reason, violation.rule) == (Reason.BUDGET_EXCEEDED, "budget-steady")
     assert "71.8 MiB too much" in violation.message
     assert "shop/web 3 × 150 MiB, shop/db 400 MiB, blog/a 11 MiB" in violation.message
+    assert "s0" not in violation.message
     assert (violation.path, violation.line) == ("desired-state/mini.yaml", None)
     assert violation.pointer == "/spec/memory/steady"
 
@@ -113,6 +114,24 @@ def test_what_runs_once_counts_in_the_peak_with_the_reserve() -> None:
     assert budget.peak_bytes == 961 * MIB
     assert budget.over_bytes == MIB
     assert "1 MiB too much" in violation.message
+
+
+def test_what_fits_to_the_byte_is_accepted() -> None:
+    steady = int(GIB * 0.8)
+    peak = GIB - 64 * MIB
+    filling = [stays("shop", "web", steady), once("shop", "migrate", peak - steady)]
+    budget, violations = judge(HOST, filling)
+    assert (violations, budget.over_bytes) == ((), 0)
+    assert [len(judge(HOST, [*filling, one("shop", "x", 1)])[1]) - 1 for one in (stays, once)] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("limit", "text"),
+    [(GIB, "1 GiB"), (3 * GIB // 2, "1.5 GiB"), (GIB + 64 * MIB, "1088 MiB"), (900 * MIB + 1, "900 MiB")],
+)
+def test_sizes_are_told_for_people(limit: int, text: str) -> None:
+    message = judge(HOST, [stays("shop", "web", limit)])[1][0].message
+    assert f"the largest are shop/web {text}" in message
 
 
 def test_without_a_host_document_the_largest_service_is_the_place() -> None:

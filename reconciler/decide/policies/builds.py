@@ -52,7 +52,7 @@ def _dockerfile(service: ServiceSubject, build: Json) -> Iterator[Finding]:
         if _FRONTEND.search(str(build["dockerfile_inline"])):
             yield service.finding("build-frontend", ("build", "dockerfile_inline"), "# syntax= in dockerfile_inline")
         return
-    folder = inside(context, service.of.root) if context.startswith("/") else None
+    folder = inside(context, service.of.root)
     if folder is None or not service.of.commit.has(folder):
         return
     path = inside(posixpath.join(context, str(build.get("dockerfile") or "Dockerfile")), service.of.root)
