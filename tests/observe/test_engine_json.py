@@ -118,11 +118,8 @@ def test_shared_namespaces_and_volumes_are_ids() -> None:
 
 
 def test_ports_of_a_container_that_does_not_run_are_those_it_would_take() -> None:
-    bindings = {
-        "80/tcp": [{"HostIp": "", "HostPort": "9090"}],
-        "53/udp": [{"HostIp": "", "HostPort": ""}],
-        "1/tcp": None,
-    }
+    chosen, to_choose = {"HostIp": "", "HostPort": "9090"}, {"HostIp": "", "HostPort": ""}
+    bindings = {"80/tcp": [chosen], "53/udp": [to_choose], "1/tcp": None}
     stopped = inspected({"PortBindings": bindings}, {"Status": "exited", "Running": False})
     assert read.inspected(stopped).ports == (("", 9090, "tcp"),)
     assert read.inspected(inspected()).ports == (("127.0.0.1", 8080, "tcp"),)

@@ -1,0 +1,217 @@
+"""Networks, volumes and endpoints as the engine gets them: everything that Compose's definition says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import docker
+import pytest
+
+from reconciler.act.engine import EngineApplier
+from reconciler.effects import Effects
+from reconciler.errors import Away, RolloutFailed
+from reconciler.model.desired import Endpoint, Network, Volume
+from reconciler.model.outcome import Reason
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def effects() -> Effects:
+    return Effects()
+
+
+@pytest.fixture
+def applier(engine: docker.APIClient, effects: Effects) -> EngineApplier:
+    return EngineApplier(engine, effects, "mini")
+
+
+def network(stack: str, definition: dict[str, Any], key: str = "back") -> Network:
+    return Network(stack, key, f"{stack}_{key}", definition, f"digest of {sorted(definition)}")
+
+
+def sleeper(engine: docker.APIClient, image: str, stack: str, **host: Any) -> str:
+    labels = {"com.docker.compose.project": stack, "dev.reconciler.host": "mini"}
+    config = engine.create_host_config(**host)
+    return str(engine.create_container(image, ["sleep", "60"], labels=labels, host_config=config)["Id"])
+
+
+def test_whole_definition_reaches_the_engine(
+    engine: docker.APIClient, applier: EngineApplier, effects: Effects, stack_name: str
+) -> None:
+    pool = {
+        "subnet": "10.213.78.0/24",
+        "gateway": "10.213.78.254",
+        "ip_range": "10.213.78.128/25",
+        "aux_addresses": {"router": "10.213.78.200"},
+    }
+    definition = {
+        "driver": "bridge",
+        "driver_opts": {"com.docker.network.driver.mtu": 1400, "com.docker.network.bridge.enable_icc": False},
+        "ipam": {"driver": "default", "config": [pool], "options": {"k": "v"}},
+        "internal": True,
+        "attachable": True,
+        "labels": {"team": "shop", "count": 3},
+    }
+    wanted = network(stack_name, definition)
+    applier.create_network(wanted)
+    made = engine.inspect_network(wanted.name)
+    assert (made["Driver"], made["Internal"], made["Attachable"]) == ("bridge", True, True)
+    assert made["Options"] == {
+        "com.docker.network.driver.mtu": "1400",
+        "com.docker.network.bridge.enable_icc": "false",
+    }
+    assert made["IPAM"] == {
+        "Driver": "default",
+        "Options": {"k": "v"},
+        "Config": [
+            {
+                "Subnet": "10.213.78.0/24",
+                "IPRange": "10.213.78.128/25",
+                "Gateway": "10.213.78.254",
+                "AuxiliaryAddresses": {"router": "10.213.78.200"},
+            }
+        ],
+    }
+    assert made["Labels"] == {
+        "team": "shop",
+        "count": "3",
+        "com.docker.compose.project": stack_name,
+        "com.docker.compose.network": "back",
+        "dev.reconciler.host": "mini",
+        "dev.reconciler.stack": stack_name,
+        "dev.reconciler.spec": wanted.digest,
+    }
+    assert effects.count == 1
+    assert applier.has_made(wanted.name)
+
+
+def test_six_reaches_the_engine(engine: docker.APIClient, applier: EngineApplier, stack_name: str) -> None:
+    pools = [{"subnet": "fd00:213:79::/64"}]
+    wanted = network(stack_name, {"enable_ipv6": True, "ipam": {"config": pools}})
+    applier.create_network(wanted)
+    assert engine.inspect_network(wanted.name)["EnableIPv6"]
+
+
+def test_pool_in_use_is_the_machines_fault(applier: EngineApplier, stack_name: str) -> None:
+    pool = {"ipam": {"config": [{"subnet": "10.213.80.0/24"}]}}
+    applier.create_network(network(stack_name, pool))
+    with pytest.raises(RolloutFailed) as refused:
+        applier.create_network(network(stack_name, pool, "front"))
+    assert refused.value.failure.reason is Reason.DEPENDENCY_NOT_READY
+    assert f"{stack_name}_front" in refused.value.message
+
+
+def test_nonsense_is_the_commits_fault(applier: EngineApplier, stack_name: str) -> None:
+    with pytest.raises(RolloutFailed) as refused:
+        applier.create_network(network(stack_name, {"ipam": {"config": [{"subnet": "10.213.81.0/99"}]}}))
+    assert refused.value.failure.reason is Reason.CRASHED
+
+
+def test_network_of_somebody_else_is_not_removed(
+    engine: docker.APIClient, applier: EngineApplier, effects: Effects, stack_name: str
+) -> None:
+    name = f"{stack_name}_theirs"
+    engine.create_network(name, labels={"com.docker.compose.project": stack_name, "dev.reconciler.host": "other"})
+    applier.remove_network(name)
+    assert engine.inspect_network(name)["Name"] == name
+    assert not applier.has_made(name)
+    assert effects.count == 0
+
+
+def test_stopped_containers_of_others_keep_their_network(
+    engine: docker.APIClient, applier: EngineApplier, images: dict[str, str], stack_name: str
+) -> None:
+    wanted = network(stack_name, {})
+    applier.create_network(wanted)
+    config = engine.create_host_config(network_mode=wanted.name)
+    labels = {"com.docker.compose.project": stack_name}
+    other = engine.create_container(images["actor"], ["sleep", "60"], labels=labels, host_config=config)["Id"]
+    engine.start(other)
+    applier.remove_network(wanted.name)
+    assert wanted.name in engine.inspect_container(other)["NetworkSettings"]["Networks"]
+    assert applier.has_made(wanted.name)
+
+
+def test_volume_is_labelled_as_composes(engine: docker.APIClient, applier: EngineApplier, stack_name: str) -> None:
+    definition = {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}, "labels": {"team": "shop"}}
+    applier.create_volume(Volume(stack_name, "cache", f"{stack_name}_cache", definition))
+    made = engine.inspect_volume(f"{stack_name}_cache")
+    assert made["Options"] == {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
+    assert made["Labels"] == {
+        "team": "shop",
+        "com.docker.compose.project": stack_name,
+        "com.docker.compose.volume": "cache",
+        "dev.reconciler.host": "mini",
+        "dev.reconciler.stack": stack_name,
+    }
+
+
+def test_whole_endpoint_reaches_the_engine(
+    engine: docker.APIClient, applier: EngineApplier, effects: Effects, images: dict[str, str], stack_name: str
+) -> None:
+    wanted = network(stack_name, {"ipam": {"config": [{"subnet": "10.213.82.0/24"}]}})
+    applier.create_network(wanted)
+    container = sleeper(engine, images["actor"], stack_name)
+    endpoint = Endpoint(wanted.name, ("web", "www"), ipv4="10.213.82.7", mac="02:42:0a:d5:52:07")
+    applier.connect(container, endpoint)
+    engine.start(container)
+    made = engine.inspect_container(container)["NetworkSettings"]["Networks"][wanted.name]
+    assert {"web", "www"} <= set(made["Aliases"])
+    assert (made["IPAddress"], made["MacAddress"]) == ("10.213.82.7", "02:42:0a:d5:52:07")
+    before = effects.count
+    applier.connect(container, endpoint)
+    assert effects.count == before
+
+
+def test_new_alias_takes_the_place_of_the_old_endpoint(
+    engine: docker.APIClient, applier: EngineApplier, effects: Effects, images: dict[str, str], stack_name: str
+) -> None:
+    wanted = network(stack_name, {})
+    applier.create_network(wanted)
+    container = sleeper(engine, images["actor"], stack_name, network_mode=wanted.name)
+    engine.start(container)
+    before = effects.count
+    applier.connect(container, Endpoint(wanted.name, ("web",)))
+    made = engine.inspect_container(container)["NetworkSettings"]["Networks"][wanted.name]
+    assert "web" in made["Aliases"]
+    assert effects.count == before + 2
+
+
+def test_missing_mount_is_refused_with_its_path(
+    engine: docker.APIClient, applier: EngineApplier, images: dict[str, str], stack_name: str, tmp_path: Any
+) -> None:
+    source = tmp_path / "config"
+    source.mkdir()
+    mount = docker.types.Mount("/config", str(source), type="bind")
+    container = sleeper(engine, images["actor"], stack_name, mounts=[mount])
+    source.rmdir()
+    with pytest.raises(RolloutFailed, match=str(source)) as refused:
+        applier.start(container)
+    assert refused.value.failure.reason is Reason.CRASHED
+
+
+def test_every_call_is_announced_before_it_is_made(
+    engine: docker.APIClient, images: dict[str, str], stack_name: str
+) -> None:
+    """An effect that dies at its announcement has not happened."""
+
+    class Died(BaseException): ...
+
+    def die() -> None:
+        raise Died
+
+    container = sleeper(engine, images["actor"], stack_name)
+    with pytest.raises(Died):
+        EngineApplier(engine, Effects(1, die), "mini").start(container)
+    assert engine.inspect_container(container)["State"]["Status"] == "created"
+
+
+def test_removing_what_runs_is_refused_and_touches_nothing(
+    engine: docker.APIClient, applier: EngineApplier, images: dict[str, str], stack_name: str
+) -> None:
+    container = sleeper(engine, images["actor"], stack_name)
+    engine.start(container)
+    with pytest.raises(Away, match="running"):
+        applier.remove(container)
+    assert engine.inspect_container(container)["State"]["Running"]
