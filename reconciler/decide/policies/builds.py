@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from reconciler.decide.policies.mounts import link_findings, missing_level
-from reconciler.decide.policies.paths import inside
+from reconciler.decide.policies.paths import inside, normal
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject
 from reconciler.formats.yamls import Pointer
 
@@ -55,7 +55,8 @@ def _dockerfile(service: ServiceSubject, build: Json) -> Iterator[Finding]:
     folder = inside(context, service.of.root)
     if folder is None or not service.of.commit.has(folder):
         return
-    path = inside(posixpath.join(context, str(build.get("dockerfile") or "Dockerfile")), service.of.root)
+    dockerfile = normal(posixpath.join(context, str(build.get("dockerfile") or "Dockerfile")))
+    path = inside(dockerfile, service.of.root)
     if path is None:
         yield service.finding("build-outside", place, "the Dockerfile is not in the repository")
     elif not service.of.commit.is_file(path):

@@ -53,7 +53,13 @@ def normal(path: str) -> str:
 
 
 def inside(path: str, root: str) -> str | None:
-    """`path` relative to `root` ('.' for itself), None where it lies elsewhere. Both absolute."""
+    """`path` relative to `root` ('.' for itself), None where it lies elsewhere. Both absolute.
+
+    A path with `..` lies nowhere: Compose has resolved relative ones, so somebody wrote an absolute one that way, and
+    those who use it later may not resolve it as we do.
+    """
+    if ".." in path.split("/"):
+        return None
     path, root = normal(path), normal(root)
     if path == root:
         return "."
