@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,3 +25,13 @@ def test_every_verb_and_option_is_explained() -> None:
         assert f"## {verb.name}\n" in page
         for option in verb.options:
             assert f"| `{option.name}" in page
+
+
+LINK = re.compile(r"\[[^\]]+\]\((?!https?:|#)([^)#]+)")
+
+
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", *sorted(reference.pages())])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    dead = [target for target in LINK.findall(text) if not (ROOT / page).parent.joinpath(target).exists()]
+    assert dead == []
