@@ -27,6 +27,7 @@ class Fold:
     stacks: set[str] = field(default_factory=set)
     unended: int = 0
     faults: int = 0
+    seen_at: float = 0.0
 
     def add(self, record: Record) -> None:
         """Fold in the next record. A kind that this version does not know changes nothing it knows."""
@@ -46,6 +47,7 @@ class Fold:
             frozenset(self.stacks),
             self.unended,
             self.faults,
+            self.seen_at,
         )
 
 
@@ -72,6 +74,7 @@ def failure_record(failure: Failure) -> dict[str, Any]:
 
 def _seen(state: Fold, record: Record) -> None:
     state.seen.append(record["revision"])
+    state.seen_at = _time(record)
 
 
 def _started(state: Fold, record: Record) -> None:
@@ -102,7 +105,7 @@ def _condemned(state: Fold, record: Record) -> None:
     state.attempts[attempt.id] = replace(
         attempt, condemned=True, failure=failure, touched=bool(record.get("touched", True))
     )
-    _quarantine(state, attempt.revision, record.get("content"), failure.reason, _time(record))
+    _quarantine(state, record, failure.reason)
 
 
 def _ended(state: Fold, record: Record) -> None:
@@ -133,13 +136,18 @@ def _ended(state: Fold, record: Record) -> None:
     if attempt.final:
         state.finals.setdefault(attempt.revision, attempt)
     if record.get("good"):
+        state.quarantined.pop(attempt.revision, None)
         state.good = Good(attempt.revision, attempt.content or "", _time(record))
     if record.get("bad"):
-        _quarantine(state, attempt.revision, record.get("content"), attempt.reason or Reason.STALLED, _time(record))
+        _quarantine(state, record, attempt.reason or Reason.STALLED)
 
 
-def _quarantine(state: Fold, revision: str, content: str | None, reason: Reason, at: float) -> None:
-    state.quarantined.setdefault(revision, Bad(revision, content, reason, at))
+def _quarantine(state: Fold, record: Record, reason: Reason) -> None:
+    """What was refused for its content stays so; a refusal by this host's inputs is replaced by a later verdict."""
+    bad = Bad(record["revision"], record.get("content"), reason, _time(record), record.get("inputs") or "")
+    known = state.quarantined.get(bad.revision)
+    if known is None or known.content is None:
+        state.quarantined[bad.revision] = bad
 
 
 def _closed(state: Fold, record: Record) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -128,7 +129,9 @@ def _built(source: Source, name: str, model: Json, files: Files) -> ImageWant:
     build = _relative_build(model["build"], source.root)
     folders = [build["context"], *dict(build.get("additional_contexts") or {}).values()]
     digests = [tree_digest(files, folder) for folder in folders if "://" not in folder and ":" not in folder]
-    key = digest([build, digests, model.get("platform")])
+    dockerfile = posixpath.normpath(posixpath.join(build["context"], build.get("dockerfile") or "Dockerfile"))
+    own = tree_digest(files, dockerfile) if dockerfile in files.entries else None
+    key = digest([build, digests, own, model.get("platform")])
     ref = model.get("image") or f"{stack}-{name}"
     tag = f"reconciler/{stack}-{name}:{key[:24]}"
     return ImageWant(stack, name, ref, key, tag, model.get("platform"), model.get("pull_policy"), build)

@@ -36,12 +36,13 @@ class Go:
 
 
 def next_move(
-    head: Commit, history: History, *, fast_forward: bool, inputs_changed: bool, now: float, patient: bool
+    head: Commit, history: History, *, fast_forward: bool, inputs: str, inputs_changed: bool, now: float, patient: bool
 ) -> Hold | Go:
     """The table of the architecture, row by row.
 
-    `fast_forward`: head descends from the last head we accepted. `inputs_changed`: the host's secrets differ from
-    those that last good was rendered with. `patient`: wait out the delay after a fault of the environment.
+    `fast_forward`: head descends from the last head we accepted. `inputs`: what of this host commits are judged by.
+    `inputs_changed`: the host's secrets differ from those that last good was rendered with. `patient`: wait out the
+    delay after a fault of the environment.
     """
     good = history.last_good
     last = history.last
@@ -63,10 +64,10 @@ def next_move(
     if patient and (until := _fault_until(last, history.faults)) is not None and now < until:
         reason = last.reason if last and last.reason else Reason.ENGINE_UNAVAILABLE
         return Hold(reason, last.message if last else "", "it is tried again by itself", until)
-    return _by_revision(head, history, inputs_changed)
+    return _by_revision(head, history, inputs, inputs_changed)
 
 
-def _by_revision(head: Commit, history: History, inputs_changed: bool) -> Hold | Go:
+def _by_revision(head: Commit, history: History, inputs: str, inputs_changed: bool) -> Hold | Go:
     good, last = history.last_good, history.last
     if last is not None and last.outcome is Outcome.ROLLBACK_FAILED and last.revision == head.sha:
         return Hold(
@@ -77,9 +78,9 @@ def _by_revision(head: Commit, history: History, inputs_changed: bool) -> Hold |
         )
     if good is not None and good.revision == head.sha:
         return Go(head.sha, Intent.ADVANCE if inputs_changed else Intent.REPAIR)
-    if head.sha in history.quarantined:
+    bad = history.quarantined.get(head.sha)
+    if bad is not None and (bad.content is not None or bad.inputs in ("", inputs)):
         if good is None:
-            bad = history.quarantined[head.sha]
             return Hold(
                 Reason.REVISION_QUARANTINED,
                 f"{head.sha[:12]} was refused ({bad.reason}) and nothing was good before it",

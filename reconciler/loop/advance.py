@@ -35,7 +35,7 @@ def advance(bench: Bench, head: Commit) -> Turn:
     if prepared.denied:
         return _reject(bench, head, prepared.violations)
     base = bench.good()
-    images = dict(bench.ports.images.local(prepared.wants))
+    images = _local(bench, prepared)
     desired = bench.lower(prepared, images, head.sha)
     _check_shrink(head, desired, base)
     missing = [want for want in prepared.wants if want.key not in images]
@@ -54,7 +54,7 @@ def _attempt(
     attempt = bench.book.start(head.sha, Intent.ADVANCE)
     try:
         desired = _with_images(bench, attempt, prepared, images)
-        return _roll(bench, attempt, prepared, desired, base)
+        return _roll(bench, attempt, prepared, images, desired, base)
     except ImageFailed as error:
         return _refuse(bench, attempt, Failure(error.reason, error.message, log=error.details))
     except Superseded as newer:
@@ -68,6 +68,12 @@ def _attempt(
         if bench.book.attempt(attempt.id).condemned:
             raise
         return bench.fault(attempt, error)
+
+
+def _local(bench: Bench, prepared: Prepared) -> dict[str, Image]:
+    """What the machine has already; `pull_policy: always` asks for a pull with every new commit."""
+    asked = [want for want in prepared.wants if want.build is not None or want.pull_policy != "always"]
+    return dict(bench.ports.images.local(asked))
 
 
 # -- judging before anything is touched --------------------------------------------------------------------------
@@ -95,7 +101,13 @@ def _reject(bench: Bench, head: Commit, violations: tuple[Violation, ...]) -> Tu
             Outcome.HELD, first.reason, message, head.sha, Intent.ADVANCE, violations=violations, hint=first.hint
         )
     ending = Ending(
-        Outcome.REJECTED, first.reason, message, CommitState.FAILURE, violations=violations, hint=first.hint
+        Outcome.REJECTED,
+        first.reason,
+        message,
+        CommitState.FAILURE,
+        violations=violations,
+        hint=first.hint,
+        inputs=bench.ports.preparer.inputs(),
     )
     return bench.book.end(ending, head.sha, Intent.ADVANCE)
 
@@ -188,11 +200,19 @@ def _with_images(bench: Bench, attempt: Attempt, prepared: Prepared, images: dic
     return desired
 
 
-def _roll(bench: Bench, attempt: Attempt, prepared: Prepared, desired: DesiredState, base: DesiredState | None) -> Turn:
+def _roll(
+    bench: Bench,
+    attempt: Attempt,
+    prepared: Prepared,
+    images: dict[str, Image],
+    desired: DesiredState,
+    base: DesiredState | None,
+) -> Turn:
     bench.save(desired, prepared)
     bench.write_trees(desired, prepared.files)
     stacks = [stack.name for stack in desired.stacks]
-    bench.book.append("prepared", attempt=attempt.id, content=desired.content, stacks=stacks)
+    digests = {want.ref: images[want.key].digest for want in prepared.wants}
+    bench.book.append("prepared", attempt=attempt.id, content=desired.content, stacks=stacks, images=digests)
     observed = bench.inspect(desired, base)
     plan = bench.plan(desired, observed, Intent.ADVANCE, base)
     if plan.violations:
@@ -202,7 +222,8 @@ def _roll(bench: Bench, attempt: Attempt, prepared: Prepared, desired: DesiredSt
     try:
         rollout.walk()
     except RolloutFailed as error:
-        return go_back(bench, attempt, error.failure, desired, rollout)
+        condemned = error.failure.reason is not Reason.DEPENDENCY_NOT_READY
+        return go_back(bench, attempt, error.failure, desired, rollout, condemned=condemned)
     return _succeed(bench, attempt, desired, rollout)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from reconciler.decide import planner
 from reconciler.errors import Interrupted, ReconcilerError, Transient
@@ -14,11 +15,11 @@ from reconciler.loop.rollout import Hooks, Rollout, World
 from reconciler.loop.turn import Superseded, Turn
 from reconciler.model.desired import DesiredState, Service
 from reconciler.model.documents import Memory
-from reconciler.model.files import Commit, Files
+from reconciler.model.files import READ_LIMIT, Commit, Entry, Files
 from reconciler.model.history import Attempt
 from reconciler.model.images import Image
 from reconciler.model.observed import ObservedState
-from reconciler.model.outcome import Failure, Intent, Outcome, Reason
+from reconciler.model.outcome import Failure, Intent, Outcome, Reason, Violation
 from reconciler.model.plan import Plan, Step
 
 
@@ -90,14 +91,8 @@ class Bench:
 
     def write_trees(self, desired: DesiredState, files: Files | None = None) -> None:
         """Mounts that are missing are written before anything else: the engine would make empty folders there."""
-        self.ports.applier.trees(desired, files or self._files(desired))
-
-    def _files(self, desired: DesiredState) -> Files | None:
-        """The commit's files where the mirror still has them; mounts that exist need none."""
-        try:
-            return self.ports.source.files(desired.revision) if desired.revision else None
-        except (KeyError, Transient):
-            return None
+        if desired.revision:
+            self.ports.applier.trees(desired, files or _LazyFiles(self.ports.source, desired.revision))
 
     # -- looking and planning ----------------------------------------------------------------------------------
 
@@ -188,6 +183,35 @@ class Bench:
     def _completed(self, service: Service) -> None:
         if service.spec not in self.book.history.ran_once:
             self.book.append("ranonce", stack=service.stack, service=service.name, spec=service.spec)
+
+
+class _LazyFiles:
+    """A commit's files, read from the mirror only where a mount is missing."""
+
+    def __init__(self, source: Source, revision: str) -> None:
+        self._source, self.revision = source, revision
+
+    @cached_property
+    def _files(self) -> Files:
+        try:
+            return self._source.files(self.revision)
+        except KeyError:
+            raise Transient(
+                Reason.FILE_MISSING,
+                f"mounts of {self.revision[:12]} are missing, and the mirror does not have the commit any more",
+                "push the commit again, or a new one",
+            ) from None
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        return self._files.entries
+
+    @property
+    def refused(self) -> tuple[Violation, ...]:
+        return self._files.refused
+
+    def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
+        return self._files.read(path, limit)
 
 
 class _Look:

@@ -18,7 +18,7 @@ class Ending:
     """How an attempt, or a commit that was refused before any, ended.
 
     `state`: the commit's final one, recorded only if the commit has none yet. `good`: this is the new last good.
-    `closing`: something is still to be tidied up.
+    `closing`: something is still to be tidied up. `inputs`: what of this host the commit was judged by.
     """
 
     outcome: Outcome
@@ -33,6 +33,7 @@ class Ending:
     violations: tuple[Violation, ...] = ()
     closing: bool = False
     hint: str = ""
+    inputs: str = ""
 
 
 class Book:
@@ -88,6 +89,7 @@ class Book:
             services=[_service(item) for item in ending.services],
             lines=[line(item) for item in ending.violations],
             closing=ending.closing,
+            inputs=ending.inputs,
         )
         return Turn(
             ending.outcome,

@@ -14,6 +14,10 @@ from reconciler.model.files import Commit
 from reconciler.model.history import History
 from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
 
+ERROR_DEADLINE = 3600.0
+"""Seconds after which a commit that could not be judged is told to be in error. Ours: an hour is longer than any
+restart, and shorter than a night."""
+
 
 class Cycle:
     """Turns, one at a time. The process that calls this holds the state lock."""
@@ -38,6 +42,7 @@ class Cycle:
             turn = Turn(Outcome.INTERRUPTED, Reason.INTERRUPTED, error.message, hint=error.hint)
         except (Transient, RolloutFailed) as error:
             turn = Turn(Outcome.FAILED, error.reason, error.message, hint=error.hint)
+        self._give_up_on(turn)
         self._tell()
         return turn
 
@@ -72,7 +77,15 @@ class Cycle:
         good = self.history.last_good
         changed = good is not None and good.revision == head.sha and not self._ports.store.current(good.content)
         now = self._ports.clock.now()
-        return next_move(head, self.history, fast_forward=forward, inputs_changed=changed, now=now, patient=patient)
+        return next_move(
+            head,
+            self.history,
+            fast_forward=forward,
+            inputs=self._ports.preparer.inputs(),
+            inputs_changed=changed,
+            now=now,
+            patient=patient,
+        )
 
     def _see(self, head: Commit) -> None:
         """Remember each head that was seen; one that was never decided is superseded by the next."""
@@ -95,6 +108,14 @@ class Cycle:
         if move.intent is Intent.REPAIR:
             return keep(self._bench, head)
         return advance(self._bench, head)
+
+    def _give_up_on(self, turn: Turn) -> None:
+        """A head that the environment keeps us from judging gets its final state after a while; it is tried on."""
+        seen = self.history.seen[-1] if self.history.seen else None
+        overdue = self._ports.clock.now() - self.history.seen_at > ERROR_DEADLINE
+        if turn.outcome is Outcome.FAILED and overdue and seen is not None and seen not in self.history.finals:
+            ending = Ending(Outcome.FAILED, turn.reason, turn.message, CommitState.ERROR)
+            self._book.end(ending, seen, Intent.ADVANCE)
 
     def _tell(self) -> None:
         for revision, attempt in self.history.finals.items():

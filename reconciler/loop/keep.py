@@ -35,6 +35,8 @@ def keep(bench: Bench, head: Commit) -> Turn:
         return _unchanged(bench, head, desired)
     if not plan.steps:
         return _unchanged(bench, head, desired)
+    if plan.violations:
+        raise Transient(plan.violations[0].reason, plan.violations[0].message, plan.violations[0].hint)
     attempt = bench.book.start(desired.revision, Intent.REPAIR)
     return _repair(bench, head, attempt, plan, bench.rollout(attempt, desired, desired, observed, plan))
 

@@ -54,6 +54,11 @@ class Preparer:
     def __init__(self, renderer: Renderer, rules: Rules) -> None:
         self._renderer, self._rules = renderer, rules
 
+    def inputs(self) -> str:
+        """Digest of what commits are judged by on this host: the operator's rules and secrets."""
+        rules = self._rules
+        return lower.digest([repr(rules.grants), repr(rules.binds), rules.base, self._renderer.fingerprint()])
+
     def prepare(self, files: Files, document: HostDocument | None = None) -> Prepared:
         """Judge a commit; `document` stands in for the one in the files. Transient when Compose cannot be run."""
         from reconciler.decide.parse import host_document

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reconciler.decide.folding import failure_record
-from reconciler.errors import RolloutFailed
+from reconciler.errors import RolloutFailed, Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
 from reconciler.loop.rollout import Rollout
@@ -13,8 +15,16 @@ from reconciler.model.history import Attempt, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
 
 
-def go_back(bench: Bench, attempt: Attempt, failure: Failure, bad: DesiredState, forward: Rollout) -> Turn:
-    """The verdict is durable before the way back begins: a bad commit is never tried twice."""
+def go_back(
+    bench: Bench, attempt: Attempt, failure: Failure, bad: DesiredState, forward: Rollout, *, condemned: bool
+) -> Turn:
+    """The verdict is durable before the way back begins: a bad commit is never tried twice.
+
+    `condemned` False: the environment failed it (a port was taken meanwhile). The machine goes back all the same,
+    and the commit is tried again.
+    """
+    if not condemned:
+        return retreat(bench, replace(attempt, failure=failure, content=bad.content), forward, condemned=False)
     bench.book.append(
         "condemned",
         attempt=attempt.id,
@@ -27,7 +37,7 @@ def go_back(bench: Bench, attempt: Attempt, failure: Failure, bad: DesiredState,
     return retreat(bench, bench.book.attempt(attempt.id), forward)
 
 
-def retreat(bench: Bench, attempt: Attempt, forward: Rollout | None = None) -> Turn:
+def retreat(bench: Bench, attempt: Attempt, forward: Rollout | None = None, *, condemned: bool = True) -> Turn:
     """Undo a condemned attempt, from wherever it stands. `forward` is None when another process began it."""
     target = bench.good() or bench.nothing()
     bad = bench.ports.store.load(attempt.content) if attempt.content else None
@@ -36,10 +46,16 @@ def retreat(bench: Bench, attempt: Attempt, forward: Rollout | None = None) -> T
     plan = bench.plan(target, observed, Intent.REVERT, bad)
     rollout = bench.rollout(attempt, target, bad, observed, plan)
     failure = attempt.failure or Failure(Reason.STALLED, "it failed")
+    if plan.violations:
+        raise Transient(plan.violations[0].reason, plan.violations[0].message, plan.violations[0].hint)
     try:
         rollout.walk()
     except RolloutFailed as error:
         return _stall(bench, attempt, failure, error.failure)
+    if not condemned:
+        turn = bench.fault(attempt, Transient(failure.reason, failure.message, "it is tried again by itself"), failure)
+        bench.close(attempt, rollout)
+        return turn
     return _reverted(bench, attempt, failure, target, rollout, forward)
 
 

@@ -65,12 +65,17 @@ class Good:
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A commit that is never tried again. `content` None: it was refused before its content was known."""
+    """A commit that is never tried again.
+
+    `content` None: it was refused before its content was known, by rules and secrets of this host that `inputs` names;
+    when those change it is judged anew.
+    """
 
     revision: str
     content: str | None
     reason: Reason
     at: float
+    inputs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ class History:
     """`attempts` oldest first. `finals`: each commit that has its final state, with the attempt that gave it.
 
     `unended`: attempts begun since the last one that ended. `faults`: attempts in a row that the environment ended.
-    `seen`: commits that were head at a poll, newest last. `ran_once`: specs of one-shots that have succeeded.
+    `seen`: commits that were head at a poll, newest last, that one since `seen_at`. `ran_once`: specs of one-shots that have succeeded.
     `told`: commits whose final state stands on the commit.
     """
 
@@ -92,6 +97,7 @@ class History:
     stacks: frozenset[str] = frozenset()
     unended: int = 0
     faults: int = 0
+    seen_at: float = 0.0
 
     @property
     def last(self) -> Attempt | None:

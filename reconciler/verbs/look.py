@@ -78,7 +78,15 @@ class Looker:
         good = history.last_good
         if chosen or good is None:
             return head.sha, Intent.REPAIR if good and good.revision == head.sha else Intent.ADVANCE
-        move = next_move(head, history, fast_forward=True, inputs_changed=False, now=self._clock.now(), patient=False)
+        move = next_move(
+            head,
+            history,
+            fast_forward=True,
+            inputs=self._preparer.inputs(),
+            inputs_changed=False,
+            now=self._clock.now(),
+            patient=False,
+        )
         if isinstance(move, Hold):
             return head.sha, Intent.ADVANCE
         return move.revision or head.sha, move.intent

@@ -400,3 +400,60 @@ def test_a_note_that_could_not_be_told_is_told_later() -> None:
     life.reporter.away = False
     life.turn()
     assert life.reporter.told[sha][0] == "success"
+
+
+def test_a_port_that_is_stolen_between_check_and_start_condemns_nothing() -> None:
+    life = Life()
+    ports = [{"mode": "ingress", "target": 80, "published": "8080", "protocol": "tcp"}]
+    life.push(web=service("web:1"))
+    settled(life)
+    before = life.machine.snapshot()
+    life.push(web=service("web:2", ports=ports))
+    life.during["StopContainer"] = lambda: life.machine.add_foreign("thief", 1 << 20, [("0.0.0.0", 8080, "tcp")])
+    turn = life.turn()
+    assert (turn.outcome, turn.exit_code) == (Outcome.FAILED, 3)
+    assert life.machine.snapshot() == before
+    assert life.reporter.told.keys() == {life.source.branch[0]}
+    life.machine.foreign.clear()
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
+def test_a_commit_that_cannot_be_judged_is_told_once_to_be_in_error_and_tried_on() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    settled(life)
+    sha = life.push(web=service("web:2", mem_limit=str(1 << 30)))
+    life.machine.add_foreign("hog", 3 << 30)
+    assert life.turn().outcome is Outcome.FAILED
+    assert sha not in life.reporter.told
+    life.machine.advance(3601.0)
+    for _ in range(2):
+        assert life.turn().outcome is Outcome.FAILED
+    assert life.reporter.told[sha] == ("error", "BudgetExceeded")
+    life.machine.foreign.clear()
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.reporter.told[sha] == ("error", "BudgetExceeded")
+
+
+def test_last_good_is_not_brought_back_over_the_bound() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    settled(life)
+    life.machine.vanishes("shop-web-1")
+    life.machine.add_foreign("hog", 4 << 30)
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.FAILED, Reason.BUDGET_EXCEEDED)
+    assert life.running() == {}
+    life.machine.foreign.clear()
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.running() == {"shop-web-1": "web:1"}
+
+
+def test_an_always_pulled_image_is_pulled_with_each_new_commit() -> None:
+    life = Life()
+    life.push(web=service("web:1", pull_policy="always"))
+    life.machine.registry["web:1"] = life.machine.images["web:1"]
+    settled(life)
+    life.push(web=service("web:1", pull_policy="always"), other=service("other:1"))
+    settled(life)
+    assert [step for step in life.machine.trace if step.startswith("pull")] == ["pull web:1", "pull web:1"]
