@@ -240,7 +240,7 @@ def _succeed(bench: Bench, attempt: Attempt, desired: DesiredState, rollout: Rol
         closing=True,
     )
     turn = bench.book.end(ending, attempt.revision, attempt.intent, attempt.id)
-    bench.ports.source.pin(f"{bench.options.host}/good", attempt.revision)
+    bench.pin("good", attempt.revision)
     bench.close(attempt, rollout)
     return turn
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -93,6 +94,11 @@ class Bench:
         """Mounts that are missing are written before anything else: the engine would make empty folders there."""
         if desired.revision:
             self.ports.applier.trees(desired, files or _LazyFiles(self.ports.source, desired.revision))
+
+    def pin(self, name: str, revision: str) -> None:
+        """Keep a commit in the mirror. It is a second memory only: what it cannot keep stops nothing."""
+        with suppress(KeyError, Transient):
+            self.ports.source.pin(f"{self.options.host}/{name}", revision)
 
     # -- looking and planning ----------------------------------------------------------------------------------
 

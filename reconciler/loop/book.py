@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.decide.folding import Fold, failure_record
 from reconciler.loop.ports import Clock, Journal
 from reconciler.loop.turn import Turn
-from reconciler.model.history import Attempt, History, ServiceRecord
+from reconciler.model.history import Attempt, Bad, History, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason, Violation
 
 
@@ -43,6 +43,7 @@ class Book:
         self._journal, self._clock = journal, clock
         self._fold = Fold()
         self._folded = 0
+        self._pinned: dict[str, Bad] = {}
         self.history = History()
         self.refresh()
 
@@ -52,7 +53,16 @@ class Book:
         for record in records[self._folded :]:
             self._fold.add(record)
         self._folded = len(records)
-        self.history = self._fold.history()
+        history = self._fold.history()
+        self.history = replace(history, quarantined={**self._pinned, **history.quarantined})
+
+    def recall(self, pins: Mapping[str, str]) -> None:
+        """Take in what the mirror's refs remember (`<prefix>/<sha>/<content>` → sha), should the journal be lost."""
+        for name, sha in pins.items():
+            content = name.rpartition("/")[2]
+            known = None if content == "refused" else content
+            self._pinned[sha] = Bad(sha, known, Reason.REVISION_QUARANTINED, 0.0)
+        self.refresh()
 
     def append(self, kind: str, **fields: Any) -> None:
         self._journal.append(kind, at=self._clock.now(), **fields)

@@ -25,6 +25,7 @@ class Cycle:
     def __init__(self, ports: Ports, options: Options, book: Book) -> None:
         self._ports, self._options, self._book = ports, options, book
         self._bench = Bench(ports, options, book)
+        self._recalled = False
 
     @property
     def history(self) -> History:
@@ -49,6 +50,7 @@ class Cycle:
     def _decide(self, patient: bool) -> Turn:
         while True:
             head, fetch_error = self._head()
+            self._recall()
             move = self._move(head, patient)
             try:
                 turn = _held(head, move) if isinstance(move, Hold) else self._approach(head, move)
@@ -69,6 +71,12 @@ class Cycle:
                 return self._ports.source.commit(self.history.seen[-1]), error
             except KeyError:
                 raise error from None
+
+    def _recall(self) -> None:
+        """Once: what the mirror remembers of bad commits."""
+        if not self._recalled:
+            self._recalled = True
+            self._book.recall(self._ports.source.pins(f"{self._options.host}/bad/"))
 
     def _move(self, head: Commit, patient: bool) -> Hold | Go:
         forward = self._bench.is_forward(head)
@@ -93,7 +101,7 @@ class Cycle:
         if previous == head.sha:
             return
         self._book.append("seen", revision=head.sha)
-        self._ports.source.pin(f"{self._options.host}/head", head.sha)
+        self._bench.pin("head", head.sha)
         last = self.history.last
         deciding = last is not None and last.open and last.revision == previous
         if previous is not None and previous not in self.history.finals and not deciding:

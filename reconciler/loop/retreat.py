@@ -61,7 +61,7 @@ def retreat(bench: Bench, attempt: Attempt, forward: Rollout | None = None, *, c
 
 def pin_bad(bench: Bench, revision: str, content: str | None) -> None:
     """The second memory of what is never tried again, should the journal be lost."""
-    bench.ports.source.pin(f"{bench.options.host}/bad/{revision}/{content or 'refused'}", revision)
+    bench.pin(f"bad/{revision}/{content or 'refused'}", revision)
 
 
 def _reverted(

@@ -457,3 +457,17 @@ def test_an_always_pulled_image_is_pulled_with_each_new_commit() -> None:
     life.push(web=service("web:1", pull_policy="always"), other=service("other:1"))
     settled(life)
     assert [step for step in life.machine.trace if step.startswith("pull")] == ["pull web:1", "pull web:1"]
+
+
+def test_a_bad_commit_is_remembered_without_the_journal() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    settled(life)
+    life.behave("web:2", never_healthy())
+    life.push(web=service("web:2"))
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    life.journal.lines.clear()
+    life.start()
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.REVISION_QUARANTINED)
+    assert life.running() == {"shop-web-1": "web:1"}
