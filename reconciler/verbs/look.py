@@ -15,7 +15,7 @@ from reconciler.loop.prepare import Preparer
 from reconciler.model.desired import DesiredState
 from reconciler.model.files import Commit
 from reconciler.model.history import History
-from reconciler.model.outcome import Intent, Reason
+from reconciler.model.outcome import Intent, Level, Reason
 from reconciler.model.plan import Plan
 from reconciler.model.status import Agent, Holding, Rollout, SourceFacts, StatusFacts
 from reconciler.record import summary
@@ -71,7 +71,8 @@ class Looker:
             stacks=stacks,
         )
         made = replace(made, violations=(*prepared.violations, *made.violations))
-        return (1 if made.changes or made.violations else 0), summary.plan(made)
+        refused = any(item.level is Level.DENY for item in made.violations)
+        return (1 if made.changes or refused else 0), summary.plan(made)
 
     def _target(self, head: Commit, history: History, chosen: bool) -> tuple[str, Intent]:
         """The commit that a turn would approach, and why. One that was asked for by name is planned as it is."""
