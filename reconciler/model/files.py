@@ -69,10 +69,11 @@ def below(files: Files, path: str) -> dict[str, Entry]:
     A file alone stands under ''. The path '' or '.' is the whole repository. Empty where the commit has
     nothing there (git knows no empty folders).
     """
+    entries = files.entries
     if path in ("", "."):
-        return dict(files.entries)
-    if path in files.entries:
-        return {"": files.entries[path]}
+        return dict(entries)
+    if path in entries:
+        return {"": entries[path]}
     prefix = path + "/"
-    inside = (item for item in files.entries.items() if item[0].startswith(prefix))
-    return {name.removeprefix(prefix): entry for name, entry in inside}
+    # Only what is asked for is looked up: a working folder computes an entry's id then.
+    return {name.removeprefix(prefix): entries[name] for name in entries if name.startswith(prefix)}

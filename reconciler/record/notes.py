@@ -120,8 +120,9 @@ class NoteWriter:
 
     def _well(self, done: Completed, what: str) -> bool:
         if done.returncode != 0:
-            said = self._redactor.clean((done.stderr or done.stdout).decode(errors="replace").strip())
-            logger.warning("the note cannot be {}, it is tried again later: {}", what, said[:400])
+            refusals = [line for line in done.stdout.splitlines() if line.startswith(b"!")]
+            said = b" ".join([*refusals, *done.stderr.splitlines()]).decode(errors="replace")
+            logger.warning("the note cannot be {}, it is tried again later: {}", what, self._redactor.clean(said)[:400])
         return done.returncode == 0
 
 
