@@ -40,6 +40,7 @@ from reconciler.observe.images import LocalImages
 from reconciler.observe.render import ComposeRenderer
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.source import GitSource, files_at
+from reconciler.output import masked
 from reconciler.record.journal import Journal
 from reconciler.record.lock import StateLock, holder
 from reconciler.record.notes import NoteWriter
@@ -266,9 +267,9 @@ class Application:
     def _publish(self) -> None:
         """Tell other processes; the whole Status too, for those that read files."""
         record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)
-        files.publish(self._state / TURN_FILE, record)
+        files.publish(self._state / TURN_FILE, masked(record, self._redactor))
         _, document = self._looker.status(self._facts(), self._progress.rollout is None)
-        files.publish(self._state / STATUS_FILE, document)
+        files.publish(self._state / STATUS_FILE, masked(document, self._redactor))
 
     @cached_property
     def _started_at(self) -> float:

@@ -409,19 +409,10 @@ class _Planner:
     # -- bookkeeping -------------------------------------------------------------------------------------------
 
     def _violations(self, limit: int) -> Iterable[Violation]:
-        over = next((step for step in self.steps if step.memory_after > limit), None)
+        starts = (step for step in self.steps if step.action in (Action.START_CONTAINER, Action.RUN_ONCE))
+        over = next((step for step in starts if step.memory_after > limit), None)
         if over is not None:
-            excess = over.memory_after - limit
-            foreign = self.memory.foreign
-            yield Violation(
-                Reason.BUDGET_EXCEEDED,
-                "memory-peak",
-                f"step {over.action} {over.stack}/{over.service} would promise {excess >> 20} MiB more than the "
-                f"{limit >> 20} MiB that containers may use ({foreign >> 20} MiB belong to other containers)",
-                "lower a limit, raise spec.memory.budget, give the engine more memory or stop other containers",
-                stack=over.stack,
-                service=over.service,
-            )
+            yield self._too_much(over, limit)
         for stack in self.desired.stacks:
             for volume in stack.volumes if not stack.suspended else ():
                 there = self.observed.volumes.get(volume.name)
@@ -436,6 +427,19 @@ class _Planner:
                         level=Level.DENY,
                         stack=stack.name,
                     )
+
+    def _too_much(self, step: Step, limit: int) -> Violation:
+        foreign = self.memory.foreign
+        others = f", {foreign >> 20} MiB of it other containers'" if foreign else ""
+        return Violation(
+            Reason.BUDGET_EXCEEDED,
+            "memory-peak",
+            f"starting {step.stack}/{step.service} would promise containers {step.memory_after >> 20} MiB{others}; "
+            f"at most {limit >> 20} MiB may be promised",
+            "lower a limit, raise spec.memory.budget, give the engine more memory or stop other containers",
+            stack=step.stack,
+            service=step.service,
+        )
 
     def _add(
         self,

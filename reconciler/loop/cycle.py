@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.decide.policy import Go, Hold, next_move
-from reconciler.errors import Interrupted, RolloutFailed, Transient
+from reconciler.errors import Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop.advance import advance
 from reconciler.loop.bench import Bench, Options, Ports
 from reconciler.loop.book import Book, Ending
@@ -41,7 +41,7 @@ class Cycle:
             turn = self._decide(patient)
         except Interrupted as error:
             turn = Turn(Outcome.INTERRUPTED, Reason.INTERRUPTED, error.message, hint=error.hint)
-        except (Transient, RolloutFailed) as error:
+        except Transient as error:
             turn = Turn(Outcome.FAILED, error.reason, error.message, hint=error.hint)
         self._give_up_on(turn)
         self._tell()
@@ -58,6 +58,8 @@ class Cycle:
                 continue
             except Ended as ended:
                 turn = ended.turn
+            except (Transient, RolloutFailed) as error:
+                turn = _failed(error, head, move)
             return turn if fetch_error is None else _unfetched(turn, fetch_error)
 
     def _head(self) -> tuple[Commit, Transient | None]:
@@ -142,6 +144,11 @@ def _held(head: Commit, hold: Hold) -> Turn:
         until=hold.until,
         stalled=hold.stalled,
     )
+
+
+def _failed(error: ReconcilerError, head: Commit, move: Hold | Go) -> Turn:
+    intent = move.intent if isinstance(move, Go) else None
+    return Turn(Outcome.FAILED, error.reason, error.message, head.sha, intent, hint=error.hint)
 
 
 def _unfetched(turn: Turn, error: Transient) -> Turn:
