@@ -77,7 +77,7 @@ class ComposeFiles:
         self, path: str, base: str, variables: Mapping[str, str], above: tuple[str, ...], why: Reference | None
     ) -> None:
         """Use a Compose file and what it includes. `above`: the files whose includes led here."""
-        numbers = [self._unit(path, base, root, variables, why) for root in self._roots(path, why)]
+        numbers = [self._add(Unit(path, base, root, variables), why) for root in self._roots(path, why)]
         for number in numbers:
             for include in includes(self.units[number].root):
                 self._include(number, include, (*above, path))
@@ -95,14 +95,14 @@ class ComposeFiles:
                 self._complain(found)
         return [root for root in self._trees[path].documents if isinstance(root, nodes.Mapping)]
 
-    def _unit(self, path: str, base: str, root: Node, variables: Mapping[str, str], why: Reference | None) -> int:
-        self._nodes += root.size
+    def _add(self, unit: Unit, why: Reference | None) -> int:
+        self._nodes += unit.root.size
         if len(self.units) >= MOST_UNITS or self._nodes > MOST_NODES:
-            self._complain(complaints.too_much(path, why, MOST_UNITS, MOST_NODES))
+            self._complain(complaints.too_much(unit.path, why, MOST_UNITS, MOST_NODES))
             raise _TooMuchError
-        self.units.append(Unit(path, base, root, variables))
+        self.units.append(unit)
         self.used.append({})
-        self._sections.append(_section(root, "services"))
+        self._sections.append(_section(unit.root, "services"))
         return len(self.units) - 1
 
     # ------------------------------------------------------------- includes
@@ -212,7 +212,8 @@ class ComposeFiles:
             if not roots:
                 return None
             folder = folder_of(found.resolved)
-            self._extended[known] = self._unit(found.resolved, folder, roots[0], variables, found)
+            unit = Unit(found.resolved, folder, roots[0], variables, whole=False)
+            self._extended[known] = self._add(unit, found)
         return self._extended[known]
 
     # ----------------------------------------------------------- references

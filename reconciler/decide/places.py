@@ -24,12 +24,16 @@ ServiceIn = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One Compose file where it is used: what its relative paths count from, and the variables it sees."""
+    """One Compose file where it is used: what its relative paths count from, and the variables it sees.
+
+    `whole`: all of it counts; otherwise only those services that others extend.
+    """
 
     path: str
     base: str
     root: Node
     variables: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = True
 
 
 class Locator:
@@ -52,7 +56,7 @@ class Locator:
     def _ways(self, pointer: tuple[str | int, ...]) -> Iterator[tuple[Unit, tuple[str | int, ...]]]:
         """The pointer in each unit, each time followed by what its service extends there."""
         service = str(pointer[1]) if len(pointer) > 2 and pointer[0] == "services" else None
-        for number in reversed(range(len(self._units))):
+        for number in (index for index in reversed(range(len(self._units))) if self._units[index].whole):
             yield self._units[number], pointer
             seen: set[ServiceIn] = set()
             here = self._extends.get((number, service)) if service is not None else None

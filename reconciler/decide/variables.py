@@ -35,7 +35,7 @@ class Use:
 def inactive(units: Sequence[Unit], profiles: tuple[str, ...]) -> frozenset[str]:
     """Services that no active profile names: Compose leaves them out."""
     named: dict[str, set[str]] = {}
-    for unit in units:
+    for unit in (unit for unit in units if unit.whole):
         for name, (_, service) in _section(unit.root, "services").items():
             held = pairs(service).get("profiles")
             for word in words(held[1] if held else None):

@@ -101,6 +101,8 @@ class _Values:
         for key, item in node.pairs:
             if not isinstance(key, Scalar):
                 continue
+            if key.tag is not None:
+                self.problems.append(_tagged(key))
             if key.plain and key.text == "<<":
                 self.problems.append(_merge(key))
                 continue
@@ -132,7 +134,7 @@ def _encoding(data: bytes) -> Iterator[Problem]:
 
 
 def _strictness(tree: nodes.Tree) -> Iterator[Problem]:
-    for line, column in tree.sharing:
+    for line, column in tree.sharing[: events.MOST_PROBLEMS]:
         hint = "Write the value out where it is needed."
         message = "anchors and aliases are not allowed in this file"
         yield Problem("alias-not-allowed", message, hint, line, column)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from reconciler.formats.urls import url_problem
+
+GOOD = [
+    "/srv/git/home.git",
+    "~/git/home.git",
+    "https://git.example.org/a/home.git",
+    "https://user:token@git.example.org:8443/home.git",
+    "ssh://git@git.example.org:2222/home.git",
+    "ssh://git.example.org/home.git",
+    "git@git.example.org:a/home.git",
+    "git.example.org:home.git",
+    "https://[::1]/home.git",
+]
+
+BAD = {
+    "": "absolute path",
+    "home.git": "neither",
+    "../home.git": "absolute path",
+    "-uX": "absolute path",
+    "--upload-pack=touch x": "blank",
+    "ext::sh -c touch% x": "blank",
+    "ext::sh": "'::'",
+    "fd::17": "'::'",
+    "file:///srv/git": "file://",
+    "http://git.example.org/home.git": "not encrypted",
+    "git://git.example.org/home.git": "not allowed",
+    "http+unix://socket/home.git": "not allowed",
+    "ftp://git.example.org/home.git": "not allowed",
+    "ssh://-oProxyCommand=x/home.git": "host or user",
+    "ssh://-l@git.example.org/home.git": "host or user",
+    "ssh://git:secret@git.example.org/home.git": "has a password",
+    "https://git.example.org\nhost/home.git": "line break",
+    "https:///home.git": "host or user",
+    "https://git.example.org": "no repository",
+    "https://git.example.org:port/home.git": "no valid address",
+    "git@-host:home.git": "neither",
+    "host:-home.git": "neither",
+    "/srv/git\x1b[31m": "control",
+}
+
+
+@pytest.mark.parametrize("url", GOOD)
+def test_what_git_may_be_given(url: str) -> None:
+    assert url_problem(url) is None
+
+
+@pytest.mark.parametrize(("url", "told"), BAD.items())
+def test_what_git_may_not_be_given(url: str, told: str) -> None:
+    problem = url_problem(url)
+
+    assert problem is not None
+    assert told in problem[0]
+    assert problem[1]
+
+
+@pytest.mark.parametrize("url", ["http://user:hunter2@h/x", "ssh://git:hunter2@h/x", "https://user:hunter2@-h/x"])
+def test_a_password_is_never_repeated(url: str) -> None:
+    assert "hunter2" not in " ".join(url_problem(url) or ())
