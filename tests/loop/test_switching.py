@@ -471,3 +471,15 @@ def test_a_bad_commit_is_remembered_without_the_journal() -> None:
     turn = life.turn()
     assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.REVISION_QUARANTINED)
     assert life.running() == {"shop-web-1": "web:1"}
+
+
+def test_the_way_back_is_not_blocked_by_what_others_take_meanwhile() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    settled(life)
+    before = life.machine.snapshot()
+    life.behave("web:2", never_healthy())
+    life.push(web=service("web:2"))
+    life.during["StopContainer"] = lambda: life.machine.add_foreign("hog", 4 << 30)
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.machine.snapshot() == before
