@@ -76,7 +76,7 @@ class EngineObserver:
         return {container: size for container, size in measured.items() if size}
 
     def watch(self) -> EventWatch:
-        return EventWatch(self._client)
+        return EventWatch(self._client, self._host)
 
     def logs(self, container: str, lines: int) -> tuple[str, ...]:
         """Empty where the container is gone or its log driver cannot be read."""

@@ -1,4 +1,4 @@
-"""The engine's events about Compose containers: a reason to look again, and the only proof of an OOM kill."""
+"""The engine's events about our containers: a reason to look again, and the only proof of an OOM kill."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from loguru import logger
 
 from reconciler.engine import engine_calls
 from reconciler.errors import Transient
-from reconciler.model.observed import COMPOSE_PROJECT
+from reconciler.model.observed import LABEL_HOST
 
 WANTED = ["oom", "die", "start", "health_status", "stop", "kill", "destroy"]
-FILTERS = {"type": "container", "label": COMPOSE_PROJECT, "event": WANTED}
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between attempts to reach the stream again; doubled each time."""
 
@@ -26,11 +25,13 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 class EventWatch:
     """Reads events in a thread of its own from `__enter__` on; `__exit__` ends it and its connection.
 
+    `host`: whose containers are ours, by their label `dev.reconciler.host`.
     Nothing is missed while the stream is opened, also again: the engine is asked for what happened since.
     """
 
-    def __init__(self, client: docker.APIClient) -> None:
+    def __init__(self, client: docker.APIClient, host: str) -> None:
         self._client = client
+        self._filters = {"type": "container", "label": f"{LABEL_HOST}={host}", "event": WANTED}
         self._changed = threading.Condition()
         self._news = False
         self._broken = False
@@ -72,7 +73,7 @@ class EventWatch:
         with engine_calls("send events"):
             # The engine takes fractions of a second; the library's types know whole ones only.
             since = cast(int, self._since)
-            stream = self._client.events(since=since, filters=dict(FILTERS), decode=True)
+            stream = self._client.events(since=since, filters=self._filters, decode=True)
         with self._changed:
             self._stream = stream
             if self._ended.is_set():

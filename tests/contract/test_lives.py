@@ -72,7 +72,7 @@ def test_never_healthy_becomes_unhealthy(world: World) -> None:
 
 
 def test_health_flaps(world: World) -> None:
-    container = world.started("web", flapping(0.8, flips=3), healthcheck=True)
+    container = world.started("web", flapping(1.2, flips=3), healthcheck=True)
     for health in ("healthy", "unhealthy", "healthy"):
         world.until(container.id, lambda c, health=health: c.health == health)
 
@@ -161,8 +161,7 @@ def test_oom_of_the_main_process_ends_the_container(world: World) -> None:
 
 
 def test_stop_lets_it_end_by_itself(world: World) -> None:
-    container = world.started("web")
-    world.elapse(0.5)
+    container = world.ready("web")
     began = world.clock.monotonic()
     world.applier.stop(container.id, 5)
     assert world.detail(container.id).exit_code == 0
@@ -170,8 +169,7 @@ def test_stop_lets_it_end_by_itself(world: World) -> None:
 
 
 def test_stop_kills_after_the_grace(world: World) -> None:
-    container = world.started("web", Behaviour(ignores_stop=True))
-    world.elapse(0.5)
+    container = world.ready("web", Behaviour(ignores_stop=True))
     began = world.clock.monotonic()
     world.applier.stop(container.id, 1)
     assert (world.detail(container.id).state, world.detail(container.id).exit_code) == ("exited", 137)

@@ -85,6 +85,14 @@ class World:
         self.applier.start(container.id)
         return self.detail(container.id)
 
+    def ready(self, name: str, behaviour: Behaviour = STEADY) -> Container:
+        """Started, and its program has come as far as its first line of log, from where on it heeds signals."""
+        container = self.started(name, behaviour)
+        deadline = self.clock.monotonic() + 20
+        while not self.observer.logs(container.id, 1) and self.clock.monotonic() < deadline:
+            self.elapse(0.1)
+        return container
+
     def containers(self, name: str) -> list[Container]:
         found = self.observer.look([self.stack]).of(self.stack, name)
         details = self.observer.details([item.id for item in found])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.model.images import Image, ImageWant
-from reconciler.model.observed import Container, ObservedState
+from reconciler.model.observed import Container, ObservedNetwork, ObservedState
 from reconciler.observe.host import holders
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class FakeObserver:
         return ObservedState(
             containers=_sorted(c.full() for c in self._all() if c.stack in wanted),
             foreign=tuple(sorted(machine.foreign.values(), key=lambda item: item.name)),
-            networks=dict(machine.networks),
+            networks={name: self._with_containers(network) for name, network in machine.networks.items()},
             volumes=dict(machine.volumes),
             memory_total=machine.memory_total,
             complete=True,
@@ -66,6 +67,9 @@ class FakeObserver:
         self._machine.answer()
         held = {p: f"container {item.name}" for item in self._machine.foreign.values() for p in item.ports}
         return holders(ports, held)
+
+    def _with_containers(self, network: ObservedNetwork) -> ObservedNetwork:
+        return replace(network, containers=frozenset(c.id for c in self._all() if network.name in c.networks))
 
     def _all(self) -> Iterable[FakeContainer]:
         return self._machine.containers.values()

@@ -42,8 +42,13 @@ def container(engine: docker.APIClient, images: dict[str, str], stack_name: str)
     return make(engine, images["actor"], stack_name)
 
 
+def labelled(stack: str) -> dict[str, str]:
+    """Every test is a host of its own, so that nobody else's containers wake it."""
+    return {"com.docker.compose.project": stack, "dev.reconciler.host": stack}
+
+
 def make(engine: docker.APIClient, image: str, stack: str, program: str = "sleep 60") -> str:
-    labels = {"com.docker.compose.project": stack}
+    labels = labelled(stack)
     return str(engine.create_container(image, ["sh", "-c", program], labels=labels)["Id"])
 
 
@@ -53,28 +58,26 @@ def waits(watch: EventWatch, timeout: float) -> float:
     return time.monotonic() - began
 
 
-def test_event_between_two_waits_wakes_the_next(engine: docker.APIClient, container: str) -> None:
-    with EventWatch(engine) as watch:
+def test_event_between_two_waits_wakes_the_next(engine: docker.APIClient, container: str, stack_name: str) -> None:
+    with EventWatch(engine, stack_name) as watch:
         engine.start(container)
         time.sleep(0.5)
         assert waits(watch, 5) < 1
         assert waits(watch, 0.2) >= 0.2
 
 
-def test_containers_of_no_project_wake_nobody(engine: docker.APIClient, images: dict[str, str]) -> None:
-    other = str(engine.create_container(images["actor"], ["sleep", "60"])["Id"])
-    try:
-        with EventWatch(engine) as watch:
-            engine.start(other)
-            assert waits(watch, 0.7) >= 0.7
-    finally:
-        engine.remove_container(other, force=True)
+def test_others_containers_wake_nobody(engine: docker.APIClient, images: dict[str, str], stack_name: str) -> None:
+    labels = {"com.docker.compose.project": stack_name, "dev.reconciler.host": "another"}
+    other = engine.create_container(images["actor"], ["sleep", "60"], labels=labels)["Id"]
+    with EventWatch(engine, stack_name) as watch:
+        engine.start(other)
+        assert waits(watch, 0.7) >= 0.7
 
 
 def test_break_is_told_once_and_events_go_on(
-    engine: docker.APIClient, through: docker.APIClient, proxy: Proxy, container: str
+    engine: docker.APIClient, through: docker.APIClient, proxy: Proxy, container: str, stack_name: str
 ) -> None:
-    with EventWatch(through) as watch:
+    with EventWatch(through, stack_name) as watch:
         proxy.cut()
         assert not watch.wait(5)
         assert watch.wait(0.1)
@@ -86,11 +89,11 @@ def test_break_is_told_once_and_events_go_on(
 def test_oom_while_the_stream_was_broken_is_not_lost(
     engine: docker.APIClient, through: docker.APIClient, proxy: Proxy, images: dict[str, str], stack_name: str
 ) -> None:
-    labels = {"com.docker.compose.project": stack_name}
+    labels = labelled(stack_name)
     limit = engine.create_host_config(mem_limit="24m", memswap_limit="24m")
     program = ["sh", "-c", "tail /dev/zero; sleep 60"]
     eater = engine.create_container(images["actor"], program, labels=labels, host_config=limit)["Id"]
-    with EventWatch(through) as watch:
+    with EventWatch(through, stack_name) as watch:
         proxy.refuse()
         engine.start(eater)
         time.sleep(1.5)
@@ -103,9 +106,9 @@ def test_oom_while_the_stream_was_broken_is_not_lost(
     assert engine.inspect_container(eater)["State"]["Running"]
 
 
-def test_engine_that_is_away_is_told_at_once(through: docker.APIClient, proxy: Proxy) -> None:
+def test_engine_that_is_away_is_told_at_once(through: docker.APIClient, proxy: Proxy, stack_name: str) -> None:
     proxy.refuse()
-    with pytest.raises(Away) as away, EventWatch(through):
+    with pytest.raises(Away) as away, EventWatch(through, stack_name):
         pytest.fail("there is nothing to watch")
     assert away.value.hint
 
@@ -121,27 +124,27 @@ def test_engine_that_hangs_is_away_after_the_timeout(through: docker.APIClient, 
     assert time.monotonic() - began < 10
 
 
-def test_watching_leaves_no_thread_and_no_descriptor(engine: docker.APIClient) -> None:
-    with EventWatch(engine):
+def test_watching_leaves_no_thread_and_no_descriptor(engine: docker.APIClient, stack_name: str) -> None:
+    with EventWatch(engine, stack_name):
         pass
     descriptors, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
     for _ in range(5):
-        with EventWatch(engine) as watch:
+        with EventWatch(engine, stack_name) as watch:
             watch.wait(0.01)
     assert threading.active_count() == threads
     assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
-def test_leaving_does_not_wait_for_an_event(engine: docker.APIClient) -> None:
+def test_leaving_does_not_wait_for_an_event(engine: docker.APIClient, stack_name: str) -> None:
     began = time.monotonic()
-    with EventWatch(engine):
+    with EventWatch(engine, stack_name):
         entered = time.monotonic()
     assert time.monotonic() - entered < 1
     assert entered - began < 5
 
 
-def test_leaving_while_the_engine_is_away(through: docker.APIClient, proxy: Proxy) -> None:
-    with EventWatch(through) as watch:
+def test_leaving_while_the_engine_is_away(through: docker.APIClient, proxy: Proxy, stack_name: str) -> None:
+    with EventWatch(through, stack_name) as watch:
         proxy.refuse()
         assert not watch.wait(5)
     assert not [thread for thread in threading.enumerate() if thread.name == "engine-events"]
