@@ -71,8 +71,8 @@ class Looker:
             stacks=stacks,
         )
         made = replace(made, violations=(*prepared.violations, *made.violations))
-        refused = any(item.level is Level.DENY for item in made.violations)
-        return (1 if made.changes or refused else 0), summary.plan(made)
+        denied = any(item.level is Level.DENY for item in made.violations)
+        return (1 if made.changes or denied else 0), summary.plan(made)
 
     def _target(self, head: Commit, history: History, chosen: bool) -> tuple[str, Intent]:
         """The commit that a turn would approach, and why. One that was asked for by name is planned as it is."""
