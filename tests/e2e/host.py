@@ -1,0 +1,250 @@
+"""A host as its operator sees it: a repository to push to, an agent config, the command line, and the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from tests.repository import Repository
+
+Json = Mapping[str, Any]
+
+GATE = {"min_healthy_time": "1s", "healthy_deadline": "12s", "progress_deadline": "30s", "unhealthy_grace": "3s"}
+MEMORY = {"budget": "16GiB", "steady": "90%", "reserve": "64MiB"}
+COMPOSE_FILE = "compose/stack/compose.yaml"
+KILLED = -9
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one command said. `document` is the one JSON document on its stdout."""
+
+    code: int
+    document: dict[str, Any]
+    stdout: str
+    stderr: str
+
+    def __getitem__(self, key: str) -> Any:
+        return self.document[key]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A commit's note. `first` is its first line; `trailers` its last paragraph without the prefix."""
+
+    text: str
+
+    @property
+    def first(self) -> str:
+        return self.text.splitlines()[0]
+
+    @property
+    def trailers(self) -> dict[str, str]:
+        lines = self.text.strip().rpartition("\n\n")[2].splitlines()
+        pairs = (line.partition(": ") for line in lines)
+        return {key.removeprefix("Reconciler-"): value for key, _, value in pairs}
+
+
+class Host:
+    """One agent with one stack, `stack`, unless a test pushes other files.
+
+    `settings` are further keys of the agent config.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, engine: docker.APIClient, compose: Path | None = None, **settings: Any
+    ) -> None:
+        self.name, self.engine, self.folder = name, engine, folder
+        self.stack = f"{name}-s"
+        self.repository = Repository(folder / "home.git")
+        self.state, self.secrets, self.config = folder / "state", folder / "secrets", folder / "reconciler.yaml"
+        self.outputs: list[str] = []
+        self.secrets.mkdir(mode=0o700)
+        self.configure(compose=str(compose) if compose else None, **settings)
+
+    def configure(self, **settings: Any) -> None:
+        """Write the agent config."""
+        source = {"url": str(self.repository.folder), "interval": "1s", **settings.pop("source", {})}
+        written = {
+            "host": self.name, "source": source, "state": str(self.state), "secrets_dir": str(self.secrets), **settings,
+        }  # fmt: skip
+        self.config.write_text(json.dumps({key: value for key, value in written.items() if value is not None}))
+
+    # -- the repository ----------------------------------------------------------------------------------------
+
+    def push(self, services: Json, files: Mapping[str, str | bytes] | None = None, **document: Any) -> str:
+        """Commit the stack: `services` and `document` make its Compose file, `files` lie beside it."""
+        return self.push_files(self.files(services, files, **document))
+
+    def files(
+        self, services: Json, files: Mapping[str, str | bytes] | None = None, **document: Any
+    ) -> dict[str, str | bytes]:
+        """The whole content of such a commit. `stack` in `document`: further keys of the stack in the Host document;
+        `memory`: in place of the usual budget."""
+        stack, memory = document.pop("stack", {}), document.pop("memory", MEMORY)
+        folder = COMPOSE_FILE.rpartition("/")[0]
+        return {
+            f"desired-state/{self.name}.yaml": self.host_document(stack, memory),
+            COMPOSE_FILE: json.dumps({"services": services, **document}, indent=1),
+            **{f"{folder}/{path}": content for path, content in (files or {}).items()},
+        }
+
+    def host_document(self, stack: Json | None = None, memory: Json = MEMORY, **spec: Any) -> str:
+        stacks = [{"name": self.stack, "files": [COMPOSE_FILE], **(stack or {})}]
+        defaults = {"memory": "32MiB", "gate": GATE}
+        body = {"memory": memory, "defaults": defaults, "stacks": stacks, **spec}
+        document = {"apiVersion": "reconciler/v1", "kind": "Host", "metadata": {"name": self.name}, "spec": body}
+        return json.dumps(document, indent=1)
+
+    def push_files(self, files: Mapping[str, str | bytes]) -> str:
+        return self.repository.push(files)
+
+    def revert(self, to: str) -> str:
+        """What `git revert` of everything after `to` makes: a new commit with its files."""
+        tree = self.repository.git("rev-parse", f"{to}^{{tree}}")
+        return self.repository.set(self.repository.commit_tree(tree, "revert", self.repository.head()))
+
+    def note(self, sha: str) -> Note | None:
+        """The commit's note in the repository that was pushed to."""
+        ref = f"refs/notes/reconciler/{self.name}"
+        if not self.repository.git("for-each-ref", ref):
+            return None
+        listed = self.repository.git("notes", f"--ref={ref}", "list").splitlines()
+        if not any(line.endswith(sha) for line in listed):
+            return None
+        return Note(self.repository.git("notes", f"--ref={ref}", "show", sha))
+
+    # -- the command line --------------------------------------------------------------------------------------
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "reconciler", "--config", str(self.config), "--output", "json", *arguments]
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RECONCILER_")}
+        return {**kept, **changes}
+
+    def run(self, *arguments: str, **environment: str) -> Answer:
+        done = subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, timeout=180, cwd=self.folder,
+            env=self.environment(**environment), stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        return self._answer(done.returncode, done.stdout, done.stderr)
+
+    def _answer(self, code: int, stdout: str, stderr: str) -> Answer:
+        self.outputs += [stdout, stderr]
+        assert "Traceback" not in stderr, stderr
+        if code == KILLED:
+            return Answer(code, {}, stdout, stderr)
+        document = json.loads(stdout)
+        assert document["apiVersion"] == "reconciler/v1"
+        return Answer(code, document, stdout, stderr)
+
+    def once(self, **environment: str) -> Answer:
+        return self.run("once", **environment)
+
+    def plan(self, *arguments: str) -> Answer:
+        return self.run("plan", *arguments)
+
+    def validate(self, sha: str) -> Answer:
+        return self.run("validate", "--commit", sha, "--git-dir", str(self.repository.folder))
+
+    def status(self) -> Answer:
+        return self.run("status")
+
+    def history(self, *arguments: str) -> list[dict[str, Any]]:
+        attempts: list[dict[str, Any]] = self.run("history", *arguments)["attempts"]
+        return attempts
+
+    def crash(self, n: int) -> Answer:
+        """One turn that dies when it reaches its n-th effect."""
+        return self.once(RECONCILER_CRASH_AT=str(n))
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """A command in the background; killed at the end, if it still runs."""
+        log = self.folder / f"output-{len(self.outputs)}"
+        self.outputs.append("")
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                self.command(*arguments), stdout=out, stderr=out, stdin=subprocess.DEVNULL, text=True,
+                env=self.environment(), cwd=self.folder,
+            )  # fmt: skip
+            try:
+                yield process
+            finally:
+                process.kill()
+                process.wait()
+        self.outputs.append(log.read_text())
+
+    # -- the engine --------------------------------------------------------------------------------------------
+
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """name → inspected container of every stack of this host, stopped ones too."""
+        listed = self.engine.containers(all=True, filters={"label": f"com.docker.compose.project={self.stack}"})
+        found = {}
+        for item in listed:
+            try:
+                answer = self.engine.inspect_container(item["Id"])
+            except docker.errors.NotFound:
+                continue
+            found[answer["Name"].lstrip("/")] = answer
+        return dict(sorted(found.items()))
+
+    def container(self, service: str, number: int = 1) -> dict[str, Any]:
+        return self.containers()[f"{self.stack}-{service}-{number}"]
+
+    def ids(self) -> dict[str, str]:
+        return {name: item["Id"] for name, item in self.containers().items()}
+
+    def states(self) -> dict[str, str]:
+        """The name without the stack's → the engine's word for its state."""
+        prefix = f"{self.stack}-"
+        return {name.removeprefix(prefix): item["State"]["Status"] for name, item in self.containers().items()}
+
+    def networks(self) -> dict[str, dict[str, Any]]:
+        listed = self.engine.networks(filters={"label": f"com.docker.compose.project={self.stack}"})
+        return {item["Name"]: self.engine.inspect_network(item["Id"]) for item in listed}
+
+    def volumes(self) -> set[str]:
+        listed = self.engine.volumes(filters={"label": f"com.docker.compose.project={self.stack}"})["Volumes"] or ()
+        return {item["Name"] for item in listed}
+
+    def machine(self) -> str:
+        """All that the engine says of this stack. Use services without health checks: their log changes by itself."""
+        return json.dumps([self.containers(), self.networks(), sorted(self.volumes())], sort_keys=True)
+
+    def exec(self, container: str, script: str, user: str = "") -> str:
+        """What a shell script says inside a running container, named without the stack; it has to exit 0."""
+        made = self.engine.exec_create(f"{self.stack}-{container}", ["sh", "-c", script], user=user)
+        output = self.engine.exec_start(made["Id"]).decode()
+        code = self.engine.exec_inspect(made["Id"])["ExitCode"]
+        assert code == 0, f"exit {code}: {output}"
+        return str(output).strip()
+
+    def close(self) -> None:
+        """Remove everything that this host has made on the engine."""
+        for repository in (f"{self.stack}-*", f"reconciler/{self.stack}-*"):
+            for image in self.engine.images(filters={"reference": repository}):
+                for tag in image["RepoTags"] or ():
+                    self.engine.remove_image(tag, force=True)
+
+
+def eventually(what: Callable[[], Any], seconds: float = 15.0, every: float = 0.05) -> Any:
+    """The first true answer within the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(every)
