@@ -56,6 +56,7 @@ class ComposeFiles:
         self._sections: list[dict[str, Pair]] = []
         self._extended: dict[tuple[str, int], int] = {}
         self._resets: list[tuple[int, Pointer]] = []
+        self._bounds: set[str] = set()
         self._nodes = 0
 
     def load(self, variables: Mapping[str, str]) -> None:
@@ -183,8 +184,19 @@ class ComposeFiles:
             self.used[number][name] = node
             unit = self.units[number]
             for named in service_paths(name, node, unit.base, partial(_expand, unit)):
-                self._reference(number, named)
+                found = self._reference(number, named)
+                if found is not None and found.kind in ("env_file", "label_file"):
+                    self._bounded(found.resolved, unit.variables)
             here = self._origin(number, name, node)
+
+    def _bounded(self, path: str | None, variables: Mapping[str, str]) -> None:
+        """Only whether Compose can read an env_file at little cost; what stands in it is the container's matter."""
+        if path is None or path in self._bounds or file_violation(self._source, path) is not None:
+            return
+        self._bounds.add(path)
+        for found in dotenv(content(self._source, path), path, variables)[1]:
+            if found.rule == "too-large":
+                self._complain(found)
 
     def _origin(self, number: int, name: str, node: Node) -> ServiceIn | None:
         """What a service extends, its file read."""

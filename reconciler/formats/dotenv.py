@@ -6,7 +6,7 @@ import re
 from collections import ChainMap
 from collections.abc import Mapping
 
-from reconciler.formats.interpolation import TemplateError, interpolate
+from reconciler.formats.interpolation import TemplateError, TooLongError, interpolate
 from reconciler.formats.nodes import shorten
 from reconciler.model.outcome import Reason, Violation
 
@@ -22,6 +22,7 @@ _QUOTED = {
 }
 _LARGEST = 1 << 20
 _LONGEST_VALUE = 1 << 16
+_LONGEST_TOGETHER = 4 << 20
 
 _TAKEN_HINT = "Remove it: the repository must not steer the tools that read it."
 
@@ -57,6 +58,7 @@ class _Reader:
         self._known = dict(variables)
         self._position = 0
         self._line = 1
+        self._left = _LONGEST_TOGETHER
 
     def read(self) -> None:
         while self._next_statement():
@@ -75,7 +77,11 @@ class _Reader:
             self._refuse(line, "reserved-variable", message, _TAKEN_HINT, Reason.POLICY_VIOLATION)
         elif value is not None:
             self.values[key] = value
-        return True
+            self._left -= len(value)
+        if self._left < 0:
+            message = f"the values have more than {_LONGEST_TOGETHER} characters together"
+            self._refuse(line, "too-large", message, "Use shorter values.")
+        return self._left >= 0
 
     def _next_statement(self) -> bool:
         text = self._text
@@ -139,7 +145,8 @@ class _Reader:
         try:
             return interpolate(value, ChainMap(self._known, self.values), _LONGEST_VALUE).text
         except TemplateError as error:
-            self._refuse(line, "invalid-dotenv", f"the value cannot be used: {error}", "Correct the value.")
+            rule = "too-large" if isinstance(error, TooLongError) else "invalid-dotenv"
+            self._refuse(line, rule, f"the value cannot be used: {error}", "Correct the value.")
             return None
 
     def _refuse(self, line: int, rule: str, message: str, hint: str, reason: Reason = Reason.PARSE_FAILED) -> None:

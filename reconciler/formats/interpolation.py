@@ -16,6 +16,10 @@ class TemplateError(ValueError):
     """Compose would refuse this text. The message says why."""
 
 
+class TooLongError(TemplateError):
+    """The text becomes longer than the reader is ready to take."""
+
+
 @dataclass(slots=True)
 class Expansion:
     """`text` is what Compose makes of it; `unset` the missing variables in order.
@@ -56,7 +60,7 @@ class _Replacer:
             value, after = self._token(text, dollar, depth)
             length += dollar - position + len(value)
             if length > self._longest:
-                raise TemplateError(f"the value is longer than {self._longest} characters")
+                raise TooLongError(f"the value is longer than {self._longest} characters")
             parts += (text[position:dollar], value)
             position = after
         return "".join(parts) + text[position:]

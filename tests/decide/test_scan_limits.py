@@ -78,7 +78,7 @@ def test_a_large_but_honest_file_is_read(data: bytes) -> None:
     found = look(data)
     found.locate("services", "a", "command")
 
-    assert time.process_time() - began < 1.5
+    assert time.process_time() - began < 3
     assert found.violations == ()
 
 
@@ -90,6 +90,16 @@ def test_a_bomb_needs_little_memory(name: str) -> None:
     tracemalloc.stop()
 
     assert peak < 80 * MEBIBYTE
+
+
+@pytest.mark.parametrize("key", ["env_file", "label_file"])
+def test_files_of_variables_are_bounded_too(key: str) -> None:
+    bomb = "A0=xxxxxxxxxx\n" + "".join(f"A{n}=$A{n - 1}$A{n - 1}\n" for n in range(1, 40))
+    text = f"services: {{a: {{image: x, {key}: [bomb.env]}}}}\n"
+
+    found = scan(CommitFiles({"compose.yaml": text, "bomb.env": bomb}), StackDocument("s", ("compose.yaml",)), {})
+
+    assert {(item.rule, item.path) for item in found.violations} == {("too-large", "bomb.env")}
 
 
 def test_files_that_include_each_other_are_counted() -> None:

@@ -114,6 +114,7 @@ def test_bytes_that_are_no_text_are_refused() -> None:
 
 HOSTILE = {
     "doubling": b"A0=xxxxxxxxxx\n" + b"".join(b"A%d=$A%d$A%d$A%d\n" % (n, n - 1, n - 1, n - 1) for n in range(1, 40)),
+    "multiplying": b"A=" + b"x" * 60_000 + b"\n" + b"".join(b"B%d=$A\n" % n for n in range(90_000)),
     "open quote": b'A="' + b"x\\" * 500_000,
     "many lines": b"A=1\n" * 260_000,
     "blank": b" \n" * 500_000,
@@ -128,4 +129,4 @@ def test_hostile_files_cost_less_than_two_seconds(data: bytes) -> None:
     values, _ = dotenv(data, ".env")
 
     assert time.process_time() - began < 2
-    assert sum(map(len, values.values())) < 1 << 20
+    assert sum(map(len, values.values())) < 5 << 20
