@@ -22,15 +22,13 @@ TIMEOUT = 30
 
 LONG_ID = re.compile(r"\b[0-9a-f]{64}\b")
 DISK_FULL = ("no space left on device", "disk quota exceeded")
-AWAY_WORDS = (
-    "connection refused",
-    "connection error",
-    "context deadline exceeded",
-    "context canceled",
-    "shutting down",
-    "containerd is not",
-    "transport is closing",
+TROUBLE = re.compile(
+    r"connection (?:refused|error)|context (?:deadline exceeded|canceled)|shutting down|transport is closing"
+    r"|containerd is not|task\b.*already exists|resource temporarily unavailable|too many open files"
+    r"|cannot allocate memory|iptables",
+    re.IGNORECASE,
 )
+"""Words of an engine that fails at its own work."""
 
 
 def connect(host: str, timeout: int = TIMEOUT) -> docker.APIClient:
@@ -58,11 +56,12 @@ def engine_calls(what: str) -> Iterator[None]:
 
 
 def unexpected(what: str, error: APIError) -> Transient:
-    """The error to raise for an answer that nobody at the call knows how to read."""
+    """The error to raise for an answer that nobody at the call knows how to read. Away: the engine's own failure."""
     text = explanation(error)
     if is_disk_full(text):
         return disk_full(what, text)
-    return Away(
+    kind = Away if error.is_server_error() else Transient
+    return kind(
         Reason.ENGINE_UNAVAILABLE,
         f"the engine could not {what}: {text} (HTTP {error.status_code})",
         "The engine's own log says more. At least Engine 25 is needed.",
@@ -83,7 +82,7 @@ def is_disk_full(text: str) -> bool:
 
 def is_engine_trouble(text: str) -> bool:
     """The engine failed at its own work, so the answer says nothing about what was asked of it."""
-    return any(words in text.lower() for words in AWAY_WORDS)
+    return TROUBLE.search(text) is not None
 
 
 def is_gone(error: APIError) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.act.engine import EngineApplier
 from reconciler.effects import Effects
-from reconciler.errors import Away, RolloutFailed
+from reconciler.errors import RolloutFailed, Transient
 from reconciler.model.desired import Endpoint, Network, Volume
 from reconciler.model.outcome import Reason
 
@@ -212,6 +212,6 @@ def test_removing_what_runs_is_refused_and_touches_nothing(
 ) -> None:
     container = sleeper(engine, images["actor"], stack_name)
     engine.start(container)
-    with pytest.raises(Away, match="running"):
+    with pytest.raises(Transient, match="running"):
         applier.remove(container)
     assert engine.inspect_container(container)["State"]["Running"]

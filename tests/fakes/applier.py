@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Away, ImageFailed, RolloutFailed, Transient
+from reconciler.errors import ImageFailed, RolloutFailed, Transient
 from reconciler.model.creation import Creation
 from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
 from reconciler.model.files import Files
@@ -141,7 +141,7 @@ class FakeApplier:
             if found is None:
                 return
             if found.active:
-                raise Away(Reason.ENGINE_UNAVAILABLE, f"the engine could not remove {found.name}: it is running")
+                raise Transient(Reason.ENGINE_UNAVAILABLE, f"the engine could not remove {found.name}: it is running")
             del self._machine.containers[container]
 
     # -- what the engine would say -----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.errors import Transient
-from reconciler.model.files import Commit, Entry
+from reconciler.model.files import READ_LIMIT, Commit, Entry
 from reconciler.model.outcome import Reason, Violation
 
 
@@ -23,7 +23,7 @@ class TextFiles:
     def entries(self) -> Mapping[str, Entry]:
         return {path: self._entry(path) for path in sorted(self.texts)}
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         return self.texts[path].encode()
 
     def _entry(self, path: str) -> Entry:

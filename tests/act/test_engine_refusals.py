@@ -1,0 +1,106 @@
+"""The engine's words for what it did not do, and whom they blame."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+from docker.errors import APIError, NotFound
+
+from reconciler.act.refusals import gone, refusals
+from reconciler.engine import engine_calls
+from reconciler.errors import Away, ReconcilerError, RolloutFailed, Transient
+from reconciler.model.outcome import Reason
+
+ID = "a" * 64
+
+
+def answer(status: int, words: str) -> APIError:
+    response = requests.Response()
+    response.status_code = status
+    kind = NotFound if status == 404 else APIError
+    return kind("the engine's answer", response, words)
+
+
+def raised(status: int, words: str) -> ReconcilerError:
+    """What leaves the calls of a start that the engine answers so."""
+    with pytest.raises(ReconcilerError) as error, engine_calls("start it"), refusals("start it"), gone(ID):
+        raise answer(status, words)
+    return error.value
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, 'OCI runtime create failed: exec: "nosuch": executable file not found in $PATH: unknown'),
+        (400, "invalid mount config for type \"bind\": bind source path does not exist: /srv/gone"),
+        (409, "cannot join network of a non running container: " + ID),
+        (500, "failed to set up container networking: endpoint with that name exists"),
+    ],
+)  # fmt: skip
+def test_blames_the_commit(status: int, words: str) -> None:
+    error = raised(status, words)
+    assert isinstance(error, RolloutFailed)
+    assert error.failure.reason is Reason.CRASHED
+    assert words.replace(ID, ID[:12]) in error.message
+    assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (500, "Bind for 0.0.0.0:80 failed: port is already allocated"),
+        (500, "listen tcp4 0.0.0.0:80: bind: address already in use"),
+        (500, "Address already in use"),
+        (403, "Pool overlaps with other one on this address space"),
+        (400, "all predefined address pools have been fully subnetted"),
+        (404, f"network {ID} not found"),
+    ],
+)
+def test_blames_others_on_the_machine(status: int, words: str) -> None:
+    error = raised(status, words)
+    assert isinstance(error, RolloutFailed)
+    assert error.failure.reason is Reason.DEPENDENCY_NOT_READY
+    assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (503, "this daemon is shutting down"),
+        (500, "failed to create task for container: task 6f0a: already exists: unknown"),
+        (500, "connection error: desc = transport: dial unix /run/containerd.sock: connection refused"),
+        (500, "fork/exec /usr/bin/unpigz: resource temporarily unavailable"),
+        (500, "Unable to enable NAT rule: iptables failed"),
+        (502, ""),
+    ],
+)
+def test_blames_the_engine(status: int, words: str) -> None:
+    assert isinstance(raised(status, words), Away)
+
+
+def test_full_disk_is_nobodys_verdict() -> None:
+    error = raised(500, "failed to copy: write /var/lib/docker/x: no space left on device")
+    assert type(error) is Transient
+    assert "docker system df" in error.hint
+
+
+def test_container_that_somebody_removed_is_nobodys_verdict() -> None:
+    error = raised(404, f"No such container: {ID}")
+    assert type(error) is Transient
+    assert ID[:12] in error.message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.exceptions.ReadTimeout("read timed out"),
+        requests.exceptions.ConnectionError("connection aborted"),
+        ConnectionRefusedError("refused"),
+        FileNotFoundError("no socket"),
+    ],
+)
+def test_silence_is_away(error: Exception) -> None:
+    with pytest.raises(Away) as away, engine_calls("list containers"):
+        raise error
+    assert away.value.reason is Reason.ENGINE_UNAVAILABLE
+    assert "list containers" in away.value.message
