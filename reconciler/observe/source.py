@@ -23,7 +23,7 @@ from reconciler.process import ProcessTimeout
 
 OURS = "refs/reconciler/"
 HEADS = OURS + "heads/"
-_PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*")
+_PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9][A-Za-z0-9_-]*)*")
 
 TIMEOUTS = (60.0, 900.0)
 """Seconds for a fetch, and for the first: that brings the whole history and cannot go on where it broke off."""
@@ -34,7 +34,7 @@ class GitSource:
 
     `mirror`: a folder that is ours alone; a damaged one is replaced without a word, pins are lost then.
     `environ`: the agent's environment. Usage when the address or the branch are not to be given to git.
-    Only the holder of the state lock may use it.
+    Only the holder of the state lock may fetch; others may read, and then nothing is mended.
     """
 
     def __init__(
@@ -54,9 +54,11 @@ class GitSource:
         self._refs = Refs(mirror)
         self._effects, self._timeouts = effects, timeouts
         self._commits: dict[str, Commit] = {}
+        self._may_mend = False
 
     def fetch(self) -> Commit:
         """The branch's head. Transient (FetchFailed, DiskFailed) when the remote or the branch cannot be had."""
+        self._may_mend = True
         return self._unchanged() or self._fetched()
 
     def commit(self, sha: str) -> Commit:
@@ -71,7 +73,7 @@ class GitSource:
         try:
             return GitFiles(self.git, sha, self._mend)
         except DamagedError:
-            self._anew()
+            self._mend()
         try:
             return GitFiles(self.git, sha, self._mend)
         except DamagedError:
@@ -137,6 +139,12 @@ class GitSource:
         return head
 
     def _mend(self) -> None:
+        if not self._may_mend:
+            raise Transient(
+                Reason.FETCH_FAILED,
+                f"the mirror {self.git.folder} is damaged or being made anew",
+                "the agent mends it at its next turn; try again then",
+            )
         self._anew()
 
     def _attempt(self) -> Commit:
@@ -208,7 +216,7 @@ def _git_folder(repository: Path) -> Path:
 
 
 def _pin_ref(name: str) -> str:
-    if not _PIN.fullmatch(name) or name.startswith("heads/"):
+    if not _PIN.fullmatch(name) or name.startswith("heads/") or ".lock" in name:
         raise ValueError(f"{name!r} cannot name a pin")
     return OURS + name
 

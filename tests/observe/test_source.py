@@ -299,11 +299,12 @@ def test_a_pin_is_an_effect_only_where_it_changes_something(theirs: Repository) 
     assert ours.pins("") == {"bad/abc": second, "good": first}
     assert ours.pins("bad/") == {"bad/abc": second}
     assert source(theirs).pins("go") == {"good": first}
+    ours.pin("maxi.local/bad/abc", second)
     ours.pin("good", second)
     assert ours.pins("good") == {"good": second}
 
 
-@pytest.mark.parametrize("name", ["", "heads/main", "../x", "a..b", "a/", "-x", "a b", "a.lock"])
+@pytest.mark.parametrize("name", ["", "heads/main", "../x", "a..b", "a/", "-x", "a b", "a.lock", "a.lock/b"])
 def test_a_name_that_is_no_pin_is_refused(theirs: Repository, name: str) -> None:
     sha = theirs.push(FILES)
     ours = source(theirs)

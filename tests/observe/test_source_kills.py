@@ -204,6 +204,19 @@ def test_damage_between_listing_and_reading_heals(theirs: Repository, damage: Ca
     assert {path: files.read(path).decode() for path in files.entries} == contents(0)
 
 
+def test_who_does_not_fetch_mends_nothing(theirs: Repository) -> None:
+    sha = theirs.push(contents(0))
+    source(theirs).fetch()
+    reader = source(theirs)
+    files = reader.files(sha)
+    flip_bytes(mirror_of(theirs))
+    damaged = sorted(mirror_of(theirs).rglob("*"))
+    for look in (lambda: files.read("folder0/file0"), lambda: reader.files(sha)):
+        with pytest.raises(Transient, match="damaged or being made anew"):
+            look()
+    assert sorted(mirror_of(theirs).rglob("*")) == damaged
+
+
 def test_damage_while_the_remote_is_away_is_transient(theirs: Repository) -> None:
     sha = theirs.push(contents(0))
     ours = source(theirs)
