@@ -80,10 +80,18 @@ class _Memory:
 
     running: dict[str, int]
     foreign: int
+    total: int = 0
 
-    @property
-    def total(self) -> int:
-        return self.foreign + sum(self.running.values())
+    def __post_init__(self) -> None:
+        self.total = self.foreign + sum(self.running.values())
+
+    def start(self, container: str, limit: int) -> None:
+        self.stop(container)
+        self.running[container] = limit
+        self.total += limit
+
+    def stop(self, container: str) -> None:
+        self.total -= self.running.pop(container, 0)
 
 
 class _Planner:
@@ -108,16 +116,23 @@ class _Planner:
             sum(item.memory for item in observed.foreign),
         )
         self.stopped: set[str] = set()
+        self.names = {item.name for item in observed.containers}
+        self.replaced = {n.name for n in self._networks() if self._network_differs(n)}
+        self.sharers: dict[ServiceKey, list[Service]] = {}
+        for service in reversed(self.order):
+            for name in service.shares:
+                self.sharers.setdefault((service.stack, name), []).append(service)
         self.touched: set[ServiceKey] = set()
         self.started: list[tuple[Service, Slot]] = []
+        self.begun: set[str] = set()
         self.awaited: set[tuple[ServiceKey, Condition]] = set()
         self.downtime: dict[ServiceKey, Downtime] = {}
         for step in images:
             self._add(step.action, step.stack, step.service, step.container, step.cause)
 
     def plan(self) -> Plan:
-        replaced = [n for n in self._networks() if self._network_differs(n)]
-        moved = {s.key for s in self.order if {e.network for e in s.endpoints} & {n.name for n in replaced}}
+        replaced = [n for n in self._networks() if n.name in self.replaced]
+        moved = {s.key for s in self.order if any(e.network in self.replaced for e in s.endpoints)}
         self._create_networks_and_volumes()
         self._create(key for key in self._keys() if key not in moved)
         self._stop_removed()
@@ -232,10 +247,9 @@ class _Planner:
 
     def _stop_sharers(self, service: Service) -> None:
         """Those that live in its namespaces go down before it and come up after it."""
-        for other in reversed(self.order):
-            if other.stack == service.stack and service.name in other.shares:
-                self._stop_sharers(other)
-                self._stop_old(self.pairings[other.key], f"shares with {service.name}")
+        for other in self.sharers.get(service.key, ()):
+            self._stop_sharers(other)
+            self._stop_old(self.pairings[other.key], f"shares with {service.name}")
 
     def _stop_old(self, pairing: Pairing, cause: str) -> None:
         for item in pairing.extras:
@@ -252,7 +266,7 @@ class _Planner:
                 self._stop(item, "its network is replaced", None)
 
     def _loses_network(self, item: Container) -> bool:
-        return any(self._network_differs(n) and n.name in item.networks for n in self._networks())
+        return not self.replaced.isdisjoint(item.networks)
 
     def _to_start(self, service: Service, slot: Slot) -> bool:
         item = slot.container
@@ -271,18 +285,18 @@ class _Planner:
         self._join(service, slot)
         item = slot.container
         key = item.id if item else slot.name
-        self.memory.running[key] = service.memory
+        self.memory.start(key, service.memory)
         action = Action.RUN_ONCE if service.completes else Action.START_CONTAINER
         self._add(action, *service.key, slot.name, cause, id=item.id if item else None, name=slot.name)
         self.started.append((service, slot))
+        self.begun.add(key)
         self.touched.add(service.key)
 
     def _join(self, service: Service, slot: Slot) -> None:
         if slot.container is None:
             return
         for endpoint in service.endpoints:
-            lost = any(n.name == endpoint.network and self._network_differs(n) for n in self._networks())
-            if lost or endpoint.network not in slot.container.networks:
+            if endpoint.network in self.replaced or endpoint.network not in slot.container.networks:
                 self._add(
                     Action.JOIN_ALIAS,
                     *service.key,
@@ -318,16 +332,17 @@ class _Planner:
                 self._start(service, slot, f"restarts with {causes[0].service}")
 
     def _stop(self, item: Container, cause: str, name: str | None) -> None:
-        self.memory.running.pop(item.id, None)
+        self.memory.stop(item.id)
         self.stopped.add(item.id)
         self._add(Action.STOP_CONTAINER, item.stack, item.service, item.name, cause, id=item.id, name=name)
 
     def _standby(self, item: Container) -> str | None:
         if item.name.endswith(STANDBY):
             return None
-        taken = {other.name for other in self.observed.containers} | {step.name for step in self.steps}
         name = item.name + STANDBY
-        return name if name not in taken else f"{item.name}.{item.id[:8]}{STANDBY}"
+        name = name if name not in self.names else f"{item.name}.{item.id[:8]}{STANDBY}"
+        self.names.add(name)
+        return name
 
     def _clear_name(self, pairing: Pairing, slot: Slot) -> None:
         """A container that is not wanted must not hold the name of one that is."""
@@ -338,7 +353,7 @@ class _Planner:
     def _rename_kept(self, pairing: Pairing) -> None:
         for slot in pairing.slots:
             item = slot.container
-            if item is not None and item.name != slot.name and not self._starts(item):
+            if item is not None and item.name != slot.name and item.id not in self.begun:
                 self._clear_name(pairing, slot)
                 self._add(
                     Action.UPDATE_CONTAINER,
@@ -348,9 +363,6 @@ class _Planner:
                     id=item.id,
                     name=slot.name,
                 )
-
-    def _starts(self, item: Container) -> bool:
-        return any(slot.container is not None and slot.container.id == item.id for _, slot in self.started)
 
     def _note_downtime(self, service: Service) -> None:
         gate = self.desired.gate(service.stack)

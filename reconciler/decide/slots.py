@@ -36,24 +36,32 @@ class Pairing:
 def pair(desired: DesiredState, observed: ObservedState, ran_once: frozenset[str]) -> dict[ServiceKey, Pairing]:
     """Pair every service of the stacks that are not suspended, leaders before those that share with them."""
     pairings: dict[ServiceKey, Pairing] = {}
+    existing = by_service(observed)
     for stack in desired.stacks:
         if not stack.suspended:
             for service in by_sharing(stack.services):
-                pairings[service.key] = _pair(service, observed, pairings, ran_once)
+                pairings[service.key] = _pair(service, existing.get(service.key, ()), pairings, ran_once)
     return pairings
 
 
 def by_sharing(services: Sequence[Service]) -> list[Service]:
     """Services in an order in which those whose namespaces are shared come before the sharers."""
-    ordered: list[Service] = []
-    names = {service.name for service in services}
-    rest = list(services)
+    ordered: dict[str, Service] = {}
+    rest = {service.name: service for service in services}
     while rest:
-        done = {service.name for service in ordered}
-        ready = [s for s in rest if all(name in done or name not in names for name in s.shares)]
-        ordered += ready or rest[:1]
-        rest = [s for s in rest if s not in ordered]
-    return ordered
+        ready = [s for s in rest.values() if not any(name in rest for name in s.shares)] or list(rest.values())[:1]
+        for service in ready:
+            ordered[service.name] = rest.pop(service.name)
+    return list(ordered.values())
+
+
+def by_service(observed: ObservedState) -> dict[ServiceKey, tuple[Container, ...]]:
+    """Containers of each service, those of `compose run` left out."""
+    found: dict[ServiceKey, list[Container]] = {}
+    for item in observed.containers:
+        if not item.oneoff:
+            found.setdefault((item.stack, item.service), []).append(item)
+    return {key: tuple(items) for key, items in found.items()}
 
 
 def completed(container: Container | None) -> bool:
@@ -64,19 +72,14 @@ def completed(container: Container | None) -> bool:
 def removed(desired: DesiredState, observed: ObservedState) -> dict[ServiceKey, tuple[Container, ...]]:
     """Containers of services that nobody wants any more, by service."""
     wanted = set(desired.services())
-    gone: dict[ServiceKey, tuple[Container, ...]] = {}
     suspended = {stack.name for stack in desired.stacks if stack.suspended}
-    for item in observed.containers:
-        key = (item.stack, item.service)
-        if key not in wanted and item.stack not in suspended and not item.oneoff:
-            gone[key] = (*gone.get(key, ()), item)
-    return gone
+    there = by_service(observed)
+    return {key: items for key, items in there.items() if key not in wanted and key[0] not in suspended}
 
 
 def _pair(
-    service: Service, observed: ObservedState, leaders: Mapping[ServiceKey, Pairing], ran_once: frozenset[str]
+    service: Service, existing: Sequence[Container], leaders: Mapping[ServiceKey, Pairing], ran_once: frozenset[str]
 ) -> Pairing:
-    existing = [item for item in observed.of(*service.key) if not item.oneoff]
     matching = [item for item in existing if item.spec == service.spec]
     bound = [item for item in matching if _bound(item, service, leaders)]
     kept = sorted(bound, key=lambda item: (not item.running, item.name.endswith(STANDBY), item.number))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from reconciler.decide import planner
@@ -68,7 +68,7 @@ class Bench:
             return None
         stored = self.ports.store.load(good.content)
         if stored is not None:
-            return stored
+            return replace(stored, revision=good.revision)
         prepared = self.ports.preparer.prepare(self.ports.source.files(good.revision))
         if prepared.denied:
             raise Transient(

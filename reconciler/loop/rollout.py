@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from reconciler.decide.slots import by_sharing
+from reconciler.decide.slots import by_service, by_sharing
 from reconciler.errors import RolloutFailed
 from reconciler.loop.ports import Applier, Clock, Creation, Observer
 from reconciler.loop.proof import Proof
@@ -59,6 +59,7 @@ class Rollout:
         self._base = base.services() if base else {}
         self._plan, self._hooks = plan, hooks
         self._known = _Known()
+        self._there = by_service(observed)
         self._proof: Proof | None = None
         self.touched = False
 
@@ -261,7 +262,7 @@ class Rollout:
         service = self._service(step)
         named = {v.name for stack in self._desired.stacks for v in stack.volumes} | set(self._base_volumes())
         covered = {mount.get("target") for mount in service.config.get("volumes", ()) if mount.get("source")}
-        olds = [i for i in self._observed.of(*service.key) if not i.oneoff and i.spec != service.spec]
+        olds = [i for i in self._there.get(service.key, ()) if i.spec != service.spec]
         old = next((i for i in olds if i.name == step.container), olds[0] if len(olds) == 1 else None)
         if old is None:
             return {}
@@ -285,7 +286,7 @@ class Rollout:
         name = leader.container(1)
         if name in self._known.ids:
             return self._known.ids[name]
-        matching = [i for i in self._observed.of(*leader.key) if i.spec == leader.spec and not i.oneoff]
+        matching = [i for i in self._there.get(leader.key, ()) if i.spec == leader.spec]
         if not matching:
             raise RolloutFailed(Failure(Reason.CRASHED, f"{leader.name} has no container to share with"))
         return min(matching, key=lambda i: (not i.running, i.number)).id
@@ -298,7 +299,7 @@ class Rollout:
         for service in self._services.values():
             old = self._base.get(service.key)
             changed = old is None or old.spec != service.spec
-            for item in self._observed.of(*service.key):
+            for item in self._there.get(service.key, ()):
                 if (
                     item.spec == service.spec
                     and item.id not in stopping
