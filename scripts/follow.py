@@ -57,7 +57,7 @@ class Screen:
     def heartbeat(self, text: str) -> None:
         """Says that something still goes on, when nothing was said for a while."""
         if time.monotonic() - self._last > HEARTBEAT_SECONDS:
-            self.line(f"… {text}", "dim")
+            self.line("… " + " ".join(text.split()), "dim")
 
 
 class Page(threading.Thread):
@@ -185,7 +185,8 @@ class Steps:
         words = WORDS.get(action, action)
         if action == "WaitHealthy" and not where:
             words = "wait until all of it stays healthy together"
-        return f"{'going back: ' if self._back else ''}{words:<26} {where}".rstrip()
+        words = f"going back: {words}" if self._back else words
+        return f"{words:<37} {where}".rstrip()
 
 
 def follow(agent: Agent, revision: str, screen: Screen) -> dict[str, Any] | None:
