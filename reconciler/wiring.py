@@ -49,6 +49,7 @@ from reconciler.record.reporter import Reporter
 from reconciler.settings import Settings
 from reconciler.verbs import Answer, files
 from reconciler.verbs.agent import AgentVerbs, Progress, SystemClock
+from reconciler.verbs.ending import EndInTime
 from reconciler.verbs.look import Looker
 from reconciler.verbs.validate import validate_compose, validate_files
 
@@ -214,10 +215,13 @@ class Application:
     def _working(self) -> Iterator[AgentVerbs]:
         """The state lock is held, and what others may want to know is published, while this lasts."""
         with StateLock(self._state):
-            self._progress.changed = self._publish
-            yield AgentVerbs(self._cycle(), self._effects, self._progress, self._clock)
+            book = Book(self._journal, self._clock)
+            cycle = self._cycle(book)
+            self._progress.changed = lambda: self._publish(cycle)
+            with EndInTime(self._stop, book.cut_off):
+                yield AgentVerbs(cycle, self._effects, self._progress, self._clock)
 
-    def _cycle(self) -> Cycle:
+    def _cycle(self, book: Book) -> Cycle:
         settings = self.settings
         ports = Ports(
             source=self._source,
@@ -236,7 +240,7 @@ class Application:
             self._progress.step,
             self._stopping,
         )
-        return Cycle(ports, options, Book(self._journal, self._clock))
+        return Cycle(ports, options, book)
 
     def _applier(self) -> MachineApplier:
         return MachineApplier(
@@ -264,11 +268,11 @@ class Application:
 
     # -- what others see ---------------------------------------------------------------------------------------
 
-    def _publish(self) -> None:
+    def _publish(self, cycle: Cycle) -> None:
         """Tell other processes; the whole Status too, for those that read files."""
         record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)
         files.publish(self._state / TURN_FILE, masked(record, self._redactor))
-        _, document = self._looker.status(self._facts(), self._progress.rollout is None)
+        _, document = self._looker.glance(self._facts(), cycle.looked)
         files.publish(self._state / STATUS_FILE, masked(document, self._redactor))
 
     @cached_property

@@ -58,6 +58,7 @@ class Bench:
 
     def __init__(self, ports: Ports, options: Options, book: Book) -> None:
         self.ports, self.options, self.book = ports, options, book
+        self.looked: ObservedState | None = None
 
     # -- states ------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,6 +45,7 @@ class Book:
         self._fold = Fold()
         self._folded = 0
         self._pinned: dict[str, Bad] = {}
+        self._writing = threading.RLock()
         self.history = History()
         self.refresh()
 
@@ -65,8 +67,16 @@ class Book:
         self.refresh()
 
     def append(self, kind: str, **fields: Any) -> None:
-        self._journal.append(kind, at=self._clock.now(), **fields)
-        self.refresh()
+        with self._writing:
+            self._journal.append(kind, at=self._clock.now(), **fields)
+            self.refresh()
+
+    def cut_off(self) -> None:
+        """The process is about to be ended by force: the attempt under way is recorded as interrupted."""
+        last = self.history.last
+        if last is not None and last.open and not last.condemned:
+            message = "asked to end while the engine was busy; what runs is left as it is"
+            self.end(Ending(Outcome.INTERRUPTED, Reason.INTERRUPTED, message), last.revision, last.intent, last.id)
 
     def start(self, revision: str, intent: Intent) -> Attempt:
         """An attempt begins; durable before its first effect."""

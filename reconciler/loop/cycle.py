@@ -12,6 +12,7 @@ from reconciler.loop.retreat import retreat
 from reconciler.loop.turn import Ended, Superseded, Turn
 from reconciler.model.files import Commit
 from reconciler.model.history import History
+from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
 
 ERROR_DEADLINE = 3600.0
@@ -31,12 +32,18 @@ class Cycle:
     def history(self) -> History:
         return self._book.history
 
+    @property
+    def looked(self) -> ObservedState | None:
+        """What the last turn saw, where it changed nothing afterwards."""
+        return self._bench.looked
+
     def turn(self, *, patient: bool = False) -> Turn:
         """Take one turn. `patient`: wait out the delay after a fault of the environment.
 
         Never raises for what may happen to a machine, a remote or a commit; raises Corrupt for our own state.
         """
         self._book.refresh()
+        self._bench.looked = None
         try:
             turn = self._decide(patient)
         except Interrupted as error:

@@ -25,9 +25,10 @@ def keep(bench: Bench, head: Commit) -> Turn:
     bench.write_trees(desired)
     leftover = next((item for item in bench.book.history.attempts if not item.closed), None)
     if leftover is None:
-        looked = bench.ports.observer.look(bench.stacks(desired))
-        if planner.settled(desired, looked, bench.book.history.ran_once):
+        bench.looked = bench.ports.observer.look(bench.stacks(desired))
+        if planner.settled(desired, bench.looked, bench.book.history.ran_once):
             return _unchanged(bench, head, desired)
+    bench.looked = None
     observed = bench.inspect(desired)
     plan = bench.plan(desired, observed, Intent.REPAIR, desired)
     if leftover is not None and len(plan.steps) == plan.closing:

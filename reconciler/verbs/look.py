@@ -15,6 +15,7 @@ from reconciler.loop.prepare import Preparer
 from reconciler.model.desired import DesiredState
 from reconciler.model.files import Commit
 from reconciler.model.history import History
+from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Intent, Level, Reason
 from reconciler.model.plan import Plan
 from reconciler.model.status import Agent, Holding, Rollout, SourceFacts, StatusFacts
@@ -108,6 +109,16 @@ class Looker:
     def status(self, facts: StatusFacts, engine: bool) -> Answer:
         """`facts`: what is known without the engine."""
         facts = self._complete(facts, engine)
+        answer = standing.judge(facts)
+        return standing.exit_code(facts, answer), status_document(facts, answer)
+
+    def glance(self, facts: StatusFacts, looked: ObservedState | None) -> Answer:
+        """How things stand by one cheap list, or by what was just `looked` at."""
+        try:
+            observed = looked or self._observer.look(_stacks(facts.history, facts.desired, None))
+            facts = replace(facts, observed=observed)
+        except Transient as error:
+            facts = replace(facts, engine_error=error.message)
         answer = standing.judge(facts)
         return standing.exit_code(facts, answer), status_document(facts, answer)
 
