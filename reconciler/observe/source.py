@@ -22,7 +22,7 @@ from reconciler.observe.tree import GitFiles
 from reconciler.process import ProcessTimeout
 
 OURS = "refs/reconciler/"
-HEADS = OURS + "heads/"
+HEADS = "refs/fetched/"
 _PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9][A-Za-z0-9_-]*)*")
 
 TIMEOUTS = (60.0, 900.0)
@@ -102,7 +102,7 @@ class GitSource:
     def pins(self, prefix: str) -> Mapping[str, str]:
         """name → sha of every pin whose name begins with `prefix`."""
         found = self._refs.under(OURS + prefix)
-        return {name.removeprefix(OURS): sha for name, sha in found.items() if not name.startswith(HEADS)}
+        return {name.removeprefix(OURS): sha for name, sha in found.items()}
 
     def _unchanged(self) -> Commit | None:
         """The head, where a look at the other repository's files is enough to know that it is the one we have."""
@@ -149,7 +149,7 @@ class GitSource:
 
     def _attempt(self) -> Commit:
         """One fetch. DamagedError when it failed and the remote is not plainly why."""
-        timeout = self._timeouts[0 if self._refs.under(OURS) else 1]
+        timeout = self._timeouts[0 if self._refs.under("refs/") else 1]
         try:
             done = self.git.run(*_FETCH, self.remote.address, self._refspec, timeout=timeout)
         except ProcessTimeout:
@@ -216,7 +216,7 @@ def _git_folder(repository: Path) -> Path:
 
 
 def _pin_ref(name: str) -> str:
-    if not _PIN.fullmatch(name) or name.startswith("heads/") or ".lock" in name:
+    if not _PIN.fullmatch(name) or ".lock" in name:
         raise ValueError(f"{name!r} cannot name a pin")
     return OURS + name
 

@@ -92,7 +92,7 @@ def test_what_killed_processes_leave_is_swept(theirs: Repository) -> None:
     source(theirs).fetch()
     mirror = mirror_of(theirs)
     litter = [
-        "config.lock", "packed-refs.lock", "HEAD.lock", "shallow.lock", "refs/reconciler/heads/main.lock",
+        "config.lock", "packed-refs.lock", "HEAD.lock", "shallow.lock", "refs/fetched/main.lock",
         "objects/pack/tmp_pack_Ab3d5F", "objects/pack/.tmp-123-pack-abc.pack", "objects/pack/multi-pack-index.lock",
         "objects/aa/tmp_obj_Xyz", "objects/tmp_objdir-incoming-x/pack/pack-1.pack", "objects/incoming-y/x",
     ]  # fmt: skip
