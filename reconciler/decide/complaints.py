@@ -48,3 +48,9 @@ def extends_itself(path: str, key: Scalar, name: str) -> Violation:
         column=key.column,
         service=name,
     )
+
+
+def copies(path: str, key: Scalar, most: int) -> Violation:
+    message = f"with all that services extend, the stack has more than {most} values"
+    hint = "Extend smaller services, or fewer times."
+    return Violation(Reason.PARSE_FAILED, "too-many-nodes", message, hint, path, key.line, key.column, service=key.text)

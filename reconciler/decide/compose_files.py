@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from reconciler.decide import complaints
+from reconciler.decide.copies import first_over
 from reconciler.decide.keys import OVERRIDE, RESET, Pair, find, pairs
 from reconciler.decide.parse import read_compose
 from reconciler.decide.paths import content, file_violation, folder_of, resolve
@@ -69,6 +70,7 @@ class ComposeFiles:
             self._resets = [found for number in range(len(self.units)) for found in self._reset_in(number)]
             for number in range(len(self.units)):
                 self._services(number)
+            self._bound_extends()
         except _TooMuchError:
             return
 
@@ -197,6 +199,16 @@ class ComposeFiles:
         for found in dotenv(content(self._source, path), path, variables)[1]:
             if found.rule == "too-large":
                 self._complain(found)
+
+    def _bound_extends(self) -> None:
+        over = first_over(self.extends, self._size, MOST_NODES)
+        if over is not None:
+            key = self._sections[over[0]][over[1]][0]
+            self._complain(complaints.copies(self.units[over[0]].path, key, MOST_NODES))
+
+    def _size(self, service: ServiceIn) -> int:
+        pair = self._sections[service[0]].get(service[1])
+        return pair[1].size if pair else 0
 
     def _origin(self, number: int, name: str, node: Node) -> ServiceIn | None:
         """What a service extends, its file read."""

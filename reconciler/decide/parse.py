@@ -124,8 +124,9 @@ def _paths(files: Files) -> tuple[Violation, ...]:
 
 
 def in_order(found: Iterable[Violation]) -> tuple[Violation, ...]:
-    """Violations in the order of the files, each once, no more than fit a report."""
-    return tuple(sorted(set(found), key=_order))[:MOST_TOLD]
+    """Violations in the order of the files, each once, no more than fit a report; denials before warnings."""
+    kept = sorted(sorted(set(found), key=_order), key=lambda item: item.level is Level.WARN)[:MOST_TOLD]
+    return tuple(sorted(kept, key=_order))
 
 
 def _order(found: Violation) -> tuple[str, int, int, str]:

@@ -43,6 +43,17 @@ REFUSED = {
     "variable bomb": (HEAD + b'    command: "' + b"$BIG" * 200_000 + b'"', "invalid-variable"),
     "variable bombs": (HEAD + b"    command: [" + b",".join([b'"$BIG"'] * 45_000) + b"]", "too-large"),
     "duplicates": (b"a: 1\n" * 49_000, "duplicate-key"),
+    "chain of extends": (
+        b"services:\n" + b"".join(b"  s%d: {extends: s%d, image: x}\n" % (n, n + 1) for n in range(9_000)),
+        "too-many-nodes",
+    ),
+    "copies by extends": (
+        b"services:\n  b: {environment: {"
+        + b",".join(b"k%d: v" % n for n in range(20_000))
+        + b"}}\n"
+        + b"".join(b"  s%d: {extends: b}\n" % n for n in range(9_000)),
+        "too-many-nodes",
+    ),
     "binary": (bytes(range(256)) * 4_000, "invalid-yaml"),
     "tags": (b"!" * 900_000, "not-compose"),
     "one key": (b'"' + b"k" * 900_000 + b'": v\n', "invalid-yaml"),
@@ -52,7 +63,7 @@ READ = {
     "long number": HEAD + b"    mem_limit: " + b"9" * 20_000,
     "long text": HEAD + b'    command: "' + b"x" * (MEBIBYTE - 100) + b'"',
     "many keys": b"".join(b"k%d: v\n" % n for n in range(49_000)),
-    "many extends": b"services:\n" + b"".join(b"  s%d: {extends: s%d, image: x}\n" % (n, n + 1) for n in range(15_000)),
+    "many services": b"services:\n" + b"".join(b"  s%d: {extends: b, image: x}\n" % n for n in range(15_000)),
     "many variables": HEAD + b'    command: "' + b"$A" * 500_000 + b'"',
 }
 
