@@ -59,6 +59,7 @@ class GitSource:
     def fetch(self) -> Commit:
         """The branch's head. Transient (FetchFailed, DiskFailed) when the remote or the branch cannot be had."""
         self._may_mend = True
+        self._mirror.prepare()
         return self._unchanged() or self._fetched()
 
     def commit(self, sha: str) -> Commit:
@@ -116,7 +117,6 @@ class GitSource:
             return None
 
     def _fetched(self) -> Commit:
-        self._mirror.prepare()
         with suppress(DamagedError):
             return self._attempt()
         self._mirror.drop(HEADS)

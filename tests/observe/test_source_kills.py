@@ -87,7 +87,8 @@ def left_behind(theirs: Repository) -> list[Path]:
     return [path for path in mirror.rglob("*") if path.suffix == ".lock" or path.name.startswith(("tmp_", "incoming-"))]
 
 
-def test_what_killed_processes_leave_is_swept(theirs: Repository) -> None:
+@pytest.mark.parametrize("news", [True, False], ids=["with news", "without news"])
+def test_what_killed_processes_leave_is_swept(theirs: Repository, news: bool) -> None:
     theirs.push(contents(0))
     source(theirs).fetch()
     mirror = mirror_of(theirs)
@@ -99,8 +100,9 @@ def test_what_killed_processes_leave_is_swept(theirs: Repository) -> None:
     for name in litter:
         (mirror / name).parent.mkdir(parents=True, exist_ok=True)
         (mirror / name).write_text("left")
-    sha = theirs.push(contents(1))
-    assert source(theirs).fetch().sha == sha
+    if news:
+        theirs.push(contents(1))
+    assert source(theirs).fetch().sha == theirs.head()
     assert [name for name in litter if (mirror / name).exists()] == []
 
 

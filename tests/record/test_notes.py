@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -237,6 +240,49 @@ def test_a_failed_push_is_said_and_made_up_for_later(theirs: Repository, warning
     hook.unlink()
     assert desk.writer.tell(report)
     assert shown(theirs, sha)
+
+
+def test_what_a_killed_writer_left_locked_is_no_obstacle(theirs: Repository) -> None:
+    sha = theirs.push({"a": "1"})
+    desk = Desk(theirs)
+    desk.source.fetch()
+    for name in ("refs/notes/reconciler/mini.lock", "NOTES_EDITMSG.lock", "packed-refs.lock"):
+        lock = desk.source.git.folder / name
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    again = Desk(theirs)
+    assert again.writer.tell(again.head())
+    assert shown(theirs, sha)
+
+
+def tell_and_die(theirs: Repository, after: float) -> None:
+    victim = os.fork()
+    if victim == 0:
+        desk = Desk(theirs)
+        desk.writer.tell(desk.head())
+        os._exit(0)
+    time.sleep(after)
+    os.kill(victim, signal.SIGKILL)
+    os.waitpid(victim, 0)
+
+
+def told_in_the_end(theirs: Repository) -> Iterator[bool]:
+    """Tries as the loop makes them: on the other side, what the killed push began may still be ending."""
+    for _ in range(20):
+        desk = Desk(theirs)
+        yield desk.writer.tell(desk.head())
+        time.sleep(0.1)
+
+
+def test_killed_at_any_moment_the_note_is_told_all_the_same(theirs: Repository) -> None:
+    chance = random.Random(3)
+    shas = []
+    for number in range(15):
+        shas.append(theirs.push({"a": str(number)}))
+        tell_and_die(theirs, chance.uniform(0.005, 0.15))
+        assert any(told_in_the_end(theirs))
+    assert all(shown(theirs, sha) for sha in shas)
+    assert len(history(theirs)) == len(shas)
 
 
 def test_a_remote_that_is_away_is_said_and_made_up_for_later(theirs: Repository, warnings: list[str]) -> None:
