@@ -243,9 +243,10 @@ class Application:
         return Cycle(ports, options, book)
 
     def _applier(self) -> MachineApplier:
+        engine = EngineApplier(self._client, self._effects, self.settings.host)
         return MachineApplier(
-            EngineApplier(self._client, self._effects, self.settings.host),
-            ComposeCreator(self._compose, self._engine, self._effects, self._environ),
+            engine,
+            ComposeCreator(self._compose, self._engine, self._effects, self._environ, engine.has_made),
             ImagePuller(PatientClient(self._engine), self._effects),
             ImageBuilder(
                 self._compose, self._engine, self._client, self._state / "build", self._effects, self._environ

@@ -36,24 +36,18 @@ class Go:
 
 
 def next_move(
-    head: Commit, history: History, *, fast_forward: bool, inputs: str, inputs_changed: bool, now: float, patient: bool
+    head: Commit, history: History, *, inputs: str, inputs_changed: bool, now: float, patient: bool
 ) -> Hold | Go:
     """The table of the architecture, row by row.
 
-    `fast_forward`: head descends from the last head we accepted. `inputs`: what of this host commits are judged by.
-    `inputs_changed`: the host's secrets differ from those that last good was rendered with. `patient`: wait out the
+    `head`: the newest commit that descends from those accepted before. `inputs`: what of this host commits are judged
+    by. `inputs_changed`: the host's secrets differ from those that last good was rendered with. `patient`: wait out the
     delay after a fault of the environment.
     """
     good = history.last_good
     last = history.last
     if last is not None and last.open and last.condemned:
         return Go(good.revision if good else None, Intent.REVERT)
-    if not fast_forward:
-        return Hold(
-            Reason.NOT_FAST_FORWARD,
-            f"the branch was rewritten: {head.sha[:12]} does not descend from {history.seen[-1][:12]}",
-            "push a commit on top of what was there before, or set source.require_fast_forward: false",
-        )
     if history.unended >= UNENDED_LIMIT:
         return Hold(
             Reason.STALLED,

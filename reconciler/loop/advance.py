@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from reconciler.decide.lower import unresolved
 from reconciler.errors import ImageFailed, Interrupted, RolloutFailed, Transient
@@ -16,7 +17,7 @@ from reconciler.loop.turn import Ended, Superseded, Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import Memory
 from reconciler.model.files import Commit
-from reconciler.model.history import Attempt
+from reconciler.model.history import Attempt, Bad
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import CommitState, Failure, Intent, Level, Outcome, Reason, Violation
@@ -30,7 +31,6 @@ MEND = "mend the commit and push again"
 
 def advance(bench: Bench, head: Commit) -> Turn:
     """Bring the machine to `head`. Transient where the environment keeps us from judging it."""
-    _end_superseded(bench, head)
     prepared = bench.ports.preparer.prepare(bench.ports.source.files(head.sha))
     if prepared.denied:
         return _reject(bench, head, prepared.violations)
@@ -58,7 +58,7 @@ def _attempt(
     except ImageFailed as error:
         return _refuse(bench, attempt, Failure(error.reason, error.message, log=error.details))
     except Superseded as newer:
-        _supersede(bench, attempt, newer.head)
+        supersede(bench, attempt, newer.head)
         raise
     except Interrupted as error:
         if not bench.book.attempt(attempt.id).condemned:
@@ -79,14 +79,8 @@ def _local(bench: Bench, prepared: Prepared) -> dict[str, Image]:
 # -- judging before anything is touched --------------------------------------------------------------------------
 
 
-def _end_superseded(bench: Bench, head: Commit) -> None:
-    """An attempt that a crash cut off, at a commit that is not head any more, ends here."""
-    last = bench.book.history.last
-    if last is not None and last.open and last.revision != head.sha:
-        _supersede(bench, last, head)
-
-
-def _supersede(bench: Bench, attempt: Attempt, head: Commit) -> None:
+def supersede(bench: Bench, attempt: Attempt, head: Commit) -> None:
+    """An attempt under way ends because a newer commit is head."""
     state = CommitState.SUPERSEDED if attempt.intent is Intent.ADVANCE else None
     ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, f"{head.sha[:12]} took over", state)
     bench.book.end(ending, attempt.revision, attempt.intent, attempt.id)
@@ -126,6 +120,8 @@ def _check_content(bench: Bench, head: Commit, desired: DesiredState) -> None:
     """What was condemned is not tried again under another sha; what runs is not rolled out again."""
     history = bench.book.history
     bad = history.bad_content(desired.content)
+    if bad is not None and bad.revision == head.sha:
+        raise Ended(_stays_refused(bench, head, bad))
     if bad is not None:
         message = f"the same content as {bad.revision[:12]}, which was refused ({bad.reason})"
         ending = Ending(
@@ -140,6 +136,14 @@ def _check_content(bench: Bench, head: Commit, desired: DesiredState) -> None:
     good = history.last_good
     if good is not None and good.content == desired.content:
         raise Ended(_same_content(bench, head, good.revision, desired.content))
+
+
+def _stays_refused(bench: Bench, head: Commit, bad: Bad) -> Turn:
+    """Last good's own commit, rendered with secrets that made it fail: what ran before them is kept."""
+    kept = keep(bench, head)
+    message = f"{head.sha[:12]} with the changed secrets was refused ({bad.reason}); what ran before them runs"
+    hint = "mend the secrets in secrets_dir, or push a new commit"
+    return replace(kept, reason=Reason.REVISION_QUARANTINED, message=message, hint=hint, applied=False)
 
 
 def _same_content(bench: Bench, head: Commit, revision: str, content: str) -> Turn:

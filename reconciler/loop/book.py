@@ -13,6 +13,9 @@ from reconciler.loop.turn import Turn
 from reconciler.model.history import Attempt, Bad, History, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason, Violation
 
+LINES = 100
+"""Violations of one commit that are kept for its note; a commit may have thousands."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -107,7 +110,7 @@ class Book:
             good=ending.good,
             failure=failure_record(ending.failure) if ending.failure else None,
             services=[_service(item) for item in ending.services],
-            lines=[line(item) for item in ending.violations],
+            lines=[line(item) for item in ending.violations[:LINES]],
             closing=ending.closing,
             inputs=ending.inputs,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.decide.policy import Go, Hold, next_move
 from reconciler.errors import Interrupted, ReconcilerError, RolloutFailed, Transient
-from reconciler.loop.advance import advance
+from reconciler.loop.advance import advance, supersede
 from reconciler.loop.bench import Bench, Options, Ports
 from reconciler.loop.book import Book, Ending
 from reconciler.loop.keep import keep
@@ -58,16 +58,21 @@ class Cycle:
         while True:
             head, fetch_error = self._head()
             self._recall()
-            move = self._move(head, patient)
+            accepted = self._accept(head)
+            move = self._move(accepted, patient)
             try:
-                turn = _held(head, move) if isinstance(move, Hold) else self._approach(head, move)
+                turn = _held(accepted, move) if isinstance(move, Hold) else self._approach(accepted, move)
+                if turn.outcome in (Outcome.HELD, Outcome.REJECTED) and not turn.stalled and turn.until is None:
+                    self._stay(accepted)
             except Superseded:
                 continue
             except Ended as ended:
                 turn = ended.turn
             except (Transient, RolloutFailed) as error:
-                turn = _failed(error, head, move)
-            return turn if fetch_error is None else _unfetched(turn, fetch_error)
+                turn = _failed(error, accepted, move)
+            if fetch_error is not None:
+                return _unless_done(turn, _failed(fetch_error, accepted, move))
+            return turn if accepted.sha == head.sha else _unless_done(turn, _rewritten(head, accepted))
 
     def _head(self) -> tuple[Commit, Transient | None]:
         """The branch's head; where it cannot be fetched, the last head that was seen, so that open work ends."""
@@ -87,20 +92,22 @@ class Cycle:
             self._recalled = True
             self._book.recall(self._ports.source.pins(f"{self._options.host}/bad/"))
 
-    def _move(self, head: Commit, patient: bool) -> Hold | Go:
-        forward = self._bench.is_forward(head)
-        if forward:
+    def _accept(self, head: Commit) -> Commit:
+        """The head; where it does not descend from the last one that was accepted, that one."""
+        if self._bench.is_forward(head):
             self._see(head)
+            return head
+        return self._ports.source.commit(self.history.seen[-1])
+
+    def _move(self, head: Commit, patient: bool) -> Hold | Go:
         good = self.history.last_good
         changed = good is not None and good.revision == head.sha and not self._ports.store.current(good.content)
-        now = self._ports.clock.now()
         return next_move(
             head,
             self.history,
-            fast_forward=forward,
             inputs=self._ports.preparer.inputs(),
             inputs_changed=changed,
-            now=now,
+            now=self._ports.clock.now(),
             patient=patient,
         )
 
@@ -112,11 +119,18 @@ class Cycle:
         self._book.append("seen", revision=head.sha)
         self._bench.pin("head", head.sha)
         last = self.history.last
-        deciding = last is not None and last.open and last.revision == previous
-        if previous is not None and previous not in self.history.finals and not deciding:
+        if last is not None and last.open:
+            if not last.condemned and last.revision != head.sha:
+                supersede(self._bench, last, head)
+        elif previous is not None and previous not in self.history.finals:
             message = f"{head.sha[:12]} came before it was decided"
             ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, message, CommitState.SUPERSEDED)
             self._book.end(ending, previous, Intent.ADVANCE)
+
+    def _stay(self, head: Commit) -> None:
+        """What is refused or held leaves the machine at last good, also where an attempt before it was cut off."""
+        if self.history.last_good is not None:
+            keep(self._bench, head)
 
     def _approach(self, head: Commit, move: Go) -> Turn:
         last = self.history.last
@@ -158,8 +172,16 @@ def _failed(error: ReconcilerError, head: Commit, move: Hold | Go) -> Turn:
     return Turn(Outcome.FAILED, error.reason, error.message, head.sha, intent, hint=error.hint)
 
 
-def _unfetched(turn: Turn, error: Transient) -> Turn:
-    """Open work was finished; the branch itself could not be asked."""
-    if turn.outcome is not Outcome.UNCHANGED:
-        return turn
-    return Turn(Outcome.FAILED, error.reason, error.message, turn.revision, turn.intent, hint=error.hint)
+def _rewritten(head: Commit, accepted: Commit) -> Turn:
+    return Turn(
+        Outcome.HELD,
+        Reason.NOT_FAST_FORWARD,
+        f"the branch was rewritten: {head.sha[:12]} does not descend from {accepted.sha[:12]}",
+        head.sha,
+        hint="push a commit on top of what was there before, or set source.require_fast_forward: false",
+    )
+
+
+def _unless_done(turn: Turn, instead: Turn) -> Turn:
+    """Open work that was finished is told; where nothing was to do, why nothing new could be had."""
+    return instead if turn.outcome in (Outcome.UNCHANGED, Outcome.HELD) and not turn.stalled else turn

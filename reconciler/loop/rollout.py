@@ -12,7 +12,7 @@ from reconciler.loop.proof import Proof
 from reconciler.model.desired import Condition, DesiredState, Endpoint, Network, Service, ServiceKey, Stack, Volume
 from reconciler.model.history import ServiceRecord
 from reconciler.model.observed import Container, ObservedState
-from reconciler.model.outcome import Failure, Reason
+from reconciler.model.outcome import Failure, Intent, Reason
 from reconciler.model.plan import Action, Plan, Step
 
 
@@ -40,6 +40,7 @@ class _Known:
 
     ids: dict[str, str] = field(default_factory=dict)
     actions: dict[ServiceKey, str] = field(default_factory=dict)
+    started: set[ServiceKey] = field(default_factory=set)
 
 
 class Rollout:
@@ -100,10 +101,9 @@ class Rollout:
 
     def unproven(self) -> set[ServiceKey]:
         """Services that this rollout has still to prove: not started yet, or not good yet."""
-        started = {key for key, action in self._known.actions.items() if action != "Created"}
-        planned = {(s.stack, s.service) for s in self._plan.steps if s.action is Action.START_CONTAINER}
+        planned = {(s.stack or "", s.service or "") for s in self._plan.steps if s.action is Action.START_CONTAINER}
         waiting = self._proof.unproven() if self._proof else set()
-        return {key for key in planned if key in self._services and key not in started} | waiting
+        return (planned - self._known.started) | waiting
 
     def specs(self) -> dict[ServiceKey, str]:
         """What this rollout brings each service to."""
@@ -177,6 +177,7 @@ class Rollout:
             ) from failed
         done = "RanOnce" if step.action is Action.RUN_ONCE else "Switched" if step.id else "Created"
         self._known.actions.setdefault(service.key, done)
+        self._known.started.add(service.key)
         if self._proof is not None:
             self._proof.follow(service, container, changed=True)
 
@@ -294,19 +295,21 @@ class Rollout:
     # -- what is judged ----------------------------------------------------------------------------------------
 
     def _follow_running(self, steps: Sequence[Step]) -> None:
-        """Containers that stay are judged as well, unless they were not good before and the commit leaves them."""
+        """Containers that stay are judged as well, unless they were unhealthy before and the commit leaves them."""
         stopping = {step.id for step in steps if step.action is Action.STOP_CONTAINER}
         for service in self._services.values():
-            old = self._base.get(service.key)
-            changed = old is None or old.spec != service.spec
             for item in self._there.get(service.key, ()):
-                if (
-                    item.spec == service.spec
-                    and item.id not in stopping
-                    and _alive(item)
-                    and (changed or _healthy(item))
-                ):
-                    self._follow(service, item, changed)
+                if item.spec == service.spec and item.id not in stopping and item.running:
+                    changed = self._unproven_yet(service, item)
+                    if changed or item.health != "unhealthy":
+                        self._follow(service, item, changed)
+
+    def _unproven_yet(self, service: Service, item: Container) -> bool:
+        """What a commit changes, or an earlier process started: until its verdict a container is never restarted
+        by the engine."""
+        old = self._base.get(service.key)
+        changed = self._plan.intent is Intent.ADVANCE and (old is None or old.spec != service.spec)
+        return changed or item.restart != service.restart
 
     def _follow(self, service: Service, item: Container, changed: bool) -> None:
         if self._proof is not None and not self._suspended(service.stack):
@@ -332,14 +335,6 @@ class Rollout:
 
     def _endpoint(self, step: Step) -> Endpoint:
         return next(e for e in self._service(step).endpoints if e.network == step.name)
-
-
-def _alive(item: Container) -> bool:
-    return item.running
-
-
-def _healthy(item: Container) -> bool:
-    return item.state == "running" and item.health in ("none", "healthy")
 
 
 def _anonymous(volume: str) -> bool:

@@ -83,7 +83,6 @@ class Looker:
         move = next_move(
             head,
             history,
-            fast_forward=True,
             inputs=self._preparer.inputs(),
             inputs_changed=False,
             now=self._clock.now(),

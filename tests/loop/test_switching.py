@@ -483,3 +483,51 @@ def test_the_way_back_is_not_blocked_by_what_others_take_meanwhile() -> None:
     life.during["StopContainer"] = lambda: life.machine.add_foreign("hog", 4 << 30)
     assert life.turn().outcome is Outcome.ROLLED_BACK
     assert life.machine.snapshot() == before
+
+
+def test_a_cut_off_rollout_goes_back_when_the_next_commit_is_refused() -> None:
+    life = Life()
+    life.push(web=service("web:1"), other=service("other:1"))
+    settled(life)
+    before = life.machine.snapshot()
+    life.push(web=service("web:2"), other=service("other:2"))
+    count = life.machine.effects.count
+    life.start(crash_at=10)
+    assert life.turn_or_die() is None, count
+    assert life.machine.snapshot() != before
+    cut_off = life.source.branch[-1]
+    refused = life.push(web=service("web:3", mem_limit=str(8 << 30)), other=service("other:1"))
+    assert life.turn().outcome is Outcome.REJECTED
+    assert life.machine.snapshot() == before
+    assert life.reporter.told[cut_off][0] == "superseded"
+    assert life.reporter.told[refused][0] == "failure"
+    assert life.turn().exit_code == 1
+    assert life.effects == 0
+
+
+def test_a_cut_off_rollout_is_finished_while_the_branch_is_rewritten() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    settled(life)
+    wanted = life.push(web=service("web:2"))
+    life.start(crash_at=10)
+    assert life.turn_or_die() is None
+    life.source.rewind(1)
+    life.push(web=service("web:3"))
+    turn = life.turn()
+    assert (turn.outcome, turn.revision) == (Outcome.SUCCEEDED, wanted)
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.NOT_FAST_FORWARD)
+    assert life.running() == {"shop-web-1": "web:2"}
+
+
+def test_a_service_that_was_unhealthy_before_does_not_spoil_the_way_back() -> None:
+    life = Life()
+    life.push(web=service("web:1"), other=service("other:1", after={"web": "service_healthy"}))
+    settled(life)
+    before = life.machine.snapshot()
+    life.machine.turns("shop-other-1", "unhealthy")
+    life.behave("web:2", never_healthy())
+    life.push(web=service("web:2"), other=service("other:2", after={"web": "service_healthy"}))
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.machine.snapshot() == before
