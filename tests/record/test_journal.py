@@ -243,9 +243,11 @@ def kill_while_appending(path: Path, seed: int) -> int:
 
 def test_killed_at_any_moment_it_is_readable_and_nothing_acknowledged_is_lost(path: Path) -> None:
     safe = 0
-    for seed in range(60):
+    for seed in range(600):
         safe = max(safe, kill_while_appending(path, seed))
         numbers = [record["number"] for record in journal(path).records()]
         assert numbers == list(range(len(numbers)))
         assert len(numbers) >= safe
-    assert safe > 60
+        if seed >= 60 and safe >= 60:
+            break
+    assert safe >= 60, "the kills came too early to prove anything"
