@@ -11,13 +11,14 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 WIDTH = 80
-PATIENCE_SECONDS = 20 * 60
+PATIENCE_SECONDS = 15 * 60
 HEARTBEAT_SECONDS = 10
 WORDS = {
     "Pull": "fetch image",
@@ -53,6 +54,11 @@ class Screen:
         text = text if len(stamp + text) <= WIDTH else text[: WIDTH - len(stamp) - 1] + "…"
         code = self._codes.get(style)
         print(stamp + (f"\033[{code}m{text}\033[0m" if code else text), flush=True)
+
+    def block(self, text: str, style: str = "") -> None:
+        """A text of several lines."""
+        for part in textwrap.wrap(text, WIDTH - 12):
+            self.line(part, style)
 
     def heartbeat(self, text: str) -> None:
         """Says that something still goes on, when nothing was said for a while."""
@@ -189,6 +195,15 @@ class Steps:
         return f"{words:<37} {where}".rstrip()
 
 
+def waiting_for(status: dict[str, Any], revision: str) -> str:
+    """Why nothing goes on with the commit at the moment, where the agent says so."""
+    if status.get("rollout") or not status.get("message"):
+        return ""
+    if (status.get("source") or {}).get("head") != revision or status.get("sync") == "Synced":
+        return ""
+    return f"{status.get('reason')}: {status['message']}"
+
+
 def follow(agent: Agent, revision: str, screen: Screen) -> dict[str, Any] | None:
     """Prints each step as it begins; returns the final attempt."""
     verdict = Verdict(agent, revision)
@@ -197,10 +212,15 @@ def follow(agent: Agent, revision: str, screen: Screen) -> dict[str, Any] | None
     doing = "the agent is looking at the commit"
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
-        step = steps.next(agent.status().get("rollout") or {})
+        status = agent.status()
+        step = steps.next(status.get("rollout") or {})
+        trouble = waiting_for(status, revision)
         if step:
             screen.line(*step)
             doing = step[0]
+        elif trouble and trouble != doing:
+            screen.block(trouble, "bad")
+            doing = trouble
         if verdict.found:
             return verdict.found
         if not agent.runs():
@@ -215,7 +235,7 @@ def follow(agent: Agent, revision: str, screen: Screen) -> dict[str, Any] | None
 def report(verdict: dict[str, Any], page: Page, screen: Screen) -> int:
     """The verdict and what it meant for the page."""
     good = verdict.get("outcome") == "Succeeded"
-    screen.line(f"{verdict.get('outcome')}: {verdict.get('message')}", "good" if good else "bad")
+    screen.block(f"{verdict.get('outcome')}: {verdict.get('message')}", "good" if good else "bad")
     failure = verdict.get("failure") or {}
     why = failure.get("healthOutput") or "\n".join((failure.get("log") or [])[-1:])
     for line in why.strip().splitlines()[-3:]:
