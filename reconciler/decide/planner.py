@@ -132,13 +132,14 @@ class _Planner:
 
     def plan(self) -> Plan:
         replaced = [n for n in self._networks() if n.name in self.replaced]
-        moved = {s.key for s in self.order if any(e.network in self.replaced for e in s.endpoints)}
+        moved = self._moved()
         self._create_networks_and_volumes()
         self._create(key for key in self._keys() if key not in moved)
         self._stop_removed()
         self._replace_networks(replaced, moved)
         for service in self.order:
             self._switch(service)
+        self._await_one_shots()
         self._window()
         closing = len(self.steps)
         self._close()
@@ -167,6 +168,15 @@ class _Planner:
     def _network_differs(self, network: Network) -> bool:
         there = self.observed.networks.get(network.name)
         return there is not None and there.digest is not None and there.digest != network.digest
+
+    def _moved(self) -> set[ServiceKey]:
+        """Services on a network that is replaced, and those that live in their namespaces."""
+        moved: set[ServiceKey] = set()
+        for service in self.order:
+            attached = any(endpoint.network in self.replaced for endpoint in service.endpoints)
+            if attached or any((service.stack, name) in moved for name in service.shares):
+                moved.add(service.key)
+        return moved
 
     def _create_networks_and_volumes(self) -> None:
         used = {e.network for pairing in self.pairings.values() for e in pairing.service.endpoints}
@@ -370,6 +380,18 @@ class _Planner:
         self.downtime.setdefault(service.key, Downtime(service.stack, service.name, service.order, longest))
 
     # -- the verdict and after it ------------------------------------------------------------------------------
+
+    def _await_one_shots(self) -> None:
+        """What somebody waits for has to end well, also where nobody is started after it."""
+        waited_for = {
+            (dependency.stack, dependency.service)
+            for service in self.order
+            for dependency in service.depends_on
+            if dependency.condition is Condition.COMPLETED
+        }
+        for service in dict.fromkeys(service.key for service, _ in self.started):
+            if service in waited_for:
+                self._wait(self.pairings[service].service, Condition.COMPLETED, "it has to end well")
 
     def _window(self) -> None:
         if self.started or self.stopped or (self.intent is not Intent.REPAIR and self.pairings):

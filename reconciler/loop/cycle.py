@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from reconciler.decide.policy import Go, Hold, next_move
 from reconciler.errors import Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop.advance import advance, supersede
 from reconciler.loop.bench import Bench, Options, Ports
 from reconciler.loop.book import Book, Ending
-from reconciler.loop.keep import keep
+from reconciler.loop.keep import clear, keep
 from reconciler.loop.retreat import retreat
 from reconciler.loop.turn import Ended, Superseded, Turn
 from reconciler.model.files import Commit
@@ -61,13 +63,9 @@ class Cycle:
             accepted = self._accept(head)
             move = self._move(accepted, patient)
             try:
-                turn = _held(accepted, move) if isinstance(move, Hold) else self._approach(accepted, move)
-                if turn.outcome in (Outcome.HELD, Outcome.REJECTED) and not turn.stalled and turn.until is None:
-                    self._stay(accepted)
+                turn = self._deal(accepted, move)
             except Superseded:
                 continue
-            except Ended as ended:
-                turn = ended.turn
             except (Transient, RolloutFailed) as error:
                 turn = _failed(error, accepted, move)
             if fetch_error is not None:
@@ -112,25 +110,41 @@ class Cycle:
         )
 
     def _see(self, head: Commit) -> None:
-        """Remember each head that was seen; one that was never decided is superseded by the next."""
-        previous = self.history.seen[-1] if self.history.seen else None
-        if previous == head.sha:
-            return
-        self._book.append("seen", revision=head.sha)
-        self._bench.pin("head", head.sha)
+        """Remember each head that was seen; an attempt at an earlier one that was cut off ends with it."""
+        seen, last = self.history.seen, self.history.last
+        if not seen or seen[-1] != head.sha:
+            self._book.append("seen", revision=head.sha)
+            self._bench.pin("head", head.sha)
+            if last is not None and last.open and not last.condemned and last.revision != head.sha:
+                supersede(self._bench, last, head)
+        self._supersede_undecided(head)
+
+    def _supersede_undecided(self, head: Commit) -> None:
+        """Heads that were never decided have been overtaken. A way back that is still to be taken comes first."""
         last = self.history.last
         if last is not None and last.open:
-            if not last.condemned and last.revision != head.sha:
-                supersede(self._bench, last, head)
-        elif previous is not None and previous not in self.history.finals:
+            return
+        undecided = takewhile(lambda sha: sha not in self.history.finals, reversed(self.history.seen))
+        for revision in [sha for sha in reversed(list(undecided)) if sha != head.sha]:
             message = f"{head.sha[:12]} came before it was decided"
             ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, message, CommitState.SUPERSEDED)
-            self._book.end(ending, previous, Intent.ADVANCE)
+            self._book.end(ending, revision, Intent.ADVANCE)
 
-    def _stay(self, head: Commit) -> None:
+    def _deal(self, head: Commit, move: Hold | Go) -> Turn:
         """What is refused or held leaves the machine at last good, also where an attempt before it was cut off."""
+        try:
+            turn = _held(head, move) if isinstance(move, Hold) else self._approach(head, move)
+        except Ended as ended:
+            turn = ended.turn
+        if turn.outcome in (Outcome.HELD, Outcome.REJECTED) and not turn.stalled and turn.until is None:
+            self._stay(head, turn)
+        return turn
+
+    def _stay(self, head: Commit, turn: Turn) -> None:
         if self.history.last_good is not None:
             keep(self._bench, head)
+        elif turn.outcome is Outcome.REJECTED or turn.reason is Reason.REVISION_QUARANTINED:
+            clear(self._bench)
 
     def _approach(self, head: Commit, move: Go) -> Turn:
         last = self.history.last
@@ -142,6 +156,9 @@ class Cycle:
 
     def _give_up_on(self, turn: Turn) -> None:
         """A head that the environment keeps us from judging gets its final state after a while; it is tried on."""
+        last = self.history.last
+        if last is not None and last.open:
+            return  # it is condemned, and its final state follows from the way back
         seen = self.history.seen[-1] if self.history.seen else None
         overdue = self._ports.clock.now() - self.history.seen_at > ERROR_DEADLINE
         if turn.outcome is Outcome.FAILED and overdue and seen is not None and seen not in self.history.finals:

@@ -23,7 +23,7 @@ def keep(bench: Bench, head: Commit) -> Turn:
     if desired is None:
         raise AssertionError("only what was good is kept")
     bench.write_trees(desired)
-    leftover = next((item for item in bench.book.history.attempts if not item.closed), None)
+    leftover = _leftover(bench)
     if leftover is None:
         bench.looked = bench.ports.observer.look(bench.stacks(desired))
         if planner.settled(desired, bench.looked, bench.book.history.ran_once):
@@ -42,7 +42,36 @@ def keep(bench: Bench, head: Commit) -> Turn:
     return _repair(bench, head, attempt, plan, bench.rollout(attempt, desired, desired, observed, plan))
 
 
-def _repair(bench: Bench, head: Commit, attempt: Attempt, plan: Plan, rollout: Rollout) -> Turn:
+def clear(bench: Bench) -> None:
+    """Nothing was ever good: what attempts that were cut off have left goes; volumes stay."""
+    leftover, last = _leftover(bench), bench.book.history.last
+    if last is None or (leftover is None and not bench.ports.observer.look(bench.stacks()).containers):
+        return
+    nothing, observed = bench.nothing(), bench.inspect()
+    plan = bench.plan(nothing, observed, Intent.REVERT, None)
+    if leftover is not None and len(plan.steps) == plan.closing:
+        bench.close(leftover, bench.rollout(leftover, nothing, None, observed, plan))
+    elif plan.steps:
+        attempt = bench.book.start(last.revision, Intent.REVERT)
+        _clear(bench, attempt, bench.rollout(attempt, nothing, None, observed, plan))
+
+
+def _leftover(bench: Bench) -> Attempt | None:
+    """An attempt whose tidying up was cut off."""
+    return next((item for item in bench.book.history.attempts if not item.closed), None)
+
+
+def _clear(bench: Bench, attempt: Attempt, rollout: Rollout) -> None:
+    failed = _walk(bench, attempt, rollout)
+    if failed is None:
+        message = "nothing was good before: what a cut-off attempt had left was stopped; its volumes stay"
+        ending = Ending(Outcome.ROLLED_BACK, Reason.ROLLED_BACK, message, services=rollout.records(), closing=True)
+        bench.book.end(ending, attempt.revision, attempt.intent, attempt.id)
+        bench.close(attempt, rollout)
+
+
+def _walk(bench: Bench, attempt: Attempt, rollout: Rollout) -> Turn | None:
+    """Walk to the verdict; the turn that ended before it, where one did."""
     try:
         rollout.walk()
     except RolloutFailed as error:
@@ -52,6 +81,13 @@ def _repair(bench: Bench, head: Commit, attempt: Attempt, plan: Plan, rollout: R
     except Interrupted as error:
         bench.interrupted(attempt, error)
         raise
+    return None
+
+
+def _repair(bench: Bench, head: Commit, attempt: Attempt, plan: Plan, rollout: Rollout) -> Turn:
+    failed = _walk(bench, attempt, rollout)
+    if failed is not None:
+        return failed
     mended = dict.fromkeys(f"{step.container}: {step.cause}" for step in plan.steps if step.container)
     ending = Ending(
         Outcome.SUCCEEDED,

@@ -220,8 +220,10 @@ class Rollout:
                 (placed[(key[0], name)] + 1 for name in self._services[key].shares if (key[0], name) in placed),
                 default=0,
             )
-            for offset, step in enumerate(s for s in steps if (s.stack, s.service) == key):
-                wave = first + (offset if self._inherited(step) else 0)
+            own = [step for step in steps if (step.stack, step.service) == key]
+            inherits = any(self._inherited(step) for step in own)
+            for offset, step in enumerate(own):
+                wave = first + (offset if inherits else 0)
                 while len(waves) <= wave:
                     waves.append([])
                 waves[wave].append(step)
@@ -264,7 +266,8 @@ class Rollout:
         named = {v.name for stack in self._desired.stacks for v in stack.volumes} | set(self._base_volumes())
         covered = {mount.get("target") for mount in service.config.get("volumes", ()) if mount.get("source")}
         olds = [i for i in self._there.get(service.key, ()) if i.spec != service.spec]
-        old = next((i for i in olds if i.name == step.container), olds[0] if len(olds) == 1 else None)
+        alone = olds[0] if len(olds) == 1 and service.replicas == 1 else None
+        old = next((i for i in olds if i.name == step.container), alone)
         if old is None:
             return {}
         return {

@@ -1,0 +1,186 @@
+"""Lives that random play has found to end badly once. Each is as short as it could be made."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.effects import Effects
+from reconciler.model.outcome import Outcome, Reason
+from tests.fakes.behaviour import crashing, never_healthy, one_shot
+from tests.fakes.life import Life, service
+from tests.fakes.machine import Died
+
+INTERNAL = {"networks": {"default": {"internal": True}}}
+
+
+def sharer() -> dict[str, object]:
+    made = service("side:1", health=False, network_mode="service:web")
+    del made["networks"]
+    return made
+
+
+class _DiesBefore(Effects):
+    """The process is killed on reaching the first effect whose name begins so."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def point(self, name: str) -> None:
+        super().point(name)
+        if name.startswith(self._name):
+            raise Died
+
+
+def dies_before(life: Life, effect: str) -> None:
+    """A turn that is killed before this effect; the next process stands ready."""
+    life.machine.effects = _DiesBefore(effect)
+    with pytest.raises(Died):
+        life.turn()
+    life.start()
+
+
+def dies_after_the_verdict(life: Life) -> None:
+    """A turn that condemns its commit, and is killed before the way back begins."""
+    verdicts = [effect for effect in life.machine.trace if effect == "journal condemned"]
+    dies_before(life, "journal condemned")
+    life.machine.effects = _DiesBefore("update")
+    with pytest.raises(Died):
+        life.turn()
+    life.start()
+    assert life.machine.trace.count("journal condemned") == len(verdicts) + 1
+
+
+def test_a_sharer_is_created_after_its_leader_where_their_network_is_replaced() -> None:
+    life = Life()
+    life.push(web=service("web:1"), side=sharer())
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.push_model({"services": {"web": service("web:1"), "side": sharer()}} | INTERNAL)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.machine.named("shop-side-1").network_mode == f"container:{life.ids()['shop-web-1']}"
+    assert life.turn().outcome is Outcome.UNCHANGED
+    assert life.effects == 0
+
+
+def test_a_new_sharer_of_a_leader_whose_network_is_replaced() -> None:
+    life = Life()
+    life.push(other=service("other:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    both = {"other": service("other:1"), "web": service("web:1"), "side": sharer()}
+    life.push_model({"services": both} | INTERNAL)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
+def test_more_replicas_of_another_version_get_volumes_of_their_own() -> None:
+    life = Life()
+    for version in "12":
+        life.machine.image_volumes[life.image(f"store:{version}")] = ("/store",)
+    life.push(store=service("store:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    before = life.machine.named("shop-store-1").mounts
+    life.push(store=service("store:2", deploy={"replicas": 3}))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    mounts = {item.name: item.mounts for item in life.machine.containers.values()}
+    assert mounts["shop-store-1"] == before
+    assert len(set(mounts.values())) == 3
+
+
+def test_a_commit_waits_for_its_one_shot_though_nobody_is_started_after_it() -> None:
+    """Longer than the window, and then it fails: the service that waits for it did not change."""
+    life = Life()
+    life.behave("job:1", one_shot())
+    life.behave("job:2", one_shot(8.0, code=3))
+    web = service("web:1", after={"job": "service_completed_successfully"})
+    life.push(job=service("job:1", health=False, restart="no"), web=web)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.push(job=service("job:2", health=False, restart="no"), web=web)
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.ROLLED_BACK, Reason.CRASHED)
+
+
+def test_tidying_up_is_finished_though_the_next_head_is_held() -> None:
+    life = Life()
+    everything = {name: service(f"{name}:1") for name in "abcd"}
+    life.push(**everything)
+    life.during["UpdateContainer"] = lambda: life.machine.go_away(5.0)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert {item.restart for item in life.machine.containers.values()} == {"no"}
+    life.machine.advance(10.0)
+    life.push(a=service("a:1"))
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.FILE_MISSING)
+    assert {item.restart for item in life.machine.containers.values()} == {"unless-stopped"}
+    assert life.turn().outcome is Outcome.HELD
+    assert life.effects == 0
+
+
+def test_a_held_head_leaves_no_rollout_half_done() -> None:
+    life = Life()
+    everything = {name: service(f"{name}:1") for name in "abcd"}
+    life.push(**everything)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.push(**everything | {"a": service("a:2")})
+    dies_before(life, "start")
+    assert "shop-a-1.standby" in life.ids()
+    life.push(a=service("a:2"))
+    assert life.turn().outcome is Outcome.HELD
+    assert life.running() == {f"shop-{name}-1": f"{name}:1" for name in "abcd"}
+    assert life.turn().outcome is Outcome.HELD
+    assert life.effects == 0
+
+
+def test_a_first_commit_that_failed_is_tidied_up_after_a_kill() -> None:
+    life = Life()
+    life.behave("web:1", never_healthy())
+    life.push(web=service("web:1"), other=service("other:1"))
+    dies_before(life, "remove ")
+    assert life.ids()
+    for _ in range(2):
+        turn = life.turn()
+        assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.REVISION_QUARANTINED)
+    assert (life.effects, life.ids(), life.machine.networks) == (0, {}, {})
+
+
+def test_what_a_cut_off_first_commit_left_is_stopped_when_the_next_one_is_refused() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    dies_before(life, "journal ended")
+    assert life.running()
+    life.push(web=service("web:2", mem_limit=str(8 << 30)))
+    assert life.turn().outcome is Outcome.REJECTED
+    assert life.ids() == {}
+    turn = life.turn()
+    assert (turn.outcome, life.effects) == (Outcome.HELD, 0)
+
+
+def test_heads_that_came_while_the_way_back_could_not_be_taken_get_their_final_state() -> None:
+    life = Life()
+    good = life.push(web=service("web:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    bad = life.push(web=service("web:2"))
+    life.behave("web:2", crashing(0.5))
+    dies_after_the_verdict(life)
+    life.machine.go_away(60.0)
+    middle = life.push(web=service("web:3"))
+    assert life.turn().outcome is Outcome.FAILED
+    head = life.push(web=service("web:4"))
+    life.machine.advance(100.0)
+    assert [life.turn().outcome, life.turn().outcome] == [Outcome.ROLLED_BACK, Outcome.SUCCEEDED]
+    told = {sha: state for sha, (state, _) in life.reporter.told.items()}
+    assert told == {good: "success", bad: "failure", middle: "superseded", head: "success"}
+
+
+def test_a_condemned_commit_is_no_fault_however_long_the_way_back_is_barred() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.behave("web:2", crashing(0.5))
+    bad = life.push(web=service("web:2"))
+    dies_after_the_verdict(life)
+    life.machine.go_away(5000.0)
+    life.machine.advance(4000.0)
+    assert life.turn().outcome is Outcome.FAILED
+    assert bad not in life.reporter.told
+    life.machine.advance(2000.0)
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.reporter.told[bad] == ("failure", "Crashed")

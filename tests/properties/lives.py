@@ -1,0 +1,169 @@
+"""Whole lives of one machine: what people push, and what befalls it. A life is a value, so that it can be shrunk.
+
+`Told` says what must be true at the end of any life; it knows which versions are good, and nothing of the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.fakes.behaviour import (
+    STEADY,
+    Behaviour,
+    always_starting,
+    crashing,
+    flapping,
+    healthy,
+    never_healthy,
+    one_shot,
+    out_of_memory,
+    refusing,
+)
+from tests.fakes.life import service
+
+GOOD_VERSIONS, BAD_VERSIONS = (1, 2, 3), (7, 8)
+GOOD = {
+    "steady": STEADY,
+    "slow": healthy(4.0),
+    "very slow": healthy(15.0),
+    "crashes twice": crashing(0.3, times=2),
+    "stubborn": Behaviour(ignores_stop=True),
+}
+BAD = {
+    "crashes": crashing(0.5),
+    "ends": crashing(0.1, code=0),
+    "out of memory": out_of_memory(0.3, kills=True),
+    "refused": refusing("exec: not found"),
+}
+BAD_WITH_PROBE = BAD | {
+    "unhealthy": never_healthy(),
+    "flapping": flapping(1.0),
+    "starting": always_starting(),
+    "too slow": healthy(40.0),
+}
+GOOD_JOBS = {"job": one_shot(), "slow job": one_shot(3.0)}
+BAD_JOBS = {"job fails": one_shot(code=3), "job refused": refusing("exec: not found")}
+ALL = GOOD | BAD_WITH_PROBE | GOOD_JOBS | BAD_JOBS
+PROBED = ("db", "web")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One service of a commit. `memory` in MiB."""
+
+    name: str
+    version: int
+    replicas: int = 1
+    memory: int = 64
+
+    @property
+    def image(self) -> str:
+        return f"{self.name}:{self.version}"
+
+
+@dataclass(frozen=True)
+class Push:
+    """Somebody pushes a commit that wants this. `internal`: the stack's network has this property."""
+
+    wishes: tuple[Wish, ...]
+    internal: bool = False
+
+
+@dataclass(frozen=True)
+class Back:
+    """Somebody pushes the content of an earlier commit again, as `git revert` does."""
+
+    commits: int
+
+
+@dataclass(frozen=True)
+class Take:
+    """One turn. `crash_at`: the process is killed on reaching this effect."""
+
+    crash_at: int | None = None
+
+
+@dataclass(frozen=True)
+class Befall:
+    """At the next step `action` of a turn: the engine goes away, the process is asked to end, somebody pushes."""
+
+    action: str
+    what: str
+    seconds: float = 0.0
+    push: Push | None = None
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """From now on the remote or the notes cannot be reached (or can again), time passes, a container suffers."""
+
+    what: str
+    amount: int = 0
+
+
+Deed = Push | Back | Take | Befall | Trouble
+
+
+@dataclass(frozen=True)
+class Script:
+    """One life. `behaviours`: image → the name of what its containers do."""
+
+    behaviours: Mapping[str, str]
+    deeds: tuple[Deed, ...]
+
+
+def is_good(push: Push) -> bool:
+    """Whether every version of the commit works."""
+    return all(wish.version in GOOD_VERSIONS for wish in push.wishes)
+
+
+def expected(push: Push) -> dict[str, str]:
+    """name → image of what runs once the commit has been accepted."""
+    return {name: wish.image for wish in push.wishes if wish.name != "job" for name in names(wish)}
+
+
+def names(wish: Wish) -> list[str]:
+    if wish.name == "admin":
+        return ["the-admin"]
+    return [f"shop-{wish.name}-{number}" for number in range(1, wish.replicas + 1)]
+
+
+def model(push: Push) -> dict[str, Any]:
+    """The commit as Compose's canonical model."""
+    wanted = {wish.name for wish in push.wishes}
+    services = {wish.name: _service(wish, wanted) for wish in push.wishes}
+    return {
+        "services": services,
+        "volumes": {"data": {}} if "db" in wanted else {},
+        "networks": {"default": {"internal": True}} if push.internal else {},
+    }
+
+
+def _service(wish: Wish, wanted: set[str]) -> dict[str, Any]:
+    more: dict[str, Any] = {"mem_limit": str(wish.memory << 20)}
+    if wish.replicas != 1:
+        more["deploy"] = {"replicas": wish.replicas}
+    if wish.name == "db":
+        more["volumes"] = [{"type": "volume", "source": "data", "target": "/data"}]
+    if wish.name == "admin":
+        more["container_name"] = "the-admin"
+    if wish.name == "job":
+        more["restart"] = "no"
+    if wish.name == "side":
+        more["network_mode"] = "service:web"
+    after = {name: word for name, word in _conditions(wish.name).items() if name in wanted}
+    made = service(wish.image, health=wish.name in PROBED, after=after, **more)
+    if wish.name == "side":
+        del made["networks"]
+    return made
+
+
+def _conditions(name: str) -> dict[str, str]:
+    """What a service waits for, where the commit has it."""
+    if name == "job":
+        return {"db": "service_healthy"}
+    if name == "web":
+        return {"db": "service_healthy", "job": "service_completed_successfully", "cache": "service_started"}
+    return {"web": "service_healthy"} if name == "admin" else {}
