@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Any
 
 import docker
 
+from reconciler.engine import connect
+from tests.conftest import engine_address, sweep
 from tests.repository import Repository
 
 Json = Mapping[str, Any]
@@ -61,24 +64,26 @@ class Host:
     `settings` are further keys of the agent config.
     """
 
-    def __init__(
-        self, folder: Path, name: str, engine: docker.APIClient, compose: Path | None = None, **settings: Any
-    ) -> None:
-        self.name, self.engine, self.folder = name, engine, folder
-        self.stack = f"{name}-s"
+    def __init__(self, folder: Path, compose: Path, **settings: Any) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.compose = folder, compose
+        self.name = f"e{uuid.uuid4().hex[:8]}"
+        self.stack = f"{self.name}-s"
+        self.engine = connect(engine_address())
         self.repository = Repository(folder / "home.git")
         self.state, self.secrets, self.config = folder / "state", folder / "secrets", folder / "reconciler.yaml"
         self.outputs: list[str] = []
         self.secrets.mkdir(mode=0o700)
-        self.configure(compose=str(compose) if compose else None, **settings)
+        self.configure(**settings)
 
     def configure(self, **settings: Any) -> None:
         """Write the agent config."""
         source = {"url": str(self.repository.folder), "interval": "1s", **settings.pop("source", {})}
-        written = {
-            "host": self.name, "source": source, "state": str(self.state), "secrets_dir": str(self.secrets), **settings,
+        usual = {
+            "host": self.name, "source": source, "state": str(self.state), "secrets_dir": str(self.secrets),
+            "compose": str(self.compose),
         }  # fmt: skip
-        self.config.write_text(json.dumps({key: value for key, value in written.items() if value is not None}))
+        self.config.write_text(json.dumps({**usual, **settings}))
 
     # -- the repository ----------------------------------------------------------------------------------------
 
@@ -233,10 +238,22 @@ class Host:
 
     def close(self) -> None:
         """Remove everything that this host has made on the engine."""
+        sweep(self.engine, self.stack)
         for repository in (f"{self.stack}-*", f"reconciler/{self.stack}-*"):
             for image in self.engine.images(filters={"reference": repository}):
                 for tag in image["RepoTags"] or ():
                     self.engine.remove_image(tag, force=True)
+        self.engine.close()
+
+
+@contextmanager
+def new_host(folder: Path, compose: Path, **settings: Any) -> Iterator[Host]:
+    """A host with a name of its own, cleaned up afterwards."""
+    host = Host(folder, compose, **settings)
+    try:
+        yield host
+    finally:
+        host.close()
 
 
 def eventually(what: Callable[[], Any], seconds: float = 15.0, every: float = 0.05) -> Any:

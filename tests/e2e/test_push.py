@@ -22,7 +22,7 @@ def three(version: str, **more: Any) -> dict[str, Any]:
     }
 
 
-DATA = {"volumes": {"data": {}}}
+DATA: dict[str, Any] = {"volumes": {"data": {}}}
 
 
 def finals(host: Host, sha: str) -> list[str]:
