@@ -83,8 +83,8 @@ class History:
     """`attempts` oldest first. `finals`: each commit that has its final state, with the attempt that gave it.
 
     `unended`: attempts begun since the last one that ended. `faults`: attempts in a row that the environment ended.
-    `seen`: commits that were head at a poll, newest last, that one since `seen_at`. `ran_once`: specs of one-shots that have succeeded.
-    `told`: commits whose final state stands on the commit.
+    `seen`: commits that were head at a poll, newest last, that one since `seen_at`.
+    `ran_once`: specs of one-shots that have succeeded. `told`: commits whose final state stands on the commit.
     """
 
     attempts: tuple[Attempt, ...] = ()

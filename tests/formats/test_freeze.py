@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.formats.freeze import SHORTEST, freeze, thaw
 from reconciler.errors import Transient
+from reconciler.formats.freeze import SHORTEST, freeze, thaw
 
 PIECES = st.sampled_from(["$", "{", "}", "${{", "}}", "secret ", "literal", "A", "hunter2", "unter", "\n"])
 TEXTS = st.lists(PIECES, max_size=8).map("".join)
