@@ -380,7 +380,7 @@ gain_access_to_engine() {
     RECONCILER_SETUP_AGAIN=1
     export RECONCILER_SETUP_AGAIN
     only_one_done
-    exec sg docker -c "exec '$0' ${restart_arguments:-}"
+    exec sg docker -c "exec '$root/scripts/${0##*/}' ${restart_arguments:-}"
 }
 
 set_up_engine() {
