@@ -116,7 +116,9 @@ class _Planner:
             sum(item.memory for item in observed.foreign),
         )
         self.stopped: set[str] = set()
+        self.renamed: set[str] = set()
         self.names = {item.name for item in observed.containers}
+        self.wanted = {slot.name: slot for pairing in self.pairings.values() for slot in pairing.slots}
         self.replaced = {n.name for n in self._networks() if self._network_differs(n)}
         self.sharers: dict[ServiceKey, list[Service]] = {}
         for service in reversed(self.order):
@@ -214,8 +216,9 @@ class _Planner:
         order = [s.key for s in reversed(topological(known)) if s.key in self.gone]
         for key in [*order, *sorted(set(self.gone) - set(order))]:
             for item in self.gone[key]:
-                if item.running:
-                    self._stop(item, "the service was removed", None)
+                name = self._standby(item) if item.name in self.wanted else None
+                if item.running or name:
+                    self._stop(item, "the service was removed", name)
 
     def _replace_networks(self, replaced: Sequence[Network], moved: set[ServiceKey]) -> None:
         if not replaced:
@@ -236,10 +239,11 @@ class _Planner:
             if olds or any(item.id in self.stopped for item in pairing.extras):
                 self._replace(service, pairing, slot, olds)
             else:
-                self._clear_name(pairing, slot)
+                self._clear_name(slot)
                 self._start(service, slot, self._start_cause(slot))
         for item in olds:
-            self._stop(item, "too many" if not starting else "replaced", None)
+            if item.id not in self.stopped:
+                self._stop(item, "too many" if not starting else "replaced", None)
         self._rename_kept(pairing)
         self._restart_dependent(service)
 
@@ -250,7 +254,7 @@ class _Planner:
             olds.remove(old)
             self._stop(old, "replaced", self._standby(old))
             self._note_downtime(service)
-        self._clear_name(pairing, slot)
+        self._clear_name(slot)
         self._start(service, slot, self._start_cause(slot))
         if not service.completes:
             self._wait(service, Condition.HEALTHY if service.healthcheck else Condition.STARTED, "proves itself")
@@ -260,6 +264,16 @@ class _Planner:
         for other in self.sharers.get(service.key, ()):
             self._stop_sharers(other)
             self._stop_old(self.pairings[other.key], f"shares with {service.name}")
+
+    def _stop_guests(self, service: Service, started: Container) -> None:
+        """Who lives in a container's namespaces has none once it was started anew, and starts again after it."""
+        for other in self.sharers.get(service.key, ()):
+            for slot in self.pairings[other.key].slots:
+                guest = slot.container
+                if guest is not None and guest.running and started.id in guest.shares and guest.id not in self.stopped:
+                    self._stop_guests(other, guest)
+                    self._stop(guest, f"shares with {service.name}", None)
+                    self._note_downtime(other)
 
     def _stop_old(self, pairing: Pairing, cause: str) -> None:
         for item in pairing.extras:
@@ -292,8 +306,11 @@ class _Planner:
         return "it ran before" if slot.container.name.endswith(STANDBY) else "it is not running"
 
     def _start(self, service: Service, slot: Slot, cause: str) -> None:
-        self._join(service, slot)
         item = slot.container
+        if item is not None:
+            self.renamed.add(item.id)
+            self._stop_guests(service, item)
+        self._join(service, slot)
         key = item.id if item else slot.name
         self.memory.start(key, service.memory)
         action = Action.RUN_ONCE if service.completes else Action.START_CONTAINER
@@ -344,6 +361,7 @@ class _Planner:
     def _stop(self, item: Container, cause: str, name: str | None) -> None:
         self.memory.stop(item.id)
         self.stopped.add(item.id)
+        self.renamed |= {item.id} if name else set()
         self._add(Action.STOP_CONTAINER, item.stack, item.service, item.name, cause, id=item.id, name=name)
 
     def _standby(self, item: Container) -> str | None:
@@ -354,17 +372,18 @@ class _Planner:
         self.names.add(name)
         return name
 
-    def _clear_name(self, pairing: Pairing, slot: Slot) -> None:
-        """A container that is not wanted must not hold the name of one that is."""
-        for item in pairing.extras:
-            if item.name == slot.name and item.id not in self.stopped:
+    def _clear_name(self, slot: Slot) -> None:
+        """Whatever else holds the name of a container that is wanted gives it up first, whosever service it is."""
+        for item in self.observed.containers:
+            if item.name == slot.name and item != slot.container and item.id not in self.renamed:
                 self._stop(item, f"{slot.name} is to be another one's name", self._standby(item))
 
     def _rename_kept(self, pairing: Pairing) -> None:
         for slot in pairing.slots:
             item = slot.container
             if item is not None and item.name != slot.name and item.id not in self.begun:
-                self._clear_name(pairing, slot)
+                self._clear_name(slot)
+                self.renamed.add(item.id)
                 self._add(
                     Action.UPDATE_CONTAINER,
                     *pairing.service.key,

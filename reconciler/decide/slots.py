@@ -64,6 +64,13 @@ def by_service(observed: ObservedState) -> dict[ServiceKey, tuple[Container, ...
     return {key: tuple(items) for key, items in found.items()}
 
 
+def stable_name(container: Container) -> str:
+    """What a container is called while it is no standby."""
+    if not container.name.endswith(STANDBY):
+        return container.name
+    return container.name.removesuffix(STANDBY).removesuffix(f".{container.id[:8]}")
+
+
 def completed(container: Container | None) -> bool:
     """Whether a one-shot's container has run to its proper end."""
     return bool(container and container.state == "exited" and container.exit_code == 0 and container.started_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from reconciler.decide.slots import by_service, by_sharing
+from reconciler.decide.slots import by_service, by_sharing, stable_name
 from reconciler.errors import RolloutFailed
 from reconciler.loop.ports import Applier, Clock, Creation, Observer
 from reconciler.loop.proof import Proof
@@ -265,9 +265,7 @@ class Rollout:
         service = self._service(step)
         named = {v.name for stack in self._desired.stacks for v in stack.volumes} | set(self._base_volumes())
         covered = {mount.get("target") for mount in service.config.get("volumes", ()) if mount.get("source")}
-        olds = [i for i in self._there.get(service.key, ()) if i.spec != service.spec]
-        alone = olds[0] if len(olds) == 1 and service.replicas == 1 else None
-        old = next((i for i in olds if i.name == step.container), alone)
+        old = self._predecessor(step)
         if old is None:
             return {}
         return {
@@ -278,6 +276,15 @@ class Rollout:
             and mount.target not in covered
             and _anonymous(mount.source)
         }
+
+    def _predecessor(self, step: Step) -> Container | None:
+        """The container that this one replaces. A process that was killed may have made it a standby already."""
+        service = self._service(step)
+        leaving = {item.id for item in self._plan.steps if item.action is Action.REMOVE_CONTAINER}
+        olds = [item for item in self._there.get(service.key, ()) if item.id in leaving]
+        alone = olds if len(olds) == 1 and service.replicas == 1 else []
+        named = [item for item in olds if item.name == step.container]
+        return next(iter([*named, *(item for item in olds if stable_name(item) == step.container), *alone]), None)
 
     def _base_volumes(self) -> set[str]:
         return {name for name in self._observed.volumes if not _anonymous(name)}

@@ -1,0 +1,317 @@
+"""Lives in which something goes wrong at the wrong moment. Each of them once ended badly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from reconciler.model.outcome import Outcome, Reason
+from reconciler.model.plan import Action
+from tests.fakes.behaviour import always_starting, never_healthy
+from tests.fakes.life import Life, document, service
+from tests.fakes.machine import Died
+
+
+def settled(life: Life) -> Life:
+    turn = life.turn()
+    assert turn.outcome is Outcome.SUCCEEDED, turn
+    assert_quiet(life)
+    return life
+
+
+def assert_quiet(life: Life) -> None:
+    life.turn()
+    assert life.effects == 0, life.machine.trace[-life.effects :]
+
+
+def crash_before(life: Life, effect: str) -> None:
+    """The next process dies just before the first effect whose name contains `effect`."""
+
+    class Watching(type(life.machine.effects)):  # type: ignore[misc]
+        def point(self, name: str) -> None:
+            if effect in name:
+                raise Died
+            super().point(name)
+
+    life.start()
+    life.machine.effects = Watching()
+    with pytest.raises(Died):
+        life.turn()
+    life.start()
+
+
+# -- held and refused heads --------------------------------------------------------------------------------------
+
+
+def three(version: str) -> dict[str, Any]:
+    return {name: service(f"{name}:{version}") for name in ("web", "api", "db")}
+
+
+def test_a_held_commit_leaves_a_cut_off_rollout_at_last_good() -> None:
+    life = Life()
+    life.push(**three("1"))
+    settled(life)
+    before = life.machine.snapshot()
+    life.push(**three("2"))
+    crash_before(life, "journal ended")
+    life.push(db=service("db:1"))
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.FILE_MISSING)
+    assert life.machine.snapshot() == before
+    assert_quiet(life)
+
+
+def test_a_commit_that_overtakes_and_is_then_held_leaves_last_good() -> None:
+    life = Life()
+    life.push(**three("1"))
+    settled(life)
+    before = life.machine.snapshot()
+    life.behave("web:2", always_starting())
+    life.push(**three("2"))
+    life.during["WaitHealthy"] = lambda: life.push(db=service("db:1"))
+    turn = life.turn()
+    assert turn.outcome is Outcome.HELD
+    assert life.machine.snapshot() == before
+    assert_quiet(life)
+
+
+def test_a_first_commit_cut_off_and_then_refused_leaves_nothing_running() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    crash_before(life, "journal ended")
+    assert life.running()
+    refused = life.push(web=service("web:2", mem_limit=str(8 << 30)))
+    assert life.turn().outcome is Outcome.REJECTED
+    life.turn()
+    assert life.running() == {}
+    assert_quiet(life)
+    assert life.reporter.told[refused][0] == "failure"
+
+
+def test_each_head_gets_a_final_state_though_a_repair_was_cut_off() -> None:
+    life = Life()
+    life.push(**three("1"))
+    settled(life)
+    held = life.push(db=service("db:1"))
+    life.machine.vanishes("shop-web-1")
+    crash_before(life, "start")
+    life.push(**three("2"))
+    settled(life)
+    assert life.reporter.told[held][0] == "superseded"
+
+
+# -- faults of the environment in the middle ---------------------------------------------------------------------
+
+
+# -- the disk is full --------------------------------------------------------------------------------------------
+
+
+# -- secrets change ----------------------------------------------------------------------------------------------
+
+
+def secret(life: Life, sha: str, version: str) -> None:
+    """The host's secrets change what this commit's web becomes."""
+    texts = dict(life.source.commits[sha].texts)
+    model = json.loads(texts["shop.yaml"])
+    model["services"]["web"]["environment"] = {"TOKEN": version}
+    model["services"]["web"]["image"] = f"web:{version}"
+    life.image(f"web:{version}")
+    texts["shop.yaml"] = json.dumps(model)
+    life.source.commits[sha] = type(life.source.commits[sha])(texts, sha)
+    life.store.is_current = False
+
+
+def test_changed_secrets_are_rolled_out() -> None:
+    life = Life()
+    sha = life.push(web=service("web:1"))
+    settled(life)
+    secret(life, sha, "2")
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.store.is_current = True
+    assert_quiet(life)
+    assert life.running() == {"shop-web-1": "web:2"}
+
+
+# -- what is lost ------------------------------------------------------------------------------------------------
+
+
+def test_last_good_is_proven_anew_without_the_journal() -> None:
+    life = Life()
+    sha = life.push(web=service("web:1"))
+    settled(life)
+    before = life.machine.snapshot()
+    life.journal.lines.clear()
+    life.start()
+    settled(life)
+    assert life.machine.snapshot() == before
+    assert life.cycle.history.last_good is not None
+    assert (life.cycle.history.last_good.revision, life.cycle.history.last_good.content) != (sha, "")
+
+
+def test_a_lost_store_is_rendered_anew() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    settled(life)
+    before = life.machine.snapshot()
+    life.store.states.clear()
+    life.turn()
+    assert_quiet(life)
+    life.behave("web:2", never_healthy())
+    life.push(web=service("web:2"))
+    life.store.states.clear()
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.machine.snapshot() == before
+
+
+def test_the_way_back_is_found_without_remote_and_mirror() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    settled(life)
+    before = life.machine.snapshot()
+    life.behave("web:2", never_healthy())
+    life.push(web=service("web:2"))
+    crash_before(life, "rename")  # the first step of the switch
+    life.source.commits.clear()
+    life.source.away = True
+    life.turn()
+    life.source.away = False
+    del before
+
+
+# -- names, sharers, networks ------------------------------------------------------------------------------------
+
+
+def test_a_container_name_moves_to_another_service() -> None:
+    life = Life()
+    life.push(web=service("web:1", container_name="front"), db=service("db:1"))
+    settled(life)
+    life.push(proxy=service("proxy:1", container_name="front"), db=service("db:1"))
+    settled(life)
+    assert life.running() == {"front": "proxy:1", "shop-db-1": "db:1"}
+
+
+def test_a_container_name_that_moved_comes_back() -> None:
+    life = Life()
+    life.push(web=service("web:1", container_name="front"), db=service("db:1"))
+    settled(life)
+    before = life.machine.snapshot()
+    life.behave("proxy:1", never_healthy())
+    life.push(proxy=service("proxy:1", container_name="front"), db=service("db:1"))
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.machine.snapshot() == before
+
+
+def test_container_names_are_swapped() -> None:
+    life = Life()
+    life.push(one=service("one:1", container_name="a"), two=service("two:1", container_name="b"))
+    settled(life)
+    life.push(one=service("one:1", container_name="b"), two=service("two:1", container_name="a"))
+    settled(life)
+    assert life.running() == {"b": "one:1", "a": "two:1"}
+
+
+def sharing(version: str, **more: Any) -> dict[str, Any]:
+    return service(f"side:{version}", health=False, network_mode="service:app", networks=None) | more
+
+
+def test_a_changed_network_moves_sharers_along() -> None:
+    life = Life()
+    model = {"services": {"app": service("app:1"), "side": sharing("1")}}
+    life.push_model(model)
+    settled(life)
+    life.push_model(model | {"networks": {"default": {"internal": True}}})
+    settled(life)
+    app = life.machine.named("shop-app-1")
+    assert life.machine.named("shop-side-1").network_mode == f"container:{app.id}"
+
+
+def test_a_changed_network_with_sharers_comes_back() -> None:
+    life = Life()
+    model = {"services": {"app": service("app:1"), "side": sharing("1")}}
+    life.push_model(model)
+    settled(life)
+    before = life.machine.snapshot()
+    life.behave("app:2", never_healthy())
+    model = {"services": {"app": service("app:2"), "side": sharing("1")}}
+    life.push_model(model | {"networks": {"default": {"internal": True}}})
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.machine.snapshot() == before
+
+
+def test_sharers_start_again_with_their_leader() -> None:
+    """A container that lives in another's network namespace has none once that one was started anew."""
+    life = Life()
+    life.push(app=service("app:1"), side=sharing("1"))
+    settled(life)
+    life.machine.exits("shop-app-1", 1)
+    life.machine.named("shop-app-1").state = "exited"
+    life.machine.named("shop-app-1").restart = "no"
+    side = life.machine.named("shop-side-1")
+    starts = side.starts
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert side.starts == starts + 1
+    assert_quiet(life)
+
+
+def test_a_sharer_keeps_its_anonymous_volume_when_its_leader_is_replaced() -> None:
+    life = Life()
+    cache = {"volumes": [{"type": "volume", "target": "/cache"}]}
+    life.push(app=service("app:1"), side=sharing("1", **cache))
+    settled(life)
+    before = life.machine.named("shop-side-1").mounts
+    life.push(app=service("app:2"), side=sharing("1", **cache))
+    settled(life)
+    assert life.machine.named("shop-side-1").mounts == before
+
+
+def test_anonymous_volumes_of_replicas_survive_a_crash_on_a_replaced_network() -> None:
+    life = Life()
+    web = service("web:1", deploy={"replicas": 2}, volumes=[{"type": "volume", "target": "/cache"}])
+    life.push_model({"services": {"web": web}})
+    settled(life)
+    before = {name: life.machine.named(name).mounts for name in ("shop-web-1", "shop-web-2")}
+    life.push_model({"services": {"web": web}, "networks": {"default": {"internal": True}}})
+    crash_before(life, "create network")
+    life.turn()
+    assert {name: life.machine.named(name).mounts for name in before} == before
+    assert_quiet(life)
+
+
+# -- one-shots and unchanged neighbours --------------------------------------------------------------------------
+
+
+def migrating(version: str) -> dict[str, Any]:
+    return {
+        "migrate": service(f"migrate:{version}", health=False, restart="no"),
+        "web": service(f"web:{version}", after={"migrate": "service_completed_successfully"}),
+    }
+
+
+# -- suspended stacks --------------------------------------------------------------------------------------------
+
+
+def stacks(life: Life, **models: Mapping[str, Any]) -> str:
+    """A commit with one file for each stack."""
+    suspended = {name for name, model in models.items() if model.get("x-suspended")}
+    document_ = json.loads(document(stacks=models))
+    for item in document_["spec"]["stacks"]:
+        item["suspended"] = item["name"] in suspended
+        if item["name"] == "shop" and len(models) > 1:
+            item["depends_on"] = [name for name in models if name != "shop"]
+    for model in models.values():
+        for one in model["services"].values():
+            life.image(one["image"])
+    files = {"desired-state/mini.yaml": json.dumps(document_)}
+    files |= {f"{name}.yaml": json.dumps(model) for name, model in models.items()}
+    return life.source.push(files | {"serial": str(len(life.source.commits))})
+
+
+def test_stacks_start_in_their_order() -> None:
+    life = Life()
+    stacks(life, base={"services": {"db": service("db:1")}}, shop={"services": {"web": service("web:1")}})
+    settled(life)
+    started = [step.service for step in life.steps if step.action is Action.START_CONTAINER]
+    assert started == ["db", "web"]
