@@ -125,7 +125,7 @@ def _paths(files: Files) -> tuple[Violation, ...]:
 
 def in_order(found: Iterable[Violation]) -> tuple[Violation, ...]:
     """Violations in the order of the files, each once, no more than fit a report; denials before warnings."""
-    kept = sorted(sorted(set(found), key=_order), key=lambda item: item.level is Level.WARN)[:MOST_TOLD]
+    kept = sorted(sorted(dict.fromkeys(found), key=_order), key=lambda item: item.level is Level.WARN)[:MOST_TOLD]
     return tuple(sorted(kept, key=_order))
 
 

@@ -14,6 +14,7 @@ _LINE = re.compile(r"\bline (\d+)\b")
 _POINTER = re.compile(r"\b(services|networks|volumes|configs|secrets)(?:\.|\[)([\w-]+)\]?((?:\.[\w-]+)*)")
 _PROPERTY = re.compile(r"additional propert(?:y|ies) '?([^' ]+)'? (?:is )?not allowed", re.IGNORECASE)
 _SERVICE = re.compile(r'\bservice "([^"]+)"')
+_CYCLE = re.compile(r"dependency cycle detected: ([\w.-]+) ->")
 _LISTED = "following error(s):"
 _SYNTAX = re.compile(r"(?:^|\s)yaml: |failed to parse |must be a mapping|empty compose file")
 _MISSING = ("no such file or directory", " not found: stat ")
@@ -33,9 +34,8 @@ def rejections(stderr: str, stack: str, root: str, known: Sequence[str]) -> tupl
 def _violation(message: str, stack: str, root: str, known: Sequence[str]) -> Violation:
     path = next((name for name in _by_length(known) if f"{root}/{name}" in message), None)
     line = _LINE.search(message)
-    pointer = _POINTER.search(message)
-    service = _SERVICE.search(message)
-    named = pointer[2] if pointer and pointer[1] == "services" else service[1] if service else None
+    pointer = _pointer(message)
+    named = pointer.split("/")[2] if pointer and pointer.startswith("/services/") else None
     clean = message.replace(f"{root}/", "").replace(root, ".")
     return Violation(
         reason=_reason(clean),
@@ -44,7 +44,7 @@ def _violation(message: str, stack: str, root: str, known: Sequence[str]) -> Vio
         hint="`docker compose config` shows the same; a stack is applied only when Compose accepts it.",
         path=path or (known[0] if known else None),
         line=int(line[1]) if line else None,
-        pointer=_pointer(pointer, message) or (f"/services/{named}" if named else None),
+        pointer=pointer,
         stack=stack,
         service=named,
     )
@@ -55,12 +55,16 @@ def _by_length(names: Iterable[str]) -> list[str]:
     return sorted(names, key=len, reverse=True)
 
 
-def _pointer(match: re.Match[str] | None, message: str) -> str | None:
-    if match is None:
-        return None
-    parts = [match[1], match[2], *match[3].split(".")[1:]]
-    unknown = _PROPERTY.search(message)
-    return "/" + "/".join([*parts, unknown[1]] if unknown else parts)
+def _pointer(message: str) -> str | None:
+    if match := _POINTER.search(message):
+        unknown = _PROPERTY.search(message)
+        parts = [match[1], match[2], *match[3].split(".")[1:], *([unknown[1]] if unknown else ())]
+        return "/" + "/".join(parts)
+    if match := _CYCLE.search(message):
+        return f"/services/{match[1]}/depends_on"
+    if match := _SERVICE.search(message):
+        return f"/services/{match[1]}"
+    return None
 
 
 def _reason(message: str) -> Reason:

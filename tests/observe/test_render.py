@@ -206,7 +206,7 @@ REJECTED = {
     "artifact": ('include: ["oci://localhost/x"]', Reason.SCHEMA_INVALID, None, None),
     "cycle": (
         "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}",
-        Reason.SCHEMA_INVALID, None, None,
+        Reason.SCHEMA_INVALID, None, "/services/a/depends_on",
     ),
 }  # fmt: skip
 

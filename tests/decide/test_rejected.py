@@ -1,0 +1,51 @@
+"""Compose's own refusals point at the lines of the user."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.decide.rejected import placed
+from reconciler.decide.scan import Scan, scan
+from reconciler.model.documents import StackDocument
+from reconciler.model.outcome import Reason, Violation
+from tests.commits import CommitFiles
+
+COMPOSE = """\
+services:
+  web:
+    image: a
+    comand: [x]
+    ports:
+      - "80"
+      - {targett: 1}
+  db: {image: b, frobnicate: 1}
+"""
+
+
+def scanned() -> Scan:
+    return scan(CommitFiles({"c.yaml": COMPOSE}), StackDocument("shop", ("c.yaml",)), {})
+
+
+def rejection(pointer: str | None, line: int | None = None) -> Violation:
+    return Violation(Reason.SCHEMA_INVALID, "compose-rejects", "no", "look.", "other.yaml", line, pointer=pointer)
+
+
+@pytest.mark.parametrize(
+    ("pointer", "line", "column", "hint"),
+    [
+        ("/services/web/comand", 4, 5, "Did you mean 'command'? look."),
+        ("/services/web/ports/1/targett", 7, 10, "Did you mean 'target'? look."),
+        ("/services/db/frobnicate", 8, 18, "look."),
+        ("/services/web/image", 3, 5, "look."),
+        ("/services/web", 2, 3, "look."),
+        ("/services/none", 1, 1, "look."),
+    ],
+)
+def test_a_pointer_becomes_a_place(pointer: str, line: int, column: int, hint: str) -> None:
+    (found,) = placed([rejection(pointer)], scanned())
+    assert (found.path, found.line, found.column, found.hint) == ("c.yaml", line, column, hint)
+
+
+@pytest.mark.parametrize("violation", [rejection(None), rejection("/services/web", line=9)])
+def test_what_has_no_pointer_or_a_line_already_is_left_as_it_is(violation: Violation) -> None:
+    assert placed([violation], scanned()) == (violation,)
