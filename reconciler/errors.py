@@ -56,6 +56,10 @@ class Usage(ReconcilerError):
     exit_code = 2
 
 
+ENVIRONMENT = (Transient, Usage)
+"""What may go wrong around a commit without being its fault: the operator's files change while an agent runs."""
+
+
 class Corrupt(ReconcilerError):
     """Our own state cannot be trusted. Stop and ask a person."""
 

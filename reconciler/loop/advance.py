@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reconciler.decide.lower import unresolved
-from reconciler.errors import ImageFailed, Interrupted, RolloutFailed, Transient
+from reconciler.errors import ENVIRONMENT, ImageFailed, Interrupted, RolloutFailed, Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending, place
 from reconciler.loop.keep import keep
@@ -31,7 +31,7 @@ MEND = "mend the commit and push again"
 
 def advance(bench: Bench, head: Commit) -> Turn:
     """Bring the machine to `head`. Transient where the environment keeps us from judging it."""
-    prepared = bench.ports.preparer.prepare(bench.ports.source.files(head.sha))
+    prepared = bench.ports.preparer.prepare(bench.files(head.sha))
     if prepared.denied:
         return _reject(bench, head, prepared.violations)
     base = bench.good()
@@ -64,8 +64,8 @@ def _attempt(
         if not bench.book.attempt(attempt.id).condemned:
             bench.interrupted(attempt, error)
         raise
-    except Transient as error:
-        if bench.book.attempt(attempt.id).condemned:
+    except ENVIRONMENT as error:
+        if not bench.book.attempt(attempt.id).open or bench.book.attempt(attempt.id).condemned:
             raise
         return bench.fault(attempt, error)
 

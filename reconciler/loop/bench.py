@@ -70,7 +70,7 @@ class Bench:
         stored = self.ports.store.load(good.content)
         if stored is not None:
             return replace(stored, revision=good.revision)
-        prepared = self.ports.preparer.prepare(self.ports.source.files(good.revision))
+        prepared = self.ports.preparer.prepare(self.files(good.revision))
         if prepared.denied:
             raise Transient(
                 Reason.FILE_MISSING,
@@ -80,6 +80,17 @@ class Bench:
         desired = self.lower(prepared, self.ports.images.local(prepared.wants), good.revision)
         self.save(desired, prepared)
         return desired
+
+    def files(self, revision: str) -> Files:
+        """A commit's files. Transient where the mirror does not have the commit."""
+        try:
+            return self.ports.source.files(revision)
+        except KeyError:
+            raise Transient(
+                Reason.FILE_MISSING,
+                f"the mirror does not have {revision[:12]} any more",
+                "push the commit again, or a new one",
+            ) from None
 
     def nothing(self) -> DesiredState:
         """The state in which nothing of ours runs."""
@@ -94,7 +105,7 @@ class Bench:
     def write_trees(self, desired: DesiredState, files: Files | None = None) -> None:
         """Mounts that are missing are written before anything else: the engine would make empty folders there."""
         if desired.revision:
-            self.ports.applier.trees(desired, files or _LazyFiles(self.ports.source, desired.revision))
+            self.ports.applier.trees(desired, files or _LazyFiles(self, desired.revision))
 
     def pin(self, name: str, revision: str) -> None:
         """Keep a commit in the mirror. It is a second memory only: what it cannot keep stops nothing."""
@@ -165,13 +176,13 @@ class Bench:
         """What is left to tidy up after a durable verdict; the next turn does what fails here."""
         try:
             rollout.close()
+            self.book.append("closed", attempt=attempt.id)
         except ReconcilerError:
             return
-        self.book.append("closed", attempt=attempt.id)
         good = self.book.history.last_good
         self.ports.store.keep([good.content] if good else [])
 
-    def fault(self, attempt: Attempt, error: Transient, failure: Failure | None = None) -> Turn:
+    def fault(self, attempt: Attempt, error: ReconcilerError, failure: Failure | None = None) -> Turn:
         """The environment ended it: nothing is condemned, and it is tried again after a while."""
         ending = Ending(Outcome.FAILED, error.reason, error.message, failure=failure, hint=error.hint)
         return self.book.end(ending, attempt.revision, attempt.intent, attempt.id)
@@ -195,19 +206,12 @@ class Bench:
 class _LazyFiles:
     """A commit's files, read from the mirror only where a mount is missing."""
 
-    def __init__(self, source: Source, revision: str) -> None:
-        self._source, self.revision = source, revision
+    def __init__(self, bench: Bench, revision: str) -> None:
+        self._bench, self.revision = bench, revision
 
     @cached_property
     def _files(self) -> Files:
-        try:
-            return self._source.files(self.revision)
-        except KeyError:
-            raise Transient(
-                Reason.FILE_MISSING,
-                f"mounts of {self.revision[:12]} are missing, and the mirror does not have the commit any more",
-                "push the commit again, or a new one",
-            ) from None
+        return self._bench.files(self.revision)
 
     @property
     def entries(self) -> Mapping[str, Entry]:
@@ -248,7 +252,7 @@ class _Look:
             return True
         ports = self._bench.ports
         try:
-            prepared = ports.preparer.prepare(ports.source.files(head.sha))
+            prepared = ports.preparer.prepare(self._bench.files(head.sha))
         except ReconcilerError:
             return False
         if prepared.denied:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import takewhile
 
 from reconciler.decide.policy import Go, Hold, next_move
-from reconciler.errors import Interrupted, ReconcilerError, RolloutFailed, Transient
+from reconciler.errors import ENVIRONMENT, Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop.advance import advance, supersede
 from reconciler.loop.bench import Bench, Options, Ports
 from reconciler.loop.book import Book, Ending
@@ -50,10 +51,12 @@ class Cycle:
             turn = self._decide(patient)
         except Interrupted as error:
             turn = Turn(Outcome.INTERRUPTED, Reason.INTERRUPTED, error.message, hint=error.hint)
-        except Transient as error:
+        except ENVIRONMENT as error:
             turn = Turn(Outcome.FAILED, error.reason, error.message, hint=error.hint)
-        self._give_up_on(turn)
-        self._tell()
+        # What cannot be recorded now is found to be missing by the next turn.
+        with suppress(Transient):
+            self._give_up_on(turn)
+            self._tell()
         return turn
 
     def _decide(self, patient: bool) -> Turn:
@@ -66,7 +69,7 @@ class Cycle:
                 turn = self._deal(accepted, move)
             except Superseded:
                 continue
-            except (Transient, RolloutFailed) as error:
+            except (*ENVIRONMENT, RolloutFailed) as error:
                 turn = _failed(error, accepted, move)
             if fetch_error is not None:
                 return _unless_done(turn, _failed(fetch_error, accepted, move))
@@ -79,10 +82,15 @@ class Cycle:
         except Transient as error:
             if not self.history.seen:
                 raise
-            try:
-                return self._ports.source.commit(self.history.seen[-1]), error
-            except KeyError:
-                raise error from None
+            return self._last_seen(), error
+
+    def _last_seen(self) -> Commit:
+        """The newest head that was accepted. A mirror that was made anew may not have it: then only its name."""
+        sha = self.history.seen[-1]
+        try:
+            return self._ports.source.commit(sha)
+        except KeyError:
+            return Commit(sha, "", "", "", "")
 
     def _recall(self) -> None:
         """Once: what the mirror remembers of bad commits."""
@@ -95,7 +103,7 @@ class Cycle:
         if self._bench.is_forward(head):
             self._see(head)
             return head
-        return self._ports.source.commit(self.history.seen[-1])
+        return self._last_seen()
 
     def _move(self, head: Commit, patient: bool) -> Hold | Go:
         good = self.history.last_good

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.errors import Transient, Usage
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.plan import Action
 from tests.fakes.behaviour import always_starting, never_healthy
@@ -41,6 +42,12 @@ def crash_before(life: Life, effect: str) -> None:
     with pytest.raises(Died):
         life.turn()
     life.start()
+
+
+def goes_down(life: Life, name: str) -> None:
+    """The container exits, and its policy does not start it again."""
+    life.machine.named(name).restart = "no"
+    life.machine.exits(name, 1)
 
 
 # -- held and refused heads --------------------------------------------------------------------------------------
@@ -109,6 +116,42 @@ def test_each_head_gets_a_final_state_though_a_repair_was_cut_off() -> None:
 # -- the disk is full --------------------------------------------------------------------------------------------
 
 
+def test_a_journal_that_cannot_be_written_ends_no_process() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    append = life.journal.append
+
+    def refusing(kind: str, *, at: float, **fields: Any) -> None:
+        if kind in full:
+            raise Transient(Reason.DISK_FAILED, "the disk is full")
+        append(kind, at=at, **fields)
+
+    life.journal.append = refusing  # type: ignore[method-assign]
+    for kind in ("seen", "started", "prepared", "ended", "closed", "told"):
+        full = {kind}
+        life.turn()
+    full = set()
+    life.settle()
+    assert life.running() == {"shop-web-1": "web:1"}
+    assert [a.outcome for a in life.cycle.history.attempts if a.final] == [Outcome.SUCCEEDED]
+
+
+def test_secrets_that_cannot_be_used_end_no_process() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    settled(life)
+
+    def unusable() -> str:
+        raise Usage(Reason.FILE_MISSING, "shop.env can be read by other users", "chmod 0600 shop.env")
+
+    preparer = life.cycle._ports.preparer
+    preparer.inputs = unusable  # type: ignore[method-assign]
+    turn = life.turn()
+    assert (turn.outcome, turn.exit_code) == (Outcome.FAILED, 3)
+    assert "chmod" in turn.hint
+    assert life.effects == 0
+
+
 # -- secrets change ----------------------------------------------------------------------------------------------
 
 
@@ -166,6 +209,20 @@ def test_a_lost_store_is_rendered_anew() -> None:
     assert life.machine.snapshot() == before
 
 
+def test_a_rewritten_branch_in_a_new_mirror_is_held() -> None:
+    life = Life()
+    sha = life.push(web=service("web:1"))
+    settled(life)
+    life.source.rewind(1)
+    life.push(web=service("web:2"))
+    del life.source.commits[sha]
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.NOT_FAST_FORWARD)
+    life.machine.vanishes("shop-web-1")
+    life.turn()
+    assert life.running() == {"shop-web-1": "web:1"}
+
+
 def test_the_way_back_is_found_without_remote_and_mirror() -> None:
     life = Life()
     life.push(web=service("web:1"))
@@ -173,12 +230,11 @@ def test_the_way_back_is_found_without_remote_and_mirror() -> None:
     before = life.machine.snapshot()
     life.behave("web:2", never_healthy())
     life.push(web=service("web:2"))
-    crash_before(life, "rename")  # the first step of the switch
+    crash_before(life, "journal ended")
     life.source.commits.clear()
     life.source.away = True
-    life.turn()
-    life.source.away = False
-    del before
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.machine.snapshot() == before
 
 
 # -- names, sharers, networks ------------------------------------------------------------------------------------
@@ -246,9 +302,7 @@ def test_sharers_start_again_with_their_leader() -> None:
     life = Life()
     life.push(app=service("app:1"), side=sharing("1"))
     settled(life)
-    life.machine.exits("shop-app-1", 1)
-    life.machine.named("shop-app-1").state = "exited"
-    life.machine.named("shop-app-1").restart = "no"
+    goes_down(life, "shop-app-1")
     side = life.machine.named("shop-side-1")
     starts = side.starts
     assert life.turn().outcome is Outcome.SUCCEEDED
@@ -307,6 +361,23 @@ def stacks(life: Life, **models: Mapping[str, Any]) -> str:
     files = {"desired-state/mini.yaml": json.dumps(document_)}
     files |= {f"{name}.yaml": json.dumps(model) for name, model in models.items()}
     return life.source.push(files | {"serial": str(len(life.source.commits))})
+
+
+def test_a_suspended_stack_is_left_alone_and_resumed() -> None:
+    life = Life()
+    base, shop = {"services": {"db": service("db:1")}}, {"services": {"web": service("web:1")}}
+    stacks(life, base=base, shop=shop)
+    settled(life)
+    db = life.machine.named("base-db-1")
+    newer = {"services": {"web": service("web:2")}}
+    stacks(life, base={"services": {"db": service("db:2")}, "x-suspended": True}, shop=newer)
+    settled(life)
+    assert life.machine.named("base-db-1") is db
+    goes_down(life, "base-db-1")
+    assert_quiet(life)
+    stacks(life, base={"services": {"db": service("db:2")}}, shop={"services": {"web": service("web:2")}})
+    settled(life)
+    assert life.running() == {"base-db-1": "db:2", "shop-web-1": "web:2"}
 
 
 def test_stacks_start_in_their_order() -> None:
