@@ -61,7 +61,7 @@ def observe(track: Track, container: Container | None, oom: bool, now: float) ->
     if container is None:
         return replace(track, state="removed", health="none", good_since=None, bad_since=_first(track.bad_since, now))
     restarted = track.started_at not in ("", container.started_at)
-    good = _good(track.service, container)
+    good = _good(track.service, container) and not (track.changed and _cut_off(track.service, container))
     unhealthy = container.running and container.health == "unhealthy"
     exited = container.state in ("exited", "dead")
     newly_exited = exited and (track.exited_at is None or restarted) and container.started_at != ""
@@ -117,7 +117,7 @@ def restarts(track: Track) -> bool:
 
 def _judge_exit(track: Track, name: str) -> Verdict:
     if track.state == "removed":
-        return _failed(Reason.CRASHED, f"{name}: its container was removed")
+        return _failed(Reason.DEPENDENCY_NOT_READY, f"{name}: somebody removed its container")
     if track.exited_at is not None and restarts(track) and track.exits <= _restart_limit(track):
         return Verdict(State.DOWN)
     times = f" {track.exits} times" if track.exits > 1 else ""
@@ -142,6 +142,11 @@ def _good(service: Service, container: Container) -> bool:
     if container.state == "running":
         return container.health in ("none", "healthy")
     return service.completes and container.state == "exited" and container.exit_code == 0 and bool(container.started_at)
+
+
+def _cut_off(service: Service, container: Container) -> bool:
+    """Running, even healthy, and out of a network that it belongs to: nobody would reach it."""
+    return container.running and not {endpoint.network for endpoint in service.endpoints} <= container.networks
 
 
 def _restart_limit(track: Track) -> int:

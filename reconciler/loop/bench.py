@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from reconciler.decide import planner
+from reconciler.decide.slots import completed
 from reconciler.errors import Interrupted, ReconcilerError, Transient
 from reconciler.loop.book import Book, Ending
 from reconciler.loop.ports import Applier, Clock, Images, Observer, Reporter, Source, Store
@@ -130,6 +131,7 @@ class Bench:
                 f"stack {strangers[0].stack} has containers that are not ours: {names}",
                 "remove them (docker compose -p STACK down, without -v) or give the stack another name",
             )
+        self._note_completed(observed, states)
         return observed
 
     def plan(
@@ -197,6 +199,19 @@ class Bench:
         if not self.options.require_fast_forward or not seen:
             return True
         return head.sha == seen[-1] or self.ports.source.is_ancestor(seen[-1], head.sha)
+
+    def _note_completed(self, observed: ObservedState, states: Sequence[DesiredState | None]) -> None:
+        """One-shots that have ended since a process that had started them was killed."""
+        once = {
+            (*key, service.spec): service
+            for state in states
+            for key, service in (state.services() if state else {}).items()
+            if service.completes
+        }
+        for item in observed.containers:
+            service = once.get((item.stack, item.service, item.spec or ""))
+            if service is not None and completed(item):
+                self._completed(service)
 
     def _completed(self, service: Service) -> None:
         if service.spec not in self.book.history.ran_once:

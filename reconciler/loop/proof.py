@@ -81,11 +81,11 @@ class Proof:
     def until(self, service: Service, condition: Condition) -> None:
         """Wait until every followed container of the service meets what its dependents wait for."""
 
-        def met(now: float) -> float | None:
-            tracks = [t for t in self._tracks.values() if t.service.key == service.key]
-            return 0.0 if all(health.met(t, condition) for t in tracks) else None
+        def unmet() -> list[Track]:
+            own = (track for track in self._tracks.values() if track.service.key == service.key)
+            return [track for track in own if not health.met(track, condition)]
 
-        self._wait(met)
+        self._wait(lambda now: None if unmet() else 0.0, unmet)
 
     def window(self) -> None:
         """Wait until all have been good at once, without a break, for the longest min_healthy_time among them."""
@@ -96,16 +96,18 @@ class Proof:
             since = max([self._window_from, *(t.good_since or 0.0 for t in self._tracks.values())])
             return max(0.0, since + self._min_healthy_time() - now)
 
-        self._wait(held)
+        self._wait(held, list)
 
     def _min_healthy_time(self) -> float:
         stacks = {track.service.stack for track in self._tracks.values()}
         return max((self._desired.gate(stack).min_healthy_time for stack in stacks), default=0.0)
 
-    def _wait(self, left: Callable[[float], float | None]) -> None:
+    def _wait(self, left: Callable[[float], float | None], unmet: Callable[[], list[Track]]) -> None:
+        """Until `left` says that no second is left. `unmet`: who keeps us waiting though it may be good by itself."""
         while True:
             self._look()
             now = self._clock.monotonic()
+            self._check_progress(now, unmet())
             remaining = left(now)
             if remaining == 0.0:
                 return
@@ -138,7 +140,6 @@ class Proof:
             self._tracks[id] = health.observe(track, found.get(id), id in ooms, now)
         for track in list(self._tracks.values()):
             self._judge(track, now)
-        self._check_progress(now)
 
     def _judge(self, track: Track, now: float) -> None:
         verdict = health.judge(track, self._desired.gate(track.service.stack), now)
@@ -161,9 +162,8 @@ class Proof:
             self._once.add(track.id)
             self._completed(track.service)
 
-    def _check_progress(self, now: float) -> None:
-        waiting = [track for track in self._tracks.values() if track.good_since is None]
-        for track in waiting:
+    def _check_progress(self, now: float, unmet: list[Track]) -> None:
+        for track in (*unmet, *(track for track in self._tracks.values() if track.good_since is None)):
             gate = self._desired.gate(track.service.stack)
             if now - self._progress_at >= gate.progress_deadline:
                 verdict = Verdict(State.FAILED, Reason.HEALTH_CHECK_FAILED, _no_progress(track, gate))

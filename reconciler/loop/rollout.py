@@ -305,13 +305,13 @@ class Rollout:
     # -- what is judged ----------------------------------------------------------------------------------------
 
     def _follow_running(self, steps: Sequence[Step]) -> None:
-        """Containers that stay are judged as well, unless they were unhealthy before and the commit leaves them."""
+        """Containers that stay are judged as well, unless they were broken before and the commit leaves them."""
         stopping = {step.id for step in steps if step.action is Action.STOP_CONTAINER}
         for service in self._services.values():
             for item in self._there.get(service.key, ()):
                 if item.spec == service.spec and item.id not in stopping and item.running:
                     changed = self._unproven_yet(service, item)
-                    if changed or item.health != "unhealthy":
+                    if changed or (item.state == "running" and item.health != "unhealthy"):
                         self._follow(service, item, changed)
 
     def _unproven_yet(self, service: Service, item: Container) -> bool:
