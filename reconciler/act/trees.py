@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -66,9 +65,9 @@ class TreeStore:
     def _write(self, tree: Tree, files: Files | None) -> None:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._sweep()
-        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._root))
+        # Beside its final place: a read-only folder may be renamed by its owner, but not into another folder.
+        whole = self._root / f"{_UNFINISHED}{tree.digest}"
         try:
-            whole = unfinished / "tree"
             if tree.path is None:
                 write(whole, (tree.content or "").encode(), 0o444, durable=True)
             elif files is not None:
@@ -76,7 +75,7 @@ class TreeStore:
             os.rename(whole, self.path(tree.digest))
             sync_folder(self._root)
         finally:
-            remove(unfinished)
+            remove(whole)
 
     def _sweep(self) -> None:
         for path in self._root.glob(f"{_UNFINISHED}*"):

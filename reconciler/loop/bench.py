@@ -159,7 +159,9 @@ class Bench:
     ) -> Rollout:
         look = _Look(self, attempt)
         hooks = Hooks(
-            step=lambda step, steps: self.step(attempt, step, steps), pulse=look.pulse, completed=self._completed
+            step=lambda step, steps: self.step(replace(attempt, intent=plan.intent), step, steps),
+            pulse=look.pulse,
+            completed=self._completed,
         )
         return Rollout(
             World(self.ports.observer, self.ports.applier, self.ports.clock), desired, base, observed, plan, hooks

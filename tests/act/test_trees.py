@@ -7,6 +7,8 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from reconciler.act.trees import TreeStore
 from reconciler.decide.digests import content_digest, tree_digest
 from reconciler.effects import Effects
 from reconciler.errors import Transient
+from reconciler.materialise import remove
 from reconciler.model.desired import Tree
 from reconciler.observe.secrets import SecretStore
 from tests.commits import CommitFiles
@@ -24,6 +27,7 @@ FILES = CommitFiles(
     {"conf/d/run.sh": "100755"},
 )
 NONE = SecretStore(None)
+NOBODY = 65534
 
 
 def tree(path: str) -> Tree:
@@ -153,3 +157,27 @@ def test_a_kill_at_any_point_leaves_all_or_nothing(tmp_path: Path) -> None:
     assert step > 5
     store.ensure([tree("conf/nginx.conf")], FILES, NONE)
     assert {path.name for path in (tmp_path / "trees").iterdir()} == {place.name, tree("conf/nginx.conf").digest}
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Path]:
+    """A folder of a user who may not override permissions; root becomes that user for the test."""
+    folder = Path(tempfile.mkdtemp())
+    if os.geteuid() != 0:
+        yield folder
+        return
+    os.chown(folder, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield folder
+    finally:
+        os.seteuid(0)
+        remove(folder)
+
+
+def test_a_user_without_privileges_can_write_a_folder(unprivileged: Path) -> None:
+    store = TreeStore(unprivileged / "trees", Effects())
+    store.ensure([tree("conf")], FILES, NONE)
+    root = store.path(tree("conf").digest)
+    assert [mode(root), (root / "nginx.conf").read_text()] == [0o555, "listen 80;\n"]
+    assert [path.name for path in (unprivileged / "trees").iterdir()] == [root.name]

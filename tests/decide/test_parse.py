@@ -211,7 +211,6 @@ def test_env_values_are_never_repeated() -> None:
         ("spec: {stacks: [], memory: {steady: 0%}}\n", ("out-of-range", 4, 37)),
         ("spec: {stacks: [], defaults: {memory: 1m}}\n", ("out-of-range", 4, 39)),
         ("spec: {stacks: [], defaults: {gate: {min_healthy_time: 10m}}}\n", ("gate-order", 4, 37)),
-        ("spec: {stacks: [], defaults: {gate: {min_healthy_time: 0s}}}\n", ("gate-order", 4, 37)),
         ("spec: {stacks: [], defaults: {gate: {healthy_deadline: 11m}}}\n", ("gate-order", 4, 37)),
         (stacks(SHOP.replace(": shop", ": s2"), SHOP[:-1] + ", gate: {progress_deadline: 1m}}"), ("gate-order", 7, 62)),
         (stacks(SHOP, SHOP), ("stack-name", 7, 14)),
