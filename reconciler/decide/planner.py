@@ -116,7 +116,7 @@ class _Planner:
             sum(item.memory for item in observed.foreign),
         )
         self.stopped: set[str] = set()
-        self.renamed: set[str] = set()
+        self.renamed: dict[str, str] = {}
         self.names = {item.name for item in observed.containers}
         self.wanted = {slot.name: slot for pairing in self.pairings.values() for slot in pairing.slots}
         self.replaced = {n.name for n in self._networks() if self._network_differs(n)}
@@ -308,7 +308,7 @@ class _Planner:
     def _start(self, service: Service, slot: Slot, cause: str) -> None:
         item = slot.container
         if item is not None:
-            self.renamed.add(item.id)
+            self.renamed[item.id] = slot.name
             self._stop_guests(service, item)
         self._join(service, slot)
         key = item.id if item else slot.name
@@ -336,14 +336,19 @@ class _Planner:
     def _await_dependencies(self, service: Service) -> None:
         for dependency in service.depends_on:
             key = (dependency.stack, dependency.service)
-            if key in self.touched and key in self.pairings:
+            if key in self.pairings and (key in self.touched or self._pending(key, dependency.condition)):
                 self._wait(self.pairings[key].service, dependency.condition, f"{service.name} depends on it")
+
+    def _pending(self, key: ServiceKey, condition: Condition) -> bool:
+        """Whether a rollout that was cut off has begun what its dependents wait for."""
+        running = [slot.container for slot in self.pairings[key].slots if slot.container and slot.container.running]
+        return any(condition is Condition.COMPLETED or item.health not in ("none", "healthy") for item in running)
 
     def _wait(self, service: Service, condition: Condition, cause: str) -> None:
         if (service.key, condition) not in self.awaited or condition is not Condition.COMPLETED:
             self.awaited.add((service.key, condition))
-            last = self.steps[-1]
-            if (last.action, last.stack, last.service) != (Action.WAIT_HEALTHY, *service.key):
+            last = self.steps[-1] if self.steps else None
+            if last is None or (last.action, last.stack, last.service) != (Action.WAIT_HEALTHY, *service.key):
                 self._add(Action.WAIT_HEALTHY, *service.key, service.name, cause, condition=condition)
 
     def _restart_dependent(self, service: Service) -> None:
@@ -361,7 +366,8 @@ class _Planner:
     def _stop(self, item: Container, cause: str, name: str | None) -> None:
         self.memory.stop(item.id)
         self.stopped.add(item.id)
-        self.renamed |= {item.id} if name else set()
+        if name is not None:
+            self.renamed[item.id] = name
         self._add(Action.STOP_CONTAINER, item.stack, item.service, item.name, cause, id=item.id, name=name)
 
     def _standby(self, item: Container) -> str | None:
@@ -377,13 +383,15 @@ class _Planner:
         for item in self.observed.containers:
             if item.name == slot.name and item != slot.container and item.id not in self.renamed:
                 self._stop(item, f"{slot.name} is to be another one's name", self._standby(item))
+                if item.running and (item.stack, item.service) in self.pairings:
+                    self._note_downtime(self.pairings[(item.stack, item.service)].service)
 
     def _rename_kept(self, pairing: Pairing) -> None:
         for slot in pairing.slots:
             item = slot.container
             if item is not None and item.name != slot.name and item.id not in self.begun:
                 self._clear_name(slot)
-                self.renamed.add(item.id)
+                self.renamed[item.id] = slot.name
                 self._add(
                     Action.UPDATE_CONTAINER,
                     *pairing.service.key,
@@ -447,7 +455,8 @@ class _Planner:
                     yield service, slot
 
     def _remove(self, item: Container, cause: str) -> None:
-        self._add(Action.REMOVE_CONTAINER, item.stack, item.service, item.name, cause, id=item.id)
+        name = self.renamed.get(item.id, item.name)
+        self._add(Action.REMOVE_CONTAINER, item.stack, item.service, name, cause, id=item.id)
 
     def _remove_networks(self) -> None:
         """Ours alone: of a stack of this host, and made by this host's agent."""

@@ -6,9 +6,9 @@ import pytest
 
 from reconciler.effects import Effects
 from reconciler.model.outcome import Outcome, Reason
-from tests.fakes.behaviour import crashing, never_healthy, one_shot
+from tests.fakes.behaviour import crashing, healthy, never_healthy, one_shot
 from tests.fakes.life import Life, service
-from tests.fakes.machine import Died
+from tests.fakes.machine import Died, die
 
 INTERNAL = {"networks": {"default": {"internal": True}}}
 
@@ -184,3 +184,24 @@ def test_a_condemned_commit_is_no_fault_however_long_the_way_back_is_barred() ->
     life.machine.advance(2000.0)
     assert life.turn().outcome is Outcome.ROLLED_BACK
     assert life.reporter.told[bad] == ("failure", "Crashed")
+
+
+def test_what_a_killed_rollout_waited_for_is_waited_for_again() -> None:
+    life = Life()
+    life.behave("db:1", healthy(6.0))
+    life.behave("job:1", one_shot(8.0))
+    after = {"db": "service_healthy", "job": "service_completed_successfully"}
+    life.push(db=service("db:1"), job=service("job:1", health=False, restart="no"), web=service("web:1", after=after))
+    life.during["WaitHealthy"] = die
+    with pytest.raises(Died):
+        life.turn()
+    life.start()
+    found: list[tuple[str, str]] = []
+
+    def look(action: str, container: str) -> None:
+        if action == "start" and life.machine.containers[container].service == "web":
+            found.append((life.machine.named("shop-db-1").health, life.machine.named("shop-job-1").state))
+
+    life.machine.listen(look)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert found == [("healthy", "exited")]

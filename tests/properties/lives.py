@@ -41,7 +41,6 @@ BAD_WITH_PROBE = BAD | {
     "unhealthy": never_healthy(),
     "flapping": flapping(1.0),
     "starting": always_starting(),
-    "too slow": healthy(40.0),
 }
 GOOD_JOBS = {"job": one_shot(), "slow job": one_shot(3.0)}
 BAD_JOBS = {"job fails": one_shot(code=3), "job refused": refusing("exec: not found")}
