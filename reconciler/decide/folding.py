@@ -81,7 +81,7 @@ def _started(state: Fold, record: Record) -> None:
     state.unended += 1
     for earlier in [item for item in state.attempts.values() if item.open]:
         state.attempts[earlier.id] = replace(
-            earlier, outcome=Outcome.INTERRUPTED, reason=Reason.INTERRUPTED, ended_at=_time(record), closed=True
+            earlier, outcome=Outcome.INTERRUPTED, reason=Reason.INTERRUPTED, ended_at=_time(record)
         )
     state.attempts[record["attempt"]] = Attempt(
         id=record["attempt"],

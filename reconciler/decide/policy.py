@@ -55,7 +55,8 @@ def next_move(
             "see what ends the agent (power, memory, disk), then push a new commit",
             stalled=True,
         )
-    if patient and (until := _fault_until(last, history.faults)) is not None and now < until:
+    about_head = last is not None and (last.revision == head.sha or head.sha in history.finals)
+    if patient and about_head and (until := _fault_until(last, history.faults)) is not None and now < until:
         reason = last.reason if last and last.reason else Reason.ENGINE_UNAVAILABLE
         return Hold(reason, last.message if last else "", "it is tried again by itself", until)
     return _by_revision(head, history, inputs, inputs_changed)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from reconciler.decide.lower import unresolved
-from reconciler.errors import ENVIRONMENT, ImageFailed, Interrupted, RolloutFailed, Transient
+from reconciler.errors import ENVIRONMENT, Away, ImageFailed, Interrupted, RolloutFailed, Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending, place
 from reconciler.loop.keep import keep
@@ -35,12 +35,12 @@ def advance(bench: Bench, head: Commit) -> Turn:
     if prepared.denied:
         return _reject(bench, head, prepared.violations)
     base = bench.good()
-    images = _local(bench, prepared)
+    images = _local(bench, head, prepared)
     desired = bench.lower(prepared, images, head.sha)
     _check_shrink(head, desired, base)
     missing = [want for want in prepared.wants if want.key not in images]
     if not missing:
-        _check_content(bench, head, desired)
+        _check_content(bench, head, prepared, desired)
     observed = bench.inspect(desired, base)
     plan = bench.plan(desired, observed, Intent.ADVANCE, base, image_steps(missing))
     _check_plan(bench, head, plan, observed, desired.memory)
@@ -70,10 +70,17 @@ def _attempt(
         return bench.fault(attempt, error)
 
 
-def _local(bench: Bench, prepared: Prepared) -> dict[str, Image]:
+def _local(bench: Bench, head: Commit, prepared: Prepared) -> dict[str, Image]:
     """What the machine has already; `pull_policy: always` asks for a pull with every new commit."""
-    asked = [want for want in prepared.wants if want.build is not None or want.pull_policy != "always"]
+    known = _is_good(bench, head)
+    asked = [want for want in prepared.wants if known or want.build is not None or want.pull_policy != "always"]
     return dict(bench.ports.images.local(asked))
+
+
+def _is_good(bench: Bench, head: Commit) -> bool:
+    """Whether it is last good's own commit, judged again because the host's secrets have changed."""
+    good = bench.book.history.last_good
+    return good is not None and good.revision == head.sha
 
 
 # -- judging before anything is touched --------------------------------------------------------------------------
@@ -94,6 +101,10 @@ def _reject(bench: Bench, head: Commit, violations: tuple[Violation, ...]) -> Tu
         return Turn(
             Outcome.HELD, first.reason, message, head.sha, Intent.ADVANCE, violations=violations, hint=first.hint
         )
+    inputs = bench.ports.preparer.inputs()
+    known = bench.book.history.quarantined.get(head.sha)
+    if known is not None and known.inputs == inputs:
+        return Turn(Outcome.REJECTED, first.reason, message, head.sha, Intent.ADVANCE, violations=violations)
     ending = Ending(
         Outcome.REJECTED,
         first.reason,
@@ -101,7 +112,7 @@ def _reject(bench: Bench, head: Commit, violations: tuple[Violation, ...]) -> Tu
         CommitState.FAILURE,
         violations=violations,
         hint=first.hint,
-        inputs=bench.ports.preparer.inputs(),
+        inputs=inputs,
     )
     return bench.book.end(ending, head.sha, Intent.ADVANCE)
 
@@ -116,7 +127,7 @@ def _check_shrink(head: Commit, desired: DesiredState, base: DesiredState | None
         raise Ended(Turn(Outcome.HELD, Reason.FILE_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
 
 
-def _check_content(bench: Bench, head: Commit, desired: DesiredState) -> None:
+def _check_content(bench: Bench, head: Commit, prepared: Prepared, desired: DesiredState) -> None:
     """What was condemned is not tried again under another sha; what runs is not rolled out again."""
     history = bench.book.history
     bad = history.bad_content(desired.content)
@@ -135,6 +146,7 @@ def _check_content(bench: Bench, head: Commit, desired: DesiredState) -> None:
         raise Ended(bench.book.end(ending, head.sha, Intent.ADVANCE))
     good = history.last_good
     if good is not None and good.content == desired.content:
+        bench.save(desired, prepared)
         raise Ended(_same_content(bench, head, good.revision, desired.content))
 
 
@@ -147,11 +159,14 @@ def _stays_refused(bench: Bench, head: Commit, bad: Bad) -> Turn:
 
 
 def _same_content(bench: Bench, head: Commit, revision: str, content: str) -> Turn:
+    if head.sha == revision:
+        return keep(bench, head)
     message = f"the same content as {revision[:12]}, which runs"
     ending = Ending(
         Outcome.SUCCEEDED, Reason.RECONCILIATION_SUCCEEDED, message, CommitState.SUCCESS, content, good=True
     )
     turn = bench.book.end(ending, head.sha, Intent.ADVANCE)
+    bench.pin("good", head.sha)
     kept = keep(bench, head)
     return turn if kept.outcome is Outcome.UNCHANGED else kept
 
@@ -228,6 +243,12 @@ def _roll(
     except RolloutFailed as error:
         condemned = error.failure.reason is not Reason.DEPENDENCY_NOT_READY
         return go_back(bench, attempt, error.failure, desired, rollout, condemned=condemned)
+    except Away:
+        raise  # no way leads back before it answers, and then the way on is as short
+    except Transient as error:
+        if not rollout.touched:
+            raise
+        return go_back(bench, attempt, Failure(error.reason, error.message), desired, rollout, condemned=False)
     return _succeed(bench, attempt, desired, rollout)
 
 

@@ -68,7 +68,7 @@ class Bench:
         good = self.book.history.last_good
         if good is None:
             return None
-        stored = self.ports.store.load(good.content)
+        stored = self.ports.store.load(good.content) if good.content else None
         if stored is not None:
             return replace(stored, revision=good.revision)
         prepared = self.ports.preparer.prepare(self.files(good.revision))
@@ -78,7 +78,15 @@ class Bench:
                 f"the stored model of {good.revision[:12]} is lost, and the commit is not admitted any more",
                 "push a commit that is valid",
             )
-        desired = self.lower(prepared, self.ports.images.local(prepared.wants), good.revision)
+        images = self.ports.images.local(prepared.wants)
+        lost = next((want for want in prepared.wants if want.key not in images), None)
+        if lost is not None:
+            raise Transient(
+                Reason.FILE_MISSING,
+                f"the stored model of {good.revision[:12]} is lost, and so is its image {lost.ref}",
+                f"bring the image back (`docker pull {lost.ref}`) or push a commit that is valid",
+            )
+        desired = self.lower(prepared, images, good.revision)
         self.save(desired, prepared)
         return desired
 
@@ -184,7 +192,8 @@ class Bench:
         except ReconcilerError:
             return
         good = self.book.history.last_good
-        self.ports.store.keep([good.content] if good else [])
+        if good is None or good.content:
+            self.ports.store.keep([good.content] if good else [])
 
     def fault(self, attempt: Attempt, error: ReconcilerError, failure: Failure | None = None) -> Turn:
         """The environment ended it: nothing is condemned, and it is tried again after a while."""
@@ -258,9 +267,10 @@ class _Look:
         self._looked_at = now
         try:
             head = self._bench.ports.source.fetch()
+            forward = head.sha != self._attempt.revision and self._bench.is_forward(head)
         except Transient:
             return
-        if head.sha != self._attempt.revision and self._bench.is_forward(head) and self._overtakes(head, rollout):
+        if forward and self._overtakes(head, rollout):
             raise Superseded(head)
 
     def _overtakes(self, head: Commit, rollout: Rollout) -> bool:

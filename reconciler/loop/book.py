@@ -10,8 +10,11 @@ from typing import Any
 from reconciler.decide.folding import Fold, failure_record
 from reconciler.loop.ports import Clock, Journal
 from reconciler.loop.turn import Turn
-from reconciler.model.history import Attempt, Bad, History, ServiceRecord
+from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason, Violation
+
+CUT_OFF = (Outcome.FAILED, Outcome.INTERRUPTED, Outcome.SUPERSEDED)
+"""Ends of an attempt that may leave the machine anywhere between before and after."""
 
 LINES = 100
 """Violations of one commit that are kept for its note; a commit may have thousands."""
@@ -48,6 +51,7 @@ class Book:
         self._fold = Fold()
         self._folded = 0
         self._pinned: dict[str, Bad] = {}
+        self._pinned_good: Good | None = None
         self._writing = threading.RLock()
         self.history = History()
         self.refresh()
@@ -59,14 +63,22 @@ class Book:
             self._fold.add(record)
         self._folded = len(records)
         history = self._fold.history()
-        self.history = replace(history, quarantined={**self._pinned, **history.quarantined})
+        quarantined = {**self._pinned, **history.quarantined}
+        self.history = replace(history, quarantined=quarantined, last_good=history.last_good or self._pinned_good)
 
     def recall(self, pins: Mapping[str, str]) -> None:
-        """Take in what the mirror's refs remember (`<prefix>/<sha>/<content>` → sha), should the journal be lost."""
+        """Take in what the mirror's refs remember, should the journal be lost.
+
+        `<host>/bad/<sha>/<content>` → sha of what was condemned, `<host>/good` → sha of last good.
+        """
         for name, sha in pins.items():
-            content = name.rpartition("/")[2]
-            known = None if content == "refused" else content
-            self._pinned[sha] = Bad(sha, known, Reason.REVISION_QUARANTINED, 0.0)
+            kind, _, content = name.partition("/")[2].partition("/")
+            if kind == "bad":
+                content = content.rpartition("/")[2]
+                known = None if content == "refused" else content
+                self._pinned[sha] = Bad(sha, known, Reason.REVISION_QUARANTINED, 0.0)
+            elif kind == "good":
+                self._pinned_good = Good(sha, "", 0.0)
         self.refresh()
 
     def append(self, kind: str, **fields: Any) -> None:
@@ -111,7 +123,7 @@ class Book:
             failure=failure_record(ending.failure) if ending.failure else None,
             services=[_service(item) for item in ending.services],
             lines=[line(item) for item in ending.violations[:LINES]],
-            closing=ending.closing,
+            closing=ending.closing or (attempt is not None and ending.outcome in CUT_OFF),
             inputs=ending.inputs,
         )
         return Turn(

@@ -93,10 +93,10 @@ class Cycle:
             return Commit(sha, "", "", "", "")
 
     def _recall(self) -> None:
-        """Once: what the mirror remembers of bad commits."""
+        """Once: what the mirror remembers of good and bad commits."""
         if not self._recalled:
             self._recalled = True
-            self._book.recall(self._ports.source.pins(f"{self._options.host}/bad/"))
+            self._book.recall(self._ports.source.pins(f"{self._options.host}/"))
 
     def _accept(self, head: Commit) -> Commit:
         """The head; where it does not descend from the last one that was accepted, that one."""
@@ -107,7 +107,9 @@ class Cycle:
 
     def _move(self, head: Commit, patient: bool) -> Hold | Go:
         good = self.history.last_good
-        changed = good is not None and good.revision == head.sha and not self._ports.store.current(good.content)
+        # Without the journal last good is known by name only, and is proven anew.
+        current = good is not None and good.content and self._ports.store.current(good.content)
+        changed = good is not None and good.revision == head.sha and not current
         return next_move(
             head,
             self.history,
@@ -144,9 +146,21 @@ class Cycle:
             turn = _held(head, move) if isinstance(move, Hold) else self._approach(head, move)
         except Ended as ended:
             turn = ended.turn
+        except Transient as error:
+            turn = _failed(error, head, move)
+        if turn.outcome is Outcome.FAILED and turn.reason is not Reason.ENGINE_UNAVAILABLE:
+            self._undo_cut_off(head)
         if turn.outcome in (Outcome.HELD, Outcome.REJECTED) and not turn.stalled and turn.until is None:
             self._stay(head, turn)
         return turn
+
+    def _undo_cut_off(self, head: Commit) -> None:
+        """Until the head can be judged, no service is to be down because an earlier attempt was cut off."""
+        last, good = self.history.last, self.history.last_good
+        cut_off = any(not attempt.closed for attempt in self.history.attempts)
+        if good is not None and cut_off and last is not None and not last.open:
+            with suppress(Transient):
+                keep(self._bench, head)
 
     def _stay(self, head: Commit, turn: Turn) -> None:
         if self.history.last_good is not None:

@@ -39,7 +39,7 @@ def run(cycle: Cycle, alarm: Alarm, clock: Clock, interval: float, told: Callabl
 
 def _delay(turn: Turn, faults: int, now: float, interval: float) -> float:
     if turn.until is not None:
-        return max(1.0, min(turn.until - now, LONGEST_DELAY))
+        return max(1.0, min(turn.until - now, interval))
     if faults:
         return max(interval, min(FAULT_DELAY * 2.0 ** min(faults - 1, 16), LONGEST_DELAY))
     return interval

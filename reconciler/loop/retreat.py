@@ -50,7 +50,7 @@ def retreat(bench: Bench, attempt: Attempt, forward: Rollout | None = None, *, c
     try:
         rollout.walk()
     except RolloutFailed as error:
-        if error.reason is Reason.DEPENDENCY_NOT_READY:
+        if not condemned or error.reason is Reason.DEPENDENCY_NOT_READY:
             raise Transient(error.reason, f"the way back is hindered: {error.message}", error.hint) from error
         return _stall(bench, attempt, failure, error.failure)
     if not condemned:

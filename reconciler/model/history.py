@@ -56,7 +56,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """A state of the machine that was proven by the window."""
+    """A state of the machine that was proven by the window. `content` '': the journal that knew it is lost."""
 
     revision: str
     content: str

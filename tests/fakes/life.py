@@ -99,21 +99,24 @@ class MemoryJournal:
 
 
 class MemoryStore:
+    """`stale`: states that were rendered with secrets which have changed since."""
+
     def __init__(self, machine: FakeMachine) -> None:
         self._machine = machine
         self.states: dict[str, DesiredState] = {}
-        self.is_current = True
+        self.stale: set[str] = set()
 
     def save(self, desired: DesiredState, models: Mapping[str, Mapping[str, Any]]) -> None:
-        if desired.content not in self.states:
+        if desired.content not in self.states or desired.content in self.stale:
             self._machine.effects.point("rendered")
             self.states[desired.content] = desired
+            self.stale.discard(desired.content)
 
     def load(self, content: str) -> DesiredState | None:
         return self.states.get(content)
 
     def current(self, content: str) -> bool:
-        return self.is_current
+        return content not in self.stale
 
     def keep(self, contents: Iterable[str]) -> None:
         wanted = set(contents)

@@ -469,8 +469,10 @@ def test_a_bad_commit_is_remembered_without_the_journal() -> None:
     life.journal.lines.clear()
     life.start()
     turn = life.turn()
-    assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.REVISION_QUARANTINED)
+    assert (turn.exit_code, turn.reason) == (1, Reason.REVISION_QUARANTINED)
     assert life.running() == {"shop-web-1": "web:1"}
+    assert life.turn().exit_code == 1
+    assert life.effects == 0
 
 
 def test_the_way_back_is_not_blocked_by_what_others_take_meanwhile() -> None:
