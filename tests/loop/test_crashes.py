@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.model.outcome import Outcome
-from tests.fakes.behaviour import crashing, never_healthy, one_shot
+from tests.fakes.behaviour import Behaviour, crashing, never_healthy, one_shot
+from tests.fakes.containers import FakeContainer
 from tests.fakes.life import Life, service
 from tests.fakes.machine import Died
 
@@ -61,8 +62,40 @@ def repair(life: Life) -> None:
     life.machine.exits("shop-db-1", 1)
 
 
-def first(life: Life) -> None:
-    """The very first commit: nothing ran before."""
+def network(life: Life, version: str = "2") -> None:
+    """Another definition of the network under everything."""
+    internal = {"networks": {"default": {"internal": True}}}
+    life.push_model({"services": reference(version), "volumes": {"data": {}}} | internal)
+
+
+def network_and_back(life: Life) -> None:
+    life.behave("worker:2", crashing(0.5))
+    network(life)
+
+
+def odd(version: str, **more: object) -> dict[str, dict[str, object]]:
+    """A sharer, a container with a name of its own, replicas with anonymous volumes, and one that will go."""
+    cache = {"volumes": [{"type": "volume", "target": "/cache"}]}
+    return {
+        "app": service(f"app:{version}", container_name="front"),
+        "side": service("side:1", health=False, network_mode="service:app", networks=None, **cache),
+        "web": service(f"web:{version}", deploy={"replicas": 2}, **cache),
+        "old": service("old:1"),
+    } | more
+
+
+def changed(life: Life, behaviour: Behaviour | None = None) -> None:
+    """`old` goes and its successor takes over the name of `app`; the network changes as well."""
+    services = odd("2", new=service("new:2", container_name="front"))
+    services["app"].pop("container_name")
+    del services["old"]
+    if behaviour:
+        life.behave("new:2", behaviour)
+    life.push_model({"services": services, "networks": {"default": {"internal": True}}})
+
+
+def changed_and_back(life: Life) -> None:
+    changed(life, never_healthy())
 
 
 FLOWS: dict[str, Callable[[Life], None]] = {
@@ -70,7 +103,10 @@ FLOWS: dict[str, Callable[[Life], None]] = {
     "revert": revert,
     "revert-middle": revert_in_the_middle,
     "repair": repair,
+    "network": network,
+    "network-revert": network_and_back,
 }
+ODD_FLOWS: dict[str, Callable[[Life], None]] = {"odd": changed, "odd-revert": changed_and_back}
 
 
 def effects_of(flow: Callable[[Life], None]) -> int:
@@ -135,3 +171,71 @@ def test_two_kills_in_a_row_lead_to_the_same_end(name: str) -> None:
             except Died:
                 life.start()
             check_end(life, expected)
+
+
+def start_odd() -> Life:
+    life = Life()
+    life.push(**odd("1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    return life
+
+
+def odd_end(life: Life) -> object:
+    """Where everything stands, and which anonymous volumes are used by whom."""
+    mounted = {c.name: {m.source for m in c.mounts} for c in life.machine.containers.values()}
+    shared = life.machine.named("shop-side-1").network_mode
+    leader = next(c.name for c in life.machine.containers.values() if f"container:{c.id}" == shared)
+    restart = {c.restart for c in life.machine.containers.values()}
+    networks = {n.digest for n in life.machine.networks.values()}
+    return life.running(), mounted, leader, restart, networks, {a: len(c.networks) for a, c in named(life).items()}
+
+
+def named(life: Life) -> dict[str, FakeContainer]:
+    return {c.name: c for c in life.machine.containers.values()}
+
+
+@pytest.mark.parametrize("name", ODD_FLOWS)
+def test_a_kill_at_any_effect_keeps_names_volumes_and_sharers(name: str) -> None:
+    flow, n = ODD_FLOWS[name], 0
+    life = start_odd()
+    flow(life)
+    life.settle()
+    expected = odd_end(life)
+    while True:
+        n += 1
+        life = start_odd()
+        life.start(crash_at=n)
+        flow(life)
+        try:
+            life.turn()
+        except Died:
+            life.start()
+            life.turn()
+            life.turn()
+            assert odd_end(life) == expected, n
+            life.turn()
+            assert life.effects == 0, n
+        else:
+            break
+    assert n > 20
+
+
+def test_a_kill_at_any_effect_of_the_first_commit_ever() -> None:
+    for behaviour, running in ((None, 5), (never_healthy(), 0)):
+        n = 0
+        died = True
+        while died:
+            n += 1
+            life = Life()
+            life.behave("migrate:1", one_shot())
+            life.behave("app:1", behaviour or Behaviour())
+            life.start(crash_at=n)
+            push(life, "1")
+            died = life.turn_or_die() is None
+            life.turn()
+            life.turn()
+            assert len(life.running()) == running, n
+            life.turn()
+            assert life.effects == 0, n
+            assert "shop_data" in life.machine.volumes
+        assert n > 10
