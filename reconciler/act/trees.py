@@ -71,7 +71,7 @@ class TreeStore:
             if tree.path is None:
                 write(whole, (tree.content or "").encode(), 0o444, durable=True)
             elif files is not None:
-                _copy(files, tree.path, whole)
+                _copy(files, tree, tree.path, whole)
             os.rename(whole, self.path(tree.digest))
             sync_folder(self._root)
         finally:
@@ -82,13 +82,18 @@ class TreeStore:
             remove(path)
 
 
-def _copy(files: Files, path: str, target: Path) -> None:
+def _copy(files: Files, tree: Tree, path: str, target: Path) -> None:
     entries = below(files, path)
     if "" in entries:
         mode = 0o555 if entries[""].mode == EXECUTABLE else 0o444
         write(target, files.read(path), mode, durable=True)
     else:
         target.mkdir()
+        for folder in tree.empty_folders:
+            (target / folder).mkdir(parents=True, exist_ok=True)
+        for empty in tree.empty_files:
+            (target / empty).parent.mkdir(parents=True, exist_ok=True)
+            write(target / empty, b"", 0o444, durable=True)
         materialise(files, entries, target, durable=True)
 
 

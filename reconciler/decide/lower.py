@@ -16,6 +16,7 @@ from typing import Any
 
 from reconciler.decide.budget import replicas, service_memory
 from reconciler.decide.digests import content_digest, tree_digest
+from reconciler.decide.mountpoints import mountpoints
 from reconciler.formats.quantities import seconds
 from reconciler.model.desired import (
     Condition,
@@ -29,7 +30,7 @@ from reconciler.model.desired import (
     Volume,
 )
 from reconciler.model.documents import BindGrant, HostDocument, StackDocument
-from reconciler.model.files import Files
+from reconciler.model.files import Files, below
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.observed import LABEL_HOST, LABEL_SPEC, LABEL_STACK
 
@@ -85,7 +86,8 @@ def lower(
     revision: str,
 ) -> DesiredState:
     """The desired state of an admitted commit. `images`: ImageWant.key → image; a missing one stays unresolved."""
-    lowered = [_Stack(document, source, files, images, places) for source in sources]
+    built = _all_built(sources, files)
+    lowered = [_Stack(document, source, files, built, images, places) for source in sources]
     stacks = tuple(_across(document, [item.lower() for item in lowered]))
     trees = {tree.digest: tree for item in lowered for tree in item.trees}
     content = digest([_content(stack) for stack in stacks])
@@ -94,13 +96,10 @@ def lower(
 
 def wants(sources: Sequence[Source], files: Files) -> tuple[ImageWant, ...]:
     """Every image that the stacks need, built ones first, each once."""
+    built = _all_built(sources, files)
     found: dict[str, ImageWant] = {}
-    built: dict[str, ImageWant] = {}
-    for source in sources:
-        for name, model in _services(source).items():
-            if model.get("build"):
-                want = _built(source, name, model, files)
-                built[want.ref] = found[want.key] = want
+    for want in built.values():
+        found.setdefault(want.key, want)
     for source in sources:
         for name, model in _services(source).items():
             if not model.get("build") and model["image"] not in built:
@@ -122,6 +121,17 @@ def unresolved(want: ImageWant) -> str:
 
 def _services(source: Source) -> Mapping[str, Json]:
     return source.model.get("services") or {}
+
+
+def _all_built(sources: Sequence[Source], files: Files) -> dict[str, ImageWant]:
+    """By the names that users know. Services with the same build have names of their own for one image."""
+    wanted = [
+        _built(source, name, model, files)
+        for source in sources
+        for name, model in _services(source).items()
+        if model.get("build")
+    ]
+    return {want.ref: want for want in wanted}
 
 
 def _built(source: Source, name: str, model: Json, files: Files) -> ImageWant:
@@ -167,15 +177,15 @@ class _Stack:
         document: HostDocument,
         source: Source,
         files: Files,
+        built: Mapping[str, ImageWant],
         images: Mapping[str, Image],
         places: Places,
     ) -> None:
         self.document, self.source, self.files, self.places = document, source, files, places
-        self.images = images
+        self.built, self.images = built, images
         self.name = source.document.name
         self.model = source.model
         self.trees: list[Tree] = []
-        self.wants = {want.ref: want for want in wants([source], files)}
 
     def lower(self) -> Stack:
         networks = tuple(self._networks())
@@ -240,9 +250,8 @@ class _Stack:
         )
 
     def _want(self, name: str, model: Json) -> ImageWant:
-        if model.get("build"):
-            return self.wants[model.get("image") or f"{self.name}-{name}"]
-        return self.wants[model["image"]]
+        ref = model.get("image") or f"{self.name}-{name}"
+        return self.built[ref] if ref in self.built else _pulled(self.source, name, model)
 
     def _config(self, model: Json, image: str, memory: int, default: bool) -> dict[str, Any]:
         config: dict[str, Any] = {
@@ -299,22 +308,43 @@ class _Stack:
         volumes = self.model.get("volumes") or {}
         for mount in model.get("volumes") or ():
             if mount["type"] == "bind":
-                yield self._bind(mount)
+                yield self._bind(mount, model)
             elif mount["type"] == "volume" and mount.get("source"):
                 yield {**mount, "source": volumes[mount["source"]]["name"]}
             else:
                 yield dict(mount)
 
-    def _bind(self, mount: Json) -> dict[str, Any]:
+    def _bind(self, mount: Json, model: Json) -> dict[str, Any]:
         path = inside(mount["source"], self.source.root)
         options = {k: v for k, v in (mount.get("bind") or {}).items() if k != "create_host_path"}
         bind = {**mount, "bind": {**options, "create_host_path": False}}
         if path.startswith("/"):
             return {**bind, "source": self._granted(path)}
         if self._in_commit(path):
-            tree = self._tree(Tree(tree_digest(self.files, path), path=path))
+            tree = self._tree(self._folder(path, mount["target"], model))
             return {**bind, "source": f"{self.places.trees}/{tree.digest}", "read_only": True}
         return {**bind, "source": f"{self.places.data}/{self.name}/{path}"}
+
+    def _folder(self, path: str, target: str, model: Json) -> Tree:
+        """A file or folder of the commit, with the places at which the service mounts something else in it."""
+        plain = tree_digest(self.files, path)
+        places = mountpoints(target, below(self.files, path), self._mounted(model))
+        if path in self.files.entries or not places:
+            return Tree(plain, path=path)
+        empty_folders = tuple(place for place, is_file in places.items() if not is_file)
+        empty_files = tuple(place for place, is_file in places.items() if is_file)
+        key = digest([plain, empty_folders, empty_files])
+        return Tree(key, path=path, empty_folders=empty_folders, empty_files=empty_files)
+
+    def _mounted(self, model: Json) -> dict[str, bool]:
+        """Where a service has something mounted → whether that is a file, as far as the commit can tell."""
+        mounted = {str(item).partition(":")[0]: False for item in model.get("tmpfs") or ()}
+        for mount in model.get("volumes") or ():
+            is_bind = mount["type"] == "bind"
+            mounted[mount["target"]] = is_bind and inside(mount["source"], self.source.root) in self.files.entries
+        for kind in ("configs", "secrets"):
+            mounted |= {_target(kind, use): True for use in model.get(kind) or ()}
+        return mounted
 
     def _granted(self, path: str) -> str:
         for grant in self.places.binds:
@@ -330,15 +360,10 @@ class _Stack:
         """Configs and secrets, whatever their source, as read-only binds."""
         definitions = self.model.get(kind) or {}
         for use in model.get(kind) or ():
-            definition = definitions[use["source"]]
-            default = f"/{use['source']}" if kind == "configs" else f"/run/secrets/{use['source']}"
-            target = use.get("target") or default
-            if not target.startswith("/"):
-                target = f"/run/secrets/{target}" if kind == "secrets" else f"/{target}"
             yield {
                 "type": "bind",
-                "source": self._file(definition),
-                "target": target,
+                "source": self._file(definitions[use["source"]]),
+                "target": _target(kind, use),
                 "read_only": True,
                 "bind": {"create_host_path": False},
             }
@@ -417,6 +442,13 @@ def _shared_services(model: Json) -> Iterable[str]:
     for source in model.get("volumes_from") or ():
         if not source.startswith("container:"):
             yield source.partition(":")[0]
+
+
+def _target(kind: str, use: Json) -> str:
+    """Where a service finds a config or secret."""
+    folder = "/run/secrets/" if kind == "secrets" else "/"
+    target: str = use.get("target") or use["source"]
+    return target if target.startswith("/") else folder + target
 
 
 def _ports(model: Json) -> Iterable[tuple[str, int, str]]:

@@ -93,6 +93,7 @@ class Tree:
     Exactly one of the three says where they come from: `path`, a file or folder of the commit; `content`, inline text
     of the model; `secret`, the name of a variable or file of the host's secrets_dir (its bytes never enter the state
     folder; `stack` says whose).
+    `empty_folders` and `empty_files`: what a folder of the commit lacks and containers need to mount something there.
     """
 
     digest: str
@@ -100,6 +101,8 @@ class Tree:
     content: str | None = None
     secret: str | None = None
     stack: str | None = None
+    empty_folders: tuple[str, ...] = ()
+    empty_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def _desired(data: Json) -> DesiredState:
         data["content"],
         Memory(**data["memory"]),
         tuple(_stack(item) for item in data["stacks"]),
-        tuple(Tree(**item) for item in data["trees"]),
+        tuple(Tree(**_with_tuples(item)) for item in data["trees"]),
     )
 
 
@@ -118,8 +118,12 @@ def _stack(data: Json) -> Stack:
     )
 
 
+def _with_tuples(data: Json) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+
+
 def _service(data: Json) -> Service:
-    known: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    known = _with_tuples(data)
     known["depends_on"] = tuple(
         Dependency(**{**item, "condition": Condition(item["condition"])}) for item in data["depends_on"]
     )

@@ -1,0 +1,38 @@
+"""Places inside a mounted folder of the commit at which something else is mounted (`./app:/app`, `/app/node_modules`).
+
+The engine makes them as it starts a container, but not in a folder that is read-only: the tree must have them.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+
+
+def mountpoints(target: str, present: Iterable[str], mounts: Mapping[str, bool]) -> dict[str, bool]:
+    """Path below the folder at `target` → whether it is to be a file, for each place that it lacks.
+
+    `present`: the folder's own files. `mounts`: where the service has something mounted → whether that is a file.
+    """
+    folder = _normal(target)
+    places = {_normal(place): is_file for place, is_file in mounts.items()}
+    own = {place: is_file for place, is_file in places.items() if _holder(place, places) == folder}
+    there = {path for name in present for path in _with_parents(name)}
+    relative = {posixpath.relpath(place, folder): is_file for place, is_file in sorted(own.items())}
+    return {path: is_file for path, is_file in relative.items() if path not in there}
+
+
+def _holder(place: str, places: Iterable[str]) -> str:
+    """The innermost mount that `place` lies in; '' where there is none."""
+    around = (item for item in places if item != place and place.startswith(item.rstrip("/") + "/"))
+    return max(around, key=len, default="")
+
+
+def _with_parents(path: str) -> Iterable[str]:
+    while path:
+        yield path
+        path = posixpath.dirname(path)
+
+
+def _normal(path: str) -> str:
+    return posixpath.normpath("/" + path.lstrip("/"))
