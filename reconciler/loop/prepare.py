@@ -34,7 +34,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A commit, read and judged. `document` None: the Host document itself cannot be used."""
+    """A commit, read and judged. `document` None: the Host document itself cannot be used.
+
+    `wants`: the images of a commit that all policies have admitted.
+    """
 
     files: Files
     document: HostDocument | None
@@ -114,7 +117,10 @@ class Preparer:
             for stack, one in zip(document.stacks, rendered, strict=True)
         )
         prepared = Prepared(files, document, sources, violations, total)
-        return prepared if prepared.denied else replace(prepared, wants=lower.wants(sources, files))
+        # What is judged only, without policies or in a working folder, may name what nobody could build.
+        if prepared.denied or not self._rules.policies or files.revision is None:
+            return prepared
+        return replace(prepared, wants=lower.wants(sources, files))
 
     def _in_force(self, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
         """Without policies only what keeps Compose from reading the files counts."""
