@@ -1,0 +1,177 @@
+"""What to do next: each row of the architecture's table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from reconciler.decide.policy import FIRST_DELAY, JITTER, LONGEST_DELAY, Go, Hold, next_move
+from reconciler.model.files import Commit
+from reconciler.model.history import Attempt, Bad, Good, History
+from reconciler.model.outcome import Intent, Outcome, Reason
+
+HEAD, OLD = "a" * 40, "b" * 40
+NOW = 1_000_000.0
+
+
+def head(sha: str = HEAD) -> Commit:
+    return Commit(sha, "tree", "subject", "a person", "2026-01-01T00:00:00Z")
+
+
+def move(
+    history: History, *, inputs: str = "in", changed: bool = False, now: float = NOW, patient: bool = True
+) -> Hold | Go:
+    return next_move(head(), history, inputs=inputs, inputs_changed=changed, now=now, patient=patient)
+
+
+def attempt(outcome: Outcome, revision: str = HEAD, **more: object) -> Attempt:
+    made = Attempt("1-aaaaaaaa", revision, Intent.ADVANCE, NOW - 100, outcome=outcome, ended_at=NOW)
+    return replace(made, **more)  # type: ignore[arg-type]  # any field
+
+
+def good(revision: str) -> Good:
+    return Good(revision, "content", NOW - 1000)
+
+
+def bad(content: str | None = "bad content", inputs: str = "") -> dict[str, Bad]:
+    return {HEAD: Bad(HEAD, content, Reason.CRASHED, NOW, inputs)}
+
+
+def test_untried() -> None:
+    assert move(History()) == Go(HEAD, Intent.ADVANCE)
+    assert move(History(last_good=good(OLD))) == Go(HEAD, Intent.ADVANCE)
+
+
+def test_head_is_last_good() -> None:
+    assert move(History(last_good=good(HEAD))) == Go(HEAD, Intent.REPAIR)
+
+
+def test_head_is_last_good_and_the_host_s_secrets_have_changed() -> None:
+    assert move(History(last_good=good(HEAD)), changed=True) == Go(HEAD, Intent.ADVANCE)
+
+
+def test_changed_secrets_of_another_commit_change_nothing() -> None:
+    history = History(last_good=good(OLD), quarantined=bad())
+    assert move(history, changed=True) == Go(OLD, Intent.REPAIR)
+
+
+def test_quarantined_and_something_was_good() -> None:
+    assert move(History(last_good=good(OLD), quarantined=bad())) == Go(OLD, Intent.REPAIR)
+
+
+def test_quarantined_and_nothing_was_good() -> None:
+    told = move(History(quarantined=bad()))
+    assert isinstance(told, Hold)
+    assert (told.reason, told.until, told.stalled) == (Reason.REVISION_QUARANTINED, None, False)
+    assert told.message == f"{HEAD[:12]} was refused (Crashed) and nothing was good before it"
+
+
+@pytest.mark.parametrize(
+    ("content", "judged_by", "intent"),
+    [
+        (None, "in", Intent.REPAIR),
+        (None, "", Intent.REPAIR),
+        (None, "other rules", Intent.ADVANCE),
+        ("bad content", "other rules", Intent.REPAIR),
+    ],
+)
+def test_a_refusal_by_rules_is_judged_anew_when_they_change(
+    content: str | None, judged_by: str, intent: Intent
+) -> None:
+    told = move(History(last_good=good(OLD), quarantined=bad(content, judged_by)))
+    assert told == Go(HEAD if intent is Intent.ADVANCE else OLD, intent)
+
+
+def test_a_condemned_attempt_that_did_not_end_goes_back_first() -> None:
+    open_attempt = attempt(Outcome.STARTED, OLD, condemned=True, ended_at=None)
+    history = History((open_attempt,), last_good=good(OLD), unended=9, faults=3)
+    assert move(history) == Go(OLD, Intent.REVERT)
+    assert move(replace(history, last_good=None)) == Go(None, Intent.REVERT)
+
+
+def test_an_open_attempt_without_a_verdict_is_tried_again() -> None:
+    assert move(History((attempt(Outcome.STARTED, ended_at=None),), unended=1)) == Go(HEAD, Intent.ADVANCE)
+
+
+def test_a_condemned_attempt_that_has_ended_is_over() -> None:
+    ended = attempt(Outcome.ROLLED_BACK, condemned=True)
+    assert move(History((ended,), last_good=good(OLD), quarantined=bad())) == Go(OLD, Intent.REPAIR)
+
+
+@pytest.mark.parametrize(("unended", "stalled"), [(0, False), (2, False), (3, True), (4, True)])
+def test_started_three_times_without_an_end(unended: int, stalled: bool) -> None:
+    told = move(History((attempt(Outcome.STARTED, ended_at=None),), unended=unended))
+    assert isinstance(told, Hold) is stalled
+    if isinstance(told, Hold):
+        assert (told.reason, told.stalled, told.until) == (Reason.STALLED, True, None)
+        assert told.message.startswith(f"{unended} attempts in a row")
+
+
+def test_a_way_back_that_failed_waits_for_a_new_commit() -> None:
+    failed = attempt(Outcome.ROLLBACK_FAILED, message="it burns")
+    told = move(History((failed,), last_good=good(OLD), quarantined=bad()))
+    assert isinstance(told, Hold)
+    assert (told.reason, told.stalled) == (Reason.STALLED, True)
+    assert told.message.endswith("it burns")
+    other = replace(failed, revision=OLD)
+    assert move(History((other,), last_good=good(OLD))) == Go(HEAD, Intent.ADVANCE)
+
+
+# -- faults of the environment ---------------------------------------------------------------------------------------
+
+
+def waiting(faults: int, **more: object) -> float:
+    """Seconds that are waited after so many faults in a row."""
+    failed = attempt(Outcome.FAILED, reason=Reason.PULL_FAILED, message="no registry", **more)
+    told = move(History((failed,), faults=faults))
+    assert isinstance(told, Hold)
+    assert (told.reason, told.message, told.stalled) == (Reason.PULL_FAILED, "no registry", False)
+    assert told.until is not None
+    return told.until - NOW
+
+
+@pytest.mark.parametrize(("faults", "delay"), [(1, 10.0), (2, 20.0), (3, 40.0), (6, 320.0), (7, 600.0), (999, 600.0)])
+def test_each_fault_doubles_the_wait_up_to_ten_minutes(faults: int, delay: float) -> None:
+    assert delay * (1 - JITTER) <= waiting(faults) <= delay * (1 + JITTER)
+    assert delay in (FIRST_DELAY * 2 ** (faults - 1), LONGEST_DELAY)
+
+
+def test_the_wait_is_spread_but_always_the_same_for_one_attempt() -> None:
+    waits = [waiting(1, id=f"{n}-aaaaaaaa") for n in range(200)]
+    assert waits == [waiting(1, id=f"{n}-aaaaaaaa") for n in range(200)]
+    assert min(waits) < FIRST_DELAY * (1 - JITTER * 0.9)
+    assert max(waits) > FIRST_DELAY * (1 + JITTER * 0.9)
+
+
+def test_once_the_wait_is_over_it_is_tried_again() -> None:
+    history = History((attempt(Outcome.FAILED),), faults=1)
+    assert move(history, now=NOW + 13.0) == Go(HEAD, Intent.ADVANCE)
+    told = move(history)
+    assert isinstance(told, Hold)
+    assert move(history, now=told.until or 0.0) == Go(HEAD, Intent.ADVANCE)
+
+
+def test_a_person_who_asks_does_not_wait() -> None:
+    assert move(History((attempt(Outcome.FAILED),), faults=1), patient=False) == Go(HEAD, Intent.ADVANCE)
+
+
+def test_a_new_commit_does_not_wait_for_the_fault_of_another() -> None:
+    assert move(History((attempt(Outcome.FAILED, OLD),), faults=3)) == Go(HEAD, Intent.ADVANCE)
+
+
+def test_a_repair_that_failed_is_waited_for_where_the_head_is_decided() -> None:
+    repair = attempt(Outcome.FAILED, OLD, intent=Intent.REPAIR)
+    history = History((repair,), last_good=good(OLD), quarantined=bad(), finals={HEAD: repair}, faults=1)
+    assert isinstance(move(history), Hold)
+
+
+def test_without_a_fault_nothing_waits() -> None:
+    assert move(History((attempt(Outcome.INTERRUPTED),), faults=0)) == Go(HEAD, Intent.ADVANCE)
+    assert move(History((attempt(Outcome.STARTED, ended_at=None),), faults=2, unended=1)) == Go(HEAD, Intent.ADVANCE)
+
+
+def test_a_fault_without_a_reason_is_the_engine_s() -> None:
+    told = move(History((attempt(Outcome.FAILED, reason=None),), faults=1))
+    assert isinstance(told, Hold)
+    assert told.reason is Reason.ENGINE_UNAVAILABLE
