@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from reconciler.decide.lower import Places
 from reconciler.loop.bench import Options, Ports
 from reconciler.loop.book import Book
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.ports import Rendered
-from reconciler.loop.prepare import Preparer, Rules
+from reconciler.loop.prepare import Prepared, Preparer, Rules
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
-from reconciler.model.documents import StackDocument
+from reconciler.model.documents import HostDocument, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.history import Attempt
 from reconciler.model.images import Image
@@ -79,6 +80,18 @@ class CanonicalRenderer:
 
     def fingerprint(self) -> str:
         return ""
+
+
+class RememberingPreparer(Preparer):
+    """Judging a commit is pure, so the same files are judged once, however many lives meet them."""
+
+    _known: ClassVar[dict[tuple[tuple[str, str], ...], Prepared]] = {}
+
+    def prepare(self, files: Files, document: HostDocument | None = None) -> Prepared:
+        key = tuple(sorted((path, files.read(path).decode()) for path in files.entries))
+        if key not in self._known:
+            self._known[key] = super().prepare(files, document)
+        return replace(self._known[key], files=files)
 
 
 class MemoryJournal:
@@ -163,7 +176,7 @@ class Life:
         rules = Rules("mini", Places("/state/trees", "/state/data"))
         ports = Ports(
             source=self.source,
-            preparer=Preparer(CanonicalRenderer(), rules),
+            preparer=RememberingPreparer(CanonicalRenderer(), rules),
             store=self.store,
             images=self.machine.image_list,
             observer=self.machine.observer,
