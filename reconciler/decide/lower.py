@@ -420,9 +420,11 @@ def restart_policy(model: Json) -> str:
     policy = (model.get("deploy") or {}).get("restart_policy")
     if not policy:
         return "no"
-    condition = policy.get("condition") or "any"
     attempts = f":{policy['max_attempts']}" if policy.get("max_attempts") else ""
-    return {"none": "no", "any": "always", "on-failure": f"on-failure{attempts}"}.get(condition, "no")
+    # Without a condition Compose gives no policy at all (2.26 and 2.40), though the specification says "any".
+    by_condition = {"any": "always", "always": "always", "unless-stopped": "unless-stopped"}
+    by_condition["on-failure"] = f"on-failure{attempts}"
+    return by_condition.get(policy.get("condition") or "none", "no")
 
 
 def _healthcheck(model: Json) -> bool | None:
