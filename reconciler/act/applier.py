@@ -9,7 +9,7 @@ from reconciler.act.build import ImageBuilder
 from reconciler.act.compose import ComposeCreator
 from reconciler.act.engine import EngineApplier
 from reconciler.act.images import ImagePuller
-from reconciler.act.trees import SecretMounts, TreeStore
+from reconciler.act.trees import SecretMounts, TreeStore, writing
 from reconciler.model.creation import Creation
 from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
 from reconciler.model.files import Files
@@ -42,7 +42,8 @@ class MachineApplier:
         """The commit's mounts, and the folders for data of the host that it names (created empty, never removed)."""
         self._trees.ensure(desired.trees, files, self._secrets)
         for path in _data_folders(desired, self._data):
-            path.mkdir(parents=True, exist_ok=True)
+            with writing(path):
+                path.mkdir(parents=True, exist_ok=True)
 
     def create(self, stack: Stack, services: Sequence[Creation], existing: Mapping[str, int]) -> None:
         self._creator.create(stack, services, existing)

@@ -9,6 +9,7 @@ from typing import Any
 
 from reconciler.effects import Effects
 from reconciler.errors import Away, ReconcilerError, RolloutFailed, Transient
+from reconciler.formats.freeze import check_whole
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Stack
 from reconciler.model.outcome import Failure, Reason
@@ -54,9 +55,11 @@ class ComposeCreator:
 
         A number in `existing` that is too small would make Compose remove containers. After an error some of
         the new containers may be there. RolloutFailed where the engine refuses one of them, Transient where a
-        network, volume or image has vanished, Away where the engine does not answer.
+        network, volume, image or secret has vanished, Away where the engine does not answer.
         """
-        document = json.dumps(escaped(create_file(creations, self._keys(stack)))).encode()
+        project = create_file(creations, self._keys(stack))
+        check_whole(project)
+        document = json.dumps(escaped(project)).encode()
         self._effects.point(f"create {stack.name}: {', '.join(item.service.name for item in creations)}")
         completed = run(
             arguments(self._compose, stack.name, creations, existing),

@@ -48,7 +48,7 @@ class TreeStore:
                 self._secret(tree, secrets)
             elif not self.path(tree.digest).exists() and (tree.path is None or files is not None):
                 self._effects.point(f"tree {tree.digest}")
-                with _disk(self._root):
+                with writing(self._root):
                     self._write(tree, files)
 
     def _secret(self, tree: Tree, secrets: SecretMounts) -> None:
@@ -84,6 +84,12 @@ class TreeStore:
 
 def _copy(files: Files, tree: Tree, path: str, target: Path) -> None:
     entries = below(files, path)
+    if not entries:
+        raise Transient(
+            Reason.FILE_MISSING,
+            f"the commit has no {path} any more, which a container mounts",
+            "push a commit; its own files are written",
+        )
     if "" in entries:
         mode = 0o555 if entries[""].mode == EXECUTABLE else 0o444
         write(target, files.read(path), mode, durable=True)
@@ -98,7 +104,8 @@ def _copy(files: Files, tree: Tree, path: str, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _disk(root: Path) -> Iterator[None]:
+def writing(root: Path) -> Iterator[None]:
+    """Around writing below `root`: Transient when the disk refuses."""
     try:
         yield
     except OSError as error:

@@ -13,6 +13,8 @@ SHORTEST = 4
 """Characters from which on a value is taken for a secret: shorter ones stand in every document by chance."""
 
 _OPENING = "${{"
+_GONE = "\0"
+"""No text that Compose takes holds it."""
 _ESCAPED = "${{literal}}"
 _PLACEHOLDER = re.compile(r"\$\{\{(?:literal|secret ([^{}]+))\}\}")
 
@@ -32,21 +34,34 @@ def freeze(document: Any, secrets: Mapping[str, str]) -> Any:
 
 
 def thaw(document: Any, secrets: Mapping[str, str]) -> Any:
-    """The document with its placeholders filled in. Transient (FileMissing) when a named secret is gone."""
+    """The document with its placeholders filled in.
+
+    A secret that is gone leaves a mark that `check_whole` finds: what runs needs no value, only what is created does.
+    """
 
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
         if name is None:
             return _OPENING
-        if name not in secrets:
+        return secrets.get(name, f"{_GONE}{name}{_GONE}")
+
+    return _leaves(document, lambda text: _PLACEHOLDER.sub(value, text))
+
+
+def check_whole(document: Any) -> None:
+    """Transient (FileMissing) when the thawed document needs a secret that is gone."""
+
+    def check(text: str) -> str:
+        if _GONE in text:
+            name = text.split(_GONE)[1]
             raise Transient(
                 Reason.FILE_MISSING,
                 f"a stored model needs the secret {name}, which secrets_dir does not have any more",
                 f"Put {name} back into secrets_dir, or push a commit that does not use it.",
             )
-        return secrets[name]
+        return text
 
-    return _leaves(document, lambda text: _PLACEHOLDER.sub(value, text))
+    _leaves(document, check)
 
 
 def _finder(names: Mapping[str, str]) -> re.Pattern[str] | None:

@@ -123,7 +123,10 @@ class ComposeRenderer:
                 yield path
         else:
             path = root.parent / "env"
-            path.write_bytes(data)
+            try:
+                path.write_bytes(data)
+            except OSError as error:
+                raise _disk(error) from error
             yield path
 
     def _config(self, stack: StackDocument, variables: Mapping[str, str], root: Path, path: Path) -> Completed:

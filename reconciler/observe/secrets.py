@@ -44,7 +44,7 @@ class SecretStore:
     """The operator's secrets. `folder` None: there are none.
 
     Everything raises Usage where a file is readable by others, is not text or is not named like a variable,
-    with the command that mends it.
+    with the command that mends it; Transient where one goes away while it is read.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -163,7 +163,12 @@ def _visible(folder: Path) -> Iterable[Path]:
 
 
 def _stamp(path: Path) -> tuple[str, int, int, int, int]:
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise Transient(
+            Reason.FILE_MISSING, f"{path} cannot be read: {error.strerror}", "the next turn reads again"
+        ) from error
     if status.st_mode & 0o077:
         raise _usage(
             f"{path} can be read by other users (mode {status.st_mode & 0o777:04o})",

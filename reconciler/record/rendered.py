@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.effects import Effects
-from reconciler.errors import Corrupt
+from reconciler.errors import Corrupt, Transient
 from reconciler.formats.freeze import freeze, thaw
 from reconciler.materialise import sync_folder, write
 from reconciler.model.desired import (
@@ -39,11 +39,30 @@ class RenderedStore:
         self._folder, self._secrets, self._fingerprint, self._effects = folder, secrets, fingerprint, effects
 
     def save(self, desired: DesiredState, models: Mapping[str, Json]) -> None:
-        """Durable before it returns. `models`: Compose's canonical model of each stack, for people."""
-        target = self._folder / desired.content
-        if target.exists():
+        """Durable before it returns. `models`: Compose's canonical model of each stack, for people.
+
+        What is there already is written again where it came from another commit or from other secrets.
+        Transient when the disk refuses.
+        """
+        stored = self._read(desired.content)
+        came_from = (stored["desired"]["revision"], stored["fingerprint"]) if stored else None
+        if came_from == (desired.revision, self._fingerprint()):
             return
         self._effects.point(f"rendered {desired.content[:12]}")
+        try:
+            self._write(desired, models)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> Transient:
+        return Transient(
+            Reason.DISK_FAILED,
+            f"{self._folder} cannot be used: {error.strerror}",
+            "the state folder must be readable, writable and have space left",
+        )
+
+    def _write(self, desired: DesiredState, models: Mapping[str, Json]) -> None:
+        target = self._folder / desired.content
         values = self._all_secrets(desired)
         draft = self._folder / f".{desired.content}.{os.getpid()}"
         shutil.rmtree(draft, ignore_errors=True)
@@ -51,16 +70,25 @@ class RenderedStore:
         create = {"fingerprint": self._fingerprint(), "desired": freeze(asdict(desired), values)}
         write(draft / "create.json", _json(create), 0o600, durable=True)
         write(draft / "model.json", _json(freeze(models, values)), 0o600, durable=True)
-        draft.rename(target)
+        if target.exists():
+            for path in draft.iterdir():
+                path.replace(target / path.name)
+            draft.rmdir()
+        else:
+            draft.rename(target)
+        sync_folder(target)
         sync_folder(self._folder)
 
     def load(self, content: str) -> DesiredState | None:
-        """None where it was never saved, or has been deleted."""
+        """None where it was never saved, has been deleted, or was saved by a version with other fields."""
         stored = self._read(content)
         if stored is None:
             return None
-        names = [stack["name"] for stack in stored["desired"]["stacks"]]
-        return _desired(thaw(stored["desired"], self._named(names)))
+        try:
+            names = [stack["name"] for stack in stored["desired"]["stacks"]]
+            return _desired(thaw(stored["desired"], self._named(names)))
+        except (KeyError, TypeError, ValueError):
+            return None
 
     def current(self, content: str) -> bool:
         """Whether the host's secrets are still those that it was rendered with."""
@@ -80,6 +108,8 @@ class RenderedStore:
             return json.loads(path.read_text())
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise self._unusable(error) from error
         except ValueError as error:
             raise Corrupt(
                 Reason.STALLED, f"{path} cannot be read: {error}", "delete its folder; it is rendered anew"

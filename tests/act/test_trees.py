@@ -181,3 +181,11 @@ def test_a_user_without_privileges_can_write_a_folder(unprivileged: Path) -> Non
     root = store.path(tree("conf").digest)
     assert [mode(root), (root / "nginx.conf").read_text()] == [0o555, "listen 80;\n"]
     assert [path.name for path in (unprivileged / "trees").iterdir()] == [root.name]
+
+
+def test_a_path_that_the_commit_does_not_have_becomes_no_empty_folder(tmp_path: Path) -> None:
+    store = TreeStore(tmp_path / "trees", Effects())
+    moved = Tree("d" * 64, path="web.conf")
+    with pytest.raises(Transient, match=r"web\.conf"):
+        store.ensure([moved], FILES, NONE)
+    assert not store.path(moved.digest).exists()

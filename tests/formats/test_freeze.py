@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import Transient
-from reconciler.formats.freeze import SHORTEST, freeze, thaw
+from reconciler.formats.freeze import SHORTEST, check_whole, freeze, thaw
 
 PIECES = st.sampled_from(["$", "{", "}", "${{", "}}", "secret ", "literal", "A", "hunter2", "unter", "\n"])
 TEXTS = st.lists(PIECES, max_size=8).map("".join)
@@ -51,6 +51,8 @@ def test_a_literal_placeholder_is_not_filled_in() -> None:
     assert thaw(freeze(text, {"TOKEN": "hunter2"}), {"TOKEN": "hunter2"}) == text
 
 
-def test_a_missing_secret_is_named() -> None:
+def test_a_secret_that_is_gone_is_missed_only_where_it_is_needed() -> None:
+    document = thaw({"web": "${{secret TOKEN}}", "db": "none"}, {})
+    check_whole(document["db"])
     with pytest.raises(Transient, match="TOKEN"):
-        thaw("${{secret TOKEN}}", {})
+        check_whole(document)
