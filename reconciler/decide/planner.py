@@ -11,6 +11,9 @@ from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container, Ob
 from reconciler.model.outcome import Intent, Level, Reason, Violation
 from reconciler.model.plan import Action, Downtime, Plan, Step
 
+PEAK = "memory-peak"
+"""The rule that a plan breaks whose steps would promise too much memory."""
+
 
 def settled(desired: DesiredState, observed: ObservedState, ran_once: frozenset[str]) -> bool:
     """Whether a sparse look already shows that nothing is to be done."""
@@ -32,9 +35,18 @@ def plan(
     """The steps from `observed` (complete) to `desired`.
 
     `base`: the last good state, for causes and for the order in which removed services stop. `images`: Pull and Build
-    steps for images that the machine lacks. `stacks`: every stack that is or was this host's.
+    steps for images that the machine lacks. `stacks`: every stack that is or was this host's. Where replacing one
+    service after the other would promise too much memory on the way, all that is replaced stops first.
     """
-    return _Planner(desired, observed, intent, base, ran_once, images, frozenset(stacks)).plan()
+
+    def planned(stop_first: bool) -> Plan:
+        return _Planner(desired, observed, intent, base, ran_once, images, frozenset(stacks)).plan(stop_first)
+
+    one_by_one = planned(stop_first=False)
+    if not any(item.rule == PEAK for item in one_by_one.violations):
+        return one_by_one
+    together = planned(stop_first=True)
+    return one_by_one if any(item.rule == PEAK for item in together.violations) else together
 
 
 def bound(desired: DesiredState, observed: ObservedState) -> int:
@@ -132,13 +144,15 @@ class _Planner:
         for step in images:
             self._add(step.action, step.stack, step.service, step.container, step.cause)
 
-    def plan(self) -> Plan:
+    def plan(self, stop_first: bool) -> Plan:
         replaced = [n for n in self._networks() if n.name in self.replaced]
         moved = self._moved()
         self._create_networks_and_volumes()
         self._create(key for key in self._keys() if key not in moved)
         self._stop_removed()
         self._replace_networks(replaced, moved)
+        if stop_first:
+            self._make_room()
         for service in self.order:
             self._switch(service)
         self._await_one_shots()
@@ -219,6 +233,13 @@ class _Planner:
                 name = self._standby(item) if item.name in self.wanted else None
                 if item.running or name:
                     self._stop(item, "the service was removed", name)
+
+    def _make_room(self) -> None:
+        for service in reversed(self.order):
+            pairing = self.pairings[service.key]
+            if pairing.extras:
+                self._stop_sharers(service)
+                self._stop_old(pairing, "makes room for what is to start")
 
     def _replace_networks(self, replaced: Sequence[Network], moved: set[ServiceKey]) -> None:
         if not replaced:
@@ -495,7 +516,7 @@ class _Planner:
         others = f", {foreign >> 20} MiB of it other containers'" if foreign else ""
         return Violation(
             Reason.BUDGET_EXCEEDED,
-            "memory-peak",
+            PEAK,
             f"starting {step.stack}/{step.service} would promise containers {step.memory_after >> 20} MiB{others}; "
             f"at most {limit >> 20} MiB may be promised",
             "lower a limit, raise spec.memory.budget, give the engine more memory or stop other containers",
