@@ -11,10 +11,11 @@ if [ ! -d "$data/mysql" ]; then
     {
         echo 'FLUSH PRIVILEGES;'
         echo "ALTER USER root@localhost IDENTIFIED BY '$password';"
-        echo "CREATE USER root@'%' IDENTIFIED BY '$password'; GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;"
+        echo "CREATE USER root@'%' IDENTIFIED BY '$password';"
+        echo "GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;"
         [ -z "${MYSQL_DATABASE:-}" ] || echo "CREATE DATABASE \`$MYSQL_DATABASE\`;"
-        [ -z "${MYSQL_USER:-}" ] ||
-            echo "CREATE USER '$MYSQL_USER'@'%' IDENTIFIED BY '$MYSQL_PASSWORD'; GRANT ALL ON *.* TO '$MYSQL_USER'@'%';"
+        [ -z "${MYSQL_USER:-}" ] || echo "CREATE USER '$MYSQL_USER'@'%' IDENTIFIED BY '$MYSQL_PASSWORD';"
+        [ -z "${MYSQL_USER:-}" ] || echo "GRANT ALL ON *.* TO '$MYSQL_USER'@'%';"
     } | mariadbd --user=mysql --datadir="$data" --bootstrap
 fi
 exec mariadbd --user=mysql --datadir="$data" --bind-address=0.0.0.0 --innodb-buffer-pool-size=16M "$@"

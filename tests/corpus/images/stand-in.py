@@ -15,6 +15,7 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.write(f"stand-in {' '.join(sys.argv[1:])}\n".encode())
 
 
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
 servers = [ThreadingHTTPServer(("", int(port)), Answer) for port in os.environ["PORTS"].split()]
 for server in servers:
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,0 +1,117 @@
+"""The commits of one public stack: as it was published, with one service changed, and spoilt."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+import docker
+import yaml
+
+from tests.conftest import missing
+from tests.corpus.public import FOLDERS, compose_file
+from tests.corpus.stacks import Break, Stack
+from tests.e2e.host import Host, eventually
+
+GATE = {"min_healthy_time": "1s", "healthy_deadline": "60s", "progress_deadline": "2m", "unhealthy_grace": "3s"}
+CHANGE = "stop_grace_period: 7s"
+GRACE = 7
+
+
+def with_line(text: str, service: str, line: str) -> str:
+    """The Compose file with one line more in one service, everything else untouched."""
+    lines = text.splitlines()
+    at = next(n for n, found in enumerate(lines) if found.strip() == f"{service}:" and n > lines.index("services:"))
+    indent = " " * (len(lines[at + 1]) - len(lines[at + 1].lstrip()))
+    return "\n".join([*lines[: at + 1], f"{indent}{line}", *lines[at + 1 :], ""])
+
+
+class PublicStack:
+    """A stack of the corpus in the repository of a host; the Compose file lies below the stack's name."""
+
+    def __init__(self, stack: Stack, host: Host) -> None:
+        self.stack, self.host = stack, host
+        self.source = compose_file(FOLDERS[stack.name])
+        self.published = self.source.read_text()
+        self.model: dict[str, Any] = yaml.safe_load(self.published)
+
+    def configure(self) -> None:
+        """The agent config, with the operator's leave for what the policies would refuse."""
+        why = "the published stack needs it"
+        grants = [{"policy": name, "stack": self.host.stack, "reason": why} for name in self.stack.policies]
+        binds = [{"path": path, "host": self._given(path), "reason": why} for path in self.stack.binds]
+        self.host.configure(grants=grants, binds=binds)
+
+    def push(self, text: str, spoilt: Mapping[str, str] | None = None) -> str:
+        folder = self.stack.name
+        env = self.source.parent / ".env"
+        beside = {**self.stack.beside(), **({".env": env.read_text()} if env.exists() else {}), **(spoilt or {})}
+        files = {f"{folder}/{path}".replace("/./", "/"): content for path, content in beside.items()}
+        file = f"{folder}/{self.source.name}"
+        return self.host.push_files({f"desired-state/{self.host.name}.yaml": self._document(file), file: text, **files})
+
+    def changed(self) -> str:
+        return with_line(self.published, self.stack.change, CHANGE)
+
+    def push_spoilt(self) -> str:
+        where, how = self.stack.broken
+        if how is not Break.BUILD:
+            return self.push(with_line(self.changed(), where, how))
+        dockerfile = f"{where}/Dockerfile"
+        return self.push(self.changed(), {dockerfile: f"{self.stack.beside()[dockerfile]}{how}\n"})
+
+    def name(self, service: str) -> str:
+        """The name of a service's container."""
+        given = self.model["services"][service].get("container_name")
+        return given or f"{self.host.stack}-{service}-1"
+
+    def answers(self) -> None:
+        """Every address of the stack answers with what it should, within a few seconds."""
+        for address, expected in self.stack.asks.items():
+            eventually(lambda address=address, expected=expected: expected in get(f"http://127.0.0.1{address}"))
+
+    def needs_a_free_machine(self, engine: docker.APIClient) -> None:
+        """Skip where somebody has a port or a name that the public file asks for."""
+        names = {item["Names"][0].lstrip("/") for item in engine.containers(all=True)}
+        for service in self.model["services"].values():
+            if service.get("container_name") in names:
+                missing(f"a container named {service['container_name']} is here already")
+            for port in map(str, service.get("ports") or ()):
+                published, kind = int(port.split(":")[0]), port.partition("/")[2] or "tcp"
+                if not is_free(published, kind):
+                    missing(f"port {published}/{kind} is taken")
+
+    def _document(self, file: str) -> str:
+        stack: dict[str, Any] = {"name": self.host.stack, "files": [file]}
+        if self.stack.env:
+            stack["env"] = dict(self.stack.env)
+        spec = {"defaults": {"gate": GATE}, "stacks": [stack]}
+        document = {"apiVersion": "reconciler/v1", "kind": "Host", "metadata": {"name": self.host.name}, "spec": spec}
+        return json.dumps(document, indent=1)
+
+    def _given(self, path: str) -> str:
+        folder = self.host.folder / "given" / path.strip("/").replace("/", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
+
+
+def get(address: str) -> str:
+    """What a page says; '' where nobody answers."""
+    try:
+        with urllib.request.urlopen(address, timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""
+
+
+def is_free(port: int, kind: str) -> bool:
+    with socket.socket(type=socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,28 @@
+"""What Compose takes, we take, and what it refuses, we refuse; where we are stricter, a rule with a name says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.corpus.oracle import compose_says, denied, product_says, validation
+from tests.corpus.written import Case, cases
+
+CASES = cases()
+
+
+def test_names_are_unique_and_there_are_many() -> None:
+    names = [case.name for case in CASES]
+    assert len(set(names)) == len(names) > 300
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_compose_file_must_be_judged_as_compose_judges_it(case: Case, tmp_path: Path, compose_binary: Path) -> None:
+    file = case.write(tmp_path / "stack")
+    theirs, ours = compose_says(compose_binary, file), product_says(compose_binary, file)
+    assert ours.valid == theirs.valid, f"Compose: {theirs.said}\nreconciler: {ours.said}"
+    if theirs.valid:
+        refused = denied(validation(compose_binary, file, policies=True))
+        assert {item["rule"] for item in refused} == case.rules
+        assert all(item["line"] and item["column"] and item["hint"] for item in refused)
