@@ -82,6 +82,7 @@ class Preparer:
 
     def _stacks(self, files: Files, document: HostDocument, violations: tuple[Violation, ...]) -> Prepared:
         """Nothing reaches Compose that the scan has not let through."""
+        from reconciler.decide.rejected import placed
         from reconciler.decide.scan import scan
 
         scans = [scan(files, stack, self._renderer.given(stack.name)) for stack in document.stacks]
@@ -89,7 +90,11 @@ class Preparer:
         if _denied(violations):
             return Prepared(files, document, violations=violations)
         rendered = [self._renderer.render(files, stack) for stack in document.stacks]
-        violations += tuple(item for one in rendered for item in self._in_force(one.violations))
+        violations += tuple(
+            item
+            for one, found in zip(rendered, scans, strict=True)
+            for item in self._in_force(placed(one.violations, found))
+        )
         if _denied(violations):
             return Prepared(files, document, violations=violations)
         return self._judge(files, document, rendered, scans, violations)
