@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,12 @@ OUTSIDE = (
     "fully subnetted",
 )
 """Words of refusals that tell of something else on the machine, which may go away without a new commit."""
+
+_LAYERS = re.compile(
+    r"^(?:(?:failed to create task for container|failed to create shim task|OCI runtime create failed"
+    r"|runc create failed|unable to start container process|error during container init): )+"
+)
+"""Who passed a refusal on to whom; what is wrong stands behind it."""
 
 
 @contextmanager
@@ -52,14 +59,13 @@ def refusals(what: str) -> Iterator[None]:
 def _refusal(what: str, text: str) -> Failure:
     outside = _is_outside(text)
     reason = Reason.DEPENDENCY_NOT_READY if outside else Reason.CRASHED
-    return Failure(reason, f"the engine refused to {what}: {text}")
+    words = _LAYERS.sub("", text).removesuffix(": unknown")
+    return Failure(reason, f"the engine refused to {what}: {words}")
 
 
 def _remedy(text: str) -> str:
     if _is_outside(text):
-        return (
-            "Something else on the machine holds it (`docker ps`, `ss -ltnp`, `docker network ls`): free it."
-        )
+        return "Something else on the machine holds it (`docker ps`, `ss -ltnp`, `docker network ls`): free it."
     return "Mend the service in the commit; the engine's words name what it could not do."
 
 

@@ -172,8 +172,9 @@ class Rollout:
         try:
             self._world.applier.start(container)
         except RolloutFailed as failed:
+            told = f"{service.stack}/{service.name}: {failed.failure.message}"
             raise RolloutFailed(
-                replace(failed.failure, stack=service.stack, service=service.name), failed.hint
+                replace(failed.failure, stack=service.stack, service=service.name, message=told), failed.hint
             ) from failed
         done = "RanOnce" if step.action is Action.RUN_ONCE else "Switched" if step.id else "Created"
         self._known.actions.setdefault(service.key, done)

@@ -8,6 +8,9 @@ from typing import Any
 
 from reconciler.model.outcome import Violation
 
+NO_HOME = "/nonexistent"
+"""What `~` is in a model, unless the stack's variables have a HOME: the same on every machine, and nobody's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:

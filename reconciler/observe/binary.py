@@ -12,14 +12,12 @@ from pathlib import Path
 
 from reconciler.errors import Transient, Usage
 from reconciler.model.outcome import Reason
+from reconciler.model.rendered import NO_HOME
 from reconciler.observe.endpoint import docker_config
 from reconciler.process import run
 
 OLDEST = (2, 20)
 """First Compose with `include`."""
-
-NOWHERE = "/nonexistent"
-"""Given as home, so that Compose finds nothing of ours there; the same everywhere, since models may show it."""
 
 PLUGIN_FOLDERS = (
     "/usr/libexec/docker/cli-plugins",
@@ -56,7 +54,7 @@ def find_compose(setting: str | None, environ: Mapping[str, str]) -> str:
 
 def compose_version(path: str) -> tuple[int, int]:
     """Major and minor version of a Compose binary. Transient where it cannot be run or is older than 2.20."""
-    completed = run([path, "version", "--short"], env={"HOME": NOWHERE, "DOCKER_CONFIG": NOWHERE}, timeout=10)
+    completed = run([path, "version", "--short"], env={"HOME": NO_HOME, "DOCKER_CONFIG": NO_HOME}, timeout=10)
     said = completed.stdout.decode(errors="replace").strip()
     match = re.match(r"v?(\d+)\.(\d+)\.", said)
     version = (int(match[1]), int(match[2])) if match else (0, 0)

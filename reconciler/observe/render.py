@@ -15,8 +15,8 @@ from reconciler.materialise import materialise, private_folder, remove
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Level, Reason, Violation
-from reconciler.model.rendered import Rendered
-from reconciler.observe.binary import NOWHERE, compose_version
+from reconciler.model.rendered import NO_HOME, Rendered
+from reconciler.observe.binary import compose_version
 from reconciler.observe.envfile import env_file
 from reconciler.observe.rejections import RULE, rejections
 from reconciler.observe.secrets import NAME, SecretStore
@@ -150,10 +150,10 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     Without PATH it can start nothing. PWD: 2.40 makes it up where it is unset, 2.26 does not.
     """
     return {
-        "HOME": variables.get("HOME", NOWHERE),
+        "HOME": variables.get("HOME", NO_HOME),
         "PWD": variables.get("PWD", ""),
-        "DOCKER_CONFIG": NOWHERE,
-        "DOCKER_HOST": f"unix://{NOWHERE}/docker.sock",
+        "DOCKER_CONFIG": NO_HOME,
+        "DOCKER_HOST": f"unix://{NO_HOME}/docker.sock",
         "COMPOSE_EXPERIMENTAL_GIT_REMOTE": "false",
         "COMPOSE_EXPERIMENTAL_OCI_REMOTE": "false",
     }

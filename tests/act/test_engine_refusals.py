@@ -31,7 +31,7 @@ def raised(status: int, words: str) -> ReconcilerError:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (400, 'OCI runtime create failed: exec: "nosuch": executable file not found in $PATH: unknown'),
+        (400, 'exec: "nosuch": executable file not found in $PATH'),
         (400, "invalid mount config for type \"bind\": bind source path does not exist: /srv/gone"),
         (409, "cannot join network of a non running container: " + ID),
         (500, "failed to set up container networking: endpoint with that name exists"),
@@ -43,6 +43,15 @@ def test_blames_the_commit(status: int, words: str) -> None:
     assert error.failure.reason is Reason.CRASHED
     assert words.replace(ID, ID[:12]) in error.message
     assert error.hint
+
+
+def test_says_what_is_wrong_and_not_who_passed_it_on() -> None:
+    error = raised(
+        400,
+        "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create "
+        'failed: unable to start container process: exec: "/missing": stat /missing: no such file: unknown',
+    )
+    assert error.message == 'the engine refused to start it: exec: "/missing": stat /missing: no such file'
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ from reconciler.decide.policies.paths import bind_grant, inside, normal
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.formats.yamls import Pointer
 from reconciler.model.outcome import Level
+from reconciler.model.rendered import NO_HOME
 
 SOCKETS = frozenset({"docker.sock", "containerd.sock", "podman.sock", "buildkitd.sock", "crio.sock"})
 MOUNT_TYPES = frozenset({"bind", "volume", "tmpfs"})
+CLOCKS = frozenset({"/etc/localtime", "/etc/timezone"})
 PRIVATE_PROPAGATION = frozenset({"", "private", "rprivate"})
 
 
@@ -63,7 +65,16 @@ def _bind(service: ServiceSubject, mount: Json, place: Pointer) -> Iterator[Find
     elif posixpath.basename(normal(source)).lower() in SOCKETS:
         yield service.finding("docker-socket", place, f"the engine's socket {source} is mounted")
     elif bind_grant(source, service.of.binds) is None:
-        yield service.finding("absolute-bind", place, f"{source} of the host is mounted")
+        yield service.finding("absolute-bind", place, _mounted(source))
+
+
+def _mounted(source: str) -> str:
+    if source.startswith(f"{NO_HOME}/"):
+        home = "no home folder is known here (give the stack HOME in its env)"
+        return f"~{source.removeprefix(NO_HOME)} of the host is mounted, and {home}"
+    if source in CLOCKS:
+        return f"{source} of the host is mounted (without it, the variable TZ chooses the time zone)"
+    return f"{source} of the host is mounted"
 
 
 def _file(subject: Subject, file: str, pointer: Pointer) -> Iterator[Finding]:
