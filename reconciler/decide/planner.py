@@ -186,10 +186,13 @@ class _Planner:
         return there is not None and there.digest is not None and there.digest != network.digest
 
     def _moved(self) -> set[ServiceKey]:
-        """Services on a network that is replaced, and those that live in their namespaces."""
+        """Services on a network that is replaced, or with containers on it, and those in their namespaces."""
         moved: set[ServiceKey] = set()
         for service in self.order:
+            pairing = self.pairings[service.key]
+            there = [*pairing.extras, *(slot.container for slot in pairing.slots if slot.container is not None)]
             attached = any(endpoint.network in self.replaced for endpoint in service.endpoints)
+            attached = attached or any(self._loses_network(item) for item in there)
             if attached or any((service.stack, name) in moved for name in service.shares):
                 moved.add(service.key)
         return moved

@@ -56,12 +56,12 @@ def by_sharing(services: Sequence[Service]) -> list[Service]:
 
 
 def by_service(observed: ObservedState) -> dict[ServiceKey, tuple[Container, ...]]:
-    """Containers of each service, those of `compose run` left out."""
+    """Containers of each service by number, those of `compose run` left out."""
     found: dict[ServiceKey, list[Container]] = {}
     for item in observed.containers:
         if not item.oneoff:
             found.setdefault((item.stack, item.service), []).append(item)
-    return {key: tuple(items) for key, items in found.items()}
+    return {key: tuple(sorted(found[key], key=lambda item: (item.number, item.id))) for key in sorted(found)}
 
 
 def stable_name(container: Container) -> str:
