@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from reconciler.decide.policies.mounts import link_findings, missing_level
-from reconciler.decide.policies.paths import inside, normal
+from reconciler.decide.policies.paths import inside, normal, written
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject
 from reconciler.formats.yamls import Pointer
 
@@ -38,7 +38,8 @@ def _context(service: ServiceSubject, context: str, place: Pointer) -> Iterator[
         return
     path = inside(context, service.of.root)
     if path is None:
-        yield service.finding("build-outside", place, f"the build context {context} is not in the repository")
+        shown = written(context, service.of.root)
+        yield service.finding("build-outside", place, f"the build context {shown} is not in the repository")
     elif not service.of.commit.has(path):
         yield _missing(service, f"the build context {path}", place)
     else:

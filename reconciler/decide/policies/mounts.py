@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterator
 
 from reconciler.decide.paths import SUBMODULE
-from reconciler.decide.policies.paths import bind_grant, inside, normal
+from reconciler.decide.policies.paths import bind_grant, inside, normal, written
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.formats.yamls import Pointer
 from reconciler.model.outcome import Level
@@ -65,7 +65,7 @@ def _bind(service: ServiceSubject, mount: Json, place: Pointer) -> Iterator[Find
     elif posixpath.basename(normal(source)).lower() in SOCKETS:
         yield service.finding("docker-socket", place, f"the engine's socket {source} is mounted")
     elif bind_grant(source, service.of.binds) is None:
-        yield service.finding("absolute-bind", place, _mounted(source))
+        yield service.finding("absolute-bind", place, _mounted(written(source, service.of.root)))
 
 
 def _mounted(source: str) -> str:
@@ -81,7 +81,8 @@ def _file(subject: Subject, file: str, pointer: Pointer) -> Iterator[Finding]:
     what = f"{pointer[0]}.{pointer[1]}"
     path = inside(file, subject.root)
     if path is None:
-        yield subject.finding("outside-file", pointer, f"{what}: {file} is not in the commit")
+        message = f"{what}: {written(file, subject.root)} is not in the commit"
+        yield subject.finding("outside-file", pointer, message)
     elif not subject.commit.is_file(path):
         message = f"{what}: {path} is no file of the commit"
         yield Finding(subject.stack, "file-missing", pointer, message, None, missing_level(subject))

@@ -66,6 +66,16 @@ def inside(path: str, root: str) -> str | None:
     return path.removeprefix(root + "/") if path.startswith(root.rstrip("/") + "/") else None
 
 
+def written(path: str, root: str) -> str:
+    """`path` for a message: as somebody wrote it who went up from `root`, for nobody knows where that lay."""
+    parent = posixpath.dirname(normal(root))
+    grandparent = posixpath.dirname(parent)
+    around = parent if grandparent == "/" else grandparent
+    if around != "/" and inside(path, around) is not None:
+        return posixpath.relpath(normal(path), normal(root))
+    return path
+
+
 def bind_grant(path: str, binds: Sequence[BindGrant]) -> BindGrant | None:
     """The operator's leave to mount `path` or a folder that it lies in, None where there is none."""
     return next((grant for grant in binds if inside(path, grant.path) is not None), None)
