@@ -139,11 +139,20 @@ class Host:
         return {**kept, **changes}
 
     def run(self, *arguments: str, **environment: str) -> Answer:
-        done = subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, timeout=180, cwd=self.folder,
+        done = self._start(self.command(*arguments), environment)
+        return self._answer(done.returncode, done.stdout, done.stderr)
+
+    def text(self, *arguments: str) -> str:
+        """What a command tells people on stdout."""
+        done = self._start([*self.command(*arguments), "--output", "text"], {})
+        self.outputs += [done.stdout, done.stderr]
+        return done.stdout
+
+    def _start(self, command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=300, cwd=self.folder,
             env=self.environment(**environment), stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        return self._answer(done.returncode, done.stdout, done.stderr)
 
     def _answer(self, code: int, stdout: str, stderr: str) -> Answer:
         self.outputs += [stdout, stderr]

@@ -1,0 +1,144 @@
+"""The agent itself: it sees a push at once, says what it does, and ends cleanly when asked."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from tests.e2e.host import Host, eventually
+from tests.e2e.services import healthy, living, stated
+
+pytestmark = pytest.mark.engine
+
+SERVICES = {"web": stated("1"), "db": stated("1")}
+
+
+def file_status(host: Host) -> dict[str, Any]:
+    path = host.state / "status.json"
+    status: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return status
+
+
+def applied(host: Host, sha: str) -> bool:
+    status = file_status(host)
+    return status.get("lastGoodRevision") == sha and status["rollout"] is None
+
+
+def end(agent: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int, float]:
+    """Exit code, and seconds until it was there."""
+    asked = time.monotonic()
+    agent.send_signal(number)
+    return agent.wait(15), time.monotonic() - asked
+
+
+def push_as_a_user(host: Host, name: str, text: str) -> str:
+    """A real clone, commit and `git push`."""
+    clone = host.folder / "clone"
+    git = ["git", "-C", str(clone), "-c", "user.name=A Person", "-c", "user.email=person@example.org"]
+    if not clone.exists():
+        subprocess.run(["git", "clone", "-q", str(host.repository.folder), str(clone)], check=True)
+    (clone / name).write_text(text)
+    for arguments in (["add", "-A"], ["commit", "-q", "-m", "a change"], ["push", "-q", "origin", "HEAD:main"]):
+        subprocess.run([*git, *arguments], check=True)
+    return host.repository.head()
+
+
+def test_a_push_must_be_seen_at_once_and_told(host: Host) -> None:
+    host.configure(source={"interval": "10m"})
+    first = host.push(SERVICES)
+    with host.started("run") as agent:
+        eventually(lambda: applied(host, first), 30)
+        status = file_status(host)
+        assert (status["kind"], status["sync"], status["health"]) == ("Status", "Synced", "Healthy")
+        assert status["agent"]["pid"] == agent.pid
+        web = {**stated("2"), "depends_on": ["db"]}
+        files = host.files({**SERVICES, "web": web})
+        text = str(files["compose/stack/compose.yaml"])
+        pushed = time.monotonic()
+        second = push_as_a_user(host, "compose/stack/compose.yaml", text)
+        eventually(lambda: second in (host.state / "journal.jsonl").read_text(), 10, 0.02)
+        assert time.monotonic() - pushed < 2.5, "seconds from the push until the agent wrote it down"
+        eventually(lambda: applied(host, second), 30)
+        assert host.exec("web-1", "echo $VERSION") == "2"
+        assert host.status().code == 0
+        code, seconds = end(agent)
+        assert code == 143
+        assert seconds < 10
+    assert host.states() == {"db-1": "running", "web-1": "running"}
+    assert not host.status()["agent"]["running"]
+
+
+def test_what_it_is_doing_must_be_seen_while_it_does_it(host: Host) -> None:
+    sha = host.push({**SERVICES, "slow": healthy("sleep 5; touch /tmp/healthy")})
+    with host.started("run"):
+        rollout = eventually(lambda: file_status(host).get("rollout"), 30)
+        assert rollout["revision"] == sha
+        assert rollout["intent"] == "Advance"
+        eventually(lambda: (file_status(host)["rollout"] or {}).get("action") == "WaitHealthy", 30)
+        status = host.status()
+        assert (status.code, status["health"]) == (1, "Progressing")
+        assert status["rollout"]["attempt"] == rollout["attempt"]
+        eventually(lambda: applied(host, sha), 30)
+    assert host.status().code == 0
+
+
+def test_a_hang_up_must_make_it_look_now(host: Host) -> None:
+    host.configure(source={"interval": "10m"})
+    first = host.push(SERVICES)
+    with host.started("run") as agent:
+        eventually(lambda: applied(host, first), 30)
+        before = file_status(host)["source"]["lastFetchAt"]
+        agent.send_signal(signal.SIGHUP)
+        eventually(lambda: file_status(host)["source"]["lastFetchAt"] != before, 10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_a_rollout_must_end_it_in_time_and_stop_nothing(host: Host, number: int) -> None:
+    host.push(SERVICES)
+    assert host.once().code == 0
+    sha = host.push({**SERVICES, "web": healthy("sleep 6; touch /tmp/healthy", stop_grace_period="1s")})
+    with host.started("once") as turn:
+        eventually(lambda: host.states().get("web-1.standby") == "exited", 30)
+        eventually(lambda: host.states().get("web-1") == "running", 30)
+        code, seconds = end(turn, number)
+    assert code == 128 + number
+    assert seconds < 10
+    assert host.states()["web-1"] == host.states()["db-1"] == "running"
+    assert host.history("--limit", "1")[0]["outcome"] == "Interrupted"
+    assert host.note(sha) is None
+    turned = host.once()
+    assert (turned.code, turned["outcome"], turned["revision"]) == (0, "Succeeded", sha)
+    assert host.states() == {"db-1": "running", "web-1": "running"}
+    assert host.once()["effects"] == 0
+
+
+def test_a_newer_commit_must_take_over_from_one_that_has_still_to_prove_itself(host: Host) -> None:
+    first = host.push(SERVICES)
+    with host.started("run"):
+        eventually(lambda: applied(host, first), 30)
+        patient = {"healthy_deadline": "5m", "progress_deadline": "5m"}
+        hanging = host.push({**SERVICES, "web": healthy("sleep 1000 & wait $!")}, stack={"gate": patient})
+        eventually(lambda: host.states().get("web-1.standby") == "exited", 30)
+        newest = host.push({**SERVICES, "web": living("", environment={"VERSION": "3"})})
+        eventually(lambda: applied(host, newest), 40)
+        note = eventually(lambda: host.note(hanging), 10)
+        assert note.trailers["State"] == "superseded"
+    assert host.states() == {"db-1": "running", "web-1": "running"}
+    assert host.exec("web-1", "echo $VERSION") == "3"
+
+
+def test_commits_that_came_while_nobody_looked_must_be_skipped_but_the_newest(host: Host) -> None:
+    host.push(SERVICES)
+    assert host.once().code == 0
+    skipped = host.push({**SERVICES, "web": stated("2")})
+    newest = host.push({**SERVICES, "web": stated("3")})
+    assert host.once()["revision"] == newest
+    assert host.note(skipped) is None
+    note = host.note(newest)
+    assert note is not None
+    assert note.trailers["State"] == "success"
