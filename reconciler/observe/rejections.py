@@ -13,7 +13,10 @@ _LOG_LINE = re.compile(r'^time="[^"]*" level=\w+ msg=')
 _LINE = re.compile(r"\bline (\d+)\b")
 _POINTER = re.compile(r"\b(services|networks|volumes|configs|secrets)(?:\.|\[)([\w-]+)\]?((?:\.[\w-]+)*)")
 _PROPERTY = re.compile(r"additional propert(?:y|ies) '?([^' ]+)'? (?:is )?not allowed", re.IGNORECASE)
-_SERVICE = re.compile(r'\bservice "([^"]+)"')
+_NAME_PROPERTY = re.compile(r"validating \S+ services additional properties '([^']+)' not allowed")
+_TOP = re.compile(r"(?:^|: )`?(include|name|version|services|networks|volumes|configs|secrets)`? must be ")
+_NO_TEXT = re.compile(r"non-string key in (services|networks|volumes|configs|secrets): ")
+_SERVICE = re.compile(r'\bservice (?:"([^"]+)"|([\w.-]+) declares\b)')
 _CYCLE = re.compile(r"dependency cycle detected: ([\w.-]+) ->")
 _LISTED = "following error(s):"
 _SYNTAX = re.compile(r"(?:^|\s)yaml: |failed to parse |must be a mapping|empty compose file")
@@ -60,10 +63,16 @@ def _pointer(message: str) -> str | None:
         unknown = _PROPERTY.search(message)
         parts = [match[1], match[2], *match[3].split(".")[1:], *([unknown[1]] if unknown else ())]
         return "/" + "/".join(parts)
+    if match := _NAME_PROPERTY.search(message):
+        return f"/services/{match[1]}"
+    if match := _PROPERTY.search(message):
+        return f"/{match[1]}"
+    if match := _TOP.search(message) or _NO_TEXT.search(message):
+        return f"/{match[1]}"
     if match := _CYCLE.search(message):
         return f"/services/{match[1]}/depends_on"
     if match := _SERVICE.search(message):
-        return f"/services/{match[1]}"
+        return f"/services/{match[1] or match[2]}"
     return None
 
 
