@@ -16,7 +16,7 @@ from tests.corpus.public import FOLDERS, compose_file
 from tests.corpus.stacks import Break, Stack
 from tests.e2e.host import Host, eventually
 
-GATE = {"min_healthy_time": "1s", "healthy_deadline": "60s", "progress_deadline": "2m", "unhealthy_grace": "3s"}
+GATE = {"min_healthy_time": "1s", "healthy_deadline": "60s", "progress_deadline": "2m", "unhealthy_grace": "1s"}
 CHANGE = "stop_grace_period: 7s"
 GRACE = 7
 

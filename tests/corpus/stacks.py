@@ -78,6 +78,7 @@ STACKS = (
         "nginx-wsgi-flask", "flask-app", ("nginx-proxy", Break.NO_PROGRAM),
         {":80/": "flask", ":8000/flask-health-check": "success"},
         {"nginx": beside.start_script(), "flask": flask()}, {"nginx/default.conf": beside.proxy("$FLASK_SERVER_ADDR")},
+        soak=True,
     ),
     Stack("postgresql-pgadmin", "pgadmin", ("postgres", Break.CRASH), {":5050/": "stand-in"}),
     Stack(
