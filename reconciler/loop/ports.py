@@ -57,10 +57,10 @@ class Renderer(Protocol):
 
 
 class Store(Protocol):
-    """Admitted states, kept for the way back."""
+    """Admitted states, kept for the way back. Transient when the disk refuses."""
 
     def save(self, desired: DesiredState, models: Mapping[str, Mapping[str, Any]]) -> None:
-        """Durable before it returns; an effect only where it is new."""
+        """Durable before it returns; an effect only where it is new, or came from another commit or other secrets."""
 
     def load(self, content: str) -> DesiredState | None: ...
 
