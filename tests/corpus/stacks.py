@@ -159,8 +159,8 @@ STACKS = (
         {"backend": flask(8080, "mysql://db")}, SECRET, soak=True,
     ),
     Stack(
-        "spring-postgres", "backend", ("db", Break.NO_PROGRAM), {":8080/": "PostgreSQL"},
-        {"backend": flask(8080, "postgres://db")}, SECRET, soak=True,
+        "spring-postgres", "backend", ("db", Break.NO_PROGRAM), {":8080/": "flask"},
+        {"backend": flask(8080)}, SECRET, soak=True,
     ),
     Stack(
         "vuejs", "web", ("web", Break.UNHEALTHY), {":8080/": "node"}, {"vuejs": node(8080, "development")}, soak=True
