@@ -11,7 +11,7 @@ from tests.properties.lives import Script
 from tests.properties.player import play
 from tests.properties.scripts import scripts
 
-LIVES = 200
+LIVES = 300
 SOAK_LIVES = int(os.environ.get("RECONCILER_SOAK_LIVES", "20000"))
 TOO_SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 

@@ -1,0 +1,65 @@
+"""What scripts/mutation needs besides mutmut: its configuration, and the result by module."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+TESTS = ("tests/decide", "tests/formats", "tests/record", "tests/loop", "tests/properties")
+SLOW = ("tests/loop/test_crashes.py", "tests/properties/test_whole_lives.py", "tests/decide/test_admit_corpus.py")
+COPIED_ANYWAY = ("mutants", "pyproject.toml", "tests")
+KILLED, SURVIVED, NO_TEST, TIMEOUT = "killed", "survived", "no test", "timeout"
+MEANING = {0: SURVIVED, 5: NO_TEST, 33: NO_TEST, 24: TIMEOUT, 36: TIMEOUT, -24: TIMEOUT, 152: TIMEOUT, 255: TIMEOUT}
+"""mutmut's exit codes (mutmut.constants); every other one is a test that failed."""
+
+
+def configure(pyproject: Path, modules: list[str]) -> None:
+    """Add mutmut's section to the copy's pyproject.toml."""
+    paths = [f"reconciler/decide/{name}.py" for name in modules if name != "journal"] or ["reconciler/decide/*"]
+    if not modules or "journal" in modules:
+        paths.append("reconciler/record/journal.py")
+    if modules == ["journal"]:
+        paths = ["reconciler/record/journal.py"]
+    section = {
+        "source_paths": ["reconciler"],
+        "only_mutate": paths,
+        "also_copy": sorted(path.name for path in pyproject.parent.iterdir() if path.name not in COPIED_ANYWAY),
+        "pytest_add_cli_args_test_selection": list(TESTS),
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", *(f"--ignore={path}" for path in SLOW)],
+    }
+    lines = [f"{key} = {json.dumps(value)}" for key, value in section.items()]
+    before = pyproject.read_text().partition("\n[tool.mutmut]\n")[0]
+    pyproject.write_text(before + "\n[tool.mutmut]\n" + "\n".join(lines) + "\n")
+
+
+def table(mutants: Path) -> str:
+    """One row for each module: mutants, killed, survived, without a test, timed out."""
+    rows = [
+        "| module | mutants | killed | survived | no test | timeout | killed of tested |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    total: Counter[str] = Counter()
+    for meta in sorted(mutants.rglob("*.py.meta")):
+        codes = json.loads(meta.read_text())["exit_code_by_key"].values()
+        found = Counter(MEANING.get(code, KILLED) for code in codes if code is not None)
+        if found:
+            total += found
+            rows.append(_row(str(meta.relative_to(mutants)).removesuffix(".py.meta"), found))
+    return "\n".join([*rows, _row("together", total)])
+
+
+def _row(name: str, found: Counter[str]) -> str:
+    caught = found[KILLED] + found[TIMEOUT]
+    tested = caught + found[SURVIVED]
+    share = f"{caught / tested:.1%}" if tested else ""
+    numbers = [sum(found.values()), found[KILLED], found[SURVIVED], found[NO_TEST], found[TIMEOUT]]
+    return f"| {name} | " + " | ".join(map(str, numbers)) + f" | {share} |"
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "configure":
+        configure(Path(sys.argv[2]), sys.argv[3:])
+    else:
+        sys.stdout.write(table(Path(sys.argv[2])) + "\n")
