@@ -65,6 +65,7 @@ def test_quarantined_and_nothing_was_good() -> None:
     assert isinstance(told, Hold)
     assert (told.reason, told.until, told.stalled) == (Reason.REVISION_QUARANTINED, None, False)
     assert told.message == f"{HEAD[:12]} was refused (Crashed) and nothing was good before it"
+    assert told.hint == "mend the commit and push again"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,8 @@ def test_started_three_times_without_an_end(unended: int, stalled: bool) -> None
     assert isinstance(told, Hold) is stalled
     if isinstance(told, Hold):
         assert (told.reason, told.stalled, told.until) == (Reason.STALLED, True, None)
-        assert told.message.startswith(f"{unended} attempts in a row")
+        assert told.message == f"{unended} attempts in a row began and never ended"
+        assert told.hint.endswith("then push a new commit")
 
 
 def test_a_way_back_that_failed_waits_for_a_new_commit() -> None:
@@ -113,7 +115,8 @@ def test_a_way_back_that_failed_waits_for_a_new_commit() -> None:
     told = move(History((failed,), last_good=good(OLD), quarantined=bad()))
     assert isinstance(told, Hold)
     assert (told.reason, told.stalled) == (Reason.STALLED, True)
-    assert told.message.endswith("it burns")
+    assert told.message == f"the way back from {HEAD[:12]} failed, too: it burns"
+    assert told.hint == "look at what runs, then push a new commit"
     other = replace(failed, revision=OLD)
     assert move(History((other,), last_good=good(OLD))) == Go(HEAD, Intent.ADVANCE)
 
@@ -127,6 +130,7 @@ def waiting(faults: int, **more: object) -> float:
     told = move(History((failed,), faults=faults))
     assert isinstance(told, Hold)
     assert (told.reason, told.message, told.stalled) == (Reason.PULL_FAILED, "no registry", False)
+    assert told.hint == "it is tried again by itself"
     assert told.until is not None
     return told.until - NOW
 
