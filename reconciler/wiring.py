@@ -23,7 +23,7 @@ from reconciler.decide.lower import Places
 from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
 from reconciler.engine import connect
-from reconciler.errors import Locked, Usage
+from reconciler.errors import Interrupted, Locked, Transient, Usage
 from reconciler.loop.bench import Options, Ports
 from reconciler.loop.book import Book
 from reconciler.loop.cycle import Cycle
@@ -108,7 +108,9 @@ class Application:
     def once(self, timeout: float, progress: Callable[[str], None]) -> Answer:
         self._deadline = time.monotonic() + timeout
         with self._working() as verbs:
-            return verbs.once(progress)
+            code, document = verbs.once(progress)
+        ran_out = code == Interrupted.exit_code and not self._stop.is_set()
+        return (Transient.exit_code if ran_out else code), document
 
     def run(self) -> int:
         with self._working() as verbs:

@@ -8,7 +8,7 @@ from reconciler.decide.explain import active, explain
 from reconciler.decide.revisions import attempt_at, head_is_applied, last_applied, last_attempted
 from reconciler.decide.service_status import counted, judge_unwanted, judge_wanted, worst
 from reconciler.model.desired import DesiredState, ServiceKey
-from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container
+from reconciler.model.observed import COMPOSE_PROJECT, Container
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.status import (
     Health,
@@ -153,7 +153,7 @@ def _steady(desired: DesiredState) -> int:
 
 
 def _leftovers(facts: StatusFacts) -> tuple[str, ...] | None:
-    """Volumes that carry our host's label, or the project of one of our stacks, and that nothing asks for."""
+    """Volumes of stacks that are or were this host's, and that nothing asks for."""
     if facts.desired is None or facts.observed is None or not facts.observed.complete:
         return None
     stacks = {stack.name for stack in facts.desired.stacks} | facts.history.stacks
@@ -162,7 +162,6 @@ def _leftovers(facts: StatusFacts) -> tuple[str, ...] | None:
         sorted(
             name
             for name, volume in facts.observed.volumes.items()
-            if name not in wanted
-            and (volume.labels.get(LABEL_HOST) == facts.host or volume.labels.get(COMPOSE_PROJECT) in stacks)
+            if name not in wanted and volume.labels.get(COMPOSE_PROJECT) in stacks
         )
     )

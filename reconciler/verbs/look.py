@@ -93,14 +93,14 @@ class Looker:
         return move.revision or head.sha, move.intent
 
     def _commit(self, revision: str | None, history: History) -> Commit:
-        wanted = revision or (history.seen[-1] if history.seen else "")
+        wanted = _in_full(revision or "", history)
         try:
             return self._source.commit(wanted)
         except KeyError:
             raise Usage(
                 Reason.FILE_MISSING,
                 f"the mirror has no commit {wanted or '(none was seen yet)'}",
-                "name a commit of the watched branch by its full sha",
+                "name a commit by its full sha, or by the beginning of one that the agent has seen",
             ) from None
 
     # -- status ------------------------------------------------------------------------------------------------
@@ -159,6 +159,11 @@ class Looker:
         attempts = reversed(fold(self._journal.records()).attempts)
         wanted = [item for item in attempts if revision is None or item.revision.startswith(revision)]
         return 0, summary.history(wanted[:limit])
+
+
+def _in_full(revision: str, history: History) -> str:
+    """The sha of the newest head that begins so; '' stands for the newest of all."""
+    return next((sha for sha in reversed(history.seen) if sha.startswith(revision)), revision)
 
 
 def _base(history: History) -> str | None:

@@ -380,14 +380,16 @@ def test_leftovers_are_volumes_of_ours_that_nothing_asks_for() -> None:
     volumes = {
         "shop_data": ObservedVolume("shop_data", labels={COMPOSE_PROJECT: "shop"}),
         "shop_old": ObservedVolume("shop_old", labels={COMPOSE_PROJECT: "shop"}),
-        "gone_data": ObservedVolume("gone_data", labels={LABEL_HOST: "mini"}),
+        "gone_data": ObservedVolume("gone_data", labels={LABEL_HOST: "mini", COMPOSE_PROJECT: "gone"}),
+        "namesake": ObservedVolume("namesake", labels={LABEL_HOST: "mini", COMPOSE_PROJECT: "another-agents"}),
         "theirs": ObservedVolume("theirs", labels={COMPOSE_PROJECT: "theirs"}),
     }
     wanted = Volume("shop", "data", "shop_data", {})
     known = one(observed=ObservedState((container(service()),), volumes=volumes, complete=True))
     assert known.desired is not None
     state = replace(known.desired, stacks=(Stack("shop", (service(),), (), (wanted,)),))
-    assert judge(replace(known, desired=state)).leftovers == ("gone_data", "shop_old")
+    history = replace(known.history, stacks=frozenset({"gone"}))
+    assert judge(replace(known, desired=state, history=history)).leftovers == ("gone_data", "shop_old")
 
 
 def test_a_whole_is_as_healthy_as_its_worst_part() -> None:
