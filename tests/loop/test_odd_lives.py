@@ -205,3 +205,18 @@ def test_what_a_killed_rollout_waited_for_is_waited_for_again() -> None:
     life.machine.listen(look)
     assert life.turn().outcome is Outcome.SUCCEEDED
     assert found == [("healthy", "exited")]
+
+
+def test_a_commit_that_was_in_error_and_then_succeeds_has_one_final_record() -> None:
+    life = Life()
+    life.machine.add_foreign("hog", 4 << 30)
+    sha = life.push(web=service("web:1"))
+    assert life.turn().outcome is Outcome.FAILED
+    life.machine.advance(3601.0)
+    assert life.turn().outcome is Outcome.FAILED
+    life.machine.foreign.clear()
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.cycle.history.last_good is not None
+    assert life.cycle.history.last_good.revision == sha
+    finals = [record["state"] for record in life.journal.lines if record["kind"] == "ended" and record["final"]]
+    assert finals == ["error"]
