@@ -77,7 +77,7 @@ MISTAKES = {
     ),
     "a missing file": Mistake("FileMissing", ("compose.yaml", line_of(MISSING, "missing.env")), "missing.env", MISSING),
     "a circle of dependencies": Mistake(
-        "SchemaInvalid", ("compose.yaml", line_of(CYCLE, "depends_on")), "cycle", CYCLE
+        "SchemaInvalid", ("compose.yaml", None), "cycle", CYCLE
     ),
     "an unset variable": Mistake("PolicyViolation", ("compose.yaml", line_of(UNSET, "NOWHERE")), "NOWHERE_SET", UNSET),
     "what only Compose rejects": Mistake(
