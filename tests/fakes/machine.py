@@ -95,6 +95,10 @@ class FakeMachine:
         self._away_until = self.clock.seconds + seconds
         self._tell("broken", "")
 
+    def at(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do this when so many seconds have passed since the beginning."""
+        heapq.heappush(self._agenda, (seconds, next(self._order), action))
+
     def break_streams(self) -> None:
         self._tell("broken", "")
 

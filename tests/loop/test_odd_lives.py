@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.effects import Effects
@@ -220,3 +222,57 @@ def test_a_commit_that_was_in_error_and_then_succeeds_has_one_final_record() -> 
     assert life.cycle.history.last_good.revision == sha
     finals = [record["state"] for record in life.journal.lines if record["kind"] == "ended" and record["final"]]
     assert finals == ["error"]
+
+
+# -- rules that nothing else held ----------------------------------------------------------------------------------
+
+
+def seconds_of_a_rollout(disturbed_at: float | None, disturb: str = "break_streams") -> float:
+    """How long a commit takes whose window (2 s) is disturbed at this moment."""
+    life = Life()
+    life.push(web=service("web:1"))
+    if disturbed_at is not None:
+        act = life.machine.break_streams if disturb == "break_streams" else lambda: life.machine.go_away(0.5)
+        life.machine.at(disturbed_at, act)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    return life.machine.clock.seconds
+
+
+def test_the_window_starts_again_when_the_event_stream_broke() -> None:
+    calm = seconds_of_a_rollout(None)
+    assert calm + 1.5 <= seconds_of_a_rollout(calm - 0.3) <= calm + 2.5
+
+
+def test_the_window_starts_again_when_the_engine_was_away() -> None:
+    calm = seconds_of_a_rollout(None)
+    assert calm + 1.5 <= seconds_of_a_rollout(calm - 0.3, "away")
+
+
+def test_a_stack_with_somebody_s_containers_is_not_touched() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    own = life.machine.named("shop-web-1")
+    life.machine.containers["theirs"] = replace(own, id="theirs", name="shop-web-9", number=9, host=None, spec=None)
+    before = life.machine.snapshot()
+    life.push(web=service("web:2"))
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY)
+    assert "shop-web-9" in turn.message
+    assert life.machine.snapshot() == before
+    del life.machine.containers["theirs"]
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
+def test_a_commit_without_this_host_s_document_is_held_and_never_condemned() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    sha = life.source.push({"desired-state/other.yaml": life.document.replace("mini", "other")})
+    for _ in range(2):
+        turn = life.turn()
+        assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.FILE_MISSING)
+    assert life.effects == 0
+    assert life.running() == {"shop-web-1": "web:1"}
+    assert sha not in life.cycle.history.quarantined
+    assert sha not in life.reporter.told
