@@ -1,9 +1,8 @@
-"""`host` and `hosts`: agents with a repository and a stack of their own, cleaned up afterwards."""
+"""`host`: an agent with a repository and a stack of its own. `told`: several of them at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import docker
@@ -11,6 +10,7 @@ import pytest
 
 from tests.conftest import find_compose, missing
 from tests.e2e.host import Host, new_host
+from tests.e2e.together import Together, Told
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +34,12 @@ def host(tmp_path: Path, compose: Path) -> Iterator[Host]:
         yield made
 
 
-@pytest.fixture
-def hosts(tmp_path: Path, every_compose: list[Path]) -> Iterator[list[Host]]:
-    """One for each Compose version."""
-    with ExitStack() as stack:
-        yield [stack.enter_context(new_host(tmp_path / str(n), item)) for n, item in enumerate(every_compose)]
+@pytest.fixture(scope="module")
+def told(
+    request: pytest.FixtureRequest, every_compose: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Told]:
+    """The chosen tests of a module, all under way."""
+    together: Together = request.module.together
+    names = {item.name for item in request.session.items if request.node in item.listchain()}
+    with together.told(names, tmp_path_factory.mktemp("told"), every_compose) as futures:
+        yield futures

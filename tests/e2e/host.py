@@ -59,7 +59,7 @@ class Note:
 
 
 class Host:
-    """One agent with one stack, `stack`, unless a test pushes other files.
+    """One agent with one stack, `stack`, unless a test pushes other files; all of `stacks` are removed at the end.
 
     `settings` are further keys of the agent config.
     """
@@ -69,6 +69,7 @@ class Host:
         self.folder, self.compose = folder, compose
         self.name = f"e{uuid.uuid4().hex[:8]}"
         self.stack = f"{self.name}-s"
+        self.stacks = [self.stack]
         self.engine = connect(engine_address())
         self.repository = Repository(folder / "home.git")
         self.state, self.secrets, self.config = folder / "state", folder / "secrets", folder / "reconciler.yaml"
@@ -247,7 +248,8 @@ class Host:
 
     def close(self) -> None:
         """Remove everything that this host has made on the engine."""
-        sweep(self.engine, self.stack)
+        for stack in self.stacks:
+            sweep(self.engine, stack)
         for repository in (f"{self.stack}-*", f"reconciler/{self.stack}-*"):
             for image in self.engine.images(filters={"reference": repository}):
                 for tag in image["RepoTags"] or ():

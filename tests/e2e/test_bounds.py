@@ -17,8 +17,10 @@ from reconciler.engine import connect
 from tests.conftest import engine_address
 from tests.e2e.host import Answer, Host
 from tests.e2e.services import BROKEN, IMAGE, healthy, living, one_shot, stated
+from tests.e2e.together import Together
 
 pytestmark = pytest.mark.engine
+together = Together()
 
 MiB = 1 << 20
 
@@ -106,6 +108,7 @@ def test_the_limits_of_what_runs_must_stay_within_the_bound(host: Host) -> None:
     assert 0 < sampler.most <= own, f"{sampler.most / MiB} MiB ran at once"
 
 
+@together.with_one_compose
 def test_every_way_to_state_a_limit_must_reach_the_container(host: Host) -> None:
     swapping = stated("1", mem_limit="32m", memswap_limit="64m")
     limits = {"resources": {"limits": {"memory": "48m"}}}
@@ -135,6 +138,7 @@ def spellings(value: str) -> set[str]:
     }  # fmt: skip
 
 
+@together.with_one_compose
 def test_secrets_must_appear_in_no_output(host: Host) -> None:
     folder = host.secrets / host.stack
     folder.mkdir(mode=0o700)

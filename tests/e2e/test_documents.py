@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.conftest import sweep
 from tests.e2e.host import Host
 from tests.e2e.services import healthy, stated
+from tests.e2e.together import Together
 
 pytestmark = pytest.mark.engine
+together = Together()
 
 
 def compose(services: dict[str, Any], **more: Any) -> str:
     return json.dumps({"services": services, **more})
 
 
+@together.with_one_compose
 def test_a_plain_compose_repository_must_just_work(host: Host) -> None:
     host.configure(source={"stack": host.stack})
     sha = host.push_files({"compose.yaml": compose({"web": stated("1")}), "README": "no desired-state"})
@@ -28,6 +29,7 @@ def test_a_plain_compose_repository_must_just_work(host: Host) -> None:
     assert host.once()["effects"] == 0
 
 
+@together.with_one_compose
 def test_a_folder_of_a_larger_repository_must_be_enough(host: Host) -> None:
     host.configure(source={"path": "machines/home"})
     inside = {f"machines/home/{path}": text for path, text in host.files({"web": stated("1")}).items()}
@@ -38,6 +40,7 @@ def test_a_folder_of_a_larger_repository_must_be_enough(host: Host) -> None:
     assert host.validate(bad)["violations"][0]["path"] == "machines/home/compose/stack/compose.yaml"
 
 
+@together.with_one_compose
 def test_a_branch_without_a_commit_must_be_waited_for(host: Host) -> None:
     turn = host.once()
     assert (turn.code, turn["reason"]) == (3, "FetchFailed")
@@ -47,12 +50,10 @@ def test_a_branch_without_a_commit_must_be_waited_for(host: Host) -> None:
     assert host.once().code == 0
 
 
-@pytest.fixture
-def second(host: Host) -> Iterator[str]:
+def another_stack(host: Host) -> str:
     """The name of another stack of the same host."""
-    name = f"{host.name}-t"
-    yield name
-    sweep(host.engine, name)
+    host.stacks.append(f"{host.name}-t")
+    return host.stacks[-1]
 
 
 def stacks(host: Host, *documents: dict[str, Any]) -> str:
@@ -78,7 +79,9 @@ def inspected(host: Host, name: str) -> dict[str, Any]:
     return answer
 
 
-def test_a_stack_must_wait_for_those_it_depends_on(host: Host, second: str) -> None:
+@together.with_one_compose
+def test_a_stack_must_wait_for_those_it_depends_on(host: Host) -> None:
+    second = another_stack(host)
     push(host, second, "1", "1")
     assert host.once().code == 0
     db, web = f"{second}-db-1", f"{host.stack}-web-1"
@@ -92,7 +95,9 @@ def test_a_stack_must_wait_for_those_it_depends_on(host: Host, second: str) -> N
     assert host.once()["effects"] == 0
 
 
-def test_a_suspended_stack_must_be_left_as_it_is(host: Host, second: str) -> None:
+@together.with_one_compose
+def test_a_suspended_stack_must_be_left_as_it_is(host: Host) -> None:
+    second = another_stack(host)
     push(host, second, "1", "1")
     assert host.once().code == 0
     db, web = f"{second}-db-1", f"{host.stack}-web-1"
@@ -107,7 +112,9 @@ def test_a_suspended_stack_must_be_left_as_it_is(host: Host, second: str) -> Non
     assert inspected(host, db)["Id"] != first[0]
 
 
-def test_a_stack_that_leaves_the_list_must_go_but_for_its_volumes(host: Host, second: str) -> None:
+@together.with_one_compose
+def test_a_stack_that_leaves_the_list_must_go_but_for_its_volumes(host: Host) -> None:
+    second = another_stack(host)
     document = {"name": host.stack, "files": ["upper/compose.yaml"]}
     services = {"web": stated("1"), "other": stated("1")}
     files: dict[str, str | bytes] = {

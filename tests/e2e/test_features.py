@@ -22,9 +22,10 @@ from tests.e2e.services import (
     service,
     stated,
 )
-from tests.e2e.together import with_every_compose
+from tests.e2e.together import Together
 
 pytestmark = pytest.mark.engine
+together = Together()
 
 
 Services = Mapping[str, Any]
@@ -52,7 +53,7 @@ def changed(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
     return {name.split("-s-")[1] for name in {**before, **after} if before.get(name) != after.get(name)}
 
 
-@with_every_compose
+@together.with_every_compose
 def test_replicas(host: Host) -> None:
     good(host, {"web": stated("1", scale=3)})
     three = host.ids()
@@ -78,7 +79,7 @@ def chain(version: str, migrate: dict[str, Any] | None = None) -> dict[str, Any]
     }
 
 
-@with_every_compose
+@together.with_every_compose
 def test_dependencies_and_one_shots(host: Host) -> None:
     good(host, chain("1"))
     state = {name: host.container(name)["State"] for name in ("db", "migrate", "app", "edge")}
@@ -97,7 +98,7 @@ def test_dependencies_and_one_shots(host: Host) -> None:
     assert host.container("migrate")["State"]["ExitCode"] == 0
 
 
-@with_every_compose
+@together.with_every_compose
 def test_container_name(host: Host) -> None:
     name = f"{host.name}-own-name"
     good(host, {"web": stated("1", container_name=name), "peer": stated("1")})
@@ -123,7 +124,7 @@ def sharers(version: str, **more: Any) -> dict[str, Any]:
     }
 
 
-@with_every_compose
+@together.with_every_compose
 def test_sharers_of_namespaces_and_volumes(host: Host) -> None:
     volumes: dict[str, Any] = {"volumes": {"data": {}}}
     good(host, sharers("one"), **volumes)
@@ -147,7 +148,7 @@ def check_sharing(host: Host, says: str) -> None:
     assert host.exec("files-1", "cat /data/word") == says
 
 
-@with_every_compose
+@together.with_every_compose
 def test_volumes_must_keep_their_data(host: Host) -> None:
 
     def services(version: str, **more: Any) -> dict[str, Any]:
@@ -184,7 +185,7 @@ def check_data(host: Host) -> None:
     assert [host.exec(f"two-{n}", "cat /store/who") for n in ("1", "2")] == ["1", "2"]
 
 
-@with_every_compose
+@together.with_every_compose
 def test_configs_and_secrets_of_every_source(host: Host) -> None:
     folder = host.secrets / host.stack
     folder.mkdir(mode=0o700)
@@ -238,7 +239,7 @@ def test_configs_and_secrets_of_every_source(host: Host) -> None:
     check()
 
 
-@with_every_compose
+@together.with_every_compose
 def test_a_changed_file_must_replace_exactly_its_users(host: Host) -> None:
 
     def services() -> dict[str, Any]:
@@ -278,7 +279,7 @@ def networked(version: str, subnet: str) -> tuple[dict[str, Any], dict[str, Any]
     return services, {"networks": networks}
 
 
-@with_every_compose
+@together.with_every_compose
 def test_networks_aliases_and_static_addresses(host: Host) -> None:
     part = int(host.name[1:5], 16)
     first, second, third = (f"10.{200 + part % 50}.{part // 50 % 80 * 3 + n}" for n in range(3))
@@ -310,7 +311,7 @@ def test_networks_aliases_and_static_addresses(host: Host) -> None:
     assert set(host.networks()) == {f"{host.stack}_front", f"{host.stack}_back"}
 
 
-@with_every_compose
+@together.with_every_compose
 def test_the_small_options(host: Host) -> None:
     many = service(
         init=True, ulimits={"nofile": {"soft": 1234, "hard": 2345}}, tmpfs=["/run/t:size=1m"], stop_grace_period="2s",
@@ -366,7 +367,7 @@ def test_the_small_options(host: Host) -> None:
     check()
 
 
-@with_every_compose
+@together.with_every_compose
 def test_builds(host: Host) -> None:
 
     def services(argument: str = "a") -> dict[str, Any]:
@@ -403,7 +404,7 @@ def test_builds(host: Host) -> None:
     assert host.ids() == before
 
 
-@with_every_compose
+@together.with_every_compose
 def test_environment_of_the_stack(host: Host) -> None:
     (host.secrets / f"{host.stack}.env").write_text("FIRST=host\n")
     (host.secrets / f"{host.stack}.env").chmod(0o600)
@@ -413,7 +414,7 @@ def test_environment_of_the_stack(host: Host) -> None:
     assert host.exec("web-1", 'echo "$SEEN"; echo "$LITERAL"') == "host stack file default\n${FIRST}"
 
 
-@with_every_compose
+@together.with_every_compose
 def test_health_of_the_image(host: Host) -> None:
     """An image may bring a health check that the file does not mention."""
     checked = "reconciler-test/checked"

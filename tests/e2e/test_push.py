@@ -8,8 +8,10 @@ import pytest
 
 from tests.e2e.host import Host
 from tests.e2e.services import BROKEN, IMAGE, healthy, living, service, stated
+from tests.e2e.together import Together
 
 pytestmark = pytest.mark.engine
+together = Together()
 
 
 def three(version: str, **more: Any) -> dict[str, Any]:
@@ -29,6 +31,7 @@ def finals(host: Host, sha: str) -> list[str]:
     return [item["outcome"] for item in host.history(sha) if item["final"]]
 
 
+@together.with_one_compose
 def test_a_push_must_become_a_running_stack(host: Host) -> None:
     sha = host.push(three("1"), **DATA)
     turn = host.once()
@@ -54,6 +57,7 @@ def test_a_push_must_become_a_running_stack(host: Host) -> None:
     assert host.exec("worker-1", "getent hosts app db").count("\n") == 1
 
 
+@together.with_one_compose
 def test_the_commit_must_say_what_became_of_it(host: Host) -> None:
     sha = host.push(three("1"), **DATA)
     host.once()
@@ -72,6 +76,7 @@ def test_the_commit_must_say_what_became_of_it(host: Host) -> None:
     assert finals(host, sha) == ["Succeeded"]
 
 
+@together.with_one_compose
 def test_a_second_turn_must_have_no_effects(host: Host) -> None:
     host.push(three("1"), **DATA)
     host.once()
@@ -83,6 +88,7 @@ def test_a_second_turn_must_have_no_effects(host: Host) -> None:
     assert host.plan().code == 0
 
 
+@together.with_one_compose
 def test_plan_must_say_what_would_happen_and_do_nothing(host: Host) -> None:
     host.push(three("1"), **DATA)
     plan = host.plan()
@@ -103,6 +109,7 @@ def test_plan_must_say_what_would_happen_and_do_nothing(host: Host) -> None:
     assert host.ids() == before
 
 
+@together.with_one_compose
 def test_a_change_must_replace_only_what_it_changes(host: Host) -> None:
     host.push(three("1"), **DATA)
     host.once()
@@ -118,6 +125,7 @@ def test_a_change_must_replace_only_what_it_changes(host: Host) -> None:
     }  # fmt: skip
 
 
+@together.with_one_compose
 def test_a_broken_commit_must_leave_the_containers_that_ran(host: Host) -> None:
     good = host.push(three("1"), **DATA)
     host.once()
@@ -150,6 +158,7 @@ def test_a_broken_commit_must_leave_the_containers_that_ran(host: Host) -> None:
     assert [item["revision"] for item in status["quarantinedRevisions"]] == [bad]
 
 
+@together.with_one_compose
 def test_bad_content_must_not_be_tried_again_under_another_sha(host: Host) -> None:
     host.push(three("1"), **DATA)
     host.once()
@@ -167,6 +176,7 @@ def test_bad_content_must_not_be_tried_again_under_another_sha(host: Host) -> No
     assert {name: item["State"]["StartedAt"] for name, item in host.containers().items()} == started
 
 
+@together.with_one_compose
 def test_git_revert_must_go_back_without_pull_or_build(host: Host) -> None:
     def built(text: str) -> tuple[dict[str, Any], dict[str, str | bytes]]:
         services = three("1", app=service(image=None, build="./app"))
@@ -190,6 +200,7 @@ def test_git_revert_must_go_back_without_pull_or_build(host: Host) -> None:
     assert [name for name in after if after[name] != before[name]] == [f"{host.stack}-app-1"]
 
 
+@together.with_one_compose
 def test_git_revert_of_a_broken_commit_must_find_everything_in_place(host: Host) -> None:
     first = host.push(three("1"), **DATA)
     host.once()
@@ -208,6 +219,7 @@ def test_git_revert_of_a_broken_commit_must_find_everything_in_place(host: Host)
     assert host.once()["effects"] == 0
 
 
+@together.with_one_compose
 def test_a_first_commit_that_is_broken_must_be_stopped_with_its_data_kept(host: Host) -> None:
     db = living("echo precious > /data/sentinel; touch /tmp/healthy", volumes=["data:/data"])
     bad = host.push({"db": db, "app": {**BROKEN, "depends_on": ["db"]}}, **DATA)
@@ -227,6 +239,7 @@ def test_a_first_commit_that_is_broken_must_be_stopped_with_its_data_kept(host: 
     assert host.exec("db-1", "cat /data/sentinel") == "precious"
 
 
+@together.with_one_compose
 def test_a_removed_service_must_go_with_its_network_and_leave_its_volume(host: Host) -> None:
     extra = living("echo precious > /data/sentinel", volumes=["extra:/data"], networks=["own"])
     services = {"web": stated("1"), "other": stated("1"), "extra": extra}
@@ -245,6 +258,7 @@ def test_a_removed_service_must_go_with_its_network_and_leave_its_volume(host: H
     assert host.exec("extra-1", "cat /data/sentinel") == "precious"
 
 
+@together.with_one_compose
 def test_a_removed_service_must_come_back_where_the_rest_of_the_commit_is_bad(host: Host) -> None:
     host.push({"web": stated("1"), "other": stated("1"), "extra": stated("1")})
     host.once()

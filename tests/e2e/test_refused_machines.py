@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -17,18 +16,18 @@ import pytest
 
 from tests.e2e.host import Host, eventually, new_host
 from tests.e2e.services import IMAGE, stated
+from tests.e2e.together import Together
 
 pytestmark = pytest.mark.engine
+together = Together()
 
 SERVICES = {"web": stated("1"), "db": stated("1", volumes=["data:/data"])}
 DATA: dict[str, Any] = {"volumes": {"data": {}}}
 
 
-@pytest.fixture
-def running(host: Host) -> Host:
+def begin(host: Host) -> None:
     host.push(SERVICES, **DATA)
     assert host.once().code == 0
-    return host
 
 
 def changed(host: Host, version: str = "2") -> str:
@@ -38,83 +37,94 @@ def changed(host: Host, version: str = "2") -> str:
 # -- the repository ----------------------------------------------------------------------------------------------
 
 
-def test_a_branch_that_vanishes_must_touch_nothing(running: Host) -> None:
-    before, head = running.machine(), running.repository.head()
-    running.repository.git("branch", "-m", "main", "other")
-    turn = running.once()
+@together.with_one_compose
+def test_a_branch_that_vanishes_must_touch_nothing(host: Host) -> None:
+    begin(host)
+    before, head = host.machine(), host.repository.head()
+    host.repository.git("branch", "-m", "main", "other")
+    turn = host.once()
     assert (turn.code, turn["reason"], turn["effects"]) == (3, "FetchFailed", 0)
     assert "main" in turn["message"]
     assert turn["hint"]
-    assert running.machine() == before
-    running.repository.git("branch", "-m", "other", "main")
-    turn = running.once()
+    assert host.machine() == before
+    host.repository.git("branch", "-m", "other", "main")
+    turn = host.once()
     assert (turn.code, turn["outcome"], turn["revision"]) == (0, "Unchanged", head)
 
 
-def test_a_repository_that_vanishes_must_touch_nothing(running: Host) -> None:
-    before = running.machine()
-    away = running.folder / "away.git"
-    running.repository.folder.rename(away)
-    turn = running.once()
+@together.with_one_compose
+def test_a_repository_that_vanishes_must_touch_nothing(host: Host) -> None:
+    begin(host)
+    before = host.machine()
+    away = host.folder / "away.git"
+    host.repository.folder.rename(away)
+    turn = host.once()
     assert (turn.code, turn["reason"]) == (3, "FetchFailed")
-    assert running.machine() == before
-    away.rename(running.repository.folder)
-    assert running.once().code == 0
+    assert host.machine() == before
+    away.rename(host.repository.folder)
+    assert host.once().code == 0
 
 
-def test_a_rewritten_branch_must_be_held(running: Host) -> None:
-    first = running.repository.head()
-    second = changed(running)
-    assert running.once().code == 0
-    before = running.machine()
-    tree = running.repository.git("rev-parse", f"{first}^{{tree}}")
-    forced = running.repository.set(running.repository.commit_tree(tree, "another history"))
+@together.with_one_compose
+def test_a_rewritten_branch_must_be_held(host: Host) -> None:
+    begin(host)
+    first = host.repository.head()
+    second = changed(host)
+    assert host.once().code == 0
+    before = host.machine()
+    tree = host.repository.git("rev-parse", f"{first}^{{tree}}")
+    forced = host.repository.set(host.repository.commit_tree(tree, "another history"))
     for _ in range(2):
-        turn = running.once()
+        turn = host.once()
         assert (turn.code, turn["outcome"], turn["reason"], turn["effects"]) == (1, "Held", "NotFastForward", 0)
-    assert running.machine() == before
-    assert running.note(forced) is None
-    assert running.status()["reason"] == "NotFastForward"
-    running.repository.set(second)
-    assert running.once().code == 0
+    assert host.machine() == before
+    assert host.note(forced) is None
+    assert host.status()["reason"] == "NotFastForward"
+    host.repository.set(second)
+    assert host.once().code == 0
 
 
-def test_a_damaged_mirror_must_be_made_anew(running: Host) -> None:
-    before = running.machine()
-    mirror = running.state / "mirror.git"
+@together.with_one_compose
+def test_a_damaged_mirror_must_be_made_anew(host: Host) -> None:
+    begin(host)
+    before = host.machine()
+    mirror = host.state / "mirror.git"
     for pack in [*mirror.rglob("*.pack"), *(item for item in mirror.glob("objects/??/*") if item.is_file())]:
         pack.chmod(0o600)
         pack.write_bytes(b"not what it was")
     (mirror / "HEAD").write_bytes(b"\0\0\0")
-    assert running.once().code == 0
-    assert running.machine() == before
-    sha = changed(running)
-    turn = running.once()
+    assert host.once().code == 0
+    assert host.machine() == before
+    sha = changed(host)
+    turn = host.once()
     assert (turn.code, turn["revision"]) == (0, sha)
     shutil.rmtree(mirror)
-    turn = running.once()
+    turn = host.once()
     assert (turn.code, turn["outcome"]) == (0, "Unchanged")
 
 
 # -- the desired state -------------------------------------------------------------------------------------------
 
 
-def test_a_missing_host_file_must_be_held(running: Host) -> None:
-    before = running.machine()
-    files = running.files(SERVICES, **DATA)
-    own = f"desired-state/{running.name}.yaml"
-    running.push_files({**{k: v for k, v in files.items() if k != own}, "desired-state/another.yaml": files[own]})
+@together.with_one_compose
+def test_a_missing_host_file_must_be_held(host: Host) -> None:
+    begin(host)
+    before = host.machine()
+    files = host.files(SERVICES, **DATA)
+    own = f"desired-state/{host.name}.yaml"
+    host.push_files({**{k: v for k, v in files.items() if k != own}, "desired-state/another.yaml": files[own]})
     for _ in range(2):
-        turn = running.once()
+        turn = host.once()
         assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Held", "FileMissing")
     assert turn["effects"] == 0
     assert own in f"{turn['message']} {turn['hint']}"
-    assert running.machine() == before
-    running.push_files(files)
-    assert running.once().code == 0
-    assert running.machine() == before
+    assert host.machine() == before
+    host.push_files(files)
+    assert host.once().code == 0
+    assert host.machine() == before
 
 
+@together.with_one_compose
 def test_a_commit_that_drops_most_services_must_be_held(host: Host) -> None:
     four = {name: stated("1") for name in ("one", "two", "three", "four")}
     host.push(four)
@@ -139,18 +149,20 @@ def test_a_commit_that_drops_most_services_must_be_held(host: Host) -> None:
 # -- the engine, images and ports -----------------------------------------------------------------------------------
 
 
-def test_an_engine_that_is_away_must_condemn_nothing(running: Host) -> None:
-    before = running.machine()
-    sha = changed(running)
-    running.configure(engine=f"unix://{running.folder}/none.sock")
+@together.with_one_compose
+def test_an_engine_that_is_away_must_condemn_nothing(host: Host) -> None:
+    begin(host)
+    before = host.machine()
+    sha = changed(host)
+    host.configure(engine=f"unix://{host.folder}/none.sock")
     for _ in range(2):
-        turn = running.once()
+        turn = host.once()
         assert (turn.code, turn["reason"]) == (3, "EngineUnavailable")
-    assert running.note(sha) is None
-    assert running.machine() == before
-    assert running.status().code == 3
-    running.configure()
-    turn = running.once()
+    assert host.note(sha) is None
+    assert host.machine() == before
+    assert host.status().code == 3
+    host.configure()
+    turn = host.once()
     assert (turn.code, turn["revision"]) == (0, sha)
 
 
@@ -179,60 +191,66 @@ def registry() -> Iterator[int]:
         server.shutdown()
 
 
-def test_an_image_that_does_not_exist_must_be_refused(running: Host) -> None:
-    before = running.machine()
+@together.with_one_compose
+def test_an_image_that_does_not_exist_must_be_refused(host: Host) -> None:
+    begin(host)
+    before = host.machine()
     with registry() as port:
-        sha = running.push({**SERVICES, "web": stated("2", image=f"127.0.0.1:{port}/none:1")}, **DATA)
-        turn = running.once()
+        sha = host.push({**SERVICES, "web": stated("2", image=f"127.0.0.1:{port}/none:1")}, **DATA)
+        turn = host.once()
     assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Rejected", "PullFailed")
     assert f"127.0.0.1:{port}/none:1" in turn["message"]
-    assert running.machine() == before
-    note = running.note(sha)
+    assert host.machine() == before
+    note = host.note(sha)
     assert note is not None
     assert note.trailers["State"] == "failure"
-    assert running.once()["effects"] == 0
+    assert host.once()["effects"] == 0
 
 
-def test_a_registry_that_is_away_must_condemn_nothing(running: Host) -> None:
-    before = running.machine()
+@together.with_one_compose
+def test_a_registry_that_is_away_must_condemn_nothing(host: Host) -> None:
+    begin(host)
+    before = host.machine()
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         reference = f"127.0.0.1:{closed.getsockname()[1]}/none:1"
-    sha = running.push({**SERVICES, "web": stated("2", image=reference)}, **DATA)
-    turn = running.once()
+    sha = host.push({**SERVICES, "web": stated("2", image=reference)}, **DATA)
+    turn = host.once()
     assert (turn.code, turn["outcome"], turn["reason"]) == (3, "Failed", "PullFailed")
-    assert running.machine() == before
-    assert running.note(sha) is None
-    running.engine.tag(IMAGE, reference)
+    assert host.machine() == before
+    assert host.note(sha) is None
+    host.engine.tag(IMAGE, reference)
     try:
-        turn = running.once()
+        turn = host.once()
         assert (turn.code, turn["outcome"]) == (0, "Succeeded")
     finally:
-        running.engine.remove_image(reference, force=True)
+        host.engine.remove_image(reference, force=True)
 
 
 def published(port: int) -> dict[str, Any]:
     return {**SERVICES, "web": stated("2", ports=[f"127.0.0.1:{port}:80"])}
 
 
-def test_a_port_that_a_process_holds_must_be_waited_for(running: Host) -> None:
-    before = running.machine()
+@together.with_one_compose
+def test_a_port_that_a_process_holds_must_be_waited_for(host: Host) -> None:
+    begin(host)
+    before = host.machine()
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        sha = running.push(published(port), **DATA)
-        turn = running.once()
+        sha = host.push(published(port), **DATA)
+        turn = host.once()
         assert (turn.code, turn["outcome"]) == (3, "Failed")
         assert str(port) in turn["message"]
-        assert running.machine() == before
-        assert running.note(sha) is None
-    turn = running.once()
+        assert host.machine() == before
+        assert host.note(sha) is None
+    turn = host.once()
     assert (turn.code, turn["outcome"]) == (0, "Succeeded")
-    assert running.container("web")["HostConfig"]["PortBindings"]["80/tcp"][0]["HostPort"] == str(port)
+    assert host.container("web")["HostConfig"]["PortBindings"]["80/tcp"][0]["HostPort"] == str(port)
 
 
-@pytest.fixture
+@contextmanager
 def neighbour(host: Host) -> Iterator[tuple[dict[str, Any], int]]:
     """A container of somebody else that publishes a port."""
     with socket.socket() as free:
@@ -243,69 +261,78 @@ def neighbour(host: Host) -> Iterator[tuple[dict[str, Any], int]]:
         IMAGE, ["sleep", "600"], name=f"{host.name}-neighbour", ports=[80],
         host_config=engine.create_host_config(port_bindings={80: ("127.0.0.1", port)}, mem_limit="32m"),
     )  # fmt: skip
-    engine.start(made["Id"])
-    yield engine.inspect_container(made["Id"]), port
-    engine.remove_container(made["Id"], force=True)
+    try:
+        engine.start(made["Id"])
+        yield engine.inspect_container(made["Id"]), port
+    finally:
+        engine.remove_container(made["Id"], force=True)
 
 
-def test_a_port_that_a_foreign_container_holds_must_be_waited_for(
-    running: Host, neighbour: tuple[dict[str, Any], int]
-) -> None:
-    container, port = neighbour
-    before = running.machine()
-    running.push(published(port), **DATA)
-    turn = running.once()
-    assert (turn.code, turn["outcome"]) == (3, "Failed")
-    assert container["Name"].lstrip("/") in turn["message"]
-    assert running.machine() == before
-    assert running.engine.inspect_container(container["Id"]) == container
+@together.with_one_compose
+def test_a_port_that_a_foreign_container_holds_must_be_waited_for(host: Host) -> None:
+    begin(host)
+    before = host.machine()
+    with neighbour(host) as (container, port):
+        host.push(published(port), **DATA)
+        turn = host.once()
+        assert (turn.code, turn["outcome"]) == (3, "Failed")
+        assert container["Name"].lstrip("/") in turn["message"]
+        assert host.machine() == before
+        assert host.engine.inspect_container(container["Id"]) == container
 
 
 # -- the state folder --------------------------------------------------------------------------------------------
 
 
-def test_a_torn_end_of_the_journal_must_be_dropped(running: Host) -> None:
-    before = running.machine()
-    journal = running.state / "journal.jsonl"
+@together.with_one_compose
+def test_a_torn_end_of_the_journal_must_be_dropped(host: Host) -> None:
+    begin(host)
+    before = host.machine()
+    journal = host.state / "journal.jsonl"
     with journal.open("ab") as file:
         file.write(b'{"kind": "started", "attempt"')
-    turn = running.once()
+    turn = host.once()
     assert (turn.code, turn["outcome"], turn["effects"]) == (0, "Unchanged", 0)
     assert "journal" in turn.stderr
-    assert running.machine() == before
-    changed(running)
-    assert running.once().code == 0
-    assert running.once()["effects"] == 0
+    assert host.machine() == before
+    changed(host)
+    assert host.once().code == 0
+    assert host.once()["effects"] == 0
 
 
-def test_a_journal_that_is_damaged_in_the_middle_must_stop_the_agent(running: Host) -> None:
-    before = running.machine()
-    journal = running.state / "journal.jsonl"
+@together.with_one_compose
+def test_a_journal_that_is_damaged_in_the_middle_must_stop_the_agent(host: Host) -> None:
+    begin(host)
+    before = host.machine()
+    journal = host.state / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([lines[0], b"{{{\n", *lines[1:]]))
-    changed(running)
-    turn = running.once()
+    changed(host)
+    turn = host.once()
     assert (turn.code, turn["kind"]) == (4, "Error")
     assert "journal.jsonl" in turn["message"]
     assert turn["hint"]
-    assert running.machine() == before
+    assert host.machine() == before
     journal.write_bytes(b"".join(lines))
-    assert running.once().code == 0
+    assert host.once().code == 0
 
 
-def test_a_second_agent_on_the_same_state_folder_must_give_way(running: Host) -> None:
-    before = running.ids()
-    with running.started("run") as agent:
-        eventually(lambda: running.status()["agent"]["running"])
-        turn = running.once()
+@together.with_one_compose
+def test_a_second_agent_on_the_same_state_folder_must_give_way(host: Host) -> None:
+    begin(host)
+    before = host.ids()
+    with host.started("run") as agent:
+        eventually(lambda: host.status()["agent"]["running"])
+        turn = host.once()
         assert (turn.code, turn["kind"], turn["reason"]) == (75, "Error", "Locked")
         assert str(agent.pid) in turn["message"]
-        assert running.status().code == 0
-        assert running.plan().code == 0
-    assert running.ids() == before
-    assert running.once().code == 0
+        assert host.status().code == 0
+        assert host.plan().code == 0
+    assert host.ids() == before
+    assert host.once().code == 0
 
 
+@together.with_one_compose
 def test_containers_of_somebody_else_under_the_stack_s_name_must_stay(host: Host) -> None:
     engine = host.engine
     made = engine.create_container(
@@ -322,15 +349,15 @@ def test_containers_of_somebody_else_under_the_stack_s_name_must_stay(host: Host
     assert list(host.containers()) == [f"{host.stack}-web-1"]
 
 
-def test_two_hosts_on_one_engine_must_leave_each_other_alone(
-    running: Host, compose: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    before = running.machine()
-    with new_host(tmp_path_factory.mktemp("other"), compose) as other:
+@together.with_one_compose
+def test_two_hosts_on_one_engine_must_leave_each_other_alone(host: Host) -> None:
+    begin(host)
+    before = host.machine()
+    with new_host(host.folder / "other", host.compose) as other:
         other.push(SERVICES, **DATA)
         assert other.once().code == 0
         other.push({"web": stated("2")}, **DATA)
         assert other.once().code == 0
-        assert running.machine() == before
+        assert host.machine() == before
         with pytest.raises(docker.errors.NotFound):
             other.engine.inspect_container(f"{other.stack}-db-1")

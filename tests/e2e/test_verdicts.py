@@ -12,9 +12,10 @@ import pytest
 
 from tests.e2e.host import GATE, Answer, Host, eventually, new_host
 from tests.e2e.services import FOREVER, health, healthy, living, one_shot, service, stated
-from tests.e2e.together import started
+from tests.e2e.together import Together, started
 
 pytestmark = pytest.mark.engine
+together = Together()
 
 COUNT = "n=$(cat /starts 2>/dev/null || echo 0); n=$((n + 1)); echo $n > /starts"
 """How often the container was started; its own file system outlives a restart."""
@@ -134,6 +135,7 @@ def test_a_good_service_must_be_let_in(ends: dict[str, Future[End]], name: str) 
     assert end.next_effects == 0
 
 
+@together.with_one_compose
 def test_a_one_shot_must_run_once_and_its_end_be_good(host: Host) -> None:
     services = {"migrate": one_shot("sleep 1; exit 0"), "web": stated("1")}
     host.push(services)
@@ -148,6 +150,7 @@ def test_a_one_shot_must_run_once_and_its_end_be_good(host: Host) -> None:
     assert host.once()["effects"] == 0
 
 
+@together.with_one_compose
 def test_a_one_shot_that_fails_must_be_taken_back(host: Host) -> None:
     host.push({"migrate": one_shot("exit 0"), "web": stated("1")})
     host.once()
@@ -162,6 +165,7 @@ def test_a_one_shot_that_fails_must_be_taken_back(host: Host) -> None:
     assert host.once()["effects"] == 0
 
 
+@together.with_one_compose
 def test_what_was_unhealthy_before_must_not_count_against_the_commit(host: Host) -> None:
     sick = living("touch /tmp/healthy; sleep 4; rm /tmp/healthy", healthcheck=health())
     host.push({"sick": sick, "web": stated("1")})
@@ -176,6 +180,7 @@ def test_what_was_unhealthy_before_must_not_count_against_the_commit(host: Host)
     assert (status.code, status["sync"], status["health"]) == (1, "Synced", "Degraded")
 
 
+@together.with_one_compose
 def test_a_service_that_a_commit_breaks_by_breaking_its_database_must_count(host: Host) -> None:
     """The client is unchanged and healthy before; it does not come back within the window."""
     client = living("touch /tmp/healthy", healthcheck=health("getent hosts db | grep -q ' db$' && exit 0; exit 1"))

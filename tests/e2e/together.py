@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
-from tests.e2e.host import Host
+from tests.e2e.host import Host, new_host
 
 AT_ONCE = 4
 
 Case = TypeVar("Case")
 End = TypeVar("End")
+Story = Callable[[Host], None]
+Told = Mapping[str, Mapping[Path, Future[None]]]
+"""A story's name → its end with each Compose that it is told with."""
 
 
 @contextmanager
@@ -25,17 +29,50 @@ def started(cases: Iterable[Case], tell: Callable[[Case], End]) -> Iterator[dict
             pool.shutdown(cancel_futures=True)
 
 
-def with_every_compose(story: Callable[[Host], None]) -> Callable[[list[Host]], None]:
-    """A test that runs on one host for each Compose version, at once."""
+class Together:
+    """The tests of a module that are told at once, each on a host of its own. The module calls it `together`."""
 
-    def test(hosts: list[Host]) -> None:
-        with ThreadPoolExecutor(len(hosts)) as pool:
-            ended = [(host, pool.submit(story, host)) for host in hosts]
-        for host, future in ended:
-            error = future.exception()
-            if error is not None:
-                error.add_note(f"with {host.compose}")
-                raise error
+    def __init__(self) -> None:
+        self._stories: dict[str, tuple[Story, bool]] = {}
 
-    test.__name__, test.__doc__ = story.__name__, story.__doc__
-    return test
+    def with_one_compose(self, story: Story) -> Callable[[Told], None]:
+        """A test that runs with the newest Compose."""
+        return self._test(story, every=False)
+
+    def with_every_compose(self, story: Story) -> Callable[[Told], None]:
+        """A test that runs with every Compose there is."""
+        return self._test(story, every=True)
+
+    @contextmanager
+    def told(self, names: Collection[str], folder: Path, composes: list[Path]) -> Iterator[Told]:
+        """Begin the stories of these tests. `composes`: oldest first."""
+        cases = [
+            (name, compose)
+            for name, (_, every) in self._stories.items()
+            for compose in (composes if every else composes[-1:])
+            if name in names
+        ]
+
+        def tell(case: tuple[str, Path]) -> None:
+            name, compose = case
+            with new_host(folder / f"{name}-{composes.index(compose)}", compose) as host:
+                self._stories[name][0](host)
+
+        with started(cases, tell) as futures:
+            yield {
+                name: {compose: futures[name, compose] for other, compose in cases if other == name} for name in names
+            }
+
+    def _test(self, story: Story, every: bool) -> Callable[[Told], None]:
+        name = story.__name__
+        self._stories[name] = story, every
+
+        def test(told: Told) -> None:
+            for compose, future in told[name].items():
+                error = future.exception()
+                if error is not None:
+                    error.add_note(f"with {compose}")
+                    raise error
+
+        test.__name__, test.__doc__ = name, story.__doc__
+        return test
