@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-TESTS = ("tests/decide", "tests/formats", "tests/record", "tests/loop", "tests/properties")
+TESTS = ("tests/decide", "tests/formats", "tests/loop", "tests/properties", "tests/record/test_journal.py")
 SLOW = ("tests/loop/test_crashes.py", "tests/properties/test_whole_lives.py", "tests/decide/test_admit_corpus.py")
 COPIED_ANYWAY = ("mutants", "pyproject.toml", "tests")
 KILLED, SURVIVED, NO_TEST, TIMEOUT = "killed", "survived", "no test", "timeout"

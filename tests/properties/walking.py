@@ -86,7 +86,7 @@ def _start(paper: Paper, step: Step) -> None:
     ended = step.action is Action.RUN_ONCE
     state = "exited" if ended else "running"
     started = "2026-01-01T00:00:00Z"
-    paper.containers[item.id] = replace(item, state=state, started_at=started, name=step.name or item.name)
+    paper.containers[item.id] = replace(item, state=state, exit_code=0, started_at=started, name=step.name or item.name)
 
 
 def _update(paper: Paper, step: Step) -> None:
