@@ -19,8 +19,8 @@ from reconciler.act.compose import ComposeCreator
 from reconciler.act.engine import EngineApplier
 from reconciler.act.images import ImagePuller, PatientClient
 from reconciler.act.trees import TreeStore
-from reconciler.decide.lower import Places
 from reconciler.decide.redact import Redactor
+from reconciler.decide.sources import Places
 from reconciler.effects import Effects
 from reconciler.engine import connect
 from reconciler.errors import Interrupted, Locked, Transient, Usage

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler.decide import budget, lower
-from reconciler.decide.lower import Places, Source
+from reconciler.decide import budget
+from reconciler.decide.digests import digest
+from reconciler.decide.lower import lower
+from reconciler.decide.sources import Places, Source
+from reconciler.decide.wanted_images import wants
 from reconciler.loop.ports import Rendered, Renderer
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import BindGrant, Grant, HostDocument
@@ -60,7 +63,7 @@ class Preparer:
     def inputs(self) -> str:
         """Digest of what commits are judged by on this host: the operator's rules and secrets."""
         rules = self._rules
-        return lower.digest([repr(rules.grants), repr(rules.binds), rules.base, self._renderer.fingerprint()])
+        return digest([repr(rules.grants), repr(rules.binds), rules.base, self._renderer.fingerprint()])
 
     def prepare(self, files: Files, document: HostDocument | None = None) -> Prepared:
         """Judge a commit; `document` stands in for the one in the files. Transient when Compose cannot be run."""
@@ -78,7 +81,7 @@ class Preparer:
         """The admitted commit in the form in which it is applied."""
         if prepared.document is None or prepared.denied:
             raise AssertionError("only an admitted commit is lowered")
-        return lower.lower(prepared.document, prepared.sources, prepared.files, images, self._rules.places, revision)
+        return lower(prepared.document, prepared.sources, prepared.files, images, self._rules.places, revision)
 
     def _stacks(self, files: Files, document: HostDocument, violations: tuple[Violation, ...]) -> Prepared:
         """Nothing reaches Compose that the scan has not let through."""
@@ -125,7 +128,7 @@ class Preparer:
         # What is judged only, without policies or in a working folder, may name what nobody could build.
         if prepared.denied or not self._rules.policies or files.revision is None:
             return prepared
-        return replace(prepared, wants=lower.wants(sources, files))
+        return replace(prepared, wants=wants(sources, files))
 
     def _in_force(self, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
         """Without policies only what keeps Compose from reading the files counts."""

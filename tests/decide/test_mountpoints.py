@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from reconciler.decide.digests import tree_digest
-from reconciler.decide.lower import Places, Source, lower
+from reconciler.decide.lower import lower
 from reconciler.decide.mountpoints import mountpoints
+from reconciler.decide.sources import Places, Source
 from reconciler.model.desired import Tree
 from reconciler.model.documents import HostDocument, StackDocument
 from tests.decide.judging import Commit
