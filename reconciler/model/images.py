@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -34,6 +34,40 @@ class Image:
     digest: str | None = None
     healthcheck: bool = False
     size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDefaults:
+    """What a container gets from its image where its file says nothing. `environment` are NAME=value.
+
+    `healthcheck` is in the engine's words. `volumes`: targets that get an anonymous volume.
+    """
+
+    environment: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    user: str = ""
+    folder: str = ""
+    stop_signal: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    healthcheck: Mapping[str, Any] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
+
+
+def defaults_of(inspected: Mapping[str, Any]) -> ImageDefaults:
+    """From what the engine says of an image."""
+    config = inspected.get("Config") or {}
+    return ImageDefaults(
+        environment=tuple(config.get("Env") or ()),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        command=tuple(config.get("Cmd") or ()),
+        user=config.get("User") or "",
+        folder=config.get("WorkingDir") or "",
+        stop_signal=config.get("StopSignal") or "",
+        labels=config.get("Labels") or {},
+        healthcheck=config.get("Healthcheck") or {},
+        volumes=tuple(sorted(config.get("Volumes") or {})),
+    )
 
 
 def image_of(inspected: Mapping[str, Any], ref: str) -> Image:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler.model.images import ImageDefaults
+
 LABEL_HOST = "dev.reconciler.host"
 LABEL_STACK = "dev.reconciler.stack"
 LABEL_SPEC = "dev.reconciler.spec"
@@ -31,6 +33,7 @@ class Container:
 
     `state` is the engine's word: created running paused restarting exited removing dead.
     `health` is none, starting, healthy or unhealthy. The fields from `started_at` on are known after an inspect only.
+    `facts`: what it was made as, in the words of `model.facts`, for the comparison with what is wanted.
     """
 
     id: str
@@ -56,6 +59,7 @@ class Container:
     shares: frozenset[str] = frozenset()
     ports: tuple[tuple[str, int, str], ...] = ()
     detailed: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
@@ -98,6 +102,7 @@ class ObservedState:
     """Ours (`containers`), the rest (`foreign`) and the engine's own size.
 
     A sparse look leaves `foreign`, `networks`, `volumes` empty and `memory_total` 0 (`complete` False).
+    `images`: what the images of our containers say, by id, as far as they are there.
     """
 
     containers: tuple[Container, ...] = ()
@@ -106,6 +111,7 @@ class ObservedState:
     volumes: Mapping[str, ObservedVolume] = field(default_factory=dict)
     memory_total: int = 0
     complete: bool = False
+    images: Mapping[str, ImageDefaults] = field(default_factory=dict)
 
     def of(self, stack: str, service: str) -> tuple[Container, ...]:
         return tuple(item for item in self.containers if (item.stack, item.service) == (stack, service))

@@ -17,6 +17,7 @@ from reconciler.model.observed import (
     ObservedNetwork,
     ObservedVolume,
 )
+from reconciler.observe import facts
 
 Answer = Mapping[str, Any]
 Port = tuple[str, int, str]
@@ -79,6 +80,7 @@ def inspected(answer: Answer, counted: int | None = None) -> Container:
         shares=_shared(_references(host)),
         ports=_published(settings.get("Ports") if state.get("Running") else host.get("PortBindings")),
         detailed=True,
+        facts=facts.of(answer),
     )
 
 

@@ -12,6 +12,7 @@ from docker.errors import APIError, NotFound
 from loguru import logger
 
 from reconciler.engine import engine_calls, explanation
+from reconciler.model.images import ImageDefaults, defaults_of
 from reconciler.model.observed import (
     COMPOSE_PROJECT,
     LABEL_HOST,
@@ -39,6 +40,7 @@ class EngineObserver:
     def __init__(self, client: docker.APIClient, host: str) -> None:
         self._client = client
         self._host = host
+        self._images: dict[str, ImageDefaults] = {}
 
     def look(self, stacks: Iterable[str]) -> ObservedState:
         """One list call; nothing that only an inspect knows. A state may lag behind by some milliseconds."""
@@ -53,13 +55,15 @@ class EngineObserver:
         wanted = frozenset(stacks)
         answers = self._list()
         ours = [answer["Id"] for answer in answers if _stack(answer) in wanted]
+        containers = _sorted(self.details(ours).values())
         return ObservedState(
-            containers=_sorted(self.details(ours).values()),
+            containers=containers,
             foreign=self._foreign(answer for answer in answers if _stack(answer) not in wanted),
             networks=self._networks(answers),
             volumes=self._volumes(),
             memory_total=self._memory_total(),
             complete=True,
+            images=self.defaults(item.image for item in containers),
         )
 
     def details(self, ids: Iterable[str]) -> Mapping[str, Container]:
@@ -69,6 +73,22 @@ class EngineObserver:
             if answer is not None:
                 found[answer["Id"]] = read.inspected(answer, self._counted(answer))
         return found
+
+    def defaults(self, images: Iterable[str]) -> Mapping[str, ImageDefaults]:
+        """What these images (ids) say; those that are gone are left out. Each is asked for once: ids never change."""
+        wanted = dict.fromkeys(images)
+        for image in wanted:
+            if image not in self._images and (found := self._image(image)) is not None:
+                self._images[image] = found
+        return {image: self._images[image] for image in wanted if image in self._images}
+
+    def _image(self, image: str) -> ImageDefaults | None:
+        with engine_calls(f"inspect image {image[:19]}"):
+            try:
+                answer: dict[str, Any] = self._client.inspect_image(image)  # type: ignore[no-untyped-call]
+            except NotFound:
+                return None
+            return defaults_of(answer)
 
     def usage(self, ids: Iterable[str]) -> Mapping[str, int]:
         """Bytes of memory that containers use now (working set); those that do not run are left out."""
