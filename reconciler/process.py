@@ -66,12 +66,14 @@ def run(
     limit: int = OUTPUT_LIMIT,
     kill_when_cut: bool = False,
     reason: Reason = Reason.ENGINE_UNAVAILABLE,
+    heard: Callable[[], None] = lambda: None,
 ) -> Completed:
     """Run a program to its end; a return code other than 0 is the caller's to judge.
 
     `argv[0]` is looked up in `env`'s PATH. `timeout` in seconds, `limit` in bytes for each stream; more is
     dropped, or with `kill_when_cut` ends the program. Without `stdin` it reads from /dev/null. Whatever the
-    program has started in its process group dies with it. On Linux it also dies when we are killed.
+    program has started in its process group dies with it. On Linux it also dies when we are killed. `heard` is called
+    whenever it writes.
     Raises ProcessTimeout and ProcessMissing with the `reason` given.
     """
     program = _find(argv[0], env, reason)
@@ -84,7 +86,7 @@ def run(
             f"cannot start {argv[0]}: {error.strerror}",
             "see whether the folder it starts in exists and the machine has memory and files left",
         ) from error
-    child = _Child(process, stdin, limit, kill_when_cut)
+    child = _Child(process, stdin, limit, kill_when_cut, heard)
     try:
         in_time = child.converse(deadline)
     finally:
@@ -124,9 +126,7 @@ def _tether() -> tuple[str, ...]:
     return prefix if understood else ()
 
 
-def _start(
-    argv: Sequence[str], env: Mapping[str, str], cwd: Path | str | None, feed: bool
-) -> subprocess.Popen[bytes]:
+def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path | str | None, feed: bool) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         argv,
         env=dict(env),
@@ -143,9 +143,14 @@ class _Child:
     """The talk with one running program."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], stdin: bytes | None, limit: int, kill_when_cut: bool
+        self,
+        process: subprocess.Popen[bytes],
+        stdin: bytes | None,
+        limit: int,
+        kill_when_cut: bool,
+        heard: Callable[[], None],
     ) -> None:
-        self._process, self._limit, self._kill_when_cut = process, limit, kill_when_cut
+        self._process, self._limit, self._kill_when_cut, self._heard = process, limit, kill_when_cut, heard
         self._feed = memoryview(stdin or b"")
         self._stdout, self._stderr = bytearray(), bytearray()
         self._cut = False
@@ -231,6 +236,7 @@ class _Child:
         if stream is None:
             return b""
         data = os.read(stream.fileno(), _CHUNK)
+        self._heard()
         if not data:
             self._forget(stream)
         return data

@@ -7,10 +7,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
 import docker
+from loguru import logger
 
 from reconciler import __version__
 from reconciler.act.applier import MachineApplier
@@ -23,14 +25,15 @@ from reconciler.decide.redact import Redactor
 from reconciler.decide.sources import Places
 from reconciler.effects import Effects
 from reconciler.engine import connect
-from reconciler.errors import Interrupted, Locked, Transient, Usage
+from reconciler.errors import Interrupted, Locked, ReconcilerError, Transient, Usage
 from reconciler.loop.bench import Options, Ports
 from reconciler.loop.book import Book
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.prepare import Preparer, Rules
+from reconciler.loop.silence import LIMIT, Listener
 from reconciler.model.files import Files
 from reconciler.model.outcome import Reason
-from reconciler.model.status import Agent, SourceFacts, StatusFacts
+from reconciler.model.status import Agent, Silence, SourceFacts, StatusFacts
 from reconciler.observe.alarm import AgentAlarm
 from reconciler.observe.binary import find_compose
 from reconciler.observe.endpoint import engine_host
@@ -41,6 +44,7 @@ from reconciler.observe.render import ComposeRenderer
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.source import GitSource, files_at
 from reconciler.output import masked
+from reconciler.record import summary
 from reconciler.record.journal import Journal
 from reconciler.record.lock import StateLock, holder
 from reconciler.record.notes import NoteWriter
@@ -50,6 +54,7 @@ from reconciler.settings import Settings
 from reconciler.verbs import Answer, files
 from reconciler.verbs.agent import AgentVerbs, Progress, SystemClock
 from reconciler.verbs.ending import EndInTime
+from reconciler.verbs.every import Every
 from reconciler.verbs.look import Looker
 from reconciler.verbs.validate import validate_compose, validate_files
 
@@ -65,12 +70,18 @@ def build(settings: Settings | None, *, stop: threading.Event, redactor: Redacto
 
 
 class Application:
-    """One process. What a verb does not need is never made."""
+    """One process. What a verb does not need is never made. `silence`: seconds without progress that are told."""
 
     def __init__(
-        self, settings: Settings | None, stop: threading.Event, redactor: Redactor, environ: Mapping[str, str]
+        self,
+        settings: Settings | None,
+        stop: threading.Event,
+        redactor: Redactor,
+        environ: Mapping[str, str],
+        silence: float = LIMIT,
     ) -> None:
         self._settings, self._stop, self._redactor, self._environ = settings, stop, redactor, environ
+        self._silence = silence
         crash_at = environ.get("RECONCILER_CRASH_AT", "")
         self._effects = Effects(int(crash_at) if crash_at.isdecimal() else None)
         self._clock = SystemClock()
@@ -218,12 +229,13 @@ class Application:
         """The state lock is held, and what others may want to know is published, while this lasts."""
         with StateLock(self._state):
             book = Book(self._journal, self._clock)
-            cycle = self._cycle(book)
-            self._progress.changed = lambda: self._publish(cycle)
-            with EndInTime(self._stop, book.cut_off):
+            listener = self._listener(book)
+            cycle = self._cycle(book, listener)
+            self._progress.changed = lambda: self._publish(cycle, listener)
+            with EndInTime(self._stop, book.cut_off), Every(listener.limit / 60, listener.check):
                 yield AgentVerbs(cycle, self._effects, self._progress, self._clock)
 
-    def _cycle(self, book: Book) -> Cycle:
+    def _cycle(self, book: Book, listener: Listener) -> Cycle:
         settings = self.settings
         ports = Ports(
             source=self._source,
@@ -231,7 +243,7 @@ class Application:
             store=self._store,
             images=self._images,
             observer=self._observer,
-            applier=self._applier(),
+            applier=self._applier(listener),
             reporter=self._reporter(),
             clock=self._clock,
         )
@@ -241,17 +253,32 @@ class Application:
             settings.source.require_fast_forward,
             self._progress.step,
             self._stopping,
+            listener,
         )
         return Cycle(ports, options, book)
 
-    def _applier(self) -> MachineApplier:
+    def _listener(self, book: Book) -> Listener:
+        def record(silence: Silence) -> None:
+            logger.warning("{}", silence.message)
+            self._progress.changed()
+            book.silent(silence)
+
+        return Listener(self._clock, record, lambda: self._progress.changed(), self._silence)
+
+    def _applier(self, listener: Listener) -> MachineApplier:
         engine = EngineApplier(self._client, self._effects, self.settings.host)
         return MachineApplier(
             engine,
             ComposeCreator(self._compose, self._engine, self._effects, self._environ, engine.has_made),
-            ImagePuller(PatientClient(self._engine), self._effects),
+            ImagePuller(PatientClient(self._engine), self._effects, listener.heard),
             ImageBuilder(
-                self._compose, self._engine, self._client, self._state / "build", self._effects, self._environ
+                self._compose,
+                self._engine,
+                self._client,
+                self._state / "build",
+                self._effects,
+                self._environ,
+                listener.heard,
             ),
             TreeStore(self._state / "trees", self._effects),
             self.secrets,
@@ -271,11 +298,15 @@ class Application:
 
     # -- what others see ---------------------------------------------------------------------------------------
 
-    def _publish(self, cycle: Cycle) -> None:
+    def _publish(self, cycle: Cycle, listener: Listener) -> None:
         """Tell other processes; the whole Status too, for those that read files."""
+        self._progress.silence = listener.silence
         record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)
         files.publish(self._state / TURN_FILE, masked(record, self._redactor))
-        _, document = self._looker.glance(self._facts(), cycle.looked)
+        try:
+            _, document = self._looker.glance(self._facts(), cycle.looked)
+        except ReconcilerError as error:
+            document = summary.error(error.reason.value, error.message, error.hint, error.details)
         files.publish(self._state / STATUS_FILE, masked(document, self._redactor))
 
     @cached_property
@@ -299,4 +330,5 @@ class Application:
             record.get("fetchedAt"),
             record.get("error"),
         )
-        return self._looker.facts(agent, source, files.holding(record), files.rollout(record) if alive else None)
+        facts = self._looker.facts(agent, source, files.holding(record), files.rollout(record) if alive else None)
+        return replace(facts, silence=files.silence(record) if alive else None)

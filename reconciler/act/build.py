@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,13 @@ class ImageBuilder:
 
     def __init__(
         self, compose: str, host: str, client: docker.APIClient, folder: Path, effects: Effects,
-        environ: Mapping[str, str],
+        environ: Mapping[str, str], heard: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        """`compose`: path of the binary; `host`: the engine's URL; `folder`: where contexts lie for a build."""
-        self._compose = compose
+        """`compose`: path of the binary; `host`: the engine's URL; `folder`: where contexts lie for a build.
+
+        `heard` is called whenever the builder says something.
+        """
+        self._compose, self._heard = compose, heard
         self._client = client
         self._folder = folder
         self._effects = effects
@@ -102,6 +105,7 @@ class ImageBuilder:
                 stdin=json.dumps(escaped(build_file(want, root))).encode(),
                 timeout=TIMEOUT,
                 reason=Reason.BUILD_FAILED,
+                heard=self._heard,
             )
         except ProcessTimeout as error:
             raise _too_slow(want, error.details) from error

@@ -38,8 +38,6 @@ NOT_THERE = (
 )
 """Answers that stay the same however often one asks: the commit names what the registry does not give."""
 
-Progress = Callable[[str], None]
-
 
 class PatientClient(docker.APIClient):
     """A client whose pulls end: docker-py lets them wait for ever."""
@@ -54,11 +52,11 @@ class PatientClient(docker.APIClient):
 class ImagePuller:
     """Pulls with the credentials of Docker's own config file."""
 
-    def __init__(self, client: PatientClient, effects: Effects, progress: Progress = lambda line: None) -> None:
-        """`progress` is told each new state of each layer, one line of text."""
+    def __init__(self, client: PatientClient, effects: Effects, heard: Callable[[], None] = lambda: None) -> None:
+        """`heard` is called whenever the engine says how far it is."""
         self._client = client
         self._effects = effects
-        self._progress = progress
+        self._heard = heard
 
     def pull(self, want: ImageWant) -> Image:
         """Fetch `want.ref`. ImageFailed (PullFailed) when there is no such image for us.
@@ -90,8 +88,7 @@ class ImagePuller:
         for line in lines:
             if line.get("error"):
                 raise pull_error(ref, str(line["error"]))
-            if line.get("status") and not line.get("progressDetail"):
-                self._progress(" ".join(str(line[key]) for key in ("id", "status") if line.get(key)))
+            self._heard()
             if time.monotonic() > deadline:
                 raise _transient(ref, f"it takes longer than {DEADLINE / 60:g} min")
 

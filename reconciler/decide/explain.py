@@ -13,7 +13,9 @@ Explanation = tuple[Reason | None, str, float | None]
 
 
 def explain(facts: StatusFacts, health: Health, stacks: Sequence[StackStatus]) -> Explanation:
-    """The most pressing thing first: what is held, under way, out of sight, bad, stale; else good."""
+    """The most pressing thing first: what is blocked, held, under way, out of sight, bad, stale; else good."""
+    if facts.silence is not None and facts.silence.blocked:
+        return facts.silence.reason, facts.silence.message, facts.silence.since
     if facts.holding is not None:
         told = "; ".join(part for part in (facts.holding.message, facts.holding.hint) if part)
         return facts.holding.reason, told, facts.holding.since
@@ -49,9 +51,7 @@ def _explain_head(facts: StatusFacts) -> Explanation | None:
     return None, f"{head[:7]} is waiting for its turn", None
 
 
-def _explain_services(
-    facts: StatusFacts, health: Health, stacks: Sequence[StackStatus]
-) -> Explanation | None:
+def _explain_services(facts: StatusFacts, health: Health, stacks: Sequence[StackStatus]) -> Explanation | None:
     rows = [row for stack in active(stacks) for row in stack.services]
     if facts.observed is None:
         return None, "the engine was not asked", None

@@ -58,9 +58,7 @@ def _stacks(facts: StatusFacts) -> tuple[StackStatus, ...]:
     rows = [*_wanted(facts, facts.desired), *_unwanted(facts, facts.desired)]
     suspended = {stack.name for stack in facts.desired.stacks if stack.suspended}
     names = dict.fromkeys([stack.name for stack in facts.desired.stacks] + [row.stack for row in rows])
-    return tuple(
-        _stack(name, [row for row in rows if row.stack == name], name in suspended) for name in names
-    )
+    return tuple(_stack(name, [row for row in rows if row.stack == name], name in suspended) for name in names)
 
 
 def _stack(name: str, rows: Sequence[ServiceStatus], suspended: bool) -> StackStatus:
@@ -113,6 +111,8 @@ def _sync(facts: StatusFacts, stacks: Sequence[StackStatus]) -> Sync:
 
 
 def _health(facts: StatusFacts, stacks: Sequence[StackStatus]) -> Health:
+    if _blocked(facts):
+        return Health.DEGRADED
     if facts.observed is None:
         return Health.UNKNOWN
     if facts.rollout is not None:
@@ -122,7 +122,13 @@ def _health(facts: StatusFacts, stacks: Sequence[StackStatus]) -> Health:
     return worst(stack.health for stack in active(stacks))
 
 
+def _blocked(facts: StatusFacts) -> bool:
+    return facts.silence is not None and facts.silence.blocked
+
+
 def _stalled(facts: StatusFacts) -> bool:
+    if _blocked(facts):
+        return True
     if facts.rollout is not None:
         return False
     if facts.holding is not None:

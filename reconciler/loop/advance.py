@@ -73,6 +73,7 @@ def _attempt(
 def _local(bench: Bench, head: Commit, prepared: Prepared) -> dict[str, Image]:
     """What the machine has already; `pull_policy: always` asks for a pull with every new commit."""
     known = _is_good(bench, head)
+    bench.begins("look for images", "the engine")
     asked = [want for want in prepared.wants if known or want.build is not None or want.pull_policy != "always"]
     return dict(bench.ports.images.local(asked))
 

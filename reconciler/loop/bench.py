@@ -14,6 +14,7 @@ from reconciler.loop.book import Book, Ending
 from reconciler.loop.ports import Applier, Clock, Images, Observer, Reporter, Source, Store
 from reconciler.loop.prepare import Prepared, Preparer
 from reconciler.loop.rollout import Hooks, Rollout, World
+from reconciler.loop.silence import Listener
 from reconciler.loop.turn import Superseded, Turn
 from reconciler.model.desired import DesiredState, Service
 from reconciler.model.documents import Memory
@@ -22,7 +23,7 @@ from reconciler.model.history import Attempt
 from reconciler.model.images import Image
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Failure, Intent, Outcome, Reason, Violation
-from reconciler.model.plan import Plan, Step
+from reconciler.model.plan import Action, Plan, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Options:
     """How this agent behaves. `interval`: seconds between two looks at the branch, during a rollout too.
 
     `host`: whose labels are ours. `progress`: told of each step (step, of how many, attempt). `stopping`: asked
-    between steps and while waiting; True ends the turn as Interrupted.
+    between steps and while waiting; True ends the turn as Interrupted. `listener` hears of all progress.
     """
 
     host: str
@@ -52,6 +53,7 @@ class Options:
     require_fast_forward: bool = True
     progress: Callable[[Step, int, Attempt], None] = lambda step, steps, attempt: None
     stopping: Callable[[], bool] = lambda: False
+    listener: Listener | None = None
 
 
 class Bench:
@@ -59,6 +61,7 @@ class Bench:
 
     def __init__(self, ports: Ports, options: Options, book: Book) -> None:
         self.ports, self.options, self.book = ports, options, book
+        self.listener = options.listener or Listener(ports.clock)
         self.looked: ObservedState | None = None
 
     # -- states ------------------------------------------------------------------------------------------------
@@ -90,8 +93,13 @@ class Bench:
         self.save(desired, prepared)
         return desired
 
+    def begins(self, step: str, waits_for: str) -> None:
+        """What the turn does from now on, and whose answer it needs."""
+        self.listener.begins(step, waits_for)
+
     def files(self, revision: str) -> Files:
         """A commit's files. Transient where the mirror does not have the commit."""
+        self.begins(f"read commit {revision[:12]}", "git and Compose")
         try:
             return self.ports.source.files(revision)
         except KeyError:
@@ -130,6 +138,7 @@ class Bench:
 
     def inspect(self, *states: DesiredState | None) -> ObservedState:
         """Everything there is. Transient where a stack has containers of somebody else."""
+        self.begins("look at the machine", "the engine")
         observed = self.ports.observer.inspect(self.stacks(*states))
         strangers = [item for item in observed.containers if item.host != self.options.host and not item.oneoff]
         if strangers:
@@ -178,6 +187,10 @@ class Bench:
     def step(self, attempt: Attempt, step: Step, steps: int) -> None:
         """A step begins. Interrupted where the process was asked to end."""
         self.check_stopping()
+        where = "/".join(filter(None, (step.stack, step.service or step.container)))
+        self.begins(
+            f"step {step.n} of {steps}: {step.action} {where}".rstrip(), _ANSWERS.get(step.action, "the engine")
+        )
         self.options.progress(step, steps, attempt)
 
     def check_stopping(self) -> None:
@@ -229,6 +242,9 @@ class Bench:
             self.book.append("ranonce", stack=service.stack, service=service.name, spec=service.spec)
 
 
+_ANSWERS = {Action.PULL: "the registry", Action.BUILD: "the builder"}
+
+
 class _LazyFiles:
     """A commit's files, read from the mirror only where a mount is missing."""
 
@@ -259,6 +275,7 @@ class _Look:
         self._looked_at = bench.ports.clock.monotonic()
 
     def pulse(self, rollout: Rollout) -> None:
+        self._bench.listener.heard()
         self._bench.check_stopping()
         now = self._bench.ports.clock.monotonic()
         forward = self._attempt.intent is Intent.ADVANCE and not self._attempt.condemned

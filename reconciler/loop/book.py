@@ -12,6 +12,7 @@ from reconciler.loop.ports import Clock, Journal
 from reconciler.loop.turn import Turn
 from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason, Violation
+from reconciler.model.status import Silence
 
 CUT_OFF = (Outcome.FAILED, Outcome.INTERRUPTED, Outcome.SUPERSEDED)
 """Ends of an attempt that may leave the machine anywhere between before and after."""
@@ -58,6 +59,10 @@ class Book:
 
     def refresh(self) -> None:
         """Take in what was appended since."""
+        with self._writing:
+            self._refresh()
+
+    def _refresh(self) -> None:
         records = self._journal.records()
         for record in records[self._folded :]:
             self._fold.add(record)
@@ -85,6 +90,10 @@ class Book:
         with self._writing:
             self._journal.append(kind, at=self._clock.now(), **fields)
             self.refresh()
+
+    def silent(self, silence: Silence) -> None:
+        """What does not go on, for whoever reads the journal."""
+        self.append("silent", step=silence.step, reason=silence.reason, message=silence.message)
 
     def cut_off(self) -> None:
         """The process is about to be ended by force: the attempt under way is recorded as interrupted."""

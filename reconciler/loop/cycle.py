@@ -6,12 +6,13 @@ from contextlib import suppress
 from itertools import takewhile
 
 from reconciler.decide.policy import Go, Hold, next_move
-from reconciler.errors import ENVIRONMENT, Interrupted, ReconcilerError, RolloutFailed, Transient
+from reconciler.errors import ENVIRONMENT, Corrupt, Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop.advance import advance, supersede
 from reconciler.loop.bench import Bench, Options, Ports
 from reconciler.loop.book import Book, Ending
 from reconciler.loop.keep import clear, keep
 from reconciler.loop.retreat import retreat
+from reconciler.loop.silence import FETCH
 from reconciler.loop.turn import Ended, Superseded, Turn
 from reconciler.model.files import Commit
 from reconciler.model.history import History
@@ -30,6 +31,7 @@ class Cycle:
         self._ports, self._options, self._book = ports, options, book
         self._bench = Bench(ports, options, book)
         self._recalled = False
+        self._defect = ""
 
     @property
     def history(self) -> History:
@@ -53,10 +55,29 @@ class Cycle:
             turn = Turn(Outcome.INTERRUPTED, Reason.INTERRUPTED, error.message, hint=error.hint)
         except ENVIRONMENT as error:
             turn = Turn(Outcome.FAILED, error.reason, error.message, hint=error.hint)
+        return self._ended(turn)
+
+    def broken(self, error: Exception) -> Turn:
+        """What a turn came to that ended with a defect of ours; recorded once while it stays the same."""
+        message = f"{type(error).__name__}: {error}"
+        turn = Turn(Outcome.FAILED, Reason.INTERNAL_ERROR, message, hint="this is a defect of reconciler: report it")
+        if isinstance(error, Corrupt):
+            turn = Turn(Outcome.HELD, error.reason, error.message, hint=error.hint, stalled=True)
+        elif message != self._defect:
+            with suppress(ReconcilerError):
+                self._book.append("defect", message=message)
+                self._defect = message
+        self._bench.listener.decided(turn)
+        self._bench.listener.rests()
+        return turn
+
+    def _ended(self, turn: Turn) -> Turn:
+        self._bench.listener.decided(turn)
         # What cannot be recorded now is found to be missing by the next turn.
         with suppress(Transient):
             self._give_up_on(turn)
             self._tell()
+        self._bench.listener.rests()
         return turn
 
     def _decide(self, patient: bool) -> Turn:
@@ -77,6 +98,7 @@ class Cycle:
 
     def _head(self) -> tuple[Commit, Transient | None]:
         """The branch's head; where it cannot be fetched, the last head that was seen, so that open work ends."""
+        self._bench.begins(FETCH, "the remote")
         try:
             return self._ports.source.fetch(), None
         except Transient as error:
@@ -189,8 +211,10 @@ class Cycle:
 
     def _tell(self) -> None:
         for revision, attempt in self.history.finals.items():
-            told = revision in self.history.told
-            if not told and self._ports.reporter.tell(attempt):
+            if revision in self.history.told:
+                continue
+            self._bench.begins(f"write the note of {revision[:12]}", "the remote")
+            if self._ports.reporter.tell(attempt):
                 self._book.append("told", revision=revision)
 
 

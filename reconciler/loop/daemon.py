@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
+from loguru import logger
+
+from reconciler.errors import Corrupt, Transient
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.ports import Clock
 from reconciler.loop.turn import Turn
@@ -27,14 +31,37 @@ class Alarm(Protocol):
 
 
 def run(cycle: Cycle, alarm: Alarm, clock: Clock, interval: float, told: Callable[[Turn], None]) -> None:
-    """Take turns until `alarm.ended`. `interval`: seconds between two looks; `told` hears of each turn's end."""
+    """Take turns until `alarm.ended`. `interval`: seconds between two looks; `told` hears of each turn's end.
+
+    Nothing but the end of the process ends it: own state that cannot be read is waited for, defects are survived.
+    """
     faults = 0
     while not alarm.ended:
-        turn = cycle.turn(patient=True)
-        faults = faults + 1 if turn.exit_code == 3 else 0
-        told(turn)
+        turn = _turn(cycle)
+        faults = faults + 1 if turn.exit_code == Transient.exit_code else 0
+        with _survived("tell how the turn ended"):
+            told(turn)
         if not alarm.ended:
             alarm.wait(_delay(turn, faults, clock.now(), interval))
+
+
+def _turn(cycle: Cycle) -> Turn:
+    """One turn. Whatever is wrong with us, the machine is looked after again later: nobody else does."""
+    try:
+        return cycle.turn(patient=True)
+    except Corrupt as error:
+        return cycle.broken(error)
+    except Exception as error:
+        logger.opt(exception=error).error("a turn ended with a defect of reconciler: {}", error)
+        return cycle.broken(error)
+
+
+@contextmanager
+def _survived(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        logger.opt(exception=error).error("cannot {}: {}", what, error)
 
 
 def _delay(turn: Turn, faults: int, now: float, interval: float) -> float:

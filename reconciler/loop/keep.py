@@ -25,6 +25,7 @@ def keep(bench: Bench, head: Commit) -> Turn:
     bench.write_trees(desired)
     leftover = _leftover(bench)
     if leftover is None:
+        bench.begins("look at the machine", "the engine")
         bench.looked = bench.ports.observer.look(bench.stacks(desired))
         if planner.settled(desired, bench.looked, bench.book.history.ran_once):
             return _unchanged(bench, head, desired)

@@ -64,6 +64,17 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """`step` has made no progress for minutes (`blocked`), or turn after turn ends in the same trouble."""
+
+    step: str
+    reason: Reason
+    message: str
+    since: float
+    blocked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """What the agent is doing just now: step `step` of `steps`."""
 
@@ -96,6 +107,7 @@ class StatusFacts:
     engine_error: str | None = None
     holding: Holding | None = None
     rollout: Rollout | None = None
+    silence: Silence | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
 
 

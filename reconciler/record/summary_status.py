@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from reconciler.model.history import Bad
-from reconciler.model.status import HostStatus, MemoryStatus, Rollout, ServiceStatus, StackStatus, StatusFacts
+from reconciler.model.status import (
+    HostStatus,
+    MemoryStatus,
+    Rollout,
+    ServiceStatus,
+    Silence,
+    StackStatus,
+    StatusFacts,
+)
 from reconciler.record.contract import Document, document, moment, word
 
 
@@ -30,6 +38,7 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
         "message": answer.message,
         "since": moment(answer.since),
         "stalled": answer.stalled,
+        "silence": None if facts.silence is None else _silence(facts.silence),
         "suspended": None,
         "lastAttemptedRevision": answer.last_attempted,
         "lastAppliedRevision": answer.last_applied,
@@ -48,6 +57,16 @@ def _bad(value: Bad) -> Document:
         "contentKey": value.content,
         "reason": value.reason.value,
         "at": moment(value.at),
+    }
+
+
+def _silence(value: Silence) -> Document:
+    return {
+        "step": value.step,
+        "reason": value.reason.value,
+        "message": value.message,
+        "since": moment(value.since),
+        "blocked": value.blocked,
     }
 
 

@@ -18,7 +18,7 @@ from reconciler.loop.turn import Turn
 from reconciler.model.history import Attempt, History
 from reconciler.model.outcome import Outcome
 from reconciler.model.plan import Step
-from reconciler.model.status import Holding, Rollout
+from reconciler.model.status import Holding, Rollout, Silence
 from reconciler.record import summary
 from reconciler.verbs import Answer
 
@@ -32,6 +32,7 @@ class Progress:
     changed: Callable[[], None] = lambda: None
     rollout: Rollout | None = None
     holding: Holding | None = None
+    silence: Silence | None = None
     error: str | None = None
     head: str | None = None
     fetched_at: float | None = None

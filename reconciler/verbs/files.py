@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,13 +12,13 @@ from typing import Any
 
 from reconciler.model.outcome import Intent, Reason
 from reconciler.model.plan import Action
-from reconciler.model.status import Holding, Rollout
+from reconciler.model.status import Holding, Rollout, Silence
 from reconciler.verbs.agent import Progress
 
 
 def publish(path: Path, value: Mapping[str, Any]) -> None:
     """Replace the file in one go. A full disk is no reason to stop working."""
-    draft = path.with_suffix(f".{os.getpid()}")
+    draft = path.with_suffix(f".{os.getpid()}-{threading.get_native_id()}")
     try:
         draft.write_text(json.dumps(value, ensure_ascii=False))
         draft.replace(path)
@@ -45,12 +46,18 @@ def progress_record(progress: Progress, pid: int, started_at: float, version: st
         "error": progress.error,
         "holding": asdict(progress.holding) if progress.holding else None,
         "rollout": asdict(progress.rollout) if progress.rollout else None,
+        "silence": asdict(progress.silence) if progress.silence else None,
     }
 
 
 def holding(record: Mapping[str, Any]) -> Holding | None:
     found = record.get("holding")
     return Holding(**{**found, "reason": Reason(found["reason"])}) if found else None
+
+
+def silence(record: Mapping[str, Any]) -> Silence | None:
+    found = record.get("silence")
+    return Silence(**{**found, "reason": Reason(found["reason"])}) if found else None
 
 
 def rollout(record: Mapping[str, Any]) -> Rollout | None:

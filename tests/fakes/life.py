@@ -19,6 +19,7 @@ from reconciler.loop.book import Book
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.ports import Rendered
 from reconciler.loop.prepare import Prepared, Preparer, Rules
+from reconciler.loop.silence import Listener
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import HostDocument, StackDocument
@@ -30,6 +31,7 @@ from tests.fakes.machine import Died, FakeMachine
 from tests.fakes.source import FakeSource
 
 ROOT = "/render"
+RULES = Rules("mini", Places("/state/trees", "/state/data"))
 GATE = {"min_healthy_time": "2s", "healthy_deadline": "20s", "progress_deadline": "60s", "unhealthy_grace": "5s"}
 
 
@@ -173,10 +175,22 @@ class Life:
     def start(self, crash_at: int | None = None) -> None:
         """A new process, which dies on reaching effect `crash_at`."""
         self.machine.crash_at(crash_at)
-        rules = Rules("mini", Places("/state/trees", "/state/data"))
-        ports = Ports(
+        book = Book(self.journal, self.machine.clock)
+        self.listener = Listener(self.machine.clock, book.silent)
+        options = Options(
+            "mini",
+            self.interval,
+            progress=self._progress,
+            stopping=lambda: self.stopping,
+            listener=self.listener,
+        )
+        self.cycle = Cycle(self.ports(), options, book)
+
+    def ports(self) -> Ports:
+        """The world of one process."""
+        return Ports(
             source=self.source,
-            preparer=RememberingPreparer(CanonicalRenderer(), rules),
+            preparer=RememberingPreparer(CanonicalRenderer(), RULES),
             store=self.store,
             images=self.machine.image_list,
             observer=self.machine.observer,
@@ -184,8 +198,6 @@ class Life:
             reporter=self.reporter,
             clock=self.machine.clock,
         )
-        options = Options("mini", self.interval, progress=self._progress, stopping=lambda: self.stopping)
-        self.cycle = Cycle(ports, options, Book(self.journal, self.machine.clock))
 
     def push(self, **services: Mapping[str, Any]) -> str:
         """A commit in which stack shop has these services; names of images become images of the machine."""
@@ -194,6 +206,10 @@ class Life:
     def push_model(self, model: Mapping[str, Any], **texts: str) -> str:
         for item in model["services"].values():
             self.image(item["image"])
+        return self.push_files(model, **texts)
+
+    def push_files(self, model: Mapping[str, Any], **texts: str) -> str:
+        """A commit with images that the machine need not have."""
         files = {"desired-state/mini.yaml": self.document, "shop.yaml": json.dumps(model)} | texts
         return self.source.push(files | {"serial": str(len(self.source.commits))})
 

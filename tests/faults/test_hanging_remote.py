@@ -1,0 +1,80 @@
+"""A remote that accepts the call and never answers: the real agent, real git, and a short patience."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from reconciler.decide.redact import Redactor
+from reconciler.settings import Settings, SourceSettings
+from reconciler.wiring import Application
+
+PATIENCE = 1.0
+
+
+def eventually(what: Callable[[], Any], seconds: float = 15.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (answer := what()):
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.02)
+    return answer
+
+
+class MuteServer:
+    """Takes every connection and says nothing until it is closed."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+        for item in self._open:
+            item.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                self._open.append(self._listener.accept()[0])
+            except OSError:
+                return
+
+
+def test_a_fetch_that_hangs_is_told_while_it_hangs_and_ends_by_itself(tmp_path: Path) -> None:
+    server = MuteServer()
+    state = tmp_path / "state"
+    source = SourceSettings(f"https://127.0.0.1:{server.port}/home.git")
+    settings = Settings("mini", source, str(state), engine=f"unix://{tmp_path}/none.sock", compose="/bin/true")
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    application = Application(settings, threading.Event(), Redactor(), environ, silence=PATIENCE)
+    answers: list[tuple[int, Any]] = []
+    turn = threading.Thread(target=lambda: answers.append(application.once(60.0, lambda line: None)))
+    begun = time.monotonic()
+    turn.start()
+
+    def status() -> Any:
+        return Application(settings, threading.Event(), Redactor(), environ).status(False)
+
+    code, document = eventually(lambda: (answer := status())[1]["stalled"] and answer)
+    assert PATIENCE <= time.monotonic() - begun < 10
+    assert (code, document["health"], document["reason"]) == (4, "Degraded", "Stalled")
+    silence = document["silence"]
+    assert (silence["step"], silence["blocked"]) == ("fetch the branch", True)
+    assert "waits for the remote" in silence["message"]
+    assert eventually(lambda: json.loads((state / "status.json").read_text())["stalled"])
+    server.close()
+    turn.join(20)
+    assert [(code, document["reason"]) for code, document in answers] == [(3, "FetchFailed")]
+    _, document = status()
+    assert (document["stalled"], document["silence"]) == (False, None)
+    records = [json.loads(line) for line in (state / "journal.jsonl").read_text().splitlines()]
+    told = [(item["step"], item["reason"]) for item in records if item["kind"] == "silent"]
+    assert told == [("fetch the branch", "Stalled")], "once"
