@@ -9,6 +9,7 @@ from typing import Any
 
 from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
+from reconciler.model.stock import Fetched
 
 Record = Mapping[str, Any]
 
@@ -25,6 +26,7 @@ class Fold:
     told: set[str] = field(default_factory=set)
     ran_once: set[str] = field(default_factory=set)
     stacks: set[str] = field(default_factory=set)
+    fetched: dict[str, Fetched] = field(default_factory=dict)
     unended: int = 0
     faults: int = 0
     seen_at: float = 0.0
@@ -45,6 +47,7 @@ class Fold:
             frozenset(self.told),
             frozenset(self.ran_once),
             frozenset(self.stacks),
+            dict(self.fetched),
             self.unended,
             self.faults,
             self.seen_at,
@@ -154,6 +157,13 @@ def _closed(state: Fold, record: Record) -> None:
     """Tidying up is one deed, whatever attempts had left something."""
     for attempt in [item for item in state.attempts.values() if not item.closed]:
         state.attempts[attempt.id] = replace(attempt, closed=True)
+    for key in record.get("gone", ()):
+        state.fetched.pop(key, None)
+
+
+def _fetched(state: Fold, record: Record) -> None:
+    state.fetched.pop(record["image"], None)
+    state.fetched[record["image"]] = Fetched(record["revision"], tuple(record["names"]))
 
 
 def _ran_once(state: Fold, record: Record) -> None:
@@ -187,6 +197,7 @@ _HANDLERS = {
     "condemned": _condemned,
     "ended": _ended,
     "closed": _closed,
+    "fetched": _fetched,
     "ranonce": _ran_once,
     "told": _told,
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
+from reconciler.model.stock import Fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class History:
     `unended`: attempts begun since the last one that ended. `faults`: attempts in a row that the environment ended.
     `seen`: commits that were head at a poll, newest last, that one since `seen_at`.
     `ran_once`: specs of one-shots that have succeeded. `told`: commits whose final state stands on the commit.
+    `fetched`: images that we have brought to the machine; pulled ones by id, built ones by our own tag.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -95,6 +97,7 @@ class History:
     told: frozenset[str] = frozenset()
     ran_once: frozenset[str] = frozenset()
     stacks: frozenset[str] = frozenset()
+    fetched: Mapping[str, Fetched] = field(default_factory=dict)
     unended: int = 0
     faults: int = 0
     seen_at: float = 0.0

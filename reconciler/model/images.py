@@ -82,3 +82,11 @@ def image_of(inspected: Mapping[str, Any], ref: str) -> Image:
         healthcheck=bool(check.get("Test")) and check["Test"][0] != "NONE",
         size=int(inspected.get("Size") or 0),
     )
+
+
+def familiar(name: str) -> str:
+    """A tag as the engine lists it: `docker.io/library/web` → `web:latest`."""
+    for host in ("docker.io/", "index.docker.io/"):
+        name = name.removeprefix(host)
+    name = name.removeprefix("library/")
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"

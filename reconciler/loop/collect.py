@@ -1,0 +1,83 @@
+"""Bringing images to the machine, and taking away what nothing needs any more: after each verdict, while all is quiet.
+
+An attempt counts as closed once this is done, so what a crash cuts off here is found again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reconciler.decide import garbage
+from reconciler.errors import ReconcilerError
+from reconciler.loop.bench import Bench
+from reconciler.model.desired import DesiredState
+from reconciler.model.files import Files
+from reconciler.model.history import Attempt
+from reconciler.model.images import Image, ImageWant
+from reconciler.model.stock import InUse
+
+LONGEST = 10.0
+"""Seconds after which no further image is removed in this turn: the commit's state is told only afterwards."""
+
+
+def fetch(bench: Bench, attempt: Attempt, want: ImageWant, files: Files) -> Image:
+    """Build or pull, and remember that it was us. What the machine had already does not become ours by a pull."""
+    images, applier = bench.ports.images, bench.ports.applier
+    if want.build is not None:
+        names = (want.ref, *(want.build.get("tags") or ()))
+        bench.book.append("fetched", revision=attempt.revision, image=want.tag, names=names)
+        return applier.build(want, files)
+    before = {image.id for image in images.stored()}
+    pulled = applier.pull(want)
+    if pulled.id not in before:
+        names = next((image.names for image in images.stored() if image.id == pulled.id), ())
+        bench.book.append("fetched", revision=attempt.revision, image=pulled.id, names=names)
+    return pulled
+
+
+def collect(bench: Bench) -> Sequence[str]:
+    """Remove what is not needed. Returns what of the images that we had fetched is not on the machine any more.
+
+    Whatever cannot be removed now is left for the next time; nothing depends on it.
+    """
+    if any(attempt.open for attempt in bench.book.history.attempts):
+        return ()
+    try:
+        states = _kept_states(bench)
+        if states is None:
+            return ()
+        used = bench.ports.observer.in_use()
+        _collect_files(bench, states, used)
+        return _collect_images(bench, states, used)
+    except ReconcilerError:
+        return ()
+
+
+def _kept_states(bench: Bench) -> list[DesiredState] | None:
+    """None where last good is not known in full: then nobody can say what it needs."""
+    good = bench.book.history.last_good
+    found = [bench.ports.store.load(content) for content in garbage.retained(bench.book.history) if content]
+    states = [state for state in found if state is not None]
+    if good is not None and good.content not in [state.content for state in states]:
+        return None
+    return states
+
+
+def _collect_files(bench: Bench, states: Sequence[DesiredState], used: InUse) -> None:
+    ports = bench.ports
+    ports.applier.remove_trees(garbage.surplus_trees(ports.applier.stored_trees(), states, used))
+    ports.store.keep([state.content for state in states])
+    history = bench.book.history
+    untold = history.finals.keys() - history.told - {history.seen[-1] if history.seen else ""}
+    if not untold:
+        ports.source.tidy()
+
+
+def _collect_images(bench: Bench, states: Sequence[DesiredState], used: InUse) -> Sequence[str]:
+    images, clock = bench.ports.images, bench.ports.clock
+    until = clock.monotonic() + LONGEST
+    for name in garbage.surplus_images(images.stored(), states, used, bench.stacks(*states), bench.book.history):
+        if clock.monotonic() > until or bench.options.stopping():
+            break
+        bench.ports.applier.remove_image(name)
+    return garbage.gone(images.stored(), bench.book.history.fetched)
