@@ -45,6 +45,15 @@ class MachineApplier:
             with writing(path):
                 path.mkdir(parents=True, exist_ok=True)
 
+    def stored_trees(self) -> Sequence[str]:
+        return self._trees.stored()
+
+    def remove_trees(self, digests: Iterable[str]) -> None:
+        self._trees.remove(digests)
+
+    def remove_image(self, name: str) -> None:
+        self._engine.remove_image(name)
+
     def create(self, stack: Stack, services: Sequence[Creation], existing: Mapping[str, int]) -> None:
         self._creator.create(stack, services, existing)
 

@@ -111,6 +111,19 @@ class EngineApplier:
                 # Others may use it, and some engines forget to count an endpoint down: it is only a leftover.
                 logger.warning("network {} stays: {}", name, explanation(error))
 
+    def remove_image(self, name: str) -> None:
+        """A tag, or an id. Never by force: what a container or another name needs stays, and that is no error."""
+        with self._effect("remove image", name.removeprefix("sha256:")):
+            try:
+                # With noprune the engine leaves alone what the image was made from: that may be somebody else's.
+                self._client.remove_image(name, force=False, noprune=True)
+            except NotFound:
+                logger.debug("image {} is gone already", name)
+            except APIError as error:
+                if error.status_code != 409:
+                    raise
+                logger.debug("image {} stays: {}", name, explanation(error))
+
     def has_made(self, network: str) -> bool:
         """Whether the network is there and was made by `create_network`, for this host."""
         labels = (self._network(network) or {}).get("Labels") or {}

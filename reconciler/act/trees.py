@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from reconciler.model.desired import Tree
 from reconciler.model.files import Files, below
 from reconciler.model.outcome import Reason
 
+DIGEST = re.compile(r"[0-9a-f]{64}")
 _UNFINISHED = ".new-"
 
 
@@ -50,6 +52,19 @@ class TreeStore:
                 self._effects.point(f"tree {tree.digest}")
                 with writing(self._root):
                     self._write(tree, files)
+
+    def stored(self) -> list[str]:
+        """Digests of the trees that there are."""
+        return sorted(path.name for path in self._root.glob("*") if DIGEST.fullmatch(path.name))
+
+    def remove(self, digests: Iterable[str]) -> None:
+        """Each is one effect, and gone as a whole or not at all. Transient where the disk refuses."""
+        for digest in digests:
+            self._effects.point(f"remove tree {digest}")
+            with writing(self._root):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(self.path(digest), self._root / f"{_UNFINISHED}{digest}")
+                self._sweep()
 
     def _secret(self, tree: Tree, secrets: SecretMounts) -> None:
         if secrets.place(tree.digest).exists():

@@ -9,6 +9,7 @@ from reconciler.decide.wanted_images import unresolved
 from reconciler.errors import ENVIRONMENT, Away, ImageFailed, Interrupted, RolloutFailed, Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending, place
+from reconciler.loop.collect import close, collect, fetch
 from reconciler.loop.keep import keep
 from reconciler.loop.prepare import Prepared
 from reconciler.loop.retreat import go_back, pin_bad
@@ -210,8 +211,7 @@ def _with_images(bench: Bench, attempt: Attempt, prepared: Prepared, images: dic
     steps = image_steps(missing)
     for want, step in zip(missing, steps, strict=True):
         bench.step(attempt, step, len(steps))
-        applier = bench.ports.applier
-        images[want.key] = applier.build(want, prepared.files) if want.build else applier.pull(want)
+        images[want.key] = fetch(bench, attempt, want, prepared.files)
     desired = bench.lower(prepared, images, attempt.revision)
     bad = bench.book.history.bad_content(desired.content)
     if bad is not None:
@@ -267,7 +267,7 @@ def _succeed(bench: Bench, attempt: Attempt, desired: DesiredState, rollout: Rol
     )
     turn = bench.book.end(ending, attempt.revision, attempt.intent, attempt.id)
     bench.pin("good", attempt.revision)
-    bench.close(attempt, rollout)
+    close(bench, attempt, rollout)
     return turn
 
 
@@ -278,6 +278,7 @@ def _refuse(bench: Bench, attempt: Attempt, failure: Failure, content: str | Non
     )
     turn = bench.book.end(ending, attempt.revision, attempt.intent, attempt.id)
     pin_bad(bench, attempt.revision, content)
+    collect(bench)
     return turn
 
 

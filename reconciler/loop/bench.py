@@ -197,17 +197,6 @@ class Bench:
         if self.options.stopping():
             raise Interrupted(Reason.INTERRUPTED, "asked to end; what runs is left as it is", "the next start goes on")
 
-    def close(self, attempt: Attempt, rollout: Rollout) -> None:
-        """What is left to tidy up after a durable verdict; the next turn does what fails here."""
-        try:
-            rollout.close()
-            self.book.append("closed", attempt=attempt.id)
-        except ReconcilerError:
-            return
-        good = self.book.history.last_good
-        if good is None or good.content:
-            self.ports.store.keep([good.content] if good else [])
-
     def fault(self, attempt: Attempt, error: ReconcilerError, failure: Failure | None = None) -> Turn:
         """The environment ended it: nothing is condemned, and it is tried again after a while."""
         ending = Ending(Outcome.FAILED, error.reason, error.message, failure=failure, hint=error.hint)

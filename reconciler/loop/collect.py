@@ -1,4 +1,4 @@
-"""Bringing images to the machine, and taking away what nothing needs any more: after each verdict, while all is quiet.
+"""The end of an attempt: tidying up after its verdict, and taking away what nothing needs any more.
 
 An attempt counts as closed once this is done, so what a crash cuts off here is found again.
 """
@@ -6,10 +6,12 @@ An attempt counts as closed once this is done, so what a crash cuts off here is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from reconciler.decide import garbage
 from reconciler.errors import ReconcilerError
 from reconciler.loop.bench import Bench
+from reconciler.loop.rollout import Rollout
 from reconciler.model.desired import DesiredState
 from reconciler.model.files import Files
 from reconciler.model.history import Attempt
@@ -35,6 +37,14 @@ def fetch(bench: Bench, attempt: Attempt, want: ImageWant, files: Files) -> Imag
     return pulled
 
 
+def close(bench: Bench, attempt: Attempt, rollout: Rollout) -> None:
+    """What is left to tidy up after a durable verdict; the next turn does what fails here."""
+    with suppress(ReconcilerError):
+        rollout.close()
+        gone = collect(bench)
+        bench.book.append("closed", attempt=attempt.id, gone=gone)
+
+
 def collect(bench: Bench) -> Sequence[str]:
     """Remove what is not needed. Returns what of the images that we had fetched is not on the machine any more.
 
@@ -42,15 +52,15 @@ def collect(bench: Bench) -> Sequence[str]:
     """
     if any(attempt.open for attempt in bench.book.history.attempts):
         return ()
-    try:
+    gone: Sequence[str] = ()
+    with suppress(ReconcilerError):
         states = _kept_states(bench)
-        if states is None:
-            return ()
-        used = bench.ports.observer.in_use()
-        _collect_files(bench, states, used)
-        return _collect_images(bench, states, used)
-    except ReconcilerError:
-        return ()
+        if states is not None:
+            used = bench.ports.observer.in_use()
+            _collect_files(bench, states, used)
+            gone = _collect_images(bench, states, used)
+            _tidy_mirror(bench)
+    return gone
 
 
 def _kept_states(bench: Bench) -> list[DesiredState] | None:
@@ -67,10 +77,6 @@ def _collect_files(bench: Bench, states: Sequence[DesiredState], used: InUse) ->
     ports = bench.ports
     ports.applier.remove_trees(garbage.surplus_trees(ports.applier.stored_trees(), states, used))
     ports.store.keep([state.content for state in states])
-    history = bench.book.history
-    untold = history.finals.keys() - history.told - {history.seen[-1] if history.seen else ""}
-    if not untold:
-        ports.source.tidy()
 
 
 def _collect_images(bench: Bench, states: Sequence[DesiredState], used: InUse) -> Sequence[str]:
@@ -81,3 +87,10 @@ def _collect_images(bench: Bench, states: Sequence[DesiredState], used: InUse) -
             break
         bench.ports.applier.remove_image(name)
     return garbage.gone(images.stored(), bench.book.history.fetched)
+
+
+def _tidy_mirror(bench: Bench) -> None:
+    """A commit that is still to be told of its end must not go, whatever has become of the branch."""
+    history = bench.book.history
+    if not history.finals.keys() - history.told - set(history.seen[-1:]):
+        bench.ports.source.tidy()

@@ -8,6 +8,7 @@ from reconciler.decide import planner
 from reconciler.errors import Interrupted, RolloutFailed, Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
+from reconciler.loop.collect import close
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
@@ -33,7 +34,7 @@ def keep(bench: Bench, head: Commit) -> Turn:
     observed = bench.inspect(desired)
     plan = bench.plan(desired, observed, Intent.REPAIR, desired)
     if leftover is not None and len(plan.steps) == plan.closing:
-        bench.close(leftover, bench.rollout(leftover, desired, desired, observed, plan))
+        close(bench, leftover, bench.rollout(leftover, desired, desired, observed, plan))
         return _unchanged(bench, head, desired)
     if not plan.steps:
         return _unchanged(bench, head, desired)
@@ -51,7 +52,7 @@ def clear(bench: Bench) -> None:
     nothing, observed = bench.nothing(), bench.inspect()
     plan = bench.plan(nothing, observed, Intent.REVERT, None)
     if leftover is not None and len(plan.steps) == plan.closing:
-        bench.close(leftover, bench.rollout(leftover, nothing, None, observed, plan))
+        close(bench, leftover, bench.rollout(leftover, nothing, None, observed, plan))
     elif plan.steps:
         attempt = bench.book.start(last.revision, Intent.REVERT)
         _clear(bench, attempt, bench.rollout(attempt, nothing, None, observed, plan))
@@ -68,7 +69,7 @@ def _clear(bench: Bench, attempt: Attempt, rollout: Rollout) -> None:
         message = "nothing was good before: what a cut-off attempt had left was stopped; its volumes stay"
         ending = Ending(Outcome.ROLLED_BACK, Reason.ROLLED_BACK, message, services=rollout.records(), closing=True)
         bench.book.end(ending, attempt.revision, attempt.intent, attempt.id)
-        bench.close(attempt, rollout)
+        close(bench, attempt, rollout)
 
 
 def _walk(bench: Bench, attempt: Attempt, rollout: Rollout) -> Turn | None:
@@ -98,7 +99,7 @@ def _repair(bench: Bench, head: Commit, attempt: Attempt, plan: Plan, rollout: R
         closing=True,
     )
     turn = bench.book.end(ending, attempt.revision, Intent.REPAIR, attempt.id)
-    bench.close(attempt, rollout)
+    close(bench, attempt, rollout)
     return _applied(turn, head, attempt.revision)
 
 

@@ -14,6 +14,7 @@ from reconciler.model.history import Attempt
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.rendered import Rendered as Rendered
+from reconciler.model.stock import InUse, StoredImage
 
 
 class Clock(Protocol):
@@ -44,6 +45,9 @@ class Source(Protocol):
     def pins(self, prefix: str) -> Mapping[str, str]:
         """name → sha of every pin whose name begins with `prefix`."""
 
+    def tidy(self) -> None:
+        """Give up what no head and no pin leads to, where enough has piled up. Transient when it takes too long."""
+
 
 class Renderer(Protocol):
     def render(self, files: Files, stack: StackDocument) -> Rendered:
@@ -68,7 +72,7 @@ class Store(Protocol):
         """Whether the host's secrets are still those that it was rendered with."""
 
     def keep(self, contents: Iterable[str]) -> None:
-        """Forget every state but these."""
+        """Forget every state but these; each that goes is an effect."""
 
 
 class Journal(Protocol):
@@ -90,6 +94,9 @@ class Images(Protocol):
     def local(self, wants: Sequence[ImageWant]) -> Mapping[str, Image]:
         """want.key → image, for those that the machine has."""
 
+    def stored(self) -> Sequence[StoredImage]:
+        """Every image that the machine has, by id."""
+
 
 class Watch(Protocol):
     """The engine's events about our containers, from before the first start on."""
@@ -109,6 +116,9 @@ class Observer(Protocol):
 
     def inspect(self, stacks: Iterable[str]) -> ObservedState:
         """Everything: details of the stacks' containers, networks, volumes, the others' memory, the engine's size."""
+
+    def in_use(self) -> InUse:
+        """What all containers on the machine need, those of others and stopped ones too."""
 
     def details(self, ids: Iterable[str]) -> Mapping[str, Container]:
         """These containers, inspected; those that are gone are left out."""
@@ -136,6 +146,14 @@ class Applier(Protocol):
 
     def build(self, want: ImageWant, files: Files) -> Image:
         """ImageFailed when the build fails."""
+
+    def remove_image(self, name: str) -> None:
+        """A tag or an id. What anything uses stays, as the engine decides; no error when it is gone."""
+
+    def stored_trees(self) -> Sequence[str]:
+        """Digests of the trees that there are."""
+
+    def remove_trees(self, digests: Iterable[str]) -> None: ...
 
     def trees(self, desired: DesiredState, files: Files | None) -> None:
         """Write the mounts of the commit that are missing; `files` None: only what needs no commit."""

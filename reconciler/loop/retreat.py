@@ -8,6 +8,7 @@ from reconciler.decide.folding import failure_record
 from reconciler.errors import RolloutFailed, Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
+from reconciler.loop.collect import close
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
@@ -55,7 +56,7 @@ def retreat(bench: Bench, attempt: Attempt, forward: Rollout | None = None, *, c
         return _stall(bench, attempt, failure, error.failure)
     if not condemned:
         turn = bench.fault(attempt, Transient(failure.reason, failure.message, "it is tried again by itself"), failure)
-        bench.close(attempt, rollout)
+        close(bench, attempt, rollout)
         return turn
     return _reverted(bench, attempt, failure, target, rollout, forward)
 
@@ -83,7 +84,7 @@ def _reverted(
         hint="mend the commit and push again; this one is not tried again",
     )
     turn = bench.book.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
-    bench.close(attempt, rollout)
+    close(bench, attempt, rollout)
     return turn
 
 

@@ -22,6 +22,7 @@ from reconciler.model.observed import (
     ObservedState,
     ObservedVolume,
 )
+from reconciler.model.stock import InUse
 from reconciler.observe import containers as read
 from reconciler.observe.events import EventWatch
 from reconciler.observe.host import Port, holders, is_bound
@@ -65,6 +66,11 @@ class EngineObserver:
             complete=True,
             images=self.defaults(item.image for item in containers),
         )
+
+    def in_use(self) -> InUse:
+        answers = self._list()
+        sources = {mount.get("Source", "") for answer in answers for mount in answer.get("Mounts") or ()}
+        return InUse(frozenset(answer.get("ImageID", "") for answer in answers), frozenset(sources))
 
     def details(self, ids: Iterable[str]) -> Mapping[str, Container]:
         found = {}

@@ -10,6 +10,10 @@ from docker.errors import ImageNotFound
 
 from reconciler.engine import engine_calls
 from reconciler.model.images import Image, ImageWant, image_of
+from reconciler.model.observed import COMPOSE_PROJECT, COMPOSE_SERVICE
+from reconciler.model.stock import StoredImage
+
+NO_NAME = "<none>:<none>"
 
 
 class LocalImages:
@@ -23,6 +27,12 @@ class LocalImages:
         found = ((want, self._inspect(want)) for want in wants)
         return {want.key: image_of(item, want.ref) for want, item in found if item is not None}
 
+    def stored(self) -> Sequence[StoredImage]:
+        """Every image, by id. Away as ever."""
+        with engine_calls("list images"):
+            answers: list[Mapping[str, Any]] = self._client.images()
+        return sorted((_stored(answer) for answer in answers), key=lambda image: image.id)
+
     def _inspect(self, want: ImageWant) -> Mapping[str, Any] | None:
         name = want.ref if want.build is None else want.tag
         with engine_calls(f"look for the image {name}"):
@@ -31,6 +41,12 @@ class LocalImages:
             except ImageNotFound:
                 return None
         return inspected if _suits(inspected, want.platform) else None
+
+
+def _stored(answer: Mapping[str, Any]) -> StoredImage:
+    labels = answer.get("Labels") or {}
+    names = sorted(name for name in answer.get("RepoTags") or () if name != NO_NAME)
+    return StoredImage(answer["Id"], tuple(names), labels.get(COMPOSE_PROJECT, ""), labels.get(COMPOSE_SERVICE, ""))
 
 
 def _suits(inspected: Mapping[str, Any], platform: str | None) -> bool:

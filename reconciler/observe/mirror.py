@@ -20,8 +20,11 @@ _HEAD = "ref: refs/heads/none\n"
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 _HALF_WRITTEN = ("tmp_", ".tmp-", "incoming-", "tmp_objdir-")
 _CHECK_TIMEOUT = 300.0
-_PACKS = 50
+_MANY_PACKS = 50
 """So many packs (one each fetch that brought something) are put together into one."""
+
+_SOME_PACKS = 25
+"""So many when there is time for it, and nobody is still to be told of a commit that may have left the branch."""
 
 
 class Mirror:
@@ -72,10 +75,19 @@ class Mirror:
         else:
             self._aside.unlink(missing_ok=True)
 
-    def tidy(self, git: Git) -> None:
+    def pack(self, git: Git) -> None:
         """Put many packs together. Nothing is lost by it, or when it is killed; unreachable commits are kept."""
-        if sum(1 for _ in self.folder.glob("objects/pack/*.pack")) > _PACKS:
+        if self._packs() > _MANY_PACKS:
             git.run("repack", "-a", "-d", "-k", "-q", timeout=_CHECK_TIMEOUT)
+
+    def tidy(self, git: Git) -> None:
+        """The same, a little earlier, and what no ref leads to is given up."""
+        if self._packs() > _SOME_PACKS:
+            git.run("repack", "-a", "-d", "-q", timeout=_CHECK_TIMEOUT)
+            git.run("prune", "--expire=now", timeout=_CHECK_TIMEOUT)
+
+    def _packs(self) -> int:
+        return sum(1 for _ in self.folder.glob("objects/pack/*.pack"))
 
     @property
     def _aside(self) -> Path:

@@ -105,6 +105,13 @@ class GitSource:
         found = self._refs.under(OURS + prefix)
         return {name.removeprefix(OURS): sha for name, sha in found.items()}
 
+    def tidy(self) -> None:
+        """Give up what no head and no pin leads to, where many packs have piled up.
+
+        Only the holder of the state lock may. Transient where git takes too long.
+        """
+        self._mirror.tidy(self.git)
+
     def _unchanged(self) -> Commit | None:
         """The head, where a look at the other repository's files is enough to know that it is the one we have."""
         refs = refs_of(self.remote.path) if self.remote.path else None
@@ -161,7 +168,7 @@ class GitSource:
             head = self.commit(sha or "")
         except KeyError:
             raise DamagedError(f"the mirror lacks the head, {sha}") from None
-        self._mirror.tidy(self.git)
+        self._mirror.pack(self.git)
         return head
 
     @property

@@ -96,10 +96,11 @@ class RenderedStore:
         return stored is None or stored["fingerprint"] == self._fingerprint()
 
     def keep(self, contents: Iterable[str]) -> None:
-        """Forget every state but these."""
+        """Forget every state but these; each that goes is an effect."""
         wanted = set(contents)
         for path in self._folder.glob("*"):
             if path.name not in wanted:
+                self._effects.point(f"forget {path.name[:12]}")
                 shutil.rmtree(path, ignore_errors=True)
 
     def _read(self, content: str) -> Any:

@@ -10,7 +10,7 @@ from reconciler.errors import ImageFailed, RolloutFailed, Transient
 from reconciler.model.creation import Creation
 from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
 from reconciler.model.files import Files
-from reconciler.model.images import Image, ImageWant
+from reconciler.model.images import Image, ImageWant, familiar
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, LABEL_SPEC, ObservedNetwork, ObservedVolume
 from reconciler.model.outcome import Failure, Reason
 from reconciler.observe.host import holders
@@ -33,7 +33,10 @@ class FakeApplier:
                 raise Transient(Reason.PULL_FAILED, f"the registry of {want.ref} does not answer")
             if want.ref not in self._machine.registry:
                 raise ImageFailed(Reason.PULL_FAILED, f"there is no image {want.ref}")
+            moved = self._machine.images.get(want.ref)
             self._machine.images[want.ref] = self._machine.registry[want.ref]
+            if moved is not None and moved not in self._machine.images.values():
+                self._machine.images[moved.id] = moved
             return self._machine.images[want.ref]
 
     def build(self, want: ImageWant, files: Files) -> Image:
@@ -41,8 +44,31 @@ class FakeApplier:
             if want.key in self._machine.build_failures:
                 raise ImageFailed(Reason.BUILD_FAILED, f"{want.ref} cannot be built")
             image = Image("sha256:" + hashlib.sha256(want.key.encode()).hexdigest())
-            self._machine.images[want.tag] = self._machine.images[want.ref] = image
+            self._machine.images[want.tag] = self._machine.images[familiar(want.ref)] = image
+            self._machine.built_for[image.id] = (want.stack, want.service)
             return image
+
+    def remove_image(self, name: str) -> None:
+        machine = self._machine
+        with machine.effect(f"remove image {name}"):
+            found = machine.images.get(name) or next((i for i in machine.images.values() if i.id == name), None)
+            if found is None:
+                return
+            names = [item for item, image in machine.images.items() if image.id == found.id]
+            used = found.id in machine.observer.in_use().images
+            if name in names and len(names) > 1:
+                del machine.images[name]
+            elif not used:
+                for item in names:
+                    del machine.images[item]
+
+    def stored_trees(self) -> Sequence[str]:
+        return sorted(self._machine.trees)
+
+    def remove_trees(self, digests: Iterable[str]) -> None:
+        for digest in digests:
+            with self._machine.effect(f"remove tree {digest}"):
+                self._machine.trees.discard(digest)
 
     def trees(self, desired: DesiredState, files: Files | None) -> None:
         for tree in desired.trees:

@@ -134,8 +134,9 @@ class MemoryStore:
         return content not in self.stale
 
     def keep(self, contents: Iterable[str]) -> None:
-        wanted = set(contents)
-        self.states = {key: value for key, value in self.states.items() if key in wanted}
+        for content in self.states.keys() - set(contents):
+            self._machine.effects.point("forget")
+            del self.states[content]
 
 
 class MemoryReporter:

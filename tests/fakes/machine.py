@@ -44,6 +44,8 @@ class FakeMachine:
 
     `trace`: every effect in order. `peak`: the greatest sum of memory of running containers so far, bytes.
     `overlaps`: moments at which two specs of one service ran on one writable volume.
+    `images`: name → image; one that has lost its name stands under its id. `built_for`: its builder's stack, service.
+    `used_by_others`: ids of images that foreign containers use, stopped ones too.
     `image_volumes`: image id → targets that it declares as volumes.
     `call_takes`: seconds that each call to the engine takes.
     """
@@ -67,6 +69,8 @@ class FakeMachine:
         self.trees: set[str] = set()
         self.images: dict[str, Image] = {}
         self.registry: dict[str, Image] = {}
+        self.built_for: dict[str, tuple[str, str]] = {}
+        self.used_by_others: set[str] = set()
         self.image_volumes: dict[str, tuple[str, ...]] = {}
         self.registry_away = False
         self.build_failures: set[str] = set()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.observed import Container, ObservedNetwork, ObservedState
+from reconciler.model.stock import InUse, StoredImage
 from reconciler.observe.host import holders
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ class FakeObserver:
             memory_total=machine.memory_total,
             complete=True,
         )
+
+    def in_use(self) -> InUse:
+        self._machine.answer()
+        images = {item.image for item in self._all()} | self._machine.used_by_others
+        sources = {f"/state/trees/{tree}" for item in self._all() for tree in item.trees}
+        return InUse(frozenset(images), frozenset(sources))
 
     def details(self, ids: Iterable[str]) -> Mapping[str, Container]:
         self._machine.answer()
@@ -126,6 +133,15 @@ class FakeImages:
         names = {want.key: want.tag if want.build is not None else want.ref for want in wants}
         known = self._machine.images
         return {key: known[name] for key, name in names.items() if name in known}
+
+    def stored(self) -> Sequence[StoredImage]:
+        self._machine.answer()
+        names: dict[str, list[str]] = {}
+        for name, image in self._machine.images.items():
+            names.setdefault(image.id, []).append(name)
+        builders = {image: self._machine.built_for.get(image, ("", "")) for image in names}
+        listed = {image: tuple(sorted(item for item in names[image] if item != image)) for image in names}
+        return [StoredImage(image, listed[image], *builders[image]) for image in sorted(names)]
 
 
 def _sorted(found: Iterable[Container]) -> tuple[Container, ...]:

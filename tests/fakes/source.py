@@ -76,3 +76,6 @@ class FakeSource:
 
     def pins(self, prefix: str) -> Mapping[str, str]:
         return {name: sha for name, sha in self.pinned.items() if name.startswith(prefix)}
+
+    def tidy(self) -> None:
+        """Commits that no ref leads to; here every commit stays."""
