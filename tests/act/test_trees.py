@@ -125,6 +125,55 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         TreeStore(tmp_path / "file", Effects()).ensure([tree("conf")], FILES, NONE)
 
 
+def test_what_is_removed_is_gone_and_nothing_else(tmp_path: Path) -> None:
+    effects = Effects()
+    store = TreeStore(tmp_path / "trees", effects)
+    assert store.stored() == []
+    store.ensure([tree("conf"), tree("conf/nginx.conf")], FILES, NONE)
+    (tmp_path / "trees" / "of-somebody").write_text("")
+    store.remove([tree("conf").digest, "e" * 64])
+    assert store.stored() == [tree("conf/nginx.conf").digest]
+    assert sorted(path.name for path in (tmp_path / "trees").iterdir()) == [*store.stored(), "of-somebody"]
+    assert effects.count == 4
+
+
+REMOVED = """
+import os, sys
+from pathlib import Path
+from reconciler.act.trees import TreeStore
+from reconciler.effects import Effects
+from tests.act.test_trees import tree
+left = int(sys.argv[2])
+def die(event, arguments):
+    global left
+    if event in ("os.rename", "os.remove", "os.rmdir", "os.chmod"):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), 9)
+sys.addaudithook(die)
+TreeStore(Path(sys.argv[1]), Effects()).remove([tree("conf").digest])
+"""
+
+
+def test_a_kill_while_removing_leaves_all_or_nothing(tmp_path: Path) -> None:
+    store = TreeStore(tmp_path / "trees", Effects())
+    place = store.path(tree("conf").digest)
+    whole = 0
+    for step in range(1, 30):
+        store.ensure([tree("conf")], FILES, NONE)
+        arguments = [sys.executable, "-c", REMOVED, str(tmp_path / "trees"), str(step)]
+        ended = subprocess.run(arguments, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
+        assert not place.exists() or (place / "d/run.sh").read_bytes() == FILES.read("conf/d/run.sh")
+        whole += place.exists()
+        if ended.returncode == 0:
+            break
+    assert step > 5
+    assert whole == 1
+    store.remove([])
+    store.ensure([tree("conf")], FILES, NONE)
+    assert [path.name for path in (tmp_path / "trees").iterdir()] == [place.name]
+
+
 KILLED = """
 import os, sys
 from pathlib import Path

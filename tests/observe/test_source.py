@@ -258,6 +258,33 @@ def test_many_packs_are_put_together_and_stay_readable(theirs: Repository) -> No
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_left_the_branch_is_given_up_and_what_is_pinned_stays(theirs: Repository) -> None:
+    ours = source(theirs)
+    first = theirs.push(FILES)
+    for number in range(30):
+        theirs.set(first)
+        sha = theirs.push(FILES | {"blob": os.urandom(50_000).hex()})
+        ours.fetch()
+        if number == 3:
+            pinned = sha
+            ours.pin("mini/good", pinned)
+    before = size(ours.git.folder)
+    ours.tidy()
+    after = size(ours.git.folder)
+    assert before > 30 * 50_000
+    assert after < 4 * 50_000
+    assert ours.fetch().sha == sha
+    for kept in (first, pinned, sha):
+        files = source(theirs).files(kept)
+        assert files.read("compose.yaml") == b"services: {}\n"
+    ours.tidy()
+    assert size(ours.git.folder) == after
+
+
+def size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def test_packs_that_were_replaced_do_not_stay_open(theirs: Repository) -> None:
     ours = source(theirs)
     for number in range(4):

@@ -76,6 +76,28 @@ def test_the_first_fetch_killed_at_any_moment_is_begun_anew(theirs: Repository) 
         shutil.rmtree(mirror_of(theirs))
 
 
+def test_tidying_killed_at_any_moment_loses_nothing(theirs: Repository) -> None:
+    ours, chance, killed = source(theirs), random.Random(11), 0
+    for number in range(27):
+        theirs.push(contents(number))
+        ours.fetch()
+    for number in range(12):
+        mirror, copy = mirror_of(theirs), theirs.folder.parent / "copy"
+        shutil.copytree(mirror, copy)
+        victim = os.fork()
+        if victim == 0:
+            ours.tidy()
+            os._exit(0)
+        time.sleep(chance.uniform(0, 0.08))
+        os.kill(victim, signal.SIGKILL)
+        killed += os.waitstatus_to_exitcode(os.waitpid(victim, 0)[1]) == -signal.SIGKILL
+        assert read_all(source(theirs), theirs.head()) == {k: v.encode() for k, v in contents(26).items()}, number
+        assert ours._mirror.sound(ours.git)
+        shutil.rmtree(mirror)
+        copy.rename(mirror)
+    assert killed >= 4, "the kills came too late to prove anything"
+
+
 def read_all(ours: GitSource, sha: str) -> dict[str, bytes]:
     files = ours.files(sha)
     return {path: files.read(path) for path in files.entries}
