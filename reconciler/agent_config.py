@@ -25,6 +25,7 @@ _PATHS: tuple[Pointer, ...] = (
     ("secrets_dir",),
     ("compose",),
     ("source", "allowed_signers"),
+    ("source", "gpg_home"),
 )
 
 
@@ -160,9 +161,6 @@ def _meaning(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
         text = _at(read.value, pointer)
         if isinstance(text, str) and text and not absolute(text, environ):
             yield _wrong(read, pointer, "path-relative", "must be an absolute path", "Begin it with / or ~/.")
-    if _at(read.value, ("source", "allowed_signers")):
-        what = "cannot be honoured: this version does not check signatures"
-        yield _wrong(read, ("source", "allowed_signers"), "not-supported", what, "Remove it.")
     url = _at(read.value, ("source", "url"))
     if isinstance(url, str) and (problem := url_problem(url)):
         yield _wrong(read, ("source", "url"), "source-url", *problem)

@@ -27,6 +27,7 @@ class SourceSettings:
     interval: float = 30.0
     require_fast_forward: bool = True
     allowed_signers: str | None = None
+    gpg_home: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +94,5 @@ def _source(values: Mapping[str, Any], environ: Mapping[str, str]) -> SourceSett
         interval=seconds(values["interval"]) if "interval" in values else plain.interval,
         require_fast_forward=values.get("require_fast_forward", plain.require_fast_forward),
         allowed_signers=absolute(values.get("allowed_signers") or "", environ),
+        gpg_home=absolute(values.get("gpg_home") or "", environ),
     )

@@ -42,6 +42,7 @@ from reconciler.observe.folder import FolderFiles
 from reconciler.observe.images import LocalImages
 from reconciler.observe.render import ComposeRenderer
 from reconciler.observe.secrets import SecretStore
+from reconciler.observe.signatures import Signers
 from reconciler.observe.source import GitSource, files_at
 from reconciler.output import masked
 from reconciler.record import summary
@@ -50,7 +51,7 @@ from reconciler.record.lock import StateLock, holder
 from reconciler.record.notes import NoteWriter
 from reconciler.record.rendered import RenderedStore
 from reconciler.record.reporter import Reporter
-from reconciler.settings import Settings
+from reconciler.settings import Settings, SourceSettings
 from reconciler.verbs import Answer, files
 from reconciler.verbs.agent import AgentVerbs, Progress, SystemClock
 from reconciler.verbs.ending import EndInTime
@@ -99,7 +100,7 @@ class Application:
                 return validate_compose(compose_files, policies, make, FolderFiles)
             found: Files
             if commit is not None:
-                found = files_at(Path(git_dir or "."), commit, self._environ)
+                found = files_at(Path(git_dir or "."), commit, self._environ, self._signers)
             else:
                 found = FolderFiles(Path(folder or "."))
             base = self._settings.source.path if self._settings else ""
@@ -172,7 +173,20 @@ class Application:
     def _source(self) -> GitSource:
         source = self.settings.source
         mirror = self._state / "mirror.git"
-        return GitSource(source.url, source.branch, mirror, environ=self._environ, effects=self._effects)
+        return GitSource(
+            source.url,
+            source.branch,
+            mirror,
+            environ=self._environ,
+            effects=self._effects,
+            signers=self._signers,
+        )
+
+    @cached_property
+    def _signers(self) -> Signers:
+        source = self._settings.source if self._settings else SourceSettings("")
+        keys, home = source.allowed_signers, source.gpg_home
+        return Signers(Path(keys) if keys else None, Path(home) if home else None)
 
     @cached_property
     def _journal(self) -> Journal:
@@ -213,7 +227,7 @@ class Application:
             binds=binds,
             policies=policies,
         )
-        return Preparer(ComposeRenderer(self._compose, folder, self.secrets), rules)
+        return Preparer(ComposeRenderer(self._compose, folder, self.secrets), rules, self._signers.fingerprint)
 
     @contextlib.contextmanager
     def _scratch(self) -> Iterator[Path]:

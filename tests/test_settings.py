@@ -50,6 +50,8 @@ source:
   stack: shop
   interval: 1m30s
   require_fast_forward: false
+  allowed_signers: ~/signers
+  gpg_home: /etc/gpg
 state: ~/state
 secrets_dir: ~/secrets
 engine: unix:///run/other.sock
@@ -65,7 +67,9 @@ report: {log_lines: 5}
 """)
     assert load_settings(str(config), {"HOME": "/home/op"}) == Settings(
         host="mini",
-        source=SourceSettings("git@git.example.org:home.git", "release/1", "machines", "shop", 90, False),
+        source=SourceSettings(
+            "git@git.example.org:home.git", "release/1", "machines", "shop", 90, False, "/home/op/signers", "/etc/gpg"
+        ),
         state="/home/op/state",
         secrets_dir="/home/op/secrets",
         engine="unix:///run/other.sock",
@@ -175,7 +179,8 @@ report: {log_lines: many}
         ("state: /", "folder of its own"),
         ("source: {url: /x, branch: a..b}", "no branch's name"),
         ("source: {url: /x, branch: a.lock}", "no branch's name"),
-        ("source: {url: /x, allowed_signers: /keys}", "does not check signatures"),
+        ("source: {url: /x, allowed_signers: keys}", "absolute path"),
+        ("source: {url: /x, gpg_home: keys}", "absolute path"),
         ("binds: [{path: relative, reason: x}]", "not written as it must be"),
         ("grants: [{policy: privileged}]", "'reason' is missing"),
         ("host: &a mini", "anchors"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -57,19 +57,23 @@ class Prepared:
 class Preparer:
     """Reads, renders and judges commits by the same rules on every path."""
 
-    def __init__(self, renderer: Renderer, rules: Rules) -> None:
-        self._renderer, self._rules = renderer, rules
+    def __init__(self, renderer: Renderer, rules: Rules, signers: Callable[[], str] = lambda: "") -> None:
+        """`signers`: a digest of the keys that commits must be signed with."""
+        self._renderer, self._rules, self._signers = renderer, rules, signers
 
     def inputs(self) -> str:
-        """Digest of what commits are judged by on this host: the operator's rules and secrets."""
-        rules = self._rules
-        return digest([repr(rules.grants), repr(rules.binds), rules.base, self._renderer.fingerprint()])
+        """Digest of what commits are judged by on this host: the operator's rules, secrets and signers."""
+        rules, secrets = self._rules, self._renderer.fingerprint()
+        return digest([repr(rules.grants), repr(rules.binds), rules.base, secrets, self._signers()])
 
     def prepare(self, files: Files, document: HostDocument | None = None) -> Prepared:
         """Judge a commit; `document` stands in for the one in the files. Transient when Compose cannot be run."""
         from reconciler.decide.parse import host_document
 
         violations: tuple[Violation, ...] = ()
+        unsigned = tuple(item for item in files.refused if item.reason is Reason.SIGNATURE_INVALID)
+        if unsigned:
+            return Prepared(files, document, violations=unsigned)  # what a stranger wrote is not even read
         if document is None:
             document, violations = host_document(files, self._rules.host, self._rules.base, self._rules.stack)
         violations += files.refused

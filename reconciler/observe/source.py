@@ -18,6 +18,7 @@ from reconciler.observe.git import Git
 from reconciler.observe.mirror import Mirror
 from reconciler.observe.refs import SHA, Refs, refs_of
 from reconciler.observe.remote import check_branch, parse_remote
+from reconciler.observe.signatures import NOBODY_ASKED, Signers
 from reconciler.observe.tree import GitFiles
 from reconciler.process import ProcessTimeout
 
@@ -33,7 +34,8 @@ class GitSource:
     """One branch of one repository (`loop.ports.Source`).
 
     `mirror`: a folder that is ours alone; a damaged one is replaced without a word, pins are lost then.
-    `environ`: the agent's environment. Usage when the address or the branch are not to be given to git.
+    `environ`: the agent's environment. `signers`: who has to vouch for a commit that is judged.
+    Usage when the address or the branch are not to be given to git.
     Only the holder of the state lock may fetch; others may read, and then nothing is mended.
     """
 
@@ -46,13 +48,14 @@ class GitSource:
         environ: Mapping[str, str],
         effects: Effects,
         timeouts: tuple[float, float] = TIMEOUTS,
+        signers: Signers = NOBODY_ASKED,
     ) -> None:
         self.remote = parse_remote(url)
         self.branch = check_branch(branch)
         self.git = Git(mirror, environ, self.remote)
         self._mirror = Mirror(mirror, self.remote)
         self._refs = Refs(mirror)
-        self._effects, self._timeouts = effects, timeouts
+        self._effects, self._timeouts, self._signers = effects, timeouts, signers
         self._commits: dict[str, Commit] = {}
         self._may_mend = False
 
@@ -72,11 +75,11 @@ class GitSource:
         """KeyError when the mirror does not have the commit."""
         self.commit(sha)
         try:
-            return GitFiles(self.git, sha, self._mend)
+            return GitFiles(self.git, sha, self._mend, self._signers)
         except DamagedError:
             self._mend()
         try:
-            return GitFiles(self.git, sha, self._mend)
+            return GitFiles(self.git, sha, self._mend, self._signers)
         except DamagedError:
             raise KeyError(sha) from None
 
@@ -186,7 +189,7 @@ _FETCH = (
 )  # fmt: skip
 
 
-def files_at(git_dir: Path, revision: str, environ: Mapping[str, str]) -> Files:
+def files_at(git_dir: Path, revision: str, environ: Mapping[str, str], signers: Signers = NOBODY_ASKED) -> Files:
     """The files of a commit of a user's repository: `git_dir` is its folder or the .git in it.
 
     `revision` is anything that names a commit there: a sha, an abbreviated one, a branch, HEAD~2.
@@ -204,7 +207,7 @@ def files_at(git_dir: Path, revision: str, environ: Mapping[str, str]) -> Files:
         raise _no_commit(revision, f"is not in {git_dir}")
     sha = done.stdout.decode().strip()
     try:
-        return GitFiles(git, sha)
+        return GitFiles(git, sha, signers=signers)
     except DamagedError as damage:
         raise Transient(Reason.FETCH_FAILED, f"{git_dir}: {damage}", "run `git fsck` in that repository") from damage
 

@@ -6,12 +6,14 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 
 from reconciler.errors import Transient
 from reconciler.model.files import READ_LIMIT, Entry, TooLargeError
 from reconciler.model.outcome import Level, Reason, Violation
 from reconciler.observe.blobs import Blobs, DamagedError
 from reconciler.observe.git import Git
+from reconciler.observe.signatures import NOBODY_ASKED, Signers
 
 LIST_LIMIT = 64 << 20
 """Bytes of a listing, some 500,000 files. A tree of trees of trees can name billions with a few objects."""
@@ -27,11 +29,13 @@ class GitFiles:
     """A commit's files (`model.files.Files`).
 
     DamagedError when the repository lacks some of it. `mend` is called once when that shows later, while
-    reading; it has to leave a repository that can be read.
+    reading; it has to leave a repository that can be read. `signers`: who has to vouch for the commit.
     """
 
-    def __init__(self, git: Git, revision: str, mend: Callable[[], None] | None = None) -> None:
-        self._git, self._revision, self._mend = git, revision, mend
+    def __init__(
+        self, git: Git, revision: str, mend: Callable[[], None] | None = None, signers: Signers = NOBODY_ASKED
+    ) -> None:
+        self._git, self._revision, self._mend, self._signers = git, revision, mend, signers
         self._entries, self._refused = _list(git, revision)
         self._blobs = Blobs(git)
 
@@ -45,8 +49,13 @@ class GitFiles:
 
     @property
     def refused(self) -> tuple[Violation, ...]:
-        """What the commit names and we do not take: such paths are not among the entries."""
-        return self._refused
+        """What the commit names and we do not take (such paths are not among the entries), or why none of it."""
+        return (*self._unvouched, *self._refused)
+
+    @cached_property
+    def _unvouched(self) -> tuple[Violation, ...]:
+        """Asked for only where the commit is judged, not where what was admitted is read again."""
+        return self._signers.refusals(self._git, self._revision)
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         """KeyError where there is no regular file, TooLargeError beyond `limit` bytes."""
