@@ -43,13 +43,14 @@ def interpolate(template: str, variables: Mapping[str, str], longest: int = 1 <<
 
 
 class _Replacer:
-    """`work`: characters that may be looked at to find closing braces."""
+    """`work`: characters that may be looked at to find closing braces. `idle`: so many texts around are not used."""
 
     def __init__(self, variables: Mapping[str, str], expansion: Expansion, longest: int, work: int) -> None:
         self._variables = variables
         self._expansion = expansion
         self._longest = longest
         self._work = work
+        self._idle = 0
 
     def replace(self, text: str, depth: int) -> str:
         if depth > _DEEPEST:
@@ -95,19 +96,25 @@ class _Replacer:
     def _operate(self, name: str, operator: str, word: str, depth: int) -> str:
         value = self._variables.get(name)
         there = value is not None and (operator[0] != ":" or value != "")
+        word = self._word(word, depth, used=operator[-1] == ("+" if there else "-"))
         if operator[-1] == "+":
-            return self.replace(word, depth + 1) if there else value or ""
-        if there:
-            return value or ""
-        if operator[-1] == "-":
-            return self.replace(word, depth + 1)
+            return word if there else value or ""
+        if there or operator[-1] == "-":
+            return value or "" if there else word
         self._expansion.unset[name] = None
         self._expansion.required.setdefault(name, word)
         return ""
 
+    def _word(self, word: str, depth: int, used: bool) -> str:
+        """What stands behind the operator. Compose computes it always, and refuses it also where nothing needs it."""
+        self._idle += not used
+        expanded = self.replace(word, depth + 1) if "$" in word else word
+        self._idle -= not used
+        return expanded
+
     def _value(self, name: str) -> str:
         value = self._variables.get(name)
-        if value is None:
+        if value is None and not self._idle:
             self._expansion.unset[name] = None
         return value or ""
 

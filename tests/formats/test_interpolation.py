@@ -47,6 +47,14 @@ TEXTS = {
     "${GONE-a b}": "a b",
     "${GONE:-$$}": "$",
     "${A:-${": "error",
+    "${A-${}": "error",
+    "${A+${}": "error",
+    "${A?${}": "error",
+    "${GONE+${}": "error",
+    "${A-${GONE?x}}": "error",
+    "${GONE+${GONE?x}}": "error",
+    "${A?$GONE}": "alpha",
+    "${A-$GONE}": "alpha",
     "${": "error",
     "${}": "error",
     "${A b}": "error",
@@ -138,11 +146,15 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_costs_less_than_a_second(text: str) -> None:
+    assert any(cost(text) < 1 for _ in range(3)), "three times, for a busy machine is a slow one"
+
+
+def cost(text: str) -> float:
+    """Seconds of the processor."""
     began = time.process_time()
     with contextlib.suppress(TemplateError):
         interpolate(text, {"A": "a"})
-
-    assert time.process_time() - began < 1
+    return time.process_time() - began
 
 
 def test_values_do_not_multiply_without_end() -> None:
