@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 TESTS = ("tests/decide", "tests/formats", "tests/loop", "tests/properties", "tests/record/test_journal.py")
-SLOW = ("tests/loop/test_crashes.py", "tests/properties/test_whole_lives.py", "tests/decide/test_admit_corpus.py")
+SLOW = ("tests/loop/test_crashes.py", "tests/decide/test_admit_corpus.py")
 COPIED_ANYWAY = ("mutants", "pyproject.toml", "tests")
 KILLED, SURVIVED, NO_TEST, TIMEOUT = "killed", "survived", "no test", "timeout"
 MEANING = {0: SURVIVED, 5: NO_TEST, 33: NO_TEST, 24: TIMEOUT, 36: TIMEOUT, -24: TIMEOUT, 152: TIMEOUT, 255: TIMEOUT}

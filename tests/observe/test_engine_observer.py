@@ -87,7 +87,7 @@ def test_inspect_is_complete(observer: EngineObserver, make: Make, stack_name: s
 
 
 def test_log_is_decoded_whatever_it_holds(observer: EngineObserver, make: Make) -> None:
-    container = make(r"printf 'to stdout\n'; printf 'broken \377 byte\n' >&2; printf 'no end'")
+    container = make(r"printf 'to stdout\n'; printf 'broken \377 byte\n' >&2; sleep 0.3; printf 'no end'")
     assert eventually(lambda: len(observer.logs(container, 20)) == 3)
     assert set(observer.logs(container, 20)) == {"to stdout", "broken \ufffd byte", "no end"}
 

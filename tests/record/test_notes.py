@@ -156,6 +156,10 @@ def history(theirs: Repository, host: str = "mini") -> list[str]:
     return theirs.git("log", "--format=%an <%ae> %cn %s", f"refs/notes/reconciler/{host}").splitlines()
 
 
+def trees(theirs: Repository, host: str = "mini") -> list[str]:
+    return theirs.git("log", "--format=%T", f"refs/notes/reconciler/{host}").splitlines()
+
+
 def test_the_note_stands_on_the_commit_where_it_came_from(theirs: Repository) -> None:
     sha = theirs.push({"a": "1"})
     desk = Desk(theirs)
@@ -282,7 +286,8 @@ def test_killed_at_any_moment_the_note_is_told_all_the_same(theirs: Repository) 
         tell_and_die(theirs, chance.uniform(0.005, 0.15))
         assert any(told_in_the_end(theirs))
     assert all(shown(theirs, sha) for sha in shas)
-    assert len(history(theirs)) == len(shas)
+    # A git that outlived its killed parent may have written the same note once more.
+    assert len(set(trees(theirs))) == len(shas)
 
 
 def test_a_remote_that_is_away_is_said_and_made_up_for_later(theirs: Repository, warnings: list[str]) -> None:

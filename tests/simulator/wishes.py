@@ -1,12 +1,12 @@
-"""Whole lives of one machine: what people push, and what befalls it. A life is a value, so that it can be shrunk.
+"""What people push in a simulated life, and what must run once it was accepted.
 
-`Told` says what must be true at the end of any life; it knows which versions are good, and nothing of the code.
+Knows which versions of which image are good, and nothing of the code under test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from tests.fakes.behaviour import (
@@ -62,60 +62,28 @@ class Wish:
         return f"{self.name}:{self.version}"
 
 
+class Flaw(StrEnum):
+    """What is wrong with a commit, besides the versions in it."""
+
+    NONE = "none"
+    INVALID = "invalid"
+    GREEDY = "over the budget"
+    NO_IMAGE = "an image that nobody has"
+    NO_DOCUMENT = "without this host's document"
+
+
 @dataclass(frozen=True)
 class Push:
-    """Somebody pushes a commit that wants this. `internal`: the stack's network has this property."""
+    """What a commit wants. `internal`: the stack's network has this property."""
 
     wishes: tuple[Wish, ...]
     internal: bool = False
-
-
-@dataclass(frozen=True)
-class Back:
-    """Somebody pushes the content of an earlier commit again, as `git revert` does."""
-
-    commits: int
-
-
-@dataclass(frozen=True)
-class Take:
-    """One turn. `crash_at`: the process is killed on reaching this effect."""
-
-    crash_at: int | None = None
-
-
-@dataclass(frozen=True)
-class Befall:
-    """At the next step `action` of a turn: the engine goes away, the process is asked to end, somebody pushes."""
-
-    action: str
-    what: str
-    seconds: float = 0.0
-    push: Push | None = None
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """From now on the remote or the notes cannot be reached (or can again), time passes, a container suffers."""
-
-    what: str
-    amount: int = 0
-
-
-Deed = Push | Back | Take | Befall | Trouble
-
-
-@dataclass(frozen=True)
-class Script:
-    """One life. `behaviours`: image → the name of what its containers do."""
-
-    behaviours: Mapping[str, str]
-    deeds: tuple[Deed, ...]
+    flaw: Flaw = Flaw.NONE
 
 
 def is_good(push: Push) -> bool:
-    """Whether every version of the commit works."""
-    return all(wish.version in GOOD_VERSIONS for wish in push.wishes)
+    """Whether the commit is flawless and every version in it works."""
+    return push.flaw is Flaw.NONE and all(wish.version in GOOD_VERSIONS for wish in push.wishes)
 
 
 def expected(push: Push) -> dict[str, str]:
@@ -133,6 +101,11 @@ def model(push: Push) -> dict[str, Any]:
     """The commit as Compose's canonical model."""
     wanted = {wish.name for wish in push.wishes}
     services = {wish.name: _service(wish, wanted) for wish in push.wishes}
+    first = services[push.wishes[0].name]
+    if push.flaw is Flaw.GREEDY:
+        first["mem_limit"] = str(4 << 30)
+    if push.flaw is Flaw.NO_IMAGE:
+        first["image"] = "nobody-has-it:1"
     return {
         "services": services,
         "volumes": {"data": {}} if "db" in wanted else {},

@@ -1,0 +1,147 @@
+"""What may happen in a life, as rules from which hypothesis makes lives, and shrinks those that end badly."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.simulator import wishes
+from tests.simulator.wishes import Flaw, Push, Wish
+from tests.simulator.world import World
+
+SETTINGS = settings(
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+)
+SERVICES = ("db", "cache", "job", "web", "side", "admin")
+ACTIONS = ("CreateContainer", "StopContainer", "StartContainer", "WaitHealthy", "UpdateContainer", "RemoveContainer")
+VERSIONS = st.sampled_from([*wishes.GOOD_VERSIONS, *wishes.GOOD_VERSIONS, *wishes.BAD_VERSIONS])
+FLAWS = st.sampled_from([Flaw.NONE] * 12 + list(Flaw)[1:])
+
+
+@st.composite
+def pushes(draw: st.DrawFn) -> Push:
+    chosen = draw(st.sets(st.sampled_from(SERVICES), min_size=2))
+    if "side" in chosen:
+        chosen |= {"web"}
+    made = []
+    for name in sorted(chosen):
+        replicas = draw(st.integers(1, 3)) if name in ("cache", "web") and "side" not in chosen else 1
+        made.append(Wish(name, draw(VERSIONS), replicas, draw(st.sampled_from([64, 64, 96]))))
+    return Push(tuple(made), draw(st.sampled_from([False, False, False, True])), draw(FLAWS))
+
+
+@st.composite
+def behaviours(draw: st.DrawFn) -> dict[str, str]:
+    """image → what its containers do: good versions one of the good things, bad ones one of the bad."""
+    found = {}
+    for name in SERVICES:
+        good = wishes.GOOD_JOBS if name == "job" else wishes.GOOD
+        bad = wishes.BAD_WITH_PROBE if name in wishes.PROBED else wishes.BAD
+        for version in wishes.GOOD_VERSIONS:
+            found[f"{name}:{version}"] = draw(st.sampled_from(sorted(good)))
+        for version in wishes.BAD_VERSIONS:
+            found[f"{name}:{version}"] = draw(st.sampled_from(sorted(wishes.BAD_JOBS if name == "job" else bad)))
+    return found
+
+
+class Simulator(RuleBasedStateMachine):
+    """One life. After each quiet period, and at the end, the machine is where it must be."""
+
+    world: World
+
+    @initialize(behaviours=behaviours(), first=pushes())
+    def begin(self, behaviours: dict[str, str], first: Push) -> None:
+        self.world = World(behaviours)
+        self.world.push(first)
+
+    # -- people ------------------------------------------------------------------------------------------------
+
+    @rule(push=pushes())
+    def push(self, push: Push) -> None:
+        self.world.push(push)
+
+    @rule(commits=st.integers(1, 3))
+    def revert(self, commits: int) -> None:
+        self.world.revert(commits)
+
+    @rule(commits=st.integers(1, 3), push=pushes())
+    def force_push(self, commits: int, push: Push) -> None:
+        self.world.force_push(commits, push)
+
+    @precondition(lambda self: self.world.rewritten)
+    @rule()
+    def put_back(self) -> None:
+        self.world.put_back()
+
+    # -- the agent ---------------------------------------------------------------------------------------------
+
+    @rule()
+    def turn(self) -> None:
+        self.world.turn()
+
+    @rule(effect=st.integers(1, 70))
+    def turn_that_is_killed(self, effect: int) -> None:
+        self.world.turn(effect)
+
+    @rule()
+    def quiet(self) -> None:
+        self.world.quiet()
+
+    # -- the world ---------------------------------------------------------------------------------------------
+
+    @rule(action=st.sampled_from(ACTIONS), seconds=st.sampled_from([2.0, 15.0, 200.0]))
+    def engine_goes_away(self, action: str, seconds: float) -> None:
+        self.world.during(action, lambda: self.world.life.machine.go_away(seconds))
+
+    @rule(action=st.sampled_from(ACTIONS))
+    def event_stream_breaks(self, action: str) -> None:
+        self.world.during(action, self.world.life.machine.break_streams)
+
+    @rule(action=st.sampled_from(ACTIONS))
+    def is_asked_to_end(self, action: str) -> None:
+        self.world.during(action, lambda: setattr(self.world.life, "stopping", True))
+
+    @rule(action=st.sampled_from(ACTIONS), push=pushes())
+    def push_during_a_turn(self, action: str, push: Push) -> None:
+        self.world.during(action, lambda: self.world.push(push))
+
+    @rule(away=st.booleans())
+    def remote(self, away: bool) -> None:
+        self.world.life.source.away = away
+
+    @rule(away=st.booleans())
+    def notes(self, away: bool) -> None:
+        self.world.life.reporter.away = away
+
+    @rule(seconds=st.sampled_from([0.1, 3.0, 60.0, 4000.0, 1e6]))
+    def time_passes(self, seconds: float) -> None:
+        self.world.life.machine.advance(seconds)
+
+    @rule()
+    def journal_is_lost(self) -> None:
+        self.world.lose_journal()
+
+    # -- containers suffer -------------------------------------------------------------------------------------
+
+    @rule(choice=st.integers(0, 9))
+    def a_container_vanishes(self, choice: int) -> None:
+        if (name := self.world.running(choice)) is not None:
+            self.world.life.machine.vanishes(name)
+
+    @rule(choice=st.integers(0, 9))
+    def a_container_exits(self, choice: int) -> None:
+        if (name := self.world.running(choice)) is not None:
+            self.world.life.machine.exits(name, 1)
+
+    @rule(choice=st.integers(0, 9))
+    def a_container_blinks(self, choice: int) -> None:
+        if (name := self.world.running(choice)) is not None:
+            self.world.life.machine.turns(name, "unhealthy")
+            self.world.life.machine.turns(name, "healthy")
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.quiet()

@@ -1,0 +1,100 @@
+"""Bugs to plant in a copy of the product, to see that the simulator finds them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Bug:
+    """`right` stands once in `file` (below reconciler/); with `wrong` in its place the product has this bug."""
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+
+
+BUGS = (
+    Bug(
+        "the same bad content is tried under another sha",
+        "model/history.py",
+        "if bad.content == content), None)",
+        "if bad.content is content and not content), None)",
+    ),
+    Bug(
+        "a verdict is not written down before the way back",
+        "loop/retreat.py",
+        "    if not condemned:\n        return retreat(bench, replace(",
+        "    if True:\n        return retreat(bench, replace(",
+    ),
+    Bug(
+        "the peak of memory is not looked at",
+        "decide/planner.py",
+        "if step.memory_after > limit), None)",
+        "if step.memory_after > 2 * limit), None)",
+    ),
+    Bug(
+        "standbys stay",
+        "decide/planner.py",
+        '            for item in self.pairings[key].extras:\n                self._remove(item, "replaced")',
+        '            for item in self.pairings[key].extras[1:]:\n                self._remove(item, "replaced")',
+    ),
+    Bug(
+        "restart policies are not set after the verdict",
+        "decide/planner.py",
+        '                    if service.restart != "no":\n                        yield service, slot',
+        '                    if service.restart == "no":\n                        yield service, slot',
+    ),
+    Bug(
+        "a rewritten branch is followed",
+        "loop/cycle.py",
+        "        if self._bench.is_forward(head):\n            self._see(head)",
+        "        if True:\n            self._see(head)",
+    ),
+    Bug(
+        "heads that were overtaken get no final state",
+        "loop/cycle.py",
+        "        self._supersede_undecided(head)\n\n",
+        "        pass\n\n",
+    ),
+    Bug(
+        "a fault of the environment condemns",
+        "loop/advance.py",
+        "condemned = error.failure.reason is not Reason.DEPENDENCY_NOT_READY",
+        "condemned = True",
+    ),
+    Bug(
+        "the mirror's memory of bad commits is not asked",
+        "loop/book.py",
+        '            if kind == "bad":',
+        '            if kind == "worse":',
+    ),
+    Bug(
+        "a commit that drops most services is applied",
+        "loop/advance.py",
+        "    if before and len(gone) > len(before) * SHRINK:",
+        "    if before and len(gone) > len(before):",
+    ),
+)
+
+
+def source(bug: Bug) -> str:
+    return (ROOT / "reconciler" / bug.file).read_text()
+
+
+def simulate_with(bug: Bug, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The simulator, on a copy of the product that has this bug."""
+    for name in ("reconciler", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "reconciler" / bug.file).write_text(source(bug).replace(bug.right, bug.wrong))
+    command = [sys.executable, "-m", "tests.simulator.soak", "--steps", "200000"]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

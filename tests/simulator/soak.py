@@ -1,0 +1,60 @@
+"""Long simulation: millions of steps in random lives, from a seed that makes them again.
+
+python -m tests.simulator.soak --steps 1000000 --seed 1
+
+Ends with 1 at the first life that ends badly, after printing its shortest form and the seed of its batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from itertools import count
+
+from hypothesis import seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.simulator.machine import SETTINGS, Simulator
+
+BATCH = 200
+"""Lives made from one seed: few enough to play again in seconds."""
+
+
+def play(number: int, length: int) -> int:
+    """Play the lives of seed `number`; returns how many steps they had."""
+    steps = 0
+
+    @seed(number)
+    class Counted(Simulator):
+        def check_invariants(self, *args: object, **kwargs: object) -> None:
+            nonlocal steps
+            steps += 1
+            super().check_invariants(*args, **kwargs)
+
+    run_state_machine_as_test(Counted, settings=settings(SETTINGS, max_examples=BATCH, stateful_step_count=length))
+    return steps
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Random lives of a machine, for as many steps as you like.")
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1, help="of the first batch; the next batch takes the next number")
+    parser.add_argument("--length", type=int, default=30, help="greatest number of steps in one life")
+    asked = parser.parse_args()
+    began, done = time.monotonic(), 0
+    for number in count(asked.seed):
+        try:
+            done += play(number, asked.length)
+        except BaseException:
+            sys.stderr.write(f"seed {number} has a life that ends badly: --seed {number} --length {asked.length}\n")
+            raise
+        sys.stdout.write(f"seed {number}: {done:,} steps, {time.monotonic() - began:.0f} s\n")
+        sys.stdout.flush()
+        if done >= asked.steps:
+            return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

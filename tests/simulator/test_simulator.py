@@ -1,0 +1,34 @@
+"""Random lives of a machine: whatever people push and whatever befalls it, it ends well."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.simulator import planted
+from tests.simulator.machine import SETTINGS, Simulator
+
+LIVES, LENGTH = 2000, 10
+
+
+@pytest.mark.timeout(1200)
+def test_every_life_ends_well() -> None:
+    """Always the same lives; `tests.simulator.soak` plays others."""
+    run_state_machine_as_test(
+        Simulator, settings=settings(SETTINGS, max_examples=LIVES, stateful_step_count=LENGTH, derandomize=True)
+    )
+
+
+@pytest.mark.parametrize("bug", planted.BUGS, ids=lambda bug: bug.name)
+def test_what_is_planted_still_has_its_place(bug: planted.Bug) -> None:
+    assert planted.source(bug).count(bug.right) == 1
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("bug", planted.BUGS, ids=lambda bug: bug.name)
+def test_every_planted_bug_is_found(bug: planted.Bug, tmp_path: planted.Path) -> None:
+    found = planted.simulate_with(bug, tmp_path)
+    assert found.returncode == 1, "nobody noticed"
+    assert "Failing test case" in found.stderr, found.stderr[-2000:]

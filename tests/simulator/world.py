@@ -1,0 +1,230 @@
+"""One simulated life: what people and the world do to a machine, and what must hold at every moment of it.
+
+The product runs as it is, on the fake machine. What must come out is judged by `wishes`, which knows nothing of the
+product but which commits are good.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+
+from reconciler.loop.turn import Turn
+from reconciler.model.outcome import Outcome, Reason
+from tests.fakes.life import Life, document
+from tests.fakes.machine import Died
+from tests.simulator import wishes
+from tests.simulator.wishes import Flaw, Push
+
+BUDGET_MIB, RESERVE_MIB = 2048, 128
+UNENDED = 2
+"""So many kills in a row are played; after the third the agent asks a person, as it should."""
+DOCUMENT = document(budget=f"{BUDGET_MIB}MiB")
+
+
+class World:
+    """`behaviours`: image → the name of what its containers do."""
+
+    def __init__(self, behaviours: dict[str, str]) -> None:
+        self.life = Life()
+        self.life.document = DOCUMENT
+        for image, name in behaviours.items():
+            self.life.behave(image, wishes.ALL[name])
+            if image.startswith("cache"):
+                self.life.machine.image_volumes[f"sha256:{image}"] = ("/cache",)
+        self.pushed: dict[str, Push] = {}
+        self.rewritten = False
+        self._volumes: set[str] = set()
+        self._journal = _JournalChecks(self.pushed)
+        self._traced = 0
+
+    # -- what people do ----------------------------------------------------------------------------------------
+
+    def push(self, push: Push) -> None:
+        texts = {"desired-state/mini.yaml": DOCUMENT, "shop.yaml": json.dumps(wishes.model(push))}
+        if push.flaw is Flaw.INVALID:
+            texts["desired-state/mini.yaml"] = DOCUMENT.replace("stacks", "stakcs")
+        if push.flaw is Flaw.NO_DOCUMENT:
+            texts["desired-state/other.yaml"] = texts.pop("desired-state/mini.yaml").replace('"mini"', '"other"')
+        sha = self.life.source.push(texts | {"serial": str(len(self.life.source.commits))})
+        self.pushed[sha] = push
+
+    def revert(self, commits: int) -> None:
+        """The content of an earlier commit again, as `git revert` makes it."""
+        branch = self.life.source.branch
+        if branch:
+            self.push(self.pushed[branch[-min(commits, len(branch))]])
+
+    def force_push(self, commits: int, push: Push) -> None:
+        """The branch loses its newest commits and gets another one."""
+        source = self.life.source
+        seen = self.life.cycle.history.seen
+        source.rewind(min(commits, len(source.branch)))
+        self.push(push)
+        self.rewritten = bool(seen) and not source.is_ancestor(seen[-1], source.branch[-1])
+
+    def put_back(self) -> None:
+        """Whoever rewrote the branch pushes on top of what was there before."""
+        source, seen = self.life.source, self.life.cycle.history.seen
+        if self.rewritten and seen:
+            at: str | None = seen[-1]
+            source.branch.clear()
+            while at is not None:
+                source.branch.insert(0, at)
+                at = source.parents[at]
+            self.rewritten = False
+
+    # -- what the agent does -----------------------------------------------------------------------------------
+
+    def turn(self, crash_at: int | None = None) -> None:
+        """One turn of a new process, which is killed on reaching effect `crash_at`."""
+        unended = self.life.cycle.history.unended
+        self.life.start(crash_at if unended < UNENDED else None)
+        with suppress(Died):
+            self.life.turn()
+        self.life.start()
+        self.life.stopping = False
+        self.check()
+
+    # -- what befalls it ---------------------------------------------------------------------------------------
+
+    def during(self, action: str, happen: Callable[[], None]) -> None:
+        """At the next step `action` of a turn."""
+        self.life.during[action] = happen
+
+    def running(self, choice: int) -> str | None:
+        """The name of one container that runs."""
+        names = sorted(item.name for item in self.life.machine.containers.values() if item.state == "running")
+        return names[choice % len(names)] if names else None
+
+    def lose_journal(self) -> None:
+        """The file is deleted. What was told stays on the commits; what was bad stays in the refs.
+
+        Which head was accepted last is forgotten, so that a rewritten branch is taken as it is.
+        """
+        self.life.journal.lines.clear()
+        self.rewritten = False
+        self.life.start()
+        self._journal.forget()
+
+    # -- what holds always -------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        machine = self.life.machine
+        assert machine.peak <= (BUDGET_MIB - RESERVE_MIB) << 20, "more memory was promised than there is"
+        assert not machine.overlaps, machine.overlaps
+        names = [item.name for item in machine.containers.values()]
+        assert len(names) == len(set(names)), names
+        assert self._volumes <= machine.volumes.keys(), "a volume is gone"
+        self._volumes = set(machine.volumes)
+        self._check_removals()
+        self._journal.check(self.life.journal.lines)
+
+    def _check_removals(self) -> None:
+        """Nothing is removed while an attempt is open: the verdict comes first."""
+        is_open = False
+        for effect in self.life.machine.trace:
+            is_open = (is_open or effect == "journal started") and effect != "journal ended"
+            assert not (is_open and effect.startswith("remove ") and "network" not in effect), effect
+
+    # -- quiet -------------------------------------------------------------------------------------------------
+
+    def quiet(self) -> None:
+        """Two turns lead to head or last good; the third and the fourth have nothing to do."""
+        life = self.life
+        if not life.source.branch:
+            return
+        life.during.clear()
+        life.source.away = life.reporter.away = life.stopping = False
+        life.machine.go_away(0.0)
+        life.machine.advance(1000.0)
+        life.start()
+        turns = []
+        for _ in range(2):
+            turns.append(life.turn())
+            self.check()
+        for _ in range(2):
+            turns.append(life.turn())
+            assert life.effects == 0, (turns, life.machine.trace[-12:])
+        self._check_end(turns[-1])
+
+    def _check_end(self, turn: Turn) -> None:
+        life = self.life
+        wanted = self._wanted(turn)
+        running = {name: image for name, image in life.running().items() if not image.startswith("job:")}
+        assert running == (wishes.expected(self.pushed[wanted]) if wanted else {}), (turn, wanted)
+        assert not [name for name in life.ids() if "standby" in name]
+        self._check_told()
+        self._check_containers(wanted)
+
+    def _wanted(self, turn: Turn) -> str | None:
+        """The commit whose content must run now; None: nothing of ours may."""
+        history = self.life.cycle.history
+        rewritten = turn.outcome is Outcome.HELD and turn.reason is Reason.NOT_FAST_FORWARD
+        assert rewritten == self.rewritten, turn
+        head = history.seen[-1]
+        assert rewritten or head == self.life.source.branch[-1]
+        if wishes.is_good(self.pushed[head]) and not self._must_be_held(head):
+            return head
+        return history.last_good.revision if history.last_good else None
+
+    def _must_be_held(self, head: str) -> bool:
+        """Without this host's document, or with less than half of the services of last good."""
+        push, good = self.pushed[head], self.life.cycle.history.last_good
+        if push.flaw is Flaw.NO_DOCUMENT:
+            return True
+        before = {wish.name for wish in self.pushed[good.revision].wishes} if good else set()
+        return 2 * len(before - {wish.name for wish in push.wishes}) > len(before)
+
+    def _check_told(self) -> None:
+        """Each commit that was head at a poll has its final state on it; one that is held has none yet."""
+        history, told = self.life.cycle.history, self.life.reporter.told
+        seen = set(history.seen)
+        if self._must_be_held(history.seen[-1]) and history.seen[-1] not in history.finals:
+            seen.discard(history.seen[-1])
+        if self._journal.lost:
+            seen -= history.quarantined.keys()  # known to be bad by the refs alone, which do not know why
+        assert told.keys() >= seen, seen - told.keys()
+        assert self._journal.lost or told.keys() == seen
+
+    def _check_containers(self, wanted: str | None) -> None:
+        machine = self.life.machine
+        names = wishes.expected(self.pushed[wanted]).keys() if wanted else set()
+        jobs = {"shop-job-1"} if wanted and any(w.name == "job" for w in self.pushed[wanted].wishes) else set()
+        if wanted:
+            assert set(self.life.ids()) <= names | jobs, "stray containers"
+        policies = {item.restart for item in machine.containers.values() if item.service != "job"}
+        assert policies <= {"unless-stopped"}
+        attached = {id for item in machine.containers.values() for id in item.networks.values()}
+        assert attached <= {network.id for network in machine.networks.values()}
+
+
+class _JournalChecks:
+    """What no journal may ever say. Remembers what was condemned, also when the journal is lost."""
+
+    def __init__(self, pushed: dict[str, Push]) -> None:
+        self._pushed = pushed
+        self._condemned: set[str] = set()
+        self._finals: set[str] = set()
+        self._read = 0
+        self.lost = False
+
+    def forget(self) -> None:
+        self._read, self._finals, self.lost = 0, set(), True
+
+    def check(self, lines: list) -> None:  # type: ignore[type-arg]
+        for record in lines[self._read :]:
+            if record["kind"] == "prepared":
+                assert record["content"] not in self._condemned, "a bad commit was applied twice"
+            if record["kind"] == "condemned":
+                assert not wishes.is_good(self._pushed[record["revision"]]), "a good commit was condemned"
+                self._condemned.add(record["content"])
+            if record["kind"] == "ended" and record["final"]:
+                assert record["revision"] not in self._finals, "a commit has two final states"
+                self._finals.add(record["revision"])
+                good = wishes.is_good(self._pushed[record["revision"]])
+                assert record["state"] != "failure" or not good, "a good commit was told to have failed"
+            if record["kind"] == "ended" and record["good"]:
+                assert wishes.is_good(self._pushed[record["revision"]]), "a bad commit became last good"
+        self._read = len(lines)
