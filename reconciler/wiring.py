@@ -51,6 +51,7 @@ from reconciler.record.lock import StateLock, holder
 from reconciler.record.notes import NoteWriter
 from reconciler.record.rendered import RenderedStore
 from reconciler.record.reporter import Reporter
+from reconciler.record.requests import RequestBox
 from reconciler.settings import Settings, SourceSettings
 from reconciler.verbs import Answer, files
 from reconciler.verbs.agent import AgentVerbs, Progress, SystemClock
@@ -193,6 +194,10 @@ class Application:
         return Journal(self._state / "journal.jsonl", self._effects, self._redactor.clean)
 
     @cached_property
+    def _requests(self) -> RequestBox:
+        return RequestBox(self._state / "requests", self._effects)
+
+    @cached_property
     def _store(self) -> RenderedStore:
         return RenderedStore(self._state / "rendered", self.secrets.variables, self.secrets.fingerprint, self._effects)
 
@@ -259,6 +264,7 @@ class Application:
             observer=self._observer,
             applier=self._applier(listener),
             reporter=self._reporter(),
+            requests=self._requests,
             clock=self._clock,
         )
         options = Options(

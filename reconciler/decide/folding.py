@@ -1,4 +1,16 @@
-"""The journal's records, folded into a History. Pure: the same records give the same history."""
+"""The journal's records, folded into a History. Pure: the same records give the same history.
+
+| kind | says |
+|---|---|
+| seen | a commit was head at a poll |
+| started, prepared | an attempt began; its content is known and everything of it is ready |
+| condemned | the verdict: never again. The way back begins |
+| ended | an attempt is over, or a commit was decided without one; `final`: its one final state |
+| closed | what attempts had left is tidied up |
+| ranonce | a one-shot has succeeded |
+| told | the final state stands on the commit |
+| requested | an operator asked for something (suspend, resume, retry, accept), and what was answered |
+"""
 
 from __future__ import annotations
 
@@ -9,6 +21,7 @@ from typing import Any
 
 from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
+from reconciler.model.requests import Answered, RequestVerb, Suspension
 from reconciler.model.stock import Fetched
 
 Record = Mapping[str, Any]
@@ -30,6 +43,10 @@ class Fold:
     unended: int = 0
     faults: int = 0
     seen_at: float = 0.0
+    requests: list[Answered] = field(default_factory=list)
+    suspension: Suspension | None = None
+    accepted: set[str] = field(default_factory=set)
+    lifted: set[str] = field(default_factory=set)
 
     def add(self, record: Record) -> None:
         """Fold in the next record. A kind that this version does not know changes nothing it knows."""
@@ -51,6 +68,10 @@ class Fold:
             self.unended,
             self.faults,
             self.seen_at,
+            tuple(self.requests),
+            self.suspension,
+            frozenset(self.accepted),
+            frozenset(self.lifted),
         )
 
 
@@ -147,6 +168,7 @@ def _ended(state: Fold, record: Record) -> None:
 
 def _quarantine(state: Fold, record: Record, reason: Reason) -> None:
     """What was refused for its content stays so; a refusal by this host's inputs is replaced by a later verdict."""
+    state.lifted.discard(record["revision"])
     bad = Bad(record["revision"], record.get("content"), reason, _time(record), record.get("inputs") or "")
     known = state.quarantined.get(bad.revision)
     if known is None or known.content is None:
@@ -172,6 +194,57 @@ def _ran_once(state: Fold, record: Record) -> None:
 
 def _told(state: Fold, record: Record) -> None:
     state.told.add(record["revision"])
+
+
+def _requested(state: Fold, record: Record) -> None:
+    until = record.get("until")
+    asked = Answered(
+        record["request"],
+        RequestVerb(record["verb"]),
+        bool(record["done"]),
+        _time(record),
+        record["message"],
+        record.get("hint") or "",
+        record.get("revision"),
+        record.get("why") or "",
+        datetime.fromisoformat(until).timestamp() if until else None,
+        tuple(record.get("lifted", ())),
+    )
+    state.requests.append(asked)
+    if asked.done:
+        _GRANTED[asked.verb](state, asked)
+
+
+def _suspend(state: Fold, asked: Answered) -> None:
+    state.suspension = Suspension(asked.why, asked.at, asked.until)
+
+
+def _resume(state: Fold, asked: Answered) -> None:
+    state.suspension = None
+    state.seen_at = asked.at  # a head that was kept waiting has its whole time before it
+
+
+def _retry(state: Fold, asked: Answered) -> None:
+    """What was refused is so no longer; where that concerns the head, its final state is open again."""
+    for sha in asked.lifted:
+        state.quarantined.pop(sha, None)
+    state.lifted |= set(asked.lifted)
+    state.unended = state.faults = 0
+    if state.seen and state.seen[-1] in (asked.revision, *asked.lifted):
+        _reopen(state, state.seen[-1], asked.at)
+
+
+def _reopen(state: Fold, revision: str, at: float) -> None:
+    state.seen_at = at
+    known = state.finals.get(revision)
+    if known is not None and known.state is not CommitState.SUCCESS:
+        del state.finals[revision]
+        state.told.discard(revision)
+        state.attempts[known.id] = replace(state.attempts[known.id], final=False)
+
+
+def _accept(state: Fold, asked: Answered) -> None:
+    state.accepted.add(asked.revision or "")
 
 
 def _failure(record: Record) -> Failure:
@@ -200,4 +273,12 @@ _HANDLERS = {
     "fetched": _fetched,
     "ranonce": _ran_once,
     "told": _told,
+    "requested": _requested,
+}
+
+_GRANTED = {
+    RequestVerb.SUSPEND: _suspend,
+    RequestVerb.RESUME: _resume,
+    RequestVerb.RETRY: _retry,
+    RequestVerb.ACCEPT: _accept,
 }

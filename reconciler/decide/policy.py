@@ -18,13 +18,17 @@ UNENDED_LIMIT = 3
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Nothing is to be changed now. `until`: Unix seconds after which to ask again; None: only a person can tell."""
+    """Nothing is to be changed now. `until`: Unix seconds after which to ask again; None: only a person can tell.
+
+    `untouched`: not even last good is mended meanwhile; so it is where `stalled` or `until` are set, too.
+    """
 
     reason: Reason
     message: str
     hint: str = ""
     until: float | None = None
     stalled: bool = False
+    untouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,19 @@ def next_move(
     last = history.last
     if last is not None and last.open and last.condemned:
         return Go(good.revision if good else None, Intent.REVERT)
+    suspension = history.suspended(now)
+    if suspension is not None and not (history.unfinished and good):
+        message = suspension.why
+        return Hold(Reason.SUSPENDED, message, "`reconciler resume` ends it", suspension.until, untouched=True)
     if history.unended >= UNENDED_LIMIT:
         return Hold(
             Reason.STALLED,
             f"{history.unended} attempts in a row began and never ended",
-            "see what ends the agent (power, memory, disk), then push a new commit",
+            f"see what ends the agent (power, memory, disk), then `reconciler retry {head.sha[:12]}`",
             stalled=True,
         )
+    if suspension is not None and good is not None:
+        return Go(good.revision, Intent.REPAIR)
     about_head = last is not None and (last.revision == head.sha or head.sha in history.finals)
     if patient and about_head and (until := _fault_until(last, history.faults)) is not None and now < until:
         reason = last.reason if last and last.reason else Reason.ENGINE_UNAVAILABLE
@@ -65,12 +75,20 @@ def next_move(
 def _by_revision(head: Commit, history: History, inputs: str, inputs_changed: bool) -> Hold | Go:
     good, last = history.last_good, history.last
     if last is not None and last.outcome is Outcome.ROLLBACK_FAILED and last.revision == head.sha:
-        return Hold(
-            Reason.STALLED,
-            f"the way back from {head.sha[:12]} failed, too: {last.message}",
-            "look at what runs, then push a new commit",
-            stalled=True,
-        )
+        if head.sha in history.accepted:
+            return Hold(
+                Reason.ROLLBACK_FAILED,
+                f"the way back from {head.sha[:12]} failed, too; what runs was accepted",
+                f"push a new commit, or `reconciler retry {head.sha[:12]}`",
+                untouched=True,
+            )
+        if head.sha not in history.lifted:
+            return Hold(
+                Reason.STALLED,
+                f"the way back from {head.sha[:12]} failed, too: {last.message}",
+                f"look at what runs, then push a new commit, or `reconciler retry {head.sha[:12]}`, or `accept` it",
+                stalled=True,
+            )
     if good is not None and good.revision == head.sha:
         return Go(head.sha, Intent.ADVANCE if inputs_changed else Intent.REPAIR)
     bad = history.quarantined.get(head.sha)

@@ -27,18 +27,20 @@ from reconciler.model.plan import Action, Plan, Step
 SHRINK = 0.5
 """A commit that drops more than this share of the services is held: rather a mistake than a wish."""
 
+HOST_MISSING = "host-file-missing"
 MEND = "mend the commit and push again"
 
 
 def advance(bench: Bench, head: Commit) -> Turn:
     """Bring the machine to `head`. Transient where the environment keeps us from judging it."""
-    prepared = bench.ports.preparer.prepare(bench.files(head.sha))
+    prepared = _prepare(bench, head)
     if prepared.denied:
         return _reject(bench, head, prepared.violations)
     base = bench.good()
     images = _local(bench, head, prepared)
     desired = bench.lower(prepared, images, head.sha)
-    _check_shrink(head, desired, base)
+    if head.sha not in bench.book.history.accepted:
+        _check_shrink(head, desired, base)
     missing = [want for want in prepared.wants if want.key not in images]
     if not missing:
         _check_content(bench, head, prepared, desired)
@@ -47,6 +49,15 @@ def advance(bench: Bench, head: Commit) -> Turn:
     _check_plan(bench, head, plan, observed, desired.memory)
     _check_ports(bench, desired, observed)
     return _attempt(bench, head, prepared, images, base)
+
+
+def _prepare(bench: Bench, head: Commit) -> Prepared:
+    files = bench.files(head.sha)
+    prepared = bench.ports.preparer.prepare(files)
+    missing = prepared.denied and all(item.rule == HOST_MISSING for item in prepared.violations)
+    if missing and head.sha in bench.book.history.accepted:
+        return bench.ports.preparer.without_stacks(files)
+    return prepared
 
 
 def _attempt(
@@ -99,7 +110,7 @@ def _reject(bench: Bench, head: Commit, violations: tuple[Violation, ...]) -> Tu
     denied = [item for item in violations if item.level is Level.DENY]
     first = denied[0]
     message = f"{place(first)}{first.message}" + (f" (and {len(denied) - 1} more)" if len(denied) > 1 else "")
-    if first.rule == "host-file-missing":
+    if first.rule == HOST_MISSING:
         return Turn(
             Outcome.HELD, first.reason, message, head.sha, Intent.ADVANCE, violations=violations, hint=first.hint
         )
@@ -125,7 +136,7 @@ def _check_shrink(head: Commit, desired: DesiredState, base: DesiredState | None
     if before and len(gone) > len(before) * SHRINK:
         names = ", ".join(f"{stack}/{name}" for stack, name in sorted(gone)[:5])
         message = f"{head.sha[:12]} drops {len(gone)} of {len(before)} services at once ({names})"
-        hint = "if that is meant, remove them in steps of at most half; volumes always stay"
+        hint = f"if that is meant, `reconciler accept {head.sha[:12]}`; volumes always stay"
         raise Ended(Turn(Outcome.HELD, Reason.FILE_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
 
 

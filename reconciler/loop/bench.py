@@ -11,7 +11,8 @@ from reconciler.decide import planner
 from reconciler.decide.slots import completed
 from reconciler.errors import Interrupted, ReconcilerError, Transient
 from reconciler.loop.book import Book, Ending
-from reconciler.loop.ports import Applier, Clock, Images, Observer, Reporter, Source, Store
+from reconciler.loop.desk import Desk
+from reconciler.loop.ports import Applier, Clock, Images, Observer, Reporter, Requests, Source, Store
 from reconciler.loop.prepare import Prepared, Preparer
 from reconciler.loop.rollout import Hooks, Rollout, World
 from reconciler.loop.silence import Listener
@@ -37,6 +38,7 @@ class Ports:
     observer: Observer
     applier: Applier
     reporter: Reporter
+    requests: Requests
     clock: Clock
 
 
@@ -62,6 +64,7 @@ class Bench:
     def __init__(self, ports: Ports, options: Options, book: Book) -> None:
         self.ports, self.options, self.book = ports, options, book
         self.listener = options.listener or Listener(ports.clock)
+        self.desk = Desk(book, ports.source, ports.requests, ports.clock, options.host)
         self.looked: ObservedState | None = None
 
     # -- states ------------------------------------------------------------------------------------------------
@@ -186,16 +189,19 @@ class Bench:
 
     def step(self, attempt: Attempt, step: Step, steps: int) -> None:
         """A step begins. Interrupted where the process was asked to end."""
-        self.check_stopping()
+        self.attend()
         where = "/".join(filter(None, (step.stack, step.service or step.container)))
         self.begins(
             f"step {step.n} of {steps}: {step.action} {where}".rstrip(), _ANSWERS.get(step.action, "the engine")
         )
         self.options.progress(step, steps, attempt)
 
-    def check_stopping(self) -> None:
+    def attend(self) -> None:
+        """In the middle of a rollout: was the process asked to end, or for anything else?"""
         if self.options.stopping():
             raise Interrupted(Reason.INTERRUPTED, "asked to end; what runs is left as it is", "the next start goes on")
+        with suppress(Transient):
+            self.desk.serve(working=True)
 
     def fault(self, attempt: Attempt, error: ReconcilerError, failure: Failure | None = None) -> Turn:
         """The environment ended it: nothing is condemned, and it is tried again after a while."""
@@ -207,11 +213,11 @@ class Bench:
         self.book.end(ending, attempt.revision, attempt.intent, attempt.id)
 
     def is_forward(self, head: Commit) -> bool:
-        """Whether the head descends from the last one that was accepted."""
+        """Whether the head descends from the last one that was accepted, or an operator has let it pass."""
         seen = self.book.history.seen
         if not self.options.require_fast_forward or not seen:
             return True
-        return head.sha == seen[-1] or self.ports.source.is_ancestor(seen[-1], head.sha)
+        return head.sha in (seen[-1], *self.book.history.accepted) or self.ports.source.is_ancestor(seen[-1], head.sha)
 
     def _note_completed(self, observed: ObservedState, states: Sequence[DesiredState | None]) -> None:
         """One-shots that have ended since a process that had started them was killed."""
@@ -265,9 +271,10 @@ class _Look:
 
     def pulse(self, rollout: Rollout) -> None:
         self._bench.listener.heard()
-        self._bench.check_stopping()
+        self._bench.attend()
         now = self._bench.ports.clock.monotonic()
-        forward = self._attempt.intent is Intent.ADVANCE and not self._attempt.condemned
+        suspended = self._bench.book.history.suspended(self._bench.ports.clock.now())
+        forward = self._attempt.intent is Intent.ADVANCE and not self._attempt.condemned and not suspended
         if not forward or now - self._looked_at < self._bench.options.interval:
             return
         self._looked_at = now

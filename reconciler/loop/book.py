@@ -53,6 +53,7 @@ class Book:
         self._folded = 0
         self._pinned: dict[str, Bad] = {}
         self._pinned_good: Good | None = None
+        self._recalled = False
         self._writing = threading.RLock()
         self.history = History()
         self.refresh()
@@ -68,14 +69,18 @@ class Book:
             self._fold.add(record)
         self._folded = len(records)
         history = self._fold.history()
-        quarantined = {**self._pinned, **history.quarantined}
+        pinned = {sha: bad for sha, bad in self._pinned.items() if sha not in history.lifted}
+        quarantined = {**pinned, **history.quarantined}
         self.history = replace(history, quarantined=quarantined, last_good=history.last_good or self._pinned_good)
 
     def recall(self, pins: Mapping[str, str]) -> None:
-        """Take in what the mirror's refs remember, should the journal be lost.
+        """Take in, once, what the mirror's refs remember, should the journal be lost.
 
         `<host>/bad/<sha>/<content>` → sha of what was condemned, `<host>/good` → sha of last good.
         """
+        if self._recalled:
+            return
+        self._recalled = True
         for name, sha in pins.items():
             kind, _, content = name.partition("/")[2].partition("/")
             if kind == "bad":
@@ -131,7 +136,7 @@ class Book:
             good=ending.good,
             failure=failure_record(ending.failure) if ending.failure else None,
             services=[_service(item) for item in ending.services],
-            lines=[line(item) for item in ending.violations[:LINES]],
+            lines=[*(self._taken_back(revision) if state else ()), *(line(item) for item in ending.violations[:LINES])],
             closing=ending.closing or (attempt is not None and ending.outcome in CUT_OFF),
             inputs=ending.inputs,
         )
@@ -147,6 +152,11 @@ class Book:
             ending.failure,
             ending.hint,
         )
+
+    def _taken_back(self, revision: str) -> list[str]:
+        """Final states of the commit that an operator has opened again: they stay on the record."""
+        known = [item for item in self.history.attempts if item.revision == revision and item.state and not item.final]
+        return [f"retried: it was {item.state} ({item.reason}) in attempt {item.id}" for item in known]
 
     def _next(self, revision: str) -> str:
         return f"{len(self.history.attempts) + 1}-{revision[:8]}"

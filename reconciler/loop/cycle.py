@@ -30,7 +30,6 @@ class Cycle:
     def __init__(self, ports: Ports, options: Options, book: Book) -> None:
         self._ports, self._options, self._book = ports, options, book
         self._bench = Bench(ports, options, book)
-        self._recalled = False
         self._defect = ""
 
     @property
@@ -50,6 +49,7 @@ class Cycle:
         self._book.refresh()
         self._bench.looked = None
         try:
+            self._bench.desk.serve()
             turn = self._decide(patient)
         except Interrupted as error:
             turn = Turn(Outcome.INTERRUPTED, Reason.INTERRUPTED, error.message, hint=error.hint)
@@ -83,7 +83,7 @@ class Cycle:
     def _decide(self, patient: bool) -> Turn:
         while True:
             head, fetch_error = self._head()
-            self._recall()
+            self._book.recall(self._ports.source.pins(f"{self._options.host}/"))
             accepted = self._accept(head)
             move = self._move(accepted, patient)
             try:
@@ -113,12 +113,6 @@ class Cycle:
             return self._ports.source.commit(sha)
         except KeyError:
             return Commit(sha, "", "", "", "")
-
-    def _recall(self) -> None:
-        """Once: what the mirror remembers of good and bad commits."""
-        if not self._recalled:
-            self._recalled = True
-            self._book.recall(self._ports.source.pins(f"{self._options.host}/"))
 
     def _accept(self, head: Commit) -> Commit:
         """The head; where it does not descend from the last one that was accepted, that one."""
@@ -177,7 +171,8 @@ class Cycle:
             turn = _failed(error, head, move)
         if turn.outcome is Outcome.FAILED and turn.reason is not Reason.ENGINE_UNAVAILABLE:
             self._undo_cut_off(head)
-        if turn.outcome in (Outcome.HELD, Outcome.REJECTED) and not turn.stalled and turn.until is None:
+        untouched = isinstance(move, Hold) and (move.untouched or move.stalled or move.until is not None)
+        if turn.outcome in (Outcome.HELD, Outcome.REJECTED) and not untouched:
             self._stay(head, turn)
         return turn
 
@@ -200,8 +195,15 @@ class Cycle:
         if move.intent is Intent.REVERT and last is not None:
             return retreat(self._bench, last)
         if move.intent is Intent.REPAIR:
-            return keep(self._bench, head)
+            return self._kept(head, keep(self._bench, head))
         return advance(self._bench, head)
+
+    def _kept(self, head: Commit, turn: Turn) -> Turn:
+        """Once open work has ended, a suspension is what there is to tell."""
+        if turn.outcome is Outcome.UNCHANGED and self.history.suspended(self._ports.clock.now()):
+            move = self._move(head, patient=False)
+            return _held(head, move) if isinstance(move, Hold) else turn
+        return turn
 
     def _give_up_on(self, turn: Turn) -> None:
         """A head that the environment keeps us from judging gets its final state after a while; it is tried on."""
@@ -209,7 +211,9 @@ class Cycle:
         if last is not None and last.open:
             return  # it is condemned, and its final state follows from the way back
         seen = self.history.seen[-1] if self.history.seen else None
-        overdue = self._ports.clock.now() - self.history.seen_at > ERROR_DEADLINE
+        suspension = self.history.suspension
+        since = max(self.history.seen_at, (suspension.until if suspension else None) or 0.0)
+        overdue = self._ports.clock.now() - since > ERROR_DEADLINE
         if turn.outcome is Outcome.FAILED and overdue and seen is not None and seen not in self.history.finals:
             ending = Ending(Outcome.FAILED, turn.reason, turn.message, CommitState.ERROR)
             self._book.end(ending, seen, Intent.ADVANCE)
@@ -246,7 +250,7 @@ def _rewritten(head: Commit, accepted: Commit) -> Turn:
         Reason.NOT_FAST_FORWARD,
         f"the branch was rewritten: {head.sha[:12]} does not descend from {accepted.sha[:12]}",
         head.sha,
-        hint="push a commit on top of what was there before, or set source.require_fast_forward: false",
+        hint=f"push a commit on top of what was there before, or `reconciler accept {head.sha[:12]}`",
     )
 
 

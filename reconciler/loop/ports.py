@@ -14,6 +14,7 @@ from reconciler.model.history import Attempt
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.rendered import Rendered as Rendered
+from reconciler.model.requests import Request
 from reconciler.model.stock import InUse, StoredImage
 
 
@@ -42,11 +43,20 @@ class Source(Protocol):
     def pin(self, name: str, sha: str) -> None:
         """Keep a commit under `refs/reconciler/<name>` (an effect only where it changes something)."""
 
+    def unpin(self, name: str) -> None:
+        """Forget a pin (an effect only where there is one)."""
+
     def pins(self, prefix: str) -> Mapping[str, str]:
         """name → sha of every pin whose name begins with `prefix`."""
 
     def tidy(self) -> None:
         """Give up what no head and no pin leads to, where enough has piled up. Transient when it takes too long."""
+
+    def find(self, revision: str) -> str | None:
+        """The full sha of the commit that people call so: a sha, the beginning of one, the branch, main~2."""
+
+    def fetched(self) -> str | None:
+        """The branch's head as it was fetched last; None before the first fetch."""
 
 
 class Renderer(Protocol):
@@ -58,6 +68,16 @@ class Renderer(Protocol):
 
     def fingerprint(self) -> str:
         """Digest of everything on the host that flows into a model (secrets_dir); '' where there is none."""
+
+
+class Requests(Protocol):
+    """What operators ask of the process that holds the state lock."""
+
+    def waiting(self) -> Sequence[Request]:
+        """Those that nobody has removed, oldest first. What cannot be understood is put aside."""
+
+    def remove(self, request: Request) -> None:
+        """It was answered, durably."""
 
 
 class Store(Protocol):

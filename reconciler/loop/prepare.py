@@ -81,6 +81,10 @@ class Preparer:
             return Prepared(files, document, violations=violations)
         return self._stacks(files, document, violations)
 
+    def without_stacks(self, files: Files) -> Prepared:
+        """A commit that wants nothing of this host, and an operator has accepted that."""
+        return Prepared(files, HostDocument(self._rules.host, ()))
+
     def lower(self, prepared: Prepared, images: Mapping[str, Image], revision: str) -> DesiredState:
         """The admitted commit in the form in which it is applied."""
         if prepared.document is None or prepared.denied:

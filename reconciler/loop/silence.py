@@ -100,6 +100,8 @@ class Listener:
     def _same_trouble(self, turn: Turn) -> _Trouble | None:
         if turn.outcome not in (Outcome.FAILED, Outcome.HELD, Outcome.ROLLBACK_FAILED):
             return None
+        if turn.reason is Reason.SUSPENDED:
+            return None  # an operator wants it so
         known = self._trouble
         if known is not None and known.reason is turn.reason:
             return known

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
+from reconciler.model.requests import Answered, Suspension
 from reconciler.model.stock import Fetched
 
 
@@ -87,6 +88,8 @@ class History:
     `seen`: commits that were head at a poll, newest last, that one since `seen_at`.
     `ran_once`: specs of one-shots that have succeeded. `told`: commits whose final state stands on the commit.
     `fetched`: images that we have brought to the machine; pulled ones by id, built ones by our own tag.
+    `requests`: what operators asked, oldest first. `suspension` may be over (see `suspended`). `accepted`: commits that
+    may pass what would hold them. `lifted`: commits whose quarantine an operator has lifted, and no verdict followed.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -101,10 +104,23 @@ class History:
     unended: int = 0
     faults: int = 0
     seen_at: float = 0.0
+    requests: tuple[Answered, ...] = ()
+    suspension: Suspension | None = None
+    accepted: frozenset[str] = frozenset()
+    lifted: frozenset[str] = frozenset()
 
     @property
     def last(self) -> Attempt | None:
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether an attempt was cut off, so that the machine may be anywhere between before and after."""
+        return any(attempt.open or not attempt.closed for attempt in self.attempts)
+
+    def suspended(self, now: float) -> Suspension | None:
+        """The suspension that is in force."""
+        return self.suspension if self.suspension is not None and self.suspension.lasts(now) else None
 
     def bad_content(self, content: str) -> Bad | None:
         """The first commit that was condemned for this content."""

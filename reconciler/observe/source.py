@@ -103,6 +103,31 @@ class GitSource:
         if done.returncode != 0:
             raise unknown_fault(f"keep commit {sha} as {name}", done.stderr)
 
+    def unpin(self, name: str) -> None:
+        """Forget what `pin` kept: an effect, only where there is such a pin."""
+        ref = _pin_ref(name)
+        if self._refs.read(ref) is None:
+            return
+        self._effects.point(f"unpin {name}")
+        done = self.git.run("update-ref", "-d", ref)
+        if done.returncode != 0:
+            raise unknown_fault(f"forget {name}", done.stderr)
+
+    def find(self, revision: str) -> str | None:
+        """The full sha of the commit that people call so: a sha, the beginning of one, the branch, main~2."""
+        if not revision or revision.startswith("-") or not revision.isprintable():
+            return None
+        for name in (revision, HEADS + revision):
+            done = self.git.run("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}")
+            sha = done.stdout.decode(errors="replace").strip()
+            if done.returncode == 0 and SHA.fullmatch(sha):
+                return sha
+        return None
+
+    def fetched(self) -> str | None:
+        """The branch's head as it was fetched last; None before the first fetch."""
+        return self._refs.read(HEADS + self.branch)
+
     def pins(self, prefix: str) -> Mapping[str, str]:
         """name → sha of every pin whose name begins with `prefix`."""
         found = self._refs.under(OURS + prefix)

@@ -10,6 +10,7 @@ from reconciler.decide.policy import FIRST_DELAY, JITTER, LONGEST_DELAY, Go, Hol
 from reconciler.model.files import Commit
 from reconciler.model.history import Attempt, Bad, Good, History
 from reconciler.model.outcome import Intent, Outcome, Reason
+from reconciler.model.requests import Suspension
 
 HEAD, OLD = "a" * 40, "b" * 40
 NOW = 1_000_000.0
@@ -107,7 +108,7 @@ def test_started_three_times_without_an_end(unended: int, stalled: bool) -> None
     if isinstance(told, Hold):
         assert (told.reason, told.stalled, told.until) == (Reason.STALLED, True, None)
         assert told.message == f"{unended} attempts in a row began and never ended"
-        assert told.hint.endswith("then push a new commit")
+        assert told.hint.endswith(f"then `reconciler retry {HEAD[:12]}`")
 
 
 def test_a_way_back_that_failed_waits_for_a_new_commit() -> None:
@@ -116,9 +117,64 @@ def test_a_way_back_that_failed_waits_for_a_new_commit() -> None:
     assert isinstance(told, Hold)
     assert (told.reason, told.stalled) == (Reason.STALLED, True)
     assert told.message == f"the way back from {HEAD[:12]} failed, too: it burns"
-    assert told.hint == "look at what runs, then push a new commit"
+    assert told.hint.startswith("look at what runs, then push a new commit, or")
     other = replace(failed, revision=OLD)
     assert move(History((other,), last_good=good(OLD))) == Go(HEAD, Intent.ADVANCE)
+
+
+def test_a_way_back_that_failed_and_was_accepted_is_left_alone() -> None:
+    failed = attempt(Outcome.ROLLBACK_FAILED, message="it burns")
+    told = move(History((failed,), last_good=good(OLD), quarantined=bad(), accepted=frozenset({HEAD})))
+    assert isinstance(told, Hold)
+    assert (told.reason, told.stalled, told.untouched) == (Reason.ROLLBACK_FAILED, False, True)
+
+
+def test_a_way_back_that_failed_and_is_retried() -> None:
+    failed = attempt(Outcome.ROLLBACK_FAILED, message="it burns")
+    assert move(History((failed,), last_good=good(OLD), lifted=frozenset({HEAD}))) == Go(HEAD, Intent.ADVANCE)
+
+
+# -- suspended -------------------------------------------------------------------------------------------------------
+
+
+def suspended(history: History, until: float | None = None) -> Hold | Go:
+    return move(replace(history, suspension=Suspension("maintenance", NOW - 10, until)))
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        History(),
+        History(last_good=good(HEAD)),
+        History(last_good=good(OLD), quarantined=bad()),
+        History((attempt(Outcome.ROLLBACK_FAILED),), last_good=good(OLD)),
+        History((attempt(Outcome.FAILED),), faults=1),
+        History((attempt(Outcome.STARTED, ended_at=None),), unended=1),
+    ],
+    ids=["new", "good", "quarantined", "stalled", "waiting", "cut off, nothing was good"],
+)
+def test_nothing_is_done_while_it_is_suspended(history: History) -> None:
+    told = suspended(history)
+    assert isinstance(told, Hold)
+    assert (told.reason, told.message, told.until, told.untouched) == (Reason.SUSPENDED, "maintenance", None, True)
+
+
+def test_a_suspension_ends_by_itself() -> None:
+    told = suspended(History(), NOW + 1)
+    assert isinstance(told, Hold)
+    assert told.until == NOW + 1
+    assert suspended(History(), NOW) == Go(HEAD, Intent.ADVANCE)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.STARTED, Outcome.INTERRUPTED])
+def test_work_that_was_cut_off_ends_at_last_good_though_it_is_suspended(outcome: Outcome) -> None:
+    cut_off = attempt(outcome, closed=False)
+    assert suspended(History((cut_off,), last_good=good(OLD), unended=1)) == Go(OLD, Intent.REPAIR)
+
+
+def test_a_way_back_ends_though_it_is_suspended() -> None:
+    history = History((attempt(Outcome.STARTED, condemned=True, ended_at=None),), last_good=good(OLD))
+    assert suspended(history) == Go(OLD, Intent.REVERT)
 
 
 # -- faults of the environment ---------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ class FakeSource:
     commits: dict[str, TextFiles] = field(default_factory=dict)
     parents: dict[str, str | None] = field(default_factory=dict)
     pinned: dict[str, str] = field(default_factory=dict)
+    newest: str | None = None
 
     def push(self, texts: Mapping[str, str]) -> str:
         parent = self.branch[-1] if self.branch else None
@@ -56,6 +57,7 @@ class FakeSource:
     def fetch(self) -> Commit:
         if self.away or not self.branch:
             raise Transient(Reason.FETCH_FAILED, "the remote does not answer")
+        self.newest = self.branch[-1]
         return self.commit(self.branch[-1])
 
     def commit(self, sha: str) -> Commit:
@@ -73,6 +75,17 @@ class FakeSource:
 
     def pin(self, name: str, sha: str) -> None:
         self.pinned[name] = sha
+
+    def unpin(self, name: str) -> None:
+        self.pinned.pop(name, None)
+
+    def find(self, revision: str) -> str | None:
+        if revision == "main":
+            return self.fetched()
+        return next((sha for sha in self.commits if sha.startswith(revision)), None)
+
+    def fetched(self) -> str | None:
+        return self.newest
 
     def pins(self, prefix: str) -> Mapping[str, str]:
         return {name: sha for name, sha in self.pinned.items() if name.startswith(prefix)}

@@ -526,3 +526,33 @@ def test_files_at_refuses_what_is_no_repository(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(Usage, match="is no git repository"):
             files_at(folder, "HEAD", os.environ)
+
+
+# -- what people call commits ------------------------------------------------------------------------------------------
+
+
+def test_a_commit_is_found_by_what_people_call_it(theirs: Repository) -> None:
+    first = theirs.push(FILES)
+    second = theirs.push({**FILES, "more": "x"})
+    ours = source(theirs)
+    assert (ours.find(first), ours.fetched()) == (None, None)
+    ours.fetch()
+    assert ours.fetched() == second
+    for name, sha in ((first, first), (first[:7], first), ("main", second), ("main~1", first)):
+        assert ours.find(name) == sha
+    for name in ("", "no-such", "--all", "main\n", "main:more", f"{first}..{second}", "0" * 40, "main~9"):
+        assert ours.find(name) is None, name
+
+
+def test_what_is_unpinned_is_forgotten(theirs: Repository) -> None:
+    sha = theirs.push(FILES)
+    effects = Effects()
+    ours = source(theirs, effects=effects)
+    ours.fetch()
+    ours.pin(f"mini/bad/{sha}/content", sha)
+    ours.pin(f"mini/bad/{sha}/other", sha)
+    ours.unpin(f"mini/bad/{sha}/content")
+    assert list(ours.pins("mini/")) == [f"mini/bad/{sha}/other"]
+    before = effects.count
+    ours.unpin(f"mini/bad/{sha}/content")
+    assert effects.count == before
