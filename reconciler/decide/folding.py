@@ -7,8 +7,10 @@
 | condemned | the verdict: never again. The way back begins |
 | ended | an attempt is over, or a commit was decided without one; `final`: its one final state |
 | closed | what attempts had left is tidied up |
+| fetched | an image was brought to the machine |
 | ranonce | a one-shot has succeeded |
 | told | the final state stands on the commit |
+| silent, defect | five minutes without progress; an error of ours. For people: nothing follows from them |
 | requested | an operator asked for something (suspend, resume, retry, accept), and what was answered |
 """
 
