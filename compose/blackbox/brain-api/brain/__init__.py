@@ -1,0 +1,1 @@
+"""The Brain API: documents, their meaning and their links, over HTTP."""

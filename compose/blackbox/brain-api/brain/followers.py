@@ -1,0 +1,144 @@
+"""What follows PostgreSQL: embeddings that are missing, and Neo4j's picture of the links.
+
+Both look at what is there and do what is missing, however it came about: a model or a database that was away, a crash,
+a new model. Nothing is lost by stopping at any moment, and doing something twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from psycopg import sql
+
+from brain import metrics
+from brain.artifacts import PENDING
+from brain.embeddings import Embeddings
+from brain.errors import ApiError
+from brain.graph import GraphStore
+from brain.postgres import Connection, Pool, connected
+from brain.search import Searcher
+
+PAUSE = 30.0
+"""Seconds after which a follower looks without having been woken."""
+
+AGAIN = 2.0
+"""Seconds until it tries again what has failed."""
+
+TEXTS = 64
+NODES = 200
+EMBED_LOCK, GRAPH_LOCK = 7106, 7107
+"""Advisory locks: of several processes, one embeds and one draws."""
+
+_log = logging.getLogger("brain.followers")
+_MISSING = "FROM chunks c WHERE NOT EXISTS (SELECT FROM {table} e WHERE e.chunk_id = c.id)"
+
+
+class Follower:
+    """Runs `work` until there is none left, then waits to be woken."""
+
+    def __init__(self, name: str, work: Callable[[], Awaitable[int]]) -> None:
+        """`work` does a share and returns how much it has done; 0: nothing is left."""
+        self._name, self._work = name, work
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        while True:
+            self._woken.clear()
+            try:
+                while await self._work():
+                    pass
+                pause = PAUSE
+            except ApiError as error:
+                _log.warning("%s waits: %s", self._name, error)
+                pause = AGAIN
+            except Exception:
+                _log.exception("%s failed", self._name)
+                pause = AGAIN
+            try:
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+
+
+class Followers:
+    def __init__(self, pool: Pool, embeddings: Embeddings, graph: GraphStore, searcher: Searcher) -> None:
+        self._pool, self._embeddings, self._graph, self._searcher = pool, embeddings, graph, searcher
+        self.all = (Follower("embedding", self._embed), Follower("graph", self._draw))
+
+    def wake(self) -> None:
+        for follower in self.all:
+            follower.wake()
+
+    async def _embed(self) -> int:
+        """Pieces without an embedding of the current model, a share at a time."""
+        if not await self._embeddings.check():
+            raise ApiError(self._embeddings.problem)
+        model = self._embeddings.model
+        async with connected(self._pool) as connection:
+            query = sql.SQL("SELECT c.id, c.artifact_id, c.heading, c.body " + _MISSING + " ORDER BY c.id LIMIT %s")
+            rows = await (await connection.execute(query.format(table=model.table), (TEXTS,))).fetchall()
+        if not rows:
+            self._searcher.complete = True
+            metrics.embeddings_pending.set(0)
+            return 0
+        self._searcher.complete = False
+        vectors = await self._embeddings.documents([f"{row['heading']}\n{row['body']}" for row in rows])
+        async with connected(self._pool) as connection, connection.transaction():
+            await _lock(connection, EMBED_LOCK)
+            # A piece may have gone meanwhile.
+            insert = sql.SQL(
+                "INSERT INTO {} (chunk_id, embedding) SELECT id, %s FROM chunks WHERE id = %s ON CONFLICT DO NOTHING"
+            ).format(model.table)
+            for row, vector in zip(rows, vectors, strict=True):
+                await connection.execute(insert, (vector, row["id"]))
+            await connection.execute(PENDING, (sorted({row["artifact_id"] for row in rows}),))
+            count = sql.SQL("SELECT count(*) AS left " + _MISSING).format(table=model.table)
+            left = await (await connection.execute(count)).fetchone()
+        metrics.embeddings_pending.set(left["left"] if left else 0)
+        self.all[1].wake()
+        return len(rows)
+
+    async def _draw(self) -> int:
+        """Artifacts that have changed: their nodes become what PostgreSQL says now."""
+        async with connected(self._pool) as connection, connection.transaction():
+            await _lock(connection, GRAPH_LOCK)
+            query = "SELECT artifact_id, version FROM graph_pending ORDER BY version LIMIT %s"
+            pending = await (await connection.execute(query, (NODES,))).fetchall()
+            if not pending:
+                metrics.graph_pending.set(0)
+                return 0
+            rows = await self._rows(connection, [item["artifact_id"] for item in pending])
+            gone = {str(item["artifact_id"]) for item in pending} - {row["id"] for row in rows}
+            await self._graph.draw(rows, sorted(gone), self._embeddings.model.property)
+            # What has changed again since then has a higher version, and stays.
+            await connection.execute(
+                "DELETE FROM graph_pending p USING unnest(%s::uuid[], %s::bigint[]) AS drawn (id, version) "
+                "WHERE p.artifact_id = drawn.id AND p.version = drawn.version",
+                ([item["artifact_id"] for item in pending], [item["version"] for item in pending]),
+            )
+            left = await (await connection.execute("SELECT count(*) AS left FROM graph_pending")).fetchone()
+        metrics.graph_pending.set(left["left"] if left else 0)
+        return len(pending)
+
+    async def _rows(self, connection: Connection, ids: list[Any]) -> list[dict[str, Any]]:
+        query = sql.SQL(
+            "SELECT a.id::text, a.path, a.title, a.kind, a.tags, "
+            "(SELECT avg(e.embedding) FROM chunks c JOIN {} e ON e.chunk_id = c.id WHERE c.artifact_id = a.id) "
+            "AS vector, "
+            "coalesce((SELECT jsonb_agg(DISTINCT jsonb_build_object('id', l.target_id::text, 'kind', l.kind)) "
+            "FROM links l WHERE l.source_id = a.id AND l.target_id IS NOT NULL), '[]') AS links "
+            "FROM artifacts a WHERE a.id = ANY(%s)"
+        ).format(self._embeddings.model.table)
+        rows = await (await connection.execute(query, (ids,))).fetchall()
+        return [{**row, "vector": None if row["vector"] is None else row["vector"].tolist()} for row in rows]
+
+
+async def _lock(connection: Connection, key: int) -> None:
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (key,))

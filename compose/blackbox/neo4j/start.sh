@@ -1,0 +1,29 @@
+#!/bin/sh
+# Sets the password of a new volume and runs the server in one Java process.
+# HEAP, PAGE_CACHE and TRANSACTIONS (as 768m) are its memory. Class data, compiled code and buffers are bounded, too,
+# so that all together stays below the container's limit; transactions are refused before the heap is full.
+set -eu
+home=/opt/neo4j
+conf=/tmp/conf
+mkdir -p "$conf"
+cat /etc/neo4j/neo4j.conf - >"$conf/neo4j.conf" <<EOF
+server.memory.heap.initial_size=$HEAP
+server.memory.heap.max_size=$HEAP
+server.memory.pagecache.size=$PAGE_CACHE
+dbms.memory.transaction.total.max=$TRANSACTIONS
+EOF
+export NEO4J_HOME=$home NEO4J_CONF=$conf
+
+if [ ! -e /data/databases/system ]; then
+    java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$home/lib/*" org.neo4j.server.startup.Neo4jAdminCommand \
+        dbms set-initial-password "$(cat /run/secrets/neo4j_password)" >/dev/null
+fi
+
+exec java -cp "$home/lib/*" \
+    "-Xms$HEAP" "-Xmx$HEAP" -XX:+UseG1GC -XX:+ExitOnOutOfMemoryError -XX:-OmitStackTraceInFastThrow \
+    -XX:MaxMetaspaceSize=256m -XX:ReservedCodeCacheSize=160m -XX:MaxDirectMemorySize=128m \
+    -XX:+DisableExplicitGC -Djdk.nio.maxCachedBufferSize=1024 -Dio.netty.tryReflectionSetAccessible=true \
+    --add-opens=java.base/java.nio=ALL-UNNAMED --add-opens=java.base/java.io=ALL-UNNAMED \
+    --add-opens=java.base/sun.nio.ch=ALL-UNNAMED \
+    -Djna.boot.library.path="$home/native" -Djna.nounpack=true -Dlog4j2.disable.jmx=true -Dfile.encoding=UTF-8 \
+    org.neo4j.server.CommunityEntryPoint --home-dir="$home" --config-dir="$conf" --console-mode

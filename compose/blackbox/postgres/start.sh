@@ -1,0 +1,39 @@
+#!/bin/sh
+# Makes the cluster on an empty volume, sets the roles' passwords from their files, then runs the server.
+# Arguments go to the server. Nothing here removes data: what was cut short in the making has another name.
+set -eu
+data=/var/lib/postgresql/data
+cluster=$data/17
+roles='brain_owner brain'
+
+for other in "$data"/[0-9]*; do
+    if [ -d "$other" ] && [ "$other" != "$cluster" ] && [ "$other" != "$cluster.new" ]; then
+        echo "The volume holds PostgreSQL ${other##*/}, this is 17. Dump it with the old image, restore it here." >&2
+        exit 1
+    fi
+done
+
+# statements CLUSTER DATABASE: one a line, in single-user mode, before anybody can connect. A mistake ends it.
+statements() {
+    postgres --single -c exit_on_error=on -c log_min_messages=fatal -D "$1" "$2" >/dev/null
+}
+
+if [ ! -d "$cluster" ]; then
+    rm -rf "$cluster.new"
+    initdb --pgdata="$cluster.new" --data-checksums --encoding=UTF8 --locale=C.UTF-8 \
+        --auth-local=peer --auth-host=scram-sha-256 >/dev/null
+    echo 'CREATE ROLE brain_owner LOGIN;' | statements "$cluster.new" postgres
+    echo 'CREATE DATABASE brain OWNER brain_owner;' | statements "$cluster.new" postgres
+    mv "$cluster.new" "$cluster"
+    sync
+fi
+
+# At every start, so that a role that is new here exists and a new password in the secrets is the new password.
+for role in $roles; do
+    password=$(sed "s/'/''/g" "/run/secrets/postgres_$role")
+    [ -n "$password" ] || { echo "/run/secrets/postgres_$role is empty." >&2 && exit 1; }
+    printf '%s\n' "DO \$\$BEGIN IF to_regrole('$role') IS NULL THEN CREATE ROLE $role LOGIN; END IF; END\$\$;"
+    printf '%s\n' "ALTER ROLE $role PASSWORD '$password';"
+done | statements "$cluster" postgres
+
+exec postgres -D "$cluster" -c hba_file=/etc/postgresql/pg_hba.conf -c listen_addresses='*' "$@"
