@@ -26,9 +26,9 @@ _FILTERS = (
 )
 # "near" is what the index answers; only then pieces are joined to their artifacts' best.
 _NEAR = (
-    "near AS MATERIALIZED (SELECT c.id AS chunk, c.artifact_id, 1 - (e.embedding <=> %(vector)s) AS score "
+    "near AS MATERIALIZED (SELECT c.id AS chunk, c.artifact_id, 1 - (e.embedding <=> %(vector)s) AS score "  # noqa: S608 - ours
     "FROM {table} e JOIN chunks c ON c.id = e.chunk_id JOIN artifacts a ON a.id = c.artifact_id "
-    "WHERE " + _FILTERS + " AND a.id IS DISTINCT FROM %(not)s ORDER BY e.embedding <=> %(vector)s LIMIT %(pieces)s)"  # noqa: S608 - every part stands in this file
+    "WHERE " + _FILTERS + " AND a.id IS DISTINCT FROM %(not)s ORDER BY e.embedding <=> %(vector)s LIMIT %(pieces)s)"
 )
 _BEST = "SELECT DISTINCT ON (artifact_id) artifact_id, chunk, score FROM {} ORDER BY artifact_id, score DESC"
 _SHOWN = (
