@@ -19,7 +19,7 @@ _log = logging.getLogger("brain.embeddings")
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A registered model. Its vectors are in `table`, and in the property `property` of Neo4j's nodes."""
+    """A registered model. Its vectors are in `table`, and in the property `node_property` of Neo4j's nodes."""
 
     id: int
     name: str
@@ -30,7 +30,7 @@ class Model:
         return sql.Identifier(f"embeddings_{self.id}")
 
     @property
-    def property(self) -> str:
+    def node_property(self) -> str:
         return f"embedding_{self.id}"
 
     @property

@@ -116,7 +116,7 @@ class Followers:
                 return 0
             rows = await self._rows(connection, [item["artifact_id"] for item in pending])
             gone = {str(item["artifact_id"]) for item in pending} - {row["id"] for row in rows}
-            await self._graph.draw(rows, sorted(gone), self._embeddings.model.property)
+            await self._graph.draw(rows, sorted(gone), self._embeddings.model.node_property)
             # What has changed again since then has a higher version, and stays.
             await connection.execute(
                 "DELETE FROM graph_pending p USING unnest(%s::uuid[], %s::bigint[]) AS drawn (id, version) "
