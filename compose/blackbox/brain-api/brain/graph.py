@@ -12,6 +12,7 @@ from neo4j.exceptions import ClientError, DriverError, Neo4jError
 
 from brain.embeddings import Model
 from brain.errors import ApiError, NotFound, Unavailable
+from brain.postgres import PING
 from brain.schemas import Edge, Graph, Node
 from brain.settings import Settings
 
@@ -75,8 +76,8 @@ class GraphStore:
         await self._driver.close()
 
     async def ping(self) -> None:
-        """Raises where Neo4j does not answer within 2 s."""
-        async with asyncio.timeout(2):
+        """Raises where Neo4j does not answer within PING seconds."""
+        async with asyncio.timeout(PING):
             await self._driver.execute_query("RETURN 1")
 
     async def draw(self, rows: Sequence[Mapping[str, Any]], gone: Sequence[str], property_name: str) -> None:

@@ -19,6 +19,7 @@ Connection = psycopg.AsyncConnection[DictRow]
 Pool = AsyncConnectionPool[Connection]
 
 OPTIONS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s -c jit=off"
+PING = 4.0
 BUSY = (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable, psycopg.errors.SerializationFailure)
 EF_SEARCH = 100
 """Candidates that HNSW keeps: the default, 40, finds too few of the true neighbours."""
@@ -62,6 +63,6 @@ async def connected(pool: Pool) -> AsyncIterator[Connection]:
 
 
 async def ping(pool: Pool) -> None:
-    """Raises where PostgreSQL does not answer within 2 s."""
-    async with asyncio.timeout(2), pool.connection(timeout=1.5) as connection:
+    """Raises where PostgreSQL does not answer within PING seconds."""
+    async with asyncio.timeout(PING), pool.connection(timeout=PING) as connection:
         await connection.execute("SELECT 1")
