@@ -1,4 +1,4 @@
-"""The container's health check: exit 0 when the API is ready. By itself, since it runs often: it loads next to nothing."""
+"""The container's health check: exit 0 when the API is ready. It runs often, so it loads next to nothing."""
 
 import http.client
 import sys
