@@ -137,7 +137,7 @@ class Followers:
             "FROM artifacts a WHERE a.id = ANY(%s)"
         ).format(self._embeddings.model.table)
         rows = await (await connection.execute(query, (ids,))).fetchall()
-        return [{**row, "vector": None if row["vector"] is None else row["vector"].tolist()} for row in rows]
+        return [{**row, "vector": None if row["vector"] is None else row["vector"].to_list()} for row in rows]
 
 
 async def _lock(connection: Connection, key: int) -> None:
