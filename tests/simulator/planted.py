@@ -95,6 +95,6 @@ def simulate_with(bug: Bug, folder: Path) -> subprocess.CompletedProcess[str]:
     for name in ("reconciler", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "reconciler" / bug.file).write_text(source(bug).replace(bug.right, bug.wrong))
-    command = [sys.executable, "-m", "tests.simulator.soak", "--steps", "200000"]
+    command = [sys.executable, "-m", "tests.simulator.soak", "--steps", "200000", "--no-shrink"]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

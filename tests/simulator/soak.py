@@ -12,7 +12,7 @@ import sys
 import time
 from itertools import count
 
-from hypothesis import seed, settings
+from hypothesis import Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.simulator.machine import SETTINGS, Simulator
@@ -21,8 +21,8 @@ BATCH = 200
 """Lives made from one seed: few enough to play again in seconds."""
 
 
-def play(number: int, length: int) -> int:
-    """Play the lives of seed `number`; returns how many steps they had."""
+def play(number: int, length: int, *, shrink: bool = True) -> int:
+    """Play the lives of seed `number`; returns how many steps they had. `shrink`: look for the shortest bad life."""
     steps = 0
 
     @seed(number)
@@ -32,7 +32,8 @@ def play(number: int, length: int) -> int:
             steps += 1
             super().check_invariants(*args, **kwargs)
 
-    run_state_machine_as_test(Counted, settings=settings(SETTINGS, max_examples=BATCH, stateful_step_count=length))
+    chosen = settings(SETTINGS, max_examples=BATCH, stateful_step_count=length)
+    run_state_machine_as_test(Counted, settings=chosen if shrink else settings(chosen, phases=[Phase.generate]))
     return steps
 
 
@@ -41,11 +42,12 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1, help="of the first batch; the next batch takes the next number")
     parser.add_argument("--length", type=int, default=30, help="greatest number of steps in one life")
+    parser.add_argument("--no-shrink", action="store_true", help="end at once with the life that ends badly, as it is")
     asked = parser.parse_args()
     began, done = time.monotonic(), 0
     for number in count(asked.seed):
         try:
-            done += play(number, asked.length)
+            done += play(number, asked.length, shrink=not asked.no_shrink)
         except BaseException:
             sys.stderr.write(f"seed {number} has a life that ends badly: --seed {number} --length {asked.length}\n")
             raise
