@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from reconciler.decide.compaction import compacted
 from reconciler.decide.folding import Fold, failure_record
 from reconciler.loop.ports import Clock, Journal
 from reconciler.loop.turn import Turn
@@ -96,6 +97,13 @@ class Book:
             self._journal.append(kind, at=self._clock.now(), **fields)
             self.refresh()
 
+    def shorten(self) -> None:
+        """Let the journal forget what nobody asks of it any more, where it has grown long; all is closed."""
+        with self._writing:
+            if self._journal.shorten(compacted):
+                self._fold, self._folded = Fold(), 0
+                self.refresh()
+
     def silent(self, silence: Silence) -> None:
         """What does not go on, for whoever reads the journal."""
         self.append("silent", step=silence.step, reason=silence.reason, message=silence.message)
@@ -159,7 +167,9 @@ class Book:
         return [f"retried: it was {item.state} ({item.reason}) in attempt {item.id}" for item in known]
 
     def _next(self, revision: str) -> str:
-        return f"{len(self.history.attempts) + 1}-{revision[:8]}"
+        last = self.history.last
+        number = int(last.id.partition("-")[0]) if last else 0
+        return f"{number + 1}-{revision[:8]}"
 
 
 def place(item: Violation) -> str:

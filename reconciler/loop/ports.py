@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -101,6 +101,9 @@ class Journal(Protocol):
     def append(self, kind: str, *, at: float, **fields: Any) -> None: ...
 
     def records(self) -> Sequence[Mapping[str, Any]]: ...
+
+    def shorten(self, shorter: Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]) -> bool:
+        """Put `shorter(records)` in their place, durably or not at all, where that is worth it. Whether it was."""
 
 
 class Reporter(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,18 @@ from loguru import logger
 
 from reconciler.effects import Effects
 from reconciler.errors import Corrupt, Transient
+from reconciler.materialise import sync_folder, write
 from reconciler.model.outcome import Reason
 
 VERSION = 1
+LONG = 4 << 20
+"""Bytes from which on it is shortened: some thousand commits."""
+
 Record = Mapping[str, Any]
 
 IDENTITIES = frozenset(
     {"attempt", "revision", "intent", "outcome", "reason", "state", "before", "revertedTo", "content", "spec"}
-    | {"stack", "stacks", "service", "action", "verb", "request", "until", "lifted"}
+    | {"stack", "stacks", "service", "action", "verb", "request", "until", "lifted", "image", "gone"}
 )
 """Fields that we read again: names and digests, never masked. A secret may be spelled like a stack."""
 
@@ -47,11 +51,7 @@ class Journal:
         try:
             self._write(line)
         except OSError as error:
-            raise Transient(
-                Reason.DISK_FAILED,
-                f"cannot write to {self._path}: {error.strerror}",
-                "make room on the disk of the state folder; nothing is done that cannot be recorded",
-            ) from error
+            raise self._unwritable(error) from error
         self.records()
 
     def records(self) -> tuple[Record, ...]:
@@ -69,6 +69,28 @@ class Journal:
         finally:
             os.close(descriptor)
         return self._records
+
+    def shorten(self, shorter: Callable[[Sequence[Record]], Sequence[Record]]) -> bool:
+        """Put `shorter(records)` in the place of all, once they are long and it halves them. Whether it did.
+
+        A crash leaves the old file or the new one, whole. Transient when the disk refuses; then nothing has changed.
+        """
+        if not self.records() or self._end < LONG:
+            return False
+        data = b"".join(_line(record) for record in shorter(self._records))
+        if 2 * len(data) > self._end:
+            return False
+        self._effects.point("journal shorten")
+        draft = self._path.with_name(f"{self._path.name}.new")
+        try:
+            draft.unlink(missing_ok=True)
+            write(draft, data, 0o600, durable=True)
+            draft.replace(self._path)
+            sync_folder(self._path.parent)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self.records()
+        return True
 
     def _catch_up(self, descriptor: int) -> None:
         status = os.fstat(descriptor)
@@ -109,6 +131,13 @@ class Journal:
             )
         return dict(record)
 
+    def _unwritable(self, error: OSError) -> Transient:
+        return Transient(
+            Reason.DISK_FAILED,
+            f"cannot write to {self._path}: {error.strerror}",
+            "make room on the disk of the state folder; nothing is done that cannot be recorded",
+        )
+
     def _corrupt(self, number: int, what: str, hint: str) -> Corrupt:
         return Corrupt(Reason.STALLED, f"{self._path}:{number}:1: the record {what}", hint)
 
@@ -126,7 +155,7 @@ class Journal:
         finally:
             os.close(descriptor)
         if created:
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
 
 
 def _line(record: Record) -> bytes:
@@ -159,11 +188,3 @@ def _write_all(descriptor: int, data: bytes, offset: int) -> None:
     while data:
         written = os.pwrite(descriptor, data, offset)
         data, offset = data[written:], offset + written
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

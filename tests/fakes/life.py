@@ -8,7 +8,8 @@ assert life.turn().outcome == "Succeeded"
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -103,6 +104,7 @@ class MemoryJournal:
     def __init__(self, machine: FakeMachine) -> None:
         self._machine = machine
         self.lines: list[Mapping[str, Any]] = []
+        self.longest = sys.maxsize
 
     def append(self, kind: str, *, at: float, **fields: Any) -> None:
         self._machine.effects.point(f"journal {kind}")
@@ -112,6 +114,14 @@ class MemoryJournal:
 
     def records(self) -> list[Mapping[str, Any]]:
         return self.lines
+
+    def shorten(self, shorter: Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]) -> bool:
+        """Where there are more records than `longest`."""
+        if len(self.lines) <= self.longest:
+            return False
+        self._machine.effects.point("journal shorten")
+        self.lines = list(shorter(self.lines))
+        return True
 
 
 class MemoryStore:

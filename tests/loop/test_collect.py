@@ -12,7 +12,7 @@ import pytest
 from reconciler.decide.lower import Places
 from reconciler.loop.prepare import Rules
 from reconciler.model.images import Image
-from reconciler.model.outcome import Outcome
+from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import crashing
 from tests.fakes.life import ROOT, CanonicalRenderer, Life, RememberingPreparer, service
 from tests.fakes.machine import Died
@@ -225,3 +225,22 @@ def test_a_kill_anywhere_is_made_good_and_then_all_is_quiet(what: str) -> None:
         life.turn()
         assert life.effects == 0, n
     assert n > 15
+
+
+def test_a_long_life_forgets_its_steps_and_nothing_that_matters() -> None:
+    life = Life()
+    life.journal.longest = 1800
+    bad = push(life, "bad", restart="no", healthcheck=None)
+    life.machine.behave(wanted(life, bad)["app"].id, crashing(0.1))
+    life.turn()
+    most = 0
+    for n in range(300):
+        roll(life, str(n % 5))
+        most = max(most, len(life.journal.lines))
+    assert most < 1900
+    life.start()
+    history = life.cycle.history
+    assert bad in history.quarantined
+    assert len(history.finals) == len(history.told) == 301
+    push(life, "bad", restart="no", healthcheck=None)
+    assert life.turn().reason is Reason.REVISION_QUARANTINED

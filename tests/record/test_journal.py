@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import resource
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,7 @@ from reconciler.decide.redact import MASK, Redactor
 from reconciler.effects import Effects
 from reconciler.errors import Corrupt, Transient
 from reconciler.model.outcome import Outcome, Reason
-from reconciler.record.journal import Journal
+from reconciler.record.journal import LONG, Journal, Record
 
 
 def journal(path: Path, effects: Effects | None = None, *secrets: str) -> Journal:
@@ -251,3 +254,85 @@ def test_killed_at_any_moment_it_is_readable_and_nothing_acknowledged_is_lost(pa
         if seed >= 60 and safe >= 60:
             break
     assert safe >= 60, "the kills came too early to prove anything"
+
+
+# -- growing long ------------------------------------------------------------------------------------------------------
+
+
+def long(path: Path) -> Journal:
+    """A journal that is due, with 40 long records and a short one."""
+    journal(path).append("short", at=41, text="ümläut")
+    record = json.dumps({"v": 1, "kind": "long", "at": "2026-01-01T00:00:00Z", "text": "x" * (LONG // 40)})
+    path.write_text(f"{record}\n" * 40 + path.read_text())
+    return journal(path)
+
+
+def last(records: Sequence[Record]) -> Sequence[Record]:
+    return records[-1:]
+
+
+def test_a_short_journal_is_left_alone(path: Path) -> None:
+    book = journal(path)
+    book.append("one", at=1)
+    before = path.read_bytes()
+    assert not book.shorten(last)
+    assert path.read_bytes() == before
+
+
+def test_a_long_one_is_shortened_where_it_helps(path: Path) -> None:
+    book = long(path)
+    assert not book.shorten(lambda records: records[:30])
+    assert book.shorten(last)
+    assert path.read_text().count("\n") == 1
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [record["text"] for record in book.records()] == ["ümläut"]
+    book.append("two", at=50)
+    assert kinds(book) == kinds(journal(path)) == ["short", "two"]
+    assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+def test_another_reader_follows(path: Path) -> None:
+    book = long(path)
+    reader = journal(path)
+    assert len(reader.records()) == 41
+    book.shorten(last)
+    assert kinds(reader) == ["short"]
+
+
+SHORTENED = """
+import os, sys
+from pathlib import Path
+from tests.record.test_journal import journal, last
+left = int(sys.argv[2])
+def die(event, arguments):
+    global left
+    if event in ("open", "os.remove", "os.rename", "os.fchmod") and sys.argv[1] in str(arguments):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), 9)
+sys.addaudithook(die)
+journal(Path(sys.argv[1])).shorten(last)
+"""
+
+
+def test_a_kill_while_shortening_leaves_the_old_or_the_new(path: Path) -> None:
+    long(path)
+    old, new = ("long",) * 40 + ("short",), ("short",)
+    seen = []
+    for step in range(1, 20):
+        arguments = [sys.executable, "-c", SHORTENED, str(path), str(step)]
+        ended = subprocess.run(arguments, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
+        seen.append(tuple(kinds(journal(path))))
+        if ended.returncode == 0:
+            break
+    assert seen[-1] == new
+    assert set(seen) == {old, new}
+    assert len(seen) > 4
+
+
+def test_a_full_disk_changes_nothing(path: Path) -> None:
+    book = long(path)
+    (path.parent / f"{path.name}.new").mkdir()
+    with pytest.raises(Transient, match="cannot write"):
+        book.shorten(last)
+    assert len(book.records()) == 41

@@ -1,0 +1,90 @@
+"""A journal without what nobody asks of it any more. Pure: what it tells of today stays the same, word for word.
+
+For ever stay: last good, what is quarantined and why, every commit's one final state and that it was told, one-shots
+that have run, and kinds of records that this version does not know. Of old attempts go their steps, logs and details,
+and the attempts that decided nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+RECENT = 200
+"""Attempts that are kept in full."""
+
+Record = Mapping[str, Any]
+
+_OF_ATTEMPTS = ("started", "prepared", "condemned", "ended")
+_PASSING = ("closed", "fetched", "silent", "defect")
+"""Of no meaning once something newer of the kind was recorded, or once people have had the time to read it."""
+
+
+def compacted(records: Sequence[Record], recent: int = RECENT) -> list[Record]:
+    """The records that are kept, shortened where they are old. Every attempt in them has to be closed."""
+    first, newest = _first_recent(records, recent), _newest(records)
+    whole = _kept_whole(records)
+    decided = {record["revision"] for record in records if record.get("final")}
+    told = {record["revision"] for record in records if record["kind"] == "told"}
+
+    def is_kept(n: int, record: Record) -> bool:
+        kind = record["kind"]
+        if n >= first or n in newest:
+            return True
+        if kind in _OF_ATTEMPTS:
+            return record["attempt"] in whole or (kind == "ended" and _decides(record))
+        if kind == "seen":
+            return record["revision"] not in decided
+        return kind not in _PASSING
+
+    return [
+        _shortened(record) if n < first and record.get("revision") in told else record
+        for n, record in enumerate(records)
+        if is_kept(n, record)
+    ]
+
+
+def _first_recent(records: Sequence[Record], recent: int) -> int:
+    """The number of the record with which the newest attempts begin."""
+    begins: dict[str, int] = {}
+    for n, record in enumerate(records):
+        if record["kind"] in _OF_ATTEMPTS:
+            begins.setdefault(record["attempt"], n)
+    newest = list(begins.values())[-recent:]
+    return newest[0] if newest else 0
+
+
+def _newest(records: Sequence[Record]) -> set[int]:
+    """Of these only the last one counts: the head that was seen, the closing, and each image that was fetched.
+
+    What an operator asked for was about the head of that moment.
+    """
+    found: dict[tuple[str, str], int] = {}
+    heads: set[int] = set()
+    for n, record in enumerate(records):
+        if record["kind"] in ("seen", "closed", "fetched"):
+            found[record["kind"], record.get("image", "")] = n
+        elif record["kind"] == "requested" and ("seen", "") in found:
+            heads.add(found["seen", ""])
+    return heads | set(found.values())
+
+
+def _kept_whole(records: Sequence[Record]) -> set[str]:
+    """Attempts that were condemned, and for each stack the last that named it: it may still have containers."""
+    condemned = {record["attempt"] for record in records if record["kind"] == "condemned"}
+    stacks: dict[str, str] = {}
+    for record in records:
+        if record["kind"] == "prepared":
+            stacks |= dict.fromkeys(record.get("stacks", ()), record["attempt"])
+    return condemned | set(stacks.values())
+
+
+def _decides(record: Record) -> bool:
+    return any(record.get(key) for key in ("final", "bad", "good"))
+
+
+def _shortened(record: Record) -> Record:
+    less: dict[str, Any] = {key: [] for key in ("services", "lines") if key in record}
+    if record.get("failure"):
+        less["failure"] = {**record["failure"], "log": [], "healthOutput": None}
+    return {**record, **less}
