@@ -27,6 +27,8 @@ def compacted(records: Sequence[Record], recent: int = RECENT) -> list[Record]:
     decided = {record["revision"] for record in records if record.get("final")}
     told = {record["revision"] for record in records if record["kind"] == "told"}
 
+    contents = {record["attempt"]: record["content"] for record in records if record["kind"] == "prepared"}
+
     def is_kept(n: int, record: Record) -> bool:
         kind = record["kind"]
         if n >= first or n in newest:
@@ -38,7 +40,7 @@ def compacted(records: Sequence[Record], recent: int = RECENT) -> list[Record]:
         return kind not in _PASSING
 
     return [
-        _shortened(record) if n < first and record.get("revision") in told else record
+        record if n >= first else _shortened(record, contents, record.get("revision") in told)
         for n, record in enumerate(records)
         if is_kept(n, record)
     ]
@@ -51,7 +53,7 @@ def _first_recent(records: Sequence[Record], recent: int) -> int:
         if record["kind"] in _OF_ATTEMPTS:
             begins.setdefault(record["attempt"], n)
     newest = list(begins.values())[-recent:]
-    return newest[0] if newest else 0
+    return newest[0] if len(begins) > recent else 0
 
 
 def _newest(records: Sequence[Record]) -> set[int]:
@@ -83,8 +85,13 @@ def _decides(record: Record) -> bool:
     return any(record.get(key) for key in ("final", "bad", "good"))
 
 
-def _shortened(record: Record) -> Record:
-    less: dict[str, Any] = {key: [] for key in ("services", "lines") if key in record}
-    if record.get("failure"):
-        less["failure"] = {**record["failure"], "log": [], "healthOutput": None}
-    return {**record, **less}
+def _shortened(record: Record, contents: Mapping[str, str], told: bool) -> Record:
+    """Without details, once they are told. What an earlier record of the attempt said of its content is said here."""
+    changes: dict[str, Any] = {}
+    if record["kind"] == "ended" and record["attempt"] in contents:
+        changes["content"] = record.get("content") or contents[record["attempt"]]
+    if told:
+        changes |= {key: [] for key in ("services", "lines") if key in record}
+    if told and record.get("failure"):
+        changes["failure"] = {**record["failure"], "log": [], "healthOutput": None}
+    return {**record, **changes}

@@ -1,0 +1,88 @@
+"""A journal that was shortened tells the same of today, and the life goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from reconciler.decide.compaction import compacted
+from reconciler.decide.folding import fold
+from reconciler.model.history import History
+from reconciler.model.outcome import Outcome
+from tests.fakes.behaviour import STEADY, crashing
+from tests.fakes.life import Life, service
+from tests.fakes.machine import Died
+
+
+def today(history: History) -> Mapping[str, Any]:
+    """What turns depend on."""
+    finals = history.finals.items()
+    return {
+        "good": history.last_good,
+        "quarantined": history.quarantined,
+        "finals": {sha: (item.id, item.state, item.reason, item.message, item.content) for sha, item in finals},
+        "told": history.told,
+        "ran": history.ran_once,
+        "stacks": history.stacks,
+        "fetched": history.fetched,
+        "head": history.seen[-1:],
+        "since": history.seen_at,
+        "unended": history.unended,
+        "last": history.last,
+        "asked": history.requests,
+        "unclosed": [item.id for item in history.attempts if item.open or not item.closed],
+    }
+
+
+def lived(chance: random.Random, deeds: int = 25) -> Life:
+    """Good commits and bad ones, retried ones, kills, containers that vanish; quiet in the end."""
+    life, bad = Life(), ""
+    for n in range(deeds):
+        what = chance.choice(["good", "good", "bad", "retry", "kill", "vanish", "same"])
+        life.start(chance.randrange(1, 25) if what == "kill" else None)
+        if what == "bad":
+            life.behave(f"web:bad{n}", crashing(0.1))
+            bad = life.push(web=service(f"web:bad{n}", restart="no"), db=service("db:1"))
+        elif what == "retry" and bad:
+            for image in list(life.machine.images):
+                life.behave(image, STEADY)
+            life.ask("retry", bad)
+        elif what == "vanish" and life.running():
+            life.machine.vanishes(sorted(life.running())[0])
+        elif what != "same":
+            life.push(web=service(f"web:{chance.randrange(4)}"), db=service("db:1"))
+        with suppress(Died):
+            life.turn()
+    life.start()
+    for _ in range(3):
+        life.turn()
+    return life
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_what_is_left_tells_the_same_of_today(seed: int) -> None:
+    life = lived(random.Random(seed))
+    before = life.journal.lines
+    assert all(item.closed for item in fold(before).attempts)
+    shorter = compacted(before, recent=2)
+    assert len(shorter) < 0.8 * len(before)
+    assert today(fold(shorter)) == today(fold(before))
+    assert compacted(shorter, recent=2) == shorter
+    life.journal.lines = list(shorter)
+    life.start()
+    life.turn()
+    assert life.effects == 0
+    names = [item.id for item in life.cycle.history.attempts]
+    life.push(web=service("web:new"))
+    turn = life.turn()
+    assert turn.outcome is not Outcome.FAILED, turn
+    assert turn.attempt not in names
+
+
+def test_what_is_young_is_left_alone() -> None:
+    life = lived(random.Random(1))
+    assert compacted(life.journal.lines) == life.journal.lines
