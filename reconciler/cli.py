@@ -29,6 +29,10 @@ PATIENT = frozenset({"once", "run"})
 DEFECT = "this is a defect of reconciler; run with RECONCILER_LOG_LEVEL=DEBUG for the trace"
 
 
+WITHOUT_CONFIG = frozenset({"validate", "init"})
+"""Verbs that can do without an agent config."""
+
+
 class Application(Protocol):
     """What the commands need; `wiring.build` makes one. Each raises ReconcilerError where it cannot answer."""
 
@@ -39,6 +43,10 @@ class Application(Protocol):
         git_dir: str | None,
         compose_files: Sequence[str],
         policies: bool,
+    ) -> Answer: ...
+
+    def init(
+        self, folder: str, host: str | None, source: str | None, config: str | None, state: str | None
     ) -> Answer: ...
 
     def plan(self, commit: str | None) -> Answer: ...
@@ -97,20 +105,29 @@ def _build(options: argparse.Namespace, redactor: Redactor, stop: Event) -> Appl
 
 def _settings(options: argparse.Namespace) -> Settings | None:
     """None: there is no agent config, and the verb can do without."""
-    from reconciler.agent_config import searched
     from reconciler.settings import load_settings
 
     try:
         return load_settings(options.config, os.environ, state=options.state)
     except Usage:
-        named = options.config or os.environ.get("RECONCILER_CONFIG")
-        if options.verb != "validate" or named or any(map(os.path.exists, searched(os.environ, os.getcwd()))):
+        named = options.verb == "validate" and (options.config or os.environ.get("RECONCILER_CONFIG"))
+        if options.verb not in WITHOUT_CONFIG or named or _exists(options.config):
             raise
         return None
 
 
+def _exists(config: str | None) -> bool:
+    """Whether there is an agent config at all: one that cannot be read must not be overlooked."""
+    from reconciler.agent_config import searched
+
+    named = config or os.environ.get("RECONCILER_CONFIG")
+    return any(map(os.path.exists, [named] if named else searched(os.environ, os.getcwd())))
+
+
 def _ask(application: Application, options: argparse.Namespace, output: Output) -> Answer:
     match options.verb:
+        case "init":
+            return application.init(options.DIR or ".", options.host, options.source, options.config, options.state)
         case "validate":
             git_dir = options.git_dir if options.commit else None
             on = options.policies == "on"

@@ -72,6 +72,18 @@ GLOBAL = (
 
 VERBS = (
     Verb(
+        "init",
+        "Put Compose projects that run already under care: writes a proposal, overwrites nothing",
+        "written",
+        "refused to overwrite, or the Compose files cannot be read",
+        "Init",
+        (
+            Option("DIR", "folder of a Compose project, or of several", more={"nargs": "?"}, default="."),
+            Option("--host", "the host's name; without it the agent config's, or the machine's", "NAME"),
+            Option("--source", "the repository to watch; without it its origin, or the folder itself", "URL"),
+        ),
+    ),
+    Verb(
         "validate",
         "Check a folder, a commit or Compose files; needs no engine and no state",
         "valid, perhaps with warnings",

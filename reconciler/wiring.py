@@ -59,6 +59,7 @@ from reconciler.verbs.ending import EndInTime
 from reconciler.verbs.every import Every
 from reconciler.verbs.look import Looker
 from reconciler.verbs.validate import validate_compose, validate_files
+from reconciler.wiring_init import initialise
 
 TURN_FILE = "turn.json"
 STATUS_FILE = "status.json"
@@ -106,6 +107,11 @@ class Application:
                 found = FolderFiles(Path(folder or "."))
             base = self._settings.source.path if self._settings else ""
             return validate_files(found, base, self._settings.host if self._settings else None, policies, make)
+
+    def init(self, folder: str, host: str | None, source: str | None, config: str | None, state: str | None) -> Answer:
+        with self._scratch() as scratch:
+            make = partial(self._preparer, scratch)
+            return initialise(folder, host, source, config, self._settings, state, self._environ, make)
 
     def plan(self, commit: str | None) -> Answer:
         lock = StateLock(Path(self.settings.state))
@@ -156,7 +162,8 @@ class Application:
 
     @cached_property
     def _compose(self) -> str:
-        return find_compose(self._settings.compose if self._settings else None, self._environ)
+        named = self._settings.compose if self._settings else self._environ.get("RECONCILER_COMPOSE")
+        return find_compose(named, self._environ)
 
     @cached_property
     def _engine(self) -> str:
@@ -218,7 +225,7 @@ class Application:
             self._clock,
         )
 
-    def _preparer(self, folder: Path, host: str, policies: bool) -> Preparer:
+    def _preparer(self, folder: Path, host: str, policies: bool, base: str | None = None) -> Preparer:
         settings = self._settings
         state = str(self._state) if settings else "/state"
         binds = settings.binds if settings else ()
@@ -226,7 +233,7 @@ class Application:
         rules = Rules(
             host=host,
             places=places,
-            base=settings.source.path if settings else "",
+            base=base if base is not None else settings.source.path if settings else "",
             stack=settings.source.stack if settings else "",
             grants=settings.grants if settings else (),
             binds=binds,

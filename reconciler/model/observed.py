@@ -15,6 +15,7 @@ COMPOSE_PROJECT = "com.docker.compose.project"
 COMPOSE_SERVICE = "com.docker.compose.service"
 COMPOSE_NUMBER = "com.docker.compose.container-number"
 COMPOSE_ONEOFF = "com.docker.compose.oneoff"
+COMPOSE_FOLDER = "com.docker.compose.project.working_dir"
 
 
 @dataclass(frozen=True, slots=True)

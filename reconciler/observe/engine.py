@@ -14,6 +14,7 @@ from loguru import logger
 from reconciler.engine import engine_calls, explanation
 from reconciler.model.images import ImageDefaults, defaults_of
 from reconciler.model.observed import (
+    COMPOSE_FOLDER,
     COMPOSE_PROJECT,
     LABEL_HOST,
     Container,
@@ -100,6 +101,11 @@ class EngineObserver:
         """Bytes of memory that containers use now (working set); those that do not run are left out."""
         measured = {container: self._working_set(container) for container in ids}
         return {container: size for container, size in measured.items() if size}
+
+    def compose_folders(self) -> Mapping[str, str]:
+        """Folder → the Compose project that was started from it."""
+        labels = [answer.get("Labels") or {} for answer in self._list({"label": COMPOSE_PROJECT})]
+        return {item[COMPOSE_FOLDER]: item[COMPOSE_PROJECT] for item in labels if item.get(COMPOSE_FOLDER)}
 
     def watch(self) -> EventWatch:
         return EventWatch(self._client, self._host)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,9 +29,12 @@ class FolderFiles:
     def __init__(self, root: Path) -> None:
         self._root = root
         with _readable(root):
-            listed = [(os.fsencode(entry.path), entry) for entry in _walk(root, "")]
+            listed = [(os.fsencode(entry.path), entry) for entry in self._listed(root)]
         entries, self._refused = sane(listed)
         self._entries = _Hashed(root, entries)
+
+    def _listed(self, root: Path) -> Iterable[Entry]:
+        return _walk(root, "")
 
     @property
     def revision(self) -> None:

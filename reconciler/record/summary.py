@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 from typing import Protocol
 
 from reconciler.model import plan as plans
@@ -11,7 +12,7 @@ from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Vi
 from reconciler.record.contract import Document, document, moment, word
 from reconciler.record.summary_status import status
 
-__all__ = ["error", "history", "plan", "status", "turn", "validation"]
+__all__ = ["error", "history", "init", "plan", "status", "turn", "validation"]
 
 
 class BudgetRow(Protocol):
@@ -27,6 +28,30 @@ class BudgetRow(Protocol):
     def limit(self) -> int: ...
     @property
     def default(self) -> bool: ...
+
+
+class Project(Protocol):
+    """One Compose project: its name and its Compose files."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def files(self) -> Sequence[str]: ...
+
+
+class Limit(Protocol):
+    """One service's limit, and where it comes from. Bytes of one container; `used` None: it does not run."""
+
+    @property
+    def stack(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def origin(self) -> StrEnum: ...
+    @property
+    def used(self) -> int | None: ...
 
 
 class Budget(Protocol):
@@ -60,6 +85,37 @@ def validation(
         "revision": revision,
         "violations": [_violation(item) for item in violations],
         "budget": None if budget is None else _budget(budget),
+        "skipped": list(skipped),
+    }
+
+
+def init(
+    host: str,
+    folder: str,
+    files: Sequence[str],
+    projects: Sequence[Project],
+    limits: Sequence[Limit],
+    restarts: Iterable[tuple[str, str, Sequence[str]]],
+    violations: Sequence[Violation],
+    skipped: Sequence[str],
+) -> Document:
+    """What was written for which services, and what the first turn would do. `restarts`: stack, service, causes."""
+    return document("Init") | {
+        "host": host,
+        "folder": folder,
+        "files": list(files),
+        "stacks": [
+            {
+                "name": item.name,
+                "files": list(item.files),
+                "services": [_limit(limit) for limit in limits if limit.stack == item.name],
+            }
+            for item in projects
+        ],
+        "restarts": [
+            {"stack": stack, "service": service, "causes": list(causes)} for stack, service, causes in restarts
+        ],
+        "violations": [_violation(item) for item in violations],
         "skipped": list(skipped),
     }
 
@@ -139,6 +195,16 @@ def error(reason: str, message: str, hint: str = "", details: Sequence[str] = ()
 
 def _seconds(value: float) -> float:
     return round(value, 3)
+
+
+def _limit(value: Limit) -> Document:
+    return {
+        "stack": value.stack,
+        "service": value.service,
+        "limitBytes": value.bytes,
+        "usedBytes": value.used,
+        "origin": value.origin.value,
+    }
 
 
 def _violation(value: Violation) -> Document:

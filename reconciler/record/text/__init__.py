@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from reconciler.record.text.history import history
+from reconciler.record.text.init import init
 from reconciler.record.text.layout import Style, paragraph
 from reconciler.record.text.plan import plan
 from reconciler.record.text.status import status
@@ -17,6 +18,7 @@ __all__ = ["Style", "error", "render"]
 Json = Mapping[str, Any]
 
 _KINDS: Mapping[str, Callable[[Json, Style, float], Sequence[str]]] = {
+    "Init": init,
     "Validation": validation,
     "Plan": plan,
     "Turn": turn,

@@ -1,0 +1,147 @@
+"""What `init` proposes for projects that run already: limits from what they use, and the texts of the files. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from reconciler.model.documents import GIB, MIB, HostDocument, Memory
+
+LEAST = 64 * MIB
+"""Bytes. Less hardly holds a shell and a program; a limit that is too small is found out only under load."""
+
+HEADROOM = 2
+"""A limit is so many times what was used: one look is not the busiest hour."""
+
+BUDGET_STEP = 256 * MIB
+
+
+class Origin(StrEnum):
+    """Where a proposed limit comes from: the Compose file itself, what runs, or nowhere."""
+
+    KEPT = "kept"
+    MEASURED = "measured"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One service's limit, in bytes for one container. `used`: its largest working set, None where nothing runs."""
+
+    stack: str
+    service: str
+    bytes: int
+    origin: Origin
+    used: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One Compose project as it lies in a folder. Paths are relative to that in which desired-state/ will stand."""
+
+    name: str
+    files: tuple[str, ...]
+    folder: str
+
+
+def limit(used: int) -> int:
+    """Bytes to allow what uses `used` now: twice as much, rounded up to 64, 96, 128, 192, 256 … MiB."""
+    step = LEAST
+    while step < used * HEADROOM:
+        step = step * 3 // 2 if step & (step - 1) == 0 else step * 4 // 3
+    return step
+
+
+def proposed(stack: str, service: str, own: int | None, used: int | None, default: int) -> Limit:
+    """`own`: the limit in the Compose file, which stays; `used`: what the service's largest container uses now."""
+    if own is not None:
+        return Limit(stack, service, own, Origin.KEPT, used)
+    if used is None:
+        return Limit(stack, service, default, Origin.DEFAULT)
+    return Limit(stack, service, limit(used), Origin.MEASURED, used)
+
+
+def budget(engine: int | None) -> Memory:
+    """All of the engine's memory (bytes) in whole steps; the usual budget where it is not known."""
+    plain = Memory()
+    if engine is None:
+        return plain
+    whole = max(engine // BUDGET_STEP, 2) * BUDGET_STEP
+    return Memory(whole, plain.steady, min(plain.reserve, whole // 8))
+
+
+def project_name(folder: str) -> str:
+    """The project name that Compose takes from a folder's name."""
+    return re.sub(r"[^a-z0-9_-]", "", folder.lower()).lstrip("_-")[:63] or "stack"
+
+
+def host_name(machine: str) -> str:
+    """The machine's name as a host's name: its first part, of small letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9_-]", "-", machine.partition(".")[0].lower()).strip("-_")[:63] or "host"
+
+
+# -- the texts ---------------------------------------------------------------------------------------------------
+
+
+def limits_path(host: str, stack: str) -> str:
+    return f"desired-state/{host}/{stack}.limits.yaml"
+
+
+def host_text(host: str, projects: Sequence[Project], memory: Memory, with_limits: Iterable[str]) -> str:
+    """`with_limits`: stacks that have a file of limits of their own."""
+    limited = set(with_limits)
+    lines = [
+        "apiVersion: reconciler/v1",
+        "kind: Host",
+        f"metadata: {{name: {host}}}",
+        "spec:",
+        f"  memory: {{budget: {size(memory.budget)}, steady: {memory.steady:.0%}, reserve: {size(memory.reserve)}}}",
+        f"  defaults: {{memory: {size(HostDocument('', ()).default_memory)}}}",
+        "  stacks:",
+    ]
+    for project in projects:
+        files = [*project.files, *([limits_path(host, project.name)] if project.name in limited else [])]
+        lines += [f"    - name: {_text(project.name)}", "      files:"]
+        lines += [f"        - {_text(path)}" for path in files]
+    return "\n".join(lines) + "\n"
+
+
+def limits_text(limits: Sequence[Limit]) -> str:
+    """An override file: a limit for each service that has none in its Compose file; '' where none needs one."""
+    needed = [item for item in limits if item.origin is not Origin.KEPT]
+    if not any(item.origin is Origin.MEASURED for item in needed):
+        return ""
+    lines = ["# Limits beside the Compose file, which stays as it is. Raise or lower them here.", "services:"]
+    for item in needed:
+        if item.origin is Origin.MEASURED:
+            lines.append(f"  {_text(item.service)}: {{mem_limit: {size(item.bytes)}}}  # used {size(item.used or 0)}")
+        else:
+            lines.append(f"  # {item.service} did not run, so its use is unknown: spec.defaults.memory holds for it")
+    return "\n".join(lines) + "\n"
+
+
+def agent_text(host: str, source: Mapping[str, str], state: str) -> str:
+    """`source`: url, and branch and path where they are not the usual ones."""
+    written = ", ".join(f"{key}: {_text(value)}" for key, value in source.items())
+    return (
+        "# The agent's config. It belongs to this machine, not into the repository.\n"
+        f"host: {host}\nsource: {{{written}}}\nstate: {_text(state)}\n"
+    )
+
+
+def size(count: int) -> str:
+    """As Compose and our documents read it, rounded up to MiB: 96MiB, 14GiB."""
+    mib = -(-count // MIB)
+    return f"{mib // 1024}GiB" if mib * MIB % GIB == 0 and mib else f"{mib}MiB"
+
+
+def _text(value: str) -> str:
+    """Plain where YAML reads it as the same text, quoted otherwise."""
+    plain = re.fullmatch(r"[A-Za-z/.][A-Za-z0-9/._-]*", value) and value.lower() not in _WORDS
+    return value if plain else json.dumps(value, ensure_ascii=False)
+
+
+_WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n", ".inf", ".nan")

@@ -1,0 +1,47 @@
+"""`init`: the limits, the files, what the first turn would do, and what is next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from reconciler.record.text.layout import Style, paragraph, plural, size, table
+from reconciler.record.text.words import place, violations
+
+Json = Mapping[str, Any]
+
+_ORIGINS = {
+    "kept": "as in the Compose file",
+    "measured": "twice what it uses now",
+    "default": "not running: the default",
+}
+
+
+def init(document: Json, style: Style, now: float) -> list[str]:
+    rows = [_row(item) for stack in document["stacks"] for item in stack["services"]]
+    lines = table([["STACK", "SERVICE", "USED", "LIMIT", ""], *rows], style, right=(2, 3), cut=(0, 1)) if rows else []
+    for path in document["files"]:
+        lines.append(f"wrote {style.paint(path, 'bold')}")
+    lines += violations([item for item in document["violations"] if item["level"] == "deny"], style)
+    for item in document["restarts"]:
+        causes = "; ".join(item["causes"])
+        lines += paragraph(f"{place(item['stack'], item['service'])} would be replaced: {causes}", style)
+    for reason in document["skipped"]:
+        lines += paragraph(f"not known: {reason}", style)
+    return [*lines, *paragraph(_verdict(document), style)]
+
+
+def _row(item: Json) -> list[str]:
+    used = size(item["usedBytes"])
+    return [item["stack"], item["service"], used, size(item["limitBytes"]), _ORIGINS[item["origin"]]]
+
+
+def _verdict(document: Json) -> str:
+    denied = sum(item["level"] == "deny" for item in document["violations"])
+    if not document["files"]:
+        return f"nothing was written: {plural(denied, 'violation')} in the Compose files"
+    if denied:
+        return f"a turn would refuse this for {plural(denied, 'violation')} and touch nothing; mend it, then commit"
+    if document["restarts"]:
+        return "look through the files, commit all but the agent config, then `reconciler plan`"
+    return "look through the files, commit all but the agent config, then `reconciler once`"

@@ -1,0 +1,236 @@
+"""`init`: the files that put Compose projects that run already under our care, proposed from what they use."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reconciler.decide import proposal
+from reconciler.decide.budget import service_memory
+from reconciler.decide.proposal import Limit, Origin, Project
+from reconciler.decide.sources import inside
+from reconciler.errors import Usage
+from reconciler.formats.yamls import document
+from reconciler.loop.prepare import Prepared, Preparer
+from reconciler.model.documents import HostDocument, StackDocument
+from reconciler.model.files import Files
+from reconciler.model.observed import Container
+from reconciler.model.outcome import Reason, Violation
+from reconciler.record import summary
+from reconciler.verbs import Answer
+
+Json = Mapping[str, Any]
+
+IGNORE = ".gitignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What the engine says: the project of each folder, containers that run, bytes they use, its memory.
+
+    `missing` says why nothing is known, where the engine does not answer.
+    """
+
+    projects: Mapping[str, str]
+    containers: Sequence[Container] = ()
+    usage: Mapping[str, int] | None = None
+    memory: int | None = None
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the files go. `folder` holds the projects and is `base` in the repository ('' is its root).
+
+    `config`: the agent config to write, None where one is in force. `source`: what goes into it. `files`: what a
+    commit would hold now, without these folders. `tracked` None: there is no repository yet.
+    """
+
+    folder: Path
+    base: str
+    host: str
+    config: Path | None
+    source: Mapping[str, str]
+    state: str
+    files: Callable[[Sequence[str]], Files]
+    tracked: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the first turn would make of it."""
+
+    violations: Sequence[Violation] = ()
+    restarts: Sequence[tuple[str, str, Sequence[str]]] = ()
+    skipped: Sequence[str] = ()
+
+
+class Initialiser:
+    """One proposal for one folder. `look` asks the engine about projects; `judge` asks what the first turn would do."""
+
+    def __init__(
+        self,
+        place: Place,
+        preparer: Preparer,
+        look: Callable[[Sequence[str]], Running],
+        judge: Callable[[Sequence[str]], Judged],
+    ) -> None:
+        """`preparer`: one without policies: what they refuse is told by `judge`, and keeps no limit from being read.
+
+        `judge` gets the folders that are data, not files of the commit.
+        """
+        self._place, self._preparer, self._look, self._judge = place, preparer, look, judge
+
+    def run(self, found: Sequence[tuple[str, ...]]) -> Answer:
+        """`found`: the Compose files of each project, relative to the folder."""
+        place, files = self._place, self._place.files([])
+        if not found:
+            raise Usage(
+                Reason.FILE_MISSING,
+                f"there is no Compose file in {place.folder} or in the folders below it",
+                "name the folder of a Compose project: reconciler init DIR",
+            )
+        names = {paths: self._own_name(paths) for paths in found}
+        running = self._look(list(names.values()))
+        projects = [self._project(paths, names[paths], running) for paths in found]
+        prepared = self._prepare(projects, files)
+        if prepared.denied:
+            return 1, self._document([], projects, [], Judged(prepared.violations))
+        limits = list(_limits(prepared, running))
+        data = self._data(prepared)
+        texts = self._texts(projects, limits, running, data)
+        self._refuse_to_overwrite(texts)
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        judged = self._judge([posixpath.join(place.base, path) for path in data])
+        skipped = [*([running.missing] if running.missing else []), *judged.skipped]
+        told = Judged(judged.violations, judged.restarts, skipped)
+        return 0, self._document([self._shown(path) for path in texts], projects, limits, told)
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def _own_name(self, paths: tuple[str, ...]) -> str:
+        """The project's name as Compose finds it: the file's own, else its folder's."""
+        folder = self._place.folder
+        for path in reversed(paths):
+            read = document((folder / path).read_bytes(), path).value
+            if isinstance(read, dict) and isinstance(read.get("name"), str) and "$" not in read["name"]:
+                return str(read["name"])
+        return proposal.project_name((folder / paths[0]).resolve().parent.name)
+
+    def _project(self, paths: tuple[str, ...], name: str, running: Running) -> Project:
+        """Under the name that it runs with, where it does."""
+        folder = (self._place.folder / paths[0]).resolve().parent
+        return Project(running.projects.get(str(folder), name), paths, str(folder))
+
+    def _prepare(self, projects: Sequence[Project], files: Files) -> Prepared:
+        base = self._place.base
+        stacks = tuple(
+            StackDocument(item.name, tuple(posixpath.join(base, path) for path in item.files), line=1)
+            for item in projects
+        )
+        return self._preparer.prepare(files, HostDocument(self._place.host, stacks))
+
+    def _data(self, prepared: Prepared) -> list[str]:
+        """Folders below ours that containers write to and that no commit holds: they are data, not files to commit."""
+        found = set()
+        for source in prepared.sources:
+            for path in _written(source.model, source.root):
+                tracked = self._place.tracked
+                held = tracked is not None and any(item.startswith(f"{path}/") for item in tracked)
+                own = posixpath.relpath(path, self._place.base or ".")
+                if not held and not own.startswith("..") and (tracked is not None or self._is_data(own)):
+                    found.add(own)
+        return sorted(found)
+
+    def _is_data(self, path: str) -> bool:
+        """Without git nothing says what is a file of the project: what somebody else wrote, or nobody yet, is data."""
+        folder = self._place.folder / path
+        if not folder.is_dir():
+            return not folder.exists()
+        owner = self._place.folder.stat().st_uid
+        try:
+            inside_it = list(folder.iterdir())
+        except PermissionError:
+            return True
+        return not inside_it or folder.stat().st_uid != owner or any(i.lstat().st_uid != owner for i in inside_it)
+
+    # -- writing -----------------------------------------------------------------------------------------------
+
+    def _texts(
+        self, projects: Sequence[Project], limits: Sequence[Limit], running: Running, data: Sequence[str]
+    ) -> dict[Path, str]:
+        place = self._place
+        texts: dict[Path, str] = {}
+        for project in projects:
+            text = proposal.limits_text([item for item in limits if item.stack == project.name])
+            if text:
+                texts[place.folder / proposal.limits_path(place.host, project.name)] = text
+        limited = [p.name for p in projects if place.folder / proposal.limits_path(place.host, p.name) in texts]
+        memory = proposal.budget(running.memory)
+        host = place.folder / f"desired-state/{place.host}.yaml"
+        texts = {host: proposal.host_text(place.host, projects, memory, limited), **texts}
+        if place.config is not None:
+            texts[place.config] = proposal.agent_text(place.host, place.source, place.state)
+        ignored = [f"/{path}/" for path in data]
+        if place.config is not None and place.config.parent == place.folder:
+            ignored.append(f"/{place.config.name}")
+        if ignored and not (place.folder / IGNORE).exists():
+            texts[place.folder / IGNORE] = "".join(f"{line}\n" for line in ignored)
+        return texts
+
+    def _refuse_to_overwrite(self, texts: Iterable[Path]) -> None:
+        there = [self._shown(path) for path in texts if path.exists() or path.is_symlink()]
+        if there:
+            raise Refused(
+                Reason.USAGE_INVALID,
+                f"refused to overwrite {', '.join(there)}",
+                "nothing was written; remove them, or name another host with --host",
+                there,
+            )
+
+    def _shown(self, path: Path) -> str:
+        return path.relative_to(self._place.folder).as_posix() if path.is_relative_to(self._place.folder) else str(path)
+
+    def _document(
+        self, files: Sequence[str], projects: Sequence[Project], limits: Sequence[Limit], judged: Judged
+    ) -> Json:
+        place = self._place
+        return summary.init(
+            place.host, str(place.folder), files, projects, limits, judged.restarts, judged.violations, judged.skipped
+        )
+
+
+class Refused(Usage):
+    """What stands there already is somebody's."""
+
+    exit_code = 1
+
+
+def _limits(prepared: Prepared, running: Running) -> Iterable[Limit]:
+    default = HostDocument("", ()).default_memory
+    usage = running.usage or {}
+    for source in prepared.sources:
+        stack = source.document.name
+        for name, model in sorted((source.model.get("services") or {}).items()):
+            own, is_default = service_memory(model, default)
+            there = [c.id for c in running.containers if (c.stack, c.service) == (stack, name)]
+            used = max((usage[one] for one in there if one in usage), default=None)
+            yield proposal.proposed(stack, name, None if is_default else own, used, default)
+
+
+def _written(model: Json, root: str) -> Iterable[str]:
+    """Relative folders that services mount to write to them."""
+    for service in (model.get("services") or {}).values():
+        for mount in service.get("volumes") or ():
+            path = inside(mount.get("source") or "/", root)
+            if mount["type"] == "bind" and not mount.get("read_only") and not path.startswith("/") and path != ".":
+                yield path
+
+
+__all__ = ["Initialiser", "Judged", "Origin", "Place", "Refused", "Running"]

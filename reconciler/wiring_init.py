@@ -1,0 +1,114 @@
+"""The composition root of `init`, which works before there is an agent config, a state folder or a repository."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from reconciler.agent_config import FILE
+from reconciler.decide.proposal import host_name
+from reconciler.engine import connect
+from reconciler.errors import Transient, Usage
+from reconciler.loop.prepare import Preparer
+from reconciler.model.files import Files
+from reconciler.model.outcome import Reason
+from reconciler.observe.endpoint import engine_host
+from reconciler.observe.engine import EngineObserver
+from reconciler.observe.folder import FolderFiles
+from reconciler.observe.project import CommittableFiles, Repository, find_projects, find_repository
+from reconciler.settings import Settings
+from reconciler.verbs import Answer
+from reconciler.verbs.init import Initialiser, Judged, Place, Running
+
+STATE_OF_ROOT = "/var/lib/reconciler"
+STATE_OF_USER = "~/.local/state/reconciler"
+
+MakePreparer = Callable[[str, bool, str], Preparer]
+"""host, whether policies count, base → the preparer."""
+
+
+def initialise(
+    folder: str,
+    host: str | None,
+    url: str | None,
+    config: str | None,
+    settings: Settings | None,
+    state: str | None,
+    environ: Mapping[str, str],
+    make: MakePreparer,
+) -> Answer:
+    """`config`, `state`: as typed. `settings`: of an agent config that is there already, which then stays as it is."""
+    root = Path(folder).resolve()
+    if not root.is_dir():
+        raise Usage(Reason.FILE_MISSING, f"there is no folder {folder}", "name the folder of a Compose project")
+    repository = find_repository(root, environ)
+    place = _place(root, repository, host, url, config, settings, state)
+    engine = _Engine(settings.engine if settings else None, place.host, environ)
+    judge = partial(_judge, place, make(place.host, True, place.base))
+    return Initialiser(place, make(place.host, False, place.base), engine.look, judge).run(find_projects(root))
+
+
+def _place(
+    root: Path,
+    repository: Repository | None,
+    host: str | None,
+    url: str | None,
+    config: str | None,
+    settings: Settings | None,
+    state: str | None,
+) -> Place:
+    base = root.relative_to(repository.root).as_posix() if repository and repository.root != root else ""
+    source = {"url": url or (repository.origin if repository else None) or str(repository.root if repository else root)}
+    if repository and repository.branch != "main":
+        source["branch"] = repository.branch
+    if base:
+        source["path"] = base
+    usual = STATE_OF_ROOT if os.getuid() == 0 else os.path.expanduser(STATE_OF_USER)
+    written = Path(config).absolute() if config else root / FILE
+    return Place(
+        folder=root,
+        base=base,
+        host=host or (settings.host if settings else host_name(socket.gethostname())),
+        config=None if settings else written,
+        source=source,
+        state=os.path.abspath(state) if state else usual,
+        files=partial(_files, root, repository),
+        tracked=repository.tracked if repository else None,
+    )
+
+
+def _files(root: Path, repository: Repository | None, without: Sequence[str]) -> Files:
+    """What a commit of the folder would hold: the repository's own files, or all that there is."""
+    top = repository.root if repository else root
+    if repository is not None and (top / ".git").exists():
+        fresh = find_repository(top, os.environ)
+        paths = fresh.paths if fresh else repository.paths
+    else:
+        paths = frozenset(FolderFiles(root).entries)
+    inside = tuple(f"{path}/" for path in without)
+    return CommittableFiles(top, (path for path in paths if not path.startswith(inside)))
+
+
+class _Engine:
+    """Asked once; an engine that does not answer is no obstacle."""
+
+    def __init__(self, setting: str | None, host: str, environ: Mapping[str, str]) -> None:
+        self._setting, self._host, self._environ = setting, host, environ
+
+    def look(self, names: Sequence[str]) -> Running:
+        try:
+            observer = EngineObserver(connect(engine_host(self._setting, self._environ)), self._host)
+            projects = observer.compose_folders()
+            observed = observer.inspect({*names, *projects.values()})
+            usage = observer.usage([item.id for item in observed.containers if item.running])
+        except (Transient, Usage) as error:
+            return Running({}, missing=f"how much memory services use: {error.message}")
+        return Running(projects, observed.containers, usage, observed.memory_total)
+
+
+def _judge(place: Place, preparer: Preparer, without: Sequence[str]) -> Judged:
+    prepared = preparer.prepare(place.files(without))
+    return Judged(prepared.violations)

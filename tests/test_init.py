@@ -1,0 +1,168 @@
+"""`init` from outside, without an engine: what it writes, what it leaves alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+COMPOSE = """
+services:
+  web:
+    image: web:1
+    volumes: ["./data:/data", "./conf:/etc/web:ro", "./src:/src"]
+    mem_limit: 100m
+  db: {image: "db:1"}
+"""
+CONFIG = "reconciler.yaml"
+HOST = "desired-state/mini.yaml"
+
+
+class Folder:
+    """A Compose project in a folder, and the command run in it."""
+
+    def __init__(self, root: Path, compose: Path) -> None:
+        self.root, self.compose = root, compose
+
+    def write(self, **files: str) -> None:
+        for name, text in files.items():
+            path = self.root / name.replace("__", "/").replace("_yaml", ".yaml")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def git(self, *arguments: str) -> None:
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *identity, *arguments], cwd=self.root, check=True, capture_output=True)
+
+    def run(self, *arguments: str, verb: str = "init") -> tuple[int, dict[str, Any]]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RECONCILER_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "reconciler", "--output", "json", verb, *arguments], cwd=self.root, text=True,
+            env={
+                **kept, "HOME": str(self.root.parent), "DOCKER_HOST": "unix:///nowhere/docker.sock",
+                "RECONCILER_COMPOSE": str(self.compose),
+            },
+            capture_output=True, timeout=60, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    def everything(self) -> dict[str, str]:
+        paths = (path for path in self.root.rglob("*") if path.is_file() and ".git" not in path.parts)
+        return {path.relative_to(self.root).as_posix(): path.read_text() for path in paths}
+
+    def yaml(self, path: str) -> Any:
+        return yaml.safe_load((self.root / path).read_text())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, compose_binary: Path) -> Folder:
+    made = Folder(tmp_path / "Shop", compose_binary)
+    made.write(compose_yaml=COMPOSE, conf__web="x", src__main="x", data__db="bytes")
+    return made
+
+
+def with_git(folder: Folder) -> Folder:
+    folder.git("init", "-q", "-b", "trunk")
+    folder.git("add", "compose.yaml", "conf", "src")
+    folder.git("commit", "-qm", "first")
+    return folder
+
+
+def test_a_project_in_a_repository(folder: Folder) -> None:
+    before = with_git(folder).everything()
+    code, document = folder.run("--host", "mini")
+    assert (code, document["files"]) == (0, [HOST, CONFIG, ".gitignore"])
+    assert {path: text for path, text in folder.everything().items() if path in before} == before
+    assert folder.yaml(HOST)["spec"]["stacks"] == [{"name": "shop", "files": ["compose.yaml"]}]
+    assert folder.yaml(CONFIG)["source"] == {"url": str(folder.root), "branch": "trunk"}
+    assert (folder.root / ".gitignore").read_text().splitlines() == ["/data/", "/reconciler.yaml"]
+    services = {item["service"]: item for item in document["stacks"][0]["services"]}
+    assert (services["web"]["limitBytes"], services["web"]["origin"]) == (100 << 20, "kept")
+    assert (services["db"]["origin"], services["db"]["usedBytes"]) == ("default", None)
+    assert any("the engine does not answer" in reason for reason in document["skipped"])
+
+
+def test_what_was_written_is_valid(folder: Folder) -> None:
+    with_git(folder).run("--host", "mini")
+    code, document = folder.run(".", verb="validate")
+    assert (code, document["valid"]) == (0, True), document["violations"]
+
+
+def test_nothing_is_ever_overwritten(folder: Folder) -> None:
+    folder.run("--host", "mini")
+    written = folder.everything()
+    code, document = folder.run("--host", "mini")
+    assert (code, document["kind"]) == (1, "Error")
+    assert document["message"] == f"refused to overwrite {HOST}"
+    assert folder.everything() == written
+
+
+def test_one_file_that_is_there_keeps_all_of_them_from_being_written(folder: Folder) -> None:
+    folder.write(**{"desired-state__mini_yaml": "mine"})
+    before = folder.everything()
+    code, document = folder.run("--host", "mini")
+    assert (code, document["details"]) == (1, [HOST])
+    assert folder.everything() == before
+
+
+def test_an_agent_config_that_is_in_force_stays_and_names_the_host(folder: Folder) -> None:
+    folder.write(reconciler_yaml="host: mini\nsource: {url: /srv/home.git}\nstate: /nowhere/state\n")
+    code, document = folder.run()
+    assert (code, document["host"], document["files"]) == (0, "mini", [HOST])
+
+
+def test_several_projects_below_a_folder_and_a_name_of_its_own(folder: Folder) -> None:
+    (folder.root / "compose.yaml").rename(folder.root / "x.yaml")
+    folder.write(
+        apps__Blog__compose_yaml=COMPOSE,
+        apps__wiki__compose_yaml="name: pages\n" + COMPOSE,
+        **{"apps__wiki__compose.override_yaml": "services: {db: {mem_limit: 80m}}"},
+    )
+    code, document = folder.run("--host", "mini")
+    assert code == 0
+    assert folder.yaml(HOST)["spec"]["stacks"] == [
+        {"name": "blog", "files": ["apps/Blog/compose.yaml"]},
+        {"name": "pages", "files": ["apps/wiki/compose.yaml", "apps/wiki/compose.override.yaml"]},
+    ]
+    limits = {
+        (item["stack"], item["service"]): item["limitBytes"] for s in document["stacks"] for item in s["services"]
+    }
+    assert limits["pages", "db"] == 80 << 20
+
+
+def test_a_folder_of_a_larger_repository(folder: Folder) -> None:
+    with_git(folder)
+    folder.write(apps__blog__compose_yaml=COMPOSE.replace("volumes", "x-volumes"))
+    folder.git("add", "apps")
+    code, document = folder.run("apps/blog", "--host", "mini")
+    assert (code, document["files"]) == (0, [HOST, CONFIG, ".gitignore"])
+    assert folder.yaml(f"apps/blog/{CONFIG}")["source"]["path"] == "apps/blog"
+    assert not [item for item in document["violations"] if item["level"] == "deny"]
+
+
+def test_what_a_turn_would_refuse_is_told(folder: Folder) -> None:
+    folder.write(compose_yaml=COMPOSE.replace("mem_limit", "privileged: true\n    mem_limit"))
+    code, document = folder.run("--host", "mini")
+    assert code == 0
+    assert "privileged" in [item["rule"] for item in document["violations"] if item["level"] == "deny"]
+
+
+def test_a_compose_file_that_cannot_be_read_writes_nothing(folder: Folder) -> None:
+    folder.write(compose_yaml="services: {web: {image: [}}")
+    before = folder.everything()
+    code, document = folder.run("--host", "mini")
+    assert (code, document["files"]) == (1, [])
+    assert document["violations"][0]["path"] == "compose.yaml"
+    assert folder.everything() == before
+
+
+def test_a_folder_without_a_compose_file(folder: Folder) -> None:
+    code, document = folder.run("conf")
+    assert (code, document["reason"]) == (2, "FileMissing")
