@@ -18,6 +18,7 @@ from reconciler import __version__
 from reconciler.act.applier import MachineApplier
 from reconciler.act.build import ImageBuilder
 from reconciler.act.compose import ComposeCreator
+from reconciler.act.data_folders import DataFolders
 from reconciler.act.engine import EngineApplier
 from reconciler.act.images import ImagePuller, PatientClient
 from reconciler.act.trees import TreeStore
@@ -39,6 +40,7 @@ from reconciler.observe.binary import find_compose
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.engine import EngineObserver
 from reconciler.observe.folder import FolderFiles
+from reconciler.observe.host_files import HostFiles
 from reconciler.observe.images import LocalImages
 from reconciler.observe.render import ComposeRenderer
 from reconciler.observe.secrets import SecretStore
@@ -223,6 +225,7 @@ class Application:
             self._observer,
             self._journal,
             self._clock,
+            HostFiles(),
         )
 
     def _preparer(self, folder: Path, host: str, policies: bool, base: str | None = None) -> Preparer:
@@ -273,6 +276,7 @@ class Application:
             reporter=self._reporter(),
             requests=self._requests,
             clock=self._clock,
+            host_files=HostFiles(),
         )
         options = Options(
             settings.host,
@@ -309,7 +313,7 @@ class Application:
             ),
             TreeStore(self._state / "trees", self._effects),
             self.secrets,
-            self._state / "data",
+            DataFolders(self._state / "data", self._effects),
         )
 
     def _reporter(self) -> Reporter:

@@ -10,14 +10,18 @@ from pathlib import Path
 
 from reconciler.agent_config import FILE
 from reconciler.decide.proposal import host_name
+from reconciler.decide.wanted_images import wants
 from reconciler.engine import connect
 from reconciler.errors import Transient, Usage
+from reconciler.loop.adopt import recognise
 from reconciler.loop.prepare import Preparer
 from reconciler.model.files import Files
 from reconciler.model.outcome import Reason
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.engine import EngineObserver
 from reconciler.observe.folder import FolderFiles
+from reconciler.observe.host_files import HostFiles
+from reconciler.observe.images import LocalImages
 from reconciler.observe.project import CommittableFiles, Repository, find_projects, find_repository
 from reconciler.settings import Settings
 from reconciler.verbs import Answer
@@ -47,7 +51,7 @@ def initialise(
     repository = find_repository(root, environ)
     place = _place(root, repository, host, url, config, settings, state)
     engine = _Engine(settings.engine if settings else None, place.host, environ)
-    judge = partial(_judge, place, make(place.host, True, place.base))
+    judge = partial(_judge, place, make(place.host, True, place.base), engine)
     return Initialiser(place, make(place.host, False, place.base), engine.look, judge).run(find_projects(root))
 
 
@@ -97,18 +101,36 @@ class _Engine:
 
     def __init__(self, setting: str | None, host: str, environ: Mapping[str, str]) -> None:
         self._setting, self._host, self._environ = setting, host, environ
+        self.observer: EngineObserver | None = None
 
     def look(self, names: Sequence[str]) -> Running:
         try:
-            observer = EngineObserver(connect(engine_host(self._setting, self._environ)), self._host)
+            self.client = connect(engine_host(self._setting, self._environ))
+            observer = EngineObserver(self.client, self._host)
             projects = observer.compose_folders()
             observed = observer.inspect({*names, *projects.values()})
             usage = observer.usage([item.id for item in observed.containers if item.running])
         except (Transient, Usage) as error:
             return Running({}, missing=f"how much memory services use: {error.message}")
+        self.observer = observer
         return Running(projects, observed.containers, usage, observed.memory_total)
 
 
-def _judge(place: Place, preparer: Preparer, without: Sequence[str]) -> Judged:
+def _judge(place: Place, preparer: Preparer, engine: _Engine, without: Sequence[str]) -> Judged:
+    """What the first turn would do, by its own rules."""
     prepared = preparer.prepare(place.files(without))
-    return Judged(prepared.violations)
+    if prepared.denied or engine.observer is None:
+        return Judged(prepared.violations)
+    wanted = wants(prepared.sources, prepared.files)
+    images = LocalImages(engine.client).local(wanted)
+    target = preparer.lower(prepared, images, "")
+    observed = engine.observer.inspect([stack.name for stack in target.stacks])
+    _, verdict = recognise(target, observed, {}, prepared.files, {}, HostFiles(), preparer.data)
+    hidden = [
+        (stack, service, [f"its data in {found} would have to be at {to}"])
+        for (stack, service), found, to in verdict.hidden
+    ]
+    open_yet = sorted({f"{want.stack}/{want.service}" for want in wanted if want.build and want.key not in images})
+    skipped = [f"{name}: whether its build gives the image that runs is known once it was built" for name in open_yet]
+    causes = [(*key, told) for key, told in verdict.causes.items() if key not in [item[:2] for item in hidden]]
+    return Judged(prepared.violations, [*hidden, *causes], skipped)

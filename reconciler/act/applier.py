@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from reconciler.act.build import ImageBuilder
 from reconciler.act.compose import ComposeCreator
+from reconciler.act.data_folders import DataFolders
 from reconciler.act.engine import EngineApplier
 from reconciler.act.images import ImagePuller
-from reconciler.act.trees import SecretMounts, TreeStore, writing
+from reconciler.act.trees import SecretMounts, TreeStore
 from reconciler.model.creation import Creation
 from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
 from reconciler.model.files import Files
@@ -27,7 +27,7 @@ class MachineApplier:
         builder: ImageBuilder,
         trees: TreeStore,
         secrets: SecretMounts,
-        data: Path,
+        data: DataFolders,
     ) -> None:
         self._engine, self._creator, self._puller, self._builder = engine, creator, puller, builder
         self._trees, self._secrets, self._data = trees, secrets, data
@@ -41,9 +41,7 @@ class MachineApplier:
     def trees(self, desired: DesiredState, files: Files | None) -> None:
         """The commit's mounts, and the folders for data of the host that it names (created empty, never removed)."""
         self._trees.ensure(desired.trees, files, self._secrets)
-        for path in _data_folders(desired, self._data):
-            with writing(path):
-                path.mkdir(parents=True, exist_ok=True)
+        self._data.ensure(desired)
 
     def stored_trees(self) -> Sequence[str]:
         return self._trees.stored()
@@ -53,6 +51,9 @@ class MachineApplier:
 
     def remove_image(self, name: str) -> None:
         self._engine.remove_image(name)
+
+    def link(self, folder: str, to: str) -> None:
+        self._data.link(folder, to)
 
     def create(self, stack: Stack, services: Sequence[Creation], existing: Mapping[str, int]) -> None:
         self._creator.create(stack, services, existing)
@@ -84,10 +85,3 @@ class MachineApplier:
     def remove(self, container: str) -> None:
         self._engine.remove(container)
 
-
-def _data_folders(desired: DesiredState, data: Path) -> Iterable[Path]:
-    for service in desired.services().values():
-        for mount in service.config.get("volumes") or ():
-            source = Path(mount.get("source") or "")
-            if mount.get("type") == "bind" and source.is_relative_to(data):
-                yield source

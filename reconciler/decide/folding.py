@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
+from reconciler.model.history import Adopted, Attempt, Bad, Good, History, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
 from reconciler.model.requests import Answered, RequestVerb, Suspension
 from reconciler.model.stock import Fetched
@@ -49,6 +49,9 @@ class Fold:
     suspension: Suspension | None = None
     accepted: set[str] = field(default_factory=set)
     lifted: set[str] = field(default_factory=set)
+    prepared: dict[str, frozenset[str]] = field(default_factory=dict)
+    adopted: dict[str, Adopted] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
         """Fold in the next record. A kind that this version does not know changes nothing it knows."""
@@ -74,6 +77,8 @@ class Fold:
             self.suspension,
             frozenset(self.accepted),
             frozenset(self.lifted),
+            adopted=dict(self.adopted),
+            links=dict(self.links),
         )
 
 
@@ -121,6 +126,7 @@ def _started(state: Fold, record: Record) -> None:
 
 def _prepared(state: Fold, record: Record) -> None:
     state.stacks |= set(record.get("stacks", ()))
+    state.prepared[record["attempt"]] = frozenset(record.get("stacks", ()))
     attempt = state.attempts[record["attempt"]]
     state.attempts[attempt.id] = replace(attempt, content=record["content"])
 
@@ -162,6 +168,10 @@ def _ended(state: Fold, record: Record) -> None:
     if attempt.final:
         state.finals.setdefault(attempt.revision, attempt)
     if record.get("good"):
+        stacks = state.prepared.get(attempt.id, frozenset())
+        state.adopted = {
+            key: replace(item, proven=item.proven or item.stack in stacks) for key, item in state.adopted.items()
+        }
         state.quarantined.pop(attempt.revision, None)
         state.good = Good(attempt.revision, attempt.content or "", _time(record))
     if record.get("bad"):
@@ -188,6 +198,18 @@ def _closed(state: Fold, record: Record) -> None:
 def _fetched(state: Fold, record: Record) -> None:
     state.fetched.pop(record["image"], None)
     state.fetched[record["image"]] = Fetched(record["revision"], tuple(record["names"]))
+
+
+def _adopted(state: Fold, record: Record) -> None:
+    """Containers that were there before us. With `content` they are also what there is to go back to."""
+    for name, item in record["containers"].items():
+        mounts = {target: (kind, source, bool(rw)) for target, (kind, source, rw) in item["mounts"].items()}
+        proven = name in state.adopted and state.adopted[name].proven
+        state.adopted[name] = Adopted(item["stack"], item["spec"], mounts, item["image"], proven)
+    state.links |= record["links"]
+    state.stacks |= set(record["stacks"])
+    if record.get("content"):
+        state.good = Good(state.good.revision if state.good else "", record["content"], _time(record))
 
 
 def _ran_once(state: Fold, record: Record) -> None:
@@ -276,6 +298,7 @@ _HANDLERS = {
     "ranonce": _ran_once,
     "told": _told,
     "requested": _requested,
+    "adopted": _adopted,
 }
 
 _GRANTED = {

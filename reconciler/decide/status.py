@@ -36,7 +36,7 @@ def judge(facts: StatusFacts) -> HostStatus:
         stalled=_stalled(facts),
         last_attempted=last_attempted(facts),
         last_applied=last_applied(facts),
-        last_good=facts.history.last_good.revision if facts.history.last_good else None,
+        last_good=(facts.history.last_good.revision or None) if facts.history.last_good else None,
         memory=_memory(facts),
         stacks=stacks,
         leftovers=_leftovers(facts),

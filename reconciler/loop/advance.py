@@ -44,8 +44,8 @@ def advance(bench: Bench, head: Commit) -> Turn:
     missing = [want for want in prepared.wants if want.key not in images]
     if not missing:
         _check_content(bench, head, prepared, desired)
-    observed = bench.inspect(desired, base)
-    plan = bench.plan(desired, observed, Intent.ADVANCE, base, image_steps(missing))
+    observed, back = bench.foresee(desired, base)
+    plan = bench.plan(desired, observed, Intent.ADVANCE, back, image_steps(missing))
     _check_plan(bench, head, plan, observed, desired.memory)
     _check_ports(bench, desired, observed)
     return _attempt(bench, head, prepared, images, base)
@@ -239,12 +239,13 @@ def _roll(
     desired: DesiredState,
     base: DesiredState | None,
 ) -> Turn:
+    observed = bench.inspect(desired, base, images=images.values())
+    base = bench.good()
     bench.save(desired, prepared)
     bench.write_trees(desired, prepared.files)
     stacks = [stack.name for stack in desired.stacks]
     digests = {want.ref: images[want.key].digest for want in prepared.wants}
     bench.book.append("prepared", attempt=attempt.id, content=desired.content, stacks=stacks, images=digests)
-    observed = bench.inspect(desired, base)
     plan = bench.plan(desired, observed, Intent.ADVANCE, base)
     if plan.violations:
         first = plan.violations[0]

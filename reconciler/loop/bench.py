@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from reconciler.decide import planner
+from reconciler.decide.adoption import Verdict, baseline, overlay
 from reconciler.decide.slots import completed
 from reconciler.errors import Interrupted, ReconcilerError, Transient
+from reconciler.loop import adopt
 from reconciler.loop.book import Book, Ending
 from reconciler.loop.desk import Desk
-from reconciler.loop.ports import Applier, Clock, Images, Observer, Reporter, Requests, Source, Store
+from reconciler.loop.ports import Applier, Clock, HostFiles, Images, Observer, Reporter, Requests, Source, Store
 from reconciler.loop.prepare import Prepared, Preparer
 from reconciler.loop.rollout import Hooks, Rollout, World
 from reconciler.loop.silence import Listener
@@ -40,6 +42,7 @@ class Ports:
     reporter: Reporter
     requests: Requests
     clock: Clock
+    host_files: HostFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ class Bench:
 
     def write_trees(self, desired: DesiredState, files: Files | None = None) -> None:
         """Mounts that are missing are written before anything else: the engine would make empty folders there."""
+        for folder, to in self.book.history.links.items():
+            self.ports.applier.link(folder, to)
         if desired.revision:
             self.ports.applier.trees(desired, files or _LazyFiles(self, desired.revision))
 
@@ -139,10 +144,62 @@ class Bench:
         names = {stack.name for state in states if state for stack in state.stacks}
         return sorted(names | self.book.history.stacks)
 
-    def inspect(self, *states: DesiredState | None) -> ObservedState:
-        """Everything there is. Transient where a stack has containers of somebody else."""
+    def look(self, *states: DesiredState | None) -> ObservedState:
+        """One cheap list of what is ours."""
+        observed = self.ports.observer.look(self.stacks(*states))
+        known = overlay(observed, self.book.history.adopted, self.options.host)
+        return replace(known, containers=tuple(item for item in known.containers if item.host is not None))
+
+    def inspect(
+        self, target: DesiredState, other: DesiredState | None = None, *, images: Iterable[Image] = ()
+    ) -> ObservedState:
+        """Everything there is; what plain Compose has started for services of `target` becomes ours.
+
+        `images`: those of the target, where they have just been built. Transient where a stack has another host's
+        containers.
+        """
+        found, verdict = self._recognise(target, other, images)
+        if verdict.records:
+            self._adopt(target, found, verdict)
+        self._note_completed(found, (target, other))
+        return found
+
+    def foresee(self, target: DesiredState, base: DesiredState | None) -> tuple[ObservedState, DesiredState | None]:
+        """As `inspect`, and what there would be to go back to, but nothing becomes ours yet.
+
+        Transient where the commit would hide data of an adopted project from its service.
+        """
+        found, verdict = self._recognise(target, base, ())
+        adopt.refuse_to_hide(verdict)
+        return found, baseline(target, found, base, verdict) if verdict.records else base
+
+    def _recognise(
+        self, target: DesiredState, other: DesiredState | None, images: Iterable[Image]
+    ) -> tuple[ObservedState, Verdict]:
         self.begins("look at the machine", "the engine")
-        observed = self.ports.observer.inspect(self.stacks(*states))
+        observed = self.ports.observer.inspect(self.stacks(target, other))
+        adopted, host = self.book.history.adopted, self.options.host
+        files = _LazyFiles(self, target.revision)
+        built = {image.id: image for image in images}
+        own, verdict = adopt.recognise(
+            target, observed, adopted, files, built, self.ports.host_files, self.ports.preparer.data
+        )
+        found = adopt.with_verdict(own, adopted, verdict, host)
+        self._refuse_strangers(found)
+        return found, verdict
+
+    def _adopt(self, target: DesiredState, found: ObservedState, verdict: Verdict) -> None:
+        """Durable before anything that follows from it, and with it what there is to go back to."""
+        good = self.good()
+        state = baseline(target, found, good, verdict)
+        new = len(state.stacks) > len(good.stacks if good else ())
+        if new:
+            self.ports.store.save(state, {})
+        stacks = [stack.name for stack in target.stacks]
+        content = state.content if new else None
+        self.book.append("adopted", stacks=stacks, content=content, **adopt.record(verdict))
+
+    def _refuse_strangers(self, observed: ObservedState) -> None:
         strangers = [item for item in observed.containers if item.host != self.options.host and not item.oneoff]
         if strangers:
             names = ", ".join(item.name for item in strangers[:3])
@@ -151,8 +208,6 @@ class Bench:
                 f"stack {strangers[0].stack} has containers that are not ours: {names}",
                 "remove them (docker compose -p STACK down, without -v) or give the stack another name",
             )
-        self._note_completed(observed, states)
-        return observed
 
     def plan(
         self,

@@ -119,7 +119,8 @@ class Book:
         """An attempt begins; durable before its first effect."""
         good = self.history.last_good
         name = self._next(revision)
-        self.append("started", attempt=name, revision=revision, intent=intent, before=good.revision if good else None)
+        before = (good.revision or None) if good else None
+        self.append("started", attempt=name, revision=revision, intent=intent, before=before)
         return self.attempt(name)
 
     def attempt(self, name: str) -> Attempt:

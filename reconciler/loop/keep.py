@@ -27,7 +27,7 @@ def keep(bench: Bench, head: Commit) -> Turn:
     leftover = _leftover(bench)
     if leftover is None:
         bench.begins("look at the machine", "the engine")
-        bench.looked = bench.ports.observer.look(bench.stacks(desired))
+        bench.looked = bench.look(desired)
         if planner.settled(desired, bench.looked, bench.book.history.ran_once):
             return _unchanged(bench, head, desired)
     bench.looked = None
@@ -47,9 +47,9 @@ def keep(bench: Bench, head: Commit) -> Turn:
 def clear(bench: Bench) -> None:
     """Nothing was ever good: what attempts that were cut off have left goes; volumes stay."""
     leftover, last = _leftover(bench), bench.book.history.last
-    if last is None or (leftover is None and not bench.ports.observer.look(bench.stacks()).containers):
+    if last is None or (leftover is None and not bench.look().containers):
         return
-    nothing, observed = bench.nothing(), bench.inspect()
+    nothing, observed = bench.nothing(), bench.inspect(bench.nothing())
     plan = bench.plan(nothing, observed, Intent.REVERT, None)
     if leftover is not None and len(plan.steps) == plan.closing:
         close(bench, leftover, bench.rollout(leftover, nothing, None, observed, plan))
@@ -113,10 +113,10 @@ def _unchanged(bench: Bench, head: Commit, desired: DesiredState) -> Turn:
     return Turn(
         Outcome.UNCHANGED,
         Reason.REVISION_QUARANTINED,
-        f"{head.sha[:12]} was refused{why}; {revision[:12]} runs",
+        f"{head.sha[:12]} was refused{why}; {revision[:12] or 'what ran before it'} runs",
         head.sha,
         Intent.REPAIR,
-        reverted_to=revision,
+        reverted_to=revision or None,
         hint="mend the commit and push again",
         applied=False,
     )

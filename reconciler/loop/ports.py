@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from reconciler.model.creation import Creation as Creation
 from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
 from reconciler.model.documents import StackDocument
-from reconciler.model.files import Commit, Files
+from reconciler.model.files import Commit, Entry, Files
 from reconciler.model.history import Attempt
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.observed import Container, ObservedState
@@ -121,6 +121,14 @@ class Images(Protocol):
         """Every image that the machine has, by id."""
 
 
+class HostFiles(Protocol):
+    """Files of the machine outside of the state folder."""
+
+    def holds(self, path: str, entries: Mapping[str, Entry], since: str) -> bool:
+        """Whether all `entries` stand below `path` with these bytes, and have not been written after `since`
+        (RFC 3339)."""
+
+
 class Watch(Protocol):
     """The engine's events about our containers, from before the first start on."""
 
@@ -180,6 +188,10 @@ class Applier(Protocol):
 
     def trees(self, desired: DesiredState, files: Files | None) -> None:
         """Write the mounts of the commit that are missing; `files` None: only what needs no commit."""
+
+    def link(self, folder: str, to: str) -> None:
+        """Let a data folder of ours be one that is there already. No effect where it is; Transient where it holds
+        data of its own."""
 
     def create_network(self, network: Network) -> None: ...
 

@@ -61,6 +61,11 @@ class Preparer:
         """`signers`: a digest of the keys that commits must be signed with."""
         self._renderer, self._rules, self._signers = renderer, rules, signers
 
+    @property
+    def data(self) -> str:
+        """Where relative folders lie that are no part of a commit."""
+        return self._rules.places.data
+
     def inputs(self) -> str:
         """Digest of what commits are judged by on this host: the operator's rules, secrets and signers."""
         rules, secrets = self._rules, self._renderer.fingerprint()

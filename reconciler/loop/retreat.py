@@ -70,7 +70,7 @@ def _reverted(
     bench: Bench, attempt: Attempt, failure: Failure, target: DesiredState, rollout: Rollout, forward: Rollout | None
 ) -> Turn:
     back_to = target.revision or None
-    where = f"back at {back_to[:12]}" if back_to else "nothing ran before, so it was stopped; its volumes stay"
+    where = f"back at {back_to[:12]}" if back_to else _without_revision(target)
     ending = Ending(
         Outcome.ROLLED_BACK if attempt.touched else Outcome.REJECTED,
         failure.reason,
@@ -86,6 +86,12 @@ def _reverted(
     turn = bench.book.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
     close(bench, attempt, rollout)
     return turn
+
+
+def _without_revision(target: DesiredState) -> str:
+    if target.stacks:
+        return "what ran before it runs again"
+    return "nothing ran before, so it was stopped; its volumes stay"
 
 
 def _stall(bench: Bench, attempt: Attempt, failure: Failure, second: Failure) -> Turn:

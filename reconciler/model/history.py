@@ -58,7 +58,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """A state of the machine that was proven by the window. `content` '': the journal that knew it is lost."""
+    """A state of the machine that was proven by the window. `content` '': the journal that knew it is lost.
+
+    `revision` '': no commit, but what ran before the first one.
+    """
 
     revision: str
     content: str
@@ -81,12 +84,29 @@ class Bad:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopted:
+    """A container that plain Compose has started, and what it stands for.
+
+    `mounts` (target → kind, source, writable) and `image`: what the service asks for, where the container has the same
+    thing under another name. `proven`: a commit that has its
+    stack was good since.
+    """
+
+    stack: str
+    spec: str
+    mounts: Mapping[str, tuple[str, str, bool]] = field(default_factory=dict)
+    image: str | None = None
+    proven: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """`attempts` oldest first. `finals`: each commit that has its final state, with the attempt that gave it.
 
     `unended`: attempts begun since the last one that ended. `faults`: attempts in a row that the environment ended.
     `seen`: commits that were head at a poll, newest last, that one since `seen_at`.
     `ran_once`: specs of one-shots that have succeeded. `told`: commits whose final state stands on the commit.
+    `adopted`: containers that we did not create, by id. `links`: our name of a data folder → where it lies.
     `fetched`: images that we have brought to the machine; pulled ones by id, built ones by our own tag.
     `requests`: what operators asked, oldest first. `suspension` may be over (see `suspended`). `accepted`: commits that
     may pass what would hold them. `lifted`: commits whose quarantine an operator has lifted, and no verdict followed.
@@ -108,6 +128,8 @@ class History:
     suspension: Suspension | None = None
     accepted: frozenset[str] = frozenset()
     lifted: frozenset[str] = frozenset()
+    adopted: Mapping[str, Adopted] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def last(self) -> Attempt | None:

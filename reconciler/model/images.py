@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from reconciler.model.facts import labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +32,16 @@ class ImageWant:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image on the machine. `digest` is the repository digest where one exists."""
+    """An image on the machine. `digest` is the repository digest where one exists.
+
+    `content`: the same for images of the same layers and settings, whenever and by whom they were built.
+    """
 
     id: str
     digest: str | None = None
     healthcheck: bool = False
     size: int = 0
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ class ImageDefaults:
     """What a container gets from its image where its file says nothing. `environment` are NAME=value.
 
     `healthcheck` is in the engine's words. `volumes`: targets that get an anonymous volume.
+    `content`: as in `Image`.
     """
 
     environment: tuple[str, ...] = ()
@@ -52,6 +61,7 @@ class ImageDefaults:
     labels: Mapping[str, str] = field(default_factory=dict)
     healthcheck: Mapping[str, Any] = field(default_factory=dict)
     volumes: tuple[str, ...] = ()
+    content: str = ""
 
 
 def defaults_of(inspected: Mapping[str, Any]) -> ImageDefaults:
@@ -67,6 +77,7 @@ def defaults_of(inspected: Mapping[str, Any]) -> ImageDefaults:
         labels=config.get("Labels") or {},
         healthcheck=config.get("Healthcheck") or {},
         volumes=tuple(sorted(config.get("Volumes") or {})),
+        content=_content(inspected),
     )
 
 
@@ -81,6 +92,7 @@ def image_of(inspected: Mapping[str, Any], ref: str) -> Image:
         digest=next(iter([*own, *digests]), None),
         healthcheck=bool(check.get("Test")) and check["Test"][0] != "NONE",
         size=int(inspected.get("Size") or 0),
+        content=_content(inspected),
     )
 
 
@@ -90,3 +102,19 @@ def familiar(name: str) -> str:
         name = name.removeprefix(host)
     name = name.removeprefix("library/")
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def _content(inspected: Mapping[str, Any]) -> str:
+    layers = (inspected.get("RootFS") or {}).get("Layers")
+    if not layers:
+        return ""
+    settings = dict(inspected.get("Config") or {})
+    own = labels(settings.pop("Labels", None) or {})
+    told = {name: settings.get(name) or None for name in _SETTINGS}
+    return hashlib.sha256(json.dumps([layers, told, own], sort_keys=True).encode()).hexdigest()
+
+
+_SETTINGS = (
+    "Cmd", "Entrypoint", "Env", "ExposedPorts", "Healthcheck", "OnBuild", "Shell", "StopSignal", "User", "Volumes",
+    "WorkingDir",
+)  # fmt: skip

@@ -34,7 +34,8 @@ class Container:
 
     `state` is the engine's word: created running paused restarting exited removing dead.
     `health` is none, starting, healthy or unhealthy. The fields from `started_at` on are known after an inspect only.
-    `facts`: what it was made as, in the words of `model.facts`, for the comparison with what is wanted.
+    `folder`: where Compose was told to start it. `facts`: what it was made as, in the words of `model.facts`, for the
+    comparison with what is wanted.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Container:
     ports: tuple[tuple[str, int, str], ...] = ()
     detailed: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = ""
 
     @property
     def running(self) -> bool:

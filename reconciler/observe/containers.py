@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reconciler.model.observed import (
+    COMPOSE_FOLDER,
     COMPOSE_NUMBER,
     COMPOSE_ONEOFF,
     COMPOSE_PROJECT,
@@ -80,6 +81,7 @@ def inspected(answer: Answer, counted: int | None = None) -> Container:
         shares=_shared(_references(host)),
         ports=_published(settings.get("Ports") if state.get("Running") else host.get("PortBindings")),
         detailed=True,
+        folder=labels.get(COMPOSE_FOLDER, ""),
         facts=facts.of(answer),
     )
 

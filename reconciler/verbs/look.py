@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from reconciler.decide import planner
 from reconciler.decide import status as standing
+from reconciler.decide.adoption import baseline, overlay
 from reconciler.decide.folding import fold
 from reconciler.decide.policy import Hold, next_move
 from reconciler.errors import Transient, Usage
+from reconciler.loop.adopt import recognise, refuse_to_hide, with_verdict
 from reconciler.loop.advance import image_steps
-from reconciler.loop.ports import Clock, Images, Journal, Observer, Source, Store
+from reconciler.loop.ports import Clock, HostFiles, Images, Journal, Observer, Source, Store
 from reconciler.loop.prepare import Preparer
 from reconciler.model.desired import DesiredState
 from reconciler.model.files import Commit
@@ -37,9 +40,11 @@ class Looker:
         observer: Observer,
         journal: Journal,
         clock: Clock,
+        host_files: HostFiles,
     ) -> None:
         self._host, self._source, self._preparer, self._store = host, source, preparer, store
         self._images, self._observer, self._journal, self._clock = images, observer, journal, clock
+        self._host_files = host_files
 
     # -- plan --------------------------------------------------------------------------------------------------
 
@@ -61,7 +66,7 @@ class Looker:
         missing = [want for want in prepared.wants if want.key not in images]
         base = self._store.load(history.last_good.content) if history.last_good else None
         stacks = _stacks(history, desired, base)
-        observed = self._observer.inspect(stacks)
+        observed, base = self._recognised(stacks, history, desired, base)
         made = planner.plan(
             desired,
             observed,
@@ -74,6 +79,17 @@ class Looker:
         made = replace(made, violations=(*prepared.violations, *made.violations))
         denied = any(item.level is Level.DENY for item in made.violations)
         return (1 if made.changes or denied else 0), summary.plan(made)
+
+    def _recognised(
+        self, stacks: Sequence[str], history: History, desired: DesiredState, base: DesiredState | None
+    ) -> tuple[ObservedState, DesiredState | None]:
+        """What is there, with what plain Compose has started as what a turn would take it for."""
+        raw, adopted = self._observer.inspect(stacks), history.adopted
+        files = self._source.files(desired.revision)
+        own, verdict = recognise(desired, raw, adopted, files, {}, self._host_files, self._preparer.data)
+        refuse_to_hide(verdict)
+        found = with_verdict(own, adopted, verdict, self._host)
+        return found, baseline(desired, found, base, verdict) if verdict.records else base
 
     def _target(self, head: Commit, history: History, chosen: bool) -> tuple[str, Intent]:
         """The commit that a turn would approach, and why. One that was asked for by name is planned as it is."""
@@ -114,7 +130,7 @@ class Looker:
     def glance(self, facts: StatusFacts, looked: ObservedState | None) -> Answer:
         """How things stand by one cheap list, or by what was just `looked` at."""
         try:
-            observed = looked or self._observer.look(_stacks(facts.history, facts.desired, None))
+            observed = looked or self._own(self._observer.look(_stacks(facts.history, facts.desired, None)), facts)
             facts = replace(facts, observed=observed)
         except Transient as error:
             facts = replace(facts, engine_error=error.message)
@@ -146,11 +162,14 @@ class Looker:
         if not engine:
             return facts
         try:
-            observed = self._observer.inspect(_stacks(facts.history, facts.desired, None))
+            observed = self._own(self._observer.inspect(_stacks(facts.history, facts.desired, None)), facts)
             usage = self._observer.usage([item.id for item in observed.containers if item.running])
         except Transient as error:
             return replace(facts, engine_error=error.message)
         return replace(facts, observed=observed, usage=usage)
+
+    def _own(self, observed: ObservedState, facts: StatusFacts) -> ObservedState:
+        return overlay(observed, facts.history.adopted, self._host)
 
     # -- history -----------------------------------------------------------------------------------------------
 
@@ -167,7 +186,7 @@ def _in_full(revision: str, history: History) -> str:
 
 
 def _base(history: History) -> str | None:
-    return history.last_good.revision if history.last_good else None
+    return (history.last_good.revision or None) if history.last_good else None
 
 
 def _stacks(history: History, *states: DesiredState | None) -> list[str]:

@@ -76,6 +76,11 @@ class FakeApplier:
                 with self._machine.effect(f"tree {tree.digest}"):
                     self._machine.trees.add(tree.digest)
 
+    def link(self, folder: str, to: str) -> None:
+        if self._machine.links.get(folder) != to:
+            with self._machine.effect(f"link {folder}"):
+                self._machine.links[folder] = to
+
     # -- networks and volumes ----------------------------------------------------------------------------------
 
     def create_network(self, network: Network) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from reconciler.model.observed import Container, Mount
 
@@ -46,6 +47,8 @@ class FakeContainer:
     started_at: str = ""
     starts: int = 0
     life: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    folder: str = ""
 
     @property
     def active(self) -> bool:
@@ -87,5 +90,7 @@ class FakeContainer:
                 "shares": self.shares,
                 "ports": self.ports,
                 "detailed": True,
+                "facts": self.facts,
+                "folder": self.folder,
             }
         )

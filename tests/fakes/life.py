@@ -234,6 +234,7 @@ class Life:
             reporter=self.reporter,
             requests=self.requests,
             clock=self.machine.clock,
+            host_files=self.machine.host_files,
         )
 
     def push(self, **services: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ class FakeMachine:
 
     def __init__(self, clock: VirtualClock | None = None, host: str = "mini") -> None:
         from tests.fakes.applier import FakeApplier
-        from tests.fakes.observer import FakeImages, FakeObserver
+        from tests.fakes.observer import FakeHostFiles, FakeImages, FakeObserver
 
         self.clock = clock or VirtualClock()
         self.host = host
@@ -77,6 +77,8 @@ class FakeMachine:
         self.observer = FakeObserver(self)
         self.applier = FakeApplier(self)
         self.image_list = FakeImages(self)
+        self.host_files = FakeHostFiles()
+        self.links: dict[str, str] = {}
         self._behaviours: dict[str, Behaviour] = {}
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()

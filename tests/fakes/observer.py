@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.model.images import Image, ImageWant
+from reconciler.model.files import Entry
+from reconciler.model.images import Image, ImageDefaults, ImageWant
 from reconciler.model.observed import Container, ObservedNetwork, ObservedState
 from reconciler.model.stock import InUse, StoredImage
+from reconciler.observe.blobs import blob_id
 from reconciler.observe.host import holders
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class FakeObserver:
             volumes=dict(machine.volumes),
             memory_total=machine.memory_total,
             complete=True,
+            images={c.image: ImageDefaults() for c in self._all() if c.stack in wanted},
         )
 
     def in_use(self) -> InUse:
@@ -120,6 +123,21 @@ class FakeWatch:
             self._broken = True
         elif action == "oom":
             self._ooms.add(container)
+
+
+class FakeHostFiles:
+    """`contents`: path on the machine → text. What was `touched` was written after every start."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, str] = {}
+        self.touched: set[str] = set()
+
+    def holds(self, path: str, entries: Mapping[str, Entry], since: str) -> bool:
+        names = {f"{path}/{name}" if name else path: entry for name, entry in entries.items()}
+        return all(
+            name not in self.touched and name in self.contents and entry.oid == blob_id(self.contents[name].encode())
+            for name, entry in names.items()
+        )
 
 
 class FakeImages:

@@ -248,12 +248,12 @@ def test_the_window_starts_again_when_the_engine_was_away() -> None:
     assert calm + 1.5 <= seconds_of_a_rollout(calm - 0.3, "away")
 
 
-def test_a_stack_with_somebody_s_containers_is_not_touched() -> None:
+def test_a_stack_with_another_host_s_containers_is_not_touched() -> None:
     life = Life()
     life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
     own = life.machine.named("shop-web-1")
-    life.machine.containers["theirs"] = replace(own, id="theirs", name="shop-web-9", number=9, host=None, spec=None)
+    life.machine.containers["theirs"] = replace(own, id="theirs", name="shop-web-9", number=9, host="other")
     before = life.machine.snapshot()
     life.push(web=service("web:2"))
     turn = life.turn()

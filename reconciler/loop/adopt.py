@@ -1,0 +1,77 @@
+"""Taking over what plain Compose has started: asked of the machine, judged in `decide.adoption`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from reconciler.decide import adoption
+from reconciler.decide.adoption import Verdict
+from reconciler.errors import Transient
+from reconciler.loop.ports import HostFiles
+from reconciler.model.desired import DesiredState
+from reconciler.model.files import Files, below
+from reconciler.model.history import Adopted
+from reconciler.model.images import Image
+from reconciler.model.observed import ObservedState
+from reconciler.model.outcome import Reason
+
+
+def recognise(
+    target: DesiredState,
+    observed: ObservedState,
+    adopted: Mapping[str, Adopted],
+    files: Files,
+    images: Mapping[str, Image],
+    host_files: HostFiles,
+    data: str,
+) -> tuple[ObservedState, Verdict]:
+    """What is there without what is others', and which of it stands for services of `target` by what facts.
+
+    `images`: those of `target`, by id. `files`: of the target's commit; read only where something has to be compared.
+    """
+    own = adoption.without_strangers(observed, target, adopted)
+    paths = {tree.digest: tree.path for tree in target.trees if tree.path is not None}
+    same = frozenset(
+        asked
+        for asked in adoption.questions(target, own, adopted)
+        if host_files.holds(asked.path, below(files, paths[asked.digest] or ""), asked.since)
+    )
+    return own, adoption.judge(target, own, adopted, same, images, data)
+
+
+def refuse_to_hide(verdict: Verdict) -> None:
+    """Transient where the commit would give a service an empty folder in place of the data that it has."""
+    for (stack, service), found, wanted in verdict.hidden:
+        raise Transient(
+            Reason.DEPENDENCY_NOT_READY,
+            f"{stack}/{service} keeps data in {found}, and the commit would give it {wanted}, which is another folder",
+            f"make {wanted} a link to {found}, or move the data there while the service is stopped",
+        )
+
+
+def record(verdict: Verdict) -> dict[str, object]:
+    """The journal's fields about what was recognised."""
+    return {
+        "containers": {
+            name: {
+                "stack": item.stack,
+                "spec": item.spec,
+                "mounts": {target: list(mount) for target, mount in item.mounts.items()},
+                "image": item.image,
+            }
+            for name, item in verdict.records.items()
+        },
+        "links": dict(verdict.links),
+    }
+
+
+def with_verdict(observed: ObservedState, adopted: Mapping[str, Adopted], verdict: Verdict, host: str) -> ObservedState:
+    known = {
+        **adopted,
+        **{
+            name: replace(item, proven=name in adopted and adopted[name].proven)
+            for name, item in verdict.records.items()
+        },
+    }
+    return adoption.overlay(observed, known, host)

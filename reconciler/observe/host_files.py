@@ -1,0 +1,41 @@
+"""Files of the machine itself, where containers that we did not create mount them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from reconciler.model.files import Entry
+from reconciler.observe.blobs import blob_id
+
+LARGEST = 64 << 20
+"""Bytes. Larger files are not compared, and so count as other ones."""
+
+
+class HostFiles:
+    """`loop.ports.HostFiles` for an engine on this machine; paths that are not here hold nothing."""
+
+    def holds(self, path: str, entries: Mapping[str, Entry], since: str) -> bool:
+        until = datetime.fromisoformat(since).timestamp() if since else float("inf")
+        return all(_same(Path(path) / name if name else Path(path), entry, until) for name, entry in entries.items())
+
+
+def _same(path: Path, entry: Entry, until: float) -> bool:
+    """A program has read what stood there when it was started; what was written later it may not know."""
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size or found.st_size > LARGEST:
+            return False
+        if found.st_mtime > until or bool(found.st_mode & stat.S_IXUSR) != (entry.mode == "100755"):
+            return False
+        return blob_id(_read(path), entry.oid) == entry.oid
+    except OSError:
+        return False
+
+
+def _read(path: Path) -> bytes:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        return file.read(LARGEST + 1)
