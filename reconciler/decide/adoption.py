@@ -174,16 +174,17 @@ def _is_stranger(item: Container, target: DesiredState, adopted: Mapping[str, Ad
 def _candidates(
     target: DesiredState, observed: ObservedState, adopted: Mapping[str, Adopted]
 ) -> Iterable[tuple[Service, Container]]:
-    """Containers without our label whose spec does not stand in the journal, or stands there for another one."""
+    """Containers without our label that nobody has judged yet, or that stand only for themselves, or did so before
+    the commit that the target undoes. What once agreed with a service is changed by a commit like any other."""
     suspended = {stack.name for stack in target.stacks if stack.suspended}
     services = target.services()
     for item in observed.containers:
         service = services.get((item.stack, item.service))
         if service is None or item.host is not None or item.oneoff or item.stack in suspended:
             continue
-        if service.config.get(FOUND) and item.id not in service.config[FOUND]:
-            continue
-        if item.id not in adopted or adopted[item.id].spec != service.spec:
+        known = adopted.get(item.id)
+        itself = item.id in (service.config.get(FOUND) or ())
+        if known is None or ((itself or known.spec.startswith(PREFIX)) and known.spec != service.spec):
             yield service, item
 
 

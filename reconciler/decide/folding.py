@@ -8,6 +8,7 @@
 | ended | an attempt is over, or a commit was decided without one; `final`: its one final state |
 | closed | what attempts had left is tidied up |
 | fetched | an image was brought to the machine |
+| adopted | containers that plain Compose had started are ours from now on, as what; what there is to go back to |
 | ranonce | a one-shot has succeeded |
 | told | the final state stands on the commit |
 | silent, defect | five minutes without progress; an error of ours. For people: nothing follows from them |
