@@ -72,13 +72,18 @@ def _newest(records: Sequence[Record]) -> set[int]:
 
 
 def _kept_whole(records: Sequence[Record]) -> set[str]:
-    """Attempts that were condemned, and for each stack the last that named it: it may still have containers."""
+    """Attempts that were condemned, and for each stack the last one that named it (it may still have containers) and
+    the last good one: what was adopted is proven by it."""
     condemned = {record["attempt"] for record in records if record["kind"] == "condemned"}
-    stacks: dict[str, str] = {}
+    good = {record["attempt"] for record in records if record.get("good")}
+    last: dict[tuple[str, bool], str] = {}
     for record in records:
         if record["kind"] == "prepared":
-            stacks |= dict.fromkeys(record.get("stacks", ()), record["attempt"])
-    return condemned | set(stacks.values())
+            attempt = record["attempt"]
+            last |= {
+                (stack, is_good): attempt for stack in record.get("stacks", ()) for is_good in {False, attempt in good}
+            }
+    return condemned | set(last.values())
 
 
 def _decides(record: Record) -> bool:

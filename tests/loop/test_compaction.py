@@ -86,3 +86,19 @@ def test_what_is_left_tells_the_same_of_today(seed: int) -> None:
 def test_what_is_young_is_left_alone() -> None:
     life = lived(random.Random(1))
     assert compacted(life.journal.lines) == life.journal.lines
+
+
+def test_what_was_adopted_stays_proven() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    life.turn()
+    adopted = {"stack": "shop", "spec": "s", "mounts": {}, "image": "i"}
+    record = {"kind": "adopted", "at": "2020-01-01T00:00:00Z", "stacks": ["shop"], "links": [], "content": None}
+    life.journal.lines.insert(0, record | {"containers": {"shop-old-1": adopted}})
+    for n in range(4):
+        life.behave(f"bad:{n}", crashing(0.1))
+        life.push(web=service(f"bad:{n}", restart="no"))
+        life.turn()
+    before = life.journal.lines
+    assert fold(before).adopted["shop-old-1"].proven
+    assert fold(compacted(before, recent=2)).adopted == fold(before).adopted
