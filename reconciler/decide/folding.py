@@ -128,13 +128,16 @@ def _started(state: Fold, record: Record) -> None:
 def _prepared(state: Fold, record: Record) -> None:
     state.stacks |= set(record.get("stacks", ()))
     state.prepared[record["attempt"]] = frozenset(record.get("stacks", ()))
-    attempt = state.attempts[record["attempt"]]
-    state.attempts[attempt.id] = replace(attempt, content=record["content"])
+    attempt = state.attempts.get(record["attempt"])
+    if attempt is not None:  # a journal that was deleted in the middle of an attempt does not know how it began
+        state.attempts[attempt.id] = replace(attempt, content=record["content"])
 
 
 def _condemned(state: Fold, record: Record) -> None:
-    attempt = state.attempts[record["attempt"]]
     failure = _failure(record["failure"])
+    attempt = state.attempts.get(record["attempt"]) or Attempt(
+        record["attempt"], record["revision"], Intent.ADVANCE, _time(record), record.get("content"), closed=False
+    )
     state.attempts[attempt.id] = replace(
         attempt, condemned=True, failure=failure, touched=bool(record.get("touched", True))
     )

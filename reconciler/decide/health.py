@@ -81,6 +81,22 @@ def observe(track: Track, container: Container | None, oom: bool, now: float) ->
     )
 
 
+def postponed(track: Track, seconds: float) -> Track:
+    """The same track where nobody could look for so long: its deadlines are later by that."""
+    return replace(
+        track,
+        since=track.since + seconds,
+        bad_since=_later(track.bad_since, seconds),
+        unhealthy_since=_later(track.unhealthy_since, seconds),
+        exited_at=_later(track.exited_at, seconds),
+    )
+
+
+def was_stopped(track: Track, container: Container | None) -> bool:
+    """Whether it ran when we last looked and does not any more."""
+    return track.state == "running" and container is not None and container.state in ("exited", "dead")
+
+
 def judge(track: Track, gate: Gate, now: float) -> Verdict:
     """What the track says about its service at `now`."""
     name = f"{track.service.stack}/{track.service.name}"
@@ -158,6 +174,10 @@ def _restart_limit(track: Track) -> int:
 
 def _first(earlier: float | None, now: float) -> float:
     return now if earlier is None else earlier
+
+
+def _later(moment: float | None, seconds: float) -> float | None:
+    return None if moment is None else moment + seconds
 
 
 def _failed(reason: Reason, message: str) -> Verdict:

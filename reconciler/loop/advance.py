@@ -73,11 +73,11 @@ def _attempt(
         supersede(bench, attempt, newer.head)
         raise
     except Interrupted as error:
-        if not bench.book.attempt(attempt.id).condemned:
+        if not bench.book.condemned(attempt.id):
             bench.interrupted(attempt, error)
         raise
     except ENVIRONMENT as error:
-        if not bench.book.attempt(attempt.id).open or bench.book.attempt(attempt.id).condemned:
+        if not bench.book.attempt(attempt.id).open or bench.book.condemned(attempt.id):
             raise
         return bench.fault(attempt, error)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.decide.compaction import compacted
 from reconciler.decide.folding import Fold, failure_record
+from reconciler.errors import Transient
 from reconciler.loop.ports import Clock, Journal
 from reconciler.loop.turn import Turn
 from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
@@ -46,7 +48,10 @@ class Ending:
 
 
 class Book:
-    """Every fact is durable when the method that records it returns."""
+    """Every fact is durable when the method that records it returns.
+
+    `forgetful`: what the journal told is not all that was known, so the mirror's pins are to be asked (`recall`).
+    """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal, self._clock = journal, clock
@@ -54,21 +59,34 @@ class Book:
         self._folded = 0
         self._pinned: dict[str, Bad] = {}
         self._pinned_good: Good | None = None
-        self._recalled = False
+        self._latest: Mapping[str, Any] | None = None
+        self._owed: list[tuple[str, float, Mapping[str, Any]]] = []
+        self.forgetful = True
         self._writing = threading.RLock()
         self.history = History()
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in what was appended since."""
+        """Write what is owed, if there is room now, and take in what was appended since."""
         with self._writing:
+            with suppress(Transient):
+                self._pay()
             self._refresh()
+
+    def _pay(self) -> None:
+        while self._owed:
+            kind, at, fields = self._owed[0]
+            self._journal.append(kind, at=at, **fields)
+            del self._owed[0]
 
     def _refresh(self) -> None:
         records = self._journal.records()
+        if self._latest is not None and not (len(records) >= self._folded and records[self._folded - 1] is self._latest):
+            self._fold, self._folded, self.forgetful = Fold(), 0, True  # it was deleted or replaced under us
         for record in records[self._folded :]:
             self._fold.add(record)
         self._folded = len(records)
+        self._latest = records[-1] if records else None
         history = self._fold.history()
         pinned = {sha: bad for sha, bad in self._pinned.items() if sha not in history.lifted}
         quarantined = {**pinned, **history.quarantined}
@@ -79,9 +97,8 @@ class Book:
 
         `<host>/bad/<sha>/<content>` → sha of what was condemned, `<host>/good` → sha of last good.
         """
-        if self._recalled:
+        if not self.forgetful:
             return
-        self._recalled = True
         for name, sha in pins.items():
             kind, _, content = name.partition("/")[2].partition("/")
             if kind == "bad":
@@ -90,12 +107,21 @@ class Book:
                 self._pinned[sha] = Bad(sha, known, Reason.REVISION_QUARANTINED, 0.0)
             elif kind == "good":
                 self._pinned_good = Good(sha, "", 0.0)
+        self.forgetful = False
         self.refresh()
 
     def append(self, kind: str, **fields: Any) -> None:
         with self._writing:
+            self._pay()
             self._journal.append(kind, at=self._clock.now(), **fields)
-            self.refresh()
+            self._refresh()
+
+    def owe(self, kind: str, **fields: Any) -> None:
+        """As `append`; where the disk refuses, the record is kept in mind and comes before the next one."""
+        try:
+            self.append(kind, **fields)
+        except Transient:
+            self._owed.append((kind, self._clock.now(), fields))
 
     def shorten(self) -> None:
         """Let the journal forget what nobody asks of it any more, where it has grown long; all is closed."""
@@ -124,7 +150,20 @@ class Book:
         return self.attempt(name)
 
     def attempt(self, name: str) -> Attempt:
-        return next(item for item in reversed(self.history.attempts) if item.id == name)
+        """Transient where the journal does not know it any more."""
+        for item in reversed(self.history.attempts):
+            if item.id == name:
+                return item
+        raise Transient(
+            Reason.DISK_FAILED,
+            f"the journal was deleted or replaced while attempt {name} was under way",
+            "nothing has to be done: the next turn starts from what is there",
+        )
+
+    def condemned(self, name: str) -> bool:
+        """Whether the verdict on this attempt is written, or owed."""
+        owed = any(kind == "condemned" and fields["attempt"] == name for kind, _, fields in self._owed)
+        return owed or self.attempt(name).condemned
 
     def end(self, ending: Ending, revision: str, intent: Intent, attempt: str | None = None) -> Turn:
         """An attempt ends; without one, a commit is decided before anything was started."""

@@ -11,7 +11,7 @@ from reconciler.loop.advance import advance, supersede
 from reconciler.loop.bench import Bench, Options, Ports
 from reconciler.loop.book import Book, Ending
 from reconciler.loop.keep import clear, keep
-from reconciler.loop.retreat import retreat
+from reconciler.loop.retreat import pin_bad, retreat
 from reconciler.loop.silence import FETCH
 from reconciler.loop.turn import Ended, Superseded, Turn
 from reconciler.model.files import Commit
@@ -83,7 +83,7 @@ class Cycle:
     def _decide(self, patient: bool) -> Turn:
         while True:
             head, fetch_error = self._head()
-            self._book.recall(self._ports.source.pins(f"{self._options.host}/"))
+            self._recall()
             accepted = self._accept(head)
             move = self._move(accepted, patient)
             try:
@@ -113,6 +113,15 @@ class Cycle:
             return self._ports.source.commit(sha)
         except KeyError:
             return Commit(sha, "", "", "", "")
+
+    def _recall(self) -> None:
+        """What the mirror remembers of good and bad commits; where it was made anew, it is told again."""
+        pins, good = self._ports.source.pins(f"{self._options.host}/"), self.history.last_good
+        self._book.recall(pins)
+        if good is not None and f"{self._options.host}/good" not in pins:
+            for bad in self.history.quarantined.values():
+                pin_bad(self._bench, bad.revision, bad.content)
+            self._bench.pin("good", good.revision)
 
     def _accept(self, head: Commit) -> Commit:
         """The head; where it does not descend from the last one that was accepted, that one."""

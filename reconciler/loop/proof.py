@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.decide import health
@@ -11,6 +11,7 @@ from reconciler.errors import Away, RolloutFailed
 from reconciler.loop.ports import Applier, Clock, Observer, Watch
 from reconciler.model.desired import Condition, DesiredState, Service, ServiceKey
 from reconciler.model.documents import Gate
+from reconciler.model.observed import Container
 from reconciler.model.outcome import Failure, Reason
 
 LOOK_INTERVAL = 1.0
@@ -52,7 +53,8 @@ class Proof:
         self._gaps: dict[ServiceKey, _Gap] = {}
         self._window_from = clock.monotonic()
         self._progress_at = clock.monotonic()
-        self._away = 0
+        self._away, self._whole = 0, True
+        self._looked_at = clock.monotonic()
 
     # -- what is followed --------------------------------------------------------------------------------------
 
@@ -114,7 +116,7 @@ class Proof:
             self._pulse()
             timeout = min([LOOK_INTERVAL, *([remaining] if remaining else []), *self._due(now)])
             if not self._watch.wait(timeout):
-                self._window_from = self._clock.monotonic()
+                self._whole = False
 
     def _due(self, now: float) -> Iterable[float]:
         for track in self._tracks.values():
@@ -131,15 +133,40 @@ class Proof:
             self._away += 1
             if self._away >= AWAY_LIMIT:
                 raise
-            self._window_from = self._clock.monotonic()
+            self._whole = False
             return
-        self._away = 0
-        ooms = self._watch.ooms()
         now = self._clock.monotonic()
+        resumed = not self._whole and self._resume(found, now)
+        self._away, self._whole, self._looked_at = 0, True, now
+        if resumed:
+            return
+        ooms = self._watch.ooms()
         for id, track in list(self._tracks.items()):
             self._tracks[id] = health.observe(track, found.get(id), id in ooms, now)
         for track in list(self._tracks.values()):
             self._judge(track, now)
+
+    def _resume(self, found: Mapping[str, Container], now: float) -> bool:
+        """The engine was away, or its events were: deadlines are later by that, and the window starts again.
+
+        What no longer runs was stopped by the engine's own end, which no commit is to blame for: it is started again.
+        True: something was, so `found` is out of date.
+        """
+        stopped = False
+        gap = now - self._looked_at if self._away else 0.0
+        self._window_from = now
+        self._progress_at += gap
+        for id, track in list(self._tracks.items()):
+            self._tracks[id] = health.postponed(track, gap)
+            if health.was_stopped(track, found.get(id)) and not self._ended_well(track, found[id]):
+                self._applier.start(id)
+                self._tracks[id] = Track(track.service, id, now, track.changed)
+                stopped = True
+        return stopped
+
+    @staticmethod
+    def _ended_well(track: Track, container: Container) -> bool:
+        return track.service.completes and container.exit_code == 0
 
     def _judge(self, track: Track, now: float) -> None:
         verdict = health.judge(track, self._desired.gate(track.service.stack), now)

@@ -26,7 +26,9 @@ def go_back(
     """
     if not condemned:
         return retreat(bench, replace(attempt, failure=failure, content=bad.content), forward, condemned=False)
-    bench.book.append(
+    # Without room for the verdict the service must not stay down: the way back needs none, and nothing new is begun
+    # before the verdict is written.
+    bench.book.owe(
         "condemned",
         attempt=attempt.id,
         revision=attempt.revision,
@@ -35,7 +37,8 @@ def go_back(
         touched=forward.touched,
     )
     pin_bad(bench, attempt.revision, bad.content)
-    return retreat(bench, bench.book.attempt(attempt.id), forward)
+    attempt = replace(attempt, condemned=True, failure=failure, content=bad.content, touched=forward.touched)
+    return retreat(bench, attempt, forward)
 
 
 def retreat(bench: Bench, attempt: Attempt, forward: Rollout | None = None, *, condemned: bool = True) -> Turn:

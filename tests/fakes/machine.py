@@ -101,6 +101,20 @@ class FakeMachine:
         self._away_until = self.clock.seconds + seconds
         self._tell("broken", "")
 
+    def restart_engine(self, seconds: float) -> None:
+        """The engine ends, and with it all that runs; so many seconds later it is back, and starts what it may."""
+        ran = [item for item in self.containers.values() if item.active]
+        for item in ran:
+            self._end_life(item)
+            item.state, item.exit_code = "exited", 137
+        self.go_away(seconds)
+        self.at(self.clock.seconds + seconds, lambda: self._revive(ran))
+
+    def _revive(self, ran: Iterable[FakeContainer]) -> None:
+        for item in ran:
+            if item.restart in ("always", "unless-stopped") and item.id in self.containers and not item.active:
+                self.run(item)
+
     def at(self, seconds: float, action: Callable[[], None]) -> None:
         """Do this when so many seconds have passed since the beginning."""
         heapq.heappush(self._agenda, (seconds, next(self._order), action))

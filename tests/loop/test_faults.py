@@ -8,8 +8,9 @@ import pytest
 
 from reconciler.effects import Effects
 from reconciler.errors import Transient
-from reconciler.model.outcome import Reason
-from tests.fakes.life import Life
+from reconciler.model.outcome import Outcome, Reason
+from tests.fakes.behaviour import crashing, healthy
+from tests.fakes.life import Life, service
 from tests.loop.test_crashes import ODD_FLOWS, odd, odd_end, start_odd
 
 
@@ -107,3 +108,127 @@ def test_a_newer_commit_at_any_effect_is_what_runs_in_the_end(name: str) -> None
         assert set(life.running().values()) == {"app:3", "side:1", "web:3", "old:1"}, number
         check(life, number)
     assert number > 20
+
+
+class FullFrom(Effects):
+    """The disk is full from the effect on whose name begins so, until `freed`."""
+
+    def __init__(self, beginning: str) -> None:
+        super().__init__()
+        self._beginning, self.full, self.freed = beginning, False, False
+
+    def point(self, name: str) -> None:
+        super().point(name)
+        self.full |= name.startswith(self._beginning)
+        if self.full and not self.freed and name.startswith(("journal", "tree", "rendered")):
+            raise Transient(Reason.DISK_FAILED, "no space left on device")
+
+
+def test_a_disk_that_is_full_at_the_verdict_does_not_keep_the_service_down() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    life.turn()
+    life.behave("web:2", crashing(0.5))
+    bad = life.push(web=service("web:2"))
+    life.machine.effects = disk = FullFrom("journal condemned")
+    assert life.turn().reason is Reason.DISK_FAILED
+    assert life.running() == {"shop-web-1": "web:1"}, "back, although it could not be written down"
+    started = [name for name in life.machine.trace if name.startswith("start ")]
+    assert life.turn().reason is Reason.DISK_FAILED
+    assert [name for name in life.machine.trace if name.startswith("start ")] == started, "it is not tried again"
+    disk.freed = True
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.reporter.told[bad][0] == "failure"
+    assert [name for name in life.machine.trace if name.startswith("start ")] == started
+    assert life.settle().reason is Reason.REVISION_QUARANTINED
+
+
+def test_pins_are_written_again_where_the_mirror_was_lost_first_and_the_journal_then() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    life.turn()
+    life.behave("web:2", crashing(0.5))
+    life.push(web=service("web:2"))
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    life.source.pinned.clear()
+    life.turn()
+    life.journal.lines.clear()
+    life.store.states.clear()
+    life.start()
+    started = [name for name in life.machine.trace if name.startswith("start ")]
+    for _ in range(3):
+        life.turn()
+    assert [name for name in life.machine.trace if name.startswith("start ")] == started
+    assert life.running() == {"shop-web-1": "web:1"}
+
+
+@pytest.mark.parametrize("record", ["started", "prepared", "condemned", "ended", "closed"])
+def test_a_journal_that_is_deleted_under_a_running_agent_costs_no_verdict(record: str) -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    life.turn()
+    life.behave("web:2", crashing(0.5))
+    life.push(web=service("web:2"))
+
+    def lost(effect: str) -> None:
+        if effect == f"journal {record}":
+            life.journal.lines.clear()
+
+    life.machine.effects = _Each(lost)
+    life.turn()
+    life.machine.effects = Effects()
+    for _ in range(3):
+        life.turn()
+    assert life.effects == 0
+    assert life.running() == {"shop-web-1": "web:1"}
+    life.start()
+    life.turn()
+    assert life.running() == {"shop-web-1": "web:1"}
+
+
+class _Each(Effects):
+    def __init__(self, happens: Callable[[str], None]) -> None:
+        super().__init__()
+        self._happens = happens
+
+    def point(self, name: str) -> None:
+        super().point(name)
+        self._happens(name)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 30.0])
+@pytest.mark.parametrize("moment", [0.2, 1.0, 2.5, 3.5])
+def test_an_engine_that_restarts_while_a_gate_waits_condemns_nothing(seconds: float, moment: float) -> None:
+    life = Life()
+    life.push(db=service("db:1"), web=service("web:1", restart="no"))
+    life.turn()
+    life.behave("web:2", healthy(3.0))
+    sha = life.push(db=service("db:1"), web=service("web:2", restart="no"))
+    start = life.machine.clock.seconds
+    life.machine.at(start + moment, lambda: life.machine.restart_engine(seconds))
+    turn = life.turn()
+    assert turn.outcome is (Outcome.SUCCEEDED if seconds < 2 else Outcome.FAILED), turn
+    life.machine.advance(60.0)
+    life.turn()
+    life.turn()
+    assert life.effects == 0
+    assert sha not in life.cycle.history.quarantined
+    assert life.running() == {"shop-db-1": "db:1", "shop-web-1": "web:2"}
+
+
+def test_the_time_that_the_engine_is_away_does_not_count_for_a_deadline() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    life.turn()
+    life.behave("web:2", healthy(27.0))
+    life.push(web=service("web:2"))
+    life.machine.call_takes = 0.0
+    begun = life.machine.clock.seconds
+
+    def away() -> None:
+        life.machine.go_away(9.0)
+        life.machine.call_takes = 4.5
+
+    life.machine.at(begun + 15.0, away)
+    life.machine.at(begun + 25.0, lambda: setattr(life.machine, "call_takes", 0.0))
+    assert life.turn().outcome is Outcome.SUCCEEDED, "27 s are more than healthy_deadline, less the 9 s"
