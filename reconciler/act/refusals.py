@@ -18,6 +18,7 @@ OUTSIDE = (
     "ports are not available",
     "pool overlaps",
     "fully subnetted",
+    "already exists",
 )
 """Words of refusals that tell of something else on the machine, which may go away without a new commit."""
 

@@ -48,6 +48,7 @@ def advance(bench: Bench, head: Commit) -> Turn:
     plan = bench.plan(desired, observed, Intent.ADVANCE, back, image_steps(missing))
     _check_plan(bench, head, plan, observed, desired.memory)
     _check_ports(bench, desired, observed)
+    _check_networks(plan, observed)
     return _attempt(bench, head, prepared, images, base)
 
 
@@ -193,6 +194,22 @@ def _check_plan(bench: Bench, head: Commit, plan: Plan, observed: ObservedState,
     if first.reason is Reason.BUDGET_EXCEEDED and own <= memory.budget - memory.reserve:
         raise Transient(first.reason, first.message, first.hint)
     raise Ended(_reject(bench, head, plan.violations))
+
+
+def _check_networks(plan: Plan, observed: ObservedState) -> None:
+    """A network cannot be replaced while somebody else's container is in it."""
+    ours = {item.id for item in observed.containers}
+    names = {item.id: item.name for item in observed.foreign}
+    for step in plan.steps:
+        network = observed.networks.get(step.container or "")
+        if step.action is not Action.REPLACE_NETWORK or network is None or network.containers <= ours:
+            continue
+        others = ", ".join(sorted(names.get(item, item[:12]) for item in network.containers - ours))
+        raise Transient(
+            Reason.DEPENDENCY_NOT_READY,
+            f"network {network.name} is to be replaced, and containers that are not ours are in it: {others}",
+            f"docker network disconnect {network.name} CONTAINER; it is tried again by itself",
+        )
 
 
 def _check_ports(bench: Bench, desired: DesiredState, observed: ObservedState) -> None:

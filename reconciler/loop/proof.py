@@ -133,6 +133,7 @@ class Proof:
             self._away += 1
             if self._away >= AWAY_LIMIT:
                 raise
+            self._window_from = self._clock.monotonic()
             self._whole = False
             return
         now = self._clock.monotonic()

@@ -88,7 +88,7 @@ class FakeApplier:
         with machine.effect(f"create network {network.name}"):
             there = machine.networks.get(network.name)
             if there is not None and there.digest != network.digest:
-                raise _refused(f"network {network.name} already exists")
+                raise _refused(f"network {network.name} already exists", Reason.DEPENDENCY_NOT_READY)
             if there is None:
                 labels = {
                     COMPOSE_PROJECT: network.stack,
@@ -108,7 +108,7 @@ class FakeApplier:
                 with machine.effect(f"disconnect {container.id[:12]} {name}"):
                     del container.networks[name]
         with machine.effect(f"remove network {name}"):
-            if not self._attached(name):
+            if not self._attached(name) and not network.containers:
                 machine.networks.pop(name, None)
 
     def create_volume(self, volume: Volume) -> None:

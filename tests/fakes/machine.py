@@ -15,6 +15,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -100,6 +101,11 @@ class FakeMachine:
         """The engine answers nobody for so long, and every event stream breaks. Containers run on."""
         self._away_until = self.clock.seconds + seconds
         self._tell("broken", "")
+
+    def enters(self, foreign: str, network: str) -> None:
+        """Somebody connects a container of theirs to a network."""
+        found = self.networks[network]
+        self.networks[network] = replace(found, containers=found.containers | {self.foreign[foreign].id})
 
     def restart_engine(self, seconds: float) -> None:
         """The engine ends, and with it all that runs; so many seconds later it is back, and starts what it may."""

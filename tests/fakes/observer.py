@@ -79,7 +79,8 @@ class FakeObserver:
         return holders(ports, held)
 
     def _with_containers(self, network: ObservedNetwork) -> ObservedNetwork:
-        return replace(network, containers=frozenset(c.id for c in self._all() if network.name in c.networks))
+        ours = frozenset(c.id for c in self._all() if network.name in c.networks)
+        return replace(network, containers=network.containers | ours)
 
     def _all(self) -> Iterable[FakeContainer]:
         return self._machine.containers.values()

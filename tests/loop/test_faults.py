@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -232,3 +233,48 @@ def test_the_time_that_the_engine_is_away_does_not_count_for_a_deadline() -> Non
     life.machine.at(begun + 15.0, away)
     life.machine.at(begun + 25.0, lambda: setattr(life.machine, "call_takes", 0.0))
     assert life.turn().outcome is Outcome.SUCCEEDED, "27 s are more than healthy_deadline, less the 9 s"
+
+
+def internal(life: Life, version: str) -> str:
+    """Another definition of the network under everything."""
+    return life.push_model({"services": {"web": service(version)}, "networks": {"default": {"internal": True}}})
+
+
+def test_a_network_that_somebody_else_is_in_is_not_replaced_and_nothing_is_stopped() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    life.turn()
+    before = life.machine.snapshot()
+    life.machine.add_foreign("guest", 1 << 20)
+    life.machine.enters("guest", "shop_default")
+    sha = internal(life, "web:1")
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY)
+    assert "guest" in turn.message
+    assert life.machine.snapshot() == before
+    network = life.machine.networks["shop_default"]
+    life.machine.networks["shop_default"] = replace(network, containers=frozenset())
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.reporter.told[sha][0] == "success"
+
+
+def test_somebody_who_enters_a_network_just_before_it_is_replaced_condemns_nothing() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    life.turn()
+    life.machine.add_foreign("guest", 1 << 20)
+    sha = internal(life, "web:1")
+
+    def enters(effect: str) -> None:
+        if effect.startswith("stop "):
+            life.machine.enters("guest", "shop_default")
+
+    life.machine.effects = _Each(enters)
+    assert life.turn().reason is Reason.DEPENDENCY_NOT_READY
+    life.machine.effects = Effects()
+    assert sha not in life.cycle.history.quarantined
+    assert life.running() == {"shop-web-1": "web:1"}, "back"
+    network = life.machine.networks["shop_default"]
+    life.machine.networks["shop_default"] = replace(network, containers=frozenset())
+    life.settle()
+    assert life.reporter.told[sha][0] == "success"
