@@ -81,7 +81,8 @@ class Book:
 
     def _refresh(self) -> None:
         records = self._journal.records()
-        if self._latest is not None and not (len(records) >= self._folded and records[self._folded - 1] is self._latest):
+        same = len(records) >= self._folded and (not self._folded or records[self._folded - 1] is self._latest)
+        if not same:
             self._fold, self._folded, self.forgetful = Fold(), 0, True  # it was deleted or replaced under us
         for record in records[self._folded :]:
             self._fold.add(record)
