@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.decide.slots import by_service, by_sharing, stable_name
-from reconciler.errors import RolloutFailed
+from reconciler.errors import RolloutFailed, Transient
 from reconciler.loop.ports import Applier, Clock, Creation, Observer
 from reconciler.loop.proof import Proof
 from reconciler.model.desired import Condition, DesiredState, Endpoint, Network, Service, ServiceKey, Stack, Volume
@@ -255,8 +255,11 @@ class Rollout:
                 (i for i in after if (i.stack, i.service) == key and i.id not in before), key=lambda i: i.number
             )
             if len(new) != len(steps):
-                raise RolloutFailed(
-                    Failure(Reason.CRASHED, f"Compose created {len(new)} of {len(steps)} containers", key[0], key[1])
+                # It counts those that are there: somebody has removed or made one of them meanwhile.
+                raise Transient(
+                    Reason.DEPENDENCY_NOT_READY,
+                    f"Compose created {len(new)} containers for {key[0]}/{key[1]}, not {len(steps)}",
+                    "somebody else changes the stack; it is tried again by itself",
                 )
             for step, item in zip(steps, new, strict=True):
                 self._known.ids[step.container or ""] = item.id

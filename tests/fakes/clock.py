@@ -10,12 +10,16 @@ EPOCH = 1_700_000_000.0
 
 @dataclass
 class VirtualClock:
-    """A `loop.ports.Clock`. `seconds` have passed since the beginning; whoever waits adds to them."""
+    """A `loop.ports.Clock`. `seconds` have passed since the beginning; whoever waits adds to them.
+
+    `offset`: by so many seconds the wall clock is wrong.
+    """
 
     seconds: float = 0.0
+    offset: float = 0.0
 
     def now(self) -> float:
-        return EPOCH + self.seconds
+        return EPOCH + self.seconds + self.offset
 
     def monotonic(self) -> float:
         return self.seconds
