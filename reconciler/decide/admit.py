@@ -101,6 +101,7 @@ def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
         yield from mounts.findings(service)
         yield from builds.findings(service)
         yield from objects.label_findings(service)
+        yield from objects.logging_findings(service)
     yield from hygiene.findings(subject, candidate.concealed)
 
 

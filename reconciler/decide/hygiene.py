@@ -10,6 +10,9 @@ from reconciler.decide.budget import completes, service_memory
 from reconciler.decide.policies.paths import inside
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
 
+OWNED = {"uid": frozenset({"0"}), "gid": frozenset({"0"}), "mode": frozenset({"0", "0444", "444", "292"})}
+"""What configs and secrets have in containers; Compose 2.26 prints the mode as a decimal number."""
+
 PUBLIC_ADDRESSES = frozenset({"", "0.0.0.0", "::"})  # noqa: S104
 _SECRET_NAME = re.compile(r"(?i)(password|passwd|passphrase|secret|token)|(^|_)(api|access|private)?_?key$")
 _NO_SECRET_NAME = re.compile(r"(?i)(_file|_path|_dir|_url|_name|_ttl|_expiry|_lifetime|_length)$")
@@ -20,6 +23,9 @@ _FILE_NAME = re.compile(r"[^.].*\.(?!d$)[A-Za-z][A-Za-z0-9]{0,5}")
 def findings(subject: Subject, concealed: Collection[str]) -> Iterator[Finding]:
     """`concealed`: values that came from the host's secrets_dir, and so are in no file of the commit."""
     services: Mapping[str, Json] = subject.model.get("services") or {}
+    for name, network in sorted((subject.model.get("networks") or {}).items()):
+        if (network or {}).get("enable_ipv4") is False:
+            yield subject.finding("ipv4-stays", ("networks", name, "enable_ipv4"), f"network {name} is to have no IPv4")
     for service in subject.services():
         told: set[str] = set()
         for finding in _service(service, services, concealed):
@@ -49,6 +55,7 @@ def _service(service: ServiceSubject, services: Mapping[str, Json], concealed: C
         yield from _staying(service)
     yield from _names_and_ports(service)
     yield from _volumes(service)
+    yield from _file_owners(service)
     yield from _secrets(service, concealed)
     yield from _dependencies(service, services)
 
@@ -96,6 +103,15 @@ def _volumes(service: ServiceSubject) -> Iterator[Finding]:
                 yield service.finding("missing-source", ("volumes", index), f"{path} is not in the commit")
         elif not mount.get("read_only"):
             yield service.finding("read-only-copy", ("volumes", index), f"{path} is mounted for writing")
+
+
+def _file_owners(service: ServiceSubject) -> Iterator[Finding]:
+    for kind in ("configs", "secrets"):
+        for index, use in enumerate(service.model.get(kind) or ()):
+            for key in ("uid", "gid", "mode"):
+                if str(use.get(key) or "0") not in OWNED[key]:
+                    what = f"{use.get('source')} is to have {key} {use[key]}"
+                    yield service.finding("file-owner", (kind, index, key), what)
 
 
 def _secrets(service: ServiceSubject, concealed: Collection[str]) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from reconciler.decide.slots import STANDBY, Pairing, Slot, completed, pair, removed
@@ -499,6 +499,7 @@ class _Planner:
         over = next((step for step in starts if step.memory_after > limit), None)
         if over is not None:
             yield self._too_much(over, limit)
+        yield from self._captures()
         for stack in self.desired.stacks:
             for volume in stack.volumes if not stack.suspended else ():
                 there = self.observed.volumes.get(volume.name)
@@ -513,6 +514,24 @@ class _Planner:
                         level=Level.DENY,
                         stack=stack.name,
                     )
+
+    def _captures(self) -> Iterable[Violation]:
+        """Networks and volumes that are there already and belong to others: a name is no leave to use them."""
+        for stack in self.desired.stacks:
+            for kind, wanted, there in (
+                ("network", stack.networks, self.observed.networks),
+                ("volume", stack.volumes, self.observed.volumes),
+            ):
+                for item in wanted if not stack.suspended else ():
+                    found = there.get(item.name)
+                    if found is not None and _of_others(found.labels, item.name, stack.name, self.stacks):
+                        yield Violation(
+                            Reason.POLICY_VIOLATION,
+                            "foreign-object",
+                            f"the {kind} {item.name} exists and is not this stack's",
+                            "choose another name; to share it, declare it external and let the operator grant that",
+                            stack=stack.name,
+                        )
 
     def _too_much(self, step: Step, limit: int) -> Violation:
         foreign = self.memory.foreign
@@ -540,6 +559,14 @@ class _Planner:
         condition: Condition | None = None,
     ) -> None:
         self.steps.append(Step(0, action, stack, service, container, cause, self.memory.total, id, name, condition))
+
+
+def _of_others(labels: Mapping[str, str], name: str, stack: str, stacks: Collection[str]) -> bool:
+    """Whether an object is another project's. One without a project is a person's, unless its name is ours anyway."""
+    owner = labels.get(COMPOSE_PROJECT)
+    if owner is None:
+        return not name.startswith(f"{stack}_")
+    return owner != stack and owner not in stacks
 
 
 def _differences(old: Service, new: Service) -> list[str]:

@@ -218,7 +218,7 @@ def test_nothing_is_built_that_is_not_of_the_commit(context: str) -> None:
         ({"context": f"{ROOT}/App"}, ["file-missing"]),
         ({"context": "/srv/app"}, ["build-outside"]),
         ({"context": f"{ROOT}/linked"}, ["symlink"]),
-        ({"context": f"{ROOT}/app", "additional_contexts": {"b": "service:db"}}, []),
+        ({"context": f"{ROOT}/app", "additional_contexts": {"b": "service:db"}}, ["build-service"]),
         ({"context": f"{ROOT}/app", "additional_contexts": {"b": f"{ROOT}/linked"}}, ["symlink"]),
         ({"context": f"{ROOT}/app", "cache_from": ["app:latest", "type=registry,ref=x"]}, []),
         ({"context": f"{ROOT}/app", "network": "none"}, []),
@@ -277,10 +277,47 @@ def test_harmless_values_are_admitted(model: dict[str, Any]) -> None:
         ({"network_mode": "container:abc"}, ["foreign-container"]),
         ({"external_links": ["db_1:db"]}, ["foreign-container"]),
         ({"runtime": "io.containerd.x.v1/../../x"}, ["runtime"]),
+        ({"logging": {"driver": "gelf", "options": {"gelf-address": "udp://192.0.2.1:12201"}}}, ["logging-driver"]),
+        ({"logging": {"driver": "a-plugin:latest"}}, ["logging-driver"]),
+        ({"scale": 2_000_000_000}, ["too-many-replicas"]),
+        ({"deploy": {"replicas": 100_000}}, ["too-many-replicas"]),
+        ({"build": {"context": ROOT, "additional_contexts": {"a": "service:db"}}}, ["file-missing", "build-service"]),
+        ({"build": {"context": ROOT, "secrets": [{"source": "token"}]}}, ["build-secrets", "file-missing"]),
     ],
 )
 def test_harmful_values_are_refused(model: dict[str, Any], rules: list[str]) -> None:
     assert denied(judge_service(model)) == rules
+
+
+@pytest.mark.parametrize("name", ["host", "none", "bridge", "default", "ingress", "/etc", "a/b", "..", "-v", "a b", ""])
+def test_a_network_is_called_what_the_engine_takes_for_a_new_name(name: str) -> None:
+    wanted = [] if not name else ["reserved-name"]
+    assert denied(judge({"networks": {"n": {"name": name}}})) == wanted
+    volume = judge({"volumes": {"n": {"name": name}}})
+    assert denied(volume) == (wanted if not name.isalpha() else [])
+
+
+@pytest.mark.parametrize(
+    ("subnet", "refused"),
+    [
+        ("10.9.0.0/16", False),
+        ("192.168.7.0/24", False),
+        ("172.31.0.0/16", False),
+        ("100.64.3.0/24", False),
+        ("fd00:1::/64", False),
+        ("8.8.8.0/24", True),
+        ("0.0.0.0/0", True),
+        ("10.0.0.0/7", True),
+        ("127.0.0.0/8", True),
+        ("169.254.169.0/24", True),
+        ("::/0", True),
+        ("2606:4700::/32", True),
+        ("nonsense", True),
+    ],
+)
+def test_a_network_takes_no_addresses_of_others(subnet: str, refused: bool) -> None:
+    found = denied(judge({"networks": {"n": {"ipam": {"config": [{}, {"subnet": subnet}]}}}}))
+    assert found == (["network-subnet"] if refused else [])
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,9 @@ def findings(service: ServiceSubject) -> Iterator[Finding]:
 
 
 def _additional(service: ServiceSubject, context: str, place: Pointer) -> Iterator[Finding]:
-    if not context.startswith("service:"):
+    if context.startswith("service:"):
+        yield service.finding("build-service", place, f"the build uses the image of the {context.replace(':', ' ', 1)}")
+    else:
         yield from _context(service, context, place)
 
 

@@ -11,6 +11,8 @@ from reconciler.decide.budget import replicas
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.formats.yamls import Pointer
 
+MOST_REPLICAS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
@@ -118,6 +120,10 @@ def _container_name(service: ServiceSubject, taken: dict[str, str]) -> Iterator[
     place: Pointer = ("container_name",) if fixed else ()
     if fixed and count > 1:
         yield service.finding("replicas-with-name", place, f"{count} replicas are to be called {fixed}")
+    if count > MOST_REPLICAS:
+        key = ("scale",) if service.model.get("scale") is not None else ("deploy", "replicas")
+        yield service.finding("too-many-replicas", key, f"{count} replicas")
+        return
     own = f"{service.of.stack}/{service.name}"
     numbered = [f"{service.of.stack}-{service.name}-{number}" for number in range(1, count + 1)]
     for name in [fixed] if fixed else numbered:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ipaddress
+import re
+from collections.abc import Collection, Iterator
 
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.formats.yamls import Pointer
@@ -21,6 +23,21 @@ NETWORK_OPTIONS = frozenset(
     )
 )
 """Options of the bridge driver that concern the new network only; the others name interfaces of the host."""
+
+RESERVED_NETWORKS = frozenset({"bridge", "default", "docker_gwbridge", "host", "ingress", "none"})
+"""Names that are no networks to be made: `host` would be the host's own network."""
+
+PRIVATE_SUBNETS = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15",
+        "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "fc00::/7", "2001:db8::/32",
+    )
+)  # fmt: skip
+
+LOGGING_DRIVERS = frozenset({"", "json-file", "local", "journald", "none"})
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""What the engine takes for a name. Anything else might be a path to it."""
 
 TMPFS_OPTIONS = frozenset({"size", "uid", "gid", "mode", "nr_inodes", "noexec", "nosuid", "nodev"})
 
@@ -43,7 +60,15 @@ def label_findings(service: ServiceSubject) -> Iterator[Finding]:
             yield service.finding("reserved-label", (*place, "labels", label), f"label {label}")
 
 
+def logging_findings(service: ServiceSubject) -> Iterator[Finding]:
+    driver = (service.model.get("logging") or {}).get("driver") or ""
+    if driver not in LOGGING_DRIVERS:
+        yield service.finding("logging-driver", ("logging", "driver"), f"logs go to {driver}")
+
+
 def _network(subject: Subject, definition: Json, place: Pointer) -> Iterator[Finding]:
+    yield from _name(subject, definition, place, RESERVED_NETWORKS)
+    yield from _subnets(subject, definition, place)
     driver = definition.get("driver") or ""
     if driver not in NETWORK_DRIVERS:
         yield subject.finding("network-driver", (*place, "driver"), f"network {place[1]} uses the driver {driver}")
@@ -57,7 +82,30 @@ def _network(subject: Subject, definition: Json, place: Pointer) -> Iterator[Fin
     yield from _labels(subject, definition, place)
 
 
+def _name(subject: Subject, definition: Json, place: Pointer, reserved: Collection[str] = ()) -> Iterator[Finding]:
+    name = str(definition.get("name") or place[1])
+    if name in reserved or not NAME.fullmatch(name):
+        yield subject.finding("reserved-name", (*place, "name"), f"{place[0]}.{place[1]} is called {name}")
+
+
+def _subnets(subject: Subject, definition: Json, place: Pointer) -> Iterator[Finding]:
+    for index, pool in enumerate((definition.get("ipam") or {}).get("config") or ()):
+        subnet = str((pool or {}).get("subnet") or "")
+        if subnet and not _private(subnet):
+            pointer = (*place, "ipam", "config", index, "subnet")
+            yield subject.finding("network-subnet", pointer, f"network {place[1]} takes {subnet}")
+
+
+def _private(subnet: str) -> bool:
+    try:
+        network = ipaddress.ip_network(subnet, strict=False)
+    except ValueError:
+        return False
+    return any(network.version == own.version and network.subnet_of(own) for own in PRIVATE_SUBNETS)  # type: ignore[arg-type]
+
+
 def _volume(subject: Subject, definition: Json, place: Pointer) -> Iterator[Finding]:
+    yield from _name(subject, definition, place)
     driver = definition.get("driver") or "local"
     if driver != "local":
         yield subject.finding("volume-driver", (*place, "driver"), f"volume {place[1]} uses the driver {driver}")
