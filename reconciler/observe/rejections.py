@@ -9,6 +9,9 @@ from reconciler.model.outcome import Reason, Violation
 
 RULE = "compose-rejects"
 
+LONGEST = 600
+"""Characters of a message: Compose repeats whole values."""
+
 _LOG_LINE = re.compile(r'^time="[^"]*" level=\w+ msg=')
 _LINE = re.compile(r"\bline (\d+)\b")
 _POINTER = re.compile(r"\b(services|networks|volumes|configs|secrets)(?:\.|\[)([\w-]+)\]?((?:\.[\w-]+)*)")
@@ -43,7 +46,7 @@ def _violation(message: str, stack: str, root: str, known: Sequence[str]) -> Vio
     return Violation(
         reason=_reason(clean),
         rule=RULE,
-        message=f"Compose rejects it: {clean}",
+        message=f"Compose rejects it: {clean if len(clean) <= LONGEST else clean[:LONGEST] + '…'}",
         hint="`docker compose config` shows the same; a stack is applied only when Compose accepts it.",
         path=path or (known[0] if known else None),
         line=int(line[1]) if line else None,

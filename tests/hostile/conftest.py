@@ -1,0 +1,17 @@
+"""What these tests share: one Compose, where its version makes no difference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import find_compose, missing
+
+
+@pytest.fixture(scope="session")
+def newest_compose() -> Path:
+    composes = find_compose()
+    if not composes:
+        missing("no Compose binary: scripts/setup.sh --tests gets two versions")
+    return composes[-1]

@@ -1,0 +1,84 @@
+"""Files that are made to hurt, through `validate` with real Compose: each ends in time, in little memory, by a rule."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler import wiring
+from reconciler.decide.redact import Redactor
+from reconciler.settings import Settings, SourceSettings
+from tests.decide.test_scan_limits import REFUSED
+
+HEAD = "services:\n  web:\n    image: x:1\n"
+SECONDS = 5.0
+MEMORY = 300 << 20
+"""Bytes by which this process may grow, whatever is thrown at it."""
+
+
+def nested(depth: int, opening: str) -> str:
+    return opening * depth + "}" * depth
+
+
+BOMBS: Mapping[str, Mapping[str, str]] = {
+    **{name: {"compose.yaml": data.decode("latin-1")} for name, (data, _) in REFUSED.items() if name != "binary"},
+    "a giant number": {"compose.yaml": f"{HEAD}    mem_limit: {'9' * 400_000}\n"},
+    "a giant number of replicas": {"compose.yaml": f"{HEAD}    scale: {'9' * 18}\n"},
+    "a giant float": {"compose.yaml": f"{HEAD}    cpus: 1e999999999\n"},
+    "a giant duration": {"compose.yaml": f"{HEAD}    stop_grace_period: {'9' * 30}h\n"},
+    "long keys": {"compose.yaml": HEAD + "".join(f"    x-{'k' * 90_000}{n}: v\n" for n in range(9))},
+    "a pattern of the names": {"compose.yaml": f"{HEAD}    environment: {{{'A_KEY' * 40_000}_: x}}\n"},
+    "sysctls by pattern": {"compose.yaml": f"{HEAD}    sysctls: {{{'net.ipv4.conf.' * 9_000}x: '1'}}\n"},
+    "defaults in defaults": {"compose.yaml": f"{HEAD}    command: '{nested(20_000, '${A:-')}'\n"},
+    "defaults of the environment": {
+        "compose.yaml": f"{HEAD}    command: $A\n",
+        ".env": f"A={nested(9_000, '${A:-')}\n",
+    },
+    "values of values": {
+        "compose.yaml": f"{HEAD}    command: $V39\n",
+        ".env": "V0=xxxxxxxxxx\n" + "".join(f"V{n}=$V{n - 1}$V{n - 1}\n" for n in range(1, 40)),
+    },
+    "includes of one another": {
+        "compose.yaml": "include: [a0.yaml, a0.yaml]\n",
+        **{f"a{n}.yaml": f"include: [a{n + 1}.yaml, a{n + 1}.yaml]\n" for n in range(18)},
+        "a18.yaml": HEAD,
+    },
+    "extends of files of files": {
+        "compose.yaml": "services: {web: {extends: {file: a0.yaml, service: web}}}\n",
+        **{
+            f"a{n}.yaml": f"services: {{web: {{extends: {{file: a{n + 1}.yaml, service: web}}}}}}\n" for n in range(400)
+        },
+        "a400.yaml": HEAD,
+    },
+}
+
+
+def validate(compose: Path, folder: Path) -> dict[str, Any]:
+    settings = Settings("mini", SourceSettings("/nowhere"), str(folder / "state"), compose=str(compose))
+    application = wiring.build(settings, stop=threading.Event(), redactor=Redactor())
+    return dict(application.validate(None, None, None, [str(folder / "compose.yaml")], True)[1])
+
+
+HARMLESS = {"long keys", "a giant float", "sysctls by pattern",
+            "a pattern of the names", "extends of files of files"}  # fmt: skip
+"""What may be found valid, as long as that is found in time."""
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_ends_in_time(newest_compose: Path, tmp_path: Path, name: str) -> None:
+    for path, text in BOMBS[name].items():
+        (tmp_path / path).write_bytes(text.encode())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.process_time()
+    document = validate(newest_compose, tmp_path)
+    assert time.process_time() - began < SECONDS
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < MEMORY
+    denied = [item for item in document["violations"] if item["level"] == "deny"]
+    assert denied or name in HARMLESS
+    assert all(item["rule"] and item["message"] and len(item["message"]) < 2_000 for item in denied)
