@@ -43,7 +43,11 @@ _HARMLESS = (
 )  # fmt: skip
 """Slips of old tools in histories that live on."""
 
+STREAMED = "1m"
+"""Larger files are streamed: a commit with one of half a gigabyte needs no memory, here or on the other side."""
+
 _CONFIG = (
+    f"core.bigFileThreshold={STREAMED}",
     "core.fsmonitor=false",
     "core.fsync=committed,reference",
     "core.hooksPath=/dev/null",
@@ -133,4 +137,5 @@ def local_config(path: Path) -> str:
     folders = dict.fromkeys(str(item) for base in (path, path.resolve()) for item in (base, base / ".git"))
     quoted = (item.replace("\\", "\\\\").replace('"', '\\"') for item in folders)
     directories = "".join(f'\tdirectory = "{item}"\n' for item in quoted)
-    return f"[safe]\n{directories}[receive]\n\tunpackLimit = 1\n\tautogc = false\n"
+    core = f"[core]\n\tbigFileThreshold = {STREAMED}\n"
+    return f"[safe]\n{directories}{core}[receive]\n\tunpackLimit = 1\n\tautogc = false\n"
