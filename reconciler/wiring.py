@@ -128,13 +128,13 @@ class Application:
 
     def once(self, timeout: float, progress: Callable[[str], None]) -> Answer:
         self._deadline = time.monotonic() + timeout
-        with self._working() as verbs:
+        with self.working() as verbs:
             code, document = verbs.once(progress)
         ran_out = code == Interrupted.exit_code and not self._stop.is_set()
         return (Transient.exit_code if ran_out else code), document
 
     def run(self) -> int:
-        with self._working() as verbs:
+        with self.working() as verbs:
             watched = [self._settings.path] if self._settings and self._settings.path else []
             with AgentAlarm(self._stop, self.settings.source.url, watched) as alarm:
                 return verbs.run(alarm, self.settings.source.interval)
@@ -254,7 +254,7 @@ class Application:
     # -- what changes the machine ------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _working(self) -> Iterator[AgentVerbs]:
+    def working(self) -> Iterator[AgentVerbs]:
         """The state lock is held, and what others may want to know is published, while this lasts."""
         with StateLock(self._state):
             book = Book(self._journal, self._clock)

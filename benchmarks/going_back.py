@@ -1,0 +1,43 @@
+"""From the verdict on a bad commit to what ran before, proven again: seconds for each service that was switched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+from benchmarks.measure import Bar
+from benchmarks.sides import Ours, Services, both, changed, services
+
+SWITCHED = 4
+
+
+def run(pairs: int) -> Iterator[Bar]:
+    wanted = services(7)
+    with both() as (ours, _):
+        ours.applied(wanted)
+        found = [_way_back(ours, _bad(wanted, str(n))) for n in range(2, pairs + 2)]
+    yield Bar(f"way back, each of {SWITCHED} switched", "s", median(found) / SWITCHED, None, 0.6)
+
+
+def _bad(wanted: Services, version: str) -> Services:
+    """The first, second and third of a chain and one more are changed; the last of them ends at once."""
+    for name in ("s0", "s1", "s2", "s3"):
+        wanted = changed(wanted, name, version)
+    return {**wanted, "s3": {**wanted["s3"], "command": ["false"], "restart": "no"}}
+
+
+def _way_back(ours: Ours, bad: Services) -> float:
+    sha = ours.commit(bad)
+    answer = ours.once()
+    assert answer["outcome"] == "RolledBack", answer.document
+    own = [item for item in ours.records() if item.get("revision") == sha]
+    condemned, ended = (next(item for item in own if item["kind"] == kind) for kind in ("condemned", "ended"))
+    done = [item for item in ended["services"] if item["action"] != "Unchanged"]
+    assert len(done) == SWITCHED, done
+    return _moment(ended) - _moment(condemned)
+
+
+def _moment(record: dict[str, Any]) -> float:
+    return datetime.fromisoformat(record["at"]).timestamp()

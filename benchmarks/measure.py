@@ -1,0 +1,74 @@
+"""Pairs, medians, and a table that says which bars are met."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+Side = Callable[[], float]
+"""Does it once; returns seconds."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of the table. `ours` and `theirs` are medians in `unit`; without `theirs` the bar is absolute.
+
+    `most`: what the ratio, or `ours` alone, may be; None for figures that are published only.
+    """
+
+    name: str
+    unit: str
+    ours: float
+    theirs: float | None = None
+    most: float | None = None
+
+    @property
+    def value(self) -> float:
+        return self.ours / self.theirs if self.theirs else self.ours
+
+    @property
+    def missed(self) -> bool:
+        return self.most is not None and self.value > self.most
+
+
+def timed(what: Callable[[], object]) -> float:
+    """Seconds that it takes."""
+    begun = time.monotonic()
+    what()
+    return time.monotonic() - begun
+
+
+def alternate(ours: Side, theirs: Side, pairs: int) -> tuple[list[float], list[float]]:
+    """Both sides in turn, the first one changing, so that a busy moment of the machine hits both."""
+    found: tuple[list[float], list[float]] = ([], [])
+    for number in range(pairs):
+        for side in (0, 1) if number % 2 == 0 else (1, 0):
+            found[side].append((ours, theirs)[side]())
+    return found
+
+
+def compared(name: str, ours: Sequence[float], theirs: Sequence[float], most: float | None) -> Bar:
+    """A bar about seconds: medians of both, and of the ratio pair by pair what the table shows."""
+    return Bar(name, "s", median(ours), median(theirs), most)
+
+
+def table(bars: Iterable[Bar]) -> str:
+    """The figures, for people: 80 columns."""
+    lines = [f"{'':38}{'ours':>10}{'theirs':>10}{'ratio':>8}{'bar':>8}", "-" * 80]
+    for bar in bars:
+        ours, theirs = _figure(bar.ours, bar.unit), _figure(bar.theirs, bar.unit)
+        ratio = f"{bar.value:.3f}" if bar.theirs else ""
+        most = "" if bar.most is None else f"{bar.most:.3f}" if bar.theirs else _figure(bar.most, bar.unit)
+        verdict = "" if bar.most is None else "MISSED" if bar.missed else "met"
+        lines.append(f"{bar.name:38}{ours:>10}{theirs:>10}{ratio:>8}{most:>8} {verdict}".rstrip())
+    return "\n".join(lines)
+
+
+def _figure(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    if unit == "s":
+        return f"{value * 1000:.1f} ms" if value < 0.9995 else f"{value:.2f} s"
+    return f"{value:.3g} {unit}"
