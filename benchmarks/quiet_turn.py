@@ -51,6 +51,6 @@ def run(pairs: int) -> Iterator[Bar]:
 def _turns(ours: Ours, theirs: Theirs, name: str, most: float, pairs: int) -> Iterator[Bar]:
     between = Between(theirs, pairs + 1)
     with ours.inside() as verbs:
-        verbs.run(between, ours.interval)
+        verbs.run(between, ours.interval, fresh=True)
     # The first turn of a process reads everything for the first time.
     yield compared(name, between.ours[1:], between.others[1:], most)

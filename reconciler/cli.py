@@ -96,11 +96,14 @@ def _perform(options: argparse.Namespace, output: Output, redactor: Redactor, si
 
 
 def _build(options: argparse.Namespace, redactor: Redactor, stop: Event) -> Application:
-    settings = _settings(options)
     # Imported here, so that --help and wrong usage cost nothing.
+    from reconciler.renewal import taken_over
+
+    before = taken_over(os.environ)
+    settings = (before.settings if before else None) or _settings(options)
     from reconciler import wiring
 
-    return wiring.build(settings, stop=stop, redactor=redactor)
+    return wiring.build(settings, stop=stop, redactor=redactor, before=before)
 
 
 def _settings(options: argparse.Namespace) -> Settings | None:

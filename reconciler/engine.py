@@ -1,18 +1,26 @@
-"""The one door to the engine: a client with a timeout on every call, and one reading of its failures."""
+"""The one door to the engine: a client with a timeout on every call, and one reading of its failures.
+
+The client's library takes 10 MB of memory, so it is imported where it is needed: a turn with nothing to do is not.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-
-import docker
-from docker.errors import APIError, DockerException, NotFound
-from requests.exceptions import RequestException
-from urllib3.exceptions import HTTPError
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from reconciler.errors import Away, Transient
 from reconciler.model.outcome import Reason
+
+if TYPE_CHECKING:
+    import docker
+    from docker.errors import APIError
+
+UNIX = "unix://"
 
 API_VERSION = "1.44"
 """Spoken by Engine 25 and everything since; pinned, so that no call is spent on asking (0.1 s)."""
@@ -33,6 +41,8 @@ TROUBLE = re.compile(
 
 def connect(host: str, timeout: int = TIMEOUT) -> docker.APIClient:
     """A client of the engine at `host` (unix://, tcp://, ssh://). Asks nothing yet."""
+    import docker
+
     with engine_calls("connect"):
         return docker.APIClient(base_url=host, version=API_VERSION, timeout=timeout)
 
@@ -43,16 +53,59 @@ def engine_calls(what: str) -> Iterator[None]:
 
     Answers that are about the request (gone, refused) are to be caught inside, where their meaning is known.
     """
+    from docker.errors import APIError, DockerException
+    from requests.exceptions import RequestException
+    from urllib3.exceptions import HTTPError
+
     try:
         yield
     except APIError as error:
         raise unexpected(what, error) from error
     except (DockerException, RequestException, HTTPError, OSError) as error:
-        raise Away(
-            Reason.ENGINE_UNAVAILABLE,
-            f"the engine does not answer ({what}): {error}",
-            "Is it running (`docker info`)? DOCKER_HOST or `engine` in the agent config say where it is.",
-        ) from error
+        raise away(what, error) from error
+
+
+def containers_of(host: str, filters: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """The engine's list of all containers that pass `filters`, without the client's library.
+
+    None where that cannot be had so: `host` is no unix socket, or the engine answers with anything but the list.
+    Away when it does not answer.
+    """
+    if not host.startswith(UNIX):
+        return None
+    query = urlencode({"all": 1, "filters": json.dumps(filters)})
+    try:
+        status, body = _get(host.removeprefix(UNIX), f"/v{API_VERSION}/containers/json?{query}")
+    except OSError as error:
+        raise away("list containers", error) from error
+    return json.loads(body) if status == b"200" else None
+
+
+def _get(path: str, target: str) -> tuple[bytes, bytes]:
+    """Status and body of one request: HTTP/1.0, whose answers end with the connection."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(TIMEOUT)
+        connection.connect(path)
+        connection.sendall(f"GET {target} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+        with connection.makefile("rb") as answer:
+            status = answer.readline().split(b" ", 2)[1:2]
+            size = None
+            while line := answer.readline().strip():
+                name, _, value = line.partition(b":")
+                size = int(value) if name.lower() == b"content-length" else size
+            body = answer.read()
+    if not status or (size is not None and len(body) != size):
+        raise ConnectionError("the answer was cut off")
+    return status[0], body
+
+
+def away(what: str, error: Exception) -> Away:
+    """The error to raise where nothing came back."""
+    return Away(
+        Reason.ENGINE_UNAVAILABLE,
+        f"the engine does not answer ({what}): {error}",
+        "Is it running (`docker info`)? DOCKER_HOST or `engine` in the agent config say where it is.",
+    )
 
 
 def unexpected(what: str, error: APIError) -> Transient:
@@ -83,10 +136,6 @@ def is_disk_full(text: str) -> bool:
 def is_engine_trouble(text: str) -> bool:
     """The engine failed at its own work, so the answer says nothing about what was asked of it."""
     return TROUBLE.search(text) is not None
-
-
-def is_gone(error: APIError) -> bool:
-    return isinstance(error, NotFound)
 
 
 def explanation(error: APIError) -> str:

@@ -8,11 +8,14 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.decide.redact import Redactor
 from reconciler.errors import ReconcilerError
-from reconciler.record import summary, text
+from reconciler.record import summary
+
+if TYPE_CHECKING:
+    from reconciler.record.text.layout import Style
 
 Json = Mapping[str, Any]
 
@@ -35,6 +38,8 @@ class Output:
         if self._as_json:
             _write(sys.stdout, json.dumps(clean, indent=2, ensure_ascii=False))
         else:
+            from reconciler.record import text
+
             _write(sys.stdout, text.render(clean, self._style(sys.stdout), time.time()))
 
     def progress(self, line: str) -> None:
@@ -48,12 +53,16 @@ class Output:
         if self._as_json:
             self.document(document)
         else:
+            from reconciler.record import text
+
             _write(sys.stderr, text.error(masked(document, self._redactor), self._style(sys.stderr)))
 
-    def _style(self, stream: TextIO) -> text.Style:
+    def _style(self, stream: TextIO) -> Style:
+        from reconciler.record.text.layout import Style
+
         terminal = stream.isatty()
         columns = shutil.get_terminal_size((80, 24)).columns if terminal else 80
-        return text.Style(self._colour and terminal, min(max(columns, 80), WIDEST))
+        return Style(self._colour and terminal, min(max(columns, 80), WIDEST))
 
 
 def colours_wanted(no_color: bool, environ: Mapping[str, str]) -> bool:

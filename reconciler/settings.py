@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.agent_config import absolute, read_config
 from reconciler.formats.quantities import seconds
 from reconciler.model.documents import BindGrant, Grant
 
@@ -59,11 +58,25 @@ def load_settings(
     $RECONCILER_CONFIG, ./reconciler.yaml, ~/.config/reconciler/reconciler.yaml, /etc/reconciler/reconciler.yaml.
     No file is needed where the environment says enough. Usage names every mistake with its place.
     """
+    from reconciler.agent_config import read_config
+
     found = read_config(config, environ, state, cwd or os.getcwd())
     return _settings(found.values, environ, found.path)
 
 
+def stored_settings(values: Mapping[str, Any]) -> Settings:
+    """What `dataclasses.asdict` made of Settings, possibly by way of JSON."""
+    nested = {
+        "source": SourceSettings(**values["source"]),
+        "grants": tuple(Grant(**item) for item in values["grants"]),
+        "binds": tuple(BindGrant(**item) for item in values["binds"]),
+    }
+    return Settings(**{**values, **nested})
+
+
 def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str | None) -> Settings:
+    from reconciler.agent_config import absolute
+
     return Settings(
         host=values["host"],
         source=_source(values["source"], environ),
@@ -83,6 +96,8 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
 
 
 def _source(values: Mapping[str, Any], environ: Mapping[str, str]) -> SourceSettings:
+    from reconciler.agent_config import absolute
+
     plain = SourceSettings("")
     url: str = values["url"]
     path: str = values.get("path", plain.path)

@@ -6,6 +6,8 @@ import signal
 import threading
 from types import FrameType
 
+ENDING = (signal.SIGINT, signal.SIGTERM)
+
 INTERRUPTED = 143
 """The exit code of `errors.Interrupted`, whichever signal it was."""
 
@@ -29,8 +31,10 @@ class Signals:
     def listen(self, patient: bool) -> None:
         """From now on. `patient`: the first signal sets `stop`, and only the second one raises Ended."""
         self._patient = patient
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ENDING:
             signal.signal(number, self._receive)
+        # A process that has started anew held them back until now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
     def exit_code(self, code: int) -> int:
         """128 + signal in place of INTERRUPTED; any other code is the command's own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 import time
@@ -10,23 +11,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-import docker
 from loguru import logger
 
 from reconciler import __version__
 from reconciler.act.applier import MachineApplier
-from reconciler.act.build import ImageBuilder
-from reconciler.act.compose import ComposeCreator
 from reconciler.act.data_folders import DataFolders
-from reconciler.act.engine import EngineApplier
-from reconciler.act.images import ImagePuller, PatientClient
 from reconciler.act.trees import TreeStore
 from reconciler.decide.redact import Redactor
 from reconciler.decide.sources import Places
 from reconciler.effects import Effects
 from reconciler.engine import connect
 from reconciler.errors import Interrupted, Locked, ReconcilerError, Transient, Usage
+from reconciler.later import later
 from reconciler.loop.bench import Options, Ports
 from reconciler.loop.book import Book
 from reconciler.loop.cycle import Cycle
@@ -38,10 +36,8 @@ from reconciler.model.status import Agent, Silence, SourceFacts, StatusFacts
 from reconciler.observe.alarm import AgentAlarm
 from reconciler.observe.binary import find_compose
 from reconciler.observe.endpoint import engine_host
-from reconciler.observe.engine import EngineObserver
-from reconciler.observe.folder import FolderFiles
+from reconciler.observe.glance import Glance
 from reconciler.observe.host_files import HostFiles
-from reconciler.observe.images import LocalImages
 from reconciler.observe.render import ComposeRenderer
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.signatures import Signers
@@ -54,22 +50,34 @@ from reconciler.record.notes import NoteWriter
 from reconciler.record.rendered import RenderedStore
 from reconciler.record.reporter import Reporter
 from reconciler.record.requests import RequestBox
+from reconciler.renewal import Continued, start_anew
 from reconciler.settings import Settings, SourceSettings
 from reconciler.verbs import Answer, files
 from reconciler.verbs.agent import AgentVerbs, Progress, SystemClock
 from reconciler.verbs.ending import EndInTime
 from reconciler.verbs.every import Every
 from reconciler.verbs.look import Looker
-from reconciler.verbs.validate import validate_compose, validate_files
-from reconciler.wiring_init import initialise
+
+if TYPE_CHECKING:
+    import docker
+
+    from reconciler.act.build import ImageBuilder
+    from reconciler.act.compose import ComposeCreator
+    from reconciler.act.engine import EngineApplier
+    from reconciler.act.images import ImagePuller
+    from reconciler.loop.ports import Images, Observer
+    from reconciler.observe.engine import EngineObserver
+    from reconciler.observe.images import LocalImages
 
 TURN_FILE = "turn.json"
 STATUS_FILE = "status.json"
 
 
-def build(settings: Settings | None, *, stop: threading.Event, redactor: Redactor) -> Application:
-    """The application for these settings; without any it can only validate."""
-    application = Application(settings, stop, redactor, os.environ)
+def build(
+    settings: Settings | None, *, stop: threading.Event, redactor: Redactor, before: Continued | None = None
+) -> Application:
+    """The application for these settings; without any it can only validate. `before`: it has started anew."""
+    application = Application(settings, stop, redactor, os.environ, before=before)
     redactor.register(application.secrets.values())
     return application
 
@@ -84,9 +92,10 @@ class Application:
         redactor: Redactor,
         environ: Mapping[str, str],
         silence: float = LIMIT,
+        before: Continued | None = None,
     ) -> None:
         self._settings, self._stop, self._redactor, self._environ = settings, stop, redactor, environ
-        self._silence = silence
+        self._silence, self._before = silence, before
         crash_at = environ.get("RECONCILER_CRASH_AT", "")
         self._effects = Effects(int(crash_at) if crash_at.isdecimal() else None)
         self._clock = SystemClock()
@@ -98,6 +107,9 @@ class Application:
     def validate(
         self, folder: str | None, commit: str | None, git_dir: str | None, compose_files: Sequence[str], policies: bool
     ) -> Answer:
+        from reconciler.observe.folder import FolderFiles
+        from reconciler.verbs.validate import validate_compose, validate_files
+
         with self._scratch() as scratch:
             make = partial(self._preparer, scratch)
             if compose_files:
@@ -111,6 +123,8 @@ class Application:
             return validate_files(found, base, self._settings.host if self._settings else None, policies, make)
 
     def init(self, folder: str, host: str | None, source: str | None, config: str | None, state: str | None) -> Answer:
+        from reconciler.wiring_init import initialise
+
         with self._scratch() as scratch:
             make = partial(self._preparer, scratch)
             return initialise(folder, host, source, config, self._settings, state, self._environ, make)
@@ -134,10 +148,17 @@ class Application:
         return (Transient.exit_code if ran_out else code), document
 
     def run(self) -> int:
+        settings = self.settings
         with self.working() as verbs:
-            watched = [self._settings.path] if self._settings and self._settings.path else []
-            with AgentAlarm(self._stop, self.settings.source.url, watched) as alarm:
-                return verbs.run(alarm, self.settings.source.interval)
+            while not self._watch(verbs):
+                start_anew(settings, self._lock.descriptor, self._started_at, self._stop)
+        return 143
+
+    def _watch(self, verbs: AgentVerbs) -> bool:
+        """Take turns; False when work is done, and the process may be rid of what it took."""
+        settings = self.settings
+        with AgentAlarm(self._stop, settings.source.url, [settings.path] if settings.path else []) as alarm:
+            return verbs.run(alarm, settings.source.interval, fresh=self._before is not None)
 
     def status(self, engine: bool) -> Answer:
         return self._looker.status(self._facts(), engine)
@@ -163,6 +184,10 @@ class Application:
         return Path(self.settings.state).resolve()
 
     @cached_property
+    def _lock(self) -> StateLock:
+        return StateLock(self._state, self._before.lock if self._before else None)
+
+    @cached_property
     def _compose(self) -> str:
         named = self._settings.compose if self._settings else self._environ.get("RECONCILER_COMPOSE")
         return find_compose(named, self._environ)
@@ -176,8 +201,13 @@ class Application:
         return connect(self._engine)
 
     @cached_property
-    def _observer(self) -> EngineObserver:
-        return EngineObserver(self._client, self.settings.host)
+    def _observer(self) -> Observer:
+        def full() -> EngineObserver:
+            from reconciler.observe.engine import EngineObserver
+
+            return EngineObserver(self._client, self.settings.host)
+
+        return cast("Observer", Glance(self._engine, functools.cache(full)))
 
     @cached_property
     def _source(self) -> GitSource:
@@ -211,8 +241,13 @@ class Application:
         return RenderedStore(self._state / "rendered", self.secrets.variables, self.secrets.fingerprint, self._effects)
 
     @cached_property
-    def _images(self) -> LocalImages:
-        return LocalImages(self._client)
+    def _images(self) -> Images:
+        def local() -> LocalImages:
+            from reconciler.observe.images import LocalImages
+
+            return LocalImages(self._client)
+
+        return later(local)
 
     @cached_property
     def _looker(self) -> Looker:
@@ -256,7 +291,7 @@ class Application:
     @contextlib.contextmanager
     def working(self) -> Iterator[AgentVerbs]:
         """The state lock is held, and what others may want to know is published, while this lasts."""
-        with StateLock(self._state):
+        with self._lock:
             book = Book(self._journal, self._clock)
             listener = self._listener(book)
             cycle = self._cycle(book, listener)
@@ -297,24 +332,38 @@ class Application:
         return Listener(self._clock, record, lambda: self._progress.changed(), self._silence)
 
     def _applier(self, listener: Listener) -> MachineApplier:
-        engine = EngineApplier(self._client, self._effects, self.settings.host)
+        trees = TreeStore(self._state / "trees", self._effects)
         return MachineApplier(
-            engine,
-            ComposeCreator(self._compose, self._engine, self._effects, self._environ, engine.has_made),
-            ImagePuller(PatientClient(self._engine), self._effects, listener.heard),
-            ImageBuilder(
-                self._compose,
-                self._engine,
-                self._client,
-                self._state / "build",
-                self._effects,
-                self._environ,
-                listener.heard,
-            ),
-            TreeStore(self._state / "trees", self._effects),
+            later(self._engine_applier),
+            later(self._creator),
+            later(partial(self._puller, listener)),
+            later(partial(self._builder, listener)),
+            trees,
             self.secrets,
             DataFolders(self._state / "data", self._effects),
         )
+
+    def _engine_applier(self) -> EngineApplier:
+        from reconciler.act.engine import EngineApplier
+
+        return EngineApplier(self._client, self._effects, self.settings.host)
+
+    def _creator(self) -> ComposeCreator:
+        from reconciler.act.compose import ComposeCreator
+
+        made = self._engine_applier().has_made
+        return ComposeCreator(self._compose, self._engine, self._effects, self._environ, made)
+
+    def _puller(self, listener: Listener) -> ImagePuller:
+        from reconciler.act.images import ImagePuller, PatientClient
+
+        return ImagePuller(PatientClient(self._engine), self._effects, listener.heard)
+
+    def _builder(self, listener: Listener) -> ImageBuilder:
+        from reconciler.act.build import ImageBuilder
+
+        folder, heard = self._state / "build", listener.heard
+        return ImageBuilder(self._compose, self._engine, self._client, folder, self._effects, self._environ, heard)
 
     def _reporter(self) -> Reporter:
         settings, remote = self.settings, self._source.remote
@@ -342,7 +391,7 @@ class Application:
 
     @cached_property
     def _started_at(self) -> float:
-        return time.time()
+        return self._before.started_at if self._before else time.time()
 
     def _facts(self) -> StatusFacts:
         pid = holder(self._state)

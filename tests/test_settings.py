@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from reconciler.errors import Usage
 from reconciler.model.documents import BindGrant, Grant
-from reconciler.settings import Settings, SourceSettings, load_settings
+from reconciler.settings import Settings, SourceSettings, load_settings, stored_settings
 
 LEAST = "host: mini\nsource: {url: /srv/git/home.git}\nstate: /var/lib/reconciler\n"
 
@@ -65,7 +67,8 @@ binds:
 notes: {push: false}
 report: {log_lines: 5}
 """)
-    assert load_settings(str(config), {"HOME": "/home/op"}) == Settings(
+    read = load_settings(str(config), {"HOME": "/home/op"})
+    assert read == Settings(
         host="mini",
         source=SourceSettings(
             "git@git.example.org:home.git", "release/1", "machines", "shop", 90, False, "/home/op/signers", "/etc/gpg"
@@ -83,6 +86,8 @@ report: {log_lines: 5}
         log_lines=5,
         path=str(config),
     )
+    assert stored_settings(json.loads(json.dumps(asdict(read)))) == read
+
 
 
 def test_the_config_is_looked_for_in_order(tmp_path: Path) -> None:

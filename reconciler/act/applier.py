@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from reconciler.act.build import ImageBuilder
-from reconciler.act.compose import ComposeCreator
 from reconciler.act.data_folders import DataFolders
-from reconciler.act.engine import EngineApplier
-from reconciler.act.images import ImagePuller
 from reconciler.act.trees import SecretMounts, TreeStore
 from reconciler.model.creation import Creation
 from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
 from reconciler.model.files import Files
 from reconciler.model.images import Image, ImageWant
+
+if TYPE_CHECKING:
+    from reconciler.act.build import ImageBuilder
+    from reconciler.act.compose import ComposeCreator
+    from reconciler.act.engine import EngineApplier
+    from reconciler.act.images import ImagePuller
 
 
 class MachineApplier:

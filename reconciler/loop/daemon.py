@@ -12,11 +12,15 @@ from reconciler.errors import Corrupt, Transient
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.ports import Clock
 from reconciler.loop.turn import Turn
+from reconciler.model.outcome import Intent
 
 FAULT_DELAY = 10.0
 """Seconds until the first look after a turn that could not find out; doubled each time, at most LONGEST_DELAY."""
 
 LONGEST_DELAY = 600.0
+
+SECOND_LOOK = 3.0
+"""Seconds after which what a commit has changed is looked at again."""
 
 
 class Alarm(Protocol):
@@ -30,17 +34,21 @@ class Alarm(Protocol):
         """Whether the process was asked to end."""
 
 
-def run(cycle: Cycle, alarm: Alarm, clock: Clock, interval: float, told: Callable[[Turn], None]) -> None:
-    """Take turns until `alarm.ended`. `interval`: seconds between two looks; `told` hears of each turn's end.
+def run(cycle: Cycle, alarm: Alarm, clock: Clock, interval: float, told: Callable[[Turn], bool]) -> None:
+    """Take turns until `alarm.ended`. `interval`: seconds between two looks; `told` hears of each turn's end, and
+    says whether it is to be the last.
 
-    Nothing but the end of the process ends it: own state that cannot be read is waited for, defects are survived.
+    Nothing else ends it: own state that cannot be read is waited for, defects are survived.
     """
     faults = 0
     while not alarm.ended:
         turn = _turn(cycle)
         faults = faults + 1 if turn.exit_code == Transient.exit_code else 0
+        enough = False
         with _survived("tell how the turn ended"):
-            told(turn)
+            enough = told(turn)
+        if enough:
+            return
         if not alarm.ended:
             alarm.wait(_delay(turn, faults, clock.now(), interval))
 
@@ -69,4 +77,6 @@ def _delay(turn: Turn, faults: int, now: float, interval: float) -> float:
         return max(1.0, min(turn.until - now, interval))
     if faults:
         return max(interval, min(FAULT_DELAY * 2.0 ** min(faults - 1, 16), LONGEST_DELAY))
+    if turn.attempt is not None and turn.intent is Intent.ADVANCE:
+        return min(interval, SECOND_LOOK)
     return interval

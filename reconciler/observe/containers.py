@@ -16,6 +16,7 @@ from reconciler.model.observed import (
     Container,
     Mount,
     ObservedNetwork,
+    ObservedState,
     ObservedVolume,
 )
 from reconciler.observe import facts
@@ -26,6 +27,27 @@ Port = tuple[str, int, str]
 ACTIVE = ("running", "paused", "restarting")
 LEAST_COUNTED = 64 << 20
 """Bytes that a container without a limit counts for at least: at its start it uses next to nothing."""
+
+
+def label_filter(stacks: frozenset[str]) -> dict[str, list[str]]:
+    """What to ask the engine's list for. It may bring containers of more stacks than these."""
+    # Several labels in one filter mean "and", so several stacks are told apart afterwards.
+    only = next(iter(stacks)) if len(stacks) == 1 else None
+    return {"label": [f"{COMPOSE_PROJECT}={only}" if only else COMPOSE_PROJECT]}
+
+
+def listed_state(stacks: frozenset[str], answers: Iterable[Answer]) -> ObservedState:
+    """What a list shows of these stacks."""
+    return ObservedState(containers=ordered(listed(answer) for answer in answers if stack_of(answer) in stacks))
+
+
+def ordered(found: Iterable[Container]) -> tuple[Container, ...]:
+    return tuple(sorted(found, key=lambda item: (item.stack, item.service, item.number, item.id)))
+
+
+def stack_of(answer: Answer) -> str | None:
+    """The Compose project of a list's entry."""
+    return (answer.get("Labels") or {}).get(COMPOSE_PROJECT)
 
 
 def listed(answer: Answer) -> Container:

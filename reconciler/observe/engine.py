@@ -49,18 +49,17 @@ class EngineObserver:
         wanted = frozenset(stacks)
         if not wanted:
             return ObservedState()
-        answers = self._list(_label_filter(wanted))
-        return ObservedState(containers=_of(wanted, answers))
+        return read.listed_state(wanted, self._list(read.label_filter(wanted)))
 
     def inspect(self, stacks: Iterable[str]) -> ObservedState:
         """Everything there is: one call for each container that runs or is ours, and four lists."""
         wanted = frozenset(stacks)
         answers = self._list()
-        ours = [answer["Id"] for answer in answers if _stack(answer) in wanted]
-        containers = _sorted(self.details(ours).values())
+        ours = [answer["Id"] for answer in answers if read.stack_of(answer) in wanted]
+        containers = read.ordered(self.details(ours).values())
         return ObservedState(
             containers=containers,
-            foreign=self._foreign(answer for answer in answers if _stack(answer) not in wanted),
+            foreign=self._foreign(answer for answer in answers if read.stack_of(answer) not in wanted),
             networks=self._networks(answers),
             volumes=self._volumes(),
             memory_total=self._memory_total(),
@@ -213,24 +212,6 @@ class EngineObserver:
     def _memory_total(self) -> int:
         with engine_calls("describe itself"):
             return int(self._client.info()["MemTotal"])
-
-
-def _label_filter(stacks: frozenset[str]) -> Mapping[str, Any]:
-    # Several labels in one filter mean "and", so several stacks are told apart here.
-    only = next(iter(stacks)) if len(stacks) == 1 else None
-    return {"label": f"{COMPOSE_PROJECT}={only}" if only else COMPOSE_PROJECT}
-
-
-def _stack(answer: Mapping[str, Any]) -> str | None:
-    return (answer.get("Labels") or {}).get(COMPOSE_PROJECT)
-
-
-def _of(stacks: frozenset[str], answers: Iterable[Mapping[str, Any]]) -> tuple[Container, ...]:
-    return _sorted(read.listed(answer) for answer in answers if _stack(answer) in stacks)
-
-
-def _sorted(found: Iterable[Container]) -> tuple[Container, ...]:
-    return tuple(sorted(found, key=lambda item: (item.stack, item.service, item.number, item.id)))
 
 
 def _life_began(state: Mapping[str, Any]) -> float | None:

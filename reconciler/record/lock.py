@@ -20,12 +20,20 @@ _PAUSE = 0.02
 class StateLock:
     """Holds <state>/lock from `acquire` to `release`, or to the end of the process however it comes.
 
-    Makes the folder (mode 0700) where there is none.
+    Makes the folder (mode 0700) where there is none. `inherited`: the descriptor with which this process has held it
+    since before it started anew.
     """
 
-    def __init__(self, state: Path) -> None:
-        self._state = state
+    def __init__(self, state: Path, inherited: int | None = None) -> None:
+        self._state, self._inherited = state, inherited
         self._descriptor: int | None = None
+
+    @property
+    def descriptor(self) -> int:
+        """What holds it; to be had from `acquire` to `release`."""
+        if self._descriptor is None:
+            raise AssertionError("the lock is not held")
+        return self._descriptor
 
     def acquire(self) -> None:
         """Locked, with the holder's pid, when another process has it. Transient when the folder cannot be used,
@@ -75,8 +83,11 @@ class StateLock:
 
     def _try(self) -> bool:
         path = self._state / "lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor, self._inherited = self._inherited, None
+        if descriptor is None:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
+            os.set_inheritable(descriptor, False)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not _is_at(descriptor, path):
                 raise BlockingIOError

@@ -71,6 +71,7 @@ class AgentVerbs:
 
     def __init__(self, cycle: Cycle, effects: Effects, progress: Progress, clock: Clock) -> None:
         self._cycle, self._effects, self._progress, self._clock = cycle, effects, progress, clock
+        self._worked = False
 
     def once(self, tell: Callable[[str], None]) -> Answer:
         """One turn, now."""
@@ -80,19 +81,26 @@ class AgentVerbs:
         self._progress.ended(turn)
         return turn.exit_code, self._document(turn, self._clock.monotonic() - begun)
 
-    def run(self, alarm: Alarm, interval: float) -> int:
-        """Turn after turn until asked to end."""
-        self._progress.tell = logger.info
-        logger.info("watching the branch every {:g} s", interval)
-        daemon.run(self._cycle, alarm, self._clock, interval, self._told)
-        return 143
+    def run(self, alarm: Alarm, interval: float, *, fresh: bool) -> bool:
+        """Turn after turn. True: asked to end. False: what there was to do is done, and a turn has found it so.
 
-    def _told(self, turn: Turn) -> None:
+        `fresh`: this process has done nothing yet that would be worth starting anew.
+        """
+        self._progress.tell = logger.info
+        self._worked = not fresh
+        logger.log("DEBUG" if fresh else "INFO", "watching the branch every {:g} s", interval)
+        daemon.run(self._cycle, alarm, self._clock, interval, self._told)
+        return alarm.ended
+
+    def _told(self, turn: Turn) -> bool:
+        """Whether work is done."""
         self._progress.ended(turn)
+        self._worked = self._worked or turn.attempt is not None
         level = "INFO" if turn.exit_code == 0 else "WARNING"
         if turn.outcome is Outcome.UNCHANGED:
             level = "DEBUG"
         logger.log(level, "{} {} {}: {}", turn.outcome, turn.reason, (turn.revision or "")[:12], turn.message)
+        return self._worked and turn.outcome is Outcome.UNCHANGED
 
     def _document(self, turn: Turn, seconds: float) -> Mapping[str, Any]:
         return summary.turn(

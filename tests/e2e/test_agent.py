@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reconciler import renewal
 from tests.e2e.host import Host, eventually
 from tests.e2e.services import healthy, living, stated
 
@@ -34,6 +37,17 @@ def end(agent: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int
     asked = time.monotonic()
     agent.send_signal(number)
     return agent.wait(15), time.monotonic() - asked
+
+
+def at_rest(agent: subprocess.Popen[str]) -> bool:
+    """Whether it has started anew after its work."""
+    return renewal.VARIABLE.encode() in Path(f"/proc/{agent.pid}/environ").read_bytes()
+
+
+def resident(agent: subprocess.Popen[str]) -> float:
+    """MiB of memory."""
+    lines = Path(f"/proc/{agent.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
 
 
 def push_as_a_user(host: Host, name: str, text: str) -> str:
@@ -92,9 +106,32 @@ def test_a_hang_up_must_make_it_look_now(host: Host) -> None:
     first = host.push(SERVICES)
     with host.started("run") as agent:
         eventually(lambda: applied(host, first), 30)
+        eventually(lambda: at_rest(agent), 30)
+        time.sleep(1.0)
         before = file_status(host)["source"]["lastFetchAt"]
         agent.send_signal(signal.SIGHUP)
         eventually(lambda: file_status(host)["source"]["lastFetchAt"] != before, 10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_what_its_work_took_must_be_given_back_without_letting_go_of_the_state(host: Host) -> None:
+    first = host.push(SERVICES)
+    with host.started("run") as agent:
+        eventually(lambda: applied(host, first), 30)
+        begun = file_status(host)["agent"]["startedAt"]
+        while not at_rest(agent):
+            assert host.once().code == 75
+        second = host.push({**SERVICES, "web": stated("2")})
+        eventually(lambda: applied(host, second), 30)
+        assert file_status(host)["agent"]["startedAt"] == begun
+        assert file_status(host)["agent"]["pid"] == agent.pid
+        eventually(lambda: resident(agent) < 36, 30)
+        time.sleep(1.0)
+        assert resident(agent) < 36, "MiB, a second later"
+        assert host.once().code == 75
+        code, _ = end(agent)
+        assert code == 143
+    assert host.once()["effects"] == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 import subprocess
 import sys
@@ -42,11 +43,49 @@ except Locked:
 """
 
 
+ANEW = """
+import os, sys, time
+from pathlib import Path
+from reconciler.record.lock import StateLock
+state = Path(sys.argv[1])
+if len(sys.argv) == 2:
+    lock = StateLock(state)
+    lock.acquire()
+    os.set_inheritable(lock.descriptor, True)
+    os.execv(sys.executable, [sys.executable, sys.argv[0], str(state), str(lock.descriptor)])
+with StateLock(state, int(sys.argv[2])):
+    print("held", flush=True)
+    time.sleep(300)
+"""
+
+
 def holding(state: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen([sys.executable, "-c", HOLD, state], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
+
+
+def test_a_process_that_starts_anew_goes_on_holding_it(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    program = tmp_path / "program.py"
+    program.write_text(ANEW)
+    process = subprocess.Popen([sys.executable, program, state], stdout=subprocess.PIPE, text=True)
+    try:
+        while not (state / "lock").exists() or holder(state) is None:
+            assert process.poll() is None
+        tries = 0
+        while not select.select([process.stdout], [], [], 0)[0]:
+            assert holder(state) == process.pid, tries
+            tries += 1
+        assert tries > 10
+        with pytest.raises(Locked):
+            StateLock(state).acquire()
+    finally:
+        process.kill()
+        process.wait()
+    with StateLock(state):
+        assert holder(state) == os.getpid()
 
 
 def test_makes_the_folder_for_us_alone(tmp_path: Path) -> None:

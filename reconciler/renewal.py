@@ -1,0 +1,76 @@
+"""After work the agent starts anew in place: the same process with the same lock, without what the work has loaded.
+
+Reading, rendering and judging a commit takes libraries of 15 MB, and Python gives no memory back. The agent needs
+them for seconds a day. A start at any moment is what it is made for, so that is how it gets rid of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import MutableMapping
+from dataclasses import asdict, dataclass
+
+from loguru import logger
+
+from reconciler import __version__
+from reconciler.settings import Settings, stored_settings
+from reconciler.signals import ENDING
+
+VARIABLE = "RECONCILER_CONTINUES"
+"""Two descriptors: the held lock, and a file with what else is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """What the process knew before. `settings` None: they were another version's, and are to be read again."""
+
+    lock: int
+    started_at: float
+    settings: Settings | None
+
+
+def start_anew(settings: Settings, lock: int, started_at: float, stop: threading.Event) -> None:
+    """Replace the program by itself; returns only where that fails, or `stop` is set. One thread is left alive.
+
+    The agent config is not read again: what changes in it counts from the next start by a person.
+    """
+    with tempfile.TemporaryFile() as file:
+        known = {"version": __version__, "startedAt": started_at, "settings": asdict(settings)}
+        file.write(json.dumps(known).encode())
+        file.seek(0)
+        # From here on a signal waits for the new program; a hang-up only asks for the look that it begins with.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            if not stop.is_set():
+                _replace(lock, file.fileno())
+        except OSError as error:
+            logger.debug("the agent goes on as it is: {}", error)
+        finally:
+            os.set_inheritable(lock, False)
+            signal.signal(signal.SIGHUP, hang_up)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+def taken_over(environ: MutableMapping[str, str]) -> Continued | None:
+    """What this process knew before it started anew; None for a start by a person. `environ` says so only once."""
+    passed = environ.pop(VARIABLE, None)
+    if passed is None:
+        return None
+    lock, file = (int(word) for word in passed.split())
+    with open(file, "rb") as known:
+        told = json.load(known)
+    settings = stored_settings(told["settings"]) if told["version"] == __version__ else None
+    return Continued(lock, told["startedAt"], settings)
+
+
+def _replace(*kept: int) -> None:
+    for descriptor in kept:
+        os.set_inheritable(descriptor, True)
+    environment = {**os.environ, VARIABLE: " ".join(map(str, kept))}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606

@@ -1,0 +1,104 @@
+"""The cheap look says what the library's list says, and nothing where nothing is known."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from reconciler.errors import Away
+from reconciler.model.observed import Container, ObservedState
+from reconciler.observe.engine import EngineObserver
+from reconciler.observe.glance import Glance
+from tests.conftest import engine_address
+
+
+class Full:
+    """The observer that is made where the cheap look cannot be had."""
+
+    def look(self, stacks: Any) -> ObservedState:
+        return ObservedState(containers=(Container("full", "full", "shop", "web", 1, "running"),))
+
+    def watch(self) -> str:
+        return "watching"
+
+
+@contextmanager
+def engine_that_says(answer: bytes) -> Iterator[str]:
+    """The address of an engine that gives this answer to one request."""
+    # Not in pytest's folder: the path of a unix socket is short.
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
+        path = str(Path(folder) / "engine.sock")
+        server.bind(path)
+        server.listen()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"unix://{path}"
+        thread.join()
+
+
+def glance(address: str) -> Glance:
+    return Glance(address, Full)
+
+
+def test_an_engine_that_is_not_there_is_away() -> None:
+    with pytest.raises(Away, match="does not answer"):
+        glance("unix:///nonexistent/engine.sock").look(["shop"])
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 200 OK\r\nContent-Length: 50\r\n\r\n[]", b"\r\n\r\n"])
+def test_an_answer_that_breaks_off_is_none(answer: bytes) -> None:
+    with engine_that_says(answer) as address, pytest.raises(Away, match="cut off"):
+        glance(address).look(["shop"])
+
+
+def test_what_the_engine_shows_is_taken() -> None:
+    entry = b'[{"Id": "a", "Names": ["/shop-web-1"], "State": "running", '
+    entry += b'"Labels": {"com.docker.compose.project": "shop"}}]'
+    with engine_that_says(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + entry) as address:
+        [found] = glance(address).look(["shop"]).containers
+    assert (found.name, found.state) == ("shop-web-1", "running")
+
+
+def test_another_answer_than_the_list_is_left_to_the_library() -> None:
+    with engine_that_says(b"HTTP/1.1 400 Bad Request\r\n\r\n{}") as address:
+        assert glance(address).look(["shop"]).containers[0].id == "full"
+
+
+def test_an_engine_elsewhere_is_left_to_the_library() -> None:
+    assert glance("tcp://127.0.0.1:1").look(["shop"]).containers[0].id == "full"
+
+
+def test_without_stacks_nobody_is_asked() -> None:
+    assert glance("unix:///nonexistent/engine.sock").look([]) == ObservedState()
+
+
+def test_all_else_comes_from_the_whole_observer() -> None:
+    assert glance("unix:///nonexistent/engine.sock").watch() == "watching"
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("others", [[], ["another"]])
+def test_it_sees_what_the_library_sees(
+    engine: docker.APIClient, images: dict[str, str], stack_name: str, others: list[str]
+) -> None:
+    for number in (1, 2):
+        labels = {"com.docker.compose.project": stack_name, "com.docker.compose.service": f"s{number}"}
+        engine.start(engine.create_container(images["actor"], ["sleep", "60"], labels=labels)["Id"])
+    seen = Glance(engine_address(), Full).look([stack_name, *others])
+    assert len(seen.containers) == 2
+    assert seen == EngineObserver(engine, "mini").look([stack_name, *others])
