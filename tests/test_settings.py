@@ -89,7 +89,6 @@ report: {log_lines: 5}
     assert stored_settings(json.loads(json.dumps(asdict(read)))) == read
 
 
-
 def test_the_config_is_looked_for_in_order(tmp_path: Path) -> None:
     home, here = tmp_path / "home", tmp_path / "here"
     places = {

@@ -83,16 +83,16 @@ class StateLock:
 
     def _try(self) -> bool:
         path = self._state / "lock"
-        descriptor, self._inherited = self._inherited, None
-        if descriptor is None:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        inherited, self._inherited = self._inherited, None
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600) if inherited is None else inherited
         try:
             os.set_inheritable(descriptor, False)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not _is_at(descriptor, path):
                 raise BlockingIOError
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            if inherited is None:
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError:
             os.close(descriptor)
             return False
