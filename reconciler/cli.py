@@ -60,6 +60,15 @@ class Application(Protocol):
 
     def history(self, revision: str | None, limit: int) -> Answer: ...
 
+    def suspend(self, why: str, seconds: float | None, wait: bool) -> Answer:
+        """`seconds`: for so long, None: until it is resumed. `wait`: for a running agent to answer."""
+
+    def resume(self, wait: bool) -> Answer: ...
+
+    def retry(self, revision: str, wait: bool) -> Answer: ...
+
+    def accept(self, revision: str, wait: bool) -> Answer: ...
+
 
 Build = Callable[[argparse.Namespace, Redactor, Event], Application]
 
@@ -141,6 +150,14 @@ def _ask(application: Application, options: argparse.Namespace, output: Output) 
             return application.once(options.timeout, output.progress)
         case "status":
             return application.status(not options.no_engine)
+        case "suspend":
+            return application.suspend(options.reason, getattr(options, "for"), not options.no_wait)
+        case "resume":
+            return application.resume(not options.no_wait)
+        case "retry":
+            return application.retry(options.REV, not options.no_wait)
+        case "accept":
+            return application.accept(options.REV, not options.no_wait)
     return application.history(options.REV, options.limit)
 
 

@@ -57,6 +57,19 @@ def _duration(text: str) -> float:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _some_time(text: str) -> float:
+    found = _duration(text)
+    if found <= 0:
+        raise argparse.ArgumentTypeError("nothing would be suspended for no time at all")
+    return found
+
+
+def _reason(text: str) -> str:
+    if not text.strip() or len(text) > 500:
+        raise argparse.ArgumentTypeError("a reason has from 1 to 500 characters")
+    return text
+
+
 def _count(text: str) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
@@ -68,6 +81,12 @@ GLOBAL = (
     Option("--state", "state folder, instead of the config's `state`", "DIR"),
     Option("--output", "text for people, or one JSON document", "FORMAT", "text", {"choices": ("text", "json")}),
     Option("--no-color", "no colours, even on a terminal (so does $NO_COLOR)", more={"action": "store_true"}),
+)
+
+NO_WAIT = Option(
+    "--no-wait",
+    "do not wait (at most 10 s) until a running agent has answered",
+    more={"action": "store_true"},
 )
 
 VERBS = (
@@ -143,6 +162,35 @@ VERBS = (
             Option("REV", "only this commit, with details", more={"nargs": "?"}),
             Option("--limit", "at most so many", "N", "20", {"type": _count}),
         ),
+    ),
+    Verb(
+        "suspend",
+        "Change nothing on the machine from now on; a rollout that is under way ends first",
+        "suspended",
+        "refused",
+        "Request",
+        (
+            Option("--reason", "why, for those who look at `status`", "TEXT", more={"required": True, "type": _reason}),
+            Option("--for", "ends by itself after so long, else at `resume`", "DURATION", more={"type": _some_time}),
+            NO_WAIT,
+        ),
+    ),
+    Verb("resume", "End a suspension", "not suspended any more", "refused", "Request", (NO_WAIT,)),
+    Verb(
+        "retry",
+        "Try a refused commit again, or end a stall; delays and breakers start again",
+        "it is tried at the next turn, where it is the branch's head",
+        "refused: unknown, or nothing keeps it from being tried",
+        "Request",
+        (Option("REV", "a sha, its beginning, or the branch"), NO_WAIT),
+    ),
+    Verb(
+        "accept",
+        "Let a held commit pass, and no other; or take what runs after a way back that failed",
+        "it may pass",
+        "refused: unknown, not held, or not the branch's head",
+        "Request",
+        (Option("REV", "a sha, its beginning, or the branch"), NO_WAIT),
     ),
 )
 

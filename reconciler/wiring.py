@@ -32,6 +32,7 @@ from reconciler.loop.prepare import Preparer, Rules
 from reconciler.loop.silence import LIMIT, Listener
 from reconciler.model.files import Files
 from reconciler.model.outcome import Reason
+from reconciler.model.requests import RequestVerb
 from reconciler.model.status import Agent, Silence, SourceFacts, StatusFacts
 from reconciler.observe.alarm import AgentAlarm
 from reconciler.observe.binary import find_compose
@@ -65,9 +66,11 @@ if TYPE_CHECKING:
     from reconciler.act.compose import ComposeCreator
     from reconciler.act.engine import EngineApplier
     from reconciler.act.images import ImagePuller
+    from reconciler.loop.desk import Desk
     from reconciler.loop.ports import Images, Observer
     from reconciler.observe.engine import EngineObserver
     from reconciler.observe.images import LocalImages
+    from reconciler.verbs.operator import Operator
 
 TURN_FILE = "turn.json"
 STATUS_FILE = "status.json"
@@ -157,8 +160,24 @@ class Application:
     def _watch(self, verbs: AgentVerbs) -> bool:
         """Take turns; False when work is done, and the process may be rid of what it took."""
         settings = self.settings
-        with AgentAlarm(self._stop, settings.source.url, [settings.path] if settings.path else []) as alarm:
+        requests = self._state / "requests"
+        requests.mkdir(mode=0o700, exist_ok=True)
+        watched = [settings.path] if settings.path else []
+        with AgentAlarm(self._stop, settings.source.url, watched, requests) as alarm:
             return verbs.run(alarm, settings.source.interval, fresh=self._before is not None)
+
+    def suspend(self, why: str, seconds: float | None, wait: bool) -> Answer:
+        until = None if seconds is None else self._clock.now() + seconds
+        return self._operator.ask(RequestVerb.SUSPEND, why=why, until=until, wait=wait)
+
+    def resume(self, wait: bool) -> Answer:
+        return self._operator.ask(RequestVerb.RESUME, wait=wait)
+
+    def retry(self, revision: str, wait: bool) -> Answer:
+        return self._operator.ask(RequestVerb.RETRY, revision, wait=wait)
+
+    def accept(self, revision: str, wait: bool) -> Answer:
+        return self._operator.ask(RequestVerb.ACCEPT, revision, wait=wait)
 
     def status(self, engine: bool) -> Answer:
         return self._looker.status(self._facts(), engine)
@@ -285,6 +304,27 @@ class Application:
 
         with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
             yield Path(folder)
+
+    # -- what is asked of the agent ----------------------------------------------------------------------------
+
+    @property
+    def _operator(self) -> Operator:
+        from reconciler.verbs.operator import Operator
+
+        return Operator(self._requests, self._journal, self._serving)
+
+    @contextlib.contextmanager
+    def _serving(self) -> Iterator[Desk]:
+        """No agent runs, so that we answer. What an agent was held by before may be over now."""
+        from reconciler.loop.desk import Desk
+
+        with StateLock(self._state):
+            yield Desk(
+                Book(self._journal, self._clock), self._source, self._requests, self._clock, self.settings.host
+            )
+            record = files.read(self._state / TURN_FILE)
+            if record.get("holding"):
+                files.publish(self._state / TURN_FILE, {**record, "holding": None})
 
     # -- what changes the machine ------------------------------------------------------------------------------
 

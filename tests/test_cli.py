@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+HEAD = "b" * 40
+
 APPLICATION = """
 import sys, time
 from loguru import logger
@@ -20,6 +22,7 @@ from reconciler import cli
 from reconciler.errors import Interrupted, Locked, RolloutFailed, Transient
 from reconciler.model.history import History
 from reconciler.model.outcome import Failure, Outcome, Reason
+from reconciler.model.requests import Answered, RequestVerb
 from reconciler.record import summary
 
 HEAD = "b" * 40
@@ -53,6 +56,21 @@ class Canned:
 
     def history(self, revision, limit):
         return 0, summary.history([])
+
+    def suspend(self, why, seconds, wait):
+        return self.asked("suspend", "", f"{{why}} {{seconds}} {{wait}}")
+
+    def resume(self, wait):
+        return self.asked("resume", "", str(wait))
+
+    def retry(self, revision, wait):
+        return self.asked("retry", revision, str(wait))
+
+    def accept(self, revision, wait):
+        return self.asked("accept", revision, str(wait))
+
+    def asked(self, verb, revision, message):
+        return 1, summary.request(Answered("1", RequestVerb(verb), False, 0.0, message, "do this", revision or None))
 
 sys.exit(cli.main(build=lambda options, redactor, stop: Canned(redactor, stop)))
 """
@@ -89,9 +107,8 @@ def test_version_and_help_need_nothing_else() -> None:
     assert reconciler("--version").stdout.startswith("reconciler 0.")
     shown = reconciler("--help")
     assert shown.returncode == 0
-    for verb in ("validate", "plan", "once", "run", "status", "history"):
+    for verb in ("validate", "plan", "once", "run", "status", "history", "suspend", "resume", "retry", "accept"):
         assert f"    {verb} " in shown.stdout
-    assert "suspend" not in shown.stdout
 
 
 @pytest.mark.parametrize(
@@ -106,6 +123,10 @@ def test_version_and_help_need_nothing_else() -> None:
         (("history", "--limit", "0"), "'0' is not a number from 1", "reconciler history --help"),
         (("validate", ".", "--commit", "HEAD"), "DIR and --commit cannot be used together", "validate --help"),
         (("validate", "--git-dir", "x"), "--git-dir is of use with --commit only", "validate --help"),
+        (("suspend",), "the following arguments are required: --reason", "reconciler suspend --help"),
+        (("suspend", "--reason", " "), "a reason has from 1 to 500 characters", "reconciler suspend --help"),
+        (("suspend", "--reason", "x", "--for", "0s"), "for no time at all", "reconciler suspend --help"),
+        (("retry",), "the following arguments are required: REV", "reconciler retry --help"),
         (("--output", "xml", "status"), "--output: invalid choice: 'xml'", "reconciler status --help"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -160,6 +181,23 @@ def test_global_options_stand_before_or_after_the_verb() -> None:
 def test_validate_is_asked_what_was_typed(typed: tuple[str, ...], asked: tuple[object, ...]) -> None:
     done = canned("validate", *typed, "--output", "json")
     assert only_document(done)["skipped"] == [repr(asked)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        (("suspend", "--reason", "a disk", "--for", "2h"), "a disk 7200.0 True"),
+        (("suspend", "--reason", "canary-secret", "--no-wait"), "*** None False"),
+        (("resume",), "True"),
+        (("retry", "main", "--no-wait"), "False"),
+        (("accept", HEAD), "True"),
+    ],
+)
+def test_a_request_is_asked_as_it_was_typed(typed: tuple[str, ...], asked: str) -> None:
+    done = canned(*typed, "--output", "json")
+    document = only_document(done)
+    assert (done.returncode, document["kind"], document["verb"], document["message"]) == (1, "Request", typed[0], asked)
+    assert canned(*typed).stdout.splitlines()[-1] == "what to do: do this"
 
 
 def test_text_is_for_people_and_masked() -> None:

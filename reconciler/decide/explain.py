@@ -16,6 +16,8 @@ def explain(facts: StatusFacts, health: Health, stacks: Sequence[StackStatus]) -
     """The most pressing thing first: what is blocked, held, under way, out of sight, bad, stale; else good."""
     if facts.silence is not None and facts.silence.blocked:
         return facts.silence.reason, facts.silence.message, facts.silence.since
+    if facts.suspension is not None and facts.rollout is None:
+        return Reason.SUSPENDED, f"{facts.suspension.why}; `reconciler resume` ends it", facts.suspension.since
     if facts.holding is not None:
         told = "; ".join(part for part in (facts.holding.message, facts.holding.hint) if part)
         return facts.holding.reason, told, facts.holding.since

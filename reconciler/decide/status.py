@@ -113,6 +113,8 @@ def _sync(facts: StatusFacts, stacks: Sequence[StackStatus]) -> Sync:
 def _health(facts: StatusFacts, stacks: Sequence[StackStatus]) -> Health:
     if _blocked(facts):
         return Health.DEGRADED
+    if facts.suspension is not None and facts.rollout is None:
+        return Health.SUSPENDED
     if facts.observed is None:
         return Health.UNKNOWN
     if facts.rollout is not None:
@@ -135,7 +137,9 @@ def _stalled(facts: StatusFacts) -> bool:
         return facts.holding.reason is Reason.STALLED
     last = facts.history.last
     untried = facts.source.head is not None and attempt_at(facts, facts.source.head) is None
-    return last is not None and last.outcome is Outcome.ROLLBACK_FAILED and not untried
+    if last is None or last.outcome is not Outcome.ROLLBACK_FAILED or untried:
+        return False
+    return last.revision not in facts.history.lifted | facts.history.accepted
 
 
 def _memory(facts: StatusFacts) -> MemoryStatus:

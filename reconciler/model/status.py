@@ -11,6 +11,7 @@ from reconciler.model.history import History
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Intent, Reason
 from reconciler.model.plan import Action
+from reconciler.model.requests import Suspension
 
 
 class Sync(StrEnum):
@@ -109,6 +110,7 @@ class StatusFacts:
     rollout: Rollout | None = None
     silence: Silence | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
+    suspension: Suspension | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What wakes the agent before its time: a push to a local repository, a changed config, SIGHUP, the end."""
+"""What wakes the agent before its time: a push to a local repository, a changed config, a request, SIGHUP, the end."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ SETTLE = 0.05
 class AgentAlarm(FileSystemEventHandler):
     """Timer and trigger. A trigger only shortens a wait: one that is lost or forged changes nothing but the time."""
 
-    def __init__(self, stop: threading.Event, url: str, files: Sequence[str]) -> None:
+    def __init__(self, stop: threading.Event, url: str, files: Sequence[str], requests: Path) -> None:
         self._stop = stop
         self._changed = threading.Event()
         self._observer = Observer()
-        self._folders = {*_ref_folders(Path(url)), *(Path(item).parent for item in files)}
+        self._folders = {*_ref_folders(Path(url)), *(Path(item).parent for item in files), requests}
+        self._requests = requests
         self._files = set(files)
 
     @property
@@ -57,7 +58,11 @@ class AgentAlarm(FileSystemEventHandler):
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         path = str(event.dest_path or event.src_path)
-        if event.event_type not in ("opened", "closed_no_write") and (path in self._files or "/refs" in path):
+        if Path(path).parent == self._requests:
+            # What we remove or put aside ourselves is no reason to look.
+            if path.endswith(".json") and event.event_type in ("created", "moved"):
+                self._changed.set()
+        elif event.event_type not in ("opened", "closed_no_write") and (path in self._files or "/refs" in path):
             self._changed.set()
 
     def _hang_up(self, number: int, frame: FrameType | None) -> None:

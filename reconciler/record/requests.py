@@ -48,7 +48,7 @@ class RequestBox:
         draft = self._folder / f".{name}.{os.getpid()}"
         body = {"verb": verb, "revision": revision, "why": why, "until": until}
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(json.dumps(body))

@@ -9,10 +9,11 @@ from typing import Protocol
 from reconciler.model import plan as plans
 from reconciler.model.history import Attempt, ServiceRecord
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
+from reconciler.model.requests import Answered
 from reconciler.record.contract import Document, document, moment, word
 from reconciler.record.summary_status import status
 
-__all__ = ["error", "history", "init", "plan", "status", "turn", "validation"]
+__all__ = ["error", "history", "init", "plan", "request", "status", "turn", "validation"]
 
 
 class BudgetRow(Protocol):
@@ -178,9 +179,31 @@ def turn(
     }
 
 
-def history(attempts: Iterable[Attempt]) -> Document:
-    """What was tried, in the order given: the newest first is what people expect."""
-    return document("History") | {"attempts": [_attempt(item) for item in attempts]}
+def history(attempts: Iterable[Attempt], requests: Iterable[Answered] = ()) -> Document:
+    """What was tried and what was asked, in the order given: the newest first is what people expect."""
+    return document("History") | {
+        "attempts": [_attempt(item) for item in attempts],
+        "requests": [_request(item) for item in requests],
+    }
+
+
+def request(value: Answered, *, waiting: bool = False) -> Document:
+    """What an operator asked, and the answer. `waiting`: there is none yet."""
+    return document("Request") | _request(value) | ({"outcome": "Waiting"} if waiting else {})
+
+
+def _request(value: Answered) -> Document:
+    return {
+        "id": value.id,
+        "verb": value.verb.value,
+        "outcome": "Done" if value.done else "Refused",
+        "message": value.message,
+        "hint": value.hint,
+        "revision": value.revision,
+        "reason": value.why or None,
+        "until": moment(value.until),
+        "at": moment(value.at),
+    }
 
 
 def error(reason: str, message: str, hint: str = "", details: Sequence[str] = ()) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.model.history import Bad
+from reconciler.model.requests import Suspension
 from reconciler.model.status import (
     HostStatus,
     MemoryStatus,
@@ -39,7 +40,7 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
         "since": moment(answer.since),
         "stalled": answer.stalled,
         "silence": None if facts.silence is None else _silence(facts.silence),
-        "suspended": None,
+        "suspended": _suspension(facts.suspension),
         "lastAttemptedRevision": answer.last_attempted,
         "lastAppliedRevision": answer.last_applied,
         "lastGoodRevision": answer.last_good,
@@ -49,6 +50,10 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
         "stacks": [_stack(item) for item in answer.stacks],
         "leftovers": {"volumes": None if answer.leftovers is None else list(answer.leftovers)},
     }
+
+
+def _suspension(value: Suspension | None) -> Document | None:
+    return None if value is None else {"reason": value.why, "until": moment(value.until)}
 
 
 def _bad(value: Bad) -> Document:

@@ -140,8 +140,17 @@ class Looker:
     def facts(self, agent: Agent, source: SourceFacts, holding: Holding | None, rollout: Rollout | None) -> StatusFacts:
         """Everything that journal and state folder tell."""
         history = fold(self._journal.records())
+        if holding is not None and holding.reason is Reason.SUSPENDED:
+            holding = None  # the journal knows better: it may have been resumed since
         return StatusFacts(
-            self._host, agent, source, history, self._desired(history, rollout), holding=holding, rollout=rollout
+            self._host,
+            agent,
+            source,
+            history,
+            self._desired(history, rollout),
+            holding=holding,
+            rollout=rollout,
+            suspension=history.suspended(self._clock.now()),
         )
 
     def _desired(self, history: History, rollout: Rollout | None) -> DesiredState | None:
@@ -175,9 +184,14 @@ class Looker:
 
     def history(self, revision: str | None, limit: int) -> Answer:
         """The newest attempts first; `revision` narrows to one commit (a prefix of its sha will do)."""
-        attempts = reversed(fold(self._journal.records()).attempts)
-        wanted = [item for item in attempts if revision is None or item.revision.startswith(revision)]
-        return 0, summary.history(wanted[:limit])
+        history = fold(self._journal.records())
+
+        def about(named: str | None) -> bool:
+            return revision is None or (named or "").startswith(revision)
+
+        attempts = [item for item in reversed(history.attempts) if about(item.revision)]
+        requests = [item for item in reversed(history.requests) if about(item.revision)]
+        return 0, summary.history(attempts[:limit], requests[:limit])
 
 
 def _in_full(revision: str, history: History) -> str:

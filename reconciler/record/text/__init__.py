@@ -9,6 +9,7 @@ from reconciler.record.text.history import history
 from reconciler.record.text.init import init
 from reconciler.record.text.layout import Style, paragraph
 from reconciler.record.text.plan import plan
+from reconciler.record.text.request import request
 from reconciler.record.text.status import status
 from reconciler.record.text.turn import turn
 from reconciler.record.text.validation import validation
@@ -24,6 +25,7 @@ _KINDS: Mapping[str, Callable[[Json, Style, float], Sequence[str]]] = {
     "Turn": turn,
     "Status": status,
     "History": history,
+    "Request": request,
 }
 
 

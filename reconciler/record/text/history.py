@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reconciler.record.text.layout import Style, exactly, paragraph, short, since, table
@@ -14,11 +14,24 @@ Json = Mapping[str, Any]
 def history(document: Json, style: Style, now: float) -> list[str]:
     attempts = document["attempts"]
     if not attempts:
-        return ["no attempts are recorded"]
+        return ["no attempts are recorded", *_requests(document["requests"], style, now)]
     rows = [["WHEN", "COMMIT", "INTENT", "OUTCOME", "TOOK", "WHAT"]]
     rows += [_row(item, style, now) for item in attempts]
     lines = table(rows, style, right=(4,), wrap=5)
-    return lines + (_details(attempts[0], style) if len(attempts) == 1 else [])
+    lines += _details(attempts[0], style) if len(attempts) == 1 else []
+    return lines + _requests(document["requests"], style, now)
+
+
+def _requests(requests: Sequence[Json], style: Style, now: float) -> list[str]:
+    if not requests:
+        return []
+    rows = [["WHEN", "ASKED", "COMMIT", "ANSWER", "WHAT"]]
+    rows += [
+        [f"{since(item['at'], now)} ago", item["verb"], short(item["revision"]), word(item["outcome"], style),
+         ": ".join(part for part in (item["message"], item["reason"]) if part)]
+        for item in requests
+    ]  # fmt: skip
+    return ["", *table(rows, style, wrap=4)]
 
 
 def _row(item: Json, style: Style, now: float) -> list[str]:

@@ -1,0 +1,63 @@
+"""`suspend`, `resume`, `retry`, `accept`: an operator asks the holder of the state lock, who may be nobody but us."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from reconciler.errors import Locked
+from reconciler.loop.desk import Desk
+from reconciler.loop.ports import Journal
+from reconciler.model.requests import Answered, RequestVerb
+from reconciler.record import summary
+from reconciler.record.requests import RequestBox
+from reconciler.verbs import Answer
+
+PATIENCE = 10.0
+"""Seconds to wait for a running agent; it looks between the steps of a rollout, too."""
+PAUSE = 0.1
+
+WAITING = "the agent has not taken it up yet; it will, between two steps: `reconciler history` shows what it answers"
+
+
+class Operator:
+    """A request always goes through the folder, so that there is one way in which it is answered.
+
+    `serving`: the state lock and the desk, for as long as nobody else has the lock; raises Locked otherwise.
+    """
+
+    def __init__(
+        self, requests: RequestBox, journal: Journal, serving: Callable[[], AbstractContextManager[Desk]]
+    ) -> None:
+        self._requests, self._journal, self._serving = requests, journal, serving
+
+    def ask(
+        self, verb: RequestVerb, revision: str = "", why: str = "", until: float | None = None, wait: bool = True
+    ) -> Answer:
+        """Ask, and wait for the answer unless `wait` is False. `until`: seconds of the Unix epoch."""
+        name = self._requests.leave(verb, revision, why, until)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            served = self._serve()
+            answered = self._answered(name)
+            if answered is not None:
+                return (0 if answered.done else 1), summary.request(answered)
+            if served or not wait or time.monotonic() > deadline:
+                asked = Answered(name, verb, False, time.time(), WAITING, "", None, why, until)
+                return (Locked.exit_code if wait else 0), summary.request(asked, waiting=True)
+            time.sleep(PAUSE)
+
+    def _serve(self) -> bool:
+        """Whether we had the lock, and answered everything that waits."""
+        try:
+            with self._serving() as desk:
+                desk.serve()
+        except Locked:
+            return False
+        return True
+
+    def _answered(self, name: str) -> Answered | None:
+        from reconciler.decide.folding import fold
+
+        return next((item for item in reversed(fold(self._journal.records()).requests) if item.id == name), None)
