@@ -69,6 +69,8 @@ class Application(Protocol):
 
     def accept(self, revision: str, wait: bool) -> Answer: ...
 
+    def doctor(self) -> Answer: ...
+
 
 Build = Callable[[argparse.Namespace, Redactor, Event], Application]
 
@@ -112,7 +114,8 @@ def _build(options: argparse.Namespace, redactor: Redactor, stop: Event) -> Appl
     settings = (before.settings if before else None) or _settings(options)
     from reconciler import wiring
 
-    return wiring.build(settings, stop=stop, redactor=redactor, before=before)
+    tolerant = options.verb == "doctor"
+    return wiring.build(settings, stop=stop, redactor=redactor, before=before, tolerant=tolerant)
 
 
 def _settings(options: argparse.Namespace) -> Settings | None:
@@ -158,6 +161,8 @@ def _ask(application: Application, options: argparse.Namespace, output: Output) 
             return application.retry(options.REV, not options.no_wait)
         case "accept":
             return application.accept(options.REV, not options.no_wait)
+        case "doctor":
+            return application.doctor()
     return application.history(options.REV, options.limit)
 
 

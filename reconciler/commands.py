@@ -192,6 +192,13 @@ VERBS = (
         "Request",
         (Option("REV", "a sha, its beginning, or the branch"), NO_WAIT),
     ),
+    Verb(
+        "doctor",
+        "See whether everything is there that an agent needs; changes nothing",
+        "all well, as far as it could be checked",
+        "something is not",
+        "Doctor",
+    ),
 )
 
 

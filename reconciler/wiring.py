@@ -77,11 +77,23 @@ STATUS_FILE = "status.json"
 
 
 def build(
-    settings: Settings | None, *, stop: threading.Event, redactor: Redactor, before: Continued | None = None
+    settings: Settings | None,
+    *,
+    stop: threading.Event,
+    redactor: Redactor,
+    before: Continued | None = None,
+    tolerant: bool = False,
 ) -> Application:
-    """The application for these settings; without any it can only validate. `before`: it has started anew."""
+    """The application for these settings; without any it can only validate. `before`: it has started anew.
+
+    `tolerant`: secrets that cannot be read are no reason to end; for a verb that shows none.
+    """
     application = Application(settings, stop, redactor, os.environ, before=before)
-    redactor.register(application.secrets.values())
+    try:
+        redactor.register(application.secrets.values())
+    except ReconcilerError:
+        if not tolerant:
+            raise
     return application
 
 
@@ -165,6 +177,12 @@ class Application:
         watched = [settings.path] if settings.path else []
         with AgentAlarm(self._stop, settings.source.url, watched, requests) as alarm:
             return verbs.run(alarm, settings.source.interval, fresh=self._before is not None)
+
+    def doctor(self) -> Answer:
+        from reconciler.wiring_doctor import examine
+
+        with self._scratch() as scratch:
+            return examine(self.settings, TURN_FILE, scratch)
 
     def suspend(self, why: str, seconds: float | None, wait: bool) -> Answer:
         until = None if seconds is None else self._clock.now() + seconds

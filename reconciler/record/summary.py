@@ -7,13 +7,14 @@ from enum import StrEnum
 from typing import Protocol
 
 from reconciler.model import plan as plans
+from reconciler.model.checks import Check
 from reconciler.model.history import Attempt, ServiceRecord
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
 from reconciler.model.requests import Answered
 from reconciler.record.contract import Document, document, moment, word
 from reconciler.record.summary_status import status
 
-__all__ = ["error", "history", "init", "plan", "request", "status", "turn", "validation"]
+__all__ = ["doctor", "error", "history", "init", "plan", "request", "status", "turn", "validation"]
 
 
 class BudgetRow(Protocol):
@@ -204,6 +205,12 @@ def _request(value: Answered) -> Document:
         "until": moment(value.until),
         "at": moment(value.at),
     }
+
+
+def doctor(checks: Iterable[Check]) -> Document:
+    """What was looked at. `ok` is null where it could not be checked."""
+    rows = [{"name": item.name, "ok": item.ok, "message": item.message, "hint": item.hint} for item in checks]
+    return document("Doctor") | {"checks": rows}
 
 
 def error(reason: str, message: str, hint: str = "", details: Sequence[str] = ()) -> Document:

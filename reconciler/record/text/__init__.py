@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from reconciler.record.text.doctor import doctor
 from reconciler.record.text.history import history
 from reconciler.record.text.init import init
 from reconciler.record.text.layout import Style, paragraph
@@ -26,6 +27,7 @@ _KINDS: Mapping[str, Callable[[Json, Style, float], Sequence[str]]] = {
     "Status": status,
     "History": history,
     "Request": request,
+    "Doctor": doctor,
 }
 
 

@@ -1,0 +1,47 @@
+"""Can the surroundings be reached? Asked without the mirror, so that a running agent is not disturbed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+import docker
+
+from reconciler.engine import engine_calls
+from reconciler.errors import Transient
+from reconciler.model.checks import EngineFacts
+from reconciler.model.outcome import Reason
+from reconciler.observe.fetch_faults import known_fault, unknown_fault
+from reconciler.observe.git import Git
+from reconciler.observe.mirror import Mirror
+from reconciler.observe.remote import Remote
+
+
+def branch_head(remote: Remote, branch: str, folder: Path, environ: Mapping[str, str]) -> str:
+    """The sha of the remote's branch. `folder`: to be made and thrown away. Transient says why it cannot be had."""
+    Mirror(folder, remote).prepare()
+    ref = f"refs/heads/{branch}"
+    done = Git(folder, environ, remote).run("ls-remote", "--end-of-options", remote.address, ref, timeout=30.0)
+    if done.returncode != 0:
+        what = f"read branch {branch} of {remote.shown}"
+        raise known_fault(what, done.stderr) or unknown_fault(what, done.stderr)
+    sha = done.stdout.decode(errors="replace").partition("\t")[0]
+    if not sha:
+        raise Transient(
+            Reason.FETCH_FAILED,
+            f"{remote.shown} has no branch {branch}",
+            "push it, or mend source.branch in the agent config",
+        )
+    return sha
+
+
+def engine_facts(client: docker.APIClient) -> EngineFacts:
+    """Away when it does not answer."""
+    with engine_calls("describe itself"):
+        asked = time.time()
+        info = client.info()
+        between = (asked + time.time()) / 2
+    ahead = datetime.fromisoformat(info["SystemTime"]).timestamp() - between
+    return EngineFacts(str(info["ServerVersion"]), int(info["MemTotal"]), ahead)

@@ -1,0 +1,200 @@
+"""`doctor`: is everything there that an agent needs? Each thing is looked at, whatever the others say."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.errors import ReconcilerError
+from reconciler.model.checks import Check, EngineFacts
+from reconciler.record import summary
+from reconciler.verbs import Answer
+
+SKEW = 5.0
+"""Seconds that the engine's clock may differ: health and logs are judged by its times."""
+LEAST_FREE = 2 << 30
+"""Bytes that the state folder's disk should have: less, and the next fetch or build may fill it."""
+OLDEST_ENGINE = 25
+MIB = 1 << 20
+
+Found = tuple[bool | None, str, str]
+"""ok (None: not checked), message, hint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """What is asked of the surroundings. Each may raise ReconcilerError, which is then the finding.
+
+    `endpoint`: the engine's address. `compose`: path and version. `remote`: the branch's head. `budget`: bytes, None
+    where no commit is known. `visible`: the state folder inside containers, None without any image. `journal`: how many
+    records. `secrets`: reads them all. `lock`: the holder's pid (None: nobody), and whether it is an agent.
+    """
+
+    endpoint: Callable[[], str]
+    engine: Callable[[], EngineFacts]
+    compose: Callable[[], tuple[str, tuple[int, int]]]
+    remote: Callable[[], str]
+    budget: Callable[[], int | None]
+    visible: Callable[[], bool | None]
+    journal: Callable[[], int]
+    secrets: Callable[[], object]
+    lock: Callable[[], tuple[int | None, bool]]
+
+
+class Doctor:
+    """`state` and `secrets`: folders of the agent config. `least_free`: bytes that the disk should have."""
+
+    def __init__(self, state: Path, secrets: Path | None, probes: Probes, least_free: int = LEAST_FREE) -> None:
+        self._state, self._secrets, self._probes, self._least_free = state, secrets, probes, least_free
+
+    def examine(self) -> Answer:
+        checks = tuple(self._checks())
+        return (1 if any(item.ok is False for item in checks) else 0), summary.doctor(checks)
+
+    def _checks(self) -> Iterator[Check]:
+        yield self._check("endpoint", self._endpoint)
+        try:
+            facts = self._probes.engine()
+        except ReconcilerError as error:
+            yield Check("engine", False, error.message, error.hint)
+            away: Found = None, "not checked: the engine does not answer", ""
+            yield from (Check(name, *away) for name in ("clock", "memory", "visible"))
+        else:
+            yield self._check("engine", lambda: self._engine(facts))
+            yield self._check("clock", lambda: self._clock(facts))
+            yield self._check("memory", lambda: self._memory(facts))
+            yield self._check("visible", self._visible)
+        for name, look in self._others():
+            yield self._check(name, look)
+
+    def _others(self) -> Sequence[tuple[str, Callable[[], Found]]]:
+        return (
+            ("compose", self._compose),
+            ("remote", self._remote),
+            ("state", self._state_folder),
+            ("disk", self._disk),
+            ("lock", self._lock),
+            ("journal", self._journal),
+            ("secrets", self._secrets_dir),
+        )
+
+    def _check(self, name: str, look: Callable[[], Found]) -> Check:
+        try:
+            return Check(name, *look())
+        except ReconcilerError as error:
+            return Check(name, False, error.message, error.hint)
+        except OSError as error:
+            return Check(name, False, f"{error.filename or name}: {error.strerror}", "see who owns it, and its mode")
+
+    # -- the engine and Compose --------------------------------------------------------------------------------
+
+    def _endpoint(self) -> Found:
+        address = self._probes.endpoint()
+        path = Path(address.removeprefix("unix://"))
+        if not address.startswith("unix://"):
+            return True, address, ""
+        if not path.exists():
+            hint = "start the engine, or say where it is: DOCKER_HOST, `docker context use`, or `engine` in the config"
+            return False, f"there is no socket {path}", hint
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            return False, f"{path} is no socket", "mend `engine` in the agent config, or DOCKER_HOST"
+        if not os.access(path, os.R_OK | os.W_OK):
+            return False, f"{path} may not be used by this user", "run the agent as a member of the socket's group"
+        return True, address, ""
+
+    def _engine(self, facts: EngineFacts) -> Found:
+        major = facts.version.partition(".")[0]
+        old = major.isdecimal() and int(major) < OLDEST_ENGINE
+        return not old, f"version {facts.version}", f"at least Engine {OLDEST_ENGINE} is needed" if old else ""
+
+    def _clock(self, facts: EngineFacts) -> Found:
+        if abs(facts.ahead) <= SKEW:
+            return True, f"{abs(facts.ahead):.1f} s apart", ""
+        which = "ahead of" if facts.ahead > 0 else "behind"
+        hint = "set both clocks by NTP; a virtual machine's falls behind in sleep: start it again"
+        return False, f"the engine's clock is {abs(facts.ahead):.0f} s {which} this machine's", hint
+
+    def _memory(self, facts: EngineFacts) -> Found:
+        budget, engine = self._probes.budget(), f"the engine has {facts.memory // MIB} MiB"
+        if budget is None:
+            return None, f"{engine}; no commit is known yet, so neither is its budget", ""
+        told = f"budget {budget // MIB} MiB, {engine}"
+        if budget <= facts.memory:
+            return True, told, ""
+        return False, told, "lower spec.memory.budget, or give the engine's machine more memory"
+
+    def _visible(self) -> Found:
+        if not self._state.is_dir():
+            return None, "not checked: the state folder does not exist yet", ""
+        seen = self._probes.visible()
+        if seen is None:
+            return None, "not checked: the engine has no image to look through", ""
+        if seen:
+            return True, "containers see the state folder", ""
+        hint = "choose one that the engine's machine shares (below $HOME)"
+        return False, f"containers do not see {self._state}", hint
+
+    def _compose(self) -> Found:
+        path, (major, minor) = self._probes.compose()
+        return True, f"version {major}.{minor}, {path}", ""
+
+    # -- git and the state folder ------------------------------------------------------------------------------
+
+    def _remote(self) -> Found:
+        return True, f"the branch is at {self._probes.remote()[:12]}", ""
+
+    def _state_folder(self) -> Found:
+        if not self._state.exists():
+            above = _existing(self._state)
+            writable = os.access(above, os.W_OK | os.X_OK)
+            told = f"{self._state} does not exist yet" + ("" if writable else f", and {above} may not be written")
+            return writable, told, "" if writable else f"make it, owned by this user: install -d -m 700 {self._state}"
+        return _private(self._state)
+
+    def _disk(self) -> Found:
+        free = shutil.disk_usage(_existing(self._state)).free
+        enough = free >= self._least_free
+        return enough, f"{free // MIB} MiB are free", "" if enough else "make room on the disk of the state folder"
+
+    def _lock(self) -> Found:
+        pid, agent = self._probes.lock()
+        if pid is None:
+            return True, "no agent is running", ""
+        if agent:
+            return True, f"an agent is running, process {pid}", ""
+        return False, f"process {pid or '(unknown)'} holds the state folder and is no agent", "see what it is"
+
+    def _journal(self) -> Found:
+        return True, f"{self._probes.journal()} records", ""
+
+    def _secrets_dir(self) -> Found:
+        if self._secrets is None:
+            return True, "no secrets_dir is set", ""
+        if not self._secrets.is_dir():
+            return False, f"there is no folder {self._secrets}", f"make it: install -d -m 700 {self._secrets}"
+        found = _private(self._secrets)
+        if found[0]:
+            self._probes.secrets()
+        return found
+
+
+def _private(folder: Path) -> Found:
+    status = folder.stat()
+    if not stat.S_ISDIR(status.st_mode):
+        return False, f"{folder} is no folder", "move it away"
+    if status.st_uid != os.geteuid():
+        return False, f"{folder} belongs to another user", f"run as that user, or: chown -R {os.geteuid()} {folder}"
+    if status.st_mode & 0o077:
+        return False, f"{folder} is open to other users", f"chmod 700 {folder}"
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return False, f"{folder} may not be written", f"chmod 700 {folder}"
+    return True, str(folder), ""
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next(item for item in (folder, *folder.parents) if item.exists())

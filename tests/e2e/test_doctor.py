@@ -1,0 +1,67 @@
+"""`doctor` on a real machine: nothing where all is well, and each broken thing by its name."""
+
+from __future__ import annotations
+
+import fcntl
+from typing import Any
+
+import pytest
+
+from tests.e2e.host import Answer, Host, eventually
+from tests.e2e.services import stated
+
+pytestmark = pytest.mark.engine
+
+SMALL = {"budget": "512MiB", "steady": "90%", "reserve": "64MiB"}
+
+
+def checks(answer: Answer) -> dict[str, Any]:
+    assert answer["kind"] == "Doctor"
+    found = {item["name"]: item for item in answer["checks"]}
+    assert answer.code == any(item["ok"] is False for item in found.values())
+    return found
+
+
+def wrong(host: Host, **environment: str) -> list[str]:
+    return [name for name, item in checks(host.run("doctor", **environment)).items() if item["ok"] is False]
+
+
+def test_doctor_must_find_what_is_wrong_and_nothing_else(host: Host) -> None:
+    sha = host.push({"web": stated("1")}, memory=SMALL)
+    before = checks(host.run("doctor"))
+    assert [name for name, item in before.items() if item["ok"] is False] == []
+    assert before["visible"]["ok"] is None, "there is no state folder yet"
+    assert not host.state.exists()
+    assert host.once().code == 0
+    machine = host.machine()
+    well = checks(host.run("doctor"))
+    assert [name for name, item in well.items() if item["ok"] is not True] == []
+    assert sha[:12] in well["remote"]["message"]
+    assert host.machine() == machine
+    assert not [item for item in host.engine.containers(all=True) if "reconciler-doctor" in item["Names"][0]]
+    assert not [path for path in host.state.iterdir() if "doctor" in path.name]
+
+    assert wrong(host, DOCKER_HOST=f"unix://{host.folder}/none.sock") == ["endpoint", "engine"]
+    assert wrong(host, RECONCILER_SOURCE_BRANCH="gone") == ["remote"]
+    assert wrong(host, RECONCILER_SOURCE_URL=str(host.folder / "gone.git")) == ["remote"]
+    assert wrong(host, RECONCILER_COMPOSE="/bin/true") == ["compose"]
+    (host.secrets / f"{host.stack}.env").write_text("A=1")
+    (host.secrets / f"{host.stack}.env").chmod(0o644)
+    assert wrong(host) == ["secrets"]
+    (host.secrets / f"{host.stack}.env").unlink()
+    host.state.chmod(0o755)
+    assert wrong(host) == ["state"]
+    host.state.chmod(0o700)
+    with (host.state / "lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert wrong(host) == ["lock"]
+    with host.started("run") as agent:
+        eventually(lambda: checks(host.run("doctor"))["lock"]["message"] == f"an agent is running, process {agent.pid}")
+        assert wrong(host) == []
+
+    host.push({"web": stated("1")}, memory={"budget": "4TiB", "steady": "90%", "reserve": "64MiB"})
+    assert host.once().code == 0
+    assert wrong(host) == ["memory"]
+    with (host.state / "journal.jsonl").open("a") as journal:
+        journal.write("not a record\n")
+    assert "journal" in wrong(host)

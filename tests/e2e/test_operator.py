@@ -1,0 +1,149 @@
+"""What an operator asks for is done, by the agent that runs or without one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.e2e.host import Answer, Host, eventually
+from tests.e2e.services import living, stated
+from tests.e2e.together import Together
+
+pytestmark = pytest.mark.engine
+together = Together()
+
+SERVICES = {"web": stated("1"), "db": stated("1")}
+SWITCHED = "[ -e /gate/open ] || exit 3"
+"""A service that fails until somebody has mended the host."""
+
+
+def done(answer: Answer, verb: str) -> Answer:
+    assert (answer.code, answer["kind"], answer["verb"], answer["outcome"]) == (0, "Request", verb, "Done"), answer
+    return answer
+
+
+def file_status(host: Host) -> dict[str, Any]:
+    path = host.state / "status.json"
+    status: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return status
+
+
+def good(host: Host, sha: str) -> bool:
+    return file_status(host).get("lastGoodRevision") == sha and file_status(host)["rollout"] is None
+
+
+def empty(host: Host) -> bool:
+    return not list((host.state / "requests").iterdir())
+
+
+@together.with_one_compose
+def test_nothing_must_change_while_it_is_suspended_without_an_agent(host: Host) -> None:
+    first = host.push(SERVICES)
+    assert host.once().code == 0
+    done(host.run("suspend", "--reason", "the disk is replaced", "--for", "2h"), "suspend")
+    assert empty(host)
+    host.push({**SERVICES, "web": stated("2")})
+    host.engine.stop(f"{host.stack}-db-1", timeout=0)
+    before = host.machine()
+    turn = host.once()
+    assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Held", "Suspended")
+    assert host.machine() == before
+    status = host.status()
+    assert (status.code, status["health"], status["reason"]) == (1, "Suspended", "Suspended")
+    assert status["suspended"]["reason"] == "the disk is replaced"
+    assert status["suspended"]["until"]
+    assert status["lastGoodRevision"] == first
+    assert "the disk is replaced" in host.text("status")
+    done(host.run("resume"), "resume")
+    assert host.status()["suspended"] is None
+    assert host.once().code == 0
+    assert host.exec("web-1", "echo $VERSION") == "2"
+    assert host.states() == {"db-1": "running", "web-1": "running"}
+
+
+@together.with_one_compose
+def test_a_running_agent_must_answer_at_once(host: Host) -> None:
+    host.configure(source={"interval": "10m"})
+    first = host.push(SERVICES)
+    with host.started("run"):
+        eventually(lambda: good(host, first), 60)
+        done(host.run("suspend", "--reason", "x"), "suspend")
+        eventually(lambda: file_status(host)["suspended"] == {"reason": "x", "until": None})
+        second = host.push({**SERVICES, "web": stated("2")})
+        eventually(lambda: file_status(host)["source"]["head"] == second)
+        assert host.exec("web-1", "echo $VERSION") == "1"
+        refused = host.run("retry", "0123abcd")
+        assert (refused.code, refused["outcome"]) == (1, "Refused")
+        done(host.run("resume"), "resume")
+        eventually(lambda: good(host, second), 60)
+        eventually(lambda: empty(host))
+        left = host.run("suspend", "--reason", "y", "--no-wait")
+        assert (left.code, left["outcome"] in ("Waiting", "Done")) == (0, True)
+        eventually(lambda: (file_status(host)["suspended"] or {}).get("reason") == "y")
+    asked = host.run("history")["requests"]
+    assert [item["verb"] for item in asked] == ["suspend", "resume", "retry", "suspend"]
+
+
+@together.with_every_compose
+def test_a_refused_commit_must_be_tried_again_when_asked(host: Host) -> None:
+    first = host.push(SERVICES)
+    assert host.once().code == 0
+    # What is wrong is on the host: the same commit is good once it is mended.
+    volumes = ["./gate:/gate"]
+    bad = host.push({**SERVICES, "web": {**living(SWITCHED, restart="no"), "volumes": volumes}})
+    turn = host.once()
+    assert (turn["outcome"], turn["revertedTo"]) == ("RolledBack", first)
+    assert host.note(bad).trailers["State"] == "failure"  # type: ignore[union-attr]
+    (next((host.state / "data" / host.stack).rglob("gate")) / "open").touch()
+    assert host.once()["outcome"] == "Unchanged"
+    done(host.run("retry", bad[:9]), "retry")
+    assert host.status()["quarantinedRevisions"] == []
+    turn = host.once()
+    assert (turn.code, turn["outcome"], turn["revision"]) == (0, "Succeeded", bad)
+    note = host.note(bad)
+    assert note is not None
+    assert note.trailers["State"] == "success"
+    assert "retried: it was failure" in note.text
+    assert [item["final"] for item in host.history(bad)] == [True, False]
+    # The mirror forgets it too: without a journal it stays good.
+    (host.state / "journal.jsonl").unlink()
+    assert host.once().code == 0
+    assert host.status()["quarantinedRevisions"] == []
+
+
+@together.with_one_compose
+def test_held_commits_must_pass_once_they_are_accepted(host: Host) -> None:
+    host.push({name: stated("1") for name in "abcd"})
+    assert host.once().code == 0
+    base = host.repository.head()
+    small = host.push({"a": stated("1")})
+    assert host.once()["outcome"] == "Held"
+    done(host.run("accept", "main"), "accept")
+    turn = host.once()
+    assert (turn["outcome"], turn["revision"]) == ("Succeeded", small)
+    assert host.states() == {"a-1": "running"}
+    tree = host.repository.git("rev-parse", f"{base}^{{tree}}")
+    rewritten = host.repository.set(host.repository.commit_tree(tree, "rewritten"))
+    with host.started("run"):
+        eventually(lambda: file_status(host).get("reason") == "NotFastForward", 30)
+        done(host.run("accept", rewritten), "accept")
+        eventually(lambda: good(host, rewritten), 60)
+    assert set(host.states()) == {"a-1", "b-1", "c-1", "d-1"}
+
+
+@together.with_one_compose
+def test_what_is_no_request_must_do_no_harm(host: Host) -> None:
+    sha = host.push(SERVICES)
+    with host.started("run"):
+        eventually(lambda: good(host, sha), 60)
+        forged = host.state / "requests" / "20261121T150000.000000001Z-suspend.json"
+        draft = forged.with_suffix(".draft")
+        draft.write_text('{"verb": "suspend", "revision": "", "why": "x", "until": null, "more": 1}')
+        draft.rename(forged)
+        eventually(lambda: forged.with_suffix(".bad").exists())
+        assert host.status()["suspended"] is None
+        assert host.run("history")["requests"] == []
+
+

@@ -1,0 +1,162 @@
+"""Each thing that may be wrong is named, and keeps nothing else from being looked at."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.errors import Away, Corrupt, Transient, Usage
+from reconciler.model.checks import EngineFacts
+from reconciler.model.outcome import Reason
+from reconciler.record import summary, text
+from reconciler.reference import output_schema
+from reconciler.verbs.doctor import SKEW, Doctor, Probes
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "engine.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        yield path
+
+
+@pytest.fixture
+def well(engine: Path) -> Probes:
+    return Probes(
+        endpoint=lambda: f"unix://{engine}",
+        engine=lambda: EngineFacts("28.1.0", 8 * GIB, 0.1),
+        compose=lambda: ("/usr/bin/docker-compose", (2, 40)),
+        remote=lambda: "a" * 40,
+        budget=lambda: 8 * GIB,
+        visible=lambda: True,
+        journal=lambda: 3,
+        secrets=lambda: None,
+        lock=lambda: (None, False),
+    )
+
+
+def raising(error: Exception) -> Any:
+    def probe() -> Any:
+        raise error
+
+    return probe
+
+
+def found(state: Path, probes: Probes, secrets: Path | None = None, least_free: int = 1) -> dict[str, Any]:
+    """name → what was found; the document fits the schema, and its text 80 columns."""
+    code, document = Doctor(state, secrets, probes, least_free).examine()
+    Draft202012Validator(output_schema()).validate(document)
+    lines = text.render(document, text.Style(), 0.0).splitlines()
+    assert max(map(len, lines)) <= 80
+    checks = {item["name"]: item for item in document["checks"]}
+    assert (code == 1) is any(item["ok"] is False for item in checks.values())
+    assert all(item["hint"] for item in checks.values() if item["ok"] is False)
+    return checks
+
+
+def wrong(checks: dict[str, Any]) -> list[str]:
+    return [name for name, item in checks.items() if item["ok"] is not True]
+
+
+def test_all_is_well(state: Path, well: Probes, tmp_path: Path) -> None:
+    assert wrong(found(state, well)) == []
+    (tmp_path / "secrets").mkdir(mode=0o700)
+    assert wrong(found(state, well, tmp_path / "secrets")) == []
+
+
+FAULT = Transient(Reason.FETCH_FAILED, "it does not answer", "start it")
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "says"),
+    [
+        ({"endpoint": lambda: "unix:///no/such.sock"}, "endpoint", "there is no socket /no/such.sock"),
+        ({"endpoint": lambda: "unix:///etc/passwd"}, "endpoint", "/etc/passwd is no socket"),
+        ({"endpoint": raising(Usage(Reason.ENGINE_UNAVAILABLE, "context x", "see"))}, "endpoint", "context x"),
+        ({"engine": lambda: EngineFacts("24.0.7", 8 * GIB, 0.0)}, "engine", "version 24.0.7"),
+        ({"engine": lambda: EngineFacts("28.1", 8 * GIB, -978.0)}, "clock", "978 s behind"),
+        ({"engine": lambda: EngineFacts("28.1", 8 * GIB, SKEW + 1)}, "clock", "ahead of"),
+        ({"budget": lambda: 8 * GIB + 1}, "memory", "the engine has 8192 MiB"),
+        ({"budget": raising(FAULT)}, "memory", "it does not answer"),
+        ({"visible": lambda: False}, "visible", "containers do not see"),
+        ({"compose": raising(FAULT)}, "compose", "it does not answer"),
+        ({"remote": raising(FAULT)}, "remote", "it does not answer"),
+        ({"journal": raising(Corrupt(Reason.STALLED, "line 3", "mend it"))}, "journal", "line 3"),
+        ({"lock": lambda: (12, False)}, "lock", "process 12"),
+        ({"lock": lambda: (0, False)}, "lock", "(unknown)"),
+    ],
+)
+def test_what_is_wrong_is_found_and_nothing_else(
+    state: Path, well: Probes, change: dict[str, Any], name: str, says: str
+) -> None:
+    checks = found(state, replace(well, **change))
+    assert wrong(checks) == [name]
+    assert checks[name]["ok"] is False
+    assert says in checks[name]["message"]
+
+
+def test_without_an_engine_the_rest_is_looked_at(state: Path, well: Probes) -> None:
+    away = raising(Away(Reason.ENGINE_UNAVAILABLE, "it is away", "start it"))
+    checks = found(state, replace(well, engine=away, visible=away))
+    assert {name: checks[name]["ok"] for name in wrong(checks)} == {
+        "engine": False, "clock": None, "memory": None, "visible": None,
+    }  # fmt: skip
+
+
+def test_what_cannot_be_checked_is_no_finding(state: Path, well: Probes) -> None:
+    checks = found(state, replace(well, budget=lambda: None, visible=lambda: None))
+    assert {name: checks[name]["ok"] for name in wrong(checks)} == {"memory": None, "visible": None}
+
+
+def test_an_agent_that_runs_is_well(state: Path, well: Probes) -> None:
+    assert "process 12" in found(state, replace(well, lock=lambda: (12, True)))["lock"]["message"]
+
+
+def test_a_state_folder_that_is_still_to_be_made(tmp_path: Path, well: Probes) -> None:
+    checks = found(tmp_path / "not" / "yet", well)
+    assert (checks["state"]["ok"], checks["visible"]["ok"]) == (True, None)
+
+
+def test_folders_that_are_open_to_others(state: Path, well: Probes, tmp_path: Path) -> None:
+    state.chmod(0o755)
+    secrets = tmp_path / "secrets"
+    secrets.mkdir(mode=0o750)
+    checks = found(state, well, secrets)
+    assert wrong(checks) == ["state", "secrets"]
+    assert checks["state"]["hint"] == f"chmod 700 {state}"
+    assert checks["secrets"]["hint"] == f"chmod 700 {secrets}"
+
+
+def test_secrets_that_are_not_there_or_cannot_be_read(state: Path, well: Probes, tmp_path: Path) -> None:
+    assert wrong(found(state, well, tmp_path / "none")) == ["secrets"]
+    (tmp_path / "secrets").mkdir(mode=0o700)
+    unreadable = raising(Usage(Reason.USAGE_INVALID, "shop.env is open", "chmod 600 shop.env"))
+    assert wrong(found(state, replace(well, secrets=unreadable), tmp_path / "secrets")) == ["secrets"]
+
+
+def test_a_disk_that_is_nearly_full(state: Path, well: Probes) -> None:
+    checks = found(state, well, least_free=1 << 60)
+    assert wrong(checks) == ["disk"]
+    assert checks["disk"]["hint"] == "make room on the disk of the state folder"
+
+
+def test_a_state_folder_that_is_no_folder(tmp_path: Path, well: Probes) -> None:
+    (tmp_path / "file").write_text("")
+    checks = found(tmp_path / "file", well)
+    assert (checks["state"]["ok"], summary.doctor(())["checks"]) == (False, [])
