@@ -119,7 +119,11 @@ class Doctor:
         return False, f"the engine's clock is {abs(facts.ahead):.0f} s {which} this machine's", hint
 
     def _memory(self, facts: EngineFacts) -> Found:
-        budget, engine = self._probes.budget(), f"the engine has {facts.memory // MIB} MiB"
+        engine = f"the engine has {facts.memory // MIB} MiB"
+        try:
+            budget = self._probes.budget()
+        except ReconcilerError as error:
+            return None, f"{engine}; its budget cannot be told: {error.message}", ""
         if budget is None:
             return None, f"{engine}; no commit is known yet, so neither is its budget", ""
         told = f"budget {budget // MIB} MiB, {engine}"
