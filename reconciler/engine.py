@@ -81,6 +81,34 @@ def containers_of(host: str, filters: Mapping[str, Any]) -> list[dict[str, Any]]
     return json.loads(body) if status == b"200" else None
 
 
+def plain_inspect(host: str, kind: str, name: str) -> tuple[bool, dict[str, Any] | None]:
+    """One of the engine's `containers` or `images`, without the client's library.
+
+    (True, None): it is gone. (False, None): it cannot be had so. Away when the engine does not answer.
+    """
+    if not host.startswith(UNIX):
+        return False, None
+    try:
+        status, body = _get(host.removeprefix(UNIX), f"/v{API_VERSION}/{kind}/{name}/json")
+    except OSError as error:
+        raise away(f"inspect {name[:19]}", error) from error
+    return status in (b"200", b"404"), json.loads(body) if status == b"200" else None
+
+
+@contextmanager
+def plain_events(host: str, filters: Mapping[str, Any]) -> Iterator[socket.socket]:
+    """The connection on which the engine at this unix socket sends its events, one JSON text a line, after a head.
+
+    OSError where it cannot be reached.
+    """
+    query = urlencode({"filters": json.dumps(filters)})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(TIMEOUT)
+        connection.connect(host.removeprefix(UNIX))
+        connection.sendall(f"GET /v{API_VERSION}/events?{query} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+        yield connection
+
+
 def _get(path: str, target: str) -> tuple[bytes, bytes]:
     """Status and body of one request: HTTP/1.0, whose answers end with the connection."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -36,6 +36,7 @@ from reconciler.model.requests import RequestVerb
 from reconciler.model.status import Agent, Silence, SourceFacts, StatusFacts
 from reconciler.observe.alarm import AgentAlarm
 from reconciler.observe.binary import find_compose
+from reconciler.observe.changes import ChangeWatch
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.glance import Glance
 from reconciler.observe.host_files import HostFiles
@@ -116,6 +117,7 @@ class Application:
         self._clock = SystemClock()
         self._progress = Progress(self._clock)
         self._deadline = float("inf")
+        self._changes: ChangeWatch | None = None
 
     # -- verbs -------------------------------------------------------------------------------------------------
 
@@ -175,8 +177,14 @@ class Application:
         requests = self._state / "requests"
         requests.mkdir(mode=0o700, exist_ok=True)
         watched = [settings.path] if settings.path else []
-        with AgentAlarm(self._stop, settings.source.url, watched, requests) as alarm:
+        with (
+            AgentAlarm(self._stop, settings.source.url, watched, requests) as alarm,
+            ChangeWatch(self._engine, settings.host, alarm.ring) as self._changes,
+        ):
             return verbs.run(alarm, settings.source.interval, fresh=self._before is not None)
+
+    def _changed(self) -> bool:
+        return self._changes is not None and self._changes.changed()
 
     def doctor(self) -> Answer:
         from reconciler.wiring_doctor import examine
@@ -370,6 +378,7 @@ class Application:
             requests=self._requests,
             clock=self._clock,
             host_files=HostFiles(),
+            changed=self._changed,
         )
         options = Options(
             settings.host,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler.act.data_folders import DataFolders
 from reconciler.act.trees import SecretMounts, TreeStore
@@ -81,6 +81,15 @@ class MachineApplier:
 
     def update(self, container: str, restart: str) -> None:
         self._engine.update(container, restart)
+
+    def limit(self, container: str, limits: Mapping[str, Any]) -> None:
+        self._engine.limit(container, limits)
+
+    def resume(self, container: str) -> None:
+        self._engine.resume(container)
+
+    def disconnect(self, container: str, network: str) -> None:
+        self._engine.disconnect(container, network)
 
     def connect(self, container: str, endpoint: Endpoint) -> None:
         self._engine.connect(container, endpoint)

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import docker
-from docker.errors import APIError, NotFound
+from docker.errors import APIError, NotFound, create_api_error_from_http_exception
 from loguru import logger
+from requests.exceptions import HTTPError
 
-from reconciler.act.networks import endpoint_request, network_request, volume_request
+from reconciler.act.networks import endpoint_request, is_endpoint, limits_request, network_request, volume_request
 from reconciler.act.refusals import gone, name_taken, refusals
 from reconciler.effects import Effects
-from reconciler.engine import engine_calls, explanation
+from reconciler.engine import API_VERSION, TIMEOUT, engine_calls, explanation
 from reconciler.model.desired import Endpoint, Network, Volume
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, LABEL_SPEC
 
@@ -63,13 +64,34 @@ class EngineApplier:
         with self._effect("update", container, f"restart={restart}"), gone(container):
             self._client.update_container(container, restart_policy=policy)
 
+    def limit(self, container: str, limits: Mapping[str, Any]) -> None:
+        """Change what `docker update` can change. RolloutFailed where the engine refuses."""
+        with self._effect("limit", container), gone(container), refusals("change its limits"):
+            # The library knows neither cpus nor pids here.
+            url = f"{self._client.base_url}/v{API_VERSION}/containers/{container}/update"
+            response = self._client.post(url, json=limits_request(limits), timeout=TIMEOUT)
+            try:
+                response.raise_for_status()
+            except HTTPError as error:
+                raise create_api_error_from_http_exception(error) from error
+
+    def resume(self, container: str) -> None:
+        """No error where it is not paused."""
+        with self._effect("resume", container), gone(container):
+            try:
+                self._client.unpause(container)
+            except APIError as error:
+                if self._client.inspect_container(container)["State"]["Paused"]:
+                    raise
+                logger.debug("container {} was not paused: {}", container[:12], explanation(error))
+
     def connect(self, container: str, endpoint: Endpoint) -> None:
         """Give the container this endpoint, aliases and addresses included; one that differs is replaced."""
         present = self._endpoint(container, endpoint.network)
         if present is not None:
-            if set(endpoint.aliases) <= set(present.get("Aliases") or ()):
+            if is_endpoint(present, endpoint):
                 return
-            self._disconnect(container, endpoint.network)
+            self.disconnect(container, endpoint.network)
         with self._effect("connect", container, endpoint.network), gone(container), refusals("connect it"):
             self._client.connect_container_to_network(container, endpoint.network, **endpoint_request(endpoint))
 
@@ -101,7 +123,7 @@ class EngineApplier:
             logger.warning("network {} is none of ours and stays", name)
             return
         for container in self._attached(name):
-            self._disconnect(container, name)
+            self.disconnect(container, name)
         with self._effect("remove network", name):
             try:
                 self._client.remove_network(found["Id"])
@@ -141,7 +163,8 @@ class EngineApplier:
         with engine_calls(f"{verb} {subject}"):
             yield
 
-    def _disconnect(self, container: str, network: str) -> None:
+    def disconnect(self, container: str, network: str) -> None:
+        """No error where it is not in that network."""
         with self._effect("disconnect", container, network):
             try:
                 self._client.disconnect_container_from_network(container, network, force=True)

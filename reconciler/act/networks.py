@@ -52,6 +52,31 @@ def endpoint_request(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
+def is_endpoint(present: Mapping[str, Any], endpoint: Endpoint) -> bool:
+    """Whether what a container has in a network (by inspect) is all that is wanted of it."""
+    addresses = present.get("IPAMConfig") or {}
+    wanted = (endpoint.ipv4 or "", endpoint.ipv6 or "")
+    there = (addresses.get("IPv4Address") or "", addresses.get("IPv6Address") or "")
+    fixed = all(not asked or asked == found for asked, found in zip(wanted, there, strict=True))
+    return fixed and set(endpoint.aliases) <= set(present.get("Aliases") or ())
+
+
+def limits_request(limits: Mapping[str, Any]) -> dict[str, Any]:
+    """Body of an update. A limit of 0 or '' cannot be asked for and is left out; that of processes is taken away."""
+    words = {
+        "memory": "Memory",
+        "memory with swap": "MemorySwap",
+        "memory reservation": "MemoryReservation",
+        "cpus": "NanoCpus",
+        "cpu shares": "CpuShares",
+        "cpu set": "CpusetCpus",
+        "cpu quota": "CpuQuota",
+    }
+    return {words[name]: value for name, value in limits.items() if name in words and value} | {
+        "PidsLimit": limits.get("pids") or -1
+    }
+
+
 def _labels(owned: Network | Volume, host: str) -> dict[str, str]:
     own = _words(owned.definition.get("labels")) or {}
     return own | {COMPOSE_PROJECT: owned.stack, LABEL_HOST: host, LABEL_STACK: owned.stack}

@@ -81,6 +81,8 @@ def _named(name: str, differing: Iterable[str]) -> Difference | None:
 
 def _keys(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterable[str]:
     for key in sorted({*wanted, *found}):
+        if key in wanted and wanted[key] is None:
+            continue
         if key not in found:
             yield f"{key} is missing"
         elif key not in wanted:

@@ -10,6 +10,9 @@
 | fetched | an image was brought to the machine |
 | adopted | containers that plain Compose had started are ours from now on, as what; what there is to go back to |
 | ranonce | a one-shot has succeeded |
+| healed, recovered | a service is started again that ended or ailed by itself; it works by itself again |
+| tolerated | a difference outlived its own repair: this engine makes containers so |
+| unstartable | a container that had run does not start any more |
 | told | the final state stands on the commit |
 | silent, defect | five minutes without progress; an error of ours. For people: nothing follows from them |
 | requested | an operator asked for something (suspend, resume, retry, accept), and what was answered |
@@ -22,7 +25,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from reconciler.model.history import Adopted, Attempt, Bad, Good, History, ServiceRecord
+from reconciler.decide.healing import started_again
+from reconciler.model.desired import ServiceKey
+from reconciler.model.history import Adopted, Attempt, Bad, Care, Good, History, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
 from reconciler.model.requests import Answered, RequestVerb, Suspension
 from reconciler.model.stock import Fetched
@@ -53,6 +58,9 @@ class Fold:
     prepared: dict[str, frozenset[str]] = field(default_factory=dict)
     adopted: dict[str, Adopted] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
+    cares: dict[ServiceKey, Care] = field(default_factory=dict)
+    tolerated: set[tuple[str, str, str]] = field(default_factory=set)
+    unstartable: set[str] = field(default_factory=set)
 
     def add(self, record: Record) -> None:
         """Fold in the next record. A kind that this version does not know changes nothing it knows."""
@@ -80,6 +88,9 @@ class Fold:
             frozenset(self.lifted),
             adopted=dict(self.adopted),
             links=dict(self.links),
+            cares=dict(self.cares),
+            tolerated=frozenset(self.tolerated),
+            unstartable=frozenset(self.unstartable),
         )
 
 
@@ -128,6 +139,7 @@ def _started(state: Fold, record: Record) -> None:
 def _prepared(state: Fold, record: Record) -> None:
     state.stacks |= set(record.get("stacks", ()))
     state.prepared[record["attempt"]] = frozenset(record.get("stacks", ()))
+    state.cares.clear()
     attempt = state.attempts.get(record["attempt"])
     if attempt is not None:  # a journal that was deleted in the middle of an attempt does not know how it began
         state.attempts[attempt.id] = replace(attempt, content=record["content"])
@@ -220,6 +232,23 @@ def _ran_once(state: Fold, record: Record) -> None:
     state.ran_once.add(record["spec"])
 
 
+def _healed(state: Fold, record: Record) -> None:
+    key = (record["stack"], record["service"])
+    state.cares[key] = started_again(state.cares.get(key, Care()), _time(record))
+
+
+def _recovered(state: Fold, record: Record) -> None:
+    state.cares.pop((record["stack"], record["service"]), None)
+
+
+def _tolerated(state: Fold, record: Record) -> None:
+    state.tolerated.add((record["spec"], record["fact"], record["found"]))
+
+
+def _unstartable(state: Fold, record: Record) -> None:
+    state.unstartable.add(record["container"])
+
+
 def _told(state: Fold, record: Record) -> None:
     state.told.add(record["revision"])
 
@@ -258,6 +287,7 @@ def _retry(state: Fold, asked: Answered) -> None:
         state.quarantined.pop(sha, None)
     state.lifted |= set(asked.lifted)
     state.unended = state.faults = 0
+    state.cares.clear()
     if state.seen and state.seen[-1] in (asked.revision, *asked.lifted):
         _reopen(state, state.seen[-1], asked.at)
 
@@ -303,6 +333,10 @@ _HANDLERS = {
     "told": _told,
     "requested": _requested,
     "adopted": _adopted,
+    "healed": _healed,
+    "recovered": _recovered,
+    "tolerated": _tolerated,
+    "unstartable": _unstartable,
 }
 
 _GRANTED = {

@@ -33,14 +33,19 @@ class Pairing:
         return tuple(slot for slot in self.slots if slot.container is None)
 
 
-def pair(desired: DesiredState, observed: ObservedState, ran_once: frozenset[str]) -> dict[ServiceKey, Pairing]:
-    """Pair every service of the stacks that are not suspended, leaders before those that share with them."""
+def pair(
+    desired: DesiredState, observed: ObservedState, ran_once: frozenset[str], replaced: frozenset[str] = frozenset()
+) -> dict[ServiceKey, Pairing]:
+    """Pair every service of the stacks that are not suspended, leaders before those that share with them.
+
+    `replaced`: ids of containers that are to stand for nothing, whatever their spec.
+    """
     pairings: dict[ServiceKey, Pairing] = {}
     existing = by_service(observed)
     for stack in desired.stacks:
         if not stack.suspended:
             for service in by_sharing(stack.services):
-                pairings[service.key] = _pair(service, existing.get(service.key, ()), pairings, ran_once)
+                pairings[service.key] = _pair(service, existing.get(service.key, ()), pairings, ran_once, replaced)
     return pairings
 
 
@@ -85,9 +90,13 @@ def removed(desired: DesiredState, observed: ObservedState) -> dict[ServiceKey, 
 
 
 def _pair(
-    service: Service, existing: Sequence[Container], leaders: Mapping[ServiceKey, Pairing], ran_once: frozenset[str]
+    service: Service,
+    existing: Sequence[Container],
+    leaders: Mapping[ServiceKey, Pairing],
+    ran_once: frozenset[str],
+    replaced: frozenset[str],
 ) -> Pairing:
-    matching = [item for item in existing if item.spec == service.spec]
+    matching = [item for item in existing if item.spec == service.spec and item.id not in replaced]
     bound = [item for item in matching if _bound(item, service, leaders)]
     kept = sorted(bound, key=lambda item: (not item.running, item.name.endswith(STANDBY), item.number))
     kept = sorted(kept[: service.replicas], key=lambda item: item.number)

@@ -130,10 +130,11 @@ def _command(config: Json, image: ImageDefaults) -> tuple[str, ...]:
     return (*start, *(command or image.command))
 
 
-def _environment(config: Json, image: ImageDefaults) -> dict[str, str]:
+def _environment(config: Json, image: ImageDefaults) -> dict[str, str | None]:
+    """None: without a value in the file, so that it came from wherever Compose ran, or was left out."""
     own = config.get("environment") or {}
     merged = {**dict(item.partition("=")[::2] for item in image.environment), **own}
-    return {name: str(value) for name, value in merged.items() if value is not None}
+    return {name: None if value is None else str(value) for name, value in merged.items()}
 
 
 def _healthcheck(own: Json, inherited: Json) -> Json:

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from reconciler.decide import planner
 from reconciler.decide.adoption import Verdict, baseline, overlay
+from reconciler.decide.mending import NOTHING, Mending
 from reconciler.decide.slots import completed
 from reconciler.errors import Interrupted, ReconcilerError, Transient
 from reconciler.loop import adopt
@@ -31,7 +32,7 @@ from reconciler.model.plan import Action, Plan, Step
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Everything that a turn works through."""
+    """Everything that a turn works through. `changed`: whether the engine told of our containers since it was asked."""
 
     source: Source
     preparer: Preparer
@@ -43,6 +44,7 @@ class Ports:
     requests: Requests
     clock: Clock
     host_files: HostFiles
+    changed: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Bench:
         self.listener = options.listener or Listener(ports.clock)
         self.desk = Desk(book, ports.source, ports.requests, ports.clock, options.host)
         self.looked: ObservedState | None = None
+        self.compared: tuple[float, object] | None = None
 
     # -- states ------------------------------------------------------------------------------------------------
 
@@ -145,10 +148,12 @@ class Bench:
         return sorted(names | self.book.history.stacks)
 
     def look(self, *states: DesiredState | None) -> ObservedState:
-        """One cheap list of what is ours."""
+        """One cheap list of what is ours, and of what somebody else has made for our services."""
         observed = self.ports.observer.look(self.stacks(*states))
         known = overlay(observed, self.book.history.adopted, self.options.host)
-        return replace(known, containers=tuple(item for item in known.containers if item.host is not None))
+        ours = {key for state in states if state for key in state.services()}
+        kept = (c for c in known.containers if c.host is not None or (c.number and (c.stack, c.service) in ours))
+        return replace(known, containers=tuple(kept))
 
     def inspect(
         self, target: DesiredState, other: DesiredState | None = None, *, images: Iterable[Image] = ()
@@ -216,6 +221,7 @@ class Bench:
         intent: Intent,
         base: DesiredState | None,
         images: Sequence[Step] = (),
+        mending: Mending = NOTHING,
     ) -> Plan:
         return planner.plan(
             desired,
@@ -225,6 +231,7 @@ class Bench:
             ran_once=self.book.history.ran_once,
             images=images,
             stacks=self.stacks(desired, base),
+            mending=mending,
         )
 
     # -- rolling out -------------------------------------------------------------------------------------------
@@ -237,6 +244,7 @@ class Bench:
             step=lambda step, steps: self.step(replace(attempt, intent=plan.intent), step, steps),
             pulse=look.pulse,
             completed=self._completed,
+            refused=lambda container: self.book.append("unstartable", container=container),
         )
         return Rollout(
             World(self.ports.observer, self.ports.applier, self.ports.clock), desired, base, observed, plan, hooks

@@ -5,17 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from reconciler.decide import planner
+from reconciler.decide.healing import MOST, WITHIN
 from reconciler.errors import Interrupted, RolloutFailed, Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
 from reconciler.loop.collect import close
+from reconciler.loop.compare import find, is_as_applied, left_alone, note_started_again, note_tolerated
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.files import Commit
 from reconciler.model.history import Attempt
+from reconciler.model.observed import Container, ObservedState
 from reconciler.model.outcome import Intent, Outcome, Reason
 from reconciler.model.plan import Plan
+
+CONSEQUENCES = ("created", "replaced", "proves itself")
+"""Causes of steps that say nothing about why a service had to be mended."""
 
 
 def keep(bench: Bench, head: Commit) -> Turn:
@@ -28,20 +34,26 @@ def keep(bench: Bench, head: Commit) -> Turn:
     if leftover is None:
         bench.begins("look at the machine", "the engine")
         bench.looked = bench.look(desired)
-        if planner.settled(desired, bench.looked, bench.book.history.ran_once):
-            return _unchanged(bench, head, desired)
+        settled = planner.settled(desired, bench.looked, bench.book.history.ran_once)
+        if settled and is_as_applied(bench, desired, bench.looked):
+            return _unchanged(bench, head, desired, bench.looked)
     bench.looked = None
     observed = bench.inspect(desired)
-    plan = bench.plan(desired, observed, Intent.REPAIR, desired)
+    found = find(bench, desired, observed)
+    plan = bench.plan(desired, observed, Intent.REPAIR, desired, mending=found)
     if leftover is not None and len(plan.steps) == plan.closing:
         close(bench, leftover, bench.rollout(leftover, desired, desired, observed, plan))
-        return _unchanged(bench, head, desired)
+        return _unchanged(bench, head, desired, observed)
     if not plan.steps:
-        return _unchanged(bench, head, desired)
+        return _unchanged(bench, head, desired, observed)
     if plan.violations:
         raise Transient(plan.violations[0].reason, plan.violations[0].message, plan.violations[0].hint)
     attempt = bench.book.start(desired.revision, Intent.REPAIR)
-    return _repair(bench, head, attempt, plan, bench.rollout(attempt, desired, desired, observed, plan))
+    note_started_again(bench, plan, observed, found)
+    turn = _repair(bench, head, attempt, plan, bench.rollout(attempt, desired, desired, observed, plan))
+    if turn.outcome is Outcome.SUCCEEDED:
+        note_tolerated(bench, desired, observed, found)
+    return turn
 
 
 def clear(bench: Bench) -> None:
@@ -90,7 +102,8 @@ def _repair(bench: Bench, head: Commit, attempt: Attempt, plan: Plan, rollout: R
     failed = _walk(bench, attempt, rollout)
     if failed is not None:
         return failed
-    mended = dict.fromkeys(f"{step.container}: {step.cause}" for step in plan.steps if step.container)
+    steps = [step for step in plan.steps if step.service and step.cause not in CONSEQUENCES] or plan.steps
+    mended = dict.fromkeys(f"{step.stack}/{step.service or step.container}: {step.cause}" for step in steps)
     ending = Ending(
         Outcome.SUCCEEDED,
         Reason.DRIFT_CORRECTED,
@@ -103,10 +116,12 @@ def _repair(bench: Bench, head: Commit, attempt: Attempt, plan: Plan, rollout: R
     return _applied(turn, head, attempt.revision)
 
 
-def _unchanged(bench: Bench, head: Commit, desired: DesiredState) -> Turn:
+def _unchanged(bench: Bench, head: Commit, desired: DesiredState, observed: ObservedState) -> Turn:
     good = bench.book.history.last_good
     revision = good.revision if good else desired.revision
     if head.sha == revision:
+        for (stack, service), (container, again) in left_alone(bench, observed).items():
+            return _troubled(head, f"{stack}/{service}", container, again)
         return Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "nothing to do", head.sha, Intent.REPAIR)
     bad = bench.book.history.quarantined.get(head.sha)
     why = f" ({bad.reason})" if bad else ""
@@ -118,6 +133,25 @@ def _unchanged(bench: Bench, head: Commit, desired: DesiredState) -> Turn:
         Intent.REPAIR,
         reverted_to=revision or None,
         hint="mend the commit and push again",
+        applied=False,
+    )
+
+
+def _troubled(head: Commit, service: str, container: Container, again: float | None) -> Turn:
+    """A service does not work, and for now it is not started again."""
+    unhealthy = container.state == "running"
+    state = "unhealthy" if unhealthy else f"down (exit code {container.exit_code})"
+    then = "it is started again in a while" if again else (
+        f"after {MOST} starts within {WITHIN / 60:g} minutes it is left alone until it works by itself"
+    )  # fmt: skip
+    return Turn(
+        Outcome.UNCHANGED,
+        Reason.HEALTH_CHECK_FAILED if unhealthy else Reason.CRASHED,
+        f"{service} is {state}; {then}",
+        head.sha,
+        Intent.REPAIR,
+        hint="look at its log; a new commit or `reconciler retry` begins anew",
+        until=again,
         applied=False,
     )
 

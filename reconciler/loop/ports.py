@@ -11,7 +11,7 @@ from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Vol
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Commit, Entry, Files
 from reconciler.model.history import Attempt
-from reconciler.model.images import Image, ImageWant
+from reconciler.model.images import Image, ImageDefaults, ImageWant
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.rendered import Rendered as Rendered
 from reconciler.model.requests import Request
@@ -151,6 +151,9 @@ class Observer(Protocol):
     def in_use(self) -> InUse:
         """What all containers on the machine need, those of others and stopped ones too."""
 
+    def defaults(self, images: Iterable[str]) -> Mapping[str, ImageDefaults]:
+        """What these images (ids) say; those that are gone are left out."""
+
     def details(self, ids: Iterable[str]) -> Mapping[str, Container]:
         """These containers, inspected; those that are gone are left out."""
 
@@ -213,7 +216,16 @@ class Applier(Protocol):
     def update(self, container: str, restart: str) -> None:
         """Set the restart policy (Compose's spelling: no, always, unless-stopped, on-failure[:N])."""
 
-    def connect(self, container: str, endpoint: Endpoint) -> None: ...
+    def limit(self, container: str, limits: Mapping[str, Any]) -> None:
+        """Hold a container that may run to these, as in decide.wanted_facts.limits. RolloutFailed when refused."""
+
+    def resume(self, container: str) -> None:
+        """Continue what somebody has paused. No error where it is not paused."""
+
+    def connect(self, container: str, endpoint: Endpoint) -> None:
+        """The whole endpoint; one that lacks something of it is replaced."""
+
+    def disconnect(self, container: str, network: str) -> None: ...
 
     def remove(self, container: str) -> None:
         """Never with volumes. No error when it is gone."""

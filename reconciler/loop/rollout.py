@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from reconciler.decide.slots import by_service, by_sharing, stable_name
-from reconciler.errors import RolloutFailed, Transient
-from reconciler.loop.ports import Applier, Clock, Creation, Observer
+from reconciler.decide.slots import by_service
+from reconciler.decide.wanted_facts import limits
+from reconciler.errors import Away, RolloutFailed
+from reconciler.loop.creating import Creating
+from reconciler.loop.creating import World as World
 from reconciler.loop.proof import Proof
-from reconciler.model.desired import Condition, DesiredState, Endpoint, Network, Service, ServiceKey, Stack, Volume
+from reconciler.model.desired import Condition, DesiredState, Endpoint, Network, Service, ServiceKey, Volume
 from reconciler.model.history import ServiceRecord
 from reconciler.model.observed import Container, ObservedState
-from reconciler.model.outcome import Failure, Intent, Reason
-from reconciler.model.plan import Action, Plan, Step
+from reconciler.model.outcome import Intent, Reason
+from reconciler.model.plan import Action, Change, Plan, Step
 
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """The ports that a rollout works through."""
-
-    observer: Observer
-    applier: Applier
-    clock: Clock
+LEFT_BY_A_KILLED_ENGINE = "already exists"
+"""`task … already exists`: such a container never starts again, though it is the engine's own fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the rollout tells the cycle. `pulse` is called while waiting and may raise to end the rollout."""
+    """What the rollout tells the cycle. `pulse` is called while waiting and may raise to end the rollout.
+
+    `refused`: a container (id) that has run before does not start again.
+    """
 
     step: Callable[[Step, int], None]
     pulse: Callable[[Rollout], None]
     completed: Callable[[Service], None]
+    refused: Callable[[str], None]
 
 
 @dataclass(slots=True)
 class _Known:
-    """Containers by stable name as they come into being, and what has been done to each service."""
+    """What has been done to each service."""
 
-    ids: dict[str, str] = field(default_factory=dict)
     actions: dict[ServiceKey, str] = field(default_factory=dict)
     started: set[ServiceKey] = field(default_factory=set)
 
@@ -60,6 +59,7 @@ class Rollout:
         self._base = base.services() if base else {}
         self._plan, self._hooks = plan, hooks
         self._known = _Known()
+        self._creating = Creating(world, desired, observed, plan)
         self._there = by_service(observed)
         self._proof: Proof | None = None
         self.touched = False
@@ -116,7 +116,7 @@ class Rollout:
         applier = self._world.applier
         match step.action:
             case Action.CREATE_CONTAINER:
-                return self._create(rest)
+                return self._creating.create(rest)
             case Action.CREATE_NETWORK:
                 applier.create_network(self._network(step))
             case Action.REPLACE_NETWORK:
@@ -132,17 +132,36 @@ class Rollout:
             case Action.WAIT_HEALTHY:
                 self._wait(step)
             case Action.JOIN_ALIAS:
+                self._known.actions.setdefault(self._service(step).key, "Updated")
                 applier.connect(step.id or "", self._endpoint(step))
             case Action.UPDATE_CONTAINER:
-                self._rename(step.id or "", step.name)
+                self._update(step)
             case _:
                 pass  # images were pulled and built before the walk
         return 1
 
+    def _update(self, step: Step) -> None:
+        """A container that stays gets back what it was made with, without a restart."""
+        container, applier = step.id or "", self._world.applier
+        service = self._service(step)
+        if step.change is not None:
+            self._known.actions.setdefault(service.key, "Updated")
+        match step.change:
+            case None:
+                self._rename(container, step.name)
+            case Change.LIMITS:
+                applier.limit(container, limits(service))
+            case Change.RESUME:
+                applier.resume(container)
+                self._follow(service, next(i for i in self._observed.containers if i.id == container), changed=False)
+            case Change.LEAVE:
+                applier.disconnect(container, step.name or "")
+
     def _close_step(self, step: Step) -> None:
         applier = self._world.applier
         if step.action is Action.UPDATE_CONTAINER:
-            container = step.id or self._known.ids[step.container or ""]
+            container = step.id or self._creating.ids[step.container or ""]
+            self._known.actions.setdefault(self._service(step).key, "Updated")
             applier.update(container, self._service(step).restart)
         elif step.action is Action.REMOVE_CONTAINER:
             applier.remove(step.id or "")
@@ -167,11 +186,17 @@ class Rollout:
     def _start(self, step: Step) -> None:
         self.touched = True
         service = self._service(step)
-        container = step.id or self._known.ids[step.container or ""]
+        container = step.id or self._creating.ids[step.container or ""]
         self._rename(container, step.name)
         try:
             self._world.applier.start(container)
+        except Away as away:
+            if step.id is not None and LEFT_BY_A_KILLED_ENGINE in away.message:
+                self._hooks.refused(step.id)
+            raise
         except RolloutFailed as failed:
+            if step.id is not None and failed.reason is Reason.CRASHED:
+                self._hooks.refused(step.id)
             told = f"{service.stack}/{service.name}: {failed.failure.message}"
             raise RolloutFailed(
                 replace(failed.failure, stack=service.stack, service=service.name, message=told), failed.hint
@@ -194,117 +219,6 @@ class Rollout:
             self._proof.window()
         else:
             self._proof.until(self._service(step), step.condition or Condition.STARTED)
-
-    # -- creating ----------------------------------------------------------------------------------------------
-
-    def _create(self, rest: Sequence[Step]) -> int:
-        """All candidates that follow each other in the plan are created together, leaders before their sharers."""
-        batch: list[Step] = []
-        for step in rest:
-            if step.action is not Action.CREATE_CONTAINER:
-                break
-            batch.append(step)
-        for stack in self._desired.stacks:
-            steps = [step for step in batch if step.stack == stack.name]
-            for wave in self._waves(steps):
-                self._create_wave(stack, wave)
-        return len(batch)
-
-    def _waves(self, steps: Sequence[Step]) -> list[list[Step]]:
-        """One wave creates no service together with one whose namespaces it shares, and one container per service
-        where each has anonymous volumes of its own to take over."""
-        waves: list[list[Step]] = []
-        placed: dict[ServiceKey, int] = {}
-        services = by_sharing([self._service(step) for step in steps])
-        for key in dict.fromkeys(service.key for service in services):
-            first = max(
-                (placed[(key[0], name)] + 1 for name in self._services[key].shares if (key[0], name) in placed),
-                default=0,
-            )
-            own = [step for step in steps if (step.stack, step.service) == key]
-            inherits = any(self._inherited(step) for step in own)
-            for offset, step in enumerate(own):
-                wave = first + (offset if inherits else 0)
-                while len(waves) <= wave:
-                    waves.append([])
-                waves[wave].append(step)
-                placed[key] = wave
-        return waves
-
-    def _create_wave(self, stack: Stack, wave: Sequence[Step]) -> None:
-        if not wave:
-            return
-        before = self._world.observer.look([stack.name]).containers
-        existing: dict[str, int] = {}
-        for item in before:
-            existing[item.service] = existing.get(item.service, 0) + (not item.oneoff)
-        by_service: dict[ServiceKey, list[Step]] = {}
-        for step in wave:
-            by_service.setdefault(self._service(step).key, []).append(step)
-        creations = [
-            Creation(self._services[key], len(steps), self._inherited(steps[0]), self._sharing(self._services[key]))
-            for key, steps in by_service.items()
-        ]
-        self._world.applier.create(stack, creations, existing)
-        self._learn(stack, by_service, {item.id for item in before})
-
-    def _learn(self, stack: Stack, created: Mapping[ServiceKey, Sequence[Step]], before: set[str]) -> None:
-        after = self._world.observer.look([stack.name]).containers
-        for key, steps in created.items():
-            new = sorted(
-                (i for i in after if (i.stack, i.service) == key and i.id not in before), key=lambda i: i.number
-            )
-            if len(new) != len(steps):
-                # It counts those that are there: somebody has removed or made one of them meanwhile.
-                raise Transient(
-                    Reason.DEPENDENCY_NOT_READY,
-                    f"Compose created {len(new)} containers for {key[0]}/{key[1]}, not {len(steps)}",
-                    "somebody else changes the stack; it is tried again by itself",
-                )
-            for step, item in zip(steps, new, strict=True):
-                self._known.ids[step.container or ""] = item.id
-
-    def _inherited(self, step: Step) -> dict[str, str]:
-        """target → anonymous volume of the container that this one replaces."""
-        service = self._service(step)
-        named = {v.name for stack in self._desired.stacks for v in stack.volumes} | set(self._base_volumes())
-        covered = {mount.get("target") for mount in service.config.get("volumes", ()) if mount.get("source")}
-        old = self._predecessor(step)
-        if old is None:
-            return {}
-        return {
-            mount.target: mount.source
-            for mount in old.mounts
-            if mount.kind == "volume"
-            and mount.source not in named
-            and mount.target not in covered
-            and _anonymous(mount.source)
-        }
-
-    def _predecessor(self, step: Step) -> Container | None:
-        """The container that this one replaces. A process that was killed may have made it a standby already."""
-        service = self._service(step)
-        leaving = {item.id for item in self._plan.steps if item.action is Action.REMOVE_CONTAINER}
-        olds = [item for item in self._there.get(service.key, ()) if item.id in leaving]
-        alone = olds if len(olds) == 1 and service.replicas == 1 else []
-        named = [item for item in olds if item.name == step.container]
-        return next(iter([*named, *(item for item in olds if stable_name(item) == step.container), *alone]), None)
-
-    def _base_volumes(self) -> set[str]:
-        return {name for name in self._observed.volumes if not _anonymous(name)}
-
-    def _sharing(self, service: Service) -> dict[str, str]:
-        leaders = {name: self._services[(service.stack, name)] for name in service.shares}
-        return {name: self._leader(leader) for name, leader in leaders.items()}
-
-    def _leader(self, leader: Service) -> str:
-        name = leader.container(1)
-        if name in self._known.ids:
-            return self._known.ids[name]
-        matching = [i for i in self._there.get(leader.key, ()) if i.spec == leader.spec]
-        if not matching:
-            raise RolloutFailed(Failure(Reason.CRASHED, f"{leader.name} has no container to share with"))
-        return min(matching, key=lambda i: (not i.running, i.number)).id
 
     # -- what is judged ----------------------------------------------------------------------------------------
 
@@ -349,7 +263,3 @@ class Rollout:
 
     def _endpoint(self, step: Step) -> Endpoint:
         return next(e for e in self._service(step).endpoints if e.network == step.name)
-
-
-def _anonymous(volume: str) -> bool:
-    return len(volume) == 64 and all(c in "0123456789abcdef" for c in volume)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.model.desired import ServiceKey
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
 from reconciler.model.requests import Answered, Suspension
 from reconciler.model.stock import Fetched
@@ -100,11 +101,24 @@ class Adopted:
 
 
 @dataclass(frozen=True, slots=True)
+class Care:
+    """How often containers of one service had to be started again although nothing about them had changed.
+
+    `times`: when, newest last. `given_up`: so often that it is left alone now.
+    """
+
+    times: tuple[float, ...] = ()
+    given_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """`attempts` oldest first. `finals`: each commit that has its final state, with the attempt that gave it.
 
     `unended`: attempts begun since the last one that ended. `faults`: attempts in a row that the environment ended.
     `seen`: commits that were head at a poll, newest last, that one since `seen_at`.
+    `cares`: services that had to be started again. `tolerated`: (spec, fact, found) of differences that outlived their
+    own repair, since this engine makes containers so. `unstartable`: containers (ids) that the engine does not start.
     `ran_once`: specs of one-shots that have succeeded. `told`: commits whose final state stands on the commit.
     `adopted`: containers that we did not create, by id. `links`: our name of a data folder → where it lies.
     `fetched`: images that we have brought to the machine; pulled ones by id, built ones by our own tag.
@@ -130,6 +144,9 @@ class History:
     lifted: frozenset[str] = frozenset()
     adopted: Mapping[str, Adopted] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    cares: Mapping[ServiceKey, Care] = field(default_factory=dict)
+    tolerated: frozenset[tuple[str, str, str]] = frozenset()
+    unstartable: frozenset[str] = frozenset()
 
     @property
     def last(self) -> Attempt | None:

@@ -35,7 +35,7 @@ class Container:
     `state` is the engine's word: created running paused restarting exited removing dead.
     `health` is none, starting, healthy or unhealthy. The fields from `started_at` on are known after an inspect only.
     `folder`: where Compose was told to start it. `facts`: what it was made as, in the words of `model.facts`, for the
-    comparison with what is wanted.
+    comparison with what is wanted. `unhealthy_for`: seconds, as far as its probes tell.
     """
 
     id: str
@@ -63,6 +63,7 @@ class Container:
     detailed: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
     folder: str = ""
+    unhealthy_for: float = 0.0
 
     @property
     def running(self) -> bool:

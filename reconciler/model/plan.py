@@ -26,6 +26,14 @@ class Action(StrEnum):
     REMOVE_NETWORK = "RemoveNetwork"
 
 
+class Change(StrEnum):
+    """What an UpdateContainer step changes, where it is neither a name nor a restart policy."""
+
+    LIMITS = "limits"
+    RESUME = "resume"
+    LEAVE = "leave"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One thing to do.
@@ -33,6 +41,7 @@ class Step:
     `container` is the stable name for people; `id` the engine's, None while the container has still to be created.
     `name` is what the container is to be called from this step on. `memory_after`: bytes promised to running
     containers once the step is done. The step after the last switch is a WaitHealthy without stack: the window.
+    `change`: with LEAVE, `name` is the network's.
     """
 
     n: int
@@ -45,6 +54,7 @@ class Step:
     id: str | None = None
     name: str | None = None
     condition: Condition | None = None
+    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)

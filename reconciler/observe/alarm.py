@@ -65,6 +65,10 @@ class AgentAlarm(FileSystemEventHandler):
         elif event.event_type not in ("opened", "closed_no_write") and (path in self._files or "/refs" in path):
             self._changed.set()
 
+    def ring(self) -> None:
+        """Something may have happened."""
+        self._changed.set()
+
     def _hang_up(self, number: int, frame: FrameType | None) -> None:
         self._changed.set()
 

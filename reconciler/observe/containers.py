@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 from reconciler.model.observed import (
@@ -105,6 +107,7 @@ def inspected(answer: Answer, counted: int | None = None) -> Container:
         detailed=True,
         folder=labels.get(COMPOSE_FOLDER, ""),
         facts=facts.of(answer),
+        unhealthy_for=unhealthy_for(answer),
     )
 
 
@@ -175,6 +178,31 @@ def _health(state: Answer) -> str:
     if state["Status"] != "running":
         return "none"
     return (state.get("Health") or {}).get("Status") or "none"
+
+
+def unhealthy_for(answer: Answer) -> float:
+    """Seconds between the probe that made it unhealthy and the newest one, both by the engine's clock.
+
+    The engine keeps five probes; what is older is reckoned by the interval.
+    """
+    health = answer["State"].get("Health") or {}
+    if health.get("Status") != "unhealthy" or not health.get("Log"):
+        return 0.0
+    check = answer["Config"].get("Healthcheck") or {}
+    failed = list(takewhile(lambda probe: probe["ExitCode"] != 0, reversed(health["Log"])))
+    extra = health.get("FailingStreak", 0) - (check.get("Retries") or 3)
+    if not failed or extra <= 0:
+        return 0.0
+    known = failed[min(extra, len(failed) - 1)]
+    reckoned = max(0, extra - len(failed) + 1) * (check.get("Interval") or 30 * 10**9) / 10**9
+    return float(epoch(failed[0]["End"]) - epoch(known["End"]) + reckoned)
+
+
+def epoch(text: str) -> float:
+    """Seconds of the Unix epoch of an RFC 3339 time; 0 for the engine's "never" and where there is none."""
+    if not text or text.startswith("0001-"):
+        return 0.0
+    return datetime.fromisoformat(text).astimezone(UTC).timestamp()
 
 
 def _started_at(state: Answer) -> str:

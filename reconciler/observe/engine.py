@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import docker
@@ -126,9 +125,9 @@ class EngineObserver:
         answer = self._inspect(container)
         if answer is None:
             return None
-        started = _epoch(answer["State"].get("StartedAt", ""))
+        started = read.epoch(answer["State"].get("StartedAt", ""))
         probes = (answer["State"].get("Health") or {}).get("Log") or ()
-        recent = [probe for probe in probes if _epoch(probe["Start"]) >= started]
+        recent = [probe for probe in probes if read.epoch(probe["Start"]) >= started]
         return str(recent[-1]["Output"]).strip() if recent else None
 
     def ports_taken(self, ports: Iterable[Port]) -> Mapping[Port, str]:
@@ -220,15 +219,7 @@ def _life_began(state: Mapping[str, Any]) -> float | None:
     The engine notes StartedAt once the program runs already, so its first lines may be older; but never older than the
     end of the life before.
     """
-    started, finished = _epoch(state.get("StartedAt", "")), _epoch(state.get("FinishedAt", ""))
+    started, finished = read.epoch(state.get("StartedAt", "")), read.epoch(state.get("FinishedAt", ""))
     if not started:
         return None
     return max(started - STARTED_AT_LAG, finished if finished < started else 0.0)
-
-
-def _epoch(text: str) -> float:
-    """Seconds of the Unix epoch of an RFC 3339 time; 0 for the engine's "never" and where there is none."""
-    if not text or text.startswith("0001-"):
-        return 0.0
-    moment = datetime.fromisoformat(text)
-    return moment.astimezone(UTC).timestamp()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import ImageFailed, RolloutFailed, Transient
 from reconciler.model.creation import Creation
@@ -152,11 +152,28 @@ class FakeApplier:
         with self._machine.effect(f"update {container[:12]} restart={restart}"):
             self._get(container).restart = restart
 
+    def limit(self, container: str, limits: Mapping[str, Any]) -> None:
+        with self._machine.effect(f"limit {container[:12]}"):
+            found = self._get(container)
+            found.facts |= {name: value for name, value in limits.items() if name in found.facts}
+            found.memory = limits["memory"]
+
+    def resume(self, container: str) -> None:
+        with self._machine.effect(f"resume {container[:12]}"):
+            found = self._get(container)
+            if found.state == "paused":
+                found.state = "running"
+
+    def disconnect(self, container: str, network: str) -> None:
+        with self._machine.effect(f"disconnect {container[:12]} {network}"):
+            self._get(container).networks.pop(network, None)
+
     def connect(self, container: str, endpoint: Endpoint) -> None:
         found = self._get(container)
         name, network = endpoint.network, self._machine.networks.get(endpoint.network)
         if name in found.networks:
-            if frozenset(endpoint.aliases) <= found.aliases.get(name, frozenset()):
+            same_address = not endpoint.ipv4 or found.addresses.get(name) == endpoint.ipv4
+            if same_address and frozenset(endpoint.aliases) <= found.aliases.get(name, frozenset()):
                 return
             with self._machine.effect(f"disconnect {container[:12]} {name}"):
                 del found.networks[name]
@@ -165,6 +182,7 @@ class FakeApplier:
                 raise _refused(f"network {name} not found", Reason.DEPENDENCY_NOT_READY)
             found.networks[name] = network.id
             found.aliases[name] = frozenset(endpoint.aliases)
+            found.addresses |= {name: endpoint.ipv4} if endpoint.ipv4 else {}
 
     def remove(self, container: str) -> None:
         with self._machine.effect(f"remove {container[:12]}"):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from reconciler.decide.wanted_facts import wanted
 from reconciler.errors import RolloutFailed
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Service, Stack
+from reconciler.model.images import ImageDefaults
 from reconciler.model.observed import Mount, ObservedVolume
 from reconciler.model.outcome import Failure, Reason
 from tests.fakes.containers import FakeContainer
@@ -58,6 +60,8 @@ def _create_one(machine: FakeMachine, creation: Creation, number: int) -> None:
         shares=frozenset(mode.removeprefix("container:") for mode in shared.values()),
         namespaces=_namespaces(service, shared),
         trees=service.trees,
+        # That the engine tells of a container what its service asks for is proven in tests/contract/test_facts.py.
+        facts=wanted(service, ImageDefaults()),
     )
 
 

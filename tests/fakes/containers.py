@@ -49,6 +49,7 @@ class FakeContainer:
     life: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
     folder: str = ""
+    unhealthy_since: float | None = None
 
     @property
     def active(self) -> bool:
@@ -75,6 +76,17 @@ class FakeContainer:
             ports=self.ports if self.state == "running" else (),
         )
 
+    def _endpoints(self) -> dict[str, Any]:
+        return {
+            name: {
+                "aliases": self.aliases.get(name, frozenset()),
+                "ipv4": self.addresses.get(name, ""),
+                "ipv6": "",
+                "mac": None,
+            }
+            for name in self.networks
+        }
+
     def full(self) -> Container:
         sparse = self.sparse()
         known = {name: getattr(sparse, name) for name in sparse.__dataclass_fields__}
@@ -90,7 +102,7 @@ class FakeContainer:
                 "shares": self.shares,
                 "ports": self.ports,
                 "detailed": True,
-                "facts": self.facts,
                 "folder": self.folder,
+                "facts": self.facts | {"networks": self._endpoints()},
             }
         )

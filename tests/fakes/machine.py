@@ -140,6 +140,24 @@ class FakeMachine:
     def turns(self, name: str, health: str) -> None:
         self._turn(self.named(name), health)
 
+    def pauses(self, name: str) -> None:
+        container = self.named(name)
+        container.state = "paused"
+        self._tell("pause", container.id)
+
+    def is_updated(self, name: str, **facts: Any) -> None:
+        """Somebody's `docker update`, or a container made otherwise: facts by name, `_` for a space."""
+        container = self.named(name)
+        container.restart = facts.pop("restart", container.restart)
+        container.memory = facts.get("memory", container.memory)
+        container.facts |= {fact.replace("_", " "): value for fact, value in facts.items()}
+        self._tell("update", container.id)
+
+    def leaves(self, name: str, network: str) -> None:
+        container = self.named(name)
+        del container.networks[network]
+        self._tell("disconnect", container.id)
+
     def vanishes(self, name: str) -> None:
         """Somebody removes the container by force."""
         container = self.named(name)
@@ -218,6 +236,7 @@ class FakeMachine:
         container.starts += 1
         container.state, container.oom_killed, container.exit_code = "running", False, 0
         container.health = "starting" if container.healthcheck else "none"
+        container.unhealthy_since = None
         container.started_at = self.clock.text(container.starts % 1000)
         self._note_overlaps(container)
         self._measure()
@@ -274,6 +293,7 @@ class FakeMachine:
     def _turn(self, container: FakeContainer, health: str) -> None:
         if container.state == "running" and container.healthcheck and container.health != health:
             container.health = health
+            container.unhealthy_since = self.clock.seconds if health == "unhealthy" else None
             self._tell("health_status", container.id)
 
     def _run_out_of_memory(self, container: FakeContainer, kills: bool) -> None:

@@ -33,7 +33,7 @@ class FakeObserver:
         self._machine.answer()
         wanted, machine = frozenset(stacks), self._machine
         return ObservedState(
-            containers=_sorted(c.full() for c in self._all() if c.stack in wanted),
+            containers=_sorted(self._full(c) for c in self._all() if c.stack in wanted),
             foreign=tuple(sorted(machine.foreign.values(), key=lambda item: item.name)),
             networks={name: self._with_containers(network) for name, network in machine.networks.items()},
             volumes=dict(machine.volumes),
@@ -51,7 +51,16 @@ class FakeObserver:
     def details(self, ids: Iterable[str]) -> Mapping[str, Container]:
         self._machine.answer()
         known = self._machine.containers
-        return {container: known[container].full() for container in ids if container in known}
+        return {container: self._full(known[container]) for container in ids if container in known}
+
+    def defaults(self, images: Iterable[str]) -> Mapping[str, ImageDefaults]:
+        self._machine.answer()
+        return {image: ImageDefaults() for image in images}
+
+    def _full(self, container: FakeContainer) -> Container:
+        since = container.unhealthy_since if container.state == "running" else None
+        seconds = 0.0 if since is None else self._machine.clock.seconds - since
+        return replace(container.full(), unhealthy_for=seconds)
 
     def usage(self, ids: Iterable[str]) -> Mapping[str, int]:
         self._machine.answer()

@@ -1,0 +1,38 @@
+"""When a container that ails or has ended is started again, and when we give it up: no storm, no silence."""
+
+from __future__ import annotations
+
+from reconciler.model.history import Care
+
+FIRST_DELAY, LONGEST_DELAY = 10.0, 600.0
+"""Seconds between two starts of a service, doubled each time; the first start comes at once."""
+
+MOST, WITHIN = 5, 600.0
+"""So many starts within so many seconds, and the service is left alone."""
+
+REMEMBERED = 3600.0
+"""Seconds after which a start no longer counts."""
+
+
+def started_again(care: Care, at: float) -> Care:
+    """One more start, at `at`."""
+    times = (*(time for time in care.times if at - time < REMEMBERED), at)
+    recent = [time for time in times if at - time < WITHIN]
+    return Care(times, care.given_up or len(recent) >= MOST)
+
+
+def next_start(care: Care | None, now: float) -> float | None:
+    """From when on it may be started again (Unix seconds); None: it is left alone."""
+    if care is None:
+        return 0.0
+    if care.given_up:
+        return None
+    counted = [time for time in care.times if now - time < REMEMBERED]
+    if not counted:
+        return 0.0
+    return counted[-1] + min(FIRST_DELAY * 2.0 ** (len(counted) - 1), LONGEST_DELAY)
+
+
+def recovered(care: Care, now: float) -> bool:
+    """Whether a service that is good now has been left alone long enough for that to be its own doing."""
+    return care.given_up and now - care.times[-1] >= WITHIN

@@ -1,0 +1,84 @@
+"""What a plan may not do, whatever it is for: promise too much memory, or change a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from reconciler.decide.sheet import Sheet
+from reconciler.decide.situation import Situation
+from reconciler.model.desired import DesiredState
+from reconciler.model.observed import COMPOSE_PROJECT, ObservedState
+from reconciler.model.outcome import Level, Reason, Violation
+from reconciler.model.plan import Action, Step
+
+PEAK = "memory-peak"
+"""The rule that a plan breaks whose steps would promise too much memory."""
+
+
+def bound(desired: DesiredState, observed: ObservedState) -> int:
+    """Bytes that the limits of all running containers may add up to."""
+    available = min(desired.memory.budget, observed.memory_total or desired.memory.budget)
+    return available - desired.memory.reserve
+
+
+def violations(situation: Situation, sheet: Sheet, limit: int, stacks: Collection[str]) -> Iterable[Violation]:
+    """Why the plan on the sheet may not be carried out. `stacks`: every stack that is or was this host's."""
+    starts = (step for step in sheet.steps if step.action in (Action.START_CONTAINER, Action.RUN_ONCE))
+    over = next((step for step in starts if step.memory_after > limit), None)
+    if over is not None:
+        yield _too_much(over, sheet.memory.foreign, limit)
+    yield from _captures(situation, stacks)
+    for stack in situation.desired.stacks:
+        for volume in stack.volumes if not stack.suspended else ():
+            there = situation.observed.volumes.get(volume.name)
+            wanted = dict(volume.definition.get("driver_opts") or {})
+            driver = volume.definition.get("driver") or "local"
+            if there is not None and (there.driver, dict(there.options)) != (driver, wanted):
+                yield Violation(
+                    Reason.POLICY_VIOLATION,
+                    "volume-changed",
+                    f"volume {volume.name} exists with another driver or other options",
+                    "a volume is never recreated: give the changed volume a new name and move the data",
+                    level=Level.DENY,
+                    stack=stack.name,
+                )
+
+
+def _too_much(step: Step, foreign: int, limit: int) -> Violation:
+    others = f", {foreign >> 20} MiB of it other containers'" if foreign else ""
+    return Violation(
+        Reason.BUDGET_EXCEEDED,
+        PEAK,
+        f"starting {step.stack}/{step.service} would promise containers {step.memory_after >> 20} MiB{others}; "
+        f"at most {limit >> 20} MiB may be promised",
+        "lower a limit, raise spec.memory.budget, give the engine more memory or stop other containers",
+        stack=step.stack,
+        service=step.service,
+    )
+
+
+def _captures(situation: Situation, stacks: Collection[str]) -> Iterable[Violation]:
+    """Networks and volumes that are there already and belong to others: a name is no leave to use them."""
+    for stack in situation.desired.stacks:
+        for kind, wanted, there in (
+            ("network", stack.networks, situation.observed.networks),
+            ("volume", stack.volumes, situation.observed.volumes),
+        ):
+            for item in wanted if not stack.suspended else ():
+                found = there.get(item.name)
+                if found is not None and _of_others(found.labels, item.name, stack.name, stacks):
+                    yield Violation(
+                        Reason.POLICY_VIOLATION,
+                        "foreign-object",
+                        f"the {kind} {item.name} exists and is not this stack's",
+                        "choose another name; to share it, declare it external and let the operator grant that",
+                        stack=stack.name,
+                    )
+
+
+def _of_others(labels: Mapping[str, str], name: str, stack: str, stacks: Collection[str]) -> bool:
+    """Whether an object is another project's. One without a project is a person's, unless its name is ours anyway."""
+    owner = labels.get(COMPOSE_PROJECT)
+    if owner is None:
+        return not name.startswith(f"{stack}_")
+    return owner != stack and owner not in stacks

@@ -1,0 +1,81 @@
+"""What a plan starts from: the wanted and the found, put side by side once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from reconciler.decide.mending import NOTHING, Mending
+from reconciler.decide.slots import pair, removed
+from reconciler.model.desired import DesiredState, Network, Service, ServiceKey
+from reconciler.model.observed import Container, ObservedState
+from reconciler.model.outcome import Intent
+
+
+class Situation:
+    """`pairings` of every service in `order`; `gone`: containers that nobody wants any more.
+
+    `replaced`: networks whose definition has changed. `sharers`: who lives in a service's namespaces.
+    """
+
+    def __init__(
+        self,
+        desired: DesiredState,
+        observed: ObservedState,
+        intent: Intent,
+        base: DesiredState | None,
+        ran_once: frozenset[str] = frozenset(),
+        mending: Mending = NOTHING,
+    ) -> None:
+        self.desired, self.observed, self.intent, self.base, self.mending = desired, observed, intent, base, mending
+        self.pairings = pair(desired, observed, ran_once, mending.replaced)
+        self.gone = removed(desired, observed)
+        self.order = [s for s in topological(desired.services()) if s.key in self.pairings]
+        self.wanted = {slot.name: slot for pairing in self.pairings.values() for slot in pairing.slots}
+        self.replaced = {n.name for n in self.networks() if self._network_differs(n)}
+        self.sharers: dict[ServiceKey, list[Service]] = {}
+        for service in reversed(self.order):
+            for name in service.shares:
+                self.sharers.setdefault((service.stack, name), []).append(service)
+
+    def keys_in_order(self) -> list[ServiceKey]:
+        return [service.key for service in self.order]
+
+    def networks(self) -> Iterable[Network]:
+        return (n for stack in self.desired.stacks if not stack.suspended for n in stack.networks)
+
+    def _network_differs(self, network: Network) -> bool:
+        there = self.observed.networks.get(network.name)
+        return there is not None and there.digest is not None and there.digest != network.digest
+
+    def moved(self) -> set[ServiceKey]:
+        """Services on a network that is replaced, or with containers on it, and those in their namespaces."""
+        moved: set[ServiceKey] = set()
+        for service in self.order:
+            pairing = self.pairings[service.key]
+            there = [*pairing.extras, *(slot.container for slot in pairing.slots if slot.container is not None)]
+            attached = any(endpoint.network in self.replaced for endpoint in service.endpoints)
+            attached = attached or any(self.loses_network(item) for item in there)
+            if attached or any((service.stack, name) in moved for name in service.shares):
+                moved.add(service.key)
+        return moved
+
+    def loses_network(self, item: Container) -> bool:
+        return not self.replaced.isdisjoint(item.networks)
+
+
+def topological(services: Mapping[ServiceKey, Service]) -> list[Service]:
+    """Dependencies first; among equals by name. Cycles were refused on admission."""
+    ordered: dict[ServiceKey, Service] = {}
+
+    def visit(service: Service) -> None:
+        if service.key in ordered:
+            return
+        shared = [(service.stack, name) for name in service.shares]
+        for key in sorted({*((d.stack, d.service) for d in service.depends_on), *shared}):
+            if key in services:
+                visit(services[key])
+        ordered[service.key] = service
+
+    for key in sorted(services):
+        visit(services[key])
+    return list(ordered.values())

@@ -1,0 +1,89 @@
+"""Comparing what runs with what was applied: at once where something may have changed, else now and then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from reconciler.decide.adoption import overlay
+from reconciler.decide.healing import next_start, recovered
+from reconciler.decide.mending import Mending, is_ailing, mending
+from reconciler.loop.bench import Bench
+from reconciler.model.desired import DesiredState, ServiceKey
+from reconciler.model.observed import Container, ObservedState
+from reconciler.model.plan import Action, Plan
+
+SLOW = 600.0
+"""Seconds after which is compared without any reason."""
+
+
+def is_as_applied(bench: Bench, desired: DesiredState, looked: ObservedState) -> bool:
+    """Whether the containers, settled by a sparse look, are still as they were made. One call for each, if any."""
+    now = bench.ports.clock.monotonic()
+    told = bench.ports.changed()
+    sight = (desired.content, looked.containers)
+    if not told and bench.compared is not None and bench.compared[1] == sight and now - bench.compared[0] < SLOW:
+        return True
+    bench.compared = None
+    detailed = inspected(bench, looked)
+    if find(bench, desired, detailed).needed:
+        return False
+    if not any(is_ailing(item) for item in detailed.containers):
+        bench.compared = (now, sight)
+    return True
+
+
+def inspected(bench: Bench, looked: ObservedState) -> ObservedState:
+    """The same containers in full."""
+    details = bench.ports.observer.details([item.id for item in looked.containers])
+    images = bench.ports.observer.defaults(item.image for item in details.values())
+    detailed = replace(looked, containers=tuple(details.values()), images=images)
+    return overlay(detailed, bench.book.history.adopted, bench.options.host)
+
+
+def find(bench: Bench, desired: DesiredState, observed: ObservedState) -> Mending:
+    """What is wrong with containers that are as wanted by their spec."""
+    _note_recovered(bench, observed)
+    known = bench.ports.store.current(desired.content)
+    return mending(desired, observed, bench.book.history, bench.ports.clock.now(), secrets_known=known)
+
+
+def note_started_again(bench: Bench, plan: Plan, observed: ObservedState, found: Mending) -> None:
+    """Services whose containers this plan starts again; durable before it does, so that a crash counts them, too."""
+    ended = {item.id for item in observed.containers if item.state == "exited"} | found.ailing.keys()
+    steps = [step for step in plan.steps if step.action is Action.START_CONTAINER and step.id in ended]
+    for stack, service in dict.fromkeys((step.stack, step.service) for step in steps):
+        bench.book.append("healed", stack=stack, service=service)
+
+
+def note_tolerated(bench: Bench, desired: DesiredState, observed: ObservedState, found: Mending) -> None:
+    """A difference that outlives its own repair is how this engine makes containers: it is not mended for ever."""
+    mended = _told(observed, found)
+    if mended:
+        after = inspected(bench, bench.look(desired))
+        for spec, fact, words in sorted(mended & _told(after, find(bench, desired, after))):
+            bench.book.append("tolerated", spec=spec, fact=fact, found=words)
+
+
+def _told(observed: ObservedState, found: Mending) -> set[tuple[str, str, str]]:
+    specs = {item.id: item.spec or "" for item in observed.containers}
+    return {(specs[id], item.fact, item.found) for id, items in found.drift.items() for item in items}
+
+
+def left_alone(bench: Bench, observed: ObservedState) -> dict[ServiceKey, tuple[Container, float | None]]:
+    """Services that do not work and are not started again now → one container, and when it is tried again, if ever."""
+    now = bench.ports.clock.now()
+    found = {}
+    for item in observed.containers:
+        again = next_start(bench.book.history.cares.get((item.stack, item.service)), now)
+        waits = again is None or again > now
+        if waits and (item.state == "exited" or is_ailing(item)):
+            found[(item.stack, item.service)] = (item, again)
+    return found
+
+
+def _note_recovered(bench: Bench, observed: ObservedState) -> None:
+    for (stack, service), care in bench.book.history.cares.items():
+        own = observed.of(stack, service)
+        good = own and all(item.state == "running" and item.health in ("none", "healthy") for item in own)
+        if good and recovered(care, bench.ports.clock.now()):
+            bench.book.append("recovered", stack=stack, service=service)

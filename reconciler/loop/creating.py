@@ -1,0 +1,147 @@
+"""Making the containers of a plan, which all come into being before any starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.decide.facts import is_anonymous
+from reconciler.decide.slots import by_service, by_sharing, stable_name
+from reconciler.errors import RolloutFailed, Transient
+from reconciler.loop.ports import Applier, Clock, Creation, Observer
+from reconciler.model.desired import DesiredState, Service, ServiceKey, Stack
+from reconciler.model.observed import Container, ObservedState
+from reconciler.model.outcome import Failure, Reason
+from reconciler.model.plan import Action, Plan, Step
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The ports that a rollout works through."""
+
+    observer: Observer
+    applier: Applier
+    clock: Clock
+
+
+class Creating:
+    """`ids`: containers by stable name, as they come into being."""
+
+    def __init__(self, world: World, desired: DesiredState, observed: ObservedState, plan: Plan) -> None:
+        self._world, self._desired, self._observed, self._plan = world, desired, observed, plan
+        self._services = desired.services()
+        self._there = by_service(observed)
+        self.ids: dict[str, str] = {}
+
+    def create(self, rest: Sequence[Step]) -> int:
+        """All candidates that follow each other in the plan are created together, leaders before their sharers."""
+        batch: list[Step] = []
+        for step in rest:
+            if step.action is not Action.CREATE_CONTAINER:
+                break
+            batch.append(step)
+        for stack in self._desired.stacks:
+            steps = [step for step in batch if step.stack == stack.name]
+            for wave in self._waves(steps):
+                self._create_wave(stack, wave)
+        return len(batch)
+
+    def _waves(self, steps: Sequence[Step]) -> list[list[Step]]:
+        """One wave creates no service together with one whose namespaces it shares, and one container per service
+        where each has anonymous volumes of its own to take over."""
+        waves: list[list[Step]] = []
+        placed: dict[ServiceKey, int] = {}
+        services = by_sharing([self._services[(step.stack or "", step.service or "")] for step in steps])
+        for key in dict.fromkeys(service.key for service in services):
+            first = max(
+                (placed[(key[0], name)] + 1 for name in self._services[key].shares if (key[0], name) in placed),
+                default=0,
+            )
+            own = [step for step in steps if (step.stack, step.service) == key]
+            inherits = any(self._inherited(step) for step in own)
+            for offset, step in enumerate(own):
+                wave = first + (offset if inherits else 0)
+                while len(waves) <= wave:
+                    waves.append([])
+                waves[wave].append(step)
+                placed[key] = wave
+        return waves
+
+    def _create_wave(self, stack: Stack, wave: Sequence[Step]) -> None:
+        if not wave:
+            return
+        before = self._world.observer.look([stack.name]).containers
+        existing: dict[str, int] = {}
+        for item in before:
+            existing[item.service] = existing.get(item.service, 0) + (not item.oneoff)
+        by_service: dict[ServiceKey, list[Step]] = {}
+        for step in wave:
+            by_service.setdefault(self._services[(step.stack or "", step.service or "")].key, []).append(step)
+        creations = [
+            Creation(self._services[key], len(steps), self._inherited(steps[0]), self._sharing(self._services[key]))
+            for key, steps in by_service.items()
+        ]
+        self._world.applier.create(stack, creations, existing)
+        self._learn(stack, by_service, {item.id for item in before})
+
+    def _learn(self, stack: Stack, created: Mapping[ServiceKey, Sequence[Step]], before: set[str]) -> None:
+        after = self._world.observer.look([stack.name]).containers
+        for key, steps in created.items():
+            new = sorted(
+                (i for i in after if (i.stack, i.service) == key and i.id not in before), key=lambda i: i.number
+            )
+            if len(new) != len(steps):
+                # It counts those that are there: somebody has removed or made one of them meanwhile.
+                raise Transient(
+                    Reason.DEPENDENCY_NOT_READY,
+                    f"Compose created {len(new)} containers for {key[0]}/{key[1]}, not {len(steps)}",
+                    "somebody else changes the stack; it is tried again by itself",
+                )
+            for step, item in zip(steps, new, strict=True):
+                self.ids[step.container or ""] = item.id
+
+    def _inherited(self, step: Step) -> dict[str, str]:
+        """target → anonymous volume of the container that this one replaces."""
+        service = self._services[(step.stack or "", step.service or "")]
+        named = {v.name for stack in self._desired.stacks for v in stack.volumes} | set(self._base_volumes())
+        covered = {mount.get("target") for mount in service.config.get("volumes", ()) if mount.get("source")}
+        old = self._predecessor(step)
+        if old is None:
+            return {}
+        return {
+            mount.target: mount.source
+            for mount in old.mounts
+            if mount.kind == "volume"
+            and mount.source not in named
+            and mount.target not in covered
+            and is_anonymous(mount.source)
+        }
+
+    def _predecessor(self, step: Step) -> Container | None:
+        """The container that this one replaces. A process that was killed may have made it a standby already."""
+        service = self._services[(step.stack or "", step.service or "")]
+        leaving = self._leaving()
+        olds = [item for item in self._there.get(service.key, ()) if item.id in leaving]
+        alone = olds if len(olds) == 1 and service.replicas == 1 else []
+        named = [item for item in olds if item.name == step.container]
+        return next(iter([*named, *(item for item in olds if stable_name(item) == step.container), *alone]), None)
+
+    def _base_volumes(self) -> set[str]:
+        return {name for name in self._observed.volumes if not is_anonymous(name)}
+
+    def _sharing(self, service: Service) -> dict[str, str]:
+        leaders = {name: self._services[(service.stack, name)] for name in service.shares}
+        return {name: self._leader(leader) for name, leader in leaders.items()}
+
+    def _leader(self, leader: Service) -> str:
+        name = leader.container(1)
+        if name in self.ids:
+            return self.ids[name]
+        leaving = self._leaving()
+        matching = [i for i in self._there.get(leader.key, ()) if i.spec == leader.spec and i.id not in leaving]
+        if not matching:
+            raise RolloutFailed(Failure(Reason.CRASHED, f"{leader.name} has no container to share with"))
+        return min(matching, key=lambda i: (not i.running, i.number)).id
+
+    def _leaving(self) -> set[str]:
+        return {step.id or "" for step in self._plan.steps if step.action is Action.REMOVE_CONTAINER}

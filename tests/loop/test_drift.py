@@ -1,0 +1,277 @@
+"""What somebody does to our containers is found and put right; what ails is started again, but not for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reconciler.loop.compare import SLOW
+from reconciler.model.outcome import Outcome, Reason
+from tests.fakes.behaviour import Behaviour
+from tests.fakes.life import Life, service
+from tests.fakes.machine import FakeMachine
+
+MIB = 1 << 20
+HEALTHY = Behaviour(health=((1.0, "healthy"),))
+Tampering = Callable[[FakeMachine], None]
+
+
+def running(**more: Any) -> Life:
+    life = Life()
+    life.behave("web:1", HEALTHY)
+    life.push(web=service("web:1", **more), other=service("other:1", health=False))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.settle().outcome is Outcome.UNCHANGED
+    return life
+
+
+def told(life: Life, change: Tampering) -> tuple[str, bool]:
+    """The message of the turn that finds it, and whether the container is another one then."""
+    before = life.ids()["shop-web-1"]
+    change(life.machine)
+    life.start()  # a new process compares everything once
+    turn = life.turn()
+    assert (turn.outcome, turn.reason, turn.exit_code) == (Outcome.SUCCEEDED, Reason.DRIFT_CORRECTED, 0), turn
+    assert life.settle().outcome is Outcome.UNCHANGED
+    assert set(life.running()) == {"shop-web-1", "shop-other-1"}
+    assert not [name for name in life.ids() if name.endswith(".standby")]
+    return turn.message, life.ids()["shop-web-1"] != before
+
+
+MENDED_IN_PLACE: dict[str, tuple[Tampering, str]] = {
+    "memory": (lambda m: m.is_updated("shop-web-1", memory=512 * MIB),
+               "mended: shop/web: memory 512 MiB instead of 64 MiB"),
+    "pids": (lambda m: m.is_updated("shop-web-1", pids=9), "mended: shop/web: pids 9 instead of without limit"),
+    "restart": (lambda m: m.is_updated("shop-web-1", restart="no"), "mended: shop/web: restart policy unless-stopped"),
+    "pause": (lambda m: m.pauses("shop-web-1"), "mended: shop/web: it is paused"),
+    "network": (lambda m: m.leaves("shop-web-1", "shop_default"),
+                "mended: shop/web: network shop_default: not connected"),
+    "rename": (lambda m: setattr(m.named("shop-web-1"), "name", "mine"), "mended: shop/web: it is called mine"),
+    "stop": (lambda m: m.halt(m.named("shop-web-1"), 10),
+             "mended: shop/web: it is not running; shop/web: restart policy unless-stopped"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MENDED_IN_PLACE)
+def test_the_container_stays_where_it_can(kind: str) -> None:
+    change, words = MENDED_IN_PLACE[kind]
+    assert told(running(), change) == (words, False)
+
+
+REPLACED: dict[str, tuple[Tampering, str]] = {
+    "privileged": (lambda m: m.is_updated("shop-web-1", privileged=True), "privileged on instead of off"),
+    "cpus": (lambda m: m.is_updated("shop-web-1", cpus=10**9), "cpus 1 instead of without limit"),
+    "environment": (lambda m: m.is_updated("shop-web-1", environment={"A": "secret"}), "environment: A is too many"),
+    "gone": (lambda m: m.vanishes("shop-web-1"), "its container is gone"),
+}
+
+
+@pytest.mark.parametrize("kind", REPLACED)
+def test_the_service_is_made_anew_where_nothing_else_helps(kind: str) -> None:
+    change, words = REPLACED[kind]
+    message, replaced = told(running(), change)
+    assert replaced
+    assert message.startswith(f"mended: shop/web: {words}")
+
+
+def test_containers_that_somebody_else_brought_up() -> None:
+    """`docker compose up --scale web=2` by hand makes our services anew, without our labels: one stays, one goes."""
+    life = running()
+    own = life.machine.named("shop-web-1")
+    del life.machine.containers[own.id]
+    for number in (1, 2):
+        name = f"shop-web-{number}"
+        life.machine.containers[name] = replace(own, id=name, name=name, number=number, host=None, spec=None)
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.SUCCEEDED, Reason.DRIFT_CORRECTED), turn
+    assert life.settle().outcome is Outcome.UNCHANGED
+    assert set(life.running()) == {"shop-web-1", "shop-other-1"}
+
+
+def test_nothing_is_compared_without_a_reason() -> None:
+    life = running()
+    asked: list[int] = []
+    details = life.machine.observer.details
+    life.machine.observer.details = lambda ids: asked.append(1) or details(ids)  # type: ignore[method-assign,func-returns-value]
+    life.turn()
+    life.turn()
+    assert not asked
+    life.machine.is_updated("shop-web-1", memory=512 * MIB)
+    life.machine.advance(SLOW)
+    assert life.turn().reason is Reason.DRIFT_CORRECTED
+
+
+def test_an_engine_that_makes_containers_otherwise_is_not_fought() -> None:
+    """Comparing may be wrong about an engine that nobody has seen; it costs one container, not one a minute."""
+    life = Life()
+    life.behave("web:1", HEALTHY)
+    create = life.machine.applier.create
+
+    def otherwise(*given: Any) -> None:
+        create(*given)
+        for item in life.machine.containers.values():
+            item.facts["init"] = item.facts["privileged"] = True
+
+    life.machine.applier.create = otherwise  # type: ignore[method-assign]
+    life.push(web=service("web:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.turn().reason is Reason.DRIFT_CORRECTED
+    assert life.turn().outcome is Outcome.UNCHANGED
+    life.start()
+    assert life.turn().outcome is Outcome.UNCHANGED
+    life.machine.is_updated("shop-web-1", memory=512 * MIB)
+    life.start()
+    assert life.turn().reason is Reason.DRIFT_CORRECTED
+
+
+def test_drift_is_no_matter_of_a_commit() -> None:
+    """A commit replaces what it changes; what somebody did to another service is put right by the next turn."""
+    life = running()
+    life.machine.is_updated("shop-web-1", privileged=True)
+    life.image("other:2")
+    before = life.ids()["shop-web-1"]
+    life.push(web=service("web:1"), other=service("other:2", health=False))
+    assert life.turn().reason is Reason.RECONCILIATION_SUCCEEDED
+    assert life.ids()["shop-web-1"] == before
+    assert life.turn().reason is Reason.DRIFT_CORRECTED
+    assert life.ids()["shop-web-1"] != before
+
+
+def test_changed_secrets_are_no_drift() -> None:
+    life = running()
+    life.store.stale.update(life.store.states)
+    life.machine.is_updated("shop-web-1", environment={"TOKEN": "of before"})
+    life.push(web=service("web:1"), other=service("other:1", health=False, mem_limit=str(9 << 30)))
+    life.start()
+    assert life.turn().outcome is Outcome.REJECTED
+    assert "shop-web-1" in life.running()
+    life.start()
+    assert life.turn().outcome is Outcome.UNCHANGED
+
+
+def test_crash_at_every_effect_of_a_repair() -> None:
+    effect = 0
+    while effect < 40:
+        effect += 1
+        life = running()
+        life.machine.is_updated("shop-web-1", privileged=True, memory=512 * MIB)
+        life.machine.leaves("shop-other-1", "shop_default")
+        life.machine.pauses("shop-other-1")
+        life.start(crash_at=effect)
+        died = life.turn_or_die() is None
+        life.start()
+        life.settle()
+        assert set(life.running()) == {"shop-web-1", "shop-other-1"}
+        assert life.machine.named("shop-web-1").facts["privileged"] is False
+        assert life.machine.named("shop-other-1").networks
+        if not died:
+            return
+    raise AssertionError("a repair without end")
+
+
+# -- what ails -------------------------------------------------------------------------------------------------------
+
+
+def ailing(restart: str = "unless-stopped") -> Life:
+    """web is good for a minute after each start, and unhealthy from then on."""
+    life = Life()
+    life.behave("web:1", Behaviour(health=((1.0, "healthy"), (60.0, "unhealthy"))))
+    life.push(web=service("web:1", restart=restart), other=service("other:1", health=False))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    return life
+
+
+def test_an_unhealthy_container_is_started_again_after_its_grace() -> None:
+    life = ailing()
+    before = life.ids()
+    life.machine.advance(60)
+    assert life.turn().outcome is Outcome.UNCHANGED, "its grace is 5 s"
+    life.machine.advance(5)
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.SUCCEEDED, Reason.DRIFT_CORRECTED)
+    assert turn.message.startswith("mended: shop/web: unhealthy for ")
+    assert life.ids() == before
+    assert life.machine.named("shop-web-1").starts == 2
+    assert life.machine.named("shop-web-1").restart == "unless-stopped"
+
+
+def test_it_is_given_up_after_five_starts_and_stays_so() -> None:
+    life = ailing()
+    for _ in range(200):
+        life.machine.advance(10)
+        life.start()  # whatever was decided, another process keeps to it
+        turn = life.turn()
+    assert life.machine.named("shop-web-1").starts == 6
+    assert (turn.outcome, turn.reason, turn.exit_code) == (Outcome.UNCHANGED, Reason.HEALTH_CHECK_FAILED, 1)
+    assert turn.message == (
+        "shop/web is unhealthy; after 5 starts within 10 minutes it is left alone until it works by itself"
+    )
+    life.behave("web:2", HEALTHY)
+    life.push(web=service("web:2"), other=service("other:1", health=False))
+    assert life.turn().exit_code == 0
+
+
+def test_by_itself_it_is_trusted_again() -> None:
+    life = ailing()
+    for _ in range(60):
+        life.machine.advance(10)
+        life.turn()
+    assert life.cycle.history.cares["shop", "web"].given_up
+    life.machine.turns("shop-web-1", "healthy")
+    life.machine.advance(600)
+    life.turn()
+    assert not life.cycle.history.cares
+
+
+def test_an_ended_container_is_started_with_growing_pauses() -> None:
+    """Its policy is no, so the engine leaves it; we do not storm."""
+    life = Life()
+    life.behave("web:1", Behaviour(health=((1.0, "healthy"),), exits_after=30.0, exit_code=3))
+    life.push(web=service("web:1", restart="no", ports=[{"target": 80, "published": "8080"}]))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    for _ in range(300):
+        life.machine.advance(5)
+        turn = life.turn(patient=True)
+    assert life.machine.named("shop-web-1").starts <= 6
+    assert turn.message.startswith("shop/web is down (exit code 3); after 5 starts")
+
+
+def test_what_the_engine_restarts_is_left_to_it() -> None:
+    life = Life()
+    life.behave("web:1", HEALTHY)
+    life.push(web=service("web:1", restart="always"))
+    life.turn()
+    life.settle()
+    life.behave("web:1", Behaviour(exits_after=1.0, exit_code=1))
+    life.machine.exits("shop-web-1", 1)
+    before = len(life.machine.trace)
+    for _ in range(50):
+        life.machine.advance(7)
+        life.turn()
+    ours = [effect for effect in life.machine.trace[before:] if not effect.startswith(("journal", "note"))]
+    assert not ours
+
+
+def test_a_container_that_cannot_start_any_more_is_made_anew() -> None:
+    life = running()
+    before = life.ids()["shop-web-1"]
+    container = life.machine.named("shop-web-1")
+    life.machine.halt(container, 1)
+    start = life.machine.applier.start
+
+    def refusing(id: str) -> None:
+        if id == before:
+            from tests.fakes.applier import _refused
+
+            life.machine.effects.point("start")
+            raise _refused("task already exists")
+        start(id)
+
+    life.machine.applier.start = refusing  # type: ignore[method-assign]
+    assert life.turn().outcome is Outcome.FAILED
+    assert life.settle().outcome is Outcome.UNCHANGED
+    assert life.ids()["shop-web-1"] != before
+    assert set(life.running()) == {"shop-web-1", "shop-other-1"}
