@@ -76,6 +76,24 @@ class Simulator(RuleBasedStateMachine):
     def put_back(self) -> None:
         self.world.put_back()
 
+    # -- operators ---------------------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([None, 30.0, 5000.0]))
+    def suspend(self, seconds: float | None) -> None:
+        self.world.ask("suspend", seconds=seconds)
+
+    @rule()
+    def resume(self) -> None:
+        self.world.ask("resume")
+
+    @rule(commits=st.integers(1, 3))
+    def retry(self, commits: int) -> None:
+        self.world.ask("retry", commits)
+
+    @rule(commits=st.integers(1, 2))
+    def accept(self, commits: int) -> None:
+        self.world.ask("accept", commits)
+
     # -- the agent ---------------------------------------------------------------------------------------------
 
     @rule()

@@ -7,8 +7,9 @@ product but which commits are good.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from reconciler.loop.turn import Turn
 from reconciler.model.outcome import Outcome, Reason
@@ -75,14 +76,26 @@ class World:
                 at = source.parents[at]
             self.rewritten = False
 
+    def ask(self, verb: str, commits: int = 1, seconds: float | None = None) -> None:
+        """An operator's request; `commits`: about the newest commit of the branch, the one before it …"""
+        branch = self.life.source.branch
+        revision = branch[-min(commits, len(branch))] if verb in ("retry", "accept") else ""
+        why = "holidays" if verb == "suspend" else ""
+        self.life.ask(verb, revision, why, seconds)
+
     # -- what the agent does -----------------------------------------------------------------------------------
 
     def turn(self, crash_at: int | None = None) -> None:
         """One turn of a new process, which is killed on reaching effect `crash_at`."""
-        unended = self.life.cycle.history.unended
-        self.life.start(crash_at if unended < UNENDED else None)
+        history = self.life.cycle.history
+        self.life.start(crash_at if history.unended < UNENDED else None)
+        suspended = history.suspended(self.life.machine.clock.now()) and not history.unfinished
+        before = self.life.machine.snapshot()
+        asked = bool(self.life.requests.left)
         with suppress(Died):
             self.life.turn()
+        if suspended and not asked and self.life.cycle.history.suspended(self.life.machine.clock.now()):
+            assert self.life.machine.snapshot() == before, "the machine was changed while it was suspended"
         self.life.start()
         self.life.stopping = False
         self.check()
@@ -140,6 +153,7 @@ class World:
         life.machine.go_away(0.0)
         life.machine.advance(1000.0)
         life.start()
+        self.ask("resume")
         turns = []
         for _ in range(2):
             turns.append(life.turn())
@@ -162,20 +176,28 @@ class World:
         """The commit whose content must run now; None: nothing of ours may."""
         history = self.life.cycle.history
         rewritten = turn.outcome is Outcome.HELD and turn.reason is Reason.NOT_FAST_FORWARD
+        if self.life.source.branch[-1] in self._journal.accepted:
+            self.rewritten = False
         assert rewritten == self.rewritten, turn
         head = history.seen[-1]
         assert rewritten or head == self.life.source.branch[-1]
-        if wishes.is_good(self.pushed[head]) and not self._must_be_held(head):
+        if self._journal.is_good(head) and not self._must_be_held(head):
             return head
         return history.last_good.revision if history.last_good else None
 
     def _must_be_held(self, head: str) -> bool:
         """Without this host's document, or with less than half of the services of last good."""
         push, good = self.pushed[head], self.life.cycle.history.last_good
+        if head in self._journal.accepted:
+            return False
         if push.flaw is Flaw.NO_DOCUMENT:
             return True
-        before = {wish.name for wish in self.pushed[good.revision].wishes} if good else set()
+        before = {item.name for item in self._applied(good.revision)} if good else set()
         return 2 * len(before - {wish.name for wish in push.wishes}) > len(before)
+
+    def _applied(self, sha: str) -> tuple[wishes.Wish, ...]:
+        push = self.pushed[sha]
+        return () if push.flaw is Flaw.NO_DOCUMENT else push.wishes
 
     def _check_told(self) -> None:
         """Each commit that was head at a poll has its final state on it; one that is held has none yet."""
@@ -191,7 +213,7 @@ class World:
     def _check_containers(self, wanted: str | None) -> None:
         machine = self.life.machine
         names = wishes.expected(self.pushed[wanted]).keys() if wanted else set()
-        jobs = {"shop-job-1"} if wanted and any(w.name == "job" for w in self.pushed[wanted].wishes) else set()
+        jobs = {"shop-job-1"} if wanted and any(item.name == "job" for item in self._applied(wanted)) else set()
         if wanted:
             assert set(self.life.ids()) <= names | jobs, "stray containers"
         policies = {item.restart for item in machine.containers.values() if item.service != "job"}
@@ -205,26 +227,49 @@ class _JournalChecks:
 
     def __init__(self, pushed: dict[str, Push]) -> None:
         self._pushed = pushed
-        self._condemned: set[str] = set()
+        self._condemned: dict[str, set[str]] = {}
         self._finals: set[str] = set()
         self._read = 0
+        self.accepted: set[str] = set()
         self.lost = False
 
     def forget(self) -> None:
-        self._read, self._finals, self.lost = 0, set(), True
+        self._read, self.lost = 0, True
+        self._finals.clear()
+        self.accepted.clear()
 
-    def check(self, lines: list) -> None:  # type: ignore[type-arg]
+    def is_good(self, revision: str) -> bool:
+        """A commit without this host's document wants nothing, once an operator has accepted that."""
+        push = self._pushed[revision]
+        return wishes.is_good(push) or (push.flaw is Flaw.NO_DOCUMENT and revision in self.accepted)
+
+    def check(self, lines: Sequence[Mapping[str, Any]]) -> None:
         for record in lines[self._read :]:
-            if record["kind"] == "prepared":
-                assert record["content"] not in self._condemned, "a bad commit was applied twice"
-            if record["kind"] == "condemned":
-                assert not wishes.is_good(self._pushed[record["revision"]]), "a good commit was condemned"
-                self._condemned.add(record["content"])
-            if record["kind"] == "ended" and record["final"]:
-                assert record["revision"] not in self._finals, "a commit has two final states"
-                self._finals.add(record["revision"])
-                good = wishes.is_good(self._pushed[record["revision"]])
-                assert record["state"] != "failure" or not good, "a good commit was told to have failed"
-            if record["kind"] == "ended" and record["good"]:
-                assert wishes.is_good(self._pushed[record["revision"]]), "a bad commit became last good"
+            match record["kind"]:
+                case "prepared":
+                    assert record["content"] not in self._condemned, "a bad commit was applied twice"
+                case "condemned":
+                    assert not self.is_good(record["revision"]), "a good commit was condemned"
+                    self._condemned.setdefault(record["content"], set()).add(record["revision"])
+                case "ended":
+                    self._check_end(record)
+                case "requested" if record["done"]:
+                    self._take(record)
         self._read = len(lines)
+
+    def _check_end(self, record: Mapping[str, Any]) -> None:
+        revision = record["revision"]
+        if record["final"]:
+            assert revision not in self._finals, "a commit has two final states"
+            self._finals.add(revision)
+            assert record["state"] != "failure" or not self.is_good(revision), "a good commit was told to have failed"
+        if record["good"]:
+            assert self.is_good(revision), "a bad commit became last good"
+
+    def _take(self, record: Mapping[str, Any]) -> None:
+        """What an operator allows is allowed from then on."""
+        if record["verb"] == "accept":
+            self.accepted.add(record["revision"])
+        lifted = set(record["lifted"])
+        self._finals -= lifted
+        self._condemned = {content: by for content, by in self._condemned.items() if not by & lifted}
