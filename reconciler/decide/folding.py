@@ -13,6 +13,7 @@
 | healed, recovered | a service is started again that ended or ailed by itself; it works by itself again |
 | tolerated | a difference outlived its own repair: this engine makes containers so |
 | unstartable | a container that had run does not start any more |
+| recalled | a journal that was lost knew that a commit is bad, or was good: the mirror has told it |
 | told | the final state stands on the commit |
 | silent, defect | five minutes without progress; an error of ours. For people: nothing follows from them |
 | requested | an operator asked for something (suspend, resume, retry, accept), and what was answered |
@@ -249,6 +250,13 @@ def _unstartable(state: Fold, record: Record) -> None:
     state.unstartable.add(record["container"])
 
 
+def _recalled(state: Fold, record: Record) -> None:
+    if record["bad"]:
+        _quarantine(state, record, Reason.REVISION_QUARANTINED)
+    else:
+        state.good = state.good or Good(record["revision"], "", _time(record))
+
+
 def _told(state: Fold, record: Record) -> None:
     state.told.add(record["revision"])
 
@@ -331,6 +339,7 @@ _HANDLERS = {
     "fetched": _fetched,
     "ranonce": _ran_once,
     "told": _told,
+    "recalled": _recalled,
     "requested": _requested,
     "adopted": _adopted,
     "healed": _healed,

@@ -109,7 +109,17 @@ class Book:
             elif kind == "good":
                 self._pinned_good = Good(sha, "", 0.0)
         self.forgetful = False
+        with suppress(Transient):
+            self._write_down()
         self.refresh()
+
+    def _write_down(self) -> None:
+        """What only the mirror remembers, so that everybody who reads the journal knows it."""
+        known = self._fold.history()
+        for bad in [item for sha, item in self._pinned.items() if sha not in {*known.quarantined, *known.lifted}]:
+            self.append("recalled", revision=bad.revision, content=bad.content, bad=True)
+        if self._pinned_good is not None and known.last_good is None:
+            self.append("recalled", revision=self._pinned_good.revision, content="", bad=False)
 
     def append(self, kind: str, **fields: Any) -> None:
         with self._writing:

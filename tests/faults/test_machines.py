@@ -118,6 +118,7 @@ def test_a_journal_that_is_deleted_must_not_bring_back_a_bad_commit(host: Host) 
     assert turn["effects"] == 0
     assert {name: item["State"]["StartedAt"] for name, item in host.containers().items()} == before
     assert turn["reason"] == "RevisionQuarantined"
+    assert len(condemned(host)) == 1, "told to those who only read"
 
 
 @together.with_one_compose
