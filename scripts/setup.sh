@@ -556,7 +556,11 @@ set_up() {
     if [ "$1" = tests ]; then set_up_python test; else set_up_python; fi
     set_up_engine
     set_up_base_image
-    if [ "$1" = tests ]; then set_up_compose_versions; fi
+    if [ "$1" = tests ]; then
+        set_up_tool ssh-keygen openssh-client "the tests sign commits with it"
+        set_up_tool gpg gnupg "the tests sign commits with it"
+        set_up_compose_versions
+    fi
     only_one_done
 }
 

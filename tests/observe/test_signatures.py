@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from reconciler.errors import Usage
 from reconciler.model.outcome import Level, Reason, Violation
 from reconciler.observe.signatures import Signers
 from reconciler.observe.source import GitSource, files_at
+from tests.conftest import missing
 from tests.repository import ENVIRONMENT, Repository
 
 TOLD = "Sign it with a key that the agent config allows"
@@ -85,6 +87,9 @@ class Forge:
 
 @pytest.fixture
 def forge(tmp_path: Path) -> Forge:
+    for tool in ("ssh-keygen", "gpg"):
+        if shutil.which(tool) is None:
+            missing(f"{tool} is not here: scripts/setup.sh --tests installs it")
     return Forge(tmp_path)
 
 
