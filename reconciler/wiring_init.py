@@ -121,7 +121,11 @@ def _judge(place: Place, preparer: Preparer, engine: _Engine, without: Sequence[
     prepared = preparer.prepare(place.files(without))
     if prepared.denied or engine.observer is None:
         return Judged(prepared.violations)
-    wanted = wants(prepared.sources, prepared.files)
+    try:
+        wanted = wants(prepared.sources, prepared.files)
+    except KeyError as missing:
+        told = f"what would be replaced: there is no {missing.args[0]} to build from"
+        return Judged(prepared.violations, skipped=[told])
     images = LocalImages(engine.client).local(wanted)
     target = preparer.lower(prepared, images, "")
     observed = engine.observer.inspect([stack.name for stack in target.stacks])

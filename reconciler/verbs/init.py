@@ -5,6 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from reconciler.verbs import Answer
 Json = Mapping[str, Any]
 
 IGNORE = ".gitignore"
+MOST_LOOKED_AT = 1000
+"""Files of a folder that are looked at to tell what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class Initialiser:
         if prepared.denied:
             return 1, self._document([], projects, [], Judged(prepared.violations))
         limits = list(_limits(prepared, running))
-        data = self._data(prepared)
+        data = self._data(prepared, running)
         texts = self._texts(projects, limits, running, data)
         self._refuse_to_overwrite(texts)
         for path, text in texts.items():
@@ -136,29 +140,30 @@ class Initialiser:
         )
         return self._preparer.prepare(files, HostDocument(self._place.host, stacks))
 
-    def _data(self, prepared: Prepared) -> list[str]:
+    def _data(self, prepared: Prepared, running: Running) -> list[str]:
         """Folders below ours that containers write to and that no commit holds: they are data, not files to commit."""
         found = set()
         for source in prepared.sources:
+            since = _first_start(running, source.document.name)
             for path in _written(source.model, source.root):
-                tracked = self._place.tracked
-                held = tracked is not None and any(item.startswith(f"{path}/") for item in tracked)
                 own = posixpath.relpath(path, self._place.base or ".")
-                if not held and not own.startswith("..") and (tracked is not None or self._is_data(own)):
+                if not own.startswith("..") and self._is_data(path, self._place.folder / own, since):
                     found.add(own)
         return sorted(found)
 
-    def _is_data(self, path: str) -> bool:
-        """Without git nothing says what is a file of the project: what somebody else wrote, or nobody yet, is data."""
-        folder = self._place.folder / path
+    def _is_data(self, path: str, folder: Path, since: float) -> bool:
+        """Where git holds something, it is what git does not hold; else what somebody else wrote, or nobody before the
+        project was started."""
+        if self._place.tracked:
+            return not any(item.startswith(f"{path}/") for item in self._place.tracked)
         if not folder.is_dir():
             return not folder.exists()
         owner = self._place.folder.stat().st_uid
         try:
-            inside_it = list(folder.iterdir())
+            items = [folder.stat(), *(item.lstat() for item in islice(folder.rglob("*"), MOST_LOOKED_AT))]
         except PermissionError:
             return True
-        return not inside_it or folder.stat().st_uid != owner or any(i.lstat().st_uid != owner for i in inside_it)
+        return len(items) == 1 or any(item.st_uid != owner or item.st_mtime > since for item in items)
 
     # -- writing -----------------------------------------------------------------------------------------------
 
@@ -224,8 +229,22 @@ def _limits(prepared: Prepared, running: Running) -> Iterable[Limit]:
             yield proposal.proposed(stack, name, None if is_default else own, used, default)
 
 
+def _first_start(running: Running, stack: str) -> float:
+    """When the first of a stack's containers was started (seconds of the Unix epoch); never, where none runs."""
+    starts = [item.started_at for item in running.containers if item.stack == stack and item.running]
+    return min((datetime.fromisoformat(start).timestamp() for start in starts if start), default=float("inf"))
+
+
 def _written(model: Json, root: str) -> Iterable[str]:
-    """Relative folders that services mount to write to them."""
+    """Relative folders that services mount to write to them, and that nothing is built from."""
+    services = (model.get("services") or {}).values()
+    built = [inside(item["build"]["context"], root) for item in services if item.get("build")]
+    for path in _mounted(model, root):
+        if not any(path == context or path.startswith(f"{context}/") for context in built):
+            yield path
+
+
+def _mounted(model: Json, root: str) -> Iterable[str]:
     for service in (model.get("services") or {}).values():
         for mount in service.get("volumes") or ():
             path = inside(mount.get("source") or "/", root)

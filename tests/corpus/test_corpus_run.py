@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import docker
 import pytest
 
-from tests.conftest import missing
-from tests.corpus import image_names
 from tests.corpus.life import GRACE, PublicStack
-from tests.corpus.public import FOLDERS, needs_corpus, newest_compose
+from tests.corpus.public import FOLDERS, needs_corpus
 from tests.corpus.stacks import NOT_RUN, STACKS, Break
-from tests.e2e.host import new_host
 
 pytestmark = [needs_corpus, pytest.mark.engine]
 
@@ -26,26 +19,6 @@ ENDS = {
     Break.BUILD: ("Rejected", "BuildFailed"),
 }
 """How a commit is broken → how its turn ends."""
-
-
-@pytest.fixture(scope="session")
-def public_images(engine: docker.APIClient) -> Iterator[None]:
-    if not engine.images("debian:trixie-slim"):
-        missing("the base image debian:trixie-slim is not here: scripts/setup.sh --tests gets or makes it")
-    image_names.build(newest_compose())
-    with image_names.lent(engine):
-        yield
-
-
-@pytest.fixture
-def public(
-    request: pytest.FixtureRequest, engine: docker.APIClient, public_images: None, tmp_path: Path
-) -> Iterator[PublicStack]:
-    with new_host(tmp_path, newest_compose()) as host:
-        made = PublicStack(request.param, host)
-        made.needs_a_free_machine(engine)
-        made.configure()
-        yield made
 
 
 def test_every_stack_is_run_or_there_is_a_reason_why_not() -> None:

@@ -31,9 +31,10 @@ class Project:
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / path).write_text(text)
 
-    def up(self) -> None:
-        """`docker compose up -d`, by hand."""
-        environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+    def up(self, **variables: str) -> None:
+        """`docker compose up -d`, by hand, with these variables."""
+        environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **variables}
+        environment["COMPOSE_BAKE"] = "false"  # 2.40 asks for a newer buildx than many machines have
         if "DOCKER_HOST" in os.environ:
             environment["DOCKER_HOST"] = os.environ["DOCKER_HOST"]
         done = subprocess.run(
