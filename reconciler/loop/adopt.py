@@ -10,7 +10,7 @@ from reconciler.decide.adoption import Verdict
 from reconciler.errors import Transient
 from reconciler.loop.ports import HostFiles
 from reconciler.model.desired import DesiredState
-from reconciler.model.files import Files, below
+from reconciler.model.files import Entry, Files, below
 from reconciler.model.history import Adopted
 from reconciler.model.images import Image
 from reconciler.model.observed import ObservedState
@@ -35,9 +35,18 @@ def recognise(
     same = frozenset(
         asked
         for asked in adoption.questions(target, own, adopted)
-        if host_files.holds(asked.path, below(files, paths[asked.digest] or ""), asked.since)
+        if host_files.holds(asked.path, _program(below(files, paths[asked.digest] or "")), asked.since)
     )
     return own, adoption.judge(target, own, adopted, same, images, data)
+
+
+def _program(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Without the files by which the project came under care: a service that mounts all of it has no use for them."""
+    return {
+        name: entry
+        for name, entry in entries.items()
+        if "desired-state" not in entry.path.split("/")[:-1] and not entry.path.endswith(".gitignore")
+    }
 
 
 def refuse_to_hide(verdict: Verdict) -> None:

@@ -99,6 +99,15 @@ def test_a_changed_file_of_the_commit_switches_the_service_that_mounts_it() -> N
     assert [name for name, life_of in lives(life).items() if before[name] != life_of] == ["shop-web-1"]
 
 
+def test_a_service_that_mounts_the_whole_project_is_not_replaced_for_what_puts_it_under_care() -> None:
+    whole = {"services": {"web": service("web:1", volumes=[bind("code", "/code")])}}
+    life = adopted(whole, **{"code/app.py": "x"})
+    before = lives(life)
+    life.push_model(whole, **{"code/app.py": "x", "code/desired-state/mini.yaml": "y", "code/.gitignore": "z"})
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert lives(life) == before
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
