@@ -10,6 +10,9 @@ FIRST_DELAY, LONGEST_DELAY = 10.0, 600.0
 MOST, WITHIN = 5, 600.0
 """So many starts within so many seconds, and the service is left alone."""
 
+LEFT_ALONE = f"after {MOST} starts within {WITHIN / 60:g} minutes it is left alone until it works by itself"
+BEGIN_ANEW = "look at its log; a new commit or `reconciler retry` begins anew"
+
 REMEMBERED = 3600.0
 """Seconds after which a start no longer counts."""
 

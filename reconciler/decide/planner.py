@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from reconciler.decide.facts import RESTART
 from reconciler.decide.mending import NOTHING, Mending
 from reconciler.decide.plan_bounds import PEAK, bound, violations
 from reconciler.decide.sheet import Sheet
@@ -180,7 +181,7 @@ class _Planner:
                 Action.UPDATE_CONTAINER,
                 *service.key,
                 slot.name,
-                f"restart policy {service.restart}",
+                _policy_cause(service, item),
                 id=item.id if item else None,
             )
         for key in self.situation.keys_in_order():
@@ -216,6 +217,13 @@ class _Planner:
             ours = stack in self.stacks and network.labels.get(LABEL_HOST) == self.desired.host
             if ours and name not in wanted and stack not in suspended:
                 self.sheet.add(Action.REMOVE_NETWORK, stack, None, name, "nobody uses it any more")
+
+
+def _policy_cause(service: Service, container: Container | None) -> str:
+    """What somebody has changed is told as such; that the policy comes after the proof is only the way it goes."""
+    if container is None or not container.detailed or container.restart == service.restart:
+        return f"{RESTART} {service.restart}"
+    return f"{RESTART} {container.restart} instead of {service.restart}"
 
 
 def _differences(old: Service, new: Service) -> list[str]:

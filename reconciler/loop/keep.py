@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from reconciler.decide import planner
-from reconciler.decide.healing import MOST, WITHIN
+from reconciler.decide.healing import BEGIN_ANEW, LEFT_ALONE
+from reconciler.decide.mending import is_ailing
 from reconciler.errors import Interrupted, RolloutFailed, Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
@@ -20,7 +22,7 @@ from reconciler.model.observed import Container, ObservedState
 from reconciler.model.outcome import Intent, Outcome, Reason
 from reconciler.model.plan import Plan
 
-CONSEQUENCES = ("created", "replaced", "proves itself")
+CONSEQUENCES = re.compile(r"created|replaced|proves itself|restart policy \S+")
 """Causes of steps that say nothing about why a service had to be mended."""
 
 
@@ -102,7 +104,7 @@ def _repair(bench: Bench, head: Commit, attempt: Attempt, plan: Plan, rollout: R
     failed = _walk(bench, attempt, rollout)
     if failed is not None:
         return failed
-    steps = [step for step in plan.steps if step.service and step.cause not in CONSEQUENCES] or plan.steps
+    steps = [step for step in plan.steps if step.service and not CONSEQUENCES.fullmatch(step.cause)] or plan.steps
     mended = dict.fromkeys(f"{step.stack}/{step.service or step.container}: {step.cause}" for step in steps)
     ending = Ending(
         Outcome.SUCCEEDED,
@@ -122,7 +124,10 @@ def _unchanged(bench: Bench, head: Commit, desired: DesiredState, observed: Obse
     if head.sha == revision:
         for (stack, service), (container, again) in left_alone(bench, observed).items():
             return _troubled(head, f"{stack}/{service}", container, again)
-        return Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "nothing to do", head.sha, Intent.REPAIR)
+        turn = Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "nothing to do", head.sha, Intent.REPAIR)
+        graces = [desired.gate(item.stack).unhealthy_grace for item in observed.containers if is_ailing(item)]
+        # The engine does not tell when a grace is over.
+        return replace(turn, until=bench.ports.clock.now() + min(graces)) if graces else turn
     bad = bench.book.history.quarantined.get(head.sha)
     why = f" ({bad.reason})" if bad else ""
     return Turn(
@@ -141,16 +146,14 @@ def _troubled(head: Commit, service: str, container: Container, again: float | N
     """A service does not work, and for now it is not started again."""
     unhealthy = container.state == "running"
     state = "unhealthy" if unhealthy else f"down (exit code {container.exit_code})"
-    then = "it is started again in a while" if again else (
-        f"after {MOST} starts within {WITHIN / 60:g} minutes it is left alone until it works by itself"
-    )  # fmt: skip
+    then = "it is started again in a while" if again else LEFT_ALONE
     return Turn(
         Outcome.UNCHANGED,
         Reason.HEALTH_CHECK_FAILED if unhealthy else Reason.CRASHED,
         f"{service} is {state}; {then}",
         head.sha,
         Intent.REPAIR,
-        hint="look at its log; a new commit or `reconciler retry` begins anew",
+        hint=BEGIN_ANEW,
         until=again,
         applied=False,
     )

@@ -11,7 +11,7 @@ from reconciler.decide.service_status import engine_time, worst
 from reconciler.decide.status import exit_code, judge
 from reconciler.model.desired import DesiredState, Endpoint, Service, Stack, Volume
 from reconciler.model.documents import GIB, MIB, Memory
-from reconciler.model.history import Attempt, Bad, Good, History
+from reconciler.model.history import Attempt, Bad, Care, Good, History
 from reconciler.model.observed import (
     COMPOSE_PROJECT,
     LABEL_HOST,
@@ -305,6 +305,17 @@ def test_stalled_needs_a_person() -> None:
     assert judge(at_head).stalled
     newer = one(history=failed, source=SourceFacts("/srv", "main", "c" * 40))
     assert not judge(newer).stalled, "a new commit is a new chance"
+
+
+def test_a_service_that_is_left_alone_is_degraded_and_says_so() -> None:
+    ill, cares = container(service(), health="unhealthy"), {("shop", "web"): Care((NOW,), given_up=True)}
+    known = replace(one().history, cares=cares)
+    status = judge(facts([service()], [ill], history=known))
+    assert axes(status) == (Sync.SYNCED, Health.DEGRADED, Reason.HEALTH_CHECK_FAILED)
+    assert status.message == (
+        "shop/web is Degraded; after 5 starts within 10 minutes it is left alone until it works by itself; "
+        "look at its log; a new commit or `reconciler retry` begins anew"
+    )
 
 
 def test_a_failed_fetch_is_told_only_when_nothing_worse_is() -> None:

@@ -45,13 +45,14 @@ MENDED_IN_PLACE: dict[str, tuple[Tampering, str]] = {
     "memory": (lambda m: m.is_updated("shop-web-1", memory=512 * MIB),
                "mended: shop/web: memory 512 MiB instead of 64 MiB"),
     "pids": (lambda m: m.is_updated("shop-web-1", pids=9), "mended: shop/web: pids 9 instead of without limit"),
-    "restart": (lambda m: m.is_updated("shop-web-1", restart="no"), "mended: shop/web: restart policy unless-stopped"),
+    "restart": (lambda m: m.is_updated("shop-web-1", restart="no"),
+                "mended: shop/web: restart policy no instead of unless-stopped"),
     "pause": (lambda m: m.pauses("shop-web-1"), "mended: shop/web: it is paused"),
     "network": (lambda m: m.leaves("shop-web-1", "shop_default"),
                 "mended: shop/web: network shop_default: not connected"),
     "rename": (lambda m: setattr(m.named("shop-web-1"), "name", "mine"), "mended: shop/web: it is called mine"),
     "stop": (lambda m: m.halt(m.named("shop-web-1"), 10),
-             "mended: shop/web: it is not running; shop/web: restart policy unless-stopped"),
+             "mended: shop/web: it is not running"),
 }  # fmt: skip
 
 
@@ -188,7 +189,9 @@ def test_an_unhealthy_container_is_started_again_after_its_grace() -> None:
     life = ailing()
     before = life.ids()
     life.machine.advance(60)
-    assert life.turn().outcome is Outcome.UNCHANGED, "its grace is 5 s"
+    turn = life.turn()
+    assert turn.outcome is Outcome.UNCHANGED, "its grace is 5 s"
+    assert turn.until == life.machine.clock.now() + 5, "the agent looks when it is over"
     life.machine.advance(5)
     turn = life.turn()
     assert (turn.outcome, turn.reason) == (Outcome.SUCCEEDED, Reason.DRIFT_CORRECTED)
