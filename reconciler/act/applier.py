@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.act.data_folders import DataFolders
 from reconciler.act.trees import SecretMounts, TreeStore
+from reconciler.errors import ReconcilerError
 from reconciler.model.creation import Creation
 from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
 from reconciler.model.files import Files
@@ -72,6 +73,9 @@ class MachineApplier:
 
     def start(self, container: str) -> None:
         self._engine.start(container)
+
+    def start_all(self, containers: Sequence[str]) -> Mapping[str, ReconcilerError]:
+        return self._engine.start_all(containers)
 
     def stop(self, container: str, grace: float) -> None:
         self._engine.stop(container, grace)

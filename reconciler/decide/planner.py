@@ -87,8 +87,7 @@ class _Planner:
         self._replace_networks(replaced, moved)
         if stop_first:
             self.switching.make_room()
-        for service in self.situation.order:
-            self.switching.switch(service)
+        self.switching.switch_all()
         self._await_one_shots()
         self._window()
         closing = len(self.sheet.steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 
 from reconciler.decide.slots import STANDBY, Slot
 from reconciler.model.desired import Condition, DesiredState, Service, ServiceKey
@@ -94,9 +95,14 @@ class Sheet:
     def wait(self, service: Service, condition: Condition, cause: str) -> None:
         if (service.key, condition) not in self.awaited or condition is not Condition.COMPLETED:
             self.awaited.add((service.key, condition))
-            last = self.steps[-1] if self.steps else None
-            if last is None or (last.action, last.stack, last.service) != (Action.WAIT_HEALTHY, *service.key):
+            if not self._just_waited(service, condition):
                 self.add(Action.WAIT_HEALTHY, *service.key, service.name, cause, condition=condition)
+
+    def _just_waited(self, service: Service, condition: Condition) -> bool:
+        """Whether one of the waits at the end of the plan so far is as good."""
+        waits = takewhile(lambda step: step.action is Action.WAIT_HEALTHY, reversed(self.steps))
+        enough = (condition, Condition.HEALTHY) if condition is Condition.STARTED else (condition,)
+        return any((step.stack, step.service) == service.key and step.condition in enough for step in waits)
 
     def note_downtime(self, service: Service) -> None:
         gate = self.desired.gate(service.stack)

@@ -63,6 +63,11 @@ class Situation:
         return not self.replaced.isdisjoint(item.networks)
 
 
+def needs(service: Service) -> set[ServiceKey]:
+    """Services that come before this one where they are wanted at all."""
+    return {*((d.stack, d.service) for d in service.depends_on), *((service.stack, name) for name in service.shares)}
+
+
 def topological(services: Mapping[ServiceKey, Service]) -> list[Service]:
     """Dependencies first; among equals by name. Cycles were refused on admission."""
     ordered: dict[ServiceKey, Service] = {}
@@ -70,8 +75,7 @@ def topological(services: Mapping[ServiceKey, Service]) -> list[Service]:
     def visit(service: Service) -> None:
         if service.key in ordered:
             return
-        shared = [(service.stack, name) for name in service.shares]
-        for key in sorted({*((d.stack, d.service) for d in service.depends_on), *shared}):
+        for key in sorted(needs(service)):
             if key in services:
                 visit(services[key])
         ordered[service.key] = service

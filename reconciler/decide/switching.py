@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconciler.decide.facts import NETWORK, STATE, Difference
 from reconciler.decide.sheet import Sheet
-from reconciler.decide.situation import Situation, topological
+from reconciler.decide.situation import Situation, needs, topological
 from reconciler.decide.slots import STANDBY, Pairing, Slot, completed
 from reconciler.decide.wanted_facts import LIMITS
 from reconciler.model.desired import Condition, Service, ServiceKey
@@ -40,7 +40,36 @@ class Switching:
                 self._stop_sharers(service)
                 self.stop_old(pairing, "makes room for what is to start")
 
-    def switch(self, service: Service) -> None:
+    def switch_all(self) -> None:
+        """New services start together, level by level; what replaces something goes one service at a time."""
+        waiting = {service.key: service for service in self.order}
+        new = [service for service in self.order if self._is_new(service)]
+        while waiting:
+            level = [service for service in new if not any(key in waiting for key in needs(service))]
+            if level:
+                self._start_together(level)
+                new = [service for service in new if service not in level]
+            else:
+                level = [next(iter(waiting.values()))]
+                new = [service for service in new if service not in level]
+                self.switch(level[0])
+            for service in level:
+                del waiting[service.key]
+
+    def _is_new(self, service: Service) -> bool:
+        """Nothing of it is there, so that nothing has to make room for it."""
+        pairing = self.pairings[service.key]
+        return not pairing.extras and all(slot.container is None for slot in pairing.slots)
+
+    def _start_together(self, level: list[Service]) -> None:
+        """What they wait for comes first, so that the starts follow each other."""
+        starting = [s for s in level if any(self._to_start(s, slot) for slot in self.pairings[s.key].slots)]
+        for service in starting:
+            self._await_dependencies(service)
+        for service in level:
+            self.switch(service, awaited=True)
+
+    def switch(self, service: Service, *, awaited: bool = False) -> None:
         pairing = self.pairings[service.key]
         for slot in pairing.slots:
             if slot.container is not None and slot.container.id not in self.sheet.stopped:
@@ -48,7 +77,8 @@ class Switching:
         starting = [slot for slot in pairing.slots if self._to_start(service, slot)]
         olds = [item for item in pairing.extras if item.running and item.id not in self.sheet.stopped]
         for slot in starting:
-            self._await_dependencies(service)
+            if not awaited:
+                self._await_dependencies(service)
             if olds or any(item.id in self.sheet.stopped for item in pairing.extras):
                 self._replace(service, pairing, slot, olds)
             else:

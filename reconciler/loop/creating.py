@@ -25,13 +25,14 @@ class World:
 
 
 class Creating:
-    """`ids`: containers by stable name, as they come into being."""
+    """`ids`: containers by stable name, as they come into being; `names`: what each was called then."""
 
     def __init__(self, world: World, desired: DesiredState, observed: ObservedState, plan: Plan) -> None:
         self._world, self._desired, self._observed, self._plan = world, desired, observed, plan
         self._services = desired.services()
         self._there = by_service(observed)
         self.ids: dict[str, str] = {}
+        self.names: dict[str, str] = {}
 
     def create(self, rest: Sequence[Step]) -> int:
         """All candidates that follow each other in the plan are created together, leaders before their sharers."""
@@ -99,6 +100,7 @@ class Creating:
                 )
             for step, item in zip(steps, new, strict=True):
                 self.ids[step.container or ""] = item.id
+                self.names[item.id] = item.name
 
     def _inherited(self, step: Step) -> dict[str, str]:
         """target → anonymous volume of the container that this one replaces."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from reconciler.errors import ReconcilerError
 from reconciler.model.creation import Creation as Creation
 from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
 from reconciler.model.documents import StackDocument
@@ -208,6 +209,9 @@ class Applier(Protocol):
 
     def start(self, container: str) -> None:
         """RolloutFailed (Crashed) when the engine refuses to start it."""
+
+    def start_all(self, containers: Sequence[str]) -> Mapping[str, ReconcilerError]:
+        """Start them together, each an effect. Those that do not start, with what `start` would have raised."""
 
     def stop(self, container: str, grace: float) -> None: ...
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from reconciler.decide.slots import by_service
 from reconciler.decide.wanted_facts import limits
-from reconciler.errors import Away, RolloutFailed
+from reconciler.errors import Away, ReconcilerError, RolloutFailed
 from reconciler.loop.creating import Creating
 from reconciler.loop.creating import World as World
 from reconciler.loop.proof import Proof
@@ -16,6 +17,8 @@ from reconciler.model.history import ServiceRecord
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.outcome import Intent, Reason
 from reconciler.model.plan import Action, Change, Plan, Step
+
+STARTS = (Action.START_CONTAINER, Action.RUN_ONCE)
 
 LEFT_BY_A_KILLED_ENGINE = "already exists"
 """`task … already exists`: such a container never starts again, though it is the engine's own fault."""
@@ -128,7 +131,7 @@ class Rollout:
             case Action.STOP_CONTAINER:
                 self._stop(step)
             case Action.START_CONTAINER | Action.RUN_ONCE:
-                self._start(step)
+                return self._start(rest)
             case Action.WAIT_HEALTHY:
                 self._wait(step)
             case Action.JOIN_ALIAS:
@@ -183,32 +186,47 @@ class Rollout:
         known = self._base.get(key) or self._services.get(key)
         return known.grace if known else 10.0
 
-    def _start(self, step: Step) -> None:
+    def _start(self, rest: Sequence[Step]) -> int:
+        """Starts that follow each other in the plan are made together. Those that succeed are followed, then the first
+        that did not ends the rollout."""
         self.touched = True
+        batch = {self._to_start(step): step for step in takewhile(lambda step: step.action in STARTS, rest)}
+        for container, step in batch.items():
+            if step is not rest[0]:
+                self._hooks.step(step, len(self._plan.steps))
+            self._rename(container, step.name)
+        failed = self._world.applier.start_all(list(batch))
+        for container, step in batch.items():
+            if container not in failed:
+                self._started(container, step)
+        for error in [self._refused(batch[container], error) for container, error in failed.items()]:
+            raise error
+        return len(batch)
+
+    def _to_start(self, step: Step) -> str:
+        return step.id or self._creating.ids[step.container or ""]
+
+    def _started(self, container: str, step: Step) -> None:
         service = self._service(step)
-        container = step.id or self._creating.ids[step.container or ""]
-        self._rename(container, step.name)
-        try:
-            self._world.applier.start(container)
-        except Away as away:
-            if step.id is not None and LEFT_BY_A_KILLED_ENGINE in away.message:
-                self._hooks.refused(step.id)
-            raise
-        except RolloutFailed as failed:
-            if step.id is not None and failed.reason is Reason.CRASHED:
-                self._hooks.refused(step.id)
-            told = f"{service.stack}/{service.name}: {failed.failure.message}"
-            raise RolloutFailed(
-                replace(failed.failure, stack=service.stack, service=service.name, message=told), failed.hint
-            ) from failed
         done = "RanOnce" if step.action is Action.RUN_ONCE else "Switched" if step.id else "Created"
         self._known.actions.setdefault(service.key, done)
         self._known.started.add(service.key)
         if self._proof is not None:
             self._proof.follow(service, container, changed=True)
 
+    def _refused(self, step: Step, error: ReconcilerError) -> ReconcilerError:
+        """What is to be raised about a container that did not start."""
+        killed = isinstance(error, Away) and LEFT_BY_A_KILLED_ENGINE in error.message
+        crashed = isinstance(error, RolloutFailed) and error.reason is Reason.CRASHED
+        if step.id is not None and (killed or crashed):
+            self._hooks.refused(step.id)
+        if not isinstance(error, RolloutFailed):
+            return error
+        told = f"{step.stack}/{step.service}: {error.failure.message}"
+        return RolloutFailed(replace(error.failure, stack=step.stack, service=step.service, message=told), error.hint)
+
     def _rename(self, container: str, name: str | None) -> None:
-        names = {item.id: item.name for item in self._observed.containers}
+        names = {**self._creating.names, **{item.id: item.name for item in self._observed.containers}}
         if name is not None and names.get(container) != name:
             self._world.applier.rename(container, name)
 

@@ -195,6 +195,16 @@ def test_program_that_is_not_there_is_refused(world: World) -> None:
     assert world.detail(container.id).state == "created"
 
 
+def test_started_together_all_run_but_those_that_are_refused(world: World) -> None:
+    made = [world.created(name) for name in ("db", "cache")]
+    bad = world.created("web", refusing("no such file or directory"))
+    refused = world.applier.start_all([made[0].id, bad.id, made[1].id])
+    assert list(refused) == [bad.id]
+    assert "no such file or directory" in refused[bad.id].message
+    assert [world.detail(item.id).state for item in (*made, bad)] == ["running", "running", "created"]
+    assert world.applier.start_all([item.id for item in made]) == {}
+
+
 def test_wait_returns_at_an_event_and_at_the_timeout(world: World) -> None:
     container = world.started("web", one_shot(0.5))
     with world.observer.watch() as watch:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reconciler.errors import ImageFailed, RolloutFailed, Transient
+from reconciler.errors import ImageFailed, ReconcilerError, RolloutFailed, Transient
 from reconciler.model.creation import Creation
 from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
 from reconciler.model.files import Files
@@ -133,6 +133,16 @@ class FakeApplier:
             self._refuse_if_impossible(found)
             found.restart_count = 0
             self._machine.run(found)
+
+    def start_all(self, containers: Sequence[str]) -> dict[str, ReconcilerError]:
+        """One after the other: whoever dies in between has started those before."""
+        failed: dict[str, ReconcilerError] = {}
+        for container in containers:
+            try:
+                self.start(container)
+            except ReconcilerError as error:
+                failed[container] = error
+        return failed
 
     def stop(self, container: str, grace: float) -> None:
         with self._machine.effect(f"stop {container[:12]}"):

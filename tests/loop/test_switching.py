@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from reconciler.model.outcome import Outcome, Reason
-from tests.fakes.behaviour import Behaviour, crashing, flapping, healthy, never_healthy, one_shot, out_of_memory
+from tests.fakes.behaviour import (
+    Behaviour,
+    crashing,
+    flapping,
+    healthy,
+    never_healthy,
+    one_shot,
+    out_of_memory,
+    refusing,
+)
 from tests.fakes.life import Life, service
 
 
@@ -533,3 +542,38 @@ def test_a_service_that_was_unhealthy_before_does_not_spoil_the_way_back() -> No
     life.push(web=service("web:2"), other=service("other:2", after={"web": "service_healthy"}))
     assert life.turn().outcome is Outcome.ROLLED_BACK
     assert life.machine.snapshot() == before
+
+
+def test_new_services_of_one_level_start_before_any_of_them_is_waited_for() -> None:
+    life = Life()
+    after = {"after": {"db": "service_healthy"}}
+    life.push(
+        db=service("db:1"), cache=service("cache:1"), web=service("web:1", **after), worker=service("worker:1", **after)
+    )
+    assert life.turn().outcome == "Succeeded"
+    acted = [(str(step.action), step.service) for step in life.steps]
+    starts = [position for position, (action, _) in enumerate(acted) if action == "StartContainer"]
+    assert [acted[position][1] for position in starts] == ["cache", "db", "web", "worker"]
+    assert starts[1] == starts[0] + 1
+    assert starts[3] == starts[2] + 1
+    assert ("WaitHealthy", "db") in acted[starts[1] : starts[2]]
+
+
+def test_when_one_of_a_level_is_refused_the_others_are_stopped_with_it() -> None:
+    life = Life()
+    first = life.push(db=service("db:1"))
+    assert life.turn().outcome == "Succeeded"
+    life.behave("bad:1", refusing("no such file or directory"))
+    life.push(db=service("db:1"), bad=service("bad:1"), fine=service("fine:1"), last=service("last:1"))
+    turn = life.turn()
+    assert (turn.outcome, turn.reverted_to) == ("RolledBack", first)
+    assert "shop/bad: " in turn.message
+    assert life.running() == {"shop-db-1": "db:1"}
+    assert list(life.ids()) == ["shop-db-1"]
+
+
+def test_a_name_that_a_new_container_has_already_is_not_given_again() -> None:
+    life = Life()
+    life.push(db=service("db:1"))
+    life.turn()
+    assert not [line for line in life.machine.trace if line.startswith("rename")]
