@@ -50,7 +50,7 @@ def alternate(ours: Side, theirs: Side, pairs: int) -> tuple[list[float], list[f
 
 
 def compared(name: str, ours: Sequence[float], theirs: Sequence[float], most: float | None) -> Bar:
-    """A bar about seconds: medians of both, and of the ratio pair by pair what the table shows."""
+    """A bar about seconds: the medians of both, and what they may be to each other at most."""
     return Bar(name, "s", median(ours), median(theirs), most)
 
 
