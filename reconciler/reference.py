@@ -1,4 +1,4 @@
-"""Writes what follows from the code: docs/commands.md, docs/json.md and schemas/output.schema.json.
+"""Writes what follows from the code: docs/commands.md, docs/json.md, docs/journal.md and schemas/output.schema.json.
 
 `python -m reconciler.reference` at the top of the repository; a test says when that was forgotten.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.commands import EXIT_CODES, GLOBAL, VERBS, Option, Verb
+from reconciler.decide import folding
 
 Json = Mapping[str, Any]
 
@@ -43,6 +44,12 @@ def json_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def journal_page() -> str:
+    """docs/journal.md: every kind of record."""
+    table = (folding.__doc__ or "").partition("\n\n")[2]
+    return f"# The journal\n\n{_JOURNAL}\n\n{table}"
+
+
 def output_schema() -> Json:
     """The JSON Schema (2020-12) of everything that `--output json` prints."""
     schema: Json = json.loads(_schema_text())
@@ -54,6 +61,7 @@ def pages() -> dict[str, str]:
     return {
         "docs/commands.md": commands_page(),
         "docs/json.md": json_page(),
+        "docs/journal.md": journal_page(),
         f"schemas/{SCHEMA}": _schema_text(),
     }
 
@@ -69,6 +77,13 @@ _LOGS = (
     "`RECONCILER_CONFIG`, `RECONCILER_STATE` and the twins of the other settings (docs/agent-config.md), "
     "`RECONCILER_LOG_LEVEL` (DEBUG, INFO, WARNING …; INFO for `run`, WARNING for the other verbs), `NO_COLOR`, "
     "`DOCKER_HOST`. Logs always go to stderr; text for people and progress to stdout."
+)
+
+_JOURNAL = (
+    "`<state>/journal.jsonl` is the agent's memory: one JSON object a line, oldest first, synced to the disk before "
+    "anybody relies on it. `v` is the format's version, `at` the time (RFC 3339, UTC), `kind` one of the kinds below. "
+    "`reconciler history` tells the same for people. Beyond 4 MiB it is shortened: old attempts lose their details, "
+    "never a commit's final state."
 )
 
 _JSON_REMARKS = (

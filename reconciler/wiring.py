@@ -118,6 +118,7 @@ class Application:
         self._progress = Progress(self._clock)
         self._deadline = float("inf")
         self._changes: ChangeWatch | None = None
+        self._alarm: AgentAlarm | None = None
 
     # -- verbs -------------------------------------------------------------------------------------------------
 
@@ -181,10 +182,14 @@ class Application:
             AgentAlarm(self._stop, settings.source.url, watched, requests) as alarm,
             ChangeWatch(self._engine, settings.host, alarm.ring) as self._changes,
         ):
+            self._alarm = alarm
             return verbs.run(alarm, settings.source.interval, fresh=self._before is not None)
 
     def _changed(self) -> bool:
         return self._changes is not None and self._changes.changed()
+
+    def _pushed(self) -> bool:
+        return self._alarm is not None and self._alarm.pushed()
 
     def doctor(self) -> Answer:
         from reconciler.wiring_doctor import examine
@@ -386,6 +391,7 @@ class Application:
             settings.source.require_fast_forward,
             self._progress.step,
             self._stopping,
+            self._pushed,
             listener,
         )
         return Cycle(ports, options, book)

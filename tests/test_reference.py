@@ -27,6 +27,14 @@ def test_every_verb_and_option_is_explained() -> None:
             assert f"| `{option.name}" in page
 
 
+def test_every_kind_of_record_is_explained() -> None:
+    sources = [path.read_text("utf-8") for path in (ROOT / "reconciler/loop").glob("*.py")]
+    written = {kind for text in sources for kind in re.findall(r"(?:append|owe)\(\s*\"([a-z]+)\"", text)}
+    explained = re.findall(r"^\| ([a-z, ]+) \|", reference.journal_page(), re.MULTILINE)
+    assert {"healed", "recovered", "requested", "silent"} <= written
+    assert written <= {kind for row in explained for kind in row.split(", ")}
+
+
 LINK = re.compile(r"\[[^\]]+\]\((?!https?:|#)([^)#]+)")
 
 

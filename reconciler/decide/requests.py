@@ -113,7 +113,25 @@ def _accept(request: Request, known: Known) -> Reply:
         return Reply(False, f"{revision[:SHORT]} is not the branch's head", hint, revision)
     if history.last_good is not None and history.last_good.revision == revision:
         return Reply(False, f"{revision[:SHORT]} runs already: nothing holds it", "", revision)
-    return Reply(True, f"{revision[:SHORT]} may pass what held it", "", revision)
+    nothing = _nothing_holds(history, revision, known.working)
+    if nothing is not None:
+        return Reply(False, nothing, f"`reconciler retry {revision[:SHORT]}` has it tried at once", revision)
+    hint = "it is suspended, too: `reconciler resume` ends that" if history.suspended(known.now) else ""
+    return Reply(True, f"{revision[:SHORT]} may pass what holds it, or would hold it", hint, revision)
+
+
+def _nothing_holds(history: History, revision: str, working: bool) -> str | None:
+    """What becomes of a head that waits for nobody's consent; None where it may be held."""
+    last, short = history.last, revision[:SHORT]
+    if history.unended >= UNENDED_LIMIT:
+        return f"{short} is stalled, not held: {history.unended} attempts began and never ended"
+    if last is None or last.revision != revision:
+        return None
+    if last.open and working:
+        return f"{short} is being tried just now: nothing holds it"
+    if last.outcome is Outcome.FAILED:
+        return f"nothing holds {short}: the last attempt met {last.reason}, and it is tried again by itself"
+    return None
 
 
 def _unknown(request: Request) -> Reply:

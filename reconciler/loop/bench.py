@@ -52,7 +52,8 @@ class Options:
     """How this agent behaves. `interval`: seconds between two looks at the branch, during a rollout too.
 
     `host`: whose labels are ours. `progress`: told of each step (step, of how many, attempt). `stopping`: asked
-    between steps and while waiting; True ends the turn as Interrupted. `listener` hears of all progress.
+    between steps and while waiting; True ends the turn as Interrupted. `pushed`: whether something has told of a newer
+    commit since it was asked, which makes that look come sooner. `listener` hears of all progress.
     """
 
     host: str
@@ -60,6 +61,7 @@ class Options:
     require_fast_forward: bool = True
     progress: Callable[[Step, int, Attempt], None] = lambda step, steps, attempt: None
     stopping: Callable[[], bool] = lambda: False
+    pushed: Callable[[], bool] = lambda: False
     listener: Listener | None = None
 
 
@@ -72,6 +74,7 @@ class Bench:
         self.desk = Desk(book, ports.source, ports.requests, ports.clock, options.host)
         self.looked: ObservedState | None = None
         self.compared: tuple[float, object] | None = None
+        self.let_run: str | None = None
 
     # -- states ------------------------------------------------------------------------------------------------
 
@@ -338,7 +341,7 @@ class _Look:
         now = self._bench.ports.clock.monotonic()
         suspended = self._bench.book.history.suspended(self._bench.ports.clock.now())
         forward = self._attempt.intent is Intent.ADVANCE and not self._attempt.condemned and not suspended
-        if not forward or now - self._looked_at < self._bench.options.interval:
+        if not forward or (now - self._looked_at < self._bench.options.interval and not self._bench.options.pushed()):
             return
         self._looked_at = now
         try:

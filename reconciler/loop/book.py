@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.decide.compaction import compacted
-from reconciler.decide.folding import Fold, failure_record
+from reconciler.decide.folding import Fold
+from reconciler.decide.recollection import failure_record
 from reconciler.errors import Transient
 from reconciler.loop.ports import Clock, Journal
 from reconciler.loop.turn import Turn

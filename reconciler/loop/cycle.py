@@ -10,7 +10,7 @@ from reconciler.errors import ENVIRONMENT, Corrupt, Interrupted, ReconcilerError
 from reconciler.loop.advance import advance, supersede
 from reconciler.loop.bench import Bench, Options, Ports
 from reconciler.loop.book import Book, Ending
-from reconciler.loop.keep import clear, keep
+from reconciler.loop.keep import clear, keep, let_run
 from reconciler.loop.retreat import pin_bad, retreat
 from reconciler.loop.silence import FETCH
 from reconciler.loop.turn import Ended, Superseded, Turn
@@ -173,7 +173,7 @@ class Cycle:
     def _deal(self, head: Commit, move: Hold | Go) -> Turn:
         """What is refused or held leaves the machine at last good, also where an attempt before it was cut off."""
         try:
-            turn = _held(head, move) if isinstance(move, Hold) else self._approach(head, move)
+            turn = self._hold(head, move) if isinstance(move, Hold) else self._approach(head, move)
         except Ended as ended:
             turn = ended.turn
         except Transient as error:
@@ -184,6 +184,12 @@ class Cycle:
         if turn.outcome in (Outcome.HELD, Outcome.REJECTED) and not untouched:
             self._stay(head, turn)
         return turn
+
+    def _hold(self, head: Commit, move: Hold) -> Turn:
+        last = self.history.last
+        if move.reason is Reason.ROLLBACK_FAILED and last is not None:
+            let_run(self._bench, last)
+        return _held(head, move)
 
     def _undo_cut_off(self, head: Commit) -> None:
         """Until the head can be judged, no service is to be down because an earlier attempt was cut off."""

@@ -12,7 +12,7 @@ from reconciler.errors import Interrupted, RolloutFailed, Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
 from reconciler.loop.collect import close
-from reconciler.loop.compare import find, is_as_applied, left_alone, note_started_again, note_tolerated
+from reconciler.loop.compare import find, inspected, is_as_applied, left_alone, note_started_again, note_tolerated
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
@@ -70,6 +70,27 @@ def clear(bench: Bench) -> None:
     elif plan.steps:
         attempt = bench.book.start(last.revision, Intent.REVERT)
         _clear(bench, attempt, bench.rollout(attempt, nothing, None, observed, plan))
+
+
+def let_run(bench: Bench, failed: Attempt) -> None:
+    """What runs since a way back that failed is accepted: from now on the engine restarts it as its service asks.
+
+    Once in each process; a container that does not run is left as it is.
+    """
+    if bench.let_run == failed.id:
+        return
+    states = [bench.ports.store.load(content) for content in (failed.content, _good_content(bench)) if content]
+    wanted = {(*key, s.spec): s.restart for state in states if state for key, s in state.services().items()}
+    for item in inspected(bench, bench.look(*states)).containers:
+        restart = wanted.get((item.stack, item.service, item.spec or ""), item.restart)
+        if item.running and item.restart != restart:
+            bench.ports.applier.update(item.id, restart)
+    bench.let_run = failed.id
+
+
+def _good_content(bench: Bench) -> str | None:
+    good = bench.book.history.last_good
+    return good.content if good else None
 
 
 def _leftover(bench: Bench) -> Attempt | None:

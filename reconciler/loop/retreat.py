@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.folding import failure_record
+from reconciler.decide.recollection import failure_record
 from reconciler.errors import RolloutFailed, Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending

@@ -21,7 +21,7 @@ class AgentAlarm(FileSystemEventHandler):
 
     def __init__(self, stop: threading.Event, url: str, files: Sequence[str], requests: Path) -> None:
         self._stop = stop
-        self._changed = threading.Event()
+        self._changed, self._pushed = threading.Event(), threading.Event()
         self._observer = Observer()
         self._folders = {*_ref_folders(Path(url)), *(Path(item).parent for item in files), requests}
         self._requests = requests
@@ -38,6 +38,7 @@ class AgentAlarm(FileSystemEventHandler):
             # A signal's handler runs between two short waits; a single long one would sleep through it.
             if self._changed.wait(min(left, 0.5)):
                 self._changed.clear()
+                self._pushed.clear()
                 self._stop.wait(SETTLE)
                 return
             left -= 0.5
@@ -63,14 +64,24 @@ class AgentAlarm(FileSystemEventHandler):
             if path.endswith(".json") and event.event_type in ("created", "moved"):
                 self._changed.set()
         elif event.event_type not in ("opened", "closed_no_write") and (path in self._files or "/refs" in path):
-            self._changed.set()
+            self._push()
 
     def ring(self) -> None:
         """Something may have happened."""
         self._changed.set()
 
-    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+    def pushed(self) -> bool:
+        """Whether the branch may have a newer commit, since the last call or the last wait."""
+        news = self._pushed.is_set()
+        self._pushed.clear()
+        return news
+
+    def _push(self) -> None:
+        self._pushed.set()
         self._changed.set()
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        self._push()
 
 
 def _ref_folders(repository: Path) -> list[Path]:

@@ -28,6 +28,11 @@ LONGEST = 500
 AT_ONCE = 50
 """Requests that are read at one time; the others wait for the next."""
 
+KEPT = 20
+"""Files that were no request and are kept for people to look at; older ones go."""
+FORSAKEN = 3600.0
+"""Seconds after which a draft is of a process that was killed while it asked."""
+
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{9}Z-(?:suspend|resume|retry|accept)")
 _FIELDS = frozenset({"verb", "revision", "why", "until"})
 
@@ -78,6 +83,7 @@ class RequestBox:
         """It was answered, durably."""
         self._effects.point(f"answered {request.id}")
         (self._folder / f"{request.id}.json").unlink(missing_ok=True)
+        self._collect()
 
     def _read(self, name: str) -> Request | None:
         try:
@@ -97,6 +103,17 @@ class RequestBox:
         if name not in self._told:
             self._told.add(name)
             logger.warning("{} is no request and is put aside: {}", path, why)
+        self._collect()
+
+    def _collect(self) -> None:
+        """What nobody will look at any more. Whatever cannot be removed is left: nothing depends on it."""
+        with suppress(OSError):
+            found = [entry for entry in os.scandir(self._folder) if not entry.is_dir(follow_symlinks=False)]
+            ages = {Path(entry.path): time.time() - entry.stat(follow_symlinks=False).st_mtime for entry in found}
+            drafts = [path for path, age in ages.items() if path.name.startswith(".") and age > FORSAKEN]
+            bad = sorted((path for path in ages if path.suffix == ".bad"), key=lambda path: ages[path])
+            for path in (*drafts, *bad[KEPT:]):
+                path.unlink(missing_ok=True)
 
 
 def _name(verb: RequestVerb) -> str:

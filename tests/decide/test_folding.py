@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.decide.folding import Fold, failure_record, fold
+from reconciler.decide.folding import Fold, fold
+from reconciler.decide.recollection import failure_record
 from reconciler.model.history import Bad, Good, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
 

@@ -87,6 +87,24 @@ def test_accept_is_not_for_what_was_refused_or_runs() -> None:
     assert not ask("accept", History(last_good=Good(HEAD, "c", NOW), seen=(HEAD,))).done
 
 
+def test_accept_is_not_for_what_nothing_holds() -> None:
+    tried = replace(failed(Outcome.FAILED, reason=Reason.PULL_FAILED), unended=0)
+    told = ask("accept", tried)
+    assert (told.done, told.message) == (
+        False, f"nothing holds {HEAD[:12]}: the last attempt met PullFailed, and it is tried again by itself",
+    )  # fmt: skip
+    assert told.hint == f"`reconciler retry {HEAD[:12]}` has it tried at once"
+    stalled = ask("accept", replace(failed(Outcome.STARTED), unended=3))
+    assert (stalled.done, "is stalled, not held" in stalled.message) == (False, True)
+    under_way = ask("accept", failed(Outcome.STARTED), working=True)
+    assert (under_way.done, "is being tried just now" in under_way.message) == (False, True)
+
+
+def test_accept_during_a_suspension_says_what_else_holds_it() -> None:
+    told = ask("accept", History(suspension=Suspension("x", NOW), seen=(HEAD,)))
+    assert (told.done, "reconciler resume" in told.hint) == (True, True)
+
+
 def test_accept_takes_what_runs_after_a_way_back_that_failed() -> None:
     assert ask("accept", replace(failed(Outcome.ROLLBACK_FAILED), quarantined=BAD)).done
 

@@ -155,6 +155,8 @@ def test_a_signal_in_a_rollout_must_end_it_in_time_and_stop_nothing(host: Host, 
 
 
 def test_a_newer_commit_must_take_over_from_one_that_has_still_to_prove_itself(host: Host) -> None:
+    """At once: a push is noticed in the middle of a rollout, too."""
+    host.configure(source={"interval": "10m"})
     first = host.push(SERVICES)
     with host.started("run"):
         eventually(lambda: applied(host, first), 30)

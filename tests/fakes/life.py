@@ -202,7 +202,7 @@ class Life:
         self.reporter = MemoryReporter(self.machine)
         self.requests = MemoryRequests(self.machine)
         self.interval = interval
-        self.stopping = False
+        self.stopping = self.pushed = False
         self.steps: list[Step] = []
         self.during: dict[str, Any] = {}
         self.document = document()
@@ -218,6 +218,7 @@ class Life:
             self.interval,
             progress=self._progress,
             stopping=lambda: self.stopping,
+            pushed=lambda: self.pushed,
             listener=self.listener,
         )
         self.cycle = Cycle(self.ports(), options, book)

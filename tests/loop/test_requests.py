@@ -241,12 +241,12 @@ def test_a_kill_while_a_request_is_answered_answers_it_once(effect: str) -> None
     assert not life.requests.left
 
 
-def stalled() -> tuple[Life, str]:
+def stalled(**changed: dict[str, object]) -> tuple[Life, str]:
     """A commit whose way back failed, too."""
     life, _ = settled()
     life.behave("web:2", crashing(0.5))
     life.during["WaitHealthy"] = lambda: life.behave("web:1", crashing(0.5))
-    bad = life.push(web=service("web:2", restart="no"), db=service("db:1"))
+    bad = life.push(**{"web": service("web:2", restart="no"), "db": service("db:1"), **changed})
     assert life.turn().outcome is Outcome.ROLLBACK_FAILED
     assert life.turn().stalled
     return life, bad
@@ -273,6 +273,21 @@ def test_accept_keeps_what_runs_after_a_way_back_that_failed() -> None:
     assert life.machine.snapshot() == before
     life.push(web=service("web:3"), db=service("db:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
+
+
+def test_what_was_accepted_after_a_way_back_that_failed_is_restarted_by_the_engine_again() -> None:
+    life, bad = stalled(db=service("db:2", health=False))
+    kept = life.machine.named("shop-db-1")
+    assert (kept.state, kept.restart) == ("running", "no")
+    life.turn()
+    assert kept.restart == "no", "nobody has looked yet"
+    life.ask("accept", bad)
+    life.turn()
+    assert (kept.state, kept.restart) == ("running", "unless-stopped")
+    assert life.machine.named("shop-web-1").restart == "no", "what does not run is left as it is"
+    life.start()
+    life.turn()
+    assert life.effects == 0
 
 
 def test_retry_ends_a_stall_after_three_kills() -> None:

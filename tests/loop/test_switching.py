@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import (
     Behaviour,
@@ -290,13 +292,19 @@ def test_a_commit_that_drops_most_services_is_held() -> None:
     assert len(life.running()) == 4
 
 
-def test_a_newer_commit_overtakes_what_waits() -> None:
-    life = Life()
+@pytest.mark.parametrize(("interval", "noticed"), [(5.0, False), (1000.0, True)])
+def test_a_newer_commit_overtakes_what_waits(interval: float, noticed: bool) -> None:
+    life = Life(interval=interval)
     life.push(web=service("web:1"))
     settled(life)
     life.behave("web:2", never_healthy(after=1000))
     slow = life.push(web=service("web:2"))
-    life.during["WaitHealthy"] = lambda: life.push(web=service("web:3"))
+
+    def newer() -> None:
+        life.push(web=service("web:3"))
+        life.pushed = noticed
+
+    life.during["WaitHealthy"] = newer
     turn = life.turn()
     assert turn.outcome is Outcome.SUCCEEDED
     assert life.running() == {"shop-web-1": "web:3"}

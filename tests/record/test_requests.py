@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from loguru import logger
 from reconciler.effects import Effects
 from reconciler.errors import Transient
 from reconciler.model.requests import Request, RequestVerb
-from reconciler.record.requests import AT_ONCE, LARGEST, RequestBox
+from reconciler.record.requests import AT_ONCE, KEPT, LARGEST, RequestBox
 
 NAME = "20261121T150000.000000001Z-retry"
 GOOD = {"verb": "retry", "revision": "abcd", "why": "", "until": None}
@@ -119,6 +120,19 @@ def test_drafts_and_other_files_are_not_looked_at(folder: Path) -> None:
         (folder / name).write_text("x")
     assert box(folder).waiting() == ()
     assert len(list(folder.iterdir())) == 3
+
+
+def test_what_was_no_request_is_kept_for_a_while_and_what_was_never_asked_is_not(folder: Path) -> None:
+    there, (killed, new, note) = box(folder), (folder / name for name in (f".{NAME}.1", f".{NAME}.2", "README"))
+    for path, age in ((killed, 3700.0), (new, 10.0), (note, 9e6)):
+        path.write_text("x")
+        os.utime(path, (time.time() - age,) * 2)
+    for number in range(KEPT + 10):
+        bad = put(folder, b"?", f"20261121T150000.{number:09}Z-retry")
+        os.utime(bad, (number, number))
+        assert there.waiting() == ()
+    left = {item.name for item in folder.iterdir()}
+    assert left == {new.name, note.name} | {f"20261121T150000.{n:09}Z-retry.bad" for n in range(10, KEPT + 10)}
 
 
 def test_a_flood_is_read_bit_by_bit(folder: Path) -> None:

@@ -1,0 +1,110 @@
+"""What the journal's records have told so far, while they are folded in one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from reconciler.model.desired import ServiceKey
+from reconciler.model.history import Adopted, Attempt, Bad, Care, Good, History
+from reconciler.model.outcome import Failure, Reason
+from reconciler.model.requests import Answered, Suspension
+from reconciler.model.stock import Fetched
+
+Record = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Recollection:
+    """`history` is what the records tell so far; each field of it has its like here."""
+
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    good: Good | None = None
+    quarantined: dict[str, Bad] = field(default_factory=dict)
+    finals: dict[str, Attempt] = field(default_factory=dict)
+    seen: list[str] = field(default_factory=list)
+    told: set[str] = field(default_factory=set)
+    ran_once: set[str] = field(default_factory=set)
+    stacks: set[str] = field(default_factory=set)
+    fetched: dict[str, Fetched] = field(default_factory=dict)
+    unended: int = 0
+    faults: int = 0
+    seen_at: float = 0.0
+    requests: list[Answered] = field(default_factory=list)
+    suspension: Suspension | None = None
+    accepted: set[str] = field(default_factory=set)
+    lifted: set[str] = field(default_factory=set)
+    prepared: dict[str, frozenset[str]] = field(default_factory=dict)
+    adopted: dict[str, Adopted] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    cares: dict[ServiceKey, Care] = field(default_factory=dict)
+    tolerated: set[tuple[str, str, str]] = field(default_factory=set)
+    unstartable: set[str] = field(default_factory=set)
+
+    def history(self) -> History:
+        """All of it."""
+        return History(
+            tuple(self.attempts.values()),
+            self.good,
+            dict(self.quarantined),
+            dict(self.finals),
+            tuple(self.seen),
+            frozenset(self.told),
+            frozenset(self.ran_once),
+            frozenset(self.stacks),
+            dict(self.fetched),
+            self.unended,
+            self.faults,
+            self.seen_at,
+            tuple(self.requests),
+            self.suspension,
+            frozenset(self.accepted),
+            frozenset(self.lifted),
+            adopted=dict(self.adopted),
+            links=dict(self.links),
+            cares=dict(self.cares),
+            tolerated=frozenset(self.tolerated),
+            unstartable=frozenset(self.unstartable),
+        )
+
+
+def failure_record(failure: Failure) -> dict[str, Any]:
+    """A failure as the journal keeps it."""
+    return {
+        "reason": failure.reason,
+        "message": failure.message,
+        "stack": failure.stack,
+        "service": failure.service,
+        "exitCode": failure.exit_code,
+        "healthOutput": failure.health_output,
+        "log": list(failure.log),
+    }
+
+
+def failure_of(record: Record) -> Failure:
+    """The reverse of `failure_record`."""
+    return Failure(
+        Reason(record["reason"]),
+        record["message"],
+        record.get("stack"),
+        record.get("service"),
+        record.get("exitCode"),
+        record.get("healthOutput"),
+        tuple(record.get("log", ())),
+    )
+
+
+def time_of(record: Record) -> float:
+    """Seconds of the Unix epoch."""
+    return datetime.fromisoformat(record["at"]).timestamp()
+
+
+def quarantine(state: Recollection, record: Record, reason: Reason) -> None:
+    """What was refused for its content stays so; a refusal by this host's inputs is replaced by a later verdict."""
+    state.lifted.discard(record["revision"])
+    bad = Bad(record["revision"], record.get("content"), reason, time_of(record), record.get("inputs") or "")
+    known = state.quarantined.get(bad.revision)
+    if known is None or known.content is None:
+        state.quarantined[bad.revision] = bad
