@@ -190,7 +190,9 @@ class _Child:
         return Completed(self._process.returncode, bytes(self._stdout), bytes(self._stderr), self._cut)
 
     def last_errors(self) -> list[str]:
-        return self._stderr[-2000:].decode(errors="replace").splitlines()[-5:]
+        """Whole lines only: half of a secret would not be known for one."""
+        said = self._stderr[-2001:].decode(errors="replace").splitlines()
+        return (said if len(self._stderr) <= 2000 else said[1:])[-5:]
 
     def _kill_group(self) -> None:
         # Just after the leader was reaped this is safe: while a member lives the number stays the group's,

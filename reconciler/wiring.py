@@ -40,6 +40,7 @@ from reconciler.observe.changes import ChangeWatch
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.glance import Glance
 from reconciler.observe.host_files import HostFiles
+from reconciler.observe.remote import credentials
 from reconciler.observe.render import ComposeRenderer
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.signatures import Signers
@@ -90,8 +91,9 @@ def build(
     `tolerant`: secrets that cannot be read are no reason to end; for a verb that shows none.
     """
     application = Application(settings, stop, redactor, os.environ, before=before)
+    redactor.register(credentials(settings.source.url) if settings else ())
     try:
-        redactor.register(application.secrets.values())
+        application.secrets.values()  # so that they are masked from now on
     except ReconcilerError:
         if not tolerant:
             raise
@@ -227,7 +229,7 @@ class Application:
     @cached_property
     def secrets(self) -> SecretStore:
         folder = self._settings.secrets_dir if self._settings else None
-        return SecretStore(Path(folder) if folder else None)
+        return SecretStore(Path(folder) if folder else None, self._redactor.register)
 
     @cached_property
     def _state(self) -> Path:

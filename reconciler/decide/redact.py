@@ -22,6 +22,9 @@ _SHORTEST_LINE = 8
 _ANSI = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])"
 )
+_CUT = re.compile(r"…|\.\.\.")
+"""Where a long text was cut off, by us or by the engine."""
+
 _LINE_ENDS = re.compile(r"\r\n?|[\x85\u2028\u2029]")
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f"
@@ -84,10 +87,28 @@ class Redactor:
 
     def _mask(self, text: str) -> str:
         if self._known is not None:
-            text = self._known.sub(MASK, text)
+            text = self._mask_beginnings(self._known.sub(MASK, text))
         for pattern, replacement in _PATTERNS:
             text = pattern.sub(replacement, text)
         return text
+
+    def _mask_beginnings(self, text: str) -> str:
+        for cut in reversed(list(_CUT.finditer(text))):
+            end = cut.start()
+            start = min(_beginning(form, text, end) for form in self._forms)
+            if start < end:
+                text = text[:start] + MASK + text[end:]
+        return text
+
+
+def _beginning(form: str, text: str, end: int) -> int:
+    """Where the beginning of a secret stands that the cut at `end` has left; `end` where there is none."""
+    start = text.find(form[:SHORTEST], max(0, end - len(form)), end)
+    while 0 <= start <= end - SHORTEST:
+        if form.startswith(text[start:end]):
+            return start
+        start = text.find(form[:SHORTEST], start + 1, end)
+    return end
 
 
 def _tidy(text: str, multiline: bool) -> str:
@@ -120,7 +141,9 @@ def _encodings(value: str) -> Iterator[str]:
         quote_plus(value, errors="replace"),
     ):
         yield from (encoded, re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), encoded))
-    yield from (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1])
+    for written in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
+        yield from (written, re.sub("[&<>]", lambda found: f"\\u{ord(found[0]):04x}", written))  # as Go does it
+    yield from (value.replace("'", "'\\''"), value.replace("'", "'\"'\"'"))  # as shells do it
     data = value.encode(errors="replace")
     yield data.hex()
     yield from _base64(data)

@@ -8,6 +8,8 @@ from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 
 _SHOWN_LINES = 3
+LONGEST = 400
+"""Characters of what git says."""
 _NOISE = re.compile(r"^(?:Please make sure you have|and the repository exists|remote: *$|hint: |warning: )")
 
 _KNOWN = tuple(
@@ -84,8 +86,8 @@ def timed_out(what: str, seconds: float) -> Transient:
 
 def _fault(reason: Reason, what: str, text: str, hint: str) -> Transient:
     lines = [_printable(line) for line in text.splitlines() if line.strip() and not _NOISE.match(line)]
-    said = "; ".join(lines[:_SHOWN_LINES])[:400] or "git gave no reason"
-    return Transient(reason, f"cannot {what}: {said}", hint)
+    said = "; ".join(lines[:_SHOWN_LINES]) or "git gave no reason"
+    return Transient(reason, f"cannot {what}: {said if len(said) <= LONGEST else said[:LONGEST] + '…'}", hint)
 
 
 def _printable(line: str) -> str:

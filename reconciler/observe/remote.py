@@ -13,6 +13,9 @@ from reconciler.errors import Usage
 from reconciler.model.outcome import Reason
 
 _SCP_LIKE = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):(?!:).+")
+_SHORTEST_TOKEN = 16
+"""Characters from which on a user's name without a password is taken for a token."""
+
 _BRANCH_NOT = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|^[-./]|\.lock(?:/|$)|[./]$|^@$|^$")
 
 
@@ -44,6 +47,17 @@ def parse_remote(url: str) -> Remote:
         return Remote(url, url, "ssh")
     path = Path(os.path.abspath(Path(url).expanduser()))
     return Remote(str(path), str(path), "file", path)
+
+
+def credentials(url: str) -> tuple[str, ...]:
+    """What of an address is secret: its password, or where it has none a token in the place of the user's name."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ()
+    user = parts.username or ""
+    written = parts.password or (user if len(user) >= _SHORTEST_TOKEN else "")
+    return tuple({written, unquote(written)} - {""})
 
 
 def check_branch(branch: str) -> str:

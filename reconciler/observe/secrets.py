@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,14 +41,14 @@ class _Loaded:
 
 
 class SecretStore:
-    """The operator's secrets. `folder` None: there are none.
+    """The operator's secrets. `folder` None: there are none. `learned` is told all values whenever they were read.
 
     Everything raises Usage where a file is readable by others, is not text or is not named like a variable,
     with the command that mends it; Transient where one goes away while it is read.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder.absolute() if folder else None
+    def __init__(self, folder: Path | None, learned: Callable[[Iterable[str]], None] = lambda values: None) -> None:
+        self._folder, self._learned = folder.absolute() if folder else None, learned
         self._loaded = _Loaded((), True, {}, "")
 
     def variables(self, stack: str) -> Mapping[str, str]:
@@ -118,6 +118,7 @@ class SecretStore:
         stamps = tuple(_stamp(path) for path in paths)
         if not (self._loaded.settled and stamps == self._loaded.stamps):
             stacks = _read(self._folder, paths)
+            self._learned([value for stack in stacks.values() for value in stack.values()])
             newest = max((max(stamp[1:3]) for stamp in stamps), default=0)
             settled = time.time() - newest / 1e9 > SETTLED
             self._loaded = _Loaded(stamps, settled, stacks, _digest(stacks))
@@ -139,7 +140,9 @@ def _env_file(path: Path) -> dict[str, str]:
     variables, violations = dotenv(_text(path).encode(), str(path))
     if violations:
         first = violations[0]
-        raise _usage(f"{path}:{first.line or 1}:{first.column or 1}: {first.message}", first.hint)
+        # what cannot be read may be part of a secret: it is not quoted
+        what = first.message if first.rule == "reserved-variable" else "the line cannot be read as NAME=value"
+        raise _usage(f"{path}:{first.line or 1}: {what}", first.hint)
     return variables
 
 

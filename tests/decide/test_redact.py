@@ -169,3 +169,16 @@ def test_hostile_texts_take_no_longer_than_others(hostile: str) -> None:
     start = time.process_time()
     Redactor(["some-secret"]).clean(hostile, multiline=True)
     assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("cut", ["…", "...", "…' is not there", '…"'])
+@pytest.mark.parametrize("kept", [4, 7, 9])
+def test_the_beginning_of_a_secret_that_a_cut_has_left_is_masked(cut: str, kept: int) -> None:
+    assert Redactor(["hunter2000"]).clean(f"file hunter{'hunter2000'[:kept]}{cut}") == f"file hunter{MASK}{cut}"
+    assert Redactor(["hunter2000"]).clean("hun…, hint…") == "hun…, hint…"
+
+
+def test_how_go_and_shells_quote_is_masked() -> None:
+    redactor = Redactor(["a<b>&'c'"])
+    for said in (r"a\u003cb\u003e\u0026'c'", r"a<b>&'\''c'\''", """a<b>&'"'"'c'"'"'"""):
+        assert redactor.clean(f"say {said} now") == f"say {MASK} now"
