@@ -9,12 +9,19 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
 SHORTEST = 4
 """Characters. Shorter values are not masked: they stand in every text ("1", "yes"), and guess themselves."""
+
+_NUMBER = re.compile(r'(parsing )"((?:[^"\\]|\\.)+)"')
+"""How Go quotes what is no number, without the unit that it has taken off."""
+
+_WORD = re.compile(r"\w{6,}")
+_LONG_WORD = 12
+"""Characters from which on a word without a digit is taken for a part of a secret, not for one that is in it, too."""
 
 _SHORTEST_LINE = 8
 """Characters of a line of a secret of several lines that is masked on its own, as logs print it."""
@@ -101,6 +108,23 @@ class Redactor:
         return text
 
 
+def without_parts(text: str, secrets: Collection[str]) -> str:
+    """Mask parts of secrets: programs take values apart and quote what is wrong in them."""
+    if not secrets:
+        return text
+    quoted = [json.dumps(secret, ensure_ascii=False) for secret in secrets]
+
+    def number(found: re.Match[str]) -> str:
+        return f'{found[1]}"{MASK}"' if any(found[2] in secret for secret in quoted) else found[0]
+
+    def judged(found: re.Match[str]) -> str:
+        word = found[0]
+        random = len(word) >= _LONG_WORD or any(letter.isdigit() for letter in word)
+        return MASK if random and any(word in secret for secret in secrets) else word
+
+    return _WORD.sub(judged, _NUMBER.sub(number, text))
+
+
 def _beginning(form: str, text: str, end: int) -> int:
     """Where the beginning of a secret stands that the cut at `end` has left; `end` where there is none."""
     start = text.find(form[:SHORTEST], max(0, end - len(form)), end)
@@ -143,6 +167,7 @@ def _encodings(value: str) -> Iterator[str]:
         yield from (encoded, re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), encoded))
     for written in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
         yield from (written, re.sub("[&<>]", lambda found: f"\\u{ord(found[0]):04x}", written))  # as Go does it
+    yield value.replace("\\", "\\\\").replace("'", "\\'")  # between single quotes
     yield from (value.replace("'", "'\\''"), value.replace("'", "'\"'\"'"))  # as shells do it
     data = value.encode(errors="replace")
     yield data.hex()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.decide import budget
 from reconciler.decide.digests import digest
 from reconciler.decide.lower import lower
+from reconciler.decide.redact import without_parts
 from reconciler.decide.sources import Places, Source
 from reconciler.decide.wanted_images import wants
 from reconciler.loop.ports import Rendered, Renderer
@@ -84,7 +85,8 @@ class Preparer:
         violations += files.refused
         if document is None or _denied(violations):
             return Prepared(files, document, violations=violations)
-        return self._stacks(files, document, violations)
+        prepared = self._stacks(files, document, violations)
+        return replace(prepared, violations=tuple(map(self._told, prepared.violations)))
 
     def without_stacks(self, files: Files) -> Prepared:
         """A commit that wants nothing of this host, and an operator has accepted that."""
@@ -142,6 +144,11 @@ class Preparer:
         if prepared.denied or not self._rules.policies or files.revision is None:
             return prepared
         return replace(prepared, wants=wants(sources, files))
+
+    def _told(self, found: Violation) -> Violation:
+        """Without parts of secrets: whole ones are masked wherever something is said."""
+        secrets = self._renderer.given(found.stack).values() if found.stack else ()
+        return replace(found, message=without_parts(found.message, secrets), hint=without_parts(found.hint, secrets))
 
     def _in_force(self, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
         """Without policies only what keeps Compose from reading the files counts."""

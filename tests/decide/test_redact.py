@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reconciler.decide.redact import MASK, SHORTEST, Redactor
+from reconciler.decide.redact import MASK, SHORTEST, Redactor, without_parts
 
 CANARY = 'cAn4ry/+ "qu\\ote" ü&='
 
@@ -182,3 +182,10 @@ def test_how_go_and_shells_quote_is_masked() -> None:
     redactor = Redactor(["a<b>&'c'"])
     for said in (r"a\u003cb\u003e\u0026'c'", r"a<b>&'\''c'\''", """a<b>&'"'"'c'"'"'"""):
         assert redactor.clean(f"say {said} now") == f"say {MASK} now"
+
+
+def test_parts_of_secrets_are_masked_where_it_is_known_whose_they_are() -> None:
+    secrets = ["postgres://web:Kd8wPz:Zt5q3Rv7@postgres/db", 'a "b" cd']
+    told = 'image postgres: invalid port "Zt5q3Rv7": parsing "a \\"b\\" c", parsing "7x"'
+    assert without_parts(told, secrets) == f'image postgres: invalid port "{MASK}": parsing "{MASK}", parsing "7x"'
+    assert without_parts(told, []) == told
