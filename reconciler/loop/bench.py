@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 from reconciler.decide import planner
 from reconciler.decide.adoption import Verdict, baseline, overlay
@@ -15,54 +14,21 @@ from reconciler.errors import Interrupted, ReconcilerError, Transient
 from reconciler.loop import adopt
 from reconciler.loop.book import Book, Ending
 from reconciler.loop.desk import Desk
-from reconciler.loop.ports import Applier, Clock, HostFiles, Images, Observer, Reporter, Requests, Source, Store
-from reconciler.loop.prepare import Prepared, Preparer
+from reconciler.loop.lazy_files import LazyFiles
+from reconciler.loop.newer import Newer
+from reconciler.loop.outfit import Options, Ports
+from reconciler.loop.prepare import Prepared
 from reconciler.loop.rollout import Hooks, Rollout, World
 from reconciler.loop.silence import Listener
-from reconciler.loop.turn import Superseded, Turn
+from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState, Service
 from reconciler.model.documents import Memory
-from reconciler.model.files import READ_LIMIT, Commit, Entry, Files
+from reconciler.model.files import Commit, Files
 from reconciler.model.history import Attempt
 from reconciler.model.images import Image
 from reconciler.model.observed import ObservedState
-from reconciler.model.outcome import Failure, Intent, Outcome, Reason, Violation
+from reconciler.model.outcome import Failure, Intent, Outcome, Reason
 from reconciler.model.plan import Action, Plan, Step
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Everything that a turn works through. `changed`: whether the engine told of our containers since it was asked."""
-
-    source: Source
-    preparer: Preparer
-    store: Store
-    images: Images
-    observer: Observer
-    applier: Applier
-    reporter: Reporter
-    requests: Requests
-    clock: Clock
-    host_files: HostFiles
-    changed: Callable[[], bool] = lambda: False
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How this agent behaves. `interval`: seconds between two looks at the branch, during a rollout too.
-
-    `host`: whose labels are ours. `progress`: told of each step (step, of how many, attempt). `stopping`: asked
-    between steps and while waiting; True ends the turn as Interrupted. `pushed`: whether something has told of a newer
-    commit since it was asked, which makes that look come sooner. `listener` hears of all progress.
-    """
-
-    host: str
-    interval: float = 30.0
-    require_fast_forward: bool = True
-    progress: Callable[[Step, int, Attempt], None] = lambda step, steps, attempt: None
-    stopping: Callable[[], bool] = lambda: False
-    pushed: Callable[[], bool] = lambda: False
-    listener: Listener | None = None
 
 
 class Bench:
@@ -136,7 +102,7 @@ class Bench:
         for folder, to in self.book.history.links.items():
             self.ports.applier.link(folder, to)
         if desired.revision:
-            self.ports.applier.trees(desired, files or _LazyFiles(self, desired.revision))
+            self.ports.applier.trees(desired, files or LazyFiles(self.files, desired.revision))
 
     def pin(self, name: str, revision: str) -> None:
         """Keep a commit in the mirror. It is a second memory only: what it cannot keep stops nothing."""
@@ -187,7 +153,7 @@ class Bench:
         self.begins("look at the machine", "the engine")
         observed = self.ports.observer.inspect(self.stacks(target, other))
         adopted, host = self.book.history.adopted, self.options.host
-        files = _LazyFiles(self, target.revision)
+        files = LazyFiles(self.files, target.revision)
         built = {image.id: image for image in images}
         own, verdict = adopt.recognise(
             target, observed, adopted, files, built, self.ports.host_files, self.ports.preparer.data
@@ -242,7 +208,7 @@ class Bench:
     def rollout(
         self, attempt: Attempt, desired: DesiredState, base: DesiredState | None, observed: ObservedState, plan: Plan
     ) -> Rollout:
-        look = _Look(self, attempt)
+        look = Newer(self, attempt)
         hooks = Hooks(
             step=lambda step, steps: self.step(replace(attempt, intent=plan.intent), step, steps),
             pulse=look.pulse,
@@ -304,65 +270,3 @@ class Bench:
 
 
 _ANSWERS = {Action.PULL: "the registry", Action.BUILD: "the builder"}
-
-
-class _LazyFiles:
-    """A commit's files, read from the mirror only where a mount is missing."""
-
-    def __init__(self, bench: Bench, revision: str) -> None:
-        self._bench, self.revision = bench, revision
-
-    @cached_property
-    def _files(self) -> Files:
-        return self._bench.files(self.revision)
-
-    @property
-    def entries(self) -> Mapping[str, Entry]:
-        return self._files.entries
-
-    @property
-    def refused(self) -> tuple[Violation, ...]:
-        return self._files.refused
-
-    def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
-        return self._files.read(path, limit)
-
-
-class _Look:
-    """While a rollout waits: was the process asked to end, and is there a newer commit?"""
-
-    def __init__(self, bench: Bench, attempt: Attempt) -> None:
-        self._bench, self._attempt = bench, attempt
-        self._looked_at = bench.ports.clock.monotonic()
-
-    def pulse(self, rollout: Rollout) -> None:
-        self._bench.listener.heard()
-        self._bench.attend()
-        now = self._bench.ports.clock.monotonic()
-        suspended = self._bench.book.history.suspended(self._bench.ports.clock.now())
-        forward = self._attempt.intent is Intent.ADVANCE and not self._attempt.condemned and not suspended
-        if not forward or (now - self._looked_at < self._bench.options.interval and not self._bench.options.pushed()):
-            return
-        self._looked_at = now
-        try:
-            head = self._bench.ports.source.fetch()
-            forward = head.sha != self._attempt.revision and self._bench.is_forward(head)
-        except Transient:
-            return
-        if forward and self._overtakes(head, rollout):
-            raise Superseded(head)
-
-    def _overtakes(self, head: Commit, rollout: Rollout) -> bool:
-        """Before the first stop the newest commit wins; after it, where it changes what is still to be proven."""
-        if not rollout.touched:
-            return True
-        ports = self._bench.ports
-        try:
-            prepared = ports.preparer.prepare(self._bench.files(head.sha))
-        except ReconcilerError:
-            return False
-        if prepared.denied:
-            return False
-        newest = self._bench.lower(prepared, ports.images.local(prepared.wants), head.sha).services()
-        current = rollout.specs()
-        return any(key not in newest or newest[key].spec != current[key] for key in rollout.unproven())

@@ -8,9 +8,10 @@ from itertools import takewhile
 from reconciler.decide.policy import Go, Hold, next_move
 from reconciler.errors import ENVIRONMENT, Corrupt, Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop.advance import advance, supersede
-from reconciler.loop.bench import Bench, Options, Ports
+from reconciler.loop.bench import Bench
 from reconciler.loop.book import Book, Ending
 from reconciler.loop.keep import clear, keep, let_run
+from reconciler.loop.outfit import Options, Ports
 from reconciler.loop.retreat import pin_bad, retreat
 from reconciler.loop.silence import FETCH
 from reconciler.loop.turn import Ended, Superseded, Turn

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
-from typing import Protocol
 
 from reconciler.model import plan as plans
 from reconciler.model.checks import Check
@@ -12,67 +10,10 @@ from reconciler.model.history import Attempt, ServiceRecord
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
 from reconciler.model.requests import Answered
 from reconciler.record.contract import Document, document, moment, word
+from reconciler.record.shapes import Budget, Limit, Project
 from reconciler.record.summary_status import status
 
 __all__ = ["doctor", "error", "history", "init", "plan", "request", "status", "turn", "validation"]
-
-
-class BudgetRow(Protocol):
-    """One service's share. `limit`: bytes of one container; `default`: the file itself sets none."""
-
-    @property
-    def stack(self) -> str: ...
-    @property
-    def service(self) -> str: ...
-    @property
-    def replicas(self) -> int: ...
-    @property
-    def limit(self) -> int: ...
-    @property
-    def default(self) -> bool: ...
-
-
-class Project(Protocol):
-    """One Compose project: its name and its Compose files."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def files(self) -> Sequence[str]: ...
-
-
-class Limit(Protocol):
-    """One service's limit, and where it comes from. Bytes of one container; `used` None: it does not run."""
-
-    @property
-    def stack(self) -> str: ...
-    @property
-    def service(self) -> str: ...
-    @property
-    def bytes(self) -> int: ...
-    @property
-    def origin(self) -> StrEnum: ...
-    @property
-    def used(self) -> int | None: ...
-
-
-class Budget(Protocol):
-    """A commit's memory, in bytes."""
-
-    @property
-    def budget_bytes(self) -> int: ...
-    @property
-    def steady_limit_bytes(self) -> int: ...
-    @property
-    def reserve_bytes(self) -> int: ...
-    @property
-    def steady_bytes(self) -> int: ...
-    @property
-    def peak_bytes(self) -> int: ...
-    @property
-    def over_bytes(self) -> int: ...
-    @property
-    def rows(self) -> Sequence[BudgetRow]: ...
 
 
 def validation(

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from reconciler.decide.sources import Places
-from reconciler.loop.bench import Options, Ports
 from reconciler.loop.book import Book
 from reconciler.loop.cycle import Cycle
+from reconciler.loop.outfit import Options, Ports
 from reconciler.loop.ports import Rendered
 from reconciler.loop.prepare import Prepared, Preparer, Rules
 from reconciler.loop.silence import Listener

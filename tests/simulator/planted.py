@@ -37,7 +37,7 @@ BUGS = (
     ),
     Bug(
         "the peak of memory is not looked at",
-        "decide/planner.py",
+        "decide/plan_bounds.py",
         "if step.memory_after > limit), None)",
         "if step.memory_after > 2 * limit), None)",
     ),
@@ -79,7 +79,7 @@ BUGS = (
     ),
     Bug(
         "a commit that drops most services is applied",
-        "loop/advance.py",
+        "loop/judge.py",
         "    if before and len(gone) > len(before) * SHRINK:",
         "    if before and len(gone) > len(before):",
     ),

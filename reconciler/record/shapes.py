@@ -1,0 +1,65 @@
+"""What documents are made of, where the values themselves belong to rooms that this one does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+
+class BudgetRow(Protocol):
+    """One service's share. `limit`: bytes of one container; `default`: the file itself sets none."""
+
+    @property
+    def stack(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+    @property
+    def replicas(self) -> int: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def default(self) -> bool: ...
+
+
+class Project(Protocol):
+    """One Compose project: its name and its Compose files."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def files(self) -> Sequence[str]: ...
+
+
+class Limit(Protocol):
+    """One service's limit, and where it comes from. Bytes of one container; `used` None: it does not run."""
+
+    @property
+    def stack(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+    @property
+    def origin(self) -> StrEnum: ...
+    @property
+    def used(self) -> int | None: ...
+
+
+class Budget(Protocol):
+    """A commit's memory, in bytes."""
+
+    @property
+    def budget_bytes(self) -> int: ...
+    @property
+    def steady_limit_bytes(self) -> int: ...
+    @property
+    def reserve_bytes(self) -> int: ...
+    @property
+    def steady_bytes(self) -> int: ...
+    @property
+    def peak_bytes(self) -> int: ...
+    @property
+    def over_bytes(self) -> int: ...
+    @property
+    def rows(self) -> Sequence[BudgetRow]: ...

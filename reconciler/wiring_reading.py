@@ -1,0 +1,185 @@
+"""What every verb is made of: adapters that read, and the agent's own stores. Each is made when it is needed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from reconciler.decide.redact import Redactor
+from reconciler.decide.sources import Places
+from reconciler.effects import Effects
+from reconciler.engine import connect
+from reconciler.errors import Usage
+from reconciler.later import later
+from reconciler.loop.prepare import Preparer, Rules
+from reconciler.model.outcome import Reason
+from reconciler.model.status import Agent, SourceFacts, StatusFacts
+from reconciler.observe.binary import find_compose
+from reconciler.observe.endpoint import engine_host
+from reconciler.observe.glance import Glance
+from reconciler.observe.host_files import HostFiles
+from reconciler.observe.render import ComposeRenderer
+from reconciler.observe.secrets import SecretStore
+from reconciler.observe.signatures import Signers
+from reconciler.observe.source import GitSource
+from reconciler.record.journal import Journal
+from reconciler.record.lock import holder
+from reconciler.record.rendered import RenderedStore
+from reconciler.record.requests import RequestBox
+from reconciler.settings import Settings, SourceSettings
+from reconciler.verbs import files
+from reconciler.verbs.agent import SystemClock
+from reconciler.verbs.look import Looker
+
+if TYPE_CHECKING:
+    import docker
+
+    from reconciler.loop.ports import Images, Observer
+    from reconciler.observe.engine import EngineObserver
+    from reconciler.observe.images import LocalImages
+
+TURN_FILE = "turn.json"
+
+
+class Reading:
+    """`given`: the agent config, if there is one. `effects` counts what the stores write."""
+
+    def __init__(
+        self, settings: Settings | None, redactor: Redactor, environ: Mapping[str, str], effects: Effects
+    ) -> None:
+        self.given, self._redactor, self.environ, self.effects = settings, redactor, environ, effects
+        self.clock = SystemClock()
+
+    @property
+    def settings(self) -> Settings:
+        """Usage where there is none."""
+        if self.given is None:
+            raise Usage(Reason.USAGE_INVALID, "there is no agent config", "write reconciler.yaml or use --config FILE")
+        return self.given
+
+    @cached_property
+    def secrets(self) -> SecretStore:
+        folder = self.given.secrets_dir if self.given else None
+        return SecretStore(Path(folder) if folder else None, self._redactor.register)
+
+    @cached_property
+    def state(self) -> Path:
+        return Path(self.settings.state).resolve()
+
+    @cached_property
+    def compose(self) -> str:
+        named = self.given.compose if self.given else self.environ.get("RECONCILER_COMPOSE")
+        return find_compose(named, self.environ)
+
+    @cached_property
+    def engine(self) -> str:
+        return engine_host(self.settings.engine, self.environ)
+
+    @cached_property
+    def client(self) -> docker.APIClient:
+        return connect(self.engine)
+
+    @cached_property
+    def observer(self) -> Observer:
+        def full() -> EngineObserver:
+            from reconciler.observe.engine import EngineObserver
+
+            return EngineObserver(self.client, self.settings.host)
+
+        return cast("Observer", Glance(self.engine, functools.cache(full)))
+
+    @cached_property
+    def source(self) -> GitSource:
+        source = self.settings.source
+        mirror = self.state / "mirror.git"
+        return GitSource(
+            source.url,
+            source.branch,
+            mirror,
+            environ=self.environ,
+            effects=self.effects,
+            signers=self.signers,
+        )
+
+    @cached_property
+    def signers(self) -> Signers:
+        source = self.given.source if self.given else SourceSettings("")
+        keys, home = source.allowed_signers, source.gpg_home
+        return Signers(Path(keys) if keys else None, Path(home) if home else None)
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal(self.state / "journal.jsonl", self.effects, self._redactor.clean)
+
+    @cached_property
+    def requests(self) -> RequestBox:
+        return RequestBox(self.state / "requests", self.effects)
+
+    @cached_property
+    def store(self) -> RenderedStore:
+        return RenderedStore(self.state / "rendered", self.secrets.variables, self.secrets.fingerprint, self.effects)
+
+    @cached_property
+    def images(self) -> Images:
+        def local() -> LocalImages:
+            from reconciler.observe.images import LocalImages
+
+            return LocalImages(self.client)
+
+        return later(local)
+
+    @cached_property
+    def looker(self) -> Looker:
+        return Looker(
+            self.settings.host,
+            self.source,
+            self.preparer(self.state / "render", self.settings.host, True),
+            self.store,
+            self.images,
+            self.observer,
+            self.journal,
+            self.clock,
+            HostFiles(),
+        )
+
+    def preparer(self, folder: Path, host: str, policies: bool, base: str | None = None) -> Preparer:
+        """What judges commits; Compose is run in `folder`. `base`: in place of the configured path."""
+        settings = self.given
+        state = str(self.state) if settings else "/state"
+        binds = settings.binds if settings else ()
+        places = Places(f"{state}/trees", f"{state}/data", settings.secrets_dir if settings else None, binds)
+        rules = Rules(
+            host=host,
+            places=places,
+            base=base if base is not None else settings.source.path if settings else "",
+            stack=settings.source.stack if settings else "",
+            grants=settings.grants if settings else (),
+            binds=binds,
+            policies=policies,
+        )
+        return Preparer(ComposeRenderer(self.compose, folder, self.secrets), rules, self.signers.fingerprint)
+
+    def facts(self) -> StatusFacts:
+        """What `status` is judged from, but for the engine."""
+        pid = holder(self.state)
+        record = files.read(self.state / TURN_FILE)
+        alive = pid is not None and record.get("pid") == pid
+        agent = Agent(
+            pid is not None,
+            pid,
+            record.get("version") if alive else None,
+            record.get("startedAt") if alive else None,
+        )
+        source = SourceFacts(
+            self.source.remote.shown,
+            self.settings.source.branch,
+            record.get("head"),
+            record.get("fetchedAt"),
+            record.get("error"),
+        )
+        facts = self.looker.facts(agent, source, files.holding(record), files.rollout(record) if alive else None)
+        return replace(facts, silence=files.silence(record) if alive else None)
