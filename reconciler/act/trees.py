@@ -27,6 +27,8 @@ class SecretMounts(Protocol):
 
     def mount(self, stack: str, name: str) -> Path: ...
 
+    def keep(self, data: bytes) -> Path: ...
+
 
 class TreeStore:
     """`<state>/trees`: a file or folder for each digest, 0444 and 0555. What stands there is whole."""
@@ -46,7 +48,7 @@ class TreeStore:
         has another value than the tree's digest says; Transient where the disk is full.
         """
         for tree in trees:
-            if tree.secret is not None:
+            if tree.stack is not None:
                 self._secret(tree, secrets)
             elif not self.path(tree.digest).exists() and (tree.path is None or files is not None):
                 self._effects.point(f"tree {tree.digest}")
@@ -70,10 +72,13 @@ class TreeStore:
         if secrets.place(tree.digest).exists():
             return
         self._effects.point(f"tree {tree.digest}")
-        if secrets.mount(tree.stack or "", tree.secret or "").name != tree.digest:
+        stack, content = tree.stack or "", (tree.content or "").encode()
+        path = secrets.mount(stack, tree.secret) if tree.secret is not None else secrets.keep(content)
+        if path.name != tree.digest:
             raise Transient(
                 Reason.FILE_MISSING,
-                f"{tree.stack}: the secret {tree.secret} has changed since this state was made",
+                f"{stack}: {f'the secret {tree.secret}' if tree.secret else 'a secret'} has changed since this state "
+                "was made",
                 "The next turn renders the commit with the new value.",
             )
 

@@ -100,8 +100,10 @@ class Mounts:
             value = self.source.variables[variable]
             self._tree(Tree(content_digest(value), secret=variable, stack=self.name))
             return f"{self.places.secrets}/.mounts/{content_digest(value)}"
-        text = definition.get("content") if variable is None else self.source.variables.get(variable, "")
-        return f"{self.places.trees}/{self._tree(Tree(content_digest(text or ''), content=text or '')).digest}"
+        text = (definition.get("content") if variable is None else self.source.variables.get(variable)) or ""
+        secret = self.source.conceals(text)
+        tree = self._tree(Tree(content_digest(text), content=text, stack=self.name if secret else None))
+        return f"{f'{self.places.secrets}/.mounts' if secret else self.places.trees}/{tree.digest}"
 
     def _tree(self, tree: Tree) -> Tree:
         self.trees.append(tree)

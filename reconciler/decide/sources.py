@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.formats.freeze import SHORTEST
 from reconciler.model.documents import BindGrant, StackDocument
 
 Json = Mapping[str, Any]
@@ -33,6 +34,11 @@ class Source:
     root: str
     variables: Mapping[str, str]
     secrets: frozenset[str]
+
+    def conceals(self, text: str) -> bool:
+        """Whether a value of the host's secrets_dir is part of the text."""
+        values = (self.variables[name] for name in self.secrets)
+        return any(len(value) >= SHORTEST and value in text for value in values)
 
 
 def services_of(source: Source) -> Mapping[str, Json]:

@@ -91,8 +91,8 @@ class Tree:
     """Read-only bytes that containers mount, stored under their digest (architecture: content-addressed mounts).
 
     Exactly one of the three says where they come from: `path`, a file or folder of the commit; `content`, inline text
-    of the model; `secret`, the name of a variable or file of the host's secrets_dir (its bytes never enter the state
-    folder; `stack` says whose).
+    of the model; `secret`, the name of a variable or file of the host's secrets_dir. With `stack`, the bytes are or
+    hold secrets of that stack, and never enter the state folder.
     `empty_folders` and `empty_files`: what a folder of the commit lacks and containers need to mount something there.
     """
 

@@ -73,10 +73,13 @@ class SecretStore:
         Its name is the sha256 of the value, so that a container keeps its bytes when the secret changes.
         Transient (FileMissing) where there is no such secret.
         """
-        value = self._value(stack, name)
-        path = self.place(hashlib.sha256(value).hexdigest())
+        return self.keep(self._value(stack, name))
+
+    def keep(self, data: bytes) -> Path:
+        """The same for a text that holds secrets."""
+        path = self.place(hashlib.sha256(data).hexdigest())
         if not path.exists():
-            _write_atomically(path, value)
+            _write_atomically(path, data)
         return path
 
     @contextmanager

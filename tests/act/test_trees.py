@@ -110,6 +110,16 @@ def test_secrets_never_enter_the_state_folder(tmp_path: Path, secrets_dir: Path)
     assert not (tmp_path / "trees").exists()
 
 
+def test_a_text_that_holds_a_secret_never_does_either(tmp_path: Path, secrets_dir: Path) -> None:
+    store = TreeStore(tmp_path / "trees", Effects())
+    text = "password: hunter2"
+    store.ensure([Tree(content_digest(text), content=text, stack="shop")], FILES, SecretStore(secrets_dir))
+    assert (secrets_dir / ".mounts" / content_digest(text)).read_text() == text
+    assert not (tmp_path / "trees").exists()
+    with pytest.raises(Transient, match="a secret has changed"):
+        store.ensure([Tree(content_digest("another"), content=text, stack="shop")], FILES, SecretStore(secrets_dir))
+
+
 def test_a_secret_that_has_changed(tmp_path: Path, secrets_dir: Path) -> None:
     store = TreeStore(tmp_path / "trees", Effects())
     store.ensure([secret("hunter2")], None, SecretStore(secrets_dir))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import threading
-import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +15,9 @@ import pytest
 from reconciler.engine import connect
 from tests.conftest import engine_address
 from tests.e2e.host import Answer, Host
-from tests.e2e.services import BROKEN, IMAGE, healthy, living, one_shot, stated
+from tests.e2e.services import BROKEN, IMAGE, health, healthy, living, one_shot, stated
 from tests.e2e.together import Together
+from tests.hostile.canaries import AGENT, PLAIN, leaks
 
 pytestmark = pytest.mark.engine
 together = Together()
@@ -122,40 +122,31 @@ def test_every_way_to_state_a_limit_must_reach_the_container(host: Host) -> None
     assert {name: row["default"] for name, row in rows.items()} == {"a": False, "b": True, "c": False, "d": False}
 
 
-CANARIES = {
-    "PLAIN": "canary-one-4f9c1d",
-    "QUOTED": 'canary "two" \\ with $odd signs & <8d2e>',
-    "LINES": "canary-three-first-line\ncanary-three-second-line",
-    "URL": "https://person:canary-four-77ab@example.org/x",
-}
-
-
-def spellings(value: str) -> set[str]:
-    """The ways in which a value may turn up in an output."""
-    return {
-        value, json.dumps(value)[1:-1], urllib.parse.quote(value), urllib.parse.quote_plus(value),
-        base64.b64encode(value.encode()).decode(), *value.splitlines(),
-    }  # fmt: skip
-
-
 @together.with_one_compose
 def test_secrets_must_appear_in_no_output(host: Host) -> None:
     folder = host.secrets / host.stack
     folder.mkdir(mode=0o700)
-    for name, value in CANARIES.items():
+    for name, value in PLAIN.items():
         (folder / name).write_text(value)
         (folder / name).chmod(0o600)
+    registry = {"auths": {"127.0.0.1:9": {"auth": base64.b64encode(REGISTRY.encode()).decode()}}}
+    (host.folder / "config.json").write_text(json.dumps(registry))
+    around = {**AGENT, "DOCKER_CONFIG": str(host.folder), "RECONCILER_LOG_LEVEL": "TRACE"}
     tell = "env | sort; env >&2"
     secretive = living(
         f"{tell}; touch /tmp/healthy",
-        environment={name: f"${{{name}}}" for name in CANARIES}, secrets=["file"], labels={"plain": "x"},
+        environment=[*(f"{name}=${{{name}}}" for name in PLAIN), *AGENT],
+        labels={"plain": "x"}, secrets=["file"], configs=["made"],
     )  # fmt: skip
-    document: dict[str, Any] = {"secrets": {"file": {"environment": "PLAIN"}}}
+    document: dict[str, Any] = {
+        "secrets": {"file": {"environment": "OWN"}}, "configs": {"made": {"content": "$LONG and $QUOTED"}},
+    }  # fmt: skip
     host.push({"web": secretive, "db": stated("1")}, **document)
-    assert host.once().code == 0
-    assert host.exec("web-1", "cat /run/secrets/file") == CANARIES["PLAIN"]
-    assert host.exec("web-1", 'printf %s "$QUOTED"') == CANARIES["QUOTED"]
-    assert host.exec("web-1", 'printf %s "$LINES"') == CANARIES["LINES"]
+    assert host.once(**around).code == 0
+    assert host.exec("web-1", "cat /run/secrets/file") == PLAIN["OWN"]
+    assert host.exec("web-1", "cat /made") == f"{PLAIN['LONG']} and {PLAIN['QUOTED']}"
+    for name in ("QUOTED", "LINES"):
+        assert host.exec("web-1", f'printf %s "${name}"') == PLAIN[name]
     crying = {
         **secretive,
         "command": ["sh", "-c", f"{tell}; sleep 1; exit 9"],
@@ -163,29 +154,42 @@ def test_secrets_must_appear_in_no_output(host: Host) -> None:
         "healthcheck": {"test": "env"},
     }
     bad = host.push({"web": crying, "db": stated("1")}, **document)
-    turn = host.once()
+    turn = host.once(**around)
     assert turn["failure"]["log"], "the log of a service that tells all it knows is shown, masked"
-    failing = {**BROKEN, "image": f"{IMAGE}-${{PLAIN}}", "pull_policy": "never"}
-    host.push({"web": failing, "db": stated("1")}, **document)
-    host.once()
-    invalid = {**secretive, "mem_limit": "${PLAIN}", "ports": ["${QUOTED}"]}
-    sha = host.push({"web": invalid, "db": stated("1")}, **document)
-    host.once()
-    host.validate(sha)
+    sick = living(tell, environment=secretive["environment"], healthcheck=health("env; exit 1", start_period="0s"))
+    build = {"context": ".", "args": {"A": "$LINE", "B": "$LONG"}}
+    dockerfile = f"FROM {IMAGE}\nARG A\nARG B\nRUN echo $A $B; echo $A $B >&2; exit 3\n"
+    for wrong in (
+        {"web": sick},
+        {"web": {**BROKEN, "image": f"{IMAGE}-${{LINE}}", "pull_policy": "never"}},
+        {"web": {**BROKEN, "image": "127.0.0.1:9/x:${LINE}"}},
+        {"web": {**BROKEN, "build": build, "image": None}},
+        {"web": {**secretive, "command": ["/no/$LONG"]}},
+        {"web": {**secretive, "mem_limit": "${LONG}", "ports": ["${QUOTED}"]}},
+    ):
+        services = {name: {key: v for key, v in service.items() if v is not None} for name, service in wrong.items()}
+        host.push({**services, "db": stated("1")}, {"Dockerfile": dockerfile}, **document)
+        assert host.once(**around).code != 0
     for verb in (["plan"], ["status"], ["history"], ["plan", "--commit", bad]):
         host.run(*verb)
-        assert host.text(*verb)
+    assert host.text("history")
     check_untold(host)
 
 
+REGISTRY = "person:Jw8m5Tz2Fx6k"
+
+
 def check_untold(host: Host) -> None:
-    told = {"output": "\n".join(host.outputs), "notes": notes(host)}
+    told = {
+        "output": "\n".join(host.outputs),
+        "notes": notes(host),
+        "names": "\n".join(map(str, host.state.rglob("*"))),
+    }
     told |= {str(path): path.read_bytes().decode(errors="replace") for path in host.state.rglob("*") if path.is_file()}
     told |= {f"labels of {name}": json.dumps(c["Config"]["Labels"]) for name, c in host.containers().items()}
-    for name, value in CANARIES.items():
-        for spelling in spellings(value):
-            where = [place for place, text in told.items() if spelling in text]
-            assert not where, f"{name} as {spelling!r}"
+    assert leaks(told, {**PLAIN, "registry": REGISTRY, "password": REGISTRY.partition(":")[2]}) == []
+    told |= {name: json.dumps(container) for name, container in host.containers().items()}
+    assert leaks(told, AGENT) == []
 
 
 def notes(host: Host) -> str:
