@@ -179,7 +179,8 @@ def _refuse(bench: Bench, attempt: Attempt, failure: Failure, content: str | Non
 
 def supersede(bench: Bench, attempt: Attempt, head: Commit) -> None:
     """An attempt under way ends because a newer commit is head."""
-    state = CommitState.SUPERSEDED if attempt.intent is Intent.ADVANCE else None
+    decided = attempt.intent is not Intent.ADVANCE or bench.book.history.was_decided(attempt.revision)
+    state = None if decided else CommitState.SUPERSEDED
     ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, f"{head.sha[:12]} took over", state)
     bench.book.end(ending, attempt.revision, attempt.intent, attempt.id)
 

@@ -161,15 +161,11 @@ class Cycle:
         if last is not None and last.open:
             return
         undecided = takewhile(lambda sha: sha not in self.history.finals, reversed(self.history.seen))
-        for revision in [sha for sha in reversed(list(undecided)) if sha != head.sha and not self._was_decided(sha)]:
+        overtaken = [sha for sha in reversed(list(undecided)) if sha != head.sha]
+        for revision in [sha for sha in overtaken if not self.history.was_decided(sha)]:
             message = f"{head.sha[:12]} came before it was decided"
             ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, message, CommitState.SUPERSEDED)
             self._book.end(ending, revision, Intent.ADVANCE)
-
-    def _was_decided(self, sha: str) -> bool:
-        """By a journal that is lost: the mirror's refs remember the verdict, and the commit's note tells it."""
-        good = self.history.last_good
-        return sha in self.history.quarantined or (good is not None and good.revision == sha)
 
     def _deal(self, head: Commit, move: Hold | Go) -> Turn:
         """What is refused or held leaves the machine at last good, also where an attempt before it was cut off."""

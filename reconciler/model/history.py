@@ -161,6 +161,11 @@ class History:
         """The suspension that is in force."""
         return self.suspension if self.suspension is not None and self.suspension.lasts(now) else None
 
+    def was_decided(self, sha: str) -> bool:
+        """By a verdict. Where the journal that knew it is lost or cut off, the mirror's refs remember it, and the
+        commit's note tells it."""
+        return sha in self.quarantined or (self.last_good is not None and self.last_good.revision == sha)
+
     def bad_content(self, content: str) -> Bad | None:
         """The first commit that was condemned for this content."""
         return next((bad for bad in self.quarantined.values() if bad.content == content), None)

@@ -11,7 +11,7 @@ from loguru import logger
 
 from reconciler.effects import Effects
 from reconciler.errors import Transient
-from reconciler.model.outcome import FinalReport
+from reconciler.model.outcome import CommitState, FinalReport
 from reconciler.process import Completed
 
 _PUSH_TIMEOUT = 60.0
@@ -78,7 +78,7 @@ class NoteWriter:
             if not self._known(report.revision):
                 logger.warning("commit {} is not in the mirror any more: no note", report.revision)
                 return True
-            return self._write(report.revision, text) and (not self._push or self._publish(report.revision, text))
+            return self._write(report, text) and (not self._push or self._publish(report, text))
         except Transient as fault:
             logger.warning("the note on {} waits: {}", report.revision, fault.message)
             return False
@@ -86,25 +86,27 @@ class NoteWriter:
     def _known(self, revision: str) -> bool:
         return self._git.run("cat-file", "-e", f"{revision}^{{commit}}").returncode == 0
 
-    def _write(self, revision: str, text: bytes) -> bool:
+    def _write(self, report: FinalReport, text: bytes) -> bool:
+        revision = report.revision
         blob = hashlib.sha1(b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest()
-        present = self._git.run("notes", "--ref", self._ref, "list", revision)
-        if present.stdout.decode().strip() == blob:
+        present = self._git.run("notes", "--ref", self._ref, "list", revision).stdout.decode().strip()
+        # A journal that has lost its end takes for overtaken what was decided: the note knows better.
+        if present == blob or (present and report.state is CommitState.SUPERSEDED):
             return True
         self._effects.point(f"note {revision}")
         stored = self._git.run("hash-object", "-w", "--stdin", stdin=text)
         done = self._git.run("notes", "--ref", self._ref, "add", "-f", "-C", blob, revision, extra=self._identity)
         return self._well(stored, "written") and self._well(done, "written")
 
-    def _publish(self, revision: str, text: bytes) -> bool:
+    def _publish(self, report: FinalReport, text: bytes) -> bool:
         if self._published():
             return True
-        self._effects.point(f"push note {revision}")
+        self._effects.point(f"push note {report.revision}")
         sent = self._send()
         if b"[rejected]" in sent.stdout:
             # Somebody else has written there, or our mirror is new: theirs first, ours on top, once.
             taken = self._git.run("fetch", *_FETCH, self._address, f"+{self._ref}:{self._ref}", timeout=_PUSH_TIMEOUT)
-            sent = self._send() if self._well(taken, "fetched") and self._write(revision, text) else taken
+            sent = self._send() if self._well(taken, "fetched") and self._write(report, text) else taken
         return self._well(sent, "pushed")
 
     def _published(self) -> bool:

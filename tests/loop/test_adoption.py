@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from reconciler.effects import Effects
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import never_healthy, one_shot
 from tests.fakes.life import ROOT, Life, document, service
-from tests.fakes.machine import Died
 from tests.fakes.plain import FOLDER, compose_up
 
 MiB = 1 << 20
@@ -298,23 +298,39 @@ def bad(life: Life) -> None:
     life.push_model(project("web:2", db=project()["services"]["db"] | {"image": "db:9"}), **FILES)
 
 
+def killed(life: Life, n: int) -> None:
+    life.start(crash_at=n)
+
+
+def asked_to_end(life: Life, n: int) -> None:
+    class Asks(Effects):
+        def point(self, name: str) -> None:
+            super().point(name)
+            life.stopping = life.stopping or self.count == n
+
+    life.start()
+    life.machine.effects = Asks()
+
+
+@pytest.mark.parametrize("ended", [killed, asked_to_end])
 @pytest.mark.parametrize("flow", [good, partly, bad])
-def test_a_kill_at_any_effect_of_an_adoption_leads_to_the_same_end(flow: Callable[[Life], None]) -> None:
+def test_an_end_at_any_effect_of_an_adoption_leads_to_the_same_end(
+    flow: Callable[[Life], None], ended: Callable[[Life, int], None]
+) -> None:
     life = adopted()
     flow(life)
     life.settle()
     expected = (life.running(), life.machine.links, [mounts(life, name) for name in sorted(life.ids())])
     ids = {name: id for name, id in life.ids().items() if flow is not partly or "db" not in name}
-    n, died = 0, True
-    while died:
+    n, cut_off = 0, True
+    while cut_off:
         n += 1
         life = adopted()
-        life.start(crash_at=n)
+        ended(life, n)
         flow(life)
-        try:
-            life.turn()
-            died = False
-        except Died:
+        cut_off = life.turn_or_die() is None or life.stopping
+        if cut_off:
+            life.stopping = False
             life.start()
             life.turn()
             life.turn()

@@ -183,6 +183,17 @@ def test_told_again_nothing_changes(theirs: Repository) -> None:
     assert desk.effects.count == done == 2
 
 
+def test_what_was_decided_is_not_told_as_overtaken(theirs: Repository) -> None:
+    sha = theirs.push({"a": "1"})
+    desk = Desk(theirs)
+    assert desk.writer.tell(desk.head())
+    done = desk.effects.count
+    overtaken = replace(desk.head(), state=CommitState.SUPERSEDED, reason=Reason.SUPERSEDED)
+    assert desk.writer.tell(overtaken)
+    assert shown(theirs, sha).startswith("mini failure HealthCheckFailed")
+    assert desk.effects.count == done
+
+
 def test_notes_of_many_commits_stand_side_by_side(theirs: Repository) -> None:
     desk = Desk(theirs)
     shas = []
