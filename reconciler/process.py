@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import resource
 import selectors
 import shutil
 import signal
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -40,16 +41,23 @@ class Completed:
     """How a program ended. `returncode` is negative where a signal ended it.
 
     `cut`: it wrote more than the limit. Of stdout the beginning is kept, of stderr the end (errors).
+    `seconds`: of processor time, it and what it has started and waited for.
     """
 
     returncode: int
     stdout: bytes
     stderr: bytes
     cut: bool = False
+    seconds: float = field(default=0.0, compare=False)
 
 
 class ProcessTimeout(Transient):
-    """The program was killed because its time was over. `details` holds the last lines it wrote to stderr."""
+    """The program was killed because its time was over. `details` holds the last lines it wrote to stderr.
+
+    `seconds`: of processor time that it had until then.
+    """
+
+    seconds = 0.0
 
 
 class ProcessMissing(Transient):
@@ -61,6 +69,7 @@ def run(
     *,
     env: Mapping[str, str],
     timeout: float,
+    work: int | None = None,
     cwd: Path | str | None = None,
     stdin: bytes | None = None,
     limit: int = OUTPUT_LIMIT,
@@ -70,10 +79,10 @@ def run(
 ) -> Completed:
     """Run a program to its end; a return code other than 0 is the caller's to judge.
 
-    `argv[0]` is looked up in `env`'s PATH. `timeout` in seconds, `limit` in bytes for each stream; more is
-    dropped, or with `kill_when_cut` ends the program. Without `stdin` it reads from /dev/null. Whatever the
-    program has started in its process group dies with it. On Linux it also dies when we are killed. `heard` is called
-    whenever it writes.
+    `argv[0]` is looked up in `env`'s PATH. `timeout` in seconds; `work` in seconds of processor time, after which
+    Linux kills it. `limit` in bytes for each stream; more is dropped, or with `kill_when_cut` ends the program.
+    Without `stdin` it reads from /dev/null. Whatever the program has started in its process group dies with it. On
+    Linux it also dies when we are killed. `heard` is called whenever it writes.
     Raises ProcessTimeout and ProcessMissing with the `reason` given.
     """
     program = _find(argv[0], env, reason)
@@ -86,18 +95,22 @@ def run(
             f"cannot start {argv[0]}: {error.strerror}",
             "see whether the folder it starts in exists and the machine has memory and files left",
         ) from error
+    if work is not None:
+        _bound(process, work)
     child = _Child(process, stdin, limit, kill_when_cut, heard)
     try:
         in_time = child.converse(deadline)
     finally:
         child.kill()
     if not in_time:
-        raise ProcessTimeout(
+        late = ProcessTimeout(
             reason,
             f"{argv[0]} did not end within {timeout:g} s and was killed",
             "it is tried again later; if this repeats, see what the machine or the network waits for",
             child.last_errors(),
         )
+        late.seconds = child.seconds
+        raise late
     return child.completed()
 
 
@@ -124,6 +137,13 @@ def _tether() -> tuple[str, ...]:
     prefix = (setpriv, "--pdeathsig", "KILL")
     understood = subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode == 0
     return prefix if understood else ()
+
+
+def _bound(process: subprocess.Popen[bytes], work: int) -> None:
+    """Only Linux lets a parent do this; elsewhere there is the time limit alone."""
+    if sys.platform == "linux":
+        with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
+            resource.prlimit(process.pid, resource.RLIMIT_CPU, (work, work))
 
 
 def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path | str | None, feed: bool) -> subprocess.Popen[bytes]:
@@ -154,6 +174,7 @@ class _Child:
         self._feed = memoryview(stdin or b"")
         self._stdout, self._stderr = bytearray(), bytearray()
         self._cut = False
+        self.seconds = 0.0
         self._selector = selectors.DefaultSelector()
         self._listen(process.stdout, selectors.EVENT_READ, self._read_stdout)
         self._listen(process.stderr, selectors.EVENT_READ, self._read_stderr)
@@ -161,17 +182,17 @@ class _Child:
 
     def converse(self, deadline: float) -> bool:
         """Feed it and read it until it has ended. False: it had not when the deadline came."""
-        while self._selector.get_map() and self._process.poll() is None:
+        while self._selector.get_map() and not self._ended():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 return False
             self._turn(min(remaining, _LOOK))
             if self._cut and self._kill_when_cut:
                 return True
-        try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            return False
+        while not self._ended():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK / 10)
         self._kill_group()
         self._drain()
         return True
@@ -180,19 +201,32 @@ class _Child:
         """End it and all that it has started; does nothing more once it has ended by itself."""
         if self._process.returncode is None:
             self._kill_group()
-            self._process.wait()
+            self._ended(0)
         self._selector.close()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
 
     def completed(self) -> Completed:
-        return Completed(self._process.returncode, bytes(self._stdout), bytes(self._stderr), self._cut)
+        return Completed(self._process.returncode, bytes(self._stdout), bytes(self._stderr), self._cut, self.seconds)
 
     def last_errors(self) -> list[str]:
         """Whole lines only: half of a secret would not be known for one."""
         said = self._stderr[-2001:].decode(errors="replace").splitlines()
         return (said if len(self._stderr) <= 2000 else said[1:])[-5:]
+
+    def _ended(self, how: int = os.WNOHANG) -> bool:
+        """Whether it has; then it is reaped. Popen's own way does not tell what it has used."""
+        if self._process.returncode is None:
+            try:
+                reaped, status, used = os.wait4(self._process.pid, how)
+            except ChildProcessError:  # who started us ignores SIGCHLD
+                self._process.returncode = 0
+            else:
+                if reaped:
+                    self._process.returncode = os.waitstatus_to_exitcode(status)
+                    self.seconds = used.ru_utime + used.ru_stime
+        return self._process.returncode is not None
 
     def _kill_group(self) -> None:
         # Just after the leader was reaped this is safe: while a member lives the number stays the group's,

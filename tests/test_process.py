@@ -175,3 +175,24 @@ def test_the_program_dies_when_we_are_killed(tmp_path: Path) -> None:
     ours.kill()
     ours.wait()
     until(lambda: not alive(child))
+
+
+def test_processor_time_is_counted() -> None:
+    assert shell("sleep 0.2").seconds < 0.15
+    assert shell("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done").seconds > 0.02
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a parent bound its child")
+def test_a_program_that_works_too_much_is_killed() -> None:
+    done = shell("while :; do :; done", work=1)
+    assert done.returncode == -signal.SIGKILL
+    assert 0.9 < done.seconds < 2
+
+
+def test_what_it_has_used_is_told_when_its_time_is_over() -> None:
+    with pytest.raises(process.ProcessTimeout) as late:
+        shell("sleep 5", timeout=0.3)
+    assert late.value.seconds < 0.2
+    with pytest.raises(process.ProcessTimeout) as late:
+        shell("while :; do :; done", timeout=2.0)
+    assert late.value.seconds > 0.2

@@ -185,7 +185,7 @@ class ComposeFiles:
             node = self._sections[number][name][1]
             self.used[number][name] = node
             unit = self.units[number]
-            for named in service_paths(name, node, unit.base, partial(_expand, unit)):
+            for named in service_paths(name, node, unit.base, partial(expand, unit)):
                 found = self._reference(number, named)
                 if found is not None and found.kind in ("env_file", "label_file"):
                     self._bounded(found.resolved, unit.variables)
@@ -215,7 +215,7 @@ class ComposeFiles:
         base = extended(node)
         if base is None:
             return None
-        service = _expand(self.units[number], base[0]) or ""
+        service = expand(self.units[number], base[0]) or ""
         origin: int | None = number
         if base[1] is not None:
             pointer: Pointer = ("services", name, "extends", "file")
@@ -247,7 +247,7 @@ class ComposeFiles:
         unit = self.units[number]
         if any(number < later and named.pointer[: len(gone)] == gone for later, gone in self._resets):
             return None
-        value = _expand(unit, named.node)
+        value = expand(unit, named.node)
         if value is None or (named.kind == "include.env_file" and value == "/dev/null"):
             return None
         reference = Reference(
@@ -292,7 +292,8 @@ def _section(root: Node, name: str) -> dict[str, Pair]:
     return pairs(held[1] if held else None)
 
 
-def _expand(unit: Unit, node: Scalar) -> str | None:
+def expand(unit: Unit, node: Scalar) -> str | None:
+    """A text with its variables filled in; None where that cannot be done."""
     try:
         return interpolate(node.text, unit.variables).text
     except TemplateError:

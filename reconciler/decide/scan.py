@@ -7,9 +7,10 @@ Compose itself (bombs). Everything else is judged on the model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.decide.compose_files import ComposeFiles
+from reconciler.decide.effort import too_complex
 from reconciler.decide.judged import judged
 from reconciler.decide.parse import in_order
 from reconciler.decide.places import Locator, Place
@@ -50,5 +51,7 @@ def scan(files: Files, stack: StackDocument, variables: Mapping[str, str]) -> Sc
     idle = inactive(read.units, stack.profiles)
     violations = [*read.violations, *judged(files, read.references, idle)]
     violations += unset(read, stack.name, idle)
-    locator = Locator(tuple(read.units), read.extends)
-    return Scan(tuple(read.files), tuple(read.references), in_order(violations), locator)
+    found = Scan(tuple(read.files), tuple(read.references), (), Locator(tuple(read.units), read.extends))
+    if not read.violations:
+        violations += too_complex(read, stack.name, found.locate)
+    return replace(found, violations=in_order(violations))

@@ -20,14 +20,20 @@ from reconciler.observe.binary import compose_version
 from reconciler.observe.envfile import env_file
 from reconciler.observe.rejections import RULE, rejections
 from reconciler.observe.secrets import NAME, SecretStore
-from reconciler.process import Completed, run
+from reconciler.process import Completed, ProcessTimeout, run
 
 LARGEST_FILE = 1 << 20
 """Bytes: larger files of a commit are data, not something that Compose reads."""
 
 LARGEST_MODEL = 16 << 20
 TIMEOUT = 10.0
-"""Seconds that Compose may take for one stack; the largest of 39 public stacks takes 0.1."""
+"""Seconds that Compose may take for one stack; a busy machine that gives it less than WORK in them is no fault of the
+stack's."""
+WORK = 5
+"""Seconds of processor time after which it is the stack that is at fault; the largest of 39 public stacks needs 0.1."""
+
+_TICK = 0.5
+"""Seconds by which the kernel and we may count differently."""
 
 RESERVED = ("COMPOSE_", "DOCKER_", "RECONCILER_")
 """Beginnings of names with which a variable would steer Compose instead of being read by it."""
@@ -38,8 +44,11 @@ _TROUBLE = ("cannot allocate memory", "out of memory", "no space left on device"
 class ComposeRenderer:
     """Renders stacks with one Compose binary. Not for several threads at once."""
 
-    def __init__(self, compose: str, folder: Path, secrets: SecretStore) -> None:
+    def __init__(
+        self, compose: str, folder: Path, secrets: SecretStore, *, timeout: float = TIMEOUT, work: int = WORK
+    ) -> None:
         """`folder`: where commits are laid out while Compose reads them; what dead processes left goes."""
+        self._timeout, self._work = timeout, work
         self._compose = compose
         self._folder = folder
         self._secrets = secrets
@@ -66,6 +75,8 @@ class ComposeRenderer:
         root = self._lay_out(files)
         with self._env_file(variables, bool(secrets), root) as path:
             completed = self._config(stack, variables, root, path)
+        if completed is None:
+            return Rendered(stack.name, {}, str(root), (*violations, _too_complex(stack, self._work)))
         model, rejected = _read(completed, stack.name, str(root), [*stack.files, *files.entries])
         violations = (*violations, *rejected)
         denied = any(item.level is Level.DENY for item in violations)
@@ -129,19 +140,28 @@ class ComposeRenderer:
                 raise _disk(error) from error
             yield path
 
-    def _config(self, stack: StackDocument, variables: Mapping[str, str], root: Path, path: Path) -> Completed:
+    def _config(self, stack: StackDocument, variables: Mapping[str, str], root: Path, path: Path) -> Completed | None:
+        """None: it has worked for longer than any honest stack needs."""
         files = [part for name in stack.files for part in ("-f", str(root / name))]
         profiles = [part for name in stack.profiles for part in ("--profile", name)]
         folder = root / posixpath.dirname(stack.files[0])
         argv = [self._compose, "-p", stack.name, "--project-directory", str(folder), *files, *profiles]
-        return run(
-            [*argv, "--env-file", str(path), "config", "--format", "json"],
-            env=_environment(variables),
-            cwd=folder if folder.is_dir() else root,
-            timeout=TIMEOUT,
-            limit=LARGEST_MODEL,
-            kill_when_cut=True,
-        )
+        enough = self._work - _TICK
+        try:
+            completed = run(
+                [*argv, "--env-file", str(path), "config", "--format", "json"],
+                env=_environment(variables),
+                cwd=folder if folder.is_dir() else root,
+                timeout=self._timeout,
+                work=self._work,
+                limit=LARGEST_MODEL,
+                kill_when_cut=True,
+            )
+        except ProcessTimeout as late:
+            if late.seconds < enough:
+                raise
+            return None
+        return None if completed.returncode < 0 and completed.seconds >= enough else completed
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -205,6 +225,17 @@ def _too_large(stack: str, path: str) -> Violation:
         hint="Look for anchors or extends that repeat large parts.",
         path=path,
         stack=stack,
+    )
+
+
+def _too_complex(stack: StackDocument, work: int) -> Violation:
+    return Violation(
+        reason=Reason.SCHEMA_INVALID,
+        rule="too-complex",
+        message=f"Compose cannot read the stack with {work} s of work",
+        hint="Look for dependencies, ranges or extends that multiply; `docker compose config` should take no second.",
+        path=stack.files[0],
+        stack=stack.name,
     )
 
 

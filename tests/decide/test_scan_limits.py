@@ -23,6 +23,13 @@ def nested(levels: int, form: bytes) -> bytes:
     return first.replace(b"a0", b"x0") + b"\n".join(lines)
 
 
+def each_on_all_before(count: int, line: bytes) -> bytes:
+    services = (
+        b"  s%d: {image: x, %s}\n" % (n, line % b",".join(b"s%d" % other for other in range(n))) for n in range(count)
+    )
+    return b"services:\n" + b"".join(services)
+
+
 REFUSED = {
     "alias bomb": (nested(20, b"[%s]"), "too-many-nodes"),
     "merge bomb": (nested(60, b"{<<: [%s]}"), "too-many-nodes"),
@@ -54,6 +61,14 @@ REFUSED = {
         + b"".join(b"  s%d: {extends: b}\n" % n for n in range(9_000)),
         "too-many-nodes",
     ),
+    "many services": (b"services:\n" + b"".join(b"  s%d: {image: x}\n" % n for n in range(20_000)), "too-complex"),
+    "two ranges of ports": (HEAD + b'    ports: ["1-65535", "1-65535:1-65535"]', "too-complex"),
+    "a range that others extend": (
+        b"services:\n  b: {ports: [1-2000]}\n" + b"".join(b"  s%d: {extends: b}\n" % n for n in range(5)),
+        "too-complex",
+    ),
+    "dependencies": (each_on_all_before(150, b"depends_on: [%s]"), "too-complex"),
+    "links": (each_on_all_before(30, b"links: [%s]"), "too-complex"),
     "binary": (bytes(range(256)) * 4_000, "invalid-yaml"),
     "tags": (b"!" * 900_000, "not-compose"),
     "one key": (b'"' + b"k" * 900_000 + b'": v\n', "invalid-yaml"),
@@ -63,7 +78,7 @@ READ = {
     "long number": HEAD + b"    mem_limit: " + b"9" * 20_000,
     "long text": HEAD + b'    command: "' + b"x" * (MEBIBYTE - 100) + b'"',
     "many keys": b"".join(b"k%d: v\n" % n for n in range(49_000)),
-    "many services": b"services:\n" + b"".join(b"  s%d: {extends: b, image: x}\n" % n for n in range(15_000)),
+    "many services": b"services:\n" + b"".join(b"  s%d: {extends: b, image: x}\n" % n for n in range(900)),
     "many variables": HEAD + b'    command: "' + b"$A" * 500_000 + b'"',
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from reconciler.model.outcome import Reason
 from reconciler.model.rendered import Rendered
 from reconciler.observe.render import LARGEST_FILE, ComposeRenderer
 from reconciler.observe.secrets import SecretStore
+from reconciler.process import ProcessTimeout
 from tests.commits import CommitFiles
 
 STACK = StackDocument("shop", ("compose.yaml",))
@@ -234,7 +236,19 @@ def stand_in(tmp_path: Path, script: str) -> ComposeRenderer:
     program = tmp_path / "docker-compose"
     program.write_text(f'#!/bin/sh\nif [ "$1" = version ]; then echo "${{VERSION:-2.26.1}}"; exit; fi\n{script}\n')
     program.chmod(0o755)
-    return ComposeRenderer(str(program), tmp_path / "render", SecretStore(tmp_path / "secrets"))
+    return ComposeRenderer(str(program), tmp_path / "render", SecretStore(tmp_path / "secrets"), timeout=3, work=1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a parent bound its child")
+def test_a_stack_that_is_too_much_work_is_refused(tmp_path: Path, secrets_dir: Path) -> None:
+    renderer = stand_in(tmp_path, "while :; do :; done")
+    (violation,) = renderer.render(CommitFiles({"compose.yaml": ""}), STACK).violations
+    assert (violation.rule, violation.path, violation.stack) == ("too-complex", "compose.yaml", "shop")
+
+
+def test_a_machine_that_has_no_time_condemns_nothing(tmp_path: Path, secrets_dir: Path) -> None:
+    with pytest.raises(ProcessTimeout):
+        stand_in(tmp_path, "exec sleep 9").render(CommitFiles({"compose.yaml": ""}), STACK)
 
 
 def test_secrets_stay_out_of_the_state_folder(tmp_path: Path, secrets_dir: Path) -> None:
