@@ -18,6 +18,7 @@ from tests.decide.test_scan_limits import REFUSED
 
 HEAD = "services:\n  web:\n    image: x:1\n"
 SECONDS = 5.0
+"""Of processor time: for us, and for Compose."""
 MEMORY = 300 << 20
 """Bytes by which this process may grow, whatever is thrown at it."""
 
@@ -56,6 +57,27 @@ BOMBS: Mapping[str, Mapping[str, str]] = {
         },
         "a400.yaml": HEAD,
     },
+    "layers of dependencies": {
+        "compose.yaml": "services:\n"
+        + "".join(
+            f"  s{n}x{k}: {{image: x, depends_on: [s{n - 1}x0, s{n - 1}x1]}}\n" for n in range(1, 40) for k in (0, 1)
+        )
+        + "  s0x0: {image: x}\n  s0x1: {image: x}\n",
+    },
+    "dependencies that others extend": {
+        "compose.yaml": "services:\n  base: {image: x}\n"
+        + "".join(f"  s{n}: {{extends: {{file: b.yaml, service: s{n}}}}}\n" for n in range(40)),
+        "b.yaml": "services:\n"
+        + "".join(f"  s{n}: {{image: x, depends_on: [{', '.join(f's{m}' for m in range(n))}]}}\n" for n in range(40)),
+    },
+    "a file that is read for each service": {
+        "compose.yaml": "services:\n"
+        + "".join(f"  s{n}: {{extends: {{file: b.yaml, service: s{n}}}}}\n" for n in range(900)),
+        "b.yaml": "services:\n"
+        + "".join(
+            f"  s{n}: {{image: x:1, environment: {{{', '.join(f'k{m}: v' for m in range(20))}}}}}\n" for n in range(900)
+        ),
+    },
 }
 
 
@@ -63,6 +85,11 @@ def validate(compose: Path, folder: Path) -> dict[str, Any]:
     settings = Settings("mini", SourceSettings("/nowhere"), str(folder / "state"), compose=str(compose))
     application = wiring.build(settings, stop=threading.Event(), redactor=Redactor())
     return dict(application.validate(None, None, None, [str(folder / "compose.yaml")], True)[1])
+
+
+def worked(who: int) -> float:
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
 
 
 HARMLESS = {"long keys", "a giant float", "sysctls by pattern",
@@ -74,10 +101,12 @@ HARMLESS = {"long keys", "a giant float", "sysctls by pattern",
 def test_a_bomb_ends_in_time(newest_compose: Path, tmp_path: Path, name: str) -> None:
     for path, text in BOMBS[name].items():
         (tmp_path / path).write_bytes(text.encode())
+    compose = worked(resource.RUSAGE_CHILDREN)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     began = time.process_time()
     document = validate(newest_compose, tmp_path)
     assert time.process_time() - began < SECONDS
+    assert worked(resource.RUSAGE_CHILDREN) - compose < SECONDS + 0.5
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 < MEMORY
     denied = [item for item in document["violations"] if item["level"] == "deny"]
     assert denied or name in HARMLESS
