@@ -15,7 +15,7 @@ from reconciler.errors import Transient
 from reconciler.loop.ports import Clock, Journal
 from reconciler.loop.turn import Turn
 from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
-from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason, Violation
+from reconciler.model.outcome import RETRIED, CommitState, Failure, Intent, Outcome, Reason, Violation
 from reconciler.model.status import Silence
 
 CUT_OFF = (Outcome.FAILED, Outcome.INTERRUPTED, Outcome.SUPERSEDED)
@@ -216,7 +216,7 @@ class Book:
     def _taken_back(self, revision: str) -> list[str]:
         """Final states of the commit that an operator has opened again: they stay on the record."""
         known = [item for item in self.history.attempts if item.revision == revision and item.state and not item.final]
-        return [f"retried: it was {item.state} ({item.reason}) in attempt {item.id}" for item in known]
+        return [f"{RETRIED}{item.state} ({item.reason}) in attempt {item.id}" for item in known]
 
     def _next(self, revision: str) -> str:
         last = self.history.last

@@ -76,6 +76,10 @@ class Level(StrEnum):
     WARN = "warn"
 
 
+RETRIED = "retried: it was "
+"""Begins the line of an attempt whose commit had a final state before, which an operator has opened again."""
+
+
 @dataclass(frozen=True, slots=True)
 class FinalReport:
     """What is told about a commit, once it is final. `duration` in seconds; `lines` are text for people.

@@ -11,7 +11,7 @@ from loguru import logger
 
 from reconciler.effects import Effects
 from reconciler.errors import Transient
-from reconciler.model.outcome import CommitState, FinalReport
+from reconciler.model.outcome import RETRIED, FinalReport
 from reconciler.process import Completed
 
 _PUSH_TIMEOUT = 60.0
@@ -90,13 +90,19 @@ class NoteWriter:
         revision = report.revision
         blob = hashlib.sha1(b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest()
         present = self._git.run("notes", "--ref", self._ref, "list", revision).stdout.decode().strip()
-        # A journal that has lost its end takes for overtaken what was decided: the note knows better.
-        if present == blob or (present and report.state is CommitState.SUPERSEDED):
+        if present == blob or (present and self._stands(present, report)):
             return True
         self._effects.point(f"note {revision}")
         stored = self._git.run("hash-object", "-w", "--stdin", stdin=text)
         done = self._git.run("notes", "--ref", self._ref, "add", "-f", "-C", blob, revision, extra=self._identity)
         return self._well(stored, "written") and self._well(done, "written")
+
+    def _stands(self, present: str, report: FinalReport) -> bool:
+        """Whether the commit has been told its end already. A journal that was lost or cut off may tell it in other
+        words; only an operator's `retry` changes it."""
+        retried = any(line.startswith(RETRIED) for line in report.lines)
+        known = self._git.run("cat-file", "blob", present).stdout
+        return not retried and known.startswith(f"{report.host} ".encode())
 
     def _publish(self, report: FinalReport, text: bytes) -> bool:
         if self._published():

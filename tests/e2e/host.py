@@ -185,14 +185,14 @@ class Host:
         return self.once(RECONCILER_CRASH_AT=str(n))
 
     @contextmanager
-    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    def started(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
         """A command in the background; killed at the end, if it still runs."""
         log = self.folder / f"output-{len(self.outputs)}"
         self.outputs.append("")
         with log.open("w") as out:
             process = subprocess.Popen(
                 self.command(*arguments), stdout=out, stderr=out, stdin=subprocess.DEVNULL, text=True,
-                env=self.environment(), cwd=self.folder,
+                env=self.environment(**environment), cwd=self.folder,
             )  # fmt: skip
             try:
                 yield process

@@ -1,4 +1,4 @@
-"""A socket in front of the real engine that can refuse, hang, or cut every connection that is open."""
+"""A socket in front of the real engine that can refuse, hang, be slow, or cut every connection that is open."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import selectors
 import socket
 import threading
+import time
 from pathlib import Path
 
 
@@ -18,6 +19,7 @@ class Proxy:
         self.address = f"unix://{self.path}"
         self._engine = engine.removeprefix("unix://")
         self._hangs = False
+        self._delay = 0.0
         self._open: list[socket.socket] = []
         self._listener: socket.socket | None = None
 
@@ -40,6 +42,10 @@ class Proxy:
     def hang(self) -> None:
         """Accept connections and say nothing."""
         self._hangs = True
+
+    def slow(self, seconds: float) -> None:
+        """Wait so long before each part of an answer is passed on."""
+        self._delay = seconds
 
     def cut(self) -> None:
         """Break all connections; new ones are served."""
@@ -79,4 +85,6 @@ class Proxy:
                         data = key.fileobj.recv(65536)
                         if not data or self._hangs:
                             return
+                        if key.fileobj is engine:
+                            time.sleep(self._delay)
                         key.data.sendall(data)

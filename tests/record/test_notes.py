@@ -183,15 +183,20 @@ def test_told_again_nothing_changes(theirs: Repository) -> None:
     assert desk.effects.count == done == 2
 
 
-def test_what_was_decided_is_not_told_as_overtaken(theirs: Repository) -> None:
+def test_the_first_word_stands_but_for_a_retry(theirs: Repository) -> None:
     sha = theirs.push({"a": "1"})
     desk = Desk(theirs)
-    assert desk.writer.tell(desk.head())
-    done = desk.effects.count
-    overtaken = replace(desk.head(), state=CommitState.SUPERSEDED, reason=Reason.SUPERSEDED)
-    assert desk.writer.tell(overtaken)
-    assert shown(theirs, sha).startswith("mini failure HealthCheckFailed")
-    assert desk.effects.count == done
+    report = desk.head()
+    assert desk.writer.tell(report)
+    done, before = desk.effects.count, shown(theirs, sha)
+    overtaken = replace(report, state=CommitState.SUPERSEDED, reason=Reason.SUPERSEDED)
+    for other in (overtaken, replace(report, duration=7.0, message="in other words")):
+        assert desk.writer.tell(other)
+        assert Desk(theirs, state="new").writer.tell(other), "with a mirror that was made anew"
+    assert (shown(theirs, sha), desk.effects.count) == (before, done)
+    retried = ("retried: it was failure (HealthCheckFailed) in attempt 20260101-1",)
+    assert desk.writer.tell(replace(report, state=CommitState.SUCCESS, lines=retried))
+    assert shown(theirs, sha).startswith("mini success")
 
 
 def test_notes_of_many_commits_stand_side_by_side(theirs: Repository) -> None:
