@@ -1,9 +1,11 @@
-"""Memory is never promised twice, and secrets are never told."""
+"""Memory is never promised twice, secrets are never told, and what nobody has signed is not applied."""
 
 from __future__ import annotations
 
 import base64
 import json
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ import docker
 import pytest
 
 from reconciler.engine import connect
-from tests.conftest import engine_address
+from tests.conftest import engine_address, missing
 from tests.e2e.host import Answer, Host
 from tests.e2e.services import BROKEN, IMAGE, health, healthy, living, one_shot, stated
 from tests.e2e.together import Together
@@ -197,3 +199,41 @@ def notes(host: Host) -> str:
     objects = [line.split()[0] for line in host.repository.git("notes", f"--ref={ref}", "list").splitlines()]
     assert objects
     return "\n".join(host.repository.git("cat-file", "-p", item) for item in objects)
+
+
+def signed(host: Host, key: str) -> str:
+    """The head once more, signed, in its place."""
+    head = host.repository.head()
+    signing = ["-c", "gpg.format=ssh", "-c", f"user.signingKey={host.folder / key}"]
+    return host.repository.set(
+        host.repository.git(*signing, "commit-tree", f"{head}^{{tree}}", "-p", head, "-S", "-m", "signed")
+    )
+
+
+@together.with_one_compose
+def test_a_commit_that_nobody_allowed_has_signed_must_change_nothing(host: Host) -> None:
+    if shutil.which("ssh-keygen") is None:
+        missing("ssh-keygen is not here: scripts/setup.sh --tests installs it")
+    for key in ("ann", "stranger"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(host.folder / key)], check=True)
+    allowed = host.folder / "allowed_signers"
+    allowed.write_text(f"ann@example.org {(host.folder / 'ann.pub').read_text()}")
+    host.configure(source={"allowed_signers": str(allowed)})
+    refused = host.push({"web": stated("1")})
+    turn = host.once()
+    assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Rejected", "SignatureInvalid")
+    assert "is not signed" in turn["violations"][0]["message"]
+    assert not host.containers()
+    assert not host.networks()
+    good = signed(host, "ann")
+    assert host.once().code == 0
+    before = host.machine()
+    host.push({"web": stated("2")})
+    wrong = signed(host, "stranger")
+    assert host.once()["reason"] == "SignatureInvalid"
+    assert host.machine() == before
+    found = {sha: note.first.split()[1:] for sha in (refused, good, wrong) if (note := host.note(sha))}
+    assert found == {
+        refused: ["failure", "SignatureInvalid"], good: ["success", "ReconciliationSucceeded"],
+        wrong: ["failure", "SignatureInvalid"],
+    }  # fmt: skip
