@@ -29,6 +29,7 @@ from reconciler.decide.fold_attempts import OF_ATTEMPTS
 from reconciler.decide.fold_requests import requested
 from reconciler.decide.healing import started_again
 from reconciler.decide.recollection import Recollection, Record, quarantine, time_of
+from reconciler.errors import Corrupt
 from reconciler.model.history import Adopted, Care, Good, History
 from reconciler.model.outcome import Reason
 from reconciler.model.stock import Fetched
@@ -38,10 +39,21 @@ class Fold(Recollection):
     """Takes one record after the other."""
 
     def add(self, record: Record) -> None:
-        """Fold in the next record. A kind that this version does not know changes nothing it knows."""
+        """Fold in the next record. A kind that this version does not know changes nothing it knows.
+
+        Corrupt where the record lacks what its kind tells, as after mending by hand.
+        """
         handler = _HANDLERS.get(record["kind"])
-        if handler is not None:
+        if handler is None:
+            return
+        try:
             handler(self, record)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise Corrupt(
+                Reason.STALLED,
+                f"the journal's record '{record['kind']}' of {record['at']} cannot be understood: {error!r}",
+                "keep a copy of journal.jsonl, then mend or delete that line: it says what was done to the machine",
+            ) from error
 
 
 def fold(records: Iterable[Record]) -> History:

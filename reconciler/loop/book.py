@@ -84,11 +84,11 @@ class Book:
         records = self._journal.records()
         same = len(records) >= self._folded and (not self._folded or records[self._folded - 1] is self._latest)
         if not same:
-            self._fold, self._folded, self.forgetful = Fold(), 0, True  # it was deleted or replaced under us
+            # it was deleted or replaced under us
+            self._fold, self._folded, self._latest, self.forgetful = Fold(), 0, None, True
         for record in records[self._folded :]:
             self._fold.add(record)
-        self._folded = len(records)
-        self._latest = records[-1] if records else None
+            self._folded, self._latest = self._folded + 1, record
         history = self._fold.history()
         pinned = {sha: bad for sha, bad in self._pinned.items() if sha not in history.lifted}
         quarantined = {**pinned, **history.quarantined}

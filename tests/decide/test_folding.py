@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.decide.folding import Fold, fold
 from reconciler.decide.recollection import failure_record
+from reconciler.errors import Corrupt
 from reconciler.model.history import Bad, Good, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
 
@@ -234,3 +236,10 @@ def test_folding_on_is_the_same_as_folding_at_once(records: list[dict[str, Any]]
         state.add(item)
     assert state.history() == fold(records)
     assert before == fold(records[:cut])
+
+
+@pytest.mark.parametrize("broken", [record("started"), {**started(), "intent": "Sideways"}, record("told")])
+def test_a_record_that_was_mended_badly_is_named(broken: dict[str, Any]) -> None:
+    with pytest.raises(Corrupt, match=f"record '{broken['kind']}' of 1970-01-01") as refused:
+        fold([started(), broken])
+    assert "journal.jsonl" in refused.value.hint
