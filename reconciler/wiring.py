@@ -177,7 +177,9 @@ class Application:
 
         parts, turn = self._parts, self._parts.state / TURN_FILE
         with StateLock(parts.state):
-            yield Desk(Book(parts.journal, parts.clock), parts.source, parts.requests, parts.clock, parts.settings.host)
+            book = Book(parts.journal, parts.clock)
+            book.refresh()
+            yield Desk(book, parts.source, parts.requests, parts.clock, parts.settings.host)
             record = files.read(turn)
             if record.get("holding"):
                 files.publish(turn, {**record, "holding": None})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from reconciler.model.desired import Condition, Service
 from reconciler.model.documents import Gate
-from reconciler.model.observed import Container
+from reconciler.model.observed import KILL, OOM, Container
 from reconciler.model.outcome import Reason
 
 RESTART_DELAYS = (1.0, 2.0, 4.0)
@@ -29,7 +30,7 @@ class Track:
     """One container's life in this rollout. Times are monotonic seconds.
 
     `since`: when we started it or first looked. `changed`: the commit asks for it to be proven; a container that the
-    commit leaves alone may blink while its neighbours are switched.
+    commit leaves alone may blink while its neighbours are switched. `meddled`: what somebody has done to it meanwhile.
     """
 
     service: Service
@@ -47,6 +48,7 @@ class Track:
     exits: int = 0
     exited_at: float | None = None
     oom: bool = False
+    meddled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class Verdict:
     message: str = ""
 
 
-def observe(track: Track, container: Container | None, oom: bool, now: float) -> Track:
-    """Fold one look at the container into its track."""
+def observe(track: Track, container: Container | None, events: Collection[str], now: float) -> Track:
+    """Fold one look at the container into its track. `events`: OOM, or KILL where it was not ours."""
     if container is None:
         return replace(track, state="removed", health="none", good_since=None, bad_since=_first(track.bad_since, now))
     restarted = track.started_at not in ("", container.started_at)
@@ -77,7 +79,8 @@ def observe(track: Track, container: Container | None, oom: bool, now: float) ->
         flips=track.flips + (unhealthy and track.unhealthy_since is None and track.good_since is not None),
         exits=track.exits + newly_exited,
         exited_at=(now if newly_exited else track.exited_at) if exited else None,
-        oom=track.oom or oom,
+        oom=track.oom or OOM in events,
+        meddled=_meddled(track.service, container, events),
     )
 
 
@@ -99,7 +102,14 @@ def was_stopped(track: Track, container: Container | None) -> bool:
 
 def judge(track: Track, gate: Gate, now: float) -> Verdict:
     """What the track says about its service at `now`."""
-    name = f"{track.service.stack}/{track.service.name}"
+    verdict = _judge(track, gate, now)
+    if verdict.state is State.FAILED and track.meddled:
+        return _failed(Reason.DEPENDENCY_NOT_READY, f"{_name(track)}: somebody {track.meddled} its container")
+    return verdict
+
+
+def _judge(track: Track, gate: Gate, now: float) -> Verdict:
+    name = _name(track)
     if track.oom and track.changed:
         hint = " (the default limit; set mem_limit)" if track.service.memory_default else ""
         return _failed(Reason.OUT_OF_MEMORY, f"{name} ran out of its {track.service.memory >> 20} MiB{hint}")
@@ -158,6 +168,20 @@ def _good(service: Service, container: Container) -> bool:
     if container.state == "running":
         return container.health in ("none", "healthy")
     return service.completes and container.state == "exited" and container.exit_code == 0 and bool(container.started_at)
+
+
+def _meddled(service: Service, container: Container, events: Collection[str]) -> str:
+    """What no commit can have done to its own container: not even a bad one is to blame for it."""
+    if container.state == "paused":
+        return "paused"
+    if _cut_off(service, container):
+        return "disconnected"
+    # Whoever restarts unhealthy containers (autoheal) sends signals, too; what is good starts again after those.
+    return "stopped" if KILL in events and container.state == "exited" else ""
+
+
+def _name(track: Track) -> str:
+    return f"{track.service.stack}/{track.service.name}"
 
 
 def _cut_off(service: Service, container: Container) -> bool:

@@ -9,6 +9,7 @@ from reconciler.errors import ENVIRONMENT, Away, ImageFailed, Interrupted, Rollo
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
 from reconciler.loop.collect import close, collect, fetch
+from reconciler.loop.compare import changed_by_others
 from reconciler.loop.judge import (
     HOST_MISSING,
     check_content,
@@ -129,7 +130,7 @@ def _roll(
     stacks = [stack.name for stack in desired.stacks]
     digests = {want.ref: images[want.key].digest for want in prepared.wants}
     bench.book.append("prepared", attempt=attempt.id, content=desired.content, stacks=stacks, images=digests)
-    plan = bench.plan(desired, observed, Intent.ADVANCE, base)
+    plan = bench.plan(desired, observed, Intent.ADVANCE, base, mending=changed_by_others(bench, desired, observed))
     if plan.violations:
         first = plan.violations[0]
         raise Transient(first.reason, first.message, first.hint)

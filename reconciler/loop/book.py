@@ -51,7 +51,7 @@ class Ending:
 class Book:
     """Every fact is durable when the method that records it returns.
 
-    `forgetful`: what the journal told is not all that was known, so the mirror's pins are to be asked (`recall`).
+    It knows nothing before the first `refresh`. `forgetful`: what the journal told is not all that was known, so the mirror's pins are to be asked (`recall`).
     """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
@@ -65,7 +65,6 @@ class Book:
         self.forgetful = True
         self._writing = threading.RLock()
         self.history = History()
-        self.refresh()
 
     def refresh(self) -> None:
         """Write what is owed, if there is room now, and take in what was appended since."""

@@ -47,6 +47,15 @@ def find(bench: Bench, desired: DesiredState, observed: ObservedState) -> Mendin
     return mending(desired, observed, bench.book.history, bench.ports.clock.now(), secrets_known=known)
 
 
+def changed_by_others(bench: Bench, desired: DesiredState, observed: ObservedState) -> Mending:
+    """What can be mended in place of what somebody has done to containers that a commit, or the way back, leaves there.
+
+    What would need another container is no matter of the commit: the next turn sees to it.
+    """
+    found = find(bench, desired, observed)
+    return Mending({id: items for id, items in found.drift.items() if id not in found.replaced})
+
+
 def note_started_again(bench: Bench, plan: Plan, observed: ObservedState, found: Mending) -> None:
     """Services whose containers this plan starts again; durable before it does, so that a crash counts them, too."""
     ended = {item.id for item in observed.containers if item.state == "exited"} | found.ailing.keys()

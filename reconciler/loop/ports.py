@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -136,8 +136,8 @@ class Watch(Protocol):
     def wait(self, timeout: float) -> bool:
         """Return at the next event or after `timeout` seconds. False: the stream broke since the last call."""
 
-    def ooms(self) -> frozenset[str]:
-        """Ids of containers in which the kernel has killed for memory since the watch began."""
+    def events(self) -> Mapping[str, Collection[str]]:
+        """Container's id → what befell it since the watch began: `oom` (the kernel has killed), `kill` (a signal)."""
 
 
 class Observer(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.decide import health
@@ -11,7 +11,7 @@ from reconciler.errors import Away, RolloutFailed
 from reconciler.loop.ports import Applier, Clock, Observer, Watch
 from reconciler.model.desired import Condition, DesiredState, Service, ServiceKey
 from reconciler.model.documents import Gate
-from reconciler.model.observed import Container
+from reconciler.model.observed import KILL, Container
 from reconciler.model.outcome import Failure, Reason
 
 LOOK_INTERVAL = 1.0
@@ -48,6 +48,7 @@ class Proof:
         self._desired, self._observer, self._applier = desired, observer, applier
         self._watch, self._clock, self._pulse, self._completed = watch, clock, pulse, completed
         self._tracks: dict[str, Track] = {}
+        self._stopped: set[str] = set()
         self._once: set[str] = set()
         self._accepted: set[str] = set()
         self._gaps: dict[ServiceKey, _Gap] = {}
@@ -67,6 +68,7 @@ class Proof:
     def forget(self, container: str, key: ServiceKey) -> None:
         """It is about to be stopped on purpose; the service's downtime begins."""
         self._tracks.pop(container, None)
+        self._stopped.add(container)
         self._gaps.setdefault(key, _Gap(self._clock.monotonic()))
 
     def downtime(self) -> dict[ServiceKey, float]:
@@ -141,11 +143,15 @@ class Proof:
         self._away, self._whole, self._looked_at = 0, True, now
         if resumed:
             return
-        ooms = self._watch.ooms()
+        events = self._watch.events()
         for id, track in list(self._tracks.items()):
-            self._tracks[id] = health.observe(track, found.get(id), id in ooms, now)
+            self._tracks[id] = health.observe(track, found.get(id), self._befallen(id, events), now)
         for track in list(self._tracks.values()):
             self._judge(track, now)
+
+    def _befallen(self, id: str, events: Mapping[str, Collection[str]]) -> Collection[str]:
+        """Signals to a container that we have stopped ourselves say nothing."""
+        return frozenset(events.get(id, ())) - ({KILL} if id in self._stopped else set())
 
     def _resume(self, found: Mapping[str, Container], now: float) -> bool:
         """The engine was away, or its events were: deadlines are later by that, and the window starts again.

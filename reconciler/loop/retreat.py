@@ -9,6 +9,7 @@ from reconciler.errors import RolloutFailed, Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
 from reconciler.loop.collect import close
+from reconciler.loop.compare import changed_by_others
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
@@ -47,7 +48,7 @@ def retreat(bench: Bench, attempt: Attempt, forward: Rollout | None = None, *, c
     bad = bench.ports.store.load(attempt.content) if attempt.content else None
     bench.write_trees(target)
     observed = bench.inspect(target, bad)
-    plan = bench.plan(target, observed, Intent.REVERT, bad)
+    plan = bench.plan(target, observed, Intent.REVERT, bad, mending=changed_by_others(bench, target, observed))
     rollout = bench.rollout(attempt, target, bad, observed, plan)
     failure = attempt.failure or Failure(Reason.STALLED, "it failed")
     # The bound is not asked again: what is started here ran a moment ago, and holding it back would be an outage.

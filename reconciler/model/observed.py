@@ -17,6 +17,9 @@ COMPOSE_NUMBER = "com.docker.compose.container-number"
 COMPOSE_ONEOFF = "com.docker.compose.oneoff"
 COMPOSE_FOLDER = "com.docker.compose.project.working_dir"
 
+OOM, KILL = "oom", "kill"
+"""The engine's words for what befalls a container: the kernel kills for memory, somebody has a signal sent to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mount:

@@ -1,4 +1,4 @@
-"""The engine's events about our containers: a reason to look again, and the only proof of an OOM kill."""
+"""The engine's events about our containers: a reason to look again, and the only proof of OOM kills and signals."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from loguru import logger
 
 from reconciler.engine import engine_calls
 from reconciler.errors import Transient
-from reconciler.model.observed import LABEL_HOST
+from reconciler.model.observed import KILL, LABEL_HOST, OOM
 
-WANTED = ["oom", "die", "start", "health_status", "stop", "kill", "destroy"]
+WANTED = [OOM, "die", "start", "health_status", "stop", KILL, "destroy"]
+REMEMBERED = (OOM, KILL)
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between attempts to reach the stream again; doubled each time."""
 
@@ -36,7 +37,7 @@ class EventWatch:
         self._news = False
         self._broken = False
         self._ended = threading.Event()
-        self._ooms: set[str] = set()
+        self._events: dict[str, frozenset[str]] = {}
         self._stream: CancellableStream[dict[str, Any]] | None = None
         self._since = ""
         self._thread = threading.Thread(target=self._read, name="engine-events", daemon=True)
@@ -64,10 +65,10 @@ class EventWatch:
             self._news = self._broken = False
             return whole
 
-    def ooms(self) -> frozenset[str]:
-        """Ids of containers in which the kernel has killed a process for memory since the watch began."""
+    def events(self) -> Mapping[str, frozenset[str]]:
+        """Container's id → which of REMEMBERED has befallen it since the watch began."""
         with self._changed:
-            return frozenset(self._ooms)
+            return dict(self._events)
 
     def _subscribe(self) -> None:
         with engine_calls("send events"):
@@ -119,8 +120,10 @@ class EventWatch:
 
     def _take(self, event: Mapping[str, Any]) -> None:
         self._since = _after(event)
-        if event.get("Action") == "oom":
-            self._ooms.add(event["Actor"]["ID"])
+        action = event.get("Action")
+        if action in REMEMBERED:
+            id = event["Actor"]["ID"]
+            self._events[id] = self._events.get(id, frozenset()) | {action}
 
     def _hang_up(self) -> None:
         with self._changed:

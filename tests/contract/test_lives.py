@@ -148,9 +148,9 @@ def test_oom_of_a_child_is_told_though_the_container_lives(world: World) -> None
     with world.observer.watch() as watch:
         world.applier.start(container.id)
         deadline = world.clock.monotonic() + 20
-        while container.id not in watch.ooms() and world.clock.monotonic() < deadline:
+        while container.id not in watch.events() and world.clock.monotonic() < deadline:
             watch.wait(1)
-        assert watch.ooms() == {container.id}
+        assert watch.events() == {container.id: {"oom"}}
     assert world.detail(container.id).state == "running"
 
 

@@ -11,7 +11,7 @@ from reconciler.decide import health
 from reconciler.decide.health import State, Track, Verdict
 from reconciler.model.desired import Condition, Service
 from reconciler.model.documents import Gate
-from reconciler.model.observed import Container
+from reconciler.model.observed import OOM, Container
 from reconciler.model.outcome import Reason
 
 GATE = Gate(min_healthy_time=10.0, healthy_deadline=300.0, progress_deadline=600.0, unhealthy_grace=30.0)
@@ -40,7 +40,7 @@ def container(seen: str) -> Container | None:
 def life(looks: Sequence[Look], of: Service | None = None, changed: bool = True, oom_at: float | None = None) -> Track:
     track = Track(of or service(), "id", 0.0, changed)
     for at, seen in looks:
-        track = health.observe(track, container(seen), oom_at is not None and at >= oom_at, at)
+        track = health.observe(track, container(seen), {OOM} if oom_at is not None and at >= oom_at else (), at)
     return track
 
 
@@ -192,8 +192,8 @@ def test_out_of_memory_fails_it_though_it_lives_and_is_healthy() -> None:
 
 def test_out_of_memory_is_not_forgotten_after_a_restart() -> None:
     track = life([(1.0, "running"), (2.0, "exited=137")], service("always"))
-    track = health.observe(track, container("exited=137"), True, 2.5)
-    track = health.observe(track, container("running#2"), False, 4.0)
+    track = health.observe(track, container("exited=137"), {OOM}, 2.5)
+    track = health.observe(track, container("running#2"), (), 4.0)
     assert health.judge(track, GATE, 4.0).reason is Reason.OUT_OF_MEMORY
 
 
@@ -248,7 +248,7 @@ def test_good_begins_anew_after_each_restart() -> None:
 def test_bad_begins_once() -> None:
     track = life([(1.0, "running"), (2.0, "exited=1"), (3.0, "exited=1")], service("always"))
     assert track.bad_since == 2.0
-    assert health.observe(track, container("running#2"), False, 4.0).bad_since is None
+    assert health.observe(track, container("running#2"), (), 4.0).bad_since is None
 
 
 def test_a_one_shot_s_exit_0_is_good_and_any_other_is_not() -> None:

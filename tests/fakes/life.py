@@ -215,6 +215,7 @@ class Life:
         """A new process, which dies on reaching effect `crash_at`."""
         self.machine.crash_at(crash_at)
         book = Book(self.journal, self.machine.clock)
+        book.refresh()
         self.listener = Listener(self.machine.clock, book.silent)
         options = Options(
             "mini",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.model.files import Entry
 from reconciler.model.images import Image, ImageDefaults, ImageWant
-from reconciler.model.observed import Container, ObservedNetwork, ObservedState
+from reconciler.model.observed import KILL, OOM, Container, ObservedNetwork, ObservedState
 from reconciler.model.stock import InUse, StoredImage
 from reconciler.observe.blobs import blob_id
 from reconciler.observe.host import holders
@@ -102,7 +102,7 @@ class FakeWatch:
         self._machine = machine
         self._news = False
         self._broken = False
-        self._ooms: set[str] = set()
+        self._events: dict[str, set[str]] = {}
 
     def __enter__(self) -> FakeWatch:
         self._machine.answer()
@@ -124,15 +124,15 @@ class FakeWatch:
         self._news = self._broken = False
         return whole
 
-    def ooms(self) -> frozenset[str]:
-        return frozenset(self._ooms)
+    def events(self) -> dict[str, set[str]]:
+        return self._events
 
     def _hear(self, action: str, container: str) -> None:
         self._news = True
         if action == "broken":
             self._broken = True
-        elif action == "oom":
-            self._ooms.add(container)
+        elif action in (OOM, KILL):
+            self._events.setdefault(container, set()).add(action)
 
 
 class FakeHostFiles:

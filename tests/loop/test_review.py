@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.plan import Action
 from tests.fakes.behaviour import always_starting, crashing, never_healthy, one_shot
 from tests.fakes.life import Life, document, service
-from tests.fakes.machine import Died
+from tests.fakes.machine import Died, FakeMachine
 
 
 def settled(life: Life) -> Life:
@@ -546,12 +546,42 @@ def test_a_service_that_was_broken_before_is_not_held_against_the_commit(state: 
     assert life.turn().outcome is Outcome.SUCCEEDED
 
 
-def test_a_container_that_loses_its_network_is_not_good() -> None:
+@pytest.mark.parametrize(
+    ("done", "meddle"),
+    [
+        ("disconnected", lambda machine: machine.leaves("shop-web-1", "shop_default")),
+        ("paused", lambda machine: machine.pauses("shop-web-1")),
+        ("stopped", lambda machine: machine.halt(machine.named("shop-web-1"), 1.0)),
+        ("removed", lambda machine: machine.vanishes("shop-web-1")),
+    ],
+)
+def test_no_commit_is_condemned_for_what_somebody_does(done: str, meddle: Callable[[FakeMachine], None]) -> None:
+    life = Life()
+    life.push(web=service("web:1", restart="no"))
+    settled(life)
+    life.push(web=service("web:2", restart="no"))
+    life.during["WaitHealthy"] = lambda: meddle(life.machine)
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY), turn
+    assert turn.message == f"shop/web: somebody {done} its container"
+    assert life.running() == {"shop-web-1": "web:1"}
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.running() == {"shop-web-1": "web:2"}
+
+
+def test_whoever_restarts_what_is_unhealthy_does_not_hide_a_bad_commit() -> None:
     life = Life()
     life.push(web=service("web:1"))
     settled(life)
+    life.behave("web:2", never_healthy())
     life.push(web=service("web:2"))
-    life.during["WaitHealthy"] = lambda: life.machine.named("shop-web-1").networks.clear()
+
+    def restart() -> None:
+        container = life.machine.named("shop-web-1")
+        life.machine.halt(container, 1.0)
+        life.machine.run(container)
+
+    life.during["WaitHealthy"] = restart
     assert life.turn().outcome is Outcome.ROLLED_BACK
 
 

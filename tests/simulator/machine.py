@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from tests.simulator import wishes
+from tests.simulator import tampering, wishes
 from tests.simulator.wishes import Flaw, Push, Wish
 from tests.simulator.world import World
 
@@ -18,6 +18,7 @@ SETTINGS = settings(
 SERVICES = ("db", "cache", "job", "web", "side", "admin")
 ACTIONS = ("CreateContainer", "StopContainer", "StartContainer", "WaitHealthy", "UpdateContainer", "RemoveContainer")
 VERSIONS = st.sampled_from([*wishes.GOOD_VERSIONS, *wishes.GOOD_VERSIONS, *wishes.BAD_VERSIONS])
+TAMPERINGS = st.sampled_from(sorted(tampering.ALL))
 FLAWS = st.sampled_from([Flaw.NONE] * 12 + list(Flaw)[1:])
 
 
@@ -156,9 +157,21 @@ class Simulator(RuleBasedStateMachine):
 
     @rule(choice=st.integers(0, 9))
     def a_container_blinks(self, choice: int) -> None:
-        if (name := self.world.running(choice)) is not None:
+        if (name := self.world.healthy(choice)) is not None:
             self.world.life.machine.turns(name, "unhealthy")
             self.world.life.machine.turns(name, "healthy")
+
+    @rule(choice=st.integers(0, 9), kind=TAMPERINGS)
+    def somebody_meddles(self, choice: int, kind: str) -> None:
+        self.world.meddle(choice, kind)
+
+    @rule(action=st.sampled_from(ACTIONS), choice=st.integers(0, 9), kind=TAMPERINGS)
+    def somebody_meddles_during_a_turn(self, action: str, choice: int, kind: str) -> None:
+        self.world.during(action, lambda: self.world.meddle(choice, kind))
+
+    @rule(seconds=st.sampled_from([5.0, 90.0]))
+    def engine_restarts(self, seconds: float) -> None:
+        self.world.life.machine.restart_engine(seconds)
 
     def teardown(self) -> None:
         if hasattr(self, "world"):

@@ -15,7 +15,7 @@ from reconciler.loop.turn import Turn
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.life import Life, document
 from tests.fakes.machine import Died
-from tests.simulator import wishes
+from tests.simulator import tampering, wishes
 from tests.simulator.wishes import Flaw, Push
 
 BUDGET_MIB, RESERVE_MIB = 2048, 128
@@ -110,6 +110,20 @@ class World:
         """The name of one container that runs."""
         names = sorted(item.name for item in self.life.machine.containers.values() if item.state == "running")
         return names[choice % len(names)] if names else None
+
+    def healthy(self, choice: int) -> str | None:
+        """The name of one container that is healthy by itself."""
+        names = sorted(item.name for item in self.life.machine.containers.values() if item.health == "healthy")
+        return names[choice % len(names)] if names else None
+
+    def meddle(self, choice: int, kind: str) -> None:
+        """Somebody does this to a container that runs. What is made by hand is ours only once there is a last good."""
+        history = self.life.cycle.history
+        settled = history.last_good is not None and not history.unfinished and not self._journal.lost
+        if kind in tampering.BY_HAND and not settled:
+            return
+        if (name := self.running(choice)) is not None:
+            tampering.ALL[kind](self.life.machine, self.life.machine.named(name))
 
     def lose_journal(self) -> None:
         """The file is deleted. What was told stays on the commits; what was bad stays in the refs.
@@ -218,6 +232,12 @@ class World:
         jobs = {"shop-job-1"} if wanted and any(item.name == "job" for item in self._applied(wanted)) else set()
         if wanted:
             assert set(self.life.ids()) <= names | jobs, "stray containers"
+        sizes = {wish.name: wish.memory << 20 for wish in self._applied(wanted)} if wanted else {}
+        for item in machine.containers.values():
+            assert item.memory == sizes.get(item.service, item.memory), f"{item.name} has another limit"
+            assert item.state != "paused", f"{item.name} is paused"
+            assert item.networks or item.network_mode or item.service == "job", f"{item.name} has no network"
+            assert not item.facts.get("privileged"), f"{item.name} is privileged"
         policies = {item.restart for item in machine.containers.values() if item.service != "job"}
         assert policies <= {"unless-stopped"}
         attached = {id for item in machine.containers.values() for id in item.networks.values()}
