@@ -66,6 +66,14 @@ def test_event_between_two_waits_wakes_the_next(engine: docker.APIClient, contai
         assert waits(watch, 0.2) >= 0.2
 
 
+def test_signals_that_somebody_sends_are_remembered(engine: docker.APIClient, container: str, stack_name: str) -> None:
+    engine.start(container)
+    with EventWatch(engine, stack_name) as watch:
+        engine.stop(container, timeout=0)
+        watch.wait(5)
+        assert watch.events() == {container: {"kill"}}
+
+
 def test_others_containers_wake_nobody(engine: docker.APIClient, images: dict[str, str], stack_name: str) -> None:
     labels = {"com.docker.compose.project": stack_name, "dev.reconciler.host": "another"}
     other = engine.create_container(images["actor"], ["sleep", "60"], labels=labels)["Id"]
