@@ -51,7 +51,8 @@ class Ending:
 class Book:
     """Every fact is durable when the method that records it returns.
 
-    It knows nothing before the first `refresh`. `forgetful`: what the journal told is not all that was known, so the mirror's pins are to be asked (`recall`).
+    It knows nothing before the first `refresh`. `forgetful`: what the journal told is not all that was known, so the
+    mirror's pins are to be asked (`recall`).
     """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:

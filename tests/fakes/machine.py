@@ -341,7 +341,8 @@ class FakeMachine:
         written = {mount.source for mount in started.mounts if mount.writable}
         for other in self.containers.values():
             same = (other.stack, other.service) == (started.stack, started.service)
-            if same and other.id != started.id and other.active and other.spec != started.spec:
+            by_hand = None in (started.spec, other.spec)
+            if same and other.id != started.id and other.active and other.spec != started.spec and not by_hand:
                 both = written & {mount.source for mount in other.mounts if mount.writable}
                 if both:
                     self.overlaps.append(f"{started.name} and {other.name} on {', '.join(sorted(both))}")

@@ -29,7 +29,6 @@ def _doubled(machine: FakeMachine, container: FakeContainer) -> None:
     double = replace(container, id=id, name=name, number=number, host=None, spec=None)
     machine.containers[id] = double
     machine.run(double)
-    machine.overlaps.clear()  # it is theirs
 
 
 def _brought_up(machine: FakeMachine, container: FakeContainer) -> None:
