@@ -226,7 +226,9 @@ class Cycle:
         suspension = self.history.suspension
         since = max(self.history.seen_at, (suspension.until if suspension else None) or 0.0)
         overdue = self._ports.clock.now() - since > ERROR_DEADLINE
-        if turn.outcome is Outcome.FAILED and overdue and seen is not None and seen not in self.history.finals:
+        if turn.outcome is not Outcome.FAILED or not overdue or seen is None:
+            return
+        if seen not in self.history.finals and not self.history.was_decided(seen):
             ending = Ending(Outcome.FAILED, turn.reason, turn.message, CommitState.ERROR)
             self._book.end(ending, seen, Intent.ADVANCE)
 

@@ -27,7 +27,7 @@ from reconciler.model.documents import HostDocument, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.history import Attempt
 from reconciler.model.images import Image
-from reconciler.model.outcome import CommitState
+from reconciler.model.outcome import RETRIED
 from reconciler.model.plan import Step
 from reconciler.model.requests import Answered, Request, RequestVerb
 from tests.fakes.machine import Died, FakeMachine
@@ -156,7 +156,7 @@ class MemoryReporter:
 
     def __init__(self, machine: FakeMachine) -> None:
         self._machine = machine
-        self.away = False
+        self.away = self.journal_lost = False
         self.told: dict[str, tuple[str, str]] = {}
 
     def tell(self, attempt: Attempt) -> bool:
@@ -164,9 +164,9 @@ class MemoryReporter:
             return False
         self._machine.effects.point("note")
         fact = (str(attempt.state), str(attempt.reason))
-        if attempt.state is CommitState.SUPERSEDED and attempt.revision in self.told:
-            return True  # as the real one: what was decided is not taken back
-        retried = any(line.startswith("retried: it was ") for line in attempt.lines)
+        retried = any(line.startswith(RETRIED) for line in attempt.lines)
+        if self.journal_lost and attempt.revision in self.told and not retried:
+            return True  # as the real one: what stands on a commit stands
         if self.told.get(attempt.revision, fact) != fact and not retried:
             raise AssertionError(f"{attempt.revision} was told {self.told[attempt.revision]}, now {fact}")
         self.told[attempt.revision] = fact

@@ -213,6 +213,7 @@ def test_a_journal_that_was_cut_anywhere_brings_back_no_bad_commit_and_condemns_
         life.turn()
         shorter = number < len(life.journal.lines)
         del life.journal.lines[-number:]
+        life.reporter.journal_lost = True
         life.start()
         life.settle()
         assert life.running() == {"shop-web-1": "web:3", "shop-db-1": "db:1"}, number

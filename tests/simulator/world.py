@@ -131,6 +131,7 @@ class World:
         Which head was accepted last is forgotten, so that a rewritten branch is taken as it is.
         """
         self.life.journal.lines.clear()
+        self.life.reporter.journal_lost = True
         self.rewritten = False
         self.life.start()
         self._journal.forget()
