@@ -130,6 +130,8 @@ TOP = {
     "config": _object("outside-file", "configs", "{file: /etc/passwd}"),
     "config above": _object("outside-file", "configs", "{file: ../../../../etc/passwd}"),
     "external config": _object("swarm-only", "configs", "{external: true}"),
+    "template of a config": _object("swarm-only", "configs", "{content: x, template_driver: golang}"),
+    "template of a secret": _object("swarm-only", "secrets", "{environment: TOK, template_driver: golang}"),
     "secret": _object("outside-file", "secrets", "{file: /etc/shadow}"),
     "external secret": _object("swarm-only", "secrets", "{external: true}"),
 }
