@@ -10,7 +10,7 @@ from collections.abc import Mapping
 PLAIN = {
     "LINE": "b7Kq2xVt9mWz",
     "OWN": "Hd4sPw8RyLc1",
-    "LONG": "Zk3v" * 4 + "Qn8t5Xy1Rb6Jf2Lw9Pd7Hs4Mg0Tc" * 8,
+    "LONG": "Zk3v-Bt7n-" + "Qn8t-5Xy1-Rb6J-f2Lw-9Pd7-Hs4M-g0Tc-" * 7,
     "QUOTED": "Vf6g \"Jx2d\" \\ $Tn9s & <Ck5r> 'Wq7h'",
     "LINES": "Rm3z8Kd5Yp1v\nXt6b4Ws9Gq2c",
     "PARTS": "Kd8wPz:Zt5q3Rv7/Lb2x9Ns4-Gm6cTr1=Yh1pWe9,Fj8dBn3@Xs2kQl7",

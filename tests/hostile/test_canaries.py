@@ -168,6 +168,8 @@ FILED = """services:
 USED = """services: {web: {image: 'x:1', volumes: ['v:/in']}}
 LINE
 """
+CUT = ("env_file", "extends", "include", "long")
+"""Where a message has no room for all of a long one."""
 AWKWARD = ("LONG", "QUOTED", "PARTS", "LINE")
 
 
@@ -175,7 +177,8 @@ AWKWARD = ("LONG", "QUOTED", "PARTS", "LINE")
 def test_a_value_that_is_wrong_is_not_repeated(operator: Operator, only: str | None) -> None:
     found = dict.fromkeys((*SERVICE, *TOP), 0)
     for number, place in enumerate(found):
-        line = (SERVICE.get(place) or TOP[place]).replace("S", f"${{{only or AWKWARD[number % 4]}}}")
+        name = only or ("LONG" if place in CUT else AWKWARD[number % 4])
+        line = (SERVICE.get(place) or TOP[place]).replace("S", f"${{{name}}}")
         found[place] = operator.look_at(
             (FILED if place in SERVICE else USED).replace("LINE", line), place, FORMS[number % 8 > 0 :]
         )
