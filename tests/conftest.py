@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import docker
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from reconciler.engine import connect
 from reconciler.errors import Away
@@ -30,6 +34,37 @@ DOCKERFILES = {
     "checked": f"FROM {BASE}\nHEALTHCHECK --interval=200ms --start-interval=200ms CMD test -e /tmp/healthy\n",
 }
 """actor does what its command says; store declares an anonymous volume; checked has a health check of its own."""
+
+
+ALONE = ("tests/corpus", "tests/test_example.py")
+"""Never beside each other: the ports, names and images that they use are given by what they run."""
+
+LONG = (*ALONE, "tests/simulator", "tests/faults", "tests/e2e", "tests/hostile", "tests/contract")
+"""What takes longest, first, so that no process waits for another one's last file."""
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """Each file in one process, and what cannot run beside each other in the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "alone" if nodeid.startswith(ALONE) else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile | None:
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((n for n, begin in enumerate(LONG) if item.nodeid.startswith(begin)), len(LONG)))
+
+
+@contextmanager
+def one_at_a_time(what: str) -> Iterator[None]:
+    """Wait while another process of ours does this."""
+    with (Path(tempfile.gettempdir()) / f"reconciler-test-{what}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def missing(what: str) -> None:
@@ -90,7 +125,8 @@ def images(engine: docker.APIClient) -> dict[str, str]:
     """name → id of the images that tests start, made from the base image alone."""
     if not engine.images(BASE):
         missing(f"the base image {BASE} is not here: scripts/setup.sh --tests gets or makes it")
-    return {name: build_image(engine, name, text) for name, text in DOCKERFILES.items()}
+    with one_at_a_time("images"):
+        return {name: build_image(engine, name, text) for name, text in DOCKERFILES.items()}
 
 
 def build_image(engine: docker.APIClient, name: str, dockerfile: str) -> str:

@@ -14,7 +14,7 @@ BY_HAND = ("doubled", "brought up by hand")
 
 
 def _renamed(machine: FakeMachine, container: FakeContainer) -> None:
-    container.name = "mine"
+    container.name = f"mine-{container.id[:6]}"
 
 
 def _left(machine: FakeMachine, container: FakeContainer) -> None:
