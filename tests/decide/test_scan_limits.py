@@ -136,7 +136,7 @@ def test_files_that_include_each_other_are_counted() -> None:
     began = time.process_time()
     found = scan(CommitFiles(fan), StackDocument("s", ("f0.yaml",)), {})
 
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < BUSY_SECOND
     assert [item.rule for item in found.violations] == ["too-many-files"]
 
 
