@@ -14,6 +14,7 @@
 | recovered | a service that was left alone has worked by itself for ten minutes: it is looked after again |
 | tolerated | a difference outlived its own repair: this engine makes containers so, and it is not mended for ever |
 | unstartable | a container that had run does not start any more: another one takes its place |
+| stopped | a rollout stops a container that runs, and that has no more to say that it is to go on than a one-shot has |
 | recalled | a journal that was lost knew that a commit is bad, or was good: the mirror has told it |
 | told | the final state stands on the commit |
 | silent | five minutes without progress or success. For people: nothing follows from it |
@@ -102,6 +103,10 @@ def _unstartable(state: Recollection, record: Record) -> None:
     state.unstartable.add(record["container"])
 
 
+def _stopped(state: Recollection, record: Record) -> None:
+    state.stopped[record["container"]] = record["started"]
+
+
 def _recalled(state: Recollection, record: Record) -> None:
     if record["bad"]:
         quarantine(state, record, Reason.REVISION_QUARANTINED)
@@ -125,4 +130,5 @@ _HANDLERS: Mapping[str, Callable[[Recollection, Record], None]] = {
     "recovered": _recovered,
     "tolerated": _tolerated,
     "unstartable": _unstartable,
+    "stopped": _stopped,
 }

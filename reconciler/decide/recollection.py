@@ -42,6 +42,7 @@ class Recollection:
     cares: dict[ServiceKey, Care] = field(default_factory=dict)
     tolerated: set[tuple[str, str, str]] = field(default_factory=set)
     unstartable: set[str] = field(default_factory=set)
+    stopped: dict[str, str] = field(default_factory=dict)
 
     def history(self) -> History:
         """All of it."""
@@ -67,6 +68,7 @@ class Recollection:
             cares=dict(self.cares),
             tolerated=frozenset(self.tolerated),
             unstartable=frozenset(self.unstartable),
+            stopped=dict(self.stopped),
         )
 
 

@@ -78,7 +78,13 @@ def stable_name(container: Container) -> str:
 
 def completed(container: Container | None) -> bool:
     """Whether a one-shot's container has run to its proper end."""
-    return bool(container and container.state == "exited" and container.exit_code == 0 and container.started_at)
+    return bool(
+        container
+        and container.state == "exited"
+        and container.exit_code == 0
+        and container.started_at
+        and not container.cut_off
+    )
 
 
 def removed(desired: DesiredState, observed: ObservedState) -> dict[ServiceKey, tuple[Container, ...]]:

@@ -146,7 +146,7 @@ class Switching:
         item = slot.container
         if service.completes and completed(item):
             return False
-        if service.completes and self.intent is not Intent.ADVANCE and (item is None or not item.running):
+        if service.completes and self.intent is not Intent.ADVANCE and (item is None or not _was_running(item)):
             return False
         if item is not None and item.state == "exited" and service.key in self.mending.held:
             return item.id in self.sheet.stopped
@@ -266,3 +266,7 @@ class Switching:
                     id=item.id,
                     name=slot.name,
                 )
+
+
+def _was_running(container: Container) -> bool:
+    return container.running or container.cut_off

@@ -158,9 +158,18 @@ class Bench:
         own, verdict = adopt.recognise(
             target, observed, adopted, files, built, self.ports.host_files, self.ports.preparer.data
         )
-        found = adopt.with_verdict(own, adopted, verdict, host)
+        found = self._with_cut_off(adopt.with_verdict(own, adopted, verdict, host))
         self._refuse_strangers(found)
         return found, verdict
+
+    def _with_cut_off(self, observed: ObservedState) -> ObservedState:
+        """One that was started since it was stopped has an end of its own again."""
+        stopped = self.book.history.stopped
+        marked = (
+            replace(item, cut_off=not item.running and stopped.get(item.id) == item.started_at)
+            for item in observed.containers
+        )
+        return replace(observed, containers=tuple(marked))
 
     def _adopt(self, target: DesiredState, found: ObservedState, verdict: Verdict) -> None:
         """Durable before anything that follows from it, and with it what there is to go back to."""
@@ -214,6 +223,7 @@ class Bench:
             pulse=look.pulse,
             completed=self._completed,
             refused=lambda container: self.book.append("unstartable", container=container),
+            stops=lambda item: self.book.append("stopped", container=item.id, started=item.started_at),
         )
         return Rollout(
             World(self.ports.observer, self.ports.applier, self.ports.clock), desired, base, observed, plan, hooks

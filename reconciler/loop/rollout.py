@@ -28,13 +28,15 @@ LEFT_BY_A_KILLED_ENGINE = "already exists"
 class Hooks:
     """What the rollout tells the cycle. `pulse` is called while waiting and may raise to end the rollout.
 
-    `refused`: a container (id) that has run before does not start again.
+    `refused`: a container (id) that has run before does not start again. `stops`: one that runs is about to be stopped,
+    of a service that might as well have ended by itself.
     """
 
     step: Callable[[Step, int], None]
     pulse: Callable[[Rollout], None]
     completed: Callable[[Service], None]
     refused: Callable[[str], None]
+    stops: Callable[[Container], None]
 
 
 @dataclass(slots=True)
@@ -172,9 +174,11 @@ class Rollout:
             applier.remove_network(step.container or "")
 
     def _stop(self, step: Step) -> None:
-        self.touched = True
         container = next(item for item in self._observed.containers if item.id == step.id)
         key = (container.stack, container.service)
+        if container.running and any(known is not None and known.completes for known in self._both(key)):
+            self._hooks.stops(container)
+        self.touched = True
         self._forget(container.id, key)
         self._known.actions.setdefault(key, "Removed" if key not in self._services else "Switched")
         self._world.applier.update(container.id, "no")
@@ -182,9 +186,12 @@ class Rollout:
             self._world.applier.stop(container.id, self._grace(key))
         self._rename(container.id, step.name)
 
+    def _both(self, key: ServiceKey) -> tuple[Service | None, Service | None]:
+        """What the service was, and what it is to be."""
+        return self._base.get(key), self._services.get(key)
+
     def _grace(self, key: ServiceKey) -> float:
-        known = self._base.get(key) or self._services.get(key)
-        return known.grace if known else 10.0
+        return next((known.grace for known in self._both(key) if known), 10.0)
 
     def _start(self, rest: Sequence[Step]) -> int:
         """Starts that follow each other in the plan are made together. Those that succeed are followed, then the first

@@ -119,6 +119,8 @@ class History:
     `seen`: commits that were head at a poll, newest last, that one since `seen_at`.
     `cares`: services that had to be started again. `tolerated`: (spec, fact, found) of differences that outlived their
     own repair, since this engine makes containers so. `unstartable`: containers (ids) that the engine does not start.
+    `stopped`: containers (ids) of services that might have ended by themselves, and that ran until a rollout stopped
+    them → when they had been started (the engine's text).
     `ran_once`: specs of one-shots that have succeeded. `told`: commits whose final state stands on the commit.
     `adopted`: containers that we did not create, by id. `links`: our name of a data folder → where it lies.
     `fetched`: images that we have brought to the machine; pulled ones by id, built ones by our own tag.
@@ -147,6 +149,7 @@ class History:
     cares: Mapping[ServiceKey, Care] = field(default_factory=dict)
     tolerated: frozenset[tuple[str, str, str]] = frozenset()
     unstartable: frozenset[str] = frozenset()
+    stopped: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def last(self) -> Attempt | None:

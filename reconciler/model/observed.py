@@ -38,7 +38,8 @@ class Container:
     `state` is the engine's word: created running paused restarting exited removing dead.
     `health` is none, starting, healthy or unhealthy. The fields from `started_at` on are known after an inspect only.
     `folder`: where Compose was told to start it. `facts`: what it was made as, in the words of `model.facts`, for the
-    comparison with what is wanted. `unhealthy_for`: seconds, as far as its probes tell.
+    comparison with what is wanted. `unhealthy_for`: seconds, as far as its probes tell. `cut_off`: it ran until a
+    rollout of ours stopped it, so that its exit code says nothing.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Container:
     facts: Mapping[str, Any] = field(default_factory=dict)
     folder: str = ""
     unhealthy_for: float = 0.0
+    cut_off: bool = False
 
     @property
     def running(self) -> bool:

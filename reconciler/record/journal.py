@@ -25,6 +25,7 @@ Record = Mapping[str, Any]
 IDENTITIES = frozenset(
     {"attempt", "revision", "intent", "outcome", "reason", "state", "before", "revertedTo", "content", "spec"}
     | {"stack", "stacks", "service", "action", "verb", "request", "until", "lifted", "image", "gone"}
+    | {"container", "started"}
 )
 """Fields that we read again: names and digests, never masked. A secret may be spelled like a stack."""
 

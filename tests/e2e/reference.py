@@ -12,7 +12,7 @@ from tests.e2e.services import BROKEN, healthy, one_shot, stated
 
 NAMES = {"db-1", "cache-1", "app-1", "app-2", "worker-1", "migrate-1"}
 SENTINEL = "bytes that must stay"
-FLOWS = ("advance", "revert")
+FLOWS = ("advance", "revert", "repair")
 
 
 def services(version: str, **more: Any) -> dict[str, Any]:
@@ -49,10 +49,7 @@ class Life:
         self.host.exec("db-1", f"echo '{SENTINEL}' > /data/sentinel")
 
     def push(self, flow: str) -> None:
-        if flow == "advance":
-            self.advance()
-        else:
-            self.revert()
+        {"advance": self.advance, "revert": self.revert, "repair": self.harm}[flow]()
 
     def advance(self) -> None:
         """A commit that changes almost everything, and is good."""
@@ -63,6 +60,14 @@ class Life:
         """A commit that changes almost everything, and whose last service fails."""
         self.state = "failure"
         self._push(str(len(self.heads) + 1), worker={**BROKEN, "depends_on": ["app"]})
+
+    def harm(self) -> None:
+        """No commit: somebody removes, stops, pauses and disconnects what runs."""
+        stack, engine = self.host.stack, self.host.engine
+        engine.remove_container(f"{stack}-app-1", force=True)
+        engine.stop(f"{stack}-db-1", timeout=1)
+        engine.pause(f"{stack}-cache-1")
+        engine.disconnect_container_from_network(f"{stack}-app-2", f"{stack}_inner")
 
     def _push(self, version: str, **more: Any) -> None:
         document = {
@@ -119,7 +124,7 @@ def effects(folder: Path, compose: Path, flow: str) -> int:
         life.begin()
         life.push(flow)
         turn = host.once()
-        assert turn["outcome"] == ("Succeeded" if flow == "advance" else "RolledBack"), turn["message"]
+        assert turn["outcome"] == ("RolledBack" if flow == "revert" else "Succeeded"), turn["message"]
         count: int = turn["effects"]
         return count
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.e2e.host import Host, new_host
+from tests.e2e.host import KILLED, Host, new_host
 from tests.e2e.project import Project
 from tests.e2e.services import living
 
@@ -101,3 +101,20 @@ def test_a_broken_first_commit_must_leave_what_ran_before(project: Project) -> N
     assert project.once()["outcome"] == "Succeeded"
     assert host.ids() == before
     assert bytes_of(host) == kept
+
+
+def test_a_kill_in_the_middle_of_an_adoption_must_restart_nothing(project: Project) -> None:
+    host = project.host
+    project.up()
+    host.exec("store-1", "echo kept >/anonymous/kept")
+    before = project.lives()
+    assert project.init().code == 0
+    sha = project.commit()
+    for effect in ("3", "6"):
+        assert host.once(RECONCILER_CRASH_AT=effect, **project.environment).code == KILLED
+        assert project.lives() == before
+    turn = project.once()
+    assert (turn.code, turn["outcome"], turn["revision"]) == (0, "Succeeded", sha), turn.document
+    assert project.lives() == before
+    assert host.exec("store-1", "cat /anonymous/kept") == "kept"
+    assert project.once()["effects"] == 0

@@ -423,3 +423,15 @@ def test_health_of_the_image(host: Host) -> None:
     bad(host, {"web": living("", image=checked, healthcheck={"retries": 1})})
     good(host, {"web": living("", image=checked, healthcheck={"disable": True})})
     good(host, {"web": living("touch /tmp/healthy", image=checked, healthcheck=health())})
+
+
+@together.with_one_compose
+def test_a_service_that_nothing_tells_to_go_on_must_run_again_after_the_way_back(host: Host) -> None:
+    """It stops with exit code 0 when it is told to, as a one-shot ends."""
+    good(host, {"plain": stated("1", restart=None), "web": stated("1")})
+    before = host.ids()
+    host.push({"plain": stated("2", restart=None), "web": {**BROKEN, "depends_on": ["plain"]}})
+    assert host.once()["outcome"] == "RolledBack"
+    assert host.states() == {"plain-1": "running", "web-1": "running"}
+    assert (host.ids(), host.exec("plain-1", "echo $VERSION")) == (before, "1")
+    assert host.once()["effects"] == 0

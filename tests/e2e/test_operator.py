@@ -134,6 +134,27 @@ def test_held_commits_must_pass_once_they_are_accepted(host: Host) -> None:
 
 
 @together.with_one_compose
+def test_what_is_accepted_after_a_way_back_that_failed_must_be_restarted_by_the_engine(host: Host) -> None:
+    volumes = ["./gate:/gate"]
+    host.push({"web": living("[ ! -e /gate/burnt ] || exit 3", restart="no", volumes=volumes), "db": stated("1")})
+    assert host.once().code == 0
+    burning = living("touch /gate/burnt; exit 7", restart="no", volumes=volumes)
+    bad = host.push({"web": {**burning, "depends_on": ["db"]}, "db": stated("2")})
+    turn = host.once()
+    assert (turn.code, turn["outcome"]) == (4, "RollbackFailed"), turn["message"]
+    kept = host.container("db")
+    assert (kept["State"]["Status"], kept["HostConfig"]["RestartPolicy"]["Name"]) == ("running", "no")
+    done(host.run("accept", bad), "accept")
+    turn = host.once()
+    assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Held", "RollbackFailed")
+    found = host.container("db")
+    assert (found["Id"], found["HostConfig"]["RestartPolicy"]["Name"]) == (kept["Id"], "always")
+    assert found["State"]["StartedAt"] == kept["State"]["StartedAt"]
+    assert host.once()["effects"] == 0
+    assert not host.status()["stalled"]
+
+
+@together.with_one_compose
 def test_what_is_no_request_must_do_no_harm(host: Host) -> None:
     sha = host.push(SERVICES)
     with host.started("run"):
