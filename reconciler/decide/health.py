@@ -50,6 +50,10 @@ class Track:
     oom: bool = False
     meddled: str = ""
 
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -91,6 +91,15 @@ class Proof:
 
         self._wait(lambda now: None if unmet() else 0.0, unmet)
 
+    def up(self, services: Collection[ServiceKey]) -> None:
+        """Wait until the containers of these services run: what shares with one of them cannot start before."""
+
+        def down() -> list[Track]:
+            return [track for track in self._tracks.values() if track.service.key in services and not track.running]
+
+        if services:
+            self._wait(lambda now: None if down() else 0.0, down)
+
     def window(self) -> None:
         """Wait until all have been good at once, without a break, for the longest min_healthy_time among them."""
 

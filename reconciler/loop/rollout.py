@@ -202,6 +202,8 @@ class Rollout:
             if step is not rest[0]:
                 self._hooks.step(step, len(self._plan.steps))
             self._rename(container, step.name)
+        if self._proof is not None:
+            self._proof.up({(step.stack or "", name) for step in batch.values() for name in self._service(step).shares})
         failed = self._world.applier.start_all(list(batch))
         for container, step in batch.items():
             if container not in failed:

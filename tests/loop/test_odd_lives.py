@@ -276,3 +276,13 @@ def test_a_commit_without_this_host_s_document_is_held_and_never_condemned() -> 
     assert life.running() == {"shop-web-1": "web:1"}
     assert sha not in life.cycle.history.quarantined
     assert sha not in life.reporter.told
+
+
+def test_a_sharer_waits_for_its_leader_that_is_just_starting_again() -> None:
+    life = Life()
+    life.behave("web:1", crashing(0.5, times=1))
+    life.behave("db:1", healthy(0.8))
+    after = {"db": {"condition": "service_healthy"}}
+    life.push(web=service("web:1", health=False), db=service("db:1"), side={**sharer(), "depends_on": after})
+    turn = life.turn()
+    assert turn.outcome is Outcome.SUCCEEDED, turn
