@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import docker
-from docker.errors import ImageNotFound
+from docker.errors import APIError, ImageNotFound
 
 from reconciler.engine import engine_calls
 from reconciler.model.images import Image, ImageWant, image_of
@@ -40,6 +41,10 @@ class LocalImages:
                 inspected: Mapping[str, Any] = self._client.inspect_image(name)  # type: ignore[no-untyped-call]
             except ImageNotFound:
                 return None
+            except APIError as error:
+                if error.response is None or error.response.status_code != HTTPStatus.BAD_REQUEST:
+                    raise
+                return None  # no image can have that name: who fetches it finds out
         return inspected if _suits(inspected, want.platform) else None
 
 

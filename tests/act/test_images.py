@@ -92,7 +92,8 @@ def test_a_registry_that_is_not_there(puller: ImagePuller) -> None:
 
 
 @pytest.mark.parametrize("ref", ["UPPER", "-x", "a b", "x@sha256:12"])
-def test_names_that_cannot_be(puller: ImagePuller, ref: str) -> None:
+def test_names_that_cannot_be(engine: docker.APIClient, puller: ImagePuller, ref: str) -> None:
+    assert LocalImages(engine).local([want(ref)]) == {}
     with pytest.raises(ImageFailed):
         puller.pull(want(ref))
 

@@ -161,17 +161,17 @@ def test_secrets_must_appear_in_no_output(host: Host) -> None:
     sick = living(tell, environment=secretive["environment"], healthcheck=health(CUT, start_period="0s"))
     build = {"context": ".", "args": {"A": "$LINE", "B": "$LONG"}}
     dockerfile = f"FROM {IMAGE}\nARG A\nARG B\nRUN echo $A $B; echo $A $B >&2; exit 3\n"
-    for wrong in (
-        {"web": sick},
-        {"web": {**BROKEN, "image": f"{IMAGE}-${{LINE}}", "pull_policy": "never"}},
-        {"web": {**BROKEN, "image": "127.0.0.1:9/x:${LINE}"}},
-        {"web": {**BROKEN, "build": build, "image": None}},
-        {"web": {**secretive, "command": ["/no/$LONG"]}},
-        {"web": {**secretive, "mem_limit": "${LONG}", "ports": ["${QUOTED}"]}},
+    for wrong, outcome in (
+        ({"web": sick}, "RolledBack"),
+        ({"web": {**BROKEN, "image": f"{IMAGE}-${{LINE}}"}}, "Rejected"),
+        ({"web": {**BROKEN, "image": "127.0.0.1:9/x:${LINE}"}}, "Failed"),
+        ({"web": {**BROKEN, "build": build, "image": None}}, "Rejected"),
+        ({"web": {**secretive, "command": ["/no/$LONG"]}}, "RolledBack"),
+        ({"web": {**secretive, "mem_limit": "${LONG}", "ports": ["${QUOTED}"]}}, "Rejected"),
     ):
         services = {name: {key: v for key, v in service.items() if v is not None} for name, service in wrong.items()}
         host.push({**services, "db": stated("1")}, {"Dockerfile": dockerfile}, **document)
-        assert host.once(**around).code != 0
+        assert host.once(**around)["outcome"] == outcome
     for verb in (["plan"], ["status"], ["history"], ["plan", "--commit", bad]):
         host.run(*verb)
     assert host.text("history")
