@@ -88,6 +88,8 @@ SERVICE = {
     "build secrets": Case("build-secrets", "build: {context: ., secrets: [tok]}"),
     "build label": Case("reserved-label", "build: {context: ., labels: {dev.reconciler.spec: x}}"),
     "logs": Case("logging-driver", "logging: {driver: syslog, options: {syslog-address: 'unixgram:///run/x'}}"),
+    "odd name": Case("invalid-name", 'container_name: "an odd name"'),
+    "name of a standby": Case("invalid-name", "container_name: blog-db-1.standby"),
     "replicas": Case("too-many-replicas", "scale: 2000000000"),
     "deployed replicas": Case("too-many-replicas", "deploy: {replicas: 100000}"),
     "one port twice": Case("port-conflict", 'ports: ["7001:1", "7001:2"]'),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.decide.budget import replicas
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
+from reconciler.decide.slots import STANDBY
 from reconciler.formats.yamls import Pointer
 
 MOST_REPLICAS = 1000
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+"""What the engine takes for a container's name (moby, daemon/names)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,8 @@ def _container_names(subjects: Sequence[Subject]) -> Iterator[Finding]:
 def _container_name(service: ServiceSubject, taken: dict[str, str]) -> Iterator[Finding]:
     fixed, count = service.model.get("container_name"), replicas(service.model)
     place: Pointer = ("container_name",) if fixed else ()
+    if fixed and (not _NAME.fullmatch(fixed) or fixed.endswith(STANDBY)):
+        yield service.finding("invalid-name", place, f"its container is to be called {fixed}")
     if fixed and count > 1:
         yield service.finding("replicas-with-name", place, f"{count} replicas are to be called {fixed}")
     if count > MOST_REPLICAS:
