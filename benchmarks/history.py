@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.measure import Bar, alternate, compared, timed
-from benchmarks.sides import Ours, Side, both, services
+from benchmarks.measure import Bar, Side, alternate, compared, timed
+from benchmarks.sides import Ours, both, services
 
 SLACK = 1.2
 """Equal cost, but for what two medians of the same thing differ by on a machine that is not idle."""

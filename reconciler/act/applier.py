@@ -86,6 +86,9 @@ class MachineApplier:
     def update(self, container: str, restart: str) -> None:
         self._engine.update(container, restart)
 
+    def update_all(self, policies: Mapping[str, str]) -> None:
+        self._engine.update_all(policies)
+
     def limit(self, container: str, limits: Mapping[str, Any]) -> None:
         self._engine.limit(container, limits)
 

@@ -49,13 +49,7 @@ class EngineApplier:
             for container in containers:
                 self._announce("start", container)
                 calls[container] = pool.submit(self._start, container)
-        failed: dict[str, ReconcilerError] = {}
-        for container, call in calls.items():
-            try:
-                call.result()
-            except ReconcilerError as error:
-                failed[container] = error
-        return failed
+        return _failed(calls)
 
     def _start(self, container: str) -> None:
         with engine_calls(f"start {container[:12]}"), refusals("start it"), gone(container):
@@ -82,10 +76,24 @@ class EngineApplier:
                 raise
 
     def update(self, container: str, restart: str) -> None:
+        self._announce("update", container, f"restart={restart}")
+        self._update(container, restart)
+
+    def update_all(self, policies: Mapping[str, str]) -> None:
+        """Container → restart policy, all together, each one effect. What `update` raises, once all have ended."""
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            calls: dict[str, Future[None]] = {}
+            for container, restart in policies.items():
+                self._announce("update", container, f"restart={restart}")
+                calls[container] = pool.submit(self._update, container, restart)
+        for error in _failed(calls).values():
+            raise error
+
+    def _update(self, container: str, restart: str) -> None:
         name, _, most = restart.partition(":")
         # The library's types know two policies of four.
         policy: Any = {"Name": name, "MaximumRetryCount": int(most or 0)}
-        with self._effect("update", container, f"restart={restart}"), gone(container):
+        with engine_calls(f"update {container[:12]}"), gone(container):
             self._client.update_container(container, restart_policy=policy)
 
     def limit(self, container: str, limits: Mapping[str, Any]) -> None:
@@ -232,3 +240,12 @@ class EngineApplier:
             answer = self._client.inspect_container(container)
         networks: Mapping[str, Mapping[str, Any]] = answer["NetworkSettings"]["Networks"] or {}
         return networks.get(network)
+
+
+def _failed(calls: Mapping[str, Future[None]]) -> dict[str, ReconcilerError]:
+    """What the calls raised, once they have ended."""
+    errors = {name: call.exception() for name, call in calls.items()}
+    for error in errors.values():
+        if error is not None and not isinstance(error, ReconcilerError):
+            raise error
+    return {name: error for name, error in errors.items() if isinstance(error, ReconcilerError)}

@@ -23,6 +23,9 @@ _WORD = re.compile(r"\w{6,}")
 _LONG_WORD = 12
 """Characters from which on a word without a digit is taken for a part of a secret, not for one that is in it, too."""
 
+KEPT, LONG = 2048, 200
+"""So many cleaned texts of at most so many characters are kept."""
+
 _SHORTEST_LINE = 8
 """Characters of a line of a secret of several lines that is masked on its own, as logs print it."""
 
@@ -74,6 +77,7 @@ class Redactor:
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._forms: set[str] = set()
         self._known: re.Pattern[str] | None = None
+        self._cleaned: dict[tuple[str, bool], str] = {}
         self.register(values)
 
     def register(self, values: Iterable[str]) -> None:
@@ -83,12 +87,25 @@ class Redactor:
             self._forms |= fresh
             longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
             self._known = re.compile("|".join(re.escape(form) for form in longest_first))
+            self._cleaned = {}  # a new one: another thread may be about to add a text that was cleaned before
 
     def clean(self, text: str, multiline: bool = False) -> str:
         """The text without secrets and without characters that steer a terminal or that nobody sees.
 
         Line ends become blanks, so that one text stays one line; with `multiline` they and tabs are kept.
         """
+        if len(text) > LONG:
+            return self._clean(text, multiline)
+        # The same document is published again and again, and most of its texts stay the same.
+        known = self._cleaned
+        if len(known) >= KEPT:
+            known.clear()
+        found = known.get((text, multiline))
+        if found is None:
+            found = known[text, multiline] = self._clean(text, multiline)
+        return found
+
+    def _clean(self, text: str, multiline: bool) -> str:
         # Masked on both sides of the tidying: a secret may hold what is tidied, and that may split a secret.
         return self._mask(_tidy(self._mask(text), multiline))
 

@@ -139,6 +139,9 @@ class Watch(Protocol):
     def events(self) -> Mapping[str, Collection[str]]:
         """Container's id → what befell it since the watch began: `oom` (the kernel has killed), `kill` (a signal)."""
 
+    def touched(self) -> frozenset[str]:
+        """Ids of containers that the events since the last call are about."""
+
 
 class Observer(Protocol):
     """Looks at the engine. Away when it does not answer."""
@@ -219,6 +222,9 @@ class Applier(Protocol):
 
     def update(self, container: str, restart: str) -> None:
         """Set the restart policy (Compose's spelling: no, always, unless-stopped, on-failure[:N])."""
+
+    def update_all(self, policies: Mapping[str, str]) -> None:
+        """Set those of several containers together, each an effect. What `update` raises, when all have been tried."""
 
     def limit(self, container: str, limits: Mapping[str, Any]) -> None:
         """Hold a container that may run to these, as in decide.wanted_facts.limits. RolloutFailed when refused."""

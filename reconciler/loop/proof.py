@@ -15,7 +15,7 @@ from reconciler.model.observed import KILL, Container
 from reconciler.model.outcome import Failure, Reason
 
 LOOK_INTERVAL = 1.0
-"""Seconds without an event after which we look all the same."""
+"""Seconds after which we look at every container, whether an event was about it or not."""
 
 AWAY_LIMIT = 3
 """So many calls in a row without an answer, and the engine counts as unavailable."""
@@ -55,7 +55,10 @@ class Proof:
         self._window_from = clock.monotonic()
         self._progress_at = clock.monotonic()
         self._away, self._whole = 0, True
+        self._current = False  # whether nothing was done, nor waited for, since the last look
         self._looked_at = clock.monotonic()
+        self._unseen: set[str] = set()
+        self._saw_all_at = float("-inf")
 
     # -- what is followed --------------------------------------------------------------------------------------
 
@@ -64,11 +67,14 @@ class Proof:
         now = self._clock.monotonic()
         self._tracks[container] = Track(service, container, now, changed)
         self._window_from = self._progress_at = now
+        self._unseen.add(container)
+        self._current = False
 
     def forget(self, container: str, key: ServiceKey) -> None:
         """It is about to be stopped on purpose; the service's downtime begins."""
         self._tracks.pop(container, None)
         self._stopped.add(container)
+        self._current = False
         self._gaps.setdefault(key, _Gap(self._clock.monotonic()))
 
     def downtime(self) -> dict[ServiceKey, float]:
@@ -110,6 +116,8 @@ class Proof:
             return max(0.0, since + self._min_healthy_time() - now)
 
         self._wait(held, list)
+        self._current, self._saw_all_at = False, float("-inf")
+        self._wait(held, list)  # the verdict is about all, so all are looked at
 
     def _min_healthy_time(self) -> float:
         stacks = {track.service.stack for track in self._tracks.values()}
@@ -118,7 +126,8 @@ class Proof:
     def _wait(self, left: Callable[[float], float | None], unmet: Callable[[], list[Track]]) -> None:
         """Until `left` says that no second is left. `unmet`: who keeps us waiting though it may be good by itself."""
         while True:
-            self._look()
+            if not self._current:
+                self._look()
             now = self._clock.monotonic()
             self._check_progress(now, unmet())
             remaining = left(now)
@@ -126,6 +135,7 @@ class Proof:
                 return
             self._pulse()
             timeout = min([LOOK_INTERVAL, *([remaining] if remaining else []), *self._due(now)])
+            self._current = False
             if not self._watch.wait(timeout):
                 self._whole = False
 
@@ -138,8 +148,9 @@ class Proof:
     # -- looking and judging -----------------------------------------------------------------------------------
 
     def _look(self) -> None:
+        wanted = self._worth_a_look()
         try:
-            found = self._observer.details(list(self._tracks))
+            found = self._observer.details(wanted)
         except Away:
             self._away += 1
             if self._away >= AWAY_LIMIT:
@@ -153,10 +164,20 @@ class Proof:
         if resumed:
             return
         events = self._watch.events()
-        for id, track in list(self._tracks.items()):
-            self._tracks[id] = health.observe(track, found.get(id), self._befallen(id, events), now)
+        for id in wanted:
+            self._tracks[id] = health.observe(self._tracks[id], found.get(id), self._befallen(id, events), now)
         for track in list(self._tracks.values()):
             self._judge(track, now)
+        self._current = True
+
+    def _worth_a_look(self) -> list[str]:
+        """Containers that something happened to, and now and then all: in a large commit each event is about one."""
+        touched = self._watch.touched() | self._unseen
+        now = self._clock.monotonic()
+        if self._away or not self._whole or now - self._saw_all_at >= LOOK_INTERVAL:
+            self._saw_all_at, touched = now, frozenset(self._tracks)
+        self._unseen.clear()
+        return [id for id in self._tracks if id in touched]
 
     def _befallen(self, id: str, events: Mapping[str, Collection[str]]) -> Collection[str]:
         """Signals to a container that we have stopped ourselves say nothing."""
@@ -177,6 +198,7 @@ class Proof:
             if health.was_stopped(track, found.get(id)) and not self._ended_well(track, found[id]):
                 self._applier.start(id)
                 self._tracks[id] = Track(track.service, id, now, track.changed)
+                self._unseen.add(id)
                 stopped = True
         return stopped
 

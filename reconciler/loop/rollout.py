@@ -91,7 +91,10 @@ class Rollout:
 
     def close(self) -> None:
         """What follows a durable good verdict: restart policies, and what is not wanted any more goes."""
-        for step in self._plan.steps[len(self._plan.steps) - self._plan.closing :]:
+        steps = self._plan.steps[len(self._plan.steps) - self._plan.closing :]
+        updates = [step for step in steps if step.action is Action.UPDATE_CONTAINER]
+        self._set_policies(updates)
+        for step in steps[len(updates) :]:
             self._hooks.step(step, len(self._plan.steps))
             self._close_step(step)
 
@@ -163,15 +166,16 @@ class Rollout:
                 applier.disconnect(container, step.name or "")
 
     def _close_step(self, step: Step) -> None:
-        applier = self._world.applier
-        if step.action is Action.UPDATE_CONTAINER:
-            container = step.id or self._creating.ids[step.container or ""]
-            self._known.actions.setdefault(self._service(step).key, "Updated")
-            applier.update(container, self._service(step).restart)
-        elif step.action is Action.REMOVE_CONTAINER:
-            applier.remove(step.id or "")
+        if step.action is Action.REMOVE_CONTAINER:
+            self._world.applier.remove(step.id or "")
         elif step.action is Action.REMOVE_NETWORK:
-            applier.remove_network(step.container or "")
+            self._world.applier.remove_network(step.container or "")
+
+    def _set_policies(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            self._hooks.step(step, len(self._plan.steps))
+            self._known.actions.setdefault(self._service(step).key, "Updated")
+        self._world.applier.update_all({self._container(step): self._service(step).restart for step in steps})
 
     def _stop(self, step: Step) -> None:
         container = next(item for item in self._observed.containers if item.id == step.id)
@@ -181,7 +185,8 @@ class Rollout:
         self.touched = True
         self._forget(container.id, key)
         self._known.actions.setdefault(key, "Removed" if key not in self._services else "Switched")
-        self._world.applier.update(container.id, "no")
+        if container.restart != "no":
+            self._world.applier.update(container.id, "no")
         if container.running:
             self._world.applier.stop(container.id, self._grace(key))
         self._rename(container.id, step.name)
@@ -197,7 +202,7 @@ class Rollout:
         """Starts that follow each other in the plan are made together. Those that succeed are followed, then the first
         that did not ends the rollout."""
         self.touched = True
-        batch = {self._to_start(step): step for step in takewhile(lambda step: step.action in STARTS, rest)}
+        batch = {self._container(step): step for step in takewhile(lambda step: step.action in STARTS, rest)}
         for container, step in batch.items():
             if step is not rest[0]:
                 self._hooks.step(step, len(self._plan.steps))
@@ -211,9 +216,6 @@ class Rollout:
         for error in [self._refused(batch[container], error) for container, error in failed.items()]:
             raise error
         return len(batch)
-
-    def _to_start(self, step: Step) -> str:
-        return step.id or self._creating.ids[step.container or ""]
 
     def _started(self, container: str, step: Step) -> None:
         service = self._service(step)
@@ -278,6 +280,9 @@ class Rollout:
             self._proof.forget(container, key)
 
     # -- finding -----------------------------------------------------------------------------------------------
+
+    def _container(self, step: Step) -> str:
+        return step.id or self._creating.ids[step.container or ""]
 
     def _service(self, step: Step) -> Service:
         return self._services[(step.stack or "", step.service or "")]

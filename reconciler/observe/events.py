@@ -38,6 +38,7 @@ class EventWatch:
         self._broken = False
         self._ended = threading.Event()
         self._events: dict[str, frozenset[str]] = {}
+        self._touched: set[str] = set()
         self._stream: CancellableStream[dict[str, Any]] | None = None
         self._since = ""
         self._thread = threading.Thread(target=self._read, name="engine-events", daemon=True)
@@ -69,6 +70,12 @@ class EventWatch:
         """Container's id → which of REMEMBERED has befallen it since the watch began."""
         with self._changed:
             return dict(self._events)
+
+    def touched(self) -> frozenset[str]:
+        """Ids of containers that something has happened to since the last call."""
+        with self._changed:
+            touched, self._touched = self._touched, set()
+            return frozenset(touched)
 
     def _subscribe(self) -> None:
         with engine_calls("send events"):
@@ -120,9 +127,9 @@ class EventWatch:
 
     def _take(self, event: Mapping[str, Any]) -> None:
         self._since = _after(event)
-        action = event.get("Action")
+        id, action = event["Actor"]["ID"], event.get("Action")
+        self._touched.add(id)
         if action in REMEMBERED:
-            id = event["Actor"]["ID"]
             self._events[id] = self._events.get(id, frozenset()) | {action}
 
     def _hang_up(self) -> None:

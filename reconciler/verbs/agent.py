@@ -17,10 +17,16 @@ from reconciler.loop.ports import Clock
 from reconciler.loop.turn import Turn
 from reconciler.model.history import Attempt, History
 from reconciler.model.outcome import Outcome
-from reconciler.model.plan import Step
+from reconciler.model.plan import Action, Step
 from reconciler.model.status import Holding, Rollout, Silence
 from reconciler.record import summary
 from reconciler.verbs import Answer
+
+BRIEF = frozenset({Action.START_CONTAINER, Action.RUN_ONCE, Action.UPDATE_CONTAINER, Action.REMOVE_CONTAINER})
+"""Steps that are over as soon as others could have read of them."""
+
+SELDOM = 0.25
+"""Seconds between two publications about brief steps: each costs as much as such a step."""
 
 
 @dataclass(slots=True)
@@ -37,6 +43,7 @@ class Progress:
     head: str | None = None
     fetched_at: float | None = None
     _since: dict[str, float] = field(default_factory=dict)
+    _published_at: float = 0.0
 
     def step(self, step: Step, steps: int, attempt: Attempt) -> None:
         """A step begins."""
@@ -45,7 +52,10 @@ class Progress:
             attempt.id, attempt.revision, attempt.intent, step.n, steps, step.action, step.stack, step.service, since
         )
         self.tell(f"{step.n:>3}/{steps} {step.action} {_object(step)}({step.cause})")
-        self.changed()
+        now = self.clock.monotonic()
+        if step.action not in BRIEF or now - self._published_at >= SELDOM:
+            self._published_at = now
+            self.changed()
 
     def ended(self, turn: Turn) -> None:
         """A turn has ended."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from reconciler.decide import planner
 from reconciler.decide import status as standing
@@ -45,6 +46,7 @@ class Looker:
         self._host, self._source, self._preparer, self._store = host, source, preparer, store
         self._images, self._observer, self._journal, self._clock = images, observer, journal, clock
         self._host_files = host_files
+        self._folded: tuple[Sequence[Mapping[str, Any]], History] | None = None
 
     # -- plan --------------------------------------------------------------------------------------------------
 
@@ -139,7 +141,7 @@ class Looker:
 
     def facts(self, agent: Agent, source: SourceFacts, holding: Holding | None, rollout: Rollout | None) -> StatusFacts:
         """Everything that journal and state folder tell."""
-        history = fold(self._journal.records())
+        history = self._history()
         if holding is not None and holding.reason is Reason.SUSPENDED:
             holding = None  # the journal knows better: it may have been resumed since
         return StatusFacts(
@@ -152,6 +154,13 @@ class Looker:
             rollout=rollout,
             suspension=history.suspended(self._clock.now()),
         )
+
+    def _history(self) -> History:
+        """Folded anew only when something was added: a long journal takes its time."""
+        records = self._journal.records()
+        if self._folded is None or self._folded[0] is not records:
+            self._folded = records, fold(records)
+        return self._folded[1]
 
     def _desired(self, history: History, rollout: Rollout | None) -> DesiredState | None:
         last = history.last

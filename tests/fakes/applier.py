@@ -162,6 +162,17 @@ class FakeApplier:
         with self._machine.effect(f"update {container[:12]} restart={restart}"):
             self._get(container).restart = restart
 
+    def update_all(self, policies: Mapping[str, str]) -> None:
+        """One after the other, the rest too where one fails."""
+        failed: list[ReconcilerError] = []
+        for container, restart in policies.items():
+            try:
+                self.update(container, restart)
+            except ReconcilerError as error:
+                failed.append(error)
+        for error in failed:
+            raise error
+
     def limit(self, container: str, limits: Mapping[str, Any]) -> None:
         with self._machine.effect(f"limit {container[:12]}"):
             found = self._get(container)

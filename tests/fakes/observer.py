@@ -103,6 +103,7 @@ class FakeWatch:
         self._news = False
         self._broken = False
         self._events: dict[str, set[str]] = {}
+        self._touched: set[str] = set()
 
     def __enter__(self) -> FakeWatch:
         self._machine.answer()
@@ -127,8 +128,13 @@ class FakeWatch:
     def events(self) -> dict[str, set[str]]:
         return self._events
 
+    def touched(self) -> frozenset[str]:
+        touched, self._touched = self._touched, set()
+        return frozenset(touched)
+
     def _hear(self, action: str, container: str) -> None:
         self._news = True
+        self._touched.add(container)
         if action == "broken":
             self._broken = True
         elif action in (OOM, KILL):

@@ -46,7 +46,7 @@ def dies_after_the_verdict(life: Life) -> None:
     """A turn that condemns its commit, and is killed before the way back begins."""
     verdicts = [effect for effect in life.machine.trace if effect == "journal condemned"]
     dies_before(life, "journal condemned")
-    life.machine.effects = _DiesBefore("update")
+    life.machine.effects = _DiesBefore("rename")
     with pytest.raises(Died):
         life.turn()
     life.start()
