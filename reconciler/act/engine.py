@@ -21,7 +21,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.model.desired import Endpoint, Network, Volume
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, LABEL_SPEC
 
-AT_ONCE = 8
+AT_ONCE = 4
 """Containers that are started at the same moment; an engine on a small machine gains nothing from more."""
 
 

@@ -12,6 +12,9 @@ from reconciler.model.observed import Container
 from reconciler.model.outcome import Intent
 from reconciler.model.plan import Action, Change
 
+TOGETHER = 4
+"""Services of one level that wait for what they depend on, and then start, together."""
+
 
 class Switching:
     """Writes onto the sheet what brings one service after the other to what is wanted."""
@@ -41,9 +44,12 @@ class Switching:
                 self.stop_old(pairing, "makes room for what is to start")
 
     def switch_all(self) -> None:
-        """New services start together, level by level; what replaces something goes one service at a time."""
+        """New services start together, level by level; what replaces something goes one service at a time.
+
+        On the way back all go level by level: what starts there is known to be good, and each wait is an outage.
+        """
         waiting = {service.key: service for service in self.order}
-        new = [service for service in self.order if self._is_new(service)]
+        new = [service for service in self.order if self._goes_with_others(service)]
         while waiting:
             level = [service for service in new if not any(key in waiting for key in needs(service))]
             if level:
@@ -56,18 +62,27 @@ class Switching:
             for service in level:
                 del waiting[service.key]
 
-    def _is_new(self, service: Service) -> bool:
-        """Nothing of it is there, so that nothing has to make room for it."""
+    def _goes_with_others(self, service: Service) -> bool:
+        """On the way forward: nothing of it is there, so that nothing has to make room for it."""
         pairing = self.pairings[service.key]
+        if self.intent is Intent.REVERT:
+            return True
         return not pairing.extras and all(slot.container is None for slot in pairing.slots)
 
     def _start_together(self, level: list[Service]) -> None:
-        """What they wait for comes first, so that the starts follow each other."""
-        starting = [s for s in level if any(self._to_start(s, slot) for slot in self.pairings[s.key].slots)]
-        for service in starting:
-            self._await_dependencies(service)
-        for service in level:
-            self.switch(service, awaited=True)
+        """Some at a time, so that the next ones start while these become healthy. What they wait for comes first."""
+        for first in range(0, len(level), TOGETHER):
+            some = level[first : first + TOGETHER]
+            starting = [s for s in some if any(self._to_start(s, slot) for slot in self.pairings[s.key].slots)]
+            for service in starting:
+                self._await_dependencies(service)
+            for service in reversed(starting):
+                self._stop_sharers(service)
+                self.stop_old(self.pairings[service.key], "replaced")
+                for slot in self.pairings[service.key].slots:
+                    self._clear_name(slot)
+            for service in some:
+                self.switch(service, awaited=True)
 
     def switch(self, service: Service, *, awaited: bool = False) -> None:
         pairing = self.pairings[service.key]
@@ -99,7 +114,7 @@ class Switching:
             self.sheet.note_downtime(service)
         self._clear_name(slot)
         self._start(service, slot, self._start_cause(slot))
-        if not service.completes:
+        if not service.completes and self.intent is not Intent.REVERT:
             self.sheet.wait(service, Condition.HEALTHY if service.healthcheck else Condition.STARTED, "proves itself")
 
     def _stop_sharers(self, service: Service) -> None:
