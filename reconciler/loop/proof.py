@@ -116,8 +116,13 @@ class Proof:
             return max(0.0, since + self._min_healthy_time() - now)
 
         self._wait(held, list)
-        self._current, self._saw_all_at = False, float("-inf")
-        self._wait(held, list)  # the verdict is about all, so all are looked at
+        self.check()
+        self._wait(held, list)
+
+    def check(self) -> None:
+        """Look at all, now."""
+        self._saw_all_at = float("-inf")
+        self._look()
 
     def _min_healthy_time(self) -> float:
         stacks = {track.service.stack for track in self._tracks.values()}

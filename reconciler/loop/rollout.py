@@ -213,7 +213,10 @@ class Rollout:
         for container, step in batch.items():
             if container not in failed:
                 self._started(container, step)
-        for error in [self._refused(batch[container], error) for container, error in failed.items()]:
+        errors = [self._refused(batch[container], error) for container, error in failed.items()]
+        if self._proof is not None and any(isinstance(error, RolloutFailed) for error in errors):
+            self._proof.check()  # one that it lives in may have gone, and then that is the reason
+        for error in errors:
             raise error
         return len(batch)
 
