@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.errors import RolloutFailed
+from reconciler.errors import RolloutFailed, Transient
 from reconciler.model.observed import Container
 from reconciler.model.outcome import Reason
 from tests.contract.services import HOST, MEMORY
@@ -203,6 +203,29 @@ def test_started_together_all_run_but_those_that_are_refused(world: World) -> No
     assert "no such file or directory" in refused[bad.id].message
     assert [world.detail(item.id).state for item in (*made, bad)] == ["running", "running", "created"]
     assert world.applier.start_all([item.id for item in made]) == {}
+
+
+def test_policies_are_set_together_and_one_that_is_gone_hinders_no_other(world: World) -> None:
+    made = [world.created(name) for name in ("db", "cache")]
+    with pytest.raises(Transient):
+        world.applier.update_all({made[0].id: "always", "0" * 64: "always", made[1].id: "on-failure:3"})
+    assert [world.detail(item.id).restart for item in made] == ["always", "on-failure:3"]
+
+
+def test_events_say_which_container_they_are_about(world: World) -> None:
+    with world.observer.watch() as watch:
+        first, second = world.started("web"), world.started("db")
+        seen: set[str] = set()
+        deadline = world.clock.monotonic() + 10.0
+        while not {first.id, second.id} <= seen and world.clock.monotonic() < deadline:
+            watch.wait(1.0)
+            seen |= watch.touched()
+        assert {first.id, second.id} <= seen
+        while watch.touched():
+            watch.wait(0.3)
+        world.applier.stop(second.id, 0.0)
+        watch.wait(5.0)
+        assert watch.touched() == {second.id}
 
 
 def test_wait_returns_at_an_event_and_at_the_timeout(world: World) -> None:
