@@ -186,7 +186,7 @@ def test_processor_time_is_counted() -> None:
 def test_a_program_that_works_too_much_is_killed() -> None:
     done = shell("while :; do :; done", work=1)
     assert done.returncode == -signal.SIGKILL
-    assert 0.9 < done.seconds < 2
+    assert 0.5 < done.seconds < 2
 
 
 def test_what_it_has_used_is_told_when_its_time_is_over() -> None:
@@ -195,4 +195,4 @@ def test_what_it_has_used_is_told_when_its_time_is_over() -> None:
     assert late.value.seconds < 0.2
     with pytest.raises(process.ProcessTimeout) as late:
         shell("while :; do :; done", timeout=2.0)
-    assert late.value.seconds > 0.2
+    assert late.value.seconds > 0.05
