@@ -35,6 +35,21 @@ def test_every_kind_of_record_is_explained() -> None:
     assert written <= {kind for row in explained for kind in row.split(", ")}
 
 
+def test_every_fault_is_told_where_the_page_says() -> None:
+    page = (ROOT / "docs/testing.md").read_text("utf-8")
+    rows = page.partition("| fault | in memory | real |")[2].partition("\n\n")[0]
+    matrix = (ROOT / "tests/faults/test_matrix.py").read_text("utf-8")
+    file = ""
+    told = re.findall(r"`([a-z_0-9/]*\.py)?::(\w+)`", rows)
+    assert len(told) > 40
+    for name, part in told:
+        file = name or file
+        tests = re.findall(r"^def (test_\w+)", (ROOT / "tests" / file).read_text("utf-8"), re.MULTILINE)
+        assert any(part in test for test in tests), f"{file}::{part}"
+    for row in re.findall(r"`F(\d+)`", rows):
+        assert re.search(rf"^ *{row}  [A-Z-]", matrix, re.MULTILINE), row
+
+
 LINK = re.compile(r"\[[^\]]+\]\((?!https?:|#)([^)#]+)")
 
 

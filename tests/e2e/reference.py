@@ -62,12 +62,13 @@ class Life:
         self._push(str(len(self.heads) + 1), worker={**BROKEN, "depends_on": ["app"]})
 
     def harm(self) -> None:
-        """No commit: somebody removes, stops, pauses and disconnects what runs."""
+        """No commit: somebody removes, pauses, disconnects and renames what runs. What is only stopped is started again
+        with growing pauses, so that a second time would be another story."""
         stack, engine = self.host.stack, self.host.engine
         engine.remove_container(f"{stack}-app-1", force=True)
-        engine.stop(f"{stack}-db-1", timeout=1)
         engine.pause(f"{stack}-cache-1")
         engine.disconnect_container_from_network(f"{stack}-app-2", f"{stack}_inner")
+        engine.rename(f"{stack}-worker-1", f"{stack}-mine")
 
     def _push(self, version: str, **more: Any) -> None:
         document = {
