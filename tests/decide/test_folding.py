@@ -243,3 +243,8 @@ def test_a_record_that_was_mended_badly_is_named(broken: dict[str, Any]) -> None
     with pytest.raises(Corrupt, match=f"record '{broken['kind']}' of 1970-01-01") as refused:
         fold([started(), broken])
     assert "journal.jsonl" in refused.value.hint
+
+
+def test_what_a_rollout_stopped_is_known_by_its_last_start() -> None:
+    history = fold([record("stopped", container="c1", started="t1"), record("stopped", container="c1", started="t2")])
+    assert history.stopped == {"c1": "t2"}
