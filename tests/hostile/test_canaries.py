@@ -283,9 +283,9 @@ def test_credentials_of_the_address_are_not_repeated(operator: Operator) -> None
     with forge(operator.folder) as (port, certificate):
         operator.environment.setenv("GIT_SSL_CAINFO", str(certificate))
         for user in (f"person:{URL['password']}", URL["token"], f"x:{URL['password']}%2F"):
-            for place in (port, 9):
+            for place in (port, 9) if "person" in user else (port,):
                 operator.configure(f"https://{user}@127.0.0.1:{place}/home.git")
-                for verb in (["once"], ["plan"], ["doctor"], ["status", "--no-engine"]):
+                for verb in (["once"], ["doctor"], ["status", "--no-engine"]):
                     assert operator.say(*verb, about=f"{user} {place}") != 0
         assert "no access with" in json.dumps(operator.told), "the forge's words are shown, masked"
     assert leaks(operator.everything(), URL) == []

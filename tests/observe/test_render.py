@@ -231,12 +231,13 @@ def test_a_mistake_in_another_file_is_placed_there(renderer: ComposeRenderer) ->
     assert (violation.path, violation.service) == ("more/db.yaml", "db")
 
 
-def stand_in(tmp_path: Path, script: str) -> ComposeRenderer:
+def stand_in(tmp_path: Path, script: str, timeout: float = 10) -> ComposeRenderer:
     """A renderer with a program of our own in Compose's place."""
     program = tmp_path / "docker-compose"
     program.write_text(f'#!/bin/sh\nif [ "$1" = version ]; then echo "${{VERSION:-2.26.1}}"; exit; fi\n{script}\n')
     program.chmod(0o755)
-    return ComposeRenderer(str(program), tmp_path / "render", SecretStore(tmp_path / "secrets"), timeout=3, work=1)
+    secrets = SecretStore(tmp_path / "secrets")
+    return ComposeRenderer(str(program), tmp_path / "render", secrets, timeout=timeout, work=1)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a parent bound its child")
@@ -248,7 +249,7 @@ def test_a_stack_that_is_too_much_work_is_refused(tmp_path: Path, secrets_dir: P
 
 def test_a_machine_that_has_no_time_condemns_nothing(tmp_path: Path, secrets_dir: Path) -> None:
     with pytest.raises(ProcessTimeout):
-        stand_in(tmp_path, "exec sleep 9").render(CommitFiles({"compose.yaml": ""}), STACK)
+        stand_in(tmp_path, "exec sleep 9", timeout=0.5).render(CommitFiles({"compose.yaml": ""}), STACK)
 
 
 def test_secrets_stay_out_of_the_state_folder(tmp_path: Path, secrets_dir: Path) -> None:
