@@ -235,8 +235,8 @@ class World:
             assert set(self.life.ids()) <= names | jobs, "stray containers"
         sizes = {wish.name: wish.memory << 20 for wish in self._applied(wanted)} if wanted else {}
         for item in machine.containers.values():
-            if item.service == "job":
-                continue  # what completes is as it ended
+            if item.service == "job" or item.host is None:
+                continue  # what completes is as it ended; what somebody has brought up is as it was adopted
             assert item.memory == sizes.get(item.service, item.memory), f"{item.name} has another limit"
             assert item.state != "paused", f"{item.name} is paused"
             assert item.networks or item.network_mode, f"{item.name} has no network"
