@@ -36,6 +36,7 @@ class World:
                 self.life.machine.image_volumes[f"sha256:{image}"] = ("/cache",)
         self.pushed: dict[str, Push] = {}
         self.rewritten = False
+        self._before_rewrite: set[str] = set()
         self._volumes: set[str] = set()
         self._journal = _JournalChecks(self.pushed)
         self._traced = 0
@@ -62,6 +63,7 @@ class World:
         source = self.life.source
         seen = self.life.cycle.history.seen
         source.rewind(min(commits, len(source.branch)))
+        self._before_rewrite = set(self.pushed)
         self.push(push)
         self.rewritten = bool(seen) and not source.is_ancestor(seen[-1], source.branch[-1])
 
@@ -193,7 +195,7 @@ class World:
         """The commit whose content must run now; None: nothing of ours may."""
         history = self.life.cycle.history
         rewritten = turn.outcome is Outcome.HELD and turn.reason is Reason.NOT_FAST_FORWARD
-        if self.life.source.branch[-1] in self._journal.accepted:
+        if self._journal.accepted & (set(self.life.source.branch) - self._before_rewrite):
             self.rewritten = False
         assert rewritten == self.rewritten, turn
         head = history.seen[-1]
