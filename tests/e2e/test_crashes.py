@@ -17,7 +17,7 @@ from tests.e2e.together import started
 
 pytestmark = pytest.mark.engine
 
-SHARE = {"advance": 5, "revert": 4, "repair": 3}
+SHARE = {"advance": 6, "revert": 5, "repair": 4}
 """So many of all crash points are tried here, spread over the flow; the soak tests try each."""
 
 LIVES = [(flow, part) for flow in FLOWS for part in (0, 1)]
