@@ -71,10 +71,14 @@ def _fetched(state: Recollection, record: Record) -> None:
 
 
 def _adopted(state: Recollection, record: Record) -> None:
-    """Containers that were there before us. With `content` they are also what there is to go back to."""
+    """Containers that were there before us. With `content` they are also what there is to go back to.
+
+    Outside of attempts it is last good that they were recognised for, which is proven already.
+    """
+    kept = state.good is not None and state.good.revision and not any(item.open for item in state.attempts.values())
     for name, item in record["containers"].items():
         mounts = {target: (kind, source, bool(rw)) for target, (kind, source, rw) in item["mounts"].items()}
-        proven = name in state.adopted and state.adopted[name].proven
+        proven = bool(kept) or (name in state.adopted and state.adopted[name].proven)
         state.adopted[name] = Adopted(item["stack"], item["spec"], mounts, item["image"], proven)
     state.links |= record["links"]
     state.stacks |= set(record["stacks"])

@@ -278,3 +278,25 @@ def test_a_container_that_cannot_start_any_more_is_made_anew() -> None:
     assert life.settle().outcome is Outcome.UNCHANGED
     assert life.ids()["shop-web-1"] != before
     assert set(life.running()) == {"shop-web-1", "shop-other-1"}
+
+
+def test_last_good_is_looked_after_while_the_head_cannot_be_judged() -> None:
+    life = running()
+    life.machine.add_foreign("theirs", 64 * MIB, [("0.0.0.0", 8080, "tcp")])
+    life.push(web=service("web:2", ports=[{"target": 80, "published": "8080"}]), other=service("other:1", health=False))
+    life.machine.halt(life.machine.named("shop-other-1"), 1.0)
+    assert life.turn().outcome is Outcome.FAILED
+    assert set(life.running()) == {"shop-web-1", "shop-other-1"}
+
+
+def test_what_somebody_brought_up_stands_in_the_way_of_no_commit() -> None:
+    """It is a container of last good's; the commit drops its service and changes its network."""
+    life = running()
+    own = life.machine.named("shop-other-1")
+    life.machine.vanishes(own.name)
+    life.machine.containers["theirs"] = replace(own, id="theirs", host=None, spec=None)
+    model = {"services": {"web": service("web:1")}, "networks": {"default": {"internal": True}}}
+    life.push_model(model)
+    life.turn()
+    assert life.settle().outcome is Outcome.UNCHANGED
+    assert set(life.running()) == {"shop-web-1"}

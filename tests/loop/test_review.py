@@ -422,11 +422,11 @@ def test_a_container_name_that_moved_comes_back() -> None:
 
 def test_container_names_are_swapped() -> None:
     life = Life()
-    life.push(one=service("one:1", container_name="a"), two=service("two:1", container_name="b"))
+    life.push(one=service("one:1", container_name="first"), two=service("two:1", container_name="second"))
     settled(life)
-    life.push(one=service("one:1", container_name="b"), two=service("two:1", container_name="a"))
+    life.push(one=service("one:1", container_name="second"), two=service("two:1", container_name="first"))
     settled(life)
-    assert life.running() == {"b": "one:1", "a": "two:1"}
+    assert life.running() == {"second": "one:1", "first": "two:1"}
 
 
 def sharing(version: str, **more: Any) -> dict[str, Any]:
