@@ -87,7 +87,7 @@ class Working:
         watched = [settings.path] if settings.path else []
         with (
             AgentAlarm(self._stop, settings.source.url, watched, requests) as alarm,
-            ChangeWatch(self._parts.engine, settings.host, alarm.ring) as self._changes,
+            ChangeWatch(self._parts.engine, settings.host, alarm.ring, verbs.stacks, verbs.containers) as self._changes,
         ):
             self._alarm = alarm
             return verbs.run(alarm, settings.source.interval, fresh=self._before is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -23,12 +23,23 @@ PAUSE = 5.0
 class ChangeWatch:
     """Reads the engine's events in a thread while it is entered; `woken` is called at each that may concern `host`.
 
+    `stacks`, `containers`: names and ids of what is looked after, asked at each event; None: not known just now. What
+    other projects do wakes nobody.
+
     Without the engine's library, and so on a unix socket alone; elsewhere there is nothing to wake anybody, and
     `changed` says yes, so that every turn compares.
     """
 
-    def __init__(self, address: str, host: str, woken: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        address: str,
+        host: str,
+        woken: Callable[[], None],
+        stacks: Callable[[], Collection[str]],
+        containers: Callable[[], Collection[str] | None],
+    ) -> None:
         self._address, self._host, self._woken = address, host, woken
+        self._stacks, self._containers = stacks, containers
         self._news = threading.Event()
         self._ended = threading.Event()
         self._connection: socket.socket | None = None
@@ -77,7 +88,8 @@ class ChangeWatch:
                     self._woken()
 
     def _is_ours(self, event: Mapping[str, Any]) -> bool:
-        if event.get("Type") == "network":
-            return True
         attributes = event.get("Actor", {}).get("Attributes", {})
-        return attributes.get(LABEL_HOST) == self._host or COMPOSE_PROJECT in attributes
+        if event.get("Type") == "network":
+            known = self._containers()
+            return known is None or attributes.get("container") in known
+        return attributes.get(LABEL_HOST) == self._host or attributes.get(COMPOSE_PROJECT) in self._stacks()

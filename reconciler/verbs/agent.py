@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -101,6 +101,15 @@ class AgentVerbs:
         logger.log("DEBUG" if fresh else "INFO", "watching the branch every {:g} s", interval)
         daemon.run(self._cycle, alarm, self._clock, interval, self._told)
         return alarm.ended
+
+    def stacks(self) -> Collection[str]:
+        """Names of the stacks that are or were looked after."""
+        return self._cycle.history.stacks
+
+    def containers(self) -> Collection[str] | None:
+        """Ids of the containers that the last turn saw; None where it has changed some since."""
+        looked = self._cycle.looked
+        return None if looked is None else {item.id for item in looked.containers}
 
     def _told(self, turn: Turn) -> bool:
         """Whether work is done."""
