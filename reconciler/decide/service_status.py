@@ -117,17 +117,17 @@ def _unknown(service: Service) -> ServiceStatus:
 def _sync(service: Service, present: Sequence[Container], done: bool) -> Sync:
     if not present and done:
         return Sync.SYNCED
-    if len(present) == service.replicas and all(_as_wanted(service, item) for item in present):
+    if len(present) == service.replicas and all(_as_wanted(service, item, done) for item in present):
         return Sync.SYNCED
     return Sync.OUT_OF_SYNC
 
 
-def _as_wanted(service: Service, container: Container) -> bool:
+def _as_wanted(service: Service, container: Container, done: bool) -> bool:
     if container.spec != service.spec:
         return False
     if container.state in ("running", "restarting"):
         return {endpoint.network for endpoint in service.endpoints} <= container.networks
-    return service.completes and _ended_well(container)
+    return service.completes and _ended_well(container, done)
 
 
 def _service_health(
@@ -135,14 +135,14 @@ def _service_health(
 ) -> tuple[Health, Reason | None]:
     if not current and done:
         return Health.HEALTHY, None
-    judged = [_container_health(item, service.completes) for item in current]
+    judged = [_container_health(item, service.completes, done) for item in current]
     if len(current) < service.replicas:
         judged.append((Health.MISSING, None))
     health = worst(item for item, _ in judged)
     return health, next((reason for item, reason in judged if item is health and reason), None)
 
 
-def _container_health(container: Container, completes: bool) -> tuple[Health, Reason | None]:
+def _container_health(container: Container, completes: bool, done: bool = False) -> tuple[Health, Reason | None]:
     match container.state:
         case "running":
             return _probed(container)
@@ -150,7 +150,7 @@ def _container_health(container: Container, completes: bool) -> tuple[Health, Re
             return Health.SUSPENDED, None
         case "created" | "removing":
             return Health.MISSING, None
-        case "exited" if completes and _ended_well(container):
+        case "exited" if completes and _ended_well(container, done):
             return Health.HEALTHY, None
     return Health.DEGRADED, Reason.OUT_OF_MEMORY if container.oom_killed else Reason.CRASHED
 
@@ -161,12 +161,10 @@ def _probed(container: Container) -> tuple[Health, Reason | None]:
     return (Health.PROGRESSING if container.health == "starting" else Health.HEALTHY), None
 
 
-def _ended_well(container: Container) -> bool:
-    return (
-        container.state == "exited"
-        and container.exit_code == 0
-        and engine_time(container.started_at) is not None
-    )
+def _ended_well(container: Container, done: bool) -> bool:
+    """A list does not say when a container was started; what is done was."""
+    started = done or engine_time(container.started_at) is not None
+    return container.state == "exited" and container.exit_code == 0 and started
 
 
 def _usage(containers: Sequence[Container], usage: Mapping[str, int]) -> int | None:

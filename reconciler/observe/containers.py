@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -64,6 +65,7 @@ def listed(answer: Answer) -> Container:
         number=_number(labels),
         state=answer["State"],
         health=_health_in_words(answer["State"], answer.get("Status", "")),
+        exit_code=_exit_code_in_words(answer.get("Status", "")),
         image=answer.get("ImageID", ""),
         spec=labels.get(LABEL_SPEC),
         host=labels.get(LABEL_HOST),
@@ -163,6 +165,12 @@ def _number(labels: Answer) -> int:
 
 def _is_oneoff(labels: Answer) -> bool:
     return str(labels.get(COMPOSE_ONEOFF, "")).lower() == "true"
+
+
+def _exit_code_in_words(status: str) -> int:
+    """`Exited (3) 5 minutes ago`: the list has no other place for it."""
+    found = re.match(r"Exited \((\d+)\)", status)
+    return int(found.group(1)) if found else 0
 
 
 def _health_in_words(state: str, status: str) -> str:

@@ -222,20 +222,22 @@ def test_events_say_which_container_they_are_about(world: World) -> None:
             seen |= watch.touched()
         assert {first.id, second.id} <= seen
         while watch.touched():
-            watch.wait(0.3)
+            watch.wait(1.0)
         world.applier.stop(second.id, 0.0)
-        watch.wait(5.0)
-        assert watch.touched() == {second.id}
+        deadline = world.clock.monotonic() + 30.0
+        while not (touched := watch.touched()) and world.clock.monotonic() < deadline:
+            watch.wait(1.0)
+        assert touched == {second.id}
 
 
 def test_wait_returns_at_an_event_and_at_the_timeout(world: World) -> None:
     container = world.started("web", one_shot(0.5))
     with world.observer.watch() as watch:
         began = world.clock.monotonic()
-        assert watch.wait(20)
-        assert world.clock.monotonic() - began < 10
+        assert watch.wait(60)
+        assert world.clock.monotonic() - began < 30
         world.until(container.id, exited)
     with world.observer.watch() as watch:
         began = world.clock.monotonic()
         assert watch.wait(0.3)
-        assert 0.3 <= world.clock.monotonic() - began < 5
+        assert 0.3 <= world.clock.monotonic() - began < 30

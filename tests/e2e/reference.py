@@ -102,6 +102,8 @@ class Life:
 
     def _check_rest(self) -> None:
         stack = self.host.stack
+        published = json.loads((self.host.state / "status.json").read_text())
+        assert published["health"] == "Healthy", published["message"]
         assert self.host.exec("worker-1", "cat /conf") == self.good
         assert set(self.host.networks()) == {f"{stack}_default", f"{stack}_inner"}
         assert self.host.volumes() == {f"{stack}_data"}

@@ -66,6 +66,11 @@ def test_health_in_words(state: str, status: str, health: str) -> None:
     assert read.listed(LISTED | {"State": state, "Status": status}).health == health
 
 
+@pytest.mark.parametrize(("status", "code"), [("Exited (3) 2 hours ago", 3), ("Exited (0) 1 second ago", 0), ("Up", 0)])
+def test_exit_code_in_words(status: str, code: int) -> None:
+    assert read.listed(LISTED | {"State": "exited", "Status": status}).exit_code == code
+
+
 @pytest.mark.parametrize(("number", "expected"), [("2", 2), ("", 0), ("-1", 0), ("x", 0)])
 def test_strange_number_is_none(number: str, expected: int) -> None:
     labels = LISTED["Labels"] | {"com.docker.compose.container-number": number}
