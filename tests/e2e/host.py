@@ -27,6 +27,7 @@ MEMORY = {"budget": "16GiB", "steady": "90%", "reserve": "64MiB"}
 COMPOSE_FILE = "compose/stack/compose.yaml"
 KILLED = -9
 BUSY = 4
+SAID = "that is all"
 
 
 @dataclass(frozen=True)
@@ -240,12 +241,20 @@ class Host:
         return json.dumps([self.containers(), self.networks(), sorted(self.volumes())], sort_keys=True)
 
     def exec(self, container: str, script: str, user: str = "") -> str:
-        """What a shell script says inside a running container, named without the stack; it has to exit 0."""
-        made = self.engine.exec_create(f"{self.stack}-{container}", ["sh", "-c", script], user=user)
-        output = self.engine.exec_start(made["Id"]).decode()
-        code = self.engine.exec_inspect(made["Id"])["ExitCode"]
+        """What a shell script says inside a running container, named without the stack; it has to exit 0.
+
+        It may run twice: a busy engine now and then closes the stream before it has sent what was said.
+        """
+        command = ["sh", "-c", f"trap 'echo {SAID}' EXIT\n{script}"]
+        for _ in range(5):
+            made = self.engine.exec_create(f"{self.stack}-{container}", command, user=user)
+            output = str(self.engine.exec_start(made["Id"]).decode()).rstrip()
+            code = self.engine.exec_inspect(made["Id"])["ExitCode"]
+            if output.endswith(SAID):
+                break
         assert code == 0, f"exit {code}: {output}"
-        return str(output).strip()
+        assert output.endswith(SAID), "the engine lost what was said, five times"
+        return output.removesuffix(SAID).strip()
 
     def close(self) -> None:
         """Remove everything that this host has made on the engine."""
