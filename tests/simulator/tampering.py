@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 
 from tests.fakes.containers import FakeContainer
@@ -26,7 +27,7 @@ def _doubled(machine: FakeMachine, container: FakeContainer) -> None:
     """A second one of the same service, as `docker compose up --scale` by hand makes it."""
     id, number = machine.new_id(), container.number + 7
     name = f"{container.stack}-{container.service}-{number}"
-    double = replace(container, id=id, name=name, number=number, host=None, spec=None)
+    double = replace(deepcopy(container), id=id, name=name, number=number, host=None, spec=None)
     machine.containers[id] = double
     machine.run(double)
 
@@ -34,7 +35,7 @@ def _doubled(machine: FakeMachine, container: FakeContainer) -> None:
 def _brought_up(machine: FakeMachine, container: FakeContainer) -> None:
     """The same made anew by the user's own `docker compose up`, without our labels."""
     machine.vanishes(container.name)
-    again = replace(container, id=machine.new_id(), host=None, spec=None)
+    again = replace(deepcopy(container), id=machine.new_id(), host=None, spec=None)
     machine.containers[again.id] = again
     machine.run(again)
 
