@@ -255,11 +255,15 @@ class Bench:
         self.book.end(ending, attempt.revision, attempt.intent, attempt.id)
 
     def is_forward(self, head: Commit) -> bool:
-        """Whether the head descends from the last one that was accepted, or an operator has let it pass."""
-        seen = self.book.history.seen
+        """Whether the head descends from the last one that was followed, or from a rewritten one that an operator has
+        let pass."""
+        seen, accepted = self.book.history.seen, self.book.history.accepted
+        descends = self.ports.source.is_ancestor
         if not self.options.require_fast_forward or not seen:
             return True
-        return head.sha in (seen[-1], *self.book.history.accepted) or self.ports.source.is_ancestor(seen[-1], head.sha)
+        if head.sha in (seen[-1], *accepted) or descends(seen[-1], head.sha):
+            return True
+        return any(descends(sha, head.sha) and not descends(sha, seen[-1]) for sha in accepted)
 
     def _note_completed(self, observed: ObservedState, states: Sequence[DesiredState | None]) -> None:
         """One-shots that have ended since a process that had started them was killed."""

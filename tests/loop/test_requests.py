@@ -340,6 +340,19 @@ def test_a_rewritten_branch_passes_once_its_head_is_accepted() -> None:
     assert life.running()["shop-web-1"] == "web:4"
 
 
+def test_what_is_pushed_on_top_of_an_accepted_head_passes_though_that_one_was_never_followed() -> None:
+    life, _ = settled()
+    life.push(web=service("web:2"), db=service("db:1"))
+    life.turn()
+    life.source.rewind(2)
+    life.push(web=service("web:3"), db=service("db:1"))
+    assert life.turn().reason is Reason.NOT_FAST_FORWARD
+    life.ask("accept", "main")
+    following = life.push(web=service("web:4"), db=service("db:1"))
+    turn = life.turn()
+    assert (turn.outcome, turn.revision) == (Outcome.SUCCEEDED, following)
+
+
 def test_another_rewritten_head_is_held_again() -> None:
     life, _ = settled()
     life.source.rewind(1)
