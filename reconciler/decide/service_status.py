@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from reconciler.decide.slots import STANDBY
 from reconciler.model.desired import Service
 from reconciler.model.observed import Container
 from reconciler.model.outcome import Reason
 from reconciler.model.status import Health, ServiceStatus, Sync
-
-STANDBY = ".standby"
-"""Ends the name of a container that waits, stopped, for the verdict on its successor."""
 
 WORST_LAST = (
     Health.HEALTHY,

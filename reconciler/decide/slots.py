@@ -9,6 +9,7 @@ from reconciler.model.desired import DesiredState, Service, ServiceKey
 from reconciler.model.observed import Container, ObservedState
 
 STANDBY = ".standby"
+"""Ends the name of a container that waits, stopped, for the verdict on its successor."""
 
 
 @dataclass(frozen=True, slots=True)

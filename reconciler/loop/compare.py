@@ -41,8 +41,12 @@ def inspected(bench: Bench, looked: ObservedState) -> ObservedState:
 
 
 def find(bench: Bench, desired: DesiredState, observed: ObservedState) -> Mending:
-    """What is wrong with containers that are as wanted by their spec."""
+    """What is wrong with containers that are as wanted by their spec; what works again is noted."""
     _note_recovered(bench, observed)
+    return _wrong(bench, desired, observed)
+
+
+def _wrong(bench: Bench, desired: DesiredState, observed: ObservedState) -> Mending:
     known = bench.ports.store.current(desired.content)
     return mending(desired, observed, bench.book.history, bench.ports.clock.now(), secrets_known=known)
 
@@ -50,9 +54,10 @@ def find(bench: Bench, desired: DesiredState, observed: ObservedState) -> Mendin
 def changed_by_others(bench: Bench, desired: DesiredState, observed: ObservedState) -> Mending:
     """What can be mended in place of what somebody has done to containers that a commit, or the way back, leaves there.
 
-    What would need another container is no matter of the commit: the next turn sees to it.
+    What would need another container is no matter of the commit: the next turn sees to it. Nothing is recorded: the way
+    back must not depend on room on the disk.
     """
-    found = find(bench, desired, observed)
+    found = _wrong(bench, desired, observed)
     return Mending({id: items for id, items in found.drift.items() if id not in found.replaced})
 
 
