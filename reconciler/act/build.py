@@ -87,7 +87,7 @@ class ImageBuilder:
         finally:
             remove(private)
         with engine_calls(f"look at the image {want.tag}"):
-            inspected = self._client.inspect_image(want.tag)  # type: ignore[no-untyped-call]
+            inspected = self._client.inspect_image(want.tag)  # type: ignore[no-untyped-call]  # the stubs lack it
         return image_of(inspected, want.ref)
 
     def _build(self, want: ImageWant, files: Files, private: Path) -> None:

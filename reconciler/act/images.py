@@ -68,7 +68,7 @@ class ImagePuller:
             try:
                 lines = self._client.pull(want.ref, platform=want.platform, stream=True, decode=True)
                 self._follow(want.ref, lines)
-                inspected = self._client.inspect_image(want.ref)  # type: ignore[no-untyped-call]
+                inspected = self._client.inspect_image(want.ref)  # type: ignore[no-untyped-call]  # the stubs lack it
                 return image_of(inspected, want.ref)
             except InvalidRepository as error:
                 raise pull_error(want.ref, f"invalid reference format: {error}") from error

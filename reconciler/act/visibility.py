@@ -46,7 +46,7 @@ def _images(client: docker.APIClient) -> Iterator[str]:
     for item in sorted(listed, key=lambda item: item["Size"]):
         with engine_calls("inspect an image"):
             try:
-                answer: dict[str, Any] = client.inspect_image(item["Id"])  # type: ignore[no-untyped-call]
+                answer: dict[str, Any] = client.inspect_image(item["Id"])  # type: ignore[no-untyped-call]  # the stubs lack it
             except NotFound:
                 continue
         if not (answer.get("Config") or {}).get("Volumes"):

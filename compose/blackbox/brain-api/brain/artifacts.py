@@ -90,7 +90,7 @@ class Artifacts:
     async def get(self, identity: UUID) -> Artifact:
         async with connected(self._pool) as connection:
             row = await (
-                await connection.execute(f"SELECT {HEAD}, content FROM artifacts WHERE id = %s", (identity,))  # noqa: S608
+                await connection.execute(f"SELECT {HEAD}, content FROM artifacts WHERE id = %s", (identity,))  # noqa: S608 - ours
             ).fetchone()
         if row is None:
             raise NotFound(f"there is no artifact {identity}")
@@ -124,7 +124,7 @@ class Artifacts:
     async def page(self, where: Mapping[str, Any], limit: int, after: Cursor | None) -> Page:
         """Newest first. `where`: kind, tag, path, path_prefix; None where it does not matter."""
         query = (
-            f"SELECT {HEAD} FROM artifacts WHERE (%(kind)s::text IS NULL OR kind = %(kind)s) "  # noqa: S608
+            f"SELECT {HEAD} FROM artifacts WHERE (%(kind)s::text IS NULL OR kind = %(kind)s) "  # noqa: S608 - ours
             "AND (%(tag)s::text IS NULL OR tags @> ARRAY[%(tag)s]) AND (%(path)s::text IS NULL OR path = %(path)s) "
             "AND (%(path_prefix)s::text IS NULL OR starts_with(path, %(path_prefix)s)) "
             "AND (%(at)s::timestamptz IS NULL OR (created_at, id) < (%(at)s, %(id)s)) "

@@ -127,7 +127,7 @@ class GraphStore:
         """Unavailable (neo4j) where it does not answer."""
         try:
             async with asyncio.timeout(15):
-                result = await self._driver.execute_query(query, parameters_=values)  # type: ignore[arg-type]
+                result = await self._driver.execute_query(query, parameters_=values)  # type: ignore[arg-type]  # wants literals
         except ClientError as error:
             raise ApiError(f"Neo4j refuses this: {error.message}") from error
         except (DriverError, Neo4jError, OSError, TimeoutError) as error:

@@ -25,7 +25,7 @@ def test_text_is_cut_at_paragraphs_before_lines_before_sentences_before_words() 
 
 
 def test_nothing_is_lost_and_no_piece_is_too_long() -> None:
-    dice = random.Random(4)  # noqa: S311
+    dice = random.Random(4)  # noqa: S311 - the same each time
     for _ in range(300):
         text = "".join(dice.choice("ab. \n") * dice.randint(1, 9) for _ in range(dice.randint(0, 300)))
         found = split(text, 40)

@@ -34,7 +34,7 @@ def sentences(dice: random.Random, count: int) -> list[str]:
 
 @pytest.fixture
 def filled(api: httpx.Client, place: str) -> str:
-    texts = sentences(random.Random(11), DOCUMENTS)  # noqa: S311
+    texts = sentences(random.Random(11), DOCUMENTS)  # noqa: S311 - the same each time
     for start in range(0, DOCUMENTS, 50):
         numbered = enumerate(texts[start : start + 50], start)
         put(api, *({"path": f"{place}{number}", "title": f"n{number}", "content": text} for number, text in numbered))
@@ -54,7 +54,7 @@ def nearest(connection: psycopg.Connection[Any], vector: Any, exact: bool) -> li
 
 
 def test_recall_and_speed(settings: Settings, api: httpx.Client, filled: str) -> None:
-    questions = sentences(random.Random(12), QUESTIONS)  # noqa: S311
+    questions = sentences(random.Random(12), QUESTIONS)  # noqa: S311 - the same each time
     times = []
     for question in questions:
         begun = time.perf_counter()
