@@ -35,14 +35,11 @@ MERGE (b:Artifact {id: link.id})
 CREATE (a)-[:LINKS {kind: link.kind}]->(b)
 """
 _FORGET = "UNWIND $ids AS id MATCH (a:Artifact {id: id}) DETACH DELETE a"
-_REACHED = """
-MATCH (start:Artifact {id: $id})
-OPTIONAL MATCH way = ANY SHORTEST
-  (start) (()-[link:LINKS WHERE $kinds = [] OR link.kind IN $kinds]-()){1,%d} (other:Artifact WHERE other <> start)
-WITH start, other, length(way) AS distance ORDER BY distance LIMIT $largest
-RETURN start {.id, .path, .title, .kind} AS start,
-       collect(other {.id, .path, .title, .kind, distance: distance}) AS others
-"""
+_START = f"MATCH (a:Artifact {{id: $id}}) RETURN a {_NODE} AS node"
+_STEP = (
+    "MATCH (a:Artifact)-[link:LINKS]-(b:Artifact) WHERE a.id IN $from AND NOT b.id IN $seen "
+    f"AND ($kinds = [] OR link.kind IN $kinds) RETURN DISTINCT b {_NODE} AS node LIMIT $limit"
+)
 _BETWEEN = (
     "MATCH (a:Artifact)-[link:LINKS]->(b:Artifact) WHERE a.id IN $ids AND b.id IN $ids "
     "RETURN a.id AS source, b.id AS target, link.kind AS kind ORDER BY source, target, kind LIMIT 5000"
@@ -89,11 +86,17 @@ class GraphStore:
 
     async def neighbours(self, identity: UUID, depth: int, kinds: Sequence[str]) -> Graph:
         """What is linked with it in either direction, up to `depth` steps away, and the links among all of them."""
-        records = await self._run(_REACHED % depth, id=str(identity), kinds=list(kinds), largest=LARGEST)
+        records = await self._run(_START, id=str(identity))
         if not records:
             raise NotFound(f"the graph has no artifact {identity} (a new one takes a moment)")
-        start, others = records[0]["start"], records[0]["others"]
-        return await self._linked([Node(**start, distance=0), *(Node(**other) for other in others)])
+        nodes = {str(identity): Node(**records[0]["node"], distance=0)}
+        edge = [str(identity)]
+        for distance in range(1, depth + 1):
+            values = {"from": edge, "seen": list(nodes), "kinds": list(kinds), "limit": LARGEST - len(nodes)}
+            found = [record["node"] for record in await self._run(_STEP, **values)]
+            nodes |= {node["id"]: Node(**node, distance=distance) for node in found}
+            edge = [node["id"] for node in found]
+        return await self._linked(list(nodes.values()))
 
     async def path(self, start: UUID, end: UUID, longest: int) -> Graph:
         """The shortest way between two. NotFound where none is short enough."""
@@ -126,7 +129,7 @@ class GraphStore:
     async def _run(self, query: str, **values: Any) -> list[dict[str, Any]]:
         """Unavailable (neo4j) where it does not answer."""
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(20):
                 result = await self._driver.execute_query(query, parameters_=values)  # type: ignore[arg-type]  # wants literals
         except ClientError as error:
             raise ApiError(f"Neo4j refuses this: {error.message}") from error
