@@ -19,7 +19,8 @@ from brain.settings import Settings
 
 def test_text_is_cut_at_paragraphs_before_lines_before_sentences_before_words() -> None:
     assert split("one\n\ntwo", 5) == ["one", "two"]
-    assert split("one two. three four.", 10) == ["one two.", "three\nfour."]
+    assert split("one two. three 4.", 9) == ["one two.", "three 4."]
+    assert split("one two three", 9) == ["one\ntwo", "three"]
     assert split("x" * 25, 10) == ["x" * 10, "x" * 10, "x" * 5]
     assert split(" \n ") == []
 
