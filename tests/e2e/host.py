@@ -66,6 +66,9 @@ class Host:
     `settings` are further keys of the agent config.
     """
 
+    patience = 300.0
+    """Seconds that one command may take."""
+
     def __init__(self, folder: Path, compose: Path, **settings: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.compose = folder, compose
@@ -153,7 +156,7 @@ class Host:
 
     def _start(self, command: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=300, cwd=self.folder,
+            command, capture_output=True, text=True, timeout=self.patience, cwd=self.folder,
             env=self.environment(**environment), stdin=subprocess.DEVNULL,
         )  # fmt: skip
 

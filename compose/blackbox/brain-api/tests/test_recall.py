@@ -72,7 +72,7 @@ def test_recall_and_speed(settings: Settings, api: httpx.Client, filled: str) ->
             row = connection.execute("SELECT embedding FROM embeddings_1 WHERE chunk_id = %s", (identity,)).fetchone()
             assert row is not None
             # Near a document, not at it: as a question would be.
-            vector = row[0] + numpy.random.default_rng(identity).normal(0, 0.02, len(row[0]))
+            vector = row[0].to_numpy() + numpy.random.default_rng(identity).normal(0, 0.02, 384)
             both = [set(nearest(connection, vector, exact)) for exact in (True, False)]
             found.append(len(both[0] & both[1]) / 10)
     recall, p95 = statistics.mean(found), statistics.quantiles(times, n=20)[-1]

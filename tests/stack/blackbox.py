@@ -1,0 +1,101 @@
+"""This repository's own Blackbox stack, on a host of its own: another name, another port, fresh secrets."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.conftest import ROOT
+from tests.e2e.host import Answer, Host
+
+FOLDER = "compose/blackbox"
+SECRETS = ("POSTGRES_BRAIN_OWNER", "POSTGRES_BRAIN", "NEO4J_PASSWORD")
+KEY = "k" * 32
+
+Json = Mapping[str, Any]
+Files = Mapping[str, str | bytes]
+
+
+def stack_files() -> dict[str, str | bytes]:
+    """The stack as the repository has it; caches aside."""
+    paths = (path for path in (ROOT / FOLDER).rglob("*") if path.is_file() and "cache" not in str(path))
+    return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sorted(paths)}
+
+
+def compose_document() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((ROOT / FOLDER / "compose.yaml").read_text())
+    return document
+
+
+class Blackbox:
+    """`push` commits the stack; what differs from the repository's is given."""
+
+    def __init__(self, host: Host) -> None:
+        host.patience = 1700.0
+        self.host = host
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        folder = host.secrets / host.stack
+        folder.mkdir(mode=0o700)
+        values = {name: secrets.token_urlsafe(24) for name in SECRETS}
+        self.secrets = {**values, "BRAIN_API_KEYS": f"tests write {KEY}"}
+        for name, value in self.secrets.items():
+            (folder / name).touch(mode=0o600)
+            (folder / name).write_text(value)
+
+    def push(self, changes: Files | None = None, services: Json | None = None) -> str:
+        """`changes`: files in place of the repository's. `services`: laid over those of the Compose file."""
+        files = {**stack_files(), f"desired-state/{self.host.name}.yaml": self._document()}
+        document = compose_document()
+        for name, service in (services or {}).items():
+            document["services"][name] = {**document["services"].get(name, {}), **service}
+        files[f"{FOLDER}/compose.yaml"] = json.dumps(document)
+        return self.host.push_files({**files, **(changes or {})})
+
+    def _document(self) -> str:
+        document = yaml.safe_load((ROOT / "desired-state/mini.yaml").read_text())
+        document["metadata"]["name"] = self.host.name
+        stack = next(item for item in document["spec"]["stacks"] if item["name"] == "blackbox")
+        stack |= {"name": self.host.stack, "env": {"BRAIN_API_PORT": str(self.port)}}
+        # Two cores that other tests share: slower than the machine that the file describes.
+        stack["gate"] = {"min_healthy_time": "3s", "healthy_deadline": "15m", "progress_deadline": "15m"}
+        document["spec"]["stacks"] = [stack]
+        return json.dumps(document)
+
+    def once(self) -> Answer:
+        return self.host.once()
+
+    def ask(self, method: str, path: str, body: Json | None = None) -> tuple[int, Any]:
+        """Status and document of one request to brain-api, from this machine."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        return answer.status, json.loads(text) if text else None
+
+    def psql(self, query: str) -> str:
+        """One query as the superuser, who comes through the container's socket alone."""
+        return self.host.exec("postgres-1", f'psql --dbname=brain -qAtc "{query}"')
+
+    def running(self) -> dict[str, tuple[str, str]]:
+        """Container → id and time of its start."""
+        return {name: (item["Id"], item["State"]["StartedAt"]) for name, item in self.host.containers().items()}
+
+
+@contextmanager
+def blackbox(folder: Path, compose: Path) -> Iterator[Blackbox]:
+    host = Host(folder, compose)
+    try:
+        yield Blackbox(host)
+    finally:
+        host.close()
