@@ -17,7 +17,7 @@ from pgvector.psycopg import register_vector
 
 from tests.conftest import eventually, put
 
-DOCUMENTS, QUESTIONS = 1500, 60
+DOCUMENTS, QUESTIONS = 1000, 60
 
 WHO = ["the gardener", "a nurse", "our pilot", "the judge", "a baker", "the sailor", "an engineer", "the painter"]
 DOES = ["repairs", "describes", "sells", "hides", "measures", "paints", "remembers", "carries", "compares", "cleans"]
