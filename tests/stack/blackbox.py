@@ -6,7 +6,7 @@ import http.client
 import json
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,12 +52,15 @@ class Blackbox:
             (folder / name).touch(mode=0o600)
             (folder / name).write_text(value)
 
-    def push(self, changes: Files | None = None, services: Json | None = None) -> str:
-        """`changes`: files in place of the repository's. `services`: laid over those of the Compose file."""
+    def push(self, changes: Files | None = None, services: Json | None = None, only: Sequence[str] = ()) -> str:
+        """`changes`: files in place of the repository's. `services`: laid over those of the Compose file. `only`: these
+        services and no others."""
         files = {**stack_files(), f"desired-state/{self.host.name}.yaml": self._document()}
         document = compose_document()
         for name, service in (services or {}).items():
             document["services"][name] = {**document["services"].get(name, {}), **service}
+        if only:
+            document["services"] = {name: document["services"][name] for name in only}
         files[f"{FOLDER}/compose.yaml"] = json.dumps(document)
         return self.host.push_files({**files, **(changes or {})})
 

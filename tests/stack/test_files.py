@@ -1,0 +1,130 @@
+"""What can be said of the Blackbox stack by reading it: it is valid, confined, sized, documented, and only adds."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.stack.blackbox import FOLDER, SECRETS, compose_document
+
+STACK = ROOT / FOLDER
+SERVICES: dict[str, Any] = compose_document()["services"]
+STAYING = {name: item for name, item in SERVICES.items() if item["restart"] != "no"}
+VARIABLES = dict(re.findall(r"^([A-Z][A-Z0-9_]*)=(.*)$", (STACK / ".env").read_text(), re.MULTILINE))
+TAKES_AWAY = re.compile(
+    r"\b(DROP|RENAME|TRUNCATE|DELETE\s+FROM|UPDATE\s+\w+\s+SET|SET\s+NOT\s+NULL|DETACH|REMOVE|ALTER\s+COLUMN\s+\w+\s+"
+    r"(SET\s+DATA\s+)?TYPE)\b",
+    re.IGNORECASE,
+)
+
+
+def validated(tmp_path: Path, secrets: bool) -> tuple[int, list[dict[str, Any]]]:
+    folder = tmp_path / "secrets" / "blackbox"
+    folder.mkdir(mode=0o700, parents=True)
+    folder.parent.chmod(0o700)
+    for name in (*SECRETS, "BRAIN_API_KEYS") if secrets else ():
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(f"not a real {name}\n")
+    config = tmp_path / "reconciler.yaml"
+    text = f"host: mini\nsource: {{url: {ROOT}}}\nstate: {tmp_path}/state\nsecrets_dir: {folder.parent}\n"
+    config.write_text(text)
+    command = [sys.executable, "-m", "reconciler", "--config", str(config), "--output", "json", "validate", str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    return done.returncode, json.loads(done.stdout)["violations"]
+
+
+def test_the_stack_is_valid_without_a_warning(tmp_path: Path) -> None:
+    assert validated(tmp_path, secrets=True) == (0, [])
+
+
+def test_validate_names_every_secret_that_is_missing(tmp_path: Path) -> None:
+    code, violations = validated(tmp_path, secrets=False)
+    told = " ".join(item["message"] for item in violations)
+    assert code == 1
+    assert all(name in told for name in (*SECRETS, "BRAIN_API_KEYS")), told
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_confined(name: str) -> None:
+    """An exception belongs beside its reason in the Compose file, and here."""
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+    assert service["logging"]["driver"] == "local"
+    assert {"memory", "pids"} <= set(service["deploy"]["resources"]["limits"])
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+    assert "container_name" not in service
+
+
+@pytest.mark.parametrize("name", STAYING)
+def test_every_service_that_stays_is_looked_after(name: str) -> None:
+    service = STAYING[name]
+    assert service["restart"] == "unless-stopped"
+    assert service["stop_grace_period"]
+    assert service["healthcheck"]["start_period"]
+    assert service["healthcheck"]["test"][0] == "CMD"
+    assert "memory" in service["deploy"]["resources"]["reservations"]
+
+
+@pytest.mark.parametrize("path", sorted(STACK.glob("*/Dockerfile")), ids=lambda path: path.parent.name)
+def test_images_are_made_of_packages_and_run_as_somebody(path: Path) -> None:
+    text = path.read_text()
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)", text, re.MULTILINE))
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert {base for base in bases if base not in stages} == {"debian:trixie-slim"}
+    users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
+    assert users
+    assert users[-1] != "root"
+    installs = [line for line in text.replace("\\\n", " ").splitlines() if "pip install" in line]
+    assert all("--require-hashes" in part for line in installs for part in line.split("&&") if "pip install" in part)
+
+
+def test_migrations_only_add_and_can_run_again() -> None:
+    """Programs of the commit before go on working on the new tables: that is what a way back needs."""
+    for path in [*(STACK / "migrate").glob("postgres/*.sql"), *(STACK / "migrate").glob("neo4j/*.cypher")]:
+        text = re.sub(r"(--|//).*", "", path.read_text()).replace("ON DELETE", "")
+        assert not TAKES_AWAY.search(text), path.name
+        for statement in filter(None, map(str.strip, text.split(";"))):
+            assert "IF NOT EXISTS" in statement or statement.startswith("GRANT"), (path.name, statement)
+
+
+def test_what_takes_away_would_be_seen() -> None:
+    for text in ("ALTER TABLE a DROP COLUMN b", "alter table a rename to b", "ALTER TABLE a ALTER COLUMN b TYPE int"):
+        assert TAKES_AWAY.search(text), text
+
+
+def test_every_variable_is_used_and_every_used_one_has_a_value() -> None:
+    text = (STACK / "compose.yaml").read_text()
+    used = set(re.findall(r"\$\{([A-Z0-9_]+)", text))
+    secrets = {item["environment"] for item in compose_document()["secrets"].values()}
+    assert used <= set(VARIABLES)
+    assert set(VARIABLES) <= used | secrets
+
+
+def test_every_secret_is_documented_with_the_command_that_makes_it() -> None:
+    manual = (STACK / "secrets.example/README.md").read_text()
+    for secret in compose_document()["secrets"].values():
+        name = secret["environment"]
+        assert f"]({name})" in manual
+        assert f">{name}" in (STACK / "secrets.example" / name).read_text()
+
+
+def test_the_sizes_of_the_databases_fit_their_limits() -> None:
+    def mib(name: str) -> int:
+        return int(re.sub(r"\D", "", VARIABLES[name]))
+
+    connections = mib("POSTGRES_CONNECTIONS") * (5 + 2 * mib("POSTGRES_WORK_MEM"))
+    workers = mib("POSTGRES_MAINTENANCE_MEM") + 2 * 64
+    assert mib("POSTGRES_SHARED_BUFFERS") + connections + workers < mib("POSTGRES_MEMORY")
+    assert mib("NEO4J_HEAP") + mib("NEO4J_PAGE_CACHE") <= 0.6 * mib("NEO4J_MEMORY")
+    assert mib("BRAIN_API_POOL") + 5 < mib("POSTGRES_CONNECTIONS")
