@@ -23,6 +23,9 @@ from brain.postgres import Connection, Pool, connected
 from brain.schemas import Artifact, ArtifactChange, ArtifactHead, ArtifactIn, Counts, LinkTo, Page, Written
 
 HEAD = "id, path, kind, title, tags, metadata, digest, created_at, updated_at"
+AT_ONCE = 256
+"""Pieces that a request waits for (about 4 s on a quiet machine)."""
+
 PENDING = (
     "INSERT INTO graph_pending (artifact_id) SELECT unnest(%s::uuid[]) "
     "ON CONFLICT (artifact_id) DO UPDATE SET version = nextval('graph_versions')"
@@ -159,13 +162,14 @@ class Artifacts:
     async def _prepared(self, items: Iterable[ArtifactIn]) -> dict[str, Vectors]:
         """Piece's digest → vector, for pieces that nobody has embedded yet. Outside the transaction: it takes long.
 
-        Empty where the model does not answer: nothing is refused for that, the follower embeds them later.
+        Empty where the model does not answer: nothing is refused for that. The follower embeds what is not here, as it
+        does beyond AT_ONCE pieces, so that no request lasts for minutes.
         """
         wanted = {piece.digest: piece for item in items for piece in pieces(item.title, item.content, item.chunks)}
         try:
             async with connected(self._pool) as connection:
                 known = await _known(connection, self._embeddings.model, list(wanted))
-            missing = [piece for key, piece in wanted.items() if key not in known]
+            missing = [piece for key, piece in wanted.items() if key not in known][:AT_ONCE]
             vectors = await self._embeddings.documents([piece.text for piece in missing])
         except Unavailable as error:
             if error.code != "embeddings_unavailable":

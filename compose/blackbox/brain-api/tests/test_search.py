@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import put
+from tests.conftest import eventually, put
 
 TEXTS = {
     "cats": "Our kitten sleeps on the sofa all afternoon and purrs.",
@@ -111,3 +111,13 @@ def test_words_that_are_no_query_find_nothing_and_break_nothing(api: httpx.Clien
         for way in ("semantic", "hybrid"):
             assert api.post(f"/api/v1/search/{way}", json={"query": query, "path_prefix": place}).status_code == 200
         assert api.get("/api/v1/graph/search", params={"q": query}).status_code == 200
+
+
+def test_what_is_too_much_for_one_request_is_embedded_afterwards(api: httpx.Client, place: str) -> None:
+    pieces = [f"Entry {number}: {'abcdefghij'[number % 10] * 3}." for number in range(300)]
+    begun = put(api, {"path": f"{place}long", "title": "Entries", "content": "", "chunks": pieces})
+    assert begun[0]["result"] == "created"
+    eventually(lambda: api.get("/api/v1/stats").json()["embeddings_pending"] == 0, 60)
+    query = {"query": pieces[-1], "path_prefix": place}
+    hit = api.post("/api/v1/search/semantic", json=query).json()["hits"][0]
+    assert hit["text"] == pieces[-1]
