@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping
 
+from reconciler.decide import sizes
 from reconciler.decide.budget import completes, service_memory
 from reconciler.decide.policies.paths import inside
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
@@ -58,6 +59,7 @@ def _service(service: ServiceSubject, services: Mapping[str, Json], concealed: C
     yield from _file_owners(service)
     yield from _secrets(service, concealed)
     yield from _dependencies(service, services)
+    yield from sizes.findings(service)
 
 
 def _image_and_memory(service: ServiceSubject) -> Iterator[Finding]:

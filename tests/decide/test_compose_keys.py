@@ -161,6 +161,7 @@ HYGIENE: dict[str, tuple[dict[str, Any], str]] = {
     "services.*.healthcheck": (service(), "healthcheck"),
     "services.*.healthcheck.disable": (service(healthcheck={"disable": True}), "healthcheck"),
     "services.*.environment": (service(environment={"DB_PASSWORD": "hunter2"}), "plain-secret"),
+    "services.*.shm_size": (service(mem_limit="67108864", shm_size="134217728"), "shm-over-limit"),
     "services.*.restart": (service(), "restart-policy"),
     **{
         f"services.*.{kind}[].{key}": (service(**{kind: [{"source": "x", key: value}]}), "file-owner")

@@ -137,3 +137,68 @@ def test_mounts_of_the_commit_and_beside_it(path: str, read_only: bool, expected
     files = Commit({"nginx.conf": "", "site/index.html": ""})
     mount = {"type": "bind", "source": f"{ROOT}/{path}", "target": "/x", "read_only": read_only}
     assert warnings(files, volumes=[mount]) == expected
+
+
+GIB = str(1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("JAVA_TOOL_OPTIONS", "-XX:+UseG1GC -Xmx1g", True),
+        ("JAVA_TOOL_OPTIONS", "-Xmx1g -Xmx768m", False),
+        ("JAVA_TOOL_OPTIONS", "-Xmx768m", False),
+        ("JAVA_TOOL_OPTIONS", "-Xmx=1g", False),
+        ("OTHER_OPTIONS", "-Xmx2g", False),
+        ("NODE_OPTIONS", "--max-old-space-size=1024", True),
+        ("NODE_OPTIONS", "--max_old_space_size=700", False),
+        ("NEO4J_server_memory_heap_max__size", "1G", True),
+        ("NEO4J_server_memory_heap_max__size", "a lot", False),
+    ],
+)
+def test_a_heap_beyond_the_limit(name: str, value: str, expected: bool) -> None:
+    assert warnings(mem_limit=GIB, environment={name: value}) == (["heap-over-limit"] if expected else [])
+
+
+@pytest.mark.parametrize(("pages", "expected"), [("256m", ["heap-over-limit"]), ("200m", [])])
+def test_neo4j_needs_heap_and_page_cache(pages: str, expected: list[str]) -> None:
+    """As Neo4j itself judges: with both at the limit or beyond it, it ends at once."""
+    given = {"NEO4J_server_memory_heap_max__size": "768m", "NEO4J_server_memory_pagecache_size": pages}
+    assert warnings(mem_limit=GIB, environment=given) == expected
+
+
+def test_without_a_limit_no_size_is_too_large() -> None:
+    given = {"JAVA_TOOL_OPTIONS": "-Xmx9g"}
+    assert warnings(mem_limit=None, environment=given, shm_size=GIB) == ["memory-limit"]
+
+
+@pytest.mark.parametrize(("size", "expected"), [("1073741825", ["shm-over-limit"]), (GIB, [])])
+def test_shared_memory_beyond_the_limit(size: str, expected: list[str]) -> None:
+    assert warnings(mem_limit=GIB, shm_size=size) == expected
+
+
+@pytest.mark.parametrize(
+    ("image", "command", "name", "expected"),
+    [
+        ("postgres:17", None, "POSTGRES_SHARED_BUFFERS", ["unread-setting"]),
+        ("registry.example/library/postgres:17", None, "POSTGRES_WORK_MEM", ["unread-setting"]),
+        ("pgvector/pgvector:pg17", None, "POSTGRES_SHARED_BUFFERS", ["unread-setting"]),
+        ("postgres:17", ["sh", "-c", "postgres -c work_mem=$POSTGRES_WORK_MEM"], "POSTGRES_WORK_MEM", []),
+        ("postgres:17", None, "POSTGRES_USER", []),
+        ("postgres:17", None, "POSTGRES_HOST", []),
+        ("somebody/postgres:17", None, "POSTGRES_SHARED_BUFFERS", []),
+        ("neo4j:5.26-community", None, "NEO4J_URI", ["refused-setting"]),
+        ("localhost:5000/neo4j:5", None, "NEO4J_USER", ["refused-setting"]),
+        ("neo4j:5.26-community", None, "NEO4J_AUTH_FILE", []),
+        ("brain:1", None, "NEO4J_URI", []),
+    ],
+)
+def test_settings_that_nobody_reads_or_that_are_refused(
+    image: str, command: list[str] | None, name: str, expected: list[str]
+) -> None:
+    assert warnings(image=image, command=command, environment={name: "7MB"}) == expected
+
+
+def test_an_image_that_is_built_here_may_read_what_it_likes() -> None:
+    keys = {"image": "postgres:17", "build": {"context": ROOT}, "environment": {"POSTGRES_WORK_MEM": "8MB"}}
+    assert warnings(Commit({"Dockerfile": ""}), **keys) == []
