@@ -1,0 +1,78 @@
+"""python -m benchmarks.stack: bring the whole stack up, work all of it at once, tell what it took.
+
+Exit 1 when a bar is missed: limits, memory, kills, speed of search, recall.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.stack import report
+from benchmarks.stack.corpus import documents
+from benchmarks.stack.load import Load, Worker, wait, working
+from benchmarks.stack.plot import picture
+from benchmarks.stack.recall import recall
+from benchmarks.stack.running import running, say
+from benchmarks.stack.sampling import Sampler
+from benchmarks.stack.work import ingest, search
+from tests.stack.blackbox import Blackbox
+
+WORKERS = (Worker("ingest", ("brain-api",), ingest.run), Worker("search", ("brain-api",), search.run))
+IDLE = 20.0
+"""Seconds that the stack is left alone before the load."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stack", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long all work at once")
+    parser.add_argument("--documents", type=int, default=3000, help="how many are ingested")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="write memory over time as an SVG")
+    parser.add_argument("--output", choices=("text", "json"), default="text")
+    chosen = parser.parse_args()
+    with running() as stack:
+        return _loaded(stack, chosen)
+
+
+def _loaded(stack: Blackbox, chosen: argparse.Namespace) -> int:
+    load = Load(stack, documents(chosen.documents))
+    there = {item["Config"]["Labels"]["com.docker.compose.service"] for item in stack.host.containers().values()}
+    workers = [worker for worker in WORKERS if there.issuperset(worker.needs)]
+    with Sampler(stack.host) as sampler:
+        wait(load, IDLE)
+        begin = sampler.now()
+        say(f"working for {chosen.minutes:g} minutes: {', '.join(worker.name for worker in workers)}")
+        with working(load, workers):
+            wait(load, 60 * chosen.minutes)
+        end = sampler.now()
+    settled(load)
+    found, told = report.rows(sampler.series, begin, end), report.figures(sampler, load, recall(load))
+    if chosen.plot:
+        chosen.plot.write_text(picture(sampler.series, {"load begins": begin}))
+    if chosen.output == "json":
+        print(json.dumps(report.document(found, told, load), indent=1))
+    else:
+        print(report.table(found, told), *(f"unexpected: {problem}" for problem in load.problems[:10]), sep="\n")
+    return int(any(figure.missed for figure in told))
+
+
+def settled(load: Load) -> None:
+    """Wait until embeddings and graph have caught up, and see that nothing acknowledged is missing."""
+    load.stop.clear()
+    for _ in range(300):
+        counted = load.ask("GET", "/api/v1/stats")
+        if counted and counted["embeddings_pending"] == counted["graph_pending"] == 0:
+            break
+        wait(load, 1.0)
+    if not counted or counted["embeddings_pending"] or counted["graph_pending"]:
+        load.problems.append(f"not caught up after 5 minutes: {counted}")
+    elif load.ingested.is_set() and counted["artifacts"] < len(load.documents):
+        load.problems.append(f"{counted['artifacts']} artifacts are stored, {len(load.documents)} were acknowledged")
+    elif not load.ingested.is_set():
+        load.problems.append("the documents were not all taken in before the end: give it more --minutes")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""python -m benchmarks.stack.images: build every image of the stack from nothing, one after the other; times, sizes.
+
+Exit 1 when all of them take longer than 15 minutes, or one changed line of brain-api longer than 20 s.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.measure import timed
+from tests.stack.blackbox import FOLDER, ROOT, compose_document
+
+ALL, CHANGE = 900.0, 20.0
+"""Seconds that are promised."""
+
+
+def main() -> int:
+    times: dict[str, float] = {}
+    print(f"{'image':18}{'built in':>10}{'size':>10}\n{'-' * 38}")
+    for name, folder in folders().items():
+        times[name] = timed(lambda name=name, folder=folder: build(name, folder, "--no-cache"))  # type: ignore[misc]
+        print(f"{name:18}{times[name]:8.0f} s{size(name):7.0f} MB", flush=True)
+    change = timed_change()
+    print(f"{'all':18}{sum(times.values()):8.0f} s\n\none changed line of brain-api: {change:.1f} s")
+    subprocess.run(["docker", "image", "rm", "--force", *map(tag, times)], capture_output=True, check=False)
+    return int(sum(times.values()) > ALL or change > CHANGE)
+
+
+def folders() -> dict[str, Path]:
+    """Service → the folder that its image is built from."""
+    services = compose_document()["services"]
+    builds = {name: item["build"] for name, item in services.items() if "build" in item}
+    found: dict[Path, str] = {}
+    for name, item in builds.items():
+        found.setdefault(ROOT / FOLDER / (item if isinstance(item, str) else item["context"]), name)
+    return {name: folder for folder, name in found.items()}
+
+
+def build(name: str, folder: Path, *options: str) -> None:
+    command = ["docker", "build", "--quiet", *options, "--tag", tag(name), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{name}: {done.stderr}")
+
+
+def timed_change() -> float:
+    """Seconds of one changed line of brain-api."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(folders()["brain-api"], folder, dirs_exist_ok=True)
+        with (Path(folder) / "brain/__init__.py").open("a") as program:
+            program.write("# another line\n")
+        return timed(lambda: build("brain-api", Path(folder)))
+
+
+def size(name: str) -> float:
+    """Megabytes (millions of bytes)."""
+    done = subprocess.run(["docker", "image", "inspect", tag(name)], capture_output=True, text=True, check=True)
+    return float(json.loads(done.stdout)[0]["Size"]) / 1e6
+
+
+def tag(name: str) -> str:
+    return f"blackbox-size-{name}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

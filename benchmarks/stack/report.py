@@ -1,0 +1,113 @@
+"""From what was seen to a table for people, and one JSON document."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from statistics import median, quantiles
+from typing import Any
+
+from benchmarks.stack.load import Load
+from benchmarks.stack.sampling import MIB, Sampler, Series
+
+GIB = 1024 * MIB
+
+
+@dataclass(frozen=True)
+class Figure:
+    """`bar`: what is promised, in `unit`; None for figures that are published only."""
+
+    name: str
+    value: float
+    unit: str
+    bar: float | None = None
+    at_least: bool = False
+
+    @property
+    def missed(self) -> bool:
+        if self.bar is None:
+            return False
+        return self.value < self.bar if self.at_least else self.value > self.bar
+
+
+@dataclass(frozen=True)
+class Row:
+    """One service, in bytes: at rest before the load; the median and the most under it."""
+
+    service: str
+    limit: int
+    idle: int
+    steady: int
+    peak: int
+    restarts: int
+    ooms: int
+
+
+def rows(series: Mapping[str, Series], begin: float, end: float) -> list[Row]:
+    """`begin` and `end` of the load, in the sampler's seconds."""
+    found = []
+    for name, item in sorted(series.items()):
+        before = [sample.memory for sample in item.between(0.0, begin)] or [0]
+        during = [sample.memory for sample in item.between(begin, end)] or [0]
+        found.append(
+            Row(name, item.limit, int(median(before)), int(median(during)), max(during), item.restarts, item.ooms)
+        )
+    return found
+
+
+def figures(sampler: Sampler, load: Load, recall: float) -> list[Figure]:
+    series = sampler.series.values()
+    searches = load.times["search during the ingest"] + load.times["search after the ingest"]
+    found = [
+        Figure("limits, all together", sum(item.limit for item in series) / GIB, "GiB", 11.2),
+        Figure("working set, the most at one moment", max(total for _, total in sampler.sums) / GIB, "GiB", 10.0),
+        Figure("killed for want of memory", sum(item.ooms for item in series), "", 0.0),
+        Figure("restarts", sum(item.restarts for item in series), "", 0.0),
+        Figure("search p95", _p95(searches), "ms", 100.0),
+        Figure("recall@10", recall, "", 0.95, at_least=True),
+        Figure("unexpected answers", len(load.problems), "", 0.0),
+    ]
+    return found + [figure for name, times in sorted(load.times.items()) for figure in _times(name, times)]
+
+
+def _times(name: str, seconds: list[float]) -> Iterable[Figure]:
+    if len(seconds) == 1:
+        yield Figure(name, seconds[0], "s")
+    elif seconds:
+        yield Figure(f"{name}, p50 of {len(seconds)}", 1000 * median(seconds), "ms")
+        yield Figure(f"{name}, p95", _p95(seconds), "ms")
+
+
+def _p95(seconds: list[float]) -> float:
+    """Milliseconds."""
+    return 1000 * (quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0] if seconds else float("inf"))
+
+
+def table(found: Iterable[Row], told: Iterable[Figure]) -> str:
+    """80 columns at most."""
+    heads = "".join(f"{head:>8}" for head in ("limit", "idle", "steady", "peak", "peak %"))
+    lines = [f"{'MiB':18}{heads}{'restarts':>10}{'OOM':>5}", "-" * 73]
+    for row in found:
+        sizes = "".join(f"{size / MIB:8.0f}" for size in (row.limit, row.idle, row.steady, row.peak))
+        share = 100 * row.peak / row.limit if row.limit else 0
+        lines.append(f"{row.service:18}{sizes}{share:8.0f}{row.restarts:10}{row.ooms:5}")
+    lines += ["", f"{'':46}{'measured':>12}{'bar':>10}", "-" * 76]
+    for figure in told:
+        bar = "" if figure.bar is None else f"{figure.bar:g}"
+        verdict = "" if figure.bar is None else "MISSED" if figure.missed else "met"
+        value = f"{figure.value:.2f}" if figure.unit in ("GiB", "s") or figure.at_least else f"{figure.value:.0f}"
+        lines.append(f"{figure.name:46}{f'{value} {figure.unit}'.strip():>12}{bar:>10}  {verdict}".rstrip())
+    return "\n".join(lines)
+
+
+def document(found: Iterable[Row], told: Iterable[Figure], load: Load) -> dict[str, Any]:
+    """What `--output json` prints."""
+    return {
+        "machine": {"cores": os.cpu_count(), "architecture": platform.machine(), "load": os.getloadavg()[0]},
+        "services": [asdict(row) for row in found],
+        "figures": [{**asdict(figure), "missed": figure.missed} for figure in told],
+        "work": dict(sorted(load.counts.items())),
+        "problems": load.problems[:50],
+    }

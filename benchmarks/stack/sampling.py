@@ -1,0 +1,121 @@
+"""What each container takes, looked at once a second: its working set, which is its memory without the page cache."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import docker
+
+from tests.e2e.host import Host
+
+MIB = 1 << 20
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """`at`: seconds since the sampler began. `memory`: bytes. `processes`: threads included."""
+
+    at: float
+    memory: int
+    processes: int
+
+
+@dataclass
+class Series:
+    """One container. `limit` in bytes."""
+
+    limit: int
+    samples: list[Sample] = field(default_factory=list)
+    restarts: int = 0
+    ooms: int = 0
+
+    def between(self, begin: float, end: float) -> list[Sample]:
+        return [sample for sample in self.samples if begin <= sample.at <= end]
+
+
+def working_set(stats: Json) -> int:
+    """Bytes that cannot be had back without harm: usage without inactive files (cgroup v1 and v2 name them apart)."""
+    memory: Json = stats.get("memory_stats") or {}
+    detail: Json = memory.get("stats") or {}
+    inactive = detail.get("total_inactive_file", detail.get("inactive_file", 0))
+    return max(0, int(memory.get("usage", 0)) - int(inactive))
+
+
+class Sampler:
+    """Looks while it is entered. `series`: container's name without the stack's → what was seen."""
+
+    def __init__(self, host: Host, every: float = 1.0) -> None:
+        self._host, self._every = host, every
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.series: dict[str, Series] = {}
+        self.sums: list[tuple[float, int]] = []
+        """Seconds, and what all took together."""
+        self._begun = time.monotonic()
+        self._since = int(time.time())
+
+    def __enter__(self) -> Sampler:
+        self._before = self._starts()
+        self._begun = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+        for name, before in self._before.items():
+            if name in self.series:
+                self.series[name].restarts = self._starts().get(name, before) - before
+        self._count_ooms()
+
+    def now(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self._begun
+
+    def _run(self) -> None:
+        names = {name: item["Id"] for name, item in self._host.containers().items() if item["State"]["Running"]}
+        engine = self._host.engine
+        while not self._stopped.is_set():
+            looked = self.now()
+            total = 0
+            for name, identity in names.items():
+                try:
+                    stats = engine.stats(identity, stream=False, one_shot=True)
+                except (docker.errors.APIError, OSError, ValueError):
+                    continue
+                total += self._noted(name, stats)
+            self.sums.append((looked, total))
+            self._stopped.wait(max(0.1, self._every - (self.now() - looked)))
+
+    def _noted(self, name: str, stats: Json) -> int:
+        used = working_set(stats)
+        short = name.removeprefix(f"{self._host.stack}-").removesuffix("-1")
+        limit = int((stats.get("memory_stats") or {}).get("limit", 0))
+        series = self.series.setdefault(short, Series(limit))
+        processes = int((stats.get("pids_stats") or {}).get("current") or 0)
+        # A container that is not running has neither.
+        if used and processes:
+            series.samples.append(Sample(self.now(), used, processes))
+        return used
+
+    def _starts(self) -> dict[str, int]:
+        """Restarts by the engine so far; a container that was replaced counts from nothing."""
+        prefix = f"{self._host.stack}-"
+        found = self._host.containers().items()
+        return {name.removeprefix(prefix).removesuffix("-1"): item["RestartCount"] for name, item in found}
+
+    def _count_ooms(self) -> None:
+        filters = {"type": "container", "event": "oom", "label": f"com.docker.compose.project={self._host.stack}"}
+        told = self._host.engine.events(since=self._since, until=int(time.time()) + 1, filters=filters)
+        for line in b"".join(told).splitlines():
+            name = json.loads(line)["Actor"]["Attributes"]["name"]
+            short = name.removeprefix(f"{self._host.stack}-").removesuffix("-1")
+            if short in self.series:
+                self.series[short].ooms += 1

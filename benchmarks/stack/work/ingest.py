@@ -1,0 +1,41 @@
+"""A writer: all documents as fast as they are taken in, then changes to them, a batch every two seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from benchmarks.stack.corpus import Document
+from benchmarks.stack.load import Load
+
+BATCH = 20
+
+
+def run(load: Load) -> None:
+    begun = time.monotonic()
+    for batch in _batches(load.documents):
+        _take_in(load, batch)
+        if load.stop.is_set():
+            return
+    load.times["ingest of all documents"].append(time.monotonic() - begun)
+    load.ingested.set()
+    edition = 1
+    while not load.stop.is_set():
+        edition += 1
+        for batch in _batches(load.documents):
+            if load.pause(2.0):
+                return
+            _take_in(load, [{**item, "content": f"Edition {edition}.\n\n{item['content']}"} for item in batch])
+
+
+def _batches(items: list[Document]) -> Iterator[list[Document]]:
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]
+
+
+def _take_in(load: Load, batch: list[Document]) -> None:
+    begun = time.monotonic()
+    answer = load.ask("POST", "/api/v1/artifacts/batch", {"artifacts": batch})
+    if answer:
+        load.counts["documents taken in"] += len(answer["artifacts"])
+        load.times["ingest of a batch"].append(time.monotonic() - begun)
