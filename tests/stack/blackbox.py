@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.e2e.host import Answer, Host
 
 FOLDER = "compose/blackbox"
-SECRETS = ("POSTGRES_BRAIN_OWNER", "POSTGRES_BRAIN", "NEO4J_PASSWORD")
+SECRETS = ("POSTGRES_BRAIN_OWNER", "POSTGRES_BRAIN", "NEO4J_PASSWORD", "WATCHER_KEY")
 KEY = "k" * 32
 
 Json = Mapping[str, Any]
@@ -47,7 +47,8 @@ class Blackbox:
         folder = host.secrets / host.stack
         folder.mkdir(mode=0o700)
         values = {name: secrets.token_urlsafe(24) for name in SECRETS}
-        self.secrets = {**values, "BRAIN_API_KEYS": f"tests write {KEY}"}
+        keys = f"tests write {KEY}\nwatcher write {values['WATCHER_KEY']}"
+        self.secrets = {**values, "BRAIN_API_KEYS": keys}
         for name, value in self.secrets.items():
             (folder / name).touch(mode=0o600)
             (folder / name).write_text(value)
