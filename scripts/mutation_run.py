@@ -9,7 +9,12 @@ from pathlib import Path
 
 TESTS = ("tests/decide", "tests/formats", "tests/loop", "tests/properties", "tests/record/test_journal.py")
 SLOW = ("tests/loop/test_crashes.py", "tests/decide/test_admit_corpus.py")
-TIMED = ("tests/decide/test_scan_limits.py::test_a_bomb_is_refused_at_once",)
+TIMED = (
+    "tests/decide/test_redact.py::test_hostile_texts_take_no_longer_than_others",
+    "tests/decide/test_scan_limits.py::test_a_bomb_is_refused_at_once",
+    "tests/decide/test_scan_limits.py::test_a_large_but_honest_file_is_read",
+    "tests/decide/test_scan_limits.py::test_files_that_include_each_other_are_counted",
+)
 """Mutated code is slower: each call goes through a switch."""
 COPIED_ANYWAY = ("mutants", "pyproject.toml", "tests")
 KILLED, SURVIVED, NO_TEST, TIMEOUT = "killed", "survived", "no test", "timeout"
