@@ -74,10 +74,12 @@ def masked(value: Any, redactor: Redactor, several_lines: bool = False) -> Any:
     """A document whose every text passed the redactor; the keys are ours."""
     if isinstance(value, str):
         return redactor.clean(value, multiline=several_lines)
-    if isinstance(value, Mapping):
-        return {key: masked(item, redactor, key in SEVERAL_LINES) for key, item in value.items()}
+    if value is None or isinstance(value, int | float):
+        return value
     if isinstance(value, list | tuple):
         return [masked(item, redactor) for item in value]
+    if isinstance(value, Mapping):
+        return {key: masked(item, redactor, key in SEVERAL_LINES) for key, item in value.items()}
     return value
 
 

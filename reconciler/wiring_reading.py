@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from reconciler.decide.redact import Redactor
 from reconciler.decide.sources import Places
@@ -163,10 +163,10 @@ class Reading:
         )
         return Preparer(ComposeRenderer(self.compose, folder, self.secrets), rules, self.signers.fingerprint)
 
-    def facts(self) -> StatusFacts:
-        """What `status` is judged from, but for the engine."""
+    def facts(self, record: Mapping[str, Any] | None = None) -> StatusFacts:
+        """What `status` is judged from, but for the engine. `record`: of the process that works; else what it tells."""
         pid = holder(self.state)
-        record = files.read(self.state / TURN_FILE)
+        record = files.read(self.state / TURN_FILE) if record is None else record
         alive = pid is not None and record.get("pid") == pid
         agent = Agent(
             pid is not None,

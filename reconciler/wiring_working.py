@@ -17,7 +17,6 @@ from reconciler.act.applier import MachineApplier
 from reconciler.act.data_folders import DataFolders
 from reconciler.act.trees import TreeStore
 from reconciler.decide.redact import Redactor
-from reconciler.errors import ReconcilerError
 from reconciler.later import later
 from reconciler.loop.book import Book
 from reconciler.loop.cycle import Cycle
@@ -28,7 +27,6 @@ from reconciler.observe.alarm import AgentAlarm
 from reconciler.observe.changes import ChangeWatch
 from reconciler.observe.host_files import HostFiles
 from reconciler.output import masked
-from reconciler.record import summary
 from reconciler.record.lock import StateLock
 from reconciler.record.notes import NoteWriter
 from reconciler.record.reporter import Reporter
@@ -37,6 +35,7 @@ from reconciler.verbs import files
 from reconciler.verbs.agent import AgentVerbs, Progress
 from reconciler.verbs.ending import EndInTime
 from reconciler.verbs.every import Every
+from reconciler.verbs.status_file import StatusFile
 from reconciler.wiring_reading import TURN_FILE, Reading
 
 if TYPE_CHECKING:
@@ -199,8 +198,10 @@ class Working:
         self._progress.silence = listener.silence
         record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)
         files.publish(self._parts.state / TURN_FILE, masked(record, self._redactor))
-        try:
-            _, document = self._parts.looker.glance(self._parts.facts(), cycle.looked)
-        except ReconcilerError as error:
-            document = summary.error(error.reason.value, error.message, error.hint, error.details)
-        files.publish(self._parts.state / STATUS_FILE, masked(document, self._redactor))
+        self._status_file.publish(self._parts.facts(record), cycle.looked)
+
+    @cached_property
+    def _status_file(self) -> StatusFile:
+        return StatusFile(
+            self._parts.state / STATUS_FILE, self._parts.looker, lambda document: masked(document, self._redactor)
+        )

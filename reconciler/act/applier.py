@@ -103,4 +103,3 @@ class MachineApplier:
 
     def remove(self, container: str) -> None:
         self._engine.remove(container)
-

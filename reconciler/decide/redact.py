@@ -29,9 +29,7 @@ KEPT, LONG = 2048, 200
 _SHORTEST_LINE = 8
 """Characters of a line of a secret of several lines that is masked on its own, as logs print it."""
 
-_ANSI = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])"
-)
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])")
 _CUT = re.compile(r"…|\.\.\.")
 """Where a long text was cut off, by us or by the engine."""
 

@@ -62,9 +62,7 @@ def judge_wanted(
     )
 
 
-def judge_unwanted(
-    stack: str, name: str, containers: Sequence[Container], usage: Mapping[str, int]
-) -> ServiceStatus:
+def judge_unwanted(stack: str, name: str, containers: Sequence[Container], usage: Mapping[str, int]) -> ServiceStatus:
     """A service of ours that runs although the desired state does not have it (any more)."""
     judged = [_container_health(item, completes=True) for item in containers]
     health = worst(item for item, _ in judged)
@@ -128,9 +126,7 @@ def _as_wanted(service: Service, container: Container, done: bool) -> bool:
     return service.completes and _ended_well(container, done)
 
 
-def _service_health(
-    service: Service, current: Sequence[Container], done: bool
-) -> tuple[Health, Reason | None]:
+def _service_health(service: Service, current: Sequence[Container], done: bool) -> tuple[Health, Reason | None]:
     if not current and done:
         return Health.HEALTHY, None
     judged = [_container_health(item, service.completes, done) for item in current]

@@ -99,8 +99,6 @@ def _is_good(bench: Bench, head: Commit) -> bool:
     return good is not None and good.revision == head.sha
 
 
-
-
 def _with_images(bench: Bench, attempt: Attempt, prepared: Prepared, images: dict[str, Image]) -> DesiredState:
     missing = [want for want in prepared.wants if want.key not in images]
     steps = image_steps(missing)

@@ -5,8 +5,10 @@ The holder of the state lock alone fetches, so whatever is locked or half-writte
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from reconciler.errors import Transient
@@ -106,13 +108,14 @@ class Mirror:
             _remove(path)
 
     def _left_behind(self) -> Iterator[Path]:
-        yield from self.folder.glob("*.lock")
-        yield from (self.folder / "refs").rglob("*.lock")
+        """Asked at every turn, hence without pathlib's globs."""
         yield self.folder / "shallow"
+        yield from _named(self.folder, lambda name: name.endswith(".lock"))
+        for base, _, names in os.walk(self.folder / "refs"):
+            yield from (Path(base, name) for name in names if name.endswith(".lock"))
         objects = self.folder / "objects"
-        for folder in (objects, *(item for item in objects.iterdir() if item.is_dir())):
-            yield from (item for item in folder.iterdir() if item.name.startswith(_HALF_WRITTEN))
-            yield from folder.glob("*.lock")
+        for folder in (objects, *_named(objects, lambda name: True)):
+            yield from _named(folder, lambda name: name.startswith(_HALF_WRITTEN) or name.endswith(".lock"))
 
     def _unusable(self, error: OSError) -> Transient:
         return Transient(
@@ -120,6 +123,12 @@ class Mirror:
             f"the mirror {self.folder} cannot be written: {error.strerror}",
             "make room on the disk or mend the folder's owner; the mirror may be deleted, it is made anew",
         )
+
+
+def _named(folder: Path, wanted: Callable[[str], bool]) -> Iterator[Path]:
+    """Those of the folder's files and folders whose name is wanted; nothing where it is no folder."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        yield from (folder / name for name in os.listdir(folder) if wanted(name))
 
 
 def _remove(path: Path) -> None:

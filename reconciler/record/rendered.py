@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,21 @@ Json = Mapping[str, Any]
 Secrets = Callable[[str], Mapping[str, str]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What a file held, and the host's secrets made of it, when both had this stamp."""
+
+    stamp: tuple[str, int, int, int, str]
+    rendered_with: str
+    desired: DesiredState | None
+
+
 class RenderedStore:
     """Secret values are left out on the way in and filled in on the way out; `secrets` gives them by stack."""
 
     def __init__(self, folder: Path, secrets: Secrets, fingerprint: Callable[[], str], effects: Effects) -> None:
         self._folder, self._secrets, self._fingerprint, self._effects = folder, secrets, fingerprint, effects
+        self._last: _Loaded | None = None
 
     def save(self, desired: DesiredState, models: Mapping[str, Json]) -> None:
         """Durable before it returns. `models`: Compose's canonical model of each stack, for people.
@@ -81,19 +91,35 @@ class RenderedStore:
 
     def load(self, content: str) -> DesiredState | None:
         """None where it was never saved, has been deleted, or was saved by a version with other fields."""
-        stored = self._read(content)
-        if stored is None:
-            return None
+        found = self._load(content)
+        return found.desired if found else None
+
+    def current(self, content: str) -> bool:
+        """Whether the host's secrets are still those that it was rendered with."""
+        found = self._load(content)
+        return found is None or found.rendered_with == self._fingerprint()
+
+    def _load(self, content: str) -> _Loaded | None:
+        """Read anew only where the file or a secret has changed: every turn asks, several times."""
+        try:
+            found = (self._folder / content / "create.json").stat()
+        except OSError:
+            stamp = None
+        else:
+            stamp = (content, found.st_ino, found.st_mtime_ns, found.st_size, self._fingerprint())
+        if stamp is None or self._last is None or self._last.stamp != stamp:
+            stored = self._read(content)
+            if stored is None or stamp is None:
+                return None
+            self._last = _Loaded(stamp, stored["fingerprint"], self._thawed(stored))
+        return self._last
+
+    def _thawed(self, stored: Any) -> DesiredState | None:
         try:
             names = [stack["name"] for stack in stored["desired"]["stacks"]]
             return _desired(thaw(stored["desired"], self._named(names)))
         except (KeyError, TypeError, ValueError):
             return None
-
-    def current(self, content: str) -> bool:
-        """Whether the host's secrets are still those that it was rendered with."""
-        stored = self._read(content)
-        return stored is None or stored["fingerprint"] == self._fingerprint()
 
     def keep(self, contents: Iterable[str]) -> None:
         """Forget every state but these; each that goes is an effect."""

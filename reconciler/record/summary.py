@@ -11,9 +11,9 @@ from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Vi
 from reconciler.model.requests import Answered
 from reconciler.record.contract import Document, document, moment, word
 from reconciler.record.shapes import Budget, Limit, Project
-from reconciler.record.summary_status import status
+from reconciler.record.summary_status import fetched_again, status
 
-__all__ = ["doctor", "error", "history", "init", "plan", "request", "status", "turn", "validation"]
+__all__ = ["doctor", "error", "fetched_again", "history", "init", "plan", "request", "status", "turn", "validation"]
 
 
 def validation(

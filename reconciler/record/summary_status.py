@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from reconciler.model.history import Bad
 from reconciler.model.requests import Suspension
 from reconciler.model.status import (
@@ -50,6 +53,11 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
         "stacks": [_stack(item) for item in answer.stacks],
         "leftovers": {"volumes": None if answer.leftovers is None else list(answer.leftovers)},
     }
+
+
+def fetched_again(told: Mapping[str, Any], at: float | None) -> Document:
+    """The same document after a fetch that brought nothing new."""
+    return {**told, "source": {**told["source"], "lastFetchAt": moment(at)}}
 
 
 def _suspension(value: Suspension | None) -> Document | None:

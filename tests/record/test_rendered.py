@@ -63,6 +63,7 @@ def test_what_was_saved_is_loaded_and_holds_no_secret(host: Host) -> None:
 
 def test_the_same_content_of_another_commit_names_that_commits_files(host: Host) -> None:
     host.store.save(state(), {})
+    assert host.store.load("c" * 64) == state()
     moved = state("b" * 40, "conf/web.conf")
     host.store.save(moved, {})
     assert host.store.load("c" * 64) == moved
@@ -75,6 +76,17 @@ def test_secrets_that_changed_nothing_are_taken_note_of(host: Host) -> None:
     assert not host.store.current("c" * 64)
     host.store.save(state(), {})
     assert host.store.current("c" * 64)
+
+
+def test_what_was_loaded_follows_the_files_and_the_secrets(host: Host) -> None:
+    host.store.save(state(), {})
+    assert host.store.load("c" * 64) is host.store.load("c" * 64)
+    host.secrets["TOKEN"] = "another-value"
+    loaded = host.store.load("c" * 64)
+    assert loaded is not None
+    assert loaded.services()["shop", "web"].config["environment"] == {"TOKEN": "another-value"}
+    (host.folder / ("c" * 64) / "create.json").unlink()
+    assert host.store.load("c" * 64) is None
 
 
 def test_a_secret_that_is_gone_is_missed_by_what_is_created_only(host: Host) -> None:

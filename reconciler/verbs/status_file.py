@@ -1,0 +1,43 @@
+"""The Status for those that read files: written after each turn and step, made anew only where something changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from reconciler.errors import ReconcilerError
+from reconciler.model.observed import ObservedState
+from reconciler.model.status import StatusFacts
+from reconciler.record import summary
+from reconciler.verbs import files
+from reconciler.verbs.look import Looker
+
+Document = Mapping[str, Any]
+
+
+class StatusFile:
+    """`mask` takes secrets out of a document."""
+
+    def __init__(self, path: Path, looker: Looker, mask: Callable[[Document], Document]) -> None:
+        self._path, self._looker, self._mask = path, looker, mask
+        self._last: tuple[StatusFacts, ObservedState, Document] | None = None
+
+    def publish(self, facts: StatusFacts, looked: ObservedState | None) -> None:
+        """`looked`: what was just seen of the engine; None: it is asked."""
+        files.publish(self._path, self._document(facts, looked))
+
+    def _document(self, facts: StatusFacts, looked: ObservedState | None) -> Document:
+        at = facts.source.last_fetch_at
+        still = replace(facts, source=replace(facts.source, last_fetch_at=None))
+        if self._last is not None and (still, looked) == self._last[:2]:
+            return summary.fetched_again(self._last[2], at)
+        try:
+            _, document = self._looker.glance(facts, looked)
+        except ReconcilerError as error:
+            return self._mask(summary.error(error.reason.value, error.message, error.hint, error.details))
+        told = self._mask(document)
+        # While fetches fail, more than one field says when the last one did not.
+        self._last = (still, looked, told) if looked is not None and facts.source.error is None else None
+        return told
