@@ -1,0 +1,229 @@
+"""The loop: one turn after the other, as long as the gates let it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ralph import child
+from ralph.breaker import Breaker
+from ralph.gates import Move, next_move
+from ralph.settings import Settings
+from ralph.slots import Slot
+from ralph.state import State, load, save
+from ralph.turn import SYSTEM, Turn, read
+from ralph.workspace import PROMPT, GitFailed, Workspace, digest
+
+PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+PRINTED = 16 * 1024 * 1024
+"""Bytes that a turn may print before it is ended."""
+HISTORY = 10 * 1024 * 1024
+
+
+class Agent:
+    """`clock` gives seconds since 1970. What is set by `stopping` ends the loop, and a turn when its grace is over."""
+
+    def __init__(
+        self, settings: Settings, slot: Slot, stopping: threading.Event, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.settings, self.slot, self.stopping, self.clock = settings, slot, stopping, clock
+        self.state, corrupt = load(slot.folder / "state.json")
+        home = slot.folder / "home"
+        home.mkdir(exist_ok=True)
+        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"HOME": str(home)}
+        self.workspace = Workspace(settings.workspaces / str(slot.number), slot.name, environment)
+        self.move, self.asked_to_stop = Move("starting"), 0.0
+        settings.own.mkdir(parents=True, exist_ok=True)
+        (settings.own / "agent").write_text(str(slot.number))
+        if corrupt:
+            log("the state could not be read and begins anew; the old file is kept as state.corrupt", error=corrupt)
+        self.beat()
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            if self.step():
+                self.idle(self.settings.pause_between)
+            else:
+                self.idle(1)
+        self.tell(Move("stopped"))
+
+    def step(self) -> bool:
+        """Whether there was a turn."""
+        self.beat()
+        self.answer()
+        try:
+            self.workspace.prepare(self.settings.repository)
+            text = self.workspace.prompt
+        except (GitFailed, OSError) as error:
+            self.tell(Move("waiting", str(error)))
+            self.idle(10)
+            return False
+        self.tell(next_move(self.state, self.settings.limits, self.missing(text), digest(text), self.clock()))
+        if self.move.status != "running":
+            return False
+        self.turn(text)
+        return True
+
+    def missing(self, prompt: str) -> str:
+        if not (self.settings.key or self.settings.token):
+            return "no key: put one into the secret ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN"
+        return "" if prompt else f"no {PROMPT}: `ralph prompt {self.slot.number} <{PROMPT}` gives one"
+
+    def turn(self, prompt: str) -> None:
+        limits, began = self.settings.limits, self.clock()
+        self.state = self.state.begun(limits, began)
+        self.keep()
+        log("turn begins", turn=self.state.turns)
+        try:
+            turn = self.work(prompt, began)
+        except (GitFailed, OSError) as error:
+            turn = Turn(error=str(error))
+        now = self.clock()
+        turn = replace(turn, seconds=round(now - began, 1))
+        self.state = self.state.after(turn, limits, digest(prompt), now)
+        self.keep()
+        self.remember()
+        said = {"result": turn.result, "usd": turn.usd, "seconds": turn.seconds, "error": turn.error}
+        log("turn ends", turn=self.state.turns, breaker=self.state.breaker.state, **said)
+
+    def work(self, prompt: str, began: float) -> Turn:
+        """One process of Claude Code in the workspace; what it leaves uncommitted is committed, however it ended."""
+        before = self.workspace.content()
+        given, printed, errors = (self.settings.own / name for name in ("given", "printed", "errors"))
+        # What Claude Code leaves behind: a turn knows nothing of the one before but what is in the workspace.
+        shutil.rmtree(self.settings.own / "turn", ignore_errors=True)
+        for name in ("config", "temporary"):
+            (self.settings.own / "turn" / name).mkdir(parents=True)
+        given.write_text(prompt)
+        printed.write_text("")
+        ended = child.run(
+            self.command(), self.workspace.folder, self.environment(), (given, printed, errors),
+            lambda: self.ends(began, printed),
+        )  # fmt: skip
+        turn = read(tail(printed), tail(errors), ended.code, ended.why)
+        (self.workspace.folder / ".git/index.lock").unlink(missing_ok=True)
+        self.workspace.commit(f"Turn {self.state.turns}" + (f" ({turn.result})" if turn.error else ""))
+        complete = turn.complete or self.workspace.plan_is_done
+        return replace(turn, progress=self.workspace.content() != before, complete=complete)
+
+    def command(self) -> list[str]:
+        settings = self.settings
+        left = settings.limits.usd_per_day - self.state.usd_today
+        return [
+            settings.claude, "--print", "--output-format", "json", "--model", settings.model,
+            "--permission-mode", "acceptEdits", "--allowedTools", settings.tools, "--no-session-persistence",
+            "--max-budget-usd", f"{max(0.01, min(settings.limits.usd_per_turn, left)):.2f}",
+            "--append-system-prompt", SYSTEM,
+        ]  # fmt: skip
+
+    def environment(self) -> dict[str, str]:
+        settings = self.settings
+        optional = {
+            "ANTHROPIC_API_KEY": settings.key, "CLAUDE_CODE_OAUTH_TOKEN": "" if settings.key else settings.token,
+            "ANTHROPIC_BASE_URL": settings.url,
+        }  # fmt: skip
+        return {
+            **self.workspace.environment,
+            **{name: value for name, value in optional.items() if value},
+            "CLAUDE_CONFIG_DIR": str(settings.own / "turn/config"),
+            "CLAUDE_CODE_TMPDIR": str(settings.own / "turn/temporary"),
+            "TMPDIR": str(settings.own / "turn/temporary"),
+            "DISABLE_AUTOUPDATER": "1",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            # It honours Retry-After by itself; beyond that the loop waits, where a person can see it.
+            "CLAUDE_CODE_MAX_RETRIES": "3",
+        }
+
+    def ends(self, began: float, printed: Path) -> str:
+        """Asked while a turn runs: why it has to end now, if so."""
+        self.beat()
+        self.answer(busy=True)
+        now = self.clock()
+        if self.stopping.is_set():
+            self.tell(replace(self.move, status="stopping"))
+            self.asked_to_stop = self.asked_to_stop or now
+            return "stopping" if now - self.asked_to_stop > self.settings.grace else ""
+        if now - began > self.settings.turn_seconds:
+            return f"no end within {self.settings.turn_seconds:g} s"
+        return "it printed too much" if printed.stat().st_size > PRINTED else ""
+
+    def answer(self, busy: bool = False) -> None:
+        """Do what was asked for by the command line. A new prompt waits for the end of a turn."""
+        for path in sorted(self.slot.requests.glob("*.json")):
+            request = self.slot.read(f"requests/{path.name}")
+            verb, text = request.get("verb"), str(request.get("text") or "")
+            if verb == "prompt" and busy:
+                continue
+            self.state = requested(self.state, str(verb), text)
+            self.keep()
+            if verb == "prompt":
+                self.new_prompt(text)
+            path.unlink(missing_ok=True)
+            log("asked", verb=verb)
+
+    def new_prompt(self, text: str) -> None:
+        try:
+            self.workspace.prepare(self.settings.repository)
+            (self.workspace.folder / PROMPT).write_text(text)
+            self.workspace.commit("Another prompt")
+        except (GitFailed, OSError) as error:
+            log("the prompt could not be written", error=str(error))
+
+    def keep(self) -> None:
+        save(self.state, self.slot.folder / "state.json")
+
+    def remember(self) -> None:
+        """One line a turn, in two files of at most 10 MB."""
+        path = self.slot.folder / "turns.jsonl"
+        if path.exists() and path.stat().st_size > HISTORY:
+            path.replace(path.with_suffix(".old"))
+        with path.open("a") as file:
+            file.write(json.dumps(self.state.last_turn) + "\n")
+
+    def tell(self, move: Move) -> None:
+        if move != self.move:
+            self.move = move
+            log(move.status, reason=move.reason, until=move.until)
+            told = {"status": move.status, "reason": move.reason, "until": move.until}
+            self.slot.write("status.json", {**told, "since": self.clock(), "container": socket.gethostname()})
+
+    def beat(self) -> None:
+        (self.settings.own / "heartbeat").write_text(str(self.clock()))
+
+    def idle(self, seconds: float) -> None:
+        until = self.clock() + seconds
+        while not self.stopping.is_set() and (left := until - self.clock()) > 0:
+            self.beat()
+            self.stopping.wait(min(1.0, left))
+
+
+def requested(state: State, verb: str, text: str) -> State:
+    """What a person's request makes of the state; an unknown one changes nothing."""
+    if verb == "close":
+        return replace(state, breaker=Breaker(), put_off_until=0.0, put_off_why="", in_a_row=0)
+    if verb == "pause":
+        return replace(state, paused=text or "no reason given")
+    if verb == "resume":
+        return replace(state, paused="", finished="", indicators=0, signals=0)
+    return state
+
+
+def tail(path: Path) -> str:
+    """The end of a file, as text."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - PRINTED))
+        return file.read().decode(errors="replace")
+
+
+def log(message: str, **fields: object) -> None:
+    """One JSON object a line on stdout."""
+    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "message": message}
+    print(json.dumps({**line, **{name: value for name, value in fields.items() if value}}), file=sys.stdout, flush=True)

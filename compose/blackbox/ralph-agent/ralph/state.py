@@ -1,0 +1,118 @@
+"""All that an agent knows across restarts, and what a turn makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ralph.breaker import OPEN, Breaker
+from ralph.settings import Limits
+from ralph.turn import Turn
+
+HOUR = 3600.0
+INDICATORS = 2
+SIGNALS = 5
+"""That many turns in a row with the exit signal end the work even where no other sign of completion is seen."""
+_LONGEST_WAIT = {True: 3600.0, False: 300.0}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Times are seconds since 1970. `finished`: digest of the prompt that was brought to its end. `paused`: why, says a
+    person."""
+
+    turns: int = 0
+    calls: tuple[float, ...] = ()
+    day: str = ""
+    usd_today: float = 0.0
+    usd_total: float = 0.0
+    breaker: Breaker = field(default_factory=Breaker)
+    indicators: int = 0
+    signals: int = 0
+    finished: str = ""
+    paused: str = ""
+    put_off_until: float = 0.0
+    put_off_why: str = ""
+    in_a_row: int = 0
+    """Turns that failed or were put off, without one between that worked."""
+    last_progress: float = 0.0
+    last_turn: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, int] = field(default_factory=dict)
+    opens: Mapping[str, int] = field(default_factory=dict)
+
+    def begun(self, limits: Limits, now: float) -> State:
+        """A turn begins: it counts as a call whatever comes of it."""
+        calls = tuple(at for at in self.calls if now - HOUR < at <= now)
+        breaker = self.breaker.at(now, limits)
+        return replace(self.at(now), turns=self.turns + 1, calls=(*calls, now), breaker=breaker)
+
+    def at(self, now: float) -> State:
+        """The budget is that of a day (UTC)."""
+        day = datetime.fromtimestamp(now, UTC).date().isoformat()
+        return self if day == self.day else replace(self, day=day, usd_today=0.0)
+
+    def after(self, turn: Turn, limits: Limits, prompt: str, now: float) -> State:
+        # What was killed has not told its price; then the most that it may have cost counts.
+        usd = limits.usd_per_turn if turn.usd is None else turn.usd
+        breaker = self.breaker.after(turn, limits, now)
+        opened = breaker.state == OPEN and (self.breaker.state != OPEN or breaker.opened != self.breaker.opened)
+        indicators = self.indicators + 1 if turn.complete else 0
+        signals = self.signals + 1 if turn.signal else 0
+        done = (turn.signal and indicators >= INDICATORS) or signals >= SIGNALS
+        state = self.at(now)._put_off(turn, now)
+        return replace(
+            state,
+            usd_today=state.usd_today + usd,
+            usd_total=state.usd_total + usd,
+            breaker=breaker,
+            indicators=0 if done else indicators,
+            signals=0 if done else signals,
+            finished=prompt if done else state.finished,
+            last_progress=now if turn.progress else state.last_progress,
+            last_turn={"number": self.turns, "ended": now, "result": turn.result, **asdict(turn)},
+            results=_more(self.results, turn.result),
+            opens=_more(self.opens, breaker.cause) if opened else self.opens,
+        )
+
+    def _put_off(self, turn: Turn, now: float) -> State:
+        """After a failure the next turn waits, longer each time: up to 5 min, or an hour where the API asks for it."""
+        if not turn.error or turn.interrupted:
+            return replace(self, in_a_row=0, put_off_until=0.0, put_off_why="")
+        first = 60.0 if turn.limited else 10.0
+        wait = min(first * 2 ** min(self.in_a_row, 10), _LONGEST_WAIT[turn.limited])
+        return replace(self, in_a_row=self.in_a_row + 1, put_off_until=now + wait, put_off_why=turn.error)
+
+
+def load(path: Path) -> tuple[State, str]:
+    """The state and, where it could not be read, why: then it begins anew and the old file lies beside it."""
+    try:
+        document = json.loads(path.read_text())
+        values = {name: document[name] for name in State.__dataclass_fields__ if name in document}
+        breaker = {name: document["breaker"][name] for name in Breaker.__dataclass_fields__}
+        breaker["outputs"] = tuple(int(item) for item in breaker["outputs"])
+        values |= {"breaker": Breaker(**breaker), "calls": tuple(float(at) for at in values.get("calls", ()))}
+        return State(**values), ""
+    except FileNotFoundError:
+        return State(), ""
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        path.replace(path.with_suffix(".corrupt"))
+        return State(), f"{type(error).__name__}: {error}"
+
+
+def save(state: State, path: Path) -> None:
+    """Whole or not at all, whatever happens in between."""
+    new = path.with_suffix(".new")
+    with new.open("w") as file:
+        json.dump(asdict(state), file)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _more(counts: Mapping[str, int], name: str) -> dict[str, int]:
+    return {**counts, name: counts.get(name, 0) + 1}

@@ -1,0 +1,82 @@
+"""The agent's own git repository: what a turn works in, and where its work is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+PROMPT, PLAN = "PROMPT.md", "fix_plan.md"
+_BOX = re.compile(r"^\s*[-*] \[([ xX])\]", re.MULTILINE)
+_SETTINGS = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "-c", "gc.autoDetach=false")
+
+
+class GitFailed(Exception):
+    """The repository cannot be worked with; the text says what git said."""
+
+
+class Workspace:
+    def __init__(self, folder: Path, name: str, environment: Mapping[str, str]) -> None:
+        """`name` is the author of commits."""
+        self.folder, self.name = folder, name
+        who = {"NAME": name, "EMAIL": f"{name}@localhost"}
+        self.environment = {
+            **environment,
+            **{f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in who.items()},
+            "GIT_TERMINAL_PROMPT": "0",
+        }
+
+    def prepare(self, repository: str) -> None:
+        """Clone, or begin, what is not there yet. A lock that a killed git left is removed: nobody else works here."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / ".git/index.lock").unlink(missing_ok=True)
+        if (self.folder / ".git/HEAD").exists():
+            return
+        if repository:
+            self.git("clone", "--quiet", "--", repository, ".", seconds=600)
+        else:
+            self.git("init", "--quiet", "--initial-branch=main", ".")
+
+    @property
+    def prompt(self) -> str:
+        path = self.folder / PROMPT
+        return path.read_text(errors="replace").strip() if path.is_file() else ""
+
+    @property
+    def plan_is_done(self) -> bool:
+        """The plan has boxes, and each is ticked."""
+        path = self.folder / PLAN
+        boxes = _BOX.findall(path.read_text(errors="replace")) if path.is_file() else []
+        return bool(boxes) and " " not in boxes
+
+    def content(self) -> str:
+        """A digest of what is committed; empty without a commit."""
+        return self.git("rev-parse", "--quiet", "--verify", "HEAD^{tree}", fails=True)
+
+    def commit(self, message: str) -> bool:
+        """Whether there was anything to commit."""
+        self.git("add", "--all", ".")
+        if not self.git("status", "--porcelain"):
+            return False
+        self.git("commit", "--quiet", "--message", message)
+        return True
+
+    def git(self, *arguments: str, seconds: float = 60, fails: bool = False) -> str:
+        """What git prints. `fails`: that it fails is an answer, too."""
+        command = ["git", *_SETTINGS, *arguments]
+        try:
+            done = subprocess.run(
+                command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=seconds,
+                stdin=subprocess.DEVNULL, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise GitFailed(f"git {arguments[0]}: no end within {seconds:g} s") from error
+        if done.returncode and not fails:
+            raise GitFailed(f"git {arguments[0]}: {done.stderr.strip()[:300]}")
+        return done.stdout.strip()
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
