@@ -1,0 +1,130 @@
+"""Ways to harm one service of the running stack, from outside its program; and a writer who goes on meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.stack.blackbox import Blackbox
+
+# PID 1 is the init process: what dies is its one child, as in a crash, and the engine starts the container again.
+_KILL_CHILD = (
+    "for place in /proc/[0-9]*; do read -r line <$place/stat 2>/dev/null || continue; rest=${line##*) }; "
+    "set -- $rest; [ $2 = 1 ] && kill -9 ${place#/proc/}; done; true"
+)
+
+
+def kill(stack: Blackbox, service: str) -> None:
+    """Its main process, with no chance to clean up."""
+    engine = stack.host.engine
+    made = engine.exec_create(f"{stack.host.stack}-{service}-1", ["sh", "-c", _KILL_CHILD])
+    engine.exec_start(made["Id"])
+
+
+def fill_memory(stack: Blackbox, service: str) -> None:
+    """A process inside that takes more and more, until the kernel ends it."""
+    engine = stack.host.engine
+    made = engine.exec_create(f"{stack.host.stack}-{service}-1", ["tail", "/dev/zero"])
+    engine.exec_start(made["Id"])
+
+
+@contextmanager
+def cut_off(stack: Blackbox, service: str) -> Iterator[None]:
+    """Out of all its networks; what it is called there is restored, unless somebody was faster."""
+    container = f"{stack.host.stack}-{service}-1"
+    engine = stack.host.engine
+    networks = stack.host.container(service)["NetworkSettings"]["Networks"]
+    for name in networks:
+        engine.disconnect_container_from_network(container, name)
+    try:
+        yield
+    finally:
+        present = stack.host.container(service)["NetworkSettings"]["Networks"]
+        for name in networks.keys() - present.keys():
+            engine.connect_container_to_network(container, name, aliases=[service])
+
+
+@contextmanager
+def full_disk(stack: Blackbox, service: str, folder: str) -> Iterator[None]:
+    """The volume at `folder`, which has to be a small one, without a byte left."""
+    ballast = f"{folder}/ballast"
+    stack.host.exec(f"{service}-1", f"cat /dev/zero >{ballast} 2>/dev/null || true")
+    try:
+        yield
+    finally:
+        stack.host.exec(f"{service}-1", f"rm -f {ballast}")
+
+
+def restarts(stack: Blackbox, service: str) -> int:
+    return int(stack.host.container(service)["RestartCount"])
+
+
+def ooms(stack: Blackbox, service: str, since: float) -> int:
+    """Kills for memory in this container since then (seconds since the epoch)."""
+    filters = {"type": "container", "event": "oom", "container": f"{stack.host.stack}-{service}-1"}
+    told = stack.host.engine.events(since=int(since), until=int(time.time()) + 1, filters=filters)
+    return len(b"".join(told).splitlines())
+
+
+class Writer:
+    """Writes numbered documents, each linked to the one before, one after the other; tries each until it is
+    acknowledged. `refused`: answers that were none."""
+
+    def __init__(self, stack: Blackbox, place: str) -> None:
+        self._stack, self._place = stack, place
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.acknowledged: list[str] = []
+        self.refused: list[str] = []
+
+    def __enter__(self) -> Writer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            number = len(self.acknowledged)
+            links = [{"kind": "follows", "path": f"{self._place}/{number - 1}"}] if number else []
+            path = f"{self._place}/{number}"
+            item = {"path": path, "title": f"Document {number}", "content": f"Number {number} of {self._place}.",
+                    "links": links}  # fmt: skip
+            problem = self._put(item)
+            if problem:
+                self.refused.append(problem)
+                self._stopped.wait(0.2)
+            else:
+                self.acknowledged.append(path)
+
+    def _put(self, item: dict[str, Any]) -> str:
+        try:
+            status, document = self._stack.ask("POST", "/api/v1/artifacts/batch", {"artifacts": [item]})
+        except (OSError, ValueError) as error:
+            return type(error).__name__
+        return "" if status == 200 else f"{status} {document}"
+
+    def went_on(self, count: int = 5) -> bool:
+        """Whether `count` more are taken in: to be asked for until it is so."""
+        before = len(self.acknowledged)
+        time.sleep(1.0)
+        return len(self.acknowledged) >= before + count
+
+    def lost(self) -> list[str]:
+        """Acknowledged, and not in PostgreSQL, not embedded, not linked, or not in Neo4j with its link."""
+        stored = self._stack.psql(
+            "SELECT a.path || ' ' || a.id FROM artifacts a JOIN chunks c ON c.artifact_id = a.id "
+            "JOIN embeddings_1 e ON e.chunk_id = c.id WHERE starts_with(a.path, '" + self._place + "/')"
+        )
+        ids = dict(line.split() for line in stored.splitlines())
+        missing = [path for path in self.acknowledged if path not in ids]
+        return missing + [path for path in self.acknowledged[1::3] if path in ids and not self._linked(ids[path])]
+
+    def _linked(self, identity: str) -> bool:
+        status, graph = self._stack.ask("GET", f"/api/v1/graph/neighbours/{identity}?kind=follows")
+        return status == 200 and any(edge["source"] == identity for edge in graph["edges"])

@@ -1,0 +1,67 @@
+"""The stub of the model's API as one more service of the stack; how it behaves is said through `docker exec`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import ROOT
+from tests.stack.blackbox import FOLDER, Blackbox
+
+STUB = ROOT / "tests/stack/model_stub"
+SERVICE = {
+    "model-stub": {
+        "build": "./model-stub",
+        "restart": "unless-stopped",
+        "init": True,
+        "read_only": True,
+        "networks": ["outside"],
+        "mem_limit": "128m",
+        "healthcheck": {
+            "test": ["CMD", "python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8900/')"],
+            "interval": "10s", "start_period": "20s", "start_interval": "1s",
+        },
+    }
+}  # fmt: skip
+_ASK = (
+    "import sys, urllib.request as u; body = sys.argv[2].encode() or None; "
+    "print(u.urlopen(u.Request('http://127.0.0.1:8900' + sys.argv[1], body)).read().decode())"
+)
+
+
+class Stub:
+    """For a stack that was pushed with `files()` and SERVICE. Gives the stack a key, which the stub does not judge."""
+
+    def __init__(self, stack: Blackbox) -> None:
+        self._stack = stack
+        self._place("ANTHROPIC_API_KEY", "sk-stub-" + "0" * 24)
+
+    def files(self) -> dict[str, str | bytes]:
+        """The stub's program, and `.env` with its address."""
+        settings = (ROOT / FOLDER / ".env").read_text()
+        settings = re.sub(r"(?m)^ANTHROPIC_BASE_URL=.*$", "ANTHROPIC_BASE_URL=http://model-stub:8900", settings)
+        program = {f"{FOLDER}/model-stub/{path.name}": path.read_bytes() for path in self._program()}
+        return {f"{FOLDER}/.env": settings, **program}
+
+    def behave(self, behaviour: str = "work", **how: Any) -> None:
+        """`how`: times, seconds, retry_after."""
+        self._ask("/stub/behaviour", json.dumps({"behaviour": behaviour, **how}))
+
+    def stats(self) -> dict[str, Any]:
+        """What was asked so far: total, under_way, requests, statuses, models."""
+        told: dict[str, Any] = json.loads(self._ask("/stub/stats", ""))
+        return told
+
+    def _ask(self, path: str, body: str) -> str:
+        return self._stack.host.exec("model-stub-1", f"python3 -c \"{_ASK}\" '{path}' '{body}'")
+
+    def _place(self, name: str, value: str) -> None:
+        path = self._stack.host.secrets / self._stack.host.stack / name
+        path.touch(mode=0o600)
+        path.write_text(value)
+
+    @staticmethod
+    def _program() -> list[Path]:
+        return [path for path in sorted(STUB.iterdir()) if path.is_file()]

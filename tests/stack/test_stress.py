@@ -1,0 +1,151 @@
+"""What happens when something breaks under a stack that is at work. docs/stack.md has it as a table."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.host import eventually
+from tests.stack.blackbox import FOLDER, Blackbox, blackbox, compose_document
+from tests.stack.harm import Writer, cut_off, fill_memory, full_disk, kill, ooms, restarts
+from tests.stack.stubbed import SERVICE, Stub
+
+pytestmark = [pytest.mark.stack, pytest.mark.engine, pytest.mark.timeout(1800)]
+
+DATA = ("postgres", "neo4j", "brain-api")
+PATIENCE = 60.0
+SMALL = {"postgres-data": (999, "700m"), "neo4j-data": (7474, "900m")}
+"""Volumes that can be filled: their owner, and their size in memory."""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator[Blackbox]:
+    with blackbox(tmp_path_factory.mktemp("stress"), compose) as made:
+        stub = Stub(made)
+        made.push(stub.files(), services=SERVICE, only=(*DATA, "migrate", "model-stub"))
+        turn = made.once()
+        assert turn["outcome"] == "Succeeded", turn.stdout
+        yield made
+
+
+@pytest.fixture
+def stub(stack: Blackbox) -> Iterator[Stub]:
+    made = Stub(stack)
+    yield made
+    made.behave("work")
+
+
+def ready(stack: Blackbox) -> bool:
+    try:
+        return stack.ask("GET", "/health/ready")[0] == 200
+    except OSError:
+        return False
+
+
+def settled(stack: Blackbox) -> bool:
+    """Whether embeddings and graph have caught up."""
+    status, counted = stack.ask("GET", "/api/v1/stats")
+    return status == 200 and counted["embeddings_pending"] == counted["graph_pending"] == 0
+
+
+def harmed(stack: Blackbox, place: str, harm: Callable[[Writer], None]) -> tuple[Writer, float]:
+    """A writer at work before, during and after; seconds from the harm until it is answered again and all is ready."""
+    eventually(lambda: ready(stack), PATIENCE)
+    with Writer(stack, place) as writer:
+        eventually(writer.went_on, PATIENCE)
+        begun = time.monotonic()
+        harm(writer)
+        eventually(lambda: ready(stack), PATIENCE)
+        eventually(writer.went_on, PATIENCE)
+        lasted = time.monotonic() - begun
+    eventually(lambda: settled(stack), PATIENCE)
+    assert writer.lost() == []
+    print(f"\n{place}: {lasted:.0f} s, {len(writer.acknowledged)} stored, {len(writer.refused)} refused", end=" ")
+    print(sorted({problem[:70] for problem in writer.refused}))
+    return writer, lasted
+
+
+@pytest.mark.parametrize("service", DATA)
+def test_a_killed_service_comes_back_by_itself_and_nothing_is_lost(stack: Blackbox, service: str) -> None:
+    before = restarts(stack, service)
+    harmed(stack, f"kill-{service}", lambda _: kill(stack, service))
+    assert restarts(stack, service) == before + 1
+    assert stack.once()["effects"] == 0
+
+
+@pytest.mark.parametrize("service", DATA)
+def test_memory_that_is_filled_is_taken_from_who_fills_it(stack: Blackbox, service: str) -> None:
+    since, before = time.time(), restarts(stack, service)
+    harmed(stack, f"memory-{service}", lambda _: fill_memory(stack, service))
+    assert ooms(stack, service, since) >= 1
+    assert restarts(stack, service) == before
+
+
+@pytest.mark.parametrize("service", ["postgres", "neo4j"])
+def test_a_service_without_network_is_named_and_put_right_by_the_next_turn(stack: Blackbox, service: str) -> None:
+    def harm(writer: Writer) -> None:
+        with cut_off(stack, service):
+            eventually(lambda: stack.ask("GET", "/health/ready")[1]["down"] == [service], PATIENCE)
+            assert stack.ask("GET", "/health/live")[0] == 200
+            turn = stack.once()
+            assert turn["outcome"] == "Succeeded", turn.stdout
+            assert stack.host.container(service)["NetworkSettings"]["Networks"]
+
+    harmed(stack, f"network-{service}", harm)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "how", "status"),
+    [
+        ("work", {}, 200),
+        ("broken", {}, 503),
+        ("overloaded", {}, 503),
+        ("rate-limit", {"retry_after": 7}, 503),
+        ("malformed", {}, 503),
+        ("hang", {}, 503),
+    ],
+)
+def test_a_model_that_fails_fails_questions_alone(
+    stack: Blackbox, stub: Stub, behaviour: str, how: dict[str, int], status: int
+) -> None:
+    stub.behave(behaviour, **how)
+    begun = time.monotonic()
+    try:
+        answered, document = stack.ask("POST", "/api/v1/query/nl", {"question": "What is stored?"})
+    except TimeoutError:
+        answered, document = 0, None
+    print(f"\n{behaviour}: {answered} after {time.monotonic() - begun:.1f} s {json.dumps(document)[:150]}")
+    assert answered == status
+    assert ready(stack)
+    assert stack.ask("POST", "/api/v1/search/hybrid", {"query": "number"})[0] == 200
+
+
+def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path, compose: Path) -> None:
+    """On volumes of a small size, kept mounted by a bystander, as a disk would stay while a service is away."""
+    document = compose_document()
+    document["services"] = {name: document["services"][name] for name in (*DATA, "migrate")}
+    for name, (owner, size) in SMALL.items():
+        options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={size},uid={owner},gid={owner},mode=0700"}
+        document["volumes"][name] = {"driver_opts": options}
+    keeper = {"image": "debian:trixie-slim", "command": ["sleep", "infinity"], "restart": "unless-stopped",
+              "init": True, "mem_limit": "16m", "healthcheck": {"test": ["CMD", "true"]},
+              "volumes": [f"{name}:/{name}" for name in SMALL]}  # fmt: skip
+    document["services"]["keeper"] = keeper
+    with blackbox(tmp_path, compose) as stack:
+        stack.push({f"{FOLDER}/compose.yaml": json.dumps(document)})
+        turn = stack.once()
+        assert turn["outcome"] == "Succeeded", turn.stdout
+        for service, folder in (("postgres", "/var/lib/postgresql/data"), ("neo4j", "/data")):
+            harmed(stack, f"disk-{service}", lambda writer, s=service, f=folder: _full(stack, s, f))  # type: ignore[misc]
+
+
+def _full(stack: Blackbox, service: str, folder: str) -> None:
+    with full_disk(stack, service, folder):
+        time.sleep(20.0)
+        for name in DATA:
+            print(f"\nfull {service}: {name} {stack.host.container(name)['State']['Status']}", end="")
+        print("\n", stack.ask("GET", "/health/ready"))
