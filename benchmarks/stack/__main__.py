@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 
 from benchmarks.stack import report
 from benchmarks.stack.corpus import documents
-from benchmarks.stack.load import Load, Worker, wait, working
+from benchmarks.stack.load import Load, Worker, working
 from benchmarks.stack.plot import picture
 from benchmarks.stack.recall import recall
 from benchmarks.stack.running import running, say
@@ -24,10 +25,13 @@ WORKERS = (Worker("ingest", ("brain-api",), ingest.run), Worker("search", ("brai
 IDLE = 20.0
 """Seconds that the stack is left alone before the load."""
 
+LONGEST = 1200.0
+"""Seconds beyond the given minutes that the ingest may take."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stack", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=5.0, help="how long all work at once")
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long all work at once, at least")
     parser.add_argument("--documents", type=int, default=3000, help="how many are ingested")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write memory over time as an SVG")
     parser.add_argument("--output", choices=("text", "json"), default="text")
@@ -41,11 +45,12 @@ def _loaded(stack: Blackbox, chosen: argparse.Namespace) -> int:
     there = {item["Config"]["Labels"]["com.docker.compose.service"] for item in stack.host.containers().values()}
     workers = [worker for worker in WORKERS if there.issuperset(worker.needs)]
     with Sampler(stack.host) as sampler:
-        wait(load, IDLE)
+        time.sleep(IDLE)
         begin = sampler.now()
         say(f"working for {chosen.minutes:g} minutes: {', '.join(worker.name for worker in workers)}")
         with working(load, workers):
-            wait(load, 60 * chosen.minutes)
+            time.sleep(60 * chosen.minutes)
+            _until_ingested(load)
         end = sampler.now()
     settled(load)
     found, told = report.rows(sampler.series, begin, end), report.figures(sampler, load, recall(load))
@@ -58,6 +63,14 @@ def _loaded(stack: Blackbox, chosen: argparse.Namespace) -> int:
     return int(any(figure.missed for figure in told))
 
 
+def _until_ingested(load: Load) -> None:
+    """A slow machine takes longer for the documents than the load was meant to last; and a minute with all of them."""
+    late = not load.ingested.is_set()
+    load.ingested.wait(LONGEST)
+    if late:
+        time.sleep(60.0)
+
+
 def settled(load: Load) -> None:
     """Wait until embeddings and graph have caught up, and see that nothing acknowledged is missing."""
     load.stop.clear()
@@ -65,13 +78,13 @@ def settled(load: Load) -> None:
         counted = load.ask("GET", "/api/v1/stats")
         if counted and counted["embeddings_pending"] == counted["graph_pending"] == 0:
             break
-        wait(load, 1.0)
+        time.sleep(1.0)
     if not counted or counted["embeddings_pending"] or counted["graph_pending"]:
         load.problems.append(f"not caught up after 5 minutes: {counted}")
     elif load.ingested.is_set() and counted["artifacts"] < len(load.documents):
         load.problems.append(f"{counted['artifacts']} artifacts are stored, {len(load.documents)} were acknowledged")
     elif not load.ingested.is_set():
-        load.problems.append("the documents were not all taken in before the end: give it more --minutes")
+        load.problems.append("the documents were not all taken in before the end")
 
 
 if __name__ == "__main__":

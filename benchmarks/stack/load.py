@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
@@ -76,10 +75,3 @@ def _run(load: Load, worker: Worker) -> None:
         worker.run(load)
     except Exception as error:
         load.problems.append(f"{worker.name}: {type(error).__name__}: {error}"[:500])
-
-
-def wait(load: Load, seconds: float) -> None:
-    """Sleep, unless somebody interrupts."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        time.sleep(min(1.0, max(0.0, until - time.monotonic())))
