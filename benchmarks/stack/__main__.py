@@ -1,6 +1,6 @@
 """python -m benchmarks.stack: bring the whole stack up, work all of it at once, tell what it took.
 
-Exit 1 when a bar is missed: limits, memory, kills, speed of search, recall.
+Exit 1 when a bar is missed: limits, memory, kills, speed of search, recall; with --soak: when something grows.
 """
 
 from __future__ import annotations
@@ -11,17 +11,24 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.stack import report
+from benchmarks.stack import report, soak
 from benchmarks.stack.corpus import documents
 from benchmarks.stack.load import Load, Worker, working
 from benchmarks.stack.plot import picture
 from benchmarks.stack.recall import recall
 from benchmarks.stack.running import running, say
 from benchmarks.stack.sampling import Sampler
-from benchmarks.stack.work import ingest, search
+from benchmarks.stack.work import files, ingest, search
 from tests.stack.blackbox import Blackbox
 
-WORKERS = (Worker("ingest", ("brain-api",), ingest.run), Worker("search", ("brain-api",), search.run))
+WORKERS = (
+    Worker("ingest", ("brain-api",), ingest.run),
+    Worker("search", ("brain-api",), search.run),
+    Worker("files", ("file-watcher",), files.run),
+)
+SOAKING = ("files",)
+"""Those that go on for hours."""
+
 IDLE = 20.0
 """Seconds that the stack is left alone before the load."""
 
@@ -33,17 +40,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stack", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="how long all work at once, at least")
     parser.add_argument("--documents", type=int, default=3000, help="how many are ingested")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="agents and watcher alone: does anything grow?")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write memory over time as an SVG")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     chosen = parser.parse_args()
     with running() as stack:
-        return _loaded(stack, chosen)
+        return _soaked(stack, chosen) if chosen.soak else _loaded(stack, chosen)
+
+
+def _workers(stack: Blackbox) -> list[Worker]:
+    there = {item["Config"]["Labels"]["com.docker.compose.service"] for item in stack.host.containers().values()}
+    return [worker for worker in WORKERS if there.issuperset(worker.needs)]
 
 
 def _loaded(stack: Blackbox, chosen: argparse.Namespace) -> int:
-    load = Load(stack, documents(chosen.documents))
-    there = {item["Config"]["Labels"]["com.docker.compose.service"] for item in stack.host.containers().values()}
-    workers = [worker for worker in WORKERS if there.issuperset(worker.needs)]
+    load, workers = Load(stack, documents(chosen.documents)), _workers(stack)
     with Sampler(stack.host) as sampler:
         time.sleep(IDLE)
         begin = sampler.now()
@@ -52,6 +63,7 @@ def _loaded(stack: Blackbox, chosen: argparse.Namespace) -> int:
             time.sleep(60 * chosen.minutes)
             _until_ingested(load)
         end = sampler.now()
+    files.check(load)
     settled(load)
     found, told = report.rows(sampler.series, begin, end), report.figures(sampler, load, recall(load))
     if chosen.plot:
@@ -61,6 +73,26 @@ def _loaded(stack: Blackbox, chosen: argparse.Namespace) -> int:
     else:
         print(report.table(found, told), *(f"unexpected: {problem}" for problem in load.problems[:10]), sep="\n")
     return int(any(figure.missed for figure in told))
+
+
+def _soaked(stack: Blackbox, chosen: argparse.Namespace) -> int:
+    load, workers = Load(stack, documents(500)), _workers(stack)
+    workers = [worker for worker in workers if worker.name in SOAKING]
+    say(f"working for {chosen.soak:g} minutes: {', '.join(worker.name for worker in workers)}")
+    with Sampler(stack.host, every=5.0) as sampler, soak.Looker(load) as looker, working(load, workers):
+        time.sleep(60 * chosen.soak)
+    files.check(load)
+    opened = looker.opened
+    found = [soak.kept(name, item, opened.get(name, soak.Opened())) for name, item in sorted(sampler.series.items())]
+    ooms, restarts = (sum(getattr(item, what) for item in sampler.series.values()) for what in ("ooms", "restarts"))
+    told = {"work": dict(load.counts), "oomEvents": ooms, "restarts": restarts, "problems": load.problems[:50]}
+    if chosen.plot:
+        chosen.plot.write_text(picture(sampler.series, {}))
+    if chosen.output == "json":
+        print(json.dumps({"services": soak.document(found), **told}, indent=1))
+    else:
+        print(soak.table(found), "", *(f"{name}: {value}" for name, value in told.items()), sep="\n")
+    return int(any(item.leaks for item in found) or bool(ooms or restarts or load.problems))
 
 
 def _until_ingested(load: Load) -> None:

@@ -78,9 +78,9 @@ class Blackbox:
     def once(self) -> Answer:
         return self.host.once()
 
-    def ask(self, method: str, path: str, body: Json | None = None) -> tuple[int, Any]:
-        """Status and document of one request to brain-api, from this machine."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+    def ask(self, method: str, path: str, body: Json | None = None, patience: float = 30.0) -> tuple[int, Any]:
+        """Status and document of one request to brain-api, from this machine. TimeoutError after `patience` seconds."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=patience)
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         answer = connection.getresponse()

@@ -114,10 +114,7 @@ def test_a_model_that_fails_fails_questions_alone(
 ) -> None:
     stub.behave(behaviour, **how)
     begun = time.monotonic()
-    try:
-        answered, document = stack.ask("POST", "/api/v1/query/nl", {"question": "What is stored?"})
-    except TimeoutError:
-        answered, document = 0, None
+    answered, document = stack.ask("POST", "/api/v1/query/nl", {"question": "What is stored?"}, patience=90)
     print(f"\n{behaviour}: {answered} after {time.monotonic() - begun:.1f} s {json.dumps(document)[:150]}")
     assert answered == status
     assert ready(stack)
@@ -128,6 +125,8 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path, compose: Path) ->
     """On volumes of a small size, kept mounted by a bystander, as a disk would stay while a service is away."""
     document = compose_document()
     document["services"] = {name: document["services"][name] for name in (*DATA, "migrate")}
+    used = {secret for service in document["services"].values() for secret in service["secrets"]}
+    document["secrets"] = {name: document["secrets"][name] for name in used}
     for name, (owner, size) in SMALL.items():
         options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={size},uid={owner},gid={owner},mode=0700"}
         document["volumes"][name] = {"driver_opts": options}
@@ -144,8 +143,9 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path, compose: Path) ->
 
 
 def _full(stack: Blackbox, service: str, folder: str) -> None:
+    """Postgres goes on by itself. Neo4j's database stays down until it is started anew, which its health check shows
+    and the agent does."""
     with full_disk(stack, service, folder):
         time.sleep(20.0)
-        for name in DATA:
-            print(f"\nfull {service}: {name} {stack.host.container(name)['State']['Status']}", end="")
-        print("\n", stack.ask("GET", "/health/ready"))
+        print("\n", service, stack.ask("GET", "/health/ready"))
+    eventually(lambda: ready(stack) or (stack.once(), ready(stack))[1], PATIENCE, every=5.0)

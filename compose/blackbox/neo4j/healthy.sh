@@ -1,4 +1,10 @@
 #!/bin/bash
-# The server answers HTTP a second after Bolt, and after a crash only when recovery is over.
-exec timeout 3 bash -c 'exec 3<>/dev/tcp/127.0.0.1/7474 &&
-    printf "GET / HTTP/1.0\r\nHost: localhost\r\nAccept: application/json\r\n\r\n" >&3 && grep -q neo4j_version <&3'
+# A query, as clients ask it. HTTP answers a second after Bolt, and after a crash only when recovery is over. After a
+# full disk the server goes on answering while its database is down for good: only a query shows that.
+exec timeout 4 bash -c '
+    key=$(printf "neo4j:%s" "$(</run/secrets/neo4j_password)" | base64 --wrap=0)
+    body="{\"statement\": \"RETURN 1\"}"
+    exec 3<>/dev/tcp/127.0.0.1/7474 &&
+    printf "POST /db/neo4j/query/v2 HTTP/1.0\r\nHost: localhost\r\nAuthorization: Basic %s\r\n%s\r\n%s\r\n\r\n%s" \
+        "$key" "Content-Type: application/json" "Content-Length: ${#body}" "$body" >&3 &&
+    grep -q "\"values\":\[\[1\]\]" <&3'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -169,14 +170,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _hang(self) -> None:
-        self.connection.settimeout(0.5)
         self.close_connection = True
         while not self.server.stopping.is_set():
-            try:
-                if not self.rfile.read1(1):
-                    return
-            except TimeoutError:
-                continue
+            readable, _, _ = select.select([self.connection], [], [], 0.5)
+            if readable and not self.connection.recv(4096):
+                return
 
     def _fail(self, failure: Failure) -> None:
         more = {} if failure.retry_after is None else {"retry-after": str(failure.retry_after)}

@@ -1,0 +1,54 @@
+"""A person at work in the watched folder: files are made, changed and deleted; in the end brain-api has those left."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from pathlib import Path
+
+from benchmarks.stack.load import Load
+
+KEPT = 200
+"""Files at one time."""
+
+
+def run(load: Load) -> None:
+    folder = watched(load)
+    for number in itertools.count():
+        if load.pause(0.5):
+            return
+        text = load.documents[number % len(load.documents)]["content"]
+        (folder / f"{number % KEPT:04}.md").write_text(f"# Note {number}\n\n{text}\n")
+        load.counts["files written"] += 1
+        if number % 10 == 9:
+            (folder / f"{(number * 7) % KEPT:04}.md").unlink(missing_ok=True)
+            load.counts["files deleted"] += 1
+
+
+def check(load: Load, seconds: float = 120.0) -> None:
+    """What is in the folder is in brain-api and nothing else; notes a problem where that is not so in time."""
+    there = {f"files/{path.name}" for path in watched(load).iterdir()}
+    deadline = time.monotonic() + seconds
+    while (stored := _stored(load)) != there:
+        if time.monotonic() > deadline:
+            too_many = len(stored - there)
+            load.problems.append(f"of {len(there)} files {len(there & stored)} are stored, and {too_many} more")
+            return
+        time.sleep(1.0)
+
+
+def watched(load: Load) -> Path:
+    """The folder that the agent keeps for the stack."""
+    host = load.stack.host
+    return host.state / "data" / host.stack / "watched"
+
+
+def _stored(load: Load) -> set[str]:
+    found: set[str] = set()
+    more = ""
+    while page := load.ask("GET", f"/api/v1/artifacts?path_prefix=files/&limit=200{more}"):
+        found |= {item["path"] for item in page["artifacts"]}
+        if not page["next"]:
+            break
+        more = f"&cursor={page['next']}"
+    return found
