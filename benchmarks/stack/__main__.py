@@ -18,15 +18,16 @@ from benchmarks.stack.plot import picture
 from benchmarks.stack.recall import recall
 from benchmarks.stack.running import running, say
 from benchmarks.stack.sampling import Sampler
-from benchmarks.stack.work import files, ingest, search
+from benchmarks.stack.work import files, ingest, ralph, search
 from tests.stack.blackbox import Blackbox
 
 WORKERS = (
     Worker("ingest", ("brain-api",), ingest.run),
     Worker("search", ("brain-api",), search.run),
     Worker("files", ("file-watcher",), files.run),
+    Worker("ralph", ("ralph-agent",), ralph.run),
 )
-SOAKING = ("files",)
+SOAKING = ("files", "ralph")
 """Those that go on for hours."""
 
 IDLE = 20.0

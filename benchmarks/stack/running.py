@@ -1,4 +1,4 @@
-"""The whole stack, brought up by the product itself, in a folder that is removed afterwards."""
+"""The whole stack with the stub of the model's API, brought up by the product itself, and removed afterwards."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ from pathlib import Path
 
 from reconciler.observe.binary import find_compose
 from tests.stack.blackbox import Blackbox, blackbox
+from tests.stack.stubbed import SERVICE, Stub
+
+SETTINGS = {
+    # Two agents fit when each gets a little less.
+    "RALPH_REPLICAS": "2",
+    "RALPH_MEMORY": "1536m",
+    # What the stub costs nobody pays.
+    "RALPH_CALLS_PER_HOUR": "100000",
+    "RALPH_USD_PER_DAY": "100000",
+}
+"""What differs from `.env`."""
 
 
 @contextmanager
@@ -20,7 +31,7 @@ def running() -> Iterator[Blackbox]:
     compose = Path(find_compose(None, os.environ))
     with tempfile.TemporaryDirectory(prefix="blackbox-") as folder, blackbox(Path(folder), compose) as stack:
         begun = time.monotonic()
-        stack.push()
+        stack.push(Stub(stack).files(**SETTINGS), services=SERVICE)
         turn = stack.once()
         assert turn["outcome"] == "Succeeded", turn.stdout
         say(f"the stack is healthy after {time.monotonic() - begun:.0f} s")

@@ -80,7 +80,9 @@ class Sampler:
         return time.monotonic() - self._begun
 
     def _run(self) -> None:
-        names = {name: item["Id"] for name, item in self._host.containers().items() if item["State"]["Running"]}
+        stub = f"{self._host.stack}-model-stub-1"
+        there = self._host.containers().items()
+        names = {name: item["Id"] for name, item in there if item["State"]["Running"] and name != stub}
         engine = self._host.engine
         while not self._stopped.is_set():
             looked = self.now()

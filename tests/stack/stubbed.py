@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import ROOT
-from tests.stack.blackbox import FOLDER, Blackbox
+from tests.stack.blackbox import FOLDER, Blackbox, compose_document
 
 STUB = ROOT / "tests/stack/model_stub"
 SERVICE = {
@@ -17,7 +17,7 @@ SERVICE = {
         "restart": "unless-stopped",
         "init": True,
         "read_only": True,
-        "networks": ["outside"],
+        "networks": [name for name, item in compose_document()["networks"].items() if not item.get("internal")],
         "mem_limit": "128m",
         "healthcheck": {
             "test": ["CMD", "python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8900/')"],
@@ -38,12 +38,14 @@ class Stub:
         self._stack = stack
         self._place("ANTHROPIC_API_KEY", "sk-stub-" + "0" * 24)
 
-    def files(self) -> dict[str, str | bytes]:
-        """The stub's program, and `.env` with its address."""
-        settings = (ROOT / FOLDER / ".env").read_text()
-        settings = re.sub(r"(?m)^ANTHROPIC_BASE_URL=.*$", "ANTHROPIC_BASE_URL=http://model-stub:8900", settings)
+    def files(self, **settings: str) -> dict[str, str | bytes]:
+        """The stub's program, and `.env` with its address and other `settings`."""
+        text = (ROOT / FOLDER / ".env").read_text()
+        for name, value in {"ANTHROPIC_BASE_URL": "http://model-stub:8900", **settings}.items():
+            text, found = re.subn(rf"(?m)^{name}=.*$", f"{name}={value}", text)
+            assert found == 1, name
         program = {f"{FOLDER}/model-stub/{path.name}": path.read_bytes() for path in self._program()}
-        return {f"{FOLDER}/.env": settings, **program}
+        return {f"{FOLDER}/.env": text, **program}
 
     def behave(self, behaviour: str = "work", **how: Any) -> None:
         """`how`: times, seconds, retry_after."""
