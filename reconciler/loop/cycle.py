@@ -176,7 +176,7 @@ class Cycle:
         except Transient as error:
             turn = _failed(error, head, move)
         if turn.outcome is Outcome.FAILED and turn.reason is not Reason.ENGINE_UNAVAILABLE:
-            self._keep_meanwhile(head, turn)
+            self._keep_meanwhile(head)
         untouched = isinstance(move, Hold) and (move.untouched or move.stalled or move.until is not None)
         if turn.outcome in (Outcome.HELD, Outcome.REJECTED) and not untouched:
             self._stay(head, turn)
@@ -188,13 +188,11 @@ class Cycle:
             let_run(self._bench, last)
         return _held(head, move)
 
-    def _keep_meanwhile(self, head: Commit, turn: Turn) -> None:
+    def _keep_meanwhile(self, head: Commit) -> None:
         """Until the head can be judged, no service is to be down: because of what somebody did to last good, or because
-        an earlier attempt was cut off. What was tried just now goes on, or back, by itself."""
+        an attempt was cut off."""
         last, good = self.history.last, self.history.last_good
-        cut_off = any(not attempt.closed for attempt in self.history.attempts)
-        tried = turn.attempt is not None and not cut_off
-        if good is not None and last is not None and not last.open and not tried:
+        if good is not None and last is not None and not last.open:
             with suppress(Transient):
                 keep(self._bench, head)
 

@@ -63,9 +63,17 @@ class World:
         source = self.life.source
         seen = self.life.cycle.history.seen
         source.rewind(min(commits, len(source.branch)))
-        self._before_rewrite = set(self.pushed)
+        self._before_rewrite = self._up_to(seen[-1]) if seen else set()
         self.push(push)
         self.rewritten = bool(seen) and not source.is_ancestor(seen[-1], source.branch[-1])
+
+    def _up_to(self, revision: str | None) -> set[str]:
+        """The commit and all that it descends from."""
+        found: set[str] = set()
+        while revision is not None:
+            found.add(revision)
+            revision = self.life.source.parents[revision]
+        return found
 
     def put_back(self) -> None:
         """Whoever rewrote the branch pushes on top of what was there before."""
