@@ -51,7 +51,8 @@ def test_a_turn_writes_a_file_commits_and_reports(stub: Server) -> None:
             break
         used.append((block["name"], block["input"]))
         result = {"type": "tool_result", "tool_use_id": block["id"], "content": "ok"}
-        messages += [{"role": "assistant", "content": [block]}, {"role": "user", "content": [result]}]
+        told = {"role": "system", "content": "what a client adds of its own"}
+        messages += [{"role": "assistant", "content": [block]}, {"role": "user", "content": [result]}, told]
     assert [name for name, _ in used] == ["Write", "Bash"]
     assert used[0][1]["file_path"] == "/work/notes/000001.md"
     assert "git commit" in used[1][1]["command"]
@@ -101,6 +102,11 @@ def test_a_behaviour_holds_for_the_requests_that_were_asked_for(stub: Server) ->
         "total": 3, "under_way": 0, "requests": {"rate-limit": 2, "work": 1}, "statuses": {"429": 2, "200": 1},
         "models": {"any": 3},
     }  # fmt: skip
+
+
+def test_the_models_name_goes_before_it(stub: Server) -> None:
+    stub.behave("broken", times=1)
+    assert [ask(stub, "stub-finished")[0], ask(stub)[0], ask(stub)[0]] == [200, 500, 200]
 
 
 def test_a_behaviour_that_there_is_not_is_refused(stub: Server) -> None:

@@ -33,7 +33,7 @@ class Conversation:
             blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
             if message["role"] == "user":
                 found += blocks
-            elif not any(block["type"] == "tool_use" for block in blocks):
+            elif message["role"] == "assistant" and not any(block["type"] == "tool_use" for block in blocks):
                 found = []
         return found
 

@@ -1,4 +1,4 @@
-"""The server. How it behaves is chosen by the model's name (`stub-hang`), or for a while by POST /stub/behaviour."""
+"""The server. How it behaves is chosen by the model's name (`stub-hang`), or for all others by POST /stub/behaviour."""
 
 from __future__ import annotations
 
@@ -40,8 +40,11 @@ class State:
             self.numbers += 1
             self.models[model] += 1
             by_name = model.removeprefix("stub-")
-            chosen = self.chosen or Chosen(by_name if by_name in NAMES else "work")
-            if self.chosen and self.chosen.times:
+            if by_name in NAMES:
+                chosen = Chosen(by_name)
+            else:
+                chosen = self.chosen or Chosen()
+            if chosen is self.chosen and self.chosen.times:
                 left = self.chosen.times - 1
                 self.chosen = replace(self.chosen, times=left) if left else None
             self.requests[chosen.behaviour] += 1

@@ -1,0 +1,1 @@
+"""A small durable queue of headless tasks for Claude Code."""

@@ -1,0 +1,86 @@
+"""One task, and what came of it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+QUEUED, RUNNING, SUCCEEDED, FAILED = "queued", "running", "succeeded", "failed"
+CANCELLED, TIMED_OUT, INTERRUPTED = "cancelled", "timed-out", "interrupted"
+ENDED = frozenset({SUCCEEDED, FAILED, CANCELLED, TIMED_OUT, INTERRUPTED})
+KILLED = -9
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Times are seconds since 1970, 0 for not yet. `folder` is below the workspace. `attempts`: how often it began."""
+
+    id: str
+    created: float
+    status: str = QUEUED
+    folder: str = ""
+    clone: str = ""
+    model: str = ""
+    minutes: float = 30.0
+    usd: float = 5.0
+    once: bool = False
+    """Not begun again by itself, whatever happened to it."""
+    attempts: int = 0
+    started: float = 0.0
+    ended: float = 0.0
+    text: str = ""
+    """The answer, or what went wrong."""
+    spent: float | None = 0.0
+    """USD of the last attempt; None where it was killed before it could tell."""
+    turns: int = 0
+    session: str = ""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def begun(self, now: float) -> Task:
+        return replace(self, status=RUNNING, attempts=self.attempts + 1, started=now, ended=0.0, text="")
+
+    def after(self, result: Mapping[str, Any] | None, errors: str, code: int, why: str, now: float) -> Task:
+        """`result`: Claude Code's last event, if it came to one. `why`: why it was ended before its time, or empty."""
+        told = result or {}
+        done = replace(
+            self, ended=now, text=str(told.get("result") or told.get("subtype") or ""),
+            spent=float(told.get("total_cost_usd") or 0) if result else None, turns=int(told.get("num_turns") or 0),
+            session=str(told.get("session_id") or ""),
+        )  # fmt: skip
+        if why:
+            status = why if why in ENDED else FAILED
+            return replace(done, status=status, text=done.text or f"ended: {why}")
+        if result is None:
+            last = (errors.strip() or "it printed nothing").splitlines()[-1][:500]
+            killed = "killed, as happens when memory runs out" if code == KILLED else f"exit {code}"
+            return replace(done, status=INTERRUPTED if code == KILLED else FAILED, text=f"{killed}: {last}")
+        return replace(done, status=FAILED if told.get("is_error") or code else SUCCEEDED)
+
+    def again(self, attempts: int) -> Task:
+        """Queued again, where it was interrupted and may be."""
+        if self.status != INTERRUPTED or self.once or self.attempts >= attempts:
+            return self
+        return replace(self, status=QUEUED)
+
+
+def from_document(document: Mapping[str, Any]) -> Task:
+    """KeyError or TypeError where it describes no task. Fields that are not known are passed over."""
+    known = {name: document[name] for name in Task.__dataclass_fields__ if name in document}
+    return Task(**{"id": document["id"], "created": document["created"], **known})
+
+
+def result_of(log: str) -> dict[str, Any] | None:
+    """Claude Code's last event, from the log of one attempt."""
+    for line in reversed(log.splitlines()):
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and event.get("type") == "result":
+            return event
+    return None

@@ -1,0 +1,184 @@
+"""Takes tasks from the queue, oldest first, and runs each as one fresh process of Claude Code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from tasks import child
+from tasks.settings import Settings
+from tasks.store import Store
+from tasks.task import CANCELLED, FAILED, INTERRUPTED, QUEUED, RUNNING, TIMED_OUT, Task, result_of
+
+PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
+LARGEST_LOG = 64 * 1024 * 1024
+RESULT = 4 * 1024 * 1024
+"""Bytes at the end of a log in which the result is looked for."""
+HOUR = 3600.0
+
+
+class Worker:
+    """`clock` gives seconds since 1970. What is set by `stopping` ends all that runs, and the worker."""
+
+    def __init__(
+        self, settings: Settings, store: Store, stopping: threading.Event, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.settings, self.store, self.stopping, self.clock = settings, store, stopping, clock
+        self.running: dict[str, threading.Thread] = {}
+        self.pruned = 0.0
+        for folder in (settings.own, settings.data / "home"):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def run(self) -> None:
+        self.recover()
+        while not self.stopping.is_set():
+            self.step()
+            self.stopping.wait(0.5)
+        for thread in self.running.values():
+            thread.join()
+
+    def recover(self) -> None:
+        """What ran when the last worker ended was interrupted: it is tried again, or stays so and says it."""
+        for task in self.store.all():
+            if task.status == RUNNING:
+                task = replace(task, status=INTERRUPTED, ended=self.clock(), text="interrupted by a restart")
+            again = task.again(self.settings.attempts)
+            if task.status == INTERRUPTED:
+                self.store.save(again)
+                log("after a restart", task=task.id, status=again.status)
+
+    def step(self) -> None:
+        """Start what may start. Called twice a second."""
+        (self.settings.own / "heartbeat").write_text(str(self.clock()))
+        self.running = {id: thread for id, thread in self.running.items() if thread.is_alive()}
+        if self.clock() - self.pruned > HOUR:
+            self.pruned = self.clock()
+            self.store.prune(self.pruned - 24 * HOUR * self.settings.keep_days)
+        for task in self.store.all():
+            if task.status != QUEUED or task.id in self.running:
+                continue
+            if self.store.cancelled(task):
+                self.end(replace(task, status=CANCELLED, ended=self.clock()))
+            elif len(self.running) < self.settings.at_once and self.ready:
+                self.running[task.id] = threading.Thread(target=self.work, args=(task,))
+                self.running[task.id].start()
+
+    @property
+    def ready(self) -> bool:
+        """Without a key tasks wait: one that is given later is no reason to lose them."""
+        return bool(self.settings.key or self.settings.token)
+
+    def work(self, task: Task) -> None:
+        task = task.begun(self.clock())
+        self.store.save(task)
+        log("begins", task=task.id, attempt=task.attempts)
+        try:
+            task = self.attempt(task)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            task = replace(task, status=FAILED, ended=self.clock(), text=str(error))
+        shutil.rmtree(self.settings.own / task.id, ignore_errors=True)
+        # A worker that ends leaves the rest to the next one.
+        self.end(task if self.stopping.is_set() else task.again(self.settings.attempts))
+
+    def attempt(self, task: Task) -> Task:
+        folder, printed = self.folder(task), self.store.path(task, "log.jsonl")
+        with printed.open("a") as file:
+            file.write(json.dumps({"type": "attempt", "number": task.attempts}) + "\n")
+        begins = printed.stat().st_size
+        errors = self.store.path(task, "errors")
+        files = (self.store.path(task, "prompt"), printed, errors)
+        ended = child.run(self.command(task), folder, self.environment(task), files, lambda: self.ends(task, printed))
+        with printed.open("rb") as file:
+            file.seek(max(begins, printed.stat().st_size - RESULT))
+            result = result_of(file.read().decode(errors="replace"))
+        return task.after(result, errors.read_text(errors="replace"), ended.code, ended.why, self.clock())
+
+    def ends(self, task: Task, printed: Path) -> str:
+        """Why it has to end now, if so."""
+        if self.stopping.is_set():
+            return INTERRUPTED
+        if self.store.cancelled(task):
+            return CANCELLED
+        if self.clock() - task.started > 60 * task.minutes:
+            return TIMED_OUT
+        return f"its log has {LARGEST_LOG} bytes" if printed.stat().st_size > LARGEST_LOG else ""
+
+    def folder(self, task: Task) -> Path:
+        """Where it works; cloned if that was asked for and it is not there. ValueError: outside of the workspace."""
+        folder = (self.settings.workspace / task.folder).resolve()
+        if not folder.is_relative_to(self.settings.workspace.resolve()):
+            raise ValueError(f"{task.folder} lies outside of the workspace")
+        if task.clone and not (folder.is_dir() and any(folder.iterdir())):
+            command = ["git", "clone", "--quiet", "--", task.clone, str(folder)]
+            done = subprocess.run(
+                command, env=self.environment(task), capture_output=True, text=True, timeout=600, check=False,
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            if done.returncode:
+                raise ValueError(f"git clone: {done.stderr.strip()[:500]}")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def command(self, task: Task) -> list[str]:
+        return [
+            self.settings.claude, "--print", "--output-format", "stream-json", "--verbose",
+            "--model", task.model or self.settings.model, "--permission-mode", "acceptEdits",
+            "--allowedTools", self.settings.tools, "--max-budget-usd", f"{task.usd:.2f}", "--no-session-persistence",
+            "--mcp-config", str(self.settings.servers), "--strict-mcp-config",
+        ]  # fmt: skip
+
+    def environment(self, task: Task) -> dict[str, str]:
+        """A task knows nothing of the one before: settings and temporary files are its own, and go with it."""
+        settings, own = self.settings, self.settings.own / task.id
+        for name in ("config", "temporary"):
+            (own / name).mkdir(parents=True, exist_ok=True)
+        optional = {
+            "ANTHROPIC_API_KEY": settings.key, "CLAUDE_CODE_OAUTH_TOKEN": "" if settings.key else settings.token,
+            "ANTHROPIC_BASE_URL": settings.url, "GIT_SSH_COMMAND": self.ssh(),
+        }  # fmt: skip
+        return {
+            **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
+            **{name: value for name, value in optional.items() if value},
+            **{f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in _WHO.items()},
+            "GIT_TERMINAL_PROMPT": "0",
+            "HOME": str(settings.data / "home"),
+            "CLAUDE_CONFIG_DIR": str(own / "config"),
+            "CLAUDE_CODE_TMPDIR": str(own / "temporary"),
+            "TMPDIR": str(own / "temporary"),
+            "DISABLE_AUTOUPDATER": "1",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        }
+
+    def ssh(self) -> str:
+        """The one key for git, and the servers that it may be shown to. ssh wants the key in a file of its own mode."""
+        if not self.settings.deploy_key:
+            return ""
+        for name, text in (("key", self.settings.deploy_key), ("known_hosts", self.settings.known_hosts)):
+            path = self.settings.own / name
+            path.touch(mode=0o600)
+            path.write_text(text + "\n")
+        own = self.settings.own
+        return (
+            f"ssh -F /dev/null -i {own}/key -o IdentitiesOnly=yes -o BatchMode=yes"
+            f" -o StrictHostKeyChecking=yes -o UserKnownHostsFile={own}/known_hosts"
+        )
+
+    def end(self, task: Task) -> None:
+        self.store.save(task)
+        log("ends", task=task.id, status=task.status, usd=task.spent, text=task.text[:200])
+
+
+_WHO = {"NAME": "claude-runtime", "EMAIL": "claude-runtime@localhost"}
+
+
+def log(message: str, **fields: object) -> None:
+    """One JSON object a line on stdout."""
+    line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "message": message, **fields}
+    print(json.dumps(line), flush=True)
