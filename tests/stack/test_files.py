@@ -89,6 +89,26 @@ def test_images_are_made_of_packages_and_run_as_somebody(path: Path) -> None:
     assert all("--require-hashes" in part for line in installs for part in line.split("&&") if "pip install" in part)
 
 
+@pytest.mark.parametrize("name", ["package.json", "package-lock.json", ".dockerignore", "{}/child.py"])
+def test_what_both_agents_begin_with_is_the_same(name: str) -> None:
+    """A build sees its own folder alone; from the same bytes the engine makes the same layers, and keeps them once."""
+    ralph, claude = STACK / "ralph-agent", STACK / "claude-runtime"
+    assert (ralph / name.format("ralph")).read_bytes() == (claude / name.format("tasks")).read_bytes()
+    beginnings = [(folder / "Dockerfile").read_text().split("# -- the mark\n") for folder in (ralph, claude)]
+    assert beginnings[0][0] == beginnings[1][0]
+    assert [len(parts) for parts in beginnings] == [2, 2]
+
+
+def test_programs_from_npm_are_those_bytes_on_both_architectures() -> None:
+    packages = json.loads((STACK / "ralph-agent/package-lock.json").read_text())["packages"]
+    programs = [item for path, item in packages.items() if path]
+    assert {item["cpu"][0] for item in programs} == {"x64", "arm64"}
+    assert len({item["version"] for item in programs}) == 1
+    for item in programs:
+        assert item["integrity"].startswith("sha512-")
+        assert "resolved" not in item
+
+
 def test_migrations_only_add_and_can_run_again() -> None:
     """Programs of the commit before go on working on the new tables: that is what a way back needs."""
     for path in [*(STACK / "migrate").glob("postgres/*.sql"), *(STACK / "migrate").glob("neo4j/*.cypher")]:

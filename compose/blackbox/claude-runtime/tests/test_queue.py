@@ -1,0 +1,233 @@
+"""The queue, with real files and real processes; Claude Code itself runs in tests/stack/test_agents.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tasks.__main__ import main
+from tasks.settings import Settings
+from tasks.store import LARGEST, Refused, Store, new_id
+from tasks.task import CANCELLED, FAILED, INTERRUPTED, QUEUED, RUNNING, SUCCEEDED, TIMED_OUT, Task
+from tasks.worker import Worker
+
+NOW = 1_795_262_400.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "data/tasks")
+
+
+def submit(store: Store, prompt: str = "Do it", **fields: object) -> Task:
+    # Ids sort by the second in which they were made.
+    made = Task(f"{len(store.all()):03}-{new_id(NOW)}", NOW)
+    return store.submit(prompt, replace(made, **fields))  # type: ignore[arg-type]
+
+
+def settings(tmp_path: Path, **fields: object) -> Settings:
+    (tmp_path / "workspace").mkdir(exist_ok=True)
+    usual = Settings(
+        key="a key", data=tmp_path / "data", workspace=tmp_path / "workspace", own=tmp_path / "own",
+        servers=tmp_path / "mcp.json", claude="/bin/false",
+    )  # fmt: skip
+    return replace(usual, **fields)  # type: ignore[arg-type]
+
+
+def worker(tmp_path: Path, store: Store, **fields: object) -> Worker:
+    return Worker(settings(tmp_path, **fields), store, threading.Event())
+
+
+def program(tmp_path: Path, script: str) -> str:
+    """Something that is not Claude Code: for what may happen to any process."""
+    path = tmp_path / "program"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def drain(worker: Worker, seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        worker.step()
+        if not any(task.status in (QUEUED, RUNNING) for task in worker.store.all()):
+            return
+        time.sleep(0.02)
+    raise AssertionError([task.status for task in worker.store.all()])
+
+
+def test_what_was_submitted_is_there_in_order(store: Store) -> None:
+    tasks = [submit(store, f"task {n}") for n in range(3)]
+    assert store.all() == tasks
+    assert store.find("last") == tasks[-1]
+    assert store.path(tasks[1], "prompt").read_text() == "task 1"
+    assert sorted(path.name for path in store.path(tasks[0], ".").iterdir()) == ["prompt", "task.json"]
+
+
+@pytest.mark.parametrize("prompt", ["", " \n", "x" * (LARGEST + 1)])
+def test_no_prompt_and_too_much_of_one_are_refused(store: Store, prompt: str) -> None:
+    with pytest.raises(Refused):
+        submit(store, prompt)
+    assert list(store.folder.iterdir()) == []
+
+
+def test_the_queue_has_an_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.store.MANY", 3)
+    for _ in range(3):
+        submit(store)
+    with pytest.raises(Refused, match="wait already"):
+        submit(store)
+
+
+def test_a_file_that_cannot_be_read_hides_no_other_task(store: Store) -> None:
+    first, second = submit(store), submit(store)
+    store.path(first, "task.json").write_text('{"id"')
+    assert store.all() == [second]
+
+
+def test_half_a_submission_is_none_and_goes(store: Store) -> None:
+    half = store.folder / ".half"
+    half.mkdir()
+    (half / "task.json").write_text("{}")
+    assert store.all() == []
+    store.prune(0)
+    assert half.exists()
+    os.utime(half, (1, 1))
+    store.prune(0)
+    assert not half.exists()
+
+
+def test_only_what_ended_long_ago_is_removed(store: Store) -> None:
+    old, new, waits = submit(store), submit(store), submit(store)
+    store.save(replace(old, status=SUCCEEDED, ended=NOW))
+    store.save(replace(new, status=SUCCEEDED, ended=NOW + 10))
+    store.prune(NOW + 5)
+    assert [task.id for task in store.all()] == [new.id, waits.id]
+
+
+def test_after_a_restart_it_is_begun_once_more_and_then_told(store: Store, tmp_path: Path) -> None:
+    running = submit(store).begun(NOW)
+    once = replace(submit(store, once=True).begun(NOW), id=store.all()[1].id)
+    twice = replace(submit(store).begun(NOW).begun(NOW), id=store.all()[2].id)
+    for task in (running, once, twice):
+        store.save(task)
+    worker(tmp_path, store).recover()
+    assert [task.status for task in store.all()] == [QUEUED, INTERRUPTED, INTERRUPTED]
+    assert all("interrupted by a restart" in task.text for task in store.all())
+
+
+def test_a_program_that_fails_is_a_task_that_failed(store: Store, tmp_path: Path) -> None:
+    submit(store)
+    drain(worker(tmp_path, store, claude=program(tmp_path, "echo 'cannot start' >&2; exit 7")))
+    task = store.all()[0]
+    assert (task.status, task.text, task.spent) == (FAILED, "exit 7: cannot start", None)
+
+
+def test_a_program_that_is_not_there_is_told(store: Store, tmp_path: Path) -> None:
+    submit(store)
+    drain(worker(tmp_path, store, claude="/does/not/exist"))
+    assert (store.all()[0].status, "/does/not/exist" in store.all()[0].text) == (FAILED, True)
+
+
+def test_what_was_killed_is_begun_again_and_then_told(store: Store, tmp_path: Path) -> None:
+    submit(store)
+    drain(worker(tmp_path, store, claude=program(tmp_path, "kill -9 $$")))
+    task = store.all()[0]
+    assert (task.status, task.attempts) == (INTERRUPTED, 2)
+    assert "memory" in task.text
+
+
+def test_time_is_limited(store: Store, tmp_path: Path) -> None:
+    submit(store, minutes=0.005)
+    drain(worker(tmp_path, store, claude=program(tmp_path, "exec sleep 60")))
+    assert store.all()[0].status == TIMED_OUT
+
+
+def test_what_runs_and_what_waits_can_be_cancelled(store: Store, tmp_path: Path) -> None:
+    first, second = submit(store), submit(store)
+    made = worker(tmp_path, store, claude=program(tmp_path, "exec sleep 60"))
+    made.step()
+    assert [task.id for task in store.all() if task.status == QUEUED] in ([second.id], [first.id, second.id])
+    store.cancel(second)
+    made.step()
+    assert store.find(second.id).status == CANCELLED
+    store.cancel(first)
+    drain(made)
+    assert store.find(first.id).status == CANCELLED
+    assert store.find(second.id).attempts == 0
+
+
+def test_no_more_run_at_once_than_may(store: Store, tmp_path: Path) -> None:
+    script = "echo x >>../count; sleep 0.3; wc -l <../count >>../seen; sed -i 1d ../count"
+    for n in range(4):
+        submit(store, folder=f"f{n}")
+    drain(worker(tmp_path, store, claude=program(tmp_path, script), at_once=2))
+    seen = [int(line) for line in (tmp_path / "workspace/seen").read_text().split()]
+    assert len(seen) == 4
+    assert max(seen) == 2
+
+
+def test_a_worker_that_ends_leaves_its_task_to_the_next(store: Store, tmp_path: Path) -> None:
+    submit(store)
+    made = worker(tmp_path, store, claude=program(tmp_path, "exec sleep 60"))
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    until = time.monotonic() + 10
+    while store.all()[0].status != RUNNING and time.monotonic() < until:
+        time.sleep(0.02)
+    made.stopping.set()
+    thread.join(15)
+    assert store.all()[0].status == INTERRUPTED
+    worker(tmp_path, store).recover()
+    assert store.all()[0].status == QUEUED
+
+
+def test_without_a_key_tasks_wait(store: Store, tmp_path: Path) -> None:
+    submit(store)
+    made = worker(tmp_path, store, key="")
+    made.step()
+    assert (store.all()[0].status, made.running) == (QUEUED, {})
+
+
+def test_no_task_works_outside_of_the_workspace(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "workspace").mkdir()
+    (tmp_path / "workspace/away").symlink_to(tmp_path)
+    for folder in ("../data", "/etc", "away"):
+        submit(store, folder=folder)
+    drain(worker(tmp_path, store))
+    assert {(task.status, "outside" in task.text) for task in store.all()} == {(FAILED, True)}
+
+
+def test_the_key_for_git_is_shown_to_known_servers_alone(store: Store, tmp_path: Path) -> None:
+    made = worker(tmp_path, store, deploy_key="-----BEGIN KEY-----\nabc", known_hosts="git.example.org ssh-ed25519 A")
+    command = made.environment(submit(store))["GIT_SSH_COMMAND"]
+    assert "StrictHostKeyChecking=yes" in command
+    key = tmp_path / "own/key"
+    assert key.read_text().endswith("abc\n")
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert "GIT_SSH_COMMAND" not in worker(tmp_path, store).environment(submit(store))
+
+
+def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    made = settings(tmp_path)
+    monkeypatch.setattr(Settings, "from_environment", lambda: made)
+    assert main(["submit", "Say", "hello", "--in", "a"]) == 0
+    id = capsys.readouterr().out.strip()
+    assert main(["result", id]) == 4
+    assert main(["result", "nothing"]) == 2
+    assert main(["submit", "--in", "../x", "no"]) == 2
+    assert "outside" in capsys.readouterr().err
+    drain(Worker(made, Store(made.tasks), threading.Event()))
+    assert main(["follow", "last"]) == 1
+    assert main(["cancel", id]) == 2
+    capsys.readouterr()
+    assert main(["list", "--output", "json"]) == 0
+    listed = json.loads(capsys.readouterr().out)["tasks"]
+    assert [(item["id"], item["status"], item["folder"]) for item in listed] == [(id, FAILED, "a")]
+    assert main(["list"]) == 0
+    assert "Say hello" in capsys.readouterr().out
