@@ -120,13 +120,13 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def table(found: Iterable[Kept]) -> str:
-    """80 columns; each figure as it was at first and in the end."""
-    heads = f"{'memory, MiB':>15}{'MiB/h':>8}{'processes':>12}{'files':>12}{'connections':>13}"
-    lines = [f"{'':15}{heads}", "-" * 80]
+    """At most 80 columns; each figure as it was at first and in the end."""
+    heads = f"{'memory, MiB':>13}{'MiB/h':>8}{'processes':>11}{'files':>12}{'connections':>13}"
+    lines = [f"{'':15}{heads}", "-" * 72]
     for item in found:
         sizes = f"{item.memory.begin / MIB:.0f} → {item.memory.end / MIB:.0f}"
         counts = [f"{one.begin:.0f} → {one.end:.0f}" for one in (item.processes, item.files, item.connections)]
-        shown = f"{sizes:>15}{item.slope:8.1f}{counts[0]:>12}{counts[1]:>12}{counts[2]:>13}"
+        shown = f"{sizes:>13}{item.slope:8.1f}{counts[0]:>11}{counts[1]:>12}{counts[2]:>13}"
         lines.append(f"{item.service:15}{shown}{' LEAK' if item.leaks else ''}")
     return "\n".join(lines)
 

@@ -1,0 +1,33 @@
+"""A person who looks at pages through Playwright's MCP server: open, read, click, read again, every few seconds."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from benchmarks.stack.load import Load
+
+PAGE = "http://page:8080/"
+CLIENT = "page-1"
+
+
+def run(load: Load) -> None:
+    calls = (
+        ("browser_navigate", {"url": PAGE}),
+        ("browser_snapshot", {}),
+        ("browser_evaluate", {"function": "() => { document.querySelector('button').click(); return document.title }"}),
+        ("browser_snapshot", {}),
+    )
+    asked = " ".join(f"tools/call {_quoted({'name': name, 'arguments': given})}" for name, given in calls)
+    while not load.pause(3.0):
+        begun = time.monotonic()
+        told = load.stack.host.exec(CLIENT, f"python3 /srv/mcp.py http://mcp-playwright:8931/mcp {asked}")
+        if "Pressed" not in told:
+            load.problems.append(f"the browser shows something else: {told[:300]}")
+        load.counts["pages looked at"] += 1
+        load.times["browser session"].append(time.monotonic() - begun)
+
+
+def _quoted(value: object) -> str:
+    """For the shell, which gets it between single quotes."""
+    return "'" + json.dumps(value).replace("'", "'\\''") + "'"
