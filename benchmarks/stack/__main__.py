@@ -18,7 +18,7 @@ from benchmarks.stack.plot import picture
 from benchmarks.stack.recall import recall
 from benchmarks.stack.running import running, say
 from benchmarks.stack.sampling import Sampler
-from benchmarks.stack.work import files, ingest, ralph, search
+from benchmarks.stack.work import browser, files, ingest, ralph, search, task
 from tests.stack.blackbox import Blackbox
 
 WORKERS = (
@@ -26,8 +26,10 @@ WORKERS = (
     Worker("search", ("brain-api",), search.run),
     Worker("files", ("file-watcher",), files.run),
     Worker("ralph", ("ralph-agent",), ralph.run),
+    Worker("tasks", ("claude-runtime",), task.run),
+    Worker("browser", ("mcp-playwright", "page"), browser.run),
 )
-SOAKING = ("files", "ralph")
+SOAKING = ("files", "ralph", "tasks", "browser")
 """Those that go on for hours."""
 
 IDLE = 20.0
@@ -64,7 +66,6 @@ def _loaded(stack: Blackbox, chosen: argparse.Namespace) -> int:
             time.sleep(60 * chosen.minutes)
             _until_ingested(load)
         end = sampler.now()
-    files.check(load)
     settled(load)
     found, told = report.rows(sampler.series, begin, end), report.figures(sampler, load, recall(load))
     if chosen.plot:
@@ -82,7 +83,6 @@ def _soaked(stack: Blackbox, chosen: argparse.Namespace) -> int:
     say(f"working for {chosen.soak:g} minutes: {', '.join(worker.name for worker in workers)}")
     with Sampler(stack.host, every=5.0) as sampler, soak.Looker(load) as looker, working(load, workers):
         time.sleep(60 * chosen.soak)
-    files.check(load)
     opened = looker.opened
     found = [soak.kept(name, item, opened.get(name, soak.Opened())) for name, item in sorted(sampler.series.items())]
     ooms, restarts = (sum(getattr(item, what) for item in sampler.series.values()) for what in ("ooms", "restarts"))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.stack import page
 from reconciler.observe.binary import find_compose
 from tests.stack.blackbox import Blackbox, blackbox
 from tests.stack.stubbed import SERVICE, Stub
@@ -31,7 +32,7 @@ def running() -> Iterator[Blackbox]:
     compose = Path(find_compose(None, os.environ))
     with tempfile.TemporaryDirectory(prefix="blackbox-") as folder, blackbox(Path(folder), compose) as stack:
         begun = time.monotonic()
-        stack.push(Stub(stack).files(**SETTINGS), services=SERVICE)
+        stack.push({**Stub(stack).files(**SETTINGS), **page.files()}, services={**SERVICE, **page.SERVICE})
         turn = stack.once()
         assert turn["outcome"] == "Succeeded", turn.stdout
         say(f"the stack is healthy after {time.monotonic() - begun:.0f} s")

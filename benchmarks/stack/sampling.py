@@ -14,6 +14,8 @@ import docker
 from tests.e2e.host import Host
 
 MIB = 1 << 20
+BESIDE = ("model-stub", "page")
+"""What the load brings along, and no part of the stack."""
 
 Json = Mapping[str, Any]
 
@@ -80,9 +82,9 @@ class Sampler:
         return time.monotonic() - self._begun
 
     def _run(self) -> None:
-        stub = f"{self._host.stack}-model-stub-1"
+        beside = {f"{self._host.stack}-{name}-1" for name in BESIDE}
         there = self._host.containers().items()
-        names = {name: item["Id"] for name, item in there if item["State"]["Running"] and name != stub}
+        names = {name: item["Id"] for name, item in there if item["State"]["Running"] and name not in beside}
         engine = self._host.engine
         while not self._stopped.is_set():
             looked = self.now()
