@@ -106,7 +106,6 @@ def _until_ingested(load: Load) -> None:
 
 def settled(load: Load) -> None:
     """Wait until embeddings and graph have caught up, and see that nothing acknowledged is missing."""
-    load.stop.clear()
     for _ in range(300):
         counted = load.ask("GET", "/api/v1/stats")
         if counted and counted["embeddings_pending"] == counted["graph_pending"] == 0:

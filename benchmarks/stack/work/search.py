@@ -14,6 +14,7 @@ READERS = 16
 
 
 def run(load: Load) -> None:
+    """What has not been asked by the end, because answers took too long, counts with the time that it has waited."""
     asked = itertools.cycle(questions(load.documents))
     kinds = itertools.cycle(("semantic", "hybrid", "semantic", "around"))
     due = time.monotonic()
@@ -25,7 +26,7 @@ def run(load: Load) -> None:
 
 def _search(load: Load, kind: str, question: str, due: float) -> None:
     path = "/api/v1/graph/around" if kind == "around" else f"/api/v1/search/{kind}"
-    if load.ask("POST", path, {"query": question}):
+    if load.stop.is_set() or load.ask("POST", path, {"query": question}):
         what = "graph" if kind == "around" else "search"
         phase = "after the ingest" if load.ingested.is_set() else "during the ingest"
         load.counts[f"{what} requests"] += 1
