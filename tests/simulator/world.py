@@ -251,7 +251,7 @@ class World:
             assert item.state != "paused", f"{item.name} is paused"
             assert item.networks or item.network_mode, f"{item.name} has no network"
             assert not item.facts.get("privileged"), f"{item.name} is privileged"
-        policies = {item.restart for item in machine.containers.values() if item.service != "job"}
+        policies = {item.restart for item in machine.containers.values() if item.service != "job" and item.host}
         assert not wanted or policies <= {"unless-stopped"}  # what never had a verdict has none yet
         attached = {id for item in machine.containers.values() for id in item.networks.values()}
         assert attached <= {network.id for network in machine.networks.values()}
