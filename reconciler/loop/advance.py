@@ -11,7 +11,6 @@ from reconciler.loop.book import Ending
 from reconciler.loop.collect import close, collect, fetch
 from reconciler.loop.compare import changed_by_others
 from reconciler.loop.judge import (
-    HOST_MISSING,
     check_content,
     check_networks,
     check_plan,
@@ -35,7 +34,7 @@ MEND = "mend the commit and push again"
 
 def advance(bench: Bench, head: Commit) -> Turn:
     """Bring the machine to `head`. Transient where the environment keeps us from judging it."""
-    prepared = _prepare(bench, head)
+    prepared = bench.prepare(head.sha, head.sha in bench.book.history.accepted)
     if prepared.denied:
         return reject(bench, head, prepared.violations)
     base = bench.good()
@@ -52,15 +51,6 @@ def advance(bench: Bench, head: Commit) -> Turn:
     check_ports(bench, desired, observed)
     check_networks(plan, observed)
     return _attempt(bench, head, prepared, images, base)
-
-
-def _prepare(bench: Bench, head: Commit) -> Prepared:
-    files = bench.files(head.sha)
-    prepared = bench.ports.preparer.prepare(files)
-    missing = prepared.denied and all(item.rule == HOST_MISSING for item in prepared.violations)
-    if missing and head.sha in bench.book.history.accepted:
-        return bench.ports.preparer.without_stacks(files)
-    return prepared
 
 
 def _attempt(

@@ -17,7 +17,7 @@ from reconciler.loop.desk import Desk
 from reconciler.loop.lazy_files import LazyFiles
 from reconciler.loop.newer import Newer
 from reconciler.loop.outfit import Options, Ports
-from reconciler.loop.prepare import Prepared
+from reconciler.loop.prepare import HOST_MISSING, Prepared
 from reconciler.loop.rollout import Hooks, Rollout, World
 from reconciler.loop.silence import Listener
 from reconciler.loop.turn import Turn
@@ -52,7 +52,7 @@ class Bench:
         stored = self.ports.store.load(good.content) if good.content else None
         if stored is not None:
             return replace(stored, revision=good.revision)
-        prepared = self.ports.preparer.prepare(self.files(good.revision))
+        prepared = self.prepare(good.revision, vouched=True)  # else it had not been good
         if prepared.denied:
             raise Transient(
                 Reason.FILE_MISSING,
@@ -70,6 +70,13 @@ class Bench:
         desired = self.lower(prepared, images, good.revision)
         self.save(desired, prepared)
         return desired
+
+    def prepare(self, revision: str, vouched: bool) -> Prepared:
+        """A commit without this host's document wants nothing, where somebody has vouched for it."""
+        files = self.files(revision)
+        prepared = self.ports.preparer.prepare(files)
+        missing = prepared.denied and all(item.rule == HOST_MISSING for item in prepared.violations)
+        return self.ports.preparer.without_stacks(files) if missing and vouched else prepared
 
     def begins(self, step: str, waits_for: str) -> None:
         """What the turn does from now on, and whose answer it needs."""

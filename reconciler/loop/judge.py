@@ -8,7 +8,7 @@ from reconciler.errors import Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending, place
 from reconciler.loop.keep import keep
-from reconciler.loop.prepare import Prepared
+from reconciler.loop.prepare import HOST_MISSING, Prepared
 from reconciler.loop.turn import Ended, Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import Memory
@@ -20,8 +20,6 @@ from reconciler.model.plan import Action, Plan
 
 SHRINK = 0.5
 """A commit that drops more than this share of the services is held: rather a mistake than a wish."""
-
-HOST_MISSING = "host-file-missing"
 
 
 def reject(bench: Bench, head: Commit, violations: tuple[Violation, ...]) -> Turn:

@@ -22,6 +22,8 @@ from reconciler.model.outcome import Level, Reason, Violation
 if TYPE_CHECKING:
     from reconciler.decide.scan import Scan
 
+HOST_MISSING = "host-file-missing"
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
