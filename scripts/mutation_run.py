@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 from collections import Counter
 from pathlib import Path
@@ -20,6 +21,8 @@ COPIED_ANYWAY = ("mutants", "pyproject.toml", "tests")
 KILLED, SURVIVED, NO_TEST, TIMEOUT = "killed", "survived", "no test", "timeout"
 MEANING = {0: SURVIVED, 5: NO_TEST, 33: NO_TEST, 24: TIMEOUT, 36: TIMEOUT, -24: TIMEOUT, 152: TIMEOUT, 255: TIMEOUT}
 """mutmut's exit codes (mutmut.constants); every other one is a test that failed."""
+LEFT_OUT = 34
+"""mutmut's code for a mutant that is skipped."""
 
 
 def configure(pyproject: Path, modules: list[str]) -> None:
@@ -46,32 +49,50 @@ def configure(pyproject: Path, modules: list[str]) -> None:
     pyproject.write_text(before + "\n[tool.mutmut]\n" + "\n".join(lines) + "\n")
 
 
+def sample(mutants: Path, size: int) -> None:
+    """Leave so many mutants of each module to be run, chosen by chance, the same ones each time."""
+    for path in mutants.rglob("*.py.meta"):
+        meta = json.loads(path.read_text())
+        codes = meta["exit_code_by_key"]
+        chosen = random.Random(path.name).sample(sorted(codes), min(size, len(codes)))  # noqa: S311  no secret
+        meta["exit_code_by_key"] = {
+            name: LEFT_OUT if code is None and name not in chosen else None if code == LEFT_OUT else code
+            for name, code in codes.items()
+        }
+        path.write_text(json.dumps(meta, indent=4))
+
+
 def table(mutants: Path) -> str:
-    """One row for each module: mutants, killed, survived, without a test, timed out."""
+    """One row for each module: its mutants; those that were run; killed, survived, without a test, timed out."""
     rows = [
-        "| module | mutants | killed | survived | no test | timeout | killed of tested |",
-        "|---|---|---|---|---|---|---|",
+        "| module | mutants | run | killed | survived | no test | timeout | killed of tested |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     total: Counter[str] = Counter()
+    many = 0
     for meta in sorted(mutants.rglob("*.py.meta")):
         codes = json.loads(meta.read_text())["exit_code_by_key"].values()
-        found = Counter(MEANING.get(code, KILLED) for code in codes if code is not None)
+        found = Counter(MEANING.get(code, KILLED) for code in codes if code not in (None, LEFT_OUT))
         if found:
             total += found
-            rows.append(_row(str(meta.relative_to(mutants)).removesuffix(".py.meta"), found))
-    return "\n".join([*rows, _row("together", total)])
+            many += len(codes)
+            rows.append(_row(str(meta.relative_to(mutants)).removesuffix(".py.meta"), len(codes), found))
+    return "\n".join([*rows, _row("together", many, total)])
 
 
-def _row(name: str, found: Counter[str]) -> str:
+def _row(name: str, many: int, found: Counter[str]) -> str:
     caught = found[KILLED] + found[TIMEOUT]
     tested = caught + found[SURVIVED]
     share = f"{caught / tested:.1%}" if tested else ""
-    numbers = [sum(found.values()), found[KILLED], found[SURVIVED], found[NO_TEST], found[TIMEOUT]]
+    numbers = [many, sum(found.values()), found[KILLED], found[SURVIVED], found[NO_TEST], found[TIMEOUT]]
     return f"| {name} | " + " | ".join(map(str, numbers)) + f" | {share} |"
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "configure":
-        configure(Path(sys.argv[2]), sys.argv[3:])
+    verb, place, *rest = sys.argv[1:]
+    if verb == "configure":
+        configure(Path(place), rest)
+    elif verb == "sample":
+        sample(Path(place), int(rest[0]))
     else:
-        sys.stdout.write(table(Path(sys.argv[2])) + "\n")
+        sys.stdout.write(table(Path(place)) + "\n")
