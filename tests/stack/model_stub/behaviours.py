@@ -13,7 +13,7 @@ Json = Mapping[str, Any]
 
 FOLDER = re.compile(r"working directory:\s*(/\S+)", re.IGNORECASE)
 ORDER = re.compile(r"^stub-calls: (\[.*\])$", re.MULTILINE)
-SAME_LENGTH = "The work of this turn is described here at the length that a turn usually has. " * 4
+SAME_LENGTH = "The work of this turn is described here at the length that a turn usually has. " * 16
 
 
 class Conversation:

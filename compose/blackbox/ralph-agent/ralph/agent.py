@@ -39,7 +39,7 @@ class Agent:
         home = slot.folder / "home"
         home.mkdir(exist_ok=True)
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"HOME": str(home)}
-        self.workspace = Workspace(settings.workspaces / str(slot.number), slot.name, environment)
+        self.workspace = Workspace(settings.workspaces / str(slot.number), slot.name, environment, self.beat)
         self.move, self.asked_to_stop = Move("starting"), 0.0
         settings.own.mkdir(parents=True, exist_ok=True)
         (settings.own / "agent").write_text(str(slot.number))

@@ -9,5 +9,4 @@ try:
 except (OSError, ValueError) as error:
     sys.exit(f"no heartbeat: {error}")
 print(f"the loop was seen {age:.0f} s ago")
-# git may take a minute, between two beats, on a large repository.
-sys.exit(age > 90)
+sys.exit(age > 60)

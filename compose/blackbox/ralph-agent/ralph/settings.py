@@ -21,6 +21,8 @@ class Limits:
     """Per cent that a turn's output may fall below that of those before it."""
     cooldown: float = 1800.0
     """Seconds that a breaker stays open."""
+    retry: float = 10.0
+    """Seconds after a first failure; six times that where the API asks to come later. It doubles each time."""
     calls_per_hour: int = 100
     usd_per_day: float = 20.0
     usd_per_turn: float = 2.0
@@ -62,6 +64,7 @@ class Settings:
             denials=int(number("RALPH_DENIALS", 2)),
             decline=number("RALPH_DECLINE_PERCENT", 70),
             cooldown=60 * number("RALPH_COOLDOWN_MINUTES", 30),
+            retry=number("RALPH_RETRY_SECONDS", 10),
             calls_per_hour=int(number("RALPH_CALLS_PER_HOUR", 100)),
             usd_per_day=number("RALPH_USD_PER_DAY", 20),
             usd_per_turn=number("RALPH_USD_PER_TURN", 2),

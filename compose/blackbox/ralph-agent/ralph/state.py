@@ -64,7 +64,7 @@ class State:
         indicators = self.indicators + 1 if turn.complete else 0
         signals = self.signals + 1 if turn.signal else 0
         done = (turn.signal and indicators >= INDICATORS) or signals >= SIGNALS
-        state = self.at(now)._put_off(turn, now)
+        state = self.at(now)._put_off(turn, limits, now)
         return replace(
             state,
             usd_today=state.usd_today + usd,
@@ -79,11 +79,11 @@ class State:
             opens=_more(self.opens, breaker.cause) if opened else self.opens,
         )
 
-    def _put_off(self, turn: Turn, now: float) -> State:
+    def _put_off(self, turn: Turn, limits: Limits, now: float) -> State:
         """After a failure the next turn waits, longer each time: up to 5 min, or an hour where the API asks for it."""
         if not turn.error or turn.interrupted:
             return replace(self, in_a_row=0, put_off_until=0.0, put_off_why="")
-        first = 60.0 if turn.limited else 10.0
+        first = 6 * limits.retry if turn.limited else limits.retry
         wait = min(first * 2 ** min(self.in_a_row, 10), _LONGEST_WAIT[turn.limited])
         return replace(self, in_a_row=self.in_a_row + 1, put_off_until=now + wait, put_off_why=turn.error)
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
+import signal
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+CLONING = 3600.0
+"""Seconds that a clone may take."""
 PROMPT, PLAN = "PROMPT.md", "fix_plan.md"
 _BOX = re.compile(r"^\s*[-*] \[([ xX])\]", re.MULTILINE)
 _SETTINGS = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "-c", "gc.autoDetach=false")
@@ -18,9 +24,11 @@ class GitFailed(Exception):
 
 
 class Workspace:
-    def __init__(self, folder: Path, name: str, environment: Mapping[str, str]) -> None:
-        """`name` is the author of commits."""
-        self.folder, self.name = folder, name
+    def __init__(
+        self, folder: Path, name: str, environment: Mapping[str, str], beat: Callable[[], None] = lambda: None
+    ) -> None:
+        """`name` is the author of commits. `beat` is called at least once a minute while git works."""
+        self.folder, self.name, self._beat = folder, name, beat
         who = {"NAME": name, "EMAIL": f"{name}@localhost"}
         self.environment = {
             **environment,
@@ -34,10 +42,15 @@ class Workspace:
         (self.folder / ".git/index.lock").unlink(missing_ok=True)
         if (self.folder / ".git/HEAD").exists():
             return
-        if repository:
-            self.git("clone", "--quiet", "--", repository, ".", seconds=600)
-        else:
+        if not repository:
             self.git("init", "--quiet", "--initial-branch=main", ".")
+            return
+        # Beside it, for an interrupted clone must not look like a whole one.
+        new = self.folder.with_name(f"{self.folder.name}.new")
+        shutil.rmtree(new, ignore_errors=True)
+        self.git("clone", "--quiet", "--", repository, str(new), seconds=CLONING)
+        self.folder.rmdir()
+        new.rename(self.folder)
 
     @property
     def prompt(self) -> str:
@@ -65,17 +78,24 @@ class Workspace:
 
     def git(self, *arguments: str, seconds: float = 60, fails: bool = False) -> str:
         """What git prints. `fails`: that it fails is an answer, too."""
-        command = ["git", *_SETTINGS, *arguments]
-        try:
-            done = subprocess.run(
-                command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=seconds,
-                stdin=subprocess.DEVNULL, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            raise GitFailed(f"git {arguments[0]}: no end within {seconds:g} s") from error
-        if done.returncode and not fails:
-            raise GitFailed(f"git {arguments[0]}: {done.stderr.strip()[:300]}")
-        return done.stdout.strip()
+        process = subprocess.Popen(
+            ["git", *_SETTINGS, *arguments], cwd=self.folder, env=self.environment, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+        until = time.monotonic() + seconds
+        while True:
+            self._beat()
+            try:
+                printed, errors = process.communicate(timeout=min(10.0, seconds))
+                break
+            except subprocess.TimeoutExpired as error:
+                if time.monotonic() >= until:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.communicate()
+                    raise GitFailed(f"git {arguments[0]}: no end within {seconds:g} s") from error
+        if process.returncode and not fails:
+            raise GitFailed(f"git {arguments[0]}: {errors.strip()[:300]}")
+        return printed.strip()
 
 
 def digest(text: str) -> str:

@@ -101,8 +101,20 @@ def test_a_workspace_begins_as_a_clone(workspace: Workspace, tmp_path: Path) -> 
     clone = Workspace(tmp_path / "clone", "ralph-2", ENVIRONMENT)
     clone.prepare(str(workspace.folder))
     assert clone.prompt == "Do it."
-    with pytest.raises(GitFailed):
-        Workspace(tmp_path / "none", "ralph-3", ENVIRONMENT).prepare(str(tmp_path / "nothing"))
+    none = Workspace(tmp_path / "none", "ralph-3", ENVIRONMENT)
+    for _ in range(2):
+        with pytest.raises(GitFailed, match="nothing"):
+            none.prepare(str(tmp_path / "nothing"))
+    none.prepare(str(workspace.folder))
+    assert none.prompt == "Do it."
+
+
+def test_git_is_bounded_in_time_and_the_heart_goes_on(tmp_path: Path) -> None:
+    beats: list[int] = []
+    made = Workspace(tmp_path, "ralph-1", ENVIRONMENT, lambda: beats.append(1))
+    with pytest.raises(GitFailed, match="no end within"):
+        made.git("-c", "alias.wait=!exec sleep 60", "wait", seconds=0.3)
+    assert beats
 
 
 def test_a_plan_is_done_when_each_box_is_ticked(workspace: Workspace) -> None:

@@ -1,0 +1,329 @@
+"""The autonomous loop and the queue of tasks, for real: Claude Code itself, with a stub for the model's API alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.host import eventually
+from tests.stack.blackbox import Blackbox, blackbox
+from tests.stack.stubbed import SERVICE, Stub
+
+pytestmark = [pytest.mark.stack, pytest.mark.engine, pytest.mark.timeout(1800)]
+
+ONLY = ("ralph-agent", "claude-runtime", "model-stub")
+FAST = {
+    "RALPH_PAUSE_SECONDS": "0.2", "RALPH_RETRY_SECONDS": "0.2", "RALPH_TURN_MINUTES": "0.5",
+    "RALPH_COOLDOWN_MINUTES": "0.1", "RALPH_CALLS_PER_HOUR": "10000", "RALPH_USD_PER_DAY": "10000",
+}  # fmt: skip
+PROMPT = "Write another note."
+
+
+class Agents:
+    """Both services with the stub, as a person sees them through `docker exec`."""
+
+    def __init__(self, stack: Blackbox) -> None:
+        self.stack, self.stub = stack, Stub(stack)
+
+    def push(self, **settings: str) -> str:
+        return self.stack.push(self.stub.files(**{**FAST, **settings}), SERVICE, ONLY)
+
+    def ralph(self, *words: str, number: int = 1) -> str:
+        return self.stack.host.exec(f"ralph-agent-{number}", f"ralph {' '.join(words)}")
+
+    def agents(self) -> list[dict[str, Any]]:
+        agents: list[dict[str, Any]] = json.loads(self.ralph("status --output json"))["agents"]
+        return agents
+
+    def agent(self) -> dict[str, Any]:
+        return self.agents()[0]
+
+    def prompt(self, text: str, agent: int = 1) -> None:
+        self.stack.host.exec("ralph-agent-1", f"echo '{text}' | ralph prompt {agent} || true")
+
+    def git(self, *words: str, agent: int = 1) -> str:
+        return self.stack.host.exec("ralph-agent-1", f"git -C /workspace/{agent} {' '.join(words)}")
+
+    def submit(self, prompt: str, *options: str) -> str:
+        script = f"task submit {' '.join(options)} '{prompt}'"
+        return self.stack.host.exec("claude-runtime-1", script).splitlines()[-1]
+
+    def task(self, id: str) -> dict[str, Any]:
+        told = self.stack.host.exec("claude-runtime-1", f"task result {id} --output json || true")
+        document: dict[str, Any] = json.loads(told)
+        return document
+
+    def ended(self, id: str, status: str) -> dict[str, Any]:
+        ended = {"succeeded", "failed", "cancelled", "timed-out", "interrupted"}
+        task: dict[str, Any] = eventually(lambda: (t := self.task(id))["status"] in ended and t, 40, 0.3)
+        assert task["status"] == status, task
+        return task
+
+    def processes(self, service: str) -> str:
+        return self.stack.host.exec(f"{service}-1", "ps -eo args")
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator[Agents]:
+    with blackbox(tmp_path_factory.mktemp("agents"), compose) as stack:
+        agents = Agents(stack)
+        agents.push()
+        turn = stack.once()
+        assert (turn.code, turn["outcome"]) == (0, "Succeeded"), turn.stdout
+        yield agents
+
+
+@pytest.fixture
+def ready(started: Agents) -> Iterator[Agents]:
+    """The loop goes round, with nothing behind it."""
+    started.stub.behave()
+    started.prompt(PROMPT)
+    started.ralph("close")
+    started.ralph("resume")
+    yield started
+    started.stub.behave()
+    started.ralph("pause")
+    eventually(lambda: started.agent()["status"] == "paused", 20)
+
+
+def test_without_a_prompt_it_waits_says_so_and_is_healthy(started: Agents) -> None:
+    agent = started.agent()
+    assert (agent["status"], agent["turns"]) == ("waiting", 0)
+    assert "PROMPT.md" in agent["reason"]
+    turn = started.stack.once()
+    assert (turn["outcome"], turn["effects"]) == ("Unchanged", 0)
+    assert started.stack.host.status()["health"] == "Healthy"
+
+
+@pytest.mark.parametrize("name", ["ralph-agent", "claude-runtime"])
+def test_they_are_confined(started: Agents, name: str) -> None:
+    found = started.stack.host.container(name)
+    limits, told = found["HostConfig"], json.dumps(found)
+    assert limits["ReadonlyRootfs"]
+    assert limits["CapDrop"] == ["ALL"]
+    assert limits["PidsLimit"] == 400
+    assert limits["Memory"] == limits["MemorySwap"] > 0
+    assert limits["PortBindings"] == {}
+    assert found["Config"]["User"] == "agent"
+    assert "sk-stub" not in told
+
+
+def test_turns_work_and_each_is_committed(ready: Agents) -> None:
+    before = ready.agent()["turns"]
+    eventually(lambda: ready.agent()["results"].get("progress", 0) >= 3, 40)
+    ready.ralph("pause --reason 'to look at it'")
+    eventually(lambda: ready.agent()["status"] == "paused", 20)
+    agent = ready.agent()
+    assert "to look at it" in agent["reason"]
+    assert agent["turns"] >= before + 3
+    notes = [line for line in ready.git("log --format=%an:%s").splitlines() if line == "ralph-1:Another note"]
+    assert len(notes) >= 3
+    assert ready.git("status --porcelain") == ""
+    assert agent["usdToday"] > 0
+    assert ready.agent()["turns"] == agent["turns"]
+    assert "claude" not in ready.processes("ralph-agent")
+
+
+def test_the_work_is_fetched_through_docker_exec(ready: Agents, tmp_path: Path) -> None:
+    container = f"{ready.stack.host.stack}-ralph-agent-1"
+    address = f"ext::docker exec -i {container} git %s /workspace/1"
+    command = ["git", "-c", "protocol.ext.allow=user", "clone", "--quiet", address, str(tmp_path / "work")]
+    subprocess.run(command, check=True, timeout=60)
+    assert (tmp_path / "work/PROMPT.md").read_text().strip() == PROMPT
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "cause"),
+    [
+        ("no-change", "no-progress"), ("blocked", "same-error"), ("same-error", "same-error"), ("broken", "same-error"),
+        ("overloaded", "same-error"), ("malformed", "same-error"), ("denied", "denials"), ("terse", "decline"),
+    ],
+)  # fmt: skip
+def test_a_breaker_opens_is_seen_and_closes_by_a_good_turn(ready: Agents, behaviour: str, cause: str) -> None:
+    started_at = ready.stack.host.container("ralph-agent")["State"]["StartedAt"]
+    worked = ready.agent()["results"].get("progress", 0)
+    eventually(lambda: ready.agent()["results"].get("progress", 0) >= worked + 2, 40)
+    opened = ready.agent()["opens"].get(cause, 0)
+    ready.stub.behave(behaviour)
+    eventually(lambda: ready.agent()["opens"].get(cause, 0) == opened + 1, 90, 0.3)
+    ready.stub.behave()
+    seen = ready.stack.host.exec("ralph-agent-1", "curl -s http://127.0.0.1:9470/metrics")
+    assert f'ralph_breaker_opens_total{{agent="ralph-1",cause="{cause}"}} {opened + 1}' in seen
+    eventually(lambda: ready.agent()["breaker"]["state"] == "closed", 40, 0.3)
+    container = ready.stack.host.container("ralph-agent")
+    assert container["State"]["StartedAt"] == started_at, "nobody has restarted it"
+    assert container["State"]["Health"]["Status"] == "healthy"
+
+
+def test_an_open_breaker_survives_a_restart_and_a_person_closes_it(ready: Agents) -> None:
+    ready.stub.behave("no-change")
+    # The cool-down is short here: what is looked at is a breaker that opens again and again.
+    eventually(lambda: ready.agent()["breaker"]["state"] == "open", 60)
+    opens = ready.agent()["opens"]
+    ready.stack.host.engine.restart(f"{ready.stack.host.stack}-ralph-agent-1", timeout=60)
+    eventually(lambda: ready.agent()["container"] and ready.agent()["status"] == "paused", 20)
+    after = ready.agent()
+    assert all(after["opens"][cause] >= count for cause, count in opens.items())
+    ready.stub.behave()
+    assert "close done" in ready.ralph("close")
+    assert ready.agent()["breaker"]["state"] == "closed"
+
+
+def test_a_rate_limit_is_waited_for_and_opens_nothing(ready: Agents) -> None:
+    ready.stub.behave("rate-limit", retry_after=1)
+    limited = ready.agent()["results"].get("limited", 0)
+    eventually(lambda: ready.agent()["results"].get("limited", 0) >= limited + 3, 60)
+    agent = ready.agent()
+    assert agent["breaker"]["state"] == "closed"
+    eventually(lambda: ready.agent()["status"] == "limited", 20)
+    assert "429" in ready.agent()["reason"]
+    ready.stub.behave()
+    worked = ready.agent()["results"].get("progress", 0)
+    eventually(lambda: ready.agent()["results"].get("progress", 0) > worked, 60)
+
+
+def test_a_turn_that_hangs_is_ended_with_all_it_started(ready: Agents) -> None:
+    ready.stub.behave("hang")
+    eventually(lambda: ready.stub.stats()["under_way"] == 1, 30)
+    assert "claude" in ready.processes("ralph-agent")
+    ready.stub.behave("no-change")
+    eventually(lambda: "no end within 30 s" in ready.agent()["lastTurn"].get("error", ""), 30, 0.2)
+    eventually(lambda: ready.stub.stats()["under_way"] == 0, 10)
+
+
+def test_finished_is_finished_until_there_is_another_prompt(ready: Agents) -> None:
+    ready.stub.behave("finished")
+    eventually(lambda: ready.agent()["status"] == "finished", 40)
+    turns = ready.agent()["turns"]
+    ready.stub.behave()
+    assert ready.stack.host.container("ralph-agent")["State"]["Health"]["Status"] == "healthy"
+    assert ready.agent()["turns"] == turns
+    ready.prompt("Something else.")
+    eventually(lambda: ready.agent()["turns"] > turns, 20)
+
+
+def test_a_state_that_cannot_be_read_begins_anew(ready: Agents) -> None:
+    ready.ralph("pause")
+    eventually(lambda: ready.agent()["status"] == "paused", 20)
+    ready.stack.host.exec("ralph-agent-1", "printf '{\"turns\": 3' >/data/agents/1/state.json")
+    ready.stack.host.engine.restart(f"{ready.stack.host.stack}-ralph-agent-1", timeout=60)
+    eventually(lambda: 0 < ready.agent()["turns"] < 20, 30)
+    assert ready.stack.host.exec("ralph-agent-1", "cat /data/agents/1/state.corrupt") == '{"turns": 3'
+
+
+def test_a_stop_waits_for_the_turn(ready: Agents) -> None:
+    ready.stub.behave("slow", seconds=0.15)
+    eventually(lambda: ready.stub.stats()["under_way"] == 1, 20)
+    turns = ready.agent()["turns"]
+    ready.stack.host.engine.stop(f"{ready.stack.host.stack}-ralph-agent-1", timeout=90)
+    assert ready.stack.host.container("ralph-agent")["State"]["ExitCode"] == 0
+    ready.stub.behave()
+    ready.stack.host.engine.start(f"{ready.stack.host.stack}-ralph-agent-1")
+    eventually(lambda: ready.agent()["turns"] > turns, 30)
+    last = json.loads(ready.ralph("turns --output json"))["turns"]
+    assert "interrupted" not in {turn["result"] for turn in last}
+
+
+# -- tasks -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_task_is_submitted_followed_and_told(started: Agents) -> None:
+    started.stack.host.exec("claude-runtime-1", "git init -q /workspace/one")
+    followed = started.stack.host.exec("claude-runtime-1", "echo 'Write a note' | task submit --in one --follow")
+    assert "> Write" in followed
+    task = started.task("last")
+    assert (task["status"], task["turns"], task["attempts"]) == ("succeeded", 3, 1)
+    assert "The work of this turn" in started.stack.host.exec("claude-runtime-1", "task result last")
+    told = started.stack.host.exec("claude-runtime-1", "git -C /workspace/one log --format=%an:%s")
+    assert told == "claude-runtime:Another note"
+    events = started.stack.host.exec("claude-runtime-1", "task follow last --output json").splitlines()
+    assert json.loads(events[-1])["type"] == "result"
+    assert "claude" not in started.processes("claude-runtime").replace("claude-runtime", "")
+
+
+def test_tasks_wait_for_each_other_and_are_cancelled(started: Agents) -> None:
+    first = started.submit("hang", "--model stub-hang")
+    second = started.submit("wait")
+    third = started.submit("go on")
+    eventually(lambda: started.task(first)["status"] == "running", 20)
+    assert started.task(second)["status"] == "queued"
+    for id in (second, first):
+        assert started.stack.host.exec("claude-runtime-1", f"task cancel {id}") == f"{id} cancelled"
+    assert started.ended(third, "succeeded")
+    assert started.task(second)["attempts"] == 0
+
+
+def test_a_task_that_hangs_is_ended(started: Agents) -> None:
+    id = started.submit("hang", "--model stub-hang", "--minutes 0.05")
+    started.ended(id, "timed-out")
+    eventually(lambda: started.stub.stats()["under_way"] == 0, 10)
+
+
+@pytest.mark.parametrize(("behaviour", "why"), [("same-error", "400"), ("malformed", "JSON"), ("unauthorised", "401")])
+def test_a_task_that_fails_says_why(started: Agents, behaviour: str, why: str) -> None:
+    task = started.ended(started.submit("fail", f"--model stub-{behaviour}"), "failed")
+    assert why in task["text"] or "key" in task["text"], task
+
+
+def test_a_rate_limit_is_waited_for_within_a_task(started: Agents) -> None:
+    started.stub.behave("rate-limit", times=2, retry_after=2)
+    id = started.submit("wait a little")
+    task = started.ended(id, "succeeded")
+    assert task["ended"] - task["started"] > 4
+    events = started.stack.host.exec("claude-runtime-1", f"task follow {id}")
+    assert events.count("the API answers 429") == 2
+
+
+def test_a_restart_begins_a_task_once_more_and_then_tells(started: Agents) -> None:
+    container = f"{started.stack.host.stack}-claude-runtime-1"
+    id = started.submit("hang", "--model stub-hang")
+    for attempt in (1, 2):
+        eventually(lambda n=attempt: started.task(id)["attempts"] == n, 30)  # type: ignore[misc]
+        eventually(lambda: started.stub.stats()["under_way"] == 1, 20)
+        if attempt == 1:
+            started.stack.host.engine.restart(container, timeout=30)
+        else:
+            started.stack.host.engine.kill(container)
+            started.stack.host.engine.start(container)
+    task = started.ended(id, "interrupted")
+    assert (task["attempts"], task["text"]) == (2, "interrupted by a restart")
+    assert started.ended(started.submit("after it"), "succeeded")
+
+
+def test_memory_that_a_task_takes_ends_what_takes_it_and_not_the_queue(started: Agents) -> None:
+    before = started.stack.host.container("claude-runtime")["State"]["StartedAt"]
+    call = [{"tool": "Bash", "input": {"command": "tail /dev/zero", "description": "take all"}}]
+    id = started.submit(f"stub-calls: {json.dumps(call)}")
+    eventually(lambda: started.task(id)["status"] not in ("queued", "running"), 120, 0.5)
+    assert started.stack.host.container("claude-runtime")["State"]["StartedAt"] == before
+    assert started.ended(started.submit("after it"), "succeeded")
+
+
+# -- another commit: last, for it leaves two agents --------------------------------------------------------------------
+
+
+def test_two_agents_side_by_side_and_their_limits(started: Agents) -> None:
+    started.stub.behave()
+    started.push(RALPH_REPLICAS="2", RALPH_CALLS_PER_HOUR="2", RALPH_USD_PER_DAY="10000")
+    turn = started.stack.once()
+    assert turn["outcome"] == "Succeeded", turn.stdout
+    eventually(lambda: [item["agent"] for item in started.agents() if item["status"] != "not running"] == [1, 2], 20)
+    started.prompt("The second one.", agent=2)
+    eventually(lambda: started.agents()[1]["status"] == "limited", 60)
+    second = started.agents()[1]
+    assert (second["turns"], second["reason"]) == (2, "2 calls in an hour")
+    assert started.git("show HEAD~2:PROMPT.md", agent=2) == "The second one."
+    assert len({item["container"] for item in started.agents()}) == 2
+
+
+def test_the_budget_of_a_day(started: Agents) -> None:
+    started.push(RALPH_REPLICAS="2", RALPH_USD_PER_DAY="0.1")
+    turn = started.stack.once()
+    assert turn["outcome"] == "Succeeded", turn.stdout
+    eventually(lambda: started.agents()[1]["status"] == "limited", 60)
+    assert "the day's budget of 0.1 USD is spent" in started.agents()[1]["reason"]
