@@ -1,4 +1,4 @@
-"""The autonomous loop and the queue of tasks, for real: Claude Code itself, with a stub for the model's API alone."""
+"""The autonomous loop, for real: Claude Code itself works, commits, fails, hangs; breakers open and close."""
 
 from __future__ import annotations
 
@@ -6,76 +6,21 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e.host import eventually
-from tests.stack.blackbox import Blackbox, blackbox
-from tests.stack.stubbed import SERVICE, Stub
+from tests.stack.agents import Agents, agents, confined
 
 pytestmark = [pytest.mark.stack, pytest.mark.engine, pytest.mark.timeout(1800)]
 
-ONLY = ("ralph-agent", "claude-runtime", "model-stub")
-FAST = {
-    "RALPH_PAUSE_SECONDS": "0.2", "RALPH_RETRY_SECONDS": "0.2", "RALPH_TURN_MINUTES": "0.5",
-    "RALPH_COOLDOWN_MINUTES": "0.1", "RALPH_CALLS_PER_HOUR": "10000", "RALPH_USD_PER_DAY": "10000",
-}  # fmt: skip
 PROMPT = "Write another note."
-
-
-class Agents:
-    """Both services with the stub, as a person sees them through `docker exec`."""
-
-    def __init__(self, stack: Blackbox) -> None:
-        self.stack, self.stub = stack, Stub(stack)
-
-    def push(self, **settings: str) -> str:
-        return self.stack.push(self.stub.files(**{**FAST, **settings}), SERVICE, ONLY)
-
-    def ralph(self, *words: str, number: int = 1) -> str:
-        return self.stack.host.exec(f"ralph-agent-{number}", f"ralph {' '.join(words)}")
-
-    def agents(self) -> list[dict[str, Any]]:
-        agents: list[dict[str, Any]] = json.loads(self.ralph("status --output json"))["agents"]
-        return agents
-
-    def agent(self) -> dict[str, Any]:
-        return self.agents()[0]
-
-    def prompt(self, text: str, agent: int = 1) -> None:
-        self.stack.host.exec("ralph-agent-1", f"echo '{text}' | ralph prompt {agent} || true")
-
-    def git(self, *words: str, agent: int = 1) -> str:
-        return self.stack.host.exec("ralph-agent-1", f"git -C /workspace/{agent} {' '.join(words)}")
-
-    def submit(self, prompt: str, *options: str) -> str:
-        script = f"task submit {' '.join(options)} '{prompt}'"
-        return self.stack.host.exec("claude-runtime-1", script).splitlines()[-1]
-
-    def task(self, id: str) -> dict[str, Any]:
-        told = self.stack.host.exec("claude-runtime-1", f"task result {id} --output json || true")
-        document: dict[str, Any] = json.loads(told)
-        return document
-
-    def ended(self, id: str, status: str) -> dict[str, Any]:
-        ended = {"succeeded", "failed", "cancelled", "timed-out", "interrupted"}
-        task: dict[str, Any] = eventually(lambda: (t := self.task(id))["status"] in ended and t, 40, 0.3)
-        assert task["status"] == status, task
-        return task
-
-    def processes(self, service: str) -> str:
-        return self.stack.host.exec(f"{service}-1", "ps -eo args")
 
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator[Agents]:
-    with blackbox(tmp_path_factory.mktemp("agents"), compose) as stack:
-        agents = Agents(stack)
-        agents.push()
-        turn = stack.once()
-        assert (turn.code, turn["outcome"]) == (0, "Succeeded"), turn.stdout
-        yield agents
+    with agents(tmp_path_factory.mktemp("agents"), compose, "ralph-agent") as made:
+        yield made
 
 
 @pytest.fixture
@@ -100,17 +45,8 @@ def test_without_a_prompt_it_waits_says_so_and_is_healthy(started: Agents) -> No
     assert started.stack.host.status()["health"] == "Healthy"
 
 
-@pytest.mark.parametrize("name", ["ralph-agent", "claude-runtime"])
-def test_they_are_confined(started: Agents, name: str) -> None:
-    found = started.stack.host.container(name)
-    limits, told = found["HostConfig"], json.dumps(found)
-    assert limits["ReadonlyRootfs"]
-    assert limits["CapDrop"] == ["ALL"]
-    assert limits["PidsLimit"] == 400
-    assert limits["Memory"] == limits["MemorySwap"] > 0
-    assert limits["PortBindings"] == {}
-    assert found["Config"]["User"] == "agent"
-    assert "sk-stub" not in told
+def test_it_is_confined(started: Agents) -> None:
+    confined(started.stack.host.container("ralph-agent"))
 
 
 def test_turns_work_and_each_is_committed(ready: Agents) -> None:
@@ -229,82 +165,7 @@ def test_a_stop_waits_for_the_turn(ready: Agents) -> None:
     assert "interrupted" not in {turn["result"] for turn in last}
 
 
-# -- tasks -------------------------------------------------------------------------------------------------------------
-
-
-def test_a_task_is_submitted_followed_and_told(started: Agents) -> None:
-    started.stack.host.exec("claude-runtime-1", "git init -q /workspace/one")
-    followed = started.stack.host.exec("claude-runtime-1", "echo 'Write a note' | task submit --in one --follow")
-    assert "> Write" in followed
-    task = started.task("last")
-    assert (task["status"], task["turns"], task["attempts"]) == ("succeeded", 3, 1)
-    assert "The work of this turn" in started.stack.host.exec("claude-runtime-1", "task result last")
-    told = started.stack.host.exec("claude-runtime-1", "git -C /workspace/one log --format=%an:%s")
-    assert told == "claude-runtime:Another note"
-    events = started.stack.host.exec("claude-runtime-1", "task follow last --output json").splitlines()
-    assert json.loads(events[-1])["type"] == "result"
-    assert "claude" not in started.processes("claude-runtime").replace("claude-runtime", "")
-
-
-def test_tasks_wait_for_each_other_and_are_cancelled(started: Agents) -> None:
-    first = started.submit("hang", "--model stub-hang")
-    second = started.submit("wait")
-    third = started.submit("go on")
-    eventually(lambda: started.task(first)["status"] == "running", 20)
-    assert started.task(second)["status"] == "queued"
-    for id in (second, first):
-        assert started.stack.host.exec("claude-runtime-1", f"task cancel {id}") == f"{id} cancelled"
-    assert started.ended(third, "succeeded")
-    assert started.task(second)["attempts"] == 0
-
-
-def test_a_task_that_hangs_is_ended(started: Agents) -> None:
-    id = started.submit("hang", "--model stub-hang", "--minutes 0.05")
-    started.ended(id, "timed-out")
-    eventually(lambda: started.stub.stats()["under_way"] == 0, 10)
-
-
-@pytest.mark.parametrize(("behaviour", "why"), [("same-error", "400"), ("malformed", "JSON"), ("unauthorised", "401")])
-def test_a_task_that_fails_says_why(started: Agents, behaviour: str, why: str) -> None:
-    task = started.ended(started.submit("fail", f"--model stub-{behaviour}"), "failed")
-    assert why in task["text"] or "key" in task["text"], task
-
-
-def test_a_rate_limit_is_waited_for_within_a_task(started: Agents) -> None:
-    started.stub.behave("rate-limit", times=2, retry_after=2)
-    id = started.submit("wait a little")
-    task = started.ended(id, "succeeded")
-    assert task["ended"] - task["started"] > 4
-    events = started.stack.host.exec("claude-runtime-1", f"task follow {id}")
-    assert events.count("the API answers 429") == 2
-
-
-def test_a_restart_begins_a_task_once_more_and_then_tells(started: Agents) -> None:
-    container = f"{started.stack.host.stack}-claude-runtime-1"
-    id = started.submit("hang", "--model stub-hang")
-    for attempt in (1, 2):
-        eventually(lambda n=attempt: started.task(id)["attempts"] == n, 30)  # type: ignore[misc]
-        eventually(lambda: started.stub.stats()["under_way"] == 1, 20)
-        if attempt == 1:
-            started.stack.host.engine.restart(container, timeout=30)
-        else:
-            started.stack.host.engine.kill(container)
-            started.stack.host.engine.start(container)
-    task = started.ended(id, "interrupted")
-    assert (task["attempts"], task["text"]) == (2, "interrupted by a restart")
-    assert started.ended(started.submit("after it"), "succeeded")
-
-
-def test_memory_that_a_task_takes_ends_what_takes_it_and_not_the_queue(started: Agents) -> None:
-    before = started.stack.host.container("claude-runtime")["State"]["StartedAt"]
-    call = [{"tool": "Bash", "input": {"command": "tail /dev/zero", "description": "take all"}}]
-    id = started.submit(f"stub-calls: {json.dumps(call)}")
-    eventually(lambda: started.task(id)["status"] not in ("queued", "running"), 120, 0.5)
-    assert started.stack.host.container("claude-runtime")["State"]["StartedAt"] == before
-    assert started.ended(started.submit("after it"), "succeeded")
-
-
-# -- another commit: last, for it leaves two agents --------------------------------------------------------------------
+# -- other commits: last, for they leave two agents -----------------------------------------------------------------
 
 
 def test_two_agents_side_by_side_and_their_limits(started: Agents) -> None:
