@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,7 @@ class Agents:
         return self.stack.host.exec("ralph-agent-1", f"git -C /workspace/{agent} {' '.join(words)}")
 
     def submit(self, prompt: str, *options: str) -> str:
-        script = f"task submit {' '.join(options)} '{prompt}'"
+        script = f"task submit {' '.join(options)} {shlex.quote(prompt)}"
         return self.stack.host.exec("claude-runtime-1", script).splitlines()[-1]
 
     def task(self, id: str) -> dict[str, Any]:
