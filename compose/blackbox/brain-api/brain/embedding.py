@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,10 +64,7 @@ class LocalEmbedder:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.enable_padding()
-        self._threads = {
-            "documents": ThreadPoolExecutor(1, "documents", _yield_to_others),
-            "query": ThreadPoolExecutor(1, "query"),
-        }
+        self._threads = {purpose: ThreadPoolExecutor(1, purpose) for purpose in ("documents", "query")}
 
     async def documents(self, texts: Sequence[str]) -> Vectors:
         # Texts of like length together: a batch is as long as its longest.
@@ -104,11 +99,6 @@ class LocalEmbedder:
     async def close(self) -> None:
         for thread in self._threads.values():
             thread.shutdown(wait=False, cancel_futures=True)
-
-
-def _yield_to_others() -> None:
-    """Where cores are few, queries and answers go before documents: Linux has a priority for each thread."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 class RemoteEmbedder:
