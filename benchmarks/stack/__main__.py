@@ -27,7 +27,7 @@ WORKERS = (
     Worker("files", ("file-watcher",), files.run),
     Worker("ralph", ("ralph-agent",), ralph.run),
     Worker("tasks", ("claude-runtime",), task.run),
-    Worker("browser", ("mcp-playwright", "page"), browser.run),
+    Worker("browser", ("mcp-playwright", "library"), browser.run),
 )
 SOAKING = ("files", "ralph", "tasks", "browser")
 """Those that go on for hours."""

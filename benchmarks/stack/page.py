@@ -9,13 +9,13 @@ from benchmarks.stack.corpus import documents
 from tests.stack.blackbox import FOLDER, compose_document
 
 SERVICE = {
-    "page": {
+    "library": {
         "build": "./model-stub",
         "entrypoint": ["python3", "-m", "http.server", "8080", "--directory", "/srv"],
         "restart": "unless-stopped",
         "init": True,
         "read_only": True,
-        "volumes": ["./page:/srv:ro"],
+        "volumes": ["./library:/srv:ro"],
         "networks": [name for name in ("web", "mcp") if name in compose_document()["networks"]],
         "mem_limit": "64m",
         "healthcheck": {
@@ -34,4 +34,4 @@ def files() -> dict[str, str | bytes]:
     html = f'<!doctype html><title>Library</title><p>Fresh</p><button onclick="{_SCRIPT}">Press</button>'
     html += "<canvas width=1200 height=600></canvas>" * 4 + f"<table>{rows}</table>"
     client = (Path(__file__).parent / "inside/mcp.py").read_bytes()
-    return {f"{FOLDER}/page/index.html": html, f"{FOLDER}/page/mcp.py": client}
+    return {f"{FOLDER}/library/index.html": html, f"{FOLDER}/library/mcp.py": client}

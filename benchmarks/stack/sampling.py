@@ -14,7 +14,7 @@ import docker
 from tests.e2e.host import Host
 
 MIB = 1 << 20
-BESIDE = ("model-stub", "page")
+BESIDE = ("model-stub", "library")
 """What the load brings along, and no part of the stack."""
 
 Json = Mapping[str, Any]

@@ -89,14 +89,7 @@ class GraphStore:
         records = await self._run(_START, id=str(identity))
         if not records:
             raise NotFound(f"the graph has no artifact {identity} (a new one takes a moment)")
-        nodes = {str(identity): Node(**records[0]["node"], distance=0)}
-        edge = [str(identity)]
-        for distance in range(1, depth + 1):
-            values = {"from": edge, "seen": list(nodes), "kinds": list(kinds), "limit": LARGEST - len(nodes)}
-            found = [record["node"] for record in await self._run(_STEP, **values)]
-            nodes |= {node["id"]: Node(**node, distance=distance) for node in found}
-            edge = [node["id"] for node in found]
-        return await self._linked(list(nodes.values()))
+        return await self._spread({str(identity): Node(**records[0]["node"], distance=0)}, depth, kinds)
 
     async def path(self, start: UUID, end: UUID, longest: int) -> Graph:
         """The shortest way between two. NotFound where none is short enough."""
@@ -117,10 +110,17 @@ class GraphStore:
         """The nearest by meaning, and what is linked with them."""
         records = await self._run(_NEAREST, index=model.graph_index, limit=limit, vector=list(vector))
         nodes = {record["node"]["id"]: Node(**record["node"], score=record["score"], distance=0) for record in records}
-        for found in list(nodes) if depth else []:
-            for node in (await self.neighbours(UUID(found), depth, ())).nodes:
-                nodes.setdefault(str(node.id), node)
-        return await self._linked(list(nodes.values())[:LARGEST])
+        return await self._spread(nodes, depth, ())
+
+    async def _spread(self, nodes: dict[str, Node], depth: int, kinds: Sequence[str]) -> Graph:
+        """These, what is linked with any of them up to `depth` steps away, and the links among all of them."""
+        edge = list(nodes)
+        for distance in range(1, depth + 1):
+            values = {"from": edge, "seen": list(nodes), "kinds": list(kinds), "limit": LARGEST - len(nodes)}
+            found = [record["node"] for record in await self._run(_STEP, **values)]
+            nodes |= {node["id"]: Node(**node, distance=distance) for node in found}
+            edge = [node["id"] for node in found]
+        return await self._linked(list(nodes.values()))
 
     async def _linked(self, nodes: list[Node]) -> Graph:
         records = await self._run(_BETWEEN, ids=[str(node.id) for node in nodes])
