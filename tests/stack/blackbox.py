@@ -30,6 +30,13 @@ def stack_files() -> dict[str, str | bytes]:
     return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sorted(paths)}
 
 
+def environment(**changes: str) -> str:
+    """The stack's .env with other values."""
+    lines = (ROOT / FOLDER / ".env").read_text().splitlines()
+    kept = [line for line in lines if line.partition("=")[0] not in changes]
+    return "\n".join([*kept, *(f"{name}={value}" for name, value in changes.items())]) + "\n"
+
+
 def compose_document() -> dict[str, Any]:
     document: dict[str, Any] = yaml.safe_load((ROOT / FOLDER / "compose.yaml").read_text())
     return document

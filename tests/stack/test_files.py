@@ -66,6 +66,33 @@ def test_every_service_is_confined(name: str) -> None:
     assert "container_name" not in service
 
 
+def test_networks_are_shared_by_those_that_need_each_other() -> None:
+    """What a browser or a model steers shares none with a database; brain-api's clients are named here."""
+    on = {
+        network: {name for name, item in SERVICES.items() if network in item["networks"]}
+        for network in compose_document()["networks"]
+    }
+    databases = {"migrate", "brain-api"}
+    assert on["postgres"] == {"postgres", *databases}
+    assert on["neo4j"] == {"neo4j", *databases}
+    assert on["brain"] == {"brain-api", "file-watcher"}
+    assert on["outside"] == {"brain-api"}
+    assert on["mcp"] == {"claude-runtime", "mcp-filesystem", "mcp-playwright", "mcp-supabase"}
+    assert on["web"] == {"mcp-playwright"}
+    assert on["supabase"] == {"mcp-supabase"}
+    networks = compose_document()["networks"]
+    assert {name for name, item in networks.items() if item.get("internal")} == {"postgres", "neo4j", "brain", "mcp"}
+
+
+def test_what_only_reads_files_is_given_them_read_only() -> None:
+    mounts = SERVICES["file-watcher"]["volumes"]
+    assert mounts[0] == "watcher-state:/state"
+    assert all(mount.endswith(":ro") for mount in mounts[1:])
+    assert SERVICES["mcp-filesystem"]["volumes"] == ["workspace:/workspace"]
+    assert "volumes" not in SERVICES["mcp-playwright"]
+    assert "--read-only" in SERVICES["mcp-supabase"]["command"]
+
+
 @pytest.mark.parametrize("name", STAYING)
 def test_every_service_that_stays_is_looked_after(name: str) -> None:
     service = STAYING[name]
@@ -97,6 +124,15 @@ def test_what_both_agents_begin_with_is_the_same(name: str) -> None:
     beginnings = [(folder / "Dockerfile").read_text().split("# -- the mark\n") for folder in (ralph, claude)]
     assert beginnings[0][0] == beginnings[1][0]
     assert [len(parts) for parts in beginnings] == [2, 2]
+
+
+@pytest.mark.parametrize("path", sorted(STACK.glob("*/package-lock.json")), ids=lambda path: path.parent.name)
+def test_packages_from_npm_are_those_bytes_from_any_registry(path: Path) -> None:
+    packages = json.loads(path.read_text())["packages"]
+    assert len(packages) > 1
+    assert {name for name, item in packages.items() if name and "integrity" not in item} == set()
+    assert {name for name, item in packages.items() if "resolved" in item} == set()
+    assert "npm ci" in (path.parent / "Dockerfile").read_text()
 
 
 def test_programs_from_npm_are_those_bytes_on_both_architectures() -> None:

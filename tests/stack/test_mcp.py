@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.host import eventually
-from tests.stack.blackbox import FOLDER, Blackbox, blackbox, stack_files
+from tests.stack.blackbox import FOLDER, Blackbox, blackbox, environment
 
 pytestmark = [pytest.mark.stack, pytest.mark.engine, pytest.mark.timeout(1800)]
 
@@ -88,13 +88,6 @@ def servers(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator
         turn = stack.once()
         assert (turn.code, turn["outcome"]) == (0, "Succeeded"), turn.stdout
         yield Servers(stack)
-
-
-def environment(**changes: str) -> str:
-    """The stack's .env with other values."""
-    lines = bytes(stack_files()[f"{FOLDER}/.env"]).decode().splitlines()
-    kept = [line for line in lines if line.partition("=")[0] not in changes]
-    return "\n".join([*kept, *(f"{name}={value}" for name, value in changes.items())]) + "\n"
 
 
 @pytest.mark.parametrize("service", PORTS)

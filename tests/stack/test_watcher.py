@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.host import eventually
-from tests.stack.blackbox import Blackbox, blackbox
+from tests.stack.blackbox import FOLDER, Blackbox, blackbox, environment
 
 pytestmark = [pytest.mark.stack, pytest.mark.engine, pytest.mark.timeout(1800)]
 
@@ -26,7 +26,7 @@ class Watched:
 
     def __init__(self, stack: Blackbox) -> None:
         self.stack, self.host = stack, stack.host
-        self.folder = self.host.state / "data" / self.host.stack / "watched"
+        self.folder = self.host.state / "data" / self.host.stack / FOLDER / "watched"
 
     def write(self, files: dict[str, str]) -> None:
         for name, text in files.items():
@@ -63,6 +63,9 @@ class Watched:
 
     def start(self, service: str) -> None:
         self.host.engine.start(self.container(service))
+
+    def health(self, service: str) -> str:
+        return str(self.host.container(service)["State"]["Health"]["Status"])
 
     def metric(self, name: str) -> float:
         script = "import urllib.request as r; print(r.urlopen('http://localhost:8001/metrics').read().decode())"
@@ -125,12 +128,12 @@ def test_what_happens_while_brain_api_is_down(watched: Watched) -> None:
     watched.write({"a.md": "A", "c.md": "c"})
     (watched.folder / "b.md").unlink()
     eventually(lambda: watched.metric("watcher_brain_up") == 0, 20, every=0.5)
-    assert watched.host.container("file-watcher")["State"]["Health"]["Status"] == "healthy"
+    assert watched.health("file-watcher") == "healthy"
     # Not even when it is restarted in the middle of it.
     watched.host.engine.kill(watched.container("file-watcher"))
     watched.start("file-watcher")
     watched.start("brain-api")
-    eventually(lambda: watched.stack.ask("GET", "/health/ready")[0] == 200, 60)
+    eventually(lambda: watched.health("brain-api") == "healthy", 60, every=0.5)
     watched.becomes(lambda paths: paths == {"files/a.md", "files/c.md", "files/stays.md"}, 60)
     assert watched.content("files/a.md") == "A"
 
@@ -171,3 +174,20 @@ def test_what_agents_write_through_mcp_is_found(watched: Watched) -> None:
     watched.host.exec("mcp-filesystem-1", f"node ask.mjs 8932 tools/call '{call}'")
     watched.becomes(lambda paths: "workspace/plan.md" in paths)
     assert watched.content("workspace/plan.md") == "The plan is to plant quinces in autumn."
+
+
+def test_a_folder_of_the_machine_is_watched_when_the_operator_grants_it(tmp_path: Path, compose: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "a.md").write_text("a")
+    with blackbox(tmp_path / "host", compose) as stack:
+        changes = {f"{FOLDER}/.env": environment(WATCHED_FOLDER=str(folder))}
+        sha = stack.push(changes, only=("file-watcher",))
+        assert [item["policy"] for item in stack.host.validate(sha)["violations"]] == ["absolute-bind"]
+        stack.host.configure(binds=[{"path": str(folder), "reason": "what is read"}])
+        turn = stack.once()
+        assert turn["outcome"] == "Succeeded", turn.stdout
+        assert stack.host.exec("file-watcher-1", "cat /watched/files/a.md") == "a"
+        assert stack.host.exec("file-watcher-1", "touch /watched/files/b.md 2>&1 || true").endswith(
+            "Read-only file system"
+        )

@@ -118,6 +118,8 @@ def test_metrics_are_told(life: Life) -> None:
     for line in ("watcher_files 1", 'watcher_skipped{reason="binary"} 1', "watcher_ingested_total 1"):
         assert f"\n{line}\n" in told
     assert told.count("# TYPE watcher_skipped gauge") == 1
+    float_values = [float(line.split()[-1]) for line in told.splitlines() if not line.startswith("#")]
+    assert len(float_values) >= 8
 
 
 def test_a_watcher_that_hangs_is_unhealthy() -> None:

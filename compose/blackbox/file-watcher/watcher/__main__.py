@@ -28,7 +28,7 @@ def main() -> None:
     serve(measured, settings.port)
     hints = Hints(settings.folder)
     hints.start()
-    measured.gauges["watcher_events"] = hints.working
+    measured.gauges["watcher_events"] = int(hints.working)
     watcher = Watcher(settings, State(settings.state), Brain(settings.brain, settings.key), measured)
     logging.info("watching %s", settings.folder)
     while True:
