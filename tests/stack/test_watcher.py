@@ -183,7 +183,7 @@ def test_a_folder_of_the_machine_is_watched_when_the_operator_grants_it(tmp_path
     with blackbox(tmp_path / "host", compose) as stack:
         changes = {f"{FOLDER}/.env": environment(WATCHED_FOLDER=str(folder))}
         sha = stack.push(changes, only=("file-watcher",))
-        assert [item["policy"] for item in stack.host.validate(sha)["violations"]] == ["absolute-bind"]
+        assert [item["rule"] for item in stack.host.validate(sha)["violations"]] == ["absolute-bind"]
         stack.host.configure(binds=[{"path": str(folder), "reason": "what is read"}])
         turn = stack.once()
         assert turn["outcome"] == "Succeeded", turn.stdout

@@ -51,7 +51,7 @@ def artifacts(path: str, parts: Sequence[str]) -> list[Artifact]:
 class Brain:
     """`timeout`: seconds of silence after which an answer is given up."""
 
-    def __init__(self, url: str, key: str, timeout: float = 60.0) -> None:
+    def __init__(self, url: str, key: str, timeout: float = 120.0) -> None:
         self._url = urlsplit(url)
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self._timeout = timeout

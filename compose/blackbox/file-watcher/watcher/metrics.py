@@ -33,7 +33,7 @@ class Measured:
     turned: float = field(default_factory=time.monotonic)
     clock: Callable[[], float] = time.monotonic
 
-    def problem(self, patience: float = 180.0) -> str:
+    def problem(self, patience: float = 300.0) -> str:
         """Why a restart, or a person, is needed; empty: all is well. brain-api's absence is no reason."""
         age = self.clock() - self.turned
         if age > patience:

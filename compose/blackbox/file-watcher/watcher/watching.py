@@ -16,8 +16,8 @@ from watcher.settling import Change, Settling
 from watcher.state import Known, State
 
 BATCH = 50
-BATCH_CHARACTERS = 1_000_000
-"""Artifacts and characters of one request: small enough that an answer comes within seconds."""
+BATCH_CHARACTERS = 200_000
+"""Artifacts and characters of one request. brain-api embeds them before it answers: seconds, on a busy machine many."""
 
 Batch = dict[str, tuple[Known, list[Artifact]]]
 """File → what is written down once it is taken, and what is sent."""
@@ -51,8 +51,8 @@ class Watcher:
                 self._exchange(begun)
         except Unavailable as error:
             self._failed(error)
-        pending = self._changes()
-        self._tell(pending, took)
+        self._measured.gauges["watcher_scan_seconds"] = round(took, 4)
+        pending = self._tell()
         now = self._clock()
         if not pending:
             return self._settings.rescan
@@ -139,6 +139,7 @@ class Watcher:
             self._drop(path, now.parts, self._parts(path))
         self._state.write({path: now for path, (now, _) in batch.items()})
         self._measured.totals["watcher_ingested_total"] += sum(now.parts > 0 for now, _ in batch.values())
+        self._tell()
 
     def _send_apart(self, batch: Batch, error: Refused) -> None:
         """What is refused is found by halving, so that one file holds up no other."""
@@ -153,7 +154,7 @@ class Watcher:
         self._state.write({path: Known(now.signature, now.digest, 0, "refused")})
 
     def _ingest(self, items: Sequence[Artifact]) -> None:
-        if len(items) <= BATCH and sum(len(item["content"]) for item in items) <= 2 * BATCH_CHARACTERS:
+        if len(items) <= BATCH and sum(len(item["content"]) for item in items) <= BATCH_CHARACTERS:
             if items:
                 self._brain.ingest(items)
             return
@@ -198,7 +199,9 @@ class Watcher:
         pause = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** min(self._failures - 1, 10))
         self._not_before = self._clock() + max(error.after, pause * random.uniform(0.7, 1.0))  # noqa: S311
 
-    def _tell(self, pending: Mapping[str, Change], took: float) -> None:
+    def _tell(self) -> int:
+        """The number of changes that are not acknowledged."""
+        pending = len(self._changes())
         known = self._state.known.values()
         skipped = dict(self._found.skipped)
         for item in known:
@@ -207,11 +210,11 @@ class Watcher:
         self._measured.skipped = skipped
         self._measured.gauges |= {
             "watcher_files": sum(item.parts > 0 for item in known),
-            "watcher_pending": len(pending),
+            "watcher_pending": pending,
             "watcher_unread_folders": len(self._found.unread),
-            "watcher_scan_seconds": round(took, 4),
         }
         self._measured.turned = self._clock()
+        return pending
 
 
 def _is_full(batch: Batch, reading: Reading) -> bool:
