@@ -22,6 +22,8 @@ LARGEST_LOG = 64 * 1024 * 1024
 RESULT = 4 * 1024 * 1024
 """Bytes at the end of a log in which the result is looked for."""
 HOUR = 3600.0
+TROUBLE = 5.0
+"""Seconds until the next try where the machine itself is in the way."""
 
 
 class Worker:
@@ -37,22 +39,24 @@ class Worker:
             folder.mkdir(parents=True, exist_ok=True)
 
     def run(self) -> None:
-        self.recover()
         while not self.stopping.is_set():
-            self.step()
-            self.stopping.wait(0.5)
+            try:
+                self.step()
+                self.stopping.wait(0.5)
+            except OSError as error:
+                # A full disk, most of all: a restart would not mend it.
+                log("cannot go on", error=str(error))
+                self.stopping.wait(TROUBLE)
         for thread in self.running.values():
             thread.join()
 
-    def recover(self) -> None:
-        """What ran when the last worker ended was interrupted: it is tried again, or stays so and says it."""
-        for task in self.store.all():
-            if task.status == RUNNING:
-                task = replace(task, status=INTERRUPTED, ended=self.clock(), text="interrupted by a restart")
-            again = task.again(self.settings.attempts)
-            if task.status == INTERRUPTED:
-                self.store.save(again)
-                log("after a restart", task=task.id, status=again.status)
+    def recover(self, task: Task) -> None:
+        """Nobody runs it any more: it is tried again, or stays interrupted and says it."""
+        if task.status == RUNNING:
+            task = replace(task, status=INTERRUPTED, ended=self.clock(), text="interrupted by a restart")
+        again = task.again(self.settings.attempts)
+        self.store.save(again)
+        log("was interrupted", task=task.id, status=again.status)
 
     def step(self) -> None:
         """Start what may start. Called twice a second."""
@@ -62,9 +66,13 @@ class Worker:
             self.pruned = self.clock()
             self.store.prune(self.pruned - 24 * HOUR * self.settings.keep_days)
         for task in self.store.all():
-            if task.status != QUEUED or task.id in self.running:
+            if task.id in self.running:
                 continue
-            if self.store.cancelled(task):
+            if task.status == RUNNING or (task.status == INTERRUPTED and task.again(self.settings.attempts) != task):
+                self.recover(task)
+            elif task.status != QUEUED:
+                continue
+            elif self.store.cancelled(task):
                 self.end(replace(task, status=CANCELLED, ended=self.clock()))
             elif len(self.running) < self.settings.at_once and self.ready:
                 self.running[task.id] = threading.Thread(target=self.work, args=(task,))
@@ -76,16 +84,25 @@ class Worker:
         return bool(self.settings.key or self.settings.token)
 
     def work(self, task: Task) -> None:
-        task = task.begun(self.clock())
-        self.store.save(task)
-        log("begins", task=task.id, attempt=task.attempts)
         try:
-            task = self.attempt(task)
+            task = task.begun(self.clock())
+            self.store.save(task)
+            log("begins", task=task.id, attempt=task.attempts)
+            task = self.tried(task)
+            # A worker that ends leaves the rest to the next one.
+            self.end(task if self.stopping.is_set() else task.again(self.settings.attempts))
+        except OSError as error:
+            # What is on the disk says that it waits, or that it runs: either way the next step takes it up.
+            log("cannot write", task=task.id, error=str(error))
+            self.stopping.wait(TROUBLE)
+
+    def tried(self, task: Task) -> Task:
+        try:
+            return self.attempt(task)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            task = replace(task, status=FAILED, ended=self.clock(), text=str(error))
-        shutil.rmtree(self.settings.own / task.id, ignore_errors=True)
-        # A worker that ends leaves the rest to the next one.
-        self.end(task if self.stopping.is_set() else task.again(self.settings.attempts))
+            return replace(task, status=FAILED, ended=self.clock(), text=str(error))
+        finally:
+            shutil.rmtree(self.settings.own / task.id, ignore_errors=True)
 
     def attempt(self, task: Task) -> Task:
         folder, printed = self.folder(task), self.store.path(task, "log.jsonl")

@@ -116,7 +116,7 @@ def test_after_a_restart_it_is_begun_once_more_and_then_told(store: Store, tmp_p
     twice = replace(submit(store).begun(NOW).begun(NOW), id=store.all()[2].id)
     for task in (running, once, twice):
         store.save(task)
-    worker(tmp_path, store).recover()
+    worker(tmp_path, store, key="").step()
     assert [task.status for task in store.all()] == [QUEUED, INTERRUPTED, INTERRUPTED]
     assert all("interrupted by a restart" in task.text for task in store.all())
 
@@ -183,8 +183,27 @@ def test_a_worker_that_ends_leaves_its_task_to_the_next(store: Store, tmp_path: 
     made.stopping.set()
     thread.join(15)
     assert store.all()[0].status == INTERRUPTED
-    worker(tmp_path, store).recover()
+    worker(tmp_path, store, key="").step()
     assert store.all()[0].status == QUEUED
+
+
+def test_a_disk_that_is_full_loses_no_task(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.worker.TROUBLE", 0.05)
+    task = submit(store)
+    # Nothing can be written where a folder is in the way; the reason aside, it is the same as without room.
+    store.path(task, "task.new").mkdir()
+    made = worker(tmp_path, store, claude=program(tmp_path, "exit 3"))
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    time.sleep(0.5)
+    assert store.find(task.id).status == QUEUED
+    store.path(task, "task.new").rmdir()
+    until = time.monotonic() + 20
+    while store.find(task.id).status != FAILED and time.monotonic() < until:
+        time.sleep(0.02)
+    made.stopping.set()
+    thread.join(15)
+    assert store.find(task.id).text.startswith("exit 3")
 
 
 def test_without_a_key_tasks_wait(store: Store, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTPS_PROX
 PRINTED = 16 * 1024 * 1024
 """Bytes that a turn may print before it is ended."""
 HISTORY = 10 * 1024 * 1024
+TROUBLE = 10.0
+"""Seconds until the next try where the machine itself is in the way."""
 
 
 class Agent:
@@ -49,10 +51,13 @@ class Agent:
 
     def run(self) -> None:
         while not self.stopping.is_set():
-            if self.step():
-                self.idle(self.settings.pause_between)
-            else:
-                self.idle(1)
+            try:
+                self.idle(self.settings.pause_between if self.step() else 1)
+            except OSError as error:
+                # A full disk, most of all: a restart would not mend it, and what is known is still known.
+                self.move = Move("waiting", str(error))
+                log("cannot go on", error=str(error))
+                self.idle(TROUBLE)
         self.tell(Move("stopped"))
 
     def step(self) -> bool:
@@ -64,7 +69,7 @@ class Agent:
             text = self.workspace.prompt
         except (GitFailed, OSError) as error:
             self.tell(Move("waiting", str(error)))
-            self.idle(10)
+            self.idle(TROUBLE)
             return False
         self.tell(next_move(self.state, self.settings.limits, self.missing(text), digest(text), self.clock()))
         if self.move.status != "running":
