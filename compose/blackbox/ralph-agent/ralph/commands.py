@@ -104,8 +104,7 @@ def _turns(slot: Slot, output: str) -> int:
         print(json.dumps({"turns": turns}))
         return 0
     for turn in turns:
-        at, usd = time.strftime("%m-%d %H:%M", time.gmtime(turn["ended"])), turn["usd"] or 0
-        print(
-            f"{turn['number']:6} {at} {turn['seconds']:7.1f} s {usd:7.3f} USD  {turn['result']}  {turn['error']}"[:120]
-        )
+        at = time.strftime("%m-%d %H:%M", time.gmtime(turn["ended"]))
+        usd = "      ?" if turn["usd"] is None else f"{turn['usd']:7.3f}"
+        print(f"{turn['number']:6} {at} {turn['seconds']:7.1f} s {usd} USD  {turn['result']}  {turn['error']}"[:120])
     return 0
