@@ -54,7 +54,7 @@ def sample(mutants: Path, size: int) -> None:
     for path in mutants.rglob("*.py.meta"):
         meta = json.loads(path.read_text())
         codes = meta["exit_code_by_key"]
-        chosen = random.Random(path.name).sample(sorted(codes), min(size, len(codes)))  # noqa: S311  no secret
+        chosen = random.Random(path.name).sample(sorted(codes), min(size, len(codes)))  # noqa: S311 - no secret
         meta["exit_code_by_key"] = {
             name: LEFT_OUT if code is None and name not in chosen else None if code == LEFT_OUT else code
             for name, code in codes.items()
