@@ -13,10 +13,15 @@ from pathlib import Path
 
 import docker
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 from reconciler.engine import connect
 from reconciler.errors import Away
+
+# How long a test takes says more about what else the machine does.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGIN_FOLDERS = (
