@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from benchmarks.stack.sampling import MIB, Series
+from benchmarks.stack.sampling import MIB, Sample, Series
 
 WIDTH, HEIGHT = 900, 460
 LEFT, RIGHT, TOP, BOTTOM = 62, 190, 34, 40
+POINTS = 300
 COLOURS = (
     "#1f77b4", "#d62728", "#2ca02c", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2", "#17becf", "#7f7f7f", "#bcbd22",
     "#393b79", "#843c39",
@@ -40,7 +41,7 @@ def picture(series: Mapping[str, Series], marks: Mapping[str, float]) -> str:
     order = sorted(shown, key=lambda name: -shown[name].samples[-1].memory)
     for number, name in enumerate(order):
         colour = COLOURS[number % len(COLOURS)]
-        points = " ".join(f"{x(sample.at):.1f},{y(sample.memory / MIB):.1f}" for sample in shown[name].samples)
+        points = " ".join(f"{x(sample.at):.0f},{y(sample.memory / MIB):.0f}" for sample in thinned(shown[name].samples))
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
         row = TOP + 10 + 20 * number
         parts.append(f'<rect x="{WIDTH - RIGHT + 14}" y="{row - 9}" width="12" height="10" fill="{colour}"/>')
@@ -51,6 +52,13 @@ def picture(series: Mapping[str, Series], marks: Mapping[str, float]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">\n'
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>\n{body}\n</svg>\n'
     )
+
+
+def thinned(samples: list[Sample]) -> list[Sample]:
+    """At most POINTS, peaks among them: the largest of each handful."""
+    handful = 1 + len(samples) // POINTS
+    parts = (samples[at : at + handful] for at in range(0, len(samples), handful))
+    return [max(part, key=lambda sample: sample.memory) for part in parts]
 
 
 def _text(x: float, y: float, what: str, anchor: str = "start", size: int = 11, colour: str = "#333") -> str:

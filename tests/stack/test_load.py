@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.stack import report, soak
-from benchmarks.stack.plot import picture
+from benchmarks.stack.plot import picture, thinned
 from benchmarks.stack.sampling import MIB, Sample, Series, working_set
 
 HOUR = 3600.0
@@ -52,6 +52,9 @@ def test_tables_fit_a_terminal_and_the_picture_names_all() -> None:
     told = f"{report.table(rows, figures)}\n{soak.table(kept)}"
     assert "LEAK" in told
     assert max(map(len, told.splitlines())) <= 80, told
+    many = series(*range(2000), 9000, *range(2000)).samples
+    assert len(thinned(many)) <= 300
+    assert 9000 * MIB in {sample.memory for sample in thinned(many)}
     drawn = picture({"db": series(1, 2), "gone": Series(0)}, {"load begins": 30.0})
     assert "db (1024)" in drawn
     assert "load begins" in drawn
