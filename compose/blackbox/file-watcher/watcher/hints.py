@@ -9,7 +9,7 @@ from pathlib import Path
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from watcher.ignoring import DEFAULTS
+from watcher.ignoring import ignored_by_default
 
 # Reading a file makes events as well; those must not wake the reader.
 CHANGES = {"created", "modified", "attrib", "moved", "deleted", "closed"}
@@ -50,4 +50,6 @@ class Hints(FileSystemEventHandler):
     def _counts(self, path: bytes | str) -> bool:
         text = path.decode("utf-8", "replace") if isinstance(path, bytes) else path
         inside = text.removeprefix(str(self._folder)).lstrip("/").partition("/")[2]
-        return bool(inside) and not DEFAULTS.match_file(inside)
+        *folders, name = inside.split("/")
+        ignored = any(ignored_by_default(folder, folder=True) for folder in folders)
+        return bool(name) and not ignored and not ignored_by_default(name, folder=False)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from fnmatch import translate
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
@@ -11,63 +13,25 @@ FILES = (".gitignore", ".watchignore")
 LARGEST = 256 << 10
 """Bytes of a file of rules; what is larger is none."""
 
-DEFAULTS = GitIgnoreSpec.from_lines(
-    """
-    .git/
-    .hg/
-    .svn/
-    .DS_Store
-    ._*
-    .Spotlight-V100/
-    .Trashes/
-    .fseventsd/
-    node_modules/
-    bower_components/
-    __pycache__/
-    *.py[cod]
-    .venv/
-    venv/
-    .tox/
-    .mypy_cache/
-    .pytest_cache/
-    .ruff_cache/
-    .gradle/
-    .terraform/
-    .cache/
-    .idea/
-    target/debug/
-    target/release/
-    *~
-    *.swp
-    *.swo
-    .#*
-    #*#
-    *.tmp
-    *.part
-    *.crdownload
-    *.lock
-    package-lock.json
-    *.min.js
-    *.map
-    .env
-    .env.*
-    !.env.example
-    *.pem
-    *.key
-    id_rsa*
-    id_ed25519*
-    .netrc
-    .npmrc
-    .pypirc
-    .aws/
-    .ssh/
-    .gnupg/
-    .kube/
-    """.replace("    #*#", "    \\#*#")
-    .replace("    ", "")
-    .splitlines()
-)
+FOLDERS = """
+    .git .hg .svn .Spotlight-V100 .Trashes .fseventsd node_modules bower_components __pycache__ .venv venv .tox
+    .mypy_cache .pytest_cache .ruff_cache .gradle .terraform .cache .idea .aws .ssh .gnupg .kube
+"""
+NAMES = """
+    .DS_Store ._* *.py[cod] *~ *.swp *.swo .#* #*# *.tmp *.part *.crdownload *.lock package-lock.json *.min.js *.map
+    .env .env.* *.pem *.key id_rsa* id_ed25519* .netrc .npmrc .pypirc
+"""
 """What tools make again, what is half written, and what is secret."""
+
+# One expression each: they are asked for every file at every look.
+_FOLDERS, _NAMES = (re.compile("|".join(map(translate, text.split()))) for text in (FOLDERS, NAMES))
+
+
+def ignored_by_default(name: str, folder: bool) -> bool:
+    """`name`: without a slash."""
+    if folder:
+        return _FOLDERS.match(name) is not None
+    return name != ".env.example" and _NAMES.match(name) is not None
 
 
 class Rules:
@@ -90,7 +54,7 @@ class Rules:
                 if said is not None:
                     return said
             rules = rules._above
-        return DEFAULTS.check_file(path).include is True
+        return ignored_by_default(name, folder)
 
 
 def _lines(folder: str) -> list[str]:

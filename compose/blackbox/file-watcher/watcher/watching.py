@@ -55,7 +55,8 @@ class Watcher:
         pending = self._tell()
         now = self._clock()
         if not pending:
-            return self._settings.rescan
+            # A tenth of the time at most is spent on looking.
+            return max(self._settings.rescan, 10 * took)
         # What has failed waits for its time; what has not settled is looked at when it may have.
         return min(self._settings.rescan, max(self._not_before - now, self._settings.quiet, 5 * took))
 
