@@ -63,6 +63,7 @@ def test_turns_work_and_each_is_committed(ready: Agents) -> None:
     assert agent["usdToday"] > 0
     assert ready.agent()["turns"] == agent["turns"]
     assert "claude" not in ready.processes("ralph-agent")
+    assert ready.stack.host.exec("ralph-agent-1", "find /data/agents/1/home -type f") == ""
 
 
 def test_the_work_is_fetched_through_docker_exec(ready: Agents, tmp_path: Path) -> None:
@@ -186,5 +187,6 @@ def test_the_budget_of_a_day(started: Agents) -> None:
     started.push(RALPH_REPLICAS="2", RALPH_USD_PER_DAY="0.1")
     turn = started.stack.once()
     assert turn["outcome"] == "Succeeded", turn.stdout
+    started.prompt("The second one.", agent=2)
     eventually(lambda: started.agents()[1]["status"] == "limited", 60)
     assert "the day's budget of 0.1 USD is spent" in started.agents()[1]["reason"]

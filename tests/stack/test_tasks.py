@@ -78,6 +78,8 @@ def test_a_task_is_submitted_followed_and_told(started: Agents) -> None:
     events = started.stack.host.exec("claude-runtime-1", "task follow last --output json").splitlines()
     assert json.loads(events[-1])["type"] == "result"
     assert "claude" not in started.processes("claude-runtime").replace("claude-runtime", "")
+    left = started.stack.host.exec("claude-runtime-1", "find /tmp /data/home -mindepth 1 -not -name .cache")
+    assert set(left.split()) <= {"/tmp/tasks", "/tmp/tasks/heartbeat", "/tmp/tasks/key", "/tmp/tasks/known_hosts"}
 
 
 def test_a_task_clones_and_pushes_with_the_deploy_key(started: Agents) -> None:

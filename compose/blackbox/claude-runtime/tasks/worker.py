@@ -21,6 +21,8 @@ PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTPS_PROX
 LARGEST_LOG = 64 * 1024 * 1024
 RESULT = 4 * 1024 * 1024
 """Bytes at the end of a log in which the result is looked for."""
+CACHE = "home/.cache/claude-cli-nodejs"
+"""Where Claude Code logs each session with MCP servers, for ever, whatever folder for settings it is given."""
 HOUR = 3600.0
 TROUBLE = 5.0
 """Seconds until the next try where the machine itself is in the way."""
@@ -102,7 +104,8 @@ class Worker:
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             return replace(task, status=FAILED, ended=self.clock(), text=str(error))
         finally:
-            shutil.rmtree(self.settings.own / task.id, ignore_errors=True)
+            for left in (self.settings.own / task.id, self.settings.data / CACHE):
+                shutil.rmtree(left, ignore_errors=True)
 
     def attempt(self, task: Task) -> Task:
         folder, printed = self.folder(task), self.store.path(task, "log.jsonl")
