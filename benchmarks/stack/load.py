@@ -30,10 +30,10 @@ class Load:
         """Wait; true where it is time to stop."""
         return self.stop.wait(seconds)
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """brain-api's answer; None, and a problem noted, where it is not 200."""
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, patience: float = 30.0) -> Any:
+        """brain-api's answer; None, and a problem noted, where it is not 200 or comes after `patience` seconds."""
         try:
-            status, document = self.stack.ask(method, path, body)
+            status, document = self.stack.ask(method, path, body, patience)
         except (OSError, ValueError) as error:
             self.problems.append(f"{method} {path}: {type(error).__name__}: {error}")
             return None

@@ -72,9 +72,9 @@ class Sampler:
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._thread.join()
-        for name, before in self._before.items():
-            if name in self.series:
-                self.series[name].restarts = self._starts().get(name, before) - before
+        after = self._starts()
+        for name, series in self.series.items():
+            series.restarts = after.get(name, 0) - self._before.get(name, 0)
         self._count_ooms()
 
     def now(self) -> float:
