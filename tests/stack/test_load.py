@@ -32,7 +32,7 @@ def test_bars_are_missed_on_their_own_side() -> None:
 
 
 def test_a_leak_is_told_from_warming_up_and_from_breathing() -> None:
-    quiet, opened = soak.Opened([20] * 60, [4] * 60), soak.Opened([20 + n for n in range(60)], [4] * 60)
+    quiet, opened = soak.Opened([20] * 60, [4] * 60), soak.Opened([20 + 3 * n for n in range(60)], [4] * 60)
     warm = series(*[50 + 20 * n for n in range(10)], *[250] * 50)
     breathing = series(*[200, 230] * 30)
     growing = series(*[200 + 3 * n for n in range(60)])
