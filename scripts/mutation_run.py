@@ -50,15 +50,14 @@ def configure(pyproject: Path, modules: list[str]) -> None:
 
 
 def sample(mutants: Path, size: int) -> None:
-    """Leave so many mutants of each module to be run, chosen by chance, the same ones each time."""
+    """Have at least so many mutants of each module run: to those that were run come others, chosen by chance."""
     for path in mutants.rglob("*.py.meta"):
         meta = json.loads(path.read_text())
         codes = meta["exit_code_by_key"]
-        chosen = random.Random(path.name).sample(sorted(codes), min(size, len(codes)))  # noqa: S311 - no secret
-        meta["exit_code_by_key"] = {
-            name: LEFT_OUT if code is None and name not in chosen else None if code == LEFT_OUT else code
-            for name, code in codes.items()
-        }
+        left = sorted(name for name, code in codes.items() if code in (None, LEFT_OUT))
+        random.Random(path.name).shuffle(left)  # noqa: S311 - no secret
+        wanted = max(0, size - (len(codes) - len(left)))
+        codes |= dict.fromkeys(left[:wanted]) | dict.fromkeys(left[wanted:], LEFT_OUT)
         path.write_text(json.dumps(meta, indent=4))
 
 
