@@ -41,8 +41,8 @@ DOCKERFILES = {
 """actor does what its command says; store declares an anonymous volume; checked has a health check of its own."""
 
 
-ALONE = ("tests/corpus", "tests/test_example.py")
-"""Never beside each other: the ports, names and images that they use are given by what they run."""
+ALONE = ("tests/stack/test_whole.py", "tests/corpus", "tests/test_example.py", "tests/e2e/test_bounds.py")
+"""Never beside each other: the ports, names, images and memory that they use are given by what they run."""
 
 LONG = (*ALONE, "tests/simulator", "tests/faults", "tests/e2e", "tests/hostile", "tests/contract")
 """What takes longest, first, so that no process waits for another one's last file."""

@@ -1,0 +1,97 @@
+"""The whole stack in one go: from nothing to Healthy, each service does once what it is for, commits come and go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from docker import APIClient
+
+from tests.conftest import missing
+from tests.e2e.host import eventually
+from tests.stack.agents import Agents, agents
+from tests.stack.blackbox import FOLDER, compose_document
+from tests.stack.test_mcp import PORTS, Servers
+from tests.stack.test_watcher import Watched
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(2400)]
+
+SERVICES = tuple(compose_document()["services"])
+NEEDED = 14 << 30
+"""Bytes that the engine must have: limits of 10 GiB stay, and a commit brings more for a while."""
+
+
+@pytest.fixture(scope="module")
+def whole(engine: APIClient, tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator[Agents]:
+    if engine.info()["MemTotal"] < NEEDED:
+        missing("the engine has less than 14 GiB of memory")
+    with agents(tmp_path_factory.mktemp("whole"), compose, *SERVICES) as made:
+        yield made
+
+
+def test_it_is_healthy_and_a_second_turn_has_nothing_to_do(whole: Agents) -> None:
+    turn = whole.stack.once()
+    assert (turn["outcome"], turn["effects"]) == ("Unchanged", 0)
+    status = whole.stack.host.status()
+    assert (status["sync"], status["health"]) == ("Synced", "Healthy")
+    assert {row["service"] for item in status["stacks"] for row in item["services"]} == {*SERVICES, "model-stub"}
+    assert not any(secret in json.dumps(whole.stack.host.containers()) for secret in whole.stack.secrets.values())
+
+
+def test_the_databases_and_brain_api_find_what_is_taken_in(whole: Agents) -> None:
+    item = {"title": "Quinces", "content": "Hard fruit that has to be cooked before it can be eaten.", "path": "quince"}
+    pear = {"title": "Pears", "content": "Soft fruit.", "path": "pear", "links": [{"path": "quince", "kind": "near"}]}
+    status, told = whole.stack.ask("POST", "/api/v1/artifacts/batch", {"artifacts": [item, pear]})
+    assert status == 200, told
+    near = f"/api/v1/graph/neighbours/{told['artifacts'][1]['id']}"
+
+    def linked() -> bool:
+        status, told = whole.stack.ask("GET", near)
+        return status == 200 and "quince" in [node["path"] for node in told["nodes"]]
+
+    def found() -> bool:
+        status, told = whole.stack.ask("POST", "/api/v1/search/semantic", {"query": "what must be boiled first"})
+        return status == 200 and bool(told["hits"]) and told["hits"][0]["path"] == "quince"
+
+    eventually(found, 60, 0.5)
+    eventually(linked, 60, 0.5)
+
+
+def test_file_watcher_brings_files_to_brain_api(whole: Agents) -> None:
+    watched = Watched(whole.stack)
+    watched.write({"notes.md": "# Notes\n\nOf what was seen."})
+    watched.becomes(lambda paths: "files/notes.md" in paths, 60)
+
+
+def test_ralph_works_and_commits(whole: Agents) -> None:
+    whole.prompt("Write another note.")
+    eventually(lambda: whole.agent()["results"].get("progress", 0) >= 2, 120, 0.5)
+    whole.ralph("pause")
+    assert "ralph-1" in whole.git("log --format=%an")
+
+
+def test_a_task_of_claude_code_uses_an_mcp_server(whole: Agents) -> None:
+    calls = [{"tool": "mcp__filesystem__write_file", "input": {"path": "/workspace/told.txt", "content": "told"}}]
+    id = whole.submit("stub-calls: " + json.dumps(calls))
+    assert whole.ended(id, "succeeded")
+    assert whole.stack.host.exec("mcp-filesystem-1", "cat /workspace/told.txt") == "told"
+
+
+@pytest.mark.parametrize("service", PORTS)
+def test_an_mcp_server_tells_its_tools(whole: Agents, service: str) -> None:
+    assert "tools" in Servers(whole.stack).ask(service, "tools/list", {})[0]
+
+
+def test_a_commit_that_breaks_brain_api_goes_back_and_touches_nothing_else(whole: Agents) -> None:
+    before = whole.stack.running()
+    whole.files = {f"{FOLDER}/brain-api/brain/__main__.py": 'raise SystemExit("broken")\n'}
+    whole.push()
+    turn = whole.stack.once()
+    assert turn["outcome"] == "RolledBack", turn.stdout
+    after = whole.stack.running()
+    own = f"{whole.stack.host.stack}-brain-api-1"
+    assert after[own][0] == before[own][0]
+    assert {**after, own: ""} == {**before, own: ""}
+    eventually(lambda: whole.stack.ask("GET", "/health/ready")[0] == 200, 60)
