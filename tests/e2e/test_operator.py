@@ -166,5 +166,3 @@ def test_what_is_no_request_must_do_no_harm(host: Host) -> None:
         eventually(lambda: forged.with_suffix(".bad").exists())
         assert host.status()["suspended"] is None
         assert host.run("history")["requests"] == []
-
-

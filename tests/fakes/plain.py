@@ -1,6 +1,6 @@
 """`docker compose up -d` by hand on the fake machine: a project that runs without any of our labels.
 
-    compose_up(life, {"services": {"web": service("web:1")}})
+compose_up(life, {"services": {"web": service("web:1")}})
 """
 
 from __future__ import annotations

@@ -291,6 +291,13 @@ def test_a_long_one_is_shortened_where_it_helps(path: Path) -> None:
     assert [item.name for item in path.parent.iterdir()] == [path.name]
 
 
+def test_what_stays_of_a_long_one_is_whole(path: Path) -> None:
+    book = long(path)
+    assert book.shorten(lambda records: records[-3:])
+    assert kinds(journal(path)) == kinds(book) == ["long", "long", "short"]
+    assert journal(path).records() == book.records()
+
+
 def test_another_reader_follows(path: Path) -> None:
     book = long(path)
     reader = journal(path)
