@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,7 +66,10 @@ class LocalEmbedder:
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.enable_padding()
-        self._threads = {purpose: ThreadPoolExecutor(1, purpose) for purpose in ("documents", "query")}
+        self._threads = {
+            "documents": ThreadPoolExecutor(1, "documents", initializer=_give_way),
+            "query": ThreadPoolExecutor(1, "query"),
+        }
 
     async def documents(self, texts: Sequence[str]) -> Vectors:
         # Texts of like length together: a batch is as long as its longest.
@@ -99,6 +104,11 @@ class LocalEmbedder:
     async def close(self) -> None:
         for thread in self._threads.values():
             thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _give_way() -> None:
+    """This thread alone: somebody waits for the others."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 class RemoteEmbedder:
