@@ -151,6 +151,45 @@ def test_a_brain_api_that_was_restored_to_an_older_day(life: Life, api: Api) -> 
     assert set(api.items) == {"notes/a.md", "notes/large.md", "notes/large.md/#2"}
 
 
+def test_an_older_content_is_replaced_as_what_is_missing_is(life: Life, api: Api) -> None:
+    life.write("a.md", "older")
+    life.write("large.md", "line\n" * 300_000)
+    binary = life.write("binary.md", "once a text")
+    life.settle()
+    backup = dict(api.items)
+    life.write("a.md", "newer")
+    life.write("large.md", "short")
+    life.write("new.md", "new")
+    binary.write_bytes(b"\0")
+    life.settle()
+    newer = api.contents
+    assert newer == {"notes/a.md": "newer", "notes/large.md": "short", "notes/new.md": "new"}
+    api.items = backup
+    life.restart()
+    life.settle()
+    assert (api.contents, life.pending) == (newer, 0)
+    api.requests.clear()
+    life.restart()
+    life.settle()
+    assert set(api.requests) == {"GET /api/v1/artifacts"}
+
+
+@pytest.mark.parametrize("metadata", [{}, {"file": 7, "part": "1"}, {"file": "notes/b.md", "part": 1}, {"part": 0}])
+def test_what_others_did_to_what_is_told_of_it_is_mended(life: Life, api: Api, metadata: dict[str, object]) -> None:
+    life.write("a.md", "a")
+    gone = life.write("gone.md", "gone")
+    life.settle()
+    made = dict(api.items)
+    for path in api.items:
+        api.items[path] = {**api.items[path], "metadata": metadata}
+    api.items["by-hand"] = {**made["notes/a.md"], "path": "by-hand", "metadata": metadata}
+    gone.unlink()
+    life.restart()
+    life.settle()
+    assert api.items["notes/a.md"] == made["notes/a.md"]
+    assert set(api.items) == {"notes/a.md", "by-hand"}
+
+
 def test_what_others_put_into_brain_api_stays(life: Life, api: Api) -> None:
     api.items["notes/by-hand"] = {"path": "notes/by-hand", "kind": "document", "tags": [], "content": "mine"}
     life.settle()

@@ -33,8 +33,8 @@ class Refused(Exception):
     """It does not take this, however often it is sent."""
 
 
-def artifacts(path: str, parts: Sequence[str]) -> list[Artifact]:
-    """A file as brain-api takes it."""
+def artifacts(path: str, parts: Sequence[str], digest: str) -> list[Artifact]:
+    """A file as brain-api takes it. `digest`: that of the whole file."""
     return [
         {
             "path": part_path(path, number),
@@ -42,7 +42,7 @@ def artifacts(path: str, parts: Sequence[str]) -> list[Artifact]:
             "title": path[-480:] if number == 0 else f"{path[-480:]} ({number + 1})",
             "content": text,
             "tags": [TAG],
-            "metadata": {"file": path, "part": number + 1, "parts": len(parts)},
+            "metadata": {"file": path, "part": number + 1, "parts": len(parts), "digest": digest},
         }
         for number, text in enumerate(parts)
     ]
@@ -64,13 +64,17 @@ class Brain:
         """No error where there is none."""
         self._ask("DELETE", "/api/v1/artifacts?" + urlencode({"path": path}))
 
-    def made(self) -> Iterator[tuple[str, int]]:
-        """File and number of part (from 0) of all artifacts that were made here."""
+    def made(self) -> Iterator[tuple[str, int, str]]:
+        """File, number of part (from 0) and file's digest of all artifacts that were made here, and are what they were
+        made as: others may have changed or moved them."""
         query: dict[str, Any] = {"kind": KIND, "tag": TAG, "limit": 200}
         while True:
             page = self._ask("GET", "/api/v1/artifacts?" + urlencode(query))
             for item in page["artifacts"]:
-                yield item["metadata"]["file"], item["metadata"]["part"] - 1
+                told = item["metadata"]
+                file, part, digest = told.get("file"), told.get("part"), told.get("digest")
+                if isinstance(part, int) and part > 0 and item["path"] == part_path(str(file), part - 1):
+                    yield str(file), part - 1, str(digest)
             if not page["next"]:
                 return
             query["cursor"] = page["next"]

@@ -84,18 +84,19 @@ class Watcher:
         return self._settings.empty if self._found.in_empty(path) else self._settings.quiet
 
     def _audit(self) -> None:
-        """brain-api may have been restored, or this state lost: what either lacks becomes a change."""
-        there: dict[str, set[int]] = {}
-        for path, number in self._brain.made():
-            there.setdefault(path, set()).add(number)
+        """brain-api may have been restored, or this state lost: what differs becomes a change."""
         known = self._state.known
-        lost = [path for path, item in known.items() if not there.get(path, set()) >= set(range(item.parts))]
-        strange = {path: Known("", "", max(found) + 1) for path, found in there.items() if path not in known}
-        if lost or strange:
-            _log.info("brain-api lacks %d files, and has %d that are not known here", len(lost), len(strange))
-            # What it lacks may be there in part: that is written over, or removed.
-            partly = {path: Known("", "", max(there[path]) + 1) for path in lost if path in there}
-            self._state.write({**strange, **partly}, gone=(path for path in lost if path not in there))
+        # File → part → whether it is of the file as it was acknowledged.
+        there: dict[str, dict[int, bool]] = {}
+        for path, number, digest in self._brain.made():
+            there.setdefault(path, {})[number] = path in known and known[path].digest == digest
+        other = [path for path, item in known.items() if there.get(path, {}) != dict.fromkeys(range(item.parts), True)]
+        strange = [path for path in there if path not in known]
+        if other or strange:
+            _log.info("brain-api has %d files otherwise, and %d that are not known here", len(other), len(strange))
+            # All that may be there of it is written over, or removed.
+            last = {path: max(there.get(path, {}), default=-1) for path in (*other, *strange)}
+            self._state.write({path: Known("", "", max(self._parts(path), last[path] + 1)) for path in last})
 
     def _take(self, files: Mapping[str, Signature]) -> None:
         batch: Batch = {}
@@ -113,7 +114,7 @@ class Watcher:
             if batch and _is_full(batch, reading):
                 self._send(batch)
                 batch = {}
-            batch[path] = (now, artifacts(path, reading.parts))
+            batch[path] = (now, artifacts(path, reading.parts, reading.digest))
         self._state.write(same)
         if batch:
             self._send(batch)
