@@ -151,6 +151,22 @@ def test_values_of_all_files_together_are_counted() -> None:
     assert len(found.files) < 6
 
 
+@pytest.mark.parametrize(
+    "ports",
+    [
+        b'["1-10000"]', b'["1-10000:20001-30000"]', b'["127.0.0.1:1-10000:1-10000/udp"]', b'["1-9999", "20000"]',
+        b'[{target: 80, published: "1-10000"}]', b'["${P:-1-10000}"]',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("more", [False, True])
+def test_ten_thousand_ports_are_read_and_not_one_more(ports: bytes, more: bool) -> None:
+    one_more = b'  b:\n    image: x\n    expose: ["7"]\n' if more else b""
+    found = look(HEAD + b"    ports: " + ports + b"\n" + one_more)
+
+    told = [(item.rule, item.service) for item in found.violations]
+    assert told == ([("too-complex", "b")] if more else [])
+
+
 @pytest.mark.parametrize(("count", "refused"), [(63, False), (64, True)])
 def test_sixty_four_levels_are_read(count: int, refused: bool) -> None:
     found = look(b"x-a: " + b"[" * count + b"]" * count)
