@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.stack.blackbox import FOLDER, blackbox
+from tests.e2e.host import eventually
+from tests.stack.blackbox import FOLDER, Blackbox, blackbox
+from tests.stack.harm import kill, restarts
+
+SAME_NUMBER = "lock=/var/lib/postgresql/data/17/postmaster.pid; [ ! -e $$lock ] || sed -i 1s/.*/$$$$/ $$lock; "
+"""Before the start: what the server of a former life left names this process, as happens after a crash."""
 
 
 @pytest.mark.engine
@@ -19,7 +24,21 @@ def test_postgres_comes_up_confined_and_stays(tmp_path: Path, compose: Path) -> 
         assert (turn["outcome"], turn.code) == ("Succeeded", 0), turn.stdout
         assert stack.psql("SHOW data_checksums") == "on"
         assert stack.psql("SELECT rolname FROM pg_roles WHERE rolcanlogin ORDER BY 1") == "brain\nbrain_owner\npostgres"
+        assert stack.psql("SHOW log_parameter_max_length") == "0"
         assert stack.once()["effects"] == 0
+        comes_back_when_numbers_return(stack)
+
+
+def comes_back_when_numbers_return(stack: Blackbox) -> None:
+    entrypoint = ["sh", "-euc", f'{SAME_NUMBER} exec start.sh "$$@"', "sh"]
+    stack.push(services={"postgres": {"entrypoint": entrypoint}}, only=("postgres",))
+    assert stack.once()["outcome"] == "Succeeded"
+    kill(stack, "postgres")
+    eventually(lambda: restarts(stack, "postgres") and health(stack) == "healthy", 30)
+
+
+def health(stack: Blackbox) -> str:
+    return str(stack.host.container("postgres")["State"]["Health"]["Status"])
 
 
 @pytest.mark.engine

@@ -14,6 +14,8 @@ for other in "$data"/[0-9]*; do
 done
 
 # statements CLUSTER DATABASE: one a line, in single-user mode, before anybody can connect. A mistake ends it.
+# Never behind a pipe, which is a process more: after a crash the number in the lock file is often this script's in the
+# next life, and PostgreSQL takes nobody but itself and its parent for the past.
 statements() {
     postgres --single -c exit_on_error=on -c log_min_messages=fatal -D "$1" "$2" >/dev/null
 }
@@ -22,18 +24,23 @@ if [ ! -d "$cluster" ]; then
     rm -rf "$cluster.new"
     initdb --pgdata="$cluster.new" --data-checksums --encoding=UTF8 --locale=C.UTF-8 \
         --auth-local=peer --auth-host=scram-sha-256 >/dev/null
-    echo 'CREATE ROLE brain_owner LOGIN;' | statements "$cluster.new" postgres
-    echo 'CREATE DATABASE brain OWNER brain_owner;' | statements "$cluster.new" postgres
+    statements "$cluster.new" postgres <<EOF
+CREATE ROLE brain_owner LOGIN;
+CREATE DATABASE brain OWNER brain_owner;
+EOF
     mv "$cluster.new" "$cluster"
     sync
 fi
 
 # At every start, so that a role that is new here exists and a new password in the secrets is the new password.
-for role in $roles; do
+passwords=$(for role in $roles; do
     password=$(sed "s/'/''/g" "/run/secrets/postgres_$role")
     [ -n "$password" ] || { echo "/run/secrets/postgres_$role is empty." >&2 && exit 1; }
     printf '%s\n' "DO \$\$BEGIN IF to_regrole('$role') IS NULL THEN CREATE ROLE $role LOGIN; END IF; END\$\$;"
     printf '%s\n' "ALTER ROLE $role PASSWORD '$password';"
-done | statements "$cluster" postgres
+done)
+statements "$cluster" postgres <<EOF
+$passwords
+EOF
 
 exec postgres -D "$cluster" -c hba_file=/etc/postgresql/pg_hba.conf -c listen_addresses='*' "$@"
