@@ -148,11 +148,14 @@ class Cycle:
     def _see(self, head: Commit) -> None:
         """Remember each head that was seen; an attempt at an earlier one that was cut off ends with it."""
         seen, last = self.history.seen, self.history.last
-        if not seen or seen[-1] != head.sha:
+        new = not seen or seen[-1] != head.sha
+        if new:
             self._book.append("seen", revision=head.sha)
             self._bench.pin("head", head.sha)
-            if last is not None and last.open and not last.condemned and last.revision != head.sha:
-                supersede(self._bench, last, head)
+        overtaken = last is not None and last.open and not last.condemned and last.revision != head.sha
+        # Where it is not new, a kill came between the two.
+        if last is not None and overtaken and (new or last.intent is Intent.ADVANCE):
+            supersede(self._bench, last, head)
         self._supersede_undecided(head)
 
     def _supersede_undecided(self, head: Commit) -> None:

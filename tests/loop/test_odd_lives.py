@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -170,6 +171,24 @@ def test_heads_that_came_while_the_way_back_could_not_be_taken_get_their_final_s
     assert [life.turn().outcome, life.turn().outcome] == [Outcome.ROLLED_BACK, Outcome.SUCCEEDED]
     told = {sha: state for sha, (state, _) in life.reporter.told.items()}
     assert told == {good: "success", bad: "failure", middle: "superseded", head: "success"}
+
+
+@pytest.mark.parametrize("effect", range(1, 8))
+def test_a_kill_while_a_newer_head_takes_over_leaves_none_without_its_final_state(effect: int) -> None:
+    life = Life()
+    first = life.push(web=service("web:1"))
+    life.start(crash_at=5)
+    with suppress(Died):
+        life.turn()
+    assert life.cycle.history.unended
+    second = life.push(web=service("web:2"))
+    life.start(crash_at=effect)
+    with suppress(Died):
+        life.turn()
+    life.start()
+    life.turn()
+    told = {sha: state for sha, (state, _) in life.reporter.told.items()}
+    assert told == {first: "superseded", second: "success"}
 
 
 def test_a_condemned_commit_is_no_fault_however_long_the_way_back_is_barred() -> None:
