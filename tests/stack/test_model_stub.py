@@ -15,7 +15,7 @@ from tests.stack.model_stub.behaviours import BEHAVIOURS, FAILURES
 from tests.stack.model_stub.server import Server
 
 TOOLS = [{"name": "Write"}, {"name": "Bash"}]
-ASKED = {"role": "user", "content": [{"type": "text", "text": "Primary working directory: /work\nGo on"}]}
+ASKED = {"role": "user", "content": [{"type": "text", "text": "Primary working directory: /srv\nGo on"}]}
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_turn_writes_a_file_commits_and_reports(stub: Server) -> None:
         told = {"role": "system", "content": "what a client adds of its own"}
         messages += [{"role": "assistant", "content": [block]}, {"role": "user", "content": [result]}, told]
     assert [name for name, _ in used] == ["Write", "Bash"]
-    assert used[0][1]["file_path"] == "/work/notes/000001.md"
+    assert used[0][1]["file_path"] == "/srv/notes/000001.md"
     assert "git commit" in used[1][1]["command"]
     assert "EXIT_SIGNAL: false" in block["text"]
 
@@ -76,7 +76,7 @@ def test_a_streamed_message_is_the_same_message(stub: Server, model: str) -> Non
     if block["type"] == "text":
         assert told == block["text"]
     else:
-        assert json.loads(told) == {**block["input"], "file_path": "/work/notes/000002.md", "content": "Note 2\n"}
+        assert json.loads(told) == {**block["input"], "file_path": "/srv/notes/000002.md", "content": "Note 2\n"}
     assert streamed[-2]["delta"]["stop_reason"] == whole["stop_reason"]
 
 
@@ -85,6 +85,7 @@ def test_failures_are_those_of_the_api(stub: Server, name: str) -> None:
     status, headers, body = ask(stub, f"stub-{name}")
     assert status == FAILURES[name].status
     assert json.loads(body)["type"] == "error"
+    assert json.loads(body)["request_id"] == headers["request-id"] != ask(stub, f"stub-{name}")[1]["request-id"]
     assert headers.get("retry-after") == ("2" if status == 429 else None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import select
 import threading
 from collections import Counter
@@ -90,6 +91,10 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Server
+
+    def handle_one_request(self) -> None:
+        self.request_id = f"req_011C{secrets.token_hex(10)}"
+        super().handle_one_request()
 
     def log_message(self, format: str, *args: Any) -> None:
         return
@@ -181,7 +186,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _fail(self, failure: Failure) -> None:
         more = {} if failure.retry_after is None else {"retry-after": str(failure.retry_after)}
-        self._document(failure.status, failure.document, more)
+        self._document(failure.status, failure.document(self.request_id), more)
 
     def _document(self, status: int, document: Any, more: dict[str, str] | None = None) -> None:
         self._bytes(status, json.dumps(document).encode(), "application/json", more)
@@ -199,4 +204,4 @@ class Handler(BaseHTTPRequestHandler):
             self.server.state.statuses[str(status)] += self.path.startswith("/v1/messages")
         self.send_response(status)
         self.send_header("Content-Type", kind)
-        self.send_header("request-id", "req_stub")
+        self.send_header("request-id", self.request_id)

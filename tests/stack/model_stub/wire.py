@@ -39,10 +39,9 @@ class Failure:
     text: str = "told to fail"
     retry_after: int | None = None
 
-    @property
-    def document(self) -> Json:
+    def document(self, request_id: str) -> Json:
         error = {"type": ERRORS.get(self.status, "api_error"), "message": self.text}
-        return {"type": "error", "error": error, "request_id": "req_stub"}
+        return {"type": "error", "error": error, "request_id": request_id}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from tasks.settings import Settings
 from tasks.store import Store
 from tasks.task import CANCELLED, FAILED, INTERRUPTED, QUEUED, RUNNING, TIMED_OUT, Task, result_of
 
+Files = tuple[Path, Path, Path]
 PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 LARGEST_LOG = 64 * 1024 * 1024
 RESULT = 4 * 1024 * 1024
@@ -39,6 +39,7 @@ class Worker:
         self.pruned = 0.0
         for folder in (settings.own, settings.data / "home"):
             folder.mkdir(parents=True, exist_ok=True)
+        self.ssh = keep_key(settings)
 
     def run(self) -> None:
         while not self.stopping.is_set():
@@ -57,6 +58,7 @@ class Worker:
         if task.status == RUNNING:
             task = replace(task, status=INTERRUPTED, ended=self.clock(), text="interrupted by a restart")
         again = task.again(self.settings.attempts)
+        shutil.rmtree(self.cloning(task), ignore_errors=True)
         self.store.save(again)
         log("was interrupted", task=task.id, status=again.status)
 
@@ -101,10 +103,10 @@ class Worker:
     def tried(self, task: Task) -> Task:
         try:
             return self.attempt(task)
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
+        except (OSError, ValueError) as error:
             return replace(task, status=FAILED, ended=self.clock(), text=str(error))
         finally:
-            for left in (self.settings.own / task.id, self.settings.data / CACHE):
+            for left in (self.settings.own / task.id, self.settings.data / CACHE, self.cloning(task)):
                 shutil.rmtree(left, ignore_errors=True)
 
     def attempt(self, task: Task) -> Task:
@@ -113,8 +115,14 @@ class Worker:
             file.write(json.dumps({"type": "attempt", "number": task.attempts}) + "\n")
         begins = printed.stat().st_size
         errors = self.store.path(task, "errors")
+        until = lambda: self.ends(task, printed)  # noqa: E731
+        if task.clone and not (folder.is_dir() and any(folder.iterdir())):
+            ended = self.clone(task, folder, (Path(os.devnull), printed, errors), until)
+            if ended.why:
+                return replace(task.after(None, "", ended.code, ended.why, self.clock()), spent=0.0)
+        folder.mkdir(parents=True, exist_ok=True)
         files = (self.store.path(task, "prompt"), printed, errors)
-        ended = child.run(self.command(task), folder, self.environment(task), files, lambda: self.ends(task, printed))
+        ended = child.run(self.command(task), folder, self.environment(task), files, until)
         with printed.open("rb") as file:
             file.seek(max(begins, printed.stat().st_size - RESULT))
             result = result_of(file.read().decode(errors="replace"))
@@ -131,20 +139,32 @@ class Worker:
         return f"its log has {LARGEST_LOG} bytes" if printed.stat().st_size > LARGEST_LOG else ""
 
     def folder(self, task: Task) -> Path:
-        """Where it works; cloned if that was asked for and it is not there. ValueError: outside of the workspace."""
-        folder = (self.settings.workspace / task.folder).resolve()
-        if not folder.is_relative_to(self.settings.workspace.resolve()):
+        """Where it works. ValueError: outside of the workspace, or a clone that would be all of it."""
+        workspace = self.settings.workspace.resolve()
+        folder = (workspace / task.folder).resolve()
+        if not folder.is_relative_to(workspace):
             raise ValueError(f"{task.folder} lies outside of the workspace")
-        if task.clone and not (folder.is_dir() and any(folder.iterdir())):
-            command = ["git", "clone", "--quiet", "--", task.clone, str(folder)]
-            done = subprocess.run(
-                command, env=self.environment(task), capture_output=True, text=True, timeout=600, check=False,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-            if done.returncode:
-                raise ValueError(f"git clone: {done.stderr.strip()[:500]}")
-        folder.mkdir(parents=True, exist_ok=True)
+        if task.clone and folder == workspace:
+            raise ValueError("a clone needs a folder of its own: --in NAME")
         return folder
+
+    def cloning(self, task: Task) -> Path:
+        """Where its clone is made: an interrupted one must not look whole. The watcher passes `.cache` over."""
+        return self.settings.workspace / ".cache" / task.id
+
+    def clone(self, task: Task, folder: Path, files: Files, until: Callable[[], str]) -> child.Ended:
+        """ValueError: git could not. What it has begun is removed by who called."""
+        new = self.cloning(task)
+        new.parent.mkdir(exist_ok=True)
+        command = ["git", "clone", "--quiet", "--", task.clone, str(new)]
+        ended = child.run(command, self.settings.workspace, self.environment(task), files, until)
+        if ended.why:
+            return ended
+        if ended.code:
+            raise ValueError(f"git clone: {files[2].read_text(errors='replace').strip()[:500]}")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new.rename(folder)
+        return ended
 
     def command(self, task: Task) -> list[str]:
         return [
@@ -161,7 +181,7 @@ class Worker:
             (own / name).mkdir(parents=True, exist_ok=True)
         optional = {
             "ANTHROPIC_API_KEY": settings.key, "CLAUDE_CODE_OAUTH_TOKEN": "" if settings.key else settings.token,
-            "ANTHROPIC_BASE_URL": settings.url, "GIT_SSH_COMMAND": self.ssh(),
+            "ANTHROPIC_BASE_URL": settings.url, "GIT_SSH_COMMAND": self.ssh,
         }  # fmt: skip
         return {
             **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
@@ -176,26 +196,27 @@ class Worker:
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         }
 
-    def ssh(self) -> str:
-        """The one key for git, and the servers that it may be shown to. ssh wants the key in a file of its own mode."""
-        if not self.settings.deploy_key:
-            return ""
-        for name, text in (("key", self.settings.deploy_key), ("known_hosts", self.settings.known_hosts)):
-            path = self.settings.own / name
-            path.touch(mode=0o600)
-            path.write_text(text + "\n")
-        own = self.settings.own
-        return (
-            f"ssh -F /dev/null -i {own}/key -o IdentitiesOnly=yes -o BatchMode=yes"
-            f" -o StrictHostKeyChecking=yes -o UserKnownHostsFile={own}/known_hosts"
-        )
-
     def end(self, task: Task) -> None:
         self.store.save(task)
         log("ends", task=task.id, status=task.status, usd=task.spent, text=task.text[:200])
 
 
 _WHO = {"NAME": "claude-runtime", "EMAIL": "claude-runtime@localhost"}
+
+
+def keep_key(settings: Settings) -> str:
+    """How git speaks SSH: with the one key, to the servers that it may be shown to; empty without a key. ssh wants it
+    in a file of its own mode, which is written before any task can read it."""
+    if not settings.deploy_key:
+        return ""
+    own = settings.own
+    for name, text in (("key", settings.deploy_key), ("known_hosts", settings.known_hosts)):
+        (own / name).touch(mode=0o600)
+        (own / name).write_text(text + "\n")
+    return (
+        f"ssh -F /dev/null -i {own}/key -o IdentitiesOnly=yes -o BatchMode=yes"
+        f" -o StrictHostKeyChecking=yes -o UserKnownHostsFile={own}/known_hosts"
+    )
 
 
 def log(message: str, **fields: object) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +61,13 @@ def drain(worker: Worker, seconds: float = 20) -> None:
             return
         time.sleep(0.02)
     raise AssertionError([task.status for task in worker.store.all()])
+
+
+def wait(what: Callable[[], object], seconds: float = 10) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_what_was_submitted_is_there_in_order(store: Store) -> None:
@@ -220,6 +229,82 @@ def test_no_task_works_outside_of_the_workspace(store: Store, tmp_path: Path) ->
         submit(store, folder=folder)
     drain(worker(tmp_path, store))
     assert {(task.status, "outside" in task.text) for task in store.all()} == {(FAILED, True)}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    path = tmp_path / "shop.git"
+    who = ["-c", "user.name=a", "-c", "user.email=a@localhost"]
+    subprocess.run(["git", "init", "--quiet", path], check=True)
+    subprocess.run(["git", *who, "commit", "--quiet", "--allow-empty", "-m", "One"], cwd=path, check=True)
+    return path
+
+
+def slow_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the network does: half of a clone is there, and it goes no further."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "git").write_text('#!/bin/sh\nfor last; do :; done\nmkdir "$last"; touch "$last/half"; exec sleep 60\n')
+    (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def half_cloned(made: Worker) -> bool:
+    return any(made.settings.workspace.rglob("half"))
+
+
+@pytest.mark.parametrize(("way", "status"), [("cancel", CANCELLED), ("stop", INTERRUPTED), ("time", TIMED_OUT)])
+def test_a_clone_that_is_ended_is_not_taken_for_whole(
+    store: Store, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, way: str, status: str
+) -> None:
+    task = submit(store, folder="shop", clone=str(repository), minutes=0.02 if way == "time" else 30)
+    made = worker(tmp_path, store)
+    with monkeypatch.context() as patch:
+        slow_git(tmp_path, patch)
+        made.step()
+        wait(lambda: half_cloned(made))
+        if way == "cancel":
+            store.cancel(task)
+        elif way == "stop":
+            made.stopping.set()
+        wait(lambda: store.find(task.id).status == status)
+    assert not half_cloned(made)
+    assert not (made.settings.workspace / "shop").exists()
+    again = submit(store, folder="shop", clone=str(repository))
+    drain(worker(tmp_path, store, claude=program(tmp_path, "git log --format=%s >seen")))
+    assert (made.settings.workspace / "shop/seen").read_text() == "One\n"
+    assert store.find(again.id).attempts == 1
+
+
+def test_half_a_clone_of_a_worker_that_was_killed_is_removed(store: Store, tmp_path: Path, repository: Path) -> None:
+    task = submit(store, folder="a/shop", clone=str(repository)).begun(NOW)
+    store.save(task)
+    made = worker(tmp_path, store, claude=program(tmp_path, "git log --format=%s >seen"))
+    half = made.cloning(task)
+    half.mkdir(parents=True)
+    (half / "half").touch()
+    drain(made)
+    assert (made.settings.workspace / "a/shop/seen").read_text() == "One\n"
+    assert not half.exists()
+
+
+def test_a_clone_that_fails_or_would_be_all_of_the_workspace_is_told(store: Store, tmp_path: Path) -> None:
+    submit(store, folder="x", clone=str(tmp_path / "nothing"))
+    submit(store, folder=".", clone="any")
+    drain(worker(tmp_path, store))
+    first, second = store.all()
+    assert (first.status, "git clone: fatal" in first.text) == (FAILED, True)
+    assert (second.status, "folder of its own" in second.text) == (FAILED, True)
+    assert not (tmp_path / "workspace/x").exists()
+
+
+def test_the_key_is_not_written_while_tasks_may_read_it(store: Store, tmp_path: Path) -> None:
+    made = worker(tmp_path, store, deploy_key="abc", known_hosts="x")
+    before = (tmp_path / "own/key").stat().st_mtime_ns
+    task = submit(store)
+    time.sleep(0.02)
+    assert "GIT_SSH_COMMAND" in made.environment(task)
+    assert (tmp_path / "own/key").stat().st_mtime_ns == before
 
 
 def test_the_key_for_git_is_shown_to_known_servers_alone(store: Store, tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ class Agent:
 
     def work(self, prompt: str, began: float) -> Turn:
         """One process of Claude Code in the workspace; what it leaves uncommitted is committed, however it ended."""
+        self.workspace.unlock()
         before = self.workspace.content()
         given, printed, errors = (self.settings.own / name for name in ("given", "printed", "errors"))
         # What Claude Code leaves behind: a turn knows nothing of the one before but what is in the workspace.
@@ -109,15 +110,25 @@ class Agent:
             (self.settings.own / "turn" / name).mkdir(parents=True)
         given.write_text(prompt)
         printed.write_text("")
-        ended = child.run(
-            self.command(), self.workspace.folder, self.environment(), (given, printed, errors),
-            lambda: self.ends(began, printed),
-        )  # fmt: skip
-        turn = read(tail(printed), tail(errors), ended.code, ended.why)
-        (self.workspace.folder / ".git/index.lock").unlink(missing_ok=True)
-        self.workspace.commit(f"Turn {self.state.turns}" + (f" ({turn.result})" if turn.error else ""))
-        complete = turn.complete or self.workspace.plan_is_done
-        return replace(turn, progress=self.workspace.content() != before, complete=complete)
+        turn = self.called((given, printed, errors), began)
+        try:
+            self.workspace.commit(f"Turn {self.state.turns}" + (f" ({turn.result})" if turn.error else ""))
+            complete = turn.complete or self.workspace.plan_is_done
+            return replace(turn, progress=self.workspace.content() != before, complete=complete)
+        except (GitFailed, OSError) as error:
+            # What it has cost is spent all the same.
+            return replace(turn, error=turn.error or str(error))
+
+    def called(self, files: tuple[Path, Path, Path], began: float) -> Turn:
+        """What Claude Code says. Where that cannot be known, nor can the price."""
+        _, printed, errors = files
+        try:
+            ended = child.run(
+                self.command(), self.workspace.folder, self.environment(), files, lambda: self.ends(began, printed)
+            )
+            return read(tail(printed), tail(errors), ended.code, ended.why)
+        except OSError as error:
+            return Turn(error=str(error), usd=None)
 
     def command(self) -> list[str]:
         settings = self.settings

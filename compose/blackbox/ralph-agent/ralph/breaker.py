@@ -22,6 +22,8 @@ class Breaker:
     reason: str = ""
     opened: float = 0.0
     no_progress: int = 0
+    fruitless: int = 0
+    """Turns in a row without progress, failed ones included, whatever words they failed with."""
     same_error: int = 0
     error: str = ""
     denials: int = 0
@@ -37,7 +39,9 @@ class Breaker:
         if not cause and self.state == HALF_OPEN and counted._bad(turn):
             cause, reason = self.cause, f"tried again, and again: {turn.error or self.reason}"
         if cause:
-            return replace(counted, state=OPEN, cause=cause, reason=reason, opened=now)
+            # Work that has become shorter for good is what the turns to come are measured by.
+            outputs = () if cause == "decline" else counted.outputs
+            return replace(counted, state=OPEN, cause=cause, reason=reason, opened=now, outputs=outputs)
         return replace(counted, state=CLOSED, cause="", reason="")
 
     def at(self, now: float, limits: Limits) -> Breaker:
@@ -54,6 +58,7 @@ class Breaker:
             self,
             # What went wrong counts as an error, and not for a second time as a turn without progress.
             no_progress=0 if turn.progress else self.no_progress if turn.error else self.no_progress + 1,
+            fruitless=0 if turn.progress else self.fruitless + 1,
             same_error=0 if not same else self.same_error + 1 if same == self.error else 1,
             error=same,
             denials=self.denials + 1 if turn.denials else 0,
@@ -73,9 +78,12 @@ class Breaker:
             return "same-error", f"the same error {self.same_error} times: {turn.error}"
         if self.no_progress >= limits.no_progress:
             return "no-progress", f"{self.no_progress} turns changed nothing"
+        if self.fruitless >= limits.no_progress + limits.same_error:
+            last = turn.error or "no change"
+            return "failures", f"{self.fruitless} turns failed or changed nothing, the last: {last}"
         if self.declines >= DECLINES:
             return "decline", f"{self.declines} turns said at least {limits.decline:g} % less than those before"
         return "", ""
 
     def _bad(self, turn: Turn) -> bool:
-        return bool(turn.error or turn.denials or self.declines or not turn.progress)
+        return bool(turn.error or turn.denials or not turn.progress)

@@ -93,7 +93,8 @@ def load(path: Path) -> tuple[State, str]:
     try:
         document = json.loads(path.read_text())
         values = {name: document[name] for name in State.__dataclass_fields__ if name in document}
-        breaker = {name: document["breaker"][name] for name in Breaker.__dataclass_fields__}
+        kept = document["breaker"]
+        breaker = {name: kept[name] for name in Breaker.__dataclass_fields__ if name in kept}
         breaker["outputs"] = tuple(int(item) for item in breaker["outputs"])
         values |= {"breaker": Breaker(**breaker), "calls": tuple(float(at) for at in values.get("calls", ()))}
         return State(**values), ""

@@ -14,7 +14,10 @@ _COMPLETE = re.compile(
     r"nothing (is )?left to do|no (further|more) work)\b",
     re.IGNORECASE,
 )
-_CHANGING = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8,}|\d+|/[^\s:'\"]+")
+_CHANGING = re.compile(
+    r"\b(req|msg|toolu)_\w+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|0x[0-9a-f]+|[0-9a-f]{8,}|\d+|/[^\s:'\"]+",
+    re.IGNORECASE,
+)
 SYSTEM = (
     "You are one turn of a loop: each turn starts afresh and knows only what the files and the history of this "
     "repository say. Do one piece of work, commit it, and note in the repository what the next turn has to know. "
@@ -78,7 +81,7 @@ def read(printed: str, errors: str, code: int, why: str) -> Turn:
 
 
 def signature(error: str) -> str:
-    """What of an error stays the same when it comes again: no numbers, no addresses, no paths."""
+    """What of an error stays the same when it comes again: no numbers, no identifiers, no addresses, no paths."""
     return _CHANGING.sub("#", error).strip().lower()[:200]
 
 

@@ -37,9 +37,8 @@ class Workspace:
         }
 
     def prepare(self, repository: str) -> None:
-        """Clone, or begin, what is not there yet. A lock that a killed git left is removed: nobody else works here."""
+        """Clone, or begin, what is not there yet."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / ".git/index.lock").unlink(missing_ok=True)
         if (self.folder / ".git/HEAD").exists():
             return
         if not repository:
@@ -69,12 +68,19 @@ class Workspace:
         return self.git("rev-parse", "--quiet", "--verify", "HEAD^{tree}", fails=True)
 
     def commit(self, message: str) -> bool:
-        """Whether there was anything to commit."""
+        """Whether there was anything to commit. Only while no turn runs."""
+        self.unlock()
         self.git("add", "--all", ".")
         if not self.git("status", "--porcelain"):
             return False
         self.git("commit", "--quiet", "--message", message)
         return True
+
+    def unlock(self) -> None:
+        """Remove the locks that a killed git left, of the index, of HEAD, of branches: nobody else works here."""
+        for path in (self.folder / ".git").rglob("*.lock"):
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
 
     def git(self, *arguments: str, seconds: float = 60, fails: bool = False) -> str:
         """What git prints. `fails`: that it fails is an answer, too."""

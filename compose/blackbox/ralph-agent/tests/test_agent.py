@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -87,6 +89,22 @@ def test_a_program_that_is_not_there_is_an_error_like_others(running: Callable[.
     slot.ask("prompt", "Do it.")
     agent = running(claude="/does/not/exist")
     until(lambda: "/does/not/exist" in agent.state.breaker.reason)
+
+
+@pytest.mark.parametrize(("script", "usd"), [("echo {}", 0.5), ("rm ../../own/errors; :", 2.0)])
+def test_what_was_spent_counts_when_the_commit_fails(
+    running: Callable[..., Agent], slot: Slot, tmp_path: Path, script: str, usd: float
+) -> None:
+    """A repository without a commit inside the other is what `git add` refuses."""
+    result = {"type": "result", "total_cost_usd": 0.5, "result": "Made a repository."}
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ngit init --quiet inner\n{script.format(shlex.quote(json.dumps(result)))}\n")
+    program.chmod(0o755)
+    slot.ask("prompt", "Do it.")
+    agent = running(claude=str(program), limits=Limits(retry=0.05, same_error=2))
+    until(lambda: agent.state.opens == {"same-error": 1})
+    assert agent.state.usd_today == 2 * usd
+    assert agent.state.last_turn["error"]
 
 
 def test_a_disk_that_is_full_does_not_end_it(

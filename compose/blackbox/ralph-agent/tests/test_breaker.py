@@ -53,6 +53,30 @@ def test_the_same_error_is_the_same_with_other_numbers_and_paths() -> None:
     assert after(*(Turn(error=error) for error in [*errors[:4], "something else"])).state == CLOSED
 
 
+def test_failures_open_it_whatever_their_words() -> None:
+    turns = [Turn(error=f"{word} is in the way") for word in ("one", "two", "three", "four", "five", "six", "seven")]
+    assert after(*turns).state == CLOSED
+    opened = after(*turns, Turn(error="and this"))
+    assert (opened.state, opened.cause) == (OPEN, "failures")
+    assert "and this" in opened.reason
+    assert after(*turns, GOOD, *turns).state == CLOSED
+    mixed = after(*turns[:4], IDLE, *turns[4:])
+    assert (mixed.state, mixed.cause, mixed.no_progress) == (OPEN, "failures", 1)
+
+
+def test_work_that_became_shorter_for_good_closes_it() -> None:
+    opened = after(*[GOOD] * 5, TERSE, TERSE)
+    assert opened.cause == "decline"
+    closed = after(*[TERSE] * 9, breaker=opened.at(1000.0 + LIMITS.cooldown, LIMITS), now=4000.0)
+    assert closed.state == CLOSED
+
+
+def test_progress_closes_it_however_short_the_answer() -> None:
+    half = after(GOOD, GOOD, *[IDLE] * 3).at(1000.0 + LIMITS.cooldown, LIMITS)
+    assert half.after(TERSE, LIMITS, 4000.0).state == CLOSED
+    assert half.after(replace(TERSE, progress=False), LIMITS, 4000.0).state == OPEN
+
+
 def test_failures_are_not_counted_twice_as_turns_without_progress() -> None:
     assert after(*[FAILED] * 4).no_progress == 0
 

@@ -77,13 +77,15 @@ def test_what_is_left_is_committed_once(workspace: Workspace) -> None:
     assert workspace.content() == before, "a commit that changes nothing is no progress"
 
 
-def test_a_lock_that_a_killed_git_left_is_no_obstacle(workspace: Workspace) -> None:
-    (workspace.folder / ".git/index.lock").touch()
+@pytest.mark.parametrize("lock", ["index.lock", "HEAD.lock", "refs/heads/main.lock"])
+def test_a_lock_that_a_killed_git_left_is_no_obstacle(workspace: Workspace, lock: str) -> None:
     (workspace.folder / "a").write_text("1")
-    with pytest.raises(GitFailed, match=r"index\.lock"):
-        workspace.commit("Turn 1")
-    workspace.prepare("")
-    assert workspace.commit("Turn 1")
+    workspace.commit("Turn 1")
+    (workspace.folder / ".git" / lock).touch()
+    with pytest.raises(GitFailed, match=r"\.lock"):
+        workspace.git("commit", "--quiet", "--allow-empty", "--only", "--message", "no")
+    (workspace.folder / "a").write_text("2")
+    assert workspace.commit("Turn 2")
 
 
 def test_a_hook_of_the_agents_own_cannot_stop_the_loop(workspace: Workspace) -> None:

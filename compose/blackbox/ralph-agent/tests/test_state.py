@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +106,15 @@ def test_it_is_the_same_after_a_restart(tmp_path: Path) -> None:
     save(state, tmp_path / "state.json")
     assert load(tmp_path / "state.json") == (state, "")
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:
+    state = after(GOOD, DONE)
+    save(state, tmp_path / "state.json")
+    document = json.loads((tmp_path / "state.json").read_text())
+    del document["breaker"]["fruitless"]
+    (tmp_path / "state.json").write_text(json.dumps(document))
+    assert load(tmp_path / "state.json") == (state, "")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"breaker": {}}', '{"breaker": {"state": "open"}}', "\x00"])

@@ -77,3 +77,16 @@ def test_signatures_leave_out_what_changes() -> None:
     one = signature("Error in /home/a/x.py line 12: object 0x7f3a at 1795291817")
     assert one == signature("Error in /srv/b.py line 9:  object 0x11 at 3".replace("  ", " "))
     assert one != signature("Another error")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("req_011CSHoEeqs5C35K2UUqR7Fy", "req_011CVmxQzWbTnLk4fYdPaGhJ"),
+        ("toolu_01A09q90qw90lq917835lq9", "toolu_01Zb7sdkjKJHsdkKJHSDkj"),
+        ("550e8400-e29b-41d4-a716-446655440000", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"),
+    ],
+)
+def test_signatures_leave_out_identifiers(one: str, other: str) -> None:
+    said = 'API Error: 500 {"message":"no","request_id":"%s"}'
+    assert signature(said % one) == signature(said % other)
