@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,14 +80,3 @@ def agents(
         turn = stack.once()
         assert (turn.code, turn["outcome"]) == (0, "Succeeded"), turn.stdout
         yield made
-
-
-def confined(found: Mapping[str, Any]) -> None:
-    limits = found["HostConfig"]
-    assert limits["ReadonlyRootfs"]
-    assert limits["CapDrop"] == ["ALL"]
-    assert limits["PidsLimit"] == 400
-    assert limits["Memory"] == limits["MemorySwap"] > 0
-    assert limits["PortBindings"] == {}
-    assert found["Config"]["User"] == "agent"
-    assert "sk-stub" not in json.dumps(found)

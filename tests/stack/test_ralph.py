@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.host import eventually
-from tests.stack.agents import Agents, agents, confined
+from tests.stack.agents import Agents, agents
 
 pytestmark = [pytest.mark.stack, pytest.mark.engine, pytest.mark.timeout(1800)]
 
@@ -43,10 +43,6 @@ def test_without_a_prompt_it_waits_says_so_and_is_healthy(started: Agents) -> No
     turn = started.stack.once()
     assert (turn["outcome"], turn["effects"]) == ("Unchanged", 0)
     assert started.stack.host.status()["health"] == "Healthy"
-
-
-def test_it_is_confined(started: Agents) -> None:
-    confined(started.stack.host.container("ralph-agent"))
 
 
 def test_turns_work_and_each_is_committed(ready: Agents) -> None:

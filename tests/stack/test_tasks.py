@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import BASE
 from tests.e2e.host import eventually
-from tests.stack.agents import Agents, agents, confined
+from tests.stack.agents import Agents, agents
 from tests.stack.blackbox import FOLDER
 
 pytestmark = [pytest.mark.stack, pytest.mark.engine, pytest.mark.timeout(1800)]
@@ -60,10 +60,6 @@ def started(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator
     services = ("claude-runtime", "mcp-filesystem")
     with agents(folder, compose, *services, prepare=lambda made: git_server(folder, made)) as made:
         yield made
-
-
-def test_it_is_confined(started: Agents) -> None:
-    confined(started.stack.host.container("claude-runtime"))
 
 
 def test_a_task_is_submitted_followed_and_told(started: Agents) -> None:

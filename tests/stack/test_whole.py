@@ -19,6 +19,15 @@ from tests.stack.test_watcher import Watched
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(2400)]
 
 SERVICES = tuple(compose_document()["services"])
+SLOW_TO_BEGIN = r"""
+[ -e /tmp/begun ] || { : >/tmp/begun; exec sleep 600; }
+while read -r line; do
+  id=${line#*\"id\":}
+  said='"result": {"protocolVersion": "2025-06-18", "serverInfo": {"name": "second", "version": "1"}}'
+  [ "$id" = "$line" ] || echo "{\"jsonrpc\": \"2.0\", \"id\": ${id%%,*}, $said}"
+done
+"""
+"""An MCP server that answers everything when it is started again, and nothing before."""
 NEEDED = 14 << 30
 """Bytes that the engine must have: limits of 10 GiB stay, and a commit brings more for a while."""
 
@@ -37,7 +46,28 @@ def test_it_is_healthy_and_a_second_turn_has_nothing_to_do(whole: Agents) -> Non
     status = whole.stack.host.status()
     assert (status["sync"], status["health"]) == ("Synced", "Healthy")
     assert {row["service"] for item in status["stacks"] for row in item["services"]} == {*SERVICES, "model-stub"}
-    assert not any(secret in json.dumps(whole.stack.host.containers()) for secret in whole.stack.secrets.values())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_container_is_confined(whole: Agents, service: str) -> None:
+    found = whole.stack.host.container(service)
+    limits, told = found["HostConfig"], json.dumps(found)
+    assert limits["ReadonlyRootfs"]
+    assert limits["Init"]
+    assert not limits["Privileged"]
+    assert limits["CapDrop"] == ["ALL"]
+    assert not limits["CapAdd"]
+    assert limits["SecurityOpt"] == ["no-new-privileges:true"]
+    assert found["Config"]["User"] not in ("", "root", "0")
+    assert 0 < limits["PidsLimit"] <= 400
+    assert limits["Memory"] == limits["MemorySwap"] > 0
+    assert limits["LogConfig"]["Type"] == "local"
+    assert "max-size" in limits["LogConfig"]["Config"]
+    assert all(port["HostIp"] == "127.0.0.1" for ports in limits["PortBindings"].values() for port in ports)
+    placed = (whole.stack.host.secrets / whole.stack.host.stack).iterdir()
+    secrets = [word for path in placed for word in path.read_text().split() if len(word) >= 16]
+    assert len(secrets) > len(whole.stack.secrets)
+    assert not any(secret in told for secret in secrets)
 
 
 def test_the_databases_and_brain_api_find_what_is_taken_in(whole: Agents) -> None:
@@ -82,6 +112,18 @@ def test_a_task_of_claude_code_uses_an_mcp_server(whole: Agents) -> None:
 @pytest.mark.parametrize("service", PORTS)
 def test_an_mcp_server_tells_its_tools(whole: Agents, service: str) -> None:
     assert "tools" in Servers(whole.stack).ask(service, "tools/list", {})[0]
+
+
+def test_an_mcp_server_that_does_not_begin_is_started_anew(whole: Agents) -> None:
+    run = whole.stack.host.exec
+    bridge = "env -u SECRET PATIENCE_SECONDS=2 node bridge.mjs 8999 sh /tmp/server.sh"
+    start = f"{bridge} >/dev/null 2>&1 & echo $! >/tmp/bridge"
+    run("mcp-supabase-1", f"cat >/tmp/server.sh <<'END'\n{SLOW_TO_BEGIN}END\n{start}")
+    ask = "node ask.mjs 8999 2>&1 || true"
+    eventually(lambda: "no answer within 2 s" in run("mcp-supabase-1", ask), 20, 0.2)
+    assert run("mcp-supabase-1", ask) == "second 1"
+    assert "sleep 600" not in Servers(whole.stack).processes("mcp-supabase")
+    run("mcp-supabase-1", "kill $(cat /tmp/bridge)")
 
 
 def test_a_commit_that_breaks_brain_api_goes_back_and_touches_nothing_else(whole: Agents) -> None:

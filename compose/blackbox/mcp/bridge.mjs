@@ -66,11 +66,18 @@ class Server {
     child.stdin.on('error', () => {});
     child.on('error', (error) => this.#ended(child, error.message));
     child.on('exit', (code, signal) => this.#ended(child, `${signal ?? `exit code ${code}`}: ${told.join(' | ')}`));
-    const answer = await this.#ask('initialize', {
-      protocolVersion: VERSIONS.at(-1), capabilities: {}, clientInfo: { name: 'bridge', version: '1.0.0' },
-    });
-    this.#tell({ jsonrpc: '2.0', method: 'notifications/initialized' });
-    return answer;
+    try {
+      const answer = await this.#ask('initialize', {
+        protocolVersion: VERSIONS.at(-1), capabilities: {}, clientInfo: { name: 'bridge', version: '1.0.0' },
+      });
+      this.#tell({ jsonrpc: '2.0', method: 'notifications/initialized' });
+      return answer;
+    } catch (error) {
+      // One that lives and does not begin would refuse every later call: the next one starts another.
+      child.kill('SIGKILL');
+      this.#ended(child, error.message);
+      throw error;
+    }
   }
 
   #ask(method, params, gone = () => {}) {
