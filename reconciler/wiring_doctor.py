@@ -48,7 +48,7 @@ class _Reading:
             compose=self._compose,
             remote=lambda: branch_head(remote, branch, self._scratch / "mirror.git", os.environ),
             budget=self._budget,
-            visible=lambda: visible(connect(self._engine), self._state),
+            visible=lambda folder: visible(connect(self._engine), folder),
             journal=lambda: len(self._journal.records()),
             secrets=self._secrets.values,
             lock=self._lock,

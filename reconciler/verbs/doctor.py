@@ -30,7 +30,7 @@ class Probes:
     """What is asked of the surroundings. Each may raise ReconcilerError, which is then the finding.
 
     `endpoint`: the engine's address. `compose`: path and version. `remote`: the branch's head. `budget`: bytes, None
-    where no commit is known. `visible`: the state folder inside containers, None without any image. `journal`: how many
+    where no commit is known. `visible`: whether containers see a folder, None without any image. `journal`: how many
     records. `secrets`: reads them all. `lock`: the holder's pid (None: nobody), and whether it is an agent.
     """
 
@@ -39,7 +39,7 @@ class Probes:
     compose: Callable[[], tuple[str, tuple[int, int]]]
     remote: Callable[[], str]
     budget: Callable[[], int | None]
-    visible: Callable[[], bool | None]
+    visible: Callable[[Path], bool | None]
     journal: Callable[[], int]
     secrets: Callable[[], object]
     lock: Callable[[], tuple[int | None, bool]]
@@ -134,13 +134,17 @@ class Doctor:
     def _visible(self) -> Found:
         if not self._state.is_dir():
             return None, "not checked: the state folder does not exist yet", ""
-        seen = self._probes.visible()
-        if seen is None:
-            return None, "not checked: the engine has no image to look through", ""
-        if seen:
-            return True, "containers see the state folder", ""
-        hint = "choose one that the engine's machine shares (below $HOME)"
-        return False, f"containers do not see {self._state}", hint
+        folders = {"the state folder": self._state}
+        if self._secrets is not None and os.access(self._secrets, os.W_OK | os.X_OK):
+            folders["secrets_dir"] = self._secrets
+        for folder in folders.values():
+            seen = self._probes.visible(folder)
+            if seen is None:
+                return None, "not checked: the engine has no image to look through", ""
+            if not seen:
+                hint = "choose one that the engine's machine shares (below $HOME)"
+                return False, f"containers do not see {folder}", hint
+        return True, f"containers see {' and '.join(folders)}", ""
 
     def _compose(self) -> Found:
         path, (major, minor) = self._probes.compose()

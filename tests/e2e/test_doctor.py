@@ -40,9 +40,10 @@ def test_doctor_must_find_what_is_wrong_and_nothing_else(host: Host) -> None:
     well = checks(host.run("doctor"))
     assert [name for name, item in well.items() if item["ok"] is not True] == []
     assert sha[:12] in well["remote"]["message"]
+    assert well["visible"]["message"] == "containers see the state folder and secrets_dir"
     assert host.machine() == machine
     assert not [item for item in host.engine.containers(all=True) if "reconciler-doctor" in item["Names"][0]]
-    assert not [path for path in host.state.iterdir() if "doctor" in path.name]
+    assert not [path for folder in (host.state, host.secrets) for path in folder.iterdir() if "doctor" in path.name]
 
     assert wrong(host, DOCKER_HOST=f"unix://{host.folder}/none.sock") == ["endpoint", "engine"]
     assert wrong(host, RECONCILER_SOURCE_BRANCH="gone") == ["remote"]

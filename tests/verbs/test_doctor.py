@@ -44,7 +44,7 @@ def well(engine: Path) -> Probes:
         compose=lambda: ("/usr/bin/docker-compose", (2, 40)),
         remote=lambda: "a" * 40,
         budget=lambda: 8 * GIB,
-        visible=lambda: True,
+        visible=lambda folder: True,
         journal=lambda: 3,
         secrets=lambda: None,
         lock=lambda: (None, False),
@@ -52,7 +52,7 @@ def well(engine: Path) -> Probes:
 
 
 def raising(error: Exception) -> Any:
-    def probe() -> Any:
+    def probe(*given: object) -> Any:
         raise error
 
     return probe
@@ -93,7 +93,7 @@ FAULT = Transient(Reason.FETCH_FAILED, "it does not answer", "start it")
         ({"engine": lambda: EngineFacts("28.1", 8 * GIB, -978.0)}, "clock", "978 s behind"),
         ({"engine": lambda: EngineFacts("28.1", 8 * GIB, SKEW + 1)}, "clock", "ahead of"),
         ({"budget": lambda: 8 * GIB + 1}, "memory", "the engine has 8192 MiB"),
-        ({"visible": lambda: False}, "visible", "containers do not see"),
+        ({"visible": lambda folder: False}, "visible", "containers do not see"),
         ({"compose": raising(FAULT)}, "compose", "it does not answer"),
         ({"remote": raising(FAULT)}, "remote", "it does not answer"),
         ({"journal": raising(Corrupt(Reason.STALLED, "line 3", "mend it"))}, "journal", "line 3"),
@@ -120,8 +120,16 @@ def test_without_an_engine_the_rest_is_looked_at(state: Path, well: Probes) -> N
 
 def test_what_cannot_be_checked_is_no_finding(state: Path, well: Probes) -> None:
     for budget in (lambda: None, raising(FAULT)):
-        checks = found(state, replace(well, budget=budget, visible=lambda: None))
+        checks = found(state, replace(well, budget=budget, visible=lambda folder: None))
         assert {name: checks[name]["ok"] for name in wrong(checks)} == {"memory": None, "visible": None}
+
+
+def test_secrets_that_containers_do_not_see(state: Path, well: Probes, tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    secrets.mkdir(mode=0o700)
+    checks = found(state, replace(well, visible=lambda folder: folder == state), secrets)
+    assert wrong(checks) == ["visible"]
+    assert checks["visible"]["message"] == f"containers do not see {secrets}"
 
 
 def test_an_agent_that_runs_is_well(state: Path, well: Probes) -> None:
