@@ -138,6 +138,24 @@ def test_what_happens_while_brain_api_is_down(watched: Watched) -> None:
     assert watched.content("files/a.md") == "A"
 
 
+def test_what_is_older_or_changed_by_others_in_brain_api_is_mended(watched: Watched) -> None:
+    watched.write({"a.md": "older", "b.md": "b"})
+    watched.becomes(lambda paths: {"files/a.md", "files/b.md"} <= paths)
+    known = watched.known()
+    _, made = watched.stack.ask("GET", f"/api/v1/artifacts/{known['files/a.md']}")
+    older = {name: made[name] for name in ("path", "kind", "title", "content", "tags", "metadata")}
+    watched.write({"a.md": "newer"})
+    eventually(lambda: watched.content("files/a.md") == "newer")
+    watched.stop("file-watcher")
+    assert watched.stack.ask("POST", "/api/v1/artifacts/batch", {"artifacts": [older]})[0] == 200
+    assert watched.stack.ask("PATCH", f"/api/v1/artifacts/{known['files/b.md']}", {"metadata": {}})[0] == 200
+    watched.start("file-watcher")
+    eventually(lambda: watched.content("files/a.md") == "newer")
+    told = watched.stack.ask("GET", f"/api/v1/artifacts/{known['files/b.md']}")[1]["metadata"]
+    assert told["file"] == "files/b.md"
+    assert watched.host.container("file-watcher")["RestartCount"] == 0
+
+
 def test_a_thousand_files_and_a_kill_in_the_middle(watched: Watched) -> None:
     text = "The {0}th document speaks of subject {0}, of its neighbours and of what follows from them. " * 4
     before = watched.metric("watcher_ingested_total")
