@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -184,3 +186,24 @@ def test_the_sizes_of_the_databases_fit_their_limits() -> None:
     assert mib("POSTGRES_SHARED_BUFFERS") + connections + workers < mib("POSTGRES_MEMORY")
     assert mib("NEO4J_HEAP") + mib("NEO4J_PAGE_CACHE") <= 0.6 * mib("NEO4J_MEMORY")
     assert mib("BRAIN_API_POOL") + 5 < mib("POSTGRES_CONNECTIONS")
+
+
+SHELLS = [shell for shell in ("bash", "zsh") if shutil.which(shell)]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("name", ["ralph", "task"])
+def test_the_manuals_commands_keep_words_together_over_ssh(tmp_path: Path, name: str, shell: str) -> None:
+    """ssh hands one line to the other side's shell, whatever words it was given."""
+    manual = (ROOT / "docs/stack.md").read_text()
+    function = re.findall(rf"^{name}\(\) \{{.*$", manual, re.MULTILINE)
+    assert len(function) == 1
+    for program, does in (("ssh", 'shift; exec bash -c "$*"'), ("docker", 'printf "%s\\n" "$@"; cat')):
+        (tmp_path / program).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / program).chmod(0o755)
+    script = f"{function[0]}\n{name} verb --reason 'two words' \"it's \\$HOME; *\"\n"
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [shell, "-c", script], input="given", capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.splitlines()[-5:] == ["verb", "--reason", "two words", "it's $HOME; *", "given"]
