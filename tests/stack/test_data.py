@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import docker
 import pytest
 
+from reconciler.engine import connect
+from tests.conftest import engine_address
 from tests.e2e.host import eventually
 from tests.stack.blackbox import FOLDER, Blackbox, blackbox
 
@@ -40,9 +46,33 @@ def stack(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator[B
         sha = made.push()
         judged = made.host.validate(sha)
         assert (judged.code, judged["violations"]) == (0, [])
-        turn = made.once()
+        with watching(made):
+            turn = made.once()
         assert (turn.code, turn["outcome"]) == (0, "Succeeded"), turn.stdout
         yield made
+
+
+SEEN: set[str] = set()
+"""The arguments of each process that ran while the stack came up."""
+
+
+@contextmanager
+def watching(stack: Blackbox) -> Iterator[None]:
+    ended, engine = threading.Event(), connect(engine_address())
+
+    def look() -> None:
+        while not ended.wait(0.2):
+            for item in engine.containers(filters={"label": f"com.docker.compose.project={stack.host.stack}"}):
+                with suppress(docker.errors.APIError):
+                    SEEN.update(" ".join(process) for process in engine.top(item["Id"])["Processes"] or ())
+
+    with ThreadPoolExecutor() as pool:
+        done = pool.submit(look)
+        try:
+            yield
+        finally:
+            ended.set()
+        done.result()
 
 
 def test_a_second_turn_has_nothing_to_do(stack: Blackbox) -> None:
@@ -50,6 +80,12 @@ def test_a_second_turn_has_nothing_to_do(stack: Blackbox) -> None:
     assert (turn["outcome"], turn["effects"]) == ("Unchanged", 0)
     status = stack.host.status()
     assert (status["sync"], status["health"]) == ("Synced", "Healthy")
+
+
+def test_no_secret_is_a_processs_argument(stack: Blackbox) -> None:
+    """The first password of Neo4j is set by a program that lives for seconds, on a new volume alone."""
+    assert [told for told in SEEN if "@/tmp/arguments" in told]
+    assert not [told for told in SEEN if any(secret in told for secret in stack.secrets.values())]
 
 
 def test_databases_are_reached_only_from_those_that_need_them(stack: Blackbox) -> None:

@@ -17,7 +17,7 @@ from brain import metrics
 from brain.chunks import digest, split
 from brain.embedding import Vectors
 from brain.embeddings import Embeddings, Model
-from brain.errors import Conflict, NotFound, Unavailable
+from brain.errors import Conflict, NotFound, Refused, Unavailable
 from brain.paging import Cursor
 from brain.postgres import Connection, Pool, connected
 from brain.schemas import Artifact, ArtifactChange, ArtifactHead, ArtifactIn, Counts, LinkTo, Page, Written
@@ -92,23 +92,15 @@ class Artifacts:
 
     async def get(self, identity: UUID) -> Artifact:
         async with connected(self._pool) as connection:
-            row = await (
-                await connection.execute(f"SELECT {HEAD}, content FROM artifacts WHERE id = %s", (identity,))  # noqa: S608 - ours
-            ).fetchone()
-        if row is None:
-            raise NotFound(f"there is no artifact {identity}")
-        return Artifact(**row)
+            return await _read(connection, identity)
 
     async def change(self, identity: UUID, change: ArtifactChange) -> Artifact:
         """NotFound; Conflict where the new path is taken."""
-        given = change.model_dump(exclude_unset=True)
-        old = await self.get(identity)
-        item = ArtifactIn(
-            **{**old.model_dump(include={"path", "kind", "title", "content", "tags", "metadata"}), **given}
-        )
-        work = await self._prepared([item])
+        work = await self._prepared([_changed(await self.get(identity), change)])
         try:
             async with connected(self._pool) as connection, connection.transaction():
+                # Somebody else may have changed it while the model worked: what the follower has to embed, then.
+                item = _changed(await _read(connection, identity, "FOR UPDATE"), change)
                 await self._update(connection, identity, item, work)
         except psycopg.errors.UniqueViolation as error:
             raise Conflict(f"there is an artifact with the path {item.path}") from error
@@ -162,8 +154,8 @@ class Artifacts:
     async def _prepared(self, items: Iterable[ArtifactIn]) -> dict[str, Vectors]:
         """Piece's digest → vector, for pieces that nobody has embedded yet. Outside the transaction: it takes long.
 
-        Empty where the model does not answer: nothing is refused for that. The follower embeds what is not here, as it
-        does beyond AT_ONCE pieces, so that no request lasts for minutes.
+        Empty where the model does not answer or refuses one of them: nothing is refused for that. The follower embeds
+        what is not here, as it does beyond AT_ONCE pieces, so that no request lasts for minutes.
         """
         wanted = {piece.digest: piece for item in items for piece in pieces(item.title, item.content, item.chunks)}
         try:
@@ -174,6 +166,8 @@ class Artifacts:
         except Unavailable as error:
             if error.code != "embeddings_unavailable":
                 raise
+            return {}
+        except Refused:
             return {}
         return {piece.digest: vector for piece, vector in zip(missing, vectors, strict=True)} | known
 
@@ -248,6 +242,19 @@ class Artifacts:
             await connection.execute("DELETE FROM artifacts WHERE id = ANY(%s)", (doomed,))
             await connection.execute(PENDING, (doomed,))
         return len(doomed)
+
+
+def _changed(old: Artifact, change: ArtifactChange) -> ArtifactIn:
+    kept = old.model_dump(include={"path", "kind", "title", "content", "tags", "metadata"})
+    return ArtifactIn(**{**kept, **change.model_dump(exclude_unset=True)})
+
+
+async def _read(connection: Connection, identity: UUID, lock: str = "") -> Artifact:
+    query = f"SELECT {HEAD}, content FROM artifacts WHERE id = %s {lock}"  # noqa: S608 - ours
+    row = await (await connection.execute(query, (identity,))).fetchone()
+    if row is None:
+        raise NotFound(f"there is no artifact {identity}")
+    return Artifact(**row)
 
 
 def _values(item: ArtifactIn) -> dict[str, Any]:

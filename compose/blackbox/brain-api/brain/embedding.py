@@ -18,11 +18,14 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from brain import metrics
-from brain.errors import Unavailable
+from brain.errors import Refused, Unavailable
 from brain.settings import Settings
 
 Vectors = numpy.ndarray
 """float32, one row per text."""
+
+REFUSES = frozenset({400, 413, 422})
+"""Status codes that speak of the texts, and of nothing that passes by itself."""
 
 BATCH = 8
 """Texts at once: more are hardly faster on two cores, and a query waits for less."""
@@ -32,7 +35,7 @@ _log = logging.getLogger("brain.embedding")
 
 class Embedder(Protocol):
     async def documents(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of texts to be found. Unavailable (embeddings) where the model does not answer."""
+        """Vectors of texts to be found. Unavailable (embeddings) where the model does not answer; Refused."""
         ...
 
     async def query(self, text: str) -> Vectors:
@@ -132,6 +135,8 @@ class RemoteEmbedder:
         try:
             with metrics.embedding_seconds.labels(purpose).time():
                 answer = await self._client.post(self._url, json=body)
+            if answer.status_code in REFUSES:
+                raise Refused(f"the embedding endpoint refuses a text with status {answer.status_code}")
             answer.raise_for_status()
             rows = sorted(answer.json()["data"], key=lambda row: row["index"])
             vectors = numpy.array([row["embedding"] for row in rows], numpy.float32)

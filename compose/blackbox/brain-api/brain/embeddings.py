@@ -10,9 +10,12 @@ import psycopg
 from psycopg import sql
 
 from brain.embedding import Embedder, Vectors
-from brain.errors import Unavailable
+from brain.errors import ApiError, Unavailable
 from brain.postgres import Pool, connected
 from brain.settings import Settings
+
+ORDINARY = "one dimension from model to column"
+"""A text that no model refuses."""
 
 _log = logging.getLogger("brain.embeddings")
 
@@ -60,7 +63,7 @@ class Embeddings:
             return self._model is not None
         try:
             self._model = await self._fitting(self._embedder)
-        except (Unavailable, psycopg.Error, ValueError) as error:
+        except (ApiError, psycopg.Error, ValueError) as error:
             self.problem = str(error)
         if self._model:
             self.problem = ""
@@ -69,7 +72,7 @@ class Embeddings:
 
     async def _fitting(self, embedder: Embedder) -> Model:
         name, dimensions = self._settings.embedding_model, self._settings.embedding_dimensions
-        given = len(await embedder.query("one dimension from model to column"))
+        given = len(await embedder.query(ORDINARY))
         if given != dimensions:
             raise ValueError(f"{name} gives vectors of {given} dimensions, EMBEDDING_DIMENSIONS is {dimensions}")
         async with connected(self._pool) as connection:
@@ -88,11 +91,11 @@ class Embeddings:
         return Model(row["id"], name, dimensions)
 
     async def documents(self, texts: list[str]) -> Vectors:
-        """Unavailable (embeddings) where the model does not answer."""
+        """Unavailable (embeddings) where the model does not answer; Refused where it will not have one of them."""
         embedder = self._ready()
         return await embedder.documents(texts) if texts else numpy.empty((0, self.model.dimensions), numpy.float32)
 
-    async def query(self, text: str) -> Vectors:
+    async def query(self, text: str = ORDINARY) -> Vectors:
         return await self._ready().query(text)
 
     def _ready(self) -> Embedder:

@@ -44,6 +44,13 @@ class NotConfigured(ApiError):
     code = "not_configured"
 
 
+class Refused(ApiError):
+    """The model takes no such text: too long for it, for instance."""
+
+    status = 422
+    code = "embeddings_refused"
+
+
 class Unavailable(ApiError):
     """A database or a model does not answer now; the code names which."""
 

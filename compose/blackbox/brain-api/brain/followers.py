@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from psycopg import sql
 
 from brain import metrics
 from brain.artifacts import PENDING
+from brain.embedding import Vectors
 from brain.embeddings import Embeddings
-from brain.errors import ApiError
+from brain.errors import ApiError, Refused
 from brain.graph import GraphStore
 from brain.postgres import Connection, Pool, connected
 from brain.search import Searcher
@@ -34,6 +35,7 @@ EMBED_LOCK, GRAPH_LOCK = 7106, 7107
 
 _log = logging.getLogger("brain.followers")
 _MISSING = "FROM chunks c WHERE NOT EXISTS (SELECT FROM {table} e WHERE e.chunk_id = c.id)"
+_COUNT = sql.SQL("SELECT count(*) AS left " + _MISSING)
 
 
 class Follower:
@@ -70,6 +72,8 @@ class Follower:
 class Followers:
     def __init__(self, pool: Pool, embeddings: Embeddings, graph: GraphStore, searcher: Searcher) -> None:
         self._pool, self._embeddings, self._graph, self._searcher = pool, embeddings, graph, searcher
+        self._refused: set[int] = set()
+        """Pieces that the model will not have. They are found by their words until they change or this starts anew."""
         self.all = (Follower("embedding", self._embed), Follower("graph", self._draw))
 
     def wake(self) -> None:
@@ -82,28 +86,51 @@ class Followers:
             raise ApiError(self._embeddings.problem)
         model = self._embeddings.model
         async with connected(self._pool) as connection:
-            query = sql.SQL("SELECT c.id, c.artifact_id, c.heading, c.body " + _MISSING + " ORDER BY c.id LIMIT %s")
-            rows = await (await connection.execute(query.format(table=model.table), (TEXTS,))).fetchall()
-        if not rows:
-            self._searcher.complete = True
-            metrics.embeddings_pending.set(0)
-            return 0
+            query = sql.SQL(
+                "SELECT c.id, c.artifact_id, c.heading, c.body " + _MISSING + " AND NOT c.id = ANY(%s) "
+                "ORDER BY c.id LIMIT %s"
+            ).format(table=model.table)
+            rows = await (await connection.execute(query, (list(self._refused), TEXTS))).fetchall()
+            if not rows:
+                self._searcher.complete = not await self._left(connection)
+                return 0
         self._searcher.complete = False
-        vectors = await self._embeddings.documents([f"{row['heading']}\n{row['body']}" for row in rows])
+        vectors = await self._vectors(rows)
         async with connected(self._pool) as connection, connection.transaction():
             await _lock(connection, EMBED_LOCK)
             # A piece may have gone meanwhile.
             insert = sql.SQL(
                 "INSERT INTO {} (chunk_id, embedding) SELECT id, %s FROM chunks WHERE id = %s ON CONFLICT DO NOTHING"
             ).format(model.table)
-            for row, vector in zip(rows, vectors, strict=True):
-                await connection.execute(insert, (vector, row["id"]))
+            for identity, vector in vectors.items():
+                await connection.execute(insert, (vector, identity))
             await connection.execute(PENDING, (sorted({row["artifact_id"] for row in rows}),))
-            count = sql.SQL("SELECT count(*) AS left " + _MISSING).format(table=model.table)
-            left = await (await connection.execute(count)).fetchone()
-        metrics.embeddings_pending.set(left["left"] if left else 0)
+            await self._left(connection)
         self.all[1].wake()
         return len(rows)
+
+    async def _vectors(self, rows: Sequence[Mapping[str, Any]]) -> dict[int, Vectors]:
+        """Piece → vector, of those that the model takes: one that it refuses holds up no other."""
+        texts = {row["id"]: f"{row['heading']}\n{row['body']}" for row in rows}
+        try:
+            return dict(zip(texts, await self._embeddings.documents(list(texts.values())), strict=True))
+        except Refused:
+            # Where the model refuses whatever it is given, no text is to blame.
+            await self._embeddings.query()
+        found = {}
+        for identity, text in texts.items():
+            try:
+                found[identity] = (await self._embeddings.documents([text]))[0]
+            except Refused as error:
+                self._refused.add(identity)
+                _log.warning("piece %s stays without an embedding: %s", identity, error)
+        return found
+
+    async def _left(self, connection: Connection) -> int:
+        row = await (await connection.execute(_COUNT.format(table=self._embeddings.model.table))).fetchone()
+        left = int(row["left"]) if row else 0
+        metrics.embeddings_pending.set(left)
+        return left
 
     async def _draw(self) -> int:
         """Artifacts that have changed: their nodes become what PostgreSQL says now."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -49,7 +49,7 @@ class ArtifactIn(Strict):
 
 
 class ArtifactChange(Strict):
-    """What is left out stays as it is."""
+    """What is left out stays as it is. A path that is null is taken away."""
 
     path: Path | None = None
     kind: Kind | None = None
@@ -59,6 +59,13 @@ class ArtifactChange(Strict):
     tags: list[Tag] | None = Field(None, max_length=50)
     metadata: dict[str, Any] | None = None
     links: list[LinkTo] | None = Field(None, max_length=500)
+
+    @field_validator("kind", "title", "content", "tags", "metadata", mode="before")
+    @classmethod
+    def _no_null(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("leave it out to leave it as it is")
+        return value
 
 
 class ArtifactHead(BaseModel):

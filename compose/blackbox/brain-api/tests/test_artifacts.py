@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -25,6 +27,29 @@ def test_an_artifact_lives_from_creation_to_removal(api: httpx.Client, place: st
     assert changed["updated_at"] > changed["created_at"]
     assert api.delete(address).status_code == 204
     assert api.get(address).status_code == api.delete(address).status_code == 404
+
+
+def test_two_changes_at_once_both_stay(api: httpx.Client, place: str) -> None:
+    """Each reads, asks the model, which takes long for the first of them, and writes."""
+    address = f"/api/v1/artifacts/{put(api, item(f'{place}a'))[0]['id']}"
+    many = "\n\n".join(f"Paragraph {number} of a long text. " * 30 for number in range(100))
+    with ThreadPoolExecutor() as pool:
+        slow = pool.submit(api.patch, address, json={"content": many})
+        time.sleep(0.2)
+        assert api.patch(address, json={"title": "Another", "path": f"{place}b"}).status_code == 200
+        assert not slow.done()
+        assert slow.result().status_code == 200
+    found = api.get(address).json()
+    assert (found["title"], found["path"], found["content"]) == ("Another", f"{place}b", many)
+
+
+@pytest.mark.parametrize("name", ["kind", "title", "content", "tags", "metadata"])
+def test_null_is_no_value(api: httpx.Client, place: str, name: str) -> None:
+    address = f"/api/v1/artifacts/{put(api, item(f'{place}a'))[0]['id']}"
+    answer = api.patch(address, json={name: None})
+    assert (answer.status_code, answer.json()["error"]["details"][0]["at"]) == (422, f"body.{name}")
+    assert api.patch(address, json={"path": None}).json()["path"] is None
+    assert api.delete(address).status_code == 204
 
 
 def test_a_path_is_taken_once(api: httpx.Client, place: str) -> None:

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -139,6 +140,48 @@ def test_what_a_failing_model_leaves_out_is_embedded_later(settings: Settings, p
             eventually(lambda: client.get("/api/v1/stats").json()["embeddings_pending"] == 0)
             found = client.post("/api/v1/search/semantic", json={"query": "x", "path_prefix": place}).json()
             assert [hit["path"] for hit in found["hits"]] == [f"{place}a"]
+
+
+def test_a_text_that_the_model_refuses_holds_up_no_other(settings: Settings, place: str) -> None:
+    def picky(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        return (400, {}) if any("too long" in text for text in body["input"]) else vectors(path, body)
+
+    with endpoint(picky) as url:
+        other = changed(
+            settings, embedding_url=f"{url}/v1", embedding_model=OTHER[0], embedding_dimensions=OTHER[1]
+        )
+        migrate(other)
+        with serving(other) as client:
+            eventually(lambda: ready(client)["status"] == "ready")
+            bad = {"path": f"{place}bad", "title": "Bad", "content": "This is too long."}
+            assert [one["result"] for one in put(client, bad, {**bad, "path": f"{place}good", "content": "Short."})]
+            eventually(lambda: client.get("/api/v1/stats").json()["embeddings_pending"] == 1)
+            put(client, {"path": f"{place}later", "title": "Later", "content": "Written after it."})
+            query = {"query": "x", "path_prefix": place}
+            hits = client.post("/api/v1/search/semantic", json=query).json()
+            assert ({hit["path"] for hit in hits["hits"]}, hits["complete"]) == (
+                {f"{place}good", f"{place}later"}, False,
+            )  # fmt: skip
+            refused = client.post("/api/v1/search/semantic", json={"query": "too long"})
+            assert (refused.status_code, refused.json()["error"]["code"]) == (422, "embeddings_refused")
+            client.delete("/api/v1/artifacts", params={"path": f"{place}bad"})
+            eventually(lambda: client.post("/api/v1/search/semantic", json=query).json()["complete"])
+
+
+def test_a_model_that_hangs_is_named_before_the_health_check_gives_up(settings: Settings) -> None:
+    ended = threading.Event()
+
+    def hanging(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        ended.wait(20)
+        return vectors(path, body)
+
+    with endpoint(hanging) as url, serving(changed(settings, embedding_url=f"{url}/v1")) as client:
+        began = time.monotonic()
+        document = ready(client)
+        assert time.monotonic() - began < 7
+        ended.set()
+    assert (document["down"], document["checks"]["postgres"]) == (["embeddings"], "ok")
+    assert "no answer within 4 s" in document["checks"]["embeddings"]
 
 
 def test_questions_want_a_key(api: httpx.Client) -> None:

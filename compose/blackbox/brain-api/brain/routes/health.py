@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from brain import metrics
-from brain.postgres import ping
+from brain.postgres import PING, ping
 
 router = APIRouter(tags=["health"])
 
@@ -56,5 +56,10 @@ async def _problem(check: Awaitable[None]) -> str:
 
 
 async def _embeddings(state: Any) -> str:
-    await state.embeddings.check()
+    """The first check asks the model, which may take longer than whoever asks for health waits."""
+    try:
+        async with asyncio.timeout(PING):
+            await state.embeddings.check()
+    except TimeoutError:
+        return f"the model gives no answer within {PING:g} s"
     return str(state.embeddings.problem)
