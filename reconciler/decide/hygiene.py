@@ -18,6 +18,8 @@ PUBLIC_ADDRESSES = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - looked for, 
 _SECRET_NAME = re.compile(r"(?i)(password|passwd|passphrase|secret|token)|(^|_)(api|access|private)?_?key$")
 _NO_SECRET_NAME = re.compile(r"(?i)(_file|_path|_dir|_url|_name|_ttl|_expiry|_lifetime|_length)$")
 _NO_SECRET_VALUE = re.compile(r"(?i)(true|false|yes|no|on|off|none|null|/.*|)")
+_INITIAL = re.compile(r"/docker-entrypoint-initdb\.d(/.*)?")
+_NAMES_HOST = re.compile(r"(^|\s)(-[a-zA-Z]*h|--host)|host=|://")
 _FILE_NAME = re.compile(r"[^.].*\.(?!d$)[A-Za-z][A-Za-z0-9]{0,5}")
 
 
@@ -76,10 +78,18 @@ def _image_and_memory(service: ServiceSubject) -> Iterator[Finding]:
 def _staying(service: ServiceSubject) -> Iterator[Finding]:
     if disabled_healthcheck(service.model):
         yield service.finding("healthcheck", ("healthcheck",), "the healthcheck is switched off")
-    elif not (service.model.get("healthcheck") or {}).get("test"):
+    elif not (test := (service.model.get("healthcheck") or {}).get("test")):
         yield service.finding("healthcheck", (), "no healthcheck")
+    elif _asks_the_socket(test, service.model.get("environment") or {}):
+        yield service.finding("socket-check", ("healthcheck", "test"), "pg_isready without a host")
     if not service.model.get("restart") and not (service.model.get("deploy") or {}).get("restart_policy"):
         yield service.finding("restart-policy", (), "no restart policy")
+
+
+def _asks_the_socket(test: object, environment: Json) -> bool:
+    told = " ".join(map(str, test)) if isinstance(test, list) else str(test)
+    _, asked, arguments = told.partition("pg_isready")
+    return bool(asked) and "PGHOST" not in told and "PGHOST" not in environment and not _NAMES_HOST.search(arguments)
 
 
 def _names_and_ports(service: ServiceSubject) -> Iterator[Finding]:
@@ -93,6 +103,10 @@ def _names_and_ports(service: ServiceSubject) -> Iterator[Finding]:
 
 
 def _volumes(service: ServiceSubject) -> Iterator[Finding]:
+    for kind in ("volumes", "configs"):
+        for index, mount in enumerate(service.model.get(kind) or ()):
+            if _INITIAL.fullmatch(str(mount.get("target"))):
+                yield service.finding("empty-volume-only", (kind, index), f"{mount['target']} is mounted")
     for index, mount in enumerate(service.model.get("volumes") or ()):
         target, source = mount.get("target"), str(mount.get("source") or "")
         if mount.get("type") == "volume" and not source:

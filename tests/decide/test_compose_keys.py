@@ -168,6 +168,15 @@ HYGIENE: dict[str, tuple[dict[str, Any], str]] = {
         for kind in ("configs", "secrets")
         for key, value in (("uid", "1000"), ("gid", "1000"), ("mode", "0400"))
     },
+    "services.*.healthcheck.test": (service(healthcheck={"test": ["CMD", "pg_isready"]}), "socket-check"),
+    "services.*.volumes[].target": (
+        service(volumes=[{"type": "volume", "source": "v", "target": "/docker-entrypoint-initdb.d"}]),
+        "empty-volume-only",
+    ),
+    "services.*.configs[].target": (
+        service(configs=[{"source": "c", "target": "/docker-entrypoint-initdb.d/1.sql"}]),
+        "empty-volume-only",
+    ),
     "networks.*.enable_ipv4": ({"networks": {"n": {"enable_ipv4": False}}}, "ipv4-stays"),
     "services.*.deploy.restart_policy": (service(deploy={}), "restart-policy"),
     "services.*.deploy.update_config.order": (

@@ -67,10 +67,39 @@ def test_an_image_that_is_built_here_needs_no_tag() -> None:
         ({"ports": [{"target": 80, "published": "80"}, {"target": 81, "published": "81"}]}, ["public-port"]),
         ({"volumes": [{"type": "volume", "target": "/data"}]}, ["anonymous-volume"]),
         ({"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}, []),
+        (
+            {"volumes": [{"type": "volume", "source": "sql", "target": "/docker-entrypoint-initdb.d"}]},
+            ["empty-volume-only"],
+        ),
+        ({"volumes": [{"type": "volume", "source": "x", "target": "/docker-entrypoint-initdb.d.old"}]}, []),
+        ({"configs": [{"source": "c", "target": "/docker-entrypoint-initdb.d/1.sql"}]}, ["empty-volume-only"]),
+        ({"configs": [{"source": "c"}]}, []),
     ],
 )
 def test_a_service_that_could_be_better(keys: dict[str, Any], expected: list[str]) -> None:
     assert warnings(**keys) == expected
+
+
+@pytest.mark.parametrize(
+    ("test", "environment", "socket"),
+    [
+        (["CMD", "pg_isready"], {}, True),
+        (["CMD", "pg_isready", "-U", "shop"], {}, True),
+        (["CMD-SHELL", "pg_isready -d shop || exit 1"], {}, True),
+        (["CMD", "pg_isready", "-h", "127.0.0.1"], {}, False),
+        (["CMD-SHELL", "pg_isready -qhlocalhost -U shop"], {}, False),
+        (["CMD", "/usr/bin/pg_isready", "--host=127.0.0.1"], {}, False),
+        (["CMD", "pg_isready", "-d", "postgresql://127.0.0.1/shop"], {}, False),
+        (["CMD", "pg_isready"], {"PGHOST": "127.0.0.1"}, False),
+        (["CMD-SHELL", "PGHOST=localhost pg_isready"], {}, False),
+        (["CMD", "healthy.sh", "-U", "shop"], {}, False),
+    ],
+)
+def test_a_database_that_is_asked_before_it_is_there(
+    test: list[str], environment: dict[str, str], socket: bool
+) -> None:
+    found = warnings(healthcheck={"test": test}, environment=environment)
+    assert found == (["socket-check"] if socket else [])
 
 
 @pytest.mark.parametrize(
