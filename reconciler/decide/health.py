@@ -62,8 +62,11 @@ class Verdict:
     message: str = ""
 
 
-def observe(track: Track, container: Container | None, events: Collection[str], now: float) -> Track:
-    """Fold one look at the container into its track. `events`: OOM, or KILL where it was not ours."""
+def observe(track: Track, container: Container | None, events: Collection[str], now: float, late: float = 0.0) -> Track:
+    """Fold one look at the container into its track. `events`: OOM, or KILL where it was not ours.
+
+    `late`: seconds since the look before. What exited meanwhile waited for us to start it again: it has as much longer.
+    """
     if container is None:
         return replace(track, state="removed", health="none", good_since=None, bad_since=_first(track.bad_since, now))
     restarted = track.started_at not in ("", container.started_at)
@@ -73,6 +76,7 @@ def observe(track: Track, container: Container | None, events: Collection[str], 
     newly_exited = exited and (track.exited_at is None or restarted) and container.started_at != ""
     return replace(
         track,
+        since=track.since + (late if newly_exited else 0.0),
         state=container.state,
         health=container.health,
         exit_code=container.exit_code,

@@ -165,12 +165,13 @@ class Proof:
             return
         now = self._clock.monotonic()
         resumed = not self._whole and self._resume(found, now)
-        self._away, self._whole, self._looked_at = 0, True, now
+        self._away, self._whole = 0, True
+        late, self._looked_at = now - self._looked_at, now
         if resumed:
             return
         events = self._watch.events()
         for id in wanted:
-            self._tracks[id] = health.observe(self._tracks[id], found.get(id), self._befallen(id, events), now)
+            self._tracks[id] = health.observe(self._tracks[id], found.get(id), self._befallen(id, events), now, late)
         for track in list(self._tracks.values()):
             self._judge(track, now)
         self._current = True

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.effects import Effects
 from reconciler.model.outcome import Outcome, Reason
-from tests.fakes.behaviour import crashing, healthy, never_healthy, one_shot
+from tests.fakes.behaviour import Behaviour, crashing, healthy, never_healthy, one_shot
 from tests.fakes.life import Life, service
 from tests.fakes.machine import Died, die
 
@@ -189,6 +189,17 @@ def test_a_kill_while_a_newer_head_takes_over_leaves_none_without_its_final_stat
     life.turn()
     told = {sha: state for sha, (state, _) in life.reporter.told.items()}
     assert told == {first: "superseded", second: "success"}
+
+
+def test_what_waited_for_us_to_start_it_again_has_as_much_longer() -> None:
+    life = Life()
+    life.behave("cache:1", Behaviour(health=((1.0, "healthy"),), ignores_stop=True))
+    life.push(cache=service("cache:1", deploy={"replicas": 3}, stop_grace_period="10s"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.behave("db:1", crashing(0.5, times=2))
+    life.push(cache=service("cache:2", deploy={"replicas": 3}, stop_grace_period="10s"), db=service("db:1"))
+    turn = life.turn()
+    assert turn.outcome is Outcome.SUCCEEDED, turn
 
 
 def test_a_condemned_commit_is_no_fault_however_long_the_way_back_is_barred() -> None:
