@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -37,8 +37,10 @@ def endpoint(answer: Callable[[str, dict[str, Any]], tuple[int, Any]]) -> Iterat
             data = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            # Whoever asked may have gone.
+            with suppress(BrokenPipeError):
+                self.end_headers()
+                self.wfile.write(data)
 
         def log_message(self, *arguments: object) -> None:
             pass
