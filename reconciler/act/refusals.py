@@ -22,6 +22,9 @@ OUTSIDE = (
 )
 """Words of refusals that tell of something else on the machine, which may go away without a new commit."""
 
+LEADER_DOWN = "of a non running container"
+"""Whoever shares namespaces cannot start while their owner does not run; the owner answers for that itself."""
+
 _LAYERS = re.compile(
     r"^(?:(?:failed to create task for container|failed to create shim task|OCI runtime create failed"
     r"|runc create failed|unable to start container process|error during container init): )+"
@@ -58,8 +61,7 @@ def refusals(what: str) -> Iterator[None]:
 
 
 def _refusal(what: str, text: str) -> Failure:
-    outside = _is_outside(text)
-    reason = Reason.DEPENDENCY_NOT_READY if outside else Reason.CRASHED
+    reason = Reason.DEPENDENCY_NOT_READY if _is_outside(text) or LEADER_DOWN in text else Reason.CRASHED
     words = _LAYERS.sub("", text).removesuffix(": unknown")
     return Failure(reason, f"the engine refused to {what}: {words}")
 
@@ -67,6 +69,8 @@ def _refusal(what: str, text: str) -> Failure:
 def _remedy(text: str) -> str:
     if _is_outside(text):
         return "Something else on the machine holds it (`docker ps`, `ss -ltnp`, `docker network ls`): free it."
+    if LEADER_DOWN in text:
+        return "It is tried again: the service whose namespaces it shares did not run at that moment."
     return "Mend the service in the commit; the engine's words name what it could not do."
 
 

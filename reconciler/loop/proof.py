@@ -82,6 +82,10 @@ class Proof:
         now = self._clock.monotonic()
         return {key: (now - gap.stopped_at if gap.seconds is None else gap.seconds) for key, gap in self._gaps.items()}
 
+    def followed(self) -> set[ServiceKey]:
+        """Services of which a container is judged."""
+        return {track.service.key for track in self._tracks.values()}
+
     def unproven(self) -> set[ServiceKey]:
         """Services that the commit changes and that are not good at this moment."""
         return {t.service.key for t in self._tracks.values() if t.changed and t.good_since is None}

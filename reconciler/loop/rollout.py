@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
@@ -19,6 +19,9 @@ from reconciler.model.outcome import Intent, Reason
 from reconciler.model.plan import Action, Change, Plan, Step
 
 STARTS = (Action.START_CONTAINER, Action.RUN_ONCE)
+
+TRIES = 5
+"""Starts of what shares namespaces with a container that keeps ending: more often than that one may end itself."""
 
 LEFT_BY_A_KILLED_ENGINE = "already exists"
 """`task … already exists`: such a container never starts again, though it is the engine's own fault."""
@@ -207,18 +210,40 @@ class Rollout:
             if step is not rest[0]:
                 self._hooks.step(step, len(self._plan.steps))
             self._rename(container, step.name)
-        if self._proof is not None:
-            self._proof.up({(step.stack or "", name) for step in batch.values() for name in self._service(step).shares})
-        failed = self._world.applier.start_all(list(batch))
-        for container, step in batch.items():
-            if container not in failed:
-                self._started(container, step)
+        failed = self._start_all(batch)
         errors = [self._refused(batch[container], error) for container, error in failed.items()]
-        if self._proof is not None and any(isinstance(error, RolloutFailed) for error in errors):
-            self._proof.check()  # one that it lives in may have gone, and then that is the reason
         for error in errors:
             raise error
         return len(batch)
+
+    def _start_all(self, batch: Mapping[str, Step]) -> Mapping[str, ReconcilerError]:
+        """Container → why it did not start. What shares with one that ended at that very moment waits until that runs
+        again, or is found to have failed."""
+        waiting = list(batch)
+        failed: Mapping[str, ReconcilerError] = {}
+        for _ in range(TRIES):
+            if self._proof is not None:
+                self._proof.up({leader for container in waiting for leader in self._leaders(batch[container])})
+            failed = self._world.applier.start_all(waiting)
+            for container in waiting:
+                if container not in failed:
+                    self._started(container, batch[container])
+            if self._proof is None or not any(isinstance(error, RolloutFailed) for error in failed.values()):
+                break
+            self._proof.check()  # one that it lives in may have gone, and then that is the reason
+            waiting = list(failed)
+            if not all(self._may_start_later(batch[container], error) for container, error in failed.items()):
+                break
+        return failed
+
+    def _may_start_later(self, step: Step, error: ReconcilerError) -> bool:
+        leaders = self._leaders(step)
+        followed = self._proof.followed() if self._proof is not None else set()
+        return bool(leaders) and leaders <= followed and error.reason is Reason.DEPENDENCY_NOT_READY
+
+    def _leaders(self, step: Step) -> set[ServiceKey]:
+        """The services whose namespaces it shares."""
+        return {(step.stack or "", name) for name in self._service(step).shares}
 
     def _started(self, container: str, step: Step) -> None:
         service = self._service(step)

@@ -233,7 +233,7 @@ class FakeApplier:
         for words in self._obstacles(container):
             raise _refused(words, Reason.DEPENDENCY_NOT_READY)
         if any(not self._runs(other) for other in container.namespaces):
-            raise _refused("cannot join network of a non running container")
+            raise _refused("cannot join network of a non running container", Reason.DEPENDENCY_NOT_READY)
         if not self._machine.trees.issuperset(container.trees):
             raise _refused("bind source path does not exist")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from reconciler.effects import Effects
+from reconciler.errors import ReconcilerError
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import Behaviour, crashing, healthy, never_healthy, one_shot
 from tests.fakes.life import Life, service
@@ -200,6 +202,38 @@ def test_what_waited_for_us_to_start_it_again_has_as_much_longer() -> None:
     life.push(cache=service("cache:2", deploy={"replicas": 3}, stop_grace_period="10s"), db=service("db:1"))
     turn = life.turn()
     assert turn.outcome is Outcome.SUCCEEDED, turn
+
+
+def test_a_sharer_is_not_to_blame_for_a_leader_that_does_not_run_just_now() -> None:
+    life = Life()
+    life.push(web=service("web:1"), side=sharer())
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.machine.vanishes("shop-side-1")
+    life.machine.exits("shop-web-1", 1)  # the engine starts it again in a moment
+    life.journal.lines.clear()
+    life.start()
+    assert life.turn().outcome is Outcome.FAILED
+    life.machine.advance(1.0)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert set(life.running()) == {"shop-web-1", "shop-side-1"}
+
+
+def test_a_sharer_waits_for_a_leader_that_ends_when_it_is_started() -> None:
+    life = Life()
+    life.push(web=service("web:1"), side=sharer())
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    start, ended = life.machine.applier.start_all, list[str]()
+
+    def ends_before(containers: Sequence[str]) -> dict[str, ReconcilerError]:
+        if not ended:
+            ended.append("shop-web-1")
+            life.machine.exits("shop-web-1", 1)
+        return start(containers)
+
+    life.machine.applier.start_all = ends_before  # type: ignore[method-assign]
+    life.push(web=service("web:1"), side={**sharer(), "environment": {"A": "2"}})
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert ended
 
 
 def test_a_condemned_commit_is_no_fault_however_long_the_way_back_is_barred() -> None:
