@@ -198,7 +198,7 @@ class Working:
         self._progress.silence = listener.silence
         record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)
         files.publish(self._parts.state / TURN_FILE, masked(record, self._redactor))
-        self._status_file.publish(self._parts.facts(record), cycle.looked)
+        self._status_file.publish(lambda: self._parts.facts(record), cycle.looked)
 
     @cached_property
     def _status_file(self) -> StatusFile:

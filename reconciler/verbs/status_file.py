@@ -24,19 +24,20 @@ class StatusFile:
         self._path, self._looker, self._mask = path, looker, mask
         self._last: tuple[StatusFacts, ObservedState, Document] | None = None
 
-    def publish(self, facts: StatusFacts, looked: ObservedState | None) -> None:
-        """`looked`: what was just seen of the engine; None: it is asked."""
-        files.publish(self._path, self._document(facts, looked))
+    def publish(self, facts: Callable[[], StatusFacts], looked: ObservedState | None) -> None:
+        """`looked`: what was just seen of the engine; None: it is asked. What cannot be known is told as an error."""
+        try:
+            document = self._document(facts(), looked)
+        except ReconcilerError as error:
+            document = self._mask(summary.error(error.reason.value, error.message, error.hint, error.details))
+        files.publish(self._path, document)
 
     def _document(self, facts: StatusFacts, looked: ObservedState | None) -> Document:
         at = facts.source.last_fetch_at
         still = replace(facts, source=replace(facts.source, last_fetch_at=None))
         if self._last is not None and (still, looked) == self._last[:2]:
             return summary.fetched_again(self._last[2], at)
-        try:
-            _, document = self._looker.glance(facts, looked)
-        except ReconcilerError as error:
-            return self._mask(summary.error(error.reason.value, error.message, error.hint, error.details))
+        _, document = self._looker.glance(facts, looked)
         told = self._mask(document)
         # While fetches fail, more than one field says when the last one did not.
         self._last = (still, looked, told) if looked is not None and facts.source.error is None else None
