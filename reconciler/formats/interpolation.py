@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 _NAME = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 _OPERATOR = re.compile(r":?[-+?]")
-_BRACE = re.compile(r"[{}\n]")
+_BRACE = re.compile(r"\{[\s\S]?|[}\n]")
 _DEEPEST = 8
 
 
@@ -120,13 +120,17 @@ class _Replacer:
 
 
 def _closing(text: str, dollar: int, least: int) -> int:
-    """Where the braces that open at `dollar` close: balanced on this line, else its last brace (as Compose)."""
-    depth, position = 0, dollar
-    while (brace := _BRACE.search(text, position)) and brace[0] != "\n":
-        depth += 1 if brace[0] == "{" else -1
+    """Where the braces that open at `dollar` close: balanced on this line, else its last brace (as Compose).
+
+    What follows an opening brace is not looked at, whatever it is: Compose does so, too.
+    """
+    depth = 0
+    for brace in _BRACE.finditer(text, dollar):
+        if brace[0] == "\n":
+            break
+        depth += -1 if brace[0] == "}" else 1
         if depth == 0:
             return brace.start()
-        position = brace.end() + (1 if brace[0] == "{" else 0)
     line_end = text.find("\n", dollar)
     last = text.rfind("}", least, line_end if line_end >= 0 else len(text))
     if last < 0:
