@@ -102,10 +102,14 @@ class Proof:
         self._wait(lambda now: None if unmet() else 0.0, unmet)
 
     def up(self, services: Collection[ServiceKey]) -> None:
-        """Wait until the containers of these services run: what shares with one of them cannot start before."""
+        """Wait until the containers of these services run: what shares with one of them cannot start before.
+
+        One that has done its work is waited for no more: its volumes are there.
+        """
 
         def down() -> list[Track]:
-            return [track for track in self._tracks.values() if track.service.key in services and not track.running]
+            own = (track for track in self._tracks.values() if track.service.key in services)
+            return [track for track in own if not _is_up(track)]
 
         if services:
             self._wait(lambda now: None if down() else 0.0, down)
@@ -150,7 +154,7 @@ class Proof:
 
     def _due(self, now: float) -> Iterable[float]:
         for track in self._tracks.values():
-            at = health.start_again_at(track)
+            at = self._start_again_at(track)
             if at is not None:
                 yield max(0.0, at - now)
 
@@ -222,9 +226,27 @@ class Proof:
             raise RolloutFailed(self._failure(track, verdict), "see the log lines; mend the commit and push again")
         if verdict.state is State.GOOD:
             self._accept(track, now)
-        again = health.start_again_at(track)
+        again = self._start_again_at(track)
         if again is not None and again <= now:
+            self._start_again(track)
+
+    def _start_again_at(self, track: Track) -> float | None:
+        """Not while one runs no more whose namespaces it shares: the engine would refuse, and that one is judged."""
+        if not all(_is_up(leader) for leader in self._leaders(track)):
+            return None
+        return health.start_again_at(track)
+
+    def _start_again(self, track: Track) -> None:
+        try:
             self._applier.start(track.id)
+        except RolloutFailed as refused:
+            if refused.reason is not Reason.DEPENDENCY_NOT_READY or not self._leaders(track):
+                raise
+            # one whose namespaces it shares has ended since we looked: the next look tells
+
+    def _leaders(self, track: Track) -> list[Track]:
+        leaders = {(track.service.stack, name) for name in track.service.shares}
+        return [other for other in self._tracks.values() if other.service.key in leaders]
 
     def _accept(self, track: Track, now: float) -> None:
         if track.id not in self._accepted:
@@ -262,6 +284,10 @@ class Proof:
             output,
             log,
         )
+
+
+def _is_up(track: Track) -> bool:
+    return track.running or health.met(track, Condition.COMPLETED)
 
 
 def _no_progress(track: Track, gate: Gate) -> str:

@@ -221,7 +221,7 @@ def test_sharer_of_a_namespace_needs_its_leader(world: World) -> None:
     assert sharer.shares == {leader.id}
     with pytest.raises(RolloutFailed) as refused:
         world.applier.start(sharer.id)
-    assert refused.value.failure.reason is Reason.CRASHED
+    assert refused.value.failure.reason is Reason.DEPENDENCY_NOT_READY
     world.applier.start(leader.id)
     world.applier.start(sharer.id)
     assert world.detail(sharer.id).state == "running"

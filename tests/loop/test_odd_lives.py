@@ -163,7 +163,7 @@ def test_heads_that_came_while_the_way_back_could_not_be_taken_get_their_final_s
     good = life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
     bad = life.push(web=service("web:2"))
-    life.behave("web:2", crashing(0.5))
+    life.behave("web:2", crashing(0.7))
     dies_after_the_verdict(life)
     life.machine.go_away(60.0)
     middle = life.push(web=service("web:3"))
@@ -236,11 +236,36 @@ def test_a_sharer_waits_for_a_leader_that_ends_when_it_is_started() -> None:
     assert ended
 
 
+def test_a_leader_that_keeps_crashing_is_condemned_though_its_sharer_cannot_start_again_meanwhile() -> None:
+    life = Life()
+    life.behave("web:2", crashing(0.7))
+    life.behave("side:1", crashing(0.3, times=2))
+    life.push(web=service("web:1"), side=sharer())
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.push(web=service("web:2"), side={**sharer(), "environment": {"A": "2"}})
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.ROLLED_BACK, Reason.CRASHED)
+    assert turn.failure is not None
+    assert turn.failure.service == "web"
+    assert set(life.running()) == {"shop-web-1", "shop-side-1"}
+
+
+def test_volumes_of_a_one_shot_that_is_done_are_there_without_it() -> None:
+    life = Life()
+    life.behave("job:1", one_shot())
+    life.behave("web:1", crashing(3.0, times=1))
+    job = service("job:1", health=False, restart="no")
+    web = service("web:1", after={"job": "service_completed_successfully"}, volumes_from=["job"])
+    life.push(job=job, web=web)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.running() == {"shop-web-1": "web:1"}
+
+
 def test_a_condemned_commit_is_no_fault_however_long_the_way_back_is_barred() -> None:
     life = Life()
     life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
-    life.behave("web:2", crashing(0.5))
+    life.behave("web:2", crashing(0.7))
     bad = life.push(web=service("web:2"))
     dies_after_the_verdict(life)
     life.machine.go_away(5000.0)
