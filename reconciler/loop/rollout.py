@@ -21,7 +21,7 @@ from reconciler.model.plan import Action, Change, Plan, Step
 STARTS = (Action.START_CONTAINER, Action.RUN_ONCE)
 
 TRIES = 5
-"""Starts of what shares namespaces with a container that keeps ending: more often than that one may end itself."""
+"""Starts, at most, of what shares namespaces with a container that keeps ending: by then that one has failed itself."""
 
 LEFT_BY_A_KILLED_ENGINE = "already exists"
 """`task … already exists`: such a container never starts again, though it is the engine's own fault."""
@@ -231,14 +231,14 @@ class Rollout:
             if self._proof is None or not any(isinstance(error, RolloutFailed) for error in failed.values()):
                 break
             self._proof.check()  # one that it lives in may have gone, and then that is the reason
-            waiting = list(failed)
-            if not all(self._may_start_later(batch[container], error) for container, error in failed.items()):
+            followed, waiting = self._proof.followed(), list(failed)
+            if not all(self._may_start_later(batch[container], failed[container], followed) for container in waiting):
                 break
         return failed
 
-    def _may_start_later(self, step: Step, error: ReconcilerError) -> bool:
+    def _may_start_later(self, step: Step, error: ReconcilerError, followed: set[ServiceKey]) -> bool:
+        """Only what shares with containers that are judged themselves: they run again, or are the reason to end."""
         leaders = self._leaders(step)
-        followed = self._proof.followed() if self._proof is not None else set()
         return bool(leaders) and leaders <= followed and error.reason is Reason.DEPENDENCY_NOT_READY
 
     def _leaders(self, step: Step) -> set[ServiceKey]:

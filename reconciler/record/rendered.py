@@ -103,13 +103,14 @@ class RenderedStore:
         """Read anew only where the file or a secret has changed: every turn asks, several times."""
         try:
             found = (self._folder / content / "create.json").stat()
-        except OSError:
-            stamp = None
-        else:
-            stamp = (content, found.st_ino, found.st_mtime_ns, found.st_size, self._fingerprint())
-        if stamp is None or self._last is None or self._last.stamp != stamp:
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unusable(error) from error
+        stamp = (content, found.st_ino, found.st_mtime_ns, found.st_size, self._fingerprint())
+        if self._last is None or self._last.stamp != stamp:
             stored = self._read(content)
-            if stored is None or stamp is None:
+            if stored is None:
                 return None
             self._last = _Loaded(stamp, stored["fingerprint"], self._thawed(stored))
         return self._last

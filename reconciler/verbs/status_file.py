@@ -29,8 +29,9 @@ class StatusFile:
         try:
             document = self._document(facts(), looked)
         except ReconcilerError as error:
-            document = self._mask(summary.error(error.reason.value, error.message, error.hint, error.details))
-        files.publish(self._path, document)
+            document = summary.error(error.reason.value, error.message, error.hint, error.details)
+        # Each time: what is secret may have changed since the document was made.
+        files.publish(self._path, self._mask(document))
 
     def _document(self, facts: StatusFacts, looked: ObservedState | None) -> Document:
         at = facts.source.last_fetch_at
@@ -38,7 +39,6 @@ class StatusFile:
         if self._last is not None and (still, looked) == self._last[:2]:
             return summary.fetched_again(self._last[2], at)
         _, document = self._looker.glance(facts, looked)
-        told = self._mask(document)
         # While fetches fail, more than one field says when the last one did not.
-        self._last = (still, looked, told) if looked is not None and facts.source.error is None else None
-        return told
+        self._last = (still, looked, document) if looked is not None and facts.source.error is None else None
+        return document

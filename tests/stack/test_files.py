@@ -134,6 +134,7 @@ def test_packages_from_npm_are_those_bytes_from_any_registry(path: Path) -> None
     assert len(packages) > 1
     assert {name for name, item in packages.items() if name and "integrity" not in item} == set()
     assert {name for name, item in packages.items() if "resolved" in item} == set()
+    assert "://" not in path.read_text()
     assert "npm ci" in (path.parent / "Dockerfile").read_text()
 
 

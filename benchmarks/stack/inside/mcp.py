@@ -11,7 +11,7 @@ headers = {"Content-Type": "application/json", "Accept": "application/json, text
 def send(message, method="POST"):
     body = json.dumps({"jsonrpc": "2.0", **message}).encode() if message else None
     request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - the address is ours
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - as above
         session = answer.headers.get("Mcp-Session-Id")
         if session:
             headers["Mcp-Session-Id"] = session

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tasks import child
@@ -115,7 +116,7 @@ class Worker:
             file.write(json.dumps({"type": "attempt", "number": task.attempts}) + "\n")
         begins = printed.stat().st_size
         errors = self.store.path(task, "errors")
-        until = lambda: self.ends(task, printed)  # noqa: E731
+        until = partial(self.ends, task, printed)
         if task.clone and not (folder.is_dir() and any(folder.iterdir())):
             ended = self.clone(task, folder, (Path(os.devnull), printed, errors), until)
             if ended.why:
