@@ -116,16 +116,16 @@ def test_images_are_made_of_packages_and_run_as_somebody(path: Path) -> None:
     assert users[-1] != "root"
     installs = [line for line in text.replace("\\\n", " ").splitlines() if "pip install" in line]
     assert all("--require-hashes" in part for line in installs for part in line.split("&&") if "pip install" in part)
+    assert not re.search(r"^[^#\n]*npm install", text, re.MULTILINE), "npm ci takes what the lock file says"
 
 
-@pytest.mark.parametrize("name", ["package.json", "package-lock.json", ".dockerignore", "{}/child.py"])
-def test_what_both_agents_begin_with_is_the_same(name: str) -> None:
-    """A build sees its own folder alone; from the same bytes the engine makes the same layers, and keeps them once."""
-    ralph, claude = STACK / "ralph-agent", STACK / "claude-runtime"
-    assert (ralph / name.format("ralph")).read_bytes() == (claude / name.format("tasks")).read_bytes()
-    beginnings = [(folder / "Dockerfile").read_text().split("# -- the mark\n") for folder in (ralph, claude)]
-    assert beginnings[0][0] == beginnings[1][0]
-    assert [len(parts) for parts in beginnings] == [2, 2]
+def test_both_agents_are_built_on_the_same_layers() -> None:
+    """From the same bytes the engine makes the same layers, and keeps them once."""
+    ralph, claude = (
+        (STACK / name / "Dockerfile").read_text().split("# -- the mark\n") for name in ("ralph-agent", "claude-runtime")
+    )
+    assert ralph[0] == claude[0]
+    assert [len(ralph), len(claude)] == [2, 2]
 
 
 @pytest.mark.parametrize("path", sorted(STACK.glob("*/package-lock.json")), ids=lambda path: path.parent.name)
@@ -135,11 +135,10 @@ def test_packages_from_npm_are_those_bytes_from_any_registry(path: Path) -> None
     assert {name for name, item in packages.items() if name and "integrity" not in item} == set()
     assert {name for name, item in packages.items() if "resolved" in item} == set()
     assert "://" not in path.read_text()
-    assert "npm ci" in (path.parent / "Dockerfile").read_text()
 
 
 def test_programs_from_npm_are_those_bytes_on_both_architectures() -> None:
-    packages = json.loads((STACK / "ralph-agent/package-lock.json").read_text())["packages"]
+    packages = json.loads((STACK / "claude/package-lock.json").read_text())["packages"]
     programs = [item for path, item in packages.items() if path]
     assert {item["cpu"][0] for item in programs} == {"x64", "arm64"}
     assert len({item["version"] for item in programs}) == 1

@@ -12,7 +12,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tasks import child
+import child
+
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.task import CANCELLED, FAILED, INTERRUPTED, QUEUED, RUNNING, TIMED_OUT, Task, result_of

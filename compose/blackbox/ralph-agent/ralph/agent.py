@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ralph import child
+import child
+
 from ralph.breaker import Breaker
 from ralph.gates import Move, next_move
 from ralph.settings import Settings

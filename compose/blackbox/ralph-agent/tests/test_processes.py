@@ -7,8 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import child
 import pytest
-from ralph import child
 from ralph.slots import Slot, claim, known
 from ralph.workspace import GitFailed, Workspace
 
@@ -147,7 +147,7 @@ def test_each_container_takes_an_agent_of_its_own_and_gives_it_back(tmp_path: Pa
 def test_a_killed_container_holds_nothing(tmp_path: Path) -> None:
     code = "import sys, time; from pathlib import Path; from ralph.slots import claim; kept = claim(Path(sys.argv[1]));"
     command = ["python3", "-c", f"{code} print(kept[0].number, flush=True); time.sleep(60)", str(tmp_path)]
-    environment = {**ENVIRONMENT, "PYTHONPATH": str(Path(child.__file__).parents[1])}
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "1\n"
