@@ -46,8 +46,8 @@ class Store:
 
     def all(self) -> list[Task]:
         """Oldest first. What cannot be read is passed over."""
-        found = (self._read(path) for path in sorted(self.folder.glob("[!.]*/task.json")))
-        return [task for task in found if task is not None]
+        found = (self._read(path) for path in self.folder.glob("[!.]*/task.json"))
+        return sorted((task for task in found if task is not None), key=lambda task: (task.created, task.id))
 
     def find(self, id: str) -> Task:
         """`last`: the newest. Refused where there is none of this name."""
@@ -91,7 +91,7 @@ class Store:
 
 
 def new_id(now: float) -> str:
-    """Sorts by time."""
+    """Sorts by time, to the second."""
     return f"{time.strftime('%y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(2)}"
 
 

@@ -27,8 +27,9 @@ def store(tmp_path: Path) -> Store:
 
 
 def submit(store: Store, prompt: str = "Do it", **fields: object) -> Task:
-    # Ids sort by the second in which they were made.
-    made = Task(f"{len(store.all()):03}-{new_id(NOW)}", NOW)
+    before = len(store.all())
+    # Within a second ids say nothing about the order.
+    made = Task(f"{999 - before}-{new_id(NOW)}", NOW + before / 1000)
     return store.submit(prompt, replace(made, **fields))  # type: ignore[arg-type]
 
 
