@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from reconciler.decide.digests import digest
 from reconciler.decide.facts import differences
 from reconciler.decide.wanted_facts import wanted
+from reconciler.model import history
 from reconciler.model.desired import DesiredState, Service, ServiceKey, Stack
 from reconciler.model.history import Adopted
 from reconciler.model.images import Image, ImageDefaults
@@ -24,8 +25,6 @@ Mount = tuple[str, str, bool]
 FOUND = "started without us"
 """Key of a service's config that says: whatever these containers are, they are it. It stands among the causes of a
 replacement, as do the causes in its config."""
-
-PREFIX = "found-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +127,15 @@ def judge(
 def baseline(
     target: DesiredState, observed: ObservedState, good: DesiredState | None, verdict: Verdict
 ) -> DesiredState:
-    """What runs now as a state to go back to: last good, and the stacks of `target` that it does not have.
+    """What runs now as a state to go back to: last good, and what there is of what only `target` has.
 
     `observed`: with the overlay. A container that agrees stands for its service, any other only for itself.
     """
-    kept = good.stacks if good else ()
-    names = {stack.name for stack in kept}
-    causes = verdict.causes
-    new = [stack for stack in target.stacks if stack.name not in names and not stack.suspended]
-    stacks = [_as_found(stack, observed, causes) for stack in new]
-    found = (*kept, *(stack for stack in stacks if stack.services))
+    asked = {stack.name: stack for stack in target.stacks if not stack.suspended}
+    before = good.stacks if good else ()
+    kept = {stack.name: _with_found(stack, asked.get(stack.name), observed, verdict) for stack in before}
+    stacks = [_as_found(stack, observed, verdict.causes) for name, stack in asked.items() if name not in kept]
+    found = (*kept.values(), *(stack for stack in stacks if stack.services))
     content = digest(["adopted", good.content if good else "", [_identity(stack) for stack in found]])
     return DesiredState(
         target.host,
@@ -156,7 +154,7 @@ def _identity(stack: Stack) -> object:
 def _as(item: Container, record: Adopted, host: str) -> Container:
     """The container in the words of what it stands for. What stands only for itself is compared with nothing."""
     facts = dict(item.facts)
-    if record.spec.startswith(PREFIX):
+    if record.itself:
         facts = {}
     elif facts:
         facts["mounts"] = {**facts.get("mounts", {}), **record.mounts}
@@ -184,7 +182,7 @@ def _candidates(
             continue
         known = adopted.get(item.id)
         itself = item.id in (service.config.get(FOUND) or ())
-        if known is None or ((itself or known.spec.startswith(PREFIX)) and known.spec != service.spec):
+        if known is None or ((itself or known.itself) and known.spec != service.spec):
             yield service, item
 
 
@@ -228,7 +226,28 @@ def _in_the_way(service: Service, item: Container, image: ImageDefaults | None) 
 
 
 def _found_spec(items: Sequence[Container]) -> str:
-    return f"{PREFIX}{digest(sorted(item.id for item in items))}"
+    return f"{history.FOUND}{digest(sorted(item.id for item in items))}"
+
+
+def _with_found(kept: Stack, asked: Stack | None, observed: ObservedState, verdict: Verdict) -> Stack:
+    """A stack of last good, and of what plain Compose has started since then what `asked` has a service for.
+
+    What an attempt that was cut off has made is none of what ran before.
+    """
+    names = {service.name for service in kept.services}
+    there = {(item.stack, item.service) for item in observed.containers if item.id in verdict.records}
+    new = [item for item in (asked.services if asked else ()) if item.name not in names and item.key in there]
+    if asked is None or not new:
+        return kept
+    found = _as_found(replace(asked, services=tuple(new)), observed, verdict.causes)
+    networks = {item.name: item for item in (*found.networks, *kept.networks)}
+    volumes = {item.name: item for item in (*found.volumes, *kept.volumes)}
+    return replace(
+        kept,
+        services=(*kept.services, *found.services),
+        networks=tuple(networks.values()),
+        volumes=tuple(volumes.values()),
+    )
 
 
 def _as_found(stack: Stack, observed: ObservedState, causes: Mapping[ServiceKey, Sequence[str]]) -> Stack:

@@ -81,7 +81,8 @@ def _ended(state: Recollection, record: Record) -> None:
     if record.get("good"):
         stacks = state.prepared.get(attempt.id, frozenset())
         state.adopted = {
-            key: replace(item, proven=item.proven or item.stack in stacks) for key, item in state.adopted.items()
+            key: replace(item, proven=item.proven or (item.stack in stacks and not item.itself))
+            for key, item in state.adopted.items()
         }
         state.quarantined.pop(attempt.revision, None)
         state.good = Good(attempt.revision, attempt.content or "", time_of(record))

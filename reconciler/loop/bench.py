@@ -182,7 +182,7 @@ class Bench:
         """Durable before anything that follows from it, and with it what there is to go back to."""
         good = self.good()
         state = baseline(target, found, good, verdict)
-        new = len(state.stacks) > len(good.stacks if good else ())
+        new = state.services().keys() != (good.services().keys() if good else set())
         if new:
             self.ports.store.save(state, {})
         stacks = [stack.name for stack in target.stacks]

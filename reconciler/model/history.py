@@ -84,13 +84,17 @@ class Bad:
     inputs: str = ""
 
 
+FOUND = "found-"
+"""How the spec of what stands only for itself begins."""
+
+
 @dataclass(frozen=True, slots=True)
 class Adopted:
     """A container that plain Compose has started, and what it stands for.
 
     `mounts` (target → kind, source, writable) and `image`: what the service asks for, where the container has the same
-    thing under another name. `proven`: a commit that has its
-    stack was good since.
+    thing under another name. `proven`: a commit with what it stands for was good since, so that one without it takes it
+    away.
     """
 
     stack: str
@@ -98,6 +102,11 @@ class Adopted:
     mounts: Mapping[str, tuple[str, str, bool]] = field(default_factory=dict)
     image: str | None = None
     proven: bool = False
+
+    @property
+    def itself(self) -> bool:
+        """Whether it agrees with no service, and stands only for itself: no good commit has it."""
+        return self.spec.startswith(FOUND)
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,6 +270,30 @@ def test_a_stack_whose_adopting_commit_failed_outlives_its_revert() -> None:
     assert life.effects == 0
 
 
+def test_what_runs_of_a_service_that_a_failed_commit_adds_runs_again() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    web = life.machine.named("shop-web-1")
+    cache = replace(web, id="theirs", name="shop-cache-1", service="cache", host=None, spec=None, image="sha256:other")
+    life.machine.containers["theirs"] = cache
+    before = {name: (id, state) for name, (id, _, state) in lives(life).items()}
+    life.behave("cache:9", never_healthy())
+    life.push(web=service("web:1"), cache=service("cache:9"))
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert {name: (id, state) for name, (id, _, state) in lives(life).items()} == before
+    life.turn()
+    assert life.effects == 0
+    life.push(web=service("web:2"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.turn()
+    assert life.effects == 0
+    assert life.ids()["shop-cache-1"] == "theirs"
+    life.push(web=service("web:2"), cache=service("cache:2"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.running() == {"shop-web-1": "web:2", "shop-cache-1": "cache:2"}
+
+
 def test_a_container_that_somebody_adds_to_a_service_of_ours_is_too_many() -> None:
     life = Life()
     life.push(web=service("web:1"))

@@ -13,6 +13,7 @@ from typing import Any
 
 from reconciler.loop.turn import Turn
 from reconciler.model.outcome import Outcome, Reason
+from tests.fakes.containers import FakeContainer
 from tests.fakes.life import Life, document
 from tests.fakes.machine import Died
 from tests.simulator import tampering, wishes
@@ -193,11 +194,24 @@ class World:
         wanted = self._wanted(turn)
         if wanted is None and self._journal.lost:
             return  # nobody knows any more what was to run: what does run is left alone
-        running = {name: image for name, image in life.running().items() if not image.startswith("job:")}
+        if turn.outcome is Outcome.FAILED and "not ours" in turn.message:
+            assert any(self._is_theirs(item, wanted) for item in life.machine.containers.values()), turn
+            return  # what somebody has brought up keeps a network from being replaced, and the turn says so
+        uncounted = {
+            item.name
+            for item in life.machine.containers.values()
+            if item.service == "job" or self._is_theirs(item, wanted)
+        }
+        running = {name: image for name, image in life.running().items() if name not in uncounted}
         assert running == (wishes.expected(self.pushed[wanted]) if wanted else {}), (turn, wanted)
         assert not [name for name in life.ids() if "standby" in name]
         self._check_told()
         self._check_containers(wanted)
+
+    def _is_theirs(self, container: FakeContainer, wanted: str | None) -> bool:
+        """What somebody brought up by hand of a service that the commit does not name is left alone."""
+        named = {wish.name for wish in self.pushed[wanted].wishes} if wanted else set()
+        return container.host is None and container.service not in named
 
     def _wanted(self, turn: Turn) -> str | None:
         """The commit whose content must run now; None: nothing of ours may."""
@@ -241,8 +255,9 @@ class World:
         machine = self.life.machine
         names = wishes.expected(self.pushed[wanted]).keys() if wanted else set()
         jobs = {"shop-job-1"} if wanted and any(item.name == "job" for item in self._applied(wanted)) else set()
-        if wanted:
-            assert set(self.life.ids()) <= names | jobs, "stray containers"
+        theirs = {item.name for item in machine.containers.values() if self._is_theirs(item, wanted)}
+        if wanted and not (self._journal.lost and not names):  # without the journal nobody knows whose stacks they were
+            assert set(self.life.ids()) <= names | jobs | theirs, "stray containers"
         sizes = {wish.name: wish.memory << 20 for wish in self._applied(wanted)} if wanted else {}
         for item in machine.containers.values():
             if item.service == "job" or item.host is None:
