@@ -65,7 +65,8 @@ class Verdict:
 def observe(track: Track, container: Container | None, events: Collection[str], now: float, late: float = 0.0) -> Track:
     """Fold one look at the container into its track. `events`: OOM, or KILL where it was not ours.
 
-    `late`: seconds since the look before. What exited meanwhile waited for us to start it again: it has as much longer.
+    `late`: seconds since the look before. What waits for us to start it again, because we were stopping others, has as
+    much longer: since it may have exited, or since it was due.
     """
     if container is None:
         return replace(track, state="removed", health="none", good_since=None, bad_since=_first(track.bad_since, now))
@@ -76,7 +77,7 @@ def observe(track: Track, container: Container | None, events: Collection[str], 
     newly_exited = exited and (track.exited_at is None or restarted) and container.started_at != ""
     return replace(
         track,
-        since=track.since + (late if newly_exited else 0.0),
+        since=track.since + (late if newly_exited else _overdue(track, now) if exited else 0.0),
         state=container.state,
         health=container.health,
         exit_code=container.exit_code,
@@ -147,6 +148,12 @@ def start_again_at(track: Track) -> float | None:
 def restarts(track: Track) -> bool:
     """Whether an exit is followed by another start: by its own policy, or because the commit left it alone."""
     return not track.changed or track.service.restart != "no"
+
+
+def _overdue(track: Track, now: float) -> float:
+    """Seconds since it was to be started again."""
+    due = start_again_at(track)
+    return 0.0 if due is None else max(0.0, now - due)
 
 
 def _judge_exit(track: Track, name: str) -> Verdict:

@@ -181,9 +181,7 @@ class FakeApplier:
 
     def resume(self, container: str) -> None:
         with self._machine.effect(f"resume {container[:12]}"):
-            found = self._get(container)
-            if found.state == "paused":
-                found.state = "running"
+            self._machine.goes_on(self._get(container))
 
     def disconnect(self, container: str, network: str) -> None:
         with self._machine.effect(f"disconnect {container[:12]} {network}"):

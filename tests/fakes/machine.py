@@ -82,6 +82,7 @@ class FakeMachine:
         self.links: dict[str, str] = {}
         self._behaviours: dict[str, Behaviour] = {}
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._frozen: dict[str, list[Callable[[], None]]] = {}
         self._order = itertools.count()
         self._ids = itertools.count(1)
         self._away_until = 0.0
@@ -144,6 +145,13 @@ class FakeMachine:
         container = self.named(name)
         container.state = "paused"
         self._tell("pause", container.id)
+
+    def goes_on(self, container: FakeContainer) -> None:
+        """Not paused any more: what was due meanwhile happens now."""
+        if container.state == "paused":
+            container.state = "running"
+            for due in self._frozen.pop(container.id, []):
+                due()
 
     def is_updated(self, name: str, **facts: Any) -> None:
         """Somebody's `docker update`, or a container made otherwise: facts by name, `_` for a space."""
@@ -286,7 +294,10 @@ class FakeMachine:
 
         def in_this_life() -> None:
             if container.life == life and container.id in self.containers:
-                action()
+                if container.state == "paused":
+                    self._frozen.setdefault(container.id, []).append(in_this_life)
+                else:
+                    action()
 
         heapq.heappush(self._agenda, (self.clock.seconds + seconds, next(self._order), in_this_life))
 

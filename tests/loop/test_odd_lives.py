@@ -204,6 +204,18 @@ def test_what_waited_for_us_to_start_it_again_has_as_much_longer() -> None:
     assert turn.outcome is Outcome.SUCCEEDED, turn
 
 
+def test_what_was_seen_to_wait_for_us_has_longer_too() -> None:
+    life = Life()
+    stubborn = {"health": False, "stop_grace_period": "10s"}
+    life.behave("cache:1", Behaviour(ignores_stop=True))
+    life.push(cache=service("cache:1", deploy={"replicas": 3}, **stubborn))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.behave("db:1", crashing(0.3, times=2))
+    life.push(cache=service("cache:2", **stubborn), db=service("db:1"))
+    turn = life.turn()
+    assert turn.outcome is Outcome.SUCCEEDED, turn
+
+
 def test_a_sharer_is_not_to_blame_for_a_leader_that_does_not_run_just_now() -> None:
     life = Life()
     life.push(web=service("web:1"), side=sharer())

@@ -192,8 +192,8 @@ class World:
     def _check_end(self, turn: Turn) -> None:
         life = self.life
         wanted = self._wanted(turn)
-        if wanted is None and self._journal.lost:
-            return  # nobody knows any more what was to run: what does run is left alone
+        if wanted is None and (self._journal.lost or turn.reason is Reason.FILE_MISSING):
+            return  # nobody knows (any more) what is to run: what does run is left alone
         if turn.outcome is Outcome.FAILED and "not ours" in turn.message:
             assert any(self._is_theirs(item, wanted) for item in life.machine.containers.values()), turn
             return  # what somebody has brought up keeps a network from being replaced, and the turn says so
@@ -254,14 +254,19 @@ class World:
     def _check_containers(self, wanted: str | None) -> None:
         machine = self.life.machine
         names = wishes.expected(self.pushed[wanted]).keys() if wanted else set()
+        if self._journal.lost and not names:
+            return  # without the journal nobody knows of stacks that no commit names
         jobs = {"shop-job-1"} if wanted and any(item.name == "job" for item in self._applied(wanted)) else set()
         theirs = {item.name for item in machine.containers.values() if self._is_theirs(item, wanted)}
-        if wanted and not (self._journal.lost and not names):  # without the journal nobody knows whose stacks they were
+        if wanted:
             assert set(self.life.ids()) <= names | jobs | theirs, "stray containers"
         sizes = {wish.name: wish.memory << 20 for wish in self._applied(wanted)} if wanted else {}
+        tolerated = {spec for spec, _, _ in self.life.cycle.history.tolerated}
         for item in machine.containers.values():
             if item.service == "job" or item.host is None:
                 continue  # what completes is as it ended; what somebody has brought up is as it was adopted
+            if item.spec in tolerated:
+                continue  # somebody has done the same to it again while it was mended
             assert item.memory == sizes.get(item.service, item.memory), f"{item.name} has another limit"
             assert item.state != "paused", f"{item.name} is paused"
             assert item.networks or item.network_mode, f"{item.name} has no network"
