@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from tests.stack.blackbox import Blackbox
+from tests.conftest import BASE
+from tests.stack.blackbox import Blackbox, compose_document
 
 # PID 1 is the init process: what dies is its one child, as in a crash, and the engine starts the container again.
 _KILL_CHILD = (
@@ -45,6 +46,25 @@ def cut_off(stack: Blackbox, service: str) -> Iterator[None]:
         present = stack.host.container(service)["NetworkSettings"]["Networks"]
         for name in networks.keys() - present.keys():
             engine.connect_container_to_network(container, name, aliases=[service])
+
+
+def on_small_volumes(services: Collection[str], sizes: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
+    """The Compose file with these services alone. `sizes`: volume → its owner, and its size in memory.
+
+    A bystander keeps them mounted, as a disk would stay while a service is away.
+    """
+    document = compose_document()
+    document["services"] = {name: document["services"][name] for name in services}
+    used = {secret for service in document["services"].values() for secret in service.get("secrets", ())}
+    document["secrets"] = {name: document["secrets"][name] for name in used}
+    for name, (owner, size) in sizes.items():
+        options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={size},uid={owner},gid={owner},mode=0700"}
+        document["volumes"][name] = {"driver_opts": options}
+    document["services"]["keeper"] = {
+        "image": BASE, "command": ["sleep", "infinity"], "restart": "unless-stopped", "init": True, "mem_limit": "16m",
+        "healthcheck": {"test": ["CMD", "true"]}, "volumes": [f"{name}:/{name}" for name in sizes],
+    }  # fmt: skip
+    return document
 
 
 @contextmanager

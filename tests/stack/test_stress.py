@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e.host import eventually
 from tests.stack.blackbox import FOLDER, Blackbox, blackbox, compose_document
-from tests.stack.harm import Writer, cut_off, fill_memory, full_disk, kill, ooms, restarts
+from tests.stack.harm import Writer, cut_off, fill_memory, full_disk, kill, on_small_volumes, ooms, restarts
 from tests.stack.stubbed import SERVICE, Stub
 
 pytestmark = [pytest.mark.stack, pytest.mark.engine, pytest.mark.timeout(1800)]
@@ -129,18 +129,7 @@ def test_a_model_that_fails_fails_questions_alone(
 
 
 def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path, compose: Path) -> None:
-    """On volumes of a small size, kept mounted by a bystander, as a disk would stay while a service is away."""
-    document = compose_document()
-    document["services"] = {name: document["services"][name] for name in (*DATA, "migrate")}
-    used = {secret for service in document["services"].values() for secret in service["secrets"]}
-    document["secrets"] = {name: document["secrets"][name] for name in used}
-    for name, (owner, size) in SMALL.items():
-        options = {"type": "tmpfs", "device": "tmpfs", "o": f"size={size},uid={owner},gid={owner},mode=0700"}
-        document["volumes"][name] = {"driver_opts": options}
-    keeper = {"image": "debian:trixie-slim", "command": ["sleep", "infinity"], "restart": "unless-stopped",
-              "init": True, "mem_limit": "16m", "healthcheck": {"test": ["CMD", "true"]},
-              "volumes": [f"{name}:/{name}" for name in SMALL]}  # fmt: skip
-    document["services"]["keeper"] = keeper
+    document = on_small_volumes((*DATA, "migrate"), SMALL)
     with blackbox(tmp_path, compose) as stack:
         stack.push({f"{FOLDER}/compose.yaml": json.dumps(document)})
         turn = stack.once()

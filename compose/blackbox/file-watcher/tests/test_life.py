@@ -68,6 +68,23 @@ def test_only_touched_is_not_sent(life: Life, api: Api) -> None:
     assert (api.requests, life.pending) == ([], 0)
 
 
+def test_a_full_disk_below_its_own_state_ends_nothing(life: Life, api: Api) -> None:
+    gone = life.write("gone.md", "gone")
+    life.settle()
+    database = life.state._database
+    database.execute("PRAGMA max_page_count = 1")  # no page more than there are
+    gone.unlink()
+    texts = {f"{number}-{'x' * 100}.md": str(number) for number in range(100)}
+    for name, text in texts.items():
+        life.write(name, text)
+    life.settle()
+    assert life.pending > 0
+    assert life.measured.gauges["watcher_brain_up"] == 1
+    database.execute("PRAGMA max_page_count = 1000000")
+    life.settle()
+    assert (life.pending, api.contents) == (0, {f"notes/{name}": text for name, text in texts.items()})
+
+
 def test_changes_while_brain_api_is_away(life: Life, api: Api) -> None:
     life.write("a.md", "a")
     deleted = life.write("b.md", "b")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -51,6 +52,9 @@ class Watcher:
                 self._exchange(begun)
         except Unavailable as error:
             self._failed(error)
+        except sqlite3.OperationalError as error:
+            # A full disk, most of all: a restart would not mend it.
+            self._failed(Unavailable(f"what brain-api took cannot be written down: {error}"), up=1)
         self._measured.gauges["watcher_scan_seconds"] = round(took, 4)
         pending = self._tell()
         now = self._clock()
@@ -184,19 +188,20 @@ class Watcher:
 
     def _succeeded(self) -> None:
         if self._failures:
-            _log.info("brain-api takes files again, after %d failures", self._failures)
+            _log.info("files are taken again, after %d failures", self._failures)
         self._failures, self._not_before = 0, float("-inf")
         self._measured.denied = ""
         self._measured.gauges["watcher_brain_up"] = 1
 
-    def _failed(self, error: Unavailable) -> None:
+    def _failed(self, error: Unavailable, up: int = 0) -> None:
+        """`up`: whether it was not brain-api's doing."""
         if not self._failures:
             _log.warning("%s; nothing is lost, it is tried again", error)
         self._failures += 1
         # So that the next success is one of brain-api, and what came of this request is found out.
         self._audit_at = float("-inf")
         self._measured.totals["watcher_failures_total"] += 1
-        self._measured.gauges["watcher_brain_up"] = 0
+        self._measured.gauges["watcher_brain_up"] = up
         self._measured.denied = str(error) if isinstance(error, Denied) else ""
         pause = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** min(self._failures - 1, 10))
         self._not_before = self._clock() + max(error.after, pause * random.uniform(0.7, 1.0))  # noqa: S311
