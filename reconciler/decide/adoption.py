@@ -14,9 +14,8 @@ from dataclasses import dataclass, field, replace
 from reconciler.decide.digests import digest
 from reconciler.decide.facts import differences
 from reconciler.decide.wanted_facts import wanted
-from reconciler.model import history
 from reconciler.model.desired import DesiredState, Service, ServiceKey, Stack
-from reconciler.model.history import Adopted
+from reconciler.model.history import FOUND_SPEC, Adopted
 from reconciler.model.images import Image, ImageDefaults
 from reconciler.model.observed import Container, Foreign, ObservedState
 
@@ -226,7 +225,7 @@ def _in_the_way(service: Service, item: Container, image: ImageDefaults | None) 
 
 
 def _found_spec(items: Sequence[Container]) -> str:
-    return f"{history.FOUND}{digest(sorted(item.id for item in items))}"
+    return f"{FOUND_SPEC}{digest(sorted(item.id for item in items))}"
 
 
 def _with_found(kept: Stack, asked: Stack | None, observed: ObservedState, verdict: Verdict) -> Stack:

@@ -34,8 +34,8 @@ class Situation:
         self.replaced = {n.name for n in self.networks() if self._network_differs(n)}
         self.sharers: dict[ServiceKey, list[Service]] = {}
         for service in reversed(self.order):
-            for name in service.shares:
-                self.sharers.setdefault((service.stack, name), []).append(service)
+            for leader in service.leaders:
+                self.sharers.setdefault(leader, []).append(service)
 
     def keys_in_order(self) -> list[ServiceKey]:
         return [service.key for service in self.order]
@@ -55,7 +55,7 @@ class Situation:
             there = [*pairing.extras, *(slot.container for slot in pairing.slots if slot.container is not None)]
             attached = any(endpoint.network in self.replaced for endpoint in service.endpoints)
             attached = attached or any(self.loses_network(item) for item in there)
-            if attached or any((service.stack, name) in moved for name in service.shares):
+            if attached or not moved.isdisjoint(service.leaders):
                 moved.add(service.key)
         return moved
 
@@ -65,7 +65,7 @@ class Situation:
 
 def needs(service: Service) -> set[ServiceKey]:
     """Services that come before this one where they are wanted at all."""
-    return {*((d.stack, d.service) for d in service.depends_on), *((service.stack, name) for name in service.shares)}
+    return {*((d.stack, d.service) for d in service.depends_on), *service.leaders}
 
 
 def topological(services: Mapping[ServiceKey, Service]) -> list[Service]:

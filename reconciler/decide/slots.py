@@ -127,8 +127,8 @@ def _bound(container: Container, service: Service, leaders: Mapping[ServiceKey, 
     """A sharer is right only while it shares with the container that its leader keeps."""
     if not container.detailed:
         return True
-    for name in service.shares:
-        leader = leaders.get((service.stack, name))
+    for key in service.leaders:
+        leader = leaders.get(key)
         first = leader.slots[0].container if leader and leader.slots else None
         if first is None or first.id not in container.shares:
             return False

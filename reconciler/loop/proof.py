@@ -245,8 +245,7 @@ class Proof:
             # one whose namespaces it shares has ended since we looked: the next look tells
 
     def _leaders(self, track: Track) -> list[Track]:
-        leaders = {(track.service.stack, name) for name in track.service.shares}
-        return [other for other in self._tracks.values() if other.service.key in leaders]
+        return [other for other in self._tracks.values() if other.service.key in track.service.leaders]
 
     def _accept(self, track: Track, now: float) -> None:
         if track.id not in self._accepted:

@@ -223,7 +223,7 @@ class Rollout:
         failed: Mapping[str, ReconcilerError] = {}
         for _ in range(TRIES):
             if self._proof is not None:
-                self._proof.up({leader for container in waiting for leader in self._leaders(batch[container])})
+                self._proof.up({leader for container in waiting for leader in self._service(batch[container]).leaders})
             failed = self._world.applier.start_all(waiting)
             for container in waiting:
                 if container not in failed:
@@ -238,12 +238,8 @@ class Rollout:
 
     def _may_start_later(self, step: Step, error: ReconcilerError, followed: set[ServiceKey]) -> bool:
         """Only what shares with containers that are judged themselves: they run again, or are the reason to end."""
-        leaders = self._leaders(step)
-        return bool(leaders) and leaders <= followed and error.reason is Reason.DEPENDENCY_NOT_READY
-
-    def _leaders(self, step: Step) -> set[ServiceKey]:
-        """The services whose namespaces it shares."""
-        return {(step.stack or "", name) for name in self._service(step).shares}
+        leaders = self._service(step).leaders
+        return bool(leaders) and followed.issuperset(leaders) and error.reason is Reason.DEPENDENCY_NOT_READY
 
     def _started(self, container: str, step: Step) -> None:
         service = self._service(step)

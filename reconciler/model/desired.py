@@ -81,6 +81,11 @@ class Service:
     def key(self) -> ServiceKey:
         return (self.stack, self.name)
 
+    @property
+    def leaders(self) -> tuple[ServiceKey, ...]:
+        """The services that it shares with."""
+        return tuple((self.stack, name) for name in self.shares)
+
     def container(self, number: int) -> str:
         """The stable name of its container `number` (from 1)."""
         return self.container_name or f"{self.stack}-{self.name}-{number}"

@@ -84,7 +84,7 @@ class Bad:
     inputs: str = ""
 
 
-FOUND = "found-"
+FOUND_SPEC = "found-"
 """How the spec of what stands only for itself begins."""
 
 
@@ -106,7 +106,7 @@ class Adopted:
     @property
     def itself(self) -> bool:
         """Whether it agrees with no service, and stands only for itself: no good commit has it."""
-        return self.spec.startswith(FOUND)
+        return self.spec.startswith(FOUND_SPEC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tasks.__main__ import main
@@ -26,23 +27,23 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "data/tasks")
 
 
-def submit(store: Store, prompt: str = "Do it", **fields: object) -> Task:
+def submit(store: Store, prompt: str = "Do it", **fields: Any) -> Task:
     before = len(store.all())
     # Within a second ids say nothing about the order.
     made = Task(f"{999 - before}-{new_id(NOW)}", NOW + before / 1000)
-    return store.submit(prompt, replace(made, **fields))  # type: ignore[arg-type]
+    return store.submit(prompt, replace(made, **fields))
 
 
-def settings(tmp_path: Path, **fields: object) -> Settings:
+def settings(tmp_path: Path, **fields: Any) -> Settings:
     (tmp_path / "workspace").mkdir(exist_ok=True)
     usual = Settings(
         key="a key", data=tmp_path / "data", workspace=tmp_path / "workspace", own=tmp_path / "own",
         servers=tmp_path / "mcp.json", claude="/bin/false",
     )  # fmt: skip
-    return replace(usual, **fields)  # type: ignore[arg-type]
+    return replace(usual, **fields)
 
 
-def worker(tmp_path: Path, store: Store, **fields: object) -> Worker:
+def worker(tmp_path: Path, store: Store, **fields: Any) -> Worker:
     return Worker(settings(tmp_path, **fields), store, threading.Event())
 
 

@@ -204,7 +204,7 @@ class Watcher:
         self._measured.gauges["watcher_brain_up"] = up
         self._measured.denied = str(error) if isinstance(error, Denied) else ""
         pause = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2 ** min(self._failures - 1, 10))
-        self._not_before = self._clock() + max(error.after, pause * random.uniform(0.7, 1.0))  # noqa: S311
+        self._not_before = self._clock() + max(error.after, pause * random.uniform(0.7, 1.0))  # noqa: S311 - spreads
 
     def _tell(self) -> int:
         """The number of changes that are not acknowledged."""
