@@ -53,11 +53,17 @@ class Sampler(threading.Thread):
 
     def _limit(self, container: str) -> int:
         if container not in self._limits:
-            try:
-                self._limits[container] = self._engine.inspect_container(container)["HostConfig"]["Memory"]
-            except docker.errors.NotFound:
-                return 0
+            self._limits[container] = limit(self._engine, container) or 0
         return self._limits[container]
+
+
+def limit(engine: docker.APIClient, container: str) -> int | None:
+    """The bytes that a container may use, 0 without a limit; None once it is gone, as those of others may be."""
+    try:
+        memory: int = engine.inspect_container(container)["HostConfig"]["Memory"]
+    except docker.errors.NotFound:
+        return None
+    return memory
 
 
 @contextmanager
@@ -83,11 +89,9 @@ def full(version: str, **more: Any) -> dict[str, Any]:
 
 def taken_by_others(host: Host) -> int:
     """What the containers of others that run now count for, with room for one without a limit to grow."""
-    return sum(
-        host.engine.inspect_container(item["Id"])["HostConfig"]["Memory"] or 256 * MiB
-        for item in host.engine.containers()
-        if item["Labels"].get("com.docker.compose.project") != host.stack
-    )
+    others = (c for c in host.engine.containers() if c["Labels"].get("com.docker.compose.project") != host.stack)
+    limits = (limit(host.engine, item["Id"]) for item in others)
+    return sum(256 * MiB if bytes_ == 0 else bytes_ or 0 for bytes_ in limits)
 
 
 def turn_within(host: Host, own: int, services: dict[str, Any]) -> Answer:
