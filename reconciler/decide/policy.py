@@ -20,7 +20,7 @@ UNENDED_LIMIT = 3
 class Hold:
     """Nothing is to be changed now. `until`: Unix seconds after which to ask again; None: only a person can tell.
 
-    `untouched`: not even last good is mended meanwhile; so it is where `stalled` or `until` are set, too.
+    `untouched`: not even last good is mended meanwhile; so it is where `stalled` is set, too.
     """
 
     reason: Reason
@@ -65,7 +65,8 @@ def next_move(
         )
     if suspension is not None and good is not None:
         return Go(good.revision, Intent.REPAIR)
-    about_head = last is not None and (last.revision == head.sha or head.sha in history.finals)
+    failed = history.attempts[-history.faults :]
+    about_head = head.sha in history.finals or any(attempt.revision == head.sha for attempt in failed)
     if patient and about_head and (until := _fault_until(last, history.faults)) is not None and now < until:
         reason = last.reason if last and last.reason else Reason.ENGINE_UNAVAILABLE
         return Hold(reason, last.message if last else "", "it is tried again by itself", until)

@@ -178,8 +178,9 @@ class Cycle:
             turn = ended.turn
         except Transient as error:
             turn = _failed(error, head, move)
-        if turn.outcome is Outcome.FAILED and turn.reason is not Reason.ENGINE_UNAVAILABLE:
-            self._keep_meanwhile(head)
+        waiting = isinstance(move, Hold) and move.until is not None and not move.untouched
+        if (turn.outcome is Outcome.FAILED or waiting) and turn.reason is not Reason.ENGINE_UNAVAILABLE:
+            self._keep_meanwhile(head, waiting)
         untouched = isinstance(move, Hold) and (move.untouched or move.stalled or move.until is not None)
         if turn.outcome in (Outcome.HELD, Outcome.REJECTED) and not untouched:
             self._stay(head, turn)
@@ -191,11 +192,13 @@ class Cycle:
             let_run(self._bench, last)
         return _held(head, move)
 
-    def _keep_meanwhile(self, head: Commit) -> None:
+    def _keep_meanwhile(self, head: Commit, waiting: bool) -> None:
         """Until the head can be judged, no service is to be down: because of what somebody did to last good, or because
-        an attempt was cut off."""
+        an attempt was cut off. A repair that failed is itself what is waited for."""
         last, good = self.history.last, self.history.last_good
-        if good is not None and last is not None and not last.open:
+        if last is None or last.open or (waiting and last.intent is not Intent.ADVANCE):
+            return
+        if good is not None:
             with suppress(Transient):
                 keep(self._bench, head)
 

@@ -289,6 +289,39 @@ def test_last_good_is_looked_after_while_the_head_cannot_be_judged() -> None:
     assert set(life.running()) == {"shop-web-1", "shop-other-1"}
 
 
+def waiting_for_an_image() -> Life:
+    """The head's image cannot be had now, and it is waited before the head is tried again."""
+    life = running()
+    life.push(web=service("far:1"), other=service("other:1", health=False))
+    life.machine.registry["far:1"] = life.machine.images.pop("far:1")
+    life.machine.registry_away = True
+    assert life.turn().outcome is Outcome.FAILED
+    assert life.turn(patient=True).outcome is Outcome.HELD
+    return life
+
+
+def test_last_good_is_looked_after_while_the_head_waits_to_be_tried_again() -> None:
+    life = waiting_for_an_image()
+    life.machine.vanishes("shop-other-1")
+    assert life.turn(patient=True).outcome is Outcome.HELD
+    assert set(life.running()) == {"shop-web-1", "shop-other-1"}
+
+
+def test_a_repair_that_failed_meanwhile_is_waited_for_like_the_head() -> None:
+    life = waiting_for_an_image()
+    life.machine.vanishes("shop-other-1")
+    life.behave("other:1", Behaviour(exits_after=0.1, exit_code=1))
+    assert life.turn(patient=True).outcome is Outcome.HELD
+    before = len(life.machine.trace)
+    assert life.turn(patient=True).outcome is Outcome.HELD
+    assert life.machine.trace[before:] == []
+    life.machine.registry_away = False
+    life.behave("other:1", Behaviour())
+    life.machine.advance(60)
+    assert life.turn(patient=True).outcome is Outcome.SUCCEEDED
+    assert life.running() == {"shop-web-1": "far:1", "shop-other-1": "other:1"}
+
+
 def test_what_somebody_brought_up_stands_in_the_way_of_no_commit() -> None:
     """It is a container of last good's; the commit drops its service and changes its network."""
     life = running()
