@@ -214,12 +214,12 @@ class EngineObserver:
 
 
 def _life_began(state: Mapping[str, Any]) -> float | None:
-    """When the last start began, or None before the first.
+    """When the last start began; None where nothing was before it.
 
     The engine notes StartedAt once the program runs already, so its first lines may be older; but never older than the
     end of the life before.
     """
     started, finished = read.epoch(state.get("StartedAt", "")), read.epoch(state.get("FinishedAt", ""))
-    if not started:
+    if not started or not finished:
         return None
     return max(started - STARTED_AT_LAG, finished if finished < started else 0.0)

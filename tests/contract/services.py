@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,7 +13,8 @@ from reconciler.model.desired import Endpoint, Network, Service, Volume
 from reconciler.model.observed import LABEL_HOST, LABEL_SPEC, LABEL_STACK
 from tests.fakes.behaviour import STEADY, Behaviour
 
-HOST = "contract"
+HOST = f"contract-{os.getpid()}"
+"""Who watches this host must not see what another process of these tests does."""
 MEMORY = 32 << 20
 
 

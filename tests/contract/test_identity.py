@@ -10,7 +10,7 @@ import pytest
 from reconciler.errors import RolloutFailed, Transient
 from reconciler.model.desired import Endpoint
 from reconciler.model.outcome import Reason
-from tests.contract.services import attached, network, volume
+from tests.contract.services import HOST, attached, network, volume
 from tests.contract.worlds import World
 
 
@@ -88,7 +88,7 @@ def test_network_is_made_once_and_carries_its_digest(world: World) -> None:
     assert first.digest == wanted.digest
     assert again.id == first.id
     assert first.labels["com.docker.compose.project"] == world.stack
-    assert first.labels["dev.reconciler.host"] == "contract"
+    assert first.labels["dev.reconciler.host"] == HOST
 
 
 def test_network_of_another_definition_is_refused(world: World) -> None:

@@ -73,10 +73,8 @@ def test_a_push_must_be_seen_at_once_and_told(host: Host) -> None:
         web = {**stated("2"), "depends_on": ["db"]}
         files = host.files({**SERVICES, "web": web})
         text = str(files["compose/stack/compose.yaml"])
-        pushed = time.monotonic()
         second = push_as_a_user(host, "compose/stack/compose.yaml", text)
-        eventually(lambda: second in (host.state / "journal.jsonl").read_text(), 10, 0.02)
-        assert time.monotonic() - pushed < 2.5, "seconds from the push until the agent wrote it down"
+        eventually(lambda: second in (host.state / "journal.jsonl").read_text(), 2.5)
         eventually(lambda: applied(host, second), 30)
         assert host.exec("web-1", "echo $VERSION") == "2"
         assert host.status().code == 0
@@ -88,7 +86,8 @@ def test_a_push_must_be_seen_at_once_and_told(host: Host) -> None:
 
 
 def test_what_it_is_doing_must_be_seen_while_it_does_it(host: Host) -> None:
-    sha = host.push({**SERVICES, "slow": healthy("sleep 5; touch /tmp/healthy")})
+    slow = {"slow": healthy("sleep 10; touch /tmp/healthy")}
+    sha = host.push({**SERVICES, **slow}, stack={"gate": {"healthy_deadline": "1m", "progress_deadline": "1m"}})
     with host.started("run"):
         rollout = eventually(lambda: file_status(host).get("rollout"), 30)
         assert rollout["revision"] == sha

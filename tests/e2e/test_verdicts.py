@@ -38,8 +38,8 @@ BAD = {
     "dies after two seconds, restart always": Case(service("sleep 2; exit 1"), "Crashed", STEADY_FOR_4, "4 times"),
     "exits 1 at once, restart always": Case(service("exit 1"), "Crashed", says="exit code 1"),
     "healthy once, then unhealthy": Case(
-        living("touch /tmp/healthy; sleep 1; rm /tmp/healthy", healthcheck=health()),
-        "HealthCheckFailed", STEADY_FOR_4, "unhealthy for 3 s",
+        living("touch /tmp/healthy; sleep 3; rm /tmp/healthy", healthcheck=health()),
+        "HealthCheckFailed", {"min_healthy_time": "8s"}, "unhealthy for 3 s",
     ),
     "never healthy": Case(living("", healthcheck=health(start_period="0s")), "HealthCheckFailed", says="unhealthy"),
     "always starting": Case(living("", healthcheck=health()), "HealthCheckFailed", {"healthy_deadline": "3s"}, "3 s"),
@@ -63,7 +63,7 @@ BAD = {
 
 GOOD = {
     "slow starter": Case(healthy("sleep 4; touch /tmp/healthy")),
-    "healthy in the last second": Case(healthy("sleep 5; touch /tmp/healthy"), gate={"healthy_deadline": "6s"}),
+    "healthy in the last seconds": Case(healthy("sleep 5; touch /tmp/healthy"), gate={"healthy_deadline": "10s"}),
     "no healthcheck": Case(living("")),
     "crashes twice, then fine": Case(
         service(f"{COUNT}; [ $n -gt 2 ] || exit 1\n{FOREVER}"), gate={"min_healthy_time": "2s"}
