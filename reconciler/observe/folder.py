@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,7 +95,9 @@ def _walk(folder: Path, prefix: str) -> Iterator[Entry]:
     with os.scandir(folder) as items:
         for item in sorted(items, key=lambda item: item.name):
             if item.name != ".git":
-                yield from _entries(item, prefix + item.name)
+                # People and programs work here: what has gone since it was listed is not there.
+                with suppress(FileNotFoundError):
+                    yield from _entries(item, prefix + item.name)
 
 
 def _entries(item: os.DirEntry[str], path: str) -> Iterator[Entry]:

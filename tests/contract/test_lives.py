@@ -53,8 +53,20 @@ def test_look_sees_the_asked_stacks_only(world: World) -> None:
     assert len(world.observer.look(["another-stack", world.stack]).containers) == 1
 
 
+def started_anew(world: World, container: str, before: float) -> Container:
+    """What it was less than `before` seconds after it was started: a busy machine is asked again."""
+    for _ in range(10):
+        began = world.clock.monotonic()
+        world.applier.start(container)
+        found = world.detail(container)
+        if world.clock.monotonic() - began < before:
+            return found
+        world.applier.stop(container, 5)
+    pytest.fail("this machine is too slow to see a container start")
+
+
 def test_health_goes_from_starting_to_healthy(world: World) -> None:
-    container = world.started("web", healthy(1.0), healthcheck=True)
+    container = started_anew(world, world.created("web", healthy(1.5), healthcheck=True).id, before=1.5)
     assert (container.state, container.health) == ("running", "starting")
     world.until(container.id, lambda c: c.health == "healthy")
 
@@ -72,7 +84,8 @@ def test_never_healthy_becomes_unhealthy(world: World) -> None:
 
 
 def test_health_flaps(world: World) -> None:
-    container = world.started("web", flapping(1.2, flips=3), healthcheck=True)
+    container = world.started("web", flapping(1.2, flips=60), healthcheck=True)
+    # A busy machine may miss a phase: there are more of them.
     for health in ("healthy", "unhealthy", "healthy"):
         world.until(container.id, lambda c, health=health: c.health == health)
 
@@ -86,11 +99,10 @@ def test_stopped_container_has_no_health(world: World) -> None:
 
 
 def test_health_starts_anew_with_each_start(world: World) -> None:
-    container = world.started("web", healthy(0.5), healthcheck=True)
+    container = world.started("web", healthy(1.5), healthcheck=True)
     world.until(container.id, lambda c: c.health == "healthy")
     world.applier.stop(container.id, 5)
-    world.applier.start(container.id)
-    assert world.detail(container.id).health == "starting"
+    assert started_anew(world, container.id, before=1.5).health == "starting"
     world.until(container.id, lambda c: c.health == "healthy")
 
 

@@ -16,7 +16,8 @@ from tests.corpus.stacks import STACKS
 from tests.e2e.host import new_host
 from tests.e2e.project import Project
 
-pytestmark = [needs_corpus, pytest.mark.engine]
+# The first of them builds the images.
+pytestmark = [needs_corpus, pytest.mark.engine, pytest.mark.timeout(1500)]
 
 ALWAYS = ("flask-redis", "gitea-postgres", "nginx-golang-postgres", "prometheus-grafana")
 BESIDES = (

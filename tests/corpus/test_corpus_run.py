@@ -8,7 +8,8 @@ from tests.corpus.life import GRACE, PublicStack
 from tests.corpus.public import FOLDERS, needs_corpus
 from tests.corpus.stacks import NOT_RUN, STACKS, Break
 
-pytestmark = [needs_corpus, pytest.mark.engine]
+# The first of them builds the images.
+pytestmark = [needs_corpus, pytest.mark.engine, pytest.mark.timeout(1500)]
 
 CASES = [pytest.param(stack, id=stack.name, marks=[pytest.mark.soak] if stack.soak else []) for stack in STACKS]
 ENDS = {

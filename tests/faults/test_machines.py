@@ -179,13 +179,12 @@ def test_a_file_of_half_a_gigabyte_must_not_fill_the_memory(host: Host) -> None:
     tree = host.repository.git("ls-tree", host.repository.head())
     made = host.repository.git("mktree", stdin=f"{tree}\n100644 blob {blob}\tlarge\n".encode())
     unused = host.repository.set(host.repository.commit_tree(made, "a large file", host.repository.head()))
-    before, begun = host.ids(), time.monotonic()
+    before = host.ids()
     done = subprocess.run(
         [sys.executable, "-c", LARGEST, *host.command("once")], capture_output=True, text=True, check=True,
-        env=host.environment(), cwd=host.folder,
+        env=host.environment(), cwd=host.folder, timeout=host.patience,
     )  # fmt: skip
     assert int(done.stdout) < 200 << 10, "KiB of its largest process"
-    assert time.monotonic() - begun < 60
     turn = host.once()
     assert (turn.code, turn["outcome"], turn["revision"]) == (0, "Unchanged", unused)
     assert host.ids() == before

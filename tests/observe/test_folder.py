@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -91,6 +92,21 @@ def test_a_file_that_became_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("/etc/passwd")
     with pytest.raises(Usage, match="cannot be read"):
         files.read("a")
+
+
+def test_what_goes_while_it_is_listed_is_not_there(tmp_path: Path) -> None:
+    for path in ("a", "b.tmp", "folder/c", "folder/deeper/d", "z"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("x")
+    files = FolderFiles(tmp_path)
+    listing = iter(files._listed(tmp_path))
+    assert next(listing).path == "a"
+    (tmp_path / "b.tmp").unlink()
+    assert next(listing).path == "folder/c"
+    shutil.rmtree(tmp_path / "folder")
+    assert [entry.path for entry in listing] == ["z"]
+    with pytest.raises(Usage, match=r"b\.tmp cannot be read"):
+        files.read("b.tmp")
 
 
 @pytest.mark.parametrize("what", ["missing", "file"])

@@ -19,7 +19,8 @@ from reconciler.model.outcome import Reason
 from reconciler.observe.source import HEADS, GitSource
 from tests.repository import Repository
 
-ROUNDS = 40
+ROUNDS, MOST, KILLS = 40, 400, 10
+"""So many rounds, or more of them until so many were killed in the middle: a fetch may be faster than the first."""
 
 
 def source(theirs: Repository) -> GitSource:
@@ -57,14 +58,20 @@ def test_killed_at_any_moment_the_next_fetch_works(theirs: Repository) -> None:
     source(theirs).fetch()
     usual = time.monotonic() - start
     chance, killed = random.Random(7), 0
-    for number in range(1, ROUNDS + 1):
+    for number in range(1, MOST + 1):
+        if number > ROUNDS and killed >= KILLS:
+            break
         sha = theirs.push(contents(number))
         killed += fetch_and_die(theirs, chance.uniform(0, 1.1 * usual))
         ours = source(theirs)
         assert ours.fetch().sha == sha
         assert {path: text.decode() for path, text in read_all(ours, sha).items()} == contents(number)
-    assert killed >= ROUNDS // 4, "the kills came too late to prove anything"
-    assert left_behind(theirs) == []
+    assert killed >= KILLS, "the kills came too late to prove anything"
+    # A child of the last killed one may be writing for another moment.
+    until = time.monotonic() + 20
+    while (left := left_behind(theirs)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert left == []
 
 
 def test_the_first_fetch_killed_at_any_moment_is_begun_anew(theirs: Repository) -> None:
@@ -73,7 +80,8 @@ def test_the_first_fetch_killed_at_any_moment_is_begun_anew(theirs: Repository) 
         fetch_and_die(theirs, 0.002 * number)
         assert read_all(source(theirs), source(theirs).fetch().sha)
         assert source(theirs).fetch().sha == sha
-        shutil.rmtree(mirror_of(theirs))
+        # Not deleted: a child of the killed one may be writing to it for another moment.
+        mirror_of(theirs).rename(mirror_of(theirs).with_name(f"killed-{number}"))
 
 
 def test_tidying_killed_at_any_moment_loses_nothing(theirs: Repository) -> None:
@@ -107,7 +115,8 @@ def read_all(ours: GitSource, sha: str) -> dict[str, bytes]:
 def left_behind(theirs: Repository) -> list[Path]:
     mirror = mirror_of(theirs)
     source(theirs)._mirror.prepare()
-    return [path for path in mirror.rglob("*") if path.suffix == ".lock" or path.name.startswith(("tmp_", "incoming-"))]
+    names = [Path(folder, name) for folder, folders, files in os.walk(mirror) for name in (*folders, *files)]
+    return [path for path in names if path.suffix == ".lock" or path.name.startswith(("tmp_", "incoming-"))]
 
 
 @pytest.mark.parametrize("news", [True, False], ids=["with news", "without news"])

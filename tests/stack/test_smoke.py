@@ -12,6 +12,9 @@ from tests.e2e.host import eventually
 from tests.stack.blackbox import FOLDER, Blackbox, blackbox
 from tests.stack.harm import kill, restarts
 
+# Its image may have to be built.
+pytestmark = pytest.mark.timeout(1500)
+
 SAME_NUMBER = "lock=/var/lib/postgresql/data/17/postmaster.pid; [ ! -e $$lock ] || sed -i 1s/.*/$$$$/ $$lock; "
 """Before the start: what the server of a former life left names this process, as happens after a crash."""
 

@@ -29,7 +29,7 @@ def started(tmp_path: Path, api: Api) -> Iterator[subprocess.Popen[bytes]]:
         **os.environ, "PYTHONPATH": str(PROGRAM), "WATCHED": str(tmp_path / "watched"),
         "STATE": str(tmp_path / "state"),
         "BRAIN_API_URL": api.url, "BRAIN_API_KEY_FILE": str(tmp_path / "key"), "PORT": port,
-        "QUIET_SECONDS": "0.2", "RESCAN_SECONDS": "30",
+        "QUIET_SECONDS": "0.2", "RESCAN_SECONDS": "300",
     }  # fmt: skip
     os.environ["PORT"] = port
     running = subprocess.Popen([sys.executable, "-m", "watcher"], env=environment, stdout=subprocess.DEVNULL)
@@ -39,7 +39,7 @@ def started(tmp_path: Path, api: Api) -> Iterator[subprocess.Popen[bytes]]:
     del os.environ["PORT"]
 
 
-def eventually(true: Callable[[], bool], seconds: float = 10.0) -> None:
+def eventually(true: Callable[[], bool], seconds: float = 40.0) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until
@@ -54,15 +54,13 @@ def healthy() -> bool:
 def test_events_wake_it_and_sigterm_ends_it(started: subprocess.Popen[bytes], tmp_path: Path, api: Api) -> None:
     eventually(lambda: "GET /api/v1/artifacts" in api.requests)
     assert healthy()
+    # The next look without events comes long after we have given up.
     notes = tmp_path / "watched/notes"
     (notes / "folder").mkdir()
     (notes / "folder/a.md").write_text("a")
-    begun = time.monotonic()
     eventually(lambda: api.contents == {"notes/folder/a.md": "a"})
     (notes / "folder/a.md").rename(notes / "b.md")
     eventually(lambda: api.contents == {"notes/b.md": "a"})
-    # Far sooner than the next look without events.
-    assert time.monotonic() - begun < 15
     started.send_signal(signal.SIGTERM)
-    assert started.wait(timeout=3) == 0
+    assert started.wait(timeout=20) == 0
     assert not healthy()

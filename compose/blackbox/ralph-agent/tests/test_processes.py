@@ -15,12 +15,18 @@ from ralph.workspace import GitFailed, Workspace
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 
 
-def run(folder: Path, script: str, seconds: float = 60) -> tuple[child.Ended, str]:
+def run(folder: Path, script: str, ready: str = "") -> tuple[child.Ended, str]:
+    """`ready`: the file into which the command writes once it may be ended."""
     (folder / "in").write_text("given")
     (folder / "out").write_text("")
     files = (folder / "in", folder / "out", folder / "err")
-    until = time.monotonic() + seconds
-    over = lambda: "too long" if time.monotonic() > until else ""  # noqa: E731
+    until = time.monotonic() + 60
+
+    def over() -> str:
+        if ready and (folder / ready).exists() and (folder / ready).read_text():
+            return "too long"
+        return "not even ready" if time.monotonic() > until else ""
+
     return child.run(["sh", "-c", script], folder, ENVIRONMENT, files, over), (folder / "out").read_text()
 
 
@@ -38,24 +44,24 @@ def test_a_command_that_ends_by_itself(tmp_path: Path) -> None:
 
 
 def test_one_that_hangs_is_ended(tmp_path: Path) -> None:
-    ended, printed = run(tmp_path, "echo $$; exec sleep 60", 0.3)
+    ended, printed = run(tmp_path, "echo $$; exec sleep 60", "out")
     assert ended == child.Ended(-15, "too long")
     assert not alive(printed)
 
 
 def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "POLITE", 0.3)
-    ended, printed = run(tmp_path, "trap '' TERM; echo $$; while :; do sleep 0.1; done", 0.3)
-    assert ended.code == -9
+    ended, printed = run(tmp_path, "trap '' TERM; echo $$; while :; do sleep 0.1; done", "out")
+    assert ended == child.Ended(-9, "too long")
     assert not alive(printed)
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc, as in the container")
-@pytest.mark.parametrize("seconds", [0.3, 60])
-def test_what_has_left_the_group_is_gone_too(tmp_path: Path, seconds: float) -> None:
-    stays = "sleep 60" if seconds < 1 else "exit 0"
+@pytest.mark.parametrize("ended", [True, False])
+def test_what_has_left_the_group_is_gone_too(tmp_path: Path, ended: bool) -> None:
+    stays = "sleep 60" if ended else "exit 0"
     script = f"setsid sh -c 'echo $$ >left; exec sleep 60' & while [ ! -s left ]; do sleep 0.02; done; {stays}"
-    run(tmp_path, script, seconds)
+    run(tmp_path, script, "left" if ended else "")
     assert not alive((tmp_path / "left").read_text())
 
 
