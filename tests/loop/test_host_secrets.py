@@ -1,0 +1,77 @@
+"""The secrets of the host change under the commit that was good."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from reconciler.model.outcome import Outcome
+from tests.fakes.behaviour import (
+    never_healthy,
+)
+from tests.fakes.life import Life, service
+from tests.loop.lives import assert_quiet, settled
+
+
+def test_changed_secrets_that_change_nothing_are_quiet() -> None:
+    life = Life()
+    life.push(web=service("web:1"))
+    settled(life)
+    life.store.stale |= set(life.store.states)
+    life.turn()
+    assert_quiet(life)
+
+
+def test_changed_secrets_that_make_last_good_invalid_are_quiet() -> None:
+    life = Life()
+    sha = life.push(web=service("web:1"))
+    settled(life)
+    life.store.stale |= set(life.store.states)
+    texts = dict(life.source.commits[sha].texts)
+    life.source.commits[sha] = type(life.source.commits[sha])(texts | {"desired-state/mini.yaml": "kind: Nothing"}, sha)
+    turn = life.turn()
+    assert turn.exit_code == 1
+    assert_quiet(life)
+    assert life.running() == {"shop-web-1": "web:1"}
+    assert life.reporter.told[sha][0] == "success"
+
+
+def secret(life: Life, sha: str, version: str) -> None:
+    """The host's secrets change what this commit's web becomes."""
+    texts = dict(life.source.commits[sha].texts)
+    model = json.loads(texts["shop.yaml"])
+    model["services"]["web"]["environment"] = {"TOKEN": version}
+    model["services"]["web"]["image"] = f"web:{version}"
+    life.image(f"web:{version}")
+    texts["shop.yaml"] = json.dumps(model)
+    life.source.commits[sha] = type(life.source.commits[sha])(texts, sha)
+    life.store.stale |= set(life.store.states)
+
+
+def test_changed_secrets_are_rolled_out() -> None:
+    life = Life()
+    sha = life.push(web=service("web:1"))
+    settled(life)
+    secret(life, sha, "2")
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert_quiet(life)
+    assert life.running() == {"shop-web-1": "web:2"}
+
+
+@pytest.mark.parametrize("policy", ["missing", "always"])
+def test_changed_secrets_that_fail_are_taken_back_and_quiet(policy: str) -> None:
+    life = Life()
+    life.behave("web:2", never_healthy())
+    life.image("web:1")
+    life.machine.registry |= life.machine.images
+    sha = life.push(web=service("web:1", pull_policy=policy))
+    settled(life)
+    before = life.machine.snapshot()
+    secret(life, sha, "2")
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.machine.snapshot() == before
+    for _ in range(2):
+        assert life.turn().exit_code == 1
+        assert life.effects == 0
+    assert life.reporter.told[sha] == ("success", "ReconciliationSucceeded")

@@ -1,0 +1,160 @@
+"""Names, networks and namespaces that services have in common."""
+
+from __future__ import annotations
+
+from reconciler.model.outcome import Outcome
+from tests.fakes.behaviour import (
+    crashing,
+    never_healthy,
+)
+from tests.fakes.life import Life, service
+from tests.loop.lives import assert_quiet, crash_before, goes_down, settled, sharing
+
+
+def test_those_that_share_a_namespace_switch_together() -> None:
+    life = Life()
+    life.push(app=service("app:1"), side=sharing("1"))
+    settled(life)
+    life.push(app=service("app:2"), side=sharing("1"))
+    settled(life)
+    assert life.running() == {"shop-app-1": "app:2", "shop-side-1": "side:1"}
+    app = life.machine.named("shop-app-1")
+    assert life.machine.named("shop-side-1").network_mode == f"container:{app.id}"
+
+
+def test_those_that_share_a_namespace_go_back_together() -> None:
+    life = Life()
+    life.push(app=service("app:1"), side=sharing("1"))
+    settled(life)
+    before = life.machine.snapshot()
+    life.behave("side:2", crashing(0.5))
+    life.push(app=service("app:2"), side=sharing("2", restart="no"))
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.machine.snapshot() == before
+    assert life.turn().exit_code == 1
+    assert life.effects == 0
+
+
+def test_a_changed_network_is_replaced_under_its_services() -> None:
+    life = Life()
+    life.push(db=service("db:1"), web=service("web:1", after={"db": "service_healthy"}))
+    settled(life)
+    model = {"services": {"db": service("db:1"), "web": service("web:1", after={"db": "service_healthy"})}}
+    life.push_model(model | {"networks": {"default": {"internal": True}}})
+    settled(life)
+    network = life.machine.networks["shop_default"]
+    assert {c.networks["shop_default"] for c in life.machine.containers.values()} == {network.id}
+    assert life.machine.applier is not None
+
+
+def test_a_changed_network_comes_back_with_its_services() -> None:
+    life = Life()
+    life.push(db=service("db:1"), web=service("web:1", after={"db": "service_healthy"}))
+    settled(life)
+    before = life.machine.snapshot()
+    life.behave("web:2", never_healthy())
+    model = {"services": {"db": service("db:1"), "web": service("web:2", after={"db": "service_healthy"})}}
+    life.push_model(model | {"networks": {"default": {"internal": True}}})
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.machine.snapshot() == before
+    assert life.turn().exit_code == 1
+    assert life.effects == 0
+
+
+def test_a_container_name_is_kept() -> None:
+    life = Life()
+    life.push(web=service("web:1", container_name="the-web"))
+    settled(life)
+    life.push(web=service("web:2", container_name="the-web"))
+    settled(life)
+    assert life.running() == {"the-web": "web:2"}
+
+
+def test_a_container_name_moves_to_another_service() -> None:
+    life = Life()
+    life.push(web=service("web:1", container_name="front"), db=service("db:1"))
+    settled(life)
+    life.push(proxy=service("proxy:1", container_name="front"), db=service("db:1"))
+    settled(life)
+    assert life.running() == {"front": "proxy:1", "shop-db-1": "db:1"}
+
+
+def test_a_container_name_that_moved_comes_back() -> None:
+    life = Life()
+    life.push(web=service("web:1", container_name="front"), db=service("db:1"))
+    settled(life)
+    before = life.machine.snapshot()
+    life.behave("proxy:1", never_healthy())
+    life.push(proxy=service("proxy:1", container_name="front"), db=service("db:1"))
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.machine.snapshot() == before
+
+
+def test_container_names_are_swapped() -> None:
+    life = Life()
+    life.push(one=service("one:1", container_name="first"), two=service("two:1", container_name="second"))
+    settled(life)
+    life.push(one=service("one:1", container_name="second"), two=service("two:1", container_name="first"))
+    settled(life)
+    assert life.running() == {"second": "one:1", "first": "two:1"}
+
+
+def test_a_changed_network_moves_sharers_along() -> None:
+    life = Life()
+    model = {"services": {"app": service("app:1"), "side": sharing("1")}}
+    life.push_model(model)
+    settled(life)
+    life.push_model(model | {"networks": {"default": {"internal": True}}})
+    settled(life)
+    app = life.machine.named("shop-app-1")
+    assert life.machine.named("shop-side-1").network_mode == f"container:{app.id}"
+
+
+def test_a_changed_network_with_sharers_comes_back() -> None:
+    life = Life()
+    model = {"services": {"app": service("app:1"), "side": sharing("1")}}
+    life.push_model(model)
+    settled(life)
+    before = life.machine.snapshot()
+    life.behave("app:2", never_healthy())
+    model = {"services": {"app": service("app:2"), "side": sharing("1")}}
+    life.push_model(model | {"networks": {"default": {"internal": True}}})
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.machine.snapshot() == before
+
+
+def test_sharers_start_again_with_their_leader() -> None:
+    """A container that lives in another's network namespace has none once that one was started anew."""
+    life = Life()
+    life.push(app=service("app:1"), side=sharing("1"))
+    settled(life)
+    goes_down(life, "shop-app-1")
+    side = life.machine.named("shop-side-1")
+    starts = side.starts
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert side.starts == starts + 1
+    assert_quiet(life)
+
+
+def test_a_sharer_keeps_its_anonymous_volume_when_its_leader_is_replaced() -> None:
+    life = Life()
+    cache = {"volumes": [{"type": "volume", "target": "/cache"}]}
+    life.push(app=service("app:1"), side=sharing("1", **cache))
+    settled(life)
+    before = life.machine.named("shop-side-1").mounts
+    life.push(app=service("app:2"), side=sharing("1", **cache))
+    settled(life)
+    assert life.machine.named("shop-side-1").mounts == before
+
+
+def test_anonymous_volumes_of_replicas_survive_a_crash_on_a_replaced_network() -> None:
+    life = Life()
+    web = service("web:1", deploy={"replicas": 2}, volumes=[{"type": "volume", "target": "/cache"}])
+    life.push_model({"services": {"web": web}})
+    settled(life)
+    before = {name: life.machine.named(name).mounts for name in ("shop-web-1", "shop-web-2")}
+    life.push_model({"services": {"web": web}, "networks": {"default": {"internal": True}}})
+    crash_before(life, "create network")
+    life.turn()
+    assert {name: life.machine.named(name).mounts for name in before} == before
+    assert_quiet(life)
