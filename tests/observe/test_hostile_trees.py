@@ -17,11 +17,6 @@ from tests.repository import Repository
 Line = tuple[str, str, str, bytes]
 
 
-@pytest.fixture
-def theirs(tmp_path: Path) -> Repository:
-    return Repository(tmp_path / "home.git")
-
-
 def fetched(theirs: Repository, tree: str) -> GitFiles:
     theirs.set(theirs.commit_tree(tree))
     mirror = theirs.folder.parent / "mirror.git"

@@ -13,27 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.effects import Effects
 from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 from reconciler.observe.source import HEADS, GitSource
+from tests.observe.sources import mirror_of, source
 from tests.repository import Repository
 
 ROUNDS, MOST, KILLS = 40, 400, 10
 """So many rounds, or more of them until so many were killed in the middle: a fetch may be faster than the first."""
-
-
-def source(theirs: Repository) -> GitSource:
-    return GitSource(str(theirs.folder), "main", mirror_of(theirs), environ=os.environ, effects=Effects())
-
-
-def mirror_of(theirs: Repository) -> Path:
-    return theirs.folder.parent / "state" / "mirror.git"
-
-
-@pytest.fixture
-def theirs(tmp_path: Path) -> Repository:
-    return Repository(tmp_path / "home.git")
 
 
 def contents(number: int) -> dict[str, str]:

@@ -1,0 +1,14 @@
+"""What the tests of the branch have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.repository import Repository
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "home.git")
