@@ -65,6 +65,8 @@ class Verdict:
 def observe(track: Track, container: Container | None, events: Collection[str], now: float, late: float = 0.0) -> Track:
     """Fold one look at the container into its track. `events`: OOM, or KILL where it was not ours.
 
+    The engine forgets the event of an OOM among those of busy neighbours, if we are cut off meanwhile, and the
+    container's mark once it is started again; so either counts.
     `late`: seconds since the look before. What waits for us to start it again, because we were stopping others, has as
     much longer: since it may have exited, or since it was due.
     """
@@ -88,7 +90,7 @@ def observe(track: Track, container: Container | None, events: Collection[str], 
         flips=track.flips + (unhealthy and track.unhealthy_since is None and track.good_since is not None),
         exits=track.exits + newly_exited,
         exited_at=(now if newly_exited else track.exited_at) if exited else None,
-        oom=track.oom or OOM in events,
+        oom=track.oom or OOM in events or container.oom_killed,
         meddled=_meddled(track.service, container, events),
     )
 

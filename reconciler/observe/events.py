@@ -27,7 +27,8 @@ class EventWatch:
     """Reads events in a thread of its own from `__enter__` on; `__exit__` ends it and its connection.
 
     `host`: whose containers are ours, by their label `dev.reconciler.host`.
-    Nothing is missed while the stream is opened, also again: the engine is asked for what happened since.
+    Little is missed while the stream is opened, also again: the engine is asked for what happened since, and remembers
+    its last 256 events, whoever they are about (moby, daemon/events, eventsLimit).
     """
 
     def __init__(self, client: docker.APIClient, host: str) -> None:

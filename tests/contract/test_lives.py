@@ -163,6 +163,7 @@ def test_oom_of_a_child_is_told_though_the_container_lives(world: World) -> None
         while container.id not in watch.events() and world.clock.monotonic() < deadline:
             watch.wait(1)
         assert watch.events() == {container.id: {"oom"}}
+    world.until(container.id, lambda c: c.oom_killed)
     assert world.detail(container.id).state == "running"
 
 

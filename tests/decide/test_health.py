@@ -197,6 +197,14 @@ def test_out_of_memory_is_not_forgotten_after_a_restart() -> None:
     assert health.judge(track, GATE, 4.0).reason is Reason.OUT_OF_MEMORY
 
 
+def test_out_of_memory_is_seen_though_its_event_was_lost() -> None:
+    track = life([(1.0, "running")])
+    marked = container("running")
+    assert marked is not None
+    track = health.observe(track, replace(marked, oom_killed=True), (), 2.0)
+    assert health.judge(track, GATE, 2.0).reason is Reason.OUT_OF_MEMORY
+
+
 def test_the_hint_for_a_default_limit() -> None:
     track = life([(1.0, "running")], service(memory_default=True), oom_at=1.0)
     told = health.judge(track, GATE, 1.0).message

@@ -309,9 +309,9 @@ class FakeMachine:
 
     def _run_out_of_memory(self, container: FakeContainer, kills: bool) -> None:
         self._tell("oom", container.id)
+        container.oom_killed = True
         if kills:
             self._exit(container, 137)
-            container.oom_killed = container.state == "exited"
 
     def _exit(self, container: FakeContainer, code: int) -> None:
         self._end_life(container)
