@@ -7,7 +7,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -149,10 +149,20 @@ def stack_name(engine: docker.APIClient) -> Iterator[str]:
     sweep(engine, name)
 
 
+ANONYMOUS = 64
+"""Characters of the name that the engine gives. A volume that was handed on by that name does not go with `v`."""
+
+
 def sweep(engine: docker.APIClient, project: str) -> None:
     ours = {"label": f"com.docker.compose.project={project}"}
+    anonymous = set()
     for container in engine.containers(all=True, filters=ours):
+        mounts = {mount["Name"] for mount in container["Mounts"] if mount["Type"] == "volume"}
+        anonymous |= {name for name in mounts if len(name) == ANONYMOUS}
         engine.remove_container(container["Id"], v=True, force=True)
+    for name in anonymous:
+        with suppress(docker.errors.APIError):  # it went with its container, or another one has it
+            engine.remove_volume(name)
     for network in engine.networks(filters=ours):
         engine.remove_network(network["Id"])
     for volume in engine.volumes(filters=ours)["Volumes"] or ():
