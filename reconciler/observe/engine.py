@@ -113,9 +113,17 @@ class EngineObserver:
         answer = self._inspect(container)
         if answer is None or not lines:
             return ()
+        began = _life_began(answer["State"])
+        found = self._tail(container, lines, began)
+        if found or began is None or answer["State"]["Running"]:
+            return found
+        # A busy engine notes the start of a short life when it is over: better what it said before, too, than nothing.
+        return self._tail(container, lines, None)
+
+    def _tail(self, container: str, lines: int, since: float | None) -> tuple[str, ...]:
         with engine_calls(f"read the log of {container[:12]}"):
             try:
-                text = self._client.logs(container, tail=lines, since=_life_began(answer["State"]))
+                text = self._client.logs(container, tail=lines, since=since)
             except APIError as error:
                 logger.debug("no log of {}: {}", container[:12], explanation(error))
                 return ()

@@ -111,6 +111,14 @@ def test_log_of_an_earlier_life_is_not_shown(observer: EngineObserver, make: Mak
     assert eventually(lambda: observer.logs(container, 5) == ("life 2",))
 
 
+def test_log_of_a_short_life_is_shown_though_its_start_was_noted_late(
+    observer: EngineObserver, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.observe.engine.STARTED_AT_LAG", -60.0)
+    container = make("echo last words; exit 3")
+    assert eventually(lambda: observer.logs(container, 5) == ("last words",))
+
+
 def test_unreadable_log_is_empty(observer: EngineObserver, make: Make) -> None:
     container = make("echo lost; sleep 60", {"log_config": {"type": "none"}})
     assert observer.logs(container, 5) == ()
