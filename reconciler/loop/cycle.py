@@ -196,11 +196,10 @@ class Cycle:
         """Until the head can be judged, no service is to be down: because of what somebody did to last good, or because
         an attempt was cut off. A repair that failed is itself what is waited for."""
         last, good = self.history.last, self.history.last_good
-        if last is None or last.open or (waiting and last.intent is not Intent.ADVANCE):
+        if good is None or last is None or last.open or (waiting and last.intent is not Intent.ADVANCE):
             return
-        if good is not None:
-            with suppress(Transient):
-                keep(self._bench, head)
+        with suppress(Transient):
+            keep(self._bench, head)
 
     def _stay(self, head: Commit, turn: Turn) -> None:
         if self.history.last_good is not None:

@@ -11,6 +11,13 @@ from tests.fakes.life import Life, service
 from tests.fakes.machine import Died
 
 
+def proven(**services: dict[str, Any]) -> Life:
+    """A life whose first commit is last good."""
+    life = Life()
+    life.push(**services)
+    return settled(life)
+
+
 def settled(life: Life) -> Life:
     turn = life.turn()
     assert turn.outcome is Outcome.SUCCEEDED, turn

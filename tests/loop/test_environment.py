@@ -11,13 +11,11 @@ from tests.fakes.behaviour import (
     never_healthy,
 )
 from tests.fakes.life import Life, service
-from tests.loop.lives import assert_quiet, goes_down, settled
+from tests.loop.lives import assert_quiet, goes_down, proven, settled
 
 
 def test_over_budget_is_refused_before_anything_is_touched() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     life.push(web=service("web:2", mem_limit=str(8 << 30)))
     turn = life.turn()
     assert (turn.outcome, turn.reason) == (Outcome.REJECTED, Reason.BUDGET_EXCEEDED)
@@ -48,9 +46,7 @@ def test_a_port_that_somebody_holds_condemns_nothing() -> None:
 
 
 def test_an_engine_that_goes_away_condemns_nothing() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     life.push(web=service("web:2"))
     life.during["WaitHealthy"] = lambda: life.machine.go_away(100.0)
     turn = life.turn()
@@ -61,9 +57,7 @@ def test_an_engine_that_goes_away_condemns_nothing() -> None:
 
 
 def test_a_stop_signal_ends_the_turn_and_the_next_goes_on() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     life.push(web=service("web:2"))
 
     def ask() -> None:
@@ -105,9 +99,7 @@ def test_a_port_that_is_stolen_between_check_and_start_condemns_nothing() -> Non
 
 
 def test_a_commit_that_cannot_be_judged_is_told_once_to_be_in_error_and_tried_on() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     sha = life.push(web=service("web:2", mem_limit=str(1 << 30)))
     life.machine.add_foreign("hog", 3 << 30)
     assert life.turn().outcome is Outcome.FAILED
@@ -122,9 +114,7 @@ def test_a_commit_that_cannot_be_judged_is_told_once_to_be_in_error_and_tried_on
 
 
 def test_last_good_is_not_brought_back_over_the_bound() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     life.machine.vanishes("shop-web-1")
     life.machine.add_foreign("hog", 4 << 30)
     turn = life.turn()
@@ -137,9 +127,7 @@ def test_last_good_is_not_brought_back_over_the_bound() -> None:
 
 def test_a_fault_in_the_middle_of_the_switch_leaves_no_service_down() -> None:
     """Somebody's container has the name that the new one is to have."""
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     before = life.machine.snapshot()
     life.push(web=service("web:2", container_name="taken"))
     life.machine.add_foreign("taken", 1 << 20)
@@ -151,9 +139,7 @@ def test_a_fault_in_the_middle_of_the_switch_leaves_no_service_down() -> None:
 
 
 def test_a_container_that_somebody_removes_condemns_nothing() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     sha = life.push(web=service("web:2"))
 
     def remove() -> None:
@@ -185,9 +171,7 @@ def test_a_way_back_that_the_environment_hinders_is_taken_again() -> None:
 
 
 def test_a_new_commit_does_not_wait_for_a_repair_that_fails() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     life.behave("web:1", crashing(0.1))
     goes_down(life, "shop-web-1")
     assert life.turn(patient=True).outcome is Outcome.FAILED
@@ -216,9 +200,7 @@ def test_a_journal_that_cannot_be_written_ends_no_process() -> None:
 
 
 def test_secrets_that_cannot_be_used_end_no_process() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
 
     def unusable() -> str:
         raise Usage(Reason.FILE_MISSING, "shop.env can be read by other users", "chmod 0600 shop.env")

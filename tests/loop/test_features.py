@@ -14,13 +14,11 @@ from tests.fakes.behaviour import (
     refusing,
 )
 from tests.fakes.life import Life, document, service
-from tests.loop.lives import assert_quiet, goes_down, settled
+from tests.loop.lives import assert_quiet, goes_down, proven, settled
 
 
 def test_replicas_are_replaced_one_at_a_time() -> None:
-    life = Life()
-    life.push(web=service("web:1", deploy={"replicas": 3}))
-    settled(life)
+    life = proven(web=service("web:1", deploy={"replicas": 3}))
     life.push(web=service("web:2", deploy={"replicas": 3}))
     least = 3
 
@@ -36,9 +34,7 @@ def test_replicas_are_replaced_one_at_a_time() -> None:
 
 
 def test_more_replicas_leave_those_that_run() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     before = life.ids()
     life.push(web=service("web:1", deploy={"replicas": 3}))
     settled(life)
@@ -107,9 +103,7 @@ def test_a_failing_one_shot_is_taken_back() -> None:
 
 
 def test_anonymous_volumes_are_taken_over() -> None:
-    life = Life()
-    life.push(web=service("web:1", volumes=[{"type": "volume", "target": "/cache"}]))
-    settled(life)
+    life = proven(web=service("web:1", volumes=[{"type": "volume", "target": "/cache"}]))
     before = life.machine.named("shop-web-1").mounts
     life.push(web=service("web:2", volumes=[{"type": "volume", "target": "/cache"}]))
     settled(life)
@@ -129,9 +123,7 @@ def test_a_removed_service_goes_and_its_volume_stays() -> None:
 
 
 def test_a_removed_service_comes_back_when_the_rest_fails() -> None:
-    life = Life()
-    life.push(db=service("db:1"), web=service("web:1"), old=service("old:1"))
-    settled(life)
+    life = proven(db=service("db:1"), web=service("web:1"), old=service("old:1"))
     before = life.machine.snapshot()
     life.behave("web:2", never_healthy())
     life.push(db=service("db:1"), web=service("web:2"))

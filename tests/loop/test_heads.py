@@ -13,13 +13,11 @@ from tests.fakes.behaviour import (
     never_healthy,
 )
 from tests.fakes.life import Life, service
-from tests.loop.lives import assert_quiet, crash_before, settled
+from tests.loop.lives import assert_quiet, crash_before, proven, settled
 
 
 def test_a_rewritten_branch_is_held() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     life.push(web=service("web:2"))
     settled(life)
     life.source.rewind(1)
@@ -31,9 +29,7 @@ def test_a_rewritten_branch_is_held() -> None:
 
 
 def test_a_commit_that_drops_most_services_is_held() -> None:
-    life = Life()
-    life.push(**{name: service(f"{name}:1") for name in "abcd"})
-    settled(life)
+    life = proven(**{name: service(f"{name}:1") for name in "abcd"})
     life.push(a=service("a:1"))
     assert life.turn().outcome is Outcome.HELD
     assert len(life.running()) == 4
@@ -62,9 +58,7 @@ def test_a_newer_commit_overtakes_what_waits(interval: float, noticed: bool) -> 
 
 
 def test_a_newer_commit_about_something_else_waits_for_the_verdict() -> None:
-    life = Life()
-    life.push(web=service("web:1"), other=service("other:1"))
-    settled(life)
+    life = proven(web=service("web:1"), other=service("other:1"))
     life.behave("web:2", healthy(12.0))
     slow = life.push(web=service("web:2"), other=service("other:1"))
     life.during["WaitHealthy"] = lambda: life.push(web=service("web:2"), other=service("other:2"))
@@ -74,9 +68,7 @@ def test_a_newer_commit_about_something_else_waits_for_the_verdict() -> None:
 
 
 def test_a_cut_off_rollout_goes_back_when_the_next_commit_is_refused() -> None:
-    life = Life()
-    life.push(web=service("web:1"), other=service("other:1"))
-    settled(life)
+    life = proven(web=service("web:1"), other=service("other:1"))
     before = life.machine.snapshot()
     life.push(web=service("web:2"), other=service("other:2"))
     count = life.machine.effects.count
@@ -94,9 +86,7 @@ def test_a_cut_off_rollout_goes_back_when_the_next_commit_is_refused() -> None:
 
 
 def test_a_cut_off_rollout_is_finished_while_the_branch_is_rewritten() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     wanted = life.push(web=service("web:2"))
     life.start(crash_at=10)
     assert life.turn_or_die() is None
@@ -114,9 +104,7 @@ def three(version: str) -> dict[str, Any]:
 
 
 def test_a_held_commit_leaves_a_cut_off_rollout_at_last_good() -> None:
-    life = Life()
-    life.push(**three("1"))
-    settled(life)
+    life = proven(**three("1"))
     before = life.machine.snapshot()
     life.push(**three("2"))
     crash_before(life, "journal ended")
@@ -128,9 +116,7 @@ def test_a_held_commit_leaves_a_cut_off_rollout_at_last_good() -> None:
 
 
 def test_a_commit_that_overtakes_and_is_then_held_leaves_last_good() -> None:
-    life = Life()
-    life.push(**three("1"))
-    settled(life)
+    life = proven(**three("1"))
     before = life.machine.snapshot()
     life.behave("web:2", always_starting())
     life.push(**three("2"))
@@ -142,9 +128,7 @@ def test_a_commit_that_overtakes_and_is_then_held_leaves_last_good() -> None:
 
 
 def test_a_commit_that_overtakes_and_cannot_be_judged_leaves_last_good() -> None:
-    life = Life()
-    life.push(web=service("web:1"), db=service("db:1"))
-    settled(life)
+    life = proven(web=service("web:1"), db=service("db:1"))
     before = life.machine.snapshot()
     life.behave("web:2", always_starting())
     life.push(web=service("web:2"), db=service("db:1"))
@@ -175,9 +159,7 @@ def test_a_first_commit_cut_off_and_then_refused_leaves_nothing_running() -> Non
 
 
 def test_each_head_gets_a_final_state_though_a_repair_was_cut_off() -> None:
-    life = Life()
-    life.push(**three("1"))
-    settled(life)
+    life = proven(**three("1"))
     held = life.push(db=service("db:1"))
     life.machine.vanishes("shop-web-1")
     crash_before(life, "start")
@@ -187,9 +169,7 @@ def test_each_head_gets_a_final_state_though_a_repair_was_cut_off() -> None:
 
 
 def test_a_restart_policy_taken_away_by_a_cut_off_rollout_is_given_back() -> None:
-    life = Life()
-    life.push(web=service("web:1"), api=service("api:1"), old=service("old:1"))
-    settled(life)
+    life = proven(web=service("web:1"), api=service("api:1"), old=service("old:1"))
     before = life.machine.snapshot()
     life.push(web=service("web:1"), api=service("api:1"))
     crash_before(life, "stop")

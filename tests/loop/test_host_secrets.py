@@ -11,13 +11,11 @@ from tests.fakes.behaviour import (
     never_healthy,
 )
 from tests.fakes.life import Life, service
-from tests.loop.lives import assert_quiet, settled
+from tests.loop.lives import assert_quiet, proven, settled
 
 
 def test_changed_secrets_that_change_nothing_are_quiet() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     life.store.stale |= set(life.store.states)
     life.turn()
     assert_quiet(life)

@@ -7,13 +7,11 @@ from tests.fakes.behaviour import (
     never_healthy,
 )
 from tests.fakes.life import Life, service
-from tests.loop.lives import assert_quiet, crash_before, settled
+from tests.loop.lives import assert_quiet, crash_before, proven, settled
 
 
 def test_a_bad_commit_is_remembered_without_the_journal() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     life.behave("web:2", never_healthy())
     life.push(web=service("web:2"))
     assert life.turn().outcome is Outcome.ROLLED_BACK
@@ -27,9 +25,7 @@ def test_a_bad_commit_is_remembered_without_the_journal() -> None:
 
 
 def test_a_bad_commit_without_the_journal_leaves_what_ran_before() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     before = life.machine.snapshot()
     life.journal.lines.clear()
     life.start()
@@ -55,9 +51,7 @@ def test_last_good_is_proven_anew_without_the_journal() -> None:
 
 
 def test_a_lost_store_is_rendered_anew() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     before = life.machine.snapshot()
     life.store.states.clear()
     life.turn()
@@ -70,9 +64,7 @@ def test_a_lost_store_is_rendered_anew() -> None:
 
 
 def test_a_lost_store_and_pruned_images_leave_what_runs() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     before = life.machine.snapshot()
     life.store.states.clear()
     life.machine.images.clear()
@@ -96,9 +88,7 @@ def test_a_rewritten_branch_in_a_new_mirror_is_held() -> None:
 
 
 def test_the_way_back_is_found_without_remote_and_mirror() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     before = life.machine.snapshot()
     life.behave("web:2", never_healthy())
     life.push(web=service("web:2"))

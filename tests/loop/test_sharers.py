@@ -8,13 +8,11 @@ from tests.fakes.behaviour import (
     never_healthy,
 )
 from tests.fakes.life import Life, service
-from tests.loop.lives import assert_quiet, crash_before, goes_down, settled, sharing
+from tests.loop.lives import assert_quiet, crash_before, goes_down, proven, settled, sharing
 
 
 def test_those_that_share_a_namespace_switch_together() -> None:
-    life = Life()
-    life.push(app=service("app:1"), side=sharing("1"))
-    settled(life)
+    life = proven(app=service("app:1"), side=sharing("1"))
     life.push(app=service("app:2"), side=sharing("1"))
     settled(life)
     assert life.running() == {"shop-app-1": "app:2", "shop-side-1": "side:1"}
@@ -23,9 +21,7 @@ def test_those_that_share_a_namespace_switch_together() -> None:
 
 
 def test_those_that_share_a_namespace_go_back_together() -> None:
-    life = Life()
-    life.push(app=service("app:1"), side=sharing("1"))
-    settled(life)
+    life = proven(app=service("app:1"), side=sharing("1"))
     before = life.machine.snapshot()
     life.behave("side:2", crashing(0.5))
     life.push(app=service("app:2"), side=sharing("2", restart="no"))
@@ -36,9 +32,7 @@ def test_those_that_share_a_namespace_go_back_together() -> None:
 
 
 def test_a_changed_network_is_replaced_under_its_services() -> None:
-    life = Life()
-    life.push(db=service("db:1"), web=service("web:1", after={"db": "service_healthy"}))
-    settled(life)
+    life = proven(db=service("db:1"), web=service("web:1", after={"db": "service_healthy"}))
     model = {"services": {"db": service("db:1"), "web": service("web:1", after={"db": "service_healthy"})}}
     life.push_model(model | {"networks": {"default": {"internal": True}}})
     settled(life)
@@ -48,9 +42,7 @@ def test_a_changed_network_is_replaced_under_its_services() -> None:
 
 
 def test_a_changed_network_comes_back_with_its_services() -> None:
-    life = Life()
-    life.push(db=service("db:1"), web=service("web:1", after={"db": "service_healthy"}))
-    settled(life)
+    life = proven(db=service("db:1"), web=service("web:1", after={"db": "service_healthy"}))
     before = life.machine.snapshot()
     life.behave("web:2", never_healthy())
     model = {"services": {"db": service("db:1"), "web": service("web:2", after={"db": "service_healthy"})}}
@@ -62,27 +54,21 @@ def test_a_changed_network_comes_back_with_its_services() -> None:
 
 
 def test_a_container_name_is_kept() -> None:
-    life = Life()
-    life.push(web=service("web:1", container_name="the-web"))
-    settled(life)
+    life = proven(web=service("web:1", container_name="the-web"))
     life.push(web=service("web:2", container_name="the-web"))
     settled(life)
     assert life.running() == {"the-web": "web:2"}
 
 
 def test_a_container_name_moves_to_another_service() -> None:
-    life = Life()
-    life.push(web=service("web:1", container_name="front"), db=service("db:1"))
-    settled(life)
+    life = proven(web=service("web:1", container_name="front"), db=service("db:1"))
     life.push(proxy=service("proxy:1", container_name="front"), db=service("db:1"))
     settled(life)
     assert life.running() == {"front": "proxy:1", "shop-db-1": "db:1"}
 
 
 def test_a_container_name_that_moved_comes_back() -> None:
-    life = Life()
-    life.push(web=service("web:1", container_name="front"), db=service("db:1"))
-    settled(life)
+    life = proven(web=service("web:1", container_name="front"), db=service("db:1"))
     before = life.machine.snapshot()
     life.behave("proxy:1", never_healthy())
     life.push(proxy=service("proxy:1", container_name="front"), db=service("db:1"))
@@ -91,9 +77,7 @@ def test_a_container_name_that_moved_comes_back() -> None:
 
 
 def test_container_names_are_swapped() -> None:
-    life = Life()
-    life.push(one=service("one:1", container_name="first"), two=service("two:1", container_name="second"))
-    settled(life)
+    life = proven(one=service("one:1", container_name="first"), two=service("two:1", container_name="second"))
     life.push(one=service("one:1", container_name="second"), two=service("two:1", container_name="first"))
     settled(life)
     assert life.running() == {"second": "one:1", "first": "two:1"}
@@ -125,9 +109,7 @@ def test_a_changed_network_with_sharers_comes_back() -> None:
 
 def test_sharers_start_again_with_their_leader() -> None:
     """A container that lives in another's network namespace has none once that one was started anew."""
-    life = Life()
-    life.push(app=service("app:1"), side=sharing("1"))
-    settled(life)
+    life = proven(app=service("app:1"), side=sharing("1"))
     goes_down(life, "shop-app-1")
     side = life.machine.named("shop-side-1")
     starts = side.starts

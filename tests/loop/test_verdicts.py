@@ -19,14 +19,12 @@ from tests.fakes.behaviour import (
 )
 from tests.fakes.life import Life, service
 from tests.fakes.machine import Died, FakeMachine
-from tests.loop.lives import settled
+from tests.loop.lives import proven, settled
 
 
 def verdict(behaviour: Behaviour, **more: object) -> tuple[Outcome, Reason]:
     """What becomes of a commit whose web behaves like this."""
-    life = Life()
-    life.push(web=service("web:1"), other=service("other:1"))
-    settled(life)
+    life = proven(web=service("web:1"), other=service("other:1"))
     before = life.machine.snapshot()
     life.behave("web:2", behaviour)
     life.push(web=service("web:2", **more), other=service("other:1"))  # type: ignore[arg-type]  # any key
@@ -55,18 +53,14 @@ def test_verdicts() -> None:
 
 
 def test_a_service_that_was_unhealthy_before_is_not_held_against_the_commit() -> None:
-    life = Life()
-    life.push(web=service("web:1"), other=service("other:1"))
-    settled(life)
+    life = proven(web=service("web:1"), other=service("other:1"))
     life.machine.turns("shop-other-1", "unhealthy")
     life.push(web=service("web:2"), other=service("other:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
 
 
 def test_the_same_content_is_never_tried_twice() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     life.behave("web:2", never_healthy())
     life.push(web=service("web:2"))
     assert life.turn().outcome is Outcome.ROLLED_BACK
@@ -81,9 +75,7 @@ def test_the_same_content_is_never_tried_twice() -> None:
 
 
 def test_a_way_back_that_fails_is_not_taken_twice() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     life.behave("web:2", never_healthy())
     life.behave("web:1", never_healthy())
     bad = life.push(web=service("web:2"))
@@ -100,9 +92,7 @@ def test_a_way_back_that_fails_is_not_taken_twice() -> None:
 
 
 def test_the_way_back_is_not_blocked_by_what_others_take_meanwhile() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     before = life.machine.snapshot()
     life.behave("web:2", never_healthy())
     life.push(web=service("web:2"))
@@ -112,9 +102,7 @@ def test_the_way_back_is_not_blocked_by_what_others_take_meanwhile() -> None:
 
 
 def test_a_service_that_was_unhealthy_before_does_not_spoil_the_way_back() -> None:
-    life = Life()
-    life.push(web=service("web:1"), other=service("other:1", after={"web": "service_healthy"}))
-    settled(life)
+    life = proven(web=service("web:1"), other=service("other:1", after={"web": "service_healthy"}))
     before = life.machine.snapshot()
     life.machine.turns("shop-other-1", "unhealthy")
     life.behave("web:2", never_healthy())
@@ -164,9 +152,7 @@ def test_a_one_shot_that_never_ends_is_a_failure() -> None:
 
 @pytest.mark.parametrize("state", ["restarting", "paused"])
 def test_a_service_that_was_broken_before_is_not_held_against_the_commit(state: str) -> None:
-    life = Life()
-    life.push(web=service("web:1"), other=service("other:1", health=False))
-    settled(life)
+    life = proven(web=service("web:1"), other=service("other:1", health=False))
     life.machine.named("shop-other-1").state = state
     life.push(web=service("web:2"), other=service("other:1", health=False))
     assert life.turn().outcome is Outcome.SUCCEEDED
@@ -182,9 +168,7 @@ def test_a_service_that_was_broken_before_is_not_held_against_the_commit(state: 
     ],
 )
 def test_no_commit_is_condemned_for_what_somebody_does(done: str, meddle: Callable[[FakeMachine], None]) -> None:
-    life = Life()
-    life.push(web=service("web:1", restart="no"))
-    settled(life)
+    life = proven(web=service("web:1", restart="no"))
     life.push(web=service("web:2", restart="no"))
     life.during["WaitHealthy"] = lambda: meddle(life.machine)
     turn = life.turn()
@@ -196,9 +180,7 @@ def test_no_commit_is_condemned_for_what_somebody_does(done: str, meddle: Callab
 
 
 def test_whoever_restarts_what_is_unhealthy_does_not_hide_a_bad_commit() -> None:
-    life = Life()
-    life.push(web=service("web:1"))
-    settled(life)
+    life = proven(web=service("web:1"))
     life.behave("web:2", never_healthy())
     life.push(web=service("web:2"))
 
