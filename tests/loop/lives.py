@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.effects import Effects
 from reconciler.model.outcome import Outcome
 from tests.fakes.life import Life, service
 from tests.fakes.machine import Died
@@ -31,17 +32,22 @@ def assert_quiet(life: Life) -> None:
     assert life.effects == 0, life.machine.trace[-life.effects :]
 
 
-def crash_before(life: Life, effect: str) -> None:
-    """The next process dies just before the first effect whose name contains `effect`."""
+class _DiesBefore(Effects):
+    """The process is killed on reaching the first effect whose name begins so."""
 
-    class Watching(type(life.machine.effects)):  # type: ignore[misc]
-        def point(self, name: str) -> None:
-            if effect in name:
-                raise Died
-            super().point(name)
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
 
-    life.start()
-    life.machine.effects = Watching()
+    def point(self, name: str) -> None:
+        super().point(name)
+        if name.startswith(self._name):
+            raise Died
+
+
+def dies_before(life: Life, effect: str) -> None:
+    """A turn that is killed before this effect; the next process stands ready."""
+    life.machine.effects = _DiesBefore(effect)
     with pytest.raises(Died):
         life.turn()
     life.start()

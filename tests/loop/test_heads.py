@@ -13,7 +13,7 @@ from tests.fakes.behaviour import (
     never_healthy,
 )
 from tests.fakes.life import Life, service
-from tests.loop.lives import assert_quiet, crash_before, proven, settled
+from tests.loop.lives import assert_quiet, dies_before, proven, settled
 
 
 def test_a_rewritten_branch_is_held() -> None:
@@ -107,7 +107,8 @@ def test_a_held_commit_leaves_a_cut_off_rollout_at_last_good() -> None:
     life = proven(**three("1"))
     before = life.machine.snapshot()
     life.push(**three("2"))
-    crash_before(life, "journal ended")
+    life.start()
+    dies_before(life, "journal ended")
     life.push(db=service("db:1"))
     turn = life.turn()
     assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.FILE_MISSING)
@@ -148,7 +149,8 @@ def test_a_commit_that_overtakes_and_cannot_be_judged_leaves_last_good() -> None
 def test_a_first_commit_cut_off_and_then_refused_leaves_nothing_running() -> None:
     life = Life()
     life.push(web=service("web:1"))
-    crash_before(life, "journal ended")
+    life.start()
+    dies_before(life, "journal ended")
     assert life.running()
     refused = life.push(web=service("web:2", mem_limit=str(8 << 30)))
     assert life.turn().outcome is Outcome.REJECTED
@@ -162,7 +164,8 @@ def test_each_head_gets_a_final_state_though_a_repair_was_cut_off() -> None:
     life = proven(**three("1"))
     held = life.push(db=service("db:1"))
     life.machine.vanishes("shop-web-1")
-    crash_before(life, "start")
+    life.start()
+    dies_before(life, "journal started")
     life.push(**three("2"))
     settled(life)
     assert life.reporter.told[held][0] == "superseded"
@@ -172,7 +175,8 @@ def test_a_restart_policy_taken_away_by_a_cut_off_rollout_is_given_back() -> Non
     life = proven(web=service("web:1"), api=service("api:1"), old=service("old:1"))
     before = life.machine.snapshot()
     life.push(web=service("web:1"), api=service("api:1"))
-    crash_before(life, "stop")
+    life.start()
+    dies_before(life, "stop")
     life.push(web=service("web:3", mem_limit=str(8 << 30)))
     assert life.turn().outcome is Outcome.REJECTED
     assert life.machine.snapshot() == before

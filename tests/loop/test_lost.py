@@ -7,7 +7,7 @@ from tests.fakes.behaviour import (
     never_healthy,
 )
 from tests.fakes.life import Life, service
-from tests.loop.lives import assert_quiet, crash_before, proven, settled
+from tests.loop.lives import assert_quiet, dies_before, proven, settled
 
 
 def test_a_bad_commit_is_remembered_without_the_journal() -> None:
@@ -92,7 +92,8 @@ def test_the_way_back_is_found_without_remote_and_mirror() -> None:
     before = life.machine.snapshot()
     life.behave("web:2", never_healthy())
     life.push(web=service("web:2"))
-    crash_before(life, "journal ended")
+    life.start()
+    dies_before(life, "journal ended")
     life.source.commits.clear()
     life.source.away = True
     assert life.turn().outcome is Outcome.ROLLED_BACK

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.effects import Effects
 from reconciler.errors import ReconcilerError
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import Behaviour, crashing, healthy, never_healthy, one_shot
 from tests.fakes.life import Life, service
 from tests.fakes.machine import Died, die
+from tests.loop.lives import dies_before
 
 INTERNAL = {"networks": {"default": {"internal": True}}}
 
@@ -24,35 +24,11 @@ def sharer() -> dict[str, object]:
     return made
 
 
-class _DiesBefore(Effects):
-    """The process is killed on reaching the first effect whose name begins so."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self._name = name
-
-    def point(self, name: str) -> None:
-        super().point(name)
-        if name.startswith(self._name):
-            raise Died
-
-
-def dies_before(life: Life, effect: str) -> None:
-    """A turn that is killed before this effect; the next process stands ready."""
-    life.machine.effects = _DiesBefore(effect)
-    with pytest.raises(Died):
-        life.turn()
-    life.start()
-
-
 def dies_after_the_verdict(life: Life) -> None:
     """A turn that condemns its commit, and is killed before the way back begins."""
     verdicts = [effect for effect in life.machine.trace if effect == "journal condemned"]
     dies_before(life, "journal condemned")
-    life.machine.effects = _DiesBefore("rename")
-    with pytest.raises(Died):
-        life.turn()
-    life.start()
+    dies_before(life, "rename")
     assert life.machine.trace.count("journal condemned") == len(verdicts) + 1
 
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from reconciler.effects import Effects
 from reconciler.model.outcome import CommitState, Outcome, Reason
 from tests.fakes.behaviour import STEADY, crashing, never_healthy
 from tests.fakes.life import Life, document, service
 from tests.fakes.machine import Died
+from tests.loop.lives import dies_before
 
 
 def settled(**services: dict[str, object]) -> tuple[Life, str]:
@@ -18,21 +18,6 @@ def settled(**services: dict[str, object]) -> tuple[Life, str]:
     sha = life.push(**(services or {"web": service("web:1"), "db": service("db:1")}))
     assert life.turn().outcome is Outcome.SUCCEEDED
     return life, sha
-
-
-def dies_before(life: Life, effect: str) -> None:
-    """A turn that is killed before this effect; the next process stands ready."""
-
-    class Dies(Effects):
-        def point(self, name: str) -> None:
-            super().point(name)
-            if name.startswith(effect):
-                raise Died
-
-    life.machine.effects = Dies()
-    with pytest.raises(Died):
-        life.turn()
-    life.start()
 
 
 def finals(life: Life) -> dict[str, list[str]]:

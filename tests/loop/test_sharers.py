@@ -8,7 +8,7 @@ from tests.fakes.behaviour import (
     never_healthy,
 )
 from tests.fakes.life import Life, service
-from tests.loop.lives import assert_quiet, crash_before, goes_down, proven, settled, sharing
+from tests.loop.lives import assert_quiet, dies_before, goes_down, proven, settled, sharing
 
 
 def test_those_that_share_a_namespace_switch_together() -> None:
@@ -136,7 +136,8 @@ def test_anonymous_volumes_of_replicas_survive_a_crash_on_a_replaced_network() -
     settled(life)
     before = {name: life.machine.named(name).mounts for name in ("shop-web-1", "shop-web-2")}
     life.push_model({"services": {"web": web}, "networks": {"default": {"internal": True}}})
-    crash_before(life, "create network")
+    life.start()
+    dies_before(life, "create network")
     life.turn()
     assert {name: life.machine.named(name).mounts for name in before} == before
     assert_quiet(life)

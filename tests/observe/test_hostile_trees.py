@@ -12,6 +12,7 @@ from reconciler.errors import Transient
 from reconciler.model.outcome import Level, Reason
 from reconciler.observe.source import GitSource, files_at
 from reconciler.observe.tree import GitFiles
+from tests.observe.sources import source
 from tests.repository import Repository
 
 Line = tuple[str, str, str, bytes]
@@ -19,8 +20,7 @@ Line = tuple[str, str, str, bytes]
 
 def fetched(theirs: Repository, tree: str) -> GitFiles:
     theirs.set(theirs.commit_tree(tree))
-    mirror = theirs.folder.parent / "mirror.git"
-    ours = GitSource(str(theirs.folder), "main", mirror, environ=os.environ, effects=Effects())
+    ours = source(theirs)
     files = ours.files(ours.fetch().sha)
     assert isinstance(files, GitFiles)
     return files

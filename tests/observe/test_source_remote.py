@@ -13,7 +13,7 @@ from reconciler.effects import Effects
 from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 from reconciler.observe.source import GitSource
-from tests.observe.sources import FILES, mirror_of, source
+from tests.observe.sources import FILES, source
 from tests.repository import ENVIRONMENT, Repository
 
 
@@ -31,7 +31,7 @@ def programs(tmp_path: Path) -> Path:
 
 def counted(theirs: Repository, programs: Path) -> GitSource:
     environ = {**os.environ, "PATH": f"{programs.parent / 'shims'}:{os.environ['PATH']}"}
-    return GitSource(str(theirs.folder), "main", mirror_of(theirs), environ=environ, effects=Effects())
+    return source(theirs, environ=environ)
 
 
 def starts(programs: Path) -> list[str]:
