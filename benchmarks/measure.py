@@ -15,22 +15,24 @@ Side = Callable[[], float]
 class Bar:
     """One line of the table. `ours` and `theirs` are medians in `unit`; without `theirs` the bar is absolute.
 
-    `most`: what the ratio, or `ours` alone, may be; None for figures that are published only.
+    `ours` is None where nothing could be measured. `most`: what the ratio, or `ours` alone, may be; None for figures
+    that are published only.
     """
 
     name: str
     unit: str
-    ours: float
+    ours: float | None
     theirs: float | None = None
     most: float | None = None
 
     @property
-    def value(self) -> float:
-        return self.ours / self.theirs if self.theirs else self.ours
+    def value(self) -> float | None:
+        return self.ours / self.theirs if self.theirs and self.ours is not None else self.ours
 
     @property
     def missed(self) -> bool:
-        return self.most is not None and self.value > self.most
+        """A bar without a measurement is missed, not met."""
+        return self.most is not None and (self.value is None or self.value > self.most)
 
 
 def timed(what: Callable[[], object]) -> float:
@@ -51,15 +53,15 @@ def alternate(ours: Side, theirs: Side, pairs: int) -> tuple[list[float], list[f
 
 def compared(name: str, ours: Sequence[float], theirs: Sequence[float], most: float | None) -> Bar:
     """A bar about seconds: the medians of both, and what they may be to each other at most."""
-    return Bar(name, "s", median(ours), median(theirs), most)
+    return Bar(name, "s", median(ours) if ours else None, median(theirs) if theirs else None, most)
 
 
 def table(bars: Iterable[Bar]) -> str:
     """The figures, for people: 80 columns."""
     lines = [f"{'':38}{'ours':>10}{'theirs':>10}{'ratio':>8}{'bar':>8}", "-" * 80]
     for bar in bars:
-        ours, theirs = _figure(bar.ours, bar.unit), _figure(bar.theirs, bar.unit)
-        ratio = f"{bar.value:.3f}" if bar.theirs else ""
+        ours, theirs = _figure(bar.ours, bar.unit), "" if bar.theirs is None else _figure(bar.theirs, bar.unit)
+        ratio = f"{bar.value:.3f}" if bar.theirs and bar.value is not None else ""
         most = "" if bar.most is None else f"{bar.most:.3f}" if bar.theirs else _figure(bar.most, bar.unit)
         verdict = "" if bar.most is None else "MISSED" if bar.missed else "met"
         lines.append(f"{bar.name:38}{ours:>10}{theirs:>10}{ratio:>8}{most:>8} {verdict}".rstrip())
@@ -68,7 +70,7 @@ def table(bars: Iterable[Bar]) -> str:
 
 def _figure(value: float | None, unit: str) -> str:
     if value is None:
-        return ""
+        return "-"
     if unit == "s":
         return f"{value * 1000:.1f} ms" if value < 0.9995 else f"{value:.2f} s"
     return f"{value:.3g} {unit}"

@@ -17,6 +17,7 @@ from typing import Any
 
 from reconciler import wiring
 from reconciler.decide.redact import Redactor
+from reconciler.logs import start_logs
 from reconciler.observe.binary import find_compose
 from reconciler.settings import load_settings
 from reconciler.verbs.agent import AgentVerbs
@@ -99,7 +100,9 @@ class Ours(Host):
         """The agent's own turns, taken in this process."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("RECONCILER_")}
         settings = load_settings(str(self.config), environment)
-        with wiring.build(settings, stop=threading.Event(), redactor=Redactor()).working() as verbs:
+        redactor = Redactor()
+        start_logs("ERROR", redactor)
+        with wiring.build(settings, stop=threading.Event(), redactor=redactor).working() as verbs:
             yield verbs
 
 

@@ -83,6 +83,8 @@ def _soaked(stack: Blackbox, chosen: argparse.Namespace) -> int:
     say(f"working for {chosen.soak:g} minutes: {', '.join(worker.name for worker in workers)}")
     with Sampler(stack.host, every=5.0) as sampler, soak.Looker(load) as looker, working(load, workers):
         time.sleep(60 * chosen.soak)
+    if not any(item.samples for item in sampler.series.values()):
+        load.problems.append("the engine answered no statistics: nothing was measured")
     opened = looker.opened
     found = [soak.kept(name, item, opened.get(name, soak.Opened())) for name, item in sorted(sampler.series.items())]
     ooms, restarts = (sum(getattr(item, what) for item in sampler.series.values()) for what in ("ooms", "restarts"))

@@ -17,18 +17,20 @@ GIB = 1024 * MIB
 
 @dataclass(frozen=True)
 class Figure:
-    """`bar`: what is promised, in `unit`; None for figures that are published only."""
+    """`value` is None where nothing could be measured. `bar`: what is promised, in `unit`; None for figures that are
+    published only."""
 
     name: str
-    value: float
+    value: float | None
     unit: str
     bar: float | None = None
     at_least: bool = False
 
     @property
     def missed(self) -> bool:
-        if self.bar is None:
-            return False
+        """A bar without a measurement is missed, not met."""
+        if self.bar is None or self.value is None:
+            return self.bar is not None
         return self.value < self.bar if self.at_least else self.value > self.bar
 
 
@@ -59,17 +61,24 @@ def rows(series: Mapping[str, Series], begin: float, end: float) -> list[Row]:
 
 def figures(sampler: Sampler, load: Load, recall: float) -> list[Figure]:
     series = sampler.series.values()
+    # An engine that answers no statistics says nothing about limits, memory or kills.
+    sampled = any(item.samples for item in series)
     searches = load.times["search during the ingest"] + load.times["search after the ingest"]
     found = [
-        Figure("limits, all together", sum(item.limit for item in series) / GIB, "GiB", 11.2),
-        Figure("working set, the most at one moment", max(total for _, total in sampler.sums) / GIB, "GiB", 10.0),
-        Figure("killed for want of memory", sum(item.ooms for item in series), "", 0.0),
-        Figure("restarts", sum(item.restarts for item in series), "", 0.0),
+        Figure("limits, all together", sum(item.limit for item in series) / GIB if sampled else None, "GiB", 11.2),
+        Figure("working set, the most at one moment", _most(sampler), "GiB", 10.0),
+        Figure("killed for want of memory", sum(item.ooms for item in series) if sampled else None, "", 0.0),
+        Figure("restarts", sum(item.restarts for item in series) if sampled else None, "", 0.0),
         Figure("search p95", _p95(searches), "ms", 100.0),
         Figure("recall@10", recall, "", 0.95, at_least=True),
         Figure("unexpected answers", len(load.problems), "", 0.0),
     ]
     return found + [figure for name, times in sorted(load.times.items()) for figure in _times(name, times)]
+
+
+def _most(sampler: Sampler) -> float | None:
+    """GiB; None without a sample."""
+    return max((total for _, total in sampler.sums), default=0) / GIB or None
 
 
 def _times(name: str, seconds: list[float]) -> Iterable[Figure]:
@@ -80,9 +89,11 @@ def _times(name: str, seconds: list[float]) -> Iterable[Figure]:
         yield Figure(f"{name}, p95", _p95(seconds), "ms")
 
 
-def _p95(seconds: list[float]) -> float:
-    """Milliseconds."""
-    return 1000 * (quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0] if seconds else float("inf"))
+def _p95(seconds: list[float]) -> float | None:
+    """Milliseconds; None without a sample."""
+    if not seconds:
+        return None
+    return 1000 * (quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0])
 
 
 def table(found: Iterable[Row], told: Iterable[Figure]) -> str:
@@ -97,9 +108,15 @@ def table(found: Iterable[Row], told: Iterable[Figure]) -> str:
     for figure in told:
         bar = "" if figure.bar is None else f"{figure.bar:g}"
         verdict = "" if figure.bar is None else "MISSED" if figure.missed else "met"
-        value = f"{figure.value:.2f}" if figure.unit in ("GiB", "s") or figure.at_least else f"{figure.value:.0f}"
-        lines.append(f"{figure.name:46}{f'{value} {figure.unit}'.strip():>12}{bar:>10}  {verdict}".rstrip())
+        lines.append(f"{figure.name:46}{_shown(figure):>12}{bar:>10}  {verdict}".rstrip())
     return "\n".join(lines)
+
+
+def _shown(figure: Figure) -> str:
+    if figure.value is None:
+        return "no sample"
+    places = 2 if figure.unit in ("GiB", "s") or figure.at_least else 0
+    return f"{figure.value:.{places}f} {figure.unit}".strip()
 
 
 def document(found: Iterable[Row], told: Iterable[Figure], load: Load) -> dict[str, Any]:

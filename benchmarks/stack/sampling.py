@@ -95,7 +95,8 @@ class Sampler:
                 except (docker.errors.APIError, OSError, ValueError):
                     continue
                 total += self._noted(name, stats)
-            self.sums.append((looked, total))
+            if total:
+                self.sums.append((looked, total))
             self._stopped.wait(max(0.1, self._every - (self.now() - looked)))
 
     def _noted(self, name: str, stats: Json) -> int:
