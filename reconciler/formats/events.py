@@ -38,7 +38,7 @@ def read(data: bytes, limits: Limits) -> Tree:
     except _RefusedError as refused:
         return Tree((), (*builder.problems, refused.problem), tuple(builder.sharing))
     except yaml.YAMLError as error:
-        return Tree((), (*builder.problems, _invalid(error, data)), tuple(builder.sharing))
+        return Tree((), (*builder.problems, _invalid(error, data, limits)), tuple(builder.sharing))
     return Tree(tuple(builder.documents), tuple(builder.problems), tuple(builder.sharing))
 
 
@@ -190,12 +190,14 @@ def _circular(name: str, line: int, column: int) -> Problem:
     return Problem("invalid-yaml", message, "A value cannot contain itself.", line, column)
 
 
-def _invalid(error: yaml.YAMLError, data: bytes) -> Problem:
+def _invalid(error: yaml.YAMLError, data: bytes, limits: Limits) -> Problem:
     hint = "Correct the YAML; indentation is spaces, never tabs."
     if isinstance(error, yaml.MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         text = ", ".join(part for part in (error.context, error.problem) if part)
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        if "nesting depth" in text:  # libyaml reads ahead and has a limit of its own (PyYAML 6.0.4)
+            return _too_deep(limits.depth, line, column)
         return Problem("invalid-yaml", f"this is not valid YAML: {text}", hint, line, column)
     position = min(getattr(error, "position", 0) or 0, len(data))
     before = data[:position]
