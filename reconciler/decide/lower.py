@@ -14,6 +14,7 @@ from reconciler.decide.budget import replicas, service_memory
 from reconciler.decide.canonical import healthcheck, published_ports, restart_policy, shared_services
 from reconciler.decide.digests import digest
 from reconciler.decide.mounts import Mounts
+from reconciler.decide.readable import readable
 from reconciler.decide.sources import Json, Places, Source, services_of
 from reconciler.decide.wanted_images import all_built, pulled, unresolved
 from reconciler.formats.quantities import seconds
@@ -120,7 +121,8 @@ class _Stack:
             stack=self.name,
             name=name,
             spec=spec,
-            config={**config, "labels": labels},
+            # After the digest: no container is replaced because of how Compose wants its file written.
+            config=readable({**config, "labels": labels}),
             image=image,
             image_ref=want.ref,
             replicas=replicas(model),

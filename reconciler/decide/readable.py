@@ -1,0 +1,46 @@
+"""Values of Compose's canonical model in a form that Compose reads again. `docker compose config` prints some that it
+refuses itself (2.26 to 2.40): tests/act/test_round_trip.py tries every key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Json = Mapping[str, Any]
+
+_SIZES = ("mem_swappiness", "memswap_limit")
+"""Sizes for which -1 is a value of its own. Compose prints it as a text, and reads it as a number only."""
+
+
+def readable(config: Json) -> dict[str, Any]:
+    """The body of one service, with what Compose would not read written as it reads it."""
+    found = dict(config)
+    for key in _SIZES:
+        if found.get(key) == "-1":
+            found[key] = -1
+    if found.get("ulimits"):
+        found["ulimits"] = {name: _ulimit(item) for name, item in found["ulimits"].items()}
+    if found.get("blkio_config"):
+        found["blkio_config"] = {key: _devices(item) for key, item in found["blkio_config"].items()}
+    limits = ((found.get("deploy") or {}).get("resources") or {}).get("limits")
+    if limits and found.get("mem_limit") and not limits.get("memory"):
+        found["deploy"] = _limited(found["deploy"], found["mem_limit"])
+    return found
+
+
+def _ulimit(item: Any) -> Any:
+    """Zeros are left out when they are printed."""
+    if not isinstance(item, Mapping):
+        return item
+    return {"soft": item.get("soft", 0), "hard": item.get("hard", 0)} if item else 0
+
+
+def _devices(item: Any) -> Any:
+    """Keys are printed with a capital, and read without."""
+    return [{key.lower(): value for key, value in entry.items()} for entry in item] if isinstance(item, list) else item
+
+
+def _limited(deploy: Json, memory: Any) -> dict[str, Any]:
+    """2.40 refuses `mem_limit` beside limits under `deploy` that do not name the same memory."""
+    resources = deploy["resources"]
+    return {**deploy, "resources": {**resources, "limits": {**resources["limits"], "memory": str(memory)}}}
