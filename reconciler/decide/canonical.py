@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from reconciler.decide.sources import Json
 
-_SHARED = ("network_mode", "pid", "ipc")
+NAMESPACES = ("network_mode", "pid", "ipc")
+"""Keys that may name a service whose namespace is used (`service:NAME`)."""
 
 
 def restart_policy(model: Json) -> str:
@@ -35,7 +36,7 @@ def healthcheck(model: Json) -> bool | None:
 
 
 def shared_services(model: Json) -> Iterable[str]:
-    for key in _SHARED:
+    for key in NAMESPACES:
         if str(model.get(key) or "").startswith("service:"):
             yield str(model[key]).removeprefix("service:")
     for source in model.get("volumes_from") or ():

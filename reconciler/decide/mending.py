@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from reconciler.decide.canonical import NAMESPACES
 from reconciler.decide.facts import STATE, Difference, differences
 from reconciler.decide.healing import next_start
 from reconciler.decide.slots import STANDBY
 from reconciler.model.desired import DesiredState, Service, ServiceKey
 from reconciler.model.history import History
-from reconciler.model.observed import Container, ObservedState
+from reconciler.model.observed import Container, ObservedState, engine_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ def mending(
         again = next_start(history.cares.get(service.key), now)
         if again is None or again > now:
             held.add(service.key)
+        elif cut_off := _cut_off(service, container, observed):
+            ailing[container.id] = cut_off
         elif is_ailing(container) and container.unhealthy_for >= desired.gate(service.stack).unhealthy_grace:
             ailing[container.id] = f"unhealthy for {container.unhealthy_for:.0f} s"
     return Mending(drift, ailing, frozenset(held), frozenset(lost))
@@ -83,6 +86,21 @@ def _counts(item: Difference, secrets_known: bool, adopted: bool) -> bool:
 def is_ailing(container: Container) -> bool:
     """Whether its own probe says that it does not work."""
     return container.state == "running" and container.health == "unhealthy"
+
+
+def _cut_off(service: Service, container: Container, observed: ObservedState) -> str:
+    """Why a namespace user has to start again: a namespace ends with its owner's process, and the engine leaves users
+    in the old one. '' where they share the namespace that there is."""
+    owners = {name for key in NAMESPACES if (name := str(service.config.get(key) or "")).startswith("service:")}
+    started = engine_time(container.started_at)
+    for name in sorted(owners):
+        for owner in observed.of(service.stack, name.removeprefix("service:")):
+            since = engine_time(owner.started_at)
+            if not (container.running and owner.running and owner.id in container.shares) or None in (started, since):
+                continue
+            if (since or 0.0) > (started or 0.0):
+                return f"{owner.service}, whose namespace it uses, started after it"
+    return ""
 
 
 def _kept(desired: DesiredState, observed: ObservedState) -> Iterable[tuple[Service, Container]]:

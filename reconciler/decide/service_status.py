@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 
 from reconciler.decide.slots import STANDBY
 from reconciler.model.desired import Service
-from reconciler.model.observed import Container
+from reconciler.model.observed import Container, engine_time
 from reconciler.model.outcome import Reason
 from reconciler.model.status import Health, ServiceStatus, Sync
 
@@ -81,15 +80,6 @@ def judge_unwanted(stack: str, name: str, containers: Sequence[Container], usage
         containers=tuple(item.id for item in containers),
         since=_since(containers),
     )
-
-
-def engine_time(text: str) -> float | None:
-    """The engine's RFC 3339 text in seconds of the Unix epoch; None for "never" (the year 1) and no text."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment.timestamp() if moment.year > 1 and moment.tzinfo else None
 
 
 def _unknown(service: Service) -> ServiceStatus:

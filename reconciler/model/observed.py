@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from reconciler.model.images import ImageDefaults
@@ -19,6 +20,15 @@ COMPOSE_FOLDER = "com.docker.compose.project.working_dir"
 
 OOM, KILL = "oom", "kill"
 """The engine's words for what befalls a container: the kernel kills for memory, somebody has a signal sent to it."""
+
+
+def engine_time(text: str) -> float | None:
+    """The engine's RFC 3339 text in seconds of the Unix epoch; None for "never" (the year 1) and no text."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.timestamp() if moment.year > 1 and moment.tzinfo else None
 
 
 @dataclass(frozen=True, slots=True)

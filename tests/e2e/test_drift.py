@@ -109,6 +109,17 @@ def test_what_cannot_must_be_started_or_made_anew_and_nothing_else(host: Host) -
     assert host.exec("db-1", "cat /data/file") == "kept", "nobody started it again"
 
 
+@together.with_one_compose
+def test_a_namespace_user_starts_again_after_its_owner(host: Host) -> None:
+    applied(host, {"vpn": stated("1"), "user": stated("1", network_mode="service:vpn")})
+    before = shape(host)
+    connect(engine_address()).restart(host.container("vpn")["Id"], timeout=1)
+    assert host.exec("user-1", "ls /sys/class/net") == "lo", "the engine leaves it in the network that is gone"
+    assert mended(host) == ["user: vpn, whose namespace it uses, started after it"]
+    assert "eth0" in host.exec("user-1", "ls /sys/class/net")
+    assert [item[0] for item in shape(host).values()] == [item[0] for item in before.values()]
+
+
 @together.with_every_compose
 def test_what_a_user_s_own_compose_does_must_be_undone_without_loss(host: Host) -> None:
     keeping = living("echo kept >>/data/file", volumes=["data:/data"])

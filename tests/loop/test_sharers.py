@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.model.outcome import Outcome
+from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import (
     crashing,
     never_healthy,
@@ -141,3 +141,27 @@ def test_anonymous_volumes_of_replicas_survive_a_crash_on_a_replaced_network() -
     life.turn()
     assert {name: life.machine.named(name).mounts for name in before} == before
     assert_quiet(life)
+
+
+def test_a_namespace_user_starts_again_after_its_owner() -> None:
+    """The engine restarts the owner by itself, and leaves the user in a network that is gone."""
+    life = proven(app=service("app:1"), side=sharing("1"))
+    life.machine.clock.seconds += 60
+    life.machine.halt(life.machine.named("shop-app-1"), 10)
+    life.machine.run(life.machine.named("shop-app-1"))
+    before = life.ids()
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.SUCCEEDED, Reason.DRIFT_CORRECTED)
+    assert "shop/side: app, whose namespace it uses, started after it" in turn.message
+    assert life.ids() == before
+    assert life.machine.named("shop-side-1").started_at > life.machine.named("shop-app-1").started_at
+    assert_quiet(life)
+
+
+def test_a_user_of_volumes_stays_when_their_owner_starts_again() -> None:
+    life = proven(app=service("app:1"), side=service("side:1", volumes_from=["app"]))
+    life.machine.clock.seconds += 60
+    life.machine.halt(life.machine.named("shop-app-1"), 10)
+    life.machine.run(life.machine.named("shop-app-1"))
+    assert life.settle().outcome is Outcome.UNCHANGED
+    assert life.machine.named("shop-side-1").starts == 1
