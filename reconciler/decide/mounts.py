@@ -8,6 +8,7 @@ from typing import Any
 from reconciler.decide.canonical import file_target
 from reconciler.decide.digests import content_digest, digest, tree_digest
 from reconciler.decide.mountpoints import mountpoints
+from reconciler.decide.policies.paths import host_path
 from reconciler.decide.sources import Json, Places, Source, inside
 from reconciler.model.desired import Tree
 from reconciler.model.files import Files, below
@@ -40,7 +41,7 @@ class Mounts:
         options = {k: v for k, v in (mount.get("bind") or {}).items() if k != "create_host_path"}
         bind = {**mount, "bind": {**options, "create_host_path": False}}
         if path.startswith("/"):
-            return {**bind, "source": self._granted(path)}
+            return {**bind, "source": host_path(path, self.places.binds)}
         if self._in_commit(path):
             tree = self._tree(self._folder(path, mount["target"], model))
             return {**bind, "source": f"{self.places.trees}/{tree.digest}", "read_only": True}
@@ -67,12 +68,6 @@ class Mounts:
             mounted |= {file_target(kind, use): True for use in model.get(kind) or ()}
         return mounted
 
-    def _granted(self, path: str) -> str:
-        for grant in self.places.binds:
-            if path == grant.path or path.startswith(grant.path.rstrip("/") + "/"):
-                return grant.host + path[len(grant.path.rstrip("/")) :]
-        return path
-
     def _in_commit(self, path: str) -> bool:
         prefix = "" if path == "." else path + "/"
         return path in self.files.entries or any(entry.startswith(prefix) for entry in self.files.entries)
@@ -93,7 +88,7 @@ class Mounts:
         if definition.get("file"):
             path = inside(definition["file"], self.source.root)
             if path.startswith("/"):
-                return path
+                return host_path(path, self.places.binds)
             return f"{self.places.trees}/{self._tree(Tree(tree_digest(self.files, path), path=path)).digest}"
         variable = definition.get("environment")
         if variable in self.source.secrets:

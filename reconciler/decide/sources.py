@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.decide.policies.paths import inside as relative
 from reconciler.formats.freeze import SHORTEST
 from reconciler.model.documents import BindGrant, StackDocument
 
@@ -47,7 +48,7 @@ def services_of(source: Source) -> Mapping[str, Json]:
 
 
 def inside(path: str, root: str) -> str:
-    """A path below `root` as '/'-separated relative one ('.' for the root itself); any other path as it is."""
-    if path == root:
-        return "."
-    return path.removeprefix(root.rstrip("/") + "/")
+    """A path below `root` as '/'-separated relative one ('.' for the root itself), by the policies' own reading; any
+    other path as it is."""
+    below = relative(path, root)
+    return path if below is None else below

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.decide.mounts import Mounts
 from reconciler.decide.policies.paths import written
-from tests.decide.judging import candidate, judge_stacks
+from reconciler.decide.sources import Places, Source
+from reconciler.model.documents import BindGrant, StackDocument
+from tests.decide.judging import ROOT, Commit, candidate, judge_stacks
 
 
 @pytest.mark.parametrize(
@@ -32,3 +39,39 @@ def test_where_the_commit_lay_is_told_to_nobody() -> None:
     assert written("/var/lib/agent/render/data", root) == "../../data"
     assert written("/var/lib/agent/data", root) == "/var/lib/agent/data"
     assert written("/data", "/commit") == "/data"
+
+
+GRANTS = (BindGrant("/data", "/safe", "films"), BindGrant("/x/data/", "/other/", "photos"))
+
+
+def lowered(source: str) -> str:
+    """The path that the engine is given for a bind of `source`."""
+    model: dict[str, Any] = {"volumes": [{"type": "bind", "source": source, "target": "/d"}]}
+    stack = Source(StackDocument("shop", ("compose.yaml",)), {"services": {"web": model}}, ROOT, {}, frozenset())
+    places = Places("/state/trees", "/state/data", None, GRANTS)
+    return str(Mounts(stack, Commit(), places).of(model)[0]["source"])
+
+
+@pytest.mark.parametrize(
+    ("source", "mapped"),
+    [
+        ("/data", "/safe"),
+        ("//data", "/safe"),
+        ("///data//films/", "/safe/films"),
+        ("/./data/./films", "/safe/films"),
+        ("/x//data", "/other"),
+        ("/x/./data/y", "/other/y"),
+    ],
+)
+def test_no_spelling_of_a_granted_path_gets_past_its_mapping(source: str, mapped: str) -> None:
+    assert lowered(source) == mapped
+
+
+@given(st.lists(st.sampled_from(["data", "x", "safe", "", ".", "..", "/", "films", "render", "commit"]), max_size=8))
+def test_what_is_admitted_is_what_is_mapped(parts: list[str]) -> None:
+    source = "/" + "/".join(parts)
+    mount = {"type": "bind", "source": source, "target": "/d"}
+    found = judge_stacks([candidate({"services": {"web": {"image": "x:1", "volumes": [mount]}}})], binds=GRANTS)
+    if not any(item.rule == "absolute-bind" for item in found):
+        ours = ("/safe", "/other", "/state/data/shop", "/state/trees")
+        assert any(f"{lowered(source)}/".startswith(f"{place}/") for place in ours), source

@@ -81,5 +81,15 @@ def bind_grant(path: str, binds: Sequence[BindGrant]) -> BindGrant | None:
     return next((grant for grant in binds if inside(path, grant.path) is not None), None)
 
 
+def host_path(path: str, binds: Sequence[BindGrant]) -> str:
+    """Where a path outside the commit lies on this machine. What `bind_grant` admits is what is mapped here: both
+    look at one normal form."""
+    grant = bind_grant(path, binds)
+    below = inside(path, grant.path) if grant is not None else None
+    if grant is None or below is None:
+        return normal(path)
+    return normal(grant.host if below == "." else f"{grant.host}/{below}")
+
+
 def _related(link: str, path: str) -> bool:
     return path == "." or link == path or link.startswith(path + "/") or path.startswith(link + "/")
