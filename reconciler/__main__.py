@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
-from reconciler.cli import main
+# Python puts the working folder first: a clone with a yaml.py in it would run as whoever checks it.
+_ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+if sys.path[0] == os.getcwd() != _ours:
+    del sys.path[0]
+
+from reconciler.cli import main  # noqa: E402
 
 sys.exit(main())

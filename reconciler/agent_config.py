@@ -18,6 +18,8 @@ from reconciler.formats.yamls import Document, Pointer, document, json_pointer
 from reconciler.model.outcome import Reason, Violation
 
 FILE = "reconciler.yaml"
+MACHINES = "/etc/reconciler"
+"""The folder of the machine's agent config."""
 
 _EXAMPLE = "host: mini, source: {url: /srv/git/home.git}, state: /var/lib/reconciler"
 _PATHS: tuple[Pointer, ...] = (
@@ -47,7 +49,7 @@ def read_config(config: str | None, environ: Mapping[str, str], state: str | Non
     read = Document(read.path, values, read.violations, read.keys, read.values, read.texts)
     found = [*read.violations, *_schema(read), *_meaning(read, environ)]
     if found:
-        raise _usage(path, found, told, environ, cwd)
+        raise _usage(path, found, told, environ)
     return AgentConfig(values, path)
 
 
@@ -59,21 +61,37 @@ def absolute(text: str, environ: Mapping[str, str]) -> str | None:
     return os.path.normpath(text) if text.startswith("/") else None
 
 
-def searched(environ: Mapping[str, str], cwd: str) -> tuple[str, ...]:
-    """Where the config is looked for when no option or variable names it, in order."""
-    folders = [cwd, *_home(environ, ".config/reconciler"), "/etc/reconciler"]
+def searched(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Where the config is looked for when no option or variable names it, in order.
+
+    Never in the working folder: that may be a clone, and whoever pushes to it is not the operator.
+    """
+    folders = [*_home(environ, ".config/reconciler"), MACHINES]
     return tuple(os.path.join(folder, FILE) for folder in folders)
 
 
+def usual_place(environ: Mapping[str, str], uid: int) -> str:
+    """Where this user's agent config is written: root's is the machine's."""
+    own = _home(environ, ".config/reconciler") if uid != 0 else []
+    return os.path.join((own or [MACHINES])[0], FILE)
+
+
+def passed_over(config: str | None, environ: Mapping[str, str], cwd: str) -> str | None:
+    """A config in the working folder that is not read, where the operator has not said which one is."""
+    path = os.path.join(cwd, FILE)
+    named = config or environ.get("RECONCILER_CONFIG")
+    return path if not named and path not in searched(environ) and os.path.lexists(path) else None
+
+
 def _home(environ: Mapping[str, str], below: str) -> list[str]:
-    home = environ.get("HOME")
-    return [os.path.join(home, below)] if home else []
+    home = environ.get("HOME") or ""
+    return [os.path.join(home, below)] if os.path.isabs(home) else []
 
 
 def _find(config: str | None, environ: Mapping[str, str], cwd: str) -> str | None:
     named = config or environ.get("RECONCILER_CONFIG")
     if not named:
-        return next((path for path in searched(environ, cwd) if os.path.isfile(path)), None)
+        return next((path for path in searched(environ) if os.path.isfile(path)), None)
     path = os.path.join(cwd, os.path.expanduser(named))
     if not os.path.isfile(path):
         origin = "--config" if config else "$RECONCILER_CONFIG"
@@ -206,12 +224,11 @@ def _usage(
     found: list[Violation],
     told: Mapping[Pointer, str],
     environ: Mapping[str, str],
-    cwd: str,
 ) -> Usage:
     names = {json_pointer(pointer): name for pointer, name in told.items()}
     details = [f"{_where(item, path, names)}{item.message}. {item.hint}" for item in found]
     if path is None and not told:
-        places = ", ".join(searched(environ, cwd))
+        places = ", ".join(searched(environ))
         hint = f"Create one of {places} (least: {_EXAMPLE}), or set the RECONCILER_… variables."
         return Usage(Reason.USAGE_INVALID, "there is no agent config", hint, details)
     first = details[0] if len(details) == 1 else f"the agent config has {len(details)} mistakes"

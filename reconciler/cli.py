@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event
@@ -16,6 +17,7 @@ from reconciler.logs import start_logs
 from reconciler.model.outcome import Reason
 from reconciler.output import Output, colours_wanted
 from reconciler.signals import INTERRUPTED, Ended, Signals
+from reconciler.surroundings import PRIVATE, leave_working_folder
 
 if TYPE_CHECKING:
     from reconciler.settings import Settings
@@ -82,6 +84,7 @@ def main(arguments: Sequence[str] | None = None, build: Build | None = None) -> 
     output = Output(wants_json(typed), colours_wanted("--no-color" in typed, os.environ), redactor)
     signals = Signals()
     signals.listen(patient=False)
+    before = os.umask(PRIVATE)
     try:
         return signals.exit_code(_perform(parse(typed), output, redactor, signals, build or _build))
     except ReconcilerError as error:
@@ -91,11 +94,14 @@ def main(arguments: Sequence[str] | None = None, build: Build | None = None) -> 
         return ended.exit_code
     except Exception as error:
         return _defect(error, output)
+    finally:
+        os.umask(before)
 
 
 def _perform(options: argparse.Namespace, output: Output, redactor: Redactor, signals: Signals, build: Build) -> int:
     usual = "INFO" if options.verb == "run" else "WARNING"
     start_logs(os.environ.get("RECONCILER_LOG_LEVEL") or usual, redactor)
+    leave_working_folder(os.environ)
     signals.listen(patient=options.verb in PATIENT)
     application = build(options, redactor, signals.stop)
     if options.verb == "run":
@@ -120,8 +126,12 @@ def _build(options: argparse.Namespace, redactor: Redactor, stop: Event) -> Appl
 
 def _settings(options: argparse.Namespace) -> Settings | None:
     """None: there is no agent config, and the verb can do without."""
+    from reconciler.agent_config import passed_over
     from reconciler.settings import load_settings
 
+    ignored = passed_over(options.config, os.environ, os.getcwd())
+    if ignored:
+        _warn_of(ignored)
     try:
         return load_settings(options.config, os.environ, state=options.state)
     except Usage:
@@ -136,7 +146,18 @@ def _exists(config: str | None) -> bool:
     from reconciler.agent_config import searched
 
     named = config or os.environ.get("RECONCILER_CONFIG")
-    return any(map(os.path.exists, [named] if named else searched(os.environ, os.getcwd())))
+    return any(map(os.path.exists, [named] if named else searched(os.environ)))
+
+
+def _warn_of(ignored: str) -> None:
+    from loguru import logger
+
+    logger.warning(
+        "{} is ignored: no agent config is read from the working folder, which may be a clone of somebody else's. "
+        "If it is yours, name it: --config {}",
+        ignored,
+        shlex.quote(ignored),
+    )
 
 
 def _ask(application: Application, options: argparse.Namespace, output: Output) -> Answer:

@@ -22,7 +22,7 @@ def materialise(files: Files, entries: Mapping[str, Entry], folder: Path, *, dur
     no regular files are left out. `folder` exists. OSError as the disk gives it.
     """
     for parent in sorted({(folder / path).parent for path in entries}):
-        parent.mkdir(parents=True, exist_ok=True)
+        make_folders(parent, 0o755)
     for path, entry in entries.items():
         if entry.mode in REGULAR:
             mode = 0o755 if entry.mode == EXECUTABLE else 0o644
@@ -42,6 +42,14 @@ def write(path: Path, data: bytes, mode: int, *, durable: bool) -> None:
         if durable:
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def make_folders(path: Path, mode: int) -> None:
+    """Make a folder and those above it that are missing. The mode is exact, whatever the umask."""
+    missing = [item for item in (path, *path.parents) if not item.exists()]
+    for item in reversed(missing):
+        item.mkdir()
+        item.chmod(mode)
 
 
 def sync_folder(folder: Path) -> None:

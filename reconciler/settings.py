@@ -55,7 +55,7 @@ def load_settings(
     """Read the agent config.
 
     `config` is the file of `--config`, `state` the folder of `--state` (both count from `cwd`). Without `config`:
-    $RECONCILER_CONFIG, ./reconciler.yaml, ~/.config/reconciler/reconciler.yaml, /etc/reconciler/reconciler.yaml.
+    $RECONCILER_CONFIG, ~/.config/reconciler/reconciler.yaml, /etc/reconciler/reconciler.yaml; never the working folder.
     No file is needed where the environment says enough. Usage names every mistake with its place.
     """
     from reconciler.agent_config import read_config

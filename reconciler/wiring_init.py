@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from reconciler.agent_config import FILE
+from reconciler.agent_config import usual_place
 from reconciler.decide.proposal import host_name
 from reconciler.decide.wanted_images import wants
 from reconciler.engine import connect
@@ -49,7 +49,9 @@ def initialise(
     if not root.is_dir():
         raise Usage(Reason.FILE_MISSING, f"there is no folder {folder}", "name the folder of a Compose project")
     repository = find_repository(root, environ)
-    place = _place(root, repository, host, url, config, settings, state)
+    named = config or environ.get("RECONCILER_CONFIG")
+    written = os.path.expanduser(named) if named else usual_place(environ, os.geteuid())
+    place = _place(root, repository, host, url, written, settings, state)
     engine = _Engine(settings.engine if settings else None, place.host, environ)
     judge = partial(_judge, place, make(place.host, True, place.base), engine)
     return Initialiser(place, make(place.host, False, place.base), engine.look, judge).run(find_projects(root))
@@ -60,7 +62,7 @@ def _place(
     repository: Repository | None,
     host: str | None,
     url: str | None,
-    config: str | None,
+    config: str,
     settings: Settings | None,
     state: str | None,
 ) -> Place:
@@ -71,12 +73,11 @@ def _place(
     if base:
         source["path"] = base
     usual = STATE_OF_ROOT if os.getuid() == 0 else os.path.expanduser(STATE_OF_USER)
-    written = Path(config).absolute() if config else root / FILE
     return Place(
         folder=root,
         base=base,
         host=host or (settings.host if settings else host_name(socket.gethostname())),
-        config=None if settings else written,
+        config=None if settings else Path(config).absolute(),
         source=source,
         state=os.path.abspath(state) if state else usual,
         files=partial(_files, root, repository),

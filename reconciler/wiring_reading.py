@@ -58,7 +58,8 @@ class Reading:
     def settings(self) -> Settings:
         """Usage where there is none."""
         if self.given is None:
-            raise Usage(Reason.USAGE_INVALID, "there is no agent config", "write reconciler.yaml or use --config FILE")
+            hint = "write /etc/reconciler/reconciler.yaml or use --config FILE"
+            raise Usage(Reason.USAGE_INVALID, "there is no agent config", hint)
         return self.given
 
     @cached_property

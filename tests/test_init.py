@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ services:
     mem_limit: 100m
   db: {image: "db:1"}
 """
-CONFIG = "reconciler.yaml"
 HOST = "desired-state/mini.yaml"
 
 
@@ -29,6 +29,7 @@ class Folder:
 
     def __init__(self, root: Path, compose: Path) -> None:
         self.root, self.compose = root, compose
+        self.config = root.parent / "agent" / "reconciler.yaml"
 
     def write(self, **files: str) -> None:
         for name, text in files.items():
@@ -42,11 +43,12 @@ class Folder:
 
     def run(self, *arguments: str, verb: str = "init") -> tuple[int, dict[str, Any]]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RECONCILER_")}
+        named = {"RECONCILER_CONFIG": str(self.config)} if verb == "init" else {}
         done = subprocess.run(
             [sys.executable, "-m", "reconciler", "--output", "json", verb, *arguments], cwd=self.root, text=True,
             env={
                 **kept, "HOME": str(self.root.parent), "DOCKER_HOST": "unix:///nowhere/docker.sock",
-                "RECONCILER_COMPOSE": str(self.compose),
+                "RECONCILER_COMPOSE": str(self.compose), **named,
             },
             capture_output=True, timeout=60, stdin=subprocess.DEVNULL,
         )  # fmt: skip
@@ -78,11 +80,12 @@ def with_git(folder: Folder) -> Folder:
 def test_a_project_in_a_repository(folder: Folder) -> None:
     before = with_git(folder).everything()
     code, document = folder.run("--host", "mini")
-    assert (code, document["files"]) == (0, [HOST, CONFIG, ".gitignore"])
+    assert (code, document["files"]) == (0, [HOST, str(folder.config), ".gitignore"])
     assert {path: text for path, text in folder.everything().items() if path in before} == before
     assert folder.yaml(HOST)["spec"]["stacks"] == [{"name": "shop", "files": ["compose.yaml"]}]
-    assert folder.yaml(CONFIG)["source"] == {"url": str(folder.root), "branch": "trunk"}
-    assert (folder.root / ".gitignore").read_text().splitlines() == ["/data/", "/reconciler.yaml"]
+    assert yaml.safe_load(folder.config.read_text())["source"] == {"url": str(folder.root), "branch": "trunk"}
+    assert [path.stat().st_mode & 0o777 for path in (folder.config, folder.config.parent)] == [0o600, 0o700]
+    assert (folder.root / ".gitignore").read_text().splitlines() == ["/data/"]
     services = {item["service"]: item for item in document["stacks"][0]["services"]}
     assert (services["web"]["limitBytes"], services["web"]["origin"]) == (100 << 20, "kept")
     assert (services["db"]["origin"], services["db"]["usedBytes"]) == ("default", None)
@@ -97,10 +100,12 @@ def test_what_was_written_is_valid(folder: Folder) -> None:
 
 def test_nothing_is_ever_overwritten(folder: Folder) -> None:
     folder.run("--host", "mini")
+    folder.config.unlink()
     written = folder.everything()
     code, document = folder.run("--host", "mini")
     assert (code, document["kind"]) == (1, "Error")
     assert document["message"] == f"refused to overwrite {HOST}"
+    assert not folder.config.exists()
     assert folder.everything() == written
 
 
@@ -113,7 +118,8 @@ def test_one_file_that_is_there_keeps_all_of_them_from_being_written(folder: Fol
 
 
 def test_an_agent_config_that_is_in_force_stays_and_names_the_host(folder: Folder) -> None:
-    folder.write(reconciler_yaml="host: mini\nsource: {url: /srv/home.git}\nstate: /nowhere/state\n")
+    folder.config.parent.mkdir()
+    folder.config.write_text("host: mini\nsource: {url: /srv/home.git}\nstate: /nowhere/state\n")
     code, document = folder.run()
     assert (code, document["host"], document["files"]) == (0, "mini", [HOST])
 
@@ -142,8 +148,8 @@ def test_a_folder_of_a_larger_repository(folder: Folder) -> None:
     folder.write(apps__blog__compose_yaml=COMPOSE.replace("volumes", "x-volumes"))
     folder.git("add", "apps")
     code, document = folder.run("apps/blog", "--host", "mini")
-    assert (code, document["files"]) == (0, [HOST, CONFIG, ".gitignore"])
-    assert folder.yaml(f"apps/blog/{CONFIG}")["source"]["path"] == "apps/blog"
+    assert (code, document["files"]) == (0, [HOST, str(folder.config)])
+    assert yaml.safe_load(folder.config.read_text())["source"]["path"] == "apps/blog"
     assert not [item for item in document["violations"] if item["level"] == "deny"]
 
 
@@ -166,3 +172,25 @@ def test_a_compose_file_that_cannot_be_read_writes_nothing(folder: Folder) -> No
 def test_a_folder_without_a_compose_file(folder: Folder) -> None:
     code, document = folder.run("conf")
     assert (code, document["reason"]) == (2, "FileMissing")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run as another user")
+def test_the_agent_config_goes_to_its_users_own_folder_and_never_into_the_repository(compose_binary: Path) -> None:
+    user = 12345
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        folder = Folder(home / "shop", compose_binary)
+        folder.write(compose_yaml=COMPOSE)
+        for path in (home, *home.rglob("*")):
+            os.chown(path, user, user)
+        environment = {"HOME": name, "PATH": os.environ["PATH"], "DOCKER_HOST": "unix:///nowhere/docker.sock"}
+        command = [sys.executable, "-m", "reconciler", "--output", "json", "init", "--host", "mini"]
+        if subprocess.run(["test", "-x", sys.executable], user=user, check=False).returncode:
+            pytest.skip("this Python is root's alone")
+        done = subprocess.run(
+            command, cwd=folder.root, env=environment, user=user, group=user, umask=0, capture_output=True, timeout=60
+        )
+        written = home / ".config/reconciler/reconciler.yaml"
+        assert (done.returncode, json.loads(done.stdout)["files"][1]) == (0, str(written)), done.stderr
+        assert [path.stat().st_mode & 0o777 for path in (written, *list(written.parents)[:2])] == [0o600, 0o700, 0o700]
+        assert not list(folder.root.rglob("reconciler.yaml"))

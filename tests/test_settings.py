@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.agent_config import passed_over, searched, usual_place
 from reconciler.errors import Usage
 from reconciler.model.documents import BindGrant, Grant
 from reconciler.settings import Settings, SourceSettings, load_settings, stored_settings
@@ -91,10 +92,10 @@ report: {log_lines: 5}
 
 def test_the_config_is_looked_for_in_order(tmp_path: Path) -> None:
     home, here = tmp_path / "home", tmp_path / "here"
+    here.mkdir()
     places = {
         "option": tmp_path / "option.yaml",
         "variable": tmp_path / "variable.yaml",
-        "here": here / "reconciler.yaml",
         "home": home / ".config/reconciler/reconciler.yaml",
     }
     for name, path in places.items():
@@ -107,9 +108,28 @@ def test_the_config_is_looked_for_in_order(tmp_path: Path) -> None:
 
     assert found("../option.yaml", environ) == "option"
     assert found(None, environ) == "variable"
-    assert found(None, {"HOME": str(home)}) == "here"
-    places["here"].unlink()
     assert found(None, {"HOME": str(home)}) == "home"
+
+
+def test_a_config_in_the_working_folder_is_passed_over_unless_it_was_named(tmp_path: Path) -> None:
+    home = tmp_path / ".config/reconciler"
+    here = tmp_path / "reconciler.yaml"
+    here.write_text("compose: /evil\n")
+    for environ in ({"HOME": str(tmp_path / "home")}, {"HOME": "."}, {"HOME": "relative"}, {}):
+        assert str(here) not in searched(environ)
+        assert passed_over(None, environ, str(tmp_path)) == str(here)
+    assert passed_over("other.yaml", {}, str(tmp_path)) is None
+    assert passed_over(None, {"RECONCILER_CONFIG": "/x"}, str(tmp_path)) is None
+    home.mkdir(parents=True)
+    (home / "reconciler.yaml").write_text(LEAST)
+    assert passed_over(None, {"HOME": str(tmp_path)}, str(home)) is None, "that is where it is looked for"
+
+
+def test_a_config_is_written_where_it_is_looked_for() -> None:
+    environ = {"HOME": "/home/op"}
+    assert usual_place(environ, 1000) == "/home/op/.config/reconciler/reconciler.yaml"
+    assert usual_place(environ, 0) == usual_place({}, 1000) == "/etc/reconciler/reconciler.yaml"
+    assert {usual_place(environ, uid) for uid in (0, 1000)} == set(searched(environ))
 
 
 def test_the_environment_wins_over_the_file_and_the_option_over_both(config: Path, tmp_path: Path) -> None:
@@ -146,8 +166,9 @@ def test_without_any_config_the_places_are_named(tmp_path: Path) -> None:
     error = refused(None, {"HOME": "/home/op"}, tmp_path)
 
     assert error.message == "there is no agent config"
-    for place in (tmp_path / "reconciler.yaml", "/home/op/.config/reconciler", "/etc/reconciler/reconciler.yaml"):
-        assert str(place) in error.hint
+    for place in ("/home/op/.config/reconciler", "/etc/reconciler/reconciler.yaml"):
+        assert place in error.hint
+    assert str(tmp_path) not in error.hint
     assert "host: mini" in error.hint
 
 

@@ -15,7 +15,7 @@ from reconciler.act.compose import escaped
 from reconciler.effects import Effects
 from reconciler.engine import disk_full, engine_calls, is_disk_full
 from reconciler.errors import Away, ImageFailed, ReconcilerError, Transient
-from reconciler.materialise import materialise, private_folder, remove
+from reconciler.materialise import make_folders, materialise, private_folder, remove
 from reconciler.model.files import Entry, Files, below
 from reconciler.model.images import Image, ImageWant, image_of
 from reconciler.model.outcome import Reason
@@ -92,8 +92,8 @@ class ImageBuilder:
 
     def _build(self, want: ImageWant, files: Files, private: Path) -> None:
         root = private / "commit"
-        root.mkdir()
         try:
+            make_folders(root, 0o755)
             materialise(files, context_entries(want, files), root)
         except OSError as error:
             raise _disk(want, error) from error

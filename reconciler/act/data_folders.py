@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reconciler.act.trees import writing
 from reconciler.effects import Effects
+from reconciler.materialise import make_folders
 from reconciler.model.desired import DesiredState
 
 
@@ -21,7 +22,7 @@ class DataFolders:
         for path in self._named(desired):
             with writing(path):
                 if not path.exists():
-                    path.mkdir(parents=True)
+                    make_folders(path, 0o755)
 
     def link(self, folder: str, to: str) -> None:
         """No effect where it is so already. An empty folder gives way; one with data in it is Transient."""
@@ -32,7 +33,7 @@ class DataFolders:
         with writing(path):
             if path.is_dir() and not path.is_symlink():
                 path.rmdir()
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent, 0o755)
             path.symlink_to(to)
 
     def _named(self, desired: DesiredState) -> Iterable[Path]:

@@ -17,6 +17,7 @@ from reconciler.decide.sources import inside
 from reconciler.errors import Usage
 from reconciler.formats.yamls import document
 from reconciler.loop.prepare import Prepared, Preparer
+from reconciler.materialise import make_folders, write
 from reconciler.model.documents import HostDocument, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.observed import Container
@@ -108,9 +109,7 @@ class Initialiser:
         texts = self._texts(projects, limits, running, data)
         self._refuse_to_overwrite(texts)
         for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
+            self._write(path, text)
         judged = self._judge([posixpath.join(place.base, path) for path in data])
         skipped = [*([running.missing] if running.missing else []), *judged.skipped]
         told = Judged(judged.violations, judged.restarts, skipped)
@@ -188,6 +187,16 @@ class Initialiser:
         if ignored and not (place.folder / IGNORE).exists():
             texts[place.folder / IGNORE] = "".join(f"{line}\n" for line in ignored)
         return texts
+
+    def _write(self, path: Path, text: str) -> None:
+        """The agent config is its owner's alone; the rest is for a repository, in which modes say little."""
+        own = path == self._place.config
+        try:
+            make_folders(path.parent, 0o700 if own else 0o755)
+            write(path, text.encode(), 0o600 if own else 0o644, durable=False)
+        except OSError as error:
+            hint = "Name another place with --config FILE." if own else "See who owns the folder."
+            raise Usage(Reason.DISK_FAILED, f"{path} cannot be written: {error.strerror}", hint) from error
 
     def _refuse_to_overwrite(self, texts: Iterable[Path]) -> None:
         there = [self._shown(path) for path in texts if path.exists() or path.is_symlink()]

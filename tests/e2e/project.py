@@ -23,7 +23,7 @@ class Project:
     def __init__(self, host: Host, files: Mapping[str, str]) -> None:
         self.host, self.folder = host, host.folder / host.stack
         self.folder.mkdir()
-        host.config = self.folder / "reconciler.yaml"
+        host.config = host.folder / "agent.yaml"
         self.write(files)
 
     def write(self, files: Mapping[str, str]) -> None:

@@ -43,5 +43,5 @@ def _verdict(document: Json) -> str:
     if denied:
         return f"a turn would refuse this for {plural(denied, 'violation')} and touch nothing; mend it, then commit"
     if document["restarts"]:
-        return "look through the files, commit all but the agent config, then `reconciler plan`"
-    return "look through the files, commit all but the agent config, then `reconciler once`"
+        return "look through the files, commit those of the repository, then `reconciler plan`"
+    return "look through the files, commit those of the repository, then `reconciler once`"
