@@ -172,15 +172,15 @@ class Reading:
         agent = Agent(
             pid is not None,
             pid,
-            record.get("version") if alive else None,
-            record.get("startedAt") if alive else None,
+            files.text(record, "version") if alive else None,
+            files.moment(record, "startedAt") if alive else None,
         )
         source = SourceFacts(
             self.source.remote.shown,
             self.settings.source.branch,
-            record.get("head"),
-            record.get("fetchedAt"),
-            record.get("error"),
+            files.text(record, "head"),
+            files.moment(record, "fetchedAt"),
+            files.text(record, "error"),
         )
         facts = self.looker.facts(agent, source, files.holding(record), files.rollout(record) if alive else None)
         return replace(facts, silence=files.silence(record) if alive else None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from reconciler.decide.recollection import Recollection, Record, time_of
@@ -52,11 +51,11 @@ def _retry(state: Recollection, asked: Answered) -> None:
 
 def _reopen(state: Recollection, revision: str, at: float) -> None:
     state.seen_at = at
-    known = state.finals.get(revision)
-    if known is not None and known.state is not CommitState.SUCCESS:
+    name = state.finals.get(revision)
+    if name is not None and state.known(name, "state") is not CommitState.SUCCESS:
         del state.finals[revision]
         state.told.discard(revision)
-        state.attempts[known.id] = replace(state.attempts[known.id], final=False)
+        state.tell(name, {"final": False})
 
 
 def _accept(state: Recollection, asked: Answered) -> None:

@@ -24,7 +24,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import gc
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from reconciler.decide.fold_attempts import OF_ATTEMPTS
 from reconciler.decide.fold_requests import requested
@@ -34,6 +37,9 @@ from reconciler.errors import Corrupt
 from reconciler.model.history import Adopted, Care, Good, History
 from reconciler.model.outcome import Reason
 from reconciler.model.stock import Fetched
+
+MANY = 1000
+"""Records."""
 
 
 class Fold(Recollection):
@@ -57,12 +63,49 @@ class Fold(Recollection):
             ) from error
 
 
-def fold(records: Iterable[Record]) -> History:
+class Following:
+    """The history of a journal that grows: each time only what was added is folded in."""
+
+    def __init__(self) -> None:
+        self._fold = Fold()
+        self._taken = 0
+        self._latest: Record | None = None
+        self.history = self._fold.history()
+
+    def take(self, records: Sequence[Record]) -> bool:
+        """Take in all that the journal tells now. False where it was deleted or replaced since the last time, so that
+        all of it was folded anew.
+        """
+        same = len(records) >= self._taken and (not self._taken or records[self._taken - 1] is self._latest)
+        if not same:
+            self._fold, self._taken, self._latest = Fold(), 0, None
+        if len(records) > self._taken or not same:
+            with _nothing_is_garbage(len(records) - self._taken):
+                for record in itertools.islice(records, self._taken, None):
+                    self._fold.add(record)
+                    self._taken, self._latest = self._taken + 1, record
+            self.history = self._fold.history()
+        return same
+
+
+def fold(records: Sequence[Record]) -> History:
     """Everything that the journal tells."""
-    state = Fold()
-    for record in records:
-        state.add(record)
-    return state.history()
+    following = Following()
+    following.take(records)
+    return following.history
+
+
+@contextmanager
+def _nothing_is_garbage(number: int) -> Iterator[None]:
+    """All that is made of records stays. Looking for garbage in it again and again takes half of the time."""
+    if number < MANY or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _fetched(state: Recollection, record: Record) -> None:
@@ -75,7 +118,7 @@ def _adopted(state: Recollection, record: Record) -> None:
 
     Outside of attempts it is last good that they were recognised for, which is proven already.
     """
-    kept = state.good is not None and state.good.revision and not any(item.open for item in state.attempts.values())
+    kept = state.good is not None and state.good.revision and not state.open
     for name, item in record["containers"].items():
         mounts = {target: (kind, source, bool(rw)) for target, (kind, source, rw) in item["mounts"].items()}
         proven = bool(kept) or (name in state.adopted and state.adopted[name].proven)

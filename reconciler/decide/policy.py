@@ -65,7 +65,7 @@ def next_move(
         )
     if suspension is not None and good is not None:
         return Go(good.revision, Intent.REPAIR)
-    failed = history.attempts[-history.faults :]
+    failed = history.attempts[-history.faults :] if history.faults else ()
     about_head = head.sha in history.finals or any(attempt.revision == head.sha for attempt in failed)
     if patient and about_head and (until := _fault_until(last, history.faults)) is not None and now < until:
         reason = last.reason if last and last.reason else Reason.ENGINE_UNAVAILABLE

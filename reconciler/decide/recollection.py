@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
 from reconciler.model.desired import ServiceKey
 from reconciler.model.history import Adopted, Attempt, Bad, Care, Good, History
-from reconciler.model.outcome import Failure, Reason
+from reconciler.model.outcome import Failure, Intent, Reason
 from reconciler.model.requests import Answered, Suspension
 from reconciler.model.stock import Fetched
 
 Record = Mapping[str, Any]
 
+_DRAFT = Attempt("", "", Intent.ADVANCE, 0.0)
+"""Keeps the place of an attempt among the others until it is made."""
+
 
 @dataclass(slots=True)
 class Recollection:
-    """`history` is what the records tell so far; each field of it has its like here."""
+    """`history` is what the records tell so far; each field of it has its like here.
+
+    `drafts`: fields of the attempts that may still change, as they are not closed; `open`: those that have not ended.
+    So no record has to look through all attempts, and each is made once. `finals`: commit → attempt.
+    """
 
     attempts: dict[str, Attempt] = field(default_factory=dict)
+    drafts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    open: set[str] = field(default_factory=set)
     good: Good | None = None
     quarantined: dict[str, Bad] = field(default_factory=dict)
-    finals: dict[str, Attempt] = field(default_factory=dict)
+    finals: dict[str, str] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
     ran_once: set[str] = field(default_factory=set)
@@ -44,13 +53,39 @@ class Recollection:
     unstartable: set[str] = field(default_factory=set)
     stopped: dict[str, str] = field(default_factory=dict)
 
+    def begin(self, name: str, **known: Any) -> None:
+        """An attempt that has not ended."""
+        self.attempts.setdefault(name, _DRAFT)
+        self.drafts[name] = {"id": name, "closed": False, **known}
+        self.open.add(name)
+
+    def tell(self, name: str, known: Mapping[str, Any]) -> None:
+        """More of an attempt; nothing where nobody has told that it began."""
+        if name not in self.attempts:
+            return
+        if name not in self.drafts:
+            self.drafts[name] = {item.name: getattr(self.attempts[name], item.name) for item in fields(Attempt)}
+        draft = self.drafts[name]
+        draft |= known
+        if "outcome" in known:
+            self.open.discard(name)
+        if draft["closed"] and name not in self.open:
+            self.attempts[name] = Attempt(**self.drafts.pop(name))
+
+    def known(self, name: str, what: str) -> Any:
+        """A field of an attempt that was told of; None where it is not known."""
+        draft = self.drafts.get(name)
+        return getattr(self.attempts[name], what) if draft is None else draft.get(what)
+
     def history(self) -> History:
         """All of it."""
+        for name, draft in self.drafts.items():
+            self.attempts[name] = Attempt(**draft)
         return History(
             tuple(self.attempts.values()),
             self.good,
             dict(self.quarantined),
-            dict(self.finals),
+            {sha: self.attempts[name] for sha, name in self.finals.items()},
             tuple(self.seen),
             frozenset(self.told),
             frozenset(self.ran_once),

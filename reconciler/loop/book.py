@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.decide.compaction import compacted
-from reconciler.decide.folding import Fold
+from reconciler.decide.folding import Following
 from reconciler.decide.recollection import failure_record
 from reconciler.errors import Transient
 from reconciler.loop.ports import Clock, Journal
@@ -57,11 +57,9 @@ class Book:
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
         self._journal, self._clock = journal, clock
-        self._fold = Fold()
-        self._folded = 0
+        self._told = Following()
         self._pinned: dict[str, Bad] = {}
         self._pinned_good: Good | None = None
-        self._latest: Mapping[str, Any] | None = None
         self._owed: list[tuple[str, float, Mapping[str, Any]]] = []
         self.forgetful = True
         self._writing = threading.RLock()
@@ -81,15 +79,16 @@ class Book:
             del self._owed[0]
 
     def _refresh(self) -> None:
-        records = self._journal.records()
-        same = len(records) >= self._folded and (not self._folded or records[self._folded - 1] is self._latest)
-        if not same:
-            # it was deleted or replaced under us
-            self._fold, self._folded, self._latest, self.forgetful = Fold(), 0, None, True
-        for record in records[self._folded :]:
-            self._fold.add(record)
-            self._folded, self._latest = self._folded + 1, record
-        history = self._fold.history()
+        if not self._told.take(self._journal.records()):
+            self.forgetful = True  # it was deleted or replaced under us
+        self._know()
+
+    def _know(self) -> None:
+        """What the journal tells, and what only the mirror's pins do."""
+        history = self._told.history
+        if not self._pinned and self._pinned_good is None:
+            self.history = history
+            return
         pinned = {sha: bad for sha, bad in self._pinned.items() if sha not in history.lifted}
         quarantined = {**pinned, **history.quarantined}
         self.history = replace(history, quarantined=quarantined, last_good=history.last_good or self._pinned_good)
@@ -116,7 +115,7 @@ class Book:
 
     def _write_down(self) -> None:
         """What only the mirror remembers, so that everybody who reads the journal knows it."""
-        known = self._fold.history()
+        known = self._told.history
         for bad in [item for sha, item in self._pinned.items() if sha not in {*known.quarantined, *known.lifted}]:
             self.append("recalled", revision=bad.revision, content=bad.content, bad=True)
         if self._pinned_good is not None and known.last_good is None:
@@ -136,10 +135,10 @@ class Book:
             self._owed.append((kind, self._clock.now(), fields))
 
     def shorten(self) -> None:
-        """Let the journal forget what nobody asks of it any more, where it has grown long; all is closed."""
+        """Let the journal forget what nobody asks of it any more, where it has grown long and all is closed."""
         with self._writing:
-            if self._journal.shorten(compacted):
-                self._fold, self._folded = Fold(), 0
+            if self._journal.is_long and not self.history.unfinished and self._journal.shorten(compacted):
+                self._told = Following()
                 self.refresh()
 
     def silent(self, silence: Silence) -> None:

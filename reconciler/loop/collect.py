@@ -43,7 +43,6 @@ def close(bench: Bench, attempt: Attempt, rollout: Rollout) -> None:
         rollout.close()
         gone = collect(bench)
         bench.book.append("closed", attempt=attempt.id, gone=gone)
-        bench.book.shorten()
 
 
 def collect(bench: Bench) -> Sequence[str]:

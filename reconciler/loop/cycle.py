@@ -32,6 +32,7 @@ class Cycle:
         self._ports, self._options, self._book = ports, options, book
         self._bench = Bench(ports, options, book)
         self._defect = ""
+        self._all_told: History | None = None
 
     @property
     def history(self) -> History:
@@ -78,6 +79,7 @@ class Cycle:
         with suppress(Transient):
             self._give_up_on(turn)
             self._tell()
+            self._book.shorten()
         self._bench.listener.rests()
         return turn
 
@@ -238,12 +240,16 @@ class Cycle:
             self._book.end(ending, seen, Intent.ADVANCE)
 
     def _tell(self) -> None:
-        for revision, attempt in self.history.finals.items():
-            if revision in self.history.told:
-                continue
+        """Put each final state on its commit. A history that is told in full is not looked through again."""
+        if self.history is self._all_told:
+            return
+        untold = {sha: attempt for sha, attempt in self.history.finals.items() if sha not in self.history.told}
+        for revision, attempt in untold.items():
             self._bench.begins(f"write the note of {revision[:12]}", "the remote")
             if self._ports.reporter.tell(attempt):
                 self._book.append("told", revision=revision)
+        if untold.keys() <= self.history.told:
+            self._all_told = self.history
 
 
 def _held(head: Commit, hold: Hold) -> Turn:

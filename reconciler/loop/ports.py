@@ -103,6 +103,10 @@ class Journal(Protocol):
 
     def records(self) -> Sequence[Mapping[str, Any]]: ...
 
+    @property
+    def is_long(self) -> bool:
+        """Whether what was read last is worth shortening."""
+
     def shorten(self, shorter: Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]) -> bool:
         """Put `shorter(records)` in their place, durably or not at all, where that is worth it. Whether it was."""
 

@@ -37,6 +37,7 @@ class Journal:
         self._path, self._effects, self._clean = path, effects, clean
         self._records: tuple[Record, ...] = ()
         self._end = 0
+        self._vain = 0
         self._warned_at: int | None = None
         self._file: tuple[int, int] | None = None
 
@@ -71,15 +72,21 @@ class Journal:
             os.close(descriptor)
         return self._records
 
+    @property
+    def is_long(self) -> bool:
+        """Whether what was read last is worth shortening. What could not be halved grows by half before it is again."""
+        return self._end >= max(LONG, self._vain + self._vain // 2)
+
     def shorten(self, shorter: Callable[[Sequence[Record]], Sequence[Record]]) -> bool:
         """Put `shorter(records)` in the place of all, once they are long and it halves them. Whether it did.
 
         A crash leaves the old file or the new one, whole. Transient when the disk refuses; then nothing has changed.
         """
-        if not self.records() or self._end < LONG:
+        if not self.records() or not self.is_long:
             return False
         data = b"".join(_line(record) for record in shorter(self._records))
         if 2 * len(data) > self._end:
+            self._vain = self._end
             return False
         self._effects.point("journal shorten")
         draft = self._path.with_name(f"{self._path.name}.new")

@@ -119,7 +119,7 @@ class RenderedStore:
         try:
             names = [stack["name"] for stack in stored["desired"]["stacks"]]
             return _desired(thaw(stored["desired"], self._named(names)))
-        except (KeyError, TypeError, ValueError):
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
             return None
 
     def keep(self, contents: Iterable[str]) -> None:
@@ -133,15 +133,17 @@ class RenderedStore:
     def _read(self, content: str) -> Any:
         path = self._folder / content / "create.json"
         try:
-            return json.loads(path.read_text())
+            stored = json.loads(path.read_text())
+            str(stored["fingerprint"])
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._unusable(error) from error
-        except ValueError as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise Corrupt(
                 Reason.STALLED, f"{path} cannot be read: {error}", "delete its folder; it is rendered anew"
             ) from error
+        return stored
 
     def _all_secrets(self, desired: DesiredState) -> dict[str, str]:
         return self._named([stack.name for stack in desired.stacks])

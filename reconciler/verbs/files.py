@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import Field, asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from reconciler.model.outcome import Intent, Reason
 from reconciler.model.plan import Action
 from reconciler.model.status import Holding, Rollout, Silence
 from reconciler.verbs.agent import Progress
+
+T = TypeVar("T", Holding, Silence, Rollout)
+
+LAST_MOMENT = 32_000_000_000
+"""Beyond that year, 2983, a time cannot be written down everywhere."""
 
 
 def publish(path: Path, value: Mapping[str, Any]) -> None:
@@ -30,9 +35,21 @@ def read(path: Path) -> Mapping[str, Any]:
     """What was published; empty where nothing was, or it cannot be read."""
     try:
         found = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def text(record: Mapping[str, Any], field: str) -> str | None:
+    """None also where something else stands there: a file may hold anything."""
+    found = record.get(field)
+    return found if isinstance(found, str) else None
+
+
+def moment(record: Mapping[str, Any], field: str) -> float | None:
+    """Seconds of the Unix epoch that can be written as a date; None for anything else."""
+    found = record.get(field)
+    return found if isinstance(found, int | float) and 0 <= found < LAST_MOMENT else None
 
 
 def progress_record(progress: Progress, pid: int, started_at: float, version: str) -> dict[str, Any]:
@@ -51,18 +68,35 @@ def progress_record(progress: Progress, pid: int, started_at: float, version: st
 
 
 def holding(record: Mapping[str, Any]) -> Holding | None:
-    found = record.get("holding")
-    return Holding(**{**found, "reason": Reason(found["reason"])}) if found else None
+    return _read_as(record.get("holding"), lambda found: Holding(**{**found, "reason": Reason(found["reason"])}))
 
 
 def silence(record: Mapping[str, Any]) -> Silence | None:
-    found = record.get("silence")
-    return Silence(**{**found, "reason": Reason(found["reason"])}) if found else None
+    return _read_as(record.get("silence"), lambda found: Silence(**{**found, "reason": Reason(found["reason"])}))
 
 
 def rollout(record: Mapping[str, Any]) -> Rollout | None:
-    found = record.get("rollout")
-    if not found:
+    def made(found: Mapping[str, Any]) -> Rollout:
+        action = Action(found["action"]) if found["action"] else None
+        return Rollout(**{**found, "intent": Intent(found["intent"]), "action": action})
+
+    return _read_as(record.get("rollout"), made)
+
+
+def _read_as(found: Any, made: Callable[[Mapping[str, Any]], T]) -> T | None:
+    """None where nothing was published, or something that nobody of this version writes."""
+    try:
+        value = made(found) if found else None
+    except (TypeError, ValueError, LookupError):
         return None
-    action = Action(found["action"]) if found["action"] else None
-    return Rollout(**{**found, "intent": Intent(found["intent"]), "action": action})
+    return value if value is None or all(_fits(value, item) for item in fields(value)) else None
+
+
+def _fits(value: object, field: Field[Any]) -> bool:
+    there = getattr(value, field.name)
+    if str(field.type).startswith("float") and there is not None:
+        return isinstance(there, int | float) and 0 <= there < LAST_MOMENT
+    return isinstance(there, _TYPES.get(str(field.type), object))
+
+
+_TYPES: Mapping[str, Any] = {"str": str, "str | None": str | None, "int": int, "bool": bool, "float": float}

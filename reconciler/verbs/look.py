@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from reconciler.decide import planner
 from reconciler.decide import status as standing
 from reconciler.decide.adoption import baseline, overlay
-from reconciler.decide.folding import fold
+from reconciler.decide.folding import Following
 from reconciler.decide.policy import Hold, next_move
 from reconciler.errors import Transient, Usage
 from reconciler.loop.adopt import recognise, refuse_to_hide, with_verdict
@@ -46,7 +45,7 @@ class Looker:
         self._host, self._source, self._preparer, self._store = host, source, preparer, store
         self._images, self._observer, self._journal, self._clock = images, observer, journal, clock
         self._host_files = host_files
-        self._folded: tuple[Sequence[Mapping[str, Any]], History] | None = None
+        self._told = Following()
 
     # -- plan --------------------------------------------------------------------------------------------------
 
@@ -55,7 +54,7 @@ class Looker:
 
         `fetch` False: another process holds the mirror; its newest head will do.
         """
-        history = fold(self._journal.records())
+        history = self._history()
         newest = self._source.fetch() if fetch else None
         head = newest if newest is not None and revision is None else self._commit(revision, history)
         target, intent = self._target(head, history, chosen=revision is not None)
@@ -156,11 +155,8 @@ class Looker:
         )
 
     def _history(self) -> History:
-        """Folded anew only when something was added: a long journal takes its time."""
-        records = self._journal.records()
-        if self._folded is None or self._folded[0] is not records:
-            self._folded = records, fold(records)
-        return self._folded[1]
+        self._told.take(self._journal.records())
+        return self._told.history
 
     def _desired(self, history: History, rollout: Rollout | None) -> DesiredState | None:
         last = history.last
@@ -193,7 +189,7 @@ class Looker:
 
     def history(self, revision: str | None, limit: int) -> Answer:
         """The newest attempts first; `revision` narrows to one commit (a prefix of its sha will do)."""
-        history = fold(self._journal.records())
+        history = self._history()
 
         def about(named: str | None) -> bool:
             return revision is None or (named or "").startswith(revision)

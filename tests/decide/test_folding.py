@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from types import FrameType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.decide.folding import Fold, fold
+from reconciler.decide.folding import Fold, Following, fold
 from reconciler.decide.recollection import failure_record
 from reconciler.errors import Corrupt
 from reconciler.model.history import Bad, Good, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
+from tests.decide.long_journals import LIVES, journal
 
 A, B = "a" * 40, "b" * 40
 FAILURE = Failure(Reason.CRASHED, "it crashed", "shop", "web", 3, "probe said no", ("one", "two"))
@@ -248,3 +252,71 @@ def test_a_record_that_was_mended_badly_is_named(broken: dict[str, Any]) -> None
 def test_what_a_rollout_stopped_is_known_by_its_last_start() -> None:
     history = fold([record("stopped", container="c1", started="t1"), record("stopped", container="c1", started="t2")])
     assert history.stopped == {"c1": "t2"}
+
+
+# -- long journals -----------------------------------------------------------------------------------------------------
+
+
+def calls(what: Callable[[], object]) -> int:
+    """How many calls of anything it takes: the work, whatever the machine."""
+    number = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal number
+        number += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        what()
+    finally:
+        sys.setprofile(None)
+    return number
+
+
+@pytest.mark.parametrize("life", LIVES)
+def test_twice_the_attempts_are_twice_the_work(life: str) -> None:
+    few, many = (list(journal(LIVES[life], number)) for number in (200, 400))
+    assert calls(lambda: fold(many)) < 2.1 * calls(lambda: fold(few))
+
+
+class Watched(dict[str, Any]):
+    """A record that knows how often it was asked for its kind."""
+
+    asked = 0
+
+    def __getitem__(self, key: str) -> Any:
+        self.asked += key == "kind"
+        return super().__getitem__(key)
+
+
+def test_each_record_is_folded_once() -> None:
+    records = [Watched(item) for item in journal(LIVES["applied"], 3)]
+    following = Following()
+    assert following.take(records)
+    before = following.history
+    assert following.take(records)
+    assert following.history is before, "nothing was added"
+    records += [Watched(item) for item in LIVES["applied"](4)]
+    assert following.take(records)
+    assert [item.asked for item in records] == [1] * len(records)
+    assert following.history == fold(records) != before
+
+
+def test_a_replaced_journal_is_folded_anew() -> None:
+    following = Following()
+    following.take(list(journal(LIVES["applied"], 3)))
+    other = list(journal(LIVES["refused"], 5))
+    assert not following.take(other)
+    assert following.history == fold(other)
+    assert not following.take([])
+    assert following.history == fold([])
+
+
+def test_what_is_told_of_an_attempt_that_is_over_changes_it() -> None:
+    over = [started(), ended(content="c1", closing=True), record("closed", 3.0)]
+    history = fold([*over, condemned()])
+    assert history.last is not None
+    assert (history.last.condemned, history.last.outcome, history.last.content) == (True, Outcome.SUCCEEDED, "c1")
+    again = fold([*over, started(at=4.0)])
+    assert again.last is not None
+    assert (len(again.attempts), again.last.open, again.last.content) == (1, True, None)

@@ -116,12 +116,17 @@ class MemoryJournal:
     def records(self) -> list[Mapping[str, Any]]:
         return self.lines
 
+    @property
+    def is_long(self) -> bool:
+        """Whether there are more records than `longest`."""
+        return len(self.lines) > self.longest
+
     def shorten(self, shorter: Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]) -> bool:
-        """Where there are more records than `longest`."""
-        if len(self.lines) <= self.longest:
+        left = list(shorter(self.lines)) if self.is_long else self.lines
+        if len(left) == len(self.lines):
             return False
         self._machine.effects.point("journal shorten")
-        self.lines = list(shorter(self.lines))
+        self.lines = left
         return True
 
 

@@ -11,11 +11,13 @@ import pytest
 
 from reconciler.decide.compaction import compacted
 from reconciler.decide.folding import fold
+from reconciler.loop.book import Book
 from reconciler.model.history import History
 from reconciler.model.outcome import Outcome
 from tests.fakes.behaviour import STEADY, crashing
 from tests.fakes.life import Life, service
 from tests.fakes.machine import Died
+from tests.loop.lives import assert_quiet, dies_before, proven
 
 
 def today(history: History) -> Mapping[str, Any]:
@@ -102,3 +104,29 @@ def test_what_was_adopted_stays_proven() -> None:
     before = life.journal.lines
     assert fold(before).adopted["shop-old-1"].proven
     assert fold(compacted(before, recent=2)).adopted == fold(before).adopted
+
+
+def test_commits_that_are_refused_at_sight_do_not_let_it_grow_for_ever() -> None:
+    life = proven(web=service("web:1"))
+    life.journal.longest = 900
+    most = 0
+    for n in range(400):
+        life.push(web=service("web:1", privileged=True, command=[str(n)]))
+        assert life.turn().outcome is not Outcome.SUCCEEDED
+        most = max(most, len(life.journal.lines))
+    assert most < 1100
+    assert len(life.cycle.history.finals) == len(life.cycle.history.told) == 401
+    assert_quiet(life)
+
+
+def test_what_was_cut_off_is_not_shortened_away() -> None:
+    life = proven(web=service("web:1"))
+    life.push(web=service("web:2"))
+    dies_before(life, "start")
+    life.journal.longest = 0
+    book = Book(life.journal, life.machine.clock)
+    book.refresh()
+    assert book.history.unfinished
+    before = list(life.journal.lines)
+    book.shorten()
+    assert life.journal.lines == before

@@ -281,7 +281,6 @@ def test_a_short_journal_is_left_alone(path: Path) -> None:
 
 def test_a_long_one_is_shortened_where_it_helps(path: Path) -> None:
     book = long(path)
-    assert not book.shorten(lambda records: records[:30])
     assert book.shorten(last)
     assert path.read_text().count("\n") == 1
     assert path.stat().st_mode & 0o777 == 0o600
@@ -289,6 +288,23 @@ def test_a_long_one_is_shortened_where_it_helps(path: Path) -> None:
     book.append("two", at=50)
     assert kinds(book) == kinds(journal(path)) == ["short", "two"]
     assert [item.name for item in path.parent.iterdir()] == [path.name]
+
+
+def test_what_could_not_be_halved_is_left_alone_until_it_has_grown(path: Path) -> None:
+    book, asked = long(path), []
+
+    def most(records: Sequence[Record]) -> Sequence[Record]:
+        asked.append(len(records))
+        return records[:30]
+
+    assert not book.shorten(most)
+    assert not book.shorten(most)
+    assert asked == [41], "each try takes as long as the journal"
+    with path.open("a") as file:
+        file.writelines(path.read_text().splitlines(keepends=True)[:25])
+    assert book.shorten(most)
+    assert asked == [41, 66]
+    assert journal(path).records() == book.records()
 
 
 def test_what_stays_of_a_long_one_is_whole(path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.decide.digests import digest
 from reconciler.effects import Effects
-from reconciler.errors import Transient
+from reconciler.errors import Corrupt, Transient
 from reconciler.formats.freeze import check_whole
 from reconciler.model.desired import DesiredState, Service, Stack, Tree
 from reconciler.model.documents import Memory
@@ -113,3 +113,12 @@ def test_a_folder_that_cannot_be_written_is_the_environments_fault(host: Host) -
     host.folder.write_text("in the way")
     with pytest.raises(Transient, match=str(host.folder)):
         host.store.save(state(), {})
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, '{"fingerprint": ' + "[" * 200_000, "5", "{}", "null", ""])
+def test_a_stored_state_that_is_damaged_is_said_with_the_remedy(host: Host, content: str) -> None:
+    host.store.save(state(), {})
+    (host.folder / ("c" * 64) / "create.json").write_text(content)
+    with pytest.raises(Corrupt, match=r"create\.json cannot be read") as caught:
+        host.store.load("c" * 64)
+    assert "delete its folder" in caught.value.hint
