@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.decide.exclusive import Holders
 from reconciler.decide.facts import NETWORK, STATE, Difference
 from reconciler.decide.sheet import Sheet
 from reconciler.decide.situation import Situation, needs, topological
@@ -25,6 +26,7 @@ class Switching:
         self.pairings, self.gone, self.order = situation.pairings, situation.gone, situation.order
         self.wanted, self.replaced, self.sharers = situation.wanted, situation.replaced, situation.sharers
         self.mending = situation.mending
+        self.holders = Holders(self.pairings.values(), self.observed)
         self.joined: set[tuple[str, str]] = set()
 
     def stop_removed(self) -> None:
@@ -79,6 +81,7 @@ class Switching:
             for service in reversed(starting):
                 self._stop_sharers(service)
                 self.stop_old(self.pairings[service.key], "replaced")
+                self._stop_holders(service)
                 for slot in self.pairings[service.key].slots:
                     self._clear_name(slot)
             for service in some:
@@ -97,6 +100,7 @@ class Switching:
             if olds or any(item.id in self.sheet.stopped for item in pairing.extras):
                 self._replace(service, pairing, slot, olds)
             else:
+                self._stop_holders(service)
                 self._clear_name(slot)
                 self._start(service, slot, self._start_cause(slot))
         for item in olds:
@@ -112,6 +116,7 @@ class Switching:
             olds.remove(old)
             self.sheet.stop(old, "replaced", self.sheet.standby(old))
             self.sheet.note_downtime(service)
+        self._stop_holders(service)
         self._clear_name(slot)
         self._start(service, slot, self._start_cause(slot))
         if not service.completes and self.intent is not Intent.REVERT:
@@ -258,6 +263,14 @@ class Switching:
         self, service: Service, slot: Slot, item: Container, cause: str, change: Change, name: str | None = None
     ) -> None:
         self.sheet.add(Action.UPDATE_CONTAINER, *service.key, slot.name, cause, id=item.id, name=name, change=change)
+
+    def _stop_holders(self, service: Service) -> None:
+        """What only one container can have moves to this service: whoever is to give it up stops first."""
+        for pairing, item, what in self.holders.of(service):
+            if item.id not in self.sheet.stopped:
+                self._stop_sharers(pairing.service)
+                self.sheet.stop(item, f"{service.name} takes its {what}", self.sheet.standby(item))
+                self.sheet.note_downtime(pairing.service)
 
     def _clear_name(self, slot: Slot) -> None:
         """Whatever else holds the name of a container that is wanted gives it up first, whosever service it is."""

@@ -11,6 +11,7 @@ from reconciler.loop.book import Ending
 from reconciler.loop.collect import close, collect, fetch
 from reconciler.loop.compare import changed_by_others
 from reconciler.loop.judge import (
+    check_addresses,
     check_content,
     check_networks,
     check_plan,
@@ -50,6 +51,7 @@ def advance(bench: Bench, head: Commit) -> Turn:
     check_plan(bench, head, plan, observed, desired.memory)
     check_ports(bench, desired, observed)
     check_networks(plan, observed)
+    check_addresses(plan, desired, observed)
     return _attempt(bench, head, prepared, images, base)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from reconciler.decide.exclusive import occupied
 from reconciler.errors import Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending, place
@@ -126,6 +127,16 @@ def check_networks(plan: Plan, observed: ObservedState) -> None:
             Reason.DEPENDENCY_NOT_READY,
             f"network {network.name} is to be replaced, and containers that are not ours are in it: {others}",
             f"docker network disconnect {network.name} CONTAINER; it is tried again by itself",
+        )
+
+
+def check_addresses(plan: Plan, desired: DesiredState, observed: ObservedState) -> None:
+    """An address that a container holds which goes on running is waited for."""
+    for service, address, holder in occupied(desired, observed, plan):
+        raise Transient(
+            Reason.DEPENDENCY_NOT_READY,
+            f"{service.stack}/{service.name} asks for the address {address}, which {holder} has",
+            f"stop {holder}, or choose another address; it is tried again by itself",
         )
 
 

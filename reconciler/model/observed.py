@@ -98,13 +98,17 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class ObservedNetwork:
-    """`digest` is what our label says of its definition; None where Compose or a person made it."""
+    """`digest` is what our label says of its definition; None where Compose or a person made it.
+
+    `addresses`: id of a running container → its IPv4, IPv6 and MAC addresses in this network, in lower case.
+    """
 
     id: str
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     digest: str | None = None
     containers: frozenset[str] = frozenset()
+    addresses: Mapping[str, frozenset[str]] = field(default_factory=dict)
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 

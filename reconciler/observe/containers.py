@@ -113,16 +113,24 @@ def inspected(answer: Answer, counted: int | None = None) -> Container:
     )
 
 
-def network(answer: Answer, containers: Iterable[str]) -> ObservedNetwork:
+def network(answer: Answer, attached: Mapping[str, frozenset[str]]) -> ObservedNetwork:
+    """`attached`: container's id → its addresses in the network."""
     labels = answer.get("Labels") or {}
     return ObservedNetwork(
         id=answer["Id"],
         name=answer["Name"],
         labels=labels,
         digest=labels.get(LABEL_SPEC),
-        containers=frozenset(containers),
+        containers=frozenset(attached),
+        addresses=attached,
         raw=answer,
     )
+
+
+def addresses(endpoint: Answer) -> frozenset[str]:
+    """What an endpoint has while its container runs: IPv4, IPv6 and MAC in lower case."""
+    told = (endpoint.get(key) for key in ("IPAddress", "GlobalIPv6Address", "MacAddress"))
+    return frozenset(text.lower() for text in told if text)
 
 
 def volume(answer: Answer) -> ObservedVolume:

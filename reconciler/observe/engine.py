@@ -22,10 +22,11 @@ from reconciler.model.observed import (
     ObservedState,
     ObservedVolume,
 )
+from reconciler.model.ports import Port
 from reconciler.model.stock import InUse
 from reconciler.observe import containers as read
 from reconciler.observe.events import EventWatch
-from reconciler.observe.host import Port, holders, is_bound
+from reconciler.observe.host import holders, is_bound
 
 NO_CONTAINER = "another process of this machine"
 STARTED_AT_LAG = 0.5
@@ -203,13 +204,13 @@ class EngineObserver:
                 return 0
 
     def _networks(self, answers: Iterable[Mapping[str, Any]]) -> dict[str, ObservedNetwork]:
-        attached: dict[str, set[str]] = {}
+        attached: dict[str, dict[str, frozenset[str]]] = {}
         for answer in answers:
-            for name in (answer.get("NetworkSettings") or {}).get("Networks") or {}:
-                attached.setdefault(name, set()).add(answer["Id"])
+            for name, endpoint in ((answer.get("NetworkSettings") or {}).get("Networks") or {}).items():
+                attached.setdefault(name, {})[answer["Id"]] = read.addresses(endpoint)
         with engine_calls("list networks"):
             networks = self._client.networks()
-        return {item["Name"]: read.network(item, attached.get(item["Name"], ())) for item in networks}
+        return {item["Name"]: read.network(item, attached.get(item["Name"], {})) for item in networks}
 
     def _volumes(self) -> dict[str, ObservedVolume]:
         with engine_calls("list volumes"):

@@ -6,20 +6,9 @@ import errno
 import socket
 from collections.abc import Iterable, Mapping
 
-Port = tuple[str, int, str]
+from reconciler.model.ports import Port, bare, overlaps
 
 EVERYWHERE = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}  # noqa: S104
-
-
-def overlaps(one: Port, other: Port) -> bool:
-    """Can the two not be held at once? An empty address is every address of the machine, old and new."""
-    if one[1:] != other[1:]:
-        return False
-    first, second = _bare(one[0]), _bare(other[0])
-    if first == second or not first or not second:
-        return True
-    same_family = (":" in first) == (":" in second)
-    return same_family and (first in EVERYWHERE or second in EVERYWHERE)
 
 
 def holders(ports: Iterable[Port], held: Mapping[Port, str]) -> dict[Port, str]:
@@ -34,7 +23,7 @@ def holders(ports: Iterable[Port], held: Mapping[Port, str]) -> dict[Port, str]:
 
 def is_bound(port: Port) -> bool:
     """Does a process of this machine hold the port? False also where that cannot be tried."""
-    return any(_refuses(family, address, port) for family, address in _places(_bare(port[0])))
+    return any(_refuses(family, address, port) for family, address in _places(bare(port[0])))
 
 
 def _places(address: str) -> list[tuple[socket.AddressFamily, str]]:
@@ -65,7 +54,3 @@ def _bind_as_the_engine_does(probe: socket.socket, family: int, address: str, nu
     probe.bind((address, number))
     if stream:
         probe.listen(1)
-
-
-def _bare(address: str) -> str:
-    return address.strip("[]")

@@ -44,7 +44,8 @@ class FakeMachine:
     """Engine, Compose, images and trees. Survives the process: after Died, set new `effects` and go on.
 
     `trace`: every effect in order. `peak`: the greatest sum of memory of running containers so far, bytes.
-    `overlaps`: moments at which two specs of one service ran on one writable volume.
+    `overlaps`: moments at which two specs of one service ran on one writable volume, or two services on one that is
+    `exclusive`.
     `images`: name → image; one that has lost its name stands under its id. `built_for`: its builder's stack, service.
     `used_by_others`: ids of images that foreign containers use, stopped ones too.
     `image_volumes`: image id → targets that it declares as volumes.
@@ -60,6 +61,7 @@ class FakeMachine:
         self.effects = Effects()
         self.trace: list[str] = []
         self.overlaps: list[str] = []
+        self.exclusive: frozenset[str] = frozenset()
         self.peak = 0
         self.call_takes = 0.0
         self.memory_total = 16 * GIB
@@ -353,6 +355,10 @@ class FakeMachine:
         for other in self.containers.values():
             same = (other.stack, other.service) == (started.stack, started.service)
             by_hand = None in (started.spec, other.spec)
+            other_holder = other.id != started.id and other.active and not same
+            held = {mount.source for mount in other.mounts if mount.writable} & written & self.exclusive
+            if other_holder and held:
+                self.overlaps.append(f"{started.name} and {other.name} on {', '.join(sorted(held))}")
             if same and other.id != started.id and other.active and other.spec != started.spec and not by_hand:
                 both = written & {mount.source for mount in other.mounts if mount.writable}
                 if both:

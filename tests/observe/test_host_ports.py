@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconciler.observe.host import Port, holders, is_bound, overlaps
+from reconciler.model.ports import Port, overlaps
+from reconciler.observe.host import holders, is_bound
 
 
 @pytest.mark.parametrize(

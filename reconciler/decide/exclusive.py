@@ -1,0 +1,92 @@
+"""What only one running container can have: a published port, an address in a network, a volume that it writes.
+
+When such a thing moves from one service to another, whoever holds it stops before the other one starts. Names are
+handled where containers are renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Set
+
+from reconciler.decide.slots import Pairing
+from reconciler.model.desired import DesiredState, Service
+from reconciler.model.observed import Container, ObservedState
+from reconciler.model.plan import Action, Plan
+from reconciler.model.ports import overlaps
+
+WRITABLE_KINDS = ("volume", "bind")
+PORT, ADDRESS, VOLUME = "port", "address", "volume"
+
+Thing = tuple[str, str, str]
+"""(PORT, number, protocol), (ADDRESS, network, address) or (VOLUME, source, '')."""
+
+
+class Holders:
+    """Running containers that a plan replaces, by what they hold and what their own service gives up."""
+
+    def __init__(self, pairings: Iterable[Pairing], observed: ObservedState) -> None:
+        self._found: dict[Thing, list[tuple[Pairing, Container]]] = {}
+        for pairing in pairings:
+            kept = set(_written(pairing.service))
+            for item in pairing.extras:
+                for thing in _held(item, observed, kept) if item.running else ():
+                    self._found.setdefault(thing, []).append((pairing, item))
+
+    def of(self, service: Service) -> Iterator[tuple[Pairing, Container, str]]:
+        """Containers of other services beside which this one cannot start, and what it takes of them."""
+        for thing, what in _needed(service):
+            for pairing, item in self._found.get(thing, ()):
+                ports = thing[0] != PORT or any(overlaps(a, b) for a in service.ports for b in item.ports)
+                if pairing.service.key != service.key and ports:
+                    yield pairing, item, what
+
+
+def _held(item: Container, observed: ObservedState, kept: Set[str]) -> Iterator[Thing]:
+    """`kept`: sources that its own service goes on writing: those are meant to be shared."""
+    for _, number, protocol in item.ports:
+        yield PORT, str(number), protocol
+    for network in item.networks:
+        there = observed.networks.get(network)
+        for address in there.addresses.get(item.id, ()) if there else ():
+            yield ADDRESS, network, address
+    for mount in item.mounts:
+        if mount.writable and mount.kind in WRITABLE_KINDS and mount.source not in kept:
+            yield VOLUME, mount.source, ""
+
+
+def _needed(service: Service) -> Iterator[tuple[Thing, str]]:
+    """What a service wants for itself alone, and the words for it."""
+    for _, number, protocol in service.ports:
+        yield (PORT, str(number), protocol), f"port {number}/{protocol}"
+    for network, address in _asked(service):
+        yield (ADDRESS, network, address), f"address {address}"
+    for source in _written(service):
+        yield (VOLUME, source, ""), f"volume {source}"
+
+
+def occupied(desired: DesiredState, observed: ObservedState, plan: Plan) -> Iterable[tuple[Service, str, str]]:
+    """(service, address, container's name): addresses that a container holds which the plan leaves running."""
+    stopped = {step.id for step in plan.steps if step.action is Action.STOP_CONTAINER}
+    names = {item.id: item.name for item in observed.foreign} | {item.id: item.name for item in observed.containers}
+    for service in desired.services().values():
+        own = {item.id for item in observed.of(*service.key)}
+        for network, asked in _asked(service):
+            there = observed.networks.get(network)
+            for holder, held in (there.addresses if there else {}).items():
+                if asked in held and holder not in own | stopped:
+                    yield service, asked, names.get(holder, holder[:12])
+
+
+def _asked(service: Service) -> Iterable[tuple[str, str]]:
+    """(network, address) that the service's file chooses."""
+    for endpoint in service.endpoints:
+        for address in (endpoint.ipv4, endpoint.ipv6, endpoint.mac):
+            if address:
+                yield endpoint.network, address.lower()
+
+
+def _written(service: Service) -> Iterable[str]:
+    """Sources of the volumes and folders that a container of the service may write."""
+    for mount in service.config.get("volumes") or ():
+        if mount["type"] in WRITABLE_KINDS and mount.get("source") and not mount.get("read_only"):
+            yield str(mount["source"])

@@ -1,0 +1,63 @@
+"""Ports and volumes that move between services change hands in one commit, and come back with a bad one."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from tests.e2e.host import Host
+from tests.e2e.services import BROKEN, living, service, stated
+from tests.e2e.together import Together
+
+pytestmark = pytest.mark.engine
+together = Together()
+
+LOCKED = "exec 9>/data/lock; flock -n 9 || exit 3"
+"""A program that bears no second one on its volume."""
+
+
+def ports(number: int) -> list[int]:
+    """Ports that nobody holds just now."""
+    probes = [socket.socket() for _ in range(number)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    found = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return found
+
+
+def published(host: Host) -> dict[str, str]:
+    """Service → its port on the host."""
+    return {
+        name.removeprefix(f"{host.stack}-").removesuffix("-1"): bindings["80/tcp"][0]["HostPort"]
+        for name, item in host.containers().items()
+        if (bindings := item["NetworkSettings"]["Ports"])
+    }
+
+
+@together.with_every_compose
+def test_what_only_one_can_have_changes_hands(host: Host) -> None:
+    one, two, three = ports(3)
+    volumes: dict[str, Any] = {"volumes": {"data": {}}}
+    holding, idle = living(LOCKED, volumes=["data:/data"]), stated("1")
+
+    def at(port: int) -> dict[str, Any]:
+        return service(ports=[f"127.0.0.1:{port}:80"])
+
+    host.push({"a": at(one), "b": at(two), "y": idle, "z": holding}, **volumes)
+    assert host.once()["outcome"] == "Succeeded"
+    moved = {"a": at(two), "b": at(three), "c": at(one), "y": holding, "z": idle}
+    host.push({**moved, "bad": {**BROKEN, "depends_on": list(moved)}}, **volumes)
+    before = host.ids()
+    turn = host.once()
+    assert turn["outcome"] == "RolledBack", turn["message"]
+    assert host.ids() == before
+    assert published(host) == {"a": str(one), "b": str(two)}
+    host.push(moved, **volumes)
+    turn = host.once()
+    assert turn["outcome"] == "Succeeded", turn["message"]
+    assert published(host) == {"a": str(two), "b": str(three), "c": str(one)}
+    assert set(host.states().values()) == {"running"}

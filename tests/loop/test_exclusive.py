@@ -1,0 +1,132 @@
+"""What only one running container can have changes hands in one commit: ports, addresses, volumes, also in circles."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from reconciler.model.outcome import Outcome, Reason
+from tests.fakes.behaviour import crashing
+from tests.fakes.life import Life, document, service
+from tests.loop.lives import assert_quiet, settled
+
+
+def publishing(image: str, port: int, **more: Any) -> dict[str, Any]:
+    ports = [{"mode": "ingress", "target": 80, "published": str(port), "protocol": "tcp"}]
+    return service(image, ports=ports, **more)
+
+
+def at(image: str, address: str) -> dict[str, Any]:
+    return service(image, networks={"default": {"ipv4_address": address}})
+
+
+def writing(image: str, *volumes: str) -> dict[str, Any]:
+    mounts = [{"type": "volume", "source": name, "target": f"/{name}"} for name in volumes]
+    return service(image, **({"volumes": mounts} if mounts else {}))
+
+
+def moved(before: dict[str, Any], after: dict[str, Any]) -> Life:
+    """A life in which the second commit follows the proven first one; `before` and `after`: services."""
+    life = Life()
+    volumes = {"volumes": {"data": {}, "other": {}}}
+    life.push_model({"services": before} | volumes)
+    settled(life)
+    life.push_model({"services": after} | volumes)
+    return life
+
+
+MOVES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "two swap ports": (
+        {"a": publishing("a:1", 8001), "b": publishing("b:1", 8002)},
+        {"a": publishing("a:1", 8002), "b": publishing("b:1", 8001)},
+    ),
+    "three in a circle": (
+        {"a": publishing("a:1", 8001), "b": publishing("b:1", 8002), "c": publishing("c:1", 8003)},
+        {"a": publishing("a:1", 8002), "b": publishing("b:1", 8003), "c": publishing("c:1", 8001)},
+    ),
+    "a port goes to a new service": (
+        {"a": publishing("a:1", 8001)},
+        {"a": publishing("a:1", 8002), "b": publishing("b:1", 8001)},
+    ),
+    "a port goes to a service that others wait for": (
+        {"a": publishing("a:1", 8001), "b": service("b:1")},
+        {"a": publishing("a:1", 8002, after={"b": "service_healthy"}), "b": publishing("b:1", 8001)},
+    ),
+    "a port comes from a removed service": (
+        {"a": publishing("a:1", 8001), "b": publishing("b:1", 8002)},
+        {"a": publishing("a:1", 8002)},
+    ),
+    "two swap addresses": (
+        {"a": at("a:1", "10.9.0.5"), "b": at("b:1", "10.9.0.6")},
+        {"a": at("a:1", "10.9.0.6"), "b": at("b:1", "10.9.0.5")},
+    ),
+    "an address goes to a new service": (
+        {"a": at("a:1", "10.9.0.5")},
+        {"a": at("a:1", "10.9.0.6"), "b": at("b:1", "10.9.0.5")},
+    ),
+    "a volume goes to another service": (
+        {"a": writing("a:1"), "z": writing("z:1", "data")},
+        {"a": writing("a:1", "data"), "z": writing("z:1")},
+    ),
+    "a volume goes to a new service": (
+        {"z": writing("z:1", "data")},
+        {"a": writing("a:1", "data"), "z": writing("z:1")},
+    ),
+    "two swap volumes": (
+        {"a": writing("a:1", "data"), "z": writing("z:1", "other")},
+        {"a": writing("a:1", "other"), "z": writing("z:1", "data")},
+    ),
+}
+
+
+def assert_held_by_one_at_a_time(life: Life) -> None:
+    assert not life.machine.overlaps
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_it_changes_hands(move: str) -> None:
+    life = moved(*MOVES[move])
+    life.machine.exclusive = frozenset({"shop_data", "shop_other"})
+    settled(life)
+    assert set(life.running()) == {f"shop-{name}-1" for name in MOVES[move][1]}
+    assert_held_by_one_at_a_time(life)
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_it_comes_back_with_a_bad_commit(move: str) -> None:
+    before, after = MOVES[move]
+    life = moved(before, {**after, "bad": service("bad:1", after=dict.fromkeys(after, "service_started"))})
+    life.machine.exclusive = frozenset({"shop_data", "shop_other"})
+    was = life.machine.snapshot()
+    life.behave("bad:1", crashing(0.5))
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    assert life.machine.snapshot() == was
+    assert_held_by_one_at_a_time(life)
+    life.turn()
+    assert_quiet(life)
+
+
+def test_a_port_moves_between_stacks() -> None:
+    life = Life()
+    life.document = document(stacks=("shop", "blog"))
+    life.image("b:1")
+    for shop, blog in ((8001, 8002), (8002, 8001)):
+        blogs = json.dumps({"services": {"b": publishing("b:1", blog)}})
+        life.push_model({"services": {"a": publishing("a:1", shop)}}, **{"blog.yaml": blogs})
+        settled(life)
+
+
+def test_an_address_that_a_neighbour_has_is_waited_for_and_nothing_stops() -> None:
+    life = moved(
+        {"a": service("a:1"), "b": service("b:1")},
+        {"a": at("a:1", "10.9.0.5"), "b": service("b:1")},
+    )
+    life.machine.named("shop-b-1").addresses["shop_default"] = "10.9.0.5"
+    before = life.machine.snapshot()
+    for _ in range(3):
+        turn = life.turn()
+        assert (turn.outcome, turn.reason) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY)
+        assert "10.9.0.5, which shop-b-1 has" in turn.message
+        assert life.machine.snapshot() == before
