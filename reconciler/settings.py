@@ -44,6 +44,7 @@ class Settings:
     compose: str | None = None
     grants: tuple[Grant, ...] = ()
     binds: tuple[BindGrant, ...] = ()
+    adopt: tuple[str, ...] = ()
     notes_push: bool | None = None
     log_lines: int = LOG_LINES
     path: str | None = None
@@ -70,6 +71,7 @@ def stored_settings(values: Mapping[str, Any]) -> Settings:
         "source": SourceSettings(**values["source"]),
         "grants": tuple(Grant(**item) for item in values["grants"]),
         "binds": tuple(BindGrant(**item) for item in values["binds"]),
+        "adopt": tuple(values["adopt"]),
     }
     return Settings(**{**values, **nested})
 
@@ -89,6 +91,7 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
             BindGrant(item["path"], item.get("host") or item["path"], item["reason"])
             for item in values.get("binds", ())
         ),
+        adopt=tuple(values.get("adopt", ())),
         notes_push=values.get("notes", {}).get("push"),
         log_lines=values.get("report", {}).get("log_lines", LOG_LINES),
         path=path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from reconciler.errors import Transient, Usage
 from reconciler.loop.adopt import recognise
 from reconciler.loop.prepare import Preparer
 from reconciler.model.files import Files
+from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, ObservedState
 from reconciler.model.outcome import Reason
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.engine import EngineObserver
@@ -82,6 +83,7 @@ def _place(
         state=os.path.abspath(state) if state else usual,
         files=partial(_files, root, repository),
         tracked=repository.tracked if repository else None,
+        adopt=frozenset(settings.adopt if settings else ()),
     )
 
 
@@ -114,7 +116,25 @@ class _Engine:
         except (Transient, Usage) as error:
             return Running({}, missing=f"how much memory services use: {error.message}")
         self.observer = observer
-        return Running(projects, observed.containers, usage, observed.memory_total)
+        present = _present(observed, names)
+        return Running(projects, observed.containers, usage, observed.memory_total, present=present)
+
+
+def _present(observed: ObservedState, names: Iterable[str]) -> frozenset[str]:
+    """Projects that have something which no agent has made; a volume or network without labels belongs to the one of
+    `names` that it is called after."""
+    found = {item.stack for item in observed.containers if item.host is None}
+    for name, labels in _labels(observed):
+        if COMPOSE_PROJECT in labels and LABEL_HOST not in labels:
+            found.add(labels[COMPOSE_PROJECT])
+        elif COMPOSE_PROJECT not in labels:
+            found.update(stack for stack in names if name.startswith(f"{stack}_"))
+    return frozenset(found)
+
+
+def _labels(observed: ObservedState) -> Iterable[tuple[str, Mapping[str, str]]]:
+    yield from ((name, item.labels) for name, item in observed.networks.items())
+    yield from ((name, item.labels) for name, item in observed.volumes.items())
 
 
 def _judge(place: Place, preparer: Preparer, engine: _Engine, without: Sequence[str]) -> Judged:

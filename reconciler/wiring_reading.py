@@ -145,6 +145,7 @@ class Reading:
             self.journal,
             self.clock,
             HostFiles(),
+            self.settings.adopt,
         )
 
     def preparer(self, folder: Path, host: str, policies: bool, base: str | None = None) -> Preparer:

@@ -131,6 +131,7 @@ class Working:
             self._stopping,
             self._pushed,
             listener,
+            settings.adopt,
         )
         return Cycle(ports, options, book)
 

@@ -26,6 +26,7 @@ def compacted(records: Sequence[Record], recent: int = RECENT) -> list[Record]:
     whole = _kept_whole(records)
     decided = {record["revision"] for record in records if record.get("final")}
     told = {record["revision"] for record in records if record["kind"] == "told"}
+    accepted = {record.get("revision") for record in records if record["kind"] == "requested"}
 
     contents = {record["attempt"]: record["content"] for record in records if record["kind"] == "prepared"}
 
@@ -37,6 +38,8 @@ def compacted(records: Sequence[Record], recent: int = RECENT) -> list[Record]:
             return record["attempt"] in whole or (kind == "ended" and _decides(record))
         if kind == "seen":
             return record["revision"] not in decided
+        if kind == "asked":
+            return record["revision"] in accepted
         return kind not in _PASSING
 
     return [

@@ -59,7 +59,9 @@ def _reopen(state: Recollection, revision: str, at: float) -> None:
 
 
 def _accept(state: Recollection, asked: Answered) -> None:
+    """Consent covers what was shown before it, and nothing else."""
     state.accepted.add(asked.revision or "")
+    state.consented |= state.asked.get(asked.revision or "", frozenset())
 
 
 _GRANTED = {

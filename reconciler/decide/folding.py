@@ -8,6 +8,7 @@
 | ended | an attempt is over, or a commit was decided without one; `final`: its one final state |
 | closed | what attempts had left is tidied up |
 | fetched | an image was brought to the machine |
+| asked | a commit is held, since it would take over these objects that are not ours; `accept` consents to them |
 | adopted | containers that plain Compose had started are ours from now on, as what; what there is to go back to |
 | ranonce | a one-shot has succeeded: it is not run again |
 | healed | a service that ended or ailed by itself is started again; after five within ten minutes it is left alone |
@@ -129,6 +130,10 @@ def _adopted(state: Recollection, record: Record) -> None:
         state.good = Good(state.good.revision if state.good else "", record["content"], time_of(record))
 
 
+def _asked(state: Recollection, record: Record) -> None:
+    state.asked[record["revision"]] = frozenset(record["objects"])
+
+
 def _ran_once(state: Recollection, record: Record) -> None:
     state.ran_once.add(record["spec"])
 
@@ -172,6 +177,7 @@ _HANDLERS: Mapping[str, Callable[[Recollection, Record], None]] = {
     "told": _told,
     "recalled": _recalled,
     "requested": requested,
+    "asked": _asked,
     "adopted": _adopted,
     "healed": _healed,
     "recovered": _recovered,

@@ -66,7 +66,7 @@ def _captures(situation: Situation, stacks: Collection[str]) -> Iterable[Violati
         ):
             for item in wanted if not stack.suspended else ():
                 found = there.get(item.name)
-                if found is not None and _of_others(found.labels, item.name, stack.name, stacks):
+                if found is not None and belongs_to_others(found.labels, item.name, stack.name, stacks):
                     yield Violation(
                         Reason.POLICY_VIOLATION,
                         "foreign-object",
@@ -76,7 +76,7 @@ def _captures(situation: Situation, stacks: Collection[str]) -> Iterable[Violati
                     )
 
 
-def _of_others(labels: Mapping[str, str], name: str, stack: str, stacks: Collection[str]) -> bool:
+def belongs_to_others(labels: Mapping[str, str], name: str, stack: str, stacks: Collection[str]) -> bool:
     """Whether an object is another project's. One without a project is a person's, unless its name is ours anyway."""
     owner = labels.get(COMPOSE_PROJECT)
     if owner is None:

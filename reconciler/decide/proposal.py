@@ -123,12 +123,16 @@ def limits_text(limits: Sequence[Limit]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def agent_text(host: str, source: Mapping[str, str], state: str) -> str:
-    """`source`: url, and branch and path where they are not the usual ones."""
+def agent_text(host: str, source: Mapping[str, str], state: str, adopt: Sequence[str] = ()) -> str:
+    """`source`: url, and branch and path where they are not the usual ones. `adopt`: projects that run already."""
     written = ", ".join(f"{key}: {_text(value)}" for key, value in source.items())
+    consent = (
+        "# Projects of this machine that commits may take over, with their data.\n"
+        f"adopt: [{', '.join(map(_text, adopt))}]\n"
+    )
     return (
         "# The agent's config. It belongs to this machine, not into the repository.\n"
-        f"host: {host}\nsource: {{{written}}}\nstate: {_text(state)}\n"
+        f"host: {host}\nsource: {{{written}}}\nstate: {_text(state)}\n{consent if adopt else ''}"
     )
 
 

@@ -45,6 +45,8 @@ class Recollection:
     suspension: Suspension | None = None
     accepted: set[str] = field(default_factory=set)
     lifted: set[str] = field(default_factory=set)
+    asked: dict[str, frozenset[str]] = field(default_factory=dict)
+    consented: set[str] = field(default_factory=set)
     prepared: dict[str, frozenset[str]] = field(default_factory=dict)
     adopted: dict[str, Adopted] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
@@ -98,6 +100,8 @@ class Recollection:
             self.suspension,
             frozenset(self.accepted),
             frozenset(self.lifted),
+            asked=dict(self.asked),
+            consented=frozenset(self.consented),
             adopted=dict(self.adopted),
             links=dict(self.links),
             cares=dict(self.cares),

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from reconciler.decide.wanted_images import unresolved
 from reconciler.errors import ENVIRONMENT, Away, ImageFailed, Interrupted, RolloutFailed, Transient
+from reconciler.loop.adopt import refuse_to_hide
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
 from reconciler.loop.collect import close, collect, fetch
 from reconciler.loop.compare import changed_by_others
 from reconciler.loop.judge import (
     check_addresses,
+    check_consent,
     check_content,
     check_networks,
     check_plan,
@@ -46,8 +48,11 @@ def advance(bench: Bench, head: Commit) -> Turn:
     missing = [want for want in prepared.wants if want.key not in images]
     if not missing:
         check_content(bench, head, prepared, desired)
-    observed, back = bench.foresee(desired, base)
-    plan = bench.plan(desired, observed, Intent.ADVANCE, back, image_steps(missing))
+    foreseen = bench.foresee(desired, base)
+    check_consent(bench, head, foreseen.takings)
+    refuse_to_hide(foreseen.verdict)
+    observed = foreseen.observed
+    plan = bench.plan(desired, observed, Intent.ADVANCE, foreseen.back, image_steps(missing))
     check_plan(bench, head, plan, observed, desired.memory)
     check_ports(bench, desired, observed)
     check_networks(plan, observed)
@@ -113,7 +118,7 @@ def _roll(
     desired: DesiredState,
     base: DesiredState | None,
 ) -> Turn:
-    observed = bench.inspect(desired, base, images=images.values())
+    observed = bench.inspect(desired, base, images=images.values(), new=True)
     base = bench.good()
     bench.save(desired, prepared)
     bench.write_trees(desired, prepared.files)

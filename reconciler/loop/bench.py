@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from reconciler.decide import planner
+from reconciler.decide import consent, planner
 from reconciler.decide.adoption import Verdict, baseline, overlay
+from reconciler.decide.consent import Taking
 from reconciler.decide.mending import NOTHING, Mending
 from reconciler.decide.slots import completed
 from reconciler.errors import Interrupted, ReconcilerError, Transient
@@ -29,6 +30,16 @@ from reconciler.model.images import Image
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Failure, Intent, Outcome, Reason
 from reconciler.model.plan import Action, Plan, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a commit would meet. `back`: what there would be to go back to. `takings`: what nobody has consented to."""
+
+    observed: ObservedState
+    back: DesiredState | None
+    verdict: Verdict
+    takings: tuple[Taking, ...] = ()
 
 
 class Bench:
@@ -132,31 +143,46 @@ class Bench:
         return replace(known, containers=tuple(kept))
 
     def inspect(
-        self, target: DesiredState, other: DesiredState | None = None, *, images: Iterable[Image] = ()
+        self,
+        target: DesiredState,
+        other: DesiredState | None = None,
+        *,
+        images: Iterable[Image] = (),
+        new: bool = False,
     ) -> ObservedState:
         """Everything there is; what plain Compose has started for services of `target` becomes ours.
 
-        `images`: those of the target, where they have just been built. Transient where a stack has another host's
-        containers.
+        `images`: those of the target, where they have just been built. `new`: the target is a commit that was never
+        good, so that consent is asked for; `other` is last good then. Transient where a stack has another host's
+        containers, or where something has appeared that nobody has consented to.
         """
-        found, verdict = self._recognise(target, other, images)
+        raw, found, verdict = self._recognise(target, other, images)
+        takings = self._unconsented(target, other, raw) if new else ()
+        if takings:
+            message = f"objects that this agent did not make have appeared: {consent.told(takings)}"
+            raise Transient(Reason.CONSENT_MISSING, message, consent.remedy(takings, target.revision))
         if verdict.records:
             self._adopt(target, found, verdict)
         self._note_completed(found, (target, other))
         return found
 
-    def foresee(self, target: DesiredState, base: DesiredState | None) -> tuple[ObservedState, DesiredState | None]:
-        """As `inspect`, and what there would be to go back to, but nothing becomes ours yet.
+    def foresee(self, target: DesiredState, base: DesiredState | None) -> Foreseen:
+        """As `inspect`, and what there would be to go back to, but nothing becomes ours yet. `base`: last good."""
+        raw, found, verdict = self._recognise(target, base, ())
+        back = baseline(target, found, base, verdict) if verdict.records else base
+        return Foreseen(found, back, verdict, self._unconsented(target, base, raw))
 
-        Transient where the commit would hide data of an adopted project from its service.
-        """
-        found, verdict = self._recognise(target, base, ())
-        adopt.refuse_to_hide(verdict)
-        return found, baseline(target, found, base, verdict) if verdict.records else base
+    def _unconsented(
+        self, target: DesiredState, base: DesiredState | None, raw: ObservedState
+    ) -> tuple[Taking, ...]:
+        history = self.book.history
+        found = consent.takings(target, raw, base, history.adopted, self.stacks(target, base))
+        return consent.left(found, self.options.adopt, history.consented)
 
     def _recognise(
         self, target: DesiredState, other: DesiredState | None, images: Iterable[Image]
-    ) -> tuple[ObservedState, Verdict]:
+    ) -> tuple[ObservedState, ObservedState, Verdict]:
+        """What the engine tells, the same as what it stands for, and what the journal has to learn."""
         self.begins("look at the machine", "the engine")
         observed = self.ports.observer.inspect(self.stacks(target, other))
         adopted, host = self.book.history.adopted, self.options.host
@@ -167,7 +193,7 @@ class Bench:
         )
         found = self._with_cut_off(adopt.with_verdict(own, adopted, verdict, host))
         self._refuse_strangers(found)
-        return found, verdict
+        return observed, found, verdict
 
     def _with_cut_off(self, observed: ObservedState) -> ObservedState:
         """One that was started since it was stopped has an end of its own again."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from reconciler.decide.consent import Taking, remedy, told
 from reconciler.decide.exclusive import occupied
 from reconciler.errors import Transient
 from reconciler.loop.bench import Bench
@@ -57,6 +59,19 @@ def check_shrink(head: Commit, desired: DesiredState, base: DesiredState | None)
         message = f"{head.sha[:12]} drops {len(gone)} of {len(before)} services at once ({names})"
         hint = f"if that is meant, `reconciler accept {head.sha[:12]}`; volumes always stay"
         raise Ended(Turn(Outcome.HELD, Reason.FILE_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
+
+
+def check_consent(bench: Bench, head: Commit, takings: Sequence[Taking]) -> None:
+    """What others have made is taken over once a person has agreed to just that. What is shown is recorded first, so
+    that an `accept` covers it."""
+    if not takings:
+        return
+    shown = frozenset(item.key for item in takings)
+    if bench.book.history.asked.get(head.sha) != shown:
+        bench.book.append("asked", revision=head.sha, objects=sorted(shown))
+    message = f"{head.sha[:12]} would take over what this agent did not make: {told(takings)}"
+    hint = remedy(takings, head.sha)
+    raise Ended(Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
 
 
 def check_content(bench: Bench, head: Commit, prepared: Prepared, desired: DesiredState) -> None:

@@ -36,6 +36,7 @@ class Options:
     `host`: whose labels are ours. `progress`: told of each step (step, of how many, attempt). `stopping`: asked
     between steps and while waiting; True ends the turn as Interrupted. `pushed`: whether something has told of a newer
     commit since it was asked, which makes that look come sooner. `listener` hears of all progress.
+    `adopt`: Compose projects that commits may take over without asking.
     """
 
     host: str
@@ -45,3 +46,4 @@ class Options:
     stopping: Callable[[], bool] = lambda: False
     pushed: Callable[[], bool] = lambda: False
     listener: Listener | None = None
+    adopt: tuple[str, ...] = ()

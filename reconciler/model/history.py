@@ -131,6 +131,8 @@ class History:
     `stopped`: containers (ids) of services that might have ended by themselves, and that ran until a rollout stopped
     them → when they had been started (the engine's text).
     `ran_once`: specs of one-shots that have succeeded. `told`: commits whose final state stands on the commit.
+    `asked`: commits that were held until somebody consents → the objects that they would take over (`Taking.key`).
+    `consented`: those of them that an operator has consented to.
     `adopted`: containers that we did not create, by id. `links`: our name of a data folder → where it lies.
     `fetched`: images that we have brought to the machine; pulled ones by id, built ones by our own tag.
     `requests`: what operators asked, oldest first. `suspension` may be over (see `suspended`). `accepted`: commits that
@@ -153,6 +155,8 @@ class History:
     suspension: Suspension | None = None
     accepted: frozenset[str] = frozenset()
     lifted: frozenset[str] = frozenset()
+    asked: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    consented: frozenset[str] = frozenset()
     adopted: Mapping[str, Adopted] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     cares: Mapping[ServiceKey, Care] = field(default_factory=dict)

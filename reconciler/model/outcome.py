@@ -23,6 +23,7 @@ class Reason(StrEnum):
     BUDGET_EXCEEDED = "BudgetExceeded"
     SIGNATURE_INVALID = "SignatureInvalid"
     NOT_FAST_FORWARD = "NotFastForward"
+    CONSENT_MISSING = "ConsentMissing"
     ROLLED_BACK = "RolledBack"
     ROLLBACK_FAILED = "RollbackFailed"
     REVISION_QUARANTINED = "RevisionQuarantined"

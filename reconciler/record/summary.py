@@ -41,8 +41,12 @@ def init(
     restarts: Iterable[tuple[str, str, Sequence[str]]],
     violations: Sequence[Violation],
     skipped: Sequence[str],
+    adopt: Sequence[str],
 ) -> Document:
-    """What was written for which services, and what the first turn would do. `restarts`: stack, service, causes."""
+    """What was written for which services, and what the first turn would do. `restarts`: stack, service, causes.
+
+    `adopt`: projects that the agent config in force does not let commits take over yet.
+    """
     return document("Init") | {
         "host": host,
         "folder": folder,
@@ -60,6 +64,7 @@ def init(
         ],
         "violations": [_violation(item) for item in violations],
         "skipped": list(skipped),
+        "adopt": list(adopt),
     }
 
 

@@ -36,6 +36,7 @@ MOST_LOOKED_AT = 1000
 class Running:
     """What the engine says: the project of each folder, containers that run, bytes they use, its memory.
 
+    `present`: Compose projects that have a container, a network or a volume which no agent has made.
     `missing` says why nothing is known, where the engine does not answer.
     """
 
@@ -44,13 +45,15 @@ class Running:
     usage: Mapping[str, int] | None = None
     memory: int | None = None
     missing: str = ""
+    present: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the files go. `folder` holds the projects and is `base` in the repository ('' is its root).
 
-    `config`: the agent config to write, None where one is in force. `source`: what goes into it. `files`: what a
+    `config`: the agent config to write, None where one is in force. `adopt`: what that one lets commits take over
+    already. `source`: what goes into a new one. `files`: what a
     commit would hold now, without these folders. `tracked` None: there is no repository yet.
     """
 
@@ -62,6 +65,7 @@ class Place:
     state: str
     files: Callable[[Sequence[str]], Files]
     tracked: frozenset[str] | None
+    adopt: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +107,19 @@ class Initialiser:
         projects = [self._project(paths, names[paths], running) for paths in found]
         prepared = self._prepare(projects, files)
         if prepared.denied:
-            return 1, self._document([], projects, [], Judged(prepared.violations))
+            return 1, self._document([], projects, [], Judged(prepared.violations), [])
+        adopt = [item.name for item in projects if item.name in running.present - place.adopt]
         limits = list(_limits(prepared, running))
         data = self._data(prepared, running)
-        texts = self._texts(projects, limits, running, data)
+        texts = self._texts(projects, limits, running, data, adopt)
         self._refuse_to_overwrite(texts)
         for path, text in texts.items():
             self._write(path, text)
         judged = self._judge([posixpath.join(place.base, path) for path in data])
         skipped = [*([running.missing] if running.missing else []), *judged.skipped]
         told = Judged(judged.violations, judged.restarts, skipped)
-        return 0, self._document([self._shown(path) for path in texts], projects, limits, told)
+        unwritten = adopt if place.config is None else []
+        return 0, self._document([self._shown(path) for path in texts], projects, limits, told, unwritten)
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -167,7 +173,12 @@ class Initialiser:
     # -- writing -----------------------------------------------------------------------------------------------
 
     def _texts(
-        self, projects: Sequence[Project], limits: Sequence[Limit], running: Running, data: Sequence[str]
+        self,
+        projects: Sequence[Project],
+        limits: Sequence[Limit],
+        running: Running,
+        data: Sequence[str],
+        adopt: Sequence[str],
     ) -> dict[Path, str]:
         place = self._place
         texts: dict[Path, str] = {}
@@ -180,7 +191,7 @@ class Initialiser:
         host = place.folder / f"desired-state/{place.host}.yaml"
         texts = {host: proposal.host_text(place.host, projects, memory, limited), **texts}
         if place.config is not None:
-            texts[place.config] = proposal.agent_text(place.host, place.source, place.state)
+            texts[place.config] = proposal.agent_text(place.host, place.source, place.state, adopt)
         ignored = [f"/{path}/" for path in data]
         if place.config is not None and place.config.parent == place.folder:
             ignored.append(f"/{place.config.name}")
@@ -212,11 +223,24 @@ class Initialiser:
         return path.relative_to(self._place.folder).as_posix() if path.is_relative_to(self._place.folder) else str(path)
 
     def _document(
-        self, files: Sequence[str], projects: Sequence[Project], limits: Sequence[Limit], judged: Judged
+        self,
+        files: Sequence[str],
+        projects: Sequence[Project],
+        limits: Sequence[Limit],
+        judged: Judged,
+        adopt: Sequence[str],
     ) -> Json:
         place = self._place
         return summary.init(
-            place.host, str(place.folder), files, projects, limits, judged.restarts, judged.violations, judged.skipped
+            place.host,
+            str(place.folder),
+            files,
+            projects,
+            limits,
+            judged.restarts,
+            judged.violations,
+            judged.skipped,
+            adopt,
         )
 
 

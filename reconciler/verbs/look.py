@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reconciler.decide import planner
+from reconciler.decide import consent, planner
 from reconciler.decide import status as standing
 from reconciler.decide.adoption import baseline, overlay
+from reconciler.decide.consent import Taking
 from reconciler.decide.folding import Following
 from reconciler.decide.policy import Hold, next_move
 from reconciler.errors import Transient, Usage
@@ -19,7 +20,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.files import Commit
 from reconciler.model.history import History
 from reconciler.model.observed import ObservedState
-from reconciler.model.outcome import Intent, Level, Reason
+from reconciler.model.outcome import Intent, Level, Reason, Violation
 from reconciler.model.plan import Plan
 from reconciler.model.status import Agent, Holding, Rollout, SourceFacts, StatusFacts
 from reconciler.record import summary
@@ -41,10 +42,12 @@ class Looker:
         journal: Journal,
         clock: Clock,
         host_files: HostFiles,
+        adopt: Sequence[str] = (),
     ) -> None:
+        """`adopt`: Compose projects that commits may take over without asking."""
         self._host, self._source, self._preparer, self._store = host, source, preparer, store
         self._images, self._observer, self._journal, self._clock = images, observer, journal, clock
-        self._host_files = host_files
+        self._host_files, self._adopt = host_files, adopt
         self._told = Following()
 
     # -- plan --------------------------------------------------------------------------------------------------
@@ -67,7 +70,7 @@ class Looker:
         missing = [want for want in prepared.wants if want.key not in images]
         base = self._store.load(history.last_good.content) if history.last_good else None
         stacks = _stacks(history, desired, base)
-        observed, base = self._recognised(stacks, history, desired, base)
+        observed, base, takings = self._recognised(stacks, history, desired, base)
         made = planner.plan(
             desired,
             observed,
@@ -77,20 +80,25 @@ class Looker:
             images=image_steps(missing),
             stacks=stacks,
         )
-        made = replace(made, violations=(*prepared.violations, *made.violations))
+        held = _held_for_consent(takings, target)
+        made = replace(made, violations=(*prepared.violations, *held, *made.violations))
         denied = any(item.level is Level.DENY for item in made.violations)
         return (1 if made.changes or denied else 0), summary.plan(made)
 
     def _recognised(
         self, stacks: Sequence[str], history: History, desired: DesiredState, base: DesiredState | None
-    ) -> tuple[ObservedState, DesiredState | None]:
-        """What is there, with what plain Compose has started as what a turn would take it for."""
+    ) -> tuple[ObservedState, DesiredState | None, tuple[Taking, ...]]:
+        """What is there, with what plain Compose has started as what a turn would take it for; and what nobody has
+        consented to be taken over."""
         raw, adopted = self._observer.inspect(stacks), history.adopted
         files = self._source.files(desired.revision)
         own, verdict = recognise(desired, raw, adopted, files, {}, self._host_files, self._preparer.data)
-        refuse_to_hide(verdict)
+        takings = consent.takings(desired, raw, base, adopted, stacks)
+        takings = consent.left(takings, self._adopt, history.consented)
+        if not takings:
+            refuse_to_hide(verdict)
         found = with_verdict(own, adopted, verdict, self._host)
-        return found, baseline(desired, found, base, verdict) if verdict.records else base
+        return found, baseline(desired, found, base, verdict) if verdict.records else base, takings
 
     def _target(self, head: Commit, history: History, chosen: bool) -> tuple[str, Intent]:
         """The commit that a turn would approach, and why. One that was asked for by name is planned as it is."""
@@ -197,6 +205,14 @@ class Looker:
         attempts = [item for item in reversed(history.attempts) if about(item.revision)]
         requests = [item for item in reversed(history.requests) if about(item.revision)]
         return 0, summary.history(attempts[:limit], requests[:limit])
+
+
+def _held_for_consent(takings: Sequence[Taking], revision: str) -> tuple[Violation, ...]:
+    """What a turn would hold the commit for."""
+    if not takings:
+        return ()
+    message = f"it would be held: it takes over what this agent did not make: {consent.told(takings)}"
+    return (Violation(Reason.CONSENT_MISSING, "consent", message, consent.remedy(takings, revision)),)
 
 
 def _in_full(revision: str, history: History) -> str:

@@ -73,7 +73,9 @@ class CanonicalRenderer:
         model = json.loads(files.read(stack.files[0]))
         names = {key for item in model["services"].values() for key in item.get("networks") or {}}
         networks = {key: {"name": f"{stack.name}_{key}"} | (model.get("networks", {}).get(key) or {}) for key in names}
-        volumes = {key: {"name": f"{stack.name}_{key}"} for key in model.get("volumes") or {}}
+        volumes = {
+            key: {"name": f"{stack.name}_{key}"} | (found or {}) for key, found in (model.get("volumes") or {}).items()
+        }
         return Rendered(
             stack.name,
             model | {"name": stack.name, "networks": networks, "volumes": volumes},
@@ -202,14 +204,16 @@ class MemoryRequests:
 class Life:
     """`turn` takes one turn in the process that is alive; a process that dies is replaced by the next one."""
 
-    def __init__(self, machine: FakeMachine | None = None, interval: float = 5.0) -> None:
+    def __init__(
+        self, machine: FakeMachine | None = None, interval: float = 5.0, adopt: tuple[str, ...] = ()
+    ) -> None:
         self.machine = machine or FakeMachine()
         self.source = FakeSource()
         self.journal = MemoryJournal(self.machine)
         self.store = MemoryStore(self.machine)
         self.reporter = MemoryReporter(self.machine)
         self.requests = MemoryRequests(self.machine)
-        self.interval = interval
+        self.interval, self.adopt = interval, adopt
         self.stopping = self.pushed = False
         self.steps: list[Step] = []
         self.during: dict[str, Any] = {}
@@ -229,6 +233,7 @@ class Life:
             stopping=lambda: self.stopping,
             pushed=lambda: self.pushed,
             listener=self.listener,
+            adopt=self.adopt,
         )
         self.cycle = Cycle(self.ports(), options, book)
 

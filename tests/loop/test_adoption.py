@@ -39,7 +39,7 @@ def project(image: str = "web:1", **more: Any) -> dict[str, Any]:
 
 
 def adopted(model: Mapping[str, Any] | None = None, **texts: str) -> Life:
-    life = Life()
+    life = Life(adopt=("shop", "other"))
     compose_up(life, model or project(), **(texts or FILES))
     life.machine.advance(5.0)
     return life
@@ -208,7 +208,7 @@ def test_data_of_another_folder_is_never_hidden_behind_an_empty_one() -> None:
 
 
 def test_a_one_shot_that_has_ended_is_not_run_again() -> None:
-    life = Life()
+    life = Life(adopt=("shop", "other"))
     life.behave("job:1", one_shot())
     job = {"job": service("job:1", health=False, restart="no")}
     compose_up(life, project(**job), **FILES)
@@ -239,7 +239,7 @@ def beside(life: Life) -> dict[str, str]:
 
 
 def test_a_second_stack_is_adopted_beside_one_that_is_good() -> None:
-    life = Life()
+    life = Life(adopt=("shop", "other"))
     life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
     texts = beside(life)
@@ -251,7 +251,7 @@ def test_a_second_stack_is_adopted_beside_one_that_is_good() -> None:
 
 
 def test_a_stack_whose_adopting_commit_failed_outlives_its_revert() -> None:
-    life = Life()
+    life = Life(adopt=("shop", "other"))
     life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
     good = life.document
@@ -271,7 +271,7 @@ def test_a_stack_whose_adopting_commit_failed_outlives_its_revert() -> None:
 
 
 def test_what_runs_of_a_service_that_a_failed_commit_adds_runs_again() -> None:
-    life = Life()
+    life = Life(adopt=("shop", "other"))
     life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
     web = life.machine.named("shop-web-1")
@@ -295,7 +295,7 @@ def test_what_runs_of_a_service_that_a_failed_commit_adds_runs_again() -> None:
 
 
 def test_a_container_that_somebody_adds_to_a_service_of_ours_is_too_many() -> None:
-    life = Life()
+    life = Life(adopt=("shop", "other"))
     life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
     own = life.machine.named("shop-web-1")

@@ -42,8 +42,10 @@ def test_what_another_project_owns_is_not_taken_by_its_name(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["network", "volume"])
 @pytest.mark.parametrize("labels", [{}, {COMPOSE_PROJECT: "shop"}])
-def test_what_is_ours_by_label_or_name_is_used(kind: str, labels: dict[str, str]) -> None:
-    life = Life()
+def test_what_is_the_projects_by_label_or_name_is_used_where_the_operator_has_consented(
+    kind: str, labels: dict[str, str]
+) -> None:
+    life = Life(adopt=("shop",))
     there(life, kind, "shop_data", labels)
     push(life, kind)
     assert life.turn().outcome == Outcome.SUCCEEDED

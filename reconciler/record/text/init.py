@@ -28,6 +28,9 @@ def init(document: Json, style: Style, now: float) -> list[str]:
         lines += paragraph(f"{place(item['stack'], item['service'])} would be replaced: {causes}", style)
     for reason in document["skipped"]:
         lines += paragraph(f"not known: {reason}", style)
+    if document["adopt"]:
+        names = ", ".join(document["adopt"])
+        lines += paragraph(f"add to the agent config: adopt: [{names}] (else their first turn is held)", style)
     return [*lines, *paragraph(_verdict(document), style)]
 
 
