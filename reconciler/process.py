@@ -1,7 +1,7 @@
 """The one door through which other programs are started.
 
 An argument list, exactly the environment given, a time limit after which the whole process group is killed,
-and output that cannot fill the memory.
+and output that cannot fill the memory. Whoever waits for one listens (`waiting.attend`): what ends the wait kills it.
 
 Safe to be used from several threads at once.
 """
@@ -25,6 +25,7 @@ from typing import IO
 
 from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
+from reconciler.waiting import LOOK, attend
 
 OUTPUT_LIMIT = 16 << 20
 """Bytes kept of each stream, unless the caller says otherwise."""
@@ -83,7 +84,7 @@ def run(
     Linux kills it. `limit` in bytes for each stream; more is dropped, or with `kill_when_cut` ends the program.
     Without `stdin` it reads from /dev/null. Whatever the program has started in its process group dies with it. On
     Linux it also dies when we are killed. `heard` is called whenever it writes.
-    Raises ProcessTimeout and ProcessMissing with the `reason` given.
+    Raises ProcessTimeout and ProcessMissing with the `reason` given, and whatever `waiting.attend` raises.
     """
     program = _find(argv[0], env, reason)
     deadline = time.monotonic() + timeout
@@ -175,6 +176,7 @@ class _Child:
         self._stdout, self._stderr = bytearray(), bytearray()
         self._cut = False
         self.seconds = 0.0
+        self._attend_at = time.monotonic() + LOOK
         self._selector = selectors.DefaultSelector()
         self._listen(process.stdout, selectors.EVENT_READ, self._read_stdout)
         self._listen(process.stderr, selectors.EVENT_READ, self._read_stderr)
@@ -189,13 +191,21 @@ class _Child:
             self._turn(min(remaining, _LOOK))
             if self._cut and self._kill_when_cut:
                 return True
+            self._listen_to_others()
         while not self._ended():
             if time.monotonic() >= deadline:
                 return False
             time.sleep(_LOOK / 10)
+            self._listen_to_others()
         self._kill_group()
         self._drain()
         return True
+
+    def _listen_to_others(self) -> None:
+        """Is it still wanted? What this raises has it killed."""
+        if time.monotonic() >= self._attend_at:
+            attend()
+            self._attend_at = time.monotonic() + LOOK
 
     def kill(self) -> None:
         """End it and all that it has started; does nothing more once it has ended by itself."""

@@ -27,6 +27,8 @@ _PROGRESS = re.compile(r"^ ?(?:Container|Network|Volume|Image) \S+  \S+$")
 _CONTAINER = re.compile(r"Container (\S+)  Error ")
 _AWAY = ("cannot connect to the docker daemon", "error during connect", "is the docker daemon running")
 _VANISHED = re.compile(r"no such image|could not be found|external (?:volume|network)|network \S+ not found")
+_MEANWHILE = re.compile(r"container name \S+ is already in use")
+"""Somebody has made it since we looked; that may be the engine itself, at the end of a call of ours that was cut."""
 
 
 class ComposeCreator:
@@ -170,11 +172,11 @@ def _failure(stack: str, services: Sequence[str], stderr: str) -> ReconcilerErro
     words = message.lower()
     if any(part in words for part in _AWAY):
         return Away(Reason.ENGINE_UNAVAILABLE, f"{stack}: {message}", "Is the container engine running?")
-    if "no space left on device" in words or _VANISHED.search(words):
+    if "no space left on device" in words or _VANISHED.search(words) or _MEANWHILE.search(words):
         return Transient(
             Reason.ENGINE_UNAVAILABLE,
             f"{stack}: containers cannot be created: {message}",
-            "Something was taken away or the disk is full; the next turn looks again and makes what is missing.",
+            "Something was taken away or made meanwhile, or the disk is full; the next turn looks again.",
             lines[-5:],
         )
     reason = Reason.FILE_MISSING if "source path does not exist" in words else Reason.CRASHED

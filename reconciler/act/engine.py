@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,15 +11,26 @@ from typing import Any
 import docker
 from docker.errors import APIError, NotFound, create_api_error_from_http_exception
 from loguru import logger
-from requests.exceptions import HTTPError
+from requests.exceptions import ConnectionError as Disconnected
+from requests.exceptions import HTTPError, ReadTimeout
 
 from reconciler.act.networks import endpoint_request, is_endpoint, limits_request, network_request, volume_request
 from reconciler.act.refusals import gone, name_taken, refusals
 from reconciler.effects import Effects
 from reconciler.engine import API_VERSION, TIMEOUT, engine_calls, explanation
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Away, ReconcilerError
 from reconciler.model.desired import Endpoint, Network, Volume
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, LABEL_SPEC
+from reconciler.model.outcome import Reason
+from reconciler.waiting import LOOK, attend
+
+STOP_SIGNAL = "SIGTERM"
+"""What a container is asked to stop with that names no signal of its own, or none that the engine knows."""
+
+CONFLICT, BAD_REQUEST = 409, 400
+
+SHORTEST = 0.01
+"""Seconds that the engine has to answer in, at least."""
 
 AT_ONCE = 4
 """Containers that are started at the same moment; an engine on a small machine gains nothing from more."""
@@ -56,12 +67,64 @@ class EngineApplier:
             self._client.start(container)
 
     def stop(self, container: str, grace: float) -> None:
-        """Send its stop signal, and SIGKILL after `grace` seconds. No error when it is stopped or gone."""
+        """Send its stop signal, and SIGKILL after `grace` seconds. No error when it is stopped or gone.
+
+        The engine's own stop is one call that goes on whatever becomes of us, and kills at its end a container that is
+        wanted again by then. So the grace is waited for here, and whoever ends that wait finds the container as it is:
+        asked to stop, and running for as long as it likes.
+        """
         with self._effect("stop", container):
             try:
-                self._client.stop(container, timeout=math.ceil(grace))
+                self._ask_to_stop(container)
+                if self._ends(container, grace):
+                    return
+                self._client.kill(container)
             except NotFound:
                 logger.warning("container {} was to be stopped and is gone", container[:12])
+                return
+            except APIError as error:
+                if error.status_code != CONFLICT:
+                    raise
+                logger.debug("container {} does not run: {}", container[:12], explanation(error))
+                return
+            if not self._ends(container, TIMEOUT):
+                raise Away(
+                    Reason.ENGINE_UNAVAILABLE,
+                    f"container {container[:12]} runs on {TIMEOUT} s after it was killed",
+                    "The engine's own log says more; a process that waits for a disk cannot be killed.",
+                )
+
+    def _ask_to_stop(self, container: str) -> None:
+        signal = self._client.inspect_container(container)["Config"].get("StopSignal") or STOP_SIGNAL
+        try:
+            self._client.kill(container, signal)
+        except APIError as error:
+            if error.status_code != BAD_REQUEST:
+                raise
+            self._client.kill(container, STOP_SIGNAL)
+
+    def _ends(self, container: str, seconds: float) -> bool:
+        """Whether it does within so many seconds. Whoever has something to say meanwhile is heard."""
+        until = time.monotonic() + seconds
+        while True:
+            left = until - time.monotonic()
+            if self._has_ended(container, min(max(left, SHORTEST), LOOK)):
+                return True
+            if left <= LOOK:
+                return False
+            attend()
+
+    def _has_ended(self, container: str, seconds: float) -> bool:
+        """Answers as soon as it has, at the latest after so many seconds."""
+        try:
+            self._client.wait(container, timeout=seconds, condition="not-running")  # type: ignore[arg-type]
+        except NotFound:
+            return True
+        except (ReadTimeout, Disconnected) as error:
+            if "timed out" not in str(error):
+                raise
+            return False
+        return True
 
     def rename(self, container: str, name: str) -> None:
         """No error when it has the name already. Transient when another container has it."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, InvalidRepository
+from docker.types import CancellableStream
 from requests.exceptions import ConnectionError as Disconnected
 from urllib3.exceptions import ReadTimeoutError
 
@@ -16,6 +19,7 @@ from reconciler.engine import API_VERSION, disk_full, engine_calls, explanation,
 from reconciler.errors import ImageFailed, ReconcilerError, Transient
 from reconciler.model.images import Image, ImageWant, image_of
 from reconciler.model.outcome import Reason
+from reconciler.waiting import patiently
 
 DEADLINE = 1800.0
 """Seconds that one pull may take."""
@@ -44,9 +48,18 @@ class PatientClient(docker.APIClient):
 
     def __init__(self, host: str) -> None:
         super().__init__(base_url=host, version=API_VERSION, timeout=60)
+        self._answer: Any = None
 
     def request(self, *arguments: Any, **options: Any) -> Any:
-        return super().request(*arguments, **{**options, "timeout": options.get("timeout") or SILENCE})
+        self._answer = None
+        self._answer = super().request(*arguments, **{**options, "timeout": options.get("timeout") or SILENCE})
+        return self._answer
+
+    def hang_up(self) -> None:
+        """End the answer that another thread reads just now; the engine ends what it does for a caller that is gone."""
+        if self._answer is not None:
+            with suppress(DockerException, OSError, AttributeError, ValueError):
+                CancellableStream(iter(()), self._answer).close()
 
 
 class ImagePuller:
@@ -64,10 +77,20 @@ class ImagePuller:
         Transient (PullFailed) when the registry cannot be asked or does not answer, Away when the engine does not.
         """
         self._effects.point(f"pull {want.ref}")
+        cut = threading.Event()
+
+        def hang_up() -> None:
+            cut.set()
+            self._client.hang_up()
+
+        return patiently(lambda: self._pull(want, cut), hang_up)
+
+    def _pull(self, want: ImageWant, cut: threading.Event) -> Image:
+        """In a thread of its own: the engine says nothing for as long as a registry does not answer it."""
         with engine_calls(f"pull {want.ref}"):
             try:
                 lines = self._client.pull(want.ref, platform=want.platform, stream=True, decode=True)
-                self._follow(want.ref, lines)
+                self._follow(want.ref, lines, cut)
                 inspected = self._client.inspect_image(want.ref)  # type: ignore[no-untyped-call]  # the stubs lack it
                 return image_of(inspected, want.ref)
             except InvalidRepository as error:
@@ -83,9 +106,12 @@ class ImagePuller:
                     raise
                 raise pull_error(want.ref, str(error)) from error
 
-    def _follow(self, ref: str, lines: Iterable[Mapping[str, Any]]) -> None:
+    def _follow(self, ref: str, lines: Iterable[Mapping[str, Any]], cut: threading.Event) -> None:
         deadline = time.monotonic() + DEADLINE
         for line in lines:
+            if cut.is_set():  # before there was an answer to hang up on
+                self._client.hang_up()
+                return
             if line.get("error"):
                 raise pull_error(ref, str(line["error"]))
             self._heard()

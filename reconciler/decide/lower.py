@@ -18,14 +18,21 @@ from reconciler.decide.readable import readable
 from reconciler.decide.sources import Json, Places, Source, services_of
 from reconciler.decide.wanted_images import all_built, pulled, unresolved
 from reconciler.formats.quantities import seconds
-from reconciler.model.desired import Condition, Dependency, DesiredState, Endpoint, Network, Service, Stack, Volume
+from reconciler.model.desired import (
+    DEFAULT_GRACE,
+    Condition,
+    Dependency,
+    DesiredState,
+    Endpoint,
+    Network,
+    Service,
+    Stack,
+    Volume,
+)
 from reconciler.model.documents import HostDocument
 from reconciler.model.files import Files
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.observed import LABEL_HOST, LABEL_SPEC, LABEL_STACK
-
-DEFAULT_GRACE = 10.0
-"""Seconds a container may take to stop when its file names none; Compose's default."""
 
 _DROPPED = {
     "build",

@@ -13,6 +13,7 @@ from reconciler.decide.situation import Situation
 from reconciler.decide.slots import Pairing, Slot, pair, removed
 from reconciler.decide.switching import Switching
 from reconciler.model.desired import Condition, DesiredState, Network, Service, ServiceKey
+from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container, ObservedState
 from reconciler.model.outcome import Intent
 from reconciler.model.plan import Action, Plan, Step
@@ -35,18 +36,19 @@ def plan(
     images: Sequence[Step] = (),
     stacks: Iterable[str] = (),
     mending: Mending = NOTHING,
+    longest_stop: float = LONGEST_STOP,
 ) -> Plan:
     """The steps from `observed` (complete) to `desired`.
 
     `base`: the last good state, for causes and for the order in which removed services stop. `images`: Pull and Build
     steps for images that the machine lacks. `stacks`: every stack that is or was this host's. `mending`: what is wrong
-    with containers that have the wanted spec. Where replacing one service after the other would promise too much memory
-    on the way, all that is replaced stops first.
+    with containers that have the wanted spec. `longest_stop`: seconds that any container has to stop in. Where
+    replacing one service after the other would promise too much memory on the way, all that is replaced stops first.
     """
 
     def planned(stop_first: bool) -> Plan:
         situation = Situation(desired, observed, intent, base, ran_once, mending)
-        return _Planner(situation, images, frozenset(stacks)).plan(stop_first)
+        return _Planner(situation, images, frozenset(stacks), longest_stop).plan(stop_first)
 
     one_by_one = planned(stop_first=False)
     if not any(item.rule == PEAK for item in one_by_one.violations):
@@ -69,8 +71,11 @@ def _ended_once(service: Service, container: Container) -> bool:
 
 
 class _Planner:
-    def __init__(self, situation: Situation, images: Sequence[Step], stacks: frozenset[str]) -> None:
-        self.situation, self.sheet = situation, Sheet(situation.desired, situation.observed)
+    def __init__(
+        self, situation: Situation, images: Sequence[Step], stacks: frozenset[str], longest_stop: float
+    ) -> None:
+        self.situation = situation
+        self.sheet = Sheet(situation.desired, situation.observed, lambda item: situation.grace(item, longest_stop))
         self.desired, self.observed, self.intent = situation.desired, situation.observed, situation.intent
         self.base, self.pairings = situation.base, situation.pairings
         self.stacks = stacks | {stack.name for stack in situation.desired.stacks}

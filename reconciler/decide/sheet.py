@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -32,14 +33,18 @@ class Memory:
 
 
 class Sheet:
-    """`stopped`: containers (ids) that the plan has stopped so far; `renamed`: their names after it.
+    """`grace`: seconds that a container has to stop in.
+
+    `stopped`: containers (ids) that the plan has stopped so far; `renamed`: their names after it.
 
     `restarted_only`: whatever it has started so far had run until then, and ailed.
     `begun`: ids of what it starts, or stable names of what has still to be created; `touched`: their services.
     """
 
-    def __init__(self, desired: DesiredState, observed: ObservedState) -> None:
-        self.desired = desired
+    def __init__(
+        self, desired: DesiredState, observed: ObservedState, grace: Callable[[Container], float] = lambda item: 0.0
+    ) -> None:
+        self.desired, self._grace = desired, grace
         self.steps: list[Step] = []
         self.memory = Memory(
             {item.id: item.memory for item in observed.containers if item.running},
@@ -54,6 +59,7 @@ class Sheet:
         self.awaited: set[tuple[ServiceKey, Condition]] = set()
         self.downtime: dict[ServiceKey, Downtime] = {}
         self.restarted_only = True
+        self._graces: dict[ServiceKey, float] = {}
 
     def add(
         self,
@@ -80,6 +86,9 @@ class Sheet:
     def stop(self, item: Container, cause: str, name: str | None) -> None:
         self.memory.stop(item.id)
         self.stopped.add(item.id)
+        if item.running:
+            key = (item.stack, item.service)
+            self._graces[key] = self._graces.get(key, 0.0) + self._grace(item)
         if name is not None:
             self.renamed[item.id] = name
         self.add(Action.STOP_CONTAINER, item.stack, item.service, item.name, cause, id=item.id, name=name)
@@ -105,6 +114,5 @@ class Sheet:
         return any((step.stack, step.service) == service.key and step.condition in enough for step in waits)
 
     def note_downtime(self, service: Service) -> None:
-        gate = self.desired.gate(service.stack)
-        longest = service.grace + gate.healthy_deadline
-        self.downtime.setdefault(service.key, Downtime(service.stack, service.name, service.order, longest))
+        longest = self._graces.get(service.key, 0.0) + self.desired.gate(service.stack).healthy_deadline
+        self.downtime[service.key] = Downtime(service.stack, service.name, service.order, longest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from reconciler.decide.grace import grace_of
 from reconciler.decide.mending import NOTHING, Mending
 from reconciler.decide.slots import pair, removed
 from reconciler.model.desired import DesiredState, Network, Service, ServiceKey
@@ -36,6 +37,12 @@ class Situation:
         for service in reversed(self.order):
             for leader in service.leaders:
                 self.sharers.setdefault(leader, []).append(service)
+
+    def grace(self, item: Container, longest: float) -> float:
+        """Seconds that a container of ours has to stop in."""
+        key = (item.stack, item.service)
+        was = self.base.services().get(key) if self.base else None
+        return grace_of(item, was=was, wanted=self.desired.services().get(key), intent=self.intent, longest=longest)
 
     def keys_in_order(self) -> list[ServiceKey]:
         return [service.key for service in self.order]

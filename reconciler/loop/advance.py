@@ -21,10 +21,11 @@ from reconciler.loop.judge import (
     check_shrink,
     reject,
 )
+from reconciler.loop.newer import Newer
 from reconciler.loop.prepare import Prepared
 from reconciler.loop.retreat import go_back, pin_bad
 from reconciler.loop.rollout import Rollout
-from reconciler.loop.turn import Ended, Superseded, Turn
+from reconciler.loop.turn import Anew, Ended, Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.files import Commit
 from reconciler.model.history import Attempt
@@ -37,7 +38,8 @@ MEND = "mend the commit and push again"
 
 def advance(bench: Bench, head: Commit) -> Turn:
     """Bring the machine to `head`. Transient where the environment keeps us from judging it."""
-    prepared = bench.prepare(head.sha, head.sha in bench.book.history.accepted)
+    with bench.watching(Newer(bench)):
+        prepared = bench.prepare(head.sha, head.sha in bench.book.history.accepted)
     if prepared.denied:
         return reject(bench, head, prepared.violations)
     base = bench.good()
@@ -69,8 +71,8 @@ def _attempt(
         return _roll(bench, attempt, prepared, images, desired, base)
     except ImageFailed as error:
         return _refuse(bench, attempt, Failure(error.reason, error.message, log=error.details))
-    except Superseded as newer:
-        supersede(bench, attempt, newer.head)
+    except Anew as again:
+        bench.gives_way(attempt, again)
         raise
     except Interrupted as error:
         if not bench.book.condemned(attempt.id):
@@ -99,9 +101,10 @@ def _is_good(bench: Bench, head: Commit) -> bool:
 def _with_images(bench: Bench, attempt: Attempt, prepared: Prepared, images: dict[str, Image]) -> DesiredState:
     missing = [want for want in prepared.wants if want.key not in images]
     steps = image_steps(missing)
-    for want, step in zip(missing, steps, strict=True):
-        bench.step(attempt, step, len(steps))
-        images[want.key] = fetch(bench, attempt, want, prepared.files)
+    with bench.watching(Newer(bench)):
+        for want, step in zip(missing, steps, strict=True):
+            bench.step(attempt, step, len(steps))
+            images[want.key] = fetch(bench, attempt, want, prepared.files)
     desired = bench.lower(prepared, images, attempt.revision)
     bad = bench.book.history.bad_content(desired.content)
     if bad is not None:
@@ -171,14 +174,6 @@ def _refuse(bench: Bench, attempt: Attempt, failure: Failure, content: str | Non
     pin_bad(bench, attempt.revision, content)
     collect(bench)
     return turn
-
-
-def supersede(bench: Bench, attempt: Attempt, head: Commit) -> None:
-    """An attempt under way ends because a newer commit is head."""
-    decided = attempt.intent is not Intent.ADVANCE or bench.book.history.was_decided(attempt.revision)
-    state = None if decided else CommitState.SUPERSEDED
-    ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, f"{head.sha[:12]} took over", state)
-    bench.book.end(ending, attempt.revision, attempt.intent, attempt.id)
 
 
 def image_steps(missing: Sequence[ImageWant]) -> tuple[Step, ...]:

@@ -10,6 +10,7 @@ from reconciler.decide.slots import by_service, by_sharing, stable_name
 from reconciler.errors import RolloutFailed, Transient
 from reconciler.loop.ports import Applier, Clock, Creation, Observer
 from reconciler.model.desired import DesiredState, Service, ServiceKey, Stack
+from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.outcome import Failure, Reason
 from reconciler.model.plan import Action, Plan, Step
@@ -17,11 +18,12 @@ from reconciler.model.plan import Action, Plan, Step
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The ports that a rollout works through."""
+    """The ports that a rollout works through. `longest_stop`: seconds that any container has to stop in."""
 
     observer: Observer
     applier: Applier
     clock: Clock
+    longest_stop: float = LONGEST_STOP
 
 
 class Creating:

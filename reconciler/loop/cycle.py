@@ -7,22 +7,27 @@ from itertools import takewhile
 
 from reconciler.decide.policy import Go, Hold, next_move
 from reconciler.errors import ENVIRONMENT, Corrupt, Interrupted, ReconcilerError, RolloutFailed, Transient
-from reconciler.loop.advance import advance, supersede
+from reconciler.loop.advance import advance
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Book, Ending
 from reconciler.loop.keep import clear, keep, let_run
 from reconciler.loop.outfit import Options, Ports
 from reconciler.loop.retreat import pin_bad, retreat
 from reconciler.loop.silence import FETCH
-from reconciler.loop.turn import Ended, Superseded, Turn
+from reconciler.loop.turn import Anew, Ended, Turn
 from reconciler.model.files import Commit
 from reconciler.model.history import History
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
+from reconciler.waiting import listening
 
 ERROR_DEADLINE = 3600.0
 """Seconds after which a commit that could not be judged is told to be in error. Ours: an hour is longer than any
 restart, and shorter than a night."""
+
+
+TEND = 60.0
+"""Seconds after which last good is looked after between two commits, of which each came before the other was done."""
 
 
 class Cycle:
@@ -50,14 +55,15 @@ class Cycle:
         """
         self._book.refresh()
         self._bench.looked = None
-        try:
-            self._bench.desk.serve()
-            turn = self._decide(patient)
-        except Interrupted as error:
-            turn = Turn(Outcome.INTERRUPTED, Reason.INTERRUPTED, error.message, hint=error.hint)
-        except ENVIRONMENT as error:
-            turn = Turn(Outcome.FAILED, error.reason, error.message, hint=error.hint)
-        return self._ended(turn)
+        with listening(self._bench.listen):
+            try:
+                self._bench.desk.serve()
+                turn = self._decide(patient)
+            except Interrupted as error:
+                turn = Turn(Outcome.INTERRUPTED, Reason.INTERRUPTED, error.message, hint=error.hint)
+            except ENVIRONMENT as error:
+                turn = Turn(Outcome.FAILED, error.reason, error.message, hint=error.hint)
+            return self._ended(turn)
 
     def broken(self, error: Exception) -> Turn:
         """What a turn came to that ended with a defect of ours; recorded once while it stays the same."""
@@ -76,7 +82,7 @@ class Cycle:
     def _ended(self, turn: Turn) -> Turn:
         self._bench.listener.decided(turn)
         # What cannot be recorded now is found to be missing by the next turn.
-        with suppress(Transient):
+        with suppress(Transient, Interrupted):
             self._give_up_on(turn)
             self._tell()
             self._book.shorten()
@@ -84,14 +90,19 @@ class Cycle:
         return turn
 
     def _decide(self, patient: bool) -> Turn:
+        tended = self._ports.clock.monotonic()
         while True:
             head, fetch_error = self._head()
+            self._bench.decides(head)
             self._recall()
             accepted = self._accept(head)
             move = self._move(accepted, patient)
             try:
                 turn = self._deal(accepted, move)
-            except Superseded:
+            except Anew as again:
+                if not again.touched and self._ports.clock.monotonic() - tended >= TEND:
+                    tended = self._ports.clock.monotonic()
+                    self._keep_meanwhile(accepted, waiting=False)
                 continue
             except (*ENVIRONMENT, RolloutFailed) as error:
                 turn = _failed(error, accepted, move)
@@ -157,7 +168,7 @@ class Cycle:
         overtaken = last is not None and last.open and not last.condemned and last.revision != head.sha
         # Where it is not new, a kill came between the two.
         if last is not None and overtaken and (new or last.intent is Intent.ADVANCE):
-            supersede(self._bench, last, head)
+            self._bench.supersede(last, head)
         self._supersede_undecided(head)
 
     def _supersede_undecided(self, head: Commit) -> None:

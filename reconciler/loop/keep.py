@@ -14,7 +14,7 @@ from reconciler.loop.book import Ending
 from reconciler.loop.collect import close
 from reconciler.loop.compare import find, inspected, is_as_applied, left_alone, note_started_again, note_tolerated
 from reconciler.loop.rollout import Rollout
-from reconciler.loop.turn import Turn
+from reconciler.loop.turn import Anew, Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.files import Commit
 from reconciler.model.history import Attempt
@@ -117,6 +117,9 @@ def _walk(bench: Bench, attempt: Attempt, rollout: Rollout) -> Turn | None:
         return bench.fault(attempt, error)
     except Interrupted as error:
         bench.interrupted(attempt, error)
+        raise
+    except Anew as again:
+        bench.gives_way(attempt, again)
         raise
     return None
 

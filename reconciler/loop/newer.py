@@ -1,56 +1,80 @@
-"""In the middle of a rollout: is there a newer commit, and does it take over?"""
+"""While something is waited for: is there a newer commit, or a suspension, and does it take over?
+
+Before the first stop the newest commit wins at once, and so does a suspension. After it a service may be down, so a
+newer commit wins only where it is valid and changes what has still to be proven: it is then approached by the same
+planner from wherever the machine is. A suspension waits for the verdict.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.loop.rollout import Rollout
-from reconciler.loop.turn import Superseded
+from reconciler.loop.turn import Anew, Superseded
+from reconciler.model.desired import ServiceKey
 from reconciler.model.files import Commit
-from reconciler.model.history import Attempt
 from reconciler.model.outcome import Intent
 
 if TYPE_CHECKING:
     from reconciler.loop.bench import Bench
 
+BACK_FIRST = 60.0
+"""Seconds that a way back has for itself. It is the shorter one as a rule; a gate may let it wait for ever."""
+
 
 class Newer:
-    """While a rollout waits: was the process asked to end, and is there a newer commit?"""
+    """What is under way, as seen by what might end it. `rollout` None: nothing is created yet."""
 
-    def __init__(self, bench: Bench, attempt: Attempt) -> None:
-        self._bench, self._attempt = bench, attempt
-        self._looked_at = bench.ports.clock.monotonic()
+    def __init__(self, bench: Bench, intent: Intent = Intent.ADVANCE, rollout: Rollout | None = None) -> None:
+        self._bench, self._intent, self._rollout = bench, intent, rollout
+        self._began = self._looked_at = bench.ports.clock.monotonic()
+        self._specs: dict[str, Mapping[ServiceKey, str] | None] = {}
 
-    def pulse(self, rollout: Rollout) -> None:
-        """Called while the rollout waits. Interrupted or Superseded where it is to end."""
-        self._bench.listener.heard()
-        self._bench.attend()
-        now = self._bench.ports.clock.monotonic()
-        suspended = self._bench.book.history.suspended(self._bench.ports.clock.now())
-        forward = self._attempt.intent is Intent.ADVANCE and not self._attempt.condemned and not suspended
-        if not forward or (now - self._looked_at < self._bench.options.interval and not self._bench.options.pushed()):
+    @property
+    def touched(self) -> bool:
+        """Whether a service may be down until this ends."""
+        return self._intent is Intent.REVERT or (self._rollout is not None and self._rollout.touched)
+
+    def look(self) -> None:
+        """Superseded where a newer commit takes over."""
+        bench, now = self._bench, self._bench.ports.clock.monotonic()
+        early = now - self._looked_at < bench.options.interval and not bench.options.pushed()
+        if early or bench.suspended() or (self._intent is Intent.REVERT and now - self._began < BACK_FIRST):
             return
         self._looked_at = now
         try:
-            head = self._bench.ports.source.fetch()
-            forward = head.sha != self._attempt.revision and self._bench.is_forward(head)
+            head = bench.ports.source.fetch()
+            newer = head.sha != bench.head and bench.is_forward(head)
         except Transient:
             return
-        if forward and self._overtakes(head, rollout):
-            raise Superseded(head)
+        if newer and (not self.touched or self._changes_what_is_unproven(head)):
+            raise Superseded(head, self.touched)
 
-    def _overtakes(self, head: Commit, rollout: Rollout) -> bool:
-        """Before the first stop the newest commit wins; after it, where it changes what is still to be proven."""
-        if not rollout.touched:
-            return True
-        ports = self._bench.ports
-        try:
-            prepared = ports.preparer.prepare(self._bench.files(head.sha))
-        except ReconcilerError:
+    def heed_suspension(self) -> None:
+        """Anew where it may begin now."""
+        if not self.touched and self._bench.suspended() and not self._bench.was_suspended:
+            raise Anew("suspended")
+
+    def _changes_what_is_unproven(self, head: Commit) -> bool:
+        newest = self._newest(head)
+        if newest is None or self._rollout is None:
             return False
-        if prepared.denied:
-            return False
-        newest = self._bench.lower(prepared, ports.images.local(prepared.wants), head.sha).services()
-        current = rollout.specs()
-        return any(key not in newest or newest[key].spec != current[key] for key in rollout.unproven())
+        current = self._rollout.specs()
+        return any(newest.get(key) != current.get(key) for key in self._rollout.unproven())
+
+    def _newest(self, head: Commit) -> Mapping[ServiceKey, str] | None:
+        """What the commit brings each service to; None where it is not admitted. Judged once."""
+        if head.sha not in self._specs:
+            ports = self._bench.ports
+            try:
+                prepared = ports.preparer.prepare(ports.source.files(head.sha))
+                specs = None
+                if not prepared.denied:
+                    lowered = self._bench.lower(prepared, ports.images.local(prepared.wants), head.sha)
+                    specs = {key: service.spec for key, service in lowered.services().items()}
+            except (ReconcilerError, KeyError):
+                return None
+            self._specs[head.sha] = specs
+        return self._specs[head.sha]

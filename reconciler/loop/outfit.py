@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reconciler.loop.ports import Applier, Clock, HostFiles, Images, Observer, Reporter, Requests, Source, Store
 from reconciler.loop.prepare import Preparer
 from reconciler.loop.silence import Listener
+from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.history import Attempt
 from reconciler.model.plan import Step
 
@@ -36,7 +37,8 @@ class Options:
     `host`: whose labels are ours. `progress`: told of each step (step, of how many, attempt). `stopping`: asked
     between steps and while waiting; True ends the turn as Interrupted. `pushed`: whether something has told of a newer
     commit since it was asked, which makes that look come sooner. `listener` hears of all progress.
-    `adopt`: Compose projects that commits may take over without asking.
+    `adopt`: Compose projects that commits may take over without asking. `longest_stop`: seconds that any container has
+    to stop in, whatever it asks for.
     """
 
     host: str
@@ -47,3 +49,4 @@ class Options:
     pushed: Callable[[], bool] = lambda: False
     listener: Listener | None = None
     adopt: tuple[str, ...] = ()
+    longest_stop: float = LONGEST_STOP

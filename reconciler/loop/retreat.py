@@ -11,8 +11,9 @@ from reconciler.loop.book import Ending
 from reconciler.loop.collect import close
 from reconciler.loop.compare import changed_by_others
 from reconciler.loop.rollout import Rollout
-from reconciler.loop.turn import Turn
+from reconciler.loop.turn import Superseded, Turn
 from reconciler.model.desired import DesiredState
+from reconciler.model.files import Commit
 from reconciler.model.history import Attempt, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
 
@@ -58,6 +59,10 @@ def retreat(bench: Bench, attempt: Attempt, forward: Rollout | None = None, *, c
         if not condemned or error.reason is Reason.DEPENDENCY_NOT_READY:
             raise Transient(error.reason, f"the way back is hindered: {error.message}", error.hint) from error
         return _stall(bench, attempt, failure, error.failure)
+    except Superseded as newer:
+        if condemned:
+            _cut_short(bench, attempt, failure, newer.head, _merged(rollout, forward))
+        raise
     if not condemned:
         turn = bench.fault(attempt, Transient(failure.reason, failure.message, "it is tried again by itself"), failure)
         close(bench, attempt, rollout)
@@ -90,6 +95,23 @@ def _reverted(
     turn = bench.book.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
     close(bench, attempt, rollout)
     return turn
+
+
+def _cut_short(
+    bench: Bench, attempt: Attempt, failure: Failure, head: Commit, services: tuple[ServiceRecord, ...]
+) -> None:
+    """A newer commit brings what the way back waited for, and more. The verdict on this one stays."""
+    ending = Ending(
+        Outcome.ROLLED_BACK if attempt.touched else Outcome.REJECTED,
+        failure.reason,
+        f"{failure.message}; on the way back {head.sha[:12]} took over",
+        CommitState.FAILURE,
+        attempt.content,
+        failure=failure,
+        services=services,
+        closing=True,
+    )
+    bench.book.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
 
 
 def _without_revision(target: DesiredState) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
+from reconciler.decide.grace import grace_of
 from reconciler.decide.slots import by_service
 from reconciler.decide.wanted_facts import limits
 from reconciler.errors import Away, ReconcilerError, RolloutFailed
@@ -29,14 +31,16 @@ LEFT_BY_A_KILLED_ENGINE = "already exists"
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the rollout tells the cycle. `pulse` is called while waiting and may raise to end the rollout.
+    """What the rollout tells the cycle. `pulse` is called while waiting and may raise to end the rollout; what is to
+    listen while a call of it takes long does so in `watching`.
 
     `refused`: a container (id) that has run before does not start again. `stops`: one that runs is about to be stopped,
     of a service that might as well have ended by itself.
     """
 
     step: Callable[[Step, int], None]
-    pulse: Callable[[Rollout], None]
+    pulse: Callable[[], None]
+    watching: Callable[[Rollout], AbstractContextManager[None]]
     completed: Callable[[Service], None]
     refused: Callable[[str], None]
     stops: Callable[[Container], None]
@@ -75,14 +79,14 @@ class Rollout:
     def walk(self) -> None:
         """All steps up to the verdict. Returns when the window has held; raises RolloutFailed otherwise."""
         steps = self._plan.steps[: len(self._plan.steps) - self._plan.closing]
-        with self._world.observer.watch() as watch:
+        with self._world.observer.watch() as watch, self._hooks.watching(self):
             self._proof = Proof(
                 self._desired,
                 self._world.observer,
                 self._world.applier,
                 watch,
                 self._world.clock,
-                lambda: self._hooks.pulse(self),
+                self._hooks.pulse,
                 self._hooks.completed,
             )
             self._follow_running(steps)
@@ -191,15 +195,17 @@ class Rollout:
         if container.restart != "no":
             self._world.applier.update(container.id, "no")
         if container.running:
-            self._world.applier.stop(container.id, self._grace(key))
+            self._world.applier.stop(container.id, self._grace(container))
         self._rename(container.id, step.name)
 
     def _both(self, key: ServiceKey) -> tuple[Service | None, Service | None]:
         """What the service was, and what it is to be."""
         return self._base.get(key), self._services.get(key)
 
-    def _grace(self, key: ServiceKey) -> float:
-        return next((known.grace for known in self._both(key) if known), 10.0)
+    def _grace(self, container: Container) -> float:
+        was, wanted = self._both((container.stack, container.service))
+        longest = self._world.longest_stop
+        return grace_of(container, was=was, wanted=wanted, intent=self._plan.intent, longest=longest)
 
     def _start(self, rest: Sequence[Step]) -> int:
         """Starts that follow each other in the plan are made together. Those that succeed are followed, then the first

@@ -51,9 +51,20 @@ class Ended(Exception):
         self.turn = turn
 
 
-class Superseded(Exception):
-    """A newer commit makes this rollout pointless."""
+class Anew(Exception):
+    """What the turn was decided by has changed while it waited: it is decided anew.
 
-    def __init__(self, head: Commit) -> None:
-        super().__init__(head.sha)
+    `touched`: what was under way may have left a service down.
+    """
+
+    def __init__(self, why: str, touched: bool = False) -> None:
+        super().__init__(why)
+        self.touched = touched
+
+
+class Superseded(Anew):
+    """A newer commit makes what is under way pointless."""
+
+    def __init__(self, head: Commit, touched: bool = False) -> None:
+        super().__init__(head.sha, touched)
         self.head = head

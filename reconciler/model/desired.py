@@ -12,6 +12,9 @@ from reconciler.model.documents import DEFAULT_GATE, Gate, Memory
 ServiceKey = tuple[str, str]
 """(stack, service)"""
 
+DEFAULT_GRACE = 10.0
+"""Seconds a container may take to stop when its file names none; Compose's default."""
+
 
 class Condition(StrEnum):
     """What a dependent waits for; Compose's own words."""

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 GIB = 1 << 30
 MIB = 1 << 20
 
+LONGEST_STOP = 600.0
+"""Seconds that a container may ask for to stop in, where the operator says nothing. Ours: databases ask for minutes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:

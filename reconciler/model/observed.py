@@ -49,7 +49,8 @@ class Container:
     `health` is none, starting, healthy or unhealthy. The fields from `started_at` on are known after an inspect only.
     `folder`: where Compose was told to start it. `facts`: what it was made as, in the words of `model.facts`, for the
     comparison with what is wanted. `unhealthy_for`: seconds, as far as its probes tell. `cut_off`: it ran until a
-    rollout of ours stopped it, so that its exit code says nothing.
+    rollout of ours stopped it, so that its exit code says nothing. `grace`: seconds that it was made to have for its
+    stop; None: nothing says so.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Container:
     folder: str = ""
     unhealthy_for: float = 0.0
     cut_off: bool = False
+    grace: float | None = None
 
     @property
     def running(self) -> bool:

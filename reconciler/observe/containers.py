@@ -110,6 +110,7 @@ def inspected(answer: Answer, counted: int | None = None) -> Container:
         folder=labels.get(COMPOSE_FOLDER, ""),
         facts=facts.of(answer),
         unhealthy_for=unhealthy_for(answer),
+        grace=_grace(answer["Config"]),
     )
 
 
@@ -169,6 +170,14 @@ def working_set(stats: Answer) -> int:
 def _number(labels: Answer) -> int:
     text = labels.get(COMPOSE_NUMBER, "")
     return int(text) if text.isdecimal() else 0
+
+
+def _grace(config: Answer) -> float | None:
+    """The engine takes a negative one for "as long as it likes"; we do not."""
+    timeout = config.get("StopTimeout")
+    if timeout is None:
+        return None
+    return float(timeout) if timeout >= 0 else float("inf")
 
 
 def _is_oneoff(labels: Answer) -> bool:

@@ -17,6 +17,7 @@ from reconciler.loop.advance import image_steps
 from reconciler.loop.ports import Clock, HostFiles, Images, Journal, Observer, Source, Store
 from reconciler.loop.prepare import Preparer
 from reconciler.model.desired import DesiredState
+from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.files import Commit
 from reconciler.model.history import History
 from reconciler.model.observed import ObservedState
@@ -43,11 +44,12 @@ class Looker:
         clock: Clock,
         host_files: HostFiles,
         adopt: Sequence[str] = (),
+        longest_stop: float = LONGEST_STOP,
     ) -> None:
         """`adopt`: Compose projects that commits may take over without asking."""
         self._host, self._source, self._preparer, self._store = host, source, preparer, store
         self._images, self._observer, self._journal, self._clock = images, observer, journal, clock
-        self._host_files, self._adopt = host_files, adopt
+        self._host_files, self._adopt, self._longest_stop = host_files, adopt, longest_stop
         self._told = Following()
 
     # -- plan --------------------------------------------------------------------------------------------------
@@ -79,6 +81,7 @@ class Looker:
             ran_once=history.ran_once,
             images=image_steps(missing),
             stacks=stacks,
+            longest_stop=self._longest_stop,
         )
         held = _held_for_consent(takings, target)
         made = replace(made, violations=(*prepared.violations, *held, *made.violations))

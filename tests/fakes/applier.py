@@ -29,6 +29,7 @@ class FakeApplier:
 
     def pull(self, want: ImageWant) -> Image:
         with self._machine.effect(f"pull {want.ref}"):
+            self._machine.is_busy(self._machine.takes.get(want.ref, 0.0))
             if self._machine.registry_away:
                 raise Transient(Reason.PULL_FAILED, f"the registry of {want.ref} does not answer")
             if want.ref not in self._machine.registry:
@@ -41,6 +42,7 @@ class FakeApplier:
 
     def build(self, want: ImageWant, files: Files) -> Image:
         with self._machine.effect(f"build {want.tag}"):
+            self._machine.is_busy(self._machine.takes.get(familiar(want.ref), 0.0))
             if want.key in self._machine.build_failures:
                 raise ImageFailed(Reason.BUILD_FAILED, f"{want.ref} cannot be built")
             image = Image("sha256:" + hashlib.sha256(want.key.encode()).hexdigest())

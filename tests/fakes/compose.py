@@ -60,6 +60,7 @@ def _create_one(machine: FakeMachine, creation: Creation, number: int) -> None:
         shares=frozenset(mode.removeprefix("container:") for mode in shared.values()),
         namespaces=_namespaces(service, shared),
         trees=service.trees,
+        grace=service.grace,
         # That the engine tells of a container what its service asks for is proven in tests/contract/test_facts.py.
         facts=wanted(service, ImageDefaults()),
     )

@@ -16,7 +16,8 @@ class FakeContainer:
     """`life` counts starts and ends, so that what was scheduled in one life does not happen in the next.
 
     `networks`: name → id of the network it was attached to, which may have been replaced since.
-    `namespaces`: ids of containers that must run for this one to start.
+    `namespaces`: ids of containers that must run for this one to start. `leaving`: it was asked to stop, and no policy
+    starts it again.
     """
 
     id: str
@@ -50,6 +51,8 @@ class FakeContainer:
     facts: dict[str, Any] = field(default_factory=dict)
     folder: str = ""
     unhealthy_since: float | None = None
+    grace: float | None = None
+    leaving: bool = False
 
     @property
     def active(self) -> bool:
@@ -103,6 +106,7 @@ class FakeContainer:
                 "ports": self.ports,
                 "detailed": True,
                 "folder": self.folder,
+                "grace": self.grace,
                 "facts": self.facts | {"networks": self._endpoints()},
             }
         )

@@ -21,9 +21,11 @@ from typing import Any
 
 from reconciler.effects import Effects
 from reconciler.errors import Away
+from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.images import Image
 from reconciler.model.observed import Foreign, ObservedNetwork, ObservedVolume
 from reconciler.model.outcome import Reason
+from reconciler.waiting import LOOK, attend
 from tests.fakes.behaviour import STEADY, Behaviour
 from tests.fakes.clock import VirtualClock
 from tests.fakes.containers import FakeContainer
@@ -49,7 +51,7 @@ class FakeMachine:
     `images`: name → image; one that has lost its name stands under its id. `built_for`: its builder's stack, service.
     `used_by_others`: ids of images that foreign containers use, stopped ones too.
     `image_volumes`: image id → targets that it declares as volumes.
-    `call_takes`: seconds that each call to the engine takes.
+    `call_takes`: seconds that each call to the engine takes. `takes`: name of an image → seconds of its build or pull.
     """
 
     def __init__(self, clock: VirtualClock | None = None, host: str = "mini") -> None:
@@ -64,6 +66,7 @@ class FakeMachine:
         self.exclusive: frozenset[str] = frozenset()
         self.peak = 0
         self.call_takes = 0.0
+        self.takes: dict[str, float] = {}
         self.memory_total = 16 * GIB
         self.containers: dict[str, FakeContainer] = {}
         self.networks: dict[str, ObservedNetwork] = {}
@@ -246,7 +249,7 @@ class FakeMachine:
         container.starts += 1
         container.state, container.oom_killed, container.exit_code = "running", False, 0
         container.health = "starting" if container.healthcheck else "none"
-        container.unhealthy_since = None
+        container.unhealthy_since, container.leaving = None, False
         container.started_at = self.clock.text(container.starts % 1000)
         self._note_overlaps(container)
         self._measure()
@@ -254,19 +257,33 @@ class FakeMachine:
         self._script(container, self.behaviour(container))
 
     def halt(self, container: FakeContainer, grace: float) -> None:
-        """Stop it as a user does: the signal, its own time or the grace, no restart."""
+        """Ask it to stop: the signal, its own time or the grace, no restart. Whoever ends that wait leaves it so."""
         behaviour = self.behaviour(container)
-        waiting_to_restart = container.state == "restarting"
-        container.life += 1
+        container.leaving = True
         self._tell("kill", container.id)
-        stubborn = behaviour.ignores_stop or behaviour.stop_takes > grace
-        if not waiting_to_restart:
-            self.advance(grace if stubborn else behaviour.stop_takes)
-            container.exit_code = 137 if stubborn else 0
-            self._tell("die", container.id)
-        self._end_life(container)
-        container.state = "exited"
-        self._tell("stop", container.id)
+        if container.state == "restarting":
+            self._end_life(container)
+            container.state = "exited"
+            return
+        takes = float("inf") if behaviour.ignores_stop else behaviour.stop_takes
+        if takes <= LONGEST_STOP:
+            self._later(container, takes, lambda: self._exit(container, 0))
+        self.is_busy(grace, lambda: container.active and container.id in self.containers)
+        if container.active:
+            self._tell("kill", container.id)
+            self._exit(container, 137)
+
+    def is_busy(self, seconds: float, needed: Callable[[], bool] = lambda: True) -> None:
+        """A call takes so long, or for as long as it is `needed`; who waits for it listens."""
+        until = self.clock.seconds + seconds
+        while needed() and self.clock.seconds < until:
+            attend()
+            look = min(until, self.clock.seconds + LOOK)
+            due = self.next_at()
+            if due is not None and due <= look:
+                self.step()
+            else:
+                self.clock.seconds = max(self.clock.seconds, look)
 
     # -- lives -------------------------------------------------------------------------------------------------
 
@@ -331,6 +348,8 @@ class FakeMachine:
 
     @staticmethod
     def _restarts(container: FakeContainer, code: int) -> bool:
+        if container.leaving:
+            return False
         name, _, most = container.restart.partition(":")
         if name == "on-failure":
             return code != 0 and (not most or container.restart_count < int(most))

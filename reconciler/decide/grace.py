@@ -1,0 +1,30 @@
+"""How long a container has to stop in."""
+
+from __future__ import annotations
+
+from reconciler.model.desired import DEFAULT_GRACE, Service
+from reconciler.model.history import FOUND_SPEC
+from reconciler.model.observed import Container
+from reconciler.model.outcome import Intent
+
+
+def grace_of(
+    container: Container, *, was: Service | None, wanted: Service | None, intent: Intent, longest: float
+) -> float:
+    """Seconds between its stop signal and its end by force: what it was made with, at most `longest`.
+
+    `was`, `wanted`: what its service was and is to be. What a failed commit has brought has no longer on the way back
+    than an engine gives by itself: what ran before waits meanwhile.
+    """
+    known = next((service.grace for service in (was, wanted) if service is not None), DEFAULT_GRACE)
+    grace = min(known if container.grace is None else container.grace, longest)
+    if intent is Intent.REVERT and _never_good(container, wanted):
+        return min(grace, DEFAULT_GRACE)
+    return grace
+
+
+def _never_good(container: Container, good: Service | None) -> bool:
+    """What plain Compose had started stands for what was there before."""
+    if container.spec is None or container.spec.startswith(FOUND_SPEC):
+        return False
+    return good is None or good.spec != container.spec

@@ -1,0 +1,89 @@
+"""Nobody can make the agent deaf: while something takes long it hears of newer commits, requests and its end."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.e2e.host import BUSY, Host, eventually
+from tests.e2e.services import IMAGE, healthy, service, stated
+from tests.e2e.test_agent import applied, end, file_status
+
+pytestmark = pytest.mark.engine
+
+SOON = 2.0
+"""Seconds within which the agent hears, on an idle machine; a busy one has four times that."""
+
+DEAF = "trap '' TERM\nwhile :; do sleep 1; done"
+
+
+def deaf(version: str, **more: Any) -> dict[str, Any]:
+    """A service that does not stop when it is told to, and would have nine minutes for it."""
+    command = ["sh", "-c", DEAF]
+    return service(**{"command": command, "stop_grace_period": "9m", "environment": {"VERSION": version}, **more})
+
+
+def at_step(host: Host, action: str) -> bool:
+    rollout = file_status(host).get("rollout")
+    return rollout is not None and rollout["action"] == action
+
+
+def soon(what: Callable[[], Any]) -> None:
+    asked = time.monotonic()
+    eventually(what, 4 * SOON)
+    assert time.monotonic() - asked < BUSY * SOON
+
+
+def test_while_a_container_does_not_stop_requests_and_newer_commits_and_the_end_must_be_heard(host: Host) -> None:
+    host.configure(source={"interval": "10m"})
+    first = host.push({"web": deaf("1")})
+    with host.started("run") as agent:
+        eventually(lambda: applied(host, first), 30)
+        web = host.container("web")
+        stuck = host.push({"web": deaf("2")})
+        eventually(lambda: at_step(host, "StopContainer"), 30)
+        assert host.run("suspend", "--reason", "x")["outcome"] == "Done"
+        assert host.run("resume")["outcome"] == "Done"
+        newest = host.push({"web": deaf("1"), "other": stated("1")})
+        note = eventually(lambda: host.note(stuck), 4 * SOON)
+        assert note.trailers["State"] == "superseded"
+        eventually(lambda: applied(host, newest), 30)
+        kept = host.container("web")
+        assert (kept["Id"], kept["State"]["StartedAt"]) == (web["Id"], web["State"]["StartedAt"])
+        assert kept["HostConfig"]["RestartPolicy"]["Name"] == "always"
+        host.push({"web": deaf("2"), "other": stated("1")})
+        eventually(lambda: at_step(host, "StopContainer"), 30)
+        code, seconds = end(agent, signal.SIGTERM)
+    assert code == 143
+    assert seconds < BUSY * SOON
+    assert host.history("--limit", "1")[0]["outcome"] == "Interrupted"
+    assert host.container("web")["Id"] == web["Id"]
+    assert host.states() == {"web-1": "running", "other-1": "running", "web-2": "created"}
+
+
+def test_a_broken_commit_that_does_not_stop_must_be_taken_back(host: Host) -> None:
+    first = host.push({"web": healthy()})
+    assert host.once().code == 0
+    host.push({"web": deaf("2", healthcheck={"test": ["CMD", "false"], "interval": "250ms", "retries": 1})})
+    turn = host.once()
+    assert (turn["outcome"], turn["revertedTo"]) == ("RolledBack", first)
+    assert host.states() == {"web-1": "running"}
+
+
+def test_a_build_that_takes_long_must_be_cut_by_a_newer_commit(host: Host) -> None:
+    host.configure(source={"interval": "10m"})
+    first = host.push({"web": stated("1")})
+    with host.started("run"):
+        eventually(lambda: applied(host, first), 30)
+        dockerfile = f"FROM {IMAGE}\nRUN echo {host.name} && sleep 1700\n"
+        slow = host.push({"web": stated("1"), "slow": service(image=None, build=".")}, {"Dockerfile": dockerfile})
+        eventually(lambda: at_step(host, "Build"), 30)
+        newest = host.push({"web": stated("2")})
+        note = eventually(lambda: host.note(slow), 4 * SOON)
+        assert note.trailers["State"] == "superseded"
+        eventually(lambda: applied(host, newest), 30)
+    assert host.states() == {"web-1": "running"}
