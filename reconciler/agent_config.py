@@ -191,6 +191,32 @@ def _meaning(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
     interval = _at(read.value, ("source", "interval"))
     if isinstance(interval, str) and _seconds(interval) is not None and (_seconds(interval) or 0) < 1:
         yield _wrong(read, ("source", "interval"), "out-of-range", "must be at least 1s", "Write a duration like 30s.")
+    yield from _permissions(read, environ)
+
+
+def _permissions(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
+    """Grants and binds that are too coarse, or that nothing is meant by."""
+    entries = [(kind, n, item) for kind in ("grants", "binds") for n, item in _entries(read.value, kind)]
+    if not entries:
+        return
+    from reconciler import permissions
+
+    signers = (_at(read.value, ("source", key)) for key in ("allowed_signers", "gpg_home"))
+    signed = any(signers) or _at(read.value, ("trust",)) == "owner"
+    named = (_at(read.value, (key,)) for key in ("state", "secrets_dir"))
+    folders = (absolute(text, environ) for text in named if isinstance(text, str))
+    own = tuple(path for path in (*folders, os.path.abspath(read.path) if read.path else None) if path)
+    for kind, number, item in entries:
+        found = permissions.wrong_grant(item, signed) if kind == "grants" else permissions.wrong_bind(item, signed, own)
+        for what, hint in found:
+            yield _wrong(read, (kind, number), "permission", what, hint)
+
+
+def _entries(value: object, key: str) -> list[tuple[int, Mapping[str, Any]]]:
+    """Those that have the form of the schema: what is wrong with others has been said."""
+    items = _at(value, (key,))
+    schema = schemas.load("agent")["properties"][key]["items"]
+    return [(n, item) for n, item in enumerate(items) if fits(item, schema)] if isinstance(items, list) else []
 
 
 def _branch(read: Document) -> Iterator[Violation]:
@@ -202,7 +228,8 @@ def _branch(read: Document) -> Iterator[Violation]:
 
 def _wrong(read: Document, pointer: Pointer, rule: str, what: str, hint: str) -> Violation:
     line, column = read.place(pointer)
-    message = f"{'.'.join(str(part) for part in pointer)} {what}"
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in pointer).removeprefix(".")
+    message = f"{where} {what}"
     return Violation(Reason.SCHEMA_INVALID, rule, message, hint, read.path, line, column, pointer=json_pointer(pointer))
 
 

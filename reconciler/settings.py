@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.formats.quantities import seconds
-from reconciler.model.documents import BindGrant, Grant
+from reconciler.model.documents import BindGrant, Grant, Permissions, Pin
 
 LOG_LINES = 20
 """Lines of a failed service's log in a report, where the config says nothing."""
+
+OWNER = "owner"
+"""`trust` where whoever can push is the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,20 @@ class Settings:
     secrets_dir: str | None = None
     engine: str | None = None
     compose: str | None = None
+    trust: str = "strangers"
     grants: tuple[Grant, ...] = ()
     binds: tuple[BindGrant, ...] = ()
     adopt: tuple[str, ...] = ()
     notes_push: bool | None = None
     log_lines: int = LOG_LINES
     path: str | None = None
+
+    @property
+    def permissions(self) -> Permissions:
+        """What commits are judged by."""
+        signed = bool(self.source.allowed_signers or self.source.gpg_home)
+        own = (self.state, self.secrets_dir, self.path)
+        return Permissions(self.grants, self.binds, self.trust == OWNER, signed, tuple(item for item in own if item))
 
 
 def load_settings(
@@ -69,14 +80,21 @@ def stored_settings(values: Mapping[str, Any]) -> Settings:
     """What `dataclasses.asdict` made of Settings, possibly by way of JSON."""
     nested = {
         "source": SourceSettings(**values["source"]),
-        "grants": tuple(Grant(**item) for item in values["grants"]),
-        "binds": tuple(BindGrant(**item) for item in values["binds"]),
+        "grants": tuple(Grant(**_frozen(item)) for item in values["grants"]),
+        "binds": tuple(BindGrant(**_frozen(item)) for item in values["binds"]),
         "adopt": tuple(values["adopt"]),
     }
     return Settings(**{**values, **nested})
 
 
+def _frozen(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists of JSON as tuples, the pin as what it is."""
+    frozen: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
+    return frozen | ({"pin": Pin(**_frozen(item["pin"]))} if item.get("pin") else {})
+
+
 def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str | None) -> Settings:
+    from reconciler import permissions
     from reconciler.agent_config import absolute
 
     return Settings(
@@ -86,11 +104,9 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         secrets_dir=absolute(values.get("secrets_dir") or "", environ),
         engine=values.get("engine") or None,
         compose=absolute(values.get("compose") or "", environ),
-        grants=tuple(Grant(**{"stack": "*", "service": "*", **item}) for item in values.get("grants", ())),
-        binds=tuple(
-            BindGrant(item["path"], item.get("host") or item["path"], item["reason"])
-            for item in values.get("binds", ())
-        ),
+        trust=values.get("trust", "strangers"),
+        grants=permissions.grants(values),
+        binds=permissions.binds(values),
         adopt=tuple(values.get("adopt", ())),
         notes_push=values.get("notes", {}).get("push"),
         log_lines=values.get("report", {}).get("log_lines", LOG_LINES),

@@ -16,6 +16,7 @@ from reconciler.engine import connect
 from reconciler.errors import Usage
 from reconciler.later import later
 from reconciler.loop.prepare import Preparer, Rules
+from reconciler.model.documents import NOTHING_ALLOWED
 from reconciler.model.outcome import Reason
 from reconciler.model.status import Agent, SourceFacts, StatusFacts
 from reconciler.observe.binary import find_compose
@@ -152,15 +153,15 @@ class Reading:
         """What judges commits; Compose is run in `folder`. `base`: in place of the configured path."""
         settings = self.given
         state = str(self.state) if settings else "/state"
-        binds = settings.binds if settings else ()
-        places = Places(f"{state}/trees", f"{state}/data", settings.secrets_dir if settings else None, binds)
+        permissions = settings.permissions if settings else NOTHING_ALLOWED
+        secrets = settings.secrets_dir if settings else None
+        places = Places(f"{state}/trees", f"{state}/data", secrets, permissions.binds)
         rules = Rules(
             host=host,
             places=places,
             base=base if base is not None else settings.source.path if settings else "",
             stack=settings.source.stack if settings else "",
-            grants=settings.grants if settings else (),
-            binds=binds,
+            permissions=permissions,
             policies=policies,
         )
         return Preparer(ComposeRenderer(self.compose, folder, self.secrets), rules, self.signers.fingerprint)

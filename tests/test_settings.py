@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.agent_config import passed_over, searched, usual_place
 from reconciler.errors import Usage
-from reconciler.model.documents import BindGrant, Grant
+from reconciler.model.documents import BindGrant, Grant, Pin
 from reconciler.settings import Settings, SourceSettings, load_settings, stored_settings
 
 LEAST = "host: mini\nsource: {url: /srv/git/home.git}\nstate: /var/lib/reconciler\n"
@@ -60,11 +60,20 @@ secrets_dir: ~/secrets
 engine: unix:///run/other.sock
 compose: /opt/docker-compose
 grants:
-  - {policy: privileged, stack: radio, service: tuner, reason: needs the stick}
-  - {policy: host-namespace, reason: everywhere}
+  - policy: privileged
+    stack: radio
+    service: tuner
+    image: radio:1
+    entrypoint: [/tune]
+    command: []
+    rest: 9f86d081884c7d659a2feaa0c55ad015
+    reason: needs the stick
+  - {policy: host-namespace, values: [ipc], reason: everywhere}
+  - {bundle: vpn, stack: away, service: tunnel, reason: the way home}
 binds:
   - {path: /srv/media, reason: films}
-  - {path: /data, host: /Volumes/data, reason: photos}
+  - {path: /data, host: /Volumes/data, stack: web, service: fotos, read_only: false, reason: photos}
+trust: owner
 notes: {push: false}
 report: {log_lines: 5}
 """)
@@ -79,10 +88,23 @@ report: {log_lines: 5}
         engine="unix:///run/other.sock",
         compose="/opt/docker-compose",
         grants=(
-            Grant("privileged", "radio", "tuner", "needs the stick"),
-            Grant("host-namespace", "*", "*", "everywhere"),
+            Grant(
+                "privileged",
+                "radio",
+                "tuner",
+                "needs the stick",
+                pin=Pin("radio:1", ("/tune",), (), "9f86d081884c7d659a2feaa0c55ad015"),
+            ),
+            Grant("host-namespace", "*", "*", "everywhere", ("ipc",)),
+            Grant("capability", "away", "tunnel", "the way home", ("NET_ADMIN",), bundle="vpn"),
+            Grant("devices", "away", "tunnel", "the way home", ("/dev/net/tun",), bundle="vpn"),
         ),
-        binds=(BindGrant("/srv/media", "/srv/media", "films"), BindGrant("/data", "/Volumes/data", "photos")),
+        binds=(
+            BindGrant("/srv/media", "/srv/media", "films"),
+            BindGrant("/data", "/Volumes/data", "photos", "web", "fotos", False),
+            BindGrant("/lib/modules", "/lib/modules", "the way home", "away", "tunnel", True, None, "vpn"),
+        ),
+        trust="owner",
         notes_push=False,
         log_lines=5,
         path=str(config),

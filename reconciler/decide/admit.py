@@ -12,11 +12,12 @@ from typing import Protocol
 from reconciler.decide import hygiene
 from reconciler.decide.budget import Demand, rows
 from reconciler.decide.policies import builds, conflicts, cycles, keys, mounts, objects, privileges
+from reconciler.decide.policies.leave import Ruling, rule_on
 from reconciler.decide.policies.paths import CommitPaths
 from reconciler.decide.policies.subject import Finding, Json, Subject
-from reconciler.decide.policies.table import Rule, rules
+from reconciler.formats.rules import rules
 from reconciler.formats.yamls import json_pointer
-from reconciler.model.documents import BindGrant, Grant, HostDocument, StackDocument
+from reconciler.model.documents import NOTHING_ALLOWED, HostDocument, Permissions, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Violation
 
@@ -60,20 +61,26 @@ def admit(
     document: HostDocument,
     stacks: Sequence[Candidate],
     files: Files,
-    grants: Sequence[Grant] = (),
-    binds: Sequence[BindGrant] = (),
+    permissions: Permissions = NOTHING_ALLOWED,
 ) -> tuple[Violation, ...]:
     """Every violation of the whole host, in the order of its stacks and then of the places in their files.
 
-    The commit may be applied when none of them has the level deny. `grants` and `binds` are the operator's.
+    The commit may be applied when none of them has the level deny.
     """
     commit = CommitPaths(files)
-    subjects = [Subject(item.stack.name, item.model, item.root, commit, binds) for item in stacks]
+    subjects = [
+        Subject(item.stack.name, item.model, item.root, commit, permissions, item.concealed) for item in stacks
+    ]
     found = [finding for subject, item in zip(subjects, stacks, strict=True) for finding in _stack(subject, item)]
     found += conflicts.findings(subjects, [stack.name for stack in document.stacks])
     order = {item.stack.name: number for number, item in enumerate(stacks)}
     scans = {item.stack.name: item.scan for item in stacks}
-    violations = [_violation(finding, scans[finding.stack]) for finding in found if not _granted(finding, grants)]
+    of_stack = {subject.stack: subject for subject in subjects}
+    violations = [
+        _violation(finding, ruling, scans[finding.stack])
+        for finding in found
+        if (ruling := rule_on(finding, of_stack[finding.stack])) is not None
+    ]
     return tuple(sorted(set(violations), key=lambda item: _position(item, order)))
 
 
@@ -105,41 +112,22 @@ def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
     yield from hygiene.findings(subject, candidate.concealed)
 
 
-def _granted(finding: Finding, grants: Sequence[Grant]) -> bool:
-    if not rules()[finding.rule].granted:
-        return False
-    return any(
-        grant.policy in {finding.rule, *finding.names}
-        and grant.stack in ("*", finding.stack)
-        and (grant.service == "*" or grant.service == finding.service)
-        for grant in grants
-    )
-
-
-def _violation(finding: Finding, scan: Scan) -> Violation:
+def _violation(finding: Finding, ruling: Ruling, scan: Scan) -> Violation:
     rule = rules()[finding.rule]
     place = scan.locate(*finding.pointer)
     return Violation(
         rule.reason,
         rule.id,
-        f"{finding.message}: {rule.why}",
-        rule.hint + _leave(rule, finding),
+        f"{finding.message}: {rule.why}{f'; {ruling.why}' if ruling.why else ''}",
+        rule.hint + ruling.hint,
         place.path,
         place.line,
         place.column,
         json_pointer(finding.pointer),
-        finding.level or rule.level,
+        ruling.level,
         finding.stack,
         finding.service,
     )
-
-
-def _leave(rule: Rule, finding: Finding) -> str:
-    if not rule.granted:
-        return ""
-    service = finding.service or "'*'"
-    grant = f"{{policy: {rule.id}, stack: {finding.stack}, service: {service}, reason: …}}"
-    return f" Or the operator allows it in the agent's config: grants: [{grant}]."
 
 
 def _position(violation: Violation, order: dict[str, int]) -> tuple[int, str, int, int, str, str]:

@@ -114,7 +114,7 @@ class _Stack:
         image = self.images[want.key].id if want.key in self.images else unresolved(want)
         restart = restart_policy(model)
         trees_before = len(self.mounts.trees)
-        config = self._config(model, image, memory, default)
+        config = self._config(name, model, image, memory, default)
         endpoints = tuple(self._endpoints(name, model))
         definitions = {n.name: n.digest for n in networks if n.name in {e.network for e in endpoints}}
         spec = digest([config, restart, definitions, model.get("container_name")])
@@ -151,7 +151,7 @@ class _Stack:
         ref = model.get("image") or f"{self.name}-{name}"
         return self.built[ref] if ref in self.built else pulled(self.source, name, model)
 
-    def _config(self, model: Json, image: str, memory: int, default: bool) -> dict[str, Any]:
+    def _config(self, name: str, model: Json, image: str, memory: int, default: bool) -> dict[str, Any]:
         config: dict[str, Any] = {
             key: value for key, value in model.items() if key not in _DROPPED and value is not None
         }
@@ -163,7 +163,7 @@ class _Stack:
             config["mem_limit"] = str(memory)
         if "memswap_limit" not in config:
             config["memswap_limit"] = str(memory)
-        volumes = self.mounts.of(model)
+        volumes = self.mounts.of(name, model)
         if volumes:
             config["volumes"] = volumes
         attached = self._attached(model)

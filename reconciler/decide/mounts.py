@@ -22,26 +22,26 @@ class Mounts:
         self.name = source.document.name
         self.trees: list[Tree] = []
 
-    def of(self, model: Json) -> list[dict[str, Any]]:
+    def of(self, service: str, model: Json) -> list[dict[str, Any]]:
         """All mounts of a service in the form of Compose's long syntax."""
-        return [*self._mounts(model), *self._files_of("configs", model), *self._files_of("secrets", model)]
+        return [*self._mounts(service, model), *self._files_of("configs", model), *self._files_of("secrets", model)]
 
-    def _mounts(self, model: Json) -> Iterable[dict[str, Any]]:
+    def _mounts(self, service: str, model: Json) -> Iterable[dict[str, Any]]:
         volumes = self.source.model.get("volumes") or {}
         for mount in model.get("volumes") or ():
             if mount["type"] == "bind":
-                yield self._bind(mount, model)
+                yield self._bind(mount, service, model)
             elif mount["type"] == "volume" and mount.get("source"):
                 yield {**mount, "source": volumes[mount["source"]]["name"]}
             else:
                 yield dict(mount)
 
-    def _bind(self, mount: Json, model: Json) -> dict[str, Any]:
+    def _bind(self, mount: Json, service: str, model: Json) -> dict[str, Any]:
         path = inside(mount["source"], self.source.root)
         options = {k: v for k, v in (mount.get("bind") or {}).items() if k != "create_host_path"}
         bind = {**mount, "bind": {**options, "create_host_path": False}}
         if path.startswith("/"):
-            return {**bind, "source": host_path(path, self.places.binds)}
+            return {**bind, "source": host_path(path, self.places.binds, self.name, service)}
         if self._in_commit(path):
             tree = self._tree(self._folder(path, mount["target"], model))
             return {**bind, "source": f"{self.places.trees}/{tree.digest}", "read_only": True}
@@ -87,8 +87,6 @@ class Mounts:
     def _file(self, definition: Json) -> str:
         if definition.get("file"):
             path = inside(definition["file"], self.source.root)
-            if path.startswith("/"):
-                return host_path(path, self.places.binds)
             return f"{self.places.trees}/{self._tree(Tree(tree_digest(self.files, path), path=path)).digest}"
         variable = definition.get("environment")
         if variable in self.source.secrets:

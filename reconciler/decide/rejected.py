@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from reconciler.decide.policies.table import Node, tree
 from reconciler.decide.scan import Scan
+from reconciler.formats.rules import Node, tree
 from reconciler.formats.schemas import suggestion
 from reconciler.model.outcome import Violation
 

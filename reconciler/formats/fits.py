@@ -25,6 +25,7 @@ _CHECKED = {
     "minLength",
     "minimum",
     "maximum",
+    "enum",
 }
 
 
@@ -36,6 +37,8 @@ def fits(value: Any, schema: Mapping[str, Any]) -> bool:
         return _object(value, schema)
     if isinstance(value, list):
         return all(fits(item, schema.get("items", {"type": []})) for item in value)
+    if value not in schema.get("enum", [value]):
+        return False
     if isinstance(value, str):
         return len(value) >= schema.get("minLength", 0) and _pattern(value, schema.get("pattern"))
     if isinstance(value, int):

@@ -14,7 +14,7 @@ from reconciler.decide.sources import Places, Source
 from reconciler.decide.wanted_images import wants
 from reconciler.loop.ports import Rendered, Renderer
 from reconciler.model.desired import DesiredState
-from reconciler.model.documents import BindGrant, Grant, HostDocument
+from reconciler.model.documents import NOTHING_ALLOWED, HostDocument, Permissions
 from reconciler.model.files import Files
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.outcome import Level, Reason, Violation
@@ -33,8 +33,7 @@ class Rules:
     places: Places
     base: str = ""
     stack: str = ""
-    grants: tuple[Grant, ...] = ()
-    binds: tuple[BindGrant, ...] = ()
+    permissions: Permissions = NOTHING_ALLOWED
     policies: bool = True
 
 
@@ -72,7 +71,7 @@ class Preparer:
     def inputs(self) -> str:
         """Digest of what commits are judged by on this host: the operator's rules, secrets and signers."""
         rules, secrets = self._rules, self._renderer.fingerprint()
-        return digest([repr(rules.grants), repr(rules.binds), rules.base, secrets, self._signers()])
+        return digest([repr(rules.permissions), rules.base, secrets, self._signers()])
 
     def prepare(self, files: Files, document: HostDocument | None = None) -> Prepared:
         """Judge a commit; `document` stands in for the one in the files. Transient when Compose cannot be run."""
@@ -134,7 +133,7 @@ class Preparer:
             for stack, one, found in zip(document.stacks, rendered, scans, strict=True)
         ]
         if self._rules.policies:
-            violations += admit(document, candidates, files, self._rules.grants, self._rules.binds)
+            violations += admit(document, candidates, files, self._rules.permissions)
         total, over = budget.judge(document, demands(candidates, document.default_memory))
         violations += self._in_force(over)
         sources = tuple(

@@ -60,19 +60,67 @@ class HostDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class Pin:
+    """What a service has to be, word by word, to be given what is equal to root.
+
+    `entrypoint` and `command` None: the image's own. `rest`: a digest of what else decides what the service does
+    (environment, health check, mounts, …); '' where it says nothing of these.
+    """
+
+    image: str
+    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    rest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
-    """The operator lifts one denial, on the host, for a stated reason. '*' matches every stack or service."""
+    """The operator lifts one denial, on the host, for a stated reason. '*' matches every stack or service.
+
+    `values`: what is allowed of that which the rule denies, as the operator wrote it; empty for rules without values.
+    `bundle`: the name of the bundle that it comes from.
+    """
 
     policy: str
     stack: str
     service: str
     reason: str
+    values: tuple[str, ...] = ()
+    pin: Pin | None = None
+    bundle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class BindGrant:
-    """The operator lets commits mount this host path. `host` is the path on the machine, absolute."""
+    """The operator lets commits mount this host path and what lies below. `host` is the path on the machine, absolute.
+
+    '*' matches every stack or service. `read_only`: a mount that could write is refused.
+    """
 
     path: str
     host: str
     reason: str
+    stack: str = "*"
+    service: str = "*"
+    read_only: bool = True
+    pin: Pin | None = None
+    bundle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """All that the operator allows commits.
+
+    `owner`: whoever pushes is the operator (trust: owner). `signed`: no commit is applied without a signature of his.
+    `own`: the agent's own files and folders on this machine, absolute.
+    """
+
+    grants: tuple[Grant, ...] = ()
+    binds: tuple[BindGrant, ...] = ()
+    owner: bool = False
+    signed: bool = False
+    own: tuple[str, ...] = ()
+
+
+NOTHING_ALLOWED = Permissions()
+"""Where there is no agent config, or it says nothing."""

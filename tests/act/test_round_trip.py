@@ -18,8 +18,8 @@ import yaml
 
 from reconciler.act.compose import create_file, escaped
 from reconciler.decide.lower import lower
-from reconciler.decide.policies.table import keys
 from reconciler.decide.sources import Places, Source
+from reconciler.formats.rules import keys
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Service
 from reconciler.model.documents import HostDocument, StackDocument

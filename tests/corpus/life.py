@@ -29,6 +29,12 @@ def with_line(text: str, service: str, line: str) -> str:
     return "\n".join([*lines[: at + 1], f"{indent}{line}", *lines[at + 1 :], ""])
 
 
+def leave(stack: Stack) -> dict[str, Any]:
+    """What the agent config says so that policies let the stack pass, but for paths."""
+    grant = {"policy": "capability", "values": list(stack.capabilities), "reason": "the published stack needs it"}
+    return {"trust": "owner" if stack.root else "strangers", "grants": [grant] if stack.capabilities else []}
+
+
 class PublicStack:
     """A stack of the corpus in the repository of a host; the Compose file lies below the stack's name."""
 
@@ -41,9 +47,10 @@ class PublicStack:
     def configure(self) -> None:
         """The agent config, with the operator's leave for what the policies would refuse."""
         why = "the published stack needs it"
-        grants = [{"policy": name, "stack": self.host.stack, "reason": why} for name in self.stack.policies]
-        binds = [{"path": path, "host": self._given(path), "reason": why} for path in self.stack.binds]
-        self.host.configure(grants=grants, binds=binds)
+        binds = [
+            {"path": path, "host": self._given(path), "read_only": False, "reason": why} for path in self.stack.binds
+        ]
+        self.host.configure(**leave(self.stack), binds=binds)
 
     def push(self, text: str, spoilt: Mapping[str, str] | None = None) -> str:
         folder = self.stack.name

@@ -28,7 +28,8 @@ class Stack:
     `Break.BUILD` the folder of the Dockerfile instead of a service.
 
     `folders` and `files` stand beside the Compose file. `asks`: URL → what its answer contains, from then on.
-    `policies` and `binds` are the operator's leave. `env`: the stack's, in the Host document.
+    `capabilities` and `binds` are the operator's leave; `root`: it asks for what is equal to root, so the operator
+    says that he trusts whoever pushes. `env`: the stack's, in the Host document.
     """
 
     name: str
@@ -37,7 +38,8 @@ class Stack:
     asks: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, beside.Files] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
-    policies: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    root: bool = False
     binds: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     soak: bool = False
@@ -105,10 +107,10 @@ STACKS = (
     ),
     Stack(
         "traefik-golang", "backend", ("frontend", Break.NO_PROGRAM), {":80/": "--providers.docker"},
-        {"backend": flask(80)}, policies=("docker-socket",),
+        {"backend": flask(80)}, root=True,
     ),
     Stack(
-        "wireguard", "wireguard", ("wireguard", Break.UNHEALTHY), policies=("capability",),
+        "wireguard", "wireguard", ("wireguard", Break.UNHEALTHY), root=True,
         binds=("/usr/share/appdata/wireguard/config", "/usr/src", "/lib/modules"),
     ),
     Stack("angular", "web", ("web", Break.CRASH), {":4200/": "node"}, {"angular": node(4200)}, soak=True),
@@ -140,10 +142,10 @@ STACKS = (
     ),
     Stack(
         "pihole-cloudflared-DoH", "pihole", ("cloudflared", Break.UNHEALTHY), {":8080/": "stand-in"},
-        policies=("capability",), binds=("/etc/pihole/", "/etc/dnsmasq.d/"), soak=True,
+        capabilities=("NET_ADMIN",), binds=("/etc/pihole/", "/etc/dnsmasq.d/"), soak=True,
     ),
     Stack(
-        "portainer", "portainer", ("portainer", Break.CRASH), {":9000/": "-H"}, policies=("docker-socket",), soak=True
+        "portainer", "portainer", ("portainer", Break.CRASH), {":9000/": "-H"}, root=True, soak=True
     ),
     Stack(
         "react-java-mysql", "frontend", ("backend", Break.UNHEALTHY), {":3000/": "node"},

@@ -10,7 +10,7 @@ import docker
 import pytest
 import yaml
 
-from tests.corpus.life import PublicStack
+from tests.corpus.life import PublicStack, leave
 from tests.corpus.public import needs_corpus, newest_compose
 from tests.corpus.stacks import STACKS
 from tests.e2e.host import new_host
@@ -57,8 +57,7 @@ def put_under_care(project: Project, public: PublicStack) -> None:
     written["spec"]["stacks"][0]["env"] = dict(public.stack.env)
     document.write_text(json.dumps(written))
     config = yaml.safe_load(public.host.config.read_text())
-    config["grants"] = [{"policy": name, "reason": "the published stack needs it"} for name in public.stack.policies]
-    public.host.config.write_text(json.dumps(config))
+    public.host.config.write_text(json.dumps(config | leave(public.stack)))
 
 
 @pytest.mark.parametrize("public", CASES, indirect=True)

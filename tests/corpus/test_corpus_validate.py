@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.decide.policies.table import rules
+from reconciler.formats.rules import rules
 from tests.corpus.oracle import compose_says, denied, validated, validation
 from tests.corpus.public import FOLDERS, copied, needs_corpus, newest_compose
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.decide.admit import Candidate, admit
-from reconciler.model.documents import BindGrant, Grant, HostDocument, StackDocument
+from reconciler.model.documents import BindGrant, Grant, HostDocument, Permissions, StackDocument
 from reconciler.model.files import Entry
 from reconciler.model.outcome import Level, Violation
 
@@ -58,9 +58,11 @@ def judge_stacks(
     commit: Commit | None = None,
     grants: Sequence[Grant] = (),
     binds: Sequence[BindGrant] = (),
+    **more: Any,
 ) -> tuple[Violation, ...]:
+    """`more`: further fields of Permissions."""
     document = HostDocument("mini", tuple(item.stack for item in candidates))
-    return admit(document, candidates, commit or Commit(), grants, binds)
+    return admit(document, candidates, commit or Commit(), Permissions(tuple(grants), tuple(binds), **more))
 
 
 def judge(
@@ -68,8 +70,9 @@ def judge(
     commit: Commit | None = None,
     grants: Sequence[Grant] = (),
     binds: Sequence[BindGrant] = (),
+    **more: Any,
 ) -> tuple[Violation, ...]:
-    return judge_stacks([candidate(model)], commit, grants, binds)
+    return judge_stacks([candidate(model)], commit, grants, binds, **more)
 
 
 def judge_service(service: Mapping[str, Any], commit: Commit | None = None, **more: Any) -> tuple[Violation, ...]:

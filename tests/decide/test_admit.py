@@ -20,8 +20,8 @@ def bind(source: str, **more: Any) -> dict[str, Any]:
     return {"volumes": [{"type": "bind", "source": source, "target": "/x", **more}]}
 
 
-def grant(policy: str, stack: str = "*", service: str = "*") -> Grant:
-    return Grant(policy, stack, service, "tested")
+def grant(policy: str, stack: str = "*", service: str = "*", values: tuple[str, ...] = ()) -> Grant:
+    return Grant(policy, stack, service, "tested", values)
 
 
 # ------------------------------------------------------------------------------------------- places and messages
@@ -43,10 +43,11 @@ def test_every_violation_is_told_at_once_with_its_place() -> None:
 
 
 def test_a_refusal_says_what_is_wrong_what_to_do_and_what_the_operator_could_grant() -> None:
-    (violation,) = (item for item in judge_service({"privileged": True}) if item.level is Level.DENY)
-    assert violation.message.startswith("service web: privileged is set: ")
+    model = {"image": "radio:1", "cap_add": ["cap_net_admin"]}
+    (violation,) = (item for item in judge_service(model) if item.level is Level.DENY)
+    assert violation.message.startswith("service web: capability cap_net_admin: ")
     assert violation.hint.startswith("Drop it")
-    assert "{policy: privileged, stack: shop, service: web, reason: …}" in violation.hint
+    assert "grants: [{policy: capability, values: [NET_ADMIN], stack: shop, service: web, reason: …}]" in violation.hint
 
 
 def test_the_order_is_that_of_the_stacks_and_their_files() -> None:
@@ -64,11 +65,19 @@ def test_the_order_is_that_of_the_stacks_and_their_files() -> None:
 @pytest.mark.parametrize(("stack", "service"), [("*", "*"), ("shop", "*"), ("*", "web"), ("shop", "web")])
 def test_a_grant_by_rule_or_key_lifts_a_denial(policy: str, stack: str, service: str) -> None:
     model = {"cap_add": ["NET_ADMIN"]}
-    assert denied(judge_service(model, grants=[grant(policy, stack, service)])) == []
+    assert denied(judge_service(model, grants=[grant(policy, stack, service, ("NET_ADMIN",))])) == []
 
 
 @pytest.mark.parametrize(
-    "other", [grant("privileged"), grant("capability", "blog"), grant("capability", "shop", "db"), grant("*")]
+    "other",
+    [
+        grant("privileged"),
+        grant("capability", "blog", values=("NET_ADMIN",)),
+        grant("capability", "shop", "db", ("NET_ADMIN",)),
+        grant("*", values=("NET_ADMIN",)),
+        grant("capability"),
+        grant("capability", values=("SYS_ADMIN", "ALL", "*")),
+    ],
 )
 def test_a_grant_lifts_nothing_else(other: Grant) -> None:
     assert denied(judge_service({"cap_add": ["NET_ADMIN"]}, grants=[other])) == ["capability"]
@@ -139,7 +148,7 @@ def test_committed_files_and_data_beside_them_are_mounted(source: str) -> None:
     ],
 )
 def test_the_operators_binds_cover_a_path_and_what_lies_below(source: str, allowed: bool) -> None:
-    binds = [BindGrant("/srv/media/", "/srv/media", "films")]
+    binds = [BindGrant("/srv/media/", "/srv/media", "films", read_only=False)]
     assert denied(judge_service(bind(source), binds=binds)) == ([] if allowed else ["absolute-bind"])
 
 
@@ -147,8 +156,9 @@ def test_the_operators_binds_cover_a_path_and_what_lies_below(source: str, allow
     "source", ["/var/run/docker.sock", "/run/Docker.sock/", "/x/../run/containerd/containerd.sock"]
 )
 def test_an_engines_socket_is_refused_wherever_it_lies(source: str) -> None:
-    assert denied(judge_service(bind(source), binds=[BindGrant("/", "/", "all")])) == ["docker-socket"]
-    assert denied(judge_service(bind(source), grants=[grant("docker-socket")])) == []
+    everything = BindGrant("/", "/", "all", read_only=False)
+    assert denied(judge_service(bind(source), binds=[everything], signed=True)) == ["docker-socket"]
+    assert denied(judge_service(bind(source), grants=[grant("docker-socket")], signed=True)) == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reconciler.decide.policies.manual import manual
-from reconciler.decide.policies.table import keys, rules
+from reconciler.formats.rules import keys, rules
 from reconciler.model.outcome import Level
 from tests.decide.judging import ROOT, Commit, denied, judge, warned
 

@@ -19,8 +19,8 @@ from tests.decide.judging import ROOT, Commit, candidate, judge_stacks
     ("source", "said"),
     [
         ("/nonexistent/data", "service web: ~/data of the host is mounted, and no home folder is known here"),
-        ("/etc/localtime", "the variable TZ chooses the time zone"),
-        ("/etc/timezone", "the variable TZ chooses the time zone"),
+        ("/etc/localtime", "is mounted to be written (with :ro it needs no leave)"),
+        ("/etc/timezone", "is mounted to be written (with :ro it needs no leave)"),
         ("/render/data", "service web: ../data of the host is mounted: "),
         ("/", "service web: / of the host is mounted: "),
         ("/srv/films", "service web: /srv/films of the host is mounted: "),
@@ -41,7 +41,10 @@ def test_where_the_commit_lay_is_told_to_nobody() -> None:
     assert written("/data", "/commit") == "/data"
 
 
-GRANTS = (BindGrant("/data", "/safe", "films"), BindGrant("/x/data/", "/other/", "photos"))
+GRANTS = (
+    BindGrant("/data", "/safe", "films", read_only=False),
+    BindGrant("/x/data/", "/other/", "photos", read_only=False),
+)
 
 
 def lowered(source: str) -> str:
@@ -49,7 +52,7 @@ def lowered(source: str) -> str:
     model: dict[str, Any] = {"volumes": [{"type": "bind", "source": source, "target": "/d"}]}
     stack = Source(StackDocument("shop", ("compose.yaml",)), {"services": {"web": model}}, ROOT, {}, frozenset())
     places = Places("/state/trees", "/state/data", None, GRANTS)
-    return str(Mounts(stack, Commit(), places).of(model)[0]["source"])
+    return str(Mounts(stack, Commit(), places).of("web", model)[0]["source"])
 
 
 @pytest.mark.parametrize(

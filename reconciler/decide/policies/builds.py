@@ -76,8 +76,10 @@ def _missing(service: ServiceSubject, what: str, place: Pointer) -> Finding:
 def _network_and_cache(service: ServiceSubject, build: Json) -> Iterator[Finding]:
     network = str(build.get("network") or "")
     if network not in SAFE_NETWORKS:
-        yield service.finding("build-network", ("build", "network"), f"the build uses the network {network}")
+        what = f"the build uses the network {network}"
+        yield service.finding("build-network", ("build", "network"), what, value=network)
     for index, cache in enumerate(build.get("cache_from") or ()):
         # a plain image name is a registry's; the other kinds read paths of the host
         if "type=" in str(cache) and "type=registry" not in str(cache):
-            yield service.finding("build-cache", ("build", "cache_from", index), f"the build reads {cache}")
+            place: Pointer = ("build", "cache_from", index)
+            yield service.finding("build-cache", place, f"the build reads {cache}", value=str(cache))

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from reconciler.decide.policies import builds, mounts, objects, privileges
-from reconciler.decide.policies.table import Key, Rule, keys, rules
+from reconciler.formats.rules import Key, Rule, keys, rules
 from reconciler.model.outcome import Level
 
 _INTRO = """\

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from dataclasses import replace
 
 from reconciler.decide.paths import SUBMODULE
-from reconciler.decide.policies.paths import bind_grant, inside, normal, written
+from reconciler.decide.policies.leave import holds
+from reconciler.decide.policies.paths import bind_grant, host_path, inside, normal, written
+from reconciler.decide.policies.pins import SOCKETS
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
+from reconciler.formats.grants import CLOCKS, root_path
 from reconciler.formats.yamls import Pointer
 from reconciler.model.outcome import Level
 from reconciler.model.rendered import NO_HOME
 
-SOCKETS = frozenset({"docker.sock", "containerd.sock", "podman.sock", "buildkitd.sock", "crio.sock"})
 MOUNT_TYPES = frozenset({"bind", "volume", "tmpfs"})
-CLOCKS = frozenset({"/etc/localtime", "/etc/timezone"})
 PRIVATE_PROPAGATION = frozenset({"", "private", "rprivate"})
 
 
@@ -58,14 +60,41 @@ def _bind(service: ServiceSubject, mount: Json, place: Pointer) -> Iterator[Find
     source = str(mount.get("source") or "")
     propagation = (mount.get("bind") or {}).get("propagation") or ""
     if propagation not in PRIVATE_PROPAGATION:
-        yield service.finding("bind-propagation", place, f"{source} with propagation {propagation}")
+        what = f"{source} with propagation {propagation}"
+        yield service.finding("bind-propagation", place, what, value=str(propagation))
     path = inside(source, service.of.root)
     if path is not None:
         yield from link_findings(service.of, path, ("services", service.name, *place), service.name)
     elif posixpath.basename(normal(source)).lower() in SOCKETS:
         yield service.finding("docker-socket", place, f"the engine's socket {source} is mounted")
-    elif bind_grant(source, service.of.binds) is None:
-        yield service.finding("absolute-bind", place, _mounted(written(source, service.of.root)))
+    else:
+        yield from _of_the_host(service, mount, source, place)
+
+
+def _of_the_host(service: ServiceSubject, mount: Json, source: str, place: Pointer) -> Iterator[Finding]:
+    """A mount of a path of the host that no entry under binds allows as it is."""
+    permissions, read_only = service.of.permissions, bool(mount.get("read_only"))
+    path = normal(source)
+    if path in CLOCKS and read_only and ".." not in source.split("/"):
+        return
+    grant = bind_grant(source, permissions.binds, service.of.stack, service.name)
+    real = host_path(source, permissions.binds, service.of.stack, service.name)
+    root = root_path(real, read_only=read_only, own=permissions.own)
+    shown = written(source, service.of.root)
+    if grant is None:
+        what = _mounted(shown)
+    elif grant.read_only and not read_only:
+        what = f"{shown} of the host is mounted to be written, and the operator lets it only be read"
+    elif not holds(grant.pin, root, service.of, service.name):
+        what = f"{shown} of the host is mounted, and the operator's leave is for another image, command or mount"
+    else:
+        return
+    host = {} if grant is None or grant.host == grant.path else {"host": real}
+    finding = service.finding("absolute-bind", place, what, value=path)
+    mine = any(path == own or path.startswith(f"{own}/") or own.startswith(f"{path}/") for own in permissions.own)
+    yield replace(
+        finding, root=root, stays=mine and not read_only, bind={"path": path, **host, "read_only": read_only}
+    )
 
 
 def _mounted(source: str) -> str:
@@ -73,7 +102,7 @@ def _mounted(source: str) -> str:
         home = "no home folder is known here (give the stack HOME in its env)"
         return f"~{source.removeprefix(NO_HOME)} of the host is mounted, and {home}"
     if source in CLOCKS:
-        return f"{source} of the host is mounted (without it, the variable TZ chooses the time zone)"
+        return f"{source} of the host is mounted to be written (with :ro it needs no leave)"
     return f"{source} of the host is mounted"
 
 

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Collection, Iterator
 
+from reconciler.decide.policies import shares
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.formats.yamls import Pointer
 
@@ -63,7 +64,7 @@ def label_findings(service: ServiceSubject) -> Iterator[Finding]:
 def logging_findings(service: ServiceSubject) -> Iterator[Finding]:
     driver = (service.model.get("logging") or {}).get("driver") or ""
     if driver not in LOGGING_DRIVERS:
-        yield service.finding("logging-driver", ("logging", "driver"), f"logs go to {driver}")
+        yield service.finding("logging-driver", ("logging", "driver"), f"logs go to {driver}", value=driver)
 
 
 def _network(subject: Subject, definition: Json, place: Pointer) -> Iterator[Finding]:
@@ -71,14 +72,17 @@ def _network(subject: Subject, definition: Json, place: Pointer) -> Iterator[Fin
     yield from _subnets(subject, definition, place)
     driver = definition.get("driver") or ""
     if driver not in NETWORK_DRIVERS:
-        yield subject.finding("network-driver", (*place, "driver"), f"network {place[1]} uses the driver {driver}")
+        what = f"network {place[1]} uses the driver {driver}"
+        yield subject.finding("network-driver", (*place, "driver"), what, driver)
     for option in sorted(set(definition.get("driver_opts") or {}) - NETWORK_OPTIONS):
         pointer = (*place, "driver_opts", option)
-        yield subject.finding("network-driver", pointer, f"network {place[1]} uses the driver option {option}")
+        what = f"network {place[1]} uses the driver option {option}"
+        yield subject.finding("network-driver", pointer, what, f"{option}={definition['driver_opts'][option]}")
     addresses = (definition.get("ipam") or {}).get("driver") or ""
     if addresses not in ("", "default"):
         pointer = (*place, "ipam", "driver")
-        yield subject.finding("network-driver", pointer, f"network {place[1]} has addresses from {addresses}")
+        what = f"network {place[1]} has addresses from {addresses}"
+        yield subject.finding("network-driver", pointer, what, f"ipam={addresses}")
     yield from _labels(subject, definition, place)
 
 
@@ -93,7 +97,7 @@ def _subnets(subject: Subject, definition: Json, place: Pointer) -> Iterator[Fin
         subnet = str((pool or {}).get("subnet") or "")
         if subnet and not _private(subnet):
             pointer = (*place, "ipam", "config", index, "subnet")
-            yield subject.finding("network-subnet", pointer, f"network {place[1]} takes {subnet}")
+            yield subject.finding("network-subnet", pointer, f"network {place[1]} takes {subnet}", subnet)
 
 
 def _private(subnet: str) -> bool:
@@ -107,12 +111,13 @@ def _private(subnet: str) -> bool:
 def _volume(subject: Subject, definition: Json, place: Pointer) -> Iterator[Finding]:
     yield from _name(subject, definition, place)
     driver = definition.get("driver") or "local"
-    if driver != "local":
-        yield subject.finding("volume-driver", (*place, "driver"), f"volume {place[1]} uses the driver {driver}")
     options = definition.get("driver_opts") or {}
-    if options and not _tmpfs(options):
-        names = ", ".join(sorted(options))
-        yield subject.finding("volume-driver", (*place, "driver_opts"), f"volume {place[1]} sets {names}")
+    if driver != "local":
+        what = f"volume {place[1]} uses the driver {driver}"
+        yield subject.finding("volume-driver", (*place, "driver"), what, driver)
+    elif options and not _tmpfs(options):
+        value = shares.source(options)
+        yield subject.finding("volume-driver", (*place, "driver_opts"), f"volume {place[1]} is {value}", value)
     yield from _labels(subject, definition, place)
 
 

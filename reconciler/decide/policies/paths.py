@@ -8,7 +8,7 @@ from functools import cached_property
 
 from reconciler.decide.paths import SUBMODULE, SYMLINK
 from reconciler.model.documents import BindGrant
-from reconciler.model.files import Entry, Files
+from reconciler.model.files import Entry, Files, below
 
 
 class CommitPaths:
@@ -25,6 +25,12 @@ class CommitPaths:
     def has(self, path: str) -> bool:
         """Whether the commit has this file, or files below this folder."""
         return path == "." or path in self._files.entries or path in self._folders
+
+    def content(self, path: str) -> list[list[str]] | None:
+        """Name, mode and git's id of each file at or below `path`; None where the commit has nothing there."""
+        if not self.has(path):
+            return None
+        return [[e.path, e.mode, e.oid] for _, e in sorted(below(self._files, path).items())]
 
     def is_file(self, path: str) -> bool:
         return path in self._files.entries
@@ -76,19 +82,30 @@ def written(path: str, root: str) -> str:
     return path
 
 
-def bind_grant(path: str, binds: Sequence[BindGrant]) -> BindGrant | None:
-    """The operator's leave to mount `path` or a folder that it lies in, None where there is none."""
-    return next((grant for grant in binds if inside(path, grant.path) is not None), None)
+def bind_grant(path: str, binds: Sequence[BindGrant], stack: str, service: str) -> BindGrant | None:
+    """The operator's word on mounting `path` into a service, None where there is none. Of several entries the one for
+    the longest path decides, then the one that names the service, then the one that names the stack."""
+    fitting = [
+        grant
+        for grant in binds
+        if grant.stack in ("*", stack) and grant.service in ("*", service) and inside(path, grant.path) is not None
+    ]
+    return max(fitting, key=_nearness, default=None)
 
 
-def host_path(path: str, binds: Sequence[BindGrant]) -> str:
+def host_path(path: str, binds: Sequence[BindGrant], stack: str, service: str) -> str:
     """Where a path outside the commit lies on this machine. What `bind_grant` admits is what is mapped here: both
     look at one normal form."""
-    grant = bind_grant(path, binds)
+    grant = bind_grant(path, binds, stack, service)
     below = inside(path, grant.path) if grant is not None else None
     if grant is None or below is None:
         return normal(path)
     return normal(grant.host if below == "." else f"{grant.host}/{below}")
+
+
+def _nearness(grant: BindGrant) -> tuple[int, bool, bool, bool, bool]:
+    named = grant.service != "*", grant.stack != "*"
+    return len(normal(grant.path)), *named, grant.pin is not None, not grant.read_only
 
 
 def _related(link: str, path: str) -> bool:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from reconciler.decide.policies.subject import Finding, ServiceSubject
+from reconciler.formats.grants import normal
 
 SAFE_CAPABILITIES = frozenset(
     {
@@ -67,54 +68,56 @@ def _namespaces(service: ServiceSubject) -> Iterator[Finding]:
         value = str(service.model.get(key) or "")
         kind, _, name = value.partition(":")
         if value == "host":
-            yield service.finding("host-namespace", (key,), f"{key}: host")
+            yield service.finding("host-namespace", (key,), f"{key}: host", value=key)
         elif kind == "container":
-            yield service.finding("foreign-container", (key,), f"{key} of the container {name}")
+            yield service.finding("foreign-container", (key,), f"{key} of the container {name}", value=name)
         elif key == "network_mode" and kind != "service" and value not in _NETWORK_MODES:
-            yield service.finding("external-network", (key,), f"network_mode names the network {value}")
+            what = f"network_mode names the network {value}"
+            yield service.finding("external-network", (key,), what, value=value)
 
 
 def _foreign_volumes(service: ServiceSubject) -> Iterator[Finding]:
     for index, source in enumerate(service.model.get("volumes_from") or ()):
         if str(source).startswith("container:"):
-            yield service.finding(
-                "foreign-container", ("volumes_from", index), f"volumes of the {source.replace(':', ' ', 1)}"
-            )
+            # container:NAME, and :ro or :rw behind it
+            name = str(source).split(":")[1]
+            what = f"volumes of the container {name}"
+            yield service.finding("foreign-container", ("volumes_from", index), what, value=name)
 
 
 def _capabilities(service: ServiceSubject) -> Iterator[Finding]:
     for index, capability in enumerate(service.model.get("cap_add") or ()):
-        if str(capability).upper().removeprefix("CAP_") not in SAFE_CAPABILITIES:
-            yield service.finding("capability", ("cap_add", index), f"capability {capability}")
+        name = normal("capability", str(capability))
+        if name not in SAFE_CAPABILITIES:
+            yield service.finding("capability", ("cap_add", index), f"capability {capability}", value=name)
 
 
 def _security(service: ServiceSubject) -> Iterator[Finding]:
     for index, option in enumerate(service.model.get("security_opt") or ()):
-        # the engine takes name:value and name=value alike
-        name = str(option).replace(":", "=", 1)
+        name = normal("security-opt", str(option))
         if name not in SAFE_SECURITY and not name.startswith("no-new-privileges="):
-            yield service.finding("security-opt", ("security_opt", index), f"security_opt {option}")
+            yield service.finding("security-opt", ("security_opt", index), f"security_opt {option}", value=name)
 
 
 def _sysctls(service: ServiceSubject) -> Iterator[Finding]:
     for name in sorted(service.model.get("sysctls") or {}):
-        dotted = name.replace("/", ".")
+        dotted = normal("sysctl", name)
         if not any(fnmatch.fnmatchcase(dotted, safe) for safe in SAFE_SYSCTLS):
-            yield service.finding("sysctl", ("sysctls", name), f"sysctl {name}")
+            yield service.finding("sysctl", ("sysctls", name), f"sysctl {name}", value=dotted)
 
 
 def _process(service: ServiceSubject) -> Iterator[Finding]:
     runtime = service.model.get("runtime")
     if runtime and not SAFE_RUNTIMES.fullmatch(str(runtime)):
-        yield service.finding("runtime", ("runtime",), f"runtime {runtime}")
+        yield service.finding("runtime", ("runtime",), f"runtime {runtime}", value=str(runtime))
     if int(service.model.get("oom_score_adj") or 0) < 0:
         yield service.finding("oom-score", ("oom_score_adj",), "oom_score_adj is negative")
     for index, group in enumerate(service.model.get("group_add") or ()):
         if str(group) in REFUSED_GROUPS:
-            yield service.finding("group-add", ("group_add", index), f"group {group}")
+            yield service.finding("group-add", ("group_add", index), f"group {group}", value=str(group))
 
 
 def _annotations(service: ServiceSubject) -> Iterator[Finding]:
     for name in sorted(service.model.get("annotations") or {}):
         if name.startswith(RUNTIME_ANNOTATIONS):
-            yield service.finding("runtime-annotation", ("annotations", name), f"annotation {name}")
+            yield service.finding("runtime-annotation", ("annotations", name), f"annotation {name}", value=name)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from reconciler.decide.policies.paths import CommitPaths
+from reconciler.formats.rules import DEEPER
 from reconciler.formats.yamls import Pointer
-from reconciler.model.documents import BindGrant
+from reconciler.model.documents import NOTHING_ALLOWED, Permissions
 from reconciler.model.outcome import Level
 
 Json = Mapping[str, Any]
@@ -18,7 +19,10 @@ Json = Mapping[str, Any]
 class Finding:
     """One rule that a model breaks. `pointer` leads to it in the model; `message` says what, without the why.
 
-    `level` overrules the rule's own where the case is a lighter one.
+    `level` overrules the rule's own where the case is a lighter one. `value`: what exactly is asked for, in the form
+    of `reconciler.formats.grants`; a grant lifts the finding only if it names it. `root`: why it is equal to root,
+    where rule and value do not tell. `stays`: denied although the operator trusts whoever pushes. `bind`: the entry
+    under binds that would allow it.
     """
 
     stack: str
@@ -27,6 +31,10 @@ class Finding:
     message: str
     service: str | None = None
     level: Level | None = None
+    value: str | None = None
+    root: str = ""
+    stays: bool = False
+    bind: Mapping[str, str | bool] | None = None
 
     @property
     def names(self) -> frozenset[str]:
@@ -37,26 +45,30 @@ class Finding:
         """
         if self.pointer[:1] != ("services",):
             return frozenset()
-        depth = 4 if self.pointer[2:3] in (("build",), ("deploy",)) else 3
+        depth = 4 if self.pointer[2:3] and self.pointer[2] in DEEPER else 3
         return frozenset(name for name in self.pointer[2:depth] if isinstance(name, str))
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One stack under judgement. `root`: where the commit's files lay while Compose rendered the model."""
+    """One stack under judgement. `root`: where the commit's files lay while Compose rendered the model.
+
+    `concealed`: values that came from the host's secrets_dir.
+    """
 
     stack: str
     model: Json
     root: str
     commit: CommitPaths
-    binds: Sequence[BindGrant] = ()
+    permissions: Permissions = NOTHING_ALLOWED
+    concealed: frozenset[str] = frozenset()
 
     def services(self) -> Iterator[ServiceSubject]:
         for name, model in sorted((self.model.get("services") or {}).items()):
             yield ServiceSubject(self, name, model or {})
 
-    def finding(self, rule: str, pointer: Pointer, message: str) -> Finding:
-        return Finding(self.stack, rule, pointer, message)
+    def finding(self, rule: str, pointer: Pointer, message: str, value: str | None = None) -> Finding:
+        return Finding(self.stack, rule, pointer, message, value=value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +79,9 @@ class ServiceSubject:
     name: str
     model: Json
 
-    def finding(self, rule: str, pointer: Pointer, message: str, level: Level | None = None) -> Finding:
+    def finding(
+        self, rule: str, pointer: Pointer, message: str, level: Level | None = None, *, value: str | None = None
+    ) -> Finding:
         """`pointer` begins below the service; the message with its name."""
         place = ("services", self.name, *pointer)
-        return Finding(self.of.stack, rule, place, f"service {self.name}: {message}", self.name, level)
+        return Finding(self.of.stack, rule, place, f"service {self.name}: {message}", self.name, level, value)

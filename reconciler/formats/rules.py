@@ -5,16 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from reconciler.model.outcome import Level, Reason
 
+DEEPER = ("build", "deploy")
+"""Keys of a service below which the next key's name counts for grants, too."""
+
+
+class Values(StrEnum):
+    NONE = "none"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`why` it is refused or warned about, and what to do (`hint`). `granted`: the operator may allow it."""
+    """`why` it is refused or warned about, and what to do (`hint`). `granted`: the operator may allow it.
+
+    `values`: whether a grant names what it allows (Values.NONE: there is nothing to name); `example` is one of them.
+    `stays`: denied although the operator trusts whoever pushes.
+    """
 
     id: str
     level: Level
@@ -22,6 +36,9 @@ class Rule:
     hint: str
     granted: bool = False
     reason: Reason = Reason.POLICY_VIOLATION
+    values: Values = Values.NONE
+    example: str = ""
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +83,21 @@ def keys() -> Mapping[str, Key]:
 
 
 @cache
+def rules_of_keys() -> Mapping[str, frozenset[str]]:
+    """Name of a service's key, or of one below `build` and `deploy` → the rules that it can break and that a grant
+    by this name lifts."""
+    found: dict[str, set[str]] = {}
+    for path, key in keys().items():
+        parts = path.replace("[]", "").split(".")
+        if parts[:2] != ["services", "*"]:
+            continue
+        depth = 4 if parts[2] in DEEPER else 3
+        for name in parts[2:depth]:
+            found.setdefault(name, set()).update(rule for rule in key.rules if rules()[rule].granted)
+    return {name: frozenset(found[name]) for name in found if found[name]}
+
+
+@cache
 def tree() -> Node:
     """The keys as a tree, to walk a model along."""
     root = Node()
@@ -86,7 +118,17 @@ def _grow(node: Node, path: str) -> Node:
 
 def _rule(name: str, entry: Mapping[str, Any]) -> Rule:
     reason = Reason(entry.get("reason", Reason.POLICY_VIOLATION))
-    return Rule(name, Level(entry["level"]), entry["why"], entry["hint"], entry.get("granted", False), reason)
+    return Rule(
+        name,
+        Level(entry["level"]),
+        entry["why"],
+        entry["hint"],
+        entry.get("granted", False),
+        reason,
+        Values(entry.get("values", Values.NONE)),
+        entry.get("example", ""),
+        entry.get("stays", False),
+    )
 
 
 @cache
