@@ -70,6 +70,7 @@ def without_strangers(observed: ObservedState, target: DesiredState, adopted: Ma
         observed,
         containers=tuple(item for item in observed.containers if item.id not in ids),
         foreign=tuple(sorted((*observed.foreign, *foreign), key=lambda item: item.name)),
+        others={**observed.others, **{item.name: item.stack for item in observed.containers if _is_left(item, ids)}},
     )
 
 
@@ -166,6 +167,11 @@ def _is_stranger(item: Container, target: DesiredState, adopted: Mapping[str, Ad
         return False
     proven = item.id in adopted and adopted[item.id].proven
     return not proven and ((item.stack, item.service) not in target.services() or not item.number)
+
+
+def _is_left(item: Container, strangers: set[str]) -> bool:
+    """Whether nobody may rename it: a stranger, or what `docker compose run` has made."""
+    return item.id in strangers or (item.host is None and item.oneoff)
 
 
 def _candidates(

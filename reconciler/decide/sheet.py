@@ -52,7 +52,7 @@ class Sheet:
         )
         self.stopped: set[str] = set()
         self.renamed: dict[str, str] = {}
-        self.names = {item.name for item in observed.containers}
+        self.names = {item.name for item in observed.containers} | observed.others.keys()
         self.touched: set[ServiceKey] = set()
         self.started: list[tuple[Service, Slot]] = []
         self.begun: set[str] = set()

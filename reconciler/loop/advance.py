@@ -15,6 +15,7 @@ from reconciler.loop.judge import (
     check_addresses,
     check_consent,
     check_content,
+    check_names,
     check_networks,
     check_plan,
     check_ports,
@@ -58,6 +59,7 @@ def advance(bench: Bench, head: Commit) -> Turn:
     check_plan(bench, head, plan, observed, desired.memory)
     check_ports(bench, desired, observed)
     check_networks(plan, observed)
+    check_names(plan, observed)
     check_addresses(plan, desired, observed)
     return _attempt(bench, head, prepared, images, base)
 
@@ -132,6 +134,7 @@ def _roll(
     if plan.violations:
         first = plan.violations[0]
         raise Transient(first.reason, first.message, first.hint)
+    check_names(plan, observed)
     rollout = bench.rollout(attempt, desired, base, observed, plan)
     try:
         rollout.walk()

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from reconciler.decide.consent import Taking, remedy, told
 from reconciler.decide.exclusive import occupied
+from reconciler.decide.names import taken
 from reconciler.errors import Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending, place
@@ -153,6 +154,12 @@ def check_addresses(plan: Plan, desired: DesiredState, observed: ObservedState) 
             f"{service.stack}/{service.name} asks for the address {address}, which {holder} has",
             f"stop {holder}, or choose another address; it is tried again by itself",
         )
+
+
+def check_names(plan: Plan, observed: ObservedState) -> None:
+    """A name that somebody else's container has is waited for."""
+    for found in taken(plan, observed):
+        raise Transient(Reason.DEPENDENCY_NOT_READY, found.message, found.hint)
 
 
 def check_ports(bench: Bench, desired: DesiredState, observed: ObservedState) -> None:

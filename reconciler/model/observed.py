@@ -127,7 +127,8 @@ class ObservedState:
     """Ours (`containers`), the rest (`foreign`) and the engine's own size.
 
     A sparse look leaves `foreign`, `networks`, `volumes` empty and `memory_total` 0 (`complete` False).
-    `images`: what the images of our containers say, by id, as far as they are there.
+    `images`: what the images of our containers say, by id, as far as they are there. `others`: name of each container
+    that is none of ours, stopped ones too → its Compose project, '' where it has none.
     """
 
     containers: tuple[Container, ...] = ()
@@ -137,6 +138,7 @@ class ObservedState:
     memory_total: int = 0
     complete: bool = False
     images: Mapping[str, ImageDefaults] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, stack: str, service: str) -> tuple[Container, ...]:
         return tuple(item for item in self.containers if (item.stack, item.service) == (stack, service))

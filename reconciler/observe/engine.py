@@ -65,6 +65,7 @@ class EngineObserver:
             memory_total=self._memory_total(),
             complete=True,
             images=self.defaults(item.image for item in containers),
+            others={read.name_of(one): read.stack_of(one) or "" for one in answers if read.stack_of(one) not in wanted},
         )
 
     def in_use(self) -> InUse:

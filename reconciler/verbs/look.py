@@ -10,6 +10,7 @@ from reconciler.decide import status as standing
 from reconciler.decide.adoption import baseline, overlay
 from reconciler.decide.consent import Taking
 from reconciler.decide.folding import Following
+from reconciler.decide.names import taken
 from reconciler.decide.policy import Hold, next_move
 from reconciler.errors import Transient, Usage
 from reconciler.loop.adopt import recognise, refuse_to_hide, with_verdict
@@ -84,7 +85,11 @@ class Looker:
             longest_stop=self._longest_stop,
         )
         held = _held_for_consent(takings, target)
-        made = replace(made, violations=(*prepared.violations, *held, *made.violations))
+        names = tuple(
+            Violation(Reason.DEPENDENCY_NOT_READY, "name-taken", item.message, item.hint, stack=item.stack)
+            for item in taken(made, observed)
+        )
+        made = replace(made, violations=(*prepared.violations, *held, *names, *made.violations))
         denied = any(item.level is Level.DENY for item in made.violations)
         return (1 if made.changes or denied else 0), summary.plan(made)
 

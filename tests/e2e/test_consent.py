@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.host import Answer, Host, new_host
 from tests.e2e.project import Project
-from tests.e2e.services import living
+from tests.e2e.services import IMAGE, living, stated
 
 pytestmark = pytest.mark.engine
 
@@ -83,3 +83,23 @@ def test_a_volume_that_a_person_made_must_not_be_had_by_its_name(project: Projec
         for container in host.ids().values():
             host.engine.remove_container(container, force=True)
         host.engine.remove_volume(name)
+
+
+def test_a_container_name_that_a_person_has_given_must_be_waited_for(host: Host) -> None:
+    """And nothing is stopped for it, however often it is tried."""
+    name = f"{host.stack}-mine"
+    host.push({"a": stated("1"), "b": stated("1")})
+    assert host.once().code == 0
+    before = host.machine()
+    theirs = host.engine.create_container(IMAGE, ["true"], name=name)["Id"]
+    try:
+        host.push({"a": stated("2"), "b": stated("1", container_name=name)})
+        assert host.plan().code == 1
+        for _ in range(2):
+            turn = host.once()
+            assert (turn.code, turn["outcome"], turn["reason"]) == (3, "Failed", "DependencyNotReady"), turn.document
+            assert name in turn["message"]
+            assert host.machine() == before
+    finally:
+        host.engine.remove_container(theirs)
+    assert host.once().code == 0

@@ -40,6 +40,7 @@ class FakeObserver:
             memory_total=machine.memory_total,
             complete=True,
             images={c.image: ImageDefaults() for c in self._all() if c.stack in wanted},
+            others={c.name: c.stack for c in self._all() if c.stack not in wanted} | dict.fromkeys(machine.foreign, ""),
         )
 
     def in_use(self) -> InUse:

@@ -1,0 +1,61 @@
+"""Container names that a plan needs and somebody else's container has. Pure.
+
+The engine gives a name to one container, running or not. What stands in the way is found before anything is stopped:
+found at the switch, it would end each try with an outage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reconciler.model.desired import ServiceKey
+from reconciler.model.observed import ObservedState
+from reconciler.model.plan import Action, Plan, Step
+
+_STARTS = (Action.START_CONTAINER, Action.RUN_ONCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """`project`: the holder's Compose project, '' where it has none."""
+
+    stack: str
+    service: str
+    name: str
+    project: str
+
+    @property
+    def message(self) -> str:
+        whose = f"of the project {self.project} " if self.project else ""
+        return (
+            f"{self.stack}/{self.service} needs the container name {self.name}, "
+            f"which a container {whose}has that is not ours"
+        )
+
+    @property
+    def hint(self) -> str:
+        return (
+            f"docker rename {self.name} {self.name}-old, or docker rm {self.name} if nobody needs it; "
+            "it is tried again by itself"
+        )
+
+
+def taken(plan: Plan, observed: ObservedState) -> Iterator[Taken]:
+    """`observed`: complete."""
+    for step, name in _needed(plan, observed):
+        if name in observed.others:
+            yield Taken(step.stack or "", step.service or "", name, observed.others[name])
+
+
+def _needed(plan: Plan, observed: ObservedState) -> Iterator[tuple[Step, str]]:
+    """What containers will be called, and what Compose calls new ones until they take their places."""
+    created: dict[ServiceKey, int] = {}
+    for step in plan.steps:
+        if step.action is Action.CREATE_CONTAINER:
+            key = (step.stack or "", step.service or "")
+            first = max((item.number for item in observed.of(*key) if not item.oneoff), default=0) + 1
+            created[key] = created.get(key, first - 1) + 1
+            yield step, f"{key[0]}-{key[1]}-{created[key]}"
+        if step.action in _STARTS or (step.action is Action.UPDATE_CONTAINER and step.change is None):
+            yield step, step.name or ""
