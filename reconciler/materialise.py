@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,23 +14,75 @@ EXECUTABLE = "100755"
 REGULAR = ("100644", EXECUTABLE)
 READ_ONLY_FOLDER = 0o555
 
+ONCE = 64 << 10
+"""Bytes from which equal files are one on the disk, with several names. Small ones are copies: they take a block each,
+and some programs (cron) refuse a file that has a second name."""
 
-def materialise(files: Files, entries: Mapping[str, Entry], folder: Path, *, durable: bool = False) -> None:
-    """Write `entries` (path below `folder` → entry of `files`) with modes 0644 and 0755, or 0444 and 0555.
 
-    `durable`: for bytes that others will rely on; read-only and fsynced, folders included. Entries that are
-    no regular files are left out. `folder` exists. OSError as the disk gives it.
+class Written:
+    """What lies on the disk already: for read-only trees that are written together."""
+
+    def __init__(self) -> None:
+        self._settled: dict[tuple[str, str], Path] = {}
+        self._fresh: dict[tuple[str, str], Path] = {}
+
+    def put(self, files: Files, entry: Entry, target: Path) -> None:
+        """Write a regular file durably with mode 0444 or 0555, or give an equal one that was written one name more."""
+        if entry.size < ONCE or not self._named(entry, target):
+            put(files, entry, target, 0o555 if entry.mode == EXECUTABLE else 0o444, durable=True)
+            self._fresh[(entry.oid, entry.mode)] = target
+
+    def moved(self, old: Path, new: Path) -> None:
+        """What was written last, as or below `old`, stands at `new` now."""
+        self._settled |= {key: new / path.relative_to(old) for key, path in self._fresh.items()}
+        self._fresh.clear()
+
+    def _named(self, entry: Entry, target: Path) -> bool:
+        """Whether there was an equal one. A file system may have no such names, or no more for this file."""
+        key = (entry.oid, entry.mode)
+        there = self._fresh.get(key) or self._settled.get(key)
+        if there is None:
+            return False
+        try:
+            os.link(there, target, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in (errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                return False
+            raise
+        return True
+
+
+def materialise(files: Files, entries: Mapping[str, Entry], folder: Path, written: Written | None = None) -> None:
+    """Write `entries` (path below `folder` → entry of `files`) with modes 0644 and 0755.
+
+    With `written`, for bytes that others will rely on: read-only (0444, 0555) and fsynced, folders included. Entries
+    that are no regular files are left out. `folder` exists. OSError as the disk gives it.
     """
     for parent in sorted({(folder / path).parent for path in entries}):
         make_folders(parent, 0o755)
     for path, entry in entries.items():
-        if entry.mode in REGULAR:
-            mode = 0o755 if entry.mode == EXECUTABLE else 0o644
-            write(folder / path, files.read(entry.path), mode & 0o555 if durable else mode, durable=durable)
-    if durable:
+        if entry.mode not in REGULAR:
+            continue
+        if written is None:
+            put(files, entry, folder / path, 0o755 if entry.mode == EXECUTABLE else 0o644, durable=False)
+        else:
+            written.put(files, entry, folder / path)
+    if written is not None:
         for directory, _, _ in os.walk(folder, topdown=False):
             os.chmod(directory, READ_ONLY_FOLDER)
             sync_folder(Path(directory))
+
+
+def put(files: Files, entry: Entry, path: Path, mode: int, *, durable: bool) -> None:
+    """Create a file that is not there yet, with an entry's bytes. They pass through in pieces, whatever their number.
+
+    The mode is exact, whatever the umask.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w+b") as stream:
+        files.copy(entry.path, stream)
+        stream.flush()
+        _finish(descriptor, mode, durable)
 
 
 def write(path: Path, data: bytes, mode: int, *, durable: bool) -> None:
@@ -38,10 +90,14 @@ def write(path: Path, data: bytes, mode: int, *, durable: bool) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)
-        os.fchmod(stream.fileno(), mode)
-        if durable:
-            stream.flush()
-            os.fsync(stream.fileno())
+        stream.flush()
+        _finish(descriptor, mode, durable)
+
+
+def _finish(descriptor: int, mode: int, durable: bool) -> None:
+    os.fchmod(descriptor, mode)
+    if durable:
+        os.fsync(descriptor)
 
 
 def make_folders(path: Path, mode: int) -> None:
@@ -69,26 +125,3 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def private_folder(parent: Path) -> Path:
-    """A new folder of this process below `parent` (made where it is missing, 0700); real path, no links in it.
-
-    What processes that are dead by now left there is removed.
-    """
-    parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for entry in parent.iterdir():
-        pid = entry.name.partition("-")[0]
-        if pid.isdecimal() and not _lives(int(pid)):
-            remove(entry)
-    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=parent)).resolve()
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

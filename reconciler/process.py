@@ -74,6 +74,7 @@ def run(
     cwd: Path | str | None = None,
     stdin: bytes | None = None,
     limit: int = OUTPUT_LIMIT,
+    sink: Callable[[bytes], object] | None = None,
     kill_when_cut: bool = False,
     reason: Reason = Reason.ENGINE_UNAVAILABLE,
     heard: Callable[[], None] = lambda: None,
@@ -81,9 +82,10 @@ def run(
     """Run a program to its end; a return code other than 0 is the caller's to judge.
 
     `argv[0]` is looked up in `env`'s PATH. `timeout` in seconds; `work` in seconds of processor time, after which
-    Linux kills it. `limit` in bytes for each stream; more is dropped, or with `kill_when_cut` ends the program.
-    Without `stdin` it reads from /dev/null. Whatever the program has started in its process group dies with it. On
-    Linux it also dies when we are killed. `heard` is called whenever it writes.
+    Linux kills it. `limit` in bytes for each stream; more is dropped, or with `kill_when_cut` ends the program. `sink`
+    takes what it writes to stdout as it comes, and none of it is kept. Without `stdin` it reads from /dev/null.
+    Whatever the program has started in its process group dies with it. On Linux it also dies when we are killed.
+    `heard` is called whenever it writes.
     Raises ProcessTimeout and ProcessMissing with the `reason` given, and whatever `waiting.attend` raises.
     """
     program = _find(argv[0], env, reason)
@@ -98,7 +100,7 @@ def run(
         ) from error
     if work is not None:
         _bound(process, work)
-    child = _Child(process, stdin, limit, kill_when_cut, heard)
+    child = _Child(process, stdin, limit, sink, kill_when_cut, heard)
     try:
         in_time = child.converse(deadline)
     finally:
@@ -168,12 +170,15 @@ class _Child:
         process: subprocess.Popen[bytes],
         stdin: bytes | None,
         limit: int,
+        sink: Callable[[bytes], object] | None,
         kill_when_cut: bool,
         heard: Callable[[], None],
     ) -> None:
         self._process, self._limit, self._kill_when_cut, self._heard = process, limit, kill_when_cut, heard
         self._feed = memoryview(stdin or b"")
         self._stdout, self._stderr = bytearray(), bytearray()
+        self._keep = sink or self._stdout.extend
+        self._room = limit
         self._cut = False
         self.seconds = 0.0
         self._attend_at = time.monotonic() + LOOK
@@ -267,9 +272,9 @@ class _Child:
 
     def _read_stdout(self) -> None:
         data = self._read(self._process.stdout)
-        room = self._limit - len(self._stdout)
-        self._stdout += data[:room]
-        self._cut |= len(data) > room
+        self._keep(data[: self._room])
+        self._cut |= len(data) > self._room
+        self._room -= min(len(data), self._room)
 
     def _read_stderr(self) -> None:
         self._stderr += self._read(self._process.stderr)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import BinaryIO
 
 from reconciler.model.files import Entry
 from reconciler.model.outcome import Violation
@@ -19,13 +21,16 @@ class CommitFiles:
     revision: str | None = None
     refused: tuple[Violation, ...] = ()
 
-    @property
+    @cached_property
     def entries(self) -> Mapping[str, Entry]:
         return {path: self._entry(path) for path in sorted(self.contents)}
 
     def read(self, path: str) -> bytes:
         content = self.contents[path]
         return content.encode() if isinstance(content, str) else content
+
+    def copy(self, path: str, target: BinaryIO) -> None:
+        target.write(self.read(path))
 
     def _entry(self, path: str) -> Entry:
         data = self.read(path)

@@ -15,11 +15,12 @@ from reconciler.act.compose import escaped
 from reconciler.effects import Effects
 from reconciler.engine import disk_full, engine_calls, is_disk_full
 from reconciler.errors import Away, ImageFailed, ReconcilerError, Transient
-from reconciler.materialise import make_folders, materialise, private_folder, remove
+from reconciler.materialise import make_folders, materialise
 from reconciler.model.files import Entry, Files, below
 from reconciler.model.images import Image, ImageWant, image_of
 from reconciler.model.outcome import Reason
 from reconciler.process import ProcessTimeout, run
+from reconciler.workspace import Workspace, check_room
 
 TIMEOUT = 1800.0
 """Seconds that one build may take."""
@@ -79,22 +80,25 @@ class ImageBuilder:
         """
         self._effects.point(f"build {want.ref}")
         try:
-            private = private_folder(self._folder)
+            workspace = Workspace(self._folder)
         except OSError as error:
             raise _disk(want, error) from error
         try:
-            self._build(want, files, private)
+            self._build(want, files, workspace.path)
         finally:
-            remove(private)
+            workspace.remove()
         with engine_calls(f"look at the image {want.tag}"):
             inspected = self._client.inspect_image(want.tag)  # type: ignore[no-untyped-call]  # the stubs lack it
         return image_of(inspected, want.ref)
 
     def _build(self, want: ImageWant, files: Files, private: Path) -> None:
         root = private / "commit"
+        entries = context_entries(want, files)
+        needed = sum(entry.size for entry in entries.values())
+        check_room(private, needed, f"the build context of {want.stack}/{want.service}")
         try:
             make_folders(root, 0o755)
-            materialise(files, context_entries(want, files), root)
+            materialise(files, entries, root)
         except OSError as error:
             raise _disk(want, error) from error
         argv = [self._compose, "-p", want.stack, "--project-directory", str(root), "--env-file", "/dev/null"]

@@ -11,10 +11,11 @@ from typing import Protocol
 
 from reconciler.effects import Effects
 from reconciler.errors import Transient
-from reconciler.materialise import EXECUTABLE, materialise, remove, sync_folder, write
+from reconciler.materialise import ONCE, Written, materialise, remove, sync_folder, write
 from reconciler.model.desired import Tree
 from reconciler.model.files import Files, below
 from reconciler.model.outcome import Reason
+from reconciler.workspace import check_room
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 _UNFINISHED = ".new-"
@@ -45,15 +46,21 @@ class TreeStore:
         """Write the trees that are missing; each is one effect.
 
         `files` None: trees of a commit are left as they are. Transient (FileMissing) where a secret is gone or
-        has another value than the tree's digest says; Transient where the disk is full.
+        has another value than the tree's digest says; Transient (DiskFailed) where the disk is full, or would be.
         """
+        written = Written()
+        if files is not None and any(self._lacks(tree, files) for tree in trees):
+            with writing(self._root):
+                self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+                self.sweep()
+                check_room(self._root, self._needed(trees, files), "what containers mount of the commit")
         for tree in trees:
             if tree.stack is not None:
                 self._secret(tree, secrets)
-            elif not self.path(tree.digest).exists() and (tree.path is None or files is not None):
+            elif self._lacks(tree, files):
                 self._effects.point(f"tree {tree.digest}")
                 with writing(self._root):
-                    self._write(tree, files)
+                    self._write(tree, files, written)
 
     def stored(self) -> list[str]:
         """Digests of the trees that there are."""
@@ -66,7 +73,26 @@ class TreeStore:
             with writing(self._root):
                 with contextlib.suppress(FileNotFoundError):
                     os.rename(self.path(digest), self._root / f"{_UNFINISHED}{digest}")
-                self._sweep()
+                self.sweep()
+
+    def sweep(self) -> None:
+        """Remove what was not finished."""
+        for path in self._root.glob(f"{_UNFINISHED}*"):
+            remove(path)
+
+    def _lacks(self, tree: Tree, files: Files | None) -> bool:
+        writable = tree.stack is None and (tree.path is None or files is not None)
+        return writable and not self.path(tree.digest).exists()
+
+    def _needed(self, trees: Sequence[Tree], files: Files) -> int:
+        """Bytes of the trees that are missing."""
+        total, seen = 0, set()
+        for path in {tree.path for tree in trees if tree.path is not None and self._lacks(tree, files)}:
+            for entry in below(files, path).values():
+                if entry.size < ONCE or (entry.oid, entry.mode) not in seen:
+                    total += entry.size
+                seen.add((entry.oid, entry.mode))
+        return total
 
     def _secret(self, tree: Tree, secrets: SecretMounts) -> None:
         if secrets.place(tree.digest).exists():
@@ -82,27 +108,24 @@ class TreeStore:
                 "The next turn renders the commit with the new value.",
             )
 
-    def _write(self, tree: Tree, files: Files | None) -> None:
+    def _write(self, tree: Tree, files: Files | None, written: Written) -> None:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._sweep()
+        self.sweep()
         # Beside its final place: a read-only folder may be renamed by its owner, but not into another folder.
         whole = self._root / f"{_UNFINISHED}{tree.digest}"
         try:
             if tree.path is None:
                 write(whole, (tree.content or "").encode(), 0o444, durable=True)
             elif files is not None:
-                _copy(files, tree, tree.path, whole)
+                _copy(files, tree, tree.path, whole, written)
             os.rename(whole, self.path(tree.digest))
+            written.moved(whole, self.path(tree.digest))
             sync_folder(self._root)
         finally:
             remove(whole)
 
-    def _sweep(self) -> None:
-        for path in self._root.glob(f"{_UNFINISHED}*"):
-            remove(path)
 
-
-def _copy(files: Files, tree: Tree, path: str, target: Path) -> None:
+def _copy(files: Files, tree: Tree, path: str, target: Path, written: Written) -> None:
     entries = below(files, path)
     if not entries:
         raise Transient(
@@ -111,8 +134,7 @@ def _copy(files: Files, tree: Tree, path: str, target: Path) -> None:
             "push a commit; its own files are written",
         )
     if "" in entries:
-        mode = 0o555 if entries[""].mode == EXECUTABLE else 0o444
-        write(target, files.read(path), mode, durable=True)
+        written.put(files, entries[""], target)
     else:
         target.mkdir()
         for folder in tree.empty_folders:
@@ -120,7 +142,7 @@ def _copy(files: Files, tree: Tree, path: str, target: Path) -> None:
         for empty in tree.empty_files:
             (target / empty).parent.mkdir(parents=True, exist_ok=True)
             write(target / empty, b"", 0o444, durable=True)
-        materialise(files, entries, target, durable=True)
+        materialise(files, entries, target, written)
 
 
 @contextlib.contextmanager
@@ -130,7 +152,7 @@ def writing(root: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise Transient(
-            Reason.FILE_MISSING,
+            Reason.DISK_FAILED,
             f"{root} cannot be written: {error.strerror}",
             "The state folder must be writable and have space left.",
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from reconciler.decide.inputs import Inputs
 from reconciler.decide.references import Reference
 from reconciler.formats import nodes
 from reconciler.formats.nodes import Scalar, shorten
@@ -27,6 +28,15 @@ def too_much(path: str, why: Reference | None, units: int, most: int) -> Violati
     hint = "Include and extend fewer files; each use counts."
     line, column = (why.line, why.column) if why else (1, 1)
     return Violation(Reason.PARSE_FAILED, "too-many-files", message, hint, why.path if why else path, line, column)
+
+
+def too_large(path: str, why: Reference | None, inputs: Inputs) -> Violation:
+    hint = "Keep data out of Compose and env files: mount it, or bake it into an image."
+    line, column = (why.line, why.column) if why else (1, 1)
+    service = why.service if why else None
+    return Violation(
+        Reason.PARSE_FAILED, "too-large", inputs.message, hint, why.path if why else path, line, column, service=service
+    )
 
 
 def includes_itself(found: Reference, above: tuple[str, ...]) -> Violation:

@@ -8,9 +8,10 @@ from functools import partial
 
 from reconciler.decide import complaints
 from reconciler.decide.copies import first_over
+from reconciler.decide.inputs import Inputs
 from reconciler.decide.keys import OVERRIDE, RESET, Pair, find, pairs
 from reconciler.decide.parse import read_compose
-from reconciler.decide.paths import content, file_violation, folder_of, resolve
+from reconciler.decide.paths import content, file_violation, folder_of, is_readable, resolve
 from reconciler.decide.places import ServiceIn, Unit
 from reconciler.decide.references import (
     Include,
@@ -37,15 +38,22 @@ MOST_NODES = 200_000
 """Nodes of all of them, counted the same way."""
 
 
+_AT_ONCE = ("extends", "include", "include.env_file", "include.project_directory")
+"""What Compose reads as it meets it: no later file takes that back."""
+
+
 class ComposeFiles:
-    """`files`: what was read, in order. `units`: each use of a Compose file; `used`: the services of it that count.
+    """`files`: what was read, in order; `named`: with the env files and label files of services, which Compose reads.
+    `units`: each use of a Compose file; `used`: the services of it that count.
 
     `extends`: which service of which unit a service builds upon. What keeps the files from being read is in
     `violations`; whether `references` may stand is for others to judge.
     """
 
-    def __init__(self, source: Files, stack: StackDocument) -> None:
+    def __init__(self, source: Files, stack: StackDocument, inputs: Inputs) -> None:
+        """`inputs`: what was read for this host before."""
         self.files: dict[str, None] = {}
+        self.named: dict[str, None] = {}
         self.units: list[Unit] = []
         self.used: list[dict[str, Node]] = []
         self.extends: dict[ServiceIn, ServiceIn] = {}
@@ -57,7 +65,7 @@ class ComposeFiles:
         self._sections: list[dict[str, Pair]] = []
         self._extended: dict[tuple[str, int], int] = {}
         self._resets: list[tuple[int, Pointer]] = []
-        self._bounds: set[str] = set()
+        self._inputs = inputs
         self._nodes = 0
 
     def load(self, variables: Mapping[str, str]) -> None:
@@ -92,11 +100,19 @@ class ComposeFiles:
                 self._complain(missing)
             return []
         if path not in self._trees:
+            self._take(path, why)
             self.files[path] = None
             self._trees[path] = read_compose(self._source, path)
             for found in complaints.file_violations(path, self._trees[path]):
                 self._complain(found)
         return [root for root in self._trees[path].documents if isinstance(root, nodes.Mapping)]
+
+    def _take(self, path: str, why: Reference | None) -> None:
+        """A file is about to be read, by us and then by Compose; each time is the same work again."""
+        self.named[path] = None
+        if not self._inputs.take(self._source, path):
+            self._complain(complaints.too_large(path, why, self._inputs))
+            raise _TooMuchError
 
     def _add(self, unit: Unit, why: Reference | None) -> int:
         self._nodes += unit.root.size
@@ -138,8 +154,8 @@ class ComposeFiles:
         for node in include.env_files:
             found = self._reference(number, Named("include.env_file", node, include.pointer))
             path = found.resolved if found else None
-            if path is not None and file_violation(self._source, path) is None:
-                known |= self._read_dotenv(path, {**known, **outer})
+            if path is not None and is_readable(self._source, path):
+                known |= self._read_dotenv(path, {**known, **outer}, found)
         return known
 
     def _dotenv(self, folder: str, variables: Mapping[str, str]) -> dict[str, str]:
@@ -153,7 +169,8 @@ class ComposeFiles:
             return {}
         return self._read_dotenv(path, variables)
 
-    def _read_dotenv(self, path: str, variables: Mapping[str, str]) -> dict[str, str]:
+    def _read_dotenv(self, path: str, variables: Mapping[str, str], why: Reference | None = None) -> dict[str, str]:
+        self._take(path, why)
         known, found = dotenv(content(self._source, path), path, variables)
         if path not in self.files:
             self.files[path] = None
@@ -188,14 +205,15 @@ class ComposeFiles:
             for named in service_paths(name, node, unit.base, partial(expand, unit)):
                 found = self._reference(number, named)
                 if found is not None and found.kind in ("env_file", "label_file"):
-                    self._bounded(found.resolved, unit.variables)
+                    self._bounded(found, unit.variables)
             here = self._origin(number, name, node)
 
-    def _bounded(self, path: str | None, variables: Mapping[str, str]) -> None:
+    def _bounded(self, why: Reference, variables: Mapping[str, str]) -> None:
         """Only whether Compose can read an env_file at little cost; what stands in it is the container's matter."""
-        if path is None or path in self._bounds or file_violation(self._source, path) is not None:
+        path = why.resolved
+        if path is None or path in self.named or not is_readable(self._source, path):
             return
-        self._bounds.add(path)
+        self._take(path, why)
         for found in dotenv(content(self._source, path), path, variables)[1]:
             if found.rule == "too-large":
                 self._complain(found)
@@ -245,7 +263,7 @@ class ComposeFiles:
     def _reference(self, number: int, named: Named) -> Reference | None:
         """Note what is named; None where its text cannot be computed or a later file takes it back."""
         unit = self.units[number]
-        if any(number < later and named.pointer[: len(gone)] == gone for later, gone in self._resets):
+        if named.kind not in _AT_ONCE and self._taken_back(number, named.pointer):
             return None
         value = expand(unit, named.node)
         if value is None or (named.kind == "include.env_file" and value == "/dev/null"):
@@ -264,6 +282,9 @@ class ComposeFiles:
         )
         self.references.append(reference)
         return reference
+
+    def _taken_back(self, number: int, pointer: Pointer) -> bool:
+        return any(number < later and pointer[: len(gone)] == gone for later, gone in self._resets)
 
     def _reset_in(self, number: int) -> Iterator[tuple[int, Pointer]]:
         """`!reset` and `!override` of this unit: what earlier files say there does not count."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
+from itertools import islice
 
+from reconciler.decide.parse import MOST_TOLD
 from reconciler.decide.paths import file_violation, odd_parent, remote
 from reconciler.decide.references import Reference
 from reconciler.formats.nodes import shorten
@@ -18,13 +20,13 @@ FOLDER = "include.project_directory"
 
 
 def judged(files: Files, references: Iterable[Reference], idle: Set[str]) -> Iterator[Violation]:
-    """Violations of references that are read in: out of the commit, remote, odd, or missing.
+    """Violations of references that are read in: out of the commit, remote, odd, or missing; no more than are told.
 
     A missing file of a service in `idle` (no active profile) is none: Compose does not read it.
     """
-    for reference in references:
-        if reference.kind in FILES or reference.kind == FOLDER:
-            yield from _judge(files, reference, idle)
+    judged = (item for item in references if item.kind in FILES or item.kind == FOLDER)
+    found = (violation for reference in judged for violation in _judge(files, reference, idle))
+    return islice(found, MOST_TOLD)
 
 
 def _judge(files: Files, reference: Reference, idle: Set[str]) -> Iterator[Violation]:

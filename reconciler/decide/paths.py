@@ -7,10 +7,14 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 
 from reconciler.formats.nodes import shorten
-from reconciler.model.files import Files
+from reconciler.model.files import Files, is_folder
 from reconciler.model.outcome import Reason, Violation
+
+COMPARED = 100
+"""Names of the commit that a missing one is compared with."""
 
 SYMLINK, SUBMODULE = "120000", "160000"
 
@@ -63,6 +67,11 @@ def refused_entries(files: Files, folder: str) -> tuple[Violation, ...]:
     return tuple(_refused(path, mode) for path, mode in sorted(set(found)))
 
 
+def is_readable(files: Files, path: str) -> bool:
+    """Whether `path` (resolved) can be read as a file of this commit."""
+    return path in files.entries and odd_parent(files, path) is None
+
+
 def file_violation(files: Files, path: str) -> Violation | None:
     """Why `path` (resolved) cannot be read as a file of this commit; None when it can."""
     odd = odd_parent(files, path)
@@ -70,7 +79,7 @@ def file_violation(files: Files, path: str) -> Violation | None:
         return _refused(*odd)
     if path in files.entries:
         return None
-    if not path or any(name.startswith(f"{path}/") for name in files.entries):
+    if not path or is_folder(files, path):
         message = f"'{shorten(path) or '.'}' is a folder"
         return Violation(Reason.FILE_MISSING, "not-a-file", message, "Name a file.", path=path or None)
     message = f"'{shorten(path)}' is not in the commit"
@@ -125,6 +134,9 @@ def _refused(path: str, mode: str) -> Violation:
 
 
 def _nearest(files: Files, path: str) -> str:
-    names = [name for name in files.entries if posixpath.basename(name) == posixpath.basename(path)]
-    near = difflib.get_close_matches(path, names or list(files.entries)[:2000], n=1, cutoff=0.5)
+    """Of a few names only: a commit may name thousands of files that it does not have."""
+    name = posixpath.basename(path)
+    alike = (other for other in files.entries if other == name or other.endswith(f"/{name}"))
+    names = list(islice(alike, COMPARED)) or list(islice(files.entries, COMPARED))
+    near = difflib.get_close_matches(path, names, n=1, cutoff=0.5)
     return f"Did you mean '{near[0]}'?" if near else "Commit the file, or correct the path."

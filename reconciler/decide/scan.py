@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.decide.compose_files import ComposeFiles
 from reconciler.decide.effort import too_complex
+from reconciler.decide.inputs import Inputs
 from reconciler.decide.judged import judged
 from reconciler.decide.parse import in_order
 from reconciler.decide.places import Locator, Place
@@ -23,9 +24,11 @@ from reconciler.model.outcome import Violation
 
 @dataclass(frozen=True)
 class Scan:
-    """What was found. `files` are the files of the commit that Compose reads for this stack, in its order."""
+    """What was found. `files` are the Compose and dotenv files of the commit that were read, in Compose's order;
+    `named`: with everything else of the commit that Compose reads for this stack."""
 
     files: tuple[str, ...]
+    named: tuple[str, ...]
     references: tuple[Reference, ...]
     violations: tuple[Violation, ...]
     _locator: Locator = field(default_factory=Locator, repr=False, compare=False)
@@ -39,19 +42,21 @@ class Scan:
         return self._locator.locate(pointer) or Place(self.files[0] if self.files else "", 1, 1)
 
 
-def scan(files: Files, stack: StackDocument, variables: Mapping[str, str]) -> Scan:
+def scan(files: Files, stack: StackDocument, variables: Mapping[str, str], inputs: Inputs | None = None) -> Scan:
     """Look a stack's files over. `variables` are what the host has for it.
 
     The stack's `env` and a committed `.env` beside its first file are added here, under them. Every violation has
     its place: those of reason PolicyViolation are a matter of policy (paths out of the commit, unset variables,
-    several documents in a file), the others keep Compose from reading the stack at all.
+    several documents in a file), the others keep Compose from reading the stack at all. `inputs`: what the host's other
+    stacks have had read.
     """
-    read = ComposeFiles(files, stack)
+    read = ComposeFiles(files, stack, inputs or Inputs())
     read.load({**stack.env, **variables, "COMPOSE_PROJECT_NAME": stack.name})
     idle = inactive(read.units, stack.profiles)
     violations = [*read.violations, *judged(files, read.references, idle)]
     violations += unset(read, stack.name, idle)
-    found = Scan(tuple(read.files), tuple(read.references), (), Locator(tuple(read.units), read.extends))
+    locator = Locator(tuple(read.units), read.extends)
+    found = Scan(tuple(read.files), tuple(read.named), tuple(read.references), (), locator)
     if not read.violations:
         violations += too_complex(read, stack.name, found.locate)
     return replace(found, violations=in_order(violations))

@@ -45,3 +45,13 @@ def fraction(text: str) -> float:
     if match is None or float(match[1]) > 100:
         raise QuantityError("a share is a percentage from 0% to 100%, like 80%")
     return float(match[1]) / 100
+
+
+def shown(size: int) -> str:
+    """Bytes for people: `17 B`, `1.5 MiB`, `300 GiB`."""
+    value, unit = float(size), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.1f}".removesuffix(".0") + f" {unit}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import BinaryIO
 
 from reconciler.model.files import READ_LIMIT, Entry, Files
 from reconciler.model.outcome import Violation
@@ -29,3 +30,6 @@ class LazyFiles:
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         return self._files.read(path, limit)
+
+    def copy(self, path: str, target: BinaryIO) -> None:
+        self._files.copy(path, target)

@@ -61,8 +61,11 @@ class Source(Protocol):
 
 
 class Renderer(Protocol):
-    def render(self, files: Files, stack: StackDocument) -> Rendered:
-        """Compose's canonical model. Transient when Compose itself cannot be run."""
+    def render(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Rendered:
+        """Compose's canonical model; it reads `named`, of `files`. Transient when Compose itself cannot be run."""
+
+    def close(self) -> None:
+        """Remove what was laid out for Compose; called once the stacks of a commit are rendered."""
 
     def given(self, stack: str) -> Mapping[str, str]:
         """Variables that the host has for this stack."""

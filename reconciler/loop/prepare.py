@@ -101,14 +101,22 @@ class Preparer:
 
     def _stacks(self, files: Files, document: HostDocument, violations: tuple[Violation, ...]) -> Prepared:
         """Nothing reaches Compose that the scan has not let through."""
+        from reconciler.decide.inputs import Inputs
         from reconciler.decide.rejected import placed
         from reconciler.decide.scan import scan
 
-        scans = [scan(files, stack, self._renderer.given(stack.name)) for stack in document.stacks]
+        inputs = Inputs()
+        scans = [scan(files, stack, self._renderer.given(stack.name), inputs) for stack in document.stacks]
         violations += tuple(item for found in scans for item in self._in_force(found.violations))
         if _denied(violations):
             return Prepared(files, document, violations=violations)
-        rendered = [self._renderer.render(files, stack) for stack in document.stacks]
+        try:
+            rendered = [
+                self._renderer.render(files, stack, found.named)
+                for stack, found in zip(document.stacks, scans, strict=True)
+            ]
+        finally:
+            self._renderer.close()
         violations += tuple(
             item
             for one, found in zip(rendered, scans, strict=True)

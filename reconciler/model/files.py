@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import weakref
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from reconciler.model.outcome import Violation
 
@@ -54,6 +56,10 @@ class Files(Protocol):
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         """The bytes of a regular file. KeyError where there is none, TooLargeError where it has more than `limit`."""
 
+    def copy(self, path: str, target: BinaryIO) -> None:
+        """Write the bytes of a regular file to an empty file, in pieces: a large one needs no memory. KeyError where
+        there is none; OSError as the disk gives it."""
+
 
 class TooLargeError(ValueError):
     """A file is larger than the reader is ready to take. Sizes in bytes; `Entry.size` tells beforehand."""
@@ -70,10 +76,37 @@ def below(files: Files, path: str) -> dict[str, Entry]:
     nothing there (git knows no empty folders).
     """
     entries = files.entries
-    if path in ("", "."):
-        return dict(entries)
     if path in entries:
         return {"": entries[path]}
-    prefix = path + "/"
+    start = 0 if path in ("", ".") else len(path) + 1
     # Only what is asked for is looked up: a working folder computes an entry's id then.
-    return {name.removeprefix(prefix): entries[name] for name in entries if name.startswith(prefix)}
+    return {name[start:]: entries[name] for name in names_below(files, path)}
+
+
+def names_below(files: Files, path: str) -> Sequence[str]:
+    """The paths that lie in the folder `path` ('' or '.' is the whole repository), in order; cheap for few of many."""
+    names = _in_order(files)
+    if path in ("", "."):
+        return names
+    # '0' follows '/': everything in the folder stands between the two.
+    return names[bisect_left(names, path + "/") : bisect_left(names, path + "0")]
+
+
+def is_folder(files: Files, path: str) -> bool:
+    """Whether something lies in the folder `path` ('' or '.' is the whole repository)."""
+    names = _in_order(files)
+    if path in ("", "."):
+        return bool(names)
+    first = bisect_left(names, path + "/")
+    return first < len(names) and names[first].startswith(path + "/")
+
+
+_last: tuple[weakref.ref[Files], Sequence[str]] | None = None
+
+
+def _in_order(files: Files) -> Sequence[str]:
+    """The names, sorted once: a commit of many files may be asked for thousands of folders. Its files never change."""
+    global _last
+    if _last is None or _last[0]() is not files:
+        _last = (weakref.ref(files), sorted(files.entries))
+    return _last[1]

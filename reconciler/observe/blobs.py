@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from reconciler.observe.git import Git
+
+STREAMED = 1 << 20
+"""Bytes from which a blob is never held in memory."""
+
+SLOWEST = 600.0
+"""Seconds that unpacking one blob may take."""
+
+_CHUNK = 1 << 16
 
 
 class DamagedError(Exception):
@@ -29,6 +38,23 @@ class Blobs:
                 return data
         raise DamagedError(f"the object {oid} cannot be read")
 
+    def copy(self, oid: str, size: int, target: BinaryIO) -> None:
+        """Write the blob to an empty file; a large one in pieces, by git, which hands it over as it unpacks it."""
+        if size < STREAMED:
+            target.write(self.read(oid, size))
+            return
+        target.seek(0)
+        target.truncate()
+        digest = _begun(size, oid)
+
+        def take(data: bytes) -> None:
+            digest.update(data)
+            target.write(data)
+
+        done = self._git.run("cat-file", "blob", oid, limit=size, sink=take, timeout=SLOWEST)
+        if done.returncode != 0 or digest.hexdigest() != oid:
+            raise DamagedError(f"the object {oid} cannot be read")
+
     def _in_process(self, oid: str, size: int) -> bytes | None:
         if self._database is None:
             self._database = _open(self._git.folder)
@@ -44,8 +70,22 @@ class Blobs:
 
 def blob_id(data: bytes, like: str = "") -> str:
     """Git's id of these bytes as a blob; sha256 where `like` is such an id."""
+    digest = _begun(len(data), like)
+    digest.update(data)
+    return str(digest.hexdigest())
+
+
+def file_id(file: BinaryIO) -> str:
+    """Git's id of an open file's bytes as a blob, read in pieces."""
+    digest = _begun(os.fstat(file.fileno()).st_size, "")
+    while data := file.read(_CHUNK):
+        digest.update(data)
+    return str(digest.hexdigest())
+
+
+def _begun(size: int, like: str) -> Any:
     kind = hashlib.sha256 if len(like) == 64 else hashlib.sha1
-    return kind(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    return kind(b"blob %d\0" % size, usedforsecurity=False)
 
 
 def _open(folder: Path) -> Any:

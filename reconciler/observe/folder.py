@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from reconciler.errors import Usage
 from reconciler.model.files import READ_LIMIT, Entry, TooLargeError
 from reconciler.model.outcome import Reason, Violation
-from reconciler.observe.blobs import blob_id
+from reconciler.observe.blobs import blob_id, file_id
 from reconciler.observe.tree import REGULAR, sane
 
 _NO_COMMIT = "0" * 40
@@ -53,11 +55,21 @@ class FolderFiles:
         """KeyError where there is no regular file, TooLargeError beyond `limit` bytes."""
         if self._entries.mode(path) not in REGULAR:
             raise KeyError(path)
-        with _readable(self._root / path):
-            data = _content(self._root / path, limit + 1)
+        with _readable(self._root / path), _opened(self._root / path) as file:
+            data = file.read(limit + 1)
         if len(data) > limit:
             raise TooLargeError(path, (self._root / path).stat().st_size, limit)
         return data
+
+
+    def copy(self, path: str, target: BinaryIO) -> None:
+        """KeyError where there is no regular file."""
+        if self._entries.mode(path) not in REGULAR:
+            raise KeyError(path)
+        with _readable(self._root / path):
+            source = _opened(self._root / path)
+        with source:
+            shutil.copyfileobj(source, target)
 
 
 class _Hashed(Mapping[str, Entry]):
@@ -88,7 +100,10 @@ class _Hashed(Mapping[str, Entry]):
     def _id(self, entry: Entry) -> str:
         path = self._root / entry.path
         with _readable(path):
-            return blob_id(os.fsencode(os.readlink(path)) if entry.mode == "120000" else _content(path))
+            if entry.mode == "120000":
+                return blob_id(os.fsencode(os.readlink(path)))
+            with _opened(path) as file:
+                return file_id(file)
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[Entry]:
@@ -112,11 +127,9 @@ def _entries(item: os.DirEntry[str], path: str) -> Iterator[Entry]:
         yield from _walk(Path(item.path), path + "/")
 
 
-def _content(path: Path, limit: int = -1) -> bytes:
+def _opened(path: Path) -> BinaryIO:
     # What was a file while listing may be a link or a pipe by now.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read(limit)
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
 @contextmanager

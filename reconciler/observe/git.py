@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from reconciler import process
@@ -97,12 +97,13 @@ class Git:
         timeout: float = 60.0,
         stdin: bytes | None = None,
         limit: int = process.OUTPUT_LIMIT,
+        sink: Callable[[bytes], object] | None = None,
         extra: Mapping[str, str] | None = None,
     ) -> process.Completed:
         """`git <arguments>` to its end; a return code other than 0 is the caller's to judge.
 
-        Output beyond `limit` bytes ends it (`cut`). `timeout` in seconds, then ProcessTimeout (FetchFailed).
-        `extra` is added to the environment.
+        Output beyond `limit` bytes ends it (`cut`); it is kept, or goes to `sink` piece by piece. `timeout` in seconds,
+        then ProcessTimeout (FetchFailed). `extra` is added to the environment.
         """
         return process.run(
             ["git", *self._arguments, *arguments],
@@ -110,6 +111,7 @@ class Git:
             timeout=timeout,
             stdin=stdin,
             limit=limit,
+            sink=sink,
             kill_when_cut=True,
             reason=Reason.FETCH_FAILED,
         )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from reconciler.errors import Transient
 from reconciler.formats.dotenv import dotenv
-from reconciler.materialise import materialise, private_folder, remove
+from reconciler.formats.quantities import shown
+from reconciler.materialise import materialise
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Level, Reason, Violation
@@ -21,11 +22,13 @@ from reconciler.observe.envfile import env_file
 from reconciler.observe.rejections import RULE, rejections
 from reconciler.observe.secrets import NAME, SecretStore
 from reconciler.process import Completed, ProcessTimeout, run
+from reconciler.workspace import Workspace
 
 LARGEST_FILE = 1 << 20
-"""Bytes: larger files of a commit are data, not something that Compose reads."""
+"""Bytes: larger files of a commit are data, not something that Compose reads. The scan has refused them."""
 
 LARGEST_MODEL = 16 << 20
+"""Bytes of the models of all stacks of a host together; one of 57 services has 0.2 MiB."""
 TIMEOUT = 10.0
 """Seconds that Compose may take for one stack; a busy machine that gives it less than half of WORK is no fault of the
 stack's."""
@@ -44,13 +47,14 @@ class ComposeRenderer:
     def __init__(
         self, compose: str, folder: Path, secrets: SecretStore, *, timeout: float = TIMEOUT, work: int = WORK
     ) -> None:
-        """`folder`: where commits are laid out while Compose reads them; what dead processes left goes."""
+        """`folder`: where Compose finds the files that it reads; what dead processes left there goes."""
         self._timeout, self._work = timeout, work
         self._compose = compose
         self._folder = folder
         self._secrets = secrets
         self._checked = False
-        self._laid_out: tuple[Files, Path] | None = None
+        self._laid_out: tuple[Files, Workspace] | None = None
+        self._room = LARGEST_MODEL
 
     def given(self, stack: str) -> Mapping[str, str]:
         """Variables that the operator's secrets_dir has for this stack."""
@@ -60,20 +64,23 @@ class ComposeRenderer:
         """Digest of what flows from this machine into models: the secrets. '' where there are none."""
         return self._secrets.fingerprint()
 
-    def render(self, files: Files, stack: StackDocument) -> Rendered:
+    def render(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Rendered:
         """The canonical model, `$` standing for itself (Compose doubles it in what it prints).
 
+        `named`: the files of the commit that Compose reads for this stack. Nothing else is laid out: of build contexts,
+        mounts, configs and secrets it wants no more than the path.
         What Compose rejects comes back as violations. Transient where Compose cannot be run; Usage where a
         secret cannot be used.
         """
         self._check_version()
         secrets = self._secrets.variables(stack.name)
         variables, violations = self._variables(files, stack, secrets)
-        root = self._lay_out(files)
+        root = self._lay_out(files, stack, named)
         with self._env_file(variables, bool(secrets), root) as path:
             completed = self._config(stack, variables, root, path)
         if completed is None:
             return Rendered(stack.name, {}, str(root), (*violations, _too_complex(stack, self._work)))
+        self._room -= len(completed.stdout)
         model, rejected = _read(completed, stack.name, str(root), [*stack.files, *files.entries])
         violations = (*violations, *rejected)
         denied = any(item.level is Level.DENY for item in violations)
@@ -87,10 +94,10 @@ class ComposeRenderer:
         )
 
     def close(self) -> None:
-        """Remove the commit that was laid out last."""
+        """Remove what was laid out last."""
         if self._laid_out:
-            remove(self._laid_out[1].parent)
-            self._laid_out = None
+            self._laid_out[1].remove()
+        self._laid_out, self._room = None, LARGEST_MODEL
 
     def _check_version(self) -> None:
         if not self._checked:
@@ -108,17 +115,19 @@ class ComposeRenderer:
         usable = {name: value for name, value in merged.items() if _is_usable(name) and "\0" not in value}
         return usable, (*violations, *refused)
 
-    def _lay_out(self, files: Files) -> Path:
-        if self._laid_out and self._laid_out[0] is files:
-            return self._laid_out[1]
-        self.close()
+    def _lay_out(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Path:
+        """All stacks of a commit have one root, so that paths in their models mean the same."""
+        if self._laid_out is None or self._laid_out[0] is not files:
+            self.close()
         try:
-            root = private_folder(self._folder) / "commit"
-            root.mkdir()
-            self._laid_out = (files, root)
-            small = {path: entry for path, entry in files.entries.items() if entry.size <= LARGEST_FILE}
-            materialise(files, small, root)
+            if self._laid_out is None:
+                self._laid_out = (files, Workspace(self._folder))
+            root = self._laid_out[1].path / "commit"
+            new = [path for path in named if _is_text(files, path) and not (root / path).exists()]
+            (root / posixpath.dirname(stack.files[0])).mkdir(parents=True, exist_ok=True)
+            materialise(files, {path: files.entries[path] for path in new}, root)
         except OSError as error:
+            self.close()
             raise _disk(error) from error
         return root
 
@@ -148,10 +157,10 @@ class ComposeRenderer:
             completed = run(
                 [*argv, "--env-file", str(path), "config", "--format", "json"],
                 env=_environment(variables),
-                cwd=folder if folder.is_dir() else root,
+                cwd=folder,
                 timeout=self._timeout,
                 work=self._work,
-                limit=LARGEST_MODEL,
+                limit=self._room,
                 kill_when_cut=True,
             )
         except ProcessTimeout as late:
@@ -218,7 +227,7 @@ def _too_large(stack: str, path: str) -> Violation:
     return Violation(
         reason=Reason.SCHEMA_INVALID,
         rule=RULE,
-        message=f"the stack is larger than {LARGEST_MODEL >> 20} MiB once Compose has expanded it",
+        message=f"the host's stacks are larger than {shown(LARGEST_MODEL)} once Compose has expanded them",
         hint="Look for anchors or extends that repeat large parts.",
         path=path,
         stack=stack,

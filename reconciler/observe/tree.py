@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from typing import BinaryIO, TypeVar
 
 from reconciler.errors import Transient
 from reconciler.model.files import READ_LIMIT, Entry, TooLargeError
@@ -14,6 +15,8 @@ from reconciler.model.outcome import Level, Reason, Violation
 from reconciler.observe.blobs import Blobs, DamagedError
 from reconciler.observe.git import Git
 from reconciler.observe.signatures import NOBODY_ASKED, Signers
+
+T = TypeVar("T")
 
 LIST_LIMIT = 64 << 20
 """Bytes of a listing, some 500,000 files. A tree of trees of trees can name billions with a few objects."""
@@ -59,22 +62,33 @@ class GitFiles:
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         """KeyError where there is no regular file, TooLargeError beyond `limit` bytes."""
+        entry = self._regular(path)
+        if entry.size > limit:
+            raise TooLargeError(path, entry.size, limit)
+        return self._mended(entry, lambda: self._blobs.read(entry.oid, entry.size))
+
+    def copy(self, path: str, target: BinaryIO) -> None:
+        """KeyError where there is no regular file."""
+        entry = self._regular(path)
+        self._mended(entry, lambda: self._blobs.copy(entry.oid, entry.size, target))
+
+    def _regular(self, path: str) -> Entry:
         entry = self._entries[path]
         if entry.mode not in REGULAR:
             raise KeyError(path)
-        if entry.size > limit:
-            raise TooLargeError(path, entry.size, limit)
-        try:
-            return self._blobs.read(entry.oid, entry.size)
-        except DamagedError as damage:
-            return self._read_mended(entry, damage)
+        return entry
 
-    def _read_mended(self, entry: Entry, damage: DamagedError) -> bytes:
+    def _mended(self, entry: Entry, read: Callable[[], T]) -> T:
+        """What `read` gives, tried once more where the repository could be mended. Transient where it cannot."""
+        try:
+            return read()
+        except DamagedError as first:
+            damage = first
         try:
             if self._mend is not None:
                 self._mend()
                 self._blobs = Blobs(self._git)
-                return self._blobs.read(entry.oid, entry.size)
+                return read()
         except DamagedError as again:
             damage = again
         raise Transient(

@@ -17,7 +17,7 @@ from reconciler.act.trees import TreeStore
 from reconciler.decide.digests import content_digest, tree_digest
 from reconciler.effects import Effects
 from reconciler.errors import Transient
-from reconciler.materialise import remove
+from reconciler.materialise import ONCE, remove
 from reconciler.model.desired import Tree
 from reconciler.observe.secrets import SecretStore
 from tests.commits import CommitFiles
@@ -64,6 +64,26 @@ def test_the_whole_repository(tmp_path: Path) -> None:
     store = TreeStore(tmp_path, Effects())
     store.ensure([tree(".")], FILES, NONE)
     assert (store.path(tree(".").digest) / "conf.d/other").read_text() == "no"
+
+
+def test_equal_large_files_are_one_on_the_disk(tmp_path: Path) -> None:
+    """Within a tree and across those that are written together; another mode is another file, small ones are copies."""
+    data = os.urandom(ONCE)
+    names = [f"bomb/{number}/{deep}/file" for number in range(20) for deep in range(5)]
+    small = {"bomb/a": b"x", "bomb/b": b"x"}
+    files = CommitFiles({**dict.fromkeys([*names, "run", "alone"], data), **small}, {"run": "100755"})
+    trees = [Tree(tree_digest(files, path), path=path) for path in ("bomb", "bomb/1", "alone", "run")]
+    store = TreeStore(tmp_path / "trees", Effects())
+    store.ensure(trees, files, NONE)
+    bomb, one, alone, run = (store.path(item.digest) for item in trees)
+    inodes = {path.stat().st_ino for path in [alone, *one.rglob("file"), *bomb.rglob("file")]}
+    assert len(inodes) == 1
+    assert all(path.read_bytes() == data for path in (alone, run, *one.rglob("file")))
+    assert [mode(path) for path in (alone, run)] == [0o444, 0o555]
+    assert run.stat().st_ino not in inodes
+    assert [(bomb / name).stat().st_nlink for name in "ab"] == [1, 1]
+    store.remove([trees[0].digest])
+    assert (alone.read_bytes(), mode(alone)) == (data, 0o444)
 
 
 def test_what_is_there_stays(tmp_path: Path) -> None:

@@ -187,6 +187,24 @@ def test_what_a_later_file_takes_back_is_not_asked_for() -> None:
     assert len(told(look(files, "app/compose.yaml"))) == 2
 
 
+@pytest.mark.parametrize(
+    ("first", "taken_back"),
+    [
+        ("include: [/etc/compose.yaml]", "include: !reset []"),
+        ("include: [{path: inc.yaml, env_file: /etc/secret.env}]", "include: !override [inc.yaml]"),
+        ("include: [{path: inc.yaml, project_directory: /etc}]", "include: !reset null"),
+        ("services: {web: {image: x, extends: {file: /etc/compose.yaml, service: a}}}",
+         "services: {web: {extends: !reset null}}"),
+        ("services: {web: {image: x, extends: {file: /etc/compose.yaml, service: a}}}", "services: {web: !reset null}"),
+    ],
+)  # fmt: skip
+def test_what_compose_reads_at_once_no_later_file_takes_back(first: str, taken_back: str) -> None:
+    """Compose 2.26 and 2.40 include and extend while they load a file, before they merge it with the next."""
+    files = {"app/compose.yaml": first, "app/over.yaml": taken_back, "app/inc.yaml": "services: {i: {image: x}}"}
+    found = look(files, "app/compose.yaml", "app/over.yaml")
+    assert [item[0] for item in told(found)] == ["outside-commit"]
+
+
 def test_anchors_and_merge_keys_are_followed() -> None:
     text = """
 x-base: &base {env_file: base.env, build: {context: ../../out}}

@@ -69,7 +69,9 @@ def document(
 class CanonicalRenderer:
     """The commits of these tests hold canonical models already, so that no Compose has to run."""
 
-    def render(self, files: Files, stack: StackDocument) -> Rendered:
+    def close(self) -> None: ...
+
+    def render(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Rendered:
         model = json.loads(files.read(stack.files[0]))
         names = {key for item in model["services"].values() for key in item.get("networks") or {}}
         networks = {key: {"name": f"{stack.name}_{key}"} | (model.get("networks", {}).get(key) or {}) for key in names}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from reconciler.errors import Transient
 from reconciler.model.files import READ_LIMIT, Commit, Entry
@@ -25,6 +26,9 @@ class TextFiles:
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         return self.texts[path].encode()
+
+    def copy(self, path: str, target: BinaryIO) -> None:
+        target.write(self.read(path))
 
     def _entry(self, path: str) -> Entry:
         data = self.read(path)

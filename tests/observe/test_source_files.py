@@ -11,6 +11,7 @@ import pytest
 
 from reconciler.errors import Usage
 from reconciler.model.files import READ_LIMIT, TooLargeError
+from reconciler.observe.blobs import STREAMED
 from reconciler.observe.source import files_at
 from tests.observe.sources import FILES, source
 from tests.repository import ENVIRONMENT, Repository
@@ -63,6 +64,43 @@ def test_large_files_are_read_only_when_asked_for(theirs: Repository) -> None:
     with pytest.raises(TooLargeError, match=f"big has {READ_LIMIT + 1} bytes"):
         files.read("big")
     assert files.read("big", READ_LIMIT + 1) == data
+
+
+@pytest.mark.parametrize("size", [0, 10, STREAMED - 1, STREAMED, 3 * STREAMED + 1])
+def test_files_are_copied_byte_for_byte(theirs: Repository, tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    files = source_files(theirs, theirs.push({"file": data}))
+    with (tmp_path / "copy").open("w+b") as target:
+        files.copy("file", target)
+    assert (tmp_path / "copy").read_bytes() == data
+
+
+LARGE = 300 << 20
+COPIED = """
+import resource, sys
+from pathlib import Path
+from reconciler.observe.source import files_at
+files = files_at(Path(sys.argv[1]), "main", {})
+with open(sys.argv[2], "w+b") as target:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    files.copy("large", target)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_a_large_file_takes_no_memory(theirs: Repository, tmp_path: Path) -> None:
+    block = bytes(1 << 20)
+    theirs.push({"large": bytes(LARGE)})
+    done = subprocess.run(
+        [sys.executable, "-c", COPIED, str(theirs.folder), str(tmp_path / "copy")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        check=True,
+    )
+    assert int(done.stdout) < 8 << 10
+    assert (tmp_path / "copy").stat().st_size == LARGE
+    with (tmp_path / "copy").open("rb") as copied:
+        assert all(copied.read(1 << 20) == block for _ in range(LARGE >> 20))
 
 
 def test_attributes_and_filters_change_nothing(theirs: Repository) -> None:

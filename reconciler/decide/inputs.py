@@ -1,0 +1,39 @@
+"""How much Compose may be given to read for one host: judged before a byte of it is parsed or written."""
+
+from __future__ import annotations
+
+from reconciler.formats.nodes import shorten
+from reconciler.formats.quantities import shown
+from reconciler.model.files import Files
+
+MOST_BYTES = 8 << 20
+"""Bytes of Compose files, env files and what they include and extend, of all stacks of a host together; each stack's
+reading counts. The 180 public stacks have 0.3 MiB together."""
+
+MOST_FILES = 2_000
+"""Files of them, counted the same way."""
+
+NAMED = 3
+"""So many of the largest are told."""
+
+
+class Inputs:
+    """What has been read so far."""
+
+    def __init__(self) -> None:
+        self._bytes = self._files = 0
+        self._sizes: dict[str, int] = {}
+
+    def take(self, files: Files, path: str) -> bool:
+        """Count a file of the commit that is to be read. False: with it, it is too much."""
+        size = files.entries[path].size
+        self._bytes, self._files = self._bytes + size, self._files + 1
+        self._sizes[path] = size
+        return self._bytes <= MOST_BYTES and self._files <= MOST_FILES
+
+    @property
+    def message(self) -> str:
+        """What is too much, with the largest files."""
+        largest = sorted(self._sizes, key=lambda path: -self._sizes[path])[:NAMED]
+        named = ", ".join(f"{shorten(path)} ({shown(self._sizes[path])})" for path in largest)
+        return f"Compose would read more than {shown(MOST_BYTES)} or {MOST_FILES} files for this host; largest: {named}"

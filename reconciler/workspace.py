@@ -1,0 +1,111 @@
+"""Folders that live no longer than the process that works in them, and the room that is left on a disk."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from reconciler.errors import Transient
+from reconciler.formats.quantities import shown
+from reconciler.materialise import remove
+from reconciler.model.outcome import Reason
+
+SMALL = 1 << 20
+"""Bytes that are written whatever room there is: the small commit that mends a full disk must not wait for room."""
+
+MOST_KEPT_FREE = 1 << 30
+SHARE_KEPT_FREE = 0.05
+"""Of a disk, as much as the smaller of the two stays free for its other users: databases beside us."""
+
+
+class Workspace:
+    """A new folder of this process below `parent` (made where it is missing, 0700); `path` has no links in it.
+
+    What processes that are dead by now left there is removed: while one lives, it holds a lock on its folder.
+    OSError as the disk gives it.
+    """
+
+    def __init__(self, parent: Path) -> None:
+        parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _alone(parent):
+            _sweep(parent)
+            self.path = Path(tempfile.mkdtemp(prefix="in-use-", dir=parent)).resolve()
+            self._lock = _locked(self.path)
+
+    def remove(self) -> None:
+        """With all it holds."""
+        try:
+            remove(self.path)
+        finally:
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+
+def sweep(parent: Path) -> None:
+    """Remove what dead processes left in `parent`. A disk that refuses is no reason not to start."""
+    try:
+        with _alone(parent):
+            _sweep(parent)
+    except OSError:
+        return
+
+
+def room(folder: Path) -> int:
+    """Bytes that may still be written on the disk of `folder`, which exists; negative where it is too full already."""
+    disk = os.statvfs(folder)
+    kept = min(MOST_KEPT_FREE, int(disk.f_blocks * disk.f_frsize * SHARE_KEPT_FREE))
+    return disk.f_bavail * disk.f_frsize - kept
+
+
+def check_room(folder: Path, needed: int, what: str) -> None:
+    """Transient (DiskFailed) where `needed` bytes would fill the disk of `folder`, before anything is written."""
+    left = room(folder)
+    if needed > max(SMALL, left):
+        raise Transient(
+            Reason.DISK_FAILED,
+            f"{what} needs {shown(needed)} below {folder}, and {shown(max(left, 0))} may be used",
+            f"make room on that disk: up to {shown(MOST_KEPT_FREE)} of it stays free for others; it is tried again",
+        )
+
+
+def _sweep(parent: Path) -> None:
+    for entry in parent.iterdir():
+        if entry.is_symlink():
+            entry.unlink()
+            continue
+        lock = _locked(entry)
+        if lock is not None:
+            try:
+                remove(entry)
+            finally:
+                os.close(lock)
+
+
+def _locked(path: Path) -> int | None:
+    """A lock on a file or folder, which ends with the process however that ends; None where somebody has it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+@contextmanager
+def _alone(parent: Path) -> Iterator[None]:
+    """Nobody else makes a folder in `parent` or sweeps it meanwhile."""
+    descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
