@@ -75,7 +75,7 @@ def test_files_are_copied_byte_for_byte(theirs: Repository, tmp_path: Path, size
     assert (tmp_path / "copy").read_bytes() == data
 
 
-LARGE = 300 << 20
+LARGE = 64 << 20
 COPIED = """
 import resource, sys
 from pathlib import Path
