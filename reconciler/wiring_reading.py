@@ -14,6 +14,7 @@ from reconciler.decide.sources import Places
 from reconciler.effects import Effects
 from reconciler.engine import connect
 from reconciler.errors import Usage
+from reconciler.host_paths import HostPaths
 from reconciler.later import later
 from reconciler.loop.prepare import Preparer, Rules
 from reconciler.model.documents import NOTHING_ALLOWED
@@ -71,6 +72,13 @@ class Reading:
     @cached_property
     def state(self) -> Path:
         return Path(self.settings.state).resolve()
+
+    @cached_property
+    def host_paths(self) -> HostPaths:
+        state, secrets = str(self.state), self.settings.secrets_dir
+        own = [f"{state}/trees", *([f"{secrets}/.mounts"] if secrets else ())]
+        granted = [bind.host for bind in self.settings.binds]
+        return HostPaths(f"{state}/data", own, granted, (), [state, *([secrets] if secrets else ())])
 
     @cached_property
     def compose(self) -> str:
@@ -145,7 +153,7 @@ class Reading:
             self.observer,
             self.journal,
             self.clock,
-            HostFiles(),
+            HostFiles(self.host_paths),
             self.settings.adopt,
         )
 

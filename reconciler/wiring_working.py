@@ -120,7 +120,7 @@ class Working:
             reporter=self._reporter(),
             requests=parts.requests,
             clock=parts.clock,
-            host_files=HostFiles(),
+            host_files=HostFiles(parts.host_paths),
             changed=self._changed,
         )
         options = Options(
@@ -153,7 +153,7 @@ class Working:
             later(partial(self._builder, listener)),
             trees,
             parts.secrets,
-            DataFolders(parts.state / "data", parts.effects),
+            DataFolders(parts.state / "data", parts.effects, parts.host_paths),
         )
 
     def _engine_applier(self) -> EngineApplier:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from reconciler.act.data_folders import DataFolders
+from reconciler.act.data_folders import DataFolders, bound
 from reconciler.act.trees import SecretMounts, TreeStore
 from reconciler.errors import ReconcilerError
 from reconciler.model.creation import Creation
@@ -60,6 +60,7 @@ class MachineApplier:
         self._data.link(folder, to)
 
     def create(self, stack: Stack, services: Sequence[Creation], existing: Mapping[str, int]) -> None:
+        self._data.check(path for item in services for path in bound(item.service))
         self._creator.create(stack, services, existing)
 
     def create_network(self, network: Network) -> None:
@@ -72,10 +73,18 @@ class MachineApplier:
         self._engine.create_volume(volume)
 
     def start(self, container: str) -> None:
+        self._data.check(self._engine.bound(container))
         self._engine.start(container)
 
     def start_all(self, containers: Sequence[str]) -> Mapping[str, ReconcilerError]:
-        return self._engine.start_all(containers)
+        """Each start makes the engine follow the paths anew, so each is looked at first."""
+        failed: dict[str, ReconcilerError] = {}
+        for container in containers:
+            try:
+                self._data.check(self._engine.bound(container))
+            except ReconcilerError as error:
+                failed[container] = error
+        return failed | self._engine.start_all([item for item in containers if item not in failed])
 
     def stop(self, container: str, grace: float) -> None:
         self._engine.stop(container, grace)

@@ -1,44 +1,91 @@
-"""`<state>/data`: relative folders that containers write to and no commit holds. Never removed."""
+"""`<state>/data`: relative folders that containers write to and no commit holds. Never removed.
+
+Containers can make links there. Nothing here follows one: see `reconciler.host_paths`.
+"""
 
 from __future__ import annotations
 
+import os
+import posixpath
+import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from reconciler.act.trees import writing
 from reconciler.effects import Effects
+from reconciler.errors import Transient
+from reconciler.host_paths import MODE, HostPaths
 from reconciler.materialise import make_folders
-from reconciler.model.desired import DesiredState
+from reconciler.model.desired import DesiredState, Service
+from reconciler.model.outcome import Reason
+from reconciler.model.ways import Obstacle
 
 
 class DataFolders:
     """Folders are created empty; the data of an adopted project stays where it is, behind a link."""
 
-    def __init__(self, root: Path, effects: Effects) -> None:
-        self._root, self._effects = root, effects
+    def __init__(self, root: Path, effects: Effects, paths: HostPaths) -> None:
+        self._root, self._effects, self._paths = root, effects, paths
+        self._links: dict[str, str] = {}
 
     def ensure(self, desired: DesiredState) -> None:
-        """Those that the state names. Transient where the disk refuses."""
+        """Those that the state names. Transient where the disk refuses. Where a link is in the way nothing is made;
+        `check` tells of it before anything is mounted."""
         for path in self._named(desired):
-            with writing(path):
-                if not path.exists():
-                    make_folders(path, 0o755)
+            if not os.path.lexists(path):
+                with writing(path):
+                    make_folders(self._root, MODE)
+                    with self._paths.walk(str(path), self._links, make=True):
+                        pass
 
     def link(self, folder: str, to: str) -> None:
         """No effect where it is so already. An empty folder gives way; one with data in it is Transient."""
+        self._links[folder] = to
         path = Path(folder)
         if path.is_symlink() and str(path.readlink()) == to:
             return
-        self._effects.point(f"link {folder}")
         with writing(path):
-            if path.is_dir() and not path.is_symlink():
-                path.rmdir()
-            make_folders(path.parent, 0o755)
-            path.symlink_to(to)
+            make_folders(self._root, MODE)
+            with self._paths.walk(str(path.parent), self._links, make=True) as walk:
+                _refuse(walk.way.obstacle)
+                if walk.adopted:
+                    self._is_same(folder, to)
+                else:
+                    self._effects.point(f"link {folder}")
+                    _place(path.name, to, walk.folder)
+
+    def check(self, paths: Iterable[str]) -> None:
+        """Before anything is mounted from these. Transient where one leads over a link that a container can make."""
+        for way in self._paths.ways([posixpath.normpath(path) for path in paths], self._links).values():
+            _refuse(way.obstacle)
+
+    def _is_same(self, folder: str, to: str) -> None:
+        """It lies in a folder that is a link itself, and so is where it belongs already."""
+        found = self._paths.ways([folder, to], self._links)
+        if found[folder].end != found[to].end:
+            message = f"{folder} is to be {to}, and lies in an adopted folder in which something else has that name"
+            raise Transient(Reason.FILE_MISSING, message, f"Move the data of {to} there, and remove {to}.")
 
     def _named(self, desired: DesiredState) -> Iterable[Path]:
         for service in desired.services().values():
-            for mount in service.config.get("volumes") or ():
-                source = Path(mount.get("source") or "")
-                if mount.get("type") == "bind" and source.is_relative_to(self._root):
-                    yield source
+            yield from (Path(path) for path in bound(service) if Path(path).is_relative_to(self._root))
+
+
+def bound(service: Service) -> list[str]:
+    """The paths of the host that a service mounts."""
+    mounts = service.config.get("volumes") or ()
+    return [str(mount["source"]) for mount in mounts if mount.get("type") == "bind" and mount.get("source")]
+
+
+def _refuse(obstacle: Obstacle | None) -> None:
+    if obstacle is not None:
+        raise Transient(Reason.POLICY_VIOLATION, obstacle.message, obstacle.hint)
+
+
+def _place(name: str, to: str, folder: int) -> None:
+    """A link in an open folder, in place of an empty folder of that name."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            os.rmdir(name, dir_fd=folder)
+    os.symlink(to, name, dir_fd=folder)

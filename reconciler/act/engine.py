@@ -48,6 +48,12 @@ class EngineApplier:
         self._effects = effects
         self._host = host
 
+    def bound(self, container: str) -> list[str]:
+        """The paths of the host that it mounts."""
+        with engine_calls(f"inspect {container[:12]}"), gone(container):
+            mounts = self._client.inspect_container(container)["Mounts"]
+        return [str(item["Source"]) for item in mounts if item["Type"] == "bind"]
+
     def start(self, container: str) -> None:
         """RolloutFailed when the engine refuses: Crashed, or DependencyNotReady for a held port."""
         self._announce("start", container)

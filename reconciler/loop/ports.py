@@ -17,6 +17,7 @@ from reconciler.model.observed import Container, ObservedState
 from reconciler.model.rendered import Rendered as Rendered
 from reconciler.model.requests import Request
 from reconciler.model.stock import InUse, StoredImage
+from reconciler.model.ways import Way
 
 
 class Clock(Protocol):
@@ -136,6 +137,10 @@ class HostFiles(Protocol):
         """Whether all `entries` stand below `path` with these bytes, and have not been written after `since`
         (RFC 3339)."""
 
+    def ways(self, paths: Iterable[str], links: Mapping[str, str]) -> Mapping[str, Way]:
+        """Where these paths of the host lead, without following what a container may have made. `links`: those that
+        adoption made, place → target."""
+
 
 class Watch(Protocol):
     """The engine's events about our containers, from before the first start on."""
@@ -215,10 +220,12 @@ class Applier(Protocol):
     def create_volume(self, volume: Volume) -> None: ...
 
     def create(self, stack: Stack, services: Sequence[Creation], existing: Mapping[str, int]) -> None:
-        """Create, never start: ONE Compose call. `existing`: containers of each service there are already."""
+        """Create, never start: ONE Compose call. `existing`: containers of each service there are already.
+        Transient, and nothing is created, where a path leads over a link that a container may have made."""
 
     def start(self, container: str) -> None:
-        """RolloutFailed (Crashed) when the engine refuses to start it."""
+        """RolloutFailed (Crashed) when the engine refuses to start it; Transient where one of its paths leads over a
+        link that a container may have made."""
 
     def start_all(self, containers: Sequence[str]) -> Mapping[str, ReconcilerError]:
         """Start them together, each an effect. Those that do not start, with what `start` would have raised."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from reconciler.host_paths import HostPaths
 from reconciler.model.files import Entry
+from reconciler.model.ways import Way
 from reconciler.observe.blobs import blob_id
 
 LARGEST = 64 << 20
@@ -17,6 +19,13 @@ LARGEST = 64 << 20
 
 class HostFiles:
     """`loop.ports.HostFiles` for an engine on this machine; paths that are not here hold nothing."""
+
+    def __init__(self, paths: HostPaths | None = None) -> None:
+        """`paths`: what an agent mounts; None where there is no agent."""
+        self._paths = paths
+
+    def ways(self, paths: Iterable[str], links: Mapping[str, str]) -> Mapping[str, Way]:
+        return self._paths.ways(paths, links) if self._paths is not None else {}
 
     def holds(self, path: str, entries: Mapping[str, Entry], since: str) -> bool:
         until = datetime.fromisoformat(since).timestamp() if since else float("inf")

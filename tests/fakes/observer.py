@@ -10,6 +10,7 @@ from reconciler.model.files import Entry
 from reconciler.model.images import Image, ImageDefaults, ImageWant
 from reconciler.model.observed import KILL, OOM, Container, ObservedNetwork, ObservedState
 from reconciler.model.stock import InUse, StoredImage
+from reconciler.model.ways import Way
 from reconciler.observe.blobs import blob_id
 from reconciler.observe.host import holders
 
@@ -145,11 +146,16 @@ class FakeWatch:
 
 
 class FakeHostFiles:
-    """`contents`: path on the machine → text. What was `touched` was written after every start."""
+    """`contents`: path on the machine → text. What was `touched` was written after every start. `known`: path → where
+    it leads; of others nothing is known."""
 
     def __init__(self) -> None:
         self.contents: dict[str, str] = {}
         self.touched: set[str] = set()
+        self.known: dict[str, Way] = {}
+
+    def ways(self, paths: Iterable[str], links: Mapping[str, str]) -> Mapping[str, Way]:
+        return {path: self.known[path] for path in paths if path in self.known}
 
     def holds(self, path: str, entries: Mapping[str, Entry], since: str) -> bool:
         names = {f"{path}/{name}" if name else path: entry for name, entry in entries.items()}

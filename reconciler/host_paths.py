@@ -1,0 +1,253 @@
+"""Walking along paths of the host, so that no link which a container made leads anywhere.
+
+Containers write below `<state>/data` and below granted paths, and the engine follows symbolic links when it mounts. So
+each step is taken by hand, from the open folder before it (openat with O_NOFOLLOW), and by what a folder is (device and
+inode), not by what it is called. Links of the operator's are followed: those on the way to a granted path, as long as
+no container can write to the folder in which they lie. Links below are not, with one exception: those that adoption
+made, at exactly their place and pointing exactly where the journal says.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import shlex
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from reconciler.model.ways import Identity, Obstacle, Way
+
+FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+"""How a folder is opened: O_PATH needs no right to list it, but only Linux has it."""
+
+MODE = 0o755
+"""Of folders that are made, whatever the umask: programs in containers have other users."""
+
+MOST_LINKS = 40
+"""Links of the operator's that one path may lead over; the kernel's own bound."""
+
+
+class HostPaths:
+    """The paths that one agent mounts. `data`: its data folder; `own`: folders of its own that no container writes to;
+    `writable`: granted paths that containers may write to; `readable`: the other granted ones; `private`: what no
+    granted path may lead into."""
+
+    def __init__(
+        self,
+        data: str,
+        own: Sequence[str] = (),
+        writable: Sequence[str] = (),
+        readable: Sequence[str] = (),
+        private: Sequence[str] = (),
+    ) -> None:
+        self._data, self._own, self._private = data, own, private
+        self._writable = [posixpath.normpath(path) for path in writable]
+        self._granted = [*self._writable, *(posixpath.normpath(path) for path in readable)]
+
+    def ways(self, paths: Iterable[str], links: Mapping[str, str]) -> dict[str, Way]:
+        """Each path walked. `links`: those that adoption made, place → target. Makes nothing."""
+        guarded = self._guarded(links)
+        found = {}
+        for path in paths:
+            with self.walk(path, links, guarded=guarded) as walk:
+                found[path] = walk.way
+        return found
+
+    @contextmanager
+    def walk(
+        self,
+        path: str,
+        links: Mapping[str, str],
+        *,
+        make: bool = False,
+        guarded: frozenset[Identity] | None = None,
+    ) -> Iterator[Walk]:
+        """Walk along one path; its last folder is open meanwhile. `make`: make the folders that are missing below the
+        data folder. OSError where that fails."""
+        walk = Walk(links, self._guarded(links) if guarded is None else guarded)
+        try:
+            base = self._base(path)
+            walk.along(_parts(base))
+            walk.below(base, path[len(base) :], make=make and base == self._data)
+            if base in self._granted:
+                walk.keep_out(path, self._identities(self._private))
+            yield walk
+        finally:
+            walk.close()
+
+    def _base(self, path: str) -> str:
+        """The longest beginning of the path that the operator has chosen; all of it where that is none of ours."""
+        bases = (self._data, *self._own, *self._granted)
+        above = (base for base in bases if f"{path}/".startswith(f"{base.rstrip('/')}/"))
+        return max(above, key=len, default=path)
+
+    def _guarded(self, links: Mapping[str, str]) -> frozenset[Identity]:
+        """The folders in which containers may have made links. From above to below: a link that lies in one of them
+        chooses no further one."""
+        guarded: frozenset[Identity] = frozenset()
+        for path in sorted({self._data, *self._writable, *links.values()}, key=lambda item: len(_parts(item))):
+            walk = Walk({}, guarded)
+            walk.along(_parts(path))
+            if walk.way.obstacle is None and walk.way.end is not None:
+                guarded |= {walk.way.end}
+            walk.close()
+        return guarded
+
+    def _identities(self, paths: Iterable[str]) -> frozenset[Identity]:
+        found = set()
+        for path in paths:
+            try:
+                found.add(_identity(os.stat(path)))
+            except OSError:
+                continue
+        return frozenset(found)
+
+
+class Walk:
+    """One path, as far as it was walked. `folder`: descriptor of the last folder that was reached."""
+
+    def __init__(self, links: Mapping[str, str], guarded: frozenset[Identity]) -> None:
+        self._links, self._guarded = links, guarded
+        self._open: list[tuple[int, str, bool]] = []
+        self._passed: set[Identity] = set()
+        self._end: Identity | None = None
+        self._obstacle: Obstacle | None = None
+        self._ended = False
+        self._followed = 0
+        self._make = False
+        self.adopted = False
+        self._from_root()
+
+    @property
+    def way(self) -> Way:
+        return Way(frozenset(self._passed), self._end, self._obstacle)
+
+    @property
+    def folder(self) -> int:
+        return self._open[-1][0]
+
+    def close(self) -> None:
+        while self._open:
+            os.close(self._open.pop()[0])
+
+    def along(self, parts: Sequence[str]) -> None:
+        """Over the operator's links, too."""
+        todo = list(parts)
+        while todo and not self._ended:
+            self._step(todo, None)
+
+    def below(self, base: str, rest: str, *, make: bool) -> None:
+        """Over no link but those of adoption."""
+        self._make = make
+        todo, place = _parts(rest), base.rstrip("/")
+        while todo and not self._ended:
+            place = f"{place}/{todo[0]}"
+            self._step(todo, place)
+
+    def keep_out(self, path: str, private: frozenset[Identity]) -> None:
+        if self._obstacle is None and private & (self._passed | ({self._end} if self._end else set())):
+            message = f"{path} leads into the agent's own state or secrets"
+            self._stop(Obstacle(message, "Mount another path: what lies there is no commit's."))
+
+    def _step(self, todo: list[str], place: str | None) -> None:
+        """Take the first of the names that are to do. `place`: by what name this is known, where no link counts."""
+        name = todo.pop(0)
+        if name == "..":
+            self._up()
+            return
+        folder, here, guarded = self._open[-1]
+        self._passed.add(_identity(os.fstat(folder)))
+        self._end = None
+        try:
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if stat.S_ISLNK(found.st_mode):
+                self._link(name, todo, place)
+            elif stat.S_ISDIR(found.st_mode):
+                self._enter(os.open(name, FOLDER, dir_fd=folder), f"{here}/{name}", guarded or place is not None)
+            elif todo:
+                self._stop(Obstacle(f"{place or f'{here}/{name}'} is no folder", "Remove it, or mount another path."))
+            else:
+                self._end, self._ended = _identity(found), True
+        except FileNotFoundError:
+            if self._make:
+                self._enter(_made(name, folder), f"{here}/{name}", True)
+            else:
+                self._ended = True
+        except OSError as error:
+            if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                self._stop(_swapped(place or f"{here}/{name}"))
+            elif guarded or place is not None:
+                self._stop(_unseen(place or f"{here}/{name}", error))
+            self._ended = True
+
+    def _link(self, name: str, todo: list[str], place: str | None) -> None:
+        folder, here, guarded = self._open[-1]
+        target = os.readlink(name, dir_fd=folder)
+        if place is not None and self._links.get(place) == target and not self.adopted:
+            self.adopted, made = True, self._make
+            self._make = False
+            self._from_root()
+            self.along(_parts(target))
+            self._make = made
+        elif guarded or place is not None or self._followed >= MOST_LINKS:
+            self._stop(_planted(place or f"{here}/{name}"))
+        else:
+            self._followed += 1
+            if target.startswith("/"):
+                self._from_root()
+            todo[:0] = _parts(target)
+
+    def _from_root(self) -> None:
+        self.close()
+        self._enter(os.open("/", FOLDER), "", False)
+
+    def _enter(self, folder: int, here: str, guarded: bool) -> None:
+        self._end = _identity(os.fstat(folder))
+        self._open.append((folder, here, guarded or self._end in self._guarded))
+
+    def _up(self) -> None:
+        if len(self._open) > 1:
+            os.close(self._open.pop()[0])
+        self._end = _identity(os.fstat(self.folder))
+
+    def _stop(self, obstacle: Obstacle) -> None:
+        self._obstacle, self._end, self._ended = obstacle, None, True
+
+
+def _made(name: str, folder: int) -> int:
+    """A new folder, opened. OSError where somebody else puts something in its place meanwhile."""
+    try:
+        os.mkdir(name, MODE, dir_fd=folder)
+    except FileExistsError:
+        return os.open(name, FOLDER, dir_fd=folder)
+    made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    os.fchmod(made, MODE)
+    return made
+
+
+def _planted(path: str) -> Obstacle:
+    return Obstacle(
+        f"{path} is a symbolic link, and containers can make links there: nothing is mounted from behind it",
+        f"Look where it leads (`ls -l {shlex.quote(path)}`), then remove the link: `rm {shlex.quote(path)}`.",
+    )
+
+
+def _swapped(path: str) -> Obstacle:
+    return Obstacle(f"{path} was replaced while it was looked at", "It is tried again by itself.")
+
+
+def _unseen(path: str, error: OSError) -> Obstacle:
+    return Obstacle(
+        f"{path} cannot be looked at ({error.strerror}), and containers could have put a link there",
+        "Run the agent as a user who may enter the folder, or list the path itself under binds.",
+    )
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino
