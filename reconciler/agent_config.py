@@ -16,6 +16,7 @@ from reconciler.formats.quantities import QuantityError, seconds
 from reconciler.formats.urls import url_problem
 from reconciler.formats.yamls import Document, Pointer, document, json_pointer
 from reconciler.model.outcome import Reason, Violation
+from reconciler.ownership import CONFIG, require
 
 FILE = "reconciler.yaml"
 MACHINES = "/etc/reconciler"
@@ -42,6 +43,8 @@ class AgentConfig:
 def read_config(config: str | None, environ: Mapping[str, str], state: str | None, cwd: str) -> AgentConfig:
     """Find, read and check the config; arguments as for `load_settings`. Usage names every mistake."""
     path = _find(config, environ, cwd)
+    if path is not None:
+        require(path, CONFIG)
     read = _read(path)
     values, told = _overlay(read.value, environ)
     if state is not None:

@@ -105,7 +105,7 @@ class Application:
             return initialise(folder, host, source, config, self._parts.given, state, self._parts.environ, make)
 
     def plan(self, commit: str | None) -> Answer:
-        lock = StateLock(Path(self._parts.settings.state))
+        lock = StateLock(self._parts.state)
         try:
             lock.acquire()
         except Locked:

@@ -25,9 +25,9 @@ from reconciler.verbs.doctor import Doctor, Probes
 
 def examine(settings: Settings, turn_file: str, scratch: Path) -> Answer:
     """Look at everything. `turn_file`: where a running agent says what it does; `scratch`: a folder to throw away."""
-    state = Path(settings.state).resolve()
+    state = Path(settings.state)
     secrets = Path(settings.secrets_dir) if settings.secrets_dir else None
-    return Doctor(state, secrets, _Reading(settings, state, secrets, turn_file, scratch).probes()).examine()
+    return Doctor(state, secrets, _Reading(settings, state.resolve(), secrets, turn_file, scratch).probes()).examine()
 
 
 class _Reading:

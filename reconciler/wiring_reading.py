@@ -28,6 +28,7 @@ from reconciler.observe.render import ComposeRenderer
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.signatures import Signers
 from reconciler.observe.source import GitSource
+from reconciler.ownership import STATE, require, require_contents
 from reconciler.record.journal import Journal
 from reconciler.record.lock import holder
 from reconciler.record.rendered import RenderedStore
@@ -71,7 +72,11 @@ class Reading:
 
     @cached_property
     def state(self) -> Path:
-        return Path(self.settings.state).resolve()
+        """The state folder. Usage where others could change what lies in it."""
+        require(self.settings.state, STATE)
+        found = Path(self.settings.state).resolve()
+        require_contents(found, STATE)
+        return found
 
     @cached_property
     def host_paths(self) -> HostPaths:
@@ -160,7 +165,7 @@ class Reading:
     def preparer(self, folder: Path, host: str, policies: bool, base: str | None = None) -> Preparer:
         """What judges commits; Compose is run in `folder`. `base`: in place of the configured path."""
         settings = self.given
-        state = str(self.state) if settings else "/state"
+        state = str(Path(settings.state).resolve()) if settings else "/state"
         permissions = settings.permissions if settings else NOTHING_ALLOWED
         secrets = settings.secrets_dir if settings else None
         places = Places(f"{state}/trees", f"{state}/data", secrets, permissions.binds)

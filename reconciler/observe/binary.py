@@ -14,6 +14,7 @@ from reconciler.errors import Transient, Usage
 from reconciler.model.outcome import Reason
 from reconciler.model.rendered import NO_HOME
 from reconciler.observe.endpoint import docker_config
+from reconciler.ownership import PROGRAM, faults, require
 from reconciler.process import run
 
 OLDEST = (2, 20)
@@ -36,19 +37,30 @@ INSTALL = (
 def find_compose(setting: str | None, environ: Mapping[str, str]) -> str:
     """Path of the Compose binary: `compose` of the agent config, else the first plugin, else one on $PATH.
 
-    Usage where the config names a file that cannot be run, Transient where there is none at all.
+    One that others could replace is passed over. Usage where the config names it, or there is no other, or the config
+    names a file that cannot be run; Transient where there is none at all.
     """
     if setting:
+        if not os.path.isabs(setting):
+            raise Usage(
+                Reason.ENGINE_UNAVAILABLE,
+                f"compose: {setting} is no absolute path",
+                "Begin it with /: a program that counts from the working folder may be anybody's.",
+            )
         if _runs(Path(setting)):
+            require(setting, PROGRAM)
             return setting
         raise Usage(
             Reason.ENGINE_UNAVAILABLE,
             f"compose: {setting} is no file that can be run",
             "Correct `compose` in the agent config, or leave it out to have Compose looked for.",
         )
-    for folder in _folders(environ):
-        if _runs(folder / "docker-compose"):
-            return str(folder / "docker-compose")
+    found = [str(folder / "docker-compose") for folder in _folders(environ) if _runs(folder / "docker-compose")]
+    for path in found:
+        if not faults(path, PROGRAM):
+            return path
+    for path in found:
+        require(path, PROGRAM)
     raise Transient(Reason.ENGINE_UNAVAILABLE, "Compose was not found on this machine", INSTALL)
 
 

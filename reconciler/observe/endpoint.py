@@ -10,6 +10,7 @@ from typing import Any
 
 from reconciler.errors import Usage
 from reconciler.model.outcome import Reason
+from reconciler.ownership import DOCKER_CONFIG, require
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 
@@ -54,6 +55,7 @@ def _socket(environ: Mapping[str, str]) -> str:
 
 
 def _json(path: Path) -> Mapping[str, Any] | None:
+    require(str(path), DOCKER_CONFIG)
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:

@@ -16,6 +16,7 @@ from reconciler.errors import Transient, Usage
 from reconciler.formats.dotenv import dotenv
 from reconciler.materialise import sync_folder
 from reconciler.model.outcome import Reason
+from reconciler.ownership import SECRET, SECRETS, SECRETS_OF_STACK, Demand, entry_faults, require, require_contents
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 LARGEST = 1 << 20
@@ -50,6 +51,7 @@ class SecretStore:
     def __init__(self, folder: Path | None, learned: Callable[[Iterable[str]], None] = lambda values: None) -> None:
         self._folder, self._learned = folder.absolute() if folder else None, learned
         self._loaded = _Loaded((), True, {}, "")
+        self._examined = False
 
     def variables(self, stack: str) -> Mapping[str, str]:
         """name → value for one stack. A file of its own wins over a line of the env file."""
@@ -114,9 +116,17 @@ class SecretStore:
             raise _usage("no secrets_dir is set", "Set `secrets_dir` in the agent config.")
         return self._folder
 
+    def _examine(self, folder: Path) -> None:
+        """Once: whoever could put something else in its place could do it before we started, too."""
+        if not self._examined:
+            require(str(folder), SECRETS)
+            require_contents(folder, SECRETS)
+            self._examined = True
+
     def _load(self) -> _Loaded:
         if self._folder is None:
             return self._loaded
+        self._examine(self._folder)
         paths = tuple(_secret_files(self._folder))
         stamps = tuple(_stamp(path) for path in paths)
         if not (self._loaded.settled and stamps == self._loaded.stamps):
@@ -154,6 +164,7 @@ def _secret_files(folder: Path) -> Iterable[Path]:
     try:
         for entry in sorted(_visible(folder)):
             if entry.is_dir():
+                _judge(entry, entry.lstat(), SECRETS_OF_STACK)
                 yield from (path for path in sorted(_visible(entry)) if path.is_file())
             elif entry.suffix == ".env":
                 yield entry
@@ -170,17 +181,18 @@ def _visible(folder: Path) -> Iterable[Path]:
 
 def _stamp(path: Path) -> tuple[str, int, int, int, int]:
     try:
-        status = path.stat()
+        status = path.lstat()
     except OSError as error:
         raise Transient(
             Reason.FILE_MISSING, f"{path} cannot be read: {error.strerror}", "the next turn reads again"
         ) from error
-    if status.st_mode & 0o077:
-        raise _usage(
-            f"{path} can be read by other users (mode {status.st_mode & 0o777:04o})",
-            f"chmod 0600 {path}",
-        )
+    _judge(path, status, SECRET)
     return (str(path), status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+
+def _judge(path: Path, status: os.stat_result, demand: Demand) -> None:
+    for fault in entry_faults(str(path), status, demand):
+        raise _usage(fault.message, fault.remedy)
 
 
 def _name(path: Path) -> str:

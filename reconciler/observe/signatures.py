@@ -14,6 +14,7 @@ from pathlib import Path
 from reconciler.errors import Usage
 from reconciler.model.outcome import Reason, Violation
 from reconciler.observe.git import Git
+from reconciler.ownership import KEYS, require
 
 RULE = "signature"
 OLDEST_GIT = (2, 34)
@@ -99,6 +100,7 @@ NOBODY_ASKED = Signers()
 
 
 def _read(path: Path) -> bytes:
+    require(str(path), KEYS)
     try:
         return path.read_bytes()
     except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from reconciler.errors import ReconcilerError
 from reconciler.model.checks import Check, EngineFacts
+from reconciler.ownership import SECRETS, STATE, faults
 from reconciler.record import summary
 from reconciler.verbs import Answer
 
@@ -138,7 +139,7 @@ class Doctor:
         if self._secrets is not None and os.access(self._secrets, os.W_OK | os.X_OK):
             folders["secrets_dir"] = self._secrets
         for folder in folders.values():
-            seen = self._probes.visible(folder)
+            seen = self._probes.visible(folder.resolve())
             if seen is None:
                 return None, "not checked: the engine has no image to look through", ""
             if not seen:
@@ -156,6 +157,8 @@ class Doctor:
         return True, f"the branch is at {self._probes.remote()[:12]}", ""
 
     def _state_folder(self) -> Found:
+        for fault in faults(str(self._state), STATE):
+            return False, fault.message, fault.remedy
         if not self._state.exists():
             above = _existing(self._state)
             writable = os.access(above, os.W_OK | os.X_OK)
@@ -182,6 +185,8 @@ class Doctor:
     def _secrets_dir(self) -> Found:
         if self._secrets is None:
             return True, "no secrets_dir is set", ""
+        for fault in faults(str(self._secrets), SECRETS):
+            return False, fault.message, fault.remedy
         if not self._secrets.is_dir():
             return False, f"there is no folder {self._secrets}", f"make it: install -d -m 700 {self._secrets}"
         found = _private(self._secrets)
@@ -194,8 +199,6 @@ def _private(folder: Path) -> Found:
     status = folder.stat()
     if not stat.S_ISDIR(status.st_mode):
         return False, f"{folder} is no folder", "move it away"
-    if status.st_uid != os.geteuid():
-        return False, f"{folder} belongs to another user", f"run as that user, or: chown -R {os.geteuid()} {folder}"
     if status.st_mode & 0o077:
         return False, f"{folder} is open to other users", f"chmod 700 {folder}"
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):

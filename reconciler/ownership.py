@@ -1,0 +1,171 @@
+"""Who can change a file: its owner, its mode, links, and every folder on the way to it.
+
+What root or the agent's own user alone can change is the operator's word; the rest is somebody else's.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.errors import Usage
+from reconciler.model.outcome import Reason
+
+WRITABLE = 0o022
+OPEN = 0o077
+_MOST_LINKS = 40
+_MACS_ADMINS = 80
+"""macOS lets its administrators write where programs are installed; they may become root anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a path must be like.
+
+    `ours`: it belongs to the agent's user; else root may own it, too. `link`: it may be a symbolic link, if root or the
+    user made it. `mask`: mode bits that it must not have. `sticky`: it may lie in a folder that all may write to, but
+    in which only its owner may replace it (/tmp).
+    """
+
+    what: str
+    ours: bool = False
+    link: bool = False
+    mask: int = WRITABLE
+    sticky: bool = True
+
+
+CONFIG = Demand("the agent config", link=True)
+KEYS = Demand("the keys of signers", link=True)
+DOCKER_CONFIG = Demand("Docker's configuration", link=True)
+PROGRAM = Demand("the program", link=True, sticky=False)
+STATE = Demand("the state folder", ours=True)
+SECRETS = Demand("secrets_dir", ours=True)
+SECRET = Demand("the secret", mask=OPEN)
+SECRETS_OF_STACK = Demand("the folder of secrets")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a path or a folder above it, and the command that mends it."""
+
+    message: str
+    remedy: str
+
+
+def require(path: str, demand: Demand) -> None:
+    """Usage with every fault and its remedy. A path that does not exist yet is judged by the folders above it."""
+    found = faults(path, demand)
+    if not found:
+        return
+    told = found[0].message if len(found) == 1 else f"{demand.what} {path} could be changed by others"
+    details = [f"{item.message}. {item.remedy}" for item in found] if len(found) > 1 else []
+    raise Usage(Reason.USAGE_INVALID, told, found[0].remedy if len(found) == 1 else "Mend each of these.", details)
+
+
+def require_contents(folder: Path, demand: Demand) -> None:
+    """Usage where something in the folder belongs to another user: it may have been open to all before."""
+    with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as entries:
+        for entry in entries:
+            status = entry.stat(follow_symlinks=False)
+            if status.st_uid not in _trusted():
+                told = f"{entry.path} in {demand.what} belongs to {_user(status)}"
+                raise Usage(Reason.USAGE_INVALID, told, f"Look what it is, then remove it or run: {_chown(entry.path)}")
+
+
+def faults(path: str, demand: Demand) -> list[Fault]:
+    """Everything that lets others change what `path` stands for, as far as we may look."""
+    steps, whole = list(_steps(os.path.join(os.getcwd(), path))), os.path.exists(path)
+    found: list[Fault] = []
+    for number, (item, status, last) in enumerate(steps):
+        below = steps[number + 1][1] if number + 1 < len(steps) else None
+        if stat.S_ISLNK(status.st_mode):
+            found += _link(item, status, demand, last=last)
+        elif below is None and whole:
+            found += entry_faults(item, status, demand)
+        else:
+            found += _folder(item, status, demand, below)
+    return list(dict.fromkeys(found))
+
+
+def entry_faults(path: str, status: os.stat_result, demand: Demand) -> list[Fault]:
+    """The same for the thing alone, by its `lstat`."""
+    if stat.S_ISLNK(status.st_mode):
+        return _link(path, status, demand, last=True)
+    found = []
+    if status.st_uid not in ((os.geteuid(),) if demand.ours else _trusted()):
+        found.append(Fault(f"{demand.what} {path} belongs to {_user(status)}", _chown(path)))
+    bits = status.st_mode & demand.mask
+    if bits:
+        how = "be changed" if bits & WRITABLE else "be read"
+        mode = stat.S_IMODE(status.st_mode)
+        wanted = "0600" if demand.mask == OPEN else "go-w"
+        told = f"{demand.what} {path} can {how} by other users (mode {mode:04o})"
+        found.append(Fault(told, f"chmod {wanted} {shlex.quote(path)}"))
+    return found
+
+
+def _link(path: str, status: os.stat_result, demand: Demand, *, last: bool) -> list[Fault]:
+    target = os.path.realpath(path)
+    if last and not demand.link:
+        hint = f"Name {target} itself, or replace the link by what it leads to."
+        return [Fault(f"{demand.what} {path} is a symbolic link to {target}", hint)]
+    if status.st_uid in _trusted():
+        return []
+    return [Fault(f"{path} is a link of {_user(status)}, on the way to {demand.what}", f"Name {target} itself.")]
+
+
+def _folder(path: str, status: os.stat_result, demand: Demand, below: os.stat_result | None) -> list[Fault]:
+    """A folder on the way: whoever can write to it can put something else in the place of what lies in it."""
+    told = f"on the way to {demand.what}: the folder {path}"
+    if status.st_uid not in _trusted():
+        return [Fault(f"{told} belongs to {_user(status)}", f"Choose another place, or run: {_chown(path)}")]
+    sticky = status.st_mode & stat.S_ISVTX and (demand.sticky or below is None or stat.S_ISDIR(below.st_mode))
+    if not status.st_mode & WRITABLE or sticky or _only_admins(status):
+        return []
+    mode = stat.S_IMODE(status.st_mode)
+    return [Fault(f"{told} can be changed by other users (mode {mode:04o})", f"chmod go-w {shlex.quote(path)}")]
+
+
+def _steps(path: str) -> Iterator[tuple[str, os.stat_result, bool]]:
+    """Each folder and link on the way, from /, and what it comes to; ends where there is nothing. The third: whether
+    the path as it is written, or a link that it ends with, ends there."""
+    here, pending, links = "/", [part for part in path.split("/") if part not in ("", ".")], 0
+    yield here, os.lstat(here), not pending
+    while pending:
+        item = os.path.normpath(os.path.join(here, pending.pop(0)))
+        try:
+            status = os.lstat(item)
+        except OSError:
+            return
+        yield item, status, not pending
+        here = item
+        if stat.S_ISLNK(status.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                return
+            target = os.readlink(item)
+            here = "/" if target.startswith("/") else os.path.dirname(item)
+            pending = [part for part in target.split("/") if part not in ("", ".")] + pending
+
+
+def _trusted() -> tuple[int, int]:
+    return (0, os.geteuid())
+
+
+def _only_admins(status: os.stat_result) -> bool:
+    return sys.platform == "darwin" and status.st_gid == _MACS_ADMINS and not status.st_mode & 0o002
+
+
+def _user(status: os.stat_result) -> str:
+    return f"another user (uid {status.st_uid})"
+
+
+def _chown(path: str) -> str:
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    return f"{sudo}chown {os.geteuid()} {shlex.quote(path)}"
