@@ -190,7 +190,8 @@ class EngineApplier:
         """Give the container this endpoint, aliases and addresses included; one that differs is replaced."""
         present = self._endpoint(container, endpoint.network)
         if present is not None:
-            if is_endpoint(present, endpoint):
+            there = self._network(endpoint.network)
+            if is_endpoint(present, endpoint) and there is not None and present.get("NetworkID") in ("", there["Id"]):
                 return
             self.disconnect(container, endpoint.network)
         with self._effect("connect", container, endpoint.network), gone(container), refusals("connect it"):

@@ -12,7 +12,7 @@ from reconciler.decide.sheet import Sheet
 from reconciler.decide.situation import Situation
 from reconciler.decide.slots import Pairing, Slot, pair, removed
 from reconciler.decide.switching import Switching
-from reconciler.model.desired import Condition, DesiredState, Network, Service, ServiceKey
+from reconciler.model.desired import Condition, DesiredState, Network, Service, ServiceKey, wanted_networks
 from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container, ObservedState
 from reconciler.model.outcome import Intent
@@ -141,6 +141,8 @@ class _Planner:
         drifted = next(filter(None, map(self.situation.mending.cause, pairing.extras)), "")
         if drifted:
             return drifted
+        if any(self.situation.lost_network(item) and item.spec == service.spec for item in pairing.extras):
+            return "its network is gone or replaced"
         if old is None or not pairing.extras:
             return "more replicas are wanted" if not pairing.extras else "another version runs"
         return "changed: " + (", ".join(_differences(old, service)) or "its definition")
@@ -214,12 +216,14 @@ class _Planner:
 
     def _remove_networks(self) -> None:
         """Ours alone: of a stack of this host, and made by this host's agent."""
-        wanted = {n.name for stack in self.desired.stacks for n in stack.networks}
+        wanted = wanted_networks(self.desired)
+        own = {item.id for item in self.observed.containers}
         suspended = {stack.name for stack in self.desired.stacks if stack.suspended}
         for name, network in sorted(self.observed.networks.items()):
             stack = network.labels.get(COMPOSE_PROJECT)
             ours = stack in self.stacks and network.labels.get(LABEL_HOST) == self.desired.host
-            if ours and name not in wanted and stack not in suspended:
+            # With a guest in it the engine would refuse: it is removed once the guest has left.
+            if ours and name not in wanted and stack not in suspended and network.containers <= own:
                 self.sheet.add(Action.REMOVE_NETWORK, stack, None, name, "nobody uses it any more")
 
 

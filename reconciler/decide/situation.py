@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from reconciler.decide.grace import grace_of
@@ -10,6 +11,8 @@ from reconciler.decide.slots import pair, removed
 from reconciler.model.desired import DesiredState, Network, Service, ServiceKey
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.outcome import Intent
+
+NETWORK_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class Situation:
@@ -28,11 +31,12 @@ class Situation:
         mending: Mending = NOTHING,
     ) -> None:
         self.desired, self.observed, self.intent, self.base, self.mending = desired, observed, intent, base, mending
-        self.pairings = pair(desired, observed, ran_once, mending.replaced)
+        self.replaced = {n.name for n in self.networks() if self._network_differs(n)}
+        lost = {item.id for item in observed.containers if self.lost_network(item)}
+        self.pairings = pair(desired, observed, ran_once, mending.replaced | lost)
         self.gone = removed(desired, observed)
         self.order = [s for s in topological(desired.services()) if s.key in self.pairings]
         self.wanted = {slot.name: slot for pairing in self.pairings.values() for slot in pairing.slots}
-        self.replaced = {n.name for n in self.networks() if self._network_differs(n)}
         self.sharers: dict[ServiceKey, list[Service]] = {}
         for service in reversed(self.order):
             for leader in service.leaders:
@@ -65,6 +69,22 @@ class Situation:
             if attached or not moved.isdisjoint(service.leaders):
                 moved.add(service.key)
         return moved
+
+    def lost_network(self, item: Container) -> bool:
+        """Whether the container can never start again: it is bound to the id of a network that goes or is gone.
+
+        Compose writes the id where a network is external; a name would lead to the network that has it now.
+        """
+        if not self.observed.complete or not NETWORK_ID.fullmatch(item.network_mode):
+            return False
+        lasting = {n.id for name, n in self.observed.networks.items() if name not in self.replaced}
+        return item.network_mode not in lasting
+
+    def connected(self, item: Container) -> frozenset[str]:
+        """Networks that the container is in: of this name, and not of one that had the name before."""
+        ids = {name: network.id for name, network in self.observed.networks.items()}
+        stale = {name for name, id in item.network_ids.items() if name not in ids or ids[name] != id}
+        return item.networks - stale if self.observed.complete else item.networks
 
     def loses_network(self, item: Container) -> bool:
         return not self.replaced.isdisjoint(item.networks)

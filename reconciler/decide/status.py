@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from reconciler.decide.explain import active, explain
 from reconciler.decide.revisions import attempt_at, head_is_applied, last_applied, last_attempted
 from reconciler.decide.service_status import counted, judge_unwanted, judge_wanted, worst
-from reconciler.model.desired import DesiredState, ServiceKey
-from reconciler.model.observed import COMPOSE_PROJECT, Container
+from reconciler.model.desired import DesiredState, ServiceKey, wanted_networks
+from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.status import (
     Health,
@@ -40,6 +40,7 @@ def judge(facts: StatusFacts) -> HostStatus:
         memory=_memory(facts),
         stacks=stacks,
         leftovers=_leftovers(facts),
+        leftover_networks=_leftover_networks(facts),
     )
 
 
@@ -173,5 +174,19 @@ def _leftovers(facts: StatusFacts) -> tuple[str, ...] | None:
             name
             for name, volume in facts.observed.volumes.items()
             if name not in wanted and volume.labels.get(COMPOSE_PROJECT) in stacks
+        )
+    )
+
+
+def _leftover_networks(facts: StatusFacts) -> tuple[str, ...] | None:
+    """Networks that this host made and that nothing asks for."""
+    if facts.desired is None or facts.observed is None or not facts.observed.complete:
+        return None
+    wanted = wanted_networks(facts.desired)
+    return tuple(
+        sorted(
+            name
+            for name, network in facts.observed.networks.items()
+            if name not in wanted and network.labels.get(LABEL_HOST) == facts.desired.host
         )
     )

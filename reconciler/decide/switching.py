@@ -198,7 +198,8 @@ class Switching:
         if slot.container is None:
             return
         for endpoint in service.endpoints:
-            known = slot.container.networks if endpoint.network not in self.replaced else frozenset()
+            there = self.situation.connected(slot.container)
+            known = there if endpoint.network not in self.replaced else frozenset()
             if endpoint.network not in known and (slot.container.id, endpoint.network) not in self.joined:
                 self.sheet.add(
                     Action.JOIN_ALIAS,

@@ -15,6 +15,7 @@ from reconciler.loop.judge import (
     check_addresses,
     check_consent,
     check_content,
+    check_missing_networks,
     check_names,
     check_networks,
     check_plan,
@@ -58,6 +59,7 @@ def advance(bench: Bench, head: Commit) -> Turn:
     plan = bench.plan(desired, observed, Intent.ADVANCE, foreseen.back, image_steps(missing))
     check_plan(bench, head, plan, observed, desired.memory)
     check_ports(bench, desired, observed)
+    check_missing_networks(desired, observed)
     check_networks(plan, observed)
     check_names(plan, observed)
     check_addresses(plan, desired, observed)

@@ -130,6 +130,19 @@ def check_plan(bench: Bench, head: Commit, plan: Plan, observed: ObservedState, 
     raise Ended(reject(bench, head, plan.violations))
 
 
+def check_missing_networks(desired: DesiredState, observed: ObservedState) -> None:
+    """An external network that does not exist is waited for: a person makes it."""
+    made = {network.name for stack in desired.stacks for network in stack.networks}
+    for stack in desired.stacks:
+        for service in stack.services if not stack.suspended else ():
+            for name in sorted({end.network for end in service.endpoints} - made - observed.networks.keys()):
+                raise Transient(
+                    Reason.DEPENDENCY_NOT_READY,
+                    f"{service.stack}/{service.name} uses the external network {name}, which does not exist",
+                    f"docker network create {name}",
+                )
+
+
 def check_networks(plan: Plan, observed: ObservedState) -> None:
     """A network cannot be replaced while somebody else's container is in it."""
     ours = {item.id for item in observed.containers}

@@ -146,6 +146,12 @@ class Stack:
     suspended: bool = False
 
 
+def wanted_networks(desired: DesiredState) -> set[str]:
+    """Names of all networks that a stack declares or a service uses."""
+    declared = {network.name for stack in desired.stacks for network in stack.networks}
+    return declared | {end.network for service in desired.services().values() for end in service.endpoints}
+
+
 @dataclass(frozen=True, slots=True)
 class DesiredState:
     """A commit that has been admitted, in the form in which it is applied. Only `decide.lower` makes one.

@@ -48,9 +48,10 @@ class Container:
     `state` is the engine's word: created running paused restarting exited removing dead.
     `health` is none, starting, healthy or unhealthy. The fields from `started_at` on are known after an inspect only.
     `folder`: where Compose was told to start it. `facts`: what it was made as, in the words of `model.facts`, for the
-    comparison with what is wanted. `unhealthy_for`: seconds, as far as its probes tell. `cut_off`: it ran until a
-    rollout of ours stopped it, so that its exit code says nothing. `grace`: seconds that it was made to have for its
-    stop; None: nothing says so.
+    comparison with what is wanted. `network_ids`: network's name → the id that it had when the container was last
+    connected; another network may have that name since. `unhealthy_for`: seconds, as far as its probes tell.
+    `cut_off`: it ran until a rollout of ours stopped it, so that its exit code says nothing. `grace`: seconds that it
+    was made to have for its stop; None: nothing says so.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Container:
     spec: str | None = None
     host: str | None = None
     networks: frozenset[str] = frozenset()
+    network_ids: Mapping[str, str] = field(default_factory=dict)
     network_mode: str = ""
     mounts: tuple[Mount, ...] = ()
     oneoff: bool = False

@@ -155,7 +155,10 @@ class MemoryStatus:
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """The answer to "how do things stand?". `leftovers`: volumes of services that are no longer wanted."""
+    """The answer to "how do things stand?". `leftovers`: volumes of services that are no longer wanted.
+
+    `leftover_networks`: networks of ours that no service wants, kept because a container of somebody else is in them.
+    """
 
     sync: Sync
     health: Health
@@ -169,3 +172,4 @@ class HostStatus:
     memory: MemoryStatus
     stacks: tuple[StackStatus, ...]
     leftovers: tuple[str, ...] | None
+    leftover_networks: tuple[str, ...] | None

@@ -70,6 +70,7 @@ def listed(answer: Answer) -> Container:
         spec=labels.get(LABEL_SPEC),
         host=labels.get(LABEL_HOST),
         networks=frozenset((answer.get("NetworkSettings") or {}).get("Networks") or {}),
+        network_ids=_network_ids(answer),
         network_mode=mode,
         mounts=_mounts(answer),
         oneoff=_is_oneoff(labels),
@@ -95,6 +96,7 @@ def inspected(answer: Answer, counted: int | None = None) -> Container:
         spec=labels.get(LABEL_SPEC),
         host=labels.get(LABEL_HOST),
         networks=frozenset(settings.get("Networks") or {}),
+        network_ids=_network_ids(answer),
         network_mode=host.get("NetworkMode", ""),
         mounts=_mounts(answer),
         oneoff=_is_oneoff(labels),
@@ -165,6 +167,12 @@ def working_set(stats: Answer) -> int:
     details = memory.get("stats") or {}
     inactive = details.get("total_inactive_file", details.get("inactive_file", 0))
     return max(0, int(memory.get("usage", 0)) - int(inactive))
+
+
+def _network_ids(answer: Answer) -> dict[str, str]:
+    """Empty ids are left out: a container that was never started has none."""
+    networks = (answer.get("NetworkSettings") or {}).get("Networks") or {}
+    return {name: endpoint["NetworkID"] for name, endpoint in networks.items() if (endpoint or {}).get("NetworkID")}
 
 
 def _number(labels: Answer) -> int:

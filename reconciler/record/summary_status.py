@@ -51,7 +51,10 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
         "rollout": None if facts.rollout is None else _rollout(facts.rollout),
         "budget": _memory(answer.memory),
         "stacks": [_stack(item) for item in answer.stacks],
-        "leftovers": {"volumes": None if answer.leftovers is None else list(answer.leftovers)},
+        "leftovers": {
+            "volumes": None if answer.leftovers is None else list(answer.leftovers),
+            "networks": None if answer.leftover_networks is None else list(answer.leftover_networks),
+        },
     }
 
 

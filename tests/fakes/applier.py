@@ -194,7 +194,8 @@ class FakeApplier:
         name, network = endpoint.network, self._machine.networks.get(endpoint.network)
         if name in found.networks:
             same_address = not endpoint.ipv4 or found.addresses.get(name) == endpoint.ipv4
-            if same_address and frozenset(endpoint.aliases) <= found.aliases.get(name, frozenset()):
+            same_network = network is not None and found.networks[name] == network.id
+            if same_network and same_address and frozenset(endpoint.aliases) <= found.aliases.get(name, frozenset()):
                 return
             with self._machine.effect(f"disconnect {container[:12]} {name}"):
                 del found.networks[name]

@@ -29,10 +29,10 @@ def create(machine: FakeMachine, stack: Stack, creations: Sequence[Creation], ex
             raise AssertionError(f"--scale {creation.service.name} below the {len(present)} that exist")
         first = max((c.number for c in present), default=0) + 1
         for number in range(first, first + missing):
-            _create_one(machine, creation, number)
+            _create_one(machine, stack, creation, number)
 
 
-def _create_one(machine: FakeMachine, creation: Creation, number: int) -> None:
+def _create_one(machine: FakeMachine, stack: Stack, creation: Creation, number: int) -> None:
     service = creation.service
     name = f"{service.stack}-{service.name}-{number}"
     if name in {c.name for c in machine.containers.values()} | set(machine.foreign):
@@ -54,7 +54,7 @@ def _create_one(machine: FakeMachine, creation: Creation, number: int) -> None:
         networks={item.network: machine.networks[item.network].id for item in service.endpoints},
         addresses={item.network: item.ipv4 for item in service.endpoints if item.ipv4},
         aliases={item.network: frozenset(item.aliases) for item in service.endpoints},
-        network_mode=_network_mode(service, shared),
+        network_mode=_network_mode(service, shared, {item.key: item.name for item in stack.networks}, machine),
         mounts=tuple(sorted(_mounts(machine, creation), key=lambda mount: mount.target)),
         ports=service.ports,
         shares=frozenset(mode.removeprefix("container:") for mode in shared.values()),
@@ -84,11 +84,15 @@ def _anonymous_volume(machine: FakeMachine) -> str:
     return name
 
 
-def _network_mode(service: Service, shared: Mapping[str, str]) -> str:
+def _network_mode(service: Service, shared: Mapping[str, str], own: Mapping[str, str], machine: FakeMachine) -> str:
     mode = str(service.config.get("network_mode") or "")
     if mode.startswith("service:"):
         return shared[mode.removeprefix("service:")]
-    return mode or next((item.network for item in service.endpoints), "none")
+    if mode or not service.endpoints:
+        return mode or "none"
+    first = service.endpoints[0].network
+    # Compose writes the id of a network that is external to the stack, and the name of the stack's own.
+    return first if first in own.values() else machine.networks[first].id
 
 
 def _namespaces(service: Service, shared: Mapping[str, str]) -> frozenset[str]:

@@ -71,6 +71,7 @@ class FakeContainer:
             spec=self.spec,
             host=self.host,
             networks=frozenset(self.networks),
+            network_ids=dict(self.networks),
             network_mode=self.network_mode,
             mounts=self.mounts,
             shares=frozenset(

@@ -23,7 +23,7 @@ from reconciler.loop.prepare import Prepared, Preparer, Rules
 from reconciler.loop.silence import Listener
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
-from reconciler.model.documents import HostDocument, StackDocument
+from reconciler.model.documents import Grant, HostDocument, Permissions, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.history import Attempt
 from reconciler.model.images import Image
@@ -94,10 +94,10 @@ class CanonicalRenderer:
 class RememberingPreparer(Preparer):
     """Judging a commit is pure, so the same files are judged once, however many lives meet them."""
 
-    _known: ClassVar[dict[tuple[tuple[str, str], ...], Prepared]] = {}
+    _known: ClassVar[dict[tuple[object, ...], Prepared]] = {}
 
     def prepare(self, files: Files, document: HostDocument | None = None) -> Prepared:
-        key = tuple(sorted((path, files.read(path).decode()) for path in files.entries))
+        key = (repr(self._rules), *sorted((path, files.read(path).decode()) for path in files.entries))
         if key not in self._known:
             self._known[key] = super().prepare(files, document)
         return replace(self._known[key], files=files)
@@ -207,8 +207,10 @@ class Life:
     """`turn` takes one turn in the process that is alive; a process that dies is replaced by the next one."""
 
     def __init__(
-        self, machine: FakeMachine | None = None, interval: float = 5.0, adopt: tuple[str, ...] = ()
-    ) -> None:
+        self, machine: FakeMachine | None = None, interval: float = 5.0, adopt: tuple[str, ...] = (),
+        grants: Sequence[Grant] = (),
+    ) -> None:  # fmt: skip
+        self._rules = replace(RULES, permissions=Permissions(grants=tuple(grants)))
         self.machine = machine or FakeMachine()
         self.source = FakeSource()
         self.journal = MemoryJournal(self.machine)
@@ -243,7 +245,7 @@ class Life:
         """The world of one process."""
         return Ports(
             source=self.source,
-            preparer=RememberingPreparer(CanonicalRenderer(), RULES),
+            preparer=RememberingPreparer(CanonicalRenderer(), self._rules),
             store=self.store,
             images=self.machine.image_list,
             observer=self.machine.observer,

@@ -234,7 +234,7 @@ def test_unknown_is_null_never_zero() -> None:
     document = DOCUMENTS["status, empty"]
     assert document["source"]["head"] is None
     assert set(document["budget"].values()) == {None}
-    assert document["leftovers"] == {"volumes": None}
+    assert document["leftovers"] == {"volumes": None, "networks": None}
     assert document["rollout"] is None
 
 

@@ -113,6 +113,9 @@ def _remarks(document: Json, style: Style, now: float) -> list[str]:
         lines += paragraph(f"never tried again: {', '.join(reversed(named))}{more}", style)
     if document["leftovers"]["volumes"]:
         lines += paragraph(f"kept volumes that nothing uses: {', '.join(document['leftovers']['volumes'])}", style)
+    if document["leftovers"].get("networks"):
+        names = ", ".join(document["leftovers"]["networks"])
+        lines += paragraph(f"kept networks that other containers are in: {names}", style)
     if not document["agent"]["running"]:
         lines += paragraph("the agent is not running: `reconciler run` starts it", style)
     return lines

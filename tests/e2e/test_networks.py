@@ -1,0 +1,89 @@
+"""A network that one stack owns and another one uses: replaced, rolled back, taken away and missing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.e2e.host import Host
+from tests.e2e.services import BROKEN, stated
+from tests.e2e.together import Together
+
+pytestmark = pytest.mark.engine
+together = Together()
+
+GRANT = {"policy": "external-network", "reason": "the network of the proxy"}
+
+
+def push(host: Host, web: dict[str, Any], *, owner: bool = True, **edge: Any) -> str:
+    """The host's stack owns the network `edge`, and its second stack uses it. `edge`: the network's definition."""
+    second, name = f"{host.stack}b", f"{host.stack}_edge"
+    host.stacks = [second, host.stack]  # in this order they are removed in the end
+    stacks = [{"name": second, "files": ["user.yaml"]}]
+    networks = {"edge": {"name": name, **edge}}
+    files = {
+        "user.yaml": json.dumps(
+            {
+                "services": {"web": {**web, "networks": ["edge"]}},
+                "networks": {"edge": {"name": name, "external": True}},
+            }
+        )
+    }
+    if owner:
+        stacks.insert(0, {"name": host.stack, "files": ["owner.yaml"]})
+        proxy = {"services": {"proxy": {**stated("1"), "networks": ["edge"]}}, "networks": networks}
+        files["owner.yaml"] = json.dumps(proxy)
+    return host.push_files({f"desired-state/{host.name}.yaml": host.host_document(stacks=stacks), **files})
+
+
+def users(host: Host) -> set[str]:
+    """Names of the running containers in the network, without the host's."""
+    found = host.engine.inspect_network(f"{host.stack}_edge")["Containers"].values()
+    return {item["Name"].removeprefix(host.stack) for item in found}
+
+
+@together.with_every_compose
+def test_a_replaced_network_takes_the_users_of_other_stacks_along(host: Host) -> None:
+    host.configure(grants=[GRANT])
+    push(host, stated("1"))
+    assert host.once()["outcome"] == "Succeeded"
+    push(host, BROKEN, internal=True)
+    turn = host.once()
+    assert turn["outcome"] == "RolledBack", turn["message"]
+    assert users(host) == {"-proxy-1", "b-web-1"}
+    push(host, stated("1"), internal=True)
+    turn = host.once()
+    assert turn["outcome"] == "Succeeded", turn["message"]
+    assert users(host) == {"-proxy-1", "b-web-1"}
+    assert host.once()["effects"] == 0
+
+
+@together.with_one_compose
+def test_a_network_that_was_taken_away_comes_back_with_its_containers(host: Host) -> None:
+    host.configure(grants=[GRANT])
+    push(host, stated("1"))
+    assert host.once()["outcome"] == "Succeeded"
+    for container in host.engine.containers(filters={"network": f"{host.stack}_edge"}):
+        host.engine.stop(container["Id"], timeout=1)
+    host.engine.remove_network(f"{host.stack}_edge")
+    turn = host.once()
+    assert (turn["outcome"], turn["reason"]) == ("Succeeded", "DriftCorrected"), turn["message"]
+    assert users(host) == {"-proxy-1", "b-web-1"}
+    assert host.once()["effects"] == 0
+    push(host, stated("1"), owner=False)
+    turn = host.once()
+    assert turn["outcome"] == "Succeeded", turn["message"]
+    assert users(host) == {"b-web-1"}, "another stack still uses it"
+
+
+@together.with_one_compose
+def test_a_missing_external_network_is_named_with_its_remedy(host: Host) -> None:
+    host.configure(grants=[GRANT])
+    push(host, stated("1"), owner=False)
+    turn = host.once()
+    assert (turn["outcome"], turn["reason"]) == ("Failed", "DependencyNotReady")
+    assert turn["message"].endswith(f"uses the external network {host.stack}_edge, which does not exist")
+    host.engine.create_network(f"{host.stack}_edge", labels={"com.docker.compose.project": host.stack})
+    assert host.once()["outcome"] == "Succeeded"
