@@ -84,16 +84,13 @@ class HostPaths:
         return max(above, key=len, default=path)
 
     def _guarded(self, links: Mapping[str, str]) -> frozenset[Identity]:
-        """The folders in which containers may have made links. From above to below: a link that lies in one of them
-        chooses no further one."""
-        guarded: frozenset[Identity] = frozenset()
-        for path in sorted({self._data, *self._writable, *links.values()}, key=lambda item: len(_parts(item))):
-            walk = Walk({}, guarded)
-            walk.along(_parts(path))
-            if walk.way.obstacle is None and walk.way.end is not None:
-                guarded |= {walk.way.end}
-            walk.close()
-        return guarded
+        """The folders in which containers may have made links. Those that have no link on their way are certain. A link
+        in one of these chooses no further one; any other is the operator's."""
+        paths = {self._data, *self._writable, *links.values()}
+        certain = {path: end for path in paths if (end := _end(path)) is not None}
+        guarded = frozenset(certain.values())
+        led = (_end(path, guarded) for path in paths - certain.keys())
+        return guarded | {end for end in led if end is not None}
 
     def _identities(self, paths: Iterable[str]) -> frozenset[Identity]:
         found = set()
@@ -216,6 +213,17 @@ class Walk:
         self._obstacle, self._end, self._ended = obstacle, None, True
 
 
+def _end(path: str, guarded: frozenset[Identity] | None = None) -> Identity | None:
+    """What the path names, if one may get there: without `guarded` over no link at all."""
+    walk = Walk({}, guarded or frozenset())
+    if guarded is None:
+        walk.below("", path, make=False)
+    else:
+        walk.along(_parts(path))
+    walk.close()
+    return walk.way.end
+
+
 def _made(name: str, folder: int) -> int:
     """A new folder, opened. OSError where somebody else puts something in its place meanwhile."""
     try:
@@ -230,7 +238,8 @@ def _made(name: str, folder: int) -> int:
 def _planted(path: str) -> Obstacle:
     return Obstacle(
         f"{path} is a symbolic link, and containers can make links there: nothing is mounted from behind it",
-        f"Look where it leads (`ls -l {shlex.quote(path)}`), then remove the link: `rm {shlex.quote(path)}`.",
+        f"Look where it leads (`ls -l {shlex.quote(path)}`), then remove it (`rm {shlex.quote(path)}`). If you made it "
+        "yourself, mount the folder that it stands for.",
     )
 
 

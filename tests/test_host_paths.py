@@ -68,7 +68,7 @@ def test_a_link_that_a_container_made_is_named_and_not_followed(place: Place, ta
         way = place.way(link / below)
         assert way.obstacle is not None
         assert way.obstacle.message.startswith(f"{link} is a symbolic link")
-        assert f"`rm '{link}'`" in way.obstacle.hint
+        assert f"remove it (`rm '{link}'`)" in way.obstacle.hint
         assert way.end is None
 
 

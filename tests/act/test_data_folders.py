@@ -68,7 +68,7 @@ def test_no_folder_is_made_behind_a_link(place: Place, dangling: bool) -> None:
     for path in ("shop/data/x", "shop/data/x/made"):
         with pytest.raises(Transient, match="shop/data/x is a symbolic link") as told:
             place.folders.check([str(place.data / path)])
-        assert f"rm {place.data}/shop/data/x`" in told.value.hint
+        assert f"`rm {place.data}/shop/data/x`" in told.value.hint
     place.folders.check([str(place.data / "shop/data/y"), "/etc/hostname", f"{place.data}/absent"])
 
 
