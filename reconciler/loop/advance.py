@@ -23,7 +23,7 @@ from reconciler.loop.judge import (
     check_shrink,
     reject,
 )
-from reconciler.loop.newer import Newer
+from reconciler.loop.newer import Newer, give_way
 from reconciler.loop.prepare import Prepared
 from reconciler.loop.retreat import go_back, pin_bad
 from reconciler.loop.rollout import Rollout
@@ -40,7 +40,7 @@ MEND = "mend the commit and push again"
 
 def advance(bench: Bench, head: Commit) -> Turn:
     """Bring the machine to `head`. Transient where the environment keeps us from judging it."""
-    with bench.watching(Newer(bench)):
+    with bench.attention.watching(Newer(bench)):
         prepared = bench.prepare(head.sha, head.sha in bench.book.history.accepted)
     if prepared.denied:
         return reject(bench, head, prepared.violations)
@@ -76,7 +76,7 @@ def _attempt(
     except ImageFailed as error:
         return _refuse(bench, attempt, Failure(error.reason, error.message, log=error.details))
     except Anew as again:
-        bench.gives_way(attempt, again)
+        give_way(bench.book, attempt, again)
         raise
     except Interrupted as error:
         if not bench.book.condemned(attempt.id):
@@ -105,7 +105,7 @@ def _is_good(bench: Bench, head: Commit) -> bool:
 def _with_images(bench: Bench, attempt: Attempt, prepared: Prepared, images: dict[str, Image]) -> DesiredState:
     missing = [want for want in prepared.wants if want.key not in images]
     steps = image_steps(missing)
-    with bench.watching(Newer(bench)):
+    with bench.attention.watching(Newer(bench)):
         for want, step in zip(missing, steps, strict=True):
             bench.step(attempt, step, len(steps))
             images[want.key] = fetch(bench, attempt, want, prepared.files)

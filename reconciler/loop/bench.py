@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from reconciler.decide import consent, planner
@@ -13,6 +13,7 @@ from reconciler.decide.mending import NOTHING, Mending
 from reconciler.decide.slots import completed
 from reconciler.errors import Interrupted, ReconcilerError, Transient
 from reconciler.loop import adopt
+from reconciler.loop.attention import Attention
 from reconciler.loop.book import Book, Ending
 from reconciler.loop.desk import Desk
 from reconciler.loop.lazy_files import LazyFiles
@@ -21,16 +22,15 @@ from reconciler.loop.outfit import Options, Ports
 from reconciler.loop.prepare import HOST_MISSING, Prepared
 from reconciler.loop.rollout import Hooks, Rollout, World
 from reconciler.loop.silence import Listener
-from reconciler.loop.turn import Anew, Superseded, Turn
+from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState, Service
 from reconciler.model.documents import Memory
 from reconciler.model.files import Commit, Files
 from reconciler.model.history import Attempt
 from reconciler.model.images import Image
 from reconciler.model.observed import ObservedState
-from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
+from reconciler.model.outcome import Failure, Intent, Outcome, Reason
 from reconciler.model.plan import Action, Plan, Step
-from reconciler.waiting import listening
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,10 @@ class Bench:
         self.ports, self.options, self.book = ports, options, book
         self.listener = options.listener or Listener(ports.clock)
         self.desk = Desk(book, ports.source, ports.requests, ports.clock, options.host)
+        self.attention = Attention(book, self.desk, options, self.listener, ports.clock)
         self.looked: ObservedState | None = None
         self.compared: tuple[float, object] | None = None
         self.let_run: str | None = None
-        self.head = ""
-        self.was_suspended = False
-        self._newer: Newer | None = None
 
     # -- states ------------------------------------------------------------------------------------------------
 
@@ -257,8 +255,8 @@ class Bench:
     ) -> Rollout:
         hooks = Hooks(
             step=lambda step, steps: self.step(replace(attempt, intent=plan.intent), step, steps),
-            pulse=self.pulse,
-            watching=lambda rollout: self.watching(Newer(self, plan.intent, rollout)),
+            pulse=self.attention.pulse,
+            watching=lambda rollout: self.attention.watching(Newer(self, plan.intent, rollout)),
             completed=self._completed,
             refused=lambda container: self.book.append("unstartable", container=container),
             stops=lambda item: self.book.append("stopped", container=item.id, started=item.started_at),
@@ -269,80 +267,17 @@ class Bench:
 
     def step(self, attempt: Attempt, step: Step, steps: int) -> None:
         """A step begins. Interrupted where the process was asked to end."""
-        self.attend()
+        self.attention.attend()
         where = "/".join(filter(None, (step.stack, step.service or step.container)))
         self.begins(
             f"step {step.n} of {steps}: {step.action} {where}".rstrip(), _ANSWERS.get(step.action, "the engine")
         )
         self.options.progress(step, steps, attempt)
 
-    # -- what may end a wait -----------------------------------------------------------------------------------
-
-    def decides(self, head: Commit) -> None:
-        """From now on the turn is about this head of the branch."""
-        self.head, self.was_suspended = head.sha, self.suspended()
-
-    def suspended(self) -> bool:
-        return self.book.history.suspended(self.ports.clock.now()) is not None
-
-    @contextmanager
-    def watching(self, newer: Newer) -> Iterator[None]:
-        """While this lasts, a newer commit or a suspension may end what is waited for."""
-        before, self._newer = self._newer, newer
-        try:
-            yield
-        finally:
-            self._newer = before
-
-    def listen(self) -> None:
-        """Asked by whatever waits, all through a turn. Interrupted, or Anew."""
-        self.attend()
-        if self._newer is not None:
-            with listening(self.attend):
-                self._newer.look()
-
-    def pulse(self) -> None:
-        """The same in a gate, whose wait is progress: it has deadlines of its own."""
-        self.listener.heard()
-        self.listen()
-
-    def attend(self) -> None:
-        """Was the process asked to end, or for anything else? Nothing newer ends what comes next, as between a stop
-        and a start; a suspension does, where nothing was stopped yet."""
-        self._heed_end()
-        working = self._newer is not None and self._newer.touched
-        with suppress(Transient), listening(self._heed_end):
-            self.desk.serve(working=working)
-        if self._newer is not None:
-            self._newer.heed_suspension()
-
-    def _heed_end(self) -> None:
-        if self.options.stopping():
-            raise Interrupted(Reason.INTERRUPTED, "asked to end; what runs is left as it is", "the next start goes on")
-
     def fault(self, attempt: Attempt, error: ReconcilerError, failure: Failure | None = None) -> Turn:
         """The environment ended it: nothing is condemned, and it is tried again after a while."""
         ending = Ending(Outcome.FAILED, error.reason, error.message, failure=failure, hint=error.hint)
         return self.book.end(ending, attempt.revision, attempt.intent, attempt.id)
-
-    def gives_way(self, attempt: Attempt, why: Anew) -> None:
-        """An attempt under way ends, unless it has: because of a newer commit, or of a suspension."""
-        if not self.book.attempt(attempt.id).open:
-            return
-        if isinstance(why, Superseded):
-            self.supersede(attempt, why.head)
-        else:
-            message = "suspended before anything was stopped; it is tried again after that"
-            self.book.end(
-                Ending(Outcome.INTERRUPTED, Reason.SUSPENDED, message), attempt.revision, attempt.intent, attempt.id
-            )
-
-    def supersede(self, attempt: Attempt, head: Commit) -> None:
-        """An attempt under way ends because a newer commit is head."""
-        decided = attempt.intent is not Intent.ADVANCE or self.book.history.was_decided(attempt.revision)
-        state = None if decided else CommitState.SUPERSEDED
-        ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, f"{head.sha[:12]} took over", state)
-        self.book.end(ending, attempt.revision, attempt.intent, attempt.id)
 
     def interrupted(self, attempt: Attempt, error: Interrupted) -> None:
         ending = Ending(Outcome.INTERRUPTED, Reason.INTERRUPTED, error.message)

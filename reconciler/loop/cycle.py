@@ -11,6 +11,7 @@ from reconciler.loop.advance import advance
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Book, Ending
 from reconciler.loop.keep import clear, keep, let_run
+from reconciler.loop.newer import supersede
 from reconciler.loop.outfit import Options, Ports
 from reconciler.loop.retreat import pin_bad, retreat
 from reconciler.loop.silence import FETCH
@@ -55,7 +56,7 @@ class Cycle:
         """
         self._book.refresh()
         self._bench.looked = None
-        with listening(self._bench.listen):
+        with listening(self._bench.attention.listen):
             try:
                 self._bench.desk.serve()
                 turn = self._decide(patient)
@@ -93,7 +94,7 @@ class Cycle:
         tended = self._ports.clock.monotonic()
         while True:
             head, fetch_error = self._head()
-            self._bench.decides(head)
+            self._bench.attention.decides(head)
             self._recall()
             accepted = self._accept(head)
             move = self._move(accepted, patient)
@@ -168,7 +169,7 @@ class Cycle:
         overtaken = last is not None and last.open and not last.condemned and last.revision != head.sha
         # Where it is not new, a kill came between the two.
         if last is not None and overtaken and (new or last.intent is Intent.ADVANCE):
-            self._bench.supersede(last, head)
+            supersede(self._book, last, head)
         self._supersede_undecided(head)
 
     def _supersede_undecided(self, head: Commit) -> None:

@@ -13,6 +13,7 @@ from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
 from reconciler.loop.collect import close
 from reconciler.loop.compare import find, inspected, is_as_applied, left_alone, note_started_again, note_tolerated
+from reconciler.loop.newer import give_way
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Anew, Turn
 from reconciler.model.desired import DesiredState
@@ -119,7 +120,7 @@ def _walk(bench: Bench, attempt: Attempt, rollout: Rollout) -> Turn | None:
         bench.interrupted(attempt, error)
         raise
     except Anew as again:
-        bench.gives_way(attempt, again)
+        give_way(bench.book, attempt, again)
         raise
     return None
 

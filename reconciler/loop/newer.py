@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError, Transient
+from reconciler.loop.book import Book, Ending
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Anew, Superseded
 from reconciler.model.desired import ServiceKey
 from reconciler.model.files import Commit
-from reconciler.model.outcome import Intent
+from reconciler.model.history import Attempt
+from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
 
 if TYPE_CHECKING:
     from reconciler.loop.bench import Bench
@@ -41,12 +43,12 @@ class Newer:
         """Superseded where a newer commit takes over."""
         bench, now = self._bench, self._bench.ports.clock.monotonic()
         early = now - self._looked_at < bench.options.interval and not bench.options.pushed()
-        if early or bench.suspended() or (self._intent is Intent.REVERT and now - self._began < BACK_FIRST):
+        if early or bench.attention.suspended() or (self._intent is Intent.REVERT and now - self._began < BACK_FIRST):
             return
         self._looked_at = now
         try:
             head = bench.ports.source.fetch()
-            newer = head.sha != bench.head and bench.is_forward(head)
+            newer = head.sha != bench.attention.head and bench.is_forward(head)
         except Transient:
             return
         if newer and (not self.touched or self._changes_what_is_unproven(head)):
@@ -54,7 +56,7 @@ class Newer:
 
     def heed_suspension(self) -> None:
         """Anew where it may begin now."""
-        if not self.touched and self._bench.suspended() and not self._bench.was_suspended:
+        if not self.touched and self._bench.attention.suspended() and not self._bench.attention.was_suspended:
             raise Anew("suspended")
 
     def _changes_what_is_unproven(self, head: Commit) -> bool:
@@ -78,3 +80,23 @@ class Newer:
                 return None
             self._specs[head.sha] = specs
         return self._specs[head.sha]
+
+
+def give_way(book: Book, attempt: Attempt, why: Anew) -> None:
+    """An attempt under way ends, unless it has: because of a newer commit, or of a suspension."""
+    if not book.attempt(attempt.id).open:
+        return
+    if isinstance(why, Superseded):
+        supersede(book, attempt, why.head)
+    else:
+        message = "suspended before anything was stopped; it is tried again after that"
+        ending = Ending(Outcome.INTERRUPTED, Reason.SUSPENDED, message)
+        book.end(ending, attempt.revision, attempt.intent, attempt.id)
+
+
+def supersede(book: Book, attempt: Attempt, head: Commit) -> None:
+    """An attempt under way ends because a newer commit is head."""
+    decided = attempt.intent is not Intent.ADVANCE or book.history.was_decided(attempt.revision)
+    state = None if decided else CommitState.SUPERSEDED
+    ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, f"{head.sha[:12]} took over", state)
+    book.end(ending, attempt.revision, attempt.intent, attempt.id)

@@ -1,0 +1,73 @@
+"""What may end a wait: the end of the process, a suspension, a newer commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Interrupted, Transient
+from reconciler.loop.book import Book
+from reconciler.loop.desk import Desk
+from reconciler.loop.outfit import Options
+from reconciler.loop.ports import Clock
+from reconciler.loop.silence import Listener
+from reconciler.model.files import Commit
+from reconciler.model.outcome import Reason
+from reconciler.waiting import listening
+
+if TYPE_CHECKING:
+    from reconciler.loop.newer import Newer
+
+
+class Attention:
+    """`head`: what the turn is about. `was_suspended`: when that was decided."""
+
+    def __init__(self, book: Book, desk: Desk, options: Options, listener: Listener, clock: Clock) -> None:
+        self._book, self._desk, self._options, self._listener = book, desk, options, listener
+        self._clock = clock
+        self._newer: Newer | None = None
+        self.head = ""
+        self.was_suspended = False
+
+    def decides(self, head: Commit) -> None:
+        """From now on the turn is about this head of the branch."""
+        self.head, self.was_suspended = head.sha, self.suspended()
+
+    def suspended(self) -> bool:
+        return self._book.history.suspended(self._clock.now()) is not None
+
+    @contextmanager
+    def watching(self, newer: Newer) -> Iterator[None]:
+        """While this lasts, a newer commit or a suspension may end what is waited for."""
+        before, self._newer = self._newer, newer
+        try:
+            yield
+        finally:
+            self._newer = before
+
+    def listen(self) -> None:
+        """Asked by whatever waits, all through a turn. Interrupted, or Anew."""
+        self.attend()
+        if self._newer is not None:
+            with listening(self.attend):
+                self._newer.look()
+
+    def pulse(self) -> None:
+        """The same in a gate, whose wait is progress: it has deadlines of its own."""
+        self._listener.heard()
+        self.listen()
+
+    def attend(self) -> None:
+        """Was the process asked to end, or for anything else? Nothing newer ends what comes next, as between a stop
+        and a start; a suspension does, where nothing was stopped yet."""
+        self._heed_end()
+        working = self._newer is not None and self._newer.touched
+        with suppress(Transient), listening(self._heed_end):
+            self._desk.serve(working=working)
+        if self._newer is not None:
+            self._newer.heed_suspension()
+
+    def _heed_end(self) -> None:
+        if self._options.stopping():
+            raise Interrupted(Reason.INTERRUPTED, "asked to end; what runs is left as it is", "the next start goes on")
