@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.formats.quantities import seconds
-from reconciler.model.documents import BindGrant, Grant, Permissions, Pin
+from reconciler.model.documents import LONGEST_STOP, BindGrant, Grant, Permissions, Pin
 
 LOG_LINES = 20
 """Lines of a failed service's log in a report, where the config says nothing."""
@@ -49,6 +49,7 @@ class Settings:
     grants: tuple[Grant, ...] = ()
     binds: tuple[BindGrant, ...] = ()
     adopt: tuple[str, ...] = ()
+    longest_stop: float = LONGEST_STOP
     notes_push: bool | None = None
     log_lines: int = LOG_LINES
     path: str | None = None
@@ -58,7 +59,14 @@ class Settings:
         """What commits are judged by."""
         signed = bool(self.source.allowed_signers or self.source.gpg_home)
         own = (self.state, self.secrets_dir, self.path)
-        return Permissions(self.grants, self.binds, self.trust == OWNER, signed, tuple(item for item in own if item))
+        return Permissions(
+            self.grants,
+            self.binds,
+            self.trust == OWNER,
+            signed,
+            tuple(item for item in own if item),
+            self.longest_stop,
+        )
 
 
 def load_settings(
@@ -108,6 +116,7 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         grants=permissions.grants(values),
         binds=permissions.binds(values),
         adopt=tuple(values.get("adopt", ())),
+        longest_stop=seconds(values["max_stop_grace_period"]) if "max_stop_grace_period" in values else LONGEST_STOP,
         notes_push=values.get("notes", {}).get("push"),
         log_lines=values.get("report", {}).get("log_lines", LOG_LINES),
         path=path,

@@ -160,6 +160,7 @@ class Reading:
             self.clock,
             HostFiles(self.host_paths),
             self.settings.adopt,
+            self.settings.longest_stop,
         )
 
     def preparer(self, folder: Path, host: str, policies: bool, base: str | None = None) -> Preparer:

@@ -132,6 +132,7 @@ class Working:
             self._pushed,
             listener,
             settings.adopt,
+            settings.longest_stop,
         )
         return Cycle(ports, options, book)
 

@@ -58,6 +58,7 @@ source:
 state: ~/state
 secrets_dir: ~/secrets
 engine: unix:///run/other.sock
+max_stop_grace_period: 2m
 compose: /opt/docker-compose
 grants:
   - policy: privileged
@@ -107,6 +108,7 @@ report: {log_lines: 5}
         trust="owner",
         notes_push=False,
         log_lines=5,
+        longest_stop=120.0,
         path=str(config),
     )
     assert stored_settings(json.loads(json.dumps(asdict(read)))) == read

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from reconciler.decide import hygiene
 from reconciler.decide.budget import Demand, rows
-from reconciler.decide.policies import builds, conflicts, cycles, keys, mounts, objects, privileges
+from reconciler.decide.policies import builds, conflicts, cycles, keys, mounts, objects, privileges, stops
 from reconciler.decide.policies.leave import Ruling, rule_on
 from reconciler.decide.policies.paths import CommitPaths
 from reconciler.decide.policies.subject import Finding, Json, Subject
@@ -107,6 +107,7 @@ def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
         yield from privileges.findings(service)
         yield from mounts.findings(service)
         yield from builds.findings(service)
+        yield from stops.findings(service)
         yield from objects.label_findings(service)
         yield from objects.logging_findings(service)
     yield from hygiene.findings(subject, candidate.concealed)

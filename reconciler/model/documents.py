@@ -112,7 +112,8 @@ class Permissions:
     """All that the operator allows commits.
 
     `owner`: whoever pushes is the operator (trust: owner). `signed`: no commit is applied without a signature of his.
-    `own`: the agent's own files and folders on this machine, absolute.
+    `own`: the agent's own files and folders on this machine, absolute. `longest_stop`: seconds that a container may
+    have to stop in.
     """
 
     grants: tuple[Grant, ...] = ()
@@ -120,6 +121,7 @@ class Permissions:
     owner: bool = False
     signed: bool = False
     own: tuple[str, ...] = ()
+    longest_stop: float = LONGEST_STOP
 
 
 NOTHING_ALLOWED = Permissions()

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.decide.admit import Candidate, admit
 from reconciler.decide.scan import scan
-from reconciler.model.documents import BindGrant, Grant, HostDocument, StackDocument
+from reconciler.model.documents import BindGrant, Grant, HostDocument, Permissions, StackDocument
 from reconciler.model.outcome import Level, Reason
 from tests.decide.judging import ROOT, Commit, candidate, denied, judge, judge_service, judge_stacks, warned
 
@@ -260,6 +260,9 @@ def test_what_is_missing_in_a_working_folder_is_a_warning_since_empty_folders_ar
         {"volumes_from": ["db:ro"]},
         {"runtime": "io.containerd.wasmedge.v1"},
         {"network_mode": "none"},
+        {"stop_grace_period": "10m0s"},
+        {"stop_grace_period": "1µs"},
+        {"stop_grace_period": "0s"},
         {"network_mode": "bridge"},
         {"ipc": "shareable", "cgroup": "private", "userns_mode": ""},
         {"oom_score_adj": 500, "oom_kill_disable": False, "privileged": False},
@@ -291,6 +294,9 @@ def test_harmless_values_are_admitted(model: dict[str, Any]) -> None:
         ({"logging": {"driver": "a-plugin:latest"}}, ["logging-driver"]),
         ({"scale": 2_000_000_000}, ["too-many-replicas"]),
         ({"deploy": {"replicas": 100_000}}, ["too-many-replicas"]),
+        ({"stop_grace_period": "10m0.001s"}, ["stop-grace-period"]),
+        ({"stop_grace_period": "1000h0m0s"}, ["stop-grace-period"]),
+        ({"stop_grace_period": "-1s"}, ["stop-grace-period"]),
         ({"build": {"context": ROOT, "additional_contexts": {"a": "service:db"}}}, ["file-missing", "build-service"]),
         ({"build": {"context": ROOT, "secrets": [{"source": "token"}]}}, ["build-secrets", "file-missing"]),
     ],
@@ -373,3 +379,12 @@ def test_an_ordinary_service_is_admitted_without_a_word() -> None:
     }
     violations = judge(model, Commit({"nginx.conf": ""}))
     assert (denied(violations), warned(violations)) == ([], [])
+
+
+def test_the_operator_says_how_long_a_container_may_take_to_stop() -> None:
+    asking = candidate({"services": {"web": {"image": "x:1", "stop_grace_period": "30m0s"}}})
+    document, commit = HostDocument("mini", (asking.stack,)), Commit()
+    (found,) = (v for v in admit(document, [asking], commit, Permissions(longest_stop=1799.0)) if v.level is Level.DENY)
+    assert (found.rule, found.pointer) == ("stop-grace-period", "/services/web/stop_grace_period")
+    assert "max_stop_grace_period" in found.hint
+    assert denied(admit(document, [asking], commit, Permissions(longest_stop=1800.0))) == []

@@ -117,6 +117,7 @@ BY_VALUE: dict[str, tuple[dict[str, Any], str]] = {
         {"services": {"a": {"container_name": "xy"}, "b": {"container_name": "xy"}}},
         "name-conflict",
     ),
+    "services.*.stop_grace_period": (service(stop_grace_period="1000h0m0s"), "stop-grace-period"),
     "services.*.scale": (service(container_name="xy", scale=2), "replicas-with-name"),
     "services.*.deploy.replicas": (service(container_name="xy", deploy={"replicas": 2}), "replicas-with-name"),
     "services.*.ports": (service(ports=[{"target": 1, "published": "80"}] * 2), "port-conflict"),

@@ -92,6 +92,9 @@ SERVICE = {
     "name of a standby": Case("invalid-name", "container_name: blog-db-1.standby"),
     "replicas": Case("too-many-replicas", "scale: 2000000000"),
     "deployed replicas": Case("too-many-replicas", "deploy: {replicas: 100000}"),
+    "grace of weeks": Case("stop-grace-period", "stop_grace_period: 1000h"),
+    "grace of a second more": Case("stop-grace-period", "stop_grace_period: 10m1s"),
+    "negative grace": Case("stop-grace-period", "stop_grace_period: -1s"),
     "one port twice": Case("port-conflict", 'ports: ["7001:1", "7001:2"]'),
 }
 

@@ -150,11 +150,12 @@ def test_what_was_never_good_has_ten_seconds_on_the_way_back() -> None:
     assert life.running() == {"shop-web-1": "web:1"}
 
 
-def test_what_was_good_has_its_own_time_on_the_way_back_and_no_more_than_the_operator_allows() -> None:
+def test_what_was_made_with_a_longer_time_has_no_more_than_the_operator_allows() -> None:
     life = Life()
     life.behave("web:1", STUBBORN)
-    life.push(web=stubborn(grace="1000h"))
+    life.push(web=stubborn())
     assert life.turn().outcome is Outcome.SUCCEEDED
+    life.machine.named("shop-web-1").grace = 3_600_000.0
     life.push(web=service("web:2"))
     before = life.machine.clock.seconds
     assert life.turn().outcome is Outcome.SUCCEEDED
