@@ -82,8 +82,9 @@ class Reading:
     def host_paths(self) -> HostPaths:
         state, secrets = str(self.state), self.settings.secrets_dir
         own = [f"{state}/trees", *([f"{secrets}/.mounts"] if secrets else ())]
-        granted = [bind.host for bind in self.settings.binds]
-        return HostPaths(f"{state}/data", own, granted, (), [state, *([secrets] if secrets else ())])
+        writable = [bind.host for bind in self.settings.binds if not bind.read_only]
+        readable = [bind.host for bind in self.settings.binds if bind.read_only]
+        return HostPaths(f"{state}/data", own, writable, readable, [state, *([secrets] if secrets else ())])
 
     @cached_property
     def compose(self) -> str:

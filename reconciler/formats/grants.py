@@ -191,6 +191,7 @@ _FORMS: Mapping[str, Callable[[str], str]] = {
     "host-namespace": _namespace,
     "security-opt": _option,
     "volume-driver": _share,
+    "nested-mount": posixpath.normpath,
     "foreign-container": lambda value: value.removeprefix("container:"),
 }
 _ROOT_RULES: Mapping[str, str] = {

@@ -1,0 +1,75 @@
+"""Mounts of a commit that lie in folders which another service can write to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from reconciler.decide.nesting import Mounted, bound_device, is_writable, nested
+from reconciler.decide.policies.paths import host_path, inside
+from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
+from reconciler.formats.grants import root_path
+
+RULE = "nested-mount"
+DATA = "//data/"
+"""Begins the path of what lies in the data folder of the host, wherever that is; no path of a host begins so."""
+
+
+def findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
+    """One for each mount, however many others it lies in."""
+    places: dict[Mounted, list[tuple[ServiceSubject, int]]] = defaultdict(list)
+    for subject in subjects:
+        for service in subject.services():
+            for index, place in _places(service):
+                places[place].append((service, index))
+    writers = {place.path: place for place in reversed(places) if place.writable}
+    told: set[Mounted] = set()
+    for inner, outer in nested(places, writers.values()):
+        if inner not in told and not is_root(outer.path, subjects[0].permissions.own):
+            told.add(inner)
+            for service, index in places[inner]:
+                yield _finding(service, index, inner, outer)
+
+
+def is_root(path: str, own: Sequence[str]) -> bool:
+    """Whether who may write there is root anyway: the operator has pinned that service."""
+    return not path.startswith(DATA) and bool(root_path(path, read_only=False, own=own))
+
+
+def value(path: str, stack: str, data: str) -> str:
+    """What a grant names: a path of the host, or one of data as it counts from the repository's root."""
+    return path.removeprefix(f"{data.rstrip('/')}/{stack}/")
+
+
+def lies_in(inner: Mounted, outer: Mounted, data: str) -> str:
+    """What is wrong, for a sentence about the inner one's service."""
+    return (
+        f"{value(inner.path, inner.stack, data)} lies in {value(outer.path, outer.stack, data)}, which "
+        f"{outer.stack}/{outer.service} can write to"
+    )
+
+
+def _finding(service: ServiceSubject, index: int, inner: Mounted, outer: Mounted) -> Finding:
+    what = f"what it mounts, {lies_in(inner, outer, DATA)}"
+    return service.finding(RULE, ("volumes", index), what, value=value(inner.path, inner.stack, DATA))
+
+
+def _places(service: ServiceSubject) -> Iterator[tuple[int, Mounted]]:
+    volumes: Json = service.of.model.get("volumes") or {}
+    for index, mount in enumerate(service.model.get("volumes") or ()):
+        source = str(mount.get("source") or "")
+        path: str | None = None
+        if mount.get("type") == "bind":
+            path = _bound(service, source)
+        elif mount.get("type") == "volume":
+            path = bound_device(volumes.get(source) or {})
+        if path is not None:
+            yield index, Mounted(service.of.stack, service.name, path, is_writable(mount))
+
+
+def _bound(service: ServiceSubject, source: str) -> str | None:
+    """Where a bind leads; None for files of the commit, which nobody can write to."""
+    path = inside(source, service.of.root)
+    if path is None:
+        return host_path(source, service.of.permissions.binds, service.of.stack, service.name)
+    return None if service.of.commit.has(path) else f"{DATA}{service.of.stack}/{path}"
