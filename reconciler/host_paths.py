@@ -55,6 +55,15 @@ class HostPaths:
                 found[path] = walk.way
         return found
 
+    def filled(self, paths: Iterable[str], links: Mapping[str, str]) -> frozenset[str]:
+        """Those of the paths that are folders with something in them, or files. Makes nothing."""
+        found = set()
+        for path in paths:
+            with self.walk(path, links) as walk:
+                if walk.way.end is not None and (not walk.is_folder or not _is_empty(walk.folder)):
+                    found.add(path)
+        return frozenset(found)
+
     @contextmanager
     def walk(
         self,
@@ -124,6 +133,11 @@ class Walk:
     @property
     def folder(self) -> int:
         return self._open[-1][0]
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the path names the folder that was reached last, and not a file in it."""
+        return self._end == _identity(os.fstat(self.folder))
 
     def close(self) -> None:
         while self._open:
@@ -211,6 +225,16 @@ class Walk:
 
     def _stop(self, obstacle: Obstacle) -> None:
         self._obstacle, self._end, self._ended = obstacle, None, True
+
+
+def _is_empty(folder: int) -> bool:
+    """`folder` may be a descriptor that only names it."""
+    opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        with os.scandir(opened) as entries:
+            return next(entries, None) is None
+    finally:
+        os.close(opened)
 
 
 def _end(path: str, guarded: frozenset[Identity] | None = None) -> Identity | None:

@@ -114,7 +114,7 @@ def _volumes(service: ServiceSubject) -> Iterator[Finding]:
         path = inside(source, service.of.root) if mount.get("type") == "bind" else None
         if path is None:
             continue
-        if not service.of.commit.has(path):
+        if not service.of.commit.has_content(path):
             if _FILE_NAME.fullmatch(posixpath.basename(path)):
                 yield service.finding("missing-source", ("volumes", index), f"{path} is not in the commit")
         elif not mount.get("read_only"):

@@ -11,7 +11,7 @@ from reconciler.decide.mountpoints import mountpoints
 from reconciler.decide.policies.paths import host_path
 from reconciler.decide.sources import Json, Places, Source, inside
 from reconciler.model.desired import Tree
-from reconciler.model.files import Files, below
+from reconciler.model.files import Files, below, has_content
 
 
 class Mounts:
@@ -42,7 +42,7 @@ class Mounts:
         bind = {**mount, "bind": {**options, "create_host_path": False}}
         if path.startswith("/"):
             return {**bind, "source": host_path(path, self.places.binds, self.name, service)}
-        if self._in_commit(path):
+        if has_content(self.files, path):
             tree = self._tree(self._folder(path, mount["target"], model))
             return {**bind, "source": f"{self.places.trees}/{tree.digest}", "read_only": True}
         return {**bind, "source": f"{self.places.data}/{self.name}/{path}"}
@@ -67,10 +67,6 @@ class Mounts:
         for kind in ("configs", "secrets"):
             mounted |= {file_target(kind, use): True for use in model.get(kind) or ()}
         return mounted
-
-    def _in_commit(self, path: str) -> bool:
-        prefix = "" if path == "." else path + "/"
-        return path in self.files.entries or any(entry.startswith(prefix) for entry in self.files.entries)
 
     def _files_of(self, kind: str, model: Json) -> Iterable[dict[str, Any]]:
         """Configs and secrets, whatever their source, as read-only binds."""

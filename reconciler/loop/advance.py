@@ -15,6 +15,7 @@ from reconciler.loop.judge import (
     check_addresses,
     check_consent,
     check_content,
+    check_data,
     check_missing_networks,
     check_names,
     check_networks,
@@ -56,6 +57,8 @@ def advance(bench: Bench, head: Commit) -> Turn:
     check_consent(bench, head, foreseen.takings)
     refuse_to_hide(foreseen.verdict)
     observed = foreseen.observed
+    if head.sha not in bench.book.history.accepted:
+        check_data(bench, head, desired, base, observed)
     plan = bench.plan(desired, observed, Intent.ADVANCE, foreseen.back, image_steps(missing))
     check_plan(bench, head, plan, observed, desired.memory)
     check_ports(bench, desired, observed)

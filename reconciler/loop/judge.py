@@ -8,6 +8,7 @@ from dataclasses import replace
 from reconciler.decide.consent import Taking, remedy, told
 from reconciler.decide.exclusive import occupied
 from reconciler.decide.names import taken
+from reconciler.decide.vanishing import questioned, vanishing
 from reconciler.errors import Transient
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending, place
@@ -73,6 +74,23 @@ def check_consent(bench: Bench, head: Commit, takings: Sequence[Taking]) -> None
     message = f"{head.sha[:12]} would take over what this agent did not make: {told(takings)}"
     hint = remedy(takings, head.sha)
     raise Ended(Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
+
+
+def check_data(
+    bench: Bench, head: Commit, desired: DesiredState, base: DesiredState | None, observed: ObservedState
+) -> None:
+    """A commit that takes live data out of a service's sight is held until a person has accepted it."""
+    places, files = bench.ports.preparer.places, bench.ports.host_files
+    filled = files.filled(questioned(desired, observed, places), bench.book.history.links)
+    found = list(vanishing(desired, base, observed, places, filled))
+    if found:
+        more = f" (and {len(found) - 1} more places)" if len(found) > 1 else ""
+        message = f"{head.sha[:12]} would take data out of sight: {found[0]}{more}"
+        hint = (
+            "mount what was mounted there (a volume keeps its data with `name: OLD` under its new key), or move the "
+            f"data; if it is meant, `reconciler accept {head.sha[:12]}`: nothing is deleted"
+        )
+        raise Ended(Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
 
 
 def check_content(bench: Bench, head: Commit, prepared: Prepared, desired: DesiredState) -> None:

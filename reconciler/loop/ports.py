@@ -137,6 +137,9 @@ class HostFiles(Protocol):
         """Whether all `entries` stand below `path` with these bytes, and have not been written after `since`
         (RFC 3339)."""
 
+    def filled(self, paths: Iterable[str], links: Mapping[str, str]) -> frozenset[str]:
+        """Those of the paths that are folders with something in them, or files. `links`: as in `ways`."""
+
     def ways(self, paths: Iterable[str], links: Mapping[str, str]) -> Mapping[str, Way]:
         """Where these paths of the host lead, without following what a container may have made. `links`: those that
         adoption made, place → target."""

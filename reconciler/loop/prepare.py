@@ -64,6 +64,11 @@ class Preparer:
         self._renderer, self._rules, self._signers = renderer, rules, signers
 
     @property
+    def places(self) -> Places:
+        """Where mounts lie on this host."""
+        return self._rules.places
+
+    @property
     def data(self) -> str:
         """Where relative folders lie that are no part of a commit."""
         return self._rules.places.data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import weakref
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,18 @@ class TooLargeError(ValueError):
     def __init__(self, path: str, size: int, limit: int) -> None:
         super().__init__(f"{path} has {size} bytes, more than {limit}")
         self.path, self.size, self.limit = path, size, limit
+
+
+PLACEHOLDERS = frozenset({".gitkeep", ".gitignore", ".keep"})
+"""Files by which people keep an empty folder in git."""
+
+
+def has_content(files: Files, path: str) -> bool:
+    """Whether the commit has something to mount at `path`: a file, or a folder with more in it than placeholders."""
+    if path in files.entries:
+        return True
+    prefix = "" if path == "." else path + "/"
+    return any(name.startswith(prefix) and posixpath.basename(name) not in PLACEHOLDERS for name in files.entries)
 
 
 def below(files: Files, path: str) -> dict[str, Entry]:

@@ -27,6 +27,9 @@ class HostFiles:
     def ways(self, paths: Iterable[str], links: Mapping[str, str]) -> Mapping[str, Way]:
         return self._paths.ways(paths, links) if self._paths is not None else {}
 
+    def filled(self, paths: Iterable[str], links: Mapping[str, str]) -> frozenset[str]:
+        return self._paths.filled(paths, links) if self._paths is not None else frozenset()
+
     def holds(self, path: str, entries: Mapping[str, Entry], since: str) -> bool:
         until = datetime.fromisoformat(since).timestamp() if since else float("inf")
         return all(_same(Path(path) / name if name else Path(path), entry, until) for name, entry in entries.items())

@@ -154,6 +154,9 @@ class FakeHostFiles:
         self.touched: set[str] = set()
         self.known: dict[str, Way] = {}
 
+    def filled(self, paths: Iterable[str], links: Mapping[str, str]) -> frozenset[str]:
+        return frozenset(path for path in paths if any(f"{name}/".startswith(f"{path}/") for name in self.contents))
+
     def ways(self, paths: Iterable[str], links: Mapping[str, str]) -> Mapping[str, Way]:
         return {path: self.known[path] for path in paths if path in self.known}
 

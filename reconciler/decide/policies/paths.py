@@ -8,7 +8,7 @@ from functools import cached_property
 
 from reconciler.decide.paths import SUBMODULE, SYMLINK
 from reconciler.model.documents import BindGrant
-from reconciler.model.files import Entry, Files, below
+from reconciler.model.files import Entry, Files, below, has_content
 
 
 class CommitPaths:
@@ -25,6 +25,10 @@ class CommitPaths:
     def has(self, path: str) -> bool:
         """Whether the commit has this file, or files below this folder."""
         return path == "." or path in self._files.entries or path in self._folders
+
+    def has_content(self, path: str) -> bool:
+        """Whether there is something to mount: no folder that is kept by a placeholder only."""
+        return has_content(self._files, path)
 
     def content(self, path: str) -> list[list[str]] | None:
         """Name, mode and git's id of each file at or below `path`; None where the commit has nothing there."""

@@ -1,0 +1,75 @@
+"""Which data a commit would take out of a service's sight. Volumes and folders stay; what would start is empty.
+
+It compares what the containers of a service mount now with what the commit mounts at the same place.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from reconciler.decide.facts import is_anonymous
+from reconciler.decide.sources import Places
+from reconciler.model.desired import DesiredState, Service
+from reconciler.model.observed import Mount, ObservedState
+
+LIVE = ("volume", "bind")
+
+
+def questioned(desired: DesiredState, observed: ObservedState, places: Places) -> tuple[str, ...]:
+    """Data folders of which `vanishing` has to know whether something is in them."""
+    now = {mount.source for item in observed.containers for mount in item.mounts}
+    asked = {source for service in desired.services().values() for source in _sources(service)}
+    return tuple(sorted(path for path in now | asked if path.startswith(f"{places.data}/")))
+
+
+def vanishing(
+    desired: DesiredState,
+    base: DesiredState | None,
+    observed: ObservedState,
+    places: Places,
+    filled: Collection[str],
+) -> Iterator[str]:
+    """One sentence for each place. `base`: last good. `filled`: those data folders that have something in them."""
+    paths = {tree.digest: tree.path or "" for state in (base, desired) if state for tree in state.trees}
+    used = {source for service in desired.services().values() for source in _sources(service)}
+    for service in desired.services().values():
+        now = {mount.target: mount for item in observed.of(*service.key) for mount in item.mounts if mount.kind in LIVE}
+        for mount in service.config.get("volumes") or ():
+            old = now.get(posixpath.normpath(mount["target"]))
+            source = str(mount.get("source") or "")
+            if old is None or not source or old.source == source or mount["type"] not in LIVE:
+                continue
+            where = f"{service.stack}/{service.name} at {mount['target']}"
+            if source.startswith(f"{places.trees}/"):
+                if old.source in filled:
+                    path = paths[posixpath.basename(source)]
+                    yield f"{where}: the files of {path} in the commit would hide the data in {old.source}"
+            elif not _is_empty(mount, observed, filled, places):
+                continue
+            elif old.source.startswith(f"{places.trees}/"):
+                path = paths.get(posixpath.basename(old.source), "")
+                if source == f"{places.data}/{service.stack}/{path}":
+                    yield f"{where}: {path} is no longer in the commit, and an empty folder would take its place"
+            elif old.source not in used and _has_data(old, filled, places):
+                name = "a volume without a name" if is_anonymous(old.source) else old.source
+                yield f"{where}: {source} is empty, and the data are in {name}, which nothing would use any more"
+
+
+def _sources(service: Service) -> Iterable[str]:
+    return (str(mount["source"]) for mount in service.config.get("volumes") or () if mount.get("source"))
+
+
+def _is_empty(mount: Mapping[str, object], observed: ObservedState, filled: Collection[str], places: Places) -> bool:
+    """A volume that has still to be made, or a data folder without anything in it. Granted paths are the operator's."""
+    source = str(mount["source"])
+    if mount["type"] == "volume":
+        return source not in observed.volumes
+    return source.startswith(f"{places.data}/") and source not in filled
+
+
+def _has_data(mount: Mount, filled: Collection[str], places: Places) -> bool:
+    """A volume counts as filled: whether it is, only a container could tell."""
+    if mount.kind == "volume":
+        return mount.writable
+    return mount.source in filled or not mount.source.startswith(f"{places.data}/")

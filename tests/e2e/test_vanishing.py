@@ -1,0 +1,37 @@
+"""A commit that would take live data out of sight is held, with the data named; `accept` lets it pass."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.host import Host
+from tests.e2e.services import living, stated
+from tests.e2e.together import Together
+
+pytestmark = pytest.mark.engine
+together = Together()
+
+
+@together.with_one_compose
+def test_live_data_is_not_hidden_by_a_commit(host: Host) -> None:
+    keeping = living("echo kept >>/data/db", volumes=["./data:/data", "rows:/rows"])
+    host.push({"db": keeping, "web": stated("1")}, volumes={"rows": {}})
+    assert host.once()["outcome"] == "Succeeded"
+    before = host.ids()
+    renamed = living("echo kept >>/data/db", volumes=["./data:/data", "table:/rows"])
+    hidden = f"{host.state}/data/{host.stack}/compose/stack/data"
+    for services, files, volumes, words in (
+        ({"db": keeping, "web": stated("1")}, {"data/seed": "x"}, {"rows": {}}, f"hide the data in {hidden}"),
+        ({"db": renamed, "web": stated("1")}, {}, {"table": {}}, f"the data are in {host.stack}_rows"),
+    ):
+        sha = host.push(services, files, volumes=volumes)
+        for _ in range(2):
+            turn = host.once()
+            assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Held", "ConsentMissing"), turn["message"]
+            assert words in turn["message"]
+        assert host.ids() == before
+    assert host.exec("db-1", "cat /data/db") == "kept"
+    assert host.run("accept", sha).code == 0
+    assert host.once()["outcome"] == "Succeeded"
+    assert host.exec("db-1", "sort -u /data/db") == "kept"
+    assert {f"{host.stack}_rows", f"{host.stack}_table"} <= host.volumes()

@@ -1,0 +1,116 @@
+"""No commit takes data out of a service's sight before a person has accepted it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconciler.model.outcome import Outcome, Reason
+from tests.fakes.life import Life, service
+from tests.loop.lives import settled
+
+DATA = "/state/data/shop"
+
+
+def bind(source: str, target: str = "/data") -> dict[str, Any]:
+    return {"type": "bind", "source": f"/render/{source}", "target": target}
+
+
+def volume(source: str, target: str = "/data") -> dict[str, Any]:
+    return {"type": "volume", "source": source, "target": target}
+
+
+def push(life: Life, mounts: list[dict[str, Any]], **files: str) -> str:
+    named = {item["source"]: {} for item in mounts if item["type"] == "volume" and item["source"]}
+    model = {"services": {"db": service("db:1", volumes=mounts)}, "volumes": named}
+    return life.push_model(model, **{path.replace("__", "/"): text for path, text in files.items()})
+
+
+def started(mounts: list[dict[str, Any]], **files: str) -> Life:
+    life = Life()
+    push(life, mounts, **files)
+    return settled(life)
+
+
+def written(life: Life, path: str = f"{DATA}/data/db") -> Life:
+    life.machine.host_files.contents[path] = "rows"
+    return life
+
+
+def held(life: Life, words: str, sha: str) -> None:
+    """It is held and nothing stops; accepted, it is applied; and the commit after it is not held again."""
+    before = life.machine.snapshot()
+    for _ in range(2):
+        turn = life.turn()
+        assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.CONSENT_MISSING), turn
+        assert words in turn.message
+        assert life.machine.snapshot() == before
+    life.ask("accept", sha)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.settle().outcome is Outcome.UNCHANGED
+
+
+def test_files_that_would_hide_live_data() -> None:
+    life = written(started([bind("data")]))
+    held(life, "the files of data in the commit would hide the data", push(life, [bind("data")], data__seed="x"))
+
+
+def test_files_beside_an_empty_data_folder_hide_nothing() -> None:
+    life = started([bind("data")])
+    push(life, [bind("data")], data__seed="x")
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("name", [".gitkeep", ".gitignore"])
+def test_a_placeholder_leaves_a_data_folder_one(name: str) -> None:
+    life = written(started([bind("data")]))
+    push(life, [bind("data")], **{f"data/{name}": ""})
+    life.turn()
+    container = life.machine.named("shop-db-1")
+    assert [(mount.source, mount.writable) for mount in container.mounts] == [(f"{DATA}/data", True)]
+
+
+def test_a_mounted_file_that_the_commit_removes() -> None:
+    life = started([bind("single.conf", "/etc/single.conf")], **{"single.conf": "x"})
+    held(life, "single.conf is no longer in the commit", push(life, [bind("single.conf", "/etc/single.conf")]))
+
+
+def test_a_volume_under_another_key() -> None:
+    life = started([volume("data")])
+    held(life, "the data are in shop_data, which nothing would use any more", push(life, [volume("data2")]))
+
+
+def test_a_folder_in_place_of_a_volume() -> None:
+    life = started([volume("data")])
+    held(life, "the data are in shop_data", push(life, [bind("data")]))
+
+
+def test_a_volume_in_place_of_a_folder() -> None:
+    life = written(started([bind("data")]))
+    held(life, f"the data are in {DATA}/data", push(life, [volume("data")]))
+
+
+def test_a_volume_that_another_service_goes_on_using_is_not_left_behind() -> None:
+    life = Life()
+    both = {"services": {"db": service("db:1", volumes=[volume("data")])}, "volumes": {"data": {}}}
+    life.push_model(both)
+    settled(life)
+    life.push_model(
+        {
+            "services": {
+                "db": service("db:1", volumes=[volume("new")]),
+                "old": service("old:1", volumes=[volume("data")]),
+            },
+            "volumes": {"data": {}, "new": {}},
+        }
+    )
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
+def test_a_service_that_drops_its_mount_or_moves_it_is_not_held() -> None:
+    life = started([volume("data")])
+    push(life, [volume("data", "/elsewhere")])
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    push(life, [])
+    assert life.turn().outcome is Outcome.SUCCEEDED
