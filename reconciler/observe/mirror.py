@@ -22,6 +22,10 @@ _HEAD = "ref: refs/heads/none\n"
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 _HALF_WRITTEN = ("tmp_", ".tmp-", "incoming-", "tmp_objdir-")
 _CHECK_TIMEOUT = 300.0
+
+MALFORMED = 1
+"""Fsck's answer where objects are whole, since the packs are, and some are not as git would have made them."""
+
 _MANY_PACKS = 50
 """So many packs (one each fetch that brought something) are put together into one."""
 
@@ -51,7 +55,8 @@ class Mirror:
     def sound(self, git: Git) -> bool:
         """Whether every object is whole and every ref leads to what it needs. Reads all of it."""
         try:
-            return git.run("fsck", "--full", "--no-dangling", "--no-progress", timeout=_CHECK_TIMEOUT).returncode == 0
+            code = git.run("fsck", "--full", "--no-dangling", "--no-progress", timeout=_CHECK_TIMEOUT).returncode
+            return code in (0, MALFORMED)
         except ProcessTimeout:
             return False
 

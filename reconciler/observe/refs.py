@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 SHA = re.compile(r"[0-9a-f]{40}")
+
+LARGEST = 64 << 20
+"""Bytes of a file of refs; a million of them are as many."""
+
+_KINDS = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISDIR, "a folder"),
+)
 
 
 class Refs:
@@ -45,11 +58,46 @@ def refs_of(repository: Path) -> Refs | None:
     return Refs(folder) if plain and not elsewhere else None
 
 
-def _text(path: Path) -> str:
+def odd_file(repository: Path, branch: str) -> str | None:
+    """What keeps git from reading a repository on this machine, and would let it wait for ever: 'refs/heads/main is a
+    pipe'. None where every file that git begins with is a file, or is not there."""
+    base = repository / ".git" if os.path.lexists(repository / ".git") else repository
+    named = ("HEAD", "config", "packed-refs", "shallow", "objects/info/alternates", f"refs/heads/{branch}")
+    names = [""] if not base.is_dir() and os.path.lexists(base) else named
+    for name in names:
+        what = _odd(base / name if name else base)
+        if what is not None:
+            return f"{name or base.name} is {what}"
+    return None
+
+
+def _odd(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        found = os.stat(path)
+    except OSError:
+        return None
+    if stat.S_ISREG(found.st_mode):
+        return None if found.st_size <= LARGEST else f"larger than {LARGEST >> 20} MiB"
+    return next((word for test, word in _KINDS if test(found.st_mode)), "no file")
+
+
+def _text(path: Path) -> str:
+    """'' where it is no plain file: whoever owns the repository decides what stands there, a pipe without a writer,
+    a device or a link to either."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:
         return ""
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+            return ""
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(LARGEST).decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -16,7 +16,7 @@ from reconciler.observe.commits import read_commit
 from reconciler.observe.fetch_faults import known_fault, timed_out, unknown_fault
 from reconciler.observe.git import Git
 from reconciler.observe.mirror import Mirror
-from reconciler.observe.refs import SHA, Refs, refs_of
+from reconciler.observe.refs import SHA, Refs, odd_file, refs_of
 from reconciler.observe.remote import check_branch, parse_remote
 from reconciler.observe.signatures import NOBODY_ASKED, Signers
 from reconciler.observe.tree import GitFiles
@@ -184,6 +184,7 @@ class GitSource:
 
     def _attempt(self) -> Commit:
         """One fetch. DamagedError when it failed and the remote is not plainly why."""
+        self._refuse_what_git_would_wait_for()
         timeout = self._timeouts[0 if self._refs.under("refs/") else 1]
         try:
             done = self.git.run(*_FETCH, self.remote.address, self._refspec, timeout=timeout)
@@ -195,9 +196,29 @@ class GitSource:
         try:
             head = self.commit(sha or "")
         except KeyError:
+            self._refuse_what_is_no_commit(sha or "")
             raise DamagedError(f"the mirror lacks the head, {sha}") from None
         self._mirror.pack(self.git)
         return head
+
+    def _refuse_what_git_would_wait_for(self) -> None:
+        odd = odd_file(self.remote.path, self.branch) if self.remote.path else None
+        if odd is not None:
+            raise Transient(
+                Reason.FETCH_FAILED,
+                f"cannot {self._what}: in that repository, {odd}",
+                "remove it, or put back the file that git had there",
+            )
+
+    def _refuse_what_is_no_commit(self, sha: str) -> None:
+        """Git writes nothing else into a branch; a person, or another program, can."""
+        kind = self.git.run("cat-file", "-t", sha).stdout.decode(errors="replace").strip()
+        if kind:
+            raise Transient(
+                Reason.FETCH_FAILED,
+                f"cannot {self._what}: it names a {kind} ({sha[:12]}) and no commit",
+                f"make the branch name a commit again: git -C REPOSITORY branch -f {self.branch} COMMIT",
+            )
 
     @property
     def _what(self) -> str:

@@ -13,6 +13,7 @@ from reconciler.errors import Transient
 from reconciler.model.files import READ_LIMIT, Entry, TooLargeError
 from reconciler.model.outcome import Level, Reason, Violation
 from reconciler.observe.blobs import Blobs, DamagedError
+from reconciler.observe.commits import malformed
 from reconciler.observe.git import Git
 from reconciler.observe.signatures import NOBODY_ASKED, Signers
 
@@ -53,12 +54,16 @@ class GitFiles:
     @property
     def refused(self) -> tuple[Violation, ...]:
         """What the commit names and we do not take (such paths are not among the entries), or why none of it."""
-        return (*self._unvouched, *self._refused)
+        return (*self._unvouched, *self._malformed, *self._refused)
 
     @cached_property
     def _unvouched(self) -> tuple[Violation, ...]:
         """Asked for only where the commit is judged, not where what was admitted is read again."""
         return self._signers.refusals(self._git, self._revision)
+
+    @cached_property
+    def _malformed(self) -> tuple[Violation, ...]:
+        return malformed(self._git, self._revision)
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         """KeyError where there is no regular file, TooLargeError beyond `limit` bytes."""
