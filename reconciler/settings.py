@@ -14,6 +14,7 @@ from reconciler.model.documents import LONGEST_STOP, BindGrant, Grant, Permissio
 LOG_LINES = 20
 """Lines of a failed service's log in a report, where the config says nothing."""
 
+STRANGERS = "strangers"
 OWNER = "owner"
 """`trust` where whoever can push is the operator."""
 
@@ -45,7 +46,7 @@ class Settings:
     secrets_dir: str | None = None
     engine: str | None = None
     compose: str | None = None
-    trust: str = "strangers"
+    trust: str = STRANGERS
     grants: tuple[Grant, ...] = ()
     binds: tuple[BindGrant, ...] = ()
     adopt: tuple[str, ...] = ()
@@ -112,7 +113,7 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         secrets_dir=absolute(values.get("secrets_dir") or "", environ),
         engine=values.get("engine") or None,
         compose=absolute(values.get("compose") or "", environ),
-        trust=values.get("trust", "strangers"),
+        trust=values.get("trust", STRANGERS),
         grants=permissions.grants(values),
         binds=permissions.binds(values),
         adopt=tuple(values.get("adopt", ())),

@@ -18,7 +18,7 @@ from reconciler.observe.source import GitSource
 from reconciler.record.journal import Journal
 from reconciler.record.lock import holder
 from reconciler.record.rendered import RenderedStore
-from reconciler.settings import Settings
+from reconciler.settings import OWNER, Settings
 from reconciler.verbs import Answer, files
 from reconciler.verbs.doctor import Doctor, Probes
 
@@ -27,7 +27,8 @@ def examine(settings: Settings, turn_file: str, scratch: Path) -> Answer:
     """Look at everything. `turn_file`: where a running agent says what it does; `scratch`: a folder to throw away."""
     state = Path(settings.state)
     secrets = Path(settings.secrets_dir) if settings.secrets_dir else None
-    return Doctor(state, secrets, _Reading(settings, state.resolve(), secrets, turn_file, scratch).probes()).examine()
+    probes = _Reading(settings, state.resolve(), secrets, turn_file, scratch).probes()
+    return Doctor(state, secrets, probes, owner=settings.trust == OWNER).examine()
 
 
 class _Reading:

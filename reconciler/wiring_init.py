@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,15 +27,15 @@ from reconciler.observe.folder import FolderFiles
 from reconciler.observe.host_files import HostFiles
 from reconciler.observe.images import LocalImages
 from reconciler.observe.project import CommittableFiles, Repository, find_projects, find_repository
-from reconciler.settings import Settings
+from reconciler.settings import OWNER, STRANGERS, Settings
 from reconciler.verbs import Answer
 from reconciler.verbs.init import Initialiser, Judged, Place, Running
 
 STATE_OF_ROOT = "/var/lib/reconciler"
 STATE_OF_USER = "~/.local/state/reconciler"
 
-MakePreparer = Callable[[str, bool, str], Preparer]
-"""host, whether policies count, base → the preparer."""
+MakePreparer = Callable[[str, bool, str, bool], Preparer]
+"""host, whether policies count, base, whether whoever pushes is trusted → the preparer."""
 
 
 def initialise(
@@ -44,8 +47,12 @@ def initialise(
     state: str | None,
     environ: Mapping[str, str],
     make: MakePreparer,
+    ask: Callable[[str], str] | None = None,
 ) -> Answer:
-    """`config`, `state`: as typed. `settings`: of an agent config that is there already, which then stays as it is."""
+    """`config`, `state`: as typed. `settings`: of an agent config that is there already, which then stays as it is.
+
+    `ask`: puts a question to a person and gives the answer; by itself the terminal, where there is one.
+    """
     root = Path(folder).resolve()
     if not root.is_dir():
         raise Usage(Reason.FILE_MISSING, f"there is no folder {folder}", "name the folder of a Compose project")
@@ -53,9 +60,42 @@ def initialise(
     named = config or environ.get("RECONCILER_CONFIG")
     written = os.path.expanduser(named) if named else usual_place(environ, os.geteuid())
     place = _place(root, repository, host, url, written, settings, state)
+    if settings is None:
+        place = replace(place, trust=_trust(place.source["url"], ask or _terminal()))
     engine = _Engine(settings.engine if settings else None, place.host, environ)
-    judge = partial(_judge, place, make(place.host, True, place.base), engine)
-    return Initialiser(place, make(place.host, False, place.base), engine.look, judge).run(find_projects(root))
+    judge = partial(_judge, place, make(place.host, True, place.base, place.trust == OWNER), engine)
+    return Initialiser(place, make(place.host, False, place.base, False), engine.look, judge).run(find_projects(root))
+
+
+def _trust(url: str, ask: Callable[[str], str] | None) -> str:
+    """What the new agent config says of those who push: a person's answer, else what the repository tells."""
+    found = OWNER if _mine_alone(Path(url)) else STRANGERS
+    if ask is None:
+        return found
+    answer = ask(f"Who can push to {url}? owner (only you), strangers (others, too) [{found}]: ").strip().lower()
+    return {"o": OWNER, OWNER: OWNER, "": found}.get(answer, STRANGERS)
+
+
+def _mine_alone(folder: Path) -> bool:
+    """Whether this is a bare repository on this machine that only this user can write to."""
+    bare = folder.is_absolute() and (folder / "HEAD").is_file() and (folder / "objects").is_dir()
+    if not bare:
+        return False
+    found = [item.stat() for item in (folder, folder / "refs", folder / "objects", folder / "HEAD")]
+    return all(item.st_uid == os.geteuid() and not item.st_mode & (stat.S_IWGRP | stat.S_IWOTH) for item in found)
+
+
+def _terminal() -> Callable[[str], str] | None:
+    """Questions on stderr, as stdout is for the document; None where nobody sits there."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+
+    def ask(question: str) -> str:
+        sys.stderr.write(question)
+        sys.stderr.flush()
+        return sys.stdin.readline()
+
+    return ask
 
 
 def _place(
@@ -79,6 +119,7 @@ def _place(
         base=base,
         host=host or (settings.host if settings else host_name(socket.gethostname())),
         config=None if settings else Path(config).absolute(),
+        trust=settings.trust if settings else STRANGERS,
         source=source,
         state=os.path.abspath(state) if state else usual,
         files=partial(_files, root, repository),

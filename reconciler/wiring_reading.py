@@ -164,11 +164,15 @@ class Reading:
             self.settings.longest_stop,
         )
 
-    def preparer(self, folder: Path, host: str, policies: bool, base: str | None = None) -> Preparer:
-        """What judges commits; Compose is run in `folder`. `base`: in place of the configured path."""
+    def preparer(
+        self, folder: Path, host: str, policies: bool, base: str | None = None, owner: bool = False
+    ) -> Preparer:
+        """What judges commits; Compose is run in `folder`. `base`: in place of the configured path. `owner`: whoever
+        pushes is trusted, whatever is configured."""
         settings = self.given
         state = str(Path(settings.state).resolve()) if settings else "/state"
         permissions = settings.permissions if settings else NOTHING_ALLOWED
+        permissions = replace(permissions, owner=permissions.owner or owner)
         secrets = settings.secrets_dir if settings else None
         places = Places(f"{state}/trees", f"{state}/data", secrets, permissions.binds)
         rules = Rules(
@@ -200,4 +204,4 @@ class Reading:
             files.text(record, "error"),
         )
         facts = self.looker.facts(agent, source, files.holding(record), files.rollout(record) if alive else None)
-        return replace(facts, silence=files.silence(record) if alive else None)
+        return replace(facts, silence=files.silence(record) if alive else None, trust=self.settings.trust)

@@ -123,8 +123,17 @@ def limits_text(limits: Sequence[Limit]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def agent_text(host: str, source: Mapping[str, str], state: str, adopt: Sequence[str] = ()) -> str:
-    """`source`: url, and branch and path where they are not the usual ones. `adopt`: projects that run already."""
+_TRUST = {
+    "owner": "# Whoever can push is the operator: what a grant could allow is a warning. Others may push: strangers.",
+    "strangers": "# What a commit may not ask of the machine needs a grant. You alone can push: owner.",
+}
+
+
+def agent_text(
+    host: str, source: Mapping[str, str], state: str, adopt: Sequence[str] = (), trust: str = "strangers"
+) -> str:
+    """`source`: url, and branch and path where they are not the usual ones. `adopt`: projects that run already.
+    `trust`: what is said of those who push."""
     written = ", ".join(f"{key}: {_text(value)}" for key, value in source.items())
     consent = (
         "# Projects of this machine that commits may take over, with their data.\n"
@@ -132,7 +141,8 @@ def agent_text(host: str, source: Mapping[str, str], state: str, adopt: Sequence
     )
     return (
         "# The agent's config. It belongs to this machine, not into the repository.\n"
-        f"host: {host}\nsource: {{{written}}}\nstate: {_text(state)}\n{consent if adopt else ''}"
+        f"host: {host}\nsource: {{{written}}}\nstate: {_text(state)}\n{_TRUST[trust]}\ntrust: {trust}\n"
+        f"{consent if adopt else ''}"
     )
 
 

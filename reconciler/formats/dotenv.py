@@ -16,6 +16,9 @@ _KEY = re.compile(r"(?P<key>[\w.\-\[\]" + _SPACE + r"]*)(?P<end>[=:\n]|\Z)")
 _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 _PLAIN = dict(zip('abfnrtv"\\', '\a\b\f\n\r\t\v"\\', strict=True)) | {"$": "$$"}
 _RESERVED = ("COMPOSE_", "DOCKER_", "RECONCILER_")
+_ALIEN = re.compile("[\udc80-\udcff]")
+"""A byte that is not UTF-8, as it was decoded."""
+
 _QUOTED = {
     "'": re.compile(r"'([^\\']*(?:\\.[^\\']*)*)'", re.DOTALL),
     '"': re.compile(r'"([^\\"]*(?:\\.[^\\"]*)*)"', re.DOTALL),
@@ -38,13 +41,8 @@ def dotenv(
     if len(data) > _LARGEST:
         message = f"the file has more than {_LARGEST} bytes"
         return {}, (_violation(path, 1, "too-large", message, "Shorten it."),)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        message, hint = "this is not UTF-8 text", "Save the file as UTF-8."
-        return {}, (_violation(path, line, "invalid-dotenv", message, hint),)
-    reader = _Reader(text, path, variables or {})
+    # In comments, bytes of an old editor's encoding do no harm; in names and values they are refused below.
+    reader = _Reader(data.decode("utf-8-sig", "surrogateescape"), path, variables or {})
     reader.read()
     return reader.values, tuple(reader.violations)
 
@@ -72,7 +70,9 @@ class _Reader:
         if key is None:
             return False
         value = self._known.get(key) if inherited else self._value()
-        if key.startswith(_RESERVED):
+        if value is not None and _ALIEN.search(value):
+            self._refuse(line, "invalid-dotenv", f"the value of {key} is not UTF-8 text", "Save the file as UTF-8.")
+        elif key.startswith(_RESERVED):
             message = f"'{key}' must not be set by a committed dotenv file"
             self._refuse(line, "reserved-variable", message, _TAKEN_HINT, Reason.POLICY_VIOLATION)
         elif value is not None:
@@ -104,6 +104,7 @@ class _Reader:
         key = match["key"].rstrip() if match else ""
         if match is None or not key or " " in key:
             rest = shorten(self._text[self._position :].split("\n", 1)[0].split("=", 1)[0], 30)
+            rest = _ALIEN.sub("\N{REPLACEMENT CHARACTER}", rest)
             self._refuse(
                 self._line,
                 "invalid-dotenv",

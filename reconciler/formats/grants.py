@@ -28,7 +28,7 @@ ROOT_READ = re.compile(
     r"|/etc|/etc/(g?shadow|ssh|sudoers|docker|kubernetes|reconciler)([-./].*)?"
     r"|/run|/run/(dbus|systemd|user|docker|containerd|podman|crio|buildkit)([-./].*)?"
     r"|/root|/root/\..*"
-    r"|/(home|Users)/[^/]+/\.(ssh|gnupg|docker|kube|aws|config)(/.*)?"
+    r"|/(home|Users)/[^/]+/\.(ssh|gnupg|docker|kube|aws|config|colima|lima|orbstack|rd)(/.*)?"
     r"|/var/lib/(docker(?!/containers(/|$))|containerd|containers|kubelet)(/.*)?"
 )
 """Equal to root even where it is only read: keys, and sockets (a read-only mount keeps nobody from asking one).
@@ -90,7 +90,7 @@ def root_path(path: str, *, read_only: bool, own: Collection[str] = ()) -> str:
         return ""
     if path == "/":
         return "it is the whole machine"
-    mine = next((item for item in own if _meets(path, item)), None)
+    mine = next((item for item in own if meets(path, item)), None)
     if mine:
         return f"it holds the agent's own {mine}"
     if path == "/proc" or path.startswith("/proc/"):
@@ -101,6 +101,11 @@ def root_path(path: str, *, read_only: bool, own: Collection[str] = ()) -> str:
         if ROOT_WRITTEN.fullmatch(place) and not read_only:
             return f"whoever writes {place} decides what the host runs"
     return ""
+
+
+def meets(path: str, other: str) -> bool:
+    """Whether one lies in the other, or they are the same. Both absolute."""
+    return "/" in (path, other) or path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/")
 
 
 def absolute(path: str) -> str:
@@ -151,11 +156,6 @@ def _share(value: str) -> str:
     if value.startswith("/"):
         return absolute(value)
     return value.rstrip("/")
-
-
-def _meets(path: str, other: str) -> bool:
-    """Whether one lies in the other, or they are the same."""
-    return path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/")
 
 
 def _root_capability(value: str) -> str:

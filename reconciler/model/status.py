@@ -97,6 +97,7 @@ class StatusFacts:
     `desired`: what the machine is meant to hold now: the target of an open rollout, else the last good state.
     None: nothing was ever admitted, or it cannot be read. `observed` None: the engine was not asked, or does
     not answer (`engine_error` then says why). `usage`: container id → bytes in use, where measured.
+    `trust`: what the operator says of those who push.
     """
 
     host: str
@@ -111,6 +112,7 @@ class StatusFacts:
     silence: Silence | None = None
     usage: Mapping[str, int] = field(default_factory=dict)
     suspension: Suspension | None = None
+    trust: str = "strangers"
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,12 @@ def init(
     violations: Sequence[Violation],
     skipped: Sequence[str],
     adopt: Sequence[str],
+    trust: str | None,
 ) -> Document:
     """What was written for which services, and what the first turn would do. `restarts`: stack, service, causes.
 
-    `adopt`: projects that the agent config in force does not let commits take over yet.
+    `adopt`: projects that the agent config in force does not let commits take over yet. `trust`: what a new agent
+    config says of those who push, None where none was written.
     """
     return document("Init") | {
         "host": host,
@@ -65,6 +67,7 @@ def init(
         "violations": [_violation(item) for item in violations],
         "skipped": list(skipped),
         "adopt": list(adopt),
+        "trust": trust,
     }
 
 

@@ -44,6 +44,7 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
         "stalled": answer.stalled,
         "silence": None if facts.silence is None else _silence(facts.silence),
         "suspended": _suspension(facts.suspension),
+        "trust": facts.trust,
         "lastAttemptedRevision": answer.last_attempted,
         "lastAppliedRevision": answer.last_applied,
         "lastGoodRevision": answer.last_good,

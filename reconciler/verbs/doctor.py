@@ -47,10 +47,14 @@ class Probes:
 
 
 class Doctor:
-    """`state` and `secrets`: folders of the agent config. `least_free`: bytes that the disk should have."""
+    """`state` and `secrets`: folders of the agent config. `least_free`: bytes that the disk should have. `owner`: the
+    config trusts whoever pushes."""
 
-    def __init__(self, state: Path, secrets: Path | None, probes: Probes, least_free: int = LEAST_FREE) -> None:
+    def __init__(
+        self, state: Path, secrets: Path | None, probes: Probes, least_free: int = LEAST_FREE, owner: bool = False
+    ) -> None:
         self._state, self._secrets, self._probes, self._least_free = state, secrets, probes, least_free
+        self._owner = owner
 
     def examine(self) -> Answer:
         checks = tuple(self._checks())
@@ -81,6 +85,7 @@ class Doctor:
             ("lock", self._lock),
             ("journal", self._journal),
             ("secrets", self._secrets_dir),
+            ("trust", self._trust),
         )
 
     def _check(self, name: str, look: Callable[[], Found]) -> Check:
@@ -181,6 +186,11 @@ class Doctor:
 
     def _journal(self) -> Found:
         return True, f"{self._probes.journal()} records", ""
+
+    def _trust(self) -> Found:
+        if self._owner:
+            return True, "trust: owner, so whoever can push to the branch can become root on this machine", ""
+        return True, "trust: strangers, so commits get nothing of the machine that no grant allows", ""
 
     def _secrets_dir(self) -> Found:
         if self._secrets is None:

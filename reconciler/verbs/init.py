@@ -53,14 +53,15 @@ class Place:
     """Where the files go. `folder` holds the projects and is `base` in the repository ('' is its root).
 
     `config`: the agent config to write, None where one is in force. `adopt`: what that one lets commits take over
-    already. `source`: what goes into a new one. `files`: what a
-    commit would hold now, without these folders. `tracked` None: there is no repository yet.
+    already. `source`: what goes into a new one, and `trust`: what it says of those who push. `files`: what a commit
+    would hold now, without these folders. `tracked` None: there is no repository yet.
     """
 
     folder: Path
     base: str
     host: str
     config: Path | None
+    trust: str
     source: Mapping[str, str]
     state: str
     files: Callable[[Sequence[str]], Files]
@@ -191,7 +192,7 @@ class Initialiser:
         host = place.folder / f"desired-state/{place.host}.yaml"
         texts = {host: proposal.host_text(place.host, projects, memory, limited), **texts}
         if place.config is not None:
-            texts[place.config] = proposal.agent_text(place.host, place.source, place.state, adopt)
+            texts[place.config] = proposal.agent_text(place.host, place.source, place.state, adopt, place.trust)
         ignored = [f"/{path}/" for path in data]
         if place.config is not None and place.config.parent == place.folder:
             ignored.append(f"/{place.config.name}")
@@ -241,6 +242,7 @@ class Initialiser:
             judged.violations,
             judged.skipped,
             adopt,
+            place.trust if place.config is not None else None,
         )
 
 

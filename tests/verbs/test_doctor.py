@@ -80,6 +80,14 @@ def test_all_is_well(state: Path, well: Probes, tmp_path: Path) -> None:
     assert wrong(found(state, well, tmp_path / "secrets")) == []
 
 
+def test_whom_the_operator_trusts_is_told(state: Path, well: Probes) -> None:
+    assert found(state, well)["trust"]["message"].startswith("trust: strangers")
+    _, document = Doctor(state, None, well, 1, owner=True).examine()
+    (check,) = (item for item in document["checks"] if item["name"] == "trust")
+    assert check["ok"]
+    assert "whoever can push to the branch can become root" in check["message"]
+
+
 FAULT = Transient(Reason.FETCH_FAILED, "it does not answer", "start it")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.decide.policies.pins import pin_of
 from reconciler.decide.policies.subject import Finding, Subject
 from reconciler.formats import grants as forms
-from reconciler.formats.rules import Rule, Values, rules
+from reconciler.formats.rules import Rule, Values, rules, rules_of_keys
 from reconciler.model.documents import Grant, Pin
 from reconciler.model.outcome import Level
 
@@ -51,8 +51,9 @@ def holds(pin: Pin | None, root: str, subject: Subject, service: str | None) -> 
 
 
 def _fits(grant: Grant, finding: Finding, rule: Rule) -> bool:
-    by_name = grant.policy == rule.id or grant.policy in finding.names
+    by_key = grant.policy in finding.names and rule.id in rules_of_keys().get(grant.policy, ())
     where = grant.stack in ("*", finding.stack) and grant.service in ("*", finding.service)
+    by_name = by_key or grant.policy == rule.id
     return by_name and where and rule.id != "absolute-bind" and _names(grant, finding, rule)
 
 
@@ -66,11 +67,14 @@ def _names(grant: Grant, finding: Finding, rule: Rule) -> bool:
 
 
 def _line(finding: Finding, subject: Subject, rule: Rule, root: str) -> str:
-    kind = "binds" if finding.bind else "grants"
-    entry: dict[str, Any] = dict(finding.bind) if finding.bind else {"policy": rule.id}
-    if rule.values is not Values.NONE and finding.value is not None:
+    entry: dict[str, Any] = {"policy": rule.id}
+    if finding.bind:
+        entry = {key: value for key, value in finding.bind.items() if key != "read_only"}
+    elif rule.values is not Values.NONE and finding.value is not None:
         entry["values"] = [finding.value]
     entry |= {"stack": finding.stack, "service": finding.service or "*"}
+    if finding.bind:
+        entry["read_only"] = finding.bind["read_only"]
     needs_pin = root and not subject.permissions.signed
     if needs_pin:
         pin = pin_of(subject, finding.service) if finding.service else None
@@ -82,7 +86,7 @@ def _line(finding: Finding, subject: Subject, rule: Rule, root: str) -> str:
             )
         entry |= pin_entry(pin)
     line = forms.line({**entry, "reason": "…"})
-    return f" Or the operator allows it in the agent's config: {kind}: [{line}]."
+    return f" Or the operator allows it in the agent's config: {'binds' if finding.bind else 'grants'}: [{line}]."
 
 
 def pin_entry(pin: Pin) -> Mapping[str, Any]:

@@ -10,8 +10,9 @@ from reconciler.decide.paths import SUBMODULE
 from reconciler.decide.policies.leave import holds
 from reconciler.decide.policies.paths import bind_grant, host_path, inside, normal, written
 from reconciler.decide.policies.pins import SOCKETS
+from reconciler.decide.policies.sharing import mounts_of_others
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
-from reconciler.formats.grants import CLOCKS, root_path
+from reconciler.formats.grants import CLOCKS, meets, root_path
 from reconciler.formats.yamls import Pointer
 from reconciler.model.outcome import Level
 from reconciler.model.rendered import NO_HOME
@@ -28,6 +29,9 @@ def findings(service: ServiceSubject) -> Iterator[Finding]:
             yield service.finding("mount-type", place, f"a mount of type {kind}")
         elif kind == "bind":
             yield from _bind(service, mount, place)
+    for place, lender, mount in mounts_of_others(service):
+        if mount.get("type") == "bind" and inside(str(mount.get("source") or ""), service.of.root) is None:
+            yield from _outside(service, mount, place, lender)
 
 
 def file_findings(subject: Subject) -> Iterator[Finding]:
@@ -65,36 +69,44 @@ def _bind(service: ServiceSubject, mount: Json, place: Pointer) -> Iterator[Find
     path = inside(source, service.of.root)
     if path is not None:
         yield from link_findings(service.of, path, ("services", service.name, *place), service.name)
-    elif posixpath.basename(normal(source)).lower() in SOCKETS:
-        yield service.finding("docker-socket", place, f"the engine's socket {source} is mounted")
     else:
-        yield from _of_the_host(service, mount, source, place)
+        yield from _outside(service, mount, place, service.name)
 
 
-def _of_the_host(service: ServiceSubject, mount: Json, source: str, place: Pointer) -> Iterator[Finding]:
+def _outside(service: ServiceSubject, mount: Json, place: Pointer, lender: str) -> Iterator[Finding]:
+    """A path of the host that `lender`, the service itself or another, has mounted."""
+    source = str(mount.get("source") or "")
+    via = "" if lender == service.name else f" through the service {lender}"
+    if posixpath.basename(normal(source)).lower() in SOCKETS:
+        yield service.finding("docker-socket", place, f"the engine's socket {source} is mounted{via}")
+    else:
+        yield from _of_the_host(service, mount, place, lender, via)
+
+
+def _of_the_host(service: ServiceSubject, mount: Json, place: Pointer, lender: str, via: str) -> Iterator[Finding]:
     """A mount of a path of the host that no entry under binds allows as it is."""
     permissions, read_only = service.of.permissions, bool(mount.get("read_only"))
+    source = str(mount.get("source") or "")
     path = normal(source)
     if path in CLOCKS and read_only and ".." not in source.split("/"):
         return
     grant = bind_grant(source, permissions.binds, service.of.stack, service.name)
-    real = host_path(source, permissions.binds, service.of.stack, service.name)
+    real = host_path(source, permissions.binds, service.of.stack, lender)
     root = root_path(real, read_only=read_only, own=permissions.own)
     shown = written(source, service.of.root)
-    if grant is None:
+    allowed = grant is not None and (read_only or not grant.read_only)
+    if allowed and holds(grant.pin if grant else None, root, service.of, service.name):
+        return
+    if grant is None or (root and grant.pin is None):
         what = _mounted(shown)
     elif grant.read_only and not read_only:
         what = f"{shown} of the host is mounted to be written, and the operator lets it only be read"
-    elif not holds(grant.pin, root, service.of, service.name):
-        what = f"{shown} of the host is mounted, and the operator's leave is for another image, command or mount"
     else:
-        return
+        what = f"{shown} of the host is mounted, and the operator's leave is for another image, command or setting"
     host = {} if grant is None or grant.host == grant.path else {"host": real}
-    finding = service.finding("absolute-bind", place, what, value=path)
-    mine = any(path == own or path.startswith(f"{own}/") or own.startswith(f"{path}/") for own in permissions.own)
-    yield replace(
-        finding, root=root, stays=mine and not read_only, bind={"path": path, **host, "read_only": read_only}
-    )
+    finding = service.finding("absolute-bind", place, what + via, value=path)
+    own = any(meets(real, mine) for mine in permissions.own)
+    yield replace(finding, root=root, stays=own and not read_only, bind={"path": path, **host, "read_only": read_only})
 
 
 def _mounted(source: str) -> str:

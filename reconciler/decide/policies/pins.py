@@ -5,20 +5,25 @@ What is equal to root is given to a service that the operator has read, and to n
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconciler.decide.digests import digest
 from reconciler.decide.policies.paths import inside, normal
 from reconciler.decide.policies.subject import Json, Subject
-from reconciler.formats.grants import root_path
+from reconciler.formats.grants import absolute
 from reconciler.model.documents import Pin
 
 DIGITS = 32
 """Of a sha256, as the operator's config holds them: 128 bits."""
 
 SOCKETS = frozenset({"docker.sock", "containerd.sock", "podman.sock", "buildkitd.sock", "crio.sock"})
+
+_OF_THE_HOST = frozenset(
+    {"/", "/dev", "/etc", "/proc", "/run", "/run/docker.sock", "/run/podman/podman.sock", "/sys"}
+)
+"""What a pinned service may mount without a word of it in `rest`: it is what is granted, and no container writes
+programs there. What lies deeper is another matter: volumes of other services are below /, too."""
 
 _SHOWN = frozenset({"image", "entrypoint", "command"})
 _JUDGED = frozenset(
@@ -92,13 +97,13 @@ def _decisive(subject: Subject, service: str) -> dict[str, Any]:
 
 
 def _mount(subject: Subject, mount: Json) -> Iterator[list[Any]]:
-    """Without what nobody but root can change: there a commit has no say in what it holds."""
+    """Without what holds nothing that containers could have written."""
     source = str(mount.get("source") or "")
     if mount.get("type") != "bind":
         yield [mount, None]
     elif (path := inside(source, subject.root)) is not None:
         yield [{**mount, "source": path}, _content(subject, source)]
-    elif posixpath.basename(normal(source)).lower() not in SOCKETS and not root_path(source, read_only=True):
+    elif absolute(source) not in _OF_THE_HOST:
         yield [{**mount, "source": normal(source)}, None]
 
 

@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterator
 
+from reconciler.decide.policies.sharing import namespace
 from reconciler.decide.policies.subject import Finding, ServiceSubject
 from reconciler.formats.grants import normal
 
@@ -34,14 +35,21 @@ SAFE_SECURITY = frozenset({"no-new-privileges", "apparmor=docker-default", "secc
 
 SAFE_SYSCTLS = (
     "net.core.somaxconn",
-    "net.ipv4.conf.*.src_valid_mark",
+    "net.ipv4.conf.*",
+    "net.ipv4.fwmark_reflect",
+    "net.ipv4.ip_forward",
     "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_nonlocal_bind",
     "net.ipv4.ip_unprivileged_port_start",
     "net.ipv4.ping_group_range",
     "net.ipv4.tcp_*",
-    "net.ipv6.conf.*.disable_ipv6",
+    "net.ipv6.conf.*",
+    "net.ipv6.ip_nonlocal_bind",
 )
-"""Settings that the kernel keeps apart for each network namespace and that open nothing."""
+"""Settings that the kernel keeps apart for each network namespace and that open nothing on the host: the container
+forwards what reaches its own namespace. In the host's namespace they are the host's."""
+
+_SYSCTL = re.compile(r"[a-z0-9_-]+(\.[a-zA-Z0-9_-]+)+")
 
 SAFE_RUNTIMES = re.compile(r"runc|io\.containerd\.[a-z0-9-]+\.v[0-9]+")
 """runc, and the shims that containerd finds by this name among the host's programs (Wasm, Kata, gVisor). Anything
@@ -65,10 +73,11 @@ def findings(service: ServiceSubject) -> Iterator[Finding]:
 
 def _namespaces(service: ServiceSubject) -> Iterator[Finding]:
     for key in _NAMESPACES:
-        value = str(service.model.get(key) or "")
+        value = namespace(service, key)
         kind, _, name = value.partition(":")
         if value == "host":
-            yield service.finding("host-namespace", (key,), f"{key}: host", value=key)
+            via = "" if service.model[key] == "host" else f" by {service.model[key]}"
+            yield service.finding("host-namespace", (key,), f"{key}: host{via}", value=key)
         elif kind == "container":
             yield service.finding("foreign-container", (key,), f"{key} of the container {name}", value=name)
         elif key == "network_mode" and kind != "service" and value not in _NETWORK_MODES:
@@ -100,9 +109,11 @@ def _security(service: ServiceSubject) -> Iterator[Finding]:
 
 
 def _sysctls(service: ServiceSubject) -> Iterator[Finding]:
+    own = namespace(service, "network_mode") != "host"
     for name in sorted(service.model.get("sysctls") or {}):
         dotted = normal("sysctl", name)
-        if not any(fnmatch.fnmatchcase(dotted, safe) for safe in SAFE_SYSCTLS):
+        named = own and _SYSCTL.fullmatch(dotted)
+        if not named or not any(fnmatch.fnmatchcase(dotted, safe) for safe in SAFE_SYSCTLS):
             yield service.finding("sysctl", ("sysctls", name), f"sysctl {name}", value=dotted)
 
 

@@ -15,6 +15,12 @@ _ORIGINS = {
     "measured": "twice what it uses now",
     "default": "not running: the default",
 }
+_TRUST = {
+    "owner": "trust: owner: whoever can push is the operator, so what a grant could allow is a warning; write "
+    "strangers into the agent config before others may push",
+    "strangers": "trust: strangers: what a commit may not ask of the machine needs a grant; write owner into the agent "
+    "config if nobody but you can push",
+}
 
 
 def init(document: Json, style: Style, now: float) -> list[str]:
@@ -28,6 +34,8 @@ def init(document: Json, style: Style, now: float) -> list[str]:
         lines += paragraph(f"{place(item['stack'], item['service'])} would be replaced: {causes}", style)
     for reason in document["skipped"]:
         lines += paragraph(f"not known: {reason}", style)
+    if document["trust"] and document["files"]:
+        lines += paragraph(_TRUST[document["trust"]], style)
     if document["adopt"]:
         names = ", ".join(document["adopt"])
         lines += paragraph(f"add to the agent config: adopt: [{names}] (else their first turn is held)", style)

@@ -116,6 +116,8 @@ def _remarks(document: Json, style: Style, now: float) -> list[str]:
     if document["leftovers"].get("networks"):
         names = ", ".join(document["leftovers"]["networks"])
         lines += paragraph(f"kept networks that other containers are in: {names}", style)
+    if document["trust"] == "owner":
+        lines += paragraph("trust: owner: whoever can push gets what a grant could allow", style)
     if not document["agent"]["running"]:
         lines += paragraph("the agent is not running: `reconciler run` starts it", style)
     return lines
