@@ -92,7 +92,9 @@ class Application:
             if commit is not None:
                 found = files_at(Path(git_dir or "."), commit, self._parts.environ, self._parts.signers)
             else:
-                found = FolderFiles(Path(folder or "."))
+                from reconciler.observe.project import working_folder
+
+                found = working_folder(Path(folder or "."), self._parts.environ)
             given = self._parts.given
             base, host = (given.source.path, given.host) if given else ("", None)
             return validate_files(found, base, host, policies, make)

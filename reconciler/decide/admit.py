@@ -11,7 +11,18 @@ from typing import Protocol
 
 from reconciler.decide import hygiene
 from reconciler.decide.budget import Demand, rows
-from reconciler.decide.policies import builds, conflicts, cycles, keys, mounts, nesting, objects, privileges, stops
+from reconciler.decide.policies import (
+    amounts,
+    builds,
+    conflicts,
+    cycles,
+    keys,
+    mounts,
+    nesting,
+    objects,
+    privileges,
+    stops,
+)
 from reconciler.decide.policies.leave import Ruling, rule_on
 from reconciler.decide.policies.paths import CommitPaths
 from reconciler.decide.policies.subject import Finding, Json, Subject
@@ -74,6 +85,7 @@ def admit(
     found = [finding for subject, item in zip(subjects, stacks, strict=True) for finding in _stack(subject, item)]
     found += conflicts.findings(subjects, [stack.name for stack in document.stacks])
     found += nesting.findings(subjects)
+    found += amounts.findings(subjects)
     order = {item.stack.name: number for number, item in enumerate(stacks)}
     scans = {item.stack.name: item.scan for item in stacks}
     of_stack = {subject.stack: subject for subject in subjects}

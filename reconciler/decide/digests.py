@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import weakref
 
 from reconciler.model.files import Entry, Files, below
 
@@ -17,6 +18,20 @@ def tree_digest(files: Files, path: str) -> str:
     KeyError where the commit has nothing at `path`; ValueError where a symlink or submodule lies in it
     (admission refuses those with their place before anything asks for a digest).
     """
+    global _last
+    if _last is None or _last[0]() is not files:
+        _last = (weakref.ref(files), {})
+    known = _last[1]
+    if path not in known:
+        known[path] = _tree_digest(files, path)
+    return known[path]
+
+
+_last: tuple[weakref.ref[Files], dict[str, str]] | None = None
+"""Of the commit that was asked about last: a thousand services may mount one large folder."""
+
+
+def _tree_digest(files: Files, path: str) -> str:
     entries = below(files, path)
     if not entries:
         raise KeyError(path)

@@ -78,8 +78,7 @@ def has_content(files: Files, path: str) -> bool:
     """Whether the commit has something to mount at `path`: a file, or a folder with more in it than placeholders."""
     if path in files.entries:
         return True
-    prefix = "" if path == "." else path + "/"
-    return any(name.startswith(prefix) and posixpath.basename(name) not in PLACEHOLDERS for name in files.entries)
+    return any(posixpath.basename(name) not in PLACEHOLDERS for name in names_below(files, path))
 
 
 def below(files: Files, path: str) -> dict[str, Entry]:
@@ -121,5 +120,11 @@ def _in_order(files: Files) -> Sequence[str]:
     """The names, sorted once: a commit of many files may be asked for thousands of folders. Its files never change."""
     global _last
     if _last is None or _last[0]() is not files:
-        _last = (weakref.ref(files), sorted(files.entries))
+        _last = (weakref.ref(files, _forget), sorted(files.entries))
     return _last[1]
+
+
+def _forget(gone: weakref.ref[Files]) -> None:
+    global _last
+    if _last is not None and _last[0] is gone:
+        _last = None

@@ -75,9 +75,9 @@ def blob_id(data: bytes, like: str = "") -> str:
     return str(digest.hexdigest())
 
 
-def file_id(file: BinaryIO) -> str:
-    """Git's id of an open file's bytes as a blob, read in pieces."""
-    digest = _begun(os.fstat(file.fileno()).st_size, "")
+def file_id(file: BinaryIO, like: str = "") -> str:
+    """Git's id of an open file's bytes as a blob, read in pieces; sha256 where `like` is such an id."""
+    digest = _begun(os.fstat(file.fileno()).st_size, like)
     while data := file.read(_CHUNK):
         digest.update(data)
     return str(digest.hexdigest())

@@ -7,36 +7,62 @@ import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 from reconciler.errors import Usage
 from reconciler.model.files import READ_LIMIT, Entry, TooLargeError
-from reconciler.model.outcome import Reason, Violation
+from reconciler.model.outcome import Level, Reason, Violation
 from reconciler.observe.blobs import blob_id, file_id
 from reconciler.observe.tree import REGULAR, sane
 
+SYMLINK, SUBMODULE = "120000", "160000"
 _NO_COMMIT = "0" * 40
 
 
 class FolderFiles:
     """A folder's files (`model.files.Files`).
 
-    Links are entries, never followed; .git is left out; a folder with a .git of its own is a submodule; what is
-    neither file, folder nor link is left out too, as git does. Contents are read when they are asked for. Usage when
-    something in the folder cannot be read.
+    Links are entries, never followed; .git is left out; a folder with a .git of its own is a submodule; what is neither
+    file, folder nor link is left out too, as git does. So are folders in it that cannot be read, with a warning: they
+    are the data of services that run as other users. Contents are read when they are asked for; Usage where they cannot
+    be.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._closed: list[str] = []
         with _readable(root):
-            listed = [(os.fsencode(entry.path), entry) for entry in self._listed(root)]
-        entries, self._refused = sane(listed)
-        self._entries = _Hashed(root, entries)
+            listed = [(os.fsencode(entry.path), entry) for entry in self._listed()]
+        self._entries, refused = sane(listed)
+        self._refused = (*refused, *map(_left_out, self._closed))
 
-    def _listed(self, root: Path) -> Iterable[Entry]:
-        return _walk(root, "")
+    def _listed(self) -> Iterable[Entry]:
+        return self._walk("")
+
+    def _walk(self, prefix: str) -> Iterator[Entry]:
+        try:
+            items = sorted(os.scandir(self._root / prefix), key=lambda item: item.name)
+        except PermissionError:
+            if not prefix:
+                raise
+            self._closed.append(prefix.rstrip("/"))
+            return
+        for item in items:
+            # People and programs work here: what has gone since it was listed is not there.
+            with suppress(FileNotFoundError):
+                yield from self._below(item, prefix + item.name)
+
+    def _below(self, item: os.DirEntry[str], path: str) -> Iterator[Entry]:
+        if item.name == ".git":
+            return
+        status = item.stat(follow_symlinks=False)
+        entry = folder_entry(self._root, path, status)
+        if entry is not None:
+            yield entry
+        elif stat.S_ISDIR(status.st_mode):
+            yield from self._walk(path + "/")
 
     @property
     def revision(self) -> None:
@@ -53,7 +79,7 @@ class FolderFiles:
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         """KeyError where there is no regular file, TooLargeError beyond `limit` bytes."""
-        if self._entries.mode(path) not in REGULAR:
+        if self._entries[path].mode not in REGULAR:
             raise KeyError(path)
         with _readable(self._root / path), _opened(self._root / path) as file:
             data = file.read(limit + 1)
@@ -61,10 +87,9 @@ class FolderFiles:
             raise TooLargeError(path, (self._root / path).stat().st_size, limit)
         return data
 
-
     def copy(self, path: str, target: BinaryIO) -> None:
         """KeyError where there is no regular file."""
-        if self._entries.mode(path) not in REGULAR:
+        if self._entries[path].mode not in REGULAR:
             raise KeyError(path)
         with _readable(self._root / path):
             source = _opened(self._root / path)
@@ -72,59 +97,47 @@ class FolderFiles:
             shutil.copyfileobj(source, target)
 
 
-class _Hashed(Mapping[str, Entry]):
-    """Entries whose ids are computed when they are asked for: a working folder may hold much that nobody reads."""
+class FolderEntry(Entry):
+    """An entry whose id is computed when it is asked for: a working folder may hold much that nobody reads."""
 
-    def __init__(self, root: Path, entries: Mapping[str, Entry]) -> None:
-        self._root, self._bare = root, entries
-        self._known: dict[str, Entry] = {}
+    _root: Path
 
-    def __getitem__(self, path: str) -> Entry:
-        if path not in self._known:
-            entry = self._bare[path]
-            self._known[path] = entry if entry.oid else replace(entry, oid=self._id(entry))
-        return self._known[path]
+    def __init__(self, root: Path, path: str, mode: str, size: int) -> None:
+        for name, value in (("path", path), ("mode", mode), ("size", size), ("_root", root)):
+            object.__setattr__(self, name, value)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._bare)
-
-    def __len__(self) -> int:
-        return len(self._bare)
-
-    def __contains__(self, path: object) -> bool:
-        return path in self._bare
-
-    def mode(self, path: str) -> str:
-        return self._bare[path].mode
-
-    def _id(self, entry: Entry) -> str:
-        path = self._root / entry.path
-        with _readable(path):
-            if entry.mode == "120000":
-                return blob_id(os.fsencode(os.readlink(path)))
-            with _opened(path) as file:
-                return file_id(file)
+    @cached_property
+    def oid(self) -> str:
+        file = self._root / self.path
+        if self.mode == SUBMODULE:
+            return _NO_COMMIT
+        with _readable(file):
+            if self.mode == SYMLINK:
+                return blob_id(os.fsencode(os.readlink(file)))
+            with _opened(file) as opened:
+                return file_id(opened)
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[Entry]:
-    with os.scandir(folder) as items:
-        for item in sorted(items, key=lambda item: item.name):
-            if item.name != ".git":
-                # People and programs work here: what has gone since it was listed is not there.
-                with suppress(FileNotFoundError):
-                    yield from _entries(item, prefix + item.name)
-
-
-def _entries(item: os.DirEntry[str], path: str) -> Iterator[Entry]:
-    status = item.stat(follow_symlinks=False)
+def folder_entry(root: Path, path: str, status: os.stat_result) -> FolderEntry | None:
+    """What git would commit of a file or link; None for what it leaves out."""
     if stat.S_ISLNK(status.st_mode):
-        yield Entry(path, "120000", "", status.st_size)
-    elif stat.S_ISREG(status.st_mode):
-        yield Entry(path, "100755" if status.st_mode & stat.S_IXUSR else "100644", "", status.st_size)
-    elif stat.S_ISDIR(status.st_mode) and os.path.lexists(os.path.join(item.path, ".git")):
-        yield Entry(path, "160000", _NO_COMMIT, 0)
-    elif stat.S_ISDIR(status.st_mode):
-        yield from _walk(Path(item.path), path + "/")
+        return FolderEntry(root, path, SYMLINK, status.st_size)
+    if stat.S_ISREG(status.st_mode):
+        return FolderEntry(root, path, "100755" if status.st_mode & stat.S_IXUSR else "100644", status.st_size)
+    if stat.S_ISDIR(status.st_mode) and os.path.lexists(root / path / ".git"):
+        return FolderEntry(root, path, SUBMODULE, 0)
+    return None
+
+
+def _left_out(path: str) -> Violation:
+    return Violation(
+        Reason.FILE_MISSING,
+        "unreadable",
+        "the folder cannot be read and is left out",
+        "tell git to ignore it where it holds data (.gitignore), or see to it that you may read it",
+        path=path,
+        level=Level.WARN,
+    )
 
 
 def _opened(path: Path) -> BinaryIO:

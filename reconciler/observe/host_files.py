@@ -11,10 +11,7 @@ from pathlib import Path
 from reconciler.host_paths import HostPaths
 from reconciler.model.files import Entry
 from reconciler.model.ways import Way
-from reconciler.observe.blobs import blob_id
-
-LARGEST = 64 << 20
-"""Bytes. Larger files are not compared, and so count as other ones."""
+from reconciler.observe.blobs import file_id
 
 
 class HostFiles:
@@ -39,15 +36,11 @@ def _same(path: Path, entry: Entry, until: float) -> bool:
     """A program has read what stood there when it was started; what was written later it may not know."""
     try:
         found = path.lstat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size or found.st_size > LARGEST:
+        if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:
             return False
         if found.st_mtime > until or bool(found.st_mode & stat.S_IXUSR) != (entry.mode == "100755"):
             return False
-        return blob_id(_read(path), entry.oid) == entry.oid
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            return file_id(file, entry.oid) == entry.oid
     except OSError:
         return False
-
-
-def _read(path: Path) -> bytes:
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        return file.read(LARGEST + 1)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.errors import Usage
 from reconciler.formats.urls import url_problem
 from reconciler.model.files import Entry
-from reconciler.observe.folder import FolderFiles
+from reconciler.model.outcome import Reason
+from reconciler.observe.folder import FolderFiles, folder_entry
 from reconciler.observe.git import Git
+from reconciler.observe.tree import LIST_LIMIT
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """In the order in which Compose looks for them."""
@@ -49,7 +51,7 @@ def find_projects(folder: Path) -> list[tuple[str, ...]]:
 
 def find_repository(folder: Path, environ: Mapping[str, str]) -> Repository | None:
     """The repository that `folder` is in; None where there is none."""
-    root = next((item for item in (folder, *folder.parents) if (item / ".git").exists()), None)
+    root = _repository(folder)
     if root is None:
         return None
     git = Git(root / ".git", environ)
@@ -59,9 +61,23 @@ def find_repository(folder: Path, environ: Mapping[str, str]) -> Repository | No
         root,
         _output(git, "symbolic-ref", "--short", "HEAD").strip() or "main",
         origin if origin and url_problem(origin) is None else None,
-        tracked | _listed(git, root, "--others", "--exclude-standard"),
+        tracked | _listed(git, root, "--others"),
         tracked,
     )
+
+
+def working_folder(folder: Path, environ: Mapping[str, str]) -> FolderFiles:
+    """What `git add -A` would commit of a folder; all of it where it is in no repository, or git ignores all of it.
+
+    Usage where it cannot be read.
+    """
+    root = _repository(folder.absolute())
+    if root is None:
+        return FolderFiles(folder)
+    prefix = folder.absolute().relative_to(root).as_posix() + "/"
+    listed = _listed(Git(root / ".git", environ, config=_ignored(environ)), root, "--cached", "--others")
+    paths = listed if prefix == "./" else {path.removeprefix(prefix) for path in listed if path.startswith(prefix)}
+    return CommittableFiles(folder, paths) if paths else FolderFiles(folder)
 
 
 class CommittableFiles(FolderFiles):
@@ -71,16 +87,15 @@ class CommittableFiles(FolderFiles):
         self._paths = sorted(paths)
         super().__init__(root)
 
-    def _listed(self, root: Path) -> Iterable[Entry]:
+    def _listed(self) -> Iterable[Entry]:
         for path in self._paths:
             try:
-                status = os.lstat(root / path)
-            except FileNotFoundError:
+                status = os.lstat(self._root / path)
+            except (FileNotFoundError, NotADirectoryError):
                 continue  # deleted, and not committed yet
-            if stat.S_ISLNK(status.st_mode):
-                yield Entry(path, "120000", "", status.st_size)
-            elif stat.S_ISREG(status.st_mode):
-                yield Entry(path, "100755" if status.st_mode & stat.S_IXUSR else "100644", "", status.st_size)
+            entry = folder_entry(self._root, path.rstrip("/"), status)
+            if entry is not None:
+                yield entry
 
 
 def _compose_files(folder: Path) -> tuple[str, ...]:
@@ -102,8 +117,29 @@ def _folders(folder: Path, depth: int) -> Iterable[Path]:
                 yield from _folders(item, depth - 1)
 
 
+def _repository(folder: Path) -> Path | None:
+    return next((item for item in (folder, *folder.parents) if (item / ".git").exists()), None)
+
+
 def _listed(git: Git, root: Path, *which: str) -> frozenset[str]:
-    return frozenset(_output(git, f"--work-tree={root}", "ls-files", "-z", *which).split("\0")) - {""}
+    """Paths from the root, whatever folder we are in; a repository of its own within it ends with a '/'."""
+    arguments = ("-C", str(root), f"--work-tree={root}", "ls-files", "-z", "--exclude-standard", *which)
+    done = git.run(*arguments, limit=LIST_LIMIT)
+    if done.cut:
+        raise Usage(
+            Reason.USAGE_INVALID,
+            f"{root} has more files than can be listed",
+            "tell git to ignore what is no part of a commit (.gitignore)",
+        )
+    return frozenset(os.fsdecode(done.stdout).split("\0")) - {""} if done.returncode == 0 else frozenset()
+
+
+def _ignored(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The file of patterns that the user's own configuration names, which is not read otherwise."""
+    home = environ.get("HOME", "")
+    git = Git(Path(os.devnull), environ)
+    named = _output(git, "config", "--file", f"{home}/.gitconfig", "--type=path", "core.excludesFile").strip()
+    return (f"core.excludesFile={named}",) if home and named else ()
 
 
 def _output(git: Git, *arguments: str) -> str:

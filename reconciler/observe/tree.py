@@ -22,7 +22,15 @@ T = TypeVar("T")
 LIST_LIMIT = 64 << 20
 """Bytes of a listing, some 500,000 files. A tree of trees of trees can name billions with a few objects."""
 
+LONGEST = 3_000
+"""Bytes of a path: Linux takes 4,095, and our own folder comes before it."""
+
+LONGEST_NAME = 255
+DEEPEST = 100
+"""Folders above a file."""
+
 REGULAR = frozenset({"100644", "100755"})
+_NOWHERE = frozenset({"", ".", ".."})
 _GIT_FOLDERS = frozenset({".git", "git~1"})
 _IGNORED_BY_SOME = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -152,13 +160,18 @@ def _fault(raw: bytes) -> str | None:
         path = raw.decode("utf-8")
     except UnicodeDecodeError:
         return _NOT_UTF8
-    if len(raw) > 4000 or any(len(part.encode()) > 255 for part in path.split("/")):
+    parts = path.split("/")
+    if len(raw) > LONGEST or any(len(part) > LONGEST_NAME for part in raw.split(b"/")):
         return "is longer than file systems allow"
-    if any(part in ("", ".", "..") for part in path.split("/")):
+    if len(parts) - 1 > DEEPEST:
+        return f"lies deeper than {DEEPEST} folders"
+    if not _NOWHERE.isdisjoint(parts):
         return "leads out of its folder"
-    if any(_IGNORED_BY_SOME.sub("", part).casefold().rstrip(". ") in _GIT_FOLDERS for part in path.split("/")):
+    seen = path if path.isascii() else _IGNORED_BY_SOME.sub("", path)
+    if any(part.rstrip(". ") in _GIT_FOLDERS for part in seen.casefold().split("/")):
         return "is what git keeps its own files under"
-    if any(unicodedata.category(character) in _FORBIDDEN or character in _STEERING for character in path):
+    plain = path.isascii() and path.isprintable()
+    if not plain and any(unicodedata.category(each) in _FORBIDDEN or each in _STEERING for each in path):
         return "holds control characters"
     return None
 

@@ -99,7 +99,7 @@ def test_what_goes_while_it_is_listed_is_not_there(tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text("x")
     files = FolderFiles(tmp_path)
-    listing = iter(files._listed(tmp_path))
+    listing = iter(files._listed())
     assert next(listing).path == "a"
     (tmp_path / "b.tmp").unlink()
     assert next(listing).path == "folder/c"

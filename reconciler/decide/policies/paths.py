@@ -8,7 +8,7 @@ from functools import cached_property
 
 from reconciler.decide.paths import SUBMODULE, SYMLINK
 from reconciler.model.documents import BindGrant
-from reconciler.model.files import Entry, Files, below, has_content
+from reconciler.model.files import Entry, Files, below, has_content, names_below
 
 
 class CommitPaths:
@@ -35,6 +35,14 @@ class CommitPaths:
         if not self.has(path):
             return None
         return [[e.path, e.mode, e.oid] for _, e in sorted(below(self._files, path).items())]
+
+    def names(self, path: str) -> Sequence[str]:
+        """The file at `path`, or all files below that folder."""
+        return (path,) if self.is_file(path) else names_below(self._files, path)
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+        return self._files.entries[name].size
 
     def is_file(self, path: str) -> bool:
         return path in self._files.entries

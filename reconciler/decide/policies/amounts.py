@@ -1,0 +1,115 @@
+"""How much of a commit would be laid out on the host's disk: what containers mount, and what is built."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from reconciler.decide.policies.paths import inside
+from reconciler.decide.policies.subject import Finding, Json, Subject
+from reconciler.formats.nodes import shorten
+from reconciler.formats.quantities import shown
+from reconciler.formats.yamls import Pointer
+
+MOST_BYTES = 1 << 30
+"""Bytes of files that containers of a host mount of one commit, and of those that are built, together: what is larger
+does not belong into git. Each mounted path counts with all it holds, a file in several build contexts once."""
+
+MOST_FILES = 100_000
+"""Files of them, counted the same way; so many take 17 s to write."""
+
+NAMED = 3
+"""So many of the largest files are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """One place of a model that has files of the commit laid out."""
+
+    subject: Subject
+    service: str | None
+    pointer: Pointer
+    path: str
+    built: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    use: _Use
+    size: int
+    files: int
+
+
+def findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
+    """One for the whole host, at the place that takes most."""
+    if not subjects:
+        return
+    costs = _costs(subjects)
+    size, files = sum(cost.size for cost in costs), sum(cost.files for cost in costs)
+    if size > MOST_BYTES:
+        largest = max(costs, key=lambda cost: cost.size).use
+    elif files > MOST_FILES:
+        largest = max(costs, key=lambda cost: cost.files).use
+    else:
+        return
+    what = f"what this host would mount and build of the commit has {shown(size)} or more in {files} files"
+    what += f" ({largest.path} has most: {_largest(largest)})"
+    yield Finding(largest.subject.stack, "too-large", largest.pointer, what, largest.service)
+
+
+def _costs(subjects: Sequence[Subject]) -> list[_Cost]:
+    """What each place adds, up to the one with which it is too much."""
+    commit, costs = subjects[0].commit, list[_Cost]()
+    built, mounted = set[str](), set[str]()
+    size = files = 0
+    for use in (use for subject in subjects for use in _uses(subject)):
+        names: Sequence[str] = ()
+        if use.built:
+            names = [name for name in commit.names(use.path) if name not in built]
+            built.update(names)
+        elif use.path not in mounted:
+            names = commit.names(use.path)
+            mounted.add(use.path)
+        costs.append(_Cost(use, sum(map(commit.size, names)), len(names)))
+        size, files = size + costs[-1].size, files + len(names)
+        if size > MOST_BYTES or files > MOST_FILES:
+            break
+    return costs
+
+
+def _largest(use: _Use) -> str:
+    commit = use.subject.commit
+    names = sorted(commit.names(use.path), key=lambda name: -commit.size(name))[:NAMED]
+    return ", ".join(f"{shorten(name)} {shown(commit.size(name))}" for name in names)
+
+
+def _uses(subject: Subject) -> Iterator[_Use]:
+    for kind in ("configs", "secrets"):
+        for name, definition in sorted((subject.model.get(kind) or {}).items()):
+            yield from _use(subject, None, (kind, name, "file"), str((definition or {}).get("file") or ""))
+    for service in subject.services():
+        top: Pointer = ("services", service.name)
+        for index, mount in enumerate(service.model.get("volumes") or ()):
+            if mount.get("type") == "bind":
+                yield from _use(subject, service.name, (*top, "volumes", index), str(mount.get("source") or ""))
+        for key, path in _contexts(service.model.get("build") or {}).items():
+            yield from _use(subject, service.name, (*top, "build", *key), path, built=True)
+
+
+def _contexts(build: Json) -> dict[Pointer, str]:
+    if not build:
+        return {}
+    context = str(build.get("context") or "")
+    more = sorted((build.get("additional_contexts") or {}).items())
+    return {
+        ("context",): context,
+        ("dockerfile",): posixpath.join(context, str(build.get("dockerfile") or "Dockerfile")),
+        **{("additional_contexts", name): str(value) for name, value in more},
+    }
+
+
+def _use(subject: Subject, service: str | None, pointer: Pointer, path: str, built: bool = False) -> Iterator[_Use]:
+    found = inside(posixpath.normpath(path), subject.root) if path.startswith("/") else None
+    if found is not None and subject.commit.has(found):
+        yield _Use(subject, service, pointer, found, built)

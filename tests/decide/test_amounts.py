@@ -1,0 +1,125 @@
+"""How much of a commit lies on the disk: judged before a byte of it is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from reconciler.decide.policies.amounts import MOST_BYTES, MOST_FILES
+from reconciler.formats.nodes import shorten
+from reconciler.model.files import Entry
+from reconciler.model.outcome import Level, Violation
+from tests.decide.judging import ROOT, Commit, candidate, judge_stacks
+
+MEBIBYTE = 1 << 20
+BUSY_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Sizes(Commit):
+    """A commit of which only the sizes are known."""
+
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        return _entries(self.sizes)
+
+
+_known: dict[int, Mapping[str, Entry]] = {}
+
+
+def _entries(sizes: Mapping[str, int]) -> Mapping[str, Entry]:
+    if id(sizes) not in _known:
+        _known.clear()
+        _known[id(sizes)] = {path: Entry(path, "100644", "0", size) for path, size in sizes.items()}
+    return _known[id(sizes)]
+
+
+def mount(*paths: str) -> dict[str, Any]:
+    return {
+        "image": "x:1",
+        "volumes": [{"type": "bind", "source": f"{ROOT}/{path}", "target": f"/t{n}"} for n, path in enumerate(paths)],
+    }
+
+
+def built(context: str, **more: Any) -> dict[str, Any]:
+    return {"build": {"context": f"{ROOT}/{context}", "dockerfile": "Dockerfile", **more}}
+
+
+def refused(sizes: Mapping[str, int], *models: dict[str, Any]) -> list[Violation]:
+    candidates = [candidate(model, f"shop{n}" if n else "shop") for n, model in enumerate(models)]
+    return [item for item in judge_stacks(candidates, Sizes(sizes=sizes)) if item.rule == "too-large"]
+
+
+def services(**named: dict[str, Any]) -> dict[str, Any]:
+    return {"services": named}
+
+
+BOMB = {f"bomb/{number:04}/file": MEBIBYTE for number in range(2_000)}
+LARGE = {"big.bin": MOST_BYTES + 1}
+HALF = MOST_BYTES // 2 + 1
+
+USES = {
+    "a folder": (services(web=mount("bomb")), BOMB, ("services", "web", "volumes", 0)),
+    "a file": (services(web=mount("big.bin")), LARGE, ("services", "web", "volumes", 0)),
+    "the whole repository": (services(web=mount(".")), BOMB, ("services", "web", "volumes", 0)),
+    "a config": ({"configs": {"c": {"file": f"{ROOT}/big.bin"}}}, LARGE, ("configs", "c", "file")),
+    "a secret": ({"secrets": {"c": {"file": f"{ROOT}/big.bin"}}}, LARGE, ("secrets", "c", "file")),
+    "a build context": (services(web=built("bomb")), BOMB, ("services", "web", "build", "context")),
+    "a further context": (
+        services(web=built("app", additional_contexts={"more": f"{ROOT}/bomb"})),
+        {**BOMB, "app/Dockerfile": 1},
+        ("services", "web", "build", "additional_contexts", "more"),
+    ),
+    "a Dockerfile": (
+        services(web=built("app", dockerfile="../big.bin")),
+        {**LARGE, "app/x": 1},
+        ("services", "web", "build", "dockerfile"),
+    ),
+    "nested folders": (
+        services(web=mount(*("/".join("a" * depth) for depth in range(1, 40)))),
+        {"/".join("a" * 40): 30 * MEBIBYTE},
+        None,
+    ),
+    "many files": (services(web=mount("many")), {f"many/{n}": 0 for n in range(MOST_FILES + 1)}, None),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_what_is_too_much_is_refused_at_its_place(use: str) -> None:
+    model, sizes, pointer = USES[use]
+    (found,) = refused(sizes, {"services": {}, **model})
+    assert found.level is Level.DENY
+    assert pointer is None or found.pointer == "/" + "/".join(map(str, pointer))
+    assert any(shorten(path) in found.message for path in sizes)
+
+
+def test_services_and_stacks_together_are_one_sum() -> None:
+    sizes = {"a/x": HALF, "b/x": HALF}
+    assert refused(sizes, services(one=mount("a"))) == []
+    assert refused(sizes, services(one=mount("a"), two=mount("b"))) != []
+    assert refused(sizes, services(one=mount("a")), services(two=mount("b"))) != []
+    assert refused(sizes, services(one=mount("a"), two=built("b"))) != []
+
+
+def test_what_is_there_once_counts_once() -> None:
+    sizes = {"a/x": HALF, "a/Dockerfile": 1}
+    assert refused(sizes, services(one=mount("a"), two=mount("a")), services(one=mount("a"))) == []
+    assert refused(sizes, services(one=built("a"), two=built("."), three=built("a"))) == []
+
+
+def test_what_nobody_uses_does_not_count() -> None:
+    assert refused({**BOMB, **LARGE, "conf/a": 1}, services(web=mount("conf", "data/of/host"))) == []
+
+
+def test_a_thousand_services_with_thousands_of_files_are_judged_in_time() -> None:
+    sizes = {f"d{folder}/{number}": 1 for folder in range(1_000) for number in range(400)}
+    many = {f"s{n}": mount(*(f"d{n}/{m}" for m in range(10)), f"data/{n}") for n in range(1_000)}
+    began = time.process_time()
+    assert refused(sizes, services(**many)) == []
+    assert time.process_time() - began < BUSY_SECONDS
