@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -25,19 +26,9 @@ class Sizes(Commit):
 
     sizes: Mapping[str, int] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def entries(self) -> Mapping[str, Entry]:
-        return _entries(self.sizes)
-
-
-_known: dict[int, Mapping[str, Entry]] = {}
-
-
-def _entries(sizes: Mapping[str, int]) -> Mapping[str, Entry]:
-    if id(sizes) not in _known:
-        _known.clear()
-        _known[id(sizes)] = {path: Entry(path, "100644", "0", size) for path, size in sizes.items()}
-    return _known[id(sizes)]
+        return {path: Entry(path, "100644", "0", size) for path, size in self.sizes.items()}
 
 
 def mount(*paths: str) -> dict[str, Any]:
