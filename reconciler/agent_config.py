@@ -195,6 +195,19 @@ def _meaning(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
     if isinstance(interval, str) and _seconds(interval) is not None and (_seconds(interval) or 0) < 1:
         yield _wrong(read, ("source", "interval"), "out-of-range", "must be at least 1s", "Write a duration like 30s.")
     yield from _permissions(read, environ)
+    yield from _address_pool(read)
+
+
+def _address_pool(read: Document) -> Iterator[Violation]:
+    ranges = _at(read.value, ("address_pool",))
+    if not isinstance(ranges, list) or not ranges:
+        return
+    from reconciler.formats.cidr import range_of
+
+    for number, text in enumerate(ranges):
+        if isinstance(text, str) and range_of(text) is None:
+            hint = "Write it in CIDR form, like 10.77.0.0/16."
+            yield _wrong(read, ("address_pool", number), "address-pool", "is no range of addresses", hint)
 
 
 def _permissions(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:

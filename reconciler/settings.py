@@ -51,6 +51,7 @@ class Settings:
     binds: tuple[BindGrant, ...] = ()
     adopt: tuple[str, ...] = ()
     longest_stop: float = LONGEST_STOP
+    address_pool: tuple[str, ...] = ()
     notes_push: bool | None = None
     log_lines: int = LOG_LINES
     path: str | None = None
@@ -67,6 +68,7 @@ class Settings:
             signed,
             tuple(item for item in own if item),
             self.longest_stop,
+            self.address_pool,
         )
 
 
@@ -92,6 +94,7 @@ def stored_settings(values: Mapping[str, Any]) -> Settings:
         "grants": tuple(Grant(**_frozen(item)) for item in values["grants"]),
         "binds": tuple(BindGrant(**_frozen(item)) for item in values["binds"]),
         "adopt": tuple(values["adopt"]),
+        "address_pool": tuple(values["address_pool"]),
     }
     return Settings(**{**values, **nested})
 
@@ -118,6 +121,7 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         binds=permissions.binds(values),
         adopt=tuple(values.get("adopt", ())),
         longest_stop=seconds(values["max_stop_grace_period"]) if "max_stop_grace_period" in values else LONGEST_STOP,
+        address_pool=tuple(values.get("address_pool", ())),
         notes_push=values.get("notes", {}).get("push"),
         log_lines=values.get("report", {}).get("log_lines", LOG_LINES),
         path=path,

@@ -133,8 +133,18 @@ class Working:
             listener,
             settings.adopt,
             settings.longest_stop,
+            hosts=self._hosts(),
         )
         return Cycle(ports, options, book)
+
+    def _hosts(self) -> tuple[str, ...]:
+        """Whom the agent has to reach: the remote, and the proxies to it."""
+        from reconciler.observe.routes import host_of
+
+        environ = self._parts.environ
+        proxies = [environ.get(name, "") for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY")]
+        addresses = [self._parts.source.remote.address, *proxies]
+        return tuple(dict.fromkeys(host for address in addresses if (host := host_of(address))))
 
     def _listener(self, book: Book) -> Listener:
         def record(silence: Silence) -> None:

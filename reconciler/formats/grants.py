@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from reconciler.formats.cidr import lies_in
+
 _NAMESPACES = {
     "network": "network_mode", "net": "network_mode", "userns": "userns_mode",
 }  # fmt: skip
@@ -64,6 +66,8 @@ def normal(rule: str, value: str) -> str:
 def covers(rule: str, granted: str, asked: str) -> bool:
     """Whether leave for `granted` is leave for `asked`, which is in its normal form."""
     own = normal(rule, granted)
+    if rule == "network-subnet":
+        return lies_in(asked, [own])
     below = rule == "volume-driver" and own.startswith(("nfs://", "cifs://")) and asked.startswith(f"{own}/")
     return own == asked or below
 

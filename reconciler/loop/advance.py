@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from reconciler.decide.wanted_images import unresolved
 from reconciler.errors import ENVIRONMENT, Away, ImageFailed, Interrupted, RolloutFailed, Transient
+from reconciler.loop.addresses import check_subnets
 from reconciler.loop.adopt import refuse_to_hide
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
@@ -66,6 +67,7 @@ def advance(bench: Bench, head: Commit) -> Turn:
     check_networks(plan, observed)
     check_names(plan, observed)
     check_addresses(plan, desired, observed)
+    check_subnets(bench, plan, desired, observed)
     return _attempt(bench, head, prepared, images, base)
 
 
@@ -140,6 +142,7 @@ def _roll(
         first = plan.violations[0]
         raise Transient(first.reason, first.message, first.hint)
     check_names(plan, observed)
+    check_subnets(bench, plan, desired, observed)
     rollout = bench.rollout(attempt, desired, base, observed, plan)
     try:
         rollout.walk()

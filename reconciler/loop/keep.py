@@ -9,6 +9,7 @@ from reconciler.decide import planner
 from reconciler.decide.healing import BEGIN_ANEW, LEFT_ALONE
 from reconciler.decide.mending import is_ailing
 from reconciler.errors import Interrupted, RolloutFailed, Transient
+from reconciler.loop.addresses import check_subnets
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
 from reconciler.loop.collect import close
@@ -51,6 +52,7 @@ def keep(bench: Bench, head: Commit) -> Turn:
         return _unchanged(bench, head, desired, observed)
     if plan.violations:
         raise Transient(plan.violations[0].reason, plan.violations[0].message, plan.violations[0].hint)
+    check_subnets(bench, plan, desired, observed)
     attempt = bench.book.start(desired.revision, Intent.REPAIR)
     note_started_again(bench, plan, observed, found)
     turn = _repair(bench, head, attempt, plan, bench.rollout(attempt, desired, desired, observed, plan))

@@ -38,7 +38,7 @@ class Options:
     between steps and while waiting; True ends the turn as Interrupted. `pushed`: whether something has told of a newer
     commit since it was asked, which makes that look come sooner. `listener` hears of all progress.
     `adopt`: Compose projects that commits may take over without asking. `longest_stop`: seconds that any container has
-    to stop in, whatever it asks for.
+    to stop in, whatever it asks for. `hosts`: names that the agent has to reach.
     """
 
     host: str
@@ -50,3 +50,4 @@ class Options:
     listener: Listener | None = None
     adopt: tuple[str, ...] = ()
     longest_stop: float = LONGEST_STOP
+    hosts: tuple[str, ...] = ()

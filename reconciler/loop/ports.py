@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from reconciler.errors import ReconcilerError
+from reconciler.model.addresses import Claim
 from reconciler.model.creation import Creation as Creation
 from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
 from reconciler.model.documents import StackDocument
@@ -186,6 +187,10 @@ class Observer(Protocol):
 
     def health_output(self, container: str) -> str | None:
         """What the newest probe since its last start printed."""
+
+    def addresses_used(self, without: Collection[str], hosts: Iterable[str]) -> Sequence[Claim]:
+        """What the machine itself uses: routes, addresses, gateways, resolvers, and where `hosts` are. `without`:
+        interfaces whose routes do not count. Of a machine that is not this one only the hosts are known."""
 
     def ports_taken(self, ports: Iterable[tuple[str, int, str]]) -> Mapping[tuple[str, int, str], str]:
         """Those of (address, port, protocol) that something on the machine holds, with the holder's name."""

@@ -113,7 +113,7 @@ class Permissions:
 
     `owner`: whoever pushes is the operator (trust: owner). `signed`: no commit is applied without a signature of his.
     `own`: the agent's own files and folders on this machine, absolute. `longest_stop`: seconds that a container may
-    have to stop in.
+    have to stop in. `address_pool`: ranges (CIDR) in which commits may choose subnets.
     """
 
     grants: tuple[Grant, ...] = ()
@@ -122,6 +122,7 @@ class Permissions:
     signed: bool = False
     own: tuple[str, ...] = ()
     longest_stop: float = LONGEST_STOP
+    address_pool: tuple[str, ...] = ()
 
 
 NOTHING_ALLOWED = Permissions()

@@ -104,6 +104,14 @@ def familiar(name: str) -> str:
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
+def registry(ref: str) -> str:
+    """The host that an image is pulled from, without its port; Docker Hub's where the name has none."""
+    first, slash, _ = ref.partition("/")
+    if not slash or not (first == "localhost" or "." in first or ":" in first):
+        return "registry-1.docker.io"
+    return first.partition("]")[0].lstrip("[") if first.startswith("[") else first.partition(":")[0]
+
+
 def _content(inspected: Mapping[str, Any]) -> str:
     layers = (inspected.get("RootFS") or {}).get("Layers")
     if not layers:

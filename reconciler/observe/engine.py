@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import docker
@@ -11,6 +11,7 @@ from docker.errors import APIError, NotFound
 from loguru import logger
 
 from reconciler.engine import engine_calls, explanation
+from reconciler.model.addresses import Claim
 from reconciler.model.images import ImageDefaults, defaults_of
 from reconciler.model.observed import (
     COMPOSE_FOLDER,
@@ -139,6 +140,13 @@ class EngineObserver:
         probes = (answer["State"].get("Health") or {}).get("Log") or ()
         recent = [probe for probe in probes if read.epoch(probe["Start"]) >= started]
         return str(recent[-1]["Output"]).strip() if recent else None
+
+    def addresses_used(self, without: Collection[str], hosts: Iterable[str]) -> Sequence[Claim]:
+        """On Linux, of this machine; where the engine lives in a virtual machine, the hosts alone are known."""
+        from reconciler.observe import routes
+
+        own = routes.of_this_machine(without) if self._on_this_machine() else []
+        return [*own, *routes.of_hosts(hosts)]
 
     def ports_taken(self, ports: Iterable[Port]) -> Mapping[Port, str]:
         """Ours do not count: a switch stops the holder first."""

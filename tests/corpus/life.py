@@ -32,7 +32,11 @@ def with_line(text: str, service: str, line: str) -> str:
 def leave(stack: Stack) -> dict[str, Any]:
     """What the agent config says so that policies let the stack pass, but for paths."""
     grant = {"policy": "capability", "values": list(stack.capabilities), "reason": "the published stack needs it"}
-    return {"trust": "owner" if stack.root else "strangers", "grants": [grant] if stack.capabilities else []}
+    return {
+        "trust": "owner" if stack.root else "strangers",
+        "grants": [grant] if stack.capabilities else [],
+        "address_pool": list(stack.subnets),
+    }
 
 
 class PublicStack:

@@ -28,8 +28,8 @@ class Stack:
     `Break.BUILD` the folder of the Dockerfile instead of a service.
 
     `folders` and `files` stand beside the Compose file. `asks`: URL → what its answer contains, from then on.
-    `capabilities` and `binds` are the operator's leave; `root`: it asks for what is equal to root, so the operator
-    says that he trusts whoever pushes. `env`: the stack's, in the Host document.
+    `capabilities`, `binds` and `subnets` are the operator's leave; `root`: it asks for what is equal to root, so the
+    operator says that he trusts whoever pushes. `env`: the stack's, in the Host document.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Stack:
     capabilities: tuple[str, ...] = ()
     root: bool = False
     binds: tuple[str, ...] = ()
+    subnets: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     soak: bool = False
 
@@ -142,7 +143,7 @@ STACKS = (
     ),
     Stack(
         "pihole-cloudflared-DoH", "pihole", ("cloudflared", Break.UNHEALTHY), {":8080/": "stand-in"},
-        capabilities=("NET_ADMIN",), binds=("/etc/pihole/", "/etc/dnsmasq.d/"), soak=True,
+        capabilities=("NET_ADMIN",), binds=("/etc/pihole/", "/etc/dnsmasq.d/"), subnets=("172.20.0.0/24",), soak=True,
     ),
     Stack(
         "portainer", "portainer", ("portainer", Break.CRASH), {":9000/": "-H"}, root=True, soak=True

@@ -14,7 +14,7 @@ pytestmark = needs_corpus
 
 REFUSED = {
     "minecraft": {"absolute-bind"},
-    "pihole-cloudflared-DoH": {"absolute-bind", "capability"},
+    "pihole-cloudflared-DoH": {"absolute-bind", "capability", "network-subnet"},
     "plex": {"absolute-bind", "host-namespace"},
     "portainer": {"docker-socket"},
     "traefik-golang": {"docker-socket"},

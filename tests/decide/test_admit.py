@@ -333,9 +333,34 @@ def test_a_network_is_called_what_the_engine_takes_for_a_new_name(name: str) -> 
         ("nonsense", True),
     ],
 )
-def test_a_network_takes_no_addresses_of_others(subnet: str, refused: bool) -> None:
-    found = denied(judge({"networks": {"n": {"ipam": {"config": [{}, {"subnet": subnet}]}}}}))
+def test_a_network_takes_addresses_of_the_operators_pool_only(subnet: str, refused: bool) -> None:
+    pool = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fd00::/8")
+    model = {"networks": {"n": {"ipam": {"config": [{}, {"subnet": subnet}]}}}}
+    assert denied(judge(model, address_pool=pool)) == (["network-subnet"] if refused else [])
+    assert denied(judge(model)) == ["network-subnet"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "refused"),
+    [
+        ({"subnet": "10.9.0.0/16", "gateway": "10.9.0.1", "ip_range": "10.9.1.0/24"}, False),
+        ({"subnet": "10.9.0.0/16", "gateway": "10.10.0.1"}, True),
+        ({"subnet": "10.9.0.0/16", "ip_range": "10.8.0.0/15"}, True),
+        ({"subnet": "10.9.0.0/16", "aux_addresses": {"nas": "192.168.1.1"}}, True),
+        ({"gateway": "192.168.1.1"}, True),
+        ({"subnet": "::ffff:10.9.0.0/112"}, False),
+        ({"subnet": "::ffff:192.168.1.0/120"}, True),
+    ],
+)
+def test_other_addresses_of_a_network_are_held_to_the_pool_too(pool: dict[str, Any], refused: bool) -> None:
+    found = denied(judge({"networks": {"n": {"ipam": {"config": [pool]}}}}, address_pool=("10.9.0.0/16",)))
     assert found == (["network-subnet"] if refused else [])
+
+
+def test_a_grant_for_a_range_is_one_for_what_lies_in_it() -> None:
+    grant = Grant("network-subnet", "shop", "*", "the VPN needs it", ("10.8.0.0/16",))
+    for subnet, found in (("10.8.3.0/24", []), ("10.9.3.0/24", ["network-subnet"])):
+        assert denied(judge({"networks": {"n": {"ipam": {"config": [{"subnet": subnet}]}}}}, grants=[grant])) == found
 
 
 @pytest.mark.parametrize(

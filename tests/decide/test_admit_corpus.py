@@ -28,7 +28,7 @@ STACKS = sorted(path.parent for path in CORPUS.glob("awesome-compose/*/compose.y
 
 REFUSED = {
     "minecraft": {"absolute-bind"},
-    "pihole-cloudflared-DoH": {"absolute-bind", "capability"},
+    "pihole-cloudflared-DoH": {"absolute-bind", "capability", "network-subnet"},
     "plex": {"absolute-bind", "host-namespace"},
     "portainer": {"docker-socket"},
     "traefik-golang": {"docker-socket"},

@@ -127,6 +127,17 @@ BY_VALUE: dict[str, tuple[dict[str, Any], str]] = {
         {"networks": {"n": {"ipam": {"config": [{"subnet": "8.8.8.0/24"}]}}}},
         "network-subnet",
     ),
+    **{
+        f"networks.*.ipam.config[].{key}": (
+            {"networks": {"n": {"ipam": {"config": [{key: value}]}}}},
+            "network-subnet",
+        )
+        for key, value in (
+            ("gateway", "192.168.1.1"),
+            ("ip_range", "192.168.1.0/25"),
+            ("aux_addresses", {"nas": "192.168.1.2"}),
+        )
+    },
     "networks.*.name": ({"networks": {"n": {"name": "host"}}}, "reserved-name"),
     "volumes.*.name": ({"volumes": {"v": {"name": "/etc"}}}, "reserved-name"),
     "networks.*.driver": ({"networks": {"n": {"driver": "macvlan"}}}, "network-driver"),

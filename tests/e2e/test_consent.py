@@ -10,6 +10,8 @@ from typing import Any
 import docker
 import pytest
 
+from reconciler.formats.cidr import range_of
+from reconciler.observe.routes import of_this_machine
 from tests.e2e.host import Answer, Host, new_host
 from tests.e2e.project import Project
 from tests.e2e.services import IMAGE, living, stated
@@ -103,3 +105,33 @@ def test_a_container_name_that_a_person_has_given_must_be_waited_for(host: Host)
     finally:
         host.engine.remove_container(theirs)
     assert host.once().code == 0
+
+
+def test_a_subnet_that_the_machine_or_the_engine_uses_must_not_be_taken(host: Host) -> None:
+    """Whatever the operator grants: the machine's own traffic would go to the commit's containers."""
+    used = [found for claim in of_this_machine(_bridges(host)) if (found := range_of(claim.range)) is not None]
+    own = next(str(item) for item in used if item.version == 4 and not item.is_loopback)
+    theirs = host.engine.create_network(f"{host.stack}-theirs")["Id"]
+    subnet = host.engine.inspect_network(theirs)["IPAM"]["Config"][0]["Subnet"]
+    try:
+        for granted in ([], ["0.0.0.0/0"]):
+            host.configure(address_pool=granted)
+            for taken in (own, subnet):
+                host.push({"web": stated("1", networks=["lan"])}, networks=_lan(taken))
+                turn = host.once()
+                wanted = (3, "Failed", "DependencyNotReady") if granted else (1, "Rejected", "PolicyViolation")
+                assert (turn.code, turn["outcome"], turn["reason"]) == wanted, turn.document
+                assert (host.networks(), host.ids()) == ({}, {})
+        assert f"the network {host.stack}-theirs of the engine" in turn["message"]
+    finally:
+        host.engine.remove_network(theirs)
+    assert host.once().code == 0
+
+
+def _lan(subnet: str) -> dict[str, Any]:
+    return {"lan": {"ipam": {"config": [{"subnet": subnet}]}}}
+
+
+def _bridges(host: Host) -> set[str]:
+    named = "com.docker.network.bridge.name"
+    return {item["Options"].get(named) or f"br-{item['Id'][:12]}" for item in host.engine.networks()}

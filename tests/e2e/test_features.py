@@ -282,6 +282,7 @@ def networked(version: str, subnet: str) -> tuple[dict[str, Any], dict[str, Any]
 @together.with_every_compose
 def test_networks_aliases_and_static_addresses(host: Host) -> None:
     part = int(host.name[1:5], 16)
+    host.configure(address_pool=["10.192.0.0/10"])
     first, second, third = (f"10.{200 + part % 50}.{part // 50 % 80 * 3 + n}" for n in range(3))
 
     def check(says: str, subnet: str) -> None:

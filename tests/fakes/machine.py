@@ -51,6 +51,7 @@ class FakeMachine:
     `images`: name → image; one that has lost its name stands under its id. `built_for`: its builder's stack, service.
     `used_by_others`: ids of images that foreign containers use, stopped ones too.
     `image_volumes`: image id → targets that it declares as volumes.
+    `addresses`: ranges that the machine itself uses → what for.
     `call_takes`: seconds that each call to the engine takes. `takes`: name of an image → seconds of its build or pull.
     """
 
@@ -85,6 +86,7 @@ class FakeMachine:
         self.image_list = FakeImages(self)
         self.host_files = FakeHostFiles()
         self.links: dict[str, str] = {}
+        self.addresses: dict[str, str] = {}
         self._behaviours: dict[str, Behaviour] = {}
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._frozen: dict[str, list[Callable[[], None]]] = {}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from reconciler.model.addresses import Claim
 from reconciler.model.files import Entry
 from reconciler.model.images import Image, ImageDefaults, ImageWant
 from reconciler.model.observed import KILL, OOM, Container, ObservedNetwork, ObservedState
@@ -83,6 +84,10 @@ class FakeObserver:
         if found is None or not found.healthcheck or not found.starts:
             return None
         return self._machine.behaviour(found).probe
+
+    def addresses_used(self, without: Collection[str], hosts: Iterable[str]) -> list[Claim]:
+        self._machine.answer()
+        return [Claim(text, what) for text, what in self._machine.addresses.items()]
 
     def ports_taken(self, ports: Iterable[Port]) -> Mapping[Port, str]:
         self._machine.answer()

@@ -123,6 +123,8 @@ TOP = {
     "bridge": _object("network-driver", "networks", "{driver_opts: {com.docker.network.bridge.name: docker0}}"),
     "addresses": _object("network-driver", "networks", "{ipam: {driver: dhcp}}"),
     "subnet": _object("network-subnet", "networks", "{ipam: {config: [{subnet: 8.8.8.0/24}]}}"),
+    "private subnet": _object("network-subnet", "networks", "{ipam: {config: [{subnet: 192.168.1.0/24}]}}"),
+    "gateway alone": _object("network-subnet", "networks", "{ipam: {config: [{gateway: 192.168.1.1}]}}"),
     "network label": _object("reserved-label", "networks", "{labels: {dev.reconciler.host: x}}"),
     "external network": _object("external-network", "networks", "{external: true, name: blog_default}"),
     "host by name": _object("reserved-name", "networks", "{name: host}"),

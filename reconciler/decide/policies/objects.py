@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection, Iterator
 
 from reconciler.decide.policies import shares
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
+from reconciler.formats.cidr import lies_in
 from reconciler.formats.yamls import Pointer
 
 RESERVED_LABELS = ("com.docker.compose.", "dev.reconciler.")
@@ -27,14 +27,6 @@ NETWORK_OPTIONS = frozenset(
 
 RESERVED_NETWORKS = frozenset({"bridge", "default", "docker_gwbridge", "host", "ingress", "none"})
 """Names that are no networks to be made: `host` would be the host's own network."""
-
-PRIVATE_SUBNETS = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15",
-        "192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "fc00::/7", "2001:db8::/32",
-    )
-)  # fmt: skip
 
 LOGGING_DRIVERS = frozenset({"", "json-file", "local", "journald", "none"})
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -93,19 +85,22 @@ def _name(subject: Subject, definition: Json, place: Pointer, reserved: Collecti
 
 
 def _subnets(subject: Subject, definition: Json, place: Pointer) -> Iterator[Finding]:
+    """Addresses that the commit chooses: the subnet, and what is not in it."""
+    allowed = subject.permissions.address_pool
     for index, pool in enumerate((definition.get("ipam") or {}).get("config") or ()):
-        subnet = str((pool or {}).get("subnet") or "")
-        if subnet and not _private(subnet):
-            pointer = (*place, "ipam", "config", index, "subnet")
-            yield subject.finding("network-subnet", pointer, f"network {place[1]} takes {subnet}", subnet)
+        for key, text in _chosen(pool or {}):
+            inside = key != "subnet" and lies_in(text, [str(pool.get("subnet") or "")])
+            if not inside and not lies_in(text, allowed):
+                pointer = (*place, "ipam", "config", index, key)
+                yield subject.finding("network-subnet", pointer, f"network {place[1]} takes {text}", text)
 
 
-def _private(subnet: str) -> bool:
-    try:
-        network = ipaddress.ip_network(subnet, strict=False)
-    except ValueError:
-        return False
-    return any(network.version == own.version and network.subnet_of(own) for own in PRIVATE_SUBNETS)  # type: ignore[arg-type]
+def _chosen(pool: Json) -> Iterator[tuple[str, str]]:
+    for key in ("subnet", "gateway", "ip_range"):
+        if pool.get(key):
+            yield key, str(pool[key])
+    for address in (pool.get("aux_addresses") or {}).values():
+        yield "aux_addresses", str(address)
 
 
 def _volume(subject: Subject, definition: Json, place: Pointer) -> Iterator[Finding]:

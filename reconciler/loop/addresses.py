@@ -1,0 +1,32 @@
+"""A network takes no addresses that the machine, the engine or the agent itself uses."""
+
+from __future__ import annotations
+
+from reconciler.errors import Transient
+from reconciler.loop.bench import Bench
+from reconciler.model.desired import DesiredState
+from reconciler.model.images import registry
+from reconciler.model.observed import ObservedState
+from reconciler.model.outcome import Reason
+from reconciler.model.plan import Plan
+
+
+def check_subnets(bench: Bench, plan: Plan, desired: DesiredState, observed: ObservedState) -> None:
+    """Transient where the plan would make a network with a chosen subnet that is in use. Asks nothing where it makes
+    none."""
+    from reconciler.decide import subnets  # what it needs is not loaded for a turn with nothing to do
+
+    networks = subnets.made(plan, desired)
+    if not networks:
+        return
+    refs = [service.image_ref for service in desired.services().values()]
+    hosts = [*bench.options.hosts, *(host for ref in refs if (host := registry(ref)))]
+    found = bench.ports.observer.addresses_used(subnets.bridges(observed), hosts)
+    claims = [*subnets.engine_claims(observed, [item.name for item in networks]), *found]
+    for network, subnet, claim in subnets.collisions(networks, claims):
+        raise Transient(
+            Reason.DEPENDENCY_NOT_READY,
+            f"network {network.name} would take {subnet}, in which lies {claim.what}: "
+            "this machine would no longer reach it",
+            "choose another subnet, or leave it out and let the engine choose; nothing is made until then",
+        )

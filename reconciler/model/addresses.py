@@ -1,0 +1,13 @@
+"""Addresses that the machine uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`range`: addresses in CIDR form, or one address. `what` uses them, in words for a sentence."""
+
+    range: str
+    what: str

@@ -1,0 +1,99 @@
+"""A network is not made with addresses that the machine, the engine or the agent uses, whatever was granted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from reconciler.loop.prepare import Preparer
+from reconciler.loop.turn import Turn
+from reconciler.model.documents import Permissions
+from reconciler.model.observed import ObservedNetwork
+from reconciler.model.outcome import Outcome, Reason
+from tests.fakes.life import RULES, CanonicalRenderer, Life, service
+
+
+class Pooled(Life):
+    """The operator lets commits choose any subnet."""
+
+    def ports(self) -> Any:
+        rules = replace(RULES, permissions=Permissions(address_pool=("0.0.0.0/0", "::/0")))
+        return replace(super().ports(), preparer=Preparer(CanonicalRenderer(), rules))
+
+
+def model(*subnets: str, image: str = "web:1") -> dict[str, Any]:
+    pools = [{"subnet": text} for text in subnets]
+    networks = {"lan": {"ipam": {"config": pools}}} if pools else {}
+    return {"services": {"web": service(image, networks={"lan": None})}, "networks": networks}
+
+
+def waits(life: Life, *words: str) -> Turn:
+    before = life.machine.snapshot()
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY)
+    assert all(word in turn.message for word in ("network shop_lan would take", *words))
+    assert life.machine.snapshot() == before
+    return turn
+
+
+@pytest.mark.parametrize(
+    ("used", "subnet"),
+    [
+        ("192.168.1.0/24", "192.168.1.0/24"),
+        ("192.168.1.0/24", "192.168.0.0/16"),
+        ("10.0.0.0/8", "10.7.0.0/24"),
+        ("198.18.77.1", "198.18.77.0/29"),
+        ("fd00:1::53", "fd00:1::/64"),
+        ("192.168.1.1", "::ffff:192.168.1.0/120"),
+    ],
+)
+def test_what_the_machine_uses_is_taken_by_no_network(used: str, subnet: str) -> None:
+    life = Pooled()
+    life.machine.addresses[used] = "the resolver of this test"
+    life.push_model(model("172.30.0.0/24", subnet))
+    waits(life, subnet, "in which lies the resolver of this test")
+    waits(life, subnet)
+    del life.machine.addresses[used]
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
+def test_another_network_of_the_engine_is_named() -> None:
+    life = Pooled()
+    raw = {"IPAM": {"Config": [{"Subnet": "10.9.0.0/16"}]}}
+    life.machine.networks["theirs"] = ObservedNetwork("n1", "theirs", raw=raw)
+    life.push_model(model("10.9.3.0/24"))
+    waits(life, "the network theirs of the engine")
+
+
+def test_a_network_that_is_replaced_is_compared_too_and_not_with_itself() -> None:
+    life = Pooled()
+    life.push_model(model("10.9.3.0/24"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    raw = {"IPAM": {"Config": [{"Subnet": "10.9.3.0/24"}]}}
+    life.machine.networks["shop_lan"] = replace(life.machine.networks["shop_lan"], raw=raw)
+    life.machine.addresses["10.8.0.0/16"] = "the route to the VPN"
+    life.push_model(model("10.8.3.0/24"))
+    waits(life, "the route to the VPN")
+    life.push_model(model("10.9.0.0/16"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
+def test_what_stands_is_not_asked_for_again_and_what_has_no_choice_neither() -> None:
+    life = Pooled()
+    life.push_model(model("10.9.3.0/24"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.machine.addresses["0.0.0.0/1"] = life.machine.addresses["10.9.3.7"] = "the route of a VPN that came later"
+    life.push_model(model("10.9.3.0/24", image="web:2"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
+def test_a_network_that_was_removed_by_hand_is_not_made_again_over_a_new_route() -> None:
+    life = Pooled()
+    life.push_model(model("10.9.3.0/24"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.machine.vanishes("shop-web-1")
+    del life.machine.networks["shop_lan"]
+    life.machine.addresses["10.9.0.0/16"] = "the route to 10.9.0.0/16 (tun0)"
+    waits(life, "tun0")
