@@ -18,6 +18,9 @@ def readable(config: Json) -> dict[str, Any]:
     for key in _SIZES:
         if found.get(key) == "-1":
             found[key] = -1
+    if found.get("environment"):
+        # A name without a value would be taken from the environment of whoever starts Compose.
+        found["environment"] = {name: value for name, value in found["environment"].items() if value is not None}
     if found.get("ulimits"):
         found["ulimits"] = {name: _ulimit(item) for name, item in found["ulimits"].items()}
     if found.get("blkio_config"):

@@ -144,11 +144,19 @@ class _Reader:
 
     def _expand(self, value: str, line: int) -> str | None:
         try:
-            return interpolate(value, ChainMap(self._known, self.values), _LONGEST_VALUE).text
+            expansion = interpolate(value, ChainMap(self._known, self.values), _LONGEST_VALUE)
         except TemplateError as error:
             rule = "too-large" if isinstance(error, TooLongError) else "invalid-dotenv"
             self._refuse(line, rule, f"the value cannot be used: {error}", "Correct the value.")
             return None
+        for name in expansion.unset:
+            hint = (
+                "If the $ belongs to the value, put the value into single quotes ('a$b') or write $$; else set the "
+                f"variable before this line, or give it a default: ${{{shorten(name)}:-}}."
+            )
+            message = f"the variable {shorten(name)} is not set, and the value would be cut there"
+            self._refuse(line, "unset-variable", message, hint, Reason.POLICY_VIOLATION)
+        return expansion.text
 
     def _refuse(self, line: int, rule: str, message: str, hint: str, reason: Reason = Reason.PARSE_FAILED) -> None:
         self.violations.append(_violation(self._path, line, rule, message, hint, reason))

@@ -86,7 +86,7 @@ class ComposeRenderer:
         denied = any(item.level is Level.DENY for item in violations)
         return Rendered(
             stack=stack.name,
-            model={} if denied else model,
+            model={} if denied else _without_own(model, variables),
             root=str(root),
             violations=violations,
             variables=variables,
@@ -168,6 +168,17 @@ class ComposeRenderer:
                 raise
             return None
         return None if completed.returncode < 0 and completed.seconds >= enough else completed
+
+
+def _without_own(model: Mapping[str, Any], variables: Mapping[str, str]) -> Mapping[str, Any]:
+    """`environment: [HOME]` names a variable that the stack has not: Compose was given one of ours, which is taken out
+    again."""
+    own = {name: value for name, value in _environment(variables).items() if value and name not in variables}
+    for service in (model.get("services") or {}).values():
+        for name, value in own.items():
+            if (service.get("environment") or {}).get(name) == value:
+                service["environment"][name] = None
+    return model
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:

@@ -284,6 +284,11 @@ def test_compose_reads_every_create_file(compose_binary: Path) -> None:
         pytest.fail("\n".join(f"{body}: {words.strip()}" for body, words in told.items()))
 
 
+def test_a_name_without_a_value_is_not_left_to_the_environment_of_compose(compose_binary: Path) -> None:
+    found = lowered(compose_binary, {"s0": {"image": "a:1", "environment": ["NOWHERE", "SET=x"]}})
+    assert create_file([Creation(found["s0"], 1, {}, {})], {})["services"]["s0"]["environment"] == {"SET": "x"}
+
+
 def test_every_key_of_a_service_has_a_form() -> None:
     written = {key for body in services(FORMS + NEWER).values() for key in body}
     named = {path.split(".")[2].split("[")[0] for path, key in keys().items() if _usable(path, key.always)}

@@ -77,6 +77,20 @@ def test_values_may_refer_to_what_is_known_elsewhere_before_the_file_itself() ->
     assert values == {"A": "file", "B": "host host too", "D": "host as well"}
 
 
+@pytest.mark.parametrize("line", ["PW=s3cret$Pa55", 'PW="s3cret$Pa55"', "PW=a${Pa55}b"])
+def test_an_unset_variable_is_named_with_its_line(line: str) -> None:
+    _, (found,) = dotenv(f"A=1\n{line}\n".encode(), "app.env")
+
+    assert (found.rule, found.path, found.line) == ("unset-variable", "app.env", 2)
+    assert "Pa55 is not set" in found.message
+    assert "single quotes" in found.hint
+
+
+@pytest.mark.parametrize("line", ["PW='s3cret$Pa55'", "PW=s3cret$$Pa55", "PW=${Pa55:-}", 'PW="s3cret\\$Pa55"'])
+def test_a_dollar_of_its_own_is_none(line: str) -> None:
+    assert dotenv(f"{line}\n".encode(), "app.env")[1] == ()
+
+
 @pytest.mark.parametrize("name", ["COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "DOCKER_HOST", "RECONCILER_STATE"])
 def test_names_that_steer_the_tools_are_refused_with_their_line(name: str) -> None:
     values, violations = dotenv(f"A=1\n\nB='x\ny'\nexport {name}=evil\nC=2\n".encode(), "app/.env")

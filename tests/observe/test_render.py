@@ -105,8 +105,16 @@ def test_nothing_of_our_own_environment_is_read(renderer: ComposeRenderer, monke
     }
     model = rendered(renderer, {"compose.yaml": json.dumps({"services": services})}).model
     assert list(model["services"]) == ["web"]
-    expected = {**dict.fromkeys(names, ""), "BARE": None, "HOME": "/nonexistent"}
+    expected = {**dict.fromkeys(names, ""), "BARE": None, "HOME": None}
     assert model["services"]["web"]["environment"] == expected
+
+
+def test_names_without_a_value_are_not_set_from_what_compose_was_given(renderer: ComposeRenderer) -> None:
+    names = ["HOME", "PATH", "DOCKER_HOST", "DOCKER_CONFIG", "COMPOSE_EXPERIMENTAL_GIT_REMOTE", "TERM"]
+    found = environment(renderer, {"compose.yaml": one_service(environment=names)})
+    assert found == dict.fromkeys(names)
+    own = environment(renderer, {"compose.yaml": one_service(environment=["HOME"]), ".env": "HOME=/root"})
+    assert own == {"HOME": "/root"}
 
 
 def test_a_home_of_the_stack_s_own(renderer: ComposeRenderer) -> None:
