@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from reconciler.act.refusals import MAKE_IT, absent_path
 from reconciler.effects import Effects
 from reconciler.errors import Away, ReconcilerError, RolloutFailed, Transient
 from reconciler.formats.freeze import check_whole
@@ -179,9 +180,10 @@ def _failure(stack: str, services: Sequence[str], stderr: str) -> ReconcilerErro
             "Something was taken away or made meanwhile, or the disk is full; the next turn looks again.",
             lines[-5:],
         )
-    reason = Reason.FILE_MISSING if "source path does not exist" in words else Reason.CRASHED
+    if absent := absent_path(message):
+        return Transient(Reason.FILE_MISSING, f"{absent} is not there, and {stack} mounts it", MAKE_IT)
     failure = Failure(
-        reason,
+        Reason.CRASHED,
         f"the engine refuses to create it: {message.removeprefix('Error response from daemon: ')}",
         stack,
         _service_in(lines, stack, services),

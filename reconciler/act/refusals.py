@@ -22,6 +22,11 @@ OUTSIDE = (
 )
 """Words of refusals that tell of something else on the machine, which may go away without a new commit."""
 
+ABSENT = "bind source path does not exist: "
+"""Never the commit's fault: the operator has granted the path, or it is ours. A disk may not be mounted."""
+
+MAKE_IT = "Mount the disk that it is on, or make the folder; it is tried again by itself."
+
 LEADER_DOWN = "of a non running container"
 """Whoever shares namespaces cannot start while their owner does not run; the owner answers for that itself."""
 
@@ -66,7 +71,14 @@ def _refusal(what: str, text: str) -> Failure:
     return Failure(reason, f"the engine refused to {what}: {words}")
 
 
+def absent_path(text: str) -> str:
+    """The path of the host that the engine misses; '' where it misses none."""
+    return text.partition(ABSENT)[2].strip()
+
+
 def _remedy(text: str) -> str:
+    if absent_path(text):
+        return MAKE_IT
     if _is_outside(text):
         return "Something else on the machine holds it (`docker ps`, `ss -ltnp`, `docker network ls`): free it."
     if LEADER_DOWN in text:
@@ -85,4 +97,4 @@ def name_taken(name: str, error: APIError) -> Transient:
 
 def _is_outside(text: str) -> bool:
     lost_network = text.startswith("network ") and text.endswith("not found")
-    return lost_network or any(words in text.lower() for words in OUTSIDE)
+    return lost_network or bool(absent_path(text)) or any(words in text.lower() for words in OUTSIDE)

@@ -18,6 +18,7 @@ from reconciler.loop.judge import (
     check_content,
     check_data,
     check_missing_networks,
+    check_mounts,
     check_names,
     check_networks,
     check_plan,
@@ -57,6 +58,7 @@ def advance(bench: Bench, head: Commit) -> Turn:
     foreseen = bench.foresee(desired, base)
     check_consent(bench, head, foreseen.takings)
     refuse_to_hide(foreseen.verdict)
+    check_mounts(bench, head, desired, foreseen)
     observed = foreseen.observed
     if head.sha not in bench.book.history.accepted:
         check_data(bench, head, desired, base, observed)

@@ -119,7 +119,7 @@ class Bench:
 
     def write_trees(self, desired: DesiredState, files: Files | None = None) -> None:
         """Mounts that are missing are written before anything else: the engine would make empty folders there."""
-        for folder, to in self.book.history.links.items():
+        for folder, to in sorted(self.book.history.links.items()):  # outer ones first
             self.ports.applier.link(folder, to)
         if desired.revision:
             self.ports.applier.trees(desired, files or LazyFiles(self.files, desired.revision))

@@ -10,9 +10,10 @@ from reconciler.decide.exclusive import occupied
 from reconciler.decide.names import taken
 from reconciler.decide.vanishing import questioned, vanishing
 from reconciler.errors import Transient
-from reconciler.loop.bench import Bench
+from reconciler.loop.bench import Bench, Foreseen
 from reconciler.loop.book import Ending, place
 from reconciler.loop.keep import keep
+from reconciler.loop.mounted import in_the_way
 from reconciler.loop.prepare import HOST_MISSING, Prepared
 from reconciler.loop.turn import Ended, Turn
 from reconciler.model.desired import DesiredState
@@ -91,6 +92,17 @@ def check_data(
             f"data; if it is meant, `reconciler accept {head.sha[:12]}`: nothing is deleted"
         )
         raise Ended(Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
+
+
+def check_mounts(bench: Bench, head: Commit, desired: DesiredState, foreseen: Foreseen) -> None:
+    """Held until a person has removed what a container has put in the way, or taken the commit in two."""
+    links = {**bench.book.history.links, **foreseen.verdict.links}
+    ports = bench.ports
+    found = in_the_way(desired, foreseen.back, foreseen.observed, links, ports.host_files, ports.preparer)
+    for item in found:
+        raise Ended(
+            Turn(Outcome.HELD, Reason.POLICY_VIOLATION, item.message, head.sha, Intent.ADVANCE, hint=item.hint)
+        )
 
 
 def check_content(bench: Bench, head: Commit, prepared: Prepared, desired: DesiredState) -> None:

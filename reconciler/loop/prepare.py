@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.decide import budget
 from reconciler.decide.digests import digest
 from reconciler.decide.lower import lower
+from reconciler.decide.nesting import Mounted
 from reconciler.decide.redact import without_parts
 from reconciler.decide.sources import Places, Source
 from reconciler.decide.wanted_images import wants
@@ -77,6 +78,18 @@ class Preparer:
         """Digest of what commits are judged by on this host: the operator's rules, secrets and signers."""
         rules, secrets = self._rules, self._renderer.fingerprint()
         return digest([repr(rules.permissions), rules.base, secrets, self._signers()])
+
+    def may_nest(self, inner: Mounted, outer: Mounted) -> bool:
+        """Whether the operator lets a service mount what lies in a folder that another one can write to."""
+        from reconciler.decide.policies import nesting
+
+        return nesting.allowed(inner, outer, self._rules.permissions, self.data)
+
+    def lies_in(self, inner: Mounted, outer: Mounted) -> str:
+        """Such two places, for a sentence."""
+        from reconciler.decide.policies import nesting
+
+        return nesting.lies_in(inner, outer, self.data)
 
     def prepare(self, files: Files, document: HostDocument | None = None) -> Prepared:
         """Judge a commit; `document` stands in for the one in the files. Transient when Compose cannot be run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from reconciler.decide import consent, planner
@@ -15,6 +15,7 @@ from reconciler.decide.policy import Hold, next_move
 from reconciler.errors import Transient, Usage
 from reconciler.loop.adopt import recognise, refuse_to_hide, with_verdict
 from reconciler.loop.advance import image_steps
+from reconciler.loop.mounted import in_the_way
 from reconciler.loop.ports import Clock, HostFiles, Images, Journal, Observer, Source, Store
 from reconciler.loop.prepare import Preparer
 from reconciler.model.desired import DesiredState
@@ -73,7 +74,7 @@ class Looker:
         missing = [want for want in prepared.wants if want.key not in images]
         base = self._store.load(history.last_good.content) if history.last_good else None
         stacks = _stacks(history, desired, base)
-        observed, base, takings = self._recognised(stacks, history, desired, base)
+        observed, base, takings, links = self._recognised(stacks, history, desired, base)
         made = planner.plan(
             desired,
             observed,
@@ -89,15 +90,19 @@ class Looker:
             Violation(Reason.DEPENDENCY_NOT_READY, "name-taken", item.message, item.hint, stack=item.stack)
             for item in taken(made, observed)
         )
-        made = replace(made, violations=(*prepared.violations, *held, *names, *made.violations))
+        mounts = tuple(
+            Violation(Reason.POLICY_VIOLATION, "nested-mount", item.message, item.hint)
+            for item in in_the_way(desired, base, observed, links, self._host_files, self._preparer)
+        )
+        made = replace(made, violations=(*prepared.violations, *held, *names, *mounts, *made.violations))
         denied = any(item.level is Level.DENY for item in made.violations)
         return (1 if made.changes or denied else 0), summary.plan(made)
 
     def _recognised(
         self, stacks: Sequence[str], history: History, desired: DesiredState, base: DesiredState | None
-    ) -> tuple[ObservedState, DesiredState | None, tuple[Taking, ...]]:
-        """What is there, with what plain Compose has started as what a turn would take it for; and what nobody has
-        consented to be taken over."""
+    ) -> tuple[ObservedState, DesiredState | None, tuple[Taking, ...], Mapping[str, str]]:
+        """What is there, with what plain Compose has started as what a turn would take it for; what nobody has
+        consented to be taken over; and the links that adoption makes."""
         raw, adopted = self._observer.inspect(stacks), history.adopted
         files = self._source.files(desired.revision)
         own, verdict = recognise(desired, raw, adopted, files, {}, self._host_files, self._preparer.data)
@@ -106,7 +111,8 @@ class Looker:
         if not takings:
             refuse_to_hide(verdict)
         found = with_verdict(own, adopted, verdict, self._host)
-        return found, baseline(desired, found, base, verdict) if verdict.records else base, takings
+        back = baseline(desired, found, base, verdict) if verdict.records else base
+        return found, back, takings, {**history.links, **verdict.links}
 
     def _target(self, head: Commit, history: History, chosen: bool) -> tuple[str, Intent]:
         """The commit that a turn would approach, and why. One that was asked for by name is planned as it is."""

@@ -32,7 +32,6 @@ def raised(status: int, words: str) -> ReconcilerError:
     ("status", "words"),
     [
         (400, 'exec: "nosuch": executable file not found in $PATH'),
-        (400, "invalid mount config for type \"bind\": bind source path does not exist: /srv/gone"),
         (500, "failed to set up container networking: endpoint with that name exists"),
     ],
 )  # fmt: skip
@@ -63,6 +62,7 @@ def test_says_what_is_wrong_and_not_who_passed_it_on() -> None:
         (400, "all predefined address pools have been fully subnetted"),
         (404, f"network {ID} not found"),
         (409, "cannot join network of a non running container: " + ID),
+        (400, 'invalid mount config for type "bind": bind source path does not exist: /srv/gone'),
     ],
 )
 def test_blames_others_on_the_machine(status: int, words: str) -> None:

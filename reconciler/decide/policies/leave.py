@@ -32,7 +32,7 @@ def rule_on(finding: Finding, subject: Subject) -> Ruling | None:
     if level is Level.WARN or not rule.granted:
         return Ruling(level)
     root = finding.root or forms.root(rule.id, finding.value, permissions.own)
-    fitting = [grant for grant in permissions.grants if _fits(grant, finding, rule)]
+    fitting = [grant for grant in permissions.grants if fits(grant, finding, rule)]
     if any(holds(grant.pin, root, subject, finding.service) for grant in fitting):
         return None
     if permissions.owner and not rule.stays and not finding.stays:
@@ -50,7 +50,8 @@ def holds(pin: Pin | None, root: str, subject: Subject, service: str | None) -> 
     return not root or subject.permissions.signed
 
 
-def _fits(grant: Grant, finding: Finding, rule: Rule) -> bool:
+def fits(grant: Grant, finding: Finding, rule: Rule) -> bool:
+    """Whether the grant is about this, whatever it needs beside."""
     by_key = grant.policy in finding.names and rule.id in rules_of_keys().get(grant.policy, ())
     where = grant.stack in ("*", finding.stack) and grant.service in ("*", finding.service)
     by_name = by_key or grant.policy == rule.id

@@ -6,9 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from reconciler.decide.nesting import Mounted, bound_device, is_writable, nested
+from reconciler.decide.policies.leave import fits
 from reconciler.decide.policies.paths import host_path, inside
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.formats.grants import root_path
+from reconciler.formats.rules import rules
+from reconciler.model.documents import Permissions
 
 RULE = "nested-mount"
 DATA = "//data/"
@@ -25,15 +28,18 @@ def findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
     writers = {place.path: place for place in reversed(places) if place.writable}
     told: set[Mounted] = set()
     for inner, outer in nested(places, writers.values()):
-        if inner not in told and not is_root(outer.path, subjects[0].permissions.own):
+        if inner not in told and not _is_root(outer.path, subjects[0].permissions, DATA):
             told.add(inner)
             for service, index in places[inner]:
                 yield _finding(service, index, inner, outer)
 
 
-def is_root(path: str, own: Sequence[str]) -> bool:
-    """Whether who may write there is root anyway: the operator has pinned that service."""
-    return not path.startswith(DATA) and bool(root_path(path, read_only=False, own=own))
+def allowed(inner: Mounted, outer: Mounted, permissions: Permissions, data: str) -> bool:
+    """Whether the operator lets these two lie in each other. `data`: the data folder of the host."""
+    if permissions.owner or _is_root(outer.path, permissions, data):
+        return True
+    asked = Finding(inner.stack, RULE, (), "", inner.service, value=value(inner.path, inner.stack, data))
+    return any(fits(grant, asked, rules()[RULE]) for grant in permissions.grants)
 
 
 def value(path: str, stack: str, data: str) -> str:
@@ -47,6 +53,11 @@ def lies_in(inner: Mounted, outer: Mounted, data: str) -> str:
         f"{value(inner.path, inner.stack, data)} lies in {value(outer.path, outer.stack, data)}, which "
         f"{outer.stack}/{outer.service} can write to"
     )
+
+
+def _is_root(path: str, permissions: Permissions, data: str) -> bool:
+    """Whether who may write there is root anyway: the operator has pinned that service."""
+    return not path.startswith(data) and bool(root_path(path, read_only=False, own=permissions.own))
 
 
 def _finding(service: ServiceSubject, index: int, inner: Mounted, outer: Mounted) -> Finding:
