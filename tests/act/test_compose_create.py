@@ -228,7 +228,7 @@ def test_what_the_engine_refuses(bench: Bench, config: dict[str, Any]) -> None:
 @pytest.mark.engine
 def test_a_path_of_the_host_that_is_not_there_is_waited_for(bench: Bench) -> None:
     absent = {"type": "bind", "source": "/absent", "target": "/x", "bind": {"create_host_path": False}}
-    with pytest.raises(Transient, match="^/absent is not there, and") as failed:
+    with pytest.raises(Transient, match=r"^/absent is not there, and") as failed:
         bench.create(creation(bench.service("web", volumes=[absent])))
     assert (failed.value.reason, bool(failed.value.hint)) == (Reason.FILE_MISSING, True)
     assert not Path("/absent").exists()
