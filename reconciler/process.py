@@ -71,6 +71,7 @@ def run(
     env: Mapping[str, str],
     timeout: float,
     work: int | None = None,
+    largest: int | None = None,
     cwd: Path | str | None = None,
     stdin: bytes | None = None,
     limit: int = OUTPUT_LIMIT,
@@ -82,8 +83,9 @@ def run(
     """Run a program to its end; a return code other than 0 is the caller's to judge.
 
     `argv[0]` is looked up in `env`'s PATH. `timeout` in seconds; `work` in seconds of processor time, after which
-    Linux kills it. `limit` in bytes for each stream; more is dropped, or with `kill_when_cut` ends the program. `sink`
-    takes what it writes to stdout as it comes, and none of it is kept. Without `stdin` it reads from /dev/null.
+    Linux kills it; `largest`: bytes of any file that it writes, likewise. `limit` in bytes for each stream; more is
+    dropped, or with `kill_when_cut` ends the program. `sink` takes what it writes to stdout as it comes, and none of it
+    is kept. Without `stdin` it reads from /dev/null.
     Whatever the program has started in its process group dies with it. On Linux it also dies when we are killed.
     `heard` is called whenever it writes.
     Raises ProcessTimeout and ProcessMissing with the `reason` given, and whatever `waiting.attend` raises.
@@ -99,7 +101,9 @@ def run(
             "see whether the folder it starts in exists and the machine has memory and files left",
         ) from error
     if work is not None:
-        _bound(process, work)
+        _bound(process, resource.RLIMIT_CPU, work)
+    if largest is not None:
+        _bound(process, resource.RLIMIT_FSIZE, largest)
     child = _Child(process, stdin, limit, sink, kill_when_cut, heard)
     try:
         in_time = child.converse(deadline)
@@ -142,11 +146,11 @@ def _tether() -> tuple[str, ...]:
     return prefix if understood else ()
 
 
-def _bound(process: subprocess.Popen[bytes], work: int) -> None:
+def _bound(process: subprocess.Popen[bytes], what: int, most: int) -> None:
     """Only Linux lets a parent do this; elsewhere there is the time limit alone."""
     if sys.platform == "linux":
         with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
-            resource.prlimit(process.pid, resource.RLIMIT_CPU, (work, work))
+            resource.prlimit(process.pid, what, (most, most))
 
 
 def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path | str | None, feed: bool) -> subprocess.Popen[bytes]:

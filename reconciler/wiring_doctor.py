@@ -12,6 +12,7 @@ from reconciler.effects import Effects
 from reconciler.engine import connect
 from reconciler.observe.binary import compose_version, find_compose
 from reconciler.observe.endpoint import engine_host
+from reconciler.observe.origin import not_pushed, stranger
 from reconciler.observe.reach import branch_head, engine_facts
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.source import GitSource
@@ -53,6 +54,7 @@ class _Reading:
             journal=lambda: len(self._journal.records()),
             secrets=self._secrets.values,
             lock=self._lock,
+            kept=self._kept,
         )
 
     @property
@@ -62,6 +64,11 @@ class _Reading:
     def _compose(self) -> tuple[str, tuple[int, int]]:
         path = find_compose(self._settings.compose, os.environ)
         return path, compose_version(path)
+
+    def _kept(self) -> str | None:
+        path = self._source.remote.path
+        owner = stranger(path) if path and self._settings.notes_push is None else None
+        return not_pushed(path, owner) if path and owner is not None else None
 
     def _budget(self) -> int | None:
         """Of last good, else of the head that was fetched last."""

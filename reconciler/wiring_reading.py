@@ -19,11 +19,12 @@ from reconciler.later import later
 from reconciler.loop.prepare import Preparer, Rules
 from reconciler.model.documents import NOTHING_ALLOWED
 from reconciler.model.outcome import Reason
-from reconciler.model.status import Agent, SourceFacts, StatusFacts
+from reconciler.model.status import Agent, Channel, SourceFacts, StatusFacts
 from reconciler.observe.binary import find_compose
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.glance import Glance
 from reconciler.observe.host_files import HostFiles
+from reconciler.observe.origin import not_pushed, stranger
 from reconciler.observe.render import ComposeRenderer
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.signatures import Signers
@@ -128,6 +129,15 @@ class Reading:
         return Signers(Path(keys) if keys else None, Path(home) if home else None)
 
     @cached_property
+    def notes(self) -> tuple[bool, str | None]:
+        """Whether notes are pushed to the source; where nobody has decided that and they are not, why."""
+        wanted, path = self.settings.notes_push, self.source.remote.path
+        if wanted is not None or path is None:
+            return bool(wanted), None
+        owner = stranger(path)
+        return owner is None, None if owner is None else not_pushed(path, owner)
+
+    @cached_property
     def journal(self) -> Journal:
         return Journal(self.state / "journal.jsonl", self.effects, self._redactor.clean)
 
@@ -204,4 +214,11 @@ class Reading:
             files.text(record, "error"),
         )
         facts = self.looker.facts(agent, source, files.holding(record), files.rollout(record) if alive else None)
-        return replace(facts, silence=files.silence(record) if alive else None, trust=self.settings.trust)
+        channel = Channel(
+            "notes",
+            len(facts.history.finals.keys() - facts.history.told),
+            record.get("notesAt") if alive else None,
+            record.get("notesError") or self.notes[1],
+        )
+        silence, trust = files.silence(record) if alive else None, self.settings.trust
+        return replace(facts, silence=silence, trust=trust, channels=(channel,))

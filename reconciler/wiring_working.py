@@ -23,9 +23,11 @@ from reconciler.loop.cycle import Cycle
 from reconciler.loop.outfit import Options, Ports
 from reconciler.loop.silence import LIMIT, Listener
 from reconciler.model.status import Silence
+from reconciler.observe import origin
 from reconciler.observe.alarm import AgentAlarm
 from reconciler.observe.changes import ChangeWatch
 from reconciler.observe.host_files import HostFiles
+from reconciler.observe.refs import Refs
 from reconciler.output import masked
 from reconciler.record.lock import StateLock
 from reconciler.record.notes import NoteWriter
@@ -117,7 +119,7 @@ class Working:
             images=parts.images,
             observer=parts.observer,
             applier=self._applier(listener),
-            reporter=self._reporter(),
+            reporter=Reporter(settings.host, self._notes, settings.log_lines),
             requests=parts.requests,
             clock=parts.clock,
             host_files=HostFiles(parts.host_paths),
@@ -191,14 +193,21 @@ class Working:
             parts.compose, parts.engine, parts.client, folder, parts.effects, parts.environ, listener.heard
         )
 
-    def _reporter(self) -> Reporter:
-        parts, settings = self._parts, self._parts.settings
-        remote = parts.source.remote
-        push = remote.path is not None if settings.notes_push is None else settings.notes_push
-        notes = NoteWriter(
-            parts.source.git, remote.address, settings.host, push=push, effects=parts.effects, redactor=self._redactor
+    @cached_property
+    def _notes(self) -> NoteWriter:
+        parts, remote = self._parts, self._parts.source.remote
+        return NoteWriter(
+            parts.source.git,
+            remote.address,
+            parts.settings.host,
+            push=parts.notes[0],
+            effects=parts.effects,
+            redactor=self._redactor,
+            read=Refs(parts.state / "mirror.git").read,
+            peek=partial(origin.peek, remote),
+            fetching=origin.reading(remote),
+            pushing=partial(origin.writing, remote),
         )
-        return Reporter(settings.host, notes, settings.log_lines)
 
     def _stopping(self) -> bool:
         return self._stop.is_set() or time.monotonic() > self.deadline
@@ -208,6 +217,7 @@ class Working:
     def _publish(self, cycle: Cycle, listener: Listener) -> None:
         """Tell other processes; the whole Status too, for those that read files."""
         self._progress.silence = listener.silence
+        self._progress.notes_error, self._progress.notes_at = self._notes.error, self._notes.delivered_at
         record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)
         files.publish(self._parts.state / TURN_FILE, masked(record, self._redactor))
         self._status_file.publish(lambda: self._parts.facts(record), cycle.looked)

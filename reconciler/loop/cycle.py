@@ -253,6 +253,7 @@ class Cycle:
 
     def _tell(self) -> None:
         """Put each final state on its commit. A history that is told in full is not looked through again."""
+        self._ports.reporter.keep(self.history)
         if self.history is self._all_told:
             return
         untold = {sha: attempt for sha, attempt in self.history.finals.items() if sha not in self.history.told}

@@ -12,7 +12,7 @@ from reconciler.model.creation import Creation as Creation
 from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Commit, Entry, Files
-from reconciler.model.history import Attempt
+from reconciler.model.history import Attempt, History
 from reconciler.model.images import Image, ImageDefaults, ImageWant
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.rendered import Rendered as Rendered
@@ -121,6 +121,9 @@ class Reporter(Protocol):
 
     def tell(self, attempt: Attempt) -> bool:
         """False: it could not be told now; it is tried again."""
+
+    def keep(self, history: History) -> None:
+        """See that what was told still stands; asked in every turn, so cheap where it does."""
 
 
 class Images(Protocol):

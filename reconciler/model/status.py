@@ -91,6 +91,16 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
+class Channel:
+    """A way on which outcomes are told. `pending`: outcomes that are still to be told on it; `error`: why not."""
+
+    name: str
+    pending: int
+    last_delivered_at: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StatusFacts:
     """All that `decide.status.judge` looks at.
 
@@ -113,6 +123,7 @@ class StatusFacts:
     usage: Mapping[str, int] = field(default_factory=dict)
     suspension: Suspension | None = None
     trust: str = "strangers"
+    channels: tuple[Channel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

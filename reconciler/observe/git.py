@@ -21,6 +21,7 @@ _FIXED = {
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
@@ -45,7 +46,6 @@ _CONFIG = (
     "http.lowSpeedLimit=1",
     "http.lowSpeedTime=30",
     "maintenance.auto=false",
-    "protocol.allow=never",
     "push.gpgSign=false",
     "push.recurseSubmodules=no",
     "submodule.recurse=false",
@@ -72,6 +72,8 @@ class Git:
         self._environment = {name: environ[name] for name in _PASSED if name in environ}
         self._environment |= _FIXED
         self._environment.setdefault("GIT_SSH_COMMAND", _SSH)
+        # Stronger than any configuration: a repository could allow a protocol that starts a program.
+        self._environment["GIT_ALLOW_PROTOCOL"] = remote.protocol if remote else "none"
         if remote is not None:
             self._open(remote)
 
@@ -83,16 +85,18 @@ class Git:
         limit: int = process.OUTPUT_LIMIT,
         sink: Callable[[bytes], object] | None = None,
         extra: Mapping[str, str] | None = None,
+        largest: int | None = None,
     ) -> process.Completed:
         """`git <arguments>` to its end; a return code other than 0 is the caller's to judge.
 
         Output beyond `limit` bytes ends it (`cut`); it is kept, or goes to `sink` piece by piece. `timeout` in seconds,
-        then ProcessTimeout (FetchFailed). `extra` is added to the environment.
+        then ProcessTimeout (FetchFailed). `extra` is added to the environment. `largest`: bytes of any file it writes.
         """
         return process.run(
             ["git", *self._arguments, *arguments],
             env={**self._environment, **(extra or {})},
             timeout=timeout,
+            largest=largest,
             stdin=stdin,
             limit=limit,
             sink=sink,
@@ -101,7 +105,6 @@ class Git:
         )
 
     def _open(self, remote: Remote) -> None:
-        self._arguments += ["-c", f"protocol.{remote.protocol}.allow=always"]
         if remote.path is not None:
             self._environment["GIT_CONFIG_GLOBAL"] = str(self.folder / LOCAL_CONFIG)
         if remote.authorization is not None:
@@ -117,11 +120,10 @@ LOCAL_CONFIG = "local.gitconfig"
 def local_config(path: Path) -> str:
     """For the git that serves a folder of this machine; only this file reaches it.
 
-    The operator named the folder, so it may be another user's. A push from us must not leave folders in it that its
-    owner cannot write to, hence packs and no loose objects.
+    The operator named the folder, so it may be another user's; what that user could start with it is switched off
+    (see `observe.origin`).
     """
     folders = dict.fromkeys(str(item) for base in (path, path.resolve()) for item in (base, base / ".git"))
     quoted = (item.replace("\\", "\\\\").replace('"', '\\"') for item in folders)
     directories = "".join(f'\tdirectory = "{item}"\n' for item in quoted)
-    core = f"[core]\n\tbigFileThreshold = {STREAMED}\n"
-    return f"[safe]\n{directories}{core}[receive]\n\tunpackLimit = 1\n\tautogc = false\n"
+    return f"[safe]\n{directories}"

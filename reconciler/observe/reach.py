@@ -16,6 +16,7 @@ from reconciler.model.outcome import Reason
 from reconciler.observe.fetch_faults import known_fault, unknown_fault
 from reconciler.observe.git import Git
 from reconciler.observe.mirror import Mirror
+from reconciler.observe.origin import reading
 from reconciler.observe.remote import Remote
 
 
@@ -23,7 +24,8 @@ def branch_head(remote: Remote, branch: str, folder: Path, environ: Mapping[str,
     """The sha of the remote's branch. `folder`: to be made and thrown away. Transient says why it cannot be had."""
     Mirror(folder, remote).prepare()
     ref = f"refs/heads/{branch}"
-    done = Git(folder, environ, remote).run("ls-remote", "--end-of-options", remote.address, ref, timeout=30.0)
+    options = (*reading(remote), "--end-of-options")
+    done = Git(folder, environ, remote).run("ls-remote", *options, remote.address, ref, timeout=30.0)
     if done.returncode != 0:
         what = f"read branch {branch} of {remote.shown}"
         raise known_fault(what, done.stderr) or unknown_fault(what, done.stderr)

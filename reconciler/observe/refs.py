@@ -34,6 +34,10 @@ class Refs:
         loose = self._loose(self._folder / name)
         return loose if loose is not None else self._packed().get(name)
 
+    def stands(self, name: str) -> bool:
+        """Whether there is a file for it, be it readable or not."""
+        return os.path.lexists(self._folder / name)
+
     def under(self, prefix: str) -> dict[str, str]:
         """Full name → sha of every ref whose name begins with `prefix` ('refs/reconciler/')."""
         base = self._folder / prefix.rpartition("/")[0]

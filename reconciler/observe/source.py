@@ -16,6 +16,7 @@ from reconciler.observe.commits import read_commit
 from reconciler.observe.fetch_faults import known_fault, timed_out, unknown_fault
 from reconciler.observe.git import Git
 from reconciler.observe.mirror import Mirror
+from reconciler.observe.origin import reading
 from reconciler.observe.refs import SHA, Refs, odd_file, refs_of
 from reconciler.observe.remote import check_branch, parse_remote
 from reconciler.observe.signatures import NOBODY_ASKED, Signers
@@ -187,7 +188,9 @@ class GitSource:
         self._refuse_what_git_would_wait_for()
         timeout = self._timeouts[0 if self._refs.under("refs/") else 1]
         try:
-            done = self.git.run(*_FETCH, self.remote.address, self._refspec, timeout=timeout)
+            done = self.git.run(
+                "fetch", *reading(self.remote), *_FETCH, self.remote.address, self._refspec, timeout=timeout
+            )
         except ProcessTimeout:
             raise timed_out(self._what, timeout) from None
         if done.returncode != 0:
@@ -230,7 +233,7 @@ class GitSource:
 
 
 _FETCH = (
-    "fetch", "--quiet", "--no-tags", "--no-auto-maintenance", "--no-write-fetch-head", "--no-recurse-submodules",
+    "--quiet", "--no-tags", "--no-auto-maintenance", "--no-write-fetch-head", "--no-recurse-submodules",
     "--no-show-forced-updates", "--end-of-options",
 )  # fmt: skip
 

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from loguru import logger
 
 from reconciler.effects import Effects
 from reconciler.errors import Transient
-from reconciler.model.outcome import RETRIED, FinalReport
+from reconciler.model.outcome import RETRIED, FinalReport, Reason
 from reconciler.process import Completed
 
+TRIES = 3
+"""Pushes in one turn, while somebody else writes there, too."""
+
+SELDOM = 600.0
+"""Seconds between two looks at the notes in a remote that git has to be asked for, while there is nothing to tell."""
+
+LARGEST = 64 << 20
+"""Bytes that a fetch of what stands there may write: some 50,000 notes."""
+
 _PUSH_TIMEOUT = 60.0
+_LIST_TIMEOUT = 20.0
+_SUBJECT = "Notes added by 'git notes add'"
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 _INDENT = " " * 4
 _FETCH = (
@@ -27,8 +40,9 @@ class Git(Protocol):
     """Git on the mirror, allowed to speak with the remote (see `observe.git`)."""
 
     def run(
-        self, *arguments: str, timeout: float = ..., stdin: bytes | None = None, extra: Mapping[str, str] | None = None
-    ) -> Completed: ...
+        self, *arguments: str, timeout: float = ..., stdin: bytes | None = None, extra: Mapping[str, str] | None = None,
+        largest: int | None = None,
+    ) -> Completed: ...  # fmt: skip
 
 
 class Redacts(Protocol):
@@ -61,77 +75,192 @@ def _trailers(final: FinalReport) -> str:
 
 
 class NoteWriter:
-    """Tells on the commit. `address`: the remote, for git. `push` False: the note stays in the mirror."""
+    """Tells on the commit. What stands in the remote is never believed: ours is derived from the journal, and is put on
+    top of theirs as often as somebody changes it. The ref is this host's alone.
 
-    def __init__(self, git: Git, address: str, host: str, *, push: bool, effects: Effects, redactor: Redacts) -> None:
+    Refs of the mirror: our notes; what we pushed last (`sent`) and which notes of ours it holds (`of`); what already
+    stood there when this mirror was new (`found`), of which the notes on commits that the journal does not know are
+    kept. `push` False: the notes stay in the mirror. `read`: a ref of the mirror, without a process. `peek`: the same
+    of the remote: '' for none, None where only git can tell. `fetching`, `pushing`: options for git.
+    """
+
+    def __init__(
+        self, git: Git, address: str, host: str, *, push: bool, effects: Effects, redactor: Redacts,
+        read: Callable[[str], str | None], peek: Callable[[str], str | None] = lambda ref: None,
+        fetching: Sequence[str] = (), pushing: Callable[[], Sequence[str]] = tuple,
+    ) -> None:  # fmt: skip
         if not _HOST.fullmatch(host) or host.endswith(".lock"):
             raise ValueError(f"{host!r} cannot stand in the name of a ref")
         self._git, self._address, self._push = git, address, push
+        self._read, self._peek, self._fetching, self._pushing = read, peek, fetching, pushing
         self._effects, self._redactor = effects, redactor
-        self._ref = f"refs/notes/reconciler/{host}"
+        self._ref, self._found = f"refs/notes/reconciler/{host}", f"refs/notes/found/{host}"
+        self._whole, self._sent, self._of = f"refs/notes/whole/{host}", f"refs/sent/{host}", f"refs/sent-of/{host}"
         self._identity = _identity(host)
+        self._looked_at = float("-inf")
+        self._restored = False
+        self.error: str | None = None
+        self.delivered_at: float | None = None
 
     def tell(self, report: FinalReport) -> bool:
         """Write the note, unless it already stands there, and push it. False: not yet, try again later."""
-        text = note_text(report, self._redactor).encode()
+        return self._told([report])
+
+    def keep(self, reports: Callable[[], Iterable[FinalReport]]) -> None:
+        """See that what was told still stands there. `reports`: all of it, for a mirror that was made anew."""
+        ours = self._read(self._ref)
+        if ours is None and not self._restored:
+            self._restored = True
+            self._told(list(reports()))
+        elif ours is not None and self._push and not self._as_sent(ours):
+            self._told([])
+
+    def _told(self, reports: Sequence[FinalReport]) -> bool:
         try:
-            if not self._known(report.revision):
-                logger.warning("commit {} is not in the mirror any more: no note", report.revision)
-                return True
-            return self._write(report, text) and (not self._push or self._publish(report, text))
+            if not self._write(reports):
+                return False
+            return not self._push or self._read(self._ref) is None or self._publish()
         except Transient as fault:
-            logger.warning("the note on {} waits: {}", report.revision, fault.message)
+            self._fail(f"the notes wait: {fault.message}")
             return False
 
-    def _known(self, revision: str) -> bool:
-        return self._git.run("cat-file", "-e", f"{revision}^{{commit}}").returncode == 0
+    # -- ours --------------------------------------------------------------------------------------------------
 
-    def _write(self, report: FinalReport, text: bytes) -> bool:
-        revision = report.revision
-        blob = hashlib.sha1(b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest()
-        present = self._git.run("notes", "--ref", self._ref, "list", revision).stdout.decode().strip()
-        if present == blob or (present and self._stands(present, report)):
+    def _write(self, reports: Sequence[FinalReport]) -> bool:
+        """Those that the mirror does not have yet. A commit that has been told its end stands; only an operator's
+        `retry` changes it. One that is gone is not waited for."""
+        known = self._known([report.revision for report in reports])
+        present = self._listed(self._ref) if known and self._read(self._ref) else {}
+        new = []
+        for report in reports:
+            text = note_text(report, self._redactor).encode()
+            retried = any(line.startswith(RETRIED) for line in report.lines)
+            if report.revision not in known:
+                logger.warning("commit {} is not in the mirror any more: no note", report.revision)
+            elif report.revision not in present or (retried and present[report.revision] != _blob(text)):
+                new.append((report.revision, text))
+        if not new:
             return True
-        self._effects.point(f"note {revision}")
-        stored = self._git.run("hash-object", "-w", "--stdin", stdin=text)
-        done = self._git.run("notes", "--ref", self._ref, "add", "-f", "-C", blob, revision, extra=self._identity)
-        return self._well(stored, "written") and self._well(done, "written")
+        self._effects.point(f"note {new[-1][0]}")
+        done = self._git.run("fast-import", "--quiet", "--date-format=now", stdin=self._stream(new))
+        return self._well(done, "written")
 
-    def _stands(self, present: str, report: FinalReport) -> bool:
-        """Whether the commit has been told its end already. A journal that was lost or cut off may tell it in other
-        words; only an operator's `retry` changes it."""
-        retried = any(line.startswith(RETRIED) for line in report.lines)
-        known = self._git.run("cat-file", "blob", present).stdout
-        return not retried and known.startswith(f"{report.host} ".encode())
+    def _known(self, revisions: Sequence[str]) -> set[str]:
+        if not revisions:
+            return set()
+        asked = "".join(f"{sha}^{{commit}}\n" for sha in revisions).encode()
+        answer = self._git.run("cat-file", "--batch-check", stdin=asked).stdout.decode(errors="replace")
+        return {line.split(" ")[0] for line in answer.splitlines() if line.split(" ")[1:2] == ["commit"]}
 
-    def _publish(self, report: FinalReport, text: bytes) -> bool:
-        if self._published():
-            return True
-        self._effects.point(f"push note {report.revision}")
-        sent = self._send()
-        if b"[rejected]" in sent.stdout:
-            # Somebody else has written there, or our mirror is new: theirs first, ours on top, once.
-            taken = self._git.run("fetch", *_FETCH, self._address, f"+{self._ref}:{self._ref}", timeout=_PUSH_TIMEOUT)
-            sent = self._send() if self._well(taken, "fetched") and self._write(report, text) else taken
-        return self._well(sent, "pushed")
+    def _stream(self, notes: Sequence[tuple[str, bytes]]) -> bytes:
+        who = f"{self._identity['GIT_COMMITTER_NAME']} <{self._identity['GIT_COMMITTER_EMAIL']}>"
+        lines = [f"commit {self._ref}", f"committer {who} now", f"data {len(_SUBJECT)}", _SUBJECT]
+        if self._read(self._ref):
+            lines.append(f"from {self._ref}^0")
+        parts = ["\n".join(lines).encode()]
+        parts += [f"N inline {sha}\ndata {len(text)}\n".encode() + text for sha, text in notes]
+        return b"\n".join(parts) + b"\n"
 
-    def _published(self) -> bool:
-        ours = self._git.run("rev-parse", "--verify", "--quiet", self._ref).stdout.strip()
-        theirs = self._git.run("ls-remote", "--end-of-options", self._address, self._ref, timeout=_PUSH_TIMEOUT)
-        return bool(ours) and theirs.stdout.partition(b"\t")[0] == ours
+    def _listed(self, ref: str) -> dict[str, str]:
+        """Commit → blob of its note. Transient where that is no tree of notes, or beyond measure."""
+        done = self._git.run("notes", "--ref", ref, "list", timeout=_LIST_TIMEOUT)
+        if done.returncode != 0 or done.cut:
+            raise Transient(Reason.FETCH_FAILED, f"{ref} holds no notes", "the mirror may be deleted")
+        pairs = (line.split(" ") for line in done.stdout.decode(errors="replace").splitlines())
+        return {sha: blob for blob, sha in pairs}
 
-    def _send(self) -> Completed:
+    # -- there -------------------------------------------------------------------------------------------------
+
+    def _as_sent(self, ours: str) -> bool:
+        """Whether what we pushed stands there, as far as that is known without much work."""
+        sent = self._read(self._sent)
+        there = self._peek(self._ref)
+        if there is None:
+            seldom, self._looked_at = self._looked_at, time.monotonic()
+            if self._looked_at - seldom < SELDOM:
+                self._looked_at = seldom
+                there = sent
+        return sent is not None and there == sent and self._read(self._of) == ours
+
+    def _publish(self) -> bool:
+        """Put ours there. Bounded: somebody who changes it each time we do has us try again at the next turn."""
+        for _ in range(TRIES):
+            there = self._there()
+            if there is None:
+                return False
+            ours, sent = self._read(self._ref) or "", self._read(self._sent)
+            if there and sent is None and self._read(self._found) is None:
+                self._take(there, ours)
+            whole = self._joined(ours)
+            done = self._send(whole, there) if whole != there else None
+            if done is None or done.returncode == 0:
+                self._git.run("update-ref", self._of, ours)
+                self._git.run("update-ref", self._sent, whole)
+                self.error, self.delivered_at = None, time.time()
+                return True
+            if b"[rejected]" not in done.stdout:
+                return self._well(done, "pushed")
+        self._fail(f"the notes cannot be pushed: somebody changes {self._ref} there each time")
+        return False
+
+    def _there(self) -> str | None:
+        """The sha of the ref in the remote, '' where there is none, None where it cannot be asked."""
+        known = self._peek(self._ref)
+        if known is not None:
+            return known
+        options = (*self._fetching, "--end-of-options")
+        done = self._git.run("ls-remote", *options, self._address, self._ref, timeout=_PUSH_TIMEOUT)
+        if not self._well(done, "asked for"):
+            return None
+        listed = (line.partition(b"\t") for line in done.stdout.splitlines())
+        return next((sha.decode() for sha, _, name in listed if name.decode(errors="replace") == self._ref), "")
+
+    def _take(self, there: str, ours: str) -> None:
+        """Fetch what stands there, to keep of it what is not ours to say; nothing that is no notes, or is too large."""
+        fetch = ("fetch", *self._fetching, *_FETCH, self._address, f"+{self._ref}:{self._found}")
+        for _ in range(2):
+            with suppress(Transient):
+                if self._git.run(*fetch, timeout=_LIST_TIMEOUT, largest=LARGEST).returncode == 0:
+                    self._listed(self._found)
+                    return
+        logger.warning("what stands at {} in the remote ({}) cannot be read as notes and gives way", self._ref, there)
+        self._git.run("update-ref", self._found, ours)
+
+    def _joined(self, ours: str) -> str:
+        """Our notes, and of what was found there those on other commits."""
+        found = self._read(self._found)
+        if found is None or found == ours:
+            return ours
+        theirs = self._listed(self._found)
+        if self._listed(self._ref).items() <= theirs.items():
+            return found
+        self._git.run("update-ref", self._whole, ours)
+        done = self._git.run(
+            "notes", "--ref", self._whole, "merge", "-q", "-s", "ours", self._found, extra=self._identity
+        )
+        return self._read(self._whole) or ours if done.returncode == 0 else ours
+
+    def _send(self, whole: str, there: str) -> Completed:
+        self._effects.point(f"push notes {whole}")
         return self._git.run(
-            "push", "--porcelain", "--no-verify", "--end-of-options", self._address, f"{self._ref}:{self._ref}",
-            timeout=_PUSH_TIMEOUT,
+            "push", "--porcelain", "--no-verify", f"--force-with-lease={self._ref}:{there}", *self._pushing(),
+            "--end-of-options", self._address, f"{whole}:{self._ref}", timeout=_PUSH_TIMEOUT,
         )  # fmt: skip
 
     def _well(self, done: Completed, what: str) -> bool:
         if done.returncode != 0:
             refusals = [line for line in done.stdout.splitlines() if line.startswith(b"!")]
             said = b" ".join([*refusals, *done.stderr.splitlines()]).decode(errors="replace")
-            logger.warning("the note cannot be {}, it is tried again later: {}", what, self._redactor.clean(said)[:400])
+            self._fail(f"the notes cannot be {what}: {self._redactor.clean(said)[:400]}")
         return done.returncode == 0
+
+    def _fail(self, error: str) -> None:
+        self.error, self._looked_at = error, float("-inf")
+        logger.warning("{}; it is tried again later", error)
+
+
+def _blob(text: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest()
 
 
 def _identity(host: str) -> dict[str, str]:

@@ -3,15 +3,19 @@ as it was."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from reconciler.model.history import Attempt
+from reconciler.model.history import Attempt, History
 from reconciler.model.outcome import CommitState, FinalReport, Reason
 
 
 class Notes(Protocol):
+    error: str | None
+
     def tell(self, report: FinalReport) -> bool: ...
+
+    def keep(self, reports: Callable[[], Iterable[FinalReport]]) -> None: ...
 
 
 class Reporter:
@@ -22,7 +26,19 @@ class Reporter:
 
     def tell(self, attempt: Attempt) -> bool:
         """False: it could not be told now."""
-        return self._notes.tell(report(self._host, attempt, self._log_lines))
+        return self._notes.tell(self._report(attempt))
+
+    def keep(self, history: History) -> None:
+        """See that what was told still stands there."""
+
+        def told() -> list[FinalReport]:
+            finals = history.finals
+            return [self._report(finals[revision]) for revision in finals if revision in history.told]
+
+        self._notes.keep(told)
+
+    def _report(self, attempt: Attempt) -> FinalReport:
+        return report(self._host, attempt, self._log_lines)
 
 
 def report(host: str, attempt: Attempt, log_lines: int) -> FinalReport:

@@ -8,6 +8,7 @@ from typing import Any
 from reconciler.model.history import Bad
 from reconciler.model.requests import Suspension
 from reconciler.model.status import (
+    Channel,
     HostStatus,
     MemoryStatus,
     Rollout,
@@ -45,6 +46,7 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
         "silence": None if facts.silence is None else _silence(facts.silence),
         "suspended": _suspension(facts.suspension),
         "trust": facts.trust,
+        "report": [_channel(item) for item in facts.channels],
         "lastAttemptedRevision": answer.last_attempted,
         "lastAppliedRevision": answer.last_applied,
         "lastGoodRevision": answer.last_good,
@@ -62,6 +64,15 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
 def fetched_again(told: Mapping[str, Any], at: float | None) -> Document:
     """The same document after a fetch that brought nothing new."""
     return {**told, "source": {**told["source"], "lastFetchAt": moment(at)}}
+
+
+def _channel(value: Channel) -> Document:
+    return {
+        "channel": value.name,
+        "pending": value.pending,
+        "lastDeliveredAt": moment(value.last_delivered_at),
+        "error": value.error,
+    }
 
 
 def _suspension(value: Suspension | None) -> Document | None:

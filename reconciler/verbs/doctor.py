@@ -32,7 +32,8 @@ class Probes:
 
     `endpoint`: the engine's address. `compose`: path and version. `remote`: the branch's head. `budget`: bytes, None
     where no commit is known. `visible`: whether containers see a folder, None without any image. `journal`: how many
-    records. `secrets`: reads them all. `lock`: the holder's pid (None: nobody), and whether it is an agent.
+    records. `secrets`: reads them all. `lock`: the holder's pid (None: nobody), and whether it is an agent. `kept`: why
+    notes are not pushed, if so.
     """
 
     endpoint: Callable[[], str]
@@ -44,6 +45,7 @@ class Probes:
     journal: Callable[[], int]
     secrets: Callable[[], object]
     lock: Callable[[], tuple[int | None, bool]]
+    kept: Callable[[], str | None] = lambda: None
 
 
 class Doctor:
@@ -159,7 +161,8 @@ class Doctor:
     # -- git and the state folder ------------------------------------------------------------------------------
 
     def _remote(self) -> Found:
-        return True, f"the branch is at {self._probes.remote()[:12]}", ""
+        kept = self._probes.kept()
+        return True, f"the branch is at {self._probes.remote()[:12]}" + (f"; {kept}" if kept else ""), ""
 
     def _state_folder(self) -> Found:
         for fault in faults(str(self._state), STATE):

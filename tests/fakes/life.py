@@ -25,7 +25,7 @@ from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import Grant, HostDocument, Permissions, StackDocument
 from reconciler.model.files import Files
-from reconciler.model.history import Attempt
+from reconciler.model.history import Attempt, History
 from reconciler.model.images import Image
 from reconciler.model.outcome import RETRIED
 from reconciler.model.plan import Step
@@ -180,6 +180,9 @@ class MemoryReporter:
             raise AssertionError(f"{attempt.revision} was told {self.told[attempt.revision]}, now {fact}")
         self.told[attempt.revision] = fact
         return True
+
+    def keep(self, history: History) -> None:
+        """Nobody else writes here."""
 
 
 class MemoryRequests:

@@ -118,6 +118,9 @@ def _remarks(document: Json, style: Style, now: float) -> list[str]:
         lines += paragraph(f"kept networks that other containers are in: {names}", style)
     if document["trust"] == "owner":
         lines += paragraph("trust: owner: whoever can push gets what a grant could allow", style)
+    for channel in document.get("report") or ():
+        if channel["error"]:
+            lines += paragraph(channel["error"], style)
     if not document["agent"]["running"]:
         lines += paragraph("the agent is not running: `reconciler run` starts it", style)
     return lines
