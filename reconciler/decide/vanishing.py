@@ -29,8 +29,12 @@ def vanishing(
     observed: ObservedState,
     places: Places,
     filled: Collection[str],
+    links: Mapping[str, str],
 ) -> Iterator[str]:
-    """One sentence for each place. `base`: last good. `filled`: those data folders that have something in them."""
+    """One sentence for each place. `base`: last good. `filled`: those data folders that have something in them.
+
+    `links`: data folders of adopted projects → where they lie; the mount stays the same one.
+    """
     paths = {tree.digest: tree.path or "" for state in (base, desired) if state for tree in state.trees}
     used = {source for service in desired.services().values() for source in _sources(service)}
     for service in desired.services().values():
@@ -38,7 +42,8 @@ def vanishing(
         for mount in service.config.get("volumes") or ():
             old = now.get(posixpath.normpath(mount["target"]))
             source = str(mount.get("source") or "")
-            if old is None or not source or old.source == source or mount["type"] not in LIVE:
+            same = old is not None and old.source in (source, links.get(source))
+            if old is None or not source or same or mount["type"] not in LIVE:
                 continue
             where = f"{service.stack}/{service.name} at {mount['target']}"
             if source.startswith(f"{places.trees}/"):

@@ -78,12 +78,13 @@ def check_consent(bench: Bench, head: Commit, takings: Sequence[Taking]) -> None
 
 
 def check_data(
-    bench: Bench, head: Commit, desired: DesiredState, base: DesiredState | None, observed: ObservedState
+    bench: Bench, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
 ) -> None:
     """A commit that takes live data out of a service's sight is held until a person has accepted it."""
-    places, files = bench.ports.preparer.places, bench.ports.host_files
-    filled = files.filled(questioned(desired, observed, places), bench.book.history.links)
-    found = list(vanishing(desired, base, observed, places, filled))
+    places, files, observed = bench.ports.preparer.places, bench.ports.host_files, foreseen.observed
+    known = bench.book.history.links
+    filled = files.filled(questioned(desired, observed, places), known)
+    found = list(vanishing(desired, base, observed, places, filled, {**known, **foreseen.verdict.links}))
     if found:
         more = f" (and {len(found) - 1} more places)" if len(found) > 1 else ""
         message = f"{head.sha[:12]} would take data out of sight: {found[0]}{more}"
