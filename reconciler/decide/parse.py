@@ -5,10 +5,12 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from reconciler.decide import host as meaning
-from reconciler.decide.paths import case_collisions, content, file_violation, refused_entries
+from reconciler.decide.paths import case_collisions, content, file_violation, is_readable, refused_entries
 from reconciler.formats import events, nodes, schemas
+from reconciler.formats.dotenv import project_and_profiles
 from reconciler.formats.yamls import OWN_LIMITS, Pointer, document
 from reconciler.model.documents import HostDocument, StackDocument
 from reconciler.model.files import Files
@@ -39,7 +41,8 @@ def host_document(files: Files, host: str, base: str = "", stack: str = "") -> R
     folder = posixpath.join(base, "desired-state")
     path = f"{folder}/{host}.yaml"
     if path in files.entries:
-        return _written(files, path, host, base)
+        document, found = _written(files, path, host, base)
+        return _with_profiles(files, document), found
     others = _hosts(files, folder)
     if others:
         return None, (_host_missing(path, host, others),)
@@ -69,8 +72,26 @@ def _implied(files: Files, host: str, base: str, stack: str) -> Result:
     found = (*refused_entries(files, posixpath.dirname(path)), *_paths(files))
     if found:
         return None, in_order(found)
-    name = stack or _own_name(read_compose(files, path)) or host
-    return HostDocument(host, (StackDocument(name, (path,), line=1),)), ()
+    project = _steering(files, path)[0]
+    name = stack or (project if _NAME.fullmatch(project) else "") or _own_name(read_compose(files, path)) or host
+    return _with_profiles(files, HostDocument(host, (StackDocument(name, (path,), line=1),))), ()
+
+
+def _with_profiles(files: Files, document: HostDocument | None) -> HostDocument | None:
+    """Where the document names no profiles, COMPOSE_PROFILES of the committed `.env` does, as for Compose."""
+    if document is None:
+        return None
+    return replace(document, stacks=tuple(replace(one, profiles=_profiles(files, one)) for one in document.stacks))
+
+
+def _profiles(files: Files, stack: StackDocument) -> tuple[str, ...]:
+    return stack.profiles or _steering(files, stack.files[0])[1]
+
+
+def _steering(files: Files, compose_file: str) -> tuple[str, tuple[str, ...]]:
+    """Project's name and profiles as the `.env` beside the first Compose file has them."""
+    path = posixpath.join(posixpath.dirname(compose_file), ".env")
+    return project_and_profiles(content(files, path)) if is_readable(files, path) else ("", ())
 
 
 def _candidates(base: str) -> list[str]:

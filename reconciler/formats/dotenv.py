@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import Mapping
+from dataclasses import replace
 
 from reconciler.formats.interpolation import TemplateError, TooLongError, interpolate
 from reconciler.formats.nodes import shorten
-from reconciler.model.outcome import Reason, Violation
+from reconciler.formats.steering import PROFILES, PROJECT, steers
+from reconciler.model.outcome import Level, Reason, Violation
 
 _SPACE = " \t\v\f\r\x85\xa0"
 _EXPORT = re.compile(r"export\s+")
 _KEY = re.compile(r"(?P<key>[\w.\-\[\]" + _SPACE + r"]*)(?P<end>[=:\n]|\Z)")
 _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 _PLAIN = dict(zip('abfnrtv"\\', '\a\b\f\n\r\t\v"\\', strict=True)) | {"$": "$$"}
-_RESERVED = ("COMPOSE_", "DOCKER_", "RECONCILER_")
 _ALIEN = re.compile("[\udc80-\udcff]")
 """A byte that is not UTF-8, as it was decoded."""
 
@@ -47,10 +48,21 @@ def dotenv(
     return reader.values, tuple(reader.violations)
 
 
+def project_and_profiles(data: bytes) -> tuple[str, tuple[str, ...]]:
+    """COMPOSE_PROJECT_NAME and COMPOSE_PROFILES of a committed `.env`; '' and () where it does not name them."""
+    if len(data) > _LARGEST:
+        return "", ()
+    reader = _Reader(data.decode("utf-8-sig", "surrogateescape"), "", {})
+    reader.read()
+    return reader.project, reader.profiles
+
+
 class _Reader:
     def __init__(self, text: str, path: str, variables: Mapping[str, str]) -> None:
         self.values: dict[str, str] = {}
         self.violations: list[Violation] = []
+        self.project = ""
+        self.profiles: tuple[str, ...] = ()
         self._text = text
         self._path = path
         self._known = dict(variables)
@@ -72,9 +84,8 @@ class _Reader:
         value = self._known.get(key) if inherited else self._value()
         if value is not None and _ALIEN.search(value):
             self._refuse(line, "invalid-dotenv", f"the value of {key} is not UTF-8 text", "Save the file as UTF-8.")
-        elif key.startswith(_RESERVED):
-            message = f"'{key}' must not be set by a committed dotenv file"
-            self._refuse(line, "reserved-variable", message, _TAKEN_HINT, Reason.POLICY_VIOLATION)
+        elif steers(key):
+            self._note_steering(key, value, line)
         elif value is not None:
             self.values[key] = value
             self._left -= len(value)
@@ -82,6 +93,20 @@ class _Reader:
             message = f"the values have more than {_LONGEST_TOGETHER} characters together"
             self._refuse(line, "too-large", message, "Use shorter values.")
         return self._left >= 0
+
+    def _note_steering(self, key: str, value: str | None, line: int) -> None:
+        """The project's name and its profiles stand in many public `.env` files, and do no harm there."""
+        if key == PROJECT:
+            self.project = value or ""
+            if self.project == self._known.get(PROJECT):
+                return
+            message, hint = f"{key} is ignored: the stack's name is the project's", "Drop the line, or leave it."
+            self._refuse(line, "ignored-variable", message, hint, Reason.POLICY_VIOLATION, Level.WARN)
+        elif key == PROFILES:
+            self.profiles = tuple(word.strip() for word in (value or "").split(",") if word.strip())
+        else:
+            message = f"'{key}' must not be set by a committed dotenv file"
+            self._refuse(line, "reserved-variable", message, _TAKEN_HINT, Reason.POLICY_VIOLATION)
 
     def _next_statement(self) -> bool:
         text = self._text
@@ -158,8 +183,17 @@ class _Reader:
             self._refuse(line, "unset-variable", message, hint, Reason.POLICY_VIOLATION)
         return expansion.text
 
-    def _refuse(self, line: int, rule: str, message: str, hint: str, reason: Reason = Reason.PARSE_FAILED) -> None:
-        self.violations.append(_violation(self._path, line, rule, message, hint, reason))
+    def _refuse(
+        self,
+        line: int,
+        rule: str,
+        message: str,
+        hint: str,
+        reason: Reason = Reason.PARSE_FAILED,
+        level: Level = Level.DENY,
+    ) -> None:
+        found = _violation(self._path, line, rule, message, hint, reason)
+        self.violations.append(replace(found, level=level))
 
 
 def _unescape(match: re.Match[str]) -> str:

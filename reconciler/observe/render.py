@@ -12,6 +12,7 @@ from typing import Any
 from reconciler.errors import Transient
 from reconciler.formats.dotenv import dotenv
 from reconciler.formats.quantities import shown
+from reconciler.formats.steering import PROFILES, PROJECT, steers
 from reconciler.materialise import materialise
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
@@ -35,7 +36,6 @@ stack's."""
 WORK = 5
 """Seconds of processor time after which it is the stack that is at fault; the largest of 39 public stacks needs 0.1."""
 
-RESERVED = ("COMPOSE_", "DOCKER_", "RECONCILER_")
 """Beginnings of names with which a variable would steer Compose instead of being read by it."""
 
 _TROUBLE = ("cannot allocate memory", "out of memory", "no space left on device", "too many open files")
@@ -219,8 +219,11 @@ def _is_text(files: Files, path: str) -> bool:
     return entry is not None and entry.mode.startswith("100") and entry.size <= LARGEST_FILE
 
 
+_HINTS = {PROFILES: "Write `profiles: [NAME]` at the stack.", PROJECT: "The stack's `name` is the project's."}
+
+
 def _is_usable(name: str) -> bool:
-    return bool(NAME.fullmatch(name)) and not name.startswith(RESERVED)
+    return bool(NAME.fullmatch(name)) and not steers(name)
 
 
 def _refused(name: str, stack: StackDocument) -> Violation:
@@ -228,7 +231,7 @@ def _refused(name: str, stack: StackDocument) -> Violation:
         reason=Reason.SCHEMA_INVALID,
         rule="reserved-variable",
         message=f"{stack.name}: env: {name} cannot be set for Compose",
-        hint=f"Choose a name of letters, digits and _ that does not begin with {', '.join(RESERVED)}.",
+        hint=_HINTS.get(name, "Choose another name, of letters, digits and _."),
         line=stack.line,
         stack=stack.name,
     )

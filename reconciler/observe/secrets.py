@@ -154,8 +154,12 @@ def _env_file(path: Path) -> dict[str, str]:
     if violations:
         first = violations[0]
         # what cannot be read may be part of a secret: it is not quoted
-        what = first.message if first.rule == "reserved-variable" else "the line cannot be read as NAME=value"
-        raise _usage(f"{path}:{first.line or 1}: {what}", first.hint)
+        what, hint = "the line cannot be read as NAME=value", first.hint
+        if first.rule in ("reserved-variable", "ignored-variable"):
+            what = first.message
+        elif first.rule == "unset-variable":
+            what, hint = "a $ in the value begins a variable that is not set", "Put the value into single quotes."
+        raise _usage(f"{path}:{first.line or 1}: {what}", hint)
     return variables
 
 

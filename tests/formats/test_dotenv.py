@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.formats.dotenv import dotenv
-from reconciler.model.outcome import Reason
+from reconciler.formats.dotenv import dotenv, project_and_profiles
+from reconciler.model.outcome import Level, Reason
 
 FILE = r"""# a comment
 PLAIN=value
@@ -91,7 +91,21 @@ def test_a_dollar_of_its_own_is_none(line: str) -> None:
     assert dotenv(f"{line}\n".encode(), "app.env")[1] == ()
 
 
-@pytest.mark.parametrize("name", ["COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "DOCKER_HOST", "RECONCILER_STATE"])
+@pytest.mark.parametrize("name", ["DOCKER_REGISTRY", "DOCKER_SOCKET_LOCATION", "COMPOSE_NETWORK_SUBNET"])
+def test_names_that_only_begin_like_ours_are_ordinary(name: str) -> None:
+    assert dotenv(f"{name}=x\n".encode(), ".env") == ({name: "x"}, ())
+
+
+def test_the_project_and_its_profiles_are_no_variables_and_no_mistakes() -> None:
+    data = b"COMPOSE_PROJECT_NAME=blog\nCOMPOSE_PROFILES=web, db\nA=1\n"
+    values, (found,) = dotenv(data, ".env")
+    assert values == {"A": "1"}
+    assert (found.rule, found.level, found.line) == ("ignored-variable", Level.WARN, 1)
+    assert project_and_profiles(data) == ("blog", ("web", "db"))
+    assert dotenv(data, ".env", {"COMPOSE_PROJECT_NAME": "blog"}) == ({"A": "1"}, ())
+
+
+@pytest.mark.parametrize("name", ["COMPOSE_FILE", "COMPOSE_ENV_FILES", "DOCKER_HOST", "RECONCILER_STATE"])
 def test_names_that_steer_the_tools_are_refused_with_their_line(name: str) -> None:
     values, violations = dotenv(f"A=1\n\nB='x\ny'\nexport {name}=evil\nC=2\n".encode(), "app/.env")
 
