@@ -103,7 +103,9 @@ report: {log_lines: 5}
         binds=(
             BindGrant("/srv/media", "/srv/media", "films"),
             BindGrant("/data", "/Volumes/data", "photos", "web", "fotos", False),
+            BindGrant("/dev/net/tun", "/dev/net/tun", "the way home", "away", "tunnel", False, None, "vpn"),
             BindGrant("/lib/modules", "/lib/modules", "the way home", "away", "tunnel", True, None, "vpn"),
+            BindGrant("/usr/src", "/usr/src", "the way home", "away", "tunnel", True, None, "vpn"),
         ),
         trust="owner",
         notes_push=False,

@@ -20,7 +20,7 @@ ROOT_CAPABILITIES = frozenset(
 """Each of them leads out of a container (capabilities(7)): by mounts, modules, raw memory or files by their handle."""
 
 ROOT_DEVICES = re.compile(
-    r"/dev(/(sd|hd|vd|xvd|nvme|mmcblk|md|dm-|loop|nbd|zd|sg|bsg|ram|mapper|disk|block|root|mem|kmem|port|kmsg|uinput"
+    r"/dev(/(sd|hd|vd|xvd|nvme|mmcblk|md|dm-|loop|nbd|zd|sg|bsg|ram|mapper|disk|block|root|mem|kmem|port|uinput"
     r"|input|vhost|vfio|btrfs-control|mtd|ubi|tpm|mei|watchdog|tty[0-9]|console|vcs).*)?"
 )
 """Disks, memory, and what types at the console: whoever has them writes the host's files."""
@@ -28,7 +28,7 @@ ROOT_DEVICES = re.compile(
 ROOT_READ = re.compile(
     r"/proc(/.*)?"
     r"|/etc|/etc/(g?shadow|ssh|sudoers|docker|kubernetes|reconciler)([-./].*)?"
-    r"|/run|/run/(dbus|systemd|user|docker|containerd|podman|crio|buildkit)([-./].*)?"
+    r"|/run|/run/(dbus|systemd|user|host-services|docker|containerd|podman|crio|buildkit)([-./].*)?"
     r"|/root|/root/\..*"
     r"|/(home|Users)/[^/]+/\.(ssh|gnupg|docker|kube|aws|config|colima|lima|orbstack|rd)(/.*)?"
     r"|/var/lib/(docker(?!/containers(/|$))|containerd|containers|kubelet)(/.*)?"
@@ -68,8 +68,13 @@ def covers(rule: str, granted: str, asked: str) -> bool:
     own = normal(rule, granted)
     if rule == "network-subnet":
         return lies_in(asked, [own])
-    below = rule == "volume-driver" and own.startswith(("nfs://", "cifs://")) and asked.startswith(f"{own}/")
-    return own == asked or below
+    return own == asked or (_is_folder(rule, own) and asked.startswith(f"{own}/"))
+
+
+def _is_folder(rule: str, own: str) -> bool:
+    """Whether leave for it is leave for what lies below, as the engine itself takes a folder of devices."""
+    share = rule == "volume-driver" and own.startswith(("nfs://", "cifs://"))
+    return share or (rule == "devices" and own.startswith("/dev/"))
 
 
 def root(rule: str, value: str | None, own: Collection[str] = ()) -> str:

@@ -197,6 +197,14 @@ def test_a_share_is_below_what_was_granted(written: str) -> None:
     assert denied(judge(model, grants=[leave("volume-driver", written)])) == ["volume-driver"]
 
 
+def test_a_folder_of_devices_holds_those_below_as_for_the_engine() -> None:
+    model = service(devices=[{"source": "/dev/dri/renderD128", "target": "/dev/x", "permissions": "rw"}])
+    assert denied(judge(model, grants=[leave("devices", "/dev/dri")])) == []
+    assert denied(judge(model, grants=[leave("devices", "/dev/dr")])) == ["devices"]
+    climbing = service(devices=[{"source": "/dev/dri/../sda", "target": "/dev/x", "permissions": "rw"}])
+    assert denied(judge(climbing, grants=[leave("devices", "/dev/dri")], signed=True)) == ["devices"]
+
+
 def test_privileged_is_its_own() -> None:
     others = [leave(rule, *ASKED[rule]) for rule in ASKED]
     assert denied(judge(service(privileged=True), grants=others, signed=True)) == ["privileged"]

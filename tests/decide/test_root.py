@@ -224,9 +224,16 @@ def test_clocks_need_nothing_where_they_are_only_read(source: str) -> None:
 def test_paths_that_are_equal_to_root_need_a_pin(path: str, read: bool, write: bool) -> None:
     for read_only, root in ((True, read), (False, write)):
         assert bool(forms.root_path(path, read_only=read_only, own=("/state",))) is root
-        entry = bind(path, read_only=False)
+        entry = bind(path, read_only=read_only)
         assert bool(denied(judge(mounted(path, read_only), binds=[entry], own=("/state",)))) is root
         assert denied(judge(mounted(path, read_only), binds=[entry], own=("/state",), signed=True)) == []
+
+
+def test_an_entry_for_the_whole_machine_gives_nothing_without_a_pin() -> None:
+    assert denied(judge(mounted("/srv", True), binds=[bind("/")])) == ["absolute-bind"]
+    assert denied(judge(mounted("/srv", True), binds=[bind("/")], signed=True)) == []
+    assert denied(judge(mounted("/srv", True), binds=[bind("/", pin=Pin("web:1"))])) == ["absolute-bind"]
+    assert denied(judge(mounted("/sys", True), binds=[bind("/"), bind("/sys")])) == []
 
 
 def test_where_a_path_really_lies_decides() -> None:

@@ -94,9 +94,11 @@ def _of_the_host(service: ServiceSubject, mount: Json, place: Pointer, lender: s
     real = host_path(source, permissions.binds, service.of.stack, lender)
     root = root_path(real, read_only=read_only, own=permissions.own)
     shown = written(source, service.of.root)
-    allowed = grant is not None and (read_only or not grant.read_only)
-    if allowed and holds(grant.pin if grant else None, root, service.of, service.name):
-        return
+    if grant is not None and (read_only or not grant.read_only):
+        # What is allowed by an entry for the whole machine needs the pin that the entry needs, whatever path it is.
+        whole = root_path(grant.host, read_only=grant.read_only, own=permissions.own)
+        if holds(grant.pin, root or whole, service.of, service.name):
+            return
     if grant is None or (root and grant.pin is None):
         what = _mounted(shown)
     elif grant.read_only and not read_only:
