@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from reconciler.decide.acceptance import moment_of
 from reconciler.decide.redact import Redactor
 from reconciler.decide.sources import Places
 from reconciler.effects import Effects
 from reconciler.engine import connect
-from reconciler.errors import Usage
+from reconciler.errors import ReconcilerError, Usage
 from reconciler.host_paths import HostPaths
 from reconciler.later import later
 from reconciler.loop.prepare import Preparer, Rules
@@ -126,7 +127,16 @@ class Reading:
     def signers(self) -> Signers:
         source = self.given.source if self.given else SourceSettings("")
         keys, home = source.allowed_signers, source.gpg_home
-        return Signers(Path(keys) if keys else None, Path(home) if home else None)
+        return Signers(Path(keys) if keys else None, Path(home) if home else None, self._accepted_at)
+
+    def _accepted_at(self, sha: str) -> float:
+        """When a commit was first rolled out; else now, or the journal's newest moment where the clock was set back."""
+        if self.given is None:
+            return self.clock.now()
+        try:
+            return moment_of(sha, self.journal.records(), self.clock.now())
+        except (ReconcilerError, PermissionError):  # `validate` by somebody whose state folder it is not
+            return self.clock.now()
 
     @cached_property
     def notes(self) -> tuple[bool, str | None]:

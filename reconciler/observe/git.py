@@ -104,6 +104,11 @@ class Git:
             reason=Reason.FETCH_FAILED,
         )
 
+    def tool(self, argv: Sequence[str], stdin: bytes) -> process.Completed:
+        """Another program, in git's environment; times are UTC."""
+        environment = {**self._environment, "TZ": "UTC"}
+        return process.run(argv, env=environment, timeout=60.0, stdin=stdin, reason=Reason.FETCH_FAILED)
+
     def _open(self, remote: Remote) -> None:
         if remote.path is not None:
             self._environment["GIT_CONFIG_GLOBAL"] = str(self.folder / LOCAL_CONFIG)

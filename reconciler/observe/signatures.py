@@ -1,4 +1,5 @@
-"""Who vouches for a commit: git's own verification, against keys that the operator keeps on the host.
+"""Who vouches for a commit: git's own verification, against keys that the operator keeps on the host, and a look at
+whether the key is valid at the moment at which the commit is accepted.
 
 Only the commit that is to be applied is asked for a signature: who signs it vouches for all of its files, and nothing
 of its ancestors is ever applied.
@@ -8,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Usage
 from reconciler.model.outcome import Reason, Violation
+from reconciler.observe.detached import openpgp_holds, ssh_holds
 from reconciler.observe.git import Git
 from reconciler.ownership import KEYS, require
 
@@ -35,11 +39,13 @@ _WHY = (
 class Signers:
     """Whose commits are taken: `allowed_signers` is a file of SSH keys, `gpg_home` gpg's folder with OpenPGP keys.
 
-    With neither, signatures are not asked for.
+    With neither, signatures are not asked for. `moment`: when a commit was accepted, in seconds of the Unix epoch; now
+    for one that was not yet.
     """
 
     allowed_signers: Path | None = None
     gpg_home: Path | None = None
+    moment: Callable[[str], float] = lambda sha: time.time()
 
     def fingerprint(self) -> str:
         """Digest of the keys, '' where signatures are not asked for. Usage when they cannot be read."""
@@ -58,9 +64,13 @@ class Signers:
         if kind is None:
             return (_refused(sha, "is not signed"),)
         if kind == "SSH SIGNATURE" and self.allowed_signers:
-            return self._verify(git, sha, "fully")
+            return self._verify(git, sha, "fully") or self._too_late(git, sha, self.allowed_signers)
         if kind.startswith("PGP ") and self.gpg_home:
-            return self._verify(git, sha, "undefined")
+            found = self._verify(git, sha, "undefined")
+            # gpg itself judges keys as of now; a commit that was accepted keeps its standing when a key expires.
+            then = self.moment(sha)
+            accepted = found and then < time.time() - 1 and openpgp_holds(git, sha, self.gpg_home, then)
+            return () if accepted else found
         return (_refused(sha, f"has a signature of the kind '{kind.lower()}', for which there are no keys here"),)
 
     def _verify(self, git: Git, sha: str, trust: str) -> tuple[Violation, ...]:
@@ -76,6 +86,13 @@ class Signers:
             told = unable if isinstance(unable, str) else unable[1]
             raise _usage(f"signatures cannot be verified: {told}", "Install git 2.34, OpenSSH 8.2 (and gpg) or later.")
         return (_refused(sha, _why(said)),)
+
+    def _too_late(self, git: Git, sha: str, keys: Path) -> tuple[Violation, ...]:
+        """A commit can say that it was made while the key was valid; when it came to us is what we know."""
+        if ssh_holds(git, sha, keys, self.moment(sha)):
+            return ()
+        told = "has a signature that does not count: the key has expired, or was not valid yet, when the commit came"
+        return (_refused(sha, told),)
 
     def _settings(self) -> list[str]:
         """Programs are named, lest a repository's own configuration does it."""

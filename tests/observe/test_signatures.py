@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from reconciler.effects import Effects
 from reconciler.errors import Usage
 from reconciler.model.outcome import Level, Reason, Violation
+from reconciler.observe.detached import split
 from reconciler.observe.signatures import Signers
 from reconciler.observe.source import GitSource, files_at
 from tests.conftest import missing
@@ -152,7 +154,54 @@ def test_limits_of_a_key_are_honoured(forge: Forge, options: str, told: str) -> 
     ann = forge.key("ann")
     forge.commit("ann")
     assert told in why(forge.refused(forge.allow(f"ann@example.org {options} {ann}")))
-    assert forge.refused(forge.allow(f'ann@example.org valid-after="20251201",valid-before="20260201" {ann}')) == ()
+    assert forge.refused(forge.allow(f'ann@example.org valid-after="20251201",valid-before="20990201" {ann}')) == ()
+
+
+def moments(when: str) -> Callable[[str], float]:
+    return lambda sha: datetime.fromisoformat(when).timestamp()
+
+
+def test_a_key_that_has_expired_signs_nothing_more_whatever_date_the_commit_bears(forge: Forge) -> None:
+    ann = forge.key("ann")
+    forge.commit("ann")
+    line = f'ann@example.org valid-after="20251201",valid-before="20260201" {ann}'
+    assert "expired" in why(forge.refused(forge.allow(line)))
+    forge.allow(line)
+    for when, accepted in (("2026-01-15T00:00Z", True), ("2026-02-02T00:00Z", False), ("2025-11-01T00:00Z", False)):
+        signers = Signers(forge.signers, moment=moments(when))
+        assert (forge.refused(signers) == ()) is accepted, when
+
+
+def test_an_accepted_commit_keeps_its_standing_when_its_openpgp_key_expires(forge: Forge) -> None:
+    forge.clock = ("--faked-system-time", "20200101T000000")
+    ann = forge.openpgp_key("ann@example.org", "1y")
+    sha = forge.commit("ann@example.org", "openpgp")
+    home = forge.keyring("now", ann)
+    assert "expired" in why(forge.refused(Signers(gpg_home=home)))
+    assert forge.refused(Signers(gpg_home=home, moment=moments("2020-06-01T00:00Z"))) == ()
+    assert forge.refused(Signers(gpg_home=home, moment=moments("2021-06-01T00:00Z")))
+    other = forge.repository.tree({"compose.yaml": "services: {evil: {image: x}}"})
+    tree = forge.repository.git("rev-parse", f"{sha}^{{tree}}")
+    forged(forge, sha, lambda body: body.replace(tree.encode(), other.encode()))
+    assert forge.refused(Signers(gpg_home=home, moment=moments("2020-06-01T00:00Z")))
+
+
+def test_what_is_verified_apart_from_the_commit_is_what_git_verifies(forge: Forge) -> None:
+    """Merges, folded headers, and a signature over another form of the object beside the one that counts."""
+    ann = forge.key("ann")
+    signers = forge.allow(f"ann@example.org {ann}", f"*@example.net {ann}")
+    first = forge.commit("ann")
+    body = subprocess.run(
+        ["git", "cat-file", "commit", first], cwd=forge.repository.folder, capture_output=True, check=True,
+        env=ENVIRONMENT,
+    ).stdout  # fmt: skip
+    payload, signature = split(body)
+    assert b"gpgsig" not in payload
+    assert signature.startswith(b"-----BEGIN SSH SIGNATURE-----\n")
+    assert signature.endswith(b"-----END SSH SIGNATURE-----\n")
+    assert forge.refused(signers) == ()
+    double = body.replace(b"gpgsig ", b"gpgsig-sha256 x\n y\ngpgsig ", 1)
+    assert split(double) == (payload, signature)
 
 
 def test_taking_a_key_off_the_list_revokes_it(forge: Forge) -> None:
