@@ -8,7 +8,7 @@
 | ended | an attempt is over, or a commit was decided without one; `final`: its one final state |
 | closed | what attempts had left is tidied up |
 | fetched | an image was brought to the machine |
-| asked | a commit is held, since it would take over these objects that are not ours; `accept` consents to them |
+| asked | a commit is held for what it would take over, or take out of sight; `accept` consents to just that |
 | adopted | containers that plain Compose had started are ours from now on, as what; what there is to go back to |
 | ranonce | a one-shot has succeeded: it is not run again |
 | healed | a service that ended or ailed by itself is started again; after five within ten minutes it is left alone |

@@ -113,8 +113,7 @@ def _accept(request: Request, known: Known) -> Reply:
         return Reply(False, f"{revision[:SHORT]} is not the branch's head", hint, revision)
     asked = history.asked.get(revision, frozenset()) - history.consented
     if asked:
-        objects = ", ".join(sorted(asked))
-        return Reply(True, f"{revision[:SHORT]} may pass what holds it, and may take over: {objects}", "", revision)
+        return Reply(True, f"{revision[:SHORT]} may pass what holds it: {', '.join(sorted(asked))}", "", revision)
     if history.last_good is not None and history.last_good.revision == revision:
         return Reply(False, f"{revision[:SHORT]} runs already: nothing holds it", "", revision)
     nothing = _nothing_holds(history, revision, known.working)

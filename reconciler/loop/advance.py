@@ -60,8 +60,7 @@ def advance(bench: Bench, head: Commit) -> Turn:
     refuse_to_hide(foreseen.verdict)
     check_mounts(bench, head, desired, foreseen)
     observed = foreseen.observed
-    if head.sha not in bench.book.history.accepted:
-        check_data(bench, head, desired, base, foreseen)
+    check_data(bench, head, desired, base, foreseen)
     plan = bench.plan(desired, observed, Intent.ADVANCE, foreseen.back, image_steps(missing))
     check_plan(bench, head, plan, observed, desired.memory)
     check_ports(bench, desired, observed)

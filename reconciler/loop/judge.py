@@ -69,12 +69,15 @@ def check_consent(bench: Bench, head: Commit, takings: Sequence[Taking]) -> None
     that an `accept` covers it."""
     if not takings:
         return
-    shown = frozenset(item.key for item in takings)
-    if bench.book.history.asked.get(head.sha) != shown:
-        bench.book.append("asked", revision=head.sha, objects=sorted(shown))
     message = f"{head.sha[:12]} would take over what this agent did not make: {told(takings)}"
-    hint = remedy(takings, head.sha)
-    raise Ended(Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
+    raise Ended(_ask(bench, head, [item.key for item in takings], message, remedy(takings, head.sha)))
+
+
+def _ask(bench: Bench, head: Commit, shown: Sequence[str], message: str, hint: str) -> Turn:
+    """Held until somebody accepts just what is shown; recorded once while it stays the same."""
+    if bench.book.history.asked.get(head.sha) != frozenset(shown):
+        bench.book.append("asked", revision=head.sha, objects=sorted(shown))
+    return Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint)
 
 
 def check_data(
@@ -84,7 +87,12 @@ def check_data(
     places, files, observed = bench.ports.preparer.places, bench.ports.host_files, foreseen.observed
     known = bench.book.history.links
     filled = files.filled(questioned(desired, observed, places), known)
-    found = list(vanishing(desired, base, observed, places, filled, {**known, **foreseen.verdict.links}))
+    links = {**known, **foreseen.verdict.links}
+    asked = {
+        f"{place} (in {head.sha[:12]})": place
+        for place in vanishing(desired, base, observed, places, filled, links)
+    }
+    found = [place for key, place in asked.items() if key not in bench.book.history.consented]
     if found:
         more = f" (and {len(found) - 1} more places)" if len(found) > 1 else ""
         message = f"{head.sha[:12]} would take data out of sight: {found[0]}{more}"
@@ -92,7 +100,7 @@ def check_data(
             "mount what was mounted there (a volume keeps its data with `name: OLD` under its new key), or move the "
             f"data; if it is meant, `reconciler accept {head.sha[:12]}`: nothing is deleted"
         )
-        raise Ended(Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
+        raise Ended(_ask(bench, head, list(asked), message, hint))
 
 
 def check_mounts(bench: Bench, head: Commit, desired: DesiredState, foreseen: Foreseen) -> None:

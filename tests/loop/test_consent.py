@@ -9,9 +9,19 @@ from typing import Any
 
 import pytest
 
+from reconciler.decide.consent import takings
 from reconciler.loop.turn import Turn
+from reconciler.model.desired import DesiredState, Stack
+from reconciler.model.documents import Memory
 from reconciler.model.images import Image
-from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, ObservedNetwork, ObservedVolume
+from reconciler.model.observed import (
+    COMPOSE_PROJECT,
+    LABEL_HOST,
+    Container,
+    ObservedNetwork,
+    ObservedState,
+    ObservedVolume,
+)
 from reconciler.model.outcome import CommitState, Outcome, Reason
 from tests.fakes.behaviour import never_healthy
 from tests.fakes.life import Life, document, service
@@ -66,6 +76,34 @@ def test_a_project_that_runs_already_is_held_and_nothing_of_it_touched(name: str
     assert life.effects == 0
 
 
+@pytest.mark.parametrize("kept", ["container", "network", "volume"])
+def test_whatever_is_left_of_a_project_is_the_projects(kept: str) -> None:
+    """A container that is stopped, or only the network or the volume that a project has left behind."""
+    life = foreign()
+    if kept == "container":
+        life.machine.halt(life.machine.named("shop-db-1"), 1.0)
+    else:
+        life.machine.vanishes("shop-db-1")
+    if kept != "network":
+        del life.machine.networks["shop_default"]
+    if kept != "volume":
+        del life.machine.volumes["shop_vault"]
+    before = life.machine.snapshot()
+    life.push(web=service("web:1", networks={"other": None}))
+    turn = life.turn()
+    assert said(turn) == HELD
+    assert f"{kept} shop" in turn.message
+    assert life.machine.snapshot() == before
+
+
+def test_a_container_of_compose_run_is_the_projects_too() -> None:
+    target = DesiredState("mini", "", "", Memory(), (Stack("shop", (), (), ()),))
+    left = Container("x", "shop-tool-run-1", "shop", "tool", 1, "running", oneoff=True)
+    found = takings(target, ObservedState((left,)), None, {}, ["shop"])
+    assert [item.key for item in found] == ["container shop-tool-run-1"]
+    assert not takings(target, ObservedState((left, replace(left, id="y", host="mini"))), None, {}, ["shop"])
+
+
 def test_accept_lets_exactly_that_commit_take_the_project_over() -> None:
     life = foreign()
     life.push_model(theirs())
@@ -74,7 +112,8 @@ def test_accept_lets_exactly_that_commit_take_the_project_over() -> None:
     turn = accept(life)
     assert turn.outcome is Outcome.SUCCEEDED
     assert life.ids() == before
-    assert "may take over: container shop-db-1, network shop_default, volume shop_vault" in life.answer().message
+    shown = "container shop-db-1, network shop_default, volume shop_vault"
+    assert life.answer().message.endswith(f"may pass what holds it: {shown}")
     life.turn()
     assert life.effects == 0
     life.push_model(theirs(thief=service("thief:1", volumes=[DATA])))

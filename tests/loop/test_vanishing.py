@@ -56,6 +56,13 @@ def test_files_that_would_hide_live_data() -> None:
     held(life, "the files of data in the commit would hide the data", push(life, [bind("data")], data__seed="x"))
 
 
+def test_an_accept_before_anything_was_shown_lets_no_data_vanish() -> None:
+    life = written(started([bind("data")]))
+    sha = push(life, [bind("data")], data__seed="x")
+    life.ask("accept", sha)
+    held(life, "the files of data in the commit would hide the data", sha)
+
+
 def test_files_beside_an_empty_data_folder_hide_nothing() -> None:
     life = started([bind("data")])
     push(life, [bind("data")], data__seed="x")
