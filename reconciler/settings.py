@@ -37,6 +37,7 @@ class SourceSettings:
 class Settings:
     """What the operator decides. Paths are absolute. `path` is the config file, None when there is none.
 
+    `container_output` ("all", "none"): what of it goes into notes; None: as the source's host suggests.
     `notes_push` None: push where the source is a path on this machine.
     """
 
@@ -54,6 +55,7 @@ class Settings:
     address_pool: tuple[str, ...] = ()
     notes_push: bool | None = None
     log_lines: int = LOG_LINES
+    container_output: str | None = None
     path: str | None = None
 
     @property
@@ -124,6 +126,7 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         address_pool=tuple(values.get("address_pool", ())),
         notes_push=values.get("notes", {}).get("push"),
         log_lines=values.get("report", {}).get("log_lines", LOG_LINES),
+        container_output=values.get("report", {}).get("container_output"),
         path=path,
     )
 

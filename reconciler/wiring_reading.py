@@ -26,6 +26,7 @@ from reconciler.observe.endpoint import engine_host
 from reconciler.observe.glance import Glance
 from reconciler.observe.host_files import HostFiles
 from reconciler.observe.origin import not_pushed, stranger
+from reconciler.observe.remote import on_public_forge
 from reconciler.observe.render import ComposeRenderer
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.signatures import Signers
@@ -146,6 +147,12 @@ class Reading:
             return bool(wanted), None
         owner = stranger(path)
         return owner is None, None if owner is None else not_pushed(path, owner)
+
+    @property
+    def tells_output(self) -> bool:
+        """Whether notes hold what containers and builds have said."""
+        wanted = self.settings.container_output
+        return wanted == "all" if wanted else not on_public_forge(self.source.remote)
 
     @cached_property
     def journal(self) -> Journal:

@@ -119,7 +119,7 @@ class Working:
             images=parts.images,
             observer=parts.observer,
             applier=self._applier(listener),
-            reporter=Reporter(settings.host, self._notes, settings.log_lines),
+            reporter=Reporter(settings.host, self._notes, settings.log_lines, output=parts.tells_output),
             requests=parts.requests,
             clock=parts.clock,
             host_files=HostFiles(parts.host_paths),

@@ -20,7 +20,7 @@ _PLACEHOLDER = re.compile(r"\$\{\{(?:literal|secret ([^{}]+))\}\}")
 
 
 def freeze(document: Any, secrets: Mapping[str, str]) -> Any:
-    """The document with each secret value in its strings replaced by `${{secret NAME}}`; keys stay.
+    """The document with each secret value in its strings and keys replaced by `${{secret NAME}}`.
 
     `secrets`: name → value. Where values overlap the longest is taken, of equal ones the first by name.
     Strings that look like a placeholder survive: `thaw` with the same secrets gives the same document.
@@ -85,7 +85,7 @@ def _leaves(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return change(value)
     if isinstance(value, Mapping):
-        return {key: _leaves(item, change) for key, item in value.items()}
+        return {change(key) if isinstance(key, str) else key: _leaves(item, change) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_leaves(item, change) for item in value]
     return value

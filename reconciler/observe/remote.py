@@ -13,6 +13,12 @@ from reconciler.errors import Usage
 from reconciler.model.outcome import Reason
 
 _SCP_LIKE = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):(?!:).+")
+PUBLIC_FORGES = (
+    "github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitea.com", "sr.ht", "azure.com", "visualstudio.com",
+    "framagit.org", "notabug.org", "salsa.debian.org", "sourceforge.net", "sf.net", "gitee.com", "disroot.org",
+)  # fmt: skip
+"""Where strangers may read what is pushed; their subdomains too."""
+
 _SHORTEST_TOKEN = 16
 """Characters from which on a user's name without a password is taken for a token."""
 
@@ -58,6 +64,19 @@ def credentials(url: str) -> tuple[str, ...]:
     user = parts.username or ""
     written = parts.password or (user if len(user) >= _SHORTEST_TOKEN else "")
     return tuple({written, unquote(written)} - {""})
+
+
+def on_public_forge(remote: Remote) -> bool:
+    """Whether the repository may be one that everybody reads. A name of ssh's own configuration is not seen through."""
+    if remote.path is not None:
+        return False
+    host = urlsplit(remote.address).hostname if "://" in remote.address else _scp_host(remote.address)
+    name = (host or "").lower().rstrip(".")
+    return any(name == forge or name.endswith(f".{forge}") for forge in PUBLIC_FORGES)
+
+
+def _scp_host(address: str) -> str:
+    return address.partition(":")[0].rpartition("@")[2]
 
 
 def check_branch(branch: str) -> str:

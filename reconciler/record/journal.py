@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,9 @@ IDENTITIES = frozenset(
     | {"container", "started"}
 )
 """Fields that we read again: names and digests, never masked. A secret may be spelled like a stack."""
+
+_OWN_IMAGE = re.compile(r"sha256:[0-9a-f]{64}|[0-9a-f]{64}|reconciler/.*")
+"""What stands for an image that we have fetched or built; any other name is the commit's, and may hold a secret."""
 
 
 class Journal:
@@ -176,10 +180,16 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, Mapping):
-        return {key: item if key in IDENTITIES else _cleaned(item, clean) for key, item in value.items()}
+        return {key: item if _is_identity(key, item) else _cleaned(item, clean) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_cleaned(item, clean) for item in value]
     return value
+
+
+def _is_identity(key: str, item: Any) -> bool:
+    if key == "image" and isinstance(item, str):
+        return _OWN_IMAGE.fullmatch(item) is not None
+    return key in IDENTITIES
 
 
 def _moment(at: float) -> str:

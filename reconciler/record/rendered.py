@@ -77,7 +77,11 @@ class RenderedStore:
         draft = self._folder / f".{desired.content}.{os.getpid()}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700, parents=True)
-        create = {"fingerprint": self._fingerprint(), "desired": freeze(asdict(desired), values)}
+        # Names of stacks are needed to find the secrets that the rest is thawed with.
+        names = [stack.name for stack in desired.stacks]
+        create = {
+            "fingerprint": self._fingerprint(), "stacks": names, "desired": freeze(asdict(desired), values),
+        }  # fmt: skip
         write(draft / "create.json", _json(create), 0o600, durable=True)
         write(draft / "model.json", _json(freeze(models, values)), 0o600, durable=True)
         if target.exists():
@@ -117,7 +121,7 @@ class RenderedStore:
 
     def _thawed(self, stored: Any) -> DesiredState | None:
         try:
-            names = [stack["name"] for stack in stored["desired"]["stacks"]]
+            names = stored.get("stacks") or [stack["name"] for stack in stored["desired"]["stacks"]]
             return _desired(thaw(stored["desired"], self._named(names)))
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
             return None

@@ -19,10 +19,10 @@ class Notes(Protocol):
 
 
 class Reporter:
-    """Tells final states through git notes."""
+    """Tells final states through git notes. `output`: with what containers, health checks and builds have said."""
 
-    def __init__(self, host: str, notes: Notes, log_lines: int) -> None:
-        self._host, self._notes, self._log_lines = host, notes, log_lines
+    def __init__(self, host: str, notes: Notes, log_lines: int, output: bool = True) -> None:
+        self._host, self._notes, self._log_lines, self._output = host, notes, log_lines, output
 
     def tell(self, attempt: Attempt) -> bool:
         """False: it could not be told now."""
@@ -38,26 +38,34 @@ class Reporter:
         self._notes.keep(told)
 
     def _report(self, attempt: Attempt) -> FinalReport:
-        return report(self._host, attempt, self._log_lines)
+        return report(self._host, attempt, self._log_lines, self._output)
 
 
-def report(host: str, attempt: Attempt, log_lines: int) -> FinalReport:
-    """What is told of an attempt that has ended. `log_lines`: at most so many lines of a failed service's log."""
+def report(host: str, attempt: Attempt, log_lines: int, output: bool = True) -> FinalReport:
+    """What is told of an attempt that has ended. `log_lines`: at most so many lines of a failed service's log.
+
+    Without `output` nothing that a program of the commit has printed is in it.
+    """
     return FinalReport(
         host=host,
         revision=attempt.revision,
         state=attempt.state or CommitState.ERROR,
         reason=attempt.reason or Reason.STALLED,
-        message=attempt.message,
+        message=attempt.message if output else _without_output(attempt),
         attempt=attempt.id,
         content=attempt.content,
         reverted_to=attempt.reverted_to,
         duration=round((attempt.ended_at or attempt.started_at) - attempt.started_at, 1),
-        lines=tuple(_lines(attempt, log_lines)),
+        lines=tuple(_lines(attempt, log_lines, output)),
     )
 
 
-def _lines(attempt: Attempt, log_lines: int) -> Iterable[str]:
+def _without_output(attempt: Attempt) -> str:
+    """A build's message ends with the builder's own words, among which may be those of the commit's programs."""
+    return attempt.message.partition(": ")[0] if attempt.reason is Reason.BUILD_FAILED else attempt.message
+
+
+def _lines(attempt: Attempt, log_lines: int, output: bool) -> Iterable[str]:
     yield from attempt.lines
     for item in attempt.services:
         if item.action != "Unchanged":
@@ -68,6 +76,10 @@ def _lines(attempt: Attempt, log_lines: int) -> Iterable[str]:
         return
     if failure.exit_code is not None:
         yield f"exit code {failure.exit_code}"
+    if not output:
+        if failure.health_output or failure.log:
+            yield f"what it said: `reconciler history {attempt.revision[:12]}` on the machine"
+        return
     if failure.health_output:
         yield f"health check: {failure.health_output.strip()}"
     if failure.log:

@@ -359,3 +359,12 @@ def test_a_full_disk_changes_nothing(path: Path) -> None:
     with pytest.raises(Transient, match="cannot write"):
         book.shorten(last)
     assert len(book.records()) == 41
+
+
+def test_the_name_of_an_image_is_masked_and_what_we_call_images_by_is_not(path: Path) -> None:
+    book = journal(path, None, "hunter2000", "webshop")
+    own = ("sha256:" + "a" * 64, "reconciler/webshop-web:0123")
+    for name in ("registry.example.org/hunter2000/web:1", *own):
+        book.append("fetched", at=0.0, revision="a" * 40, image=name, names=[name])
+    assert "hunter2000" not in path.read_text()
+    assert tuple(record["image"] for record in book.records()[1:]) == own

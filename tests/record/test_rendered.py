@@ -12,7 +12,7 @@ from reconciler.decide.digests import digest
 from reconciler.effects import Effects
 from reconciler.errors import Corrupt, Transient
 from reconciler.formats.freeze import check_whole
-from reconciler.model.desired import DesiredState, Service, Stack, Tree
+from reconciler.model.desired import DesiredState, Network, Service, Stack, Tree
 from reconciler.model.documents import Memory
 from reconciler.record.rendered import RenderedStore
 
@@ -122,3 +122,22 @@ def test_a_stored_state_that_is_damaged_is_said_with_the_remedy(host: Host, cont
     with pytest.raises(Corrupt, match=r"create\.json cannot be read") as caught:
         host.store.load("c" * 64)
     assert "delete its folder" in caught.value.hint
+
+
+def test_names_of_networks_and_images_hold_no_secret_either(host: Host) -> None:
+    network = f"net-{TOKEN}"
+    web = state().stacks[0].services[0]
+    config = {"image": f"registry/{TOKEN}/web", "networks": {network: {}}, "labels": {TOKEN: "x"}}
+    networks = (Network("shop", "net", network, {"name": network}, "d" * 64),)
+    stack = Stack("shop", (replace(web, config=config),), networks, ())
+    wanted = replace(state(), stacks=(stack,))
+    host.store.save(wanted, {"shop": {"networks": {"net": {"name": network}}, network: {}}})
+    assert not [path for path in host.folder.rglob("*.json") if TOKEN in path.read_text()]
+    assert host.store.load("c" * 64) == wanted
+
+
+@pytest.mark.parametrize("value", ["shop", "stacks", "name", "services", "desired"])
+def test_a_secret_that_is_spelled_like_a_part_of_the_document_hinders_nothing(host: Host, value: str) -> None:
+    host.secrets["TOKEN"] = value
+    host.store.save(state(), {})
+    assert host.store.load("c" * 64) == state()
