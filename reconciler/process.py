@@ -147,10 +147,11 @@ def _tether() -> tuple[str, ...]:
 
 
 def _bound(process: subprocess.Popen[bytes], what: int, most: int) -> None:
-    """Only Linux lets a parent do this; elsewhere there is the time limit alone."""
+    """Only Linux lets a parent do this; elsewhere there is the time limit alone. What it starts inherits it."""
     if sys.platform == "linux":
         with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
-            resource.prlimit(process.pid, what, (most, most))
+            given = [limit for limit in resource.prlimit(process.pid, what) if limit != resource.RLIM_INFINITY]
+            resource.prlimit(process.pid, what, (min([most, *given]), min([most, *given])))
 
 
 def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path | str | None, feed: bool) -> subprocess.Popen[bytes]:

@@ -39,6 +39,7 @@ from reconciler.verbs.ending import EndInTime
 from reconciler.verbs.every import Every
 from reconciler.verbs.status_file import StatusFile
 from reconciler.wiring_reading import TURN_FILE, Reading
+from reconciler.workspace import sweep
 
 if TYPE_CHECKING:
     from reconciler.act.build import ImageBuilder
@@ -103,12 +104,24 @@ class Working:
     def verbs(self) -> Iterator[AgentVerbs]:
         """The state lock is held, and what others may want to know is published, while this lasts."""
         with self._lock:
+            self._sweep()
             book = Book(self._parts.journal, self._parts.clock)
             listener = self._listener(book)
             cycle = self._cycle(book, listener)
             self._progress.changed = lambda: self._publish(cycle, listener)
             with EndInTime(self._stop, book.cut_off), Every(listener.limit / 60, listener.check):
                 yield AgentVerbs(cycle, self._parts.effects, self._progress, self._parts.clock)
+
+    def _sweep(self) -> None:
+        """What processes that were killed have left is no state of ours, and takes room."""
+        for name in ("render", "build"):
+            sweep(self._parts.state / name)
+        with contextlib.suppress(OSError):
+            self._trees.sweep()
+
+    @cached_property
+    def _trees(self) -> TreeStore:
+        return TreeStore(self._parts.state / "trees", self._parts.effects)
 
     def _cycle(self, book: Book, listener: Listener) -> Cycle:
         parts, settings = self._parts, self._parts.settings
@@ -158,13 +171,12 @@ class Working:
 
     def _applier(self, listener: Listener) -> MachineApplier:
         parts = self._parts
-        trees = TreeStore(parts.state / "trees", parts.effects)
         return MachineApplier(
             later(self._engine_applier),
             later(self._creator),
             later(partial(self._puller, listener)),
             later(partial(self._builder, listener)),
-            trees,
+            self._trees,
             parts.secrets,
             DataFolders(parts.state / "data", parts.effects, parts.host_paths),
         )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from itertools import islice
 
-from reconciler.decide.parse import MOST_TOLD
-from reconciler.decide.paths import file_violation, odd_parent, remote
+from reconciler.decide.paths import MOST_TOLD, file_violation, odd_parent, remote
 from reconciler.decide.references import Reference
 from reconciler.formats.nodes import shorten
 from reconciler.formats.yamls import json_pointer

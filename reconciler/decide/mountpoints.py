@@ -8,6 +8,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Mapping
 
+from reconciler.model.files import is_among
+
 
 def mountpoints(target: str, present: Iterable[str], mounts: Mapping[str, bool]) -> dict[str, bool]:
     """Path below the folder at `target` → whether it is to be a file, for each place that it lacks.
@@ -17,21 +19,15 @@ def mountpoints(target: str, present: Iterable[str], mounts: Mapping[str, bool])
     folder = _normal(target)
     places = {_normal(place): is_file for place, is_file in mounts.items()}
     own = {place: is_file for place, is_file in places.items() if _holder(place, places) == folder}
-    there = {path for name in present for path in _with_parents(name)}
+    there = sorted(present)
     relative = {posixpath.relpath(place, folder): is_file for place, is_file in sorted(own.items())}
-    return {path: is_file for path, is_file in relative.items() if path not in there}
+    return {path: is_file for path, is_file in relative.items() if not is_among(there, path)}
 
 
 def _holder(place: str, places: Iterable[str]) -> str:
     """The innermost mount that `place` lies in; '' where there is none."""
     around = (item for item in places if item != place and place.startswith(item.rstrip("/") + "/"))
     return max(around, key=len, default="")
-
-
-def _with_parents(path: str) -> Iterable[str]:
-    while path:
-        yield path
-        path = posixpath.dirname(path)
 
 
 def _normal(path: str) -> str:

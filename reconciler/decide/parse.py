@@ -8,7 +8,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from reconciler.decide import host as meaning
-from reconciler.decide.paths import case_collisions, content, file_violation, is_readable, refused_entries
+from reconciler.decide.paths import (
+    MOST_TOLD,
+    case_collisions,
+    content,
+    file_violation,
+    is_readable,
+    refused_entries,
+)
 from reconciler.formats import events, nodes, schemas
 from reconciler.formats.dotenv import project_and_profiles
 from reconciler.formats.yamls import OWN_LIMITS, Pointer, document
@@ -21,9 +28,6 @@ COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-c
 
 COMPOSE_LIMITS = nodes.Limits(size=1 << 20, depth=64, nodes=100_000, text=8 << 20)
 """What a Compose file may cost, before Compose sees it."""
-
-MOST_TOLD = 200
-"""Violations that one report names; nobody reads more."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 

@@ -6,12 +6,14 @@ import difflib
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 
 from reconciler.formats.nodes import shorten
 from reconciler.model.files import Files, is_folder
 from reconciler.model.outcome import Reason, Violation
+
+MOST_TOLD = 200
+"""Violations that one report names; nobody reads more."""
 
 COMPARED = 100
 """Names of the commit that a missing one is compared with."""
@@ -94,32 +96,35 @@ def content(files: Files, path: str, most: int = 1 << 20) -> bytes:
 
 
 def case_collisions(files: Files) -> tuple[Violation, ...]:
-    """Paths that are one and the same where names ignore case or Unicode form (macOS)."""
-    seen: dict[str, str] = {}
+    """Paths that are one and the same where names ignore case or Unicode form (macOS); no more than are told.
+
+    In the order of the folded names, what is alike up to some folder stands together: neighbours show every clash.
+    """
+    names = sorted((_folded(path), path) for path in files.entries)
     clashes: dict[str, Violation] = {}
-    for path in files.entries:
-        for part in _prefixes(path):
-            first = seen.setdefault(_folded(part), part)
-            if first != part and not _collides_above(part, first):
-                clashes.setdefault(part, _collision(part, first))
+    for (_, one), (_, other) in pairwise(names):
+        clash = _clash(one, other)
+        if clash is not None and len(clashes) < MOST_TOLD:
+            clashes.setdefault(clash[1], _collision(clash[1], clash[0]))
     return tuple(clashes[path] for path in sorted(clashes))
 
 
-def _prefixes(path: str) -> Iterator[str]:
-    position = path.find("/")
-    while position >= 0:
-        yield path[:position]
-        position = path.find("/", position + 1)
-    yield path
+def _clash(one: str, other: str) -> tuple[str, str] | None:
+    """Where two paths first differ, if by case or form alone: both up to there, in order."""
+    ours, theirs = one.split("/"), other.split("/")
+    for depth, (own, their) in enumerate(zip(ours, theirs, strict=False), 1):
+        if own != their:
+            if _folded(own) != _folded(their):
+                return None
+            first, second = sorted(("/".join(ours[:depth]), "/".join(theirs[:depth])))
+            return first, second
+    return None
 
 
 def _folded(path: str) -> str:
-    return path if path.isascii() and path.islower() else unicodedata.normalize("NFC", path).casefold()
-
-
-def _collides_above(path: str, other: str) -> bool:
-    """The folders differ already: they are reported, what lies in them is not."""
-    return posixpath.dirname(path) != posixpath.dirname(other)
+    """Folders end with what comes before all other characters, so that what lies in one stands together."""
+    plain = path if path.isascii() and path.islower() else unicodedata.normalize("NFC", path).casefold()
+    return plain.replace("/", "\0")
 
 
 def _collision(path: str, other: str) -> Violation:

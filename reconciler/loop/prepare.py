@@ -23,6 +23,12 @@ from reconciler.model.outcome import Level, Reason, Violation
 if TYPE_CHECKING:
     from reconciler.decide.scan import Scan
 
+MOST_VIOLATIONS = 1_000
+"""What a commit is told at most, denials first."""
+
+LONGEST_TEXT = 2_000
+"""Characters of one message, and of its remedy."""
+
 HOST_MISSING = "host-file-missing"
 
 
@@ -93,6 +99,12 @@ class Preparer:
 
     def prepare(self, files: Files, document: HostDocument | None = None) -> Prepared:
         """Judge a commit; `document` stands in for the one in the files. Transient when Compose cannot be run."""
+        prepared = self._prepare(files, document)
+        found = sorted(prepared.violations, key=lambda item: item.level is Level.WARN)[:MOST_VIOLATIONS]
+        kept = prepared.violations if len(found) == len(prepared.violations) else found
+        return replace(prepared, violations=tuple(map(self._told, kept)))
+
+    def _prepare(self, files: Files, document: HostDocument | None) -> Prepared:
         from reconciler.decide.parse import host_document
 
         violations: tuple[Violation, ...] = ()
@@ -104,8 +116,7 @@ class Preparer:
         violations += files.refused
         if document is None or _denied(violations):
             return Prepared(files, document, violations=violations)
-        prepared = self._stacks(files, document, violations)
-        return replace(prepared, violations=tuple(map(self._told, prepared.violations)))
+        return self._stacks(files, document, violations)
 
     def without_stacks(self, files: Files) -> Prepared:
         """A commit that wants nothing of this host, and an operator has accepted that."""
@@ -173,9 +184,10 @@ class Preparer:
         return replace(prepared, wants=wants(sources, files))
 
     def _told(self, found: Violation) -> Violation:
-        """Without parts of secrets: whole ones are masked wherever something is said."""
+        """Without parts of secrets: whole ones are masked wherever something is said. No text is longer than fits."""
         secrets = self._renderer.given(found.stack).values() if found.stack else ()
-        return replace(found, message=without_parts(found.message, secrets), hint=without_parts(found.hint, secrets))
+        message, hint = found.message[:LONGEST_TEXT], found.hint[:LONGEST_TEXT]
+        return replace(found, message=without_parts(message, secrets), hint=without_parts(hint, secrets))
 
     def _in_force(self, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
         """Without policies only what keeps Compose from reading the files counts."""

@@ -104,6 +104,15 @@ def names_below(files: Files, path: str) -> Sequence[str]:
     return names[bisect_left(names, path + "/") : bisect_left(names, path + "0")]
 
 
+def is_among(names: Sequence[str], path: str) -> bool:
+    """Whether one of `names`, which are in order, is `path` or lies in it."""
+    first = bisect_left(names, path)
+    if first < len(names) and names[first] == path:
+        return True
+    inside = bisect_left(names, path + "/")
+    return inside < len(names) and names[inside].startswith(path + "/")
+
+
 def is_folder(files: Files, path: str) -> bool:
     """Whether something lies in the folder `path` ('' or '.' is the whole repository)."""
     names = _in_order(files)

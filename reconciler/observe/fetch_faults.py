@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from reconciler.errors import Transient
+from reconciler.formats.quantities import shown
 from reconciler.model.outcome import Reason
 
 _SHOWN_LINES = 3
@@ -73,6 +74,16 @@ def known_fault(what: str, stderr: bytes) -> Transient | None:
 def unknown_fault(what: str, stderr: bytes) -> Transient:
     """The fault, when nothing better is known than git's own words."""
     return _fault(Reason.FETCH_FAILED, what, stderr.decode(errors="replace"), "it is tried again later")
+
+
+def too_large(what: str, most: int) -> Transient:
+    """Git was killed because what it fetched took more than `most` bytes."""
+    return Transient(
+        Reason.DISK_FAILED,
+        f"cannot {what}: it is larger than {shown(most)}, which may be used of the disk",
+        "make room on the disk that holds the state folder, of which a part stays free for others, or take large files "
+        "out of the branch's history",
+    )
 
 
 def timed_out(what: str, seconds: float) -> Transient:

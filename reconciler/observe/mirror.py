@@ -16,6 +16,7 @@ from reconciler.model.outcome import Reason
 from reconciler.observe.git import LOCAL_CONFIG, Git, local_config
 from reconciler.observe.remote import Remote
 from reconciler.process import ProcessTimeout
+from reconciler.workspace import room
 
 _FOLDERS = ("objects", "objects/info", "objects/pack", "refs", "refs/heads")
 _HEAD = "ref: refs/heads/none\n"
@@ -52,6 +53,15 @@ class Mirror:
         except OSError as error:
             raise self._unusable(error) from error
 
+    def sweep(self) -> int:
+        """Remove what a git that was killed, or found no room, has left half-written. Bytes of the largest file."""
+        largest = 0
+        for path in list(self._left_behind()):
+            with suppress(FileNotFoundError):
+                largest = max(largest, path.lstat().st_size)
+            _remove(path)
+        return largest
+
     def sound(self, git: Git) -> bool:
         """Whether every object is whole and every ref leads to what it needs. Reads all of it."""
         try:
@@ -84,17 +94,19 @@ class Mirror:
 
     def pack(self, git: Git) -> None:
         """Put many packs together. Nothing is lost by it, or when it is killed; unreachable commits are kept."""
-        if self._packs() > _MANY_PACKS:
+        if self._are_many(_MANY_PACKS):
             git.run("repack", "-a", "-d", "-k", "-q", timeout=_CHECK_TIMEOUT)
 
     def tidy(self, git: Git) -> None:
         """The same, a little earlier, and what no ref leads to is given up."""
-        if self._packs() > _SOME_PACKS:
+        if self._are_many(_SOME_PACKS):
             git.run("repack", "-a", "-d", "-q", timeout=_CHECK_TIMEOUT)
             git.run("prune", "--expire=now", timeout=_CHECK_TIMEOUT)
 
-    def _packs(self) -> int:
-        return sum(1 for _ in self.folder.glob("objects/pack/*.pack"))
+    def _are_many(self, most: int) -> bool:
+        """Whether there are more packs than `most`, and room for all that is in them once more."""
+        packs = list(self.folder.glob("objects/pack/*.pack"))
+        return len(packs) > most and room(self.folder) > sum(path.stat().st_size for path in packs)
 
     @property
     def _aside(self) -> Path:
@@ -109,8 +121,7 @@ class Mirror:
             path = self.folder / name
             if not path.is_file() or path.read_bytes() != text.encode():
                 path.write_text(text)
-        for path in list(self._left_behind()):
-            _remove(path)
+        self.sweep()
 
     def _left_behind(self) -> Iterator[Path]:
         """Asked at every turn, hence without pathlib's globs."""

@@ -13,7 +13,7 @@ from reconciler.model.files import Commit, Files
 from reconciler.model.outcome import Reason
 from reconciler.observe.blobs import DamagedError
 from reconciler.observe.commits import read_commit
-from reconciler.observe.fetch_faults import known_fault, timed_out, unknown_fault
+from reconciler.observe.fetch_faults import known_fault, timed_out, too_large, unknown_fault
 from reconciler.observe.git import Git
 from reconciler.observe.mirror import Mirror
 from reconciler.observe.origin import reading
@@ -22,6 +22,10 @@ from reconciler.observe.remote import check_branch, parse_remote
 from reconciler.observe.signatures import NOBODY_ASKED, Signers
 from reconciler.observe.tree import GitFiles
 from reconciler.process import ProcessTimeout
+from reconciler.workspace import room
+
+SMALL_PUSH = 16 << 20
+"""Bytes that a fetch may bring however full the disk is: among them the commit that makes room."""
 
 OURS = "refs/reconciler/"
 HEADS = "refs/fetched/"
@@ -187,13 +191,17 @@ class GitSource:
         """One fetch. DamagedError when it failed and the remote is not plainly why."""
         self._refuse_what_git_would_wait_for()
         timeout = self._timeouts[0 if self._refs.under("refs/") else 1]
+        largest = max(SMALL_PUSH, room(self.git.folder))
         try:
-            done = self.git.run(
-                "fetch", *reading(self.remote), *_FETCH, self.remote.address, self._refspec, timeout=timeout
-            )
+            fetch = ("fetch", *reading(self.remote), *_FETCH, self.remote.address, self._refspec)
+            done = self.git.run(*fetch, timeout=timeout, largest=largest)
         except ProcessTimeout:
+            self._mirror.sweep()
             raise timed_out(self._what, timeout) from None
         if done.returncode != 0:
+            outgrown = self._mirror.sweep() >= largest
+            if outgrown:
+                raise too_large(self._what, largest)
             raise known_fault(self._what, done.stderr) or DamagedError(done.stderr.decode(errors="replace"))
         sha = self._refs.read(HEADS + self.branch)
         try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import BinaryIO, TypeVar
 
 from reconciler.errors import Transient
@@ -21,6 +22,9 @@ T = TypeVar("T")
 
 LIST_LIMIT = 64 << 20
 """Bytes of a listing, some 500,000 files. A tree of trees of trees can name billions with a few objects."""
+
+MOST_TOLD = 200
+"""Bad paths that are told; nobody reads more."""
 
 LONGEST = 3_000
 """Bytes of a path: Linux takes 4,095, and our own folder comes before it."""
@@ -117,17 +121,27 @@ def sane(entries: Iterable[tuple[bytes, Entry]]) -> tuple[dict[str, Entry], tupl
     Takes each with its path as it is stored.
     """
     listed = list(entries)
-    counts = Counter(raw for raw, _ in listed)
-    folders = {raw[:end] for raw in counts for end in _slashes(raw)}
+    twice = _twice(sorted(raw for raw, _ in listed))
     good: dict[str, Entry] = {}
     refused: list[Violation] = []
     for raw, entry in listed:
-        fault = _TWICE if counts[raw] > 1 or raw in folders else _fault(raw)
+        fault = _TWICE if raw in twice else _fault(raw)
         if fault is None:
             good[entry.path] = entry
-        else:
+        elif len(refused) < MOST_TOLD:
             refused.append(_violation(raw, fault))
     return good, tuple(refused)
+
+
+def _twice(names: Sequence[bytes]) -> frozenset[bytes]:
+    """Of names in order, those that stand there again, or as a folder besides."""
+    again = (one for one, other in pairwise(names) if one == other)
+    return frozenset(again) | frozenset(raw for raw in names if _is_folder(names, raw))
+
+
+def _is_folder(names: Sequence[bytes], raw: bytes) -> bool:
+    first = bisect_left(names, raw + b"/")
+    return first < len(names) and names[first].startswith(raw + b"/")
 
 
 def _list(git: Git, revision: str) -> tuple[dict[str, Entry], tuple[Violation, ...]]:
@@ -145,10 +159,6 @@ def _entry(line: bytes) -> tuple[bytes, Entry]:
     head, _, raw = line.partition(b"\t")
     mode, _, oid, size = head.decode("ascii").split()
     return raw, Entry(raw.decode(errors="surrogateescape"), mode, oid, int(size) if size.isdigit() else 0)
-
-
-def _slashes(raw: bytes) -> Iterator[int]:
-    return (found.start() for found in re.finditer(b"/", raw))
 
 
 _NOT_UTF8 = "is not UTF-8; the file is left out"

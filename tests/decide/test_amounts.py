@@ -77,6 +77,9 @@ USES = {
         {"/".join("a" * 40): 30 * MEBIBYTE},
         None,
     ),
+    "many folders": (
+        services(web=mount("deep")), {f"deep/{n}/" + "d/" * 90 + "file": 0 for n in range(MOST_FILES // 90)}, None
+    ),
     "many files": (services(web=mount("many")), {f"many/{n}": 0 for n in range(MOST_FILES + 1)}, None),
 }
 
@@ -84,7 +87,9 @@ USES = {
 @pytest.mark.parametrize("use", USES)
 def test_what_is_too_much_is_refused_at_its_place(use: str) -> None:
     model, sizes, pointer = USES[use]
+    began = time.process_time()
     (found,) = refused(sizes, {"services": {}, **model})
+    assert time.process_time() - began < BUSY_SECONDS
     assert found.level is Level.DENY
     assert pointer is None or found.pointer == "/" + "/".join(map(str, pointer))
     assert any(shorten(path) in found.message for path in sizes)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import BASE, missing
+from tests.conftest import BASE
+from tests.disks import PAGE, fill, small_disk
 from tests.e2e.conftest import compose, every_compose, told
 from tests.e2e.host import Host, eventually
 from tests.e2e.services import BROKEN, stated
@@ -25,7 +22,6 @@ __all__ = ["compose", "every_compose", "told"]
 pytestmark = pytest.mark.engine
 together = Together()
 
-PAGE = 4096
 LARGEST = """
 import resource, subprocess, sys
 assert subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode == 0
@@ -46,31 +42,6 @@ def begin(host: Host) -> None:
 def condemned(host: Host) -> list[Any]:
     found: list[Any] = host.run("status", "--no-engine")["quarantinedRevisions"]
     return found
-
-
-@contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
-    """A file system of its own for a folder."""
-    folder.mkdir(mode=0o700)
-    size = f"size={megabytes}m,mode=700"
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder]).returncode != 0:
-        missing("a small disk needs root and mount")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def fill(folder: Path, left: int) -> Path:
-    """A file that leaves so many bytes."""
-    file = folder / "filler"
-    with file.open("wb", buffering=0) as writing:
-        try:
-            while True:
-                writing.write(bytes(PAGE))
-        except OSError:
-            writing.truncate(max(0, writing.tell() - left))
-    return file
 
 
 @together.with_one_compose

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,7 @@ HOSTILE = {
     "exe.\u202etxt".encode(): "control characters",
     b"x" * 256: "longer than",
     b"/".join([b"x" * 200] * 25): "longer than",
+    b"/".join([b"d"] * 120): "deeper than",
 }
 
 
@@ -205,3 +208,35 @@ def test_hooks_and_monitors_of_a_users_repository_are_not_run(theirs: Repository
     assert ours.files(ours.fetch().sha).read("a") == b"x"
     assert files_at(theirs.folder, "main", os.environ).read("a") == b"x"
     assert not marker.exists()
+
+
+LISTED = """
+import resource, sys
+from pathlib import Path
+from reconciler.decide.parse import host_document
+from reconciler.observe.source import files_at
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]), int(sys.argv[2])))
+files = files_at(Path(sys.argv[1]), "main", {})
+print(len(files.entries), len(files.refused), len(host_document(files, "mini")[1]))
+"""
+
+
+def test_names_of_a_listing_that_is_full_fit_into_memory(theirs: Repository) -> None:
+    """A few objects that name 64 MiB: many folders of a hundred folders, each a path that nothing else has."""
+    tree = theirs.tree({"file": "x"})
+    for _ in range(80):
+        tree = theirs.raw_tree([("040000", "tree", tree, b"deep-deep")])
+    many = theirs.raw_tree([("040000", "tree", tree, b"%03d" % number) for number in range(250)])
+    theirs.set(theirs.commit_tree(theirs.raw_tree([("040000", "tree", many, b"%03d" % n) for n in range(250)])))
+    done = subprocess.run(
+        [sys.executable, "-c", LISTED, str(theirs.folder), str(1 << 30)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-1000:]
+    assert done.stdout.split()[0] == "62500"
+
+
+def test_many_bad_paths_are_told_as_far_as_anybody_reads(theirs: Repository) -> None:
+    blob = theirs.blob("x")
+    files = fetched(theirs, theirs.raw_tree([("100644", "blob", blob, b"a\t%d" % number) for number in range(2_000)]))
+    assert (len(files.entries), len(files.refused)) == (0, 200)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from reconciler.decide.policies.paths import inside
 from reconciler.decide.policies.subject import Finding, Json, Subject
@@ -17,7 +18,7 @@ MOST_BYTES = 1 << 30
 does not belong into git. Each mounted path counts with all it holds, a file in several build contexts once."""
 
 MOST_FILES = 100_000
-"""Files of them, counted the same way; so many take 17 s to write."""
+"""Files and folders of them, counted the same way; so many take 17 s to write."""
 
 NAMED = 3
 """So many of the largest files are told."""
@@ -53,7 +54,7 @@ def findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
         largest = max(costs, key=lambda cost: cost.files).use
     else:
         return
-    what = f"what this host would mount and build of the commit has {shown(size)} or more in {files} files"
+    what = f"what this host would mount and build of the commit has {shown(size)} or more in {files} files and folders"
     what += f" ({largest.path} has most: {_largest(largest)})"
     yield Finding(largest.subject.stack, "too-large", largest.pointer, what, largest.service)
 
@@ -71,11 +72,21 @@ def _costs(subjects: Sequence[Subject]) -> list[_Cost]:
         elif use.path not in mounted:
             names = commit.names(use.path)
             mounted.add(use.path)
-        costs.append(_Cost(use, sum(map(commit.size, names)), len(names)))
-        size, files = size + costs[-1].size, files + len(names)
+        costs.append(_Cost(use, sum(map(commit.size, names)), len(names) + _folders(names)))
+        size, files = size + costs[-1].size, files + costs[-1].files
         if size > MOST_BYTES or files > MOST_FILES:
             break
     return costs
+
+
+def _folders(names: Sequence[str]) -> int:
+    """How many folders these files lie in; they are in order, so that each adds what the one before does not have."""
+    count, before = 0, list[str]()
+    for name in names:
+        folders = name.split("/")[:-1]
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, folders, strict=False)))
+        count, before = count + len(folders) - shared, folders
+    return count
 
 
 def _largest(use: _Use) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from reconciler.decide.paths import SUBMODULE, SYMLINK
 from reconciler.model.documents import BindGrant
-from reconciler.model.files import Entry, Files, below, has_content, names_below
+from reconciler.model.files import Entry, Files, below, has_content, is_folder, names_below
 
 
 class CommitPaths:
@@ -24,7 +24,7 @@ class CommitPaths:
 
     def has(self, path: str) -> bool:
         """Whether the commit has this file, or files below this folder."""
-        return path == "." or path in self._files.entries or path in self._folders
+        return path == "." or path in self._files.entries or is_folder(self._files, path)
 
     def has_content(self, path: str) -> bool:
         """Whether there is something to mount: no folder that is kept by a placeholder only."""
@@ -50,14 +50,6 @@ class CommitPaths:
     def links(self, path: str) -> tuple[Entry, ...]:
         """Symlinks and submodules at, below or on the way to `path`, in order."""
         return tuple(entry for entry in self._links if _related(entry.path, path))
-
-    @cached_property
-    def _folders(self) -> frozenset[str]:
-        folders: set[str] = set()
-        for path in self._files.entries:
-            while (path := posixpath.dirname(path)) and path not in folders:
-                folders.add(path)
-        return frozenset(folders)
 
     @cached_property
     def _links(self) -> tuple[Entry, ...]:
