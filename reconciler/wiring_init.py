@@ -61,13 +61,13 @@ def initialise(
     written = os.path.expanduser(named) if named else usual_place(environ, os.geteuid())
     place = _place(root, repository, host, url, written, settings, state)
     if settings is None:
-        place = replace(place, trust=_trust(place.source["url"], ask or _terminal()))
+        place = replace(place, trust=chosen_trust(place.source["url"], ask or _terminal()))
     engine = _Engine(settings.engine if settings else None, place.host, environ)
     judge = partial(_judge, place, make(place.host, True, place.base, place.trust == OWNER), engine)
     return Initialiser(place, make(place.host, False, place.base, False), engine.look, judge).run(find_projects(root))
 
 
-def _trust(url: str, ask: Callable[[str], str] | None) -> str:
+def chosen_trust(url: str, ask: Callable[[str], str] | None) -> str:
     """What the new agent config says of those who push: a person's answer, else what the repository tells."""
     found = OWNER if _mine_alone(Path(url)) else STRANGERS
     if ask is None:

@@ -7,11 +7,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from reconciler.wiring_init import chosen_trust
 
 COMPOSE = """
 services:
@@ -90,6 +93,33 @@ def test_a_project_in_a_repository(folder: Folder) -> None:
     assert (services["web"]["limitBytes"], services["web"]["origin"]) == (100 << 20, "kept")
     assert (services["db"]["origin"], services["db"]["usedBytes"]) == ("default", None)
     assert any("the engine does not answer" in reason for reason in document["skipped"])
+
+
+@pytest.mark.parametrize(("mode", "trust"), [(0o755, "owner"), (0o775, "strangers"), (0o757, "strangers")])
+def test_a_bare_repository_that_nobody_else_writes_to_is_its_owners(folder: Folder, mode: int, trust: str) -> None:
+    bare = folder.root.parent / "home.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(bare)], check=True, capture_output=True)
+    for path in (bare, bare / "refs", bare / "objects"):
+        path.chmod(mode)
+    code, document = folder.run("--host", "mini", "--source", str(bare))
+    assert (code, document["trust"]) == (0, trust)
+    assert yaml.safe_load(folder.config.read_text())["trust"] == trust
+
+
+def test_elsewhere_others_may_push(folder: Folder) -> None:
+    _, document = with_git(folder).run("--host", "mini")
+    assert document["trust"] == "strangers"
+
+
+def test_a_person_is_asked_where_there_is_one(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answering(text: str) -> Callable[[str], str]:
+        return lambda question: asked.append(question) or text  # type: ignore[func-returns-value]
+
+    found = [chosen_trust(str(tmp_path), answering(text)) for text in ("owner\n", "o", "strangers", "", "?")]
+    assert found == ["owner", "owner", "strangers", "strangers", "strangers"]
+    assert asked[0] == f"Who can push to {tmp_path}? owner (only you), strangers (others, too) [strangers]: "
 
 
 def test_what_was_written_is_valid(folder: Folder) -> None:
