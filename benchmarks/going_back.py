@@ -14,9 +14,31 @@ from benchmarks.measure import Bar, timed
 from benchmarks.sides import Ours, Services, both, changed, services
 
 SWITCHED = 4
+LARGE = 57
+"""Services of the largest public stack that was tried."""
+
+LONGEST = 60.0
+"""Seconds in which all of them are back."""
 
 
 def run(pairs: int) -> Iterator[Bar]:
+    yield from _few(pairs)
+    yield _all()
+
+
+def _all() -> Bar:
+    """A commit that changes every service of a large stack, and fails with the last one; measured once."""
+    wanted = services(LARGE)
+    with both() as (ours, _):
+        ours.applied(wanted)
+        bad = {name: {**item, "environment": {"VERSION": "2"}} for name, item in wanted.items()}
+        last = f"s{LARGE - 1}"
+        others = [f"s{n}" for n in range(LARGE - 1)]
+        bad[last] = {**bad[last], "command": ["false"], "restart": "no", "depends_on": others}
+        return Bar(f"way back of all {LARGE} services", "s", _way_back(ours, bad, LARGE), None, LONGEST)
+
+
+def _few(pairs: int) -> Iterator[Bar]:
     wanted = services(7)
     with both() as (ours, _):
         ours.applied(wanted)
@@ -35,14 +57,14 @@ def _bad(wanted: Services, version: str) -> Services:
     return {**wanted, "s3": {**wanted["s3"], "command": ["false"], "restart": "no"}}
 
 
-def _way_back(ours: Ours, bad: Services) -> float:
+def _way_back(ours: Ours, bad: Services, switched: int = SWITCHED) -> float:
     sha = ours.commit(bad)
     answer = ours.once()
     assert answer["outcome"] == "RolledBack", answer.document
     own = [item for item in ours.records() if item.get("revision") == sha]
     condemned, ended = (next(item for item in own if item["kind"] == kind) for kind in ("condemned", "ended"))
     done = [item for item in ended["services"] if item["action"] != "Unchanged"]
-    assert len(done) == SWITCHED, done
+    assert len(done) == switched, done
     return _moment(ended) - _moment(condemned)
 
 

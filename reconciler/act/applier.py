@@ -86,8 +86,8 @@ class MachineApplier:
                 failed[container] = error
         return failed | self._engine.start_all([item for item in containers if item not in failed])
 
-    def stop(self, container: str, grace: float) -> None:
-        self._engine.stop(container, grace)
+    def stop_all(self, graces: Mapping[str, float]) -> None:
+        self._engine.stop_all(graces)
 
     def rename(self, container: str, name: str) -> None:
         self._engine.rename(container, name)

@@ -72,33 +72,44 @@ class EngineApplier:
         with engine_calls(f"start {container[:12]}"), refusals("start it"), gone(container):
             self._client.start(container)
 
-    def stop(self, container: str, grace: float) -> None:
-        """Send its stop signal, and SIGKILL after `grace` seconds. No error when it is stopped or gone.
+    def stop_all(self, graces: Mapping[str, float]) -> None:
+        """Send each its stop signal, and SIGKILL after so many seconds. No error when one is stopped or gone.
 
         The engine's own stop is one call that goes on whatever becomes of us, and kills at its end a container that is
         wanted again by then. So the grace is waited for here, and whoever ends that wait finds the container as it is:
         asked to stop, and running for as long as it likes.
         """
-        with self._effect("stop", container):
-            try:
+        until: dict[str, float] = {}
+        for container, grace in graces.items():
+            with self._effect("stop", container), self._stopping(container):
                 self._ask_to_stop(container)
-                if self._ends(container, grace):
-                    return
-                self._client.kill(container)
-            except NotFound:
-                logger.warning("container {} was to be stopped and is gone", container[:12])
-                return
-            except APIError as error:
-                if error.status_code != CONFLICT:
-                    raise
-                logger.debug("container {} does not run: {}", container[:12], explanation(error))
-                return
-            if not self._ends(container, TIMEOUT):
-                raise Away(
-                    Reason.ENGINE_UNAVAILABLE,
-                    f"container {container[:12]} runs on {TIMEOUT} s after it was killed",
-                    "The engine's own log says more; a process that waits for a disk cannot be killed.",
-                )
+                until[container] = time.monotonic() + grace
+        killed = []
+        for container, moment in until.items():
+            with engine_calls(f"stop {container[:12]}"), self._stopping(container):
+                if not self._ends(container, moment - time.monotonic()):
+                    self._client.kill(container)
+                    killed.append(container)
+        for container in killed:
+            with engine_calls(f"stop {container[:12]}"):
+                if not self._ends(container, TIMEOUT):
+                    raise Away(
+                        Reason.ENGINE_UNAVAILABLE,
+                        f"container {container[:12]} runs on {TIMEOUT} s after it was killed",
+                        "The engine's own log says more; a process that waits for a disk cannot be killed.",
+                    )
+
+    @contextmanager
+    def _stopping(self, container: str) -> Iterator[None]:
+        """Around a call that a container needs no more when it has ended or is gone."""
+        try:
+            yield
+        except NotFound:
+            logger.warning("container {} was to be stopped and is gone", container[:12])
+        except APIError as error:
+            if error.status_code != CONFLICT:
+                raise
+            logger.debug("container {} does not run: {}", container[:12], explanation(error))
 
     def _ask_to_stop(self, container: str) -> None:
         signal = self._client.inspect_container(container)["Config"].get("StopSignal") or STOP_SIGNAL

@@ -50,6 +50,8 @@ class Switching:
 
         On the way back all go level by level: what starts there is known to be good, and each wait is an outage.
         """
+        if self.intent is Intent.REVERT:
+            self._stop_replaced()
         waiting = {service.key: service for service in self.order}
         new = [service for service in self.order if self._goes_with_others(service)]
         while waiting:
@@ -63,6 +65,16 @@ class Switching:
                 self.switch(level[0])
             for service in level:
                 del waiting[service.key]
+
+    def _stop_replaced(self) -> None:
+        """On the way back all that is replaced stops first, dependents before what they need, so that those of one
+        level stop together."""
+        depths: dict[ServiceKey, int] = {}
+        for service in self.order:
+            depths[service.key] = 1 + max((depths[key] for key in needs(service) if key in depths), default=0)
+        for service in sorted(self.order, key=lambda item: -depths[item.key]):
+            self._stop_sharers(service)
+            self.stop_old(self.pairings[service.key], "replaced")
 
     def _goes_with_others(self, service: Service) -> bool:
         """On the way forward: nothing of it is there, so that nothing has to make room for it."""

@@ -241,7 +241,8 @@ class Applier(Protocol):
     def start_all(self, containers: Sequence[str]) -> Mapping[str, ReconcilerError]:
         """Start them together, each an effect. Those that do not start, with what `start` would have raised."""
 
-    def stop(self, container: str, grace: float) -> None: ...
+    def stop_all(self, graces: Mapping[str, float]) -> None:
+        """Stop them together, each an effect. `graces`: container → seconds until it is killed."""
 
     def rename(self, container: str, name: str) -> None: ...
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from reconciler.decide.grace import grace_of
+from reconciler.decide.situation import needs
 from reconciler.decide.slots import by_service
 from reconciler.decide.wanted_facts import limits
 from reconciler.errors import Away, ReconcilerError, RolloutFailed
@@ -141,7 +142,7 @@ class Rollout:
             case Action.CREATE_VOLUME:
                 applier.create_volume(self._volume(step))
             case Action.STOP_CONTAINER:
-                self._stop(step)
+                return self._stop(rest)
             case Action.START_CONTAINER | Action.RUN_ONCE:
                 return self._start(rest)
             case Action.WAIT_HEALTHY:
@@ -184,19 +185,36 @@ class Rollout:
             self._known.actions.setdefault(self._service(step).key, "Updated")
         self._world.applier.update_all({self._container(step): self._service(step).restart for step in steps})
 
-    def _stop(self, step: Step) -> None:
-        container = next(item for item in self._observed.containers if item.id == step.id)
+    def _stop(self, rest: Sequence[Step]) -> int:
+        """Stops that follow each other in the plan are made together, but nothing stops beside what needs it."""
+        self.touched = True
+        there = {item.id: item for item in self._observed.containers}
+        batch: dict[str, Step] = {}
+        needed: set[ServiceKey] = set()
+        for step in takewhile(lambda step: step.action is Action.STOP_CONTAINER, rest):
+            key = (step.stack or "", step.service or "")
+            if key in needed:
+                break
+            needed |= {one for known in self._both(key) if known is not None for one in needs(known)}
+            batch[step.id or ""] = step
+        for container, step in batch.items():
+            if step is not rest[0]:
+                self._hooks.step(step, len(self._plan.steps))
+            self._stops(there[container])
+        stopping = [there[container] for container in batch]
+        self._world.applier.update_all({item.id: "no" for item in stopping if item.restart != "no"})
+        self._world.applier.stop_all({item.id: self._grace(item) for item in stopping if item.running})
+        for container, step in batch.items():
+            self._rename(container, step.name)
+        return len(batch)
+
+    def _stops(self, container: Container) -> None:
+        """It is about to: nobody judges it any more."""
         key = (container.stack, container.service)
         if container.running and any(known is not None and known.completes for known in self._both(key)):
             self._hooks.stops(container)
-        self.touched = True
         self._forget(container.id, key)
         self._known.actions.setdefault(key, "Removed" if key not in self._services else "Switched")
-        if container.restart != "no":
-            self._world.applier.update(container.id, "no")
-        if container.running:
-            self._world.applier.stop(container.id, self._grace(container))
-        self._rename(container.id, step.name)
 
     def _both(self, key: ServiceKey) -> tuple[Service | None, Service | None]:
         """What the service was, and what it is to be."""

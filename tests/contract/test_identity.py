@@ -34,7 +34,7 @@ def test_existing_containers_are_left_alone(world: World) -> None:
 def test_switch_of_names(world: World) -> None:
     old = world.started("web")
     [new] = world.create(world.service("web", revision="2"))
-    world.applier.stop(old.id, 5)
+    world.applier.stop_all({old.id: 5})
     world.applier.rename(old.id, f"{old.name}.standby")
     world.applier.rename(new.id, old.name)
     assert world.detail(old.id).name == f"{world.stack}-web-1.standby"
@@ -60,7 +60,7 @@ def test_what_is_gone_is_left_out_and_no_error(world: World) -> None:
     container = world.created("web")
     world.applier.remove(container.id)
     world.applier.remove(container.id)
-    world.applier.stop(container.id, 1)
+    world.applier.stop_all({container.id: 1})
     assert world.observer.details([container.id]) == {}
     assert world.observer.logs(container.id, 5) == ()
     assert world.observer.health_output(container.id) is None
@@ -102,7 +102,7 @@ def test_standby_keeps_its_network_and_starts_again(world: World) -> None:
     endpoint = Endpoint(wanted.name, ("web",))
     [old] = world.create(attached(world.service("web"), endpoint))
     world.applier.start(old.id)
-    world.applier.stop(old.id, 5)
+    world.applier.stop_all({old.id: 5})
     assert world.detail(old.id).networks == {wanted.name}
     assert old.id in world.observer.inspect([world.stack]).networks[wanted.name].containers
     world.applier.start(old.id)
@@ -123,7 +123,7 @@ def test_network_is_replaced_under_stopped_containers(world: World) -> None:
     endpoint = Endpoint(old_network.name, ("web", "www"))
     [old] = world.create(attached(world.service("web"), endpoint))
     world.applier.start(old.id)
-    world.applier.stop(old.id, 5)
+    world.applier.stop_all({old.id: 5})
     world.applier.remove_network(old_network.name)
     assert world.detail(old.id).networks == frozenset()
     new_network = world.network({"internal": True})
@@ -159,7 +159,7 @@ def test_static_address_is_kept_over_a_switch(world: World) -> None:
     with pytest.raises(RolloutFailed) as refused:
         world.applier.start(new.id)
     assert refused.value.failure.reason is Reason.DEPENDENCY_NOT_READY
-    world.applier.stop(old.id, 5)
+    world.applier.stop_all({old.id: 5})
     world.applier.start(new.id)
     assert world.detail(new.id).state == "running"
 

@@ -61,7 +61,7 @@ def started_anew(world: World, container: str, before: float) -> Container:
         found = world.detail(container)
         if world.clock.monotonic() - began < before:
             return found
-        world.applier.stop(container, 5)
+        world.applier.stop_all({container: 5})
     pytest.fail("this machine is too slow to see a container start")
 
 
@@ -93,7 +93,7 @@ def test_health_flaps(world: World) -> None:
 def test_stopped_container_has_no_health(world: World) -> None:
     container = world.started("web", never_healthy(0.3), healthcheck=True)
     world.until(container.id, lambda c: c.health == "unhealthy")
-    world.applier.stop(container.id, 5)
+    world.applier.stop_all({container.id: 5})
     assert world.detail(container.id).health == "none"
     assert world.observer.look([world.stack]).containers[0].health == "none"
 
@@ -101,7 +101,7 @@ def test_stopped_container_has_no_health(world: World) -> None:
 def test_health_starts_anew_with_each_start(world: World) -> None:
     container = world.started("web", healthy(1.5), healthcheck=True)
     world.until(container.id, lambda c: c.health == "healthy")
-    world.applier.stop(container.id, 5)
+    world.applier.stop_all({container.id: 5})
     assert started_anew(world, container.id, before=1.5).health == "starting"
     world.until(container.id, lambda c: c.health == "healthy")
 
@@ -139,7 +139,7 @@ def test_policy_taken_away_ends_the_restarts(world: World) -> None:
     world.applier.start(container.id)
     world.until(container.id, lambda c: c.restart_count >= 1)
     world.applier.update(container.id, "no")
-    world.applier.stop(container.id, 5)
+    world.applier.stop_all({container.id: 5})
     count = world.detail(container.id).restart_count
     world.elapse(1.0)
     after = world.detail(container.id)
@@ -150,7 +150,7 @@ def test_stopped_by_us_is_not_restarted_by_its_policy(world: World) -> None:
     container = world.created("web")
     world.applier.update(container.id, "always")
     world.applier.start(container.id)
-    world.applier.stop(container.id, 5)
+    world.applier.stop_all({container.id: 5})
     world.elapse(1.0)
     assert world.detail(container.id).state == "exited"
 
@@ -176,7 +176,7 @@ def test_oom_of_the_main_process_ends_the_container(world: World) -> None:
 def test_stop_lets_it_end_by_itself(world: World) -> None:
     container = world.ready("web")
     began = world.clock.monotonic()
-    world.applier.stop(container.id, 5)
+    world.applier.stop_all({container.id: 5})
     assert world.detail(container.id).exit_code == 0
     assert world.clock.monotonic() - began < 4
 
@@ -184,7 +184,7 @@ def test_stop_lets_it_end_by_itself(world: World) -> None:
 def test_stop_kills_after_the_grace(world: World) -> None:
     container = world.ready("web", Behaviour(ignores_stop=True))
     began = world.clock.monotonic()
-    world.applier.stop(container.id, 1)
+    world.applier.stop_all({container.id: 1})
     assert (world.detail(container.id).state, world.detail(container.id).exit_code) == ("exited", 137)
     assert world.clock.monotonic() - began >= 1
 
@@ -193,8 +193,8 @@ def test_starting_and_stopping_twice_changes_nothing(world: World) -> None:
     container = world.started("web")
     world.applier.start(container.id)
     assert world.detail(container.id).started_at == container.started_at
-    world.applier.stop(container.id, 5)
-    world.applier.stop(container.id, 5)
+    world.applier.stop_all({container.id: 5})
+    world.applier.stop_all({container.id: 5})
     assert world.detail(container.id).state == "exited"
 
 
@@ -236,7 +236,7 @@ def test_events_say_which_container_they_are_about(world: World) -> None:
         assert {first.id, second.id} <= seen
         while watch.touched():
             watch.wait(1.0)
-        world.applier.stop(second.id, 0.0)
+        world.applier.stop_all({second.id: 0.0})
         deadline = world.clock.monotonic() + 30.0
         while not (touched := watch.touched()) and world.clock.monotonic() < deadline:
             watch.wait(1.0)

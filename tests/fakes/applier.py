@@ -146,11 +146,13 @@ class FakeApplier:
                 failed[container] = error
         return failed
 
-    def stop(self, container: str, grace: float) -> None:
-        with self._machine.effect(f"stop {container[:12]}"):
-            found = self._machine.containers.get(container)
-            if found is not None and found.active:
-                self._machine.halt(found, grace)
+    def stop_all(self, graces: Mapping[str, float]) -> None:
+        """One after the other: whoever dies in between has stopped those before."""
+        for container, grace in graces.items():
+            with self._machine.effect(f"stop {container[:12]}"):
+                found = self._machine.containers.get(container)
+                if found is not None and found.active:
+                    self._machine.halt(found, grace)
 
     def rename(self, container: str, name: str) -> None:
         with self._machine.effect(f"rename {container[:12]} {name}"):

@@ -50,7 +50,7 @@ def test_engine_is_away_for_a_while_and_containers_live_on(machine: FakeMachine)
         for call in (
             lambda: machine.observer.look(["shop"]),
             lambda: machine.observer.details([container]),
-            lambda: machine.applier.stop(container, 1),
+            lambda: machine.applier.stop_all({container: 1}),
         ):
             with pytest.raises(Away):
                 call()
@@ -84,7 +84,7 @@ def test_running_memory_and_its_peak(machine: FakeMachine) -> None:
     machine.applier.start(first)
     assert machine.running_memory() == MEMORY + 1000
     machine.applier.start(second)
-    machine.applier.stop(first, 1)
+    machine.applier.stop_all({first: 1})
     assert (machine.running_memory(), machine.peak) == (MEMORY + 1000, 2 * MEMORY + 1000)
 
 
@@ -140,7 +140,7 @@ def test_what_was_scheduled_in_one_life_does_not_happen_in_the_next(machine: Fak
     machine.behave(made.spec, one_shot(10.0, code=4))
     container = create(machine, made)
     machine.applier.start(container)
-    machine.applier.stop(container, 1)
+    machine.applier.stop_all({container: 1})
     machine.behave(made.spec, healthy(1.0))
     machine.applier.start(container)
     machine.advance(20)
