@@ -12,7 +12,7 @@ from typing import Any
 from reconciler.errors import Usage
 from reconciler.formats import schemas
 from reconciler.formats.fits import fits
-from reconciler.formats.quantities import QuantityError, seconds
+from reconciler.formats.quantities import QuantityError, seconds, size
 from reconciler.formats.urls import url_problem
 from reconciler.formats.yamls import Document, Pointer, document, json_pointer
 from reconciler.model.outcome import Reason, Violation
@@ -21,6 +21,8 @@ from reconciler.ownership import CONFIG, require
 FILE = "reconciler.yaml"
 MACHINES = "/etc/reconciler"
 """The folder of the machine's agent config."""
+SMALLEST_BUILD = 64 << 20
+"""Bytes with which a build can still do something."""
 
 _EXAMPLE = "host: mini, source: {url: /srv/git/home.git}, state: /var/lib/reconciler"
 _PATHS: tuple[Pointer, ...] = (
@@ -196,6 +198,7 @@ def _meaning(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
         yield _wrong(read, ("source", "interval"), "out-of-range", "must be at least 1s", "Write a duration like 30s.")
     yield from _permissions(read, environ)
     yield from _address_pool(read)
+    yield from _build(read)
 
 
 def _address_pool(read: Document) -> Iterator[Violation]:
@@ -235,6 +238,15 @@ def _entries(value: object, key: str) -> list[tuple[int, Mapping[str, Any]]]:
     return [(n, item) for n, item in enumerate(items) if fits(item, schema)] if isinstance(items, list) else []
 
 
+def _build(read: Document) -> Iterator[Violation]:
+    time, memory = (_at(read.value, ("build", name)) for name in ("time", "memory"))
+    if isinstance(time, str) and _seconds(time) is not None and (_seconds(time) or 0) < 1:
+        yield _wrong(read, ("build", "time"), "out-of-range", "must be at least 1s", "Write a duration like 30m.")
+    bound = _size(memory) if isinstance(memory, str) and memory else None
+    if bound is not None and bound < SMALLEST_BUILD:
+        yield _wrong(read, ("build", "memory"), "out-of-range", "must be at least 64MiB", "Write a size like 2GiB.")
+
+
 def _branch(read: Document) -> Iterator[Violation]:
     branch = _at(read.value, ("source", "branch"))
     bad = ("..", "//", "/.", "@{")
@@ -258,6 +270,13 @@ def _at(value: object, pointer: Pointer) -> object:
 def _seconds(text: str) -> float | None:
     try:
         return seconds(text)
+    except QuantityError:
+        return None
+
+
+def _size(text: str) -> int | None:
+    try:
+        return size(text)
     except QuantityError:
         return None
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.formats.quantities import seconds
+from reconciler.formats.quantities import seconds, size
 from reconciler.model.documents import LONGEST_STOP, BindGrant, Grant, Permissions, Pin
 
 LOG_LINES = 20
@@ -17,6 +17,18 @@ LOG_LINES = 20
 STRANGERS = "strangers"
 OWNER = "owner"
 """`trust` where whoever can push is the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """What one build may take. `memory` in bytes, None: all of the machine's; `time` in seconds.
+
+    `network`: `none` or `default`, which is a network of its own with the way out.
+    """
+
+    memory: int | None = None
+    time: float = 1800.0
+    network: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,7 @@ class Settings:
     notes_push: bool | None = None
     log_lines: int = LOG_LINES
     container_output: str | None = None
+    build: BuildSettings = BuildSettings()
     path: str | None = None
 
     @property
@@ -97,6 +110,7 @@ def stored_settings(values: Mapping[str, Any]) -> Settings:
         "binds": tuple(BindGrant(**_frozen(item)) for item in values["binds"]),
         "adopt": tuple(values["adopt"]),
         "address_pool": tuple(values["address_pool"]),
+        "build": BuildSettings(**values["build"]),
     }
     return Settings(**{**values, **nested})
 
@@ -127,7 +141,17 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         notes_push=values.get("notes", {}).get("push"),
         log_lines=values.get("report", {}).get("log_lines", LOG_LINES),
         container_output=values.get("report", {}).get("container_output"),
+        build=_build(values.get("build", {})),
         path=path,
+    )
+
+
+def _build(values: Mapping[str, Any]) -> BuildSettings:
+    plain = BuildSettings()
+    return BuildSettings(
+        memory=size(values["memory"]) if values.get("memory") else plain.memory,
+        time=seconds(values["time"]) if "time" in values else plain.time,
+        network=values.get("network", plain.network),
     )
 
 

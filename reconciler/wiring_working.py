@@ -200,10 +200,11 @@ class Working:
     def _builder(self, listener: Listener) -> ImageBuilder:
         from reconciler.act.build import ImageBuilder
 
-        parts, folder = self._parts, self._parts.state / "build"
+        parts, settings, folder = self._parts, self._parts.settings, self._parts.state / "build"
         return ImageBuilder(
-            parts.compose, parts.engine, parts.client, folder, parts.effects, parts.environ, listener.heard
-        )
+            parts.compose, parts.engine, parts.client, folder, parts.effects, parts.environ, listener.heard,
+            host=settings.host, secret=parts.secrets.value, bounds=settings.build,
+        )  # fmt: skip
 
     @cached_property
     def _notes(self) -> NoteWriter:

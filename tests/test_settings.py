@@ -13,7 +13,7 @@ import pytest
 from reconciler.agent_config import passed_over, searched, usual_place
 from reconciler.errors import Usage
 from reconciler.model.documents import BindGrant, Grant, Pin
-from reconciler.settings import Settings, SourceSettings, load_settings, stored_settings
+from reconciler.settings import BuildSettings, Settings, SourceSettings, load_settings, stored_settings
 
 LEAST = "host: mini\nsource: {url: /srv/git/home.git}\nstate: /var/lib/reconciler\n"
 
@@ -77,6 +77,7 @@ binds:
 trust: owner
 notes: {push: false}
 report: {log_lines: 5}
+build: {memory: 2GiB, time: 10m, network: none}
 """)
     read = load_settings(str(config), {"HOME": "/home/op"})
     assert read == Settings(
@@ -111,6 +112,7 @@ report: {log_lines: 5}
         notes_push=False,
         log_lines=5,
         longest_stop=120.0,
+        build=BuildSettings(2 << 30, 600, "none"),
         path=str(config),
     )
     assert stored_settings(json.loads(json.dumps(asdict(read)))) == read

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import json
-import posixpath
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import docker
 
+from reconciler.act.build_input import build_file, source_policy, variable, write_dockerfile
+from reconciler.act.build_memory import held_to
 from reconciler.act.compose import escaped
 from reconciler.effects import Effects
-from reconciler.engine import disk_full, engine_calls, is_disk_full
+from reconciler.engine import UNIX, disk_full, engine_calls, is_disk_full
 from reconciler.errors import Away, ImageFailed, ReconcilerError, Transient
 from reconciler.materialise import make_folders, materialise
 from reconciler.model.files import Entry, Files, below
 from reconciler.model.images import Image, ImageWant, image_of
 from reconciler.model.outcome import Reason
+from reconciler.model.stock import stored_image
 from reconciler.process import ProcessTimeout, run
+from reconciler.settings import BuildSettings
 from reconciler.workspace import Workspace, check_room
-
-TIMEOUT = 1800.0
-"""Seconds that one build may take."""
 
 LINES = 20
 """Lines of a failed build's output that are kept."""
@@ -34,6 +33,11 @@ PASSED_ON = (
 )  # fmt: skip
 """What finding the engine and asking registries as the agent's user needs of the agent's environment."""
 
+POLICY = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
+"""Names the file with the source policy to Compose (2.14 and later)."""
+
+_REFUSED = re.compile(r'source "([a-z-]+)://([^"]*)" denied by policy')
+_KILLED = "exit code: 137"
 _AWAY = ("cannot connect to the docker daemon", "error during connect")
 _RUN_FAILED = "did not complete successfully"
 _REGISTRY = ("failed to resolve source metadata", "failed to do request", "failed to authorize", "failed to copy")
@@ -50,102 +54,101 @@ _NETWORK = re.compile(
 )
 
 
+_UNBOUND = BuildSettings()
+
+
 class ImageBuilder:
     """The building half of `loop.ports.Applier`."""
 
     def __init__(
-        self, compose: str, host: str, client: docker.APIClient, folder: Path, effects: Effects,
-        environ: Mapping[str, str], heard: Callable[[], None] = lambda: None,
+        self, compose: str, address: str, client: docker.APIClient, folder: Path, effects: Effects,
+        environ: Mapping[str, str], heard: Callable[[], None] = lambda: None, *,
+        host: str, secret: Callable[[str, str], str], bounds: BuildSettings = _UNBOUND,
     ) -> None:  # fmt: skip
-        """`compose`: path of the binary; `host`: the engine's URL; `folder`: where contexts lie for a build.
+        """`compose`: path of the binary; `address`: the engine's URL; `folder`: where contexts lie for a build.
 
-        `heard` is called whenever the builder says something.
+        `heard` is called whenever the builder says something. `host`: our own name. `secret`: the value of a stack's
+        variable.
         """
         self._compose, self._heard = compose, heard
-        self._client = client
+        self._client, self._address = client, address
         self._folder = folder
         self._effects = effects
+        self._host, self._secret, self._bounds = host, secret, bounds
         self._environment = {
             **{name: environ[name] for name in PASSED_ON if name in environ},
-            "DOCKER_HOST": host,
+            "DOCKER_HOST": address,
             # Else 2.40 hands over to a separate buildx of at least 0.17, which many machines do not have.
             "COMPOSE_BAKE": "false",
         }
 
     def build(self, want: ImageWant, files: Files) -> Image:
-        """Build it and tag it `want.tag` and `want.ref`. Only bytes of the commit go in.
+        """Build it and tag it `want.tag`, and nothing else. Only bytes of the commit go in.
 
         ImageFailed (BuildFailed) with the last lines of the output in `details` where the build fails, Transient
         where a registry, the network or the disk fails it, Away where the engine does not answer.
         """
         self._effects.point(f"build {want.ref}")
+        with engine_calls("look at images and the engine"):
+            policy = source_policy(want, map(stored_image, self._client.images()))
+            local = self._address.startswith(UNIX)
+            driver = str(self._client.info().get("CgroupDriver")) if local and self._bounds.memory else ""
         try:
             workspace = Workspace(self._folder)
         except OSError as error:
             raise _disk(want, error) from error
         try:
-            self._build(want, files, workspace.path)
+            with held_to(self._bounds.memory, driver):
+                self._build(want, files, workspace.path, policy)
         finally:
             workspace.remove()
         with engine_calls(f"look at the image {want.tag}"):
             inspected = self._client.inspect_image(want.tag)  # type: ignore[no-untyped-call]  # the stubs lack it
         return image_of(inspected, want.ref)
 
-    def _build(self, want: ImageWant, files: Files, private: Path) -> None:
-        root = private / "commit"
+    def _build(self, want: ImageWant, files: Files, private: Path, policy: str) -> None:
+        root, copies = private / "commit", private / "dockerfile"
         entries = context_entries(want, files)
         needed = sum(entry.size for entry in entries.values())
         check_room(private, needed, f"the build context of {want.stack}/{want.service}")
         try:
             make_folders(root, 0o755)
+            make_folders(copies, 0o755)
+            (private / "policy.json").write_text(policy)
             materialise(files, entries, root)
+            dockerfile = write_dockerfile(want, files, copies)
         except OSError as error:
             raise _disk(want, error) from error
+        project = build_file(want, root, dockerfile, self._bounds, self._host)
         argv = [self._compose, "-p", want.stack, "--project-directory", str(root), "--env-file", "/dev/null"]
+        own = {variable(name): self._secret(want.stack, name) for name in want.sources.secrets.values()}
+        own |= {"BUILDX_CONFIG": str(private / "buildx"), POLICY: str(private / "policy.json")}
         try:
             completed = run(
                 [*argv, "-f", "-", "build", "--", want.service],
-                env={**self._environment, "BUILDX_CONFIG": str(private / "buildx")},
-                stdin=json.dumps(escaped(build_file(want, root))).encode(),
-                timeout=TIMEOUT,
+                env={**self._environment, **own},
+                stdin=json.dumps(escaped(project)).encode(),
+                timeout=self._bounds.time,
                 reason=Reason.BUILD_FAILED,
                 heard=self._heard,
             )
         except ProcessTimeout as error:
-            raise _too_slow(want, error.details) from error
+            raise _too_slow(want, self._bounds.time, error.details) from error
         if completed.returncode:
             output = (completed.stdout + b"\n" + completed.stderr).decode(errors="replace")
-            raise build_error(want, output.replace(f"{root}/", "").replace(str(root), "."))
+            raise build_error(want, output.replace(f"{root}/", "").replace(str(root), "."), self._bounds.memory)
 
 
 def context_entries(want: ImageWant, files: Files) -> dict[str, Entry]:
-    """What the builder may see: context, further local contexts, Dockerfile; path in the commit → entry."""
+    """What the builder may see beside the Dockerfile: context and further local contexts; path → entry."""
     build = want.build or {}
-    folders = [build["context"], *_local_contexts(build)]
-    dockerfile = posixpath.normpath(posixpath.join(build["context"], build.get("dockerfile") or "Dockerfile"))
-    paths = [*folders, dockerfile, f"{dockerfile}.dockerignore"]
-    entries = [below(files, path).values() for path in paths]
+    folders = [build["context"], *(build.get("additional_contexts") or {}).values()]
+    entries = [below(files, path).values() for path in folders]
     return {entry.path: entry for group in entries for entry in group}
 
 
-def build_file(want: ImageWant, root: Path) -> dict[str, Any]:
-    """The project for one build. Arguments without a value are left out: Compose would ask the environment."""
-    build = dict(want.build or {})
-    build["context"] = _absolute(root, build["context"])
-    for key in ("additional_contexts", "args"):
-        if build.get(key):
-            build[key] = {name: value for name, value in build[key].items() if value is not None}
-    for name in _local_contexts_named(build):
-        build["additional_contexts"][name] = _absolute(root, build["additional_contexts"][name])
-    build["tags"] = [want.ref, *(tag for tag in build.get("tags") or () if tag != want.ref)]
-    service = {"image": want.tag, "build": build}
-    if want.platform:
-        service["platform"] = want.platform
-    return {"services": {want.service: service}}
-
-
-def build_error(want: ImageWant, output: str) -> ReconcilerError:
-    """What a failed build means, from the words of Compose and BuildKit."""
+def build_error(want: ImageWant, output: str, memory: int | None = None) -> ReconcilerError:
+    """What a failed build means, from the words of Compose and BuildKit. `memory`: what it was held to."""
     lines = tuple(line.rstrip() for line in output.splitlines() if line.strip() and "COMPOSE_BAKE" not in line)
     cause = next((line for line in reversed(lines) if "failed to solve" in line), lines[-1] if lines else "")
     tail, name = lines[-LINES:], f"{want.stack}/{want.service}"
@@ -164,9 +167,22 @@ def build_error(want: ImageWant, output: str) -> ReconcilerError:
     return ImageFailed(
         Reason.BUILD_FAILED,
         f"the image of {name} cannot be built: {cause}",
-        f"`docker compose build {want.service}` in a clone of the commit should show the same.",
+        _remedy(want, cause, memory),
         tail,
     )
+
+
+def _remedy(want: ImageWant, cause: str, memory: int | None) -> str:
+    if found := _REFUSED.search(cause):
+        if found[1] == "docker-image":
+            return (
+                f"{found[2]} was made on this machine, and nothing of the commit runs or builds it: "
+                f"name a registry's image, or build it in the commit."
+            )
+        return "Commit the file, or fetch it in a RUN instruction, which has a network of its own."
+    if memory is not None and _KILLED in cause:
+        return f"Builds have {memory >> 20} MiB here (`build.memory` in the agent config); it may have taken more."
+    return f"`docker compose build {want.service}` in a clone of the commit should show the same."
 
 
 def _is_environment(cause: str, tail: Iterable[str]) -> bool:
@@ -178,24 +194,12 @@ def _is_environment(cause: str, tail: Iterable[str]) -> bool:
     return False
 
 
-def _local_contexts_named(build: Mapping[str, Any]) -> list[str]:
-    contexts = build.get("additional_contexts") or {}
-    return [name for name, value in contexts.items() if ":" not in value]
-
-
-def _local_contexts(build: Mapping[str, Any]) -> list[str]:
-    return [build["additional_contexts"][name] for name in _local_contexts_named(build)]
-
-
-def _absolute(root: Path, path: str) -> str:
-    return str(root) if path in ("", ".") else f"{root}/{path}"
-
-
-def _too_slow(want: ImageWant, details: tuple[str, ...]) -> ImageFailed:
+def _too_slow(want: ImageWant, time: float, details: tuple[str, ...]) -> ImageFailed:
     return ImageFailed(
         Reason.BUILD_FAILED,
-        f"the build of {want.stack}/{want.service} did not end within {TIMEOUT / 60:g} min",
-        "Make it smaller, or build the image elsewhere and name it with `image`.",
+        f"the build of {want.stack}/{want.service} did not end within {time / 60:g} min",
+        "Make it smaller, build the image elsewhere and name it with `image`, or raise `build.time` in the agent"
+        " config.",
         details,
     )
 

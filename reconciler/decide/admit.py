@@ -58,7 +58,7 @@ class Candidate:
     """One stack of the commit, asking to be admitted.
 
     `model` is Compose's canonical JSON; `root` the absolute folder in which the commit's files lay when Compose
-    rendered it. `concealed`: values that came from the host's secrets_dir.
+    rendered it. `concealed`: values that came from the host's secrets_dir; `secrets`: names of variables that did.
     """
 
     stack: StackDocument
@@ -66,6 +66,7 @@ class Candidate:
     root: str
     scan: Scan
     concealed: frozenset[str] = frozenset()
+    secrets: frozenset[str] = frozenset()
 
 
 def admit(
@@ -80,7 +81,8 @@ def admit(
     """
     commit = CommitPaths(files)
     subjects = [
-        Subject(item.stack.name, item.model, item.root, commit, permissions, item.concealed) for item in stacks
+        Subject(item.stack.name, item.model, item.root, commit, permissions, item.concealed, item.secrets)
+        for item in stacks
     ]
     found = [finding for subject, item in zip(subjects, stacks, strict=True) for finding in _stack(subject, item)]
     found += conflicts.findings(subjects, [stack.name for stack in document.stacks])
@@ -119,7 +121,7 @@ def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
     for service in subject.services():
         yield from privileges.findings(service)
         yield from mounts.findings(service)
-        yield from builds.findings(service)
+        yield from builds.findings(service, candidate.concealed)
         yield from stops.findings(service)
         yield from objects.label_findings(service)
         yield from objects.logging_findings(service)

@@ -16,7 +16,7 @@ from reconciler.decide.digests import digest
 from reconciler.decide.mounts import Mounts
 from reconciler.decide.readable import readable
 from reconciler.decide.sources import Json, Places, Source, services_of
-from reconciler.decide.wanted_images import all_built, pulled, unresolved
+from reconciler.decide.wanted_images import Built, unresolved
 from reconciler.formats.quantities import seconds
 from reconciler.model.desired import (
     DEFAULT_GRACE,
@@ -56,7 +56,7 @@ def lower(
     revision: str,
 ) -> DesiredState:
     """The desired state of an admitted commit. `images`: ImageWant.key → image; a missing one stays unresolved."""
-    built = all_built(sources, files)
+    built = Built(sources, files)
     lowered = [_Stack(document, source, files, built, images, places) for source in sources]
     stacks = tuple(_across(document, [item.lower() for item in lowered]))
     trees = {tree.digest: tree for item in lowered for tree in item.mounts.trees}
@@ -72,7 +72,7 @@ class _Stack:
         document: HostDocument,
         source: Source,
         files: Files,
-        built: Mapping[str, ImageWant],
+        built: Built,
         images: Mapping[str, Image],
         places: Places,
     ) -> None:
@@ -110,7 +110,7 @@ class _Stack:
 
     def _service(self, name: str, model: Json, networks: Sequence[Network]) -> Service:
         memory, default = service_memory(model, self.document.default_memory)
-        want = self._want(name, model)
+        want = self.built.of(self.source, name, model)
         image = self.images[want.key].id if want.key in self.images else unresolved(want)
         restart = restart_policy(model)
         trees_before = len(self.mounts.trees)
@@ -146,10 +146,6 @@ class _Stack:
             ports=tuple(published_ports(model)),
             trees=tuple(sorted({tree.digest for tree in self.mounts.trees[trees_before:]})),
         )
-
-    def _want(self, name: str, model: Json) -> ImageWant:
-        ref = model.get("image") or f"{self.name}-{name}"
-        return self.built[ref] if ref in self.built else pulled(self.source, name, model)
 
     def _config(self, name: str, model: Json, image: str, memory: int, default: bool) -> dict[str, Any]:
         config: dict[str, Any] = {

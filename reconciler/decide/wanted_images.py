@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from reconciler.decide.digests import digest, tree_digest
+from reconciler.decide.paths import content
 from reconciler.decide.sources import Json, Source, inside, services_of
+from reconciler.formats import dockerfile
+from reconciler.formats.dockerfile import SYNTAX
 from reconciler.model.files import Files
-from reconciler.model.images import ImageWant
+from reconciler.model.images import OURS, ImageWant, Sources, familiar
 
 
 def wants(sources: Sequence[Source], files: Files) -> tuple[ImageWant, ...]:
-    """Every image that the stacks need, built ones first, each once."""
-    built = all_built(sources, files)
+    """Every image that the stacks need, each once: built ones first, and each after those that it is built upon."""
+    built = Built(sources, files)
     found: dict[str, ImageWant] = {}
-    for want in built.values():
+    for want in built.in_order():
         found.setdefault(want.key, want)
     for source in sources:
         for name, model in services_of(source).items():
-            if not model.get("build") and model["image"] not in built:
-                want = pulled(source, name, model)
-                found.setdefault(want.key, want)
+            want = built.of(source, name, model)
+            found.setdefault(want.key, want)
     return tuple(found.values())
 
 
@@ -31,29 +34,129 @@ def unresolved(want: ImageWant) -> str:
     return f"unresolved:{want.key}"
 
 
-def all_built(sources: Sequence[Source], files: Files) -> dict[str, ImageWant]:
-    """Images that are built, by the names that users know. Services with the same build have names of their own for
-    one image."""
-    wanted = [
-        _built(source, name, model, files)
-        for source in sources
-        for name, model in services_of(source).items()
-        if model.get("build")
-    ]
-    return {want.ref: want for want in wanted}
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """One service's build: its names, and what its Dockerfile reads."""
+
+    source: Source
+    service: str
+    model: Json
+    text: str
+    names: frozenset[str]
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.source.document.name, self.service
 
 
-def _built(source: Source, name: str, model: Json, files: Files) -> ImageWant:
-    stack = source.document.name
-    build = _relative_build(model["build"], source.root)
-    folders = [build["context"], *dict(build.get("additional_contexts") or {}).values()]
-    digests = [tree_digest(files, folder) for folder in folders if "://" not in folder and ":" not in folder]
-    dockerfile = posixpath.normpath(posixpath.join(build["context"], build.get("dockerfile") or "Dockerfile"))
-    own = tree_digest(files, dockerfile) if dockerfile in files.entries else None
-    key = digest([build, digests, own, model.get("platform")])
-    ref = model.get("image") or f"{stack}-{name}"
-    tag = f"reconciler/{stack}-{name}:{key[:24]}"
-    return ImageWant(stack, name, ref, key, tag, model.get("platform"), model.get("pull_policy"), build)
+class Built:
+    """The builds of a commit. A service is given its own; others that name the image get their stack's first."""
+
+    def __init__(self, sources: Sequence[Source], files: Files) -> None:
+        self._files = files
+        self._builds: dict[tuple[str, str], _Build] = {}
+        self._wants: dict[tuple[str, str], ImageWant | None] = {}
+        for source in sources:
+            for name, model in services_of(source).items():
+                if model.get("build"):
+                    text = _dockerfile(model["build"], source.root, files)
+                    build = _Build(source, name, model, text, _names(source, name, model))
+                    self._builds[build.place] = build
+        self._run = frozenset(
+            familiar(str(model["image"]))
+            for source in sources
+            for model in services_of(source).values()
+            if model.get("image") and not model.get("build")
+        )
+
+    def in_order(self) -> Iterator[ImageWant]:
+        """Those that others are built upon come before them."""
+        for place in self._builds:
+            self._want(place)
+        yield from (want for want in self._wants.values() if want is not None)
+
+    def of(self, source: Source, name: str, model: Json) -> ImageWant:
+        """The image that a service runs."""
+        stack = source.document.name
+        place = (stack, name) if model.get("build") else self._named(stack, model["image"])
+        want = self._want(place) if place else None
+        return want or pulled(source, name, model)
+
+    def _named(self, stack: str, name: str) -> tuple[str, str] | None:
+        wanted = familiar(name)
+        found = [place for place, build in self._builds.items() if wanted in build.names]
+        return next((place for place in found if place[0] == stack), next(iter(reversed(found)), None))
+
+    def _want(self, place: tuple[str, str]) -> ImageWant | None:
+        """None where it would be built upon itself."""
+        if place not in self._wants:
+            self._wants[place] = None
+            want = self._made(self._builds[place])
+            del self._wants[place]  # what it is built upon stands before it
+            self._wants[place] = want
+        return self._wants[place]
+
+    def _made(self, item: _Build) -> ImageWant:
+        stack, service = item.place
+        model, files = item.model, self._files
+        build = _relative_build(model["build"], item.source.root)
+        contexts = dict(build.get("additional_contexts") or {})
+        folders = [build["context"], *contexts.values()]
+        digests = [tree_digest(files, folder) for folder in folders if "://" not in folder and ":" not in folder]
+        path = _path(build)
+        own = tree_digest(files, path) if path in files.entries else None
+        read = dockerfile.read(item.text, build.get("args") or {})
+        asked = (read.frontend.name if read.frontend else "", str((build.get("args") or {}).get(SYNTAX) or ""))
+        images = [image for image in read.images if image.name not in contexts]
+        found = {image.name: self._named(stack, image.name) for image in images}
+        bases = {name: self._want(other) for name, other in found.items() if other not in (None, item.place)}
+        upon = {name: want for name, want in bases.items() if want is not None}
+        plain = [build, digests, own, model.get("platform")]
+        key = digest([*plain, {name: want.key for name, want in upon.items()}] if upon else plain)
+        return ImageWant(
+            stack,
+            service,
+            model.get("image") or f"{stack}-{service}",
+            key,
+            f"{OURS}{stack}-{service}:{key[:24]}",
+            model.get("platform"),
+            model.get("pull_policy"),
+            build,
+            Sources(
+                {name: want.tag for name, want in upon.items()},
+                tuple(dict.fromkeys(image.name for image in images if not image.base and image.name not in upon)),
+                self._run | {familiar(image.name) for image in images if image.base},
+                _secrets(item.source.model, build),
+                # admitted, so the operator allows them
+                tuple(remote.name for remote in read.remotes),
+                any(not dockerfile.is_builtin(name) for name in asked if name),
+            ),
+        )
+
+
+def _secrets(model: Json, build: Json) -> dict[str, str]:
+    defined = model.get("secrets") or {}
+    return {
+        str(use.get("target") or use["source"]): str((defined.get(use["source"]) or {}).get("environment"))
+        for use in build.get("secrets") or ()
+    }
+
+
+def _names(source: Source, name: str, model: Json) -> frozenset[str]:
+    """What other services and Dockerfiles of the commit may call it."""
+    ref = model.get("image") or f"{source.document.name}-{name}"
+    return frozenset(familiar(str(item)) for item in (ref, *(model["build"].get("tags") or ())))
+
+
+def _dockerfile(build: Json, root: str, files: Files) -> str:
+    if build.get("dockerfile_inline"):
+        return str(build["dockerfile_inline"])
+    path = _path(_relative_build(build, root))
+    return content(files, path).decode(errors="surrogateescape") if path in files.entries else ""
+
+
+def _path(build: Json) -> str:
+    return posixpath.normpath(posixpath.join(build["context"], build.get("dockerfile") or "Dockerfile"))
 
 
 def pulled(source: Source, name: str, model: Json) -> ImageWant:

@@ -17,6 +17,7 @@ from reconciler.loop.judge import (
     check_consent,
     check_content,
     check_data,
+    check_images,
     check_missing_networks,
     check_mounts,
     check_names,
@@ -55,6 +56,7 @@ def advance(bench: Bench, head: Commit) -> Turn:
     missing = [want for want in prepared.wants if want.key not in images]
     if not missing:
         check_content(bench, head, prepared, desired)
+    check_images(bench, head, missing)
     foreseen = bench.foresee(desired, base)
     check_consent(bench, head, foreseen.takings)
     refuse_to_hide(foreseen.verdict)

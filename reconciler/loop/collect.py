@@ -26,8 +26,7 @@ def fetch(bench: Bench, attempt: Attempt, want: ImageWant, files: Files) -> Imag
     """Build or pull, and remember that it was us. What the machine had already does not become ours by a pull."""
     images, applier = bench.ports.images, bench.ports.applier
     if want.build is not None:
-        names = (want.ref, *(want.build.get("tags") or ()))
-        bench.book.append("fetched", revision=attempt.revision, image=want.tag, names=names)
+        bench.book.append("fetched", revision=attempt.revision, image=want.tag, names=[])
         return applier.build(want, files)
     before = {image.id for image in images.stored()}
     pulled = applier.pull(want)

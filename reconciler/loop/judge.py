@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from reconciler.decide import images_of_others
 from reconciler.decide.consent import Taking, remedy, told
 from reconciler.decide.exclusive import occupied
 from reconciler.decide.names import taken
@@ -20,6 +21,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.documents import Memory
 from reconciler.model.files import Commit
 from reconciler.model.history import Bad
+from reconciler.model.images import ImageWant
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import CommitState, Intent, Level, Outcome, Reason, Violation
 from reconciler.model.plan import Action, Plan
@@ -156,6 +158,14 @@ def _same_content(bench: Bench, head: Commit, revision: str, content: str) -> Tu
     bench.pin("good", head.sha)
     kept = keep(bench, head)
     return turn if kept.outcome is Outcome.UNCHANGED else kept
+
+
+def check_images(bench: Bench, head: Commit, missing: Sequence[ImageWant]) -> None:
+    """Names of images that somebody else has given on this machine are neither taken nor read without leave."""
+    found = images_of_others.taken(missing, bench.ports.images.stored(), bench.stacks()) if missing else None
+    if found is not None:
+        message, hint = found
+        raise Ended(Turn(Outcome.HELD, Reason.POLICY_VIOLATION, message, head.sha, Intent.ADVANCE, hint=hint))
 
 
 def check_plan(bench: Bench, head: Commit, plan: Plan, observed: ObservedState, memory: Memory) -> None:

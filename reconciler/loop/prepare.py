@@ -166,7 +166,9 @@ class Preparer:
         from reconciler.decide.admit import Candidate, admit, demands
 
         candidates = [
-            Candidate(stack, one.model, one.root, found, frozenset(one.variables[name] for name in one.secrets))
+            Candidate(
+                stack, one.model, one.root, found, frozenset(one.variables[name] for name in one.secrets), one.secrets
+            )
             for stack, one, found in zip(document.stacks, rendered, scans, strict=True)
         ]
         if self._rules.policies:

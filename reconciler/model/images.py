@@ -10,14 +10,35 @@ from typing import Any
 
 from reconciler.model.facts import labels
 
+OURS = "reconciler/"
+"""How the names of images begin that agents have built."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a build may read beside its context.
+
+    `built`: images of the commit's own that its Dockerfile names (name → tag). `copied`: other images that it copies
+    from or mounts. `named`: images that it or a service of the commit is made of; they may have been made on this
+    machine. `secrets`: id of a build secret → the variable of secrets_dir with its value. `remotes`: addresses that ADD
+    names; `frontend`: its own is used. Both are there only where the operator allows them.
+    """
+
+    built: Mapping[str, str] = field(default_factory=dict)
+    copied: tuple[str, ...] = ()
+    named: frozenset[str] = frozenset()
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    remotes: tuple[str, ...] = ()
+    frontend: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class ImageWant:
     """An image that a service needs.
 
     Pulled (`build` None): `ref` as the file has it. Built: `build` is Compose's canonical build definition (paths
-    relative to the repository's root), `key` the digest of definition and context, `tag` the name under which the
-    machine keeps the result (`reconciler/<stack>-<service>:<key>`), `ref` the name that users know it by.
+    relative to the repository's root), `key` the digest of definition and context, `tag` the only name under which the
+    machine keeps the result (`reconciler/<stack>-<service>:<key>`), `ref` the name that the commit knows it by.
     """
 
     stack: str
@@ -28,6 +49,7 @@ class ImageWant:
     platform: str | None = None
     pull_policy: str | None = None
     build: Mapping[str, Any] | None = None
+    sources: Sources = Sources()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +123,16 @@ def familiar(name: str) -> str:
     for host in ("docker.io/", "index.docker.io/"):
         name = name.removeprefix(host)
     name = name.removeprefix("library/")
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+    return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
+
+
+def canonical(name: str) -> str:
+    """A name in full, as registries know it: `web` → `docker.io/library/web:latest`."""
+    name = familiar(name)
+    host, slash, _ = name.partition("/")
+    if slash and ("." in host or ":" in host or host == "localhost"):
+        return name
+    return f"docker.io/{name}" if slash else f"docker.io/library/{name}"
 
 
 def registry(ref: str) -> str:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from reconciler.model.images import OURS, canonical
+from reconciler.model.observed import COMPOSE_PROJECT, COMPOSE_SERVICE
+
+NO_NAME = "<none>:<none>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,12 +17,42 @@ class StoredImage:
     """An image on the machine. `names` are its tags as the engine shows them.
 
     `stack` and `service` are whose build made it, by Compose's labels; '' where no Compose built it.
+    `repositories`: where registries have it, as the engine shows them.
     """
 
     id: str
     names: tuple[str, ...] = ()
     stack: str = ""
     service: str = ""
+    repositories: frozenset[str] = frozenset()
+
+    @property
+    def ours(self) -> bool:
+        """Whether an agent has built it."""
+        return any(name.startswith(OURS) for name in self.names)
+
+    @property
+    def made_here(self) -> tuple[str, ...]:
+        """Those of its names that no registry knows it by: somebody has built it here, or named it.
+
+        A name with a registry's address is meant for that registry, and counts as its.
+        """
+        bare = (name for name in self.names if canonical(name) != name)
+        return tuple(name for name in bare if name.rpartition(":")[0] not in self.repositories)
+
+
+def stored_image(listed: Mapping[str, Any]) -> StoredImage:
+    """From the engine's list of images."""
+    labels = listed.get("Labels") or {}
+    names = sorted(name for name in listed.get("RepoTags") or () if name != NO_NAME)
+    digests = (digest.partition("@")[0] for digest in listed.get("RepoDigests") or ())
+    return StoredImage(
+        listed["Id"],
+        tuple(names),
+        labels.get(COMPOSE_PROJECT, ""),
+        labels.get(COMPOSE_SERVICE, ""),
+        frozenset(name for name in digests if name != "<none>"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

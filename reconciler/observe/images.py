@@ -11,10 +11,7 @@ from docker.errors import APIError, ImageNotFound
 
 from reconciler.engine import engine_calls
 from reconciler.model.images import Image, ImageWant, image_of
-from reconciler.model.observed import COMPOSE_PROJECT, COMPOSE_SERVICE
-from reconciler.model.stock import StoredImage
-
-NO_NAME = "<none>:<none>"
+from reconciler.model.stock import StoredImage, stored_image
 
 
 class LocalImages:
@@ -32,7 +29,7 @@ class LocalImages:
         """Every image, by id. Away as ever."""
         with engine_calls("list images"):
             answers: list[Mapping[str, Any]] = self._client.images()
-        return sorted((_stored(answer) for answer in answers), key=lambda image: image.id)
+        return sorted((stored_image(answer) for answer in answers), key=lambda image: image.id)
 
     def _inspect(self, want: ImageWant) -> Mapping[str, Any] | None:
         name = want.ref if want.build is None else want.tag
@@ -46,12 +43,6 @@ class LocalImages:
                     raise
                 return None  # no image can have that name: who fetches it finds out
         return inspected if _suits(inspected, want.platform) else None
-
-
-def _stored(answer: Mapping[str, Any]) -> StoredImage:
-    labels = answer.get("Labels") or {}
-    names = sorted(name for name in answer.get("RepoTags") or () if name != NO_NAME)
-    return StoredImage(answer["Id"], tuple(names), labels.get(COMPOSE_PROJECT, ""), labels.get(COMPOSE_SERVICE, ""))
 
 
 def _suits(inspected: Mapping[str, Any], platform: str | None) -> bool:

@@ -75,7 +75,7 @@ class SecretStore:
         Its name is the sha256 of the value, so that a container keeps its bytes when the secret changes.
         Transient (FileMissing) where there is no such secret.
         """
-        return self.keep(self._value(stack, name))
+        return self.keep(self.value(stack, name).encode())
 
     def keep(self, data: bytes) -> Path:
         """The same for a text that holds secrets."""
@@ -101,9 +101,10 @@ class SecretStore:
         finally:
             os.unlink(name)
 
-    def _value(self, stack: str, name: str) -> bytes:
+    def value(self, stack: str, name: str) -> str:
+        """Transient (FileMissing) where there is no such secret."""
         try:
-            return self.variables(stack)[name].encode()
+            return self.variables(stack)[name]
         except KeyError:
             raise Transient(
                 Reason.FILE_MISSING,

@@ -15,7 +15,7 @@ from reconciler.act.build import ImageBuilder, build_error
 from reconciler.effects import Effects
 from reconciler.engine import connect
 from reconciler.errors import Away, ImageFailed, Transient
-from reconciler.model.images import ImageWant
+from reconciler.model.images import ImageWant, Sources
 from reconciler.model.outcome import Reason
 from tests.commits import CommitFiles
 from tests.conftest import BASE, engine_address
@@ -38,13 +38,26 @@ def builder(
     compose_binary: Path, engine: docker.APIClient, images: dict[str, str], tmp_path: Path
 ) -> Iterator[ImageBuilder]:
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "CANARY": "leak"}
-    yield ImageBuilder(str(compose_binary), engine_address(), engine, tmp_path / "build", Effects(), environ)
+    folder = tmp_path / "build"
+    yield ImageBuilder(
+        str(compose_binary), engine_address(), engine, folder, Effects(), environ, host="mini", secret=no_secret
+    )
     assert list((tmp_path / "build").glob("*")) == []
+
+
+def no_secret(stack: str, variable: str) -> str:
+    raise AssertionError(f"{stack} asks for {variable}")
 
 
 def want(name: str, **build: Any) -> ImageWant:
     definition = {"context": "app", "dockerfile": "Dockerfile", **build}
-    return ImageWant(name, "web", f"{name}-web", "key", f"reconciler/{name}-web:key", build=definition)
+    return wanted(name, definition)
+
+
+def wanted(name: str, definition: dict[str, Any], **sources: Any) -> ImageWant:
+    allowed = Sources(**{"named": frozenset({BASE}), **sources})
+    tag = f"reconciler/{name}-web:key"
+    return ImageWant(name, "web", f"{name}-web", "key", tag, build=definition, sources=allowed)
 
 
 def test_all_that_a_build_can_say(builder: ImageBuilder, engine: docker.APIClient, name: str) -> None:
@@ -93,13 +106,12 @@ def test_all_that_a_build_can_say(builder: ImageBuilder, engine: docker.APIClien
         "said": "so",
     }
     assert image.healthcheck
-    assert {engine.inspect_image(tag)["Id"] for tag in (asked.tag, asked.ref, f"{name}-more:1")} == {image.id}
+    assert engine.inspect_image(asked.tag)["RepoTags"] == [asked.tag]
 
 
 def test_a_dockerfile_within_the_compose_file(builder: ImageBuilder, name: str) -> None:
     build = {"context": ".", "dockerfile_inline": f"FROM {BASE}\nCOPY a.txt /\n"}
-    asked = ImageWant(name, "web", f"{name}-web", "key", f"reconciler/{name}-web:key", build=build)
-    assert builder.build(asked, CommitFiles({"a.txt": "a"})).id.startswith("sha256:")
+    assert builder.build(wanted(name, build), CommitFiles({"a.txt": "a"})).id.startswith("sha256:")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +143,9 @@ def test_a_registry_that_does_not_answer_condemns_nothing(builder: ImageBuilder,
 
 def test_an_engine_that_is_away(compose_binary: Path, tmp_path: Path) -> None:
     host = "unix:///nonexistent/docker.sock"
-    builder = ImageBuilder(str(compose_binary), host, connect(host), tmp_path, Effects(), {})
+    builder = ImageBuilder(
+        str(compose_binary), host, connect(host), tmp_path, Effects(), {}, host="mini", secret=no_secret
+    )
     with pytest.raises(Away):
         builder.build(want("x"), CommitFiles({"app/Dockerfile": f"FROM {BASE}\n"}))
 

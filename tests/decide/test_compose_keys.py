@@ -100,6 +100,14 @@ BY_VALUE: dict[str, tuple[dict[str, Any], str]] = {
         service(build={"context": ROOT, "dockerfile_inline": "# syntax=evil/front\nFROM x"}),
         "build-frontend",
     ),
+    "services.*.build.args": (
+        service(build={"context": ROOT, "args": {"BUILDKIT_SYNTAX": "evil/front"}}),
+        "build-frontend",
+    ),
+    "services.*.build.secrets[].source": (
+        service(build={"context": ROOT, "secrets": [{"source": "t"}]}),
+        "build-secrets",
+    ),
     "services.*.build.additional_contexts": (
         service(build={"context": ROOT, "additional_contexts": {"a": "/etc"}}),
         "build-outside",
@@ -156,7 +164,6 @@ BY_VALUE: dict[str, tuple[dict[str, Any], str]] = {
 """Key → a model that uses it as it is refused, and the rule."""
 
 HYGIENE: dict[str, tuple[dict[str, Any], str]] = {
-    "services.*.build.args": (service(build={"context": ROOT, "args": {"API_TOKEN": "x1"}}), "plain-secret"),
     "services.*.depends_on.*.condition": (
         {
             "services": {

@@ -46,7 +46,7 @@ class FakeApplier:
             if want.key in self._machine.build_failures:
                 raise ImageFailed(Reason.BUILD_FAILED, f"{want.ref} cannot be built")
             image = Image("sha256:" + hashlib.sha256(want.key.encode()).hexdigest())
-            self._machine.images[want.tag] = self._machine.images[familiar(want.ref)] = image
+            self._machine.images[want.tag] = image
             self._machine.built_for[image.id] = (want.stack, want.service)
             return image
 

@@ -192,7 +192,8 @@ class FakeImages:
             names.setdefault(image.id, []).append(name)
         builders = {image: self._machine.built_for.get(image, ("", "")) for image in names}
         listed = {image: tuple(sorted(item for item in names[image] if item != image)) for image in names}
-        return [StoredImage(image, listed[image], *builders[image]) for image in sorted(names)]
+        known = frozenset(name.rpartition(":")[0] for name in self._machine.registry)
+        return [StoredImage(image, listed[image], *builders[image], known) for image in sorted(names)]
 
 
 def _sorted(found: Iterable[Container]) -> tuple[Container, ...]:

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Sequence
 from functools import cached_property
 
-from reconciler.decide.paths import SUBMODULE, SYMLINK
+from reconciler.decide.paths import SUBMODULE, SYMLINK, content
 from reconciler.model.documents import BindGrant
 from reconciler.model.files import Entry, Files, below, has_content, is_folder, names_below
 
@@ -46,6 +46,10 @@ class CommitPaths:
 
     def is_file(self, path: str) -> bool:
         return path in self._files.entries
+
+    def text(self, path: str) -> str:
+        """A file as text; of one that nobody would write by hand only so much that it is seen to be one."""
+        return content(self._files, path).decode(errors="surrogateescape")
 
     def links(self, path: str) -> tuple[Entry, ...]:
         """Symlinks and submodules at, below or on the way to `path`, in order."""

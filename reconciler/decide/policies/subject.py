@@ -53,7 +53,7 @@ class Finding:
 class Subject:
     """One stack under judgement. `root`: where the commit's files lay while Compose rendered the model.
 
-    `concealed`: values that came from the host's secrets_dir.
+    `concealed`: values that came from the host's secrets_dir; `secrets`: names of the variables that did.
     """
 
     stack: str
@@ -62,6 +62,7 @@ class Subject:
     commit: CommitPaths
     permissions: Permissions = NOTHING_ALLOWED
     concealed: frozenset[str] = frozenset()
+    secrets: frozenset[str] = frozenset()
 
     def services(self) -> Iterator[ServiceSubject]:
         for name, model in sorted((self.model.get("services") or {}).items()):

@@ -1,0 +1,124 @@
+"""What the builder is given for one build: the project, the Dockerfile, and which sources it may read."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from reconciler.formats.dockerfile import SYNTAX, without_frontend
+from reconciler.materialise import write
+from reconciler.model.files import Files
+from reconciler.model.images import ImageWant, canonical, familiar
+from reconciler.model.stock import StoredImage
+from reconciler.settings import BuildSettings
+
+CACHE_NAMESPACE = "BUILDKIT_CACHE_MOUNT_NS"
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+"""Arguments that Compose fills from Docker's own config file, passwords included, where a build has no such one."""
+
+_PLAIN = re.compile(r"(?:(?!\.git(?:#|$))[^$\\\"'#])*")
+_REMOTES = ("http://*", "https://*", "git://*", "ssh://*")
+
+
+def build_file(want: ImageWant, root: Path, dockerfile: Path, bounds: BuildSettings, host: str) -> dict[str, Any]:
+    """The project for one build. Arguments without a value are left out: Compose would ask the environment.
+
+    `root`: where the commit's files lie; `dockerfile`: its copy for the builder; `host`: whose cache mounts it uses.
+    Secrets come by the environment, under the name that `variable` gives.
+    """
+    build = dict(want.build or {})
+    build["context"] = _absolute(root, build["context"])
+    build["args"] = _arguments(want, host)
+    build["additional_contexts"] = {
+        **{name: _absolute(root, path) for name, path in (build.get("additional_contexts") or {}).items()},
+        **{name: f"docker-image://{tag}" for name, tag in want.sources.built.items()},
+    }
+    if build.get("dockerfile_inline"):
+        if not want.sources.frontend:
+            build["dockerfile_inline"] = without_frontend(build["dockerfile_inline"])
+    else:
+        build["dockerfile"] = str(dockerfile)
+    if want.sources.built:
+        build.pop("pull", None)  # no registry has what the commit itself builds
+    build.pop("tags", None)
+    if bounds.network == "none":
+        build["network"] = "none"
+    if bounds.memory is not None:
+        build["ulimits"] = {**(build.get("ulimits") or {}), "data": bounds.memory}
+    build["secrets"] = [{"source": name, "target": id} for id, name in sorted(want.sources.secrets.items())]
+    service = {"image": want.tag, "build": {key: value for key, value in build.items() if value not in ({}, [])}}
+    if want.platform:
+        service["platform"] = want.platform
+    secrets = {name: {"environment": variable(name)} for name in sorted(want.sources.secrets.values())}
+    return {"services": {want.service: service}, **({"secrets": secrets} if secrets else {})}
+
+
+def variable(name: str) -> str:
+    """By which name Compose finds a secret: one of ours, or a secret called PATH would choose the programs."""
+    return f"RECONCILER_SECRET_{name}"
+
+
+def write_dockerfile(want: ImageWant, files: Files, folder: Path) -> Path:
+    """A copy for the builder outside of the context, which stays as it was committed. `folder` is there."""
+    path = dockerfile_path(want)
+    copy = folder / posixpath.basename(path)
+    if path not in files.entries:
+        return copy
+    data = files.read(path)
+    if not want.sources.frontend:
+        data = without_frontend(data.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+    write(copy, data, 0o644, durable=False)
+    if f"{path}.dockerignore" in files.entries:
+        write(copy.with_name(f"{copy.name}.dockerignore"), files.read(f"{path}.dockerignore"), 0o644, durable=False)
+    return copy
+
+
+def dockerfile_path(want: ImageWant) -> str:
+    """Where it lies in the commit."""
+    build = want.build or {}
+    return posixpath.normpath(posixpath.join(build["context"], build.get("dockerfile") or "Dockerfile"))
+
+
+def source_policy(want: ImageWant, stored: Iterable[StoredImage]) -> str:
+    """BuildKit's source policy, which the last rule that fits decides: whatever spelling leads to a source.
+
+    Refused are addresses (the builder fetches them in the host's network) and images that somebody has made on this
+    machine, unless the commit builds them or is made of them.
+    """
+    own = {familiar(tag) for tag in want.sources.built.values()}
+    rules = [_rule("DENY", "*"), _rule("ALLOW", "local://*"), _rule("ALLOW", "docker-image://*")]
+    rules += [
+        _rule("DENY", f"docker-image://{canonical(name)}", "EXACT")
+        for image in stored
+        for name in image.made_here
+        if name not in own and (name not in want.sources.named or image.ours)
+    ]
+    for address in want.sources.remotes:
+        if address.startswith(("http://", "https://")) and _PLAIN.fullmatch(address):
+            rules.append(_rule("ALLOW", address, "EXACT"))
+        else:  # the builder makes another address of it
+            rules += [_rule("ALLOW", scheme) for scheme in _REMOTES]
+    return json.dumps({"rules": rules})
+
+
+def _rule(action: str, identifier: str, kind: str = "WILDCARD") -> dict[str, Any]:
+    return {"action": action, "selector": {"identifier": identifier, "matchType": kind}}
+
+
+def _arguments(want: ImageWant, host: str) -> dict[str, Any]:
+    given = (want.build or {}).get("args") or {}
+    args = {name: value for name, value in given.items() if value is not None}
+    for proxy in PROXIES:  # the builder takes one of both spellings, and Compose fills each
+        own = args.get(proxy) or args.get(proxy.lower()) or ""
+        args |= {proxy: own, proxy.lower(): own}
+    if not want.sources.frontend:
+        args.pop(SYNTAX, None)
+    return {**args, CACHE_NAMESPACE: f"reconciler.{host}.{want.stack}"}
+
+
+def _absolute(root: Path, path: str) -> str:
+    return str(root) if path in ("", ".") else f"{root}/{path}"

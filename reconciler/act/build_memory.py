@@ -1,0 +1,58 @@
+"""Holds all builds that run on the engine to a limit together, where we may.
+
+BuildKit itself knows no limit of memory. What it runs is in one control group below the engine's, though, where the
+engine uses the driver `cgroupfs`; with the driver `systemd` each step has a scope of its own, and none holds them all.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+GROUP = "docker/buildkit"
+GROUPS = Path("/sys/fs/cgroup")
+
+
+@contextmanager
+def held_to(memory: int | None, driver: str, groups: Path = GROUPS) -> Iterator[bool]:
+    """While it lasts, what builds run has at most so many bytes in all. Tells whether that could be had.
+
+    `driver`: the engine's cgroup driver; '' where the engine is not on this machine.
+    """
+    files = _files(groups) if memory is not None and driver == "cgroupfs" and sys.platform == "linux" else ()
+    try:
+        yield bool(files) and os.geteuid() == 0 and _written(files, str(memory))
+    finally:
+        for path, unlimited in reversed(files):
+            with suppress(OSError):
+                path.write_text(unlimited)
+
+
+def _files(groups: Path) -> tuple[tuple[Path, str], ...]:
+    """Files that take the limit, in order, and what they say where there is none. Empty where we may not."""
+    old, new = groups / "memory" / GROUP, groups / GROUP
+    with suppress(OSError):
+        if (groups / "memory").is_dir():
+            old.mkdir(parents=True, exist_ok=True)
+            swap = old / "memory.memsw.limit_in_bytes"
+            return (old / "memory.limit_in_bytes", "-1"), *([(swap, "-1")] if swap.exists() else [])
+        new.mkdir(parents=True, exist_ok=True)
+        for parent in (groups, new.parent):
+            (parent / "cgroup.subtree_control").write_text("+memory")
+        return (new / "memory.max", "max"), (new / "memory.swap.max", "max")
+    return ()
+
+
+def _written(files: tuple[tuple[Path, str], ...], memory: str) -> bool:
+    """The first file counts; swap may be off."""
+    try:
+        files[0][0].write_text(memory)
+    except OSError:
+        return False
+    for path, _ in files[1:]:
+        with suppress(OSError):
+            path.write_text("0" if path.name == "memory.swap.max" else memory)
+    return True

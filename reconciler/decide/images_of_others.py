@@ -1,0 +1,51 @@
+"""Images that somebody else has made on this machine, and what a commit may not do with their names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from reconciler.model.images import ImageWant, familiar
+from reconciler.model.stock import StoredImage
+
+
+def taken(
+    wants: Iterable[ImageWant], stored: Collection[StoredImage], stacks: Collection[str]
+) -> tuple[str, str] | None:
+    """What is in the way of building and pulling `wants`, and what to do; None where nothing is.
+
+    `stacks`: every stack that is or was this host's; what plain Compose has built for one of them is its own.
+    """
+    others = [image for image in stored if not image.ours]
+    made = {name for image in others for name in image.made_here}
+    there = {name: image for image in others for name in image.names}
+    found = (item for want in wants for item in _of(want, made, there, {*stacks, want.stack}))
+    return next(found, None)
+
+
+def _of(
+    want: ImageWant, made: Collection[str], there: dict[str, StoredImage], stacks: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    place = f"{want.stack}/{want.service}"
+    if want.build is None:
+        if familiar(want.ref) in made:
+            yield (
+                f"{place} would pull {want.ref}, and an image of that name was made on this machine: "
+                f"the name would be taken from it",
+                f"drop pull_policy to run the image that is there, or give that one another name (docker tag "
+                f"{want.ref} NAME; docker rmi {want.ref}); it is tried again by itself",
+            )
+        return
+    for name in (want.ref, *(want.build.get("tags") or ())):
+        image = there.get(familiar(name))
+        if image is not None and image.stack not in stacks:
+            yield (
+                f"{place} would build {name}, and an image of that name is there that is not this stack's",
+                f"choose another name in image or build.tags, or take it from that image (docker rmi {name}); "
+                f"it is tried again by itself",
+            )
+    for name in want.sources.copied:
+        if familiar(name) in made and familiar(name) not in want.sources.named:
+            yield (
+                f"{place} would copy from {name}, which somebody has made on this machine",
+                "name an image of a registry, or build it in the commit; it is tried again by itself",
+            )
