@@ -12,7 +12,7 @@ from typing import Any
 from reconciler.formats.dockerfile import SYNTAX, without_frontend
 from reconciler.materialise import write
 from reconciler.model.files import Files
-from reconciler.model.images import ImageWant, canonical, familiar
+from reconciler.model.images import OURS, ImageWant, canonical, familiar
 from reconciler.model.stock import StoredImage
 from reconciler.settings import BuildSettings
 
@@ -95,7 +95,7 @@ def source_policy(want: ImageWant, stored: Iterable[StoredImage]) -> str:
         _rule("DENY", f"docker-image://{canonical(name)}", "EXACT")
         for image in stored
         for name in image.made_here
-        if name not in own and (name not in want.sources.named or image.ours)
+        if name not in own and (name not in want.sources.named or name.startswith(OURS))
     ]
     for address in want.sources.remotes:
         if address.startswith(("http://", "https://")) and _PLAIN.fullmatch(address):

@@ -28,8 +28,9 @@ class StoredImage:
 
     @property
     def ours(self) -> bool:
-        """Whether an agent has built it."""
-        return any(name.startswith(OURS) for name in self.names)
+        """Whether an agent has built it, by its tag and Compose's labels."""
+        own = f"{OURS}{self.stack}-{self.service}:"
+        return bool(self.stack) and any(name.startswith(own) for name in self.names)
 
     @property
     def made_here(self) -> tuple[str, ...]:

@@ -119,7 +119,8 @@ def _arguments(service: ServiceSubject, args: Json) -> Iterator[Finding]:
             if value and not dockerfile.is_builtin(str(value)):
                 yield service.finding(dockerfile.FRONTEND, place, f"{name} asks for the frontend {value}", value=str(value))
         elif name.startswith("BUILDKIT_") and name not in BUILDER_ARGS:
-            yield service.finding(dockerfile.FRONTEND, place, f"the argument {name} steers the builder", value=name)
+            what = f"the argument {name} steers the builder"
+            yield service.finding(dockerfile.FRONTEND, place, what, value=name)
 
 
 def _secrets(service: ServiceSubject, uses: Sequence[Json]) -> Iterator[Finding]:
