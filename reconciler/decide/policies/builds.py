@@ -117,7 +117,8 @@ def _arguments(service: ServiceSubject, args: Json) -> Iterator[Finding]:
         place: Pointer = ("build", "args", name)
         if name == dockerfile.SYNTAX:
             if value and not dockerfile.is_builtin(str(value)):
-                yield service.finding(dockerfile.FRONTEND, place, f"{name} asks for the frontend {value}", value=str(value))
+                what = f"{name} asks for the frontend {value}"
+                yield service.finding(dockerfile.FRONTEND, place, what, value=str(value))
         elif name.startswith("BUILDKIT_") and name not in BUILDER_ARGS:
             what = f"the argument {name} steers the builder"
             yield service.finding(dockerfile.FRONTEND, place, what, value=name)
