@@ -29,7 +29,7 @@ class Commit:
         return {path: Entry(path, mode, "0", len(self.contents.get(path, ""))) for path, mode in paths.items()}
 
     def read(self, path: str) -> bytes:
-        return self.contents[path].encode()
+        return self.contents.get(path, "").encode()
 
 
 @dataclass(frozen=True)

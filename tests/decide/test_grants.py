@@ -117,6 +117,14 @@ ASKED: Mapping[str, Mapping[str, Model]] = {
         "host": service(build={"context": ROOT, "network": "host"}),
         "other": service(build={"context": ROOT, "network": "other"}),
     },
+    "build-frontend": {
+        "evil/front:1 --x": service(build={"context": ROOT, "dockerfile_inline": "# syntax=evil/front:1 --x\nFROM x"}),
+        "BUILDKIT_NEW": service(build={"context": ROOT, "args": {"BUILDKIT_NEW": "1"}}),
+    },
+    "build-remote-add": {
+        address: service(build={"context": ROOT, "dockerfile_inline": f"FROM x\nADD {address} /x"})
+        for address in ("https://example.org/x", "https://example.org/y", "git@example.org:x.git")
+    },
     "build-cache": {
         "type=local,src=/srv/a": service(build={"context": ROOT, "cache_from": ["type=local,src=/srv/a"]}),
         "type=local,dest=/srv/b": service(build={"context": ROOT, "cache_to": ["type=local,dest=/srv/b"]}),
