@@ -126,7 +126,7 @@ def _folder(path: str, status: os.stat_result, demand: Demand, below: os.stat_re
     if status.st_uid not in _trusted():
         return [Fault(f"{told} belongs to {_user(status)}", f"Choose another place, or run: {_chown(path)}")]
     sticky = status.st_mode & stat.S_ISVTX and (demand.sticky or below is None or stat.S_ISDIR(below.st_mode))
-    if not status.st_mode & WRITABLE or sticky or _only_admins(status):
+    if not status.st_mode & WRITABLE or sticky or _only_admins(status) or _own_group(status):
         return []
     mode = stat.S_IMODE(status.st_mode)
     return [Fault(f"{told} can be changed by other users (mode {mode:04o})", f"chmod go-w {shlex.quote(path)}")]
@@ -160,6 +160,21 @@ def _trusted() -> tuple[int, int]:
 
 def _only_admins(status: os.stat_result) -> bool:
     return sys.platform == "darwin" and status.st_gid == _MACS_ADMINS and not status.st_mode & 0o002
+
+
+def _own_group(status: os.stat_result) -> bool:
+    """Whether the group is that of this user alone, as many systems make one for each: with umask 002 its members may
+    write to every folder. Never root's: that one is for administrators."""
+    if status.st_uid == 0 or status.st_mode & 0o002:
+        return False
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(status.st_uid), grp.getgrgid(status.st_gid)
+    except KeyError:
+        return False
+    return (group.gr_gid, group.gr_name) == (user.pw_gid, user.pw_name) and set(group.gr_mem) <= {user.pw_name}
 
 
 def _user(status: os.stat_result) -> str:

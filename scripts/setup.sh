@@ -9,6 +9,7 @@
 # Nothing is written outside the repository except packages of the system (each one is named before).
 
 set -eu
+umask 022  # what is made here is run and read by an agent, and refused where others could change it
 
 PATH="${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/homebrew/bin"
 export PATH

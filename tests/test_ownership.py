@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
+import pwd
 import subprocess
 import sys
 import tempfile
@@ -109,6 +111,38 @@ def test_links_that_are_ours_may_lead_to_a_config_and_never_to_state_or_secrets(
             [] if demand is CONFIG else [True]
         )
         path.with_name("real").rename(place / f"{path.name}-target")
+
+
+def test_folders_of_a_group_that_is_the_users_own_may_be_open_to_it(place: Path) -> None:
+    """umask 002, where each user has a group of the same name."""
+    user = next((item for item in pwd.getpwall() if item.pw_uid and _has_own_group(item)), None)
+    if user is None:
+        pytest.skip("no user of this machine has a group of their own")
+    (place / "above").mkdir()
+    (place / "above/it").write_text("x")
+    for path in (place / "above", place / "above/it"):
+        os.chown(path, user.pw_uid, user.pw_gid)
+    (place / "above").chmod(0o775)
+    os.seteuid(user.pw_uid)
+    try:
+        assert faults(str(place / "above/it"), CONFIG) == []
+        (place / "above/it").chmod(0o664)
+        assert [item.remedy for item in faults(str(place / "above/it"), CONFIG)] == [f"chmod go-w {place}/above/it"]
+        (place / "above/it").chmod(0o644)
+        (place / "above").chmod(0o777)
+        assert faults(str(place / "above/it"), CONFIG)
+    finally:
+        os.seteuid(0)
+    (place / "above").chmod(0o775)
+    os.chown(place / "above", user.pw_uid, 0)
+    assert faults(str(place / "above/it"), CONFIG)
+
+
+def _has_own_group(user: pwd.struct_passwd) -> bool:
+    with suppress(KeyError):
+        group = grp.getgrgid(user.pw_gid)
+        return group.gr_name == user.pw_name and not group.gr_mem
+    return False
 
 
 def test_a_way_through_links_and_dots_is_walked_as_the_kernel_walks_it(place: Path) -> None:

@@ -198,7 +198,7 @@ class NoteWriter:
                 self._git.run("update-ref", self._sent, whole)
                 self.error, self.delivered_at = None, time.time()
                 return True
-            if b"[rejected]" not in done.stdout:
+            if b"[rejected]" not in done.stdout and not self._cleared():
                 return self._well(done, "pushed")
         self._fail(f"the notes cannot be pushed: somebody changes {self._ref} there each time")
         return False
@@ -208,12 +208,40 @@ class NoteWriter:
         known = self._peek(self._ref)
         if known is not None:
             return known
-        options = (*self._fetching, "--end-of-options")
-        done = self._git.run("ls-remote", *options, self._address, self._ref, timeout=_PUSH_TIMEOUT)
+        listed = self._list(self._ref)
+        known = (listed or {}).get(self._ref, "")
+        if known.startswith("ref: "):
+            self._fail(
+                f"{self._ref} there stands for {known[5:]}, which is not to be overwritten; to delete it: "
+                f"git symbolic-ref --delete {self._ref}"
+            )
+            return None
+        return None if listed is None else known
+
+    def _list(self, *patterns: str) -> dict[str, str] | None:
+        """Ref in the remote → sha, or 'ref: …' where it stands for another one. None where it cannot be asked."""
+        options = (*self._fetching, "--symref", "--end-of-options")
+        done = self._git.run("ls-remote", *options, self._address, *patterns, timeout=_PUSH_TIMEOUT)
         if not self._well(done, "asked for"):
             return None
-        listed = (line.partition(b"\t") for line in done.stdout.splitlines())
-        return next((sha.decode() for sha, _, name in listed if name.decode(errors="replace") == self._ref), "")
+        found: dict[str, str] = {}
+        for line in done.stdout.decode(errors="replace").splitlines():
+            value, _, name = line.partition("\t")
+            found.setdefault(name, value)
+        return found
+
+    def _cleared(self) -> bool:
+        """Delete what keeps our ref from being made: one in the place of a folder above it, or below it. Whether there
+        was such a one. Both names are this agent's, or nobody's."""
+        above = self._ref.rpartition("/")[0]
+        listed = self._list(above, f"{self._ref}/*") or {}
+        found = [name for name in listed if name == above or name.startswith(f"{self._ref}/")]
+        if not found:
+            return False
+        self._effects.point(f"clear {found[0]}")
+        gone = [f":{name}" for name in found]
+        options = ("--porcelain", "--no-verify", *self._pushing(), "--end-of-options")
+        return self._git.run("push", *options, self._address, *gone, timeout=_PUSH_TIMEOUT).returncode == 0
 
     def _take(self, there: str, ours: str) -> None:
         """Fetch what stands there, to keep of it what is not ours to say; nothing that is no notes, or is too large."""
@@ -250,7 +278,7 @@ class NoteWriter:
     def _well(self, done: Completed, what: str) -> bool:
         if done.returncode != 0:
             refusals = [line for line in done.stdout.splitlines() if line.startswith(b"!")]
-            said = b" ".join([*refusals, *done.stderr.splitlines()]).decode(errors="replace")
+            said = " ".join(b" ".join([*refusals, *done.stderr.splitlines()]).decode(errors="replace").split())
             self._fail(f"the notes cannot be {what}: {self._redactor.clean(said)[:400]}")
         return done.returncode == 0
 

@@ -121,6 +121,34 @@ def test_whatever_the_ref_points_to_gives_way(theirs: Repository, kind: str, pee
     assert stands(theirs, report)
 
 
+@pytest.mark.parametrize("name", ["refs/notes/reconciler", f"{REF}/sub", f"{REF}/a/b"])
+def test_a_ref_in_the_way_of_ours_goes(theirs: Repository, name: str, peek: bool) -> None:
+    desk = Desk(theirs, peek=peek)
+    reports = several(theirs, desk, 2)
+    theirs.git("update-ref", "-d", REF)
+    theirs.git("update-ref", name, theirs.head())
+    for host in ("maxi", "minimum"):
+        if "reconciler/" in name:
+            theirs.git("update-ref", f"refs/notes/reconciler/{host}", theirs.head())
+    fresh = Desk(theirs, state="fresh", peek=peek)
+    fresh.source.fetch()
+    fresh.writer.keep(lambda: reports)
+    assert stands(theirs, *reports)
+    assert len(theirs.git("for-each-ref", "refs/notes").splitlines()) == (3 if "reconciler/" in name else 1)
+
+
+def test_a_ref_that_stands_for_the_branch_is_left_and_told_of(theirs: Repository) -> None:
+    sha = theirs.push({"a": "1"})
+    theirs.git("symbolic-ref", REF, "refs/heads/main")
+    desk = Desk(theirs)
+    assert not desk.writer.tell(desk.head())
+    assert theirs.head() == sha
+    assert desk.writer.error is not None
+    assert "stands for refs/heads/main" in desk.writer.error
+    theirs.git("symbolic-ref", "--delete", REF)
+    assert desk.writer.tell(desk.head())
+
+
 def test_a_look_without_news_finds_what_was_changed_or_deleted(theirs: Repository) -> None:
     desk = Desk(theirs)
     reports = several(theirs, desk)
