@@ -12,6 +12,7 @@
 | adopted | containers that plain Compose had started are ours from now on, as what; what there is to go back to |
 | ranonce | a one-shot has succeeded: it is not run again |
 | healed | a service that ended or ailed by itself is started again; after five within ten minutes it is left alone |
+| unstarted | such a start did not come about, and the service is not to blame: it does not count |
 | recovered | a service that was left alone has worked by itself for ten minutes: it is looked after again |
 | tolerated | a difference outlived its own repair: this engine makes containers so, and it is not mended for ever |
 | unstartable | a container that had run does not start any more: another one takes its place |
@@ -32,7 +33,7 @@ from contextlib import contextmanager
 
 from reconciler.decide.fold_attempts import OF_ATTEMPTS
 from reconciler.decide.fold_requests import requested
-from reconciler.decide.healing import started_again
+from reconciler.decide.healing import not_started, started_again
 from reconciler.decide.recollection import Recollection, Record, quarantine, time_of
 from reconciler.errors import Corrupt
 from reconciler.model.history import Adopted, Care, Good, History
@@ -143,6 +144,12 @@ def _healed(state: Recollection, record: Record) -> None:
     state.cares[key] = started_again(state.cares.get(key, Care()), time_of(record))
 
 
+def _unstarted(state: Recollection, record: Record) -> None:
+    key = (record["stack"], record["service"])
+    if key in state.cares:
+        state.cares[key] = not_started(state.cares[key])
+
+
 def _recovered(state: Recollection, record: Record) -> None:
     state.cares.pop((record["stack"], record["service"]), None)
 
@@ -180,6 +187,7 @@ _HANDLERS: Mapping[str, Callable[[Recollection, Record], None]] = {
     "asked": _asked,
     "adopted": _adopted,
     "healed": _healed,
+    "unstarted": _unstarted,
     "recovered": _recovered,
     "tolerated": _tolerated,
     "unstartable": _unstartable,

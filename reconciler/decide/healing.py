@@ -24,6 +24,11 @@ def started_again(care: Care, at: float) -> Care:
     return Care(times, care.given_up or len(recent) >= MOST)
 
 
+def not_started(care: Care) -> Care:
+    """Without the last start, which did not come about."""
+    return Care(care.times[:-1])
+
+
 def next_start(care: Care | None, now: float) -> float | None:
     """From when on it may be started again (Unix seconds); None: it is left alone."""
     if care is None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from reconciler.decide.adoption import overlay
 from reconciler.decide.healing import next_start, recovered
 from reconciler.decide.mending import Mending, is_ailing, mending
 from reconciler.loop.bench import Bench
+from reconciler.loop.rollout import Rollout
+from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState, ServiceKey
 from reconciler.model.observed import Container, ObservedState
+from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.plan import Action, Plan
+
+NOT_THEIR_FAULT = (Reason.DEPENDENCY_NOT_READY, Reason.ENGINE_UNAVAILABLE, Reason.POLICY_VIOLATION)
+"""Of a start that was refused: for something else on the machine, or for a link in the way of a mount."""
 
 SLOW = 600.0
 """Seconds after which is compared without any reason."""
@@ -61,12 +68,22 @@ def changed_by_others(bench: Bench, desired: DesiredState, observed: ObservedSta
     return Mending({id: items for id, items in found.drift.items() if id not in found.replaced})
 
 
-def note_started_again(bench: Bench, plan: Plan, observed: ObservedState, found: Mending) -> None:
+def note_started_again(bench: Bench, plan: Plan, observed: ObservedState, found: Mending) -> list[ServiceKey]:
     """Services whose containers this plan starts again; durable before it does, so that a crash counts them, too."""
     ended = {item.id for item in observed.containers if item.state == "exited"} | found.ailing.keys()
     steps = [step for step in plan.steps if step.action is Action.START_CONTAINER and step.id in ended]
-    for stack, service in dict.fromkeys((step.stack, step.service) for step in steps):
+    keys = list(dict.fromkeys((step.stack or "", step.service or "") for step in steps))
+    for stack, service in keys:
         bench.book.append("healed", stack=stack, service=service)
+    return keys
+
+
+def note_not_started(bench: Bench, turn: Turn, services: Iterable[ServiceKey], rollout: Rollout) -> None:
+    """A disk that is away for a day is waited for that long: what was never started has not failed."""
+    if turn.outcome is Outcome.FAILED and turn.reason in NOT_THEIR_FAULT:
+        for stack, service in services:
+            if (stack, service) not in rollout.started:
+                bench.book.append("unstarted", stack=stack, service=service)
 
 
 def note_tolerated(bench: Bench, desired: DesiredState, observed: ObservedState, found: Mending) -> None:

@@ -13,7 +13,15 @@ from reconciler.loop.addresses import check_subnets
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
 from reconciler.loop.collect import close
-from reconciler.loop.compare import find, inspected, is_as_applied, left_alone, note_started_again, note_tolerated
+from reconciler.loop.compare import (
+    find,
+    inspected,
+    is_as_applied,
+    left_alone,
+    note_not_started,
+    note_started_again,
+    note_tolerated,
+)
 from reconciler.loop.newer import give_way
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Anew, Turn
@@ -54,8 +62,10 @@ def keep(bench: Bench, head: Commit) -> Turn:
         raise Transient(plan.violations[0].reason, plan.violations[0].message, plan.violations[0].hint)
     check_subnets(bench, plan, desired, observed)
     attempt = bench.book.start(desired.revision, Intent.REPAIR)
-    note_started_again(bench, plan, observed, found)
-    turn = _repair(bench, head, attempt, plan, bench.rollout(attempt, desired, desired, observed, plan))
+    again = note_started_again(bench, plan, observed, found)
+    rollout = bench.rollout(attempt, desired, desired, observed, plan)
+    turn = _repair(bench, head, attempt, plan, rollout)
+    note_not_started(bench, turn, again, rollout)
     if turn.outcome is Outcome.SUCCEEDED:
         note_tolerated(bench, desired, observed, found)
     return turn

@@ -121,6 +121,11 @@ class Rollout:
         waiting = self._proof.unproven() if self._proof else set()
         return (planned - self._known.started) | waiting
 
+    @property
+    def started(self) -> frozenset[ServiceKey]:
+        """Services of which it has started a container."""
+        return frozenset(self._known.started)
+
     def specs(self) -> dict[ServiceKey, str]:
         """What this rollout brings each service to."""
         return {key: service.spec for key, service in self._services.items()}

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from reconciler.loop.compare import SLOW
+from reconciler.model.observed import Foreign
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.life import Life, service
 from tests.fakes.machine import FakeMachine
+from tests.loop.lives import goes_down, proven
 
 MIB = 1 << 20
 HEALTHY = Behaviour(health=((1.0, "healthy"),))
@@ -215,6 +217,21 @@ def test_it_is_given_up_after_five_starts_and_stays_so() -> None:
     life.behave("web:2", HEALTHY)
     life.push(web=service("web:2"), other=service("other:1", health=False))
     assert life.turn().exit_code == 0
+
+
+def test_a_start_that_something_else_prevents_does_not_count() -> None:
+    """A disk or a port that is away for long is waited for that long."""
+    life = proven(web=service("web:1", ports=[{"target": 80, "published": "8080", "protocol": "tcp"}]))
+    goes_down(life, "shop-web-1")
+    life.machine.foreign["other"] = Foreign("f" * 64, "other", 0, True, life.machine.named("shop-web-1").ports)
+    for _ in range(200):
+        life.machine.advance(10)
+        life.start()
+        assert life.turn().outcome is not Outcome.UNCHANGED
+    del life.machine.foreign["other"]
+    life.machine.advance(720)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.running() == {"shop-web-1": "web:1"}
 
 
 def test_by_itself_it_is_trusted_again() -> None:

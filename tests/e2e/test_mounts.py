@@ -1,0 +1,197 @@
+"""Containers put links in the place of folders: nothing of the host is mounted from behind one, or made there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.host import Host, eventually
+from tests.e2e.services import living, stated
+from tests.e2e.together import Together
+
+pytestmark = pytest.mark.engine
+together = Together()
+
+SECRET = "only root may read this"
+OTHERS = {"web": stated("1"), "db": stated("1")}
+"""So that no commit drops most of the services at once."""
+
+SWAP = "while :; do rm -rf /d/x; mkdir /d/x; rmdir /d/x; ln -s {target} /d/x; done"
+
+
+def data(host: Host, path: str = "data") -> Path:
+    return host.state / "data" / host.stack / "compose/stack" / path
+
+
+def private(host: Host) -> Path:
+    """A folder of the host that no container is to see."""
+    folder = host.folder / "private"
+    if not folder.exists():
+        folder.mkdir(mode=0o700)
+        (folder / "key").write_text(SECRET)
+        (folder / "key").chmod(0o600)
+    return folder
+
+
+def planter(host: Host, source: str = "./data") -> dict[str, Any]:
+    return living(f"rm -rf /d/x; ln -s {private(host)} /d/x", volumes=[f"{source}:/d"])
+
+
+def reader(*sources: str) -> dict[str, Any]:
+    """Tells in its log what it finds where it mounts."""
+    mounted = [f"{source}:/h{n}" for n, source in enumerate(sources)]
+    return living("for d in /h*; do cat $d/key; touch $d/was-here; done", volumes=mounted)
+
+
+def planted(host: Host, services: dict[str, Any], link: Path) -> None:
+    """A first commit whose container has planted the link."""
+    host.push(services)
+    assert host.once().code == 0
+    eventually(link.is_symlink)
+
+
+def assert_untouched(host: Host) -> None:
+    folder = private(host)
+    assert [item.name for item in folder.iterdir()] == ["key"]
+    for name in host.containers():
+        assert SECRET not in str(host.engine.logs(name))
+
+
+def assert_held(host: Host, link: Path) -> None:
+    """The newest commit waits for a person, and says what to do; what runs stays."""
+    before = host.machine()
+    turn = host.once()
+    assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Held", "PolicyViolation"), turn.document
+    assert f"{link} is a symbolic link" in turn["message"]
+    assert f"`rm {link}`" in turn["hint"]
+    assert host.machine() == before
+    assert_untouched(host)
+
+
+@together.with_one_compose
+def test_one_commit_with_a_planter_and_a_reader_must_be_rejected(host: Host) -> None:
+    waits = {"depends_on": {"a": {"condition": "service_started"}}}
+    sha = host.push({"a": planter(host), "b": {**reader("./data/x"), **waits}, **OTHERS})
+    judged = host.validate(sha)
+    assert [(item["rule"], item["service"]) for item in judged["violations"] if item["level"] == "deny"] == [
+        ("nested-mount", "b")
+    ]
+    turn = host.once()
+    assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Rejected", "PolicyViolation")
+    assert host.containers() == {}
+    assert_untouched(host)
+
+
+@together.with_one_compose
+def test_what_an_earlier_commit_planted_must_hold_the_next_one(host: Host) -> None:
+    link = data(host, "data/x")
+    planted(host, {"a": planter(host), **OTHERS}, link)
+    host.push({"b": reader("./data/x"), **OTHERS})
+    assert_held(host, link)
+    link.unlink()
+    turn = host.once()  # its planter could come back
+    assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Held", "PolicyViolation"), turn.document
+    assert f"{host.stack}/a does not mount {link.parent} any more" in turn["hint"]
+    link.symlink_to(private(host))
+    host.push(OTHERS)
+    assert host.once().code == 0
+    for source in ("./data/x/made/by/the/agent", "./data/x"):
+        host.push({"b": reader(source), **OTHERS})
+        assert_held(host, link)
+    link.unlink()
+    turn = host.once()
+    assert turn.code == 0, turn.document
+    assert data(host, "data/x").is_dir()
+    assert_untouched(host)
+
+
+@together.with_one_compose
+def test_what_was_planted_in_a_granted_path_must_hold_the_next_one(host: Host) -> None:
+    media = host.folder / "media"
+    (media / "films").mkdir(parents=True)
+    alias = host.folder / "srv"
+    alias.symlink_to(media)
+    host.configure(binds=[{"path": "/srv", "host": str(alias), "read_only": False, "reason": "media"}])
+    planted(host, {"a": planter(host, "/srv"), **OTHERS}, media / "x")
+    host.push(OTHERS)
+    assert host.once().code == 0
+    host.push({"b": reader("/srv/x", "/srv/films"), **OTHERS})
+    assert_held(host, alias / "x")
+    host.push({"b": reader("/srv/films"), **OTHERS})
+    assert host.once().code == 0
+    assert (media / "films/was-here").exists()
+
+
+@together.with_one_compose
+def test_a_container_must_not_be_started_again_over_a_link(host: Host) -> None:
+    """As drift, and on the way back of a commit that failed."""
+    link = data(host, "data/x")
+    host.push({"b": reader("./data/x"), **OTHERS})
+    assert host.once().code == 0
+    name = f"{host.stack}-b-1"
+    host.engine.stop(name, timeout=0)
+    shutil.rmtree(link)
+    link.symlink_to(private(host))
+    turn = host.once()
+    assert turn.code == 3, turn.document
+    assert f"{link} is a symbolic link" in turn["message"]
+    assert host.states()["b-1"] == "exited"
+    assert_untouched(host)
+    link.unlink()
+    assert host.once().code == 0
+    assert host.states()["b-1"] == "running"
+
+
+@together.with_one_compose
+def test_a_granted_path_that_is_not_there_must_be_waited_for(host: Host) -> None:
+    disk = host.folder / "disk"
+    host.configure(binds=[{"path": str(disk), "read_only": False, "reason": "a disk"}])
+    host.push({"b": reader(f"{disk}/films"), **OTHERS})
+    turn = host.once()
+    assert (turn.code, turn["outcome"], turn["reason"]) == (3, "Failed", "FileMissing"), turn.document
+    assert f"{disk}/films is not there" in turn["message"]
+    assert not disk.exists()
+    assert host.status()["quarantinedRevisions"] == []
+    (disk / "films").mkdir(parents=True)
+    turn = host.once()
+    assert turn.code == 0, turn.document
+    host.engine.stop(f"{host.stack}-b-1", timeout=0)
+    shutil.rmtree(disk)
+    assert host.once().code == 3  # the disk has gone while its container did not run
+    (disk / "films").mkdir(parents=True)
+    assert host.once().code == 0  # and is no reason to wait any longer than it was away
+    assert host.states()["b-1"] == "running"
+
+
+def fight(host: Host, rounds: int) -> None:
+    """While a container swaps a folder for a link as fast as it can, commits try to mount it in every way."""
+    swapper = living(SWAP.format(target=private(host)), volumes=["./data:/d"])
+    host.push({"a": swapper, **OTHERS})
+    assert host.once().code == 0
+    for _ in range(rounds):
+        for services in (
+            {"a": swapper, "b": reader("./data/x")},
+            {"a": swapper, "b": reader("./data/x/sub")},
+            {"b": reader("./data/x")},
+            {"a": {**swapper, "volumes": ["./data:/d", "./data/x:/h"]}},
+            {"a": {**swapper, "volumes": ["./data/x:/d"]}},
+        ):
+            host.push({**services, **OTHERS})
+            turn = host.once()
+            assert turn["outcome"] in ("Rejected", "Held"), turn.document
+            assert host.states()["a-1"] == "running"
+            assert_untouched(host)
+
+
+@together.with_one_compose
+def test_a_container_that_swaps_all_the_time_must_gain_nothing(host: Host) -> None:
+    fight(host, 1)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_container_that_swaps_all_the_time_must_gain_nothing_for_long(host: Host) -> None:
+    fight(host, 50)
