@@ -98,7 +98,6 @@ class NoteWriter:
         self._whole, self._sent, self._of = f"refs/notes/whole/{host}", f"refs/sent/{host}", f"refs/sent-of/{host}"
         self._identity = _identity(host)
         self._looked_at = float("-inf")
-        self._restored = False
         self.error: str | None = None
         self.delivered_at: float | None = None
 
@@ -107,17 +106,18 @@ class NoteWriter:
         return self._told([report])
 
     def keep(self, reports: Callable[[], Iterable[FinalReport]]) -> None:
-        """See that what was told still stands there. `reports`: all of it, for a mirror that was made anew."""
-        ours = self._read(self._ref)
-        if ours is None and not self._restored:
-            self._restored = True
-            self._told(list(reports()))
+        """See that what was told still stands there. `reports`: all of it, for a mirror that has not told it yet."""
+        ours, sent = self._read(self._ref), self._read(self._sent)
+        if sent is None if self._push else ours is None:
+            told = list(reports())
+            if told:
+                self._told(told, restore=True)
         elif ours is not None and self._push and not self._as_sent(ours):
             self._told([])
 
-    def _told(self, reports: Sequence[FinalReport]) -> bool:
+    def _told(self, reports: Sequence[FinalReport], *, restore: bool = False) -> bool:
         try:
-            if not self._write(reports):
+            if not self._write(reports, restore):
                 return False
             return not self._push or self._read(self._ref) is None or self._publish()
         except Transient as fault:
@@ -126,19 +126,21 @@ class NoteWriter:
 
     # -- ours --------------------------------------------------------------------------------------------------
 
-    def _write(self, reports: Sequence[FinalReport]) -> bool:
+    def _write(self, reports: Sequence[FinalReport], restore: bool) -> bool:
         """Those that the mirror does not have yet. A commit that has been told its end stands; only an operator's
         `retry` changes it. One that is gone is not waited for."""
         known = self._known([report.revision for report in reports])
         present = self._listed(self._ref) if known and self._read(self._ref) else {}
         new = []
         for report in reports:
-            text = note_text(report, self._redactor).encode()
-            retried = any(line.startswith(RETRIED) for line in report.lines)
+            there = present.get(report.revision)
             if report.revision not in known:
-                logger.warning("commit {} is not in the mirror any more: no note", report.revision)
-            elif report.revision not in present or (retried and present[report.revision] != _blob(text)):
-                new.append((report.revision, text))
+                level = "DEBUG" if restore else "WARNING"
+                logger.log(level, "commit {} is not in the mirror any more: no note", report.revision)
+            elif there is None or any(line.startswith(RETRIED) for line in report.lines):
+                text = note_text(report, self._redactor).encode()
+                if there != _blob(text):
+                    new.append((report.revision, text))
         if not new:
             return True
         self._effects.point(f"note {new[-1][0]}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.decide.redact import Redactor
+from reconciler.errors import Transient
 from reconciler.model.outcome import FinalReport
 from reconciler.record import notes
 from reconciler.record.notes import TRIES, note_text
@@ -173,6 +174,23 @@ def test_a_mirror_that_was_made_anew_tells_all_of_the_journal_over_what_was_forg
     fresh.writer.keep(lambda: reports)
     assert stands(theirs, *reports)
     assert shown(theirs, foreign) == FORGED.strip()
+
+
+def test_a_new_mirror_waits_for_the_remote_before_it_tells_all_of_the_journal(theirs: Repository) -> None:
+    reports = several(theirs, Desk(theirs))
+    Attacker(theirs).forge(*(report.revision for report in reports))
+    fresh = Desk(theirs, state="fresh")
+    theirs.folder.rename(theirs.folder.with_name("away"))
+    with pytest.raises(Transient):
+        fresh.source.fetch()
+    fresh.writer.keep(lambda: reports)
+    theirs.folder.with_name("away").rename(theirs.folder)
+    fresh.source.fetch()
+    fresh.writer.keep(lambda: reports)
+    assert stands(theirs, *reports)
+    quiet = fresh.effects.count
+    fresh.writer.keep(list)
+    assert fresh.effects.count == quiet
 
 
 def test_somebody_who_writes_each_time_we_do_costs_few_tries_and_is_told_of(theirs: Repository, peek: bool) -> None:
