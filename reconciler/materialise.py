@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from reconciler.model.files import Entry, Files
+from reconciler.waiting import attend
 
 EXECUTABLE = "100755"
 REGULAR = ("100644", EXECUTABLE)
 READ_ONLY_FOLDER = 0o555
+
+ATTENDED = 500
+"""Files after which whoever waits is asked whether they are still wanted."""
 
 ONCE = 64 << 10
 """Bytes from which equal files are one on the disk, with several names. Small ones are copies: they take a block each,
@@ -60,7 +64,9 @@ def materialise(files: Files, entries: Mapping[str, Entry], folder: Path, writte
     """
     for parent in sorted({(folder / path).parent for path in entries}):
         make_folders(parent, 0o755)
-    for path, entry in entries.items():
+    for number, (path, entry) in enumerate(entries.items()):
+        if number % ATTENDED == 0:
+            attend()
         if entry.mode not in REGULAR:
             continue
         if written is None:
