@@ -14,6 +14,7 @@ import os
 import posixpath
 import shlex
 import stat
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -24,6 +25,8 @@ FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", o
 
 MODE = 0o755
 """Of folders that are made, whatever the umask: programs in containers have other users."""
+
+LIST_IT = "Run the agent as a user who may enter the folder, or list the path itself under binds."
 
 MOST_LINKS = 40
 """Links of the operator's that one path may lead over; the kernel's own bound."""
@@ -43,11 +46,11 @@ class HostPaths:
         private: Sequence[str] = (),
     ) -> None:
         self._data, self._own, self._private = data, own, private
-        self._writable = [posixpath.normpath(path) for path in writable]
-        self._granted = [*self._writable, *(posixpath.normpath(path) for path in readable)]
+        self._writable = [normal(path) for path in writable]
+        self._granted = [*self._writable, *(normal(path) for path in readable)]
 
     def ways(self, paths: Iterable[str], links: Mapping[str, str]) -> dict[str, Way]:
-        """Each path walked. `links`: those that adoption made, place → target. Makes nothing."""
+        """Each path (in its normal form) walked. `links`: those that adoption made, place → target. Makes nothing."""
         guarded = self._guarded(links)
         found = {}
         for path in paths:
@@ -79,6 +82,8 @@ class HostPaths:
         try:
             base = self._base(path)
             walk.along(_parts(base))
+            if base in self._granted and base != path:
+                walk.refuse_unseen(base)
             walk.below(base, path[len(base) :], make=make and base == self._data)
             if base in self._granted:
                 walk.keep_out(path, self._identities(self._private))
@@ -122,7 +127,7 @@ class Walk:
         self._obstacle: Obstacle | None = None
         self._ended = False
         self._followed = 0
-        self._make = False
+        self._make = self._unseen = False
         self.adopted = False
         self._from_root()
 
@@ -157,6 +162,13 @@ class Walk:
             place = f"{place}/{todo[0]}"
             self._step(todo, place)
 
+    def refuse_unseen(self, base: str) -> None:
+        """What lies below a folder that only the engine can see may be anything. One that is not there on the engine's
+        own machine has nothing below."""
+        absent = self._end is None and self._obstacle is None
+        if absent and (self._unseen or sys.platform != "linux"):
+            self._stop(Obstacle(f"{base} cannot be looked at, and containers could have put a link below it", LIST_IT))
+
     def keep_out(self, path: str, private: frozenset[Identity]) -> None:
         if self._obstacle is None and private & (self._passed | ({self._end} if self._end else set())):
             message = f"{path} leads into the agent's own state or secrets"
@@ -186,12 +198,14 @@ class Walk:
                 self._enter(_made(name, folder), f"{here}/{name}", True)
             else:
                 self._ended = True
+        except ValueError:
+            self._stop(Obstacle(f"{here} can have no name with a null character in it", "Mount another path."))
         except OSError as error:
             if error.errno in (errno.ENOTDIR, errno.ELOOP):
                 self._stop(_swapped(place or f"{here}/{name}"))
             elif guarded or place is not None:
-                self._stop(_unseen(place or f"{here}/{name}", error))
-            self._ended = True
+                self._stop(_hidden(place or f"{here}/{name}", error))
+            self._unseen = self._ended = True
 
     def _link(self, name: str, todo: list[str], place: str | None) -> None:
         folder, here, guarded = self._open[-1]
@@ -271,11 +285,16 @@ def _swapped(path: str) -> Obstacle:
     return Obstacle(f"{path} was replaced while it was looked at", "It is tried again by itself.")
 
 
-def _unseen(path: str, error: OSError) -> Obstacle:
+def _hidden(path: str, error: OSError) -> Obstacle:
     return Obstacle(
         f"{path} cannot be looked at ({error.strerror}), and containers could have put a link there",
-        "Run the agent as a user who may enter the folder, or list the path itself under binds.",
+        LIST_IT,
     )
+
+
+def normal(path: str) -> str:
+    """An absolute path in the form in which paths are compared."""
+    return posixpath.normpath("/" + path.lstrip("/"))
 
 
 def _parts(path: str) -> list[str]:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,22 @@ def test_a_link_into_a_containers_reach_is_followed_there_and_no_further(place: 
     assert ways[f"{tmp_path}/shortcut/x"].obstacle is not None
 
 
+def test_a_granted_path_counts_in_whatever_way_it_is_written(place: Place) -> None:
+    (place.media / "x").symlink_to("/")
+    for written in (f"/{place.media}", f"{place.media}/", f"{place.media}/../media", f"//{place.media}//."):
+        paths = HostPaths(str(place.data), [], [written])
+        assert paths.ways([f"{place.media}/x"], {})[f"{place.media}/x"].obstacle, written
+
+
+def test_what_is_absent_on_the_engines_own_machine_is_no_obstacle(place: Place, monkeypatch: Any) -> None:
+    """An engine in a virtual machine may have it, and in it a link that nobody can see from here."""
+    absent = f"{place.media}/absent"
+    for platform, told in (("linux", False), ("darwin", True)):
+        monkeypatch.setattr(sys, "platform", platform)
+        ways = HostPaths(str(place.data), [], [absent]).ways([absent, f"{absent}/x"], {})
+        assert [way.obstacle is not None for way in ways.values()] == [False, told]
+
+
 def test_a_circle_of_links_ends(place: Place, tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
@@ -163,6 +180,7 @@ def test_a_file_on_the_way_is_told(place: Place) -> None:
 
 def test_a_name_that_no_folder_can_have_is_told(place: Place) -> None:
     assert "cannot be looked at" in place.refused(place.media / ("x" * 300))
+    assert "null character" in place.refused(place.media / "a\0b")
 
 
 def test_what_a_stranger_may_not_enter_is_told_where_links_may_lie() -> None:
@@ -186,6 +204,7 @@ def test_what_a_stranger_may_not_enter_is_told_where_links_may_lie() -> None:
             return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
         assert "cannot be looked at" in told(folder)
+        assert "cannot be looked at" in told(str(closed))
         assert told(str(closed / "x")) == ""
 
 

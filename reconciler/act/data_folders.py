@@ -6,7 +6,6 @@ Containers can make links there. Nothing here follows one: see `reconciler.host_
 from __future__ import annotations
 
 import os
-import posixpath
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,7 +14,7 @@ from pathlib import Path
 from reconciler.act.trees import writing
 from reconciler.effects import Effects
 from reconciler.errors import Transient
-from reconciler.host_paths import MODE, HostPaths
+from reconciler.host_paths import MODE, HostPaths, normal
 from reconciler.materialise import make_folders
 from reconciler.model.desired import DesiredState, Service
 from reconciler.model.outcome import Reason
@@ -57,7 +56,7 @@ class DataFolders:
 
     def check(self, paths: Iterable[str]) -> None:
         """Before anything is mounted from these. Transient where one leads over a link that a container can make."""
-        for way in self._paths.ways([posixpath.normpath(path) for path in paths], self._links).values():
+        for way in self._paths.ways([normal(path) for path in paths], self._links).values():
             _refuse(way.obstacle)
 
     def _is_same(self, folder: str, to: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.decide.policies.paths import normal
 from reconciler.model.desired import DesiredState
 from reconciler.model.observed import ObservedState
 from reconciler.model.ways import Identity, Way
@@ -71,7 +72,7 @@ def bound_device(definition: Mapping[str, Any]) -> str | None:
     options = definition.get("driver_opts") or {}
     kinds = {*str(options.get("o") or "").split(","), str(options.get("type") or "")}
     device = str(options.get("device") or "")
-    return posixpath.normpath(device) if device.startswith("/") and kinds & {"bind", "rbind", "none"} else None
+    return normal(device) if device.startswith("/") and kinds & {"bind", "rbind", "none"} else None
 
 
 def of_state(state: DesiredState) -> Iterator[Mounted]:
@@ -82,7 +83,7 @@ def of_state(state: DesiredState) -> Iterator[Mounted]:
             source = str(mount.get("source") or "")
             path = devices.get(source) if mount.get("type") == "volume" else source
             if path and path.startswith("/"):
-                yield Mounted(service.stack, service.name, posixpath.normpath(path), is_writable(mount))
+                yield Mounted(service.stack, service.name, normal(path), is_writable(mount))
 
 
 def of_containers(observed: ObservedState, links: Mapping[str, str]) -> Iterator[Mounted]:
@@ -93,7 +94,7 @@ def of_containers(observed: ObservedState, links: Mapping[str, str]) -> Iterator
         for mount in item.mounts:
             path = devices.get(mount.source) if mount.kind == "volume" else mount.source
             if path and path.startswith("/"):
-                yield Mounted(item.stack, item.service, _moved(posixpath.normpath(path), places), mount.writable)
+                yield Mounted(item.stack, item.service, _moved(normal(path), places), mount.writable)
 
 
 def _forms(path: str, links: Mapping[str, str]) -> set[str]:
@@ -105,7 +106,7 @@ def _moved(path: str, links: Mapping[str, str]) -> str:
     """Where the path lies by way of a link."""
     for above in (path, *_above(path)):
         if above in links:
-            return posixpath.normpath(links[above] + path[len(above) :])
+            return normal(links[above] + path[len(above) :])
     return path
 
 

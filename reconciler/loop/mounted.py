@@ -41,7 +41,7 @@ def in_the_way(
 
 
 def _told(inner: Mounted, outer: Mounted, new: Mapping[Mounted, None], preparer: Preparer) -> Obstacle:
-    what = f"{inner.stack}/{inner.service} mounts it, and {preparer.lies_in(inner, outer)}"
+    what = f"{inner.stack}/{inner.service}: {preparer.lies_in(inner, outer)}"
     old = next((place for place in (inner, outer) if place not in new), None)
     if old is None:
         return Obstacle(what, "Mount the outer one read-only, or folders that lie beside each other.")

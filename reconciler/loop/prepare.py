@@ -92,7 +92,7 @@ class Preparer:
         return nesting.allowed(inner, outer, self._rules.permissions, self.data)
 
     def lies_in(self, inner: Mounted, outer: Mounted) -> str:
-        """Such two places, for a sentence."""
+        """What is wrong with such two places, behind the name of the inner one's service."""
         from reconciler.decide.policies import nesting
 
         return nesting.lies_in(inner, outer, self.data)

@@ -76,7 +76,7 @@ def test_who_mounts_a_folder_in_one_that_others_write_to_is_told(
 def test_both_places_are_named_and_the_line_that_allows_it() -> None:
     found = told({"one": {"a": mounts("/srv/media")}, "two": {"b": mounts("/srv/media/films")}}, SRV)
     assert [(item.stack, item.pointer) for item in found] == [("two", "/services/b/volumes/0")]
-    assert "/srv/media/films lies in /srv/media, which one/a can write to" in found[0].message
+    assert "/srv/media/films is mounted and lies in /srv/media, which one/a can write to" in found[0].message
     assert "makes root of whoever runs code in the outer service" in found[0].hint
     assert "{policy: nested-mount, values: [/srv/media/films], stack: two, service: b, reason:" in found[0].hint
 
@@ -89,7 +89,7 @@ def test_what_is_mapped_is_judged_by_where_it_lies() -> None:
     binds = (BindGrant("/all", "/srv", "x", read_only=False), BindGrant("/films", "/srv/media/films/", "y"))
     found = told(shop(a=mounts("/all/media"), b=mounts("/films:ro")), *binds)
     assert [item.service for item in found] == ["b"]
-    assert "/srv/media/films lies in /srv/media" in found[0].message
+    assert "/srv/media/films is mounted and lies in /srv/media" in found[0].message
 
 
 def test_files_of_the_commit_are_read_only_whatever_they_say() -> None:

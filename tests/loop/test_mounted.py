@@ -36,7 +36,7 @@ def test_the_old_one_who_can_write_is_gone_before_the_new_one_is_made() -> None:
     life = proven(a=mounting("a:1", "data"), other=service("o:1"), more=service("m:1"))
     life.push(b=mounting("b:1", "data/x"), other=service("o:1"), more=service("m:1"))
     told = held(life)
-    assert "shop/b mounts it, and data/x lies in data, which shop/a can write to" in told
+    assert "shop/b: data/x is mounted and lies in data, which shop/a can write to" in told
     assert f"one in which shop/a does not mount {DATA}/data any more" in told
     life.push(other=service("o:1"), more=service("m:1"))
     settled(life)
@@ -117,4 +117,4 @@ def test_links_of_the_hosts_are_seen_through_by_what_folders_are() -> None:
     files.known[f"{DATA}/one"] = Way(frozenset({(1, 1)}), (1, 7))
     files.known[f"{DATA}/two/x"] = Way(frozenset({(1, 1), (1, 7)}), (1, 9))
     life.push(a=mounting("a:1", "one"), b=mounting("b:1", "two/x"), c=service("c:1"))
-    assert "two/x lies in one, which shop/a can write to" in held(life)
+    assert "two/x is mounted and lies in one, which shop/a can write to" in held(life)

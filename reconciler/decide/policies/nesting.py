@@ -48,9 +48,9 @@ def value(path: str, stack: str, data: str) -> str:
 
 
 def lies_in(inner: Mounted, outer: Mounted, data: str) -> str:
-    """What is wrong, for a sentence about the inner one's service."""
+    """What is wrong, behind the name of the inner one's service."""
     return (
-        f"{value(inner.path, inner.stack, data)} lies in {value(outer.path, outer.stack, data)}, which "
+        f"{value(inner.path, inner.stack, data)} is mounted and lies in {value(outer.path, outer.stack, data)}, which "
         f"{outer.stack}/{outer.service} can write to"
     )
 
@@ -61,8 +61,8 @@ def _is_root(path: str, permissions: Permissions, data: str) -> bool:
 
 
 def _finding(service: ServiceSubject, index: int, inner: Mounted, outer: Mounted) -> Finding:
-    what = f"what it mounts, {lies_in(inner, outer, DATA)}"
-    return service.finding(RULE, ("volumes", index), what, value=value(inner.path, inner.stack, DATA))
+    asked = value(inner.path, inner.stack, DATA)
+    return service.finding(RULE, ("volumes", index), lies_in(inner, outer, DATA), value=asked)
 
 
 def _places(service: ServiceSubject) -> Iterator[tuple[int, Mounted]]:
