@@ -74,8 +74,8 @@ def remedy(found: Iterable[Taking], revision: str) -> str:
     """Both ways to consent, and the way not to."""
     names = ", ".join(dict.fromkeys(item.stack for item in found))
     return (
-        f"to take it over: `reconciler accept {revision[:12]}`, or `adopt: [{names}]` in the agent config; "
-        "else give the stack, or the object, another name"
+        f"to take it over: `reconciler accept {revision[:12]}`, or `adopt: [{names}]` in the agent config, which a "
+        "running agent reads at its next start; else give the stack, or the object, another name"
     )
 
 

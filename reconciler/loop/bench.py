@@ -220,11 +220,12 @@ class Bench:
     def _refuse_strangers(self, observed: ObservedState) -> None:
         strangers = [item for item in observed.containers if item.host != self.options.host and not item.oneoff]
         if strangers:
-            names = ", ".join(item.name for item in strangers[:3])
+            names = " ".join(item.name for item in strangers[:3])
+            host = strangers[0].host or "another"
             raise Transient(
                 Reason.DEPENDENCY_NOT_READY,
-                f"stack {strangers[0].stack} has containers that are not ours: {names}",
-                "remove them (docker compose -p STACK down, without -v) or give the stack another name",
+                f"stack {strangers[0].stack} has containers that are not ours, but of the host {host}: {names}",
+                f"give the stack another name; if no agent is {host} any more: docker rm -f {names} (volumes stay)",
             )
 
     def plan(
