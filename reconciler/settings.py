@@ -122,9 +122,9 @@ def _frozen(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str | None) -> Settings:
-    from reconciler import permissions
     from reconciler.agent_config import absolute
 
+    grants, binds = _allowed(values)
     return Settings(
         host=values["host"],
         source=_source(values["source"], environ),
@@ -133,8 +133,8 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         engine=values.get("engine") or None,
         compose=absolute(values.get("compose") or "", environ),
         trust=values.get("trust", STRANGERS),
-        grants=permissions.grants(values),
-        binds=permissions.binds(values),
+        grants=grants,
+        binds=binds,
         adopt=tuple(values.get("adopt", ())),
         longest_stop=seconds(values["max_stop_grace_period"]) if "max_stop_grace_period" in values else LONGEST_STOP,
         address_pool=tuple(values.get("address_pool", ())),
@@ -153,6 +153,14 @@ def _build(values: Mapping[str, Any]) -> BuildSettings:
         time=seconds(values["time"]) if "time" in values else plain.time,
         network=values.get("network", plain.network),
     )
+
+
+def _allowed(values: Mapping[str, Any]) -> tuple[tuple[Grant, ...], tuple[BindGrant, ...]]:
+    if not values.get("grants") and not values.get("binds"):
+        return (), ()
+    from reconciler import permissions  # which loads the table of rules
+
+    return permissions.grants(values), permissions.binds(values)
 
 
 def _source(values: Mapping[str, Any], environ: Mapping[str, str]) -> SourceSettings:

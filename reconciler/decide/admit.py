@@ -25,6 +25,7 @@ from reconciler.decide.policies import (
 )
 from reconciler.decide.policies.leave import Ruling, rule_on
 from reconciler.decide.policies.paths import CommitPaths
+from reconciler.decide.policies.pins import built_names
 from reconciler.decide.policies.subject import Finding, Json, Subject
 from reconciler.formats.rules import rules
 from reconciler.formats.yamls import json_pointer
@@ -80,8 +81,9 @@ def admit(
     The commit may be applied when none of them has the level deny.
     """
     commit = CommitPaths(files)
+    built = frozenset(name for item in stacks for name in built_names(item.stack.name, item.model))
     subjects = [
-        Subject(item.stack.name, item.model, item.root, commit, permissions, item.concealed, item.secrets)
+        Subject(item.stack.name, item.model, item.root, commit, permissions, item.concealed, item.secrets, built)
         for item in stacks
     ]
     found = [finding for subject, item in zip(subjects, stacks, strict=True) for finding in _stack(subject, item)]

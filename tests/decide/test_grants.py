@@ -47,8 +47,8 @@ ASKED: Mapping[str, Mapping[str, Model]] = {
         "b 8:* mrw": service(device_cgroup_rules=["b  8:* rwm"]),
         "gpu": service(gpus=[{"count": -1, "driver": "nvidia"}]),
         "nvidia.com/gpu=0": reserved(driver="cdi", device_ids=["nvidia.com/gpu=0"]),
-        "strange gpu": reserved(driver="strange", capabilities=["gpu"]),
-        "any driver tpu": reserved(capabilities=["tpu"]),
+        "strange:gpu": reserved(driver="strange", capabilities=["gpu"]),
+        "any:tpu": reserved(capabilities=["tpu"]),
     },
     "sysctl": {
         "kernel.shmmax": service(sysctls={"kernel/shmmax": "1"}),
@@ -93,11 +93,11 @@ ASKED: Mapping[str, Mapping[str, Model]] = {
         "nfs://evil.lan/films": volume(type="nfs4", o="addr=evil.lan", device="evil.lan:/films"),
         "cifs://nas.lan/films": volume(type="cifs", o="username=a,password=b", device="//nas.lan/films"),
         "/srv/films": volume(type="none", o="bind", device="/srv/films"),
-        "device=:/,o=addr=nas.lan,bind,type=nfs": volume(type="nfs", o="addr=nas.lan,bind", device=":/"),
-        "device=:/films,o=addr=nas.lan,addr=evil.lan,type=nfs": volume(
+        "device=:/ o=addr=nas.lan,bind type=nfs": volume(type="nfs", o="addr=nas.lan,bind", device=":/"),
+        "device=:/films o=addr=nas.lan,addr=evil.lan type=nfs": volume(
             type="nfs", o="addr=nas.lan,addr=evil.lan", device=":/films"
         ),
-        "device=//nas.lan/films,o=addr=evil.lan,type=cifs": volume(
+        "device=//nas.lan/films o=addr=evil.lan type=cifs": volume(
             type="cifs", o="addr=evil.lan", device="//nas.lan/films"
         ),
         "sshfs": {"volumes": {"v": {"name": "shop_v", "driver": "sshfs"}}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from reconciler.formats.bundles import bundles
 from reconciler.formats.rules import Values, rules
 from reconciler.model.documents import BindGrant, Grant, Permissions, Pin
 from reconciler.model.outcome import Level
-from tests.decide.judging import ROOT, Commit, denied, judge, judge_service
+from tests.decide.judging import ROOT, Commit, candidate, denied, judge, judge_service, judge_stacks
 
 Model = dict[str, Any]
 FILES = Commit({"Dockerfile": ""})
@@ -34,7 +35,7 @@ def proxy(more: Model | None = None, **services: Model) -> Model:
 
 
 def test_what_is_equal_to_root_is_given_to_the_service_that_was_read() -> None:
-    assert denied(judge(proxy({"labels": {"a": "b"}, "mem_limit": str(64 << 20), "ports": []}), grants=[PINNED])) == []
+    assert denied(judge(proxy({"mem_limit": str(64 << 20), "ports": []}), grants=[PINNED])) == []
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,7 @@ def test_what_is_equal_to_root_is_given_to_the_service_that_was_read() -> None:
         {"entrypoint": []},
         {"environment": {"LD_PRELOAD": "/x.so"}},
         {"healthcheck": {"test": ["CMD-SHELL", "evil"]}},
+        {"labels": {"ofelia.job-exec.x.command": "evil"}},
         {"user": "1000"},
         {"working_dir": "/x"},
         {"build": {"context": ROOT}},
@@ -119,9 +121,40 @@ def test_the_rest_holds_committed_files_and_whoever_writes_what_it_reads() -> No
     assert pin(mounted, one) == pin(proxy({"volumes": [SOCKET, CONFIG, ACME]}, apart={"image": "x:1"}), one)
 
 
+def test_a_volume_is_the_same_under_two_keys_and_through_another_service() -> None:
+    objects = {"volumes": {"acme": {"name": "shop_acme"}, "other": {"name": "shop_acme"}}}
+    alone = proxy({"volumes": [SOCKET, ACME]})
+    for evil in ({"volumes": [{**ACME, "source": "other"}]}, {"volumes_from": ["between"]}):
+        between = {"image": "between:1", "volumes": [{**ACME, "source": "other"}], "volumes_from": []}
+        one = {**proxy({"volumes": [SOCKET, ACME]}, between=between), **objects}
+        two = {**proxy({"volumes": [SOCKET, ACME]}, between=between, evil={"image": "evil:1", **evil}), **objects}
+        assert len({pin({**alone, **objects}).rest, pin(one).rest, pin(two).rest}) == 3
+
+
+def test_an_image_that_another_service_builds_under_the_pinned_name_is_not_it() -> None:
+    evil = {"image": "traefik:v3.1", "build": {"context": ROOT}}
+    assert denied(judge(proxy(evil=evil), FILES, grants=[PINNED])) == ["docker-socket"]
+    tagged = {"image": "evil:1", "build": {"context": ROOT, "tags": ["traefik:v3.1"]}}
+    assert "docker-socket" in denied(judge(proxy(evil=tagged), FILES, grants=[PINNED]))
+    elsewhere = [candidate(proxy()), candidate({"services": {"evil": evil}}, "blog")]
+    assert denied(judge_stacks(elsewhere, FILES, grants=[PINNED])) == ["docker-socket"]
+
+
+def test_the_rest_is_the_same_wherever_the_commit_lay_and_whatever_compose_writes_down() -> None:
+    model = proxy({"volumes": [SOCKET, CONFIG], "environment": {"HERE": ROOT}})
+    moved = json.loads(json.dumps(model).replace(ROOT, "/elsewhere"))
+    moved["services"]["proxy"]["volumes"][1]["bind"] = {"create_host_path": True}
+    found = pin_of(Subject("shop", moved, "/elsewhere", CommitPaths(FILES)), "proxy")
+    assert found == pin(model)
+
+
 def test_secrets_leave_no_trace_in_the_rest() -> None:
-    with_token = [pin(proxy({"environment": {"TOKEN": text}}), concealed=frozenset({text})) for text in ("one", "two")]
-    assert with_token[0] == with_token[1]
+    one, other = (
+        pin(proxy({"environment": {"TOKEN": text}}), concealed=frozenset({text})) for text in ("first", "other")
+    )
+    assert one == other
+    told = pin(proxy({"command": ["--token=first"]}), concealed=frozenset({"first"}))
+    assert told.command == ("--token=(secret)",)
 
 
 def test_the_proposed_line_is_enough() -> None:

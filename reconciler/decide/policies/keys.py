@@ -78,8 +78,8 @@ def _reserved(item: dict[str, Any]) -> Iterator[str]:
     elif driver in _GPU_DRIVERS and set(abilities) <= _GPU and not item.get("options"):
         yield "gpu"
     else:
-        options = [f"options {item['options']}"] if item.get("options") else []
-        yield " ".join([driver or "any driver", *sorted(abilities), *options])
+        options = f" {item['options']}" if item.get("options") else ""
+        yield f"{driver or 'any'}:{'+'.join(sorted(abilities))}{options}"
 
 
 def _finding(subject: Subject, pointer: Pointer, rule: str, value: str = "") -> Finding:

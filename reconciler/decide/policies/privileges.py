@@ -55,6 +55,7 @@ SAFE_RUNTIMES = re.compile(r"runc|io\.containerd\.[a-z0-9-]+\.v[0-9]+")
 """runc, and the shims that containerd finds by this name among the host's programs (Wasm, Kata, gVisor). Anything
 else may be a path, which the engine would execute, or a runtime that hands out devices."""
 
+_NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
 REFUSED_GROUPS = frozenset({"0", "root", "docker"})
 RUNTIME_ANNOTATIONS = ("org.systemd.property.", "run.oci.")
 _NETWORK_MODES = frozenset({"", "bridge", "default", "none"})
@@ -124,8 +125,10 @@ def _process(service: ServiceSubject) -> Iterator[Finding]:
     if int(service.model.get("oom_score_adj") or 0) < 0:
         yield service.finding("oom-score", ("oom_score_adj",), "oom_score_adj is negative")
     for index, group in enumerate(service.model.get("group_add") or ()):
-        if str(group) in REFUSED_GROUPS:
-            yield service.finding("group-add", ("group_add", index), f"group {group}", value=str(group))
+        name = str(group).strip()
+        name = str(int(name)) if _NUMBER.fullmatch(name) else name
+        if name in REFUSED_GROUPS:
+            yield service.finding("group-add", ("group_add", index), f"group {group}", value=name)
 
 
 def _annotations(service: ServiceSubject) -> Iterator[Finding]:

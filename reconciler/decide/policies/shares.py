@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -39,7 +40,12 @@ def source(options: Mapping[str, Any]) -> str:
             found = device
         if found:
             return found
-    return ",".join(f"{name}={options[name]}" for name in sorted(options))
+    return " ".join(f"{name}={_quoted(str(options[name]))}" for name in sorted(options))
+
+
+def _quoted(text: str) -> str:
+    """No two maps of options read the same."""
+    return text if re.fullmatch(r"[^\s\"]*", text) else json.dumps(text)
 
 
 def _nfs(device: str, words: list[str]) -> str:

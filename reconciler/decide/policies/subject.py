@@ -54,6 +54,7 @@ class Subject:
     """One stack under judgement. `root`: where the commit's files lay while Compose rendered the model.
 
     `concealed`: values that came from the host's secrets_dir; `secrets`: names of the variables that did.
+    `built`: names of images that the commit itself makes, in whichever of its stacks.
     """
 
     stack: str
@@ -63,6 +64,7 @@ class Subject:
     permissions: Permissions = NOTHING_ALLOWED
     concealed: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()
+    built: frozenset[str] = frozenset()
 
     def services(self) -> Iterator[ServiceSubject]:
         for name, model in sorted((self.model.get("services") or {}).items()):
