@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from reconciler.decide.paths import file_violation, refused_entries, resolve
+from reconciler.decide.paths import file_violation, resolve
 from reconciler.formats.nodes import shorten
 from reconciler.formats.quantities import QuantityError, fraction, seconds, size
 from reconciler.formats.schemas import suggestion
@@ -217,19 +216,12 @@ def _way(came: Mapping[str, str], start: str) -> list[str]:
 
 def _files(place: _Place, stacks: list[Mapping[str, Any]], files: Files, base: str) -> Iterator[Violation]:
     for index, stack in enumerate(stacks):
-        folders: dict[str, None] = {}
         for number, path in enumerate(_sequence(stack.get("files"))):
             if not isinstance(path, str) or not path:
                 continue
             pointer: Pointer = ("spec", "stacks", index, "files", number)
-            refused = _file(place, pointer, path, files, base)
-            if refused:
+            if refused := _file(place, pointer, path, files, base):
                 yield refused
-            else:
-                folders.setdefault(posixpath.dirname(resolve(base, path) or ""))
-        for folder in folders:
-            for found in refused_entries(files, folder):
-                yield replace(found, stack=_stack_name(place.document.value, ("spec", "stacks", index)))
 
 
 def _file(place: _Place, pointer: Pointer, path: str, files: Files, base: str) -> Violation | None:

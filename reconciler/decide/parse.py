@@ -14,7 +14,6 @@ from reconciler.decide.paths import (
     content,
     file_violation,
     is_readable,
-    refused_entries,
 )
 from reconciler.formats import events, nodes, schemas
 from reconciler.formats.dotenv import project_and_profiles
@@ -73,7 +72,7 @@ def _implied(files: Files, host: str, base: str, stack: str) -> Result:
     odd = file_violation(files, path)
     if odd is not None:
         return None, (odd,)
-    found = (*refused_entries(files, posixpath.dirname(path)), *_paths(files))
+    found = _paths(files)
     if found:
         return None, in_order(found)
     project = _steering(files, path)[0]

@@ -60,15 +60,6 @@ def odd_parent(files: Files, path: str) -> tuple[str, str] | None:
     return None
 
 
-def refused_entries(files: Files, folder: str) -> tuple[Violation, ...]:
-    """Symlinks and submodules at, under or on the way to `folder` ('' is the whole commit)."""
-    way = odd_parent(files, folder) if folder else None
-    prefix = f"{folder}/" if folder else ""
-    below = (item for item in files.entries.values() if item.mode in _ODD and item.path.startswith(prefix))
-    found = ([way] if way else []) + [(item.path, item.mode) for item in below]
-    return tuple(_refused(path, mode) for path, mode in sorted(set(found)))
-
-
 def is_readable(files: Files, path: str) -> bool:
     """Whether `path` (resolved) can be read as a file of this commit."""
     return path in files.entries and odd_parent(files, path) is None

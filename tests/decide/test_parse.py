@@ -252,15 +252,14 @@ def test_dependencies_must_not_go_round() -> None:
     assert "e → e" in violations[3].message
 
 
-def test_links_and_submodules_below_a_stack_are_refused_others_are_not() -> None:
+def test_links_and_submodules_that_nothing_uses_are_no_mistake() -> None:
+    """What is mounted, built or read through one is judged there (tests/hostile/test_trees.py)."""
     odd = {"compose/shop/link": "120000", "compose/shop/deep/module": "160000", "docs/link": "120000"}
 
-    _, violations = host_document(host(stacks(SHOP), *odd, modes=odd), "mini")
+    document, violations = host_document(host(stacks(SHOP), *odd, modes=odd), "mini")
 
-    assert [(item.rule, item.path, item.reason, item.stack) for item in violations] == [
-        ("submodule", "compose/shop/deep/module", Reason.POLICY_VIOLATION, "shop"),
-        ("symlink", "compose/shop/link", Reason.POLICY_VIOLATION, "shop"),
-    ]
+    assert document is not None
+    assert violations == ()
 
 
 @pytest.mark.parametrize("odd", ["compose/shop/compose.yaml", "compose"])

@@ -80,8 +80,8 @@ def _dockerfile(service: ServiceSubject, build: Json) -> Iterator[Finding]:
     elif not service.of.commit.is_file(path):
         yield _missing(service, path, place)
     else:
-        yield from link_findings(service.of, path, ("services", service.name, *place), service.name)
-        yield from _content(service, service.of.commit.text(path), build, path, place)
+        links = tuple(link_findings(service.of, path, ("services", service.name, *place), service.name))
+        yield from links or _content(service, service.of.commit.text(path), build, path, place)
 
 
 def _content(service: ServiceSubject, text: str, build: Json, name: str, place: Pointer) -> Iterator[Finding]:
