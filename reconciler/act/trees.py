@@ -87,8 +87,10 @@ class TreeStore:
     def _needed(self, trees: Sequence[Tree], files: Files) -> int:
         """Bytes of the trees that are missing."""
         total, seen = 0, set()
-        for path in {tree.path for tree in trees if tree.path is not None and self._lacks(tree, files)}:
-            for entry in below(files, path).values():
+        for tree in trees:
+            if tree.path is None or not self._lacks(tree, files):
+                continue
+            for entry in below(files, tree.path).values():
                 if entry.size < ONCE or (entry.oid, entry.mode) not in seen:
                     total += entry.size
                 seen.add((entry.oid, entry.mode))

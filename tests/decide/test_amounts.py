@@ -72,6 +72,11 @@ USES = {
         {**LARGE, "app/x": 1},
         ("services", "web", "build", "dockerfile"),
     ),
+    "a folder that is called like a list of what to ignore": (
+        services(web=built("app", dockerfile="../other/File")),
+        {"app/x": 1, "other/File": 1, "other/File.dockerignore/big.bin": MOST_BYTES},
+        ("services", "web", "build", "dockerfile"),
+    ),
     "nested folders": (
         services(web=mount(*("/".join("a" * depth) for depth in range(1, 40)))),
         {"/".join("a" * 40): 30 * MEBIBYTE},
@@ -107,6 +112,25 @@ def test_what_is_there_once_counts_once() -> None:
     sizes = {"a/x": HALF, "a/Dockerfile": 1}
     assert refused(sizes, services(one=mount("a"), two=mount("a")), services(one=mount("a"))) == []
     assert refused(sizes, services(one=built("a"), two=built("."), three=built("a"))) == []
+
+
+def test_a_folder_with_places_of_its_own_for_each_service_is_there_for_each() -> None:
+    """The engine makes no mountpoint in a read-only folder: each of them is another tree."""
+    sizes = {"a/x": HALF}
+    same = {"one": {**mount("a"), "tmpfs": ["/t0/p:size=1m"]}, "two": {**mount("a"), "tmpfs": ["/t0/p"]}}
+    other = {**same, "two": {**mount("a"), "tmpfs": ["/t0/q"]}}
+    beside = {**same, "one": {**mount("a"), "tmpfs": ["/t01"]}, "two": mount("a")}
+    assert [bool(refused(sizes, services(**each))) for each in (same, other, beside)] == [False, True, False]
+
+
+@pytest.mark.parametrize("key", ["tmpfs", "volumes"])
+def test_a_target_that_no_file_system_holds_is_refused(key: str) -> None:
+    deep = "/t0/" + "d/" * 1_000
+    more = {"tmpfs": [deep]} if key == "tmpfs" else {}
+    model = {**mount("a"), **more}
+    if key == "volumes":
+        model["volumes"] += [{"type": "volume", "source": "v", "target": deep}]
+    assert [item.service for item in refused({"a/x": 1}, services(web=model))] == ["web"]
 
 
 def test_what_nobody_uses_does_not_count() -> None:

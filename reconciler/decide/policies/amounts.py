@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from reconciler.decide.policies.paths import inside
+from reconciler.decide.canonical import file_target
+from reconciler.decide.policies.paths import inside, normal
 from reconciler.decide.policies.subject import Finding, Json, Subject
 from reconciler.formats.nodes import shorten
 from reconciler.formats.quantities import shown
@@ -20,19 +21,35 @@ does not belong into git. Each mounted path counts with all it holds, a file in 
 MOST_FILES = 100_000
 """Files and folders of them, counted the same way; so many take 17 s to write."""
 
+LONGEST_TARGET = 500
+"""Bytes of a path in a container; inside of a mounted folder its places are made on the host."""
+
 NAMED = 3
 """So many of the largest files are told."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """One place of a model that has files of the commit laid out."""
+    """One place of a model that has files of the commit laid out.
+
+    `places`: where the service mounts something else inside of it; the folder has these places then, and so is another
+    one than without them.
+    """
 
     subject: Subject
     service: str | None
     pointer: Pointer
     path: str
     built: bool = False
+    places: frozenset[str] = frozenset()
+
+
+def _long_targets(subject: Subject) -> Iterator[Finding]:
+    for service in subject.services():
+        longest = max(_targets(service.model), key=len, default="")
+        if len(longest.encode()) > LONGEST_TARGET:
+            what = f"it mounts at a path of {len(longest.encode())} bytes ({shorten(longest)}), more than {LONGEST_TARGET}"
+            yield service.finding("too-large", ("volumes",), what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +60,10 @@ class _Cost:
 
 
 def findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
-    """One for the whole host, at the place that takes most."""
+    """Too much is one for the whole host, at the place that takes most; targets that no file system can hold."""
     if not subjects:
         return
+    yield from (finding for subject in subjects for finding in _long_targets(subject))
     costs = _costs(subjects)
     size, files = sum(cost.size for cost in costs), sum(cost.files for cost in costs)
     if size > MOST_BYTES:
@@ -62,16 +80,16 @@ def findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
 def _costs(subjects: Sequence[Subject]) -> list[_Cost]:
     """What each place adds, up to the one with which it is too much."""
     commit, costs = subjects[0].commit, list[_Cost]()
-    built, mounted = set[str](), set[str]()
+    built, mounted = set[str](), set[tuple[str, frozenset[str]]]()
     size = files = 0
     for use in (use for subject in subjects for use in _uses(subject)):
         names: Sequence[str] = ()
         if use.built:
             names = [name for name in commit.names(use.path) if name not in built]
             built.update(names)
-        elif use.path not in mounted:
+        elif (use.path, use.places) not in mounted:
             names = commit.names(use.path)
-            mounted.add(use.path)
+            mounted.add((use.path, use.places))
         costs.append(_Cost(use, sum(map(commit.size, names)), len(names) + _folders(names)))
         size, files = size + costs[-1].size, files + costs[-1].files
         if size > MOST_BYTES or files > MOST_FILES:
@@ -101,26 +119,45 @@ def _uses(subject: Subject) -> Iterator[_Use]:
             yield from _use(subject, None, (kind, name, "file"), str((definition or {}).get("file") or ""))
     for service in subject.services():
         top: Pointer = ("services", service.name)
+        targets = _targets(service.model)
         for index, mount in enumerate(service.model.get("volumes") or ()):
             if mount.get("type") == "bind":
-                yield from _use(subject, service.name, (*top, "volumes", index), str(mount.get("source") or ""))
-        for key, path in _contexts(service.model.get("build") or {}).items():
+                folder = normal(str(mount.get("target") or "")).rstrip("/") + "/"
+                places = frozenset(item.removeprefix(folder) for item in targets if item.startswith(folder))
+                source = str(mount.get("source") or "")
+                yield from _use(subject, service.name, (*top, "volumes", index), source, places=places)
+        for key, path in _contexts(service.model.get("build") or {}):
             yield from _use(subject, service.name, (*top, "build", *key), path, built=True)
 
 
-def _contexts(build: Json) -> dict[Pointer, str]:
+def _targets(model: Json) -> list[str]:
+    """Where a service has anything mounted."""
+    found = [str(item).partition(":")[0] for item in model.get("tmpfs") or ()]
+    found += [str(mount.get("target") or "") for mount in model.get("volumes") or ()]
+    found += [file_target(kind, use) for kind in ("configs", "secrets") for use in model.get(kind) or ()]
+    return [normal(item) for item in found]
+
+
+def _contexts(build: Json) -> Iterator[tuple[Pointer, str]]:
     if not build:
-        return {}
+        return
     context = str(build.get("context") or "")
-    more = sorted((build.get("additional_contexts") or {}).items())
-    return {
-        ("context",): context,
-        ("dockerfile",): posixpath.join(context, str(build.get("dockerfile") or "Dockerfile")),
-        **{("additional_contexts", name): str(value) for name, value in more},
-    }
+    dockerfile = posixpath.join(context, str(build.get("dockerfile") or "Dockerfile"))
+    yield ("context",), context
+    yield ("dockerfile",), dockerfile
+    yield ("dockerfile",), f"{dockerfile}.dockerignore"
+    for name, value in sorted((build.get("additional_contexts") or {}).items()):
+        yield ("additional_contexts", name), str(value)
 
 
-def _use(subject: Subject, service: str | None, pointer: Pointer, path: str, built: bool = False) -> Iterator[_Use]:
+def _use(
+    subject: Subject,
+    service: str | None,
+    pointer: Pointer,
+    path: str,
+    built: bool = False,
+    places: frozenset[str] = frozenset(),
+) -> Iterator[_Use]:
     found = inside(posixpath.normpath(path), subject.root) if path.startswith("/") else None
     if found is not None and subject.commit.has(found):
-        yield _Use(subject, service, pointer, found, built)
+        yield _Use(subject, service, pointer, found, built, places)
