@@ -47,8 +47,9 @@ class _Use:
 def _long_targets(subject: Subject) -> Iterator[Finding]:
     for service in subject.services():
         longest = max(_targets(service.model), key=len, default="")
-        if len(longest.encode()) > LONGEST_TARGET:
-            what = f"it mounts at a path of {len(longest.encode())} bytes ({shorten(longest)}), more than {LONGEST_TARGET}"
+        size = len(longest.encode())
+        if size > LONGEST_TARGET:
+            what = f"it mounts at a path of {size} bytes ({shorten(longest)}), more than {LONGEST_TARGET}"
             yield service.finding("too-large", ("volumes",), what)
 
 
