@@ -8,6 +8,7 @@ from pathlib import Path
 
 import docker
 import pytest
+import yaml
 
 from tests.e2e.host import KILLED, Host, new_host
 from tests.e2e.project import Project
@@ -49,7 +50,8 @@ def test_data_of_every_kind_must_survive_adoption_change_broken_commit_and_rever
     kept, before = bytes_of(host), project.lives()
 
     made = project.init()
-    assert (made.code, made["restarts"]) == (0, []), made.document
+    assert (made.code, made["restarts"], made["adopt"]) == (0, [], []), made.document
+    assert yaml.safe_load(host.config.read_text())["adopt"] == [host.stack]
     assert {item["origin"] for item in made["stacks"][0]["services"]} == {"measured"}
     project.commit()
     planned = project.plan()

@@ -52,6 +52,7 @@ def test_a_foreign_project_must_be_left_alone_until_its_operator_consents(projec
     project.write({"compose.yaml": json.dumps({"services": mounting("db"), **VAULT})})
     project.up()
     host.exec("db-1", f"echo {SECRET} >/vault/kept; echo {SECRET} >/data/kept")
+    assert project.init()["adopt"] == [host.stack], "what the agent config in force lacks"
     before = there(project)
     for name in ("thief", "db"):
         sha = host.push(mounting(name), **VAULT)
