@@ -15,11 +15,12 @@ from typing import Any
 
 from reconciler.decide.policies.paths import normal
 from reconciler.model.desired import DesiredState
-from reconciler.model.observed import ObservedState
+from reconciler.model.observed import ObservedState, ObservedVolume
 from reconciler.model.ways import Identity, Way
 
 NO_WAYS: Mapping[str, Way] = {}
 NO_LINKS: Mapping[str, str] = {}
+NO_VOLUMES: Mapping[str, ObservedVolume] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,10 @@ def bound_device(definition: Mapping[str, Any]) -> str | None:
     return normal(device) if device.startswith("/") and kinds & {"bind", "rbind", "none"} else None
 
 
-def of_state(state: DesiredState) -> Iterator[Mounted]:
-    """What the services of a state mount."""
-    devices = {item.name: bound_device(item.definition) for stack in state.stacks for item in stack.volumes}
+def of_state(state: DesiredState, volumes: Mapping[str, ObservedVolume] = NO_VOLUMES) -> Iterator[Mounted]:
+    """What the services of a state mount. `volumes`: those that there are, by name; others' may be mounted, too."""
+    devices = _devices(volumes)
+    devices |= {item.name: bound_device(item.definition) for stack in state.stacks for item in stack.volumes}
     for service in state.services().values():
         for mount in service.config.get("volumes") or ():
             source = str(mount.get("source") or "")
@@ -88,13 +90,17 @@ def of_state(state: DesiredState) -> Iterator[Mounted]:
 
 def of_containers(observed: ObservedState, links: Mapping[str, str]) -> Iterator[Mounted]:
     """What containers mount that there are, stopped ones too; an adopted folder by the name that commits have."""
-    devices = {name: bound_device({"driver_opts": item.options}) for name, item in observed.volumes.items()}
+    devices = _devices(observed.volumes)
     places = {target: place for place, target in links.items()}
     for item in observed.containers:
         for mount in item.mounts:
             path = devices.get(mount.source) if mount.kind == "volume" else mount.source
             if path and path.startswith("/"):
                 yield Mounted(item.stack, item.service, _moved(normal(path), places), mount.writable)
+
+
+def _devices(volumes: Mapping[str, ObservedVolume]) -> dict[str, str | None]:
+    return {name: bound_device({"driver_opts": item.options}) for name, item in volumes.items()}
 
 
 def _forms(path: str, links: Mapping[str, str]) -> set[str]:

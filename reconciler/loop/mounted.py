@@ -25,8 +25,8 @@ def in_the_way(
     `base`: what there is to go back to. On the way back old and new containers meet, so whatever exists counts, and
     whatever may be started again. `links`: those of adoption, place → target.
     """
-    new = dict.fromkeys(of_state(desired))
-    before = dict.fromkeys(of_state(base)) if base is not None else {}
+    new = dict.fromkeys(of_state(desired, observed.volumes))
+    before = dict.fromkeys(of_state(base, observed.volumes)) if base is not None else {}
     every = {**new, **before, **dict.fromkeys(of_containers(observed, links))}
     ways = host_files.ways({place.path for place in every}, links)
     for path in dict.fromkeys(place.path for place in new):

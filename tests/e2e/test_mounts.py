@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.host import Host, eventually
+from tests.e2e.project import Project
 from tests.e2e.services import living, stated
 from tests.e2e.together import Together
 
@@ -123,6 +125,36 @@ def test_what_was_planted_in_a_granted_path_must_hold_the_next_one(host: Host) -
     host.push({"b": reader("/srv/films"), **OTHERS})
     assert host.once().code == 0
     assert (media / "films/was-here").exists()
+
+
+@together.with_one_compose
+def test_what_was_planted_in_an_adopted_folder_must_hold_the_next_one(host: Host) -> None:
+    """Adoption's own link is followed, and nothing that lies behind it."""
+    others = {name: living("") for name in OTHERS}
+    before = {**others, "a": living("", volumes=["./data:/d"])}
+    project = Project(host, {"compose.yaml": json.dumps({"services": before}), "data/kept": "x"})
+    project.write({".gitignore": "data/\n"})
+    project.up()
+    assert project.init().code == 0
+    project.commit()
+    assert project.once().code == 0
+    link = host.state / "data" / host.stack / "data"
+    assert link.is_symlink()
+    host.exec("a-1", f"ln -s {private(host)} /d/x")
+    for services in ({**before, "b": reader("./data/x")}, {**others, "b": reader("./data/x")}):
+        project.commit({"compose.yaml": json.dumps({"services": services})})
+        turn = project.once()
+        assert turn["reason"] == "PolicyViolation", turn["message"]
+    project.commit({"compose.yaml": json.dumps({"services": others})})
+    assert project.once().code == 0
+    for source in ("./data/x/made", "./data/x"):
+        project.commit({"compose.yaml": json.dumps({"services": {**others, "b": reader(source)}})})
+        turn = project.once()
+        assert (turn["outcome"], turn["message"].partition(" is ")[0]) == ("Held", f"{link}/x"), turn.document
+        assert_untouched(host)
+    project.commit({"compose.yaml": json.dumps({"services": {**others, "b": reader("./data")}})})
+    assert project.once().code == 0
+    assert (project.folder / "data/was-here").exists()
 
 
 @together.with_one_compose
