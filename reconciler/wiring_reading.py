@@ -189,6 +189,7 @@ class Reading:
             HostFiles(self.host_paths),
             self.settings.adopt,
             self.settings.longest_stop,
+            self.settings.build.memory or 0,
         )
 
     def preparer(

@@ -149,6 +149,7 @@ class Working:
             settings.adopt,
             settings.longest_stop,
             hosts=self._hosts(),
+            build_memory=settings.build.memory or 0,
         )
         return Cycle(ports, options, book)
 

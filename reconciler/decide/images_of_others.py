@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from reconciler.model.images import ImageWant, familiar
+from reconciler.model.outcome import Reason, Violation
 from reconciler.model.stock import StoredImage
 
+RULE = "foreign-image"
 
-def taken(
+
+def in_the_way(
     wants: Iterable[ImageWant], stored: Collection[StoredImage], stacks: Collection[str]
-) -> tuple[str, str] | None:
-    """What is in the way of building and pulling `wants`, and what to do; None where nothing is.
+) -> tuple[Violation, ...]:
+    """What is in the way of building and pulling `wants`, and what to do.
 
     `stacks`: every stack that is or was this host's; what plain Compose has built for one of them is its own.
     """
     others = [image for image in stored if not image.ours]
     made = {name for image in others for name in image.made_here}
     there = {name: image for image in others for name in image.names}
-    found = (item for want in wants for item in _of(want, made, there, {*stacks, want.stack}))
-    return next(found, None)
+    return tuple(
+        Violation(Reason.POLICY_VIOLATION, RULE, message, hint, stack=want.stack, service=want.service)
+        for want in wants
+        for message, hint in _of(want, made, there, {*stacks, want.stack})
+    )
 
 
 def _of(

@@ -14,6 +14,9 @@ from reconciler.model.plan import Action, Step
 PEAK = "memory-peak"
 """The rule that a plan breaks whose steps would promise too much memory."""
 
+BUILD = "build-memory"
+"""The rule that a build breaks which may take more than what runs leaves."""
+
 
 def bound(desired: DesiredState, observed: ObservedState) -> int:
     """Bytes that the limits of all running containers may add up to."""
@@ -23,6 +26,10 @@ def bound(desired: DesiredState, observed: ObservedState) -> int:
 
 def violations(situation: Situation, sheet: Sheet, limit: int, stacks: Collection[str]) -> Iterable[Violation]:
     """Why the plan on the sheet may not be carried out. `stacks`: every stack that is or was this host's."""
+    builds = (step for step in sheet.steps if step.action is Action.BUILD)
+    build = next((step for step in builds if step.memory_after > limit), None)
+    if build is not None:
+        yield _too_large(build, limit)
     starts = (step for step in sheet.steps if step.action in (Action.START_CONTAINER, Action.RUN_ONCE))
     over = next((step for step in starts if step.memory_after > limit), None)
     if over is not None:
@@ -52,6 +59,18 @@ def _too_much(step: Step, foreign: int, limit: int) -> Violation:
         f"starting {step.stack}/{step.service} would promise containers {step.memory_after >> 20} MiB{others}; "
         f"at most {limit >> 20} MiB may be promised",
         "lower a limit, raise spec.memory.budget, give the engine more memory or stop other containers",
+        stack=step.stack,
+        service=step.service,
+    )
+
+
+def _too_large(step: Step, limit: int) -> Violation:
+    return Violation(
+        Reason.BUDGET_EXCEEDED,
+        BUILD,
+        f"building {step.stack}/{step.service} beside what runs may take {step.memory_after >> 20} MiB; "
+        f"at most {limit >> 20} MiB may be promised",
+        "lower build.memory in the agent config, raise spec.memory.budget or stop containers",
         stack=step.stack,
         service=step.service,
     )

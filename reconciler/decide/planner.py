@@ -41,9 +41,10 @@ def plan(
     """The steps from `observed` (complete) to `desired`.
 
     `base`: the last good state, for causes and for the order in which removed services stop. `images`: Pull and Build
-    steps for images that the machine lacks. `stacks`: every stack that is or was this host's. `mending`: what is wrong
-    with containers that have the wanted spec. `longest_stop`: seconds that any container has to stop in. Where
-    replacing one service after the other would promise too much memory on the way, all that is replaced stops first.
+    steps for images that the machine lacks, `memory_after` what each of them may take itself. `stacks`: every stack
+    that is or was this host's. `mending`: what is wrong with containers that have the wanted spec. `longest_stop`:
+    seconds that any container has to stop in. Where replacing one service after the other would promise too much memory
+    on the way, all that is replaced stops first.
     """
 
     def planned(stop_first: bool) -> Plan:
@@ -81,7 +82,8 @@ class _Planner:
         self.stacks = stacks | {stack.name for stack in situation.desired.stacks}
         self.switching = Switching(situation, self.sheet)
         for step in images:
-            self.sheet.add(step.action, step.stack, step.service, step.container, step.cause)
+            beside = max(0, step.memory_after - self.desired.memory.reserve)  # the reserve is for such things
+            self.sheet.add(step.action, step.stack, step.service, step.container, step.cause, beside=beside)
 
     def plan(self, stop_first: bool) -> Plan:
         replaced = [n for n in self.situation.networks() if n.name in self.situation.replaced]

@@ -73,10 +73,11 @@ class Sheet:
         name: str | None = None,
         condition: Condition | None = None,
         change: Change | None = None,
+        beside: int = 0,
     ) -> None:
-        self.steps.append(
-            Step(0, action, stack, service, container, cause, self.memory.total, id, name, condition, change)
-        )
+        """`beside`: bytes that the step itself may take while it lasts."""
+        memory = self.memory.total + beside
+        self.steps.append(Step(0, action, stack, service, container, cause, memory, id, name, condition, change))
 
     def promise(self, item: Container, limit: int) -> None:
         """A container that runs is held to another limit."""

@@ -63,7 +63,8 @@ def advance(bench: Bench, head: Commit) -> Turn:
     check_mounts(bench, head, desired, foreseen)
     observed = foreseen.observed
     check_data(bench, head, desired, base, foreseen)
-    plan = bench.plan(desired, observed, Intent.ADVANCE, foreseen.back, image_steps(missing))
+    steps = image_steps(missing, bench.options.build_memory)
+    plan = bench.plan(desired, observed, Intent.ADVANCE, foreseen.back, steps)
     check_plan(bench, head, plan, observed, desired.memory)
     check_ports(bench, desired, observed)
     check_missing_networks(desired, observed)
@@ -190,8 +191,8 @@ def _refuse(bench: Bench, attempt: Attempt, failure: Failure, content: str | Non
     return turn
 
 
-def image_steps(missing: Sequence[ImageWant]) -> tuple[Step, ...]:
-    """The Pull and Build steps of a plan."""
+def image_steps(missing: Sequence[ImageWant], build_memory: int = 0) -> tuple[Step, ...]:
+    """The Pull and Build steps of a plan, with the memory that each may take."""
     return tuple(
         Step(
             n,
@@ -200,7 +201,7 @@ def image_steps(missing: Sequence[ImageWant]) -> tuple[Step, ...]:
             want.service,
             want.ref,
             "the machine does not have it",
-            0,
+            build_memory if want.build else 0,
             id=unresolved(want),
         )
         for n, want in enumerate(missing, 1)

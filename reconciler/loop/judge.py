@@ -9,6 +9,7 @@ from reconciler.decide import images_of_others
 from reconciler.decide.consent import Taking, remedy, told
 from reconciler.decide.exclusive import occupied
 from reconciler.decide.names import taken
+from reconciler.decide.plan_bounds import BUILD
 from reconciler.decide.vanishing import questioned, vanishing
 from reconciler.errors import Transient
 from reconciler.loop.bench import Bench, Foreseen
@@ -162,10 +163,10 @@ def _same_content(bench: Bench, head: Commit, revision: str, content: str) -> Tu
 
 def check_images(bench: Bench, head: Commit, missing: Sequence[ImageWant]) -> None:
     """Names of images that somebody else has given on this machine are neither taken nor read without leave."""
-    found = images_of_others.taken(missing, bench.ports.images.stored(), bench.stacks()) if missing else None
-    if found is not None:
-        message, hint = found
-        raise Ended(Turn(Outcome.HELD, Reason.POLICY_VIOLATION, message, head.sha, Intent.ADVANCE, hint=hint))
+    found = images_of_others.in_the_way(missing, bench.ports.images.stored(), bench.stacks()) if missing else ()
+    if found:
+        first = found[0]
+        raise Ended(Turn(Outcome.HELD, first.reason, first.message, head.sha, Intent.ADVANCE, hint=first.hint))
 
 
 def check_plan(bench: Bench, head: Commit, plan: Plan, observed: ObservedState, memory: Memory) -> None:
@@ -173,6 +174,8 @@ def check_plan(bench: Bench, head: Commit, plan: Plan, observed: ObservedState, 
     if not plan.violations:
         return
     first = plan.violations[0]
+    if first.rule == BUILD:
+        raise Transient(first.reason, first.message, first.hint)
     own = plan.peak - sum(item.memory for item in observed.foreign)
     if first.reason is Reason.BUDGET_EXCEEDED and own <= memory.budget - memory.reserve:
         raise Transient(first.reason, first.message, first.hint)

@@ -38,7 +38,8 @@ class Options:
     between steps and while waiting; True ends the turn as Interrupted. `pushed`: whether something has told of a newer
     commit since it was asked, which makes that look come sooner. `listener` hears of all progress.
     `adopt`: Compose projects that commits may take over without asking. `longest_stop`: seconds that any container has
-    to stop in, whatever it asks for. `hosts`: names that the agent has to reach.
+    to stop in, whatever it asks for. `hosts`: names that the agent has to reach. `build_memory`: bytes that a build may
+    take; 0 where nobody has said.
     """
 
     host: str
@@ -51,3 +52,4 @@ class Options:
     adopt: tuple[str, ...] = ()
     longest_stop: float = LONGEST_STOP
     hosts: tuple[str, ...] = ()
+    build_memory: int = 0

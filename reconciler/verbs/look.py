@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from reconciler.decide import consent, planner
+from reconciler.decide import consent, images_of_others, planner
 from reconciler.decide import status as standing
 from reconciler.decide.adoption import baseline, overlay
 from reconciler.decide.consent import Taking
@@ -47,11 +47,13 @@ class Looker:
         host_files: HostFiles,
         adopt: Sequence[str] = (),
         longest_stop: float = LONGEST_STOP,
+        build_memory: int = 0,
     ) -> None:
-        """`adopt`: Compose projects that commits may take over without asking."""
+        """`adopt`: Compose projects that commits may take over without asking. `build_memory`: as in `Options`."""
         self._host, self._source, self._preparer, self._store = host, source, preparer, store
         self._images, self._observer, self._journal, self._clock = images, observer, journal, clock
         self._host_files, self._adopt, self._longest_stop = host_files, adopt, longest_stop
+        self._build_memory = build_memory
         self._told = Following()
 
     # -- plan --------------------------------------------------------------------------------------------------
@@ -81,7 +83,7 @@ class Looker:
             intent=intent,
             base=base,
             ran_once=history.ran_once,
-            images=image_steps(missing),
+            images=image_steps(missing, self._build_memory),
             stacks=stacks,
             longest_stop=self._longest_stop,
         )
@@ -94,7 +96,9 @@ class Looker:
             Violation(Reason.POLICY_VIOLATION, "nested-mount", item.message, item.hint)
             for item in in_the_way(desired, base, observed, links, self._host_files, self._preparer)
         )
-        made = replace(made, violations=(*prepared.violations, *held, *names, *mounts, *made.violations))
+        others = images_of_others.in_the_way(missing, self._images.stored(), stacks) if missing else ()
+        found = (*prepared.violations, *held, *names, *mounts, *others, *made.violations)
+        made = replace(made, violations=found)
         denied = any(item.level is Level.DENY for item in made.violations)
         return (1 if made.changes or denied else 0), summary.plan(made)
 

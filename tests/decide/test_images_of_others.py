@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.images_of_others import taken
+from reconciler.decide.images_of_others import in_the_way
 from reconciler.model.images import ImageWant, Sources
 from reconciler.model.stock import StoredImage, stored_image
 
@@ -47,11 +47,9 @@ BUILD = {"context": "."}
     ],
 )
 def test_what_is_in_the_way(asked: ImageWant, there: StoredImage, named: str | None) -> None:
-    found = taken([asked], [there], ["shop"])
-    assert (found is None) == (named is None)
-    if found is not None:
-        assert named in found[0]
-        assert "tried again by itself" in found[1]
+    found = in_the_way([asked], [there], ["shop"])
+    assert [item.rule for item in found] == ["foreign-image"] * (named is not None)
+    assert all(named and named in item.message and "tried again by itself" in item.hint for item in found)
 
 
 def test_what_an_engine_lists() -> None:
