@@ -75,6 +75,8 @@ def _ended(state: Recollection, record: Record) -> None:
     state.tell(name, told)
     state.unended = 0
     state.faults = state.faults + 1 if told["outcome"] is Outcome.FAILED else 0
+    if told["outcome"] is not Outcome.FAILED:
+        state.defects.pop(revision, None)
     if told["final"]:
         state.finals.setdefault(revision, name)
     if record.get("good"):

@@ -20,7 +20,7 @@
 | recalled | a journal that was lost knew that a commit is bad, or was good: the mirror has told it |
 | told | the final state stands on the commit |
 | silent | five minutes without progress or success. For people: nothing follows from it |
-| defect | an error of ours. For people: nothing follows from it |
+| defect | an error of ours; the third one that a commit meets before it is decided is the verdict on it |
 | requested | an operator asked for something (suspend, resume, retry, accept), and what was answered |
 """
 
@@ -173,6 +173,12 @@ def _recalled(state: Recollection, record: Record) -> None:
         state.good = state.good or Good(record["revision"], "", time_of(record))
 
 
+def _defect(state: Recollection, record: Record) -> None:
+    revision = record.get("revision")
+    if revision is not None:
+        state.defects[revision] = state.defects.get(revision, 0) + 1
+
+
 def _told(state: Recollection, record: Record) -> None:
     state.told.add(record["revision"])
 
@@ -182,6 +188,7 @@ _HANDLERS: Mapping[str, Callable[[Recollection, Record], None]] = {
     "fetched": _fetched,
     "ranonce": _ran_once,
     "told": _told,
+    "defect": _defect,
     "recalled": _recalled,
     "requested": requested,
     "asked": _asked,

@@ -104,9 +104,14 @@ def _by_revision(head: Commit, history: History, inputs: str, inputs_changed: bo
     return Go(head.sha, Intent.ADVANCE)
 
 
+def fault_delay(faults: int) -> float:
+    """Seconds until the next try after so many faults in a row."""
+    return min(FIRST_DELAY * 2.0 ** min(faults - 1, 16), LONGEST_DELAY)
+
+
 def _fault_until(last: Attempt | None, faults: int) -> float | None:
     if last is None or not faults or last.ended_at is None:
         return None
-    delay = min(FIRST_DELAY * 2.0 ** min(faults - 1, 16), LONGEST_DELAY)
+    delay = fault_delay(faults)
     spread = int(hashlib.sha256(last.id.encode()).hexdigest()[:4], 16) / 0xFFFF * 2 - 1
     return last.ended_at + delay * (1 + JITTER * spread)

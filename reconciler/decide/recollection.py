@@ -54,6 +54,7 @@ class Recollection:
     tolerated: set[tuple[str, str, str]] = field(default_factory=set)
     unstartable: set[str] = field(default_factory=set)
     stopped: dict[str, str] = field(default_factory=dict)
+    defects: dict[str, int] = field(default_factory=dict)
 
     def begin(self, name: str, **known: Any) -> None:
         """An attempt that has not ended."""
@@ -108,6 +109,7 @@ class Recollection:
             tolerated=frozenset(self.tolerated),
             unstartable=frozenset(self.unstartable),
             stopped=dict(self.stopped),
+            defects=dict(self.defects),
         )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reconciler.decide.wanted_images import unresolved
-from reconciler.errors import ENVIRONMENT, Away, ImageFailed, Interrupted, RolloutFailed, Transient
+from reconciler.errors import ENVIRONMENT, Away, ImageFailed, Interrupted, ReconcilerError, RolloutFailed, Transient
+from reconciler.loop import unforeseen
 from reconciler.loop.addresses import check_subnets
 from reconciler.loop.adopt import refuse_to_hide
 from reconciler.loop.bench import Bench
@@ -79,6 +80,7 @@ def _attempt(
     bench: Bench, head: Commit, prepared: Prepared, images: dict[str, Image], base: DesiredState | None
 ) -> Turn:
     attempt = bench.book.start(head.sha, Intent.ADVANCE)
+    known = bench.book.history.defects.get(head.sha, 0)
     try:
         desired = _with_images(bench, attempt, prepared, images)
         return _roll(bench, attempt, prepared, images, desired, base)
@@ -95,6 +97,16 @@ def _attempt(
         if not bench.book.attempt(attempt.id).open or bench.book.condemned(attempt.id):
             raise
         return bench.fault(attempt, error)
+    except (ReconcilerError, Ended):
+        raise
+    except Exception as error:
+        if not bench.book.attempt(attempt.id).open or bench.book.condemned(attempt.id):
+            raise
+        # What was met on the way back from another one is not counted as well.
+        counted = bench.book.history.defects.get(head.sha, 0) > known
+        if counted or not unforeseen.note(bench.book, head.sha, error):
+            return bench.fault(attempt, unforeseen.fault(error))
+        return _refuse(bench, attempt, Failure(Reason.INTERNAL_ERROR, unforeseen.told(error)))
 
 
 def _local(bench: Bench, head: Commit, prepared: Prepared) -> dict[str, Image]:
@@ -159,6 +171,14 @@ def _roll(
         if not rollout.touched:
             raise
         return go_back(bench, attempt, Failure(error.reason, error.message), desired, rollout, condemned=False)
+    except (ReconcilerError, Anew):
+        raise
+    except Exception as error:
+        if not rollout.touched:
+            raise
+        enough = unforeseen.note(bench.book, attempt.revision, error)
+        failure = Failure(Reason.INTERNAL_ERROR, unforeseen.told(error))
+        return go_back(bench, attempt, failure, desired, rollout, condemned=enough)
     return _succeed(bench, attempt, desired, rollout)
 
 

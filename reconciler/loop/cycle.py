@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import takewhile
+from dataclasses import replace
 
 from reconciler.decide.policy import Go, Hold, next_move
-from reconciler.errors import ENVIRONMENT, Corrupt, Interrupted, ReconcilerError, RolloutFailed, Transient
+from reconciler.errors import ENVIRONMENT, Away, Corrupt, Interrupted, ReconcilerError, RolloutFailed, Transient
+from reconciler.loop import unforeseen
 from reconciler.loop.advance import advance
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Book, Ending
+from reconciler.loop.heads import Heads
 from reconciler.loop.keep import clear, keep, let_run
-from reconciler.loop.newer import supersede
 from reconciler.loop.outfit import Options, Ports
-from reconciler.loop.retreat import pin_bad, retreat
-from reconciler.loop.silence import FETCH
+from reconciler.loop.patience import Patience
+from reconciler.loop.retreat import retreat
 from reconciler.loop.turn import Anew, Ended, Turn
 from reconciler.model.files import Commit
 from reconciler.model.history import History
@@ -37,7 +38,9 @@ class Cycle:
     def __init__(self, ports: Ports, options: Options, book: Book) -> None:
         self._ports, self._options, self._book = ports, options, book
         self._bench = Bench(ports, options, book)
+        self._heads = Heads(self._bench, options.host)
         self._defect = ""
+        self._patience = Patience()
         self._all_told: History | None = None
 
     @property
@@ -93,10 +96,10 @@ class Cycle:
     def _decide(self, patient: bool) -> Turn:
         tended = self._ports.clock.monotonic()
         while True:
-            head, fetch_error = self._head()
+            head, fetch_error = self._heads.fetched()
             self._bench.attention.decides(head)
-            self._recall()
-            accepted = self._accept(head)
+            self._heads.recall()
+            accepted = self._heads.accept(head)
             move = self._move(accepted, patient)
             try:
                 turn = self._deal(accepted, move)
@@ -108,97 +111,69 @@ class Cycle:
             except (*ENVIRONMENT, RolloutFailed) as error:
                 turn = _failed(error, accepted, move)
             if fetch_error is not None:
-                return _unless_done(turn, _failed(fetch_error, accepted, move))
+                return _without_the_head(turn, _failed(fetch_error, accepted, move))
             return turn if accepted.sha == head.sha else _unless_done(turn, _rewritten(head, accepted))
-
-    def _head(self) -> tuple[Commit, Transient | None]:
-        """The branch's head; where it cannot be fetched, the last head that was seen, so that open work ends."""
-        self._bench.begins(FETCH, "the remote")
-        try:
-            return self._ports.source.fetch(), None
-        except Transient as error:
-            if not self.history.seen:
-                raise
-            return self._last_seen(), error
-
-    def _last_seen(self) -> Commit:
-        """The newest head that was accepted. A mirror that was made anew may not have it: then only its name."""
-        sha = self.history.seen[-1]
-        try:
-            return self._ports.source.commit(sha)
-        except KeyError:
-            return Commit(sha, "", "", "", "")
-
-    def _recall(self) -> None:
-        """What the mirror remembers of good and bad commits; where it was made anew, it is told again."""
-        pins, good = self._ports.source.pins(f"{self._options.host}/"), self.history.last_good
-        self._book.recall(pins)
-        if good is not None and f"{self._options.host}/good" not in pins:
-            for bad in self.history.quarantined.values():
-                pin_bad(self._bench, bad.revision, bad.content)
-            self._bench.pin("good", good.revision)
-
-    def _accept(self, head: Commit) -> Commit:
-        """The head; where it does not descend from the last one that was accepted, that one."""
-        if self._bench.is_forward(head):
-            self._see(head)
-            return head
-        return self._last_seen()
 
     def _move(self, head: Commit, patient: bool) -> Hold | Go:
         good = self.history.last_good
         # Without the journal last good is known by name only, and is proven anew.
         current = good is not None and good.content and self._ports.store.current(good.content)
         changed = good is not None and good.revision == head.sha and not current
-        return next_move(
+        inputs = self._ports.preparer.inputs()
+        move = next_move(
             head,
             self.history,
-            inputs=self._ports.preparer.inputs(),
+            inputs=inputs,
             inputs_changed=changed,
             now=self._ports.clock.now(),
             patient=patient,
         )
-
-    def _see(self, head: Commit) -> None:
-        """Remember each head that was seen; an attempt at an earlier one that was cut off ends with it."""
-        seen, last = self.history.seen, self.history.last
-        new = not seen or seen[-1] != head.sha
-        if new:
-            self._book.append("seen", revision=head.sha)
-            self._bench.pin("head", head.sha)
-        overtaken = last is not None and last.open and not last.condemned and last.revision != head.sha
-        # Where it is not new, a kill came between the two.
-        if last is not None and overtaken and (new or last.intent is Intent.ADVANCE):
-            supersede(self._book, last, head)
-        self._supersede_undecided(head)
-
-    def _supersede_undecided(self, head: Commit) -> None:
-        """Heads that were never decided have been overtaken. A way back that is still to be taken comes first."""
-        last = self.history.last
-        if last is not None and last.open:
-            return
-        undecided = takewhile(lambda sha: sha not in self.history.finals, reversed(self.history.seen))
-        overtaken = [sha for sha in reversed(list(undecided)) if sha != head.sha]
-        for revision in [sha for sha in overtaken if not self.history.was_decided(sha)]:
-            message = f"{head.sha[:12]} came before it was decided"
-            ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, message, CommitState.SUPERSEDED)
-            self._book.end(ending, revision, Intent.ADVANCE)
+        waits = self._patience.waits_for(self._tried(head, inputs), self._ports.clock.now()) if patient else None
+        if waits is None or not _advances(move):
+            return move
+        turn, until = waits
+        return Hold(turn.reason, turn.message, "it is tried again by itself", until)
 
     def _deal(self, head: Commit, move: Hold | Go) -> Turn:
         """What is refused or held leaves the machine at last good, also where an attempt before it was cut off."""
+        away = False
         try:
             turn = self._hold(head, move) if isinstance(move, Hold) else self._approach(head, move)
         except Ended as ended:
             turn = ended.turn
         except Transient as error:
-            turn = _failed(error, head, move)
+            turn, away = _failed(error, head, move), isinstance(error, Away)
+        except (ReconcilerError, Anew):
+            raise
+        except Exception as error:
+            if not _advances(move):
+                raise
+            turn = self._unforeseen(head, move, error)
+        if turn.outcome is Outcome.FAILED and turn.attempt is None and _advances(move):
+            tried = self._tried(head, self._ports.preparer.inputs())
+            self._patience.failed(tried, turn, self._ports.clock.now())
         waiting = isinstance(move, Hold) and move.until is not None and not move.untouched
-        if (turn.outcome is Outcome.FAILED or waiting) and turn.reason is not Reason.ENGINE_UNAVAILABLE:
+        if waiting or (turn.outcome is Outcome.FAILED and not away):
             self._keep_meanwhile(head, waiting)
         untouched = isinstance(move, Hold) and (move.untouched or move.stalled or move.until is not None)
         if turn.outcome in (Outcome.HELD, Outcome.REJECTED) and not untouched:
             self._stay(head, turn)
         return turn
+
+    def _unforeseen(self, head: Commit, move: Hold | Go, error: Exception) -> Turn:
+        """Nothing was done about the commit yet, so that it can be tried again, or never."""
+        if not unforeseen.note(self._book, head.sha, error):
+            return _failed(unforeseen.fault(error), head, move)
+        message = f"it could not be judged {unforeseen.TRIES} times: {unforeseen.told(error)}"
+        inputs = self._ports.preparer.inputs()
+        ending = Ending(
+            Outcome.REJECTED, Reason.INTERNAL_ERROR, message, CommitState.FAILURE, hint=unforeseen.HINT, inputs=inputs
+        )
+        return self._book.end(ending, head.sha, Intent.ADVANCE)
+
+    def _tried(self, head: Commit, inputs: str) -> tuple[str, int, str]:
+        """It is tried anew at once where an operator has asked for anything, or has changed what it is judged by."""
+        return head.sha, len(self.history.requests), inputs
 
     def _hold(self, head: Commit, move: Hold) -> Turn:
         last = self.history.last
@@ -210,7 +185,9 @@ class Cycle:
         """Until the head can be judged, no service is to be down: because of what somebody did to last good, or because
         an attempt was cut off. A repair that failed is itself what is waited for."""
         last, good = self.history.last, self.history.last_good
-        if good is None or last is None or last.open or (waiting and last.intent is not Intent.ADVANCE):
+        if good is None or last is None or last.open:
+            return
+        if waiting and last.outcome is Outcome.FAILED and last.intent is not Intent.ADVANCE:
             return
         with suppress(Transient):
             keep(self._bench, head)
@@ -265,6 +242,10 @@ class Cycle:
             self._all_told = self.history
 
 
+def _advances(move: Hold | Go) -> bool:
+    return isinstance(move, Go) and move.intent is Intent.ADVANCE
+
+
 def _held(head: Commit, hold: Hold) -> Turn:
     return Turn(
         Outcome.HELD,
@@ -290,6 +271,14 @@ def _rewritten(head: Commit, accepted: Commit) -> Turn:
         head.sha,
         hint=f"push a commit on top of what was there before, or `reconciler accept {head.sha[:12]}`",
     )
+
+
+def _without_the_head(turn: Turn, instead: Turn) -> Turn:
+    """What was done is told, and that it was done without knowing what the branch wants by now."""
+    told = _unless_done(turn, instead)
+    if told is turn and not turn.stalled:
+        told = replace(turn, message=f"{turn.message}; {instead.message}")
+    return replace(told, fetch_error=instead.message)
 
 
 def _unless_done(turn: Turn, instead: Turn) -> Turn:

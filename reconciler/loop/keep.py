@@ -8,7 +8,8 @@ from dataclasses import replace
 from reconciler.decide import planner
 from reconciler.decide.healing import BEGIN_ANEW, LEFT_ALONE
 from reconciler.decide.mending import is_ailing
-from reconciler.errors import Interrupted, RolloutFailed, Transient
+from reconciler.errors import Interrupted, ReconcilerError, RolloutFailed, Transient
+from reconciler.loop import unforeseen
 from reconciler.loop.addresses import check_subnets
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Ending
@@ -134,6 +135,11 @@ def _walk(bench: Bench, attempt: Attempt, rollout: Rollout) -> Turn | None:
     except Anew as again:
         give_way(bench.book, attempt, again)
         raise
+    except ReconcilerError:
+        raise
+    except Exception as error:
+        unforeseen.note(bench.book, "", error)
+        return bench.fault(attempt, unforeseen.fault(error))
     return None
 
 

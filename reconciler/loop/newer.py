@@ -42,8 +42,9 @@ class Newer:
     def look(self) -> None:
         """Superseded where a newer commit takes over."""
         bench, now = self._bench, self._bench.ports.clock.monotonic()
-        early = now - self._looked_at < bench.options.interval and not bench.options.pushed()
-        if early or bench.attention.suspended() or (self._intent is Intent.REVERT and now - self._began < BACK_FIRST):
+        if bench.attention.suspended() or (self._intent is Intent.REVERT and now - self._began < BACK_FIRST):
+            return
+        if now - self._looked_at < bench.options.interval and not bench.options.pushed():
             return
         self._looked_at = now
         try:

@@ -20,7 +20,8 @@ _EXIT_CODES = {
 class Turn:
     """What the contract calls `Turn`. `until`: Unix seconds before which nothing is tried again.
 
-    `applied`: the machine holds the branch's head. `attempt` None: nothing was started.
+    `applied`: the machine holds the branch's head. `attempt` None: nothing was started. `fetch_error`: why nobody knows
+    the branch's head just now; then what was done was done about the last one that was seen.
     """
 
     outcome: Outcome
@@ -36,13 +37,14 @@ class Turn:
     until: float | None = None
     stalled: bool = False
     applied: bool = True
+    fetch_error: str = ""
 
     @property
     def exit_code(self) -> int:
         if self.stalled:
             return 4
-        code = _EXIT_CODES.get(self.outcome, 1)
-        return code or (0 if self.applied else 1)
+        code = _EXIT_CODES.get(self.outcome, 1) or (0 if self.applied else 1)
+        return code or (3 if self.fetch_error else 0)
 
 
 class Ended(Exception):

@@ -130,6 +130,7 @@ class History:
     own repair, since this engine makes containers so. `unstartable`: containers (ids) that the engine does not start.
     `stopped`: containers (ids) of services that might have ended by themselves, and that ran until a rollout stopped
     them → when they had been started (the engine's text).
+    `defects`: commit → errors of ours that were met in it since it was decided last.
     `ran_once`: specs of one-shots that have succeeded. `told`: commits whose final state stands on the commit.
     `asked`: commits that were held until somebody consents → the objects that they would take over (`Taking.key`).
     `consented`: those of them that an operator has consented to.
@@ -163,6 +164,7 @@ class History:
     tolerated: frozenset[tuple[str, str, str]] = frozenset()
     unstartable: frozenset[str] = frozenset()
     stopped: Mapping[str, str] = field(default_factory=dict)
+    defects: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def last(self) -> Attempt | None:

@@ -66,7 +66,7 @@ class Progress:
         since = self.holding.since if self.holding is not None and same else self.clock.now()
         held = turn.outcome is Outcome.HELD
         self.holding = Holding(turn.reason, turn.message, turn.hint, since) if held else None
-        self.error = turn.message if turn.reason == "FetchFailed" else None
+        self.error = turn.fetch_error or (turn.message if turn.reason == "FetchFailed" else None)
         if turn.revision is not None and self.error is None:
             self.head, self.fetched_at = turn.revision, self.clock.now()
         self.changed()

@@ -221,7 +221,7 @@ class Life:
         self.reporter = MemoryReporter(self.machine)
         self.requests = MemoryRequests(self.machine)
         self.interval, self.adopt = interval, adopt
-        self.stopping = self.pushed = False
+        self.stopping = self.pushed = self.defective = False
         self.steps: list[Step] = []
         self.during: dict[str, Any] = {}
         self.document = document()
@@ -291,8 +291,15 @@ class Life:
 
     def turn(self, patient: bool = False) -> Turn:
         """One turn. `effects` of the machine counts from here."""
-        self.effects_before = self.machine.effects.count
-        return self.cycle.turn(patient=patient)
+        self.effects_before, known = self.machine.effects.count, len(self.defects())
+        turn = self.cycle.turn(patient=patient)
+        if not self.defective:
+            assert self.defects()[known:] == []
+        return turn
+
+    def defects(self) -> list[str]:
+        """Errors that nobody had foreseen; a test that wants some sets `defective`."""
+        return [item["message"] for item in self.journal.lines if item["kind"] == "defect"]
 
     @property
     def effects(self) -> int:

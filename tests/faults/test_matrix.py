@@ -342,6 +342,7 @@ def test_what_is_not_told_has_a_reason() -> None:
 def test_a_fault_at_a_step(tmp_path: Path, row: int, step: str, code: str) -> None:
     story = Story(tmp_path)
     life = story.life
+    life.defective = row == 24
     if row == 18:
         lock = StateLock(tmp_path)
         lock.acquire()

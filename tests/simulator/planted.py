@@ -55,13 +55,13 @@ BUGS = (
     ),
     Bug(
         "a rewritten branch is followed",
-        "loop/cycle.py",
+        "loop/heads.py",
         "        if self._bench.is_forward(head):\n            self._see(head)",
         "        if True:\n            self._see(head)",
     ),
     Bug(
         "heads that were overtaken get no final state",
-        "loop/cycle.py",
+        "loop/heads.py",
         "        self._supersede_undecided(head)\n\n",
         "        pass\n\n",
     ),

@@ -1,0 +1,109 @@
+"""The branch's heads: which one is dealt with, and what becomes of those that it has overtaken."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+from reconciler.errors import ReconcilerError, Transient
+from reconciler.loop import unforeseen
+from reconciler.loop.bench import Bench
+from reconciler.loop.book import Ending
+from reconciler.loop.newer import supersede
+from reconciler.loop.retreat import pin_bad
+from reconciler.loop.silence import FETCH
+from reconciler.loop.turn import Anew
+from reconciler.model.files import Commit
+from reconciler.model.history import History
+from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
+
+
+class Heads:
+    """What the turns begin with."""
+
+    def __init__(self, bench: Bench, host: str) -> None:
+        self._bench, self._ports, self._book, self._host = bench, bench.ports, bench.book, host
+
+    @property
+    def history(self) -> History:
+        return self._book.history
+
+    def fetched(self) -> tuple[Commit, Transient | None]:
+        """The branch's head; where it cannot be fetched, the last head that was seen, so that open work ends."""
+        self._bench.begins(FETCH, "the remote")
+        try:
+            return self._ports.source.fetch(), None
+        except Transient as error:
+            if not self.history.seen:
+                raise
+            return self._last_seen(), error
+        except (ReconcilerError, Anew):
+            raise
+        except Exception as error:
+            return self._unread(error)
+
+    def _unread(self, error: Exception) -> tuple[Commit, Transient | None]:
+        """A head that came and cannot be read. When that has been tried often enough, it is dealt with by its name."""
+        sha, seen = self._ports.source.fetched() or "", self.history.seen
+        new = bool(sha) and (not seen or sha != seen[-1])
+        if not new and not seen:
+            raise error
+        if sha in self.history.quarantined or (unforeseen.note(self._book, sha, error) and new):
+            return _by_name(sha), None
+        if not seen:
+            raise unforeseen.fault(error) from error
+        return self._last_seen(), unforeseen.fault(error)
+
+    def _last_seen(self) -> Commit:
+        """The newest head that was accepted. A mirror that was made anew may not have it: then only its name."""
+        sha = self.history.seen[-1]
+        try:
+            return self._ports.source.commit(sha)
+        except (ReconcilerError, Anew):
+            raise
+        except Exception:  # gone, or such that it cannot be read
+            return _by_name(sha)
+
+    def recall(self) -> None:
+        """What the mirror remembers of good and bad commits; where it was made anew, it is told again."""
+        pins, good = self._ports.source.pins(f"{self._host}/"), self.history.last_good
+        self._book.recall(pins)
+        if good is not None and f"{self._host}/good" not in pins:
+            for bad in self.history.quarantined.values():
+                pin_bad(self._bench, bad.revision, bad.content)
+            self._bench.pin("good", good.revision)
+
+    def accept(self, head: Commit) -> Commit:
+        """The head; where it does not descend from the last one that was accepted, that one."""
+        if self._bench.is_forward(head):
+            self._see(head)
+            return head
+        return self._last_seen()
+
+    def _see(self, head: Commit) -> None:
+        """Remember each head that was seen; an attempt at an earlier one that was cut off ends with it."""
+        seen, last = self.history.seen, self.history.last
+        new = not seen or seen[-1] != head.sha
+        if new:
+            self._book.append("seen", revision=head.sha)
+            self._bench.pin("head", head.sha)
+        overtaken = last is not None and last.open and not last.condemned and last.revision != head.sha
+        # Where it is not new, a kill came between the two.
+        if last is not None and overtaken and (new or last.intent is Intent.ADVANCE):
+            supersede(self._book, last, head)
+        self._supersede_undecided(head)
+
+    def _supersede_undecided(self, head: Commit) -> None:
+        """Heads that were never decided have been overtaken. A way back that is still to be taken comes first."""
+        last = self.history.last
+        if last is not None and last.open:
+            return
+        undecided = takewhile(lambda sha: sha not in self.history.finals, reversed(self.history.seen))
+        overtaken = [sha for sha in reversed(list(undecided)) if sha != head.sha]
+        for revision in [sha for sha in overtaken if not self.history.was_decided(sha)]:
+            message = f"{head.sha[:12]} came before it was decided"
+            ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, message, CommitState.SUPERSEDED)
+            self._book.end(ending, revision, Intent.ADVANCE)
+
+
+def _by_name(sha: str) -> Commit:
+    return Commit(sha, "", "", "", "")

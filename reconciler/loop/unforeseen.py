@@ -1,0 +1,41 @@
+"""What nobody has foreseen, met while a commit is read, judged or rolled out: three tries, then a verdict about it.
+
+Otherwise one commit could keep the machine from being looked after for as long as it is the head.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from loguru import logger
+
+from reconciler.errors import Transient
+from reconciler.loop.book import Book
+from reconciler.model.outcome import Reason
+
+TRIES = 3
+
+LONGEST = 300
+"""Characters of an error that are told."""
+
+HINT = "this is a defect of reconciler: report it; push another commit, or `reconciler retry` this one after an update"
+
+
+def note(book: Book, revision: str, error: Exception) -> bool:
+    """Record it with the commit, or with none (""); whether that has been tried often enough. What goes on and on is not
+    recorded any more."""
+    logger.opt(exception=error).error("a defect of reconciler, met in commit {}: {}", revision[:12], error)
+    if book.history.defects.get(revision, 0) >= TRIES:
+        return True
+    with suppress(Transient):
+        book.append("defect", message=told(error), revision=revision)
+    return book.history.defects.get(revision, 0) >= TRIES
+
+
+def told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:LONGEST]
+
+
+def fault(error: Exception) -> Transient:
+    """For one that is tried again."""
+    return Transient(Reason.INTERNAL_ERROR, told(error), HINT)
