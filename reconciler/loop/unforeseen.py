@@ -22,8 +22,10 @@ HINT = "this is a defect of reconciler: report it; push another commit, or `reco
 
 
 def note(book: Book, revision: str, error: Exception) -> bool:
-    """Record it with the commit, or with none (""); whether that has been tried often enough. What goes on and on is not
-    recorded any more."""
+    """Record it with the commit, or with none (""); whether that has been tried often enough.
+
+    What goes on and on is not recorded any more.
+    """
     logger.opt(exception=error).error("a defect of reconciler, met in commit {}: {}", revision[:12], error)
     if book.history.defects.get(revision, 0) >= TRIES:
         return True
