@@ -16,6 +16,7 @@ from reconciler.decide.policies import (
     builds,
     conflicts,
     cycles,
+    exports,
     keys,
     mounts,
     nesting,
@@ -90,6 +91,7 @@ def admit(
     found += conflicts.findings(subjects, [stack.name for stack in document.stacks])
     found += nesting.findings(subjects)
     found += amounts.findings(subjects)
+    found = exports.without_lent(found, document.stacks, subjects)
     order = {item.stack.name: number for number, item in enumerate(stacks)}
     scans = {item.stack.name: item.scan for item in stacks}
     of_stack = {subject.stack: subject for subject in subjects}
@@ -98,6 +100,7 @@ def admit(
         for finding in found
         if (ruling := rule_on(finding, of_stack[finding.stack])) is not None
     ]
+    violations += exports.violations(document.stacks, subjects, document.path)
     return tuple(sorted(set(violations), key=lambda item: _position(item, order)))
 
 

@@ -12,7 +12,7 @@ from reconciler.formats.nodes import shorten
 from reconciler.formats.quantities import QuantityError, fraction, seconds, size
 from reconciler.formats.schemas import suggestion
 from reconciler.formats.yamls import Document, Pointer, json_pointer
-from reconciler.model.documents import MIB, Gate, HostDocument, Memory, StackDocument
+from reconciler.model.documents import MIB, Exports, Gate, HostDocument, Memory, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Reason, Violation
 
@@ -71,6 +71,7 @@ def _stack(document: Document, index: int, gate: Gate, base: str) -> StackDocume
         profiles=tuple(raw.get("profiles", ())),
         env={name: document.texts[(*pointer, "env", name)] for name in raw.get("env", {})},
         depends_on=tuple(raw.get("depends_on", ())),
+        exports=Exports(*(tuple((raw.get("exports") or {}).get(kind, ())) for kind in ("networks", "volumes"))),
         suspended=raw.get("suspended", False),
         gate=_gate(gate, raw.get("gate", {})),
         line=document.place(pointer)[0],

@@ -35,6 +35,17 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class Exports:
+    """What other stacks of the host may use: keys below `networks:` and `volumes:` of the stack that owns them."""
+
+    networks: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+
+
+NO_EXPORTS = Exports()
+
+
+@dataclass(frozen=True, slots=True)
 class StackDocument:
     """One Compose project as the Host document names it. Paths are relative to the repository's root."""
 
@@ -46,6 +57,7 @@ class StackDocument:
     suspended: bool = False
     gate: Gate = DEFAULT_GATE
     line: int | None = None
+    exports: Exports = NO_EXPORTS
 
 
 @dataclass(frozen=True, slots=True)
