@@ -238,7 +238,7 @@ class FakeApplier:
         if any(not self._runs(other) for other in container.namespaces):
             raise _refused("cannot join network of a non running container", Reason.DEPENDENCY_NOT_READY)
         if not self._machine.trees.issuperset(container.trees):
-            raise _refused("bind source path does not exist")
+            raise _refused("bind source path does not exist", Reason.DEPENDENCY_NOT_READY)
 
     def _obstacles(self, container: FakeContainer) -> Iterable[str]:
         machine = self._machine

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from reconciler.decide.wanted_facts import wanted
-from reconciler.errors import RolloutFailed
+from reconciler.errors import RolloutFailed, Transient
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Service, Stack
 from reconciler.model.images import ImageDefaults
@@ -110,7 +110,7 @@ def _refuse_what_is_missing(machine: FakeMachine, creation: Creation) -> None:
         if item.get("type") == "volume" and source and source not in machine.volumes:
             raise _failed(f'external volume "{source}" not found')
     if not machine.trees.issuperset(creation.service.trees):
-        raise _failed("bind source path does not exist")
+        raise Transient(Reason.FILE_MISSING, "what a container mounts is not there")
 
 
 def _of(machine: FakeMachine, stack: str, service: str) -> list[FakeContainer]:
