@@ -235,7 +235,7 @@ class Reading:
         channel = Channel(
             "notes",
             len(facts.history.finals.keys() - facts.history.told),
-            record.get("notesAt") if alive else None,
+            facts.history.told_at,
             record.get("notesError") or self.notes[1],
         )
         silence, trust = files.silence(record) if alive else None, self.settings.trust

@@ -231,7 +231,7 @@ class Working:
     def _publish(self, cycle: Cycle, listener: Listener) -> None:
         """Tell other processes; the whole Status too, for those that read files."""
         self._progress.silence = listener.silence
-        self._progress.notes_error, self._progress.notes_at = self._notes.error, self._notes.delivered_at
+        self._progress.notes_error = self._notes.error
         record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)
         files.publish(self._parts.state / TURN_FILE, masked(record, self._redactor))
         self._status_file.publish(lambda: self._parts.facts(record), cycle.looked)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
+
+from reconciler.decide.recollection import time_of
 
 
 def moment_of(revision: str, records: Iterable[Mapping[str, Any]], now: float) -> float:
@@ -13,11 +14,7 @@ def moment_of(revision: str, records: Iterable[Mapping[str, Any]], now: float) -
     """
     newest = None
     for record in records:
-        newest = record["at"]
+        newest = record
         if record.get("revision") == revision and (record["kind"] == "started" or record.get("good")):
-            return _seconds(newest)
-    return now if newest is None else max(now, _seconds(newest))
-
-
-def _seconds(at: str) -> float:
-    return datetime.fromisoformat(at).timestamp()
+            return time_of(record)
+    return now if newest is None else max(now, time_of(newest))

@@ -181,6 +181,7 @@ def _defect(state: Recollection, record: Record) -> None:
 
 def _told(state: Recollection, record: Record) -> None:
     state.told.add(record["revision"])
+    state.told_at = time_of(record)
 
 
 _HANDLERS: Mapping[str, Callable[[Recollection, Record], None]] = {

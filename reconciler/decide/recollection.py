@@ -35,6 +35,7 @@ class Recollection:
     finals: dict[str, str] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
     told: set[str] = field(default_factory=set)
+    told_at: float | None = None
     ran_once: set[str] = field(default_factory=set)
     stacks: set[str] = field(default_factory=set)
     fetched: dict[str, Fetched] = field(default_factory=dict)
@@ -110,6 +111,7 @@ class Recollection:
             unstartable=frozenset(self.unstartable),
             stopped=dict(self.stopped),
             defects=dict(self.defects),
+            told_at=self.told_at,
         )
 
 

@@ -131,7 +131,8 @@ class History:
     `stopped`: containers (ids) of services that might have ended by themselves, and that ran until a rollout stopped
     them → when they had been started (the engine's text).
     `defects`: commit → errors of ours that were met in it since it was decided last.
-    `ran_once`: specs of one-shots that have succeeded. `told`: commits whose final state stands on the commit.
+    `ran_once`: specs of one-shots that have succeeded. `told`: commits whose final state stands on the commit, the
+    last one since `told_at`.
     `asked`: commits that were held until somebody consents → the objects that they would take over (`Taking.key`).
     `consented`: those of them that an operator has consented to.
     `adopted`: containers that we did not create, by id. `links`: our name of a data folder → where it lies.
@@ -165,6 +166,7 @@ class History:
     unstartable: frozenset[str] = frozenset()
     stopped: Mapping[str, str] = field(default_factory=dict)
     defects: Mapping[str, int] = field(default_factory=dict)
+    told_at: float | None = None
 
     @property
     def last(self) -> Attempt | None:

@@ -99,7 +99,6 @@ class NoteWriter:
         self._identity = _identity(host)
         self._looked_at = float("-inf")
         self.error: str | None = None
-        self.delivered_at: float | None = None
 
     def tell(self, report: FinalReport) -> bool:
         """Write the note, unless it already stands there, and push it. False: not yet, try again later."""
@@ -198,7 +197,7 @@ class NoteWriter:
             if done is None or done.returncode == 0:
                 self._git.run("update-ref", self._of, ours)
                 self._git.run("update-ref", self._sent, whole)
-                self.error, self.delivered_at = None, time.time()
+                self.error = None
                 return True
             if b"[rejected]" not in done.stdout and not self._cleared():
                 return self._well(done, "pushed")

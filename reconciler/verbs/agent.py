@@ -43,7 +43,6 @@ class Progress:
     head: str | None = None
     fetched_at: float | None = None
     notes_error: str | None = None
-    notes_at: float | None = None
     _since: dict[str, float] = field(default_factory=dict)
     _published_at: float = 0.0
 

@@ -62,7 +62,6 @@ def progress_record(progress: Progress, pid: int, started_at: float, version: st
         "fetchedAt": progress.fetched_at,
         "error": progress.error,
         "notesError": progress.notes_error,
-        "notesAt": progress.notes_at,
         "holding": asdict(progress.holding) if progress.holding else None,
         "rollout": asdict(progress.rollout) if progress.rollout else None,
         "silence": asdict(progress.silence) if progress.silence else None,
