@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.decide import hygiene
-from reconciler.decide.budget import Demand, rows
+from reconciler.decide.budget import Demand, MemoryVolume, rows, volumes
 from reconciler.decide.policies import (
     amounts,
+    bounds,
     builds,
     conflicts,
     cycles,
@@ -91,6 +92,7 @@ def admit(
     found += conflicts.findings(subjects, [stack.name for stack in document.stacks])
     found += nesting.findings(subjects)
     found += amounts.findings(subjects)
+    found += bounds.ports_of_host(subjects)
     found = exports.without_lent(found, document.stacks, subjects)
     order = {item.stack.name: number for number, item in enumerate(stacks)}
     scans = {item.stack.name: item.scan for item in stacks}
@@ -109,6 +111,11 @@ def demands(stacks: Sequence[Candidate], default: int) -> tuple[Demand, ...]:
     return tuple(_demands(stacks, default))
 
 
+def memory_volumes(stacks: Sequence[Candidate]) -> tuple[MemoryVolume, ...]:
+    """The volumes in memory of all stacks, for `budget.judge`."""
+    return tuple(found for item in stacks for found in volumes(item.stack.name, item.model))
+
+
 def _demands(stacks: Sequence[Candidate], default: int) -> Iterator[Demand]:
     for item in stacks:
         for row in rows(item.stack.name, item.model, default):
@@ -121,10 +128,12 @@ def _demands(stacks: Sequence[Candidate], default: int) -> Iterator[Demand]:
 def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
     yield from keys.findings(subject)
     yield from objects.findings(subject)
+    yield from bounds.volume_findings(subject)
     yield from mounts.file_findings(subject)
     yield from cycles.findings(subject)
     for service in subject.services():
         yield from privileges.findings(service)
+        yield from bounds.findings(service)
         yield from mounts.findings(service)
         yield from builds.findings(service, candidate.concealed)
         yield from stops.findings(service)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.decide import footprint
 from reconciler.model.desired import Condition
 from reconciler.model.documents import GIB, MIB, HostDocument
 from reconciler.model.outcome import Reason, Violation
@@ -20,7 +21,8 @@ LARGEST_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one service may take. `limit`: bytes of one container; `default`: the file names no limit.
+    """What one service may take. `limit`: bytes of one container; `default`: the file names no limit; `overhead`: bytes
+    that each container takes beside it (`footprint.overhead`).
 
     `completes`: it runs once and ends, so it takes memory during a rollout only.
     """
@@ -31,10 +33,20 @@ class Row:
     limit: int
     default: bool
     completes: bool = False
+    overhead: int = 0
 
     @property
     def total(self) -> int:
-        return self.replicas * self.limit
+        return self.replicas * (self.limit + self.overhead)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryVolume:
+    """A volume in memory: its size counts once, whoever mounts it."""
+
+    stack: str
+    volume: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,7 @@ class Budget:
     peak_bytes: int
     over_bytes: int
     rows: tuple[Row, ...]
+    volumes: tuple[MemoryVolume, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +112,45 @@ def rows(stack: str, model: Json, default: int) -> tuple[Row, ...]:
     found = []
     for name, service in sorted(services.items()):
         limit, is_default = service_memory(service, default)
-        found.append(Row(stack, name, replicas(service), limit, is_default, completes(name, services)))
+        ends, beside = completes(name, services), footprint.overhead(service)
+        found.append(Row(stack, name, replicas(service), limit, is_default, ends, beside))
     return tuple(found)
 
 
-def judge(document: HostDocument, demands: Iterable[Demand]) -> tuple[Budget, tuple[Violation, ...]]:
+def volumes(stack: str, model: Json) -> tuple[MemoryVolume, ...]:
+    """The volumes in memory of a stack's canonical model that are its own and mounted."""
+    services: Mapping[str, Json] = model.get("services") or {}
+    used = {name for service in services.values() if replicas(service) for name in footprint.mounted(service)}
+    owned = {key: item for key, item in (model.get("volumes") or {}).items() if item and not item.get("external")}
+    return tuple(
+        MemoryVolume(stack, key, footprint.bytes_of(item))
+        for key, item in sorted(owned.items())
+        if key in used and footprint.in_memory(item.get("driver_opts") or {})
+    )
+
+
+def judge(
+    document: HostDocument, demands: Iterable[Demand], volumes: Iterable[MemoryVolume] = ()
+) -> tuple[Budget, tuple[Violation, ...]]:
     """The sums of the whole host, and what is wrong with them.
 
     Steady is what stays. Peak adds what runs once: all of it at the same time, since independent services
     start together. A replacement adds nothing, as the old container is stopped first.
     """
     demands = tuple(demands)
-    budget = _sum(document, tuple(demand.row for demand in demands))
+    budget = _sum(document, tuple(demand.row for demand in demands), tuple(volumes))
     broken = [_too_small(demand) for demand in demands if demand.row.limit < ENGINE_MINIMUM]
     return budget, (*broken, *_over(document, budget, demands))
 
 
-def _sum(document: HostDocument, rows: tuple[Row, ...]) -> Budget:
+def _sum(document: HostDocument, rows: tuple[Row, ...], volumes: tuple[MemoryVolume, ...]) -> Budget:
     memory = document.memory
     steady_limit = int(memory.budget * memory.steady)
-    steady = sum(row.total for row in rows if not row.completes)
-    peak = sum(row.total for row in rows)
+    in_memory = sum(item.size for item in volumes)
+    steady = sum(row.total for row in rows if not row.completes) + in_memory
+    peak = sum(row.total for row in rows) + in_memory
     over = max(0, steady - steady_limit, peak + memory.reserve - memory.budget)
-    return Budget(memory.budget, steady_limit, memory.reserve, steady, peak, over, rows)
+    return Budget(memory.budget, steady_limit, memory.reserve, steady, peak, over, rows, volumes)
 
 
 def _over(document: HostDocument, budget: Budget, demands: Sequence[Demand]) -> Iterable[Violation]:
@@ -131,12 +160,24 @@ def _over(document: HostDocument, budget: Budget, demands: Sequence[Demand]) -> 
         allowed = f"{_size(budget.steady_limit_bytes)} ({memory.steady:.0%} of {_size(memory.budget)})"
         what = f"services that stay may take {_size(budget.steady_bytes)}, and {allowed} is allowed"
         staying = [demand for demand in demands if not demand.row.completes]
+        what += _beside(budget, staying)
         yield _exceeded(document, "budget-steady", "/spec/memory/steady", staying, over, what)
     over = budget.peak_bytes + memory.reserve - memory.budget
     if over > 0:
         needed = f"{_size(budget.peak_bytes)} beside {_size(memory.reserve)} of reserve"
         what = f"a rollout may take {needed}, and the budget is {_size(memory.budget)}"
+        what += _beside(budget, demands)
         yield _exceeded(document, "budget-peak", "/spec/memory/budget", demands, over, what)
+
+
+def _beside(budget: Budget, demands: Iterable[Demand]) -> str:
+    """What of the sum is in nobody's limit."""
+    overhead = sum(demand.row.replicas * demand.row.overhead for demand in demands)
+    in_memory = sum(item.size for item in budget.volumes)
+    names = ", ".join(f"{item.stack}/{item.volume}" for item in budget.volumes[:LARGEST_NAMED])
+    told = [f"{_size(overhead)} for running containers and publishing ports"] * bool(overhead)
+    told += [f"{_size(in_memory)} for the volumes in memory ({names})"] * bool(in_memory)
+    return f" ({' and '.join(told)} included)" if told else ""
 
 
 def _exceeded(
@@ -150,7 +191,7 @@ def _exceeded(
         Reason.BUDGET_EXCEEDED,
         rule,
         f"{what}: {_size(over)} too much" + (f"; the largest are {named}" if named else ""),
-        "Lower mem_limit or the replicas of the largest services, or raise spec.memory in the Host document.",
+        "Lower mem_limit, replicas or ports of the largest services, or raise spec.memory in the Host document.",
         path=at.path if at else document.path,
         line=at.line if at else None,
         column=at.column if at else None,

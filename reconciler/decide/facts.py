@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reconciler.decide.defaults import PIDS
 from reconciler.decide.wanted_facts import LIMITS, OTHERS, wanted
 from reconciler.model.desired import Endpoint, Service
 from reconciler.model.images import ImageDefaults
@@ -63,6 +64,8 @@ def _fact(name: str, wanted: Any, found: Any) -> Difference | None:
         found = {key: value for key, value in found.items() if key in wanted}
     if wanted == found or (name == "memory with swap" and found == -1):
         return None
+    if name == "pids" and not wanted and found == PIDS:
+        return None  # what a container gets where its file says nothing
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
         return _named(name, _keys(wanted, found))
     mendable = name in LIMITS and (bool(wanted) or name in CLEARABLE)

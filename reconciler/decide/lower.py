@@ -157,7 +157,7 @@ class _Stack:
             config["deploy"] = {"resources": resources}
         if default:
             config["mem_limit"] = str(memory)
-        if "memswap_limit" not in config:
+        if str(config.get("memswap_limit") or "0") == "0":  # which is twice the memory for the engine
             config["memswap_limit"] = str(memory)
         volumes = self.mounts.of(name, model)
         if volumes:

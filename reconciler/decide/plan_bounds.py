@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
+from reconciler.decide import footprint
 from reconciler.decide.sheet import Sheet
 from reconciler.decide.situation import Situation
-from reconciler.model.desired import DesiredState
+from reconciler.model.desired import DesiredState, Volume
 from reconciler.model.observed import COMPOSE_PROJECT, ObservedState
-from reconciler.model.outcome import Level, Reason, Violation
+from reconciler.model.outcome import Intent, Level, Reason, Violation
 from reconciler.model.plan import Action, Step
 
 PEAK = "memory-peak"
@@ -31,16 +33,15 @@ def violations(situation: Situation, sheet: Sheet, limit: int, stacks: Collectio
     if build is not None:
         yield _too_large(build, limit)
     starts = (step for step in sheet.steps if step.action in (Action.START_CONTAINER, Action.RUN_ONCE))
-    over = next((step for step in starts if step.memory_after > limit), None)
+    over = next((step for step in starts if step.memory_after > limit + leeway(situation)), None)
     if over is not None:
         yield _too_much(over, sheet.memory.foreign, limit)
     yield from _captures(situation, stacks)
     for stack in situation.desired.stacks:
         for volume in stack.volumes if not stack.suspended else ():
             there = situation.observed.volumes.get(volume.name)
-            wanted = dict(volume.definition.get("driver_opts") or {})
-            driver = volume.definition.get("driver") or "local"
-            if there is not None and (there.driver, dict(there.options)) != (driver, wanted):
+            made = [_made(item) for item in (volume, footprint.as_made(volume))]
+            if there is not None and (there.driver, dict(there.options)) not in made:
                 yield Violation(
                     Reason.POLICY_VIOLATION,
                     "volume-changed",
@@ -49,6 +50,23 @@ def violations(situation: Situation, sheet: Sheet, limit: int, stacks: Collectio
                     level=Level.DENY,
                     stack=stack.name,
                 )
+
+
+def _made(volume: Volume) -> tuple[str, dict[str, Any]]:
+    return volume.definition.get("driver") or "local", dict(volume.definition.get("driver_opts") or {})
+
+
+def leeway(situation: Situation) -> int:
+    """What was good before anything beside the limits counted is still looked after, and gone back to."""
+    if situation.intent is Intent.ADVANCE:
+        return 0
+    desired, observed = situation.desired, situation.observed
+    return (
+        sum(footprint.overhead(service.config) * service.replicas for service in desired.services().values())
+        + sum(footprint.of_container(item) - item.memory for item in observed.containers if item.running)
+        + sum(map(footprint.beside_limit, observed.foreign))
+        + sum(footprint.wanted_volumes(desired).values())
+    )
 
 
 def _too_much(step: Step, foreign: int, limit: int) -> Violation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from reconciler.decide.defaults import missing
 from reconciler.decide.facts import RESTART
 from reconciler.decide.mending import NOTHING, Mending
 from reconciler.decide.plan_bounds import PEAK, bound, violations
@@ -16,7 +17,7 @@ from reconciler.model.desired import Condition, DesiredState, Network, Service, 
 from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container, ObservedState
 from reconciler.model.outcome import Intent
-from reconciler.model.plan import Action, Plan, Step
+from reconciler.model.plan import Action, Default, Plan, Step
 
 
 def settled(desired: DesiredState, observed: ObservedState, ran_once: frozenset[str]) -> bool:
@@ -111,6 +112,7 @@ class _Planner:
             bound=limit,
             closing=len(self.sheet.steps) - closing,
             violations=tuple(violations(self.situation, self.sheet, limit, self.stacks)),
+            defaults=tuple(self._defaults()),
         )
 
     # -- before anything is stopped ----------------------------------------------------------------------------
@@ -148,6 +150,20 @@ class _Planner:
         if old is None or not pairing.extras:
             return "more replicas are wanted" if not pairing.extras else "another version runs"
         return "changed: " + (", ".join(_differences(old, service)) or "its definition")
+
+    def _defaults(self) -> Iterable[Default]:
+        """What the file of a service leaves open, for those that get a new container."""
+        found: dict[tuple[str, str], list[ServiceKey]] = {}
+        made = {
+            (step.stack or "", step.service or "")
+            for step in self.sheet.steps
+            if step.action is Action.CREATE_CONTAINER
+        }
+        for key in self.situation.keys_in_order():
+            if key in made:
+                for item in missing(self.pairings[key].service.config, self.observed.log_driver).items():
+                    found.setdefault(item, []).append(key)
+        return (Default(name, value, tuple(keys)) for (name, value), keys in found.items())
 
     # -- the switch --------------------------------------------------------------------------------------------
 

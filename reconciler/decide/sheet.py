@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import takewhile
 
+from reconciler.decide import footprint
 from reconciler.decide.slots import STANDBY, Slot
 from reconciler.model.desired import Condition, DesiredState, Service, ServiceKey
 from reconciler.model.observed import Container, ObservedState
@@ -14,22 +15,38 @@ from reconciler.model.plan import Action, Change, Downtime, Step
 
 @dataclass(slots=True)
 class Memory:
-    """What is promised to running containers, followed along the plan."""
+    """What is promised to running containers, followed along the plan. All in bytes.
 
-    running: dict[str, int]
+    `volumes`: sizes of the volumes in memory. Each counts once, while a running container mounts it.
+    """
+
     foreign: int
+    volumes: Mapping[str, int]
     total: int = 0
+    running: dict[str, tuple[int, Collection[str]]] = field(default_factory=dict)
+    users: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.total = self.foreign + sum(self.running.values())
+        self.total = self.foreign
 
-    def start(self, container: str, limit: int) -> None:
+    def start(self, container: str, size: int, mounts: Iterable[str]) -> None:
+        """`size`: its limit and what it takes beside it. `mounts`: volumes, of which those in memory count."""
         self.stop(container)
-        self.running[container] = limit
-        self.total += limit
+        used = {name for name in mounts if name in self.volumes}
+        self.running[container] = (size, used)
+        self.total += size
+        for name in used:
+            self.users[name] = self.users.get(name, 0) + 1
+            if self.users[name] == 1:
+                self.total += self.volumes[name]
 
     def stop(self, container: str) -> None:
-        self.total -= self.running.pop(container, 0)
+        size, used = self.running.pop(container, (0, ()))
+        self.total -= size
+        for name in used:
+            self.users[name] -= 1
+            if not self.users[name]:
+                self.total -= self.volumes[name]
 
 
 class Sheet:
@@ -47,9 +64,12 @@ class Sheet:
         self.desired, self._grace = desired, grace
         self.steps: list[Step] = []
         self.memory = Memory(
-            {item.id: item.memory for item in observed.containers if item.running},
-            sum(item.memory for item in observed.foreign),
+            sum(map(footprint.of_foreign, observed.foreign)),
+            {**footprint.observed_volumes(observed), **footprint.wanted_volumes(desired)},
         )
+        for item in observed.containers:
+            if item.running:
+                self.memory.start(item.id, footprint.of_container(item), footprint.mounted_by(item))
         self.stopped: set[str] = set()
         self.renamed: dict[str, str] = {}
         self.names = {item.name for item in observed.containers} | observed.others.keys()
@@ -79,10 +99,10 @@ class Sheet:
         memory = self.memory.total + beside
         self.steps.append(Step(0, action, stack, service, container, cause, memory, id, name, condition, change))
 
-    def promise(self, item: Container, limit: int) -> None:
-        """A container that runs is held to another limit."""
+    def promise(self, item: Container, service: Service) -> None:
+        """A container that runs is held to its service's limits again."""
         if item.running:
-            self.memory.start(item.id, limit)
+            self.memory.start(item.id, footprint.of_service(service), footprint.mounted_by(item))
 
     def stop(self, item: Container, cause: str, name: str | None) -> None:
         self.memory.stop(item.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from reconciler.decide import footprint
 from reconciler.decide.explain import active, explain
 from reconciler.decide.revisions import attempt_at, head_is_applied, last_applied, last_attempted
 from reconciler.decide.service_status import counted, judge_unwanted, judge_wanted, worst
@@ -151,16 +152,11 @@ def _memory(facts: StatusFacts) -> MemoryStatus:
         budget=wanted.budget if wanted else None,
         reserve=wanted.reserve if wanted else None,
         steady_limit=int(wanted.budget * wanted.steady) if wanted else None,
-        steady=None if desired is None else _steady(desired),
+        steady=None if desired is None else footprint.steady(desired),
         engine=seen.memory_total if seen else None,
-        committed=sum(item.memory for item in seen.containers if item.running) if seen else None,
-        foreign=sum(item.memory for item in seen.foreign) if seen else None,
+        committed=footprint.committed(seen) if seen else None,
+        foreign=sum(map(footprint.of_foreign, seen.foreign)) if seen else None,
     )
-
-
-def _steady(desired: DesiredState) -> int:
-    stay = (service for service in desired.services().values() if not service.completes)
-    return sum(service.memory * service.replicas for service in stay)
 
 
 def _leftovers(facts: StatusFacts) -> tuple[str, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.decide import footprint
 from reconciler.decide.exclusive import Holders
 from reconciler.decide.facts import NETWORK, STATE, Difference
 from reconciler.decide.sheet import Sheet
@@ -198,7 +199,7 @@ class Switching:
             self._stop_guests(service, item)
         self._join(service, slot)
         key = item.id if item else slot.name
-        self.sheet.memory.start(key, service.memory)
+        self.sheet.memory.start(key, footprint.of_service(service), footprint.mounted(service.config))
         action = Action.RUN_ONCE if service.completes else Action.START_CONTAINER
         self.sheet.add(action, *service.key, slot.name, cause, id=item.id if item else None, name=slot.name)
         self.sheet.started.append((service, slot))
@@ -252,7 +253,7 @@ class Switching:
         found = self.mending.drift.get(item.id, ())
         limits = [fact.text for fact in found if fact.fact in LIMITS]
         if limits:
-            self.sheet.promise(item, service.memory)
+            self.sheet.promise(item, service)
             self._update(service, slot, item, "; ".join(limits), Change.LIMITS)
         if item.id in self.mending.ailing:
             self.sheet.stop(item, self.mending.ailing[item.id], None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reconciler.decide.defaults import with_defaults
 from reconciler.decide.facts import is_anonymous
 from reconciler.decide.slots import by_service, by_sharing, stable_name
 from reconciler.errors import RolloutFailed, Transient
@@ -81,7 +82,12 @@ class Creating:
         for step in wave:
             by_service.setdefault(self._services[(step.stack or "", step.service or "")].key, []).append(step)
         creations = [
-            Creation(self._services[key], len(steps), self._inherited(steps[0]), self._sharing(self._services[key]))
+            Creation(
+                with_defaults(self._services[key], self._observed.log_driver),
+                len(steps),
+                self._inherited(steps[0]),
+                self._sharing(self._services[key]),
+            )
             for key, steps in by_service.items()
         ]
         self._world.applier.create(stack, creations, existing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from reconciler.decide import images_of_others
+from reconciler.decide import footprint, images_of_others
 from reconciler.decide.consent import Taking, remedy, told
 from reconciler.decide.exclusive import occupied
 from reconciler.decide.names import taken
@@ -176,7 +176,7 @@ def check_plan(bench: Bench, head: Commit, plan: Plan, observed: ObservedState, 
     first = plan.violations[0]
     if first.rule == BUILD:
         raise Transient(first.reason, first.message, first.hint)
-    own = plan.peak - sum(item.memory for item in observed.foreign)
+    own = plan.peak - sum(map(footprint.of_foreign, observed.foreign))
     if first.reason is Reason.BUDGET_EXCEEDED and own <= memory.budget - memory.reserve:
         raise Transient(first.reason, first.message, first.hint)
     raise Ended(reject(bench, head, plan.violations))

@@ -163,7 +163,7 @@ class Preparer:
         scans: Sequence[Scan],
         violations: tuple[Violation, ...],
     ) -> Prepared:
-        from reconciler.decide.admit import Candidate, admit, demands
+        from reconciler.decide.admit import Candidate, admit, demands, memory_volumes
 
         candidates = [
             Candidate(
@@ -173,7 +173,9 @@ class Preparer:
         ]
         if self._rules.policies:
             violations += admit(document, candidates, files, self._rules.permissions)
-        total, over = budget.judge(document, demands(candidates, document.default_memory))
+        total, over = budget.judge(
+            document, demands(candidates, document.default_memory), memory_volumes(candidates)
+        )
         violations += self._in_force(over)
         sources = tuple(
             Source(stack, one.model, one.root, one.variables, one.secrets)

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
+from reconciler.decide.defaults import with_defaults
+from reconciler.decide.footprint import as_made
 from reconciler.decide.grace import grace_of
 from reconciler.decide.situation import needs
 from reconciler.decide.slots import by_service
@@ -145,7 +147,7 @@ class Rollout:
                 applier.remove_network(self._network(step).name)
                 applier.create_network(self._network(step))
             case Action.CREATE_VOLUME:
-                applier.create_volume(self._volume(step))
+                applier.create_volume(as_made(self._volume(step)))
             case Action.STOP_CONTAINER:
                 return self._stop(rest)
             case Action.START_CONTAINER | Action.RUN_ONCE:
@@ -171,7 +173,7 @@ class Rollout:
             case None:
                 self._rename(container, step.name)
             case Change.LIMITS:
-                applier.limit(container, limits(service))
+                applier.limit(container, limits(with_defaults(service, "")))
             case Change.RESUME:
                 applier.resume(container)
                 self._follow(service, next(i for i in self._observed.containers if i.id == container), changed=False)

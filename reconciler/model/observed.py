@@ -131,6 +131,7 @@ class ObservedState:
     A sparse look leaves `foreign`, `networks`, `volumes` empty and `memory_total` 0 (`complete` False).
     `images`: what the images of our containers say, by id, as far as they are there. `others`: name of each container
     that is none of ours, stopped ones too → its Compose project, '' where it has none.
+    `log_driver`: the engine's own, '' where it was not asked.
     """
 
     containers: tuple[Container, ...] = ()
@@ -141,6 +142,7 @@ class ObservedState:
     complete: bool = False
     images: Mapping[str, ImageDefaults] = field(default_factory=dict)
     others: Mapping[str, str] = field(default_factory=dict)
+    log_driver: str = ""
 
     def of(self, stack: str, service: str) -> tuple[Container, ...]:
         return tuple(item for item in self.containers if (item.stack, item.service) == (stack, service))

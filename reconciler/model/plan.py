@@ -66,6 +66,15 @@ class Downtime:
 
 
 @dataclass(frozen=True, slots=True)
+class Default:
+    """What new containers of `services` get where their file says nothing: a key of Compose's, and its value."""
+
+    key: str
+    value: str
+    services: tuple[ServiceKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """`closing` is how many of the last steps may run only once the verdict is good and durable."""
 
@@ -79,6 +88,7 @@ class Plan:
     bound: int = 0
     closing: int = 0
     violations: tuple[Violation, ...] = ()
+    defaults: tuple[Default, ...] = ()
 
     @property
     def changes(self) -> bool:

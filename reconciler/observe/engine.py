@@ -58,15 +58,17 @@ class EngineObserver:
         answers = self._list()
         ours = [answer["Id"] for answer in answers if read.stack_of(answer) in wanted]
         containers = read.ordered(self.details(ours).values())
+        machine = self._machine()
         return ObservedState(
             containers=containers,
             foreign=self._foreign(answer for answer in answers if read.stack_of(answer) not in wanted),
             networks=self._networks(answers),
             volumes=self._volumes(),
-            memory_total=self._memory_total(),
+            memory_total=int(machine["MemTotal"]),
             complete=True,
             images=self.defaults(item.image for item in containers),
             others={read.name_of(one): read.stack_of(one) or "" for one in answers if read.stack_of(one) not in wanted},
+            log_driver=str(machine.get("LoggingDriver") or ""),
         )
 
     def in_use(self) -> InUse:
@@ -226,9 +228,9 @@ class EngineObserver:
             volumes = self._client.volumes()["Volumes"] or ()
         return {item["Name"]: read.volume(item) for item in volumes}
 
-    def _memory_total(self) -> int:
+    def _machine(self) -> Mapping[str, Any]:
         with engine_calls("describe itself"):
-            return int(self._client.info()["MemTotal"])
+            return self._client.info()
 
 
 def _life_began(state: Mapping[str, Any]) -> float | None:

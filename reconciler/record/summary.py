@@ -91,6 +91,10 @@ def plan(value: plans.Plan) -> Document:
         ],
         "peakBytes": value.peak,
         "boundBytes": value.bound,
+        "defaults": [
+            {"key": item.key, "value": item.value, "services": [f"{stack}/{name}" for stack, name in item.services]}
+            for item in value.defaults
+        ],
         "violations": [_violation(item) for item in value.violations],
     }
 
@@ -216,9 +220,13 @@ def _budget(value: Budget) -> Document:
                 "service": row.service,
                 "replicas": row.replicas,
                 "limitBytes": row.limit,
+                "overheadBytes": row.overhead,
                 "default": row.default,
             }
             for row in value.rows
+        ],
+        "volumes": [
+            {"stack": item.stack, "volume": item.volume, "sizeBytes": item.size} for item in value.volumes
         ],
     }
 

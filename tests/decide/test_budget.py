@@ -64,9 +64,9 @@ def test_a_row_for_each_service_says_whether_it_stays() -> None:
     wait = {"migrate": {"condition": "service_completed_successfully"}, "db": {"condition": "service_healthy"}}
     model = {"services": {"web": {"depends_on": wait, "scale": 2}, "db": {"mem_limit": "67108864"}, "migrate": {}}}
     assert rows("shop", model, 512 * MIB) == (
-        Row("shop", "db", 1, 64 * MIB, False),
-        Row("shop", "migrate", 1, 512 * MIB, True, completes=True),
-        Row("shop", "web", 2, 512 * MIB, True),
+        Row("shop", "db", 1, 64 * MIB, False, overhead=8 * MIB),
+        Row("shop", "migrate", 1, 512 * MIB, True, completes=True, overhead=8 * MIB),
+        Row("shop", "web", 2, 512 * MIB, True, overhead=8 * MIB),
     )
 
 
@@ -159,7 +159,17 @@ def test_a_limit_below_what_the_engine_takes_is_refused() -> None:
 limits = st.integers(6 * MIB, 2 * GIB)
 rows_of_services = st.lists(
     st.builds(
-        Demand, st.builds(Row, st.just("s"), st.text("ab"), st.integers(0, 4), limits, st.booleans(), st.booleans())
+        Demand,
+        st.builds(
+            Row,
+            st.just("s"),
+            st.text("ab"),
+            st.integers(0, 4),
+            limits,
+            st.booleans(),
+            st.booleans(),
+            st.integers(0, 99 * MIB),
+        ),
     )
 )
 
@@ -168,8 +178,8 @@ rows_of_services = st.lists(
 def test_the_sums_hold_and_are_exceeded_exactly_where_a_violation_says_so(demands: list[Demand]) -> None:
     budget, violations = judge(HOST, demands)
     containers = [demand.row for demand in demands for _ in range(demand.row.replicas)]
-    assert budget.peak_bytes == sum(row.limit for row in containers)
-    assert budget.steady_bytes == sum(row.limit for row in containers if not row.completes)
+    assert budget.peak_bytes == sum(row.limit + row.overhead for row in containers)
+    assert budget.steady_bytes == sum(row.limit + row.overhead for row in containers if not row.completes)
     steady_over = budget.steady_bytes > budget.steady_limit_bytes
     peak_over = budget.peak_bytes + budget.reserve_bytes > budget.budget_bytes
     assert _rules(violations) == ["budget-steady"] * steady_over + ["budget-peak"] * peak_over

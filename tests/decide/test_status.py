@@ -375,8 +375,8 @@ def test_memory_counts_what_runs_and_what_stays() -> None:
     known = facts([web, job], [], observed=seen, usage={"id-web": MIB, "2": 2 * MIB})
     status = judge(known)
     memory = status.memory
-    assert (memory.committed, memory.foreign, memory.engine) == (128 * MIB, 100 * MIB, 24 * GIB)
-    assert (memory.steady, memory.steady_limit, memory.budget) == (128 * MIB, int(14 * GIB * 0.8), 14 * GIB)
+    assert (memory.committed, memory.foreign, memory.engine) == (144 * MIB, 108 * MIB, 24 * GIB)
+    assert (memory.steady, memory.steady_limit, memory.budget) == (144 * MIB, int(14 * GIB * 0.8), 14 * GIB)
     row = status.stacks[0].services[0]
     assert (row.limit, row.usage) == (128 * MIB, 3 * MIB)
 

@@ -88,10 +88,11 @@ def full(version: str, **more: Any) -> dict[str, Any]:
 
 
 def taken_by_others(host: Host) -> int:
-    """What the containers of others that run now count for, with room for one without a limit to grow."""
+    """What the containers of others that run now count for, with room for one without a limit to grow, and for what
+    each takes beside its limit."""
     others = (c for c in host.engine.containers() if c["Labels"].get("com.docker.compose.project") != host.stack)
     limits = (limit(host.engine, item["Id"]) for item in others)
-    return sum(256 * MiB if bytes_ == 0 else bytes_ or 0 for bytes_ in limits)
+    return sum((256 * MiB if bytes_ == 0 else bytes_ or 0) + 16 * MiB for bytes_ in limits)
 
 
 def turn_within(host: Host, own: int, services: dict[str, Any]) -> Answer:
@@ -105,7 +106,7 @@ def turn_within(host: Host, own: int, services: dict[str, Any]) -> Answer:
 
 
 def test_the_limits_of_what_runs_must_stay_within_the_bound(host: Host) -> None:
-    own = 256 * MiB
+    own = (256 + 5 * 8) * MiB
     with sampled(host.stack) as sampler:
         assert turn_within(host, own, full("1")).code == 0
         assert turn_within(host, own, full("2")).code == 0
@@ -117,6 +118,7 @@ def test_the_limits_of_what_runs_must_stay_within_the_bound(host: Host) -> None:
 @together.with_one_compose
 def test_every_way_to_state_a_limit_must_reach_the_container(host: Host) -> None:
     swapping = stated("1", mem_limit="32m", memswap_limit="64m")
+    host.configure(grants=[{"policy": "swap", "stack": host.stack, "service": "c", "reason": "test"}])
     limits = {"resources": {"limits": {"memory": "48m"}}}
     host.push({"a": stated("1"), "b": stated("1", mem_limit=None), "c": swapping,
                "d": stated("1", mem_limit=None, deploy=limits)})  # fmt: skip
@@ -126,6 +128,40 @@ def test_every_way_to_state_a_limit_must_reach_the_container(host: Host) -> None
     assert {name: item["MemorySwap"] // MiB for name, item in found.items()} == {"a": 32, "b": 32, "c": 64, "d": 48}
     rows = {row["service"]: row for row in host.validate(host.repository.head())["budget"]["rows"]}
     assert {name: row["default"] for name, row in rows.items()} == {"a": False, "b": True, "c": False, "d": False}
+
+
+@together.with_one_compose
+def test_what_services_take_beside_their_limits_must_be_bounded_and_told_alike_everywhere(host: Host) -> None:
+    fast = {"type": "volume", "source": "fast", "target": "/fast"}
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=8m"}
+    # Each life adds 6 MiB to the volume, of which the limit of this life knows nothing any more in the next.
+    filling = 'dd if=/dev/zero of=/fast/$(ls /fast | wc -l) bs=1M count=6; test "$(ls /fast | wc -l)" -gt 2 || exit 1'
+    services = {
+        "holder": stated("1", volumes=[fast], mem_limit="8m"),
+        "filler": living(filling, volumes=[fast], mem_limit="16m", depends_on=["holder"]),
+        "ports": stated("1", ports=["127.0.0.1::80", "127.0.0.1::81"]),
+        "shared": stated("1", ipc="shareable", shm_size="4m", pids_limit=50),
+    }
+    sha = host.push(services, volumes={"fast": {"driver_opts": options}})
+    budget = host.validate(sha)["budget"]
+    beside = {row["service"]: row["overheadBytes"] / MiB for row in budget["rows"]}
+    assert beside == {"holder": 8, "filler": 8, "ports": 10.5, "shared": 16}
+    assert [(item["volume"], item["sizeBytes"]) for item in budget["volumes"]] == [("fast", (8 + 4) * MiB)]
+    planned = host.plan()
+    defaults = {item["key"]: item["services"] for item in planned["defaults"]}
+    assert f"{host.stack}/shared" not in defaults["pids_limit"]
+    assert len(defaults["logging.options.max-size"]) == len(services)
+    assert host.once().code == 0
+    found = {name: host.container(name)["HostConfig"] for name in services}
+    assert {name: item["PidsLimit"] for name, item in found.items()} == dict.fromkeys(services, 4096) | {"shared": 50}
+    assert found["holder"]["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+    assert host.exec("shared-1", "cat /proc/sys/kernel/shmall") == "1024"
+    assert host.exec("holder-1", "df -k /fast | tail -1").split()[1] == "8192", "what two lives wrote is in it"
+    assert host.exec("holder-1", "df -i /fast | tail -1").split()[1] == "2048"
+    assert host.status()["budget"]["committedBytes"] == budget["steadyBytes"]
+    others = planned["steps"][0]["memoryAfterBytes"]
+    assert planned["peakBytes"] - others == budget["peakBytes"]
+    assert host.once()["effects"] == 0
 
 
 @together.with_one_compose

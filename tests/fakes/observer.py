@@ -41,6 +41,7 @@ class FakeObserver:
             volumes=dict(machine.volumes),
             memory_total=machine.memory_total,
             complete=True,
+            log_driver="json-file",
             images={c.image: ImageDefaults() for c in self._all() if c.stack in wanted},
             others={c.name: c.stack for c in self._all() if c.stack not in wanted} | dict.fromkeys(machine.foreign, ""),
         )

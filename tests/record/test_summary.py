@@ -33,6 +33,14 @@ class Row:
     replicas: int = 2
     limit: int = 64 * MIB
     default: bool = True
+    overhead: int = 8 * MIB
+
+
+@dataclass(frozen=True)
+class MemoryVolume:
+    stack: str = "shop"
+    volume: str = "scratch"
+    size: int = 4 * MIB
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class Budget:
     peak_bytes: int = 128 * MIB
     over_bytes: int = 0
     rows: tuple[Row, ...] = (Row(),)
+    volumes: tuple[MemoryVolume, ...] = (MemoryVolume(),)
 
 
 WARNING = Violation(Reason.POLICY_VIOLATION, "image-latest", "no version", "name one", level=Level.WARN)
@@ -197,7 +206,9 @@ def test_budget_has_one_row_for_each_service() -> None:
     budget = DOCUMENTS["validation"]["budget"]
     assert budget["rows"] == [
         {"stack": "shop", "service": "web", "replicas": 2, "limitBytes": 64 * MIB, "default": True}
+        | {"overheadBytes": 8 * MIB}
     ]
+    assert budget["volumes"] == [{"stack": "shop", "volume": "scratch", "sizeBytes": 4 * MIB}]
     assert budget["steadyLimitBytes"] == 800 * MIB
 
 

@@ -103,7 +103,7 @@ def test_status_of_a_host_that_is_fine() -> None:
         "STACK  SERVICE   STATE    MEMORY       SINCE",
         "shop   web       Healthy  31 / 64 MiB  12 s",
         "shop   database  Healthy  1000 MiB     12 s",
-        "budget 1.0 of 14.0 GiB now, steady 1.0 of 11.2 GiB",
+        "budget 1.1 of 14.0 GiB now, steady 1.1 of 11.2 GiB",
     ]
 
 
@@ -145,7 +145,7 @@ def test_status_remarks_what_a_person_should_know() -> None:
         volumes={"shop_old": ObservedVolume("shop_old", labels={COMPOSE_PROJECT: "shop"})},
     )
     shown = "\n".join(status(changed(known, agent=Agent(False), observed=crowded)))
-    assert ", others 300 MiB" in shown
+    assert ", others 308 MiB" in shown
     assert "kept volumes that nothing uses: shop_old" in shown
     assert "the agent is not running: `reconciler run` starts it" in shown
 

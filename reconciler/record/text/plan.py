@@ -46,5 +46,9 @@ def _costs(document: Json, style: Style) -> list[str]:
     for item in document["downtime"]:
         where = place(item["stack"], item["service"])
         lines += paragraph(f"{where} is down for at most {exactly(item['atMostSeconds'])} while it is judged", style)
+    if document["defaults"]:
+        told = ", ".join(f"{item['key']} {item['value']}" for item in document["defaults"])
+        services = {service for item in document["defaults"] for service in item["services"]}
+        lines += paragraph(f"where the files say nothing: {told} ({plural(len(services), 'service')})", style)
     lines.append(f"memory at most {share(document['peakBytes'], document['boundBytes'], 'of')}")
     return lines

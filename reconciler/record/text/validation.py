@@ -27,6 +27,11 @@ def _budget(budget: Json, style: Style) -> list[str]:
         lines += table(rows, style, right=(2,), cut=(0, 1))
     bound = budget["budgetBytes"] - budget["reserveBytes"]
     steady = share(budget["steadyBytes"], budget["steadyLimitBytes"], "of")
+    beside = sum(row["replicas"] * row["overheadBytes"] for row in budget["rows"])
+    if beside:
+        lines.append(f"beside the limits {size(beside)}, to run containers and publish ports")
+    for item in budget["volumes"]:
+        lines.append(f"volume in memory {item['stack']}/{item['volume']}: {size(item['sizeBytes'])}")
     lines.append(f"steady {steady}, peak {share(budget['peakBytes'], bound, 'of')}")
     if budget["overBytes"]:
         lines.append(style.paint(f"over by {size(budget['overBytes'])}", "bad"))

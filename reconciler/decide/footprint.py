@@ -1,0 +1,222 @@
+"""What a container takes of the machine beside its own limit, and what volumes in memory take.
+
+The one sum of `validate`, `plan` and `status`. The figures are proportional shares (PSS) measured with engine 26.1 and
+containerd 1.7 on Linux 6.18, amd64, and rounded up; docs/memory.md has them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from reconciler.formats.quantities import QuantityError, size
+from reconciler.model.desired import DesiredState, Service, Volume
+from reconciler.model.documents import MIB
+from reconciler.model.facts import port
+from reconciler.model.observed import Container, Foreign, ObservedState
+
+Json = Mapping[str, Any]
+
+CONTAINER = 8 * MIB
+"""Bytes for each container: its shim (5.4 MiB among twelve, up to 5.7), and what the engine keeps of it."""
+
+PROXY = 5 * MIB // 4
+"""Bytes for each `docker-proxy`: 1.10 MiB among 120 of TCP, 1.15 among 60 of UDP, 1.3 among few. A port that is
+published on every address has two of them, for IPv4 and IPv6."""
+
+LOG_BUFFER = 3
+"""Times `max-buffer-size` that the engine grows by for logs that do not block: 255 MiB for one of 100 MiB."""
+
+SHARED_MEMORY = 64 * MIB
+"""The engine's own `shm_size`."""
+
+INODE = 2048
+"""Bytes of the kernel's own memory for one file in memory: inode, name and list entry come to some 1.2 KiB."""
+
+ONE_FAMILY = re.compile(r"(?!0\.0\.0\.0:)\S")
+
+
+def overhead(config: Json) -> int:
+    """Bytes that one container of a service takes beside its limit. `config`: the service in Compose's canonical form,
+    or in that of the create-file."""
+    ports = {_published(item) for item in config.get("ports") or ()}
+    logging = config.get("logging") or {}
+    return (
+        CONTAINER
+        + _proxies(ports)
+        + _log_buffer(logging.get("options") or {})
+        + _shared(str(config.get("ipc") or ""), config.get("shm_size"))
+    )
+
+
+def of_service(service: Service) -> int:
+    """Bytes of one container, its limit included."""
+    return service.memory + overhead(service.config)
+
+
+def of_container(item: Container) -> int:
+    """The same for one that is there."""
+    facts = item.facts
+    if not facts:
+        return item.memory + CONTAINER + PROXY * len(item.ports)
+    return (
+        item.memory
+        + CONTAINER
+        + _proxies(facts.get("ports") or ())
+        + _log_buffer(facts.get("log options") or {})
+        + _shared(str(facts.get("ipc mode") or ""), facts.get("shared memory"))
+    )
+
+
+def of_foreign(item: Foreign) -> int:
+    """The same for one of somebody else's."""
+    return item.memory + beside_limit(item)
+
+
+def beside_limit(item: Foreign) -> int:
+    """What somebody else's container takes beside its limit."""
+    return CONTAINER + PROXY * len(item.ports)
+
+
+def steady(desired: DesiredState) -> int:
+    """Bytes of all that stays, the volumes in memory included."""
+    services = desired.services().values()
+    used = {name for service in services if service.replicas for name in mounted(service.config)}
+    return sum(of_service(service) * service.replicas for service in services if not service.completes) + sum(
+        size for name, size in wanted_volumes(desired).items() if name in used
+    )
+
+
+def committed(observed: ObservedState) -> int:
+    """Bytes that our running containers may take, the volumes in memory that they mount included."""
+    running = [item for item in observed.containers if item.running]
+    used = {name for item in running for name in mounted_by(item)}
+    return sum(map(of_container, running)) + sum(
+        size for name, size in observed_volumes(observed).items() if name in used
+    )
+
+
+# -- volumes in memory -------------------------------------------------------------------------------------------------
+
+
+def in_memory(options: Mapping[str, Any]) -> bool:
+    """Whether a volume with these `driver_opts` lies in memory."""
+    return options.get("type") == "tmpfs"
+
+
+def volume(options: Mapping[str, Any]) -> int | None:
+    """Bytes that a volume in memory may take; None where its options set no bound that we understand.
+
+    Pages stay with the volume, not with the container that wrote them: a container that is started again may fill it
+    anew, but never beyond its size, which therefore counts once and beside all limits.
+    """
+    found = _mount_options(options)
+    pages = kernel_number(found.get("size"))
+    files = kernel_number(found["nr_inodes"]) if "nr_inodes" in found else pages and default_inodes(pages)
+    return pages + files * INODE if pages and files else None
+
+
+def kernel_number(text: str | None) -> int | None:
+    """A number as the kernel reads it in mount options (`64m`). None for anything else, and for 0: no bound."""
+    match = re.fullmatch(r"([0-9]{1,18})([kmgt]?)", text or "", re.IGNORECASE)
+    return int(match[1]) << 10 * " kmgt".index(match[2].lower() or " ") or None if match else None
+
+
+def default_inodes(pages: int) -> int:
+    """How many files a volume may have whose options do not say so: one for each page. The kernel's own default counts
+    the pages of the whole machine, and files are memory as well."""
+    return max(1024, pages // 4096)
+
+
+def as_made(asked: Volume) -> Volume:
+    """The volume with the options with which it is made: one in memory that leaves the number of files open gets a
+    bound."""
+    options = asked.definition.get("driver_opts") or {}
+    found = _mount_options(options)
+    pages = kernel_number(found.get("size"))
+    if not in_memory(options) or pages is None or "nr_inodes" in found:
+        return asked
+    made = {**options, "o": f"{options['o']},nr_inodes={default_inodes(pages)}"}
+    return replace(asked, definition={**asked.definition, "driver_opts": made})
+
+
+def wanted_volumes(desired: DesiredState) -> dict[str, int]:
+    """The engine's name → bytes of each volume in memory; those of suspended stacks are left as they are."""
+    return {
+        item.name: bytes_of(item.definition)
+        for stack in desired.stacks
+        if not stack.suspended
+        for item in stack.volumes
+        if in_memory(item.definition.get("driver_opts") or {})
+    }
+
+
+def observed_volumes(observed: ObservedState) -> dict[str, int]:
+    """The same of those that are there."""
+    return {
+        name: volume(item.options) or 0 for name, item in observed.volumes.items() if in_memory(item.options)
+    }
+
+
+def bytes_of(definition: Json) -> int:
+    """Of a definition of Compose's."""
+    return volume(definition.get("driver_opts") or {}) or 0
+
+
+def mounted(config: Json) -> set[str]:
+    """The volumes that a service mounts: by key in the canonical model, by the engine's name in the create-file."""
+    return {
+        str(mount["source"])
+        for mount in config.get("volumes") or ()
+        if mount.get("type") == "volume" and mount.get("source")
+    }
+
+
+def mounted_by(item: Container) -> set[str]:
+    """The same of a container that is there."""
+    return {mount.source for mount in item.mounts if mount.kind == "volume"}
+
+
+# -- parts -------------------------------------------------------------------------------------------------------------
+
+
+def _mount_options(options: Mapping[str, Any]) -> dict[str, str]:
+    """The last one counts, as in the kernel."""
+    return dict(part.partition("=")[::2] for part in str(options.get("o") or "").split(",") if part)
+
+
+def _published(item: Json) -> str:
+    target = f"{item.get('target')}/{item.get('protocol') or 'tcp'}"
+    return port(item.get("host_ip") or "", str(item.get("published") or ""), target)
+
+
+def _proxies(ports: Iterable[str]) -> int:
+    """Of texts of `model.facts.port`."""
+    return PROXY * sum(1 if ONE_FAMILY.match(item) else 2 for item in ports)
+
+
+def _log_buffer(options: Mapping[str, Any]) -> int:
+    if options.get("mode") != "non-blocking":
+        return 0
+    return LOG_BUFFER * (_size(options.get("max-buffer-size")) or MIB)
+
+
+def _shared(ipc: str, shm_size: Any) -> int:
+    """Shared memory that others may use outlives the container that wrote it, and is in nobody's limit then: once for
+    files in /dev/shm, once for System V segments, which `kernel.shmall` bounds."""
+    return 2 * (_size(shm_size) or SHARED_MEMORY) if ipc == "shareable" else 0
+
+
+def shared_memory(config: Json) -> int:
+    """Bytes of a service's `/dev/shm`."""
+    return _size(config.get("shm_size")) or SHARED_MEMORY
+
+
+def _size(value: Any) -> int:
+    """0 where it is none."""
+    try:
+        return size(value) if isinstance(value, int) else size(str(value))
+    except QuantityError:
+        return 0
