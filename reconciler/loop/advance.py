@@ -53,7 +53,7 @@ def advance(bench: Bench, head: Commit) -> Turn:
     images = _local(bench, head, prepared)
     desired = bench.lower(prepared, images, head.sha)
     if head.sha not in bench.book.history.accepted:
-        check_shrink(head, desired, base)
+        check_shrink(bench, head, desired, base)
     missing = [want for want in prepared.wants if want.key not in images]
     if not missing:
         check_content(bench, head, prepared, desired)

@@ -10,6 +10,7 @@ from reconciler.decide.consent import Taking, remedy, told
 from reconciler.decide.exclusive import occupied
 from reconciler.decide.names import taken
 from reconciler.decide.plan_bounds import BUILD
+from reconciler.decide.shrinking import dropped_lately, shrinkage
 from reconciler.decide.vanishing import questioned, vanishing
 from reconciler.errors import Transient
 from reconciler.loop.bench import Bench, Foreseen
@@ -26,9 +27,6 @@ from reconciler.model.images import ImageWant
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import CommitState, Intent, Level, Outcome, Reason, Violation
 from reconciler.model.plan import Action, Plan
-
-SHRINK = 0.5
-"""A commit that drops more than this share of the services is held: rather a mistake than a wish."""
 
 
 def reject(bench: Bench, head: Commit, violations: tuple[Violation, ...]) -> Turn:
@@ -56,15 +54,16 @@ def reject(bench: Bench, head: Commit, violations: tuple[Violation, ...]) -> Tur
     return bench.book.end(ending, head.sha, Intent.ADVANCE)
 
 
-def check_shrink(head: Commit, desired: DesiredState, base: DesiredState | None) -> None:
-    """A commit that drops most services at once is held until a person has accepted it."""
-    before = set(base.services()) if base else set()
-    gone = before - set(desired.services())
-    if before and len(gone) > len(before) * SHRINK:
-        names = ", ".join(f"{stack}/{name}" for stack, name in sorted(gone)[:5])
-        message = f"{head.sha[:12]} drops {len(gone)} of {len(before)} services at once ({names})"
-        hint = f"if that is meant, `reconciler accept {head.sha[:12]}`; volumes always stay"
-        raise Ended(Turn(Outcome.HELD, Reason.FILE_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
+def check_shrink(bench: Bench, head: Commit, desired: DesiredState, base: DesiredState | None) -> None:
+    """A commit that drops most services, alone or after others of the same day, is held until a person accepts it."""
+    found = shrinkage(desired, base, dropped_lately(bench.book.history, bench.ports.clock.now()))
+    if found is None:
+        return
+    names = ", ".join(f"{stack}/{name}" for stack, name in found.gone[:5])
+    when = "in a day, with the commits before it" if found.earlier else "at once"
+    message = f"{head.sha[:12]} drops {len(found.gone)} of {found.before} services {when} ({names})"
+    hint = f"if that is meant, `reconciler accept {head.sha[:12]}`; volumes always stay"
+    raise Ended(Turn(Outcome.HELD, Reason.FILE_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
 
 
 def check_consent(bench: Bench, head: Commit, takings: Sequence[Taking]) -> None:

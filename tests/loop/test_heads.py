@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.decide.shrinking import WINDOW
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import (
     always_starting,
@@ -33,6 +34,39 @@ def test_a_commit_that_drops_most_services_is_held() -> None:
     life.push(a=service("a:1"))
     assert life.turn().outcome is Outcome.HELD
     assert len(life.running()) == 4
+
+
+def test_services_without_containers_are_as_good_as_dropped() -> None:
+    life = proven(**{name: service(f"{name}:1") for name in "abcd"})
+    life.push(a=service("a:1"), **{name: service(f"{name}:1", scale=0) for name in "bcd"})
+    turn = life.turn()
+    assert turn.outcome is Outcome.HELD
+    assert "drops 3 of 4 services at once (shop/b, shop/c, shop/d)" in turn.message
+    assert len(life.running()) == 4
+
+
+def test_halving_twice_is_held_on_the_same_day_and_not_on_the_next() -> None:
+    life = proven(**{name: service(f"{name}:1") for name in "abcd"})
+    life.push(a=service("a:1"), b=service("b:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.push(a=service("a:1"), b=service("b:2"))
+    assert life.turn().outcome is Outcome.SUCCEEDED, "what drops nothing more is not asked about"
+    life.push(a=service("a:1"), b=service("b:2", scale=0))
+    turn = life.turn()
+    assert (turn.outcome, len(life.running())) == (Outcome.HELD, 2)
+    assert "drops 3 of 4 services in a day, with the commits before it" in turn.message
+    life.machine.clock.seconds += WINDOW + 1
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
+def test_what_was_accepted_is_not_asked_about_again() -> None:
+    life = proven(**{name: service(f"{name}:1") for name in "abcdef"})
+    small = life.push(a=service("a:1"), b=service("b:1"))
+    assert life.turn().outcome is Outcome.HELD
+    life.ask("accept", small)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.push(a=service("a:1"))
+    assert life.turn().outcome is Outcome.SUCCEEDED, "one of two is no more than half"
 
 
 @pytest.mark.parametrize(("interval", "noticed"), [(5.0, False), (1000.0, True)])

@@ -1,0 +1,53 @@
+"""Does a commit take most of what runs away? Rather a mistake than a wish, at once or in several steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reconciler.model.desired import DesiredState, ServiceKey
+from reconciler.model.history import History
+from reconciler.model.outcome import Intent, Outcome
+
+SHRINK = 0.5
+"""A commit that drops more than this share of the services is held."""
+
+WINDOW = 86_400.0
+"""Seconds for which what was dropped still counts: halving twice in a day is dropping three quarters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shrinkage:
+    """`gone` of `before` services would run no longer; `earlier`: some of them were dropped by commits before."""
+
+    gone: tuple[ServiceKey, ...]
+    before: int
+    earlier: bool
+
+
+def shrinkage(desired: DesiredState, base: DesiredState | None, dropped: frozenset[ServiceKey]) -> Shrinkage | None:
+    """None where enough stays. `base`: last good. `dropped`: services that commits have taken away lately.
+
+    A service that is to have no container is as good as dropped.
+    """
+    now, stood = _standing(desired), _standing(base) if base else frozenset()
+    before = stood | dropped
+    gone = before - now
+    if stood <= now or len(gone) <= len(before) * SHRINK:
+        return None
+    return Shrinkage(tuple(sorted(gone)), len(before), bool(gone - stood))
+
+
+def dropped_lately(history: History, now: float) -> frozenset[ServiceKey]:
+    """What good commits have taken away in the last day, since the last one that a person has let pass."""
+    found: set[ServiceKey] = set()
+    for attempt in reversed(history.attempts):
+        if (attempt.intent, attempt.outcome) != (Intent.ADVANCE, Outcome.SUCCEEDED):
+            continue
+        if attempt.revision in history.accepted or now - (attempt.ended_at or 0.0) > WINDOW:
+            break
+        found |= {(item.stack, item.service) for item in attempt.services if item.action == "Removed"}
+    return frozenset(found)
+
+
+def _standing(state: DesiredState) -> frozenset[ServiceKey]:
+    return frozenset(key for key, service in state.services().items() if service.replicas > 0)
