@@ -23,6 +23,7 @@ from reconciler.decide.policies import (
     nesting,
     objects,
     privileges,
+    probes,
     stops,
 )
 from reconciler.decide.policies.leave import Ruling, rule_on
@@ -137,6 +138,7 @@ def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
         yield from mounts.findings(service)
         yield from builds.findings(service, candidate.concealed)
         yield from stops.findings(service)
+        yield from probes.findings(service, candidate.stack.gate)
         yield from objects.label_findings(service)
         yield from objects.logging_findings(service)
     yield from hygiene.findings(subject, candidate.concealed)
