@@ -42,10 +42,11 @@ class MachineApplier:
     def build(self, want: ImageWant, files: Files) -> Image:
         return self._builder.build(want, files)
 
-    def trees(self, desired: DesiredState, files: Files | None) -> None:
+    def trees(self, desired: DesiredState, files: Files | None) -> frozenset[str]:
         """The commit's mounts, and the folders for data of the host that it names (created empty, never removed)."""
-        self._trees.ensure(desired.trees, files, self._secrets)
+        written = self._trees.ensure(desired.trees, files, self._secrets)
         self._data.ensure(desired)
+        return written
 
     def stored_trees(self) -> Sequence[str]:
         return self._trees.stored()

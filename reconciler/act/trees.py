@@ -42,13 +42,13 @@ class TreeStore:
         """Where the tree stands or will stand."""
         return self._root / digest
 
-    def ensure(self, trees: Sequence[Tree], files: Files | None, secrets: SecretMounts) -> None:
-        """Write the trees that are missing; each is one effect.
+    def ensure(self, trees: Sequence[Tree], files: Files | None, secrets: SecretMounts) -> frozenset[str]:
+        """Write the trees that are missing; each is one effect. Returns the digests of those.
 
         `files` None: trees of a commit are left as they are. Transient (FileMissing) where a secret is gone or
         has another value than the tree's digest says; Transient (DiskFailed) where the disk is full, or would be.
         """
-        written = Written()
+        written, made = Written(), set[str]()
         if files is not None and any(self._lacks(tree, files) for tree in trees):
             with writing(self._root):
                 self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -56,11 +56,13 @@ class TreeStore:
                 check_room(self._root, self._needed(trees, files), "what containers mount of the commit")
         for tree in trees:
             if tree.stack is not None:
-                self._secret(tree, secrets)
+                made |= self._secret(tree, secrets)
             elif self._lacks(tree, files):
+                made.add(tree.digest)
                 self._effects.point(f"tree {tree.digest}")
                 with writing(self._root):
                     self._write(tree, files, written)
+        return frozenset(made)
 
     def stored(self) -> list[str]:
         """Digests of the trees that there are."""
@@ -96,9 +98,9 @@ class TreeStore:
                 seen.add((entry.oid, entry.mode))
         return total
 
-    def _secret(self, tree: Tree, secrets: SecretMounts) -> None:
+    def _secret(self, tree: Tree, secrets: SecretMounts) -> set[str]:
         if secrets.place(tree.digest).exists():
-            return
+            return set()
         self._effects.point(f"tree {tree.digest}")
         stack, content = tree.stack or "", (tree.content or "").encode()
         path = secrets.mount(stack, tree.secret) if tree.secret is not None else secrets.keep(content)
@@ -109,6 +111,7 @@ class TreeStore:
                 "was made",
                 "The next turn renders the commit with the new value.",
             )
+        return {tree.digest}
 
     def _write(self, tree: Tree, files: Files | None, written: Written) -> None:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from reconciler.decide.canonical import NAMESPACES
 from reconciler.decide.facts import STATE, Difference, differences
@@ -77,6 +77,19 @@ def mending(
         elif is_ailing(container) and container.unhealthy_for >= desired.gate(service.stack).unhealthy_grace:
             ailing[container.id] = f"unhealthy for {container.unhealthy_for:.0f} s"
     return Mending(drift, ailing, frozenset(held), frozenset(lost))
+
+
+def without_files(found: Mending, observed: ObservedState, rewritten: frozenset[str]) -> Mending:
+    """Files that containers mount were gone and have been written anew: what runs sees the old, empty ones until it
+    starts again. `rewritten`: digests of their trees."""
+    blind = [
+        item.id
+        for item in observed.containers
+        if item.running
+        and (item.stack, item.service) not in found.held
+        and any(rewritten.intersection(mount.source.split("/")) for mount in item.mounts)
+    ]
+    return replace(found, ailing={**dict.fromkeys(blind, "the files that it mounts were deleted"), **found.ailing})
 
 
 def _counts(item: Difference, secrets_known: bool, adopted: bool) -> bool:

@@ -117,12 +117,14 @@ class Bench:
     def save(self, desired: DesiredState, prepared: Prepared) -> None:
         self.ports.store.save(desired, {source.document.name: source.model for source in prepared.sources})
 
-    def write_trees(self, desired: DesiredState, files: Files | None = None) -> None:
-        """Mounts that are missing are written before anything else: the engine would make empty folders there."""
+    def write_trees(self, desired: DesiredState, files: Files | None = None) -> frozenset[str]:
+        """Mounts that are missing are written before anything else: the engine would make empty folders there. Returns
+        the digests of those."""
         for folder, to in sorted(self.book.history.links.items()):  # outer ones first
             self.ports.applier.link(folder, to)
-        if desired.revision:
-            self.ports.applier.trees(desired, files or LazyFiles(self.files, desired.revision))
+        if not desired.revision:
+            return frozenset()
+        return self.ports.applier.trees(desired, files or LazyFiles(self.files, desired.revision))
 
     def pin(self, name: str, revision: str) -> None:
         """Keep a commit in the mirror. It is a second memory only: what it cannot keep stops nothing."""

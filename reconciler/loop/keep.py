@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from reconciler.decide import planner
 from reconciler.decide.healing import BEGIN_ANEW, LEFT_ALONE
-from reconciler.decide.mending import is_ailing
+from reconciler.decide.mending import is_ailing, without_files
 from reconciler.errors import Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop import unforeseen
 from reconciler.loop.addresses import check_subnets
@@ -42,17 +42,17 @@ def keep(bench: Bench, head: Commit) -> Turn:
     desired = bench.good()
     if desired is None:
         raise AssertionError("only what was good is kept")
-    bench.write_trees(desired)
+    rewritten = bench.write_trees(desired)
     leftover = _leftover(bench)
     if leftover is None:
         bench.begins("look at the machine", "the engine")
         bench.looked = bench.look(desired)
         settled = planner.settled(desired, bench.looked, bench.book.history.ran_once)
-        if settled and is_as_applied(bench, desired, bench.looked):
+        if settled and not rewritten and is_as_applied(bench, desired, bench.looked):
             return _unchanged(bench, head, desired, bench.looked)
     bench.looked = None
     observed = bench.inspect(desired)
-    found = find(bench, desired, observed)
+    found = without_files(find(bench, desired, observed), observed, rewritten)
     plan = bench.plan(desired, observed, Intent.REPAIR, desired, mending=found)
     if leftover is not None and len(plan.steps) == plan.closing:
         close(bench, leftover, bench.rollout(leftover, desired, desired, observed, plan))

@@ -216,8 +216,9 @@ class Applier(Protocol):
 
     def remove_trees(self, digests: Iterable[str]) -> None: ...
 
-    def trees(self, desired: DesiredState, files: Files | None) -> None:
-        """Write the mounts of the commit that are missing; `files` None: only what needs no commit."""
+    def trees(self, desired: DesiredState, files: Files | None) -> frozenset[str]:
+        """Write the mounts of the commit that are missing; `files` None: only what needs no commit. Returns the digests
+        of what was written."""
 
     def link(self, folder: str, to: str) -> None:
         """Let a data folder of ours be one that is there already. No effect where it is; Transient where it holds

@@ -72,11 +72,13 @@ class FakeApplier:
             with self._machine.effect(f"remove tree {digest}"):
                 self._machine.trees.discard(digest)
 
-    def trees(self, desired: DesiredState, files: Files | None) -> None:
+    def trees(self, desired: DesiredState, files: Files | None) -> frozenset[str]:
+        before = set(self._machine.trees)
         for tree in desired.trees:
             if tree.digest not in self._machine.trees and (files is not None or tree.path is None):
                 with self._machine.effect(f"tree {tree.digest}"):
                     self._machine.trees.add(tree.digest)
+        return frozenset(self._machine.trees - before)
 
     def link(self, folder: str, to: str) -> None:
         if self._machine.links.get(folder) != to:

@@ -12,9 +12,9 @@ from reconciler.loop.compare import SLOW
 from reconciler.model.observed import Foreign
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import Behaviour
-from tests.fakes.life import Life, service
+from tests.fakes.life import ROOT, Life, service
 from tests.fakes.machine import FakeMachine
-from tests.loop.lives import goes_down, proven
+from tests.loop.lives import assert_quiet, goes_down, proven, settled
 
 MIB = 1 << 20
 HEALTHY = Behaviour(health=((1.0, "healthy"),))
@@ -350,3 +350,20 @@ def test_what_somebody_brought_up_stands_in_the_way_of_no_commit() -> None:
     life.turn()
     assert life.settle().outcome is Outcome.UNCHANGED
     assert set(life.running()) == {"shop-web-1"}
+
+
+def test_files_that_were_deleted_while_containers_mount_them_are_brought_back_to_them() -> None:
+    life = Life()
+    mounts = [{"type": "bind", "source": f"{ROOT}/site", "target": "/site", "read_only": True}]
+    life.push_model(
+        {"services": {"web": service("web:1", volumes=mounts), "db": service("db:1")}}, **{"site/index.html": "hello"}
+    )
+    settled(life)
+    web, db = life.machine.named("shop-web-1"), life.machine.named("shop-db-1")
+    starts, others = web.starts, db.starts
+    life.machine.trees.clear()
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.SUCCEEDED, Reason.DRIFT_CORRECTED)
+    assert turn.message == "mended: shop/web: the files that it mounts were deleted"
+    assert (web.starts, db.starts, web.state) == (starts + 1, others, "running")
+    assert_quiet(life)
