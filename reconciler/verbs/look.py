@@ -22,6 +22,7 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.files import Commit
 from reconciler.model.history import History
+from reconciler.model.images import ImageWant
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Intent, Level, Reason, Violation
 from reconciler.model.plan import Plan
@@ -96,7 +97,8 @@ class Looker:
             Violation(Reason.POLICY_VIOLATION, "nested-mount", item.message, item.hint)
             for item in in_the_way(desired, base, observed, links, self._host_files, self._preparer)
         )
-        others = images_of_others.in_the_way(missing, self._images.stored(), stacks) if missing else ()
+        fetched = [want for want in prepared.wants if want in missing or _is_pulled_anew(want, intent)]
+        others = images_of_others.in_the_way(fetched, self._images.stored(), stacks) if fetched else ()
         found = (*prepared.violations, *held, *names, *mounts, *others, *made.violations)
         made = replace(made, violations=found)
         denied = any(item.level is Level.DENY for item in made.violations)
@@ -231,6 +233,11 @@ def _held_for_consent(takings: Sequence[Taking], revision: str) -> tuple[Violati
         return ()
     message = f"it would be held: it takes over what this agent did not make: {consent.told(takings)}"
     return (Violation(Reason.CONSENT_MISSING, "consent", message, consent.remedy(takings, revision)),)
+
+
+def _is_pulled_anew(want: ImageWant, intent: Intent) -> bool:
+    """Whether a turn asks the registry although the machine has it."""
+    return intent is Intent.ADVANCE and want.build is None and want.pull_policy == "always"
 
 
 def _in_full(revision: str, history: History) -> str:

@@ -1,0 +1,62 @@
+"""Builds through the whole agent: upon each other, with secrets, and never over what others have made."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from tests.e2e.host import Host
+from tests.e2e.services import IMAGE, service
+from tests.e2e.together import Together
+
+pytestmark = pytest.mark.engine
+together = Together()
+
+
+@together.with_one_compose
+def test_one_image_upon_another_with_a_secret_of_the_host(host: Host) -> None:
+    secret = f"hush-{uuid.uuid4().hex}"
+    (host.secrets / host.stack).mkdir(mode=0o700)
+    (host.secrets / host.stack / "TOKEN").write_text(secret)
+    (host.secrets / host.stack / "TOKEN").chmod(0o600)
+    services = {
+        "app": service(image=None, build={"context": "app", "secrets": ["TOKEN"]}),
+        "zbase": service(image="team/zbase:1", build="zbase"),
+    }
+    files: dict[str, str | bytes] = {
+        "zbase/Dockerfile": f"# syntax=docker/dockerfile:1\nFROM {IMAGE}\nRUN echo base >/base\n",
+        "app/Dockerfile": "FROM team/zbase:1\n"
+        "RUN --mount=type=secret,id=TOKEN wc -c </run/secrets/TOKEN >/length\n",
+    }
+    host.push(services, files, secrets={"TOKEN": {"environment": "TOKEN"}})
+    turn = host.once()
+    assert (turn.code, turn["outcome"]) == (0, "Succeeded"), turn["message"]
+    assert host.exec("app-1", "cat /base /length") == f"base\n{len(secret)}"
+    assert not host.engine.images("team/zbase")
+    services["app"]["build"]["args"] = {"TOKEN": "${TOKEN}"}
+    sha = host.push(services, files, secrets={"TOKEN": {"environment": "TOKEN"}})
+    denied = [item["rule"] for item in host.validate(sha)["violations"] if item["level"] == "deny"]
+    assert denied == ["build-secret-arg"]
+    assert all(secret not in text for text in host.outputs)
+
+
+@together.with_one_compose
+def test_images_of_others_must_stay_theirs(host: Host) -> None:
+    theirs = f"{host.stack}-theirs:1"
+    host.engine.tag(IMAGE, *theirs.split(":"))
+    before = host.engine.inspect_image(theirs)["Id"]
+    dockerfile = f"FROM {IMAGE}\nRUN : {uuid.uuid4().hex}\n"
+    for build, text in (
+        ({"image": theirs, "build": "app"}, dockerfile),
+        ({"image": None, "build": {"context": "app", "tags": [theirs]}}, dockerfile),
+        ({"image": None, "build": "app"}, f"{dockerfile}COPY --from={theirs} /etc/hostname /x\n"),
+        ({"image": theirs, "pull_policy": "always"}, dockerfile),
+    ):
+        host.push({"app": service(**build)}, {"app/Dockerfile": text})
+        turn = host.once()
+        assert (turn["outcome"], turn["reason"]) == ("Held", "PolicyViolation"), turn["message"]
+        assert theirs in turn["message"]
+        assert "foreign-image" in {item["rule"] for item in host.plan()["violations"]}
+        assert host.engine.inspect_image(theirs)["Id"] == before
+    host.engine.remove_image(theirs)
