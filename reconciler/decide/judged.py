@@ -48,13 +48,22 @@ def _judge(files: Files, reference: Reference, idle: Set[str]) -> Iterator[Viola
 
 
 def _judge_file(files: Files, reference: Reference, path: str, idle: Set[str]) -> Iterator[Violation]:
-    found = file_violation(files, path)
+    found = file_violation(files, path, _absent(reference))
     if found is None:
         return
     unread = not reference.required or (reference.kind in FILES[:2] and reference.service in idle)
     if found.reason is Reason.FILE_MISSING and unread:
         return
     yield _at(reference, found.rule, f"{reference.kind}: {found.message}", found.hint, found.reason)
+
+
+def _absent(reference: Reference) -> str:
+    if reference.kind != "env_file":
+        return "Commit the file, or correct the path."
+    return (
+        f"Put its values into <secrets_dir>/{reference.stack}.env on the host and name them in `environment` "
+        "(NAME: ${NAME}) instead of env_file; or commit the file if nothing in it is secret."
+    )
 
 
 def _at(

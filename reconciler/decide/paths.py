@@ -15,12 +15,13 @@ from reconciler.model.outcome import Reason, Violation
 MOST_TOLD = 200
 """Violations that one report names; nobody reads more."""
 
-COMPARED = 100
-"""Names of the commit that a missing one is compared with."""
+SOUGHT, COMPARED = 2000, 100
+"""Names of the commit that are looked at for a missing one, and those of its kind that are compared with it."""
 
 SYMLINK, SUBMODULE = "120000", "160000"
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|git@|github\.com/|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:|data:|oci:")
+_EXAMPLE = re.compile(r"(^|[._-])(example|sample|template|dist|tmpl)([._-]|$)")
 _ODD = {
     SYMLINK: ("symlink", "a symbolic link", "Replace the link by the file itself."),
     SUBMODULE: ("submodule", "a submodule", "Commit the files themselves; submodules are never fetched."),
@@ -65,8 +66,13 @@ def is_readable(files: Files, path: str) -> bool:
     return path in files.entries and odd_parent(files, path) is None
 
 
-def file_violation(files: Files, path: str) -> Violation | None:
-    """Why `path` (resolved) cannot be read as a file of this commit; None when it can."""
+def file_violation(
+    files: Files, path: str, absent: str = "Commit the file, or correct the path."
+) -> Violation | None:
+    """Why `path` (resolved) cannot be read as a file of this commit; None when it can.
+
+    `absent`: what to do where the commit has neither the file nor one that is like it.
+    """
     odd = odd_parent(files, path)
     if odd is not None:
         return _refused(*odd)
@@ -76,7 +82,9 @@ def file_violation(files: Files, path: str) -> Violation | None:
         message = f"'{shorten(path) or '.'}' is a folder"
         return Violation(Reason.FILE_MISSING, "not-a-file", message, "Name a file.", path=path or None)
     message = f"'{shorten(path)}' is not in the commit"
-    return Violation(Reason.FILE_MISSING, "file-missing", message, _nearest(files, path), path=path)
+    near = _nearest(files, path)
+    hint = f"Did you mean '{near}'?" if near else absent
+    return Violation(Reason.FILE_MISSING, "file-missing", message, hint, path=path)
 
 
 def content(files: Files, path: str, most: int = 1 << 20) -> bytes:
@@ -130,9 +138,31 @@ def _refused(path: str, mode: str) -> Violation:
 
 
 def _nearest(files: Files, path: str) -> str:
-    """Of a few names only: a commit may name thousands of files that it does not have."""
+    """The file of the same kind (`_kind`) whose path is most like `path`, or ''.
+
+    Of a few names only: a commit may name thousands of files that it does not have.
+    """
+    kind = _kind(path)
+    if kind == "alone":
+        return ""
     name = posixpath.basename(path)
     alike = (other for other in files.entries if other == name or other.endswith(f"/{name}"))
-    names = list(islice(alike, COMPARED)) or list(islice(files.entries, COMPARED))
+    same = (other for other in islice(files.entries, SOUGHT) if _kind(other) == kind)
+    names = list(islice(alike, COMPARED)) or list(islice(same, COMPARED))
     near = difflib.get_close_matches(path, names, n=1, cutoff=0.5)
-    return f"Did you mean '{near[0]}'?" if near else "Commit the file, or correct the path."
+    return near[0] if near else ""
+
+
+def _kind(path: str) -> str:
+    """What a file is by its name. A `.env` belongs to its own folder: another one is never what was meant."""
+    name = posixpath.basename(path).lower()
+    stem, dot, ending = name.rpartition(".")
+    if name == ".env" or _EXAMPLE.search(name):
+        return "alone"
+    if ending == "env" or name.startswith(".env."):
+        return "env"
+    if ending in ("yaml", "yml"):
+        return "yaml"
+    if "dockerfile" in name or "containerfile" in name:
+        return "dockerfile"
+    return ending if dot and stem else ""

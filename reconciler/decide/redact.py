@@ -51,7 +51,8 @@ _PATTERNS = tuple(
         (r"(://)[^\s:/@\"'<>]{16,}@", rf"\1{MASK}@"),
         (r"(?i)\b(authorization: *(?:basic|bearer|token) +)[^\s\"']+", rf"\1{MASK}"),
         (
-            r"(?i)((?:password|passwd|passphrase|secret|token|api_?key|private_?key|access_?key)=)[^\s&\"';,]+",
+            r"(?i)((?:password|passwd|passphrase|secret|token|api_?key|private_?key|access_?key)=)"
+            r"(?!…(?:[\s&\"';,]|\Z))[^\s&\"';,]+",
             rf"\1{MASK}",
         ),
         (r"\bgh[opsur]_[A-Za-z0-9]{16,}|\bgithub_pat_\w{20,}", MASK),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.decide.keys import RESET, find, items, pairs, words
@@ -16,6 +16,9 @@ from reconciler.model.outcome import Level, Reason, Violation
 
 if TYPE_CHECKING:
     from reconciler.decide.compose_files import ComposeFiles
+
+MAY_BE_EMPTY = ("environment", "labels")
+"""Keys of a service below which an unset variable is a warning: its program sees an empty value, as with Compose."""
 
 LONGEST = 8 << 20
 """Characters that the values of one file may have once their variables are replaced."""
@@ -30,6 +33,7 @@ class Use:
     path: str
     node: Scalar
     pointer: Pointer
+    level: Level = Level.DENY
 
 
 def inactive(units: Sequence[Unit], profiles: tuple[str, ...]) -> frozenset[str]:
@@ -46,15 +50,16 @@ def inactive(units: Sequence[Unit], profiles: tuple[str, ...]) -> frozenset[str]
 
 
 def unset(read: ComposeFiles, stack: str, idle: Set[str]) -> Iterator[Violation]:
-    """Violations for values that cannot be computed: unset variables (each once), text that Compose refuses.
+    """Violations for values that cannot be computed: unset variables (each once, where it counts most), text that
+    Compose refuses. In MAY_BE_EMPTY an unset variable is a warning, unless the file says `${NAME:?…}`.
 
     What nothing needs (`x-…` that nothing uses, services in `idle`, the others of an extended file) may have unset
     variables, unless it says that it must not (`${NAME:?…}`). Keys are not interpolated, `$$` is a plain $.
     """
-    seen: set[str] = set()
+    missing: dict[str, Use] = {}
     needed = _needed(read, idle)
     for number, unit in enumerate(read.units):
-        walk = _Walk(unit, stack, seen)
+        walk = _Walk(unit, stack, missing)
         services = {name: node for name, node in read.used[number].items() if (number, name) in needed}
         for name, node in services.items():
             walk.visit(node, ("services", name))
@@ -64,6 +69,7 @@ def unset(read: ComposeFiles, stack: str, idle: Set[str]) -> Iterator[Violation]
         walk.bare_names(services)
         walk.visit_rest()
         yield from walk.violations
+    yield from (_unset(use, stack) for use in missing.values())
 
 
 def _needed(read: ComposeFiles, idle: Set[str]) -> set[ServiceIn]:
@@ -79,14 +85,17 @@ def _needed(read: ComposeFiles, idle: Set[str]) -> set[ServiceIn]:
 
 
 class _Walk:
-    """Visits a node once, however many aliases lead to it; what it weighs counts each time."""
+    """Visits a node once, however many aliases lead to it; what it weighs counts each time.
 
-    def __init__(self, unit: Unit, stack: str, seen: set[str]) -> None:
+    Once where it may be empty and once where it must not: an alias can stand in both.
+    """
+
+    def __init__(self, unit: Unit, stack: str, missing: dict[str, Use]) -> None:
         self.violations: list[Violation] = []
         self._unit = unit
         self._stack = stack
-        self._seen = seen
-        self._weights: dict[int, int] = {}
+        self._missing = missing
+        self._weights: dict[tuple[int, Level], int] = {}
         self._total = 0
         self._needed = True
 
@@ -103,9 +112,10 @@ class _Walk:
         self._weigh(self._unit.root, ())
 
     def _weigh(self, node: Node, pointer: Pointer) -> int:
-        if id(node) not in self._weights:
-            self._weights[id(node)] = self._measure(node, pointer)
-        return self._weights[id(node)]
+        key = (id(node), _level(pointer))
+        if key not in self._weights:
+            self._weights[key] = self._measure(node, pointer)
+        return self._weights[key]
 
     def _measure(self, node: Node, pointer: Pointer) -> int:
         if node.tag == RESET:
@@ -124,7 +134,8 @@ class _Walk:
             self._add(node, pointer, "invalid-variable", message, "Correct the value.", Reason.PARSE_FAILED)
             return 0
         for name in expansion.unset if self._needed else expansion.required:
-            self._missing(Use(name, expansion.required.get(name, ""), self._unit.path, node, pointer))
+            level = Level.DENY if name in expansion.required else _level(pointer)
+            self._miss(Use(name, expansion.required.get(name, ""), self._unit.path, node, pointer, level))
         return len(expansion.text)
 
     def bare_names(self, services: Mapping[str, Node]) -> None:
@@ -134,52 +145,63 @@ class _Walk:
             for index, word in enumerate(words(held[1]) if held else ()):
                 pointer: Pointer = ("services", name, "environment", index)
                 if "=" not in word.text and word.text not in self._unit.variables:
-                    self._missing(Use(word.text, "", self._unit.path, word, pointer), Level.WARN)
+                    self._miss(Use(word.text, "", self._unit.path, word, pointer, Level.WARN))
         for section in ("secrets", "configs"):
             for name, (_, node) in _section(self._unit.root, section).items():
                 held = pairs(node).get("environment")
                 if held and isinstance(held[1], Scalar) and held[1].text not in self._unit.variables:
                     pointer = (section, name, "environment")
-                    self._missing(Use(held[1].text, "", self._unit.path, held[1], pointer))
+                    self._miss(Use(held[1].text, "", self._unit.path, held[1], pointer))
 
-    def _missing(self, use: Use, level: Level = Level.DENY) -> None:
-        if use.name in self._seen:
-            return
-        self._seen.add(use.name)
-        told = f": {shorten(use.told)}" if use.told else ""
-        message = f"the variable {shorten(use.name)} is not set{told}"
-        hint = (
-            f"Write {shorten(use.name)}=… into <secrets_dir>/{self._stack}.env on the host, set it in the "
-            f"stack's env, or give it a default: ${{{shorten(use.name)}:-…}}."
-        )
-        self._add(use.node, use.pointer, "unset-variable", message, hint, Reason.POLICY_VIOLATION, level)
+    def _miss(self, use: Use) -> None:
+        known = self._missing.get(use.name)
+        if known is None or (known.level is Level.WARN and use.level is Level.DENY):
+            self._missing[use.name] = use
 
-    def _add(
-        self,
-        node: Node,
-        pointer: Pointer,
-        rule: str,
-        message: str,
-        hint: str,
-        reason: Reason,
-        level: Level = Level.DENY,
-    ) -> None:
-        service = str(pointer[1]) if pointer[0] == "services" and len(pointer) > 1 else None
-        self.violations.append(
-            Violation(
-                reason,
-                rule,
-                message,
-                hint,
-                path=self._unit.path,
-                line=node.line,
-                column=node.column,
-                pointer=json_pointer(pointer),
-                level=level,
-                stack=self._stack,
-                service=service,
-            )
-        )
+    def _add(self, node: Node, pointer: Pointer, rule: str, message: str, hint: str, reason: Reason) -> None:
+        self.violations.append(_violation(self._unit.path, node, pointer, self._stack, (rule, message, hint), reason))
+
+
+def _level(pointer: Pointer) -> Level:
+    soft = len(pointer) > 2 and pointer[0] == "services" and pointer[2] in MAY_BE_EMPTY
+    return Level.WARN if soft else Level.DENY
+
+
+def _unset(use: Use, stack: str) -> Violation:
+    name = shorten(use.name)
+    told = f": {shorten(use.told)}" if use.told else ""
+    empty = " and becomes empty" if use.level is Level.WARN else ""
+    message = f"the variable {name} is not set{empty}{told}"
+    where = f"Write {name}=… into <secrets_dir>/{stack}.env on the host, set it in the stack's env, or"
+    if use.name == "PWD":
+        hint = "Write ./ instead: relative paths count from the folder of the stack's first file."
+    elif use.level is Level.WARN:
+        hint = f"{where}, where it may be empty, write ${{{name}:-}}."
+    else:
+        hint = f"{where} give it a default: ${{{name}:-…}}."
+    found = _violation(use.path, use.node, use.pointer, stack, ("unset-variable", message, hint))
+    return replace(found, level=use.level)
+
+
+def _violation(
+    path: str,
+    node: Node,
+    pointer: Pointer,
+    stack: str,
+    said: tuple[str, str, str],
+    reason: Reason = Reason.POLICY_VIOLATION,
+) -> Violation:
+    """`said`: rule, message and hint."""
+    return Violation(
+        reason,
+        *said,
+        path=path,
+        line=node.line,
+        column=node.column,
+        pointer=json_pointer(pointer),
+        stack=stack,
+        service=str(pointer[1]) if pointer[0] == "services" and len(pointer) > 1 else None,
+    )
 
 
 def _section(root: Node, name: str) -> dict[str, tuple[Scalar, Node]]:

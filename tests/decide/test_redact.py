@@ -189,3 +189,11 @@ def test_parts_of_secrets_are_masked_where_it_is_known_whose_they_are() -> None:
     told = 'image postgres: invalid port "Zt5q3Rv7": parsing "a \\"b\\" c", parsing "7x"'
     assert without_parts(told, secrets) == f'image postgres: invalid port "{MASK}": parsing "{MASK}", parsing "7x"'
     assert without_parts(told, []) == told
+
+
+def test_the_dots_of_a_hint_are_no_secret() -> None:
+    clean = Redactor(["hunter22"]).clean
+
+    assert clean("Write DB_PASSWORD=… into shop.env") == "Write DB_PASSWORD=… into shop.env"
+    assert clean("TOKEN=…") == "TOKEN=…"
+    assert clean("TOKEN=…x and TOKEN=x…") == "TOKEN=*** and TOKEN=***"

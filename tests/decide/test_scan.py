@@ -261,6 +261,48 @@ services:
     assert found.violations[0].line == 2
 
 
+def test_below_environment_and_labels_an_unset_variable_is_a_warning() -> None:
+    text = """
+x-both: &both "${BOTH}"
+x-more: &more {A: "${MORE}"}
+services:
+  web:
+    image: x
+    environment: {A: "${SOFT}", B: *both, C: "${HARD:?say}", D: "${TAG}"}
+    labels: ["l=${LABEL}"]
+    command: *both
+  next: {image: "x:${TAG}", environment: *more}
+  more: {image: x, build: {context: ., args: {V: "${ARG}"}}, volumes: ["${PWD}/d:/d"], x-a: *more}
+secrets: {s: {environment: SECRET}}
+"""
+    found = {item.message.split()[2]: item for item in look({"app/compose.yaml": text}).violations}
+    levels = {name: item.level.value for name, item in found.items()}
+
+    assert levels == {
+        **dict.fromkeys(("SOFT", "LABEL"), "warn"),
+        **dict.fromkeys(("BOTH", "HARD", "TAG", "ARG", "PWD", "SECRET", "MORE"), "deny"),
+    }
+    assert (found["BOTH"].line, found["TAG"].line) == (2, 10)
+    assert found["SOFT"].message == "the variable SOFT is not set and becomes empty"
+    assert "${SOFT:-}" in found["SOFT"].hint
+    assert "${ARG:-…}" in found["ARG"].hint
+    assert found["PWD"].hint.startswith("Write ./ instead")
+
+
+@pytest.mark.parametrize(
+    ("missing", "there", "hint"),
+    [
+        (".env", ["app/docker-compose.yml", "wiki/.env", "app/.env.example"], "<secrets_dir>/shop.env"),
+        ("app.env", ["app/app.yaml", "app/app.md"], "<secrets_dir>/shop.env"),
+        ("app.env", ["app/apps.env", "app/app.yaml"], "Did you mean 'app/apps.env'?"),
+    ],
+)
+def test_a_missing_env_file_is_answered_with_the_secrets_folder(missing: str, there: list[str], hint: str) -> None:
+    files = {"app/compose.yaml": f"services: {{web: {{image: x, env_file: {missing}}}}}"} | dict.fromkeys(there, "x")
+
+    assert [hint in item.hint for item in look(files).violations] == [True]
+
+
 def test_what_compose_refuses_anywhere_is_told_everywhere() -> None:
     text = 'services:\n  web: {image: x}\n  idle: {image: "${GONE:?no}", profiles: [p]}\nx-y: "${"\n'
 
