@@ -49,10 +49,10 @@ class MachineApplier:
         return written
 
     def stored_trees(self) -> Sequence[str]:
-        return self._trees.stored()
+        return [*self._trees.stored(), *self._secrets.mounted()]
 
     def remove_trees(self, digests: Iterable[str]) -> None:
-        self._trees.remove(digests)
+        self._trees.remove(digests, self._secrets)
 
     def remove_image(self, name: str) -> None:
         self._engine.remove_image(name)

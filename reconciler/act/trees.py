@@ -30,6 +30,10 @@ class SecretMounts(Protocol):
 
     def keep(self, data: bytes) -> Path: ...
 
+    def mounted(self) -> list[str]: ...
+
+    def forget(self, digest: str) -> None: ...
+
 
 class TreeStore:
     """`<state>/trees`: a file or folder for each digest, 0444 and 0555. What stands there is whole."""
@@ -68,10 +72,13 @@ class TreeStore:
         """Digests of the trees that there are."""
         return sorted(path.name for path in self._root.glob("*") if DIGEST.fullmatch(path.name))
 
-    def remove(self, digests: Iterable[str]) -> None:
+    def remove(self, digests: Iterable[str], secrets: SecretMounts | None = None) -> None:
         """Each is one effect, and gone as a whole or not at all. Transient where the disk refuses."""
+        mounted = frozenset(secrets.mounted() if secrets else ())
         for digest in digests:
             self._effects.point(f"remove tree {digest}")
+            if secrets is not None and digest in mounted:
+                secrets.forget(digest)
             with writing(self._root):
                 with contextlib.suppress(FileNotFoundError):
                     os.rename(self.path(digest), self._root / f"{_UNFINISHED}{digest}")

@@ -8,7 +8,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ LARGEST = 1 << 20
 
 MOUNTS = ".mounts"
 SCRATCH = ".scratch"
+DIGEST = re.compile(r"[0-9a-f]{64}")
 ABANDONED = 600.0
 """Seconds after which a scratch file belongs to no living process."""
 
@@ -83,6 +84,22 @@ class SecretStore:
         if not path.exists():
             _write_atomically(path, data)
         return path
+
+    def mounted(self) -> list[str]:
+        """Names of the files that `mount` and `keep` have made and nobody has removed."""
+        if self._folder is None:
+            return []
+        with suppress(OSError):
+            return sorted(path.name for path in (self._folder / MOUNTS).iterdir() if DIGEST.fullmatch(path.name))
+        return []
+
+    def forget(self, digest: str) -> None:
+        """Remove a file that nothing mounts any more; the value stays where the operator has put it."""
+        path = self.place(digest)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unwritable(path.parent, error) from error
 
     @contextmanager
     def scratch(self, data: bytes) -> Iterator[Path]:

@@ -268,3 +268,14 @@ def test_a_path_that_the_commit_does_not_have_becomes_no_empty_folder(tmp_path: 
     with pytest.raises(Transient, match=r"web\.conf"):
         store.ensure([moved], FILES, NONE)
     assert not store.path(moved.digest).exists()
+
+
+def test_secrets_that_nothing_mounts_any_more_go_with_the_trees(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    folder.mkdir(mode=0o700)
+    secrets, effects = SecretStore(folder), Effects()
+    old, kept = secrets.keep(b"hunter2-old"), secrets.keep(b"hunter2-new")
+    store = TreeStore(tmp_path / "trees", effects)
+    store.remove([old.name], secrets)
+    assert (old.exists(), kept.exists(), effects.count) == (False, True, 1)
+    assert secrets.mounted() == [kept.name]

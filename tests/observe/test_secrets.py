@@ -168,3 +168,18 @@ def test_scratch_files_are_private_and_go(folder: Path) -> None:
     assert not path.exists()
     with store.scratch(b""):
         assert not left.exists()
+
+
+def test_what_was_mounted_is_listed_and_forgotten_one_by_one(folder: Path) -> None:
+    put(folder, "shop/TOKEN", "hunter2")
+    put(folder, "shop/OTHER", "swordfish")
+    store = SecretStore(folder)
+    assert (store.mounted(), SecretStore(None).mounted()) == ([], [])
+    one, two = store.mount("shop", "TOKEN"), store.mount("shop", "OTHER")
+    put(folder, ".mounts/README", "not ours")
+    assert store.mounted() == sorted([one.name, two.name])
+    store.forget(one.name)
+    store.forget(one.name)
+    assert (store.mounted(), two.read_text()) == ([two.name], "swordfish")
+    assert (folder / "shop/TOKEN").read_text() == "hunter2"
+    assert (folder / ".mounts/README").exists()
