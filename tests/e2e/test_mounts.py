@@ -226,4 +226,4 @@ def test_a_container_that_swaps_all_the_time_must_gain_nothing(host: Host) -> No
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_a_container_that_swaps_all_the_time_must_gain_nothing_for_long(host: Host) -> None:
-    fight(host, 50)
+    fight(host, 20)
