@@ -108,7 +108,7 @@ def _perform(options: argparse.Namespace, output: Output, redactor: Redactor, si
         code = application.run()
         return INTERRUPTED if code == 0 and signals.stop.is_set() else code
     code, document = _ask(application, options, output)
-    output.document(document)
+    output.document(document, every=getattr(options, "all", False))
     return code
 
 

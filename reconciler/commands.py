@@ -89,6 +89,12 @@ NO_WAIT = Option(
     more={"action": "store_true"},
 )
 
+EVERY = Option(
+    "--all",
+    "in the text, every warning with its hint, not one line for each rule",
+    more={"action": "store_true"},
+)
+
 VERBS = (
     Verb(
         "init",
@@ -125,6 +131,7 @@ VERBS = (
                 "on",
                 {"choices": ("on", "off")},
             ),
+            EVERY,
         ),
     ),
     Verb(
@@ -133,7 +140,7 @@ VERBS = (
         "nothing to do",
         "there are steps, or violations",
         "Plan",
-        (Option("--commit", "this commit instead of the branch's head", "REV"),),
+        (Option("--commit", "this commit instead of the branch's head", "REV"), EVERY),
     ),
     Verb(
         "once",

@@ -32,15 +32,15 @@ class Output:
     def __init__(self, as_json: bool, colour: bool, redactor: Redactor) -> None:
         self._as_json, self._colour, self._redactor = as_json, colour, redactor
 
-    def document(self, document: Json) -> None:
-        """Print the command's answer."""
+    def document(self, document: Json, every: bool = False) -> None:
+        """Print the command's answer. `every`: as text, each warning with its hint."""
         clean = masked(document, self._redactor)
         if self._as_json:
             _write(sys.stdout, json.dumps(clean, indent=2, ensure_ascii=False))
         else:
             from reconciler.record import text
 
-            _write(sys.stdout, text.render(clean, self._style(sys.stdout), time.time()))
+            _write(sys.stdout, text.render(clean, self._style(sys.stdout, every), time.time()))
 
     def progress(self, line: str) -> None:
         """One line about what is being done; a reader that went away must not end a rollout."""
@@ -57,12 +57,12 @@ class Output:
 
             _write(sys.stderr, text.error(masked(document, self._redactor), self._style(sys.stderr)))
 
-    def _style(self, stream: TextIO) -> Style:
+    def _style(self, stream: TextIO, every: bool = False) -> Style:
         from reconciler.record.text.layout import Style
 
         terminal = stream.isatty()
         columns = shutil.get_terminal_size((80, 24)).columns if terminal else 80
-        return Style(self._colour and terminal, min(max(columns, 80), WIDEST))
+        return Style(self._colour and terminal, min(max(columns, 80), WIDEST), every)
 
 
 def colours_wanted(no_color: bool, environ: Mapping[str, str]) -> bool:

@@ -217,7 +217,7 @@ def test_validation_puts_the_place_first_and_the_verdict_last() -> None:
         "    mode",
         "    hint: remove it, or have the operator grant it in the agent's config",
         "shop/db: warn no-limit  no limit",
-        "    hint: set one",
+        "--all: every warning with its hint",
         "STACK  SERVICE       LIMIT",
         "shop   web      2 × 64 MiB",
         "shop   db          512 MiB  default: the file sets no limit",
@@ -227,6 +227,26 @@ def test_validation_puts_the_place_first_and_the_verdict_last() -> None:
     ]
     assert lines(summary.validation([WARNING]))[-1] == "valid: 1 warning"
     assert lines(summary.validation([])) == ["valid"]
+
+
+def test_warnings_are_one_line_for_each_rule_and_what_costs_data_comes_first() -> None:
+    data = replace(WARNING, rule="anonymous-volume", message="the volume at /data has no name", path="c.yaml", line=7)
+    long = replace(WARNING, rule="mutable-tag", message="x" * 200, service="cache")
+    document = summary.validation([WARNING, WARNING, long, WARNING, data])
+
+    assert lines(document) == [
+        "c.yaml:7: warn anonymous-volume  the volume at /data has no name",
+        "shop/db: warn no-limit  no limit (and 2 more)",
+        "shop/cache: warn mutable-tag  " + "x" * 49 + "…",
+        "--all: every warning with its hint",
+        "valid: 5 warnings",
+    ]
+    every = lines(document, replace(PLAIN, every=True))
+    assert every.count("    hint: set one") == 5
+    assert lines(summary.plan(Plan(Intent.ADVANCE, BAD, GOOD, violations=(WARNING, WARNING))))[1:] == [
+        "shop/db: warn no-limit  no limit (and 1 more)",
+        "--all: every warning with its hint",
+    ]
 
 
 def test_history_is_a_table_and_a_single_attempt_has_details() -> None:

@@ -24,10 +24,14 @@ _KIB = 1 << 10
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """`colour`: paint words. `width`: columns that no line exceeds, except for paths that people copy."""
+    """`colour`: paint words. `width`: columns that no line exceeds, except for paths that people copy.
+
+    `every`: each warning with its hint, instead of one line for each rule.
+    """
 
     colour: bool = False
     width: int = 80
+    every: bool = False
 
     def paint(self, text: str, look: str) -> str:
         """`look`: bold, dim, bad, good or warn."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.record.text.layout import Style, exactly, paragraph, plural, share, short, size, table
-from reconciler.record.text.words import place, violations
+from reconciler.record.text.words import place, summed
 
 Json = Mapping[str, Any]
 
@@ -17,7 +17,7 @@ def plan(document: Json, style: Style, now: float) -> list[str]:
         lines += _steps(document, style)
         lines += _costs(document, style)
     if document["violations"]:
-        lines += violations(document["violations"], style)
+        lines += summed(document["violations"], style)
     denied = sum(item["level"] == "deny" for item in document["violations"])
     if denied:
         lines.append(style.paint(f"refused: {plural(denied, 'violation')}; nothing would be touched", "bad"))

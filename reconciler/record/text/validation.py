@@ -1,4 +1,4 @@
-"""`validate`: every mistake with its place, the memory it asks for, and one closing line."""
+"""`validate`: every violation with its place, the warnings by rule, the memory it asks for, and one closing line."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.record.text.layout import Style, paragraph, plural, share, size, table
-from reconciler.record.text.words import violations
+from reconciler.record.text.words import summed
 
 Json = Mapping[str, Any]
 
 
 def validation(document: Json, style: Style, now: float) -> list[str]:
-    lines = violations(document["violations"], style)
+    lines = summed(document["violations"], style)
     if document["budget"] is not None:
         lines += _budget(document["budget"], style)
     for reason in document["skipped"]:

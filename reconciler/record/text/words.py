@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconciler.record.text.layout import Style, exactly, paragraph
+from reconciler.record.text.layout import ELLIPSIS, Style, exactly, paragraph
 
 Json = Mapping[str, Any]
 
@@ -37,6 +37,14 @@ def word(text: str, style: Style) -> str:
     return style.paint(text, LOOKS[text]) if text in LOOKS else text
 
 
+COSTS_DATA = frozenset({"anonymous-volume", "empty-volume-only", "missing-source", "read-only-copy"})
+"""Rules whose warnings come first: what a container writes is lost, is nowhere, or is never read."""
+
+ALL = "--all"
+LEAST = 30
+"""Characters of a message that are left of it, however long its place is."""
+
+
 def place(stack: str | None, service: str | None) -> str:
     """stack/service, as far as they are known."""
     return "/".join(part for part in (stack, service) if part)
@@ -45,6 +53,19 @@ def place(stack: str | None, service: str | None) -> str:
 def violations(items: Sequence[Json], style: Style) -> list[str]:
     """Each with its place first, so that editors and terminals can jump there."""
     return [line for item in items for line in _violation(item, style)]
+
+
+def summed(items: Sequence[Json], style: Style) -> list[str]:
+    """Violations in full, of the warnings one line for each rule: its first place and how many more there are."""
+    warnings = [item for item in items if item["level"] != "deny"]
+    if style.every:
+        return violations(items, style)
+    rules: dict[str, list[Json]] = {}
+    for item in sorted(warnings, key=lambda item: item["rule"] not in COSTS_DATA):
+        rules.setdefault(item["rule"], []).append(item)
+    lines = violations([item for item in items if item["level"] == "deny"], style)
+    lines += [_first(found, style) for found in rules.values()]
+    return [*lines, f"{ALL}: every warning with its hint"] if rules else lines
 
 
 def services(records: Sequence[Json], style: Style) -> list[str]:
@@ -70,9 +91,22 @@ def failure(item: Json, style: Style) -> list[str]:
     return lines
 
 
-def _violation(item: Json, style: Style) -> list[str]:
+def _at(item: Json) -> str:
     numbers = [str(item[key]) for key in ("line", "column") if item[key] is not None]
-    at = ":".join([item["path"] or place(item["stack"], item["service"]) or "(whole commit)", *numbers])
+    return ":".join([item["path"] or place(item["stack"], item["service"]) or "(whole commit)", *numbers])
+
+
+def _first(found: Sequence[Json], style: Style) -> str:
+    """The first of the warnings of one rule, on one line."""
+    at, rule, message = _at(found[0]), found[0]["rule"], found[0]["message"]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    room = max(style.width - len(f"{at}: warn {rule}  {more}"), LEAST)
+    shown = message if len(message) <= room else message[: room - 1] + ELLIPSIS
+    return f"{style.paint(at, 'bold')}: {style.paint('warn', 'warn')} {rule}  {shown}{more}"
+
+
+def _violation(item: Json, style: Style) -> list[str]:
+    at = _at(item)
     level = item["level"]
     first, *more = paragraph(f"{at}: {level} {item['rule']}  {item['message']}", style, after="    ")
     painted = style.paint(level, "bad" if level == "deny" else "warn")
