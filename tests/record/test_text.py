@@ -236,7 +236,7 @@ def test_warnings_are_one_line_for_each_rule_and_what_costs_data_comes_first() -
 
     assert lines(document) == [
         "c.yaml:7: warn anonymous-volume  the volume at /data has no name",
-        "shop/db: warn no-limit  no limit (and 2 more)",
+        "shop/db: warn no-limit ×3  no limit",
         "shop/cache: warn mutable-tag  " + "x" * 49 + "…",
         "--all: every warning with its hint",
         "valid: 5 warnings",
@@ -244,7 +244,7 @@ def test_warnings_are_one_line_for_each_rule_and_what_costs_data_comes_first() -
     every = lines(document, replace(PLAIN, every=True))
     assert every.count("    hint: set one") == 5
     assert lines(summary.plan(Plan(Intent.ADVANCE, BAD, GOOD, violations=(WARNING, WARNING))))[1:] == [
-        "shop/db: warn no-limit  no limit (and 1 more)",
+        "shop/db: warn no-limit ×2  no limit",
         "--all: every warning with its hint",
     ]
 

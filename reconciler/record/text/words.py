@@ -31,18 +31,16 @@ LOOKS = {
     "Failed": "bad",
 }
 
+COSTS_DATA = frozenset({"anonymous-volume", "empty-volume-only", "missing-source", "read-only-copy"})
+"""Rules whose warnings come first: what a container writes is lost, is nowhere, or is never read."""
+
+LEAST = 30
+"""Characters that are shown of a message, however long its place is."""
+
 
 def word(text: str, style: Style) -> str:
     """One of the contract's words, in its colour."""
     return style.paint(text, LOOKS[text]) if text in LOOKS else text
-
-
-COSTS_DATA = frozenset({"anonymous-volume", "empty-volume-only", "missing-source", "read-only-copy"})
-"""Rules whose warnings come first: what a container writes is lost, is nowhere, or is never read."""
-
-ALL = "--all"
-LEAST = 30
-"""Characters of a message that are left of it, however long its place is."""
 
 
 def place(stack: str | None, service: str | None) -> str:
@@ -56,7 +54,7 @@ def violations(items: Sequence[Json], style: Style) -> list[str]:
 
 
 def summed(items: Sequence[Json], style: Style) -> list[str]:
-    """Violations in full, of the warnings one line for each rule: its first place and how many more there are."""
+    """Violations in full, of the warnings one line for each rule: how many there are and the first place."""
     warnings = [item for item in items if item["level"] != "deny"]
     if style.every:
         return violations(items, style)
@@ -65,7 +63,7 @@ def summed(items: Sequence[Json], style: Style) -> list[str]:
         rules.setdefault(item["rule"], []).append(item)
     lines = violations([item for item in items if item["level"] == "deny"], style)
     lines += [_first(found, style) for found in rules.values()]
-    return [*lines, f"{ALL}: every warning with its hint"] if rules else lines
+    return [*lines, "--all: every warning with its hint"] if rules else lines
 
 
 def services(records: Sequence[Json], style: Style) -> list[str]:
@@ -99,10 +97,10 @@ def _at(item: Json) -> str:
 def _first(found: Sequence[Json], style: Style) -> str:
     """The first of the warnings of one rule, on one line."""
     at, rule, message = _at(found[0]), found[0]["rule"], found[0]["message"]
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    room = max(style.width - len(f"{at}: warn {rule}  {more}"), LEAST)
+    rule = f"{rule} ×{len(found)}" if len(found) > 1 else rule
+    room = max(style.width - len(f"{at}: warn {rule}  "), LEAST)
     shown = message if len(message) <= room else message[: room - 1] + ELLIPSIS
-    return f"{style.paint(at, 'bold')}: {style.paint('warn', 'warn')} {rule}  {shown}{more}"
+    return f"{style.paint(at, 'bold')}: {style.paint('warn', 'warn')} {rule}  {shown}"
 
 
 def _violation(item: Json, style: Style) -> list[str]:
