@@ -214,6 +214,7 @@ def fight(host: Host, rounds: int) -> None:
             host.push({**services, **OTHERS})
             turn = host.once()
             assert turn["outcome"] in ("Rejected", "Held"), turn.document
+            assert turn["reason"] == "PolicyViolation", turn["message"]
             assert host.states()["a-1"] == "running"
             assert_untouched(host)
 
