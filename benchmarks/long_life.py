@@ -46,4 +46,4 @@ def _status(folder: Path, pairs: int) -> Iterator[Bar]:
             file.writelines(json.dumps(record) + "\n" for record in (applied, refused)[n % 2](n))
     command = [sys.executable, "-m", "reconciler", "--config", str(folder / "agent.yaml"), "status", "--no-engine"]
     taken = median(timed(lambda: subprocess.run(command, check=False, capture_output=True)) for _ in range(pairs))
-    yield Bar(f"status, {path.stat().st_size >> 20} MiB of journal", "s", taken, None, 10.0)
+    yield Bar(f"status, {path.stat().st_size >> 20} MiB of journal", "s", taken, None, 15.0)

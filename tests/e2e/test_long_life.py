@@ -1,0 +1,48 @@
+"""What a life leaves behind goes, and what somebody takes from under a container comes back."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from tests.e2e.host import Host
+from tests.e2e.services import stated
+from tests.e2e.together import Together
+
+pytestmark = pytest.mark.engine
+together = Together()
+
+
+@together.with_one_compose
+def test_deleted_files_must_come_back_to_the_container_that_mounts_them(host: Host) -> None:
+    mounts = ["./site:/site:ro"]
+    host.push({"web": stated("1", volumes=mounts), "db": stated("1")}, {"site/index": "hello"})
+    assert host.once().code == 0
+    before = host.containers()
+    shutil.rmtree(host.state / "trees")
+    assert host.exec("web-1", "ls /site") == ""
+    assert host.once()["reason"] == "DriftCorrected"
+    assert host.exec("web-1", "cat /site/index") == "hello"
+    after = host.containers()
+    started = [name for name in after if after[name]["State"]["StartedAt"] != before[name]["State"]["StartedAt"]]
+    assert started == [f"{host.stack}-web-1"]
+    assert host.ids() == {name: item["Id"] for name, item in before.items()}
+    assert host.once()["effects"] == 0
+
+
+@together.with_one_compose
+def test_a_rotated_secret_must_leave_the_machine_once_nothing_needs_it(host: Host) -> None:
+    """It is needed by last good and the two good states before it; after three more changes it is not."""
+    folder = host.secrets / host.stack
+    folder.mkdir(mode=0o700)
+    document = {"secrets": {"token": {"environment": "TOKEN"}}}
+    for n in range(5):
+        (folder / "TOKEN").write_text(f"hunter2-{n}")
+        (folder / "TOKEN").chmod(0o600)
+        host.push({"web": stated(str(n), secrets=["token"])}, **document)
+        assert host.once().code == 0
+        assert host.exec("web-1", "cat /run/secrets/token") == f"hunter2-{n}"
+    kept = sorted(path.read_text() for path in (host.secrets / ".mounts").iterdir())
+    assert kept == ["hunter2-2", "hunter2-3", "hunter2-4"]
+    assert host.once()["effects"] == 0
