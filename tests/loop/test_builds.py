@@ -117,9 +117,8 @@ def test_a_build_that_is_held_to_a_limit_counts_beside_what_runs(budget: str, fi
     there = {"containers": {"shop-a-1": {"is": "shop/a@1 running", "memory": "500m"}}}
     want = ImageWant("shop", "a", "a", "k", "reconciler/shop-a:k", build={"context": "."})
     steps = image_steps([want], 500 << 20)
-    made, quiet = (
-        plan(desired(wanted), observed(there), intent=Intent.ADVANCE, base=None, images=images) for images in (steps, ())
-    )
+    state = desired(wanted), observed(there)
+    made, quiet = (plan(*state, intent=Intent.ADVANCE, base=None, images=images) for images in (steps, ()))
     assert made.steps[0].action is Action.BUILD
     assert made.steps[0].memory_after == quiet.peak + (500 - 100 << 20)
     assert [item.rule for item in made.violations] == ([] if fits else ["build-memory"])
