@@ -54,7 +54,7 @@ DEEP = "[" * 50_000 + "]" * 50_000
 TWICE = "services:\n  web: {image: a}\n  web: {image: b}\n"
 TYPO = "services:\n  web:\n    image: reconciler-test/actor\n    comand: [sleep, '1']\n"
 CYCLE = compose(web={**stated("1"), "depends_on": ["db"]}, db={**stated("1"), "depends_on": ["web"]})
-UNSET = compose(web=stated("${NOWHERE_SET}"))
+UNSET = compose(web=stated("1", hostname="${NOWHERE_SET}"))
 MISSING = compose(web=stated("1", env_file=["./missing.env"]))
 LINKED = compose(web=stated("1", volumes=["../../link:/in:ro"]))
 MODULE = compose(web=stated("1", volumes=["../../module:/in:ro"]))
