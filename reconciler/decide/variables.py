@@ -133,8 +133,9 @@ class _Walk:
             message = f"the value cannot be used: {error}"
             self._add(node, pointer, "invalid-variable", message, "Correct the value.", Reason.PARSE_FAILED)
             return 0
+        nameless = expansion.text.startswith("=")  # ["${KEY}=x"]: the engine refuses it
         for name in expansion.unset if self._needed else expansion.required:
-            level = Level.DENY if name in expansion.required else _level(pointer)
+            level = Level.DENY if nameless or name in expansion.required else _level(pointer)
             self._miss(Use(name, expansion.required.get(name, ""), self._unit.path, node, pointer, level))
         return len(expansion.text)
 

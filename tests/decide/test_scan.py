@@ -271,7 +271,7 @@ services:
     environment: {A: "${SOFT}", B: *both, C: "${HARD:?say}", D: "${TAG}"}
     labels: ["l=${LABEL}"]
     command: *both
-  next: {image: "x:${TAG}", environment: *more}
+  next: {image: "x:${TAG}", environment: *more, labels: ["${KEY}=x"]}
   more: {image: x, build: {context: ., args: {V: "${ARG}"}}, volumes: ["${PWD}/d:/d"], x-a: *more}
 secrets: {s: {environment: SECRET}}
 """
@@ -280,7 +280,7 @@ secrets: {s: {environment: SECRET}}
 
     assert levels == {
         **dict.fromkeys(("SOFT", "LABEL"), "warn"),
-        **dict.fromkeys(("BOTH", "HARD", "TAG", "ARG", "PWD", "SECRET", "MORE"), "deny"),
+        **dict.fromkeys(("BOTH", "HARD", "TAG", "KEY", "ARG", "PWD", "SECRET", "MORE"), "deny"),
     }
     assert (found["BOTH"].line, found["TAG"].line) == (2, 10)
     assert found["SOFT"].message == "the variable SOFT is not set and becomes empty"
