@@ -60,12 +60,13 @@ class Git:
     """Git on one repository. With `remote` it may speak that remote's protocol, without it no protocol at all.
 
     `environ` is the agent's environment, of which only what keys, proxies and certificates need is passed on.
+    `running`: gits that are waited for just now; who listens meanwhile may start others, but must not fetch.
     """
 
     def __init__(
         self, folder: Path, environ: Mapping[str, str], remote: Remote | None = None, config: Sequence[str] = ()
     ) -> None:
-        self.folder = folder
+        self.folder, self.running = folder, 0
         self._arguments = [f"--git-dir={folder}", "--literal-pathspecs"]
         for setting in (*_CONFIG, *config):
             self._arguments += ["-c", setting]
@@ -92,17 +93,21 @@ class Git:
         Output beyond `limit` bytes ends it (`cut`); it is kept, or goes to `sink` piece by piece. `timeout` in seconds,
         then ProcessTimeout (FetchFailed). `extra` is added to the environment. `largest`: bytes of any file it writes.
         """
-        return process.run(
-            ["git", *self._arguments, *arguments],
-            env={**self._environment, **(extra or {})},
-            timeout=timeout,
-            largest=largest,
-            stdin=stdin,
-            limit=limit,
-            sink=sink,
-            kill_when_cut=True,
-            reason=Reason.FETCH_FAILED,
-        )
+        self.running += 1
+        try:
+            return process.run(
+                ["git", *self._arguments, *arguments],
+                env={**self._environment, **(extra or {})},
+                timeout=timeout,
+                largest=largest,
+                stdin=stdin,
+                limit=limit,
+                sink=sink,
+                kill_when_cut=True,
+                reason=Reason.FETCH_FAILED,
+            )
+        finally:
+            self.running -= 1
 
     def tool(self, argv: Sequence[str], stdin: bytes) -> process.Completed:
         """Another program, in git's environment; times are UTC."""

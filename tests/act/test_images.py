@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import docker
@@ -11,10 +14,11 @@ import pytest
 
 from reconciler.act.images import ImagePuller, PatientClient, pull_error
 from reconciler.effects import Effects
-from reconciler.errors import Away, ImageFailed, Transient
+from reconciler.errors import Away, ImageFailed, Interrupted, Transient
 from reconciler.model.images import ImageWant
 from reconciler.model.outcome import Reason
 from reconciler.observe.images import LocalImages
+from reconciler.waiting import listening
 from tests.conftest import engine_address
 
 pytestmark = pytest.mark.engine
@@ -89,6 +93,33 @@ def test_a_registry_that_is_not_there(puller: ImagePuller) -> None:
     with pytest.raises(Transient) as failed:
         puller.pull(want("127.0.0.1:1/x:1"))
     assert not isinstance(failed.value, Away)
+
+
+@pytest.fixture
+def mute() -> Iterator[str]:
+    """A registry that takes every connection and says nothing."""
+    held: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    held.append(listener.accept()[0])
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    for connection in held:
+        connection.close()
+
+
+def test_a_pull_ends_as_soon_as_it_is_not_wanted_any_more(puller: ImagePuller, mute: str) -> None:
+    def superseded() -> None:
+        raise Interrupted(Reason.INTERRUPTED, "something newer came")
+
+    begun = time.monotonic()
+    with listening(superseded), pytest.raises(Interrupted):
+        puller.pull(want(f"{mute}/silent:1"))
+    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize("ref", ["UPPER", "-x", "a b", "x@sha256:12"])

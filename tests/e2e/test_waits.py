@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -87,3 +88,39 @@ def test_a_build_that_takes_long_must_be_cut_by_a_newer_commit(host: Host) -> No
         assert note.trailers["State"] == "superseded"
         eventually(lambda: applied(host, newest), 30)
     assert host.states() == {"web-1": "running"}
+
+
+def test_a_pipe_in_the_place_of_the_branch_must_keep_nobody_waiting(host: Host) -> None:
+    host.push({"web": stated("1")})
+    assert host.once().code == 0
+    branch = host.repository.folder / "refs/heads/main"
+    kept = branch.read_bytes()
+    branch.unlink()
+    os.mkfifo(branch)
+    host.engine.stop(host.container("web")["Id"], timeout=0)
+    turn = host.once()
+    assert (turn.code, turn["reason"]) == (3, "DriftCorrected")
+    assert "refs/heads/main is a pipe" in turn["message"]
+    assert host.states() == {"web-1": "running"}
+    branch.unlink()
+    branch.write_bytes(kept)
+    assert host.once().code == 0
+
+
+def test_an_odd_commit_must_be_decided_itself_and_hide_none_after_it(host: Host) -> None:
+    repository = host.repository
+    first = host.push({"web": stated("1")})
+    assert host.once().code == 0
+    tree, person = repository.git("rev-parse", f"{first}^{{tree}}"), "A Person <p@example.org> 1767225600 +0000"
+    data = f"tree {tree}\nparent {first}\nauthor A\0{person}\ncommitter {person}\nencoding idna\n\nx\n".encode()
+    odd = repository.set(repository.git("hash-object", "-t", "commit", "-w", "--stdin", "--literally", stdin=data))
+    host.engine.stop(host.container("web")["Id"], timeout=0)
+    turn = host.once()
+    assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Rejected", "ParseFailed")
+    assert host.states() == {"web-1": "running"}
+    note = host.note(odd)
+    assert note is not None
+    assert note.trailers["State"] == "failure"
+    newest = host.push({"web": stated("2")})
+    turn = host.once()
+    assert (turn.code, turn["revision"]) == (0, newest)

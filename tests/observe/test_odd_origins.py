@@ -110,6 +110,20 @@ def test_git_that_waits_for_a_pipe_is_ended_in_time(pipes_as_objects: Repository
     assert time.monotonic() - begun < QUICK
 
 
+def test_who_listens_while_git_is_at_work_fetches_nothing(pipes_as_objects: Repository) -> None:
+    ours = source(pipes_as_objects)
+    heard: list[str] = []
+
+    def asks() -> None:
+        heard.append(seen(ours))
+        raise Interrupted(Reason.INTERRUPTED, "asked to end")
+
+    with listening(asks), pytest.raises(Interrupted):
+        ours.fetch()
+    assert len(heard) == 1
+    assert "git is at work there" in heard[0]
+
+
 def test_git_that_waits_for_a_pipe_is_ended_when_it_is_not_wanted_any_more(pipes_as_objects: Repository) -> None:
     begun = time.monotonic()
 
