@@ -42,19 +42,26 @@ class Scan:
         return self._locator.locate(pointer) or Place(self.files[0] if self.files else "", 1, 1)
 
 
-def scan(files: Files, stack: StackDocument, variables: Mapping[str, str], inputs: Inputs | None = None) -> Scan:
+def scan(
+    files: Files,
+    stack: StackDocument,
+    variables: Mapping[str, str],
+    inputs: Inputs | None = None,
+    strict: bool = False,
+) -> Scan:
     """Look a stack's files over. `variables` are what the host has for it.
 
     The stack's `env` and a committed `.env` beside its first file are added here, under them. Every violation has
     its place: those of reason PolicyViolation are a matter of policy (paths out of the commit, unset variables,
     several documents in a file), the others keep Compose from reading the stack at all. `inputs`: what the host's other
-    stacks have had read.
+    stacks have had read. `strict`: an unset variable is refused wherever it stands, since the operator keeps values on
+    the host, and one that is gone must not empty what runs.
     """
     read = ComposeFiles(files, stack, inputs or Inputs())
     read.load({**stack.env, **variables, "COMPOSE_PROJECT_NAME": stack.name})
     idle = inactive(read.units, stack.profiles)
     violations = [*read.violations, *judged(files, read.references, idle)]
-    violations += unset(read, stack.name, idle)
+    violations += unset(read, stack.name, idle, strict)
     locator = Locator(tuple(read.units), read.extends)
     found = Scan(tuple(read.files), tuple(read.named), tuple(read.references), (), locator)
     if not read.violations:

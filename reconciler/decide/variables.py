@@ -49,9 +49,9 @@ def inactive(units: Sequence[Unit], profiles: tuple[str, ...]) -> frozenset[str]
     return frozenset(name for name, found in named.items() if found and not found & set(profiles))
 
 
-def unset(read: ComposeFiles, stack: str, idle: Set[str]) -> Iterator[Violation]:
+def unset(read: ComposeFiles, stack: str, idle: Set[str], strict: bool = False) -> Iterator[Violation]:
     """Violations for values that cannot be computed: unset variables (each once, where it counts most), text that
-    Compose refuses. In MAY_BE_EMPTY an unset variable is a warning, unless the file says `${NAME:?…}`.
+    Compose refuses. In MAY_BE_EMPTY an unset variable is a warning, unless the file says `${NAME:?…}` or `strict`.
 
     What nothing needs (`x-…` that nothing uses, services in `idle`, the others of an extended file) may have unset
     variables, unless it says that it must not (`${NAME:?…}`). Keys are not interpolated, `$$` is a plain $.
@@ -59,7 +59,7 @@ def unset(read: ComposeFiles, stack: str, idle: Set[str]) -> Iterator[Violation]
     missing: dict[str, Use] = {}
     needed = _needed(read, idle)
     for number, unit in enumerate(read.units):
-        walk = _Walk(unit, stack, missing)
+        walk = _Walk(unit, stack, missing, strict)
         services = {name: node for name, node in read.used[number].items() if (number, name) in needed}
         for name, node in services.items():
             walk.visit(node, ("services", name))
@@ -90,10 +90,10 @@ class _Walk:
     Once where it may be empty and once where it must not: an alias can stand in both.
     """
 
-    def __init__(self, unit: Unit, stack: str, missing: dict[str, Use]) -> None:
+    def __init__(self, unit: Unit, stack: str, missing: dict[str, Use], strict: bool) -> None:
         self.violations: list[Violation] = []
         self._unit = unit
-        self._stack = stack
+        self._stack, self._strict = stack, strict
         self._missing = missing
         self._weights: dict[tuple[int, Level], int] = {}
         self._total = 0
@@ -112,7 +112,7 @@ class _Walk:
         self._weigh(self._unit.root, ())
 
     def _weigh(self, node: Node, pointer: Pointer) -> int:
-        key = (id(node), _level(pointer))
+        key = (id(node), self._level(pointer))
         if key not in self._weights:
             self._weights[key] = self._measure(node, pointer)
         return self._weights[key]
@@ -135,7 +135,7 @@ class _Walk:
             return 0
         nameless = expansion.text.startswith("=")  # ["${KEY}=x"]: the engine refuses it
         for name in expansion.unset if self._needed else expansion.required:
-            level = Level.DENY if nameless or name in expansion.required else _level(pointer)
+            level = Level.DENY if nameless or name in expansion.required else self._level(pointer)
             self._miss(Use(name, expansion.required.get(name, ""), self._unit.path, node, pointer, level))
         return len(expansion.text)
 
@@ -154,6 +154,10 @@ class _Walk:
                     pointer = (section, name, "environment")
                     self._miss(Use(held[1].text, "", self._unit.path, held[1], pointer))
 
+    def _level(self, pointer: Pointer) -> Level:
+        soft = len(pointer) > 2 and pointer[0] == "services" and pointer[2] in MAY_BE_EMPTY
+        return Level.WARN if soft and not self._strict else Level.DENY
+
     def _miss(self, use: Use) -> None:
         known = self._missing.get(use.name)
         if known is None or (known.level is Level.WARN and use.level is Level.DENY):
@@ -161,11 +165,6 @@ class _Walk:
 
     def _add(self, node: Node, pointer: Pointer, rule: str, message: str, hint: str, reason: Reason) -> None:
         self.violations.append(_violation(self._unit.path, node, pointer, self._stack, (rule, message, hint), reason))
-
-
-def _level(pointer: Pointer) -> Level:
-    soft = len(pointer) > 2 and pointer[0] == "services" and pointer[2] in MAY_BE_EMPTY
-    return Level.WARN if soft else Level.DENY
 
 
 def _unset(use: Use, stack: str) -> Violation:

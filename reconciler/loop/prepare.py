@@ -135,7 +135,8 @@ class Preparer:
         from reconciler.decide.scan import scan
 
         inputs = Inputs()
-        scans = [scan(files, stack, self._renderer.given(stack.name), inputs) for stack in document.stacks]
+        strict = self._rules.places.secrets is not None
+        scans = [scan(files, stack, self._renderer.given(stack.name), inputs, strict) for stack in document.stacks]
         violations += tuple(item for found in scans for item in self._in_force(found.violations))
         if _denied(violations):
             return Prepared(files, document, violations=violations)

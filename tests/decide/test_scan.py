@@ -283,6 +283,9 @@ secrets: {s: {environment: SECRET}}
         **dict.fromkeys(("BOTH", "HARD", "TAG", "KEY", "ARG", "PWD", "SECRET", "MORE"), "deny"),
     }
     assert (found["BOTH"].line, found["TAG"].line) == (2, 10)
+    files = CommitFiles({"app/compose.yaml": text})
+    kept = scan(files, StackDocument("shop", ("app/compose.yaml",)), {}, strict=True)
+    assert {item.level.value for item in kept.violations} == {"deny"}, "the operator keeps values on this host"
     assert found["SOFT"].message == "the variable SOFT is not set and becomes empty"
     assert "${SOFT:-}" in found["SOFT"].hint
     assert "${ARG:-…}" in found["ARG"].hint
