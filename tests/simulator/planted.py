@@ -79,9 +79,9 @@ BUGS = (
     ),
     Bug(
         "a commit that drops most services is applied",
-        "loop/judge.py",
-        "    if before and len(gone) > len(before) * SHRINK:",
-        "    if before and len(gone) > len(before):",
+        "decide/shrinking.py",
+        "len(gone) <= len(before) * SHRINK:",
+        "len(gone) <= len(before):",
     ),
 )
 
