@@ -45,7 +45,9 @@ class Application(Protocol):
         git_dir: str | None,
         compose_files: Sequence[str],
         policies: bool,
-    ) -> Answer: ...
+        grants: bool = False,
+    ) -> Answer:
+        """`grants`: say what the commit needs to be admitted."""
 
     def init(
         self, folder: str, host: str | None, source: str | None, config: str | None, state: str | None
@@ -167,7 +169,7 @@ def _ask(application: Application, options: argparse.Namespace, output: Output) 
         case "validate":
             git_dir = options.git_dir if options.commit else None
             on = options.policies == "on"
-            return application.validate(options.DIR, options.commit, git_dir, options.file or (), on)
+            return application.validate(options.DIR, options.commit, git_dir, options.file or (), on, options.grants)
         case "plan":
             return application.plan(options.commit)
         case "once":

@@ -132,6 +132,11 @@ VERBS = (
                 {"choices": ("on", "off")},
             ),
             EVERY,
+            Option(
+                "--grants",
+                "print what the commit needs instead: grants, binds, exports and names, to be pasted",
+                more={"action": "store_true"},
+            ),
         ),
     ),
     Verb(

@@ -79,7 +79,13 @@ class Application:
     # -- verbs -------------------------------------------------------------------------------------------------
 
     def validate(
-        self, folder: str | None, commit: str | None, git_dir: str | None, compose_files: Sequence[str], policies: bool
+        self,
+        folder: str | None,
+        commit: str | None,
+        git_dir: str | None,
+        compose_files: Sequence[str],
+        policies: bool,
+        grants: bool = False,
     ) -> Answer:
         from reconciler.observe.folder import FolderFiles
         from reconciler.verbs.validate import validate_compose, validate_files
@@ -87,7 +93,7 @@ class Application:
         with self._scratch() as scratch:
             make = partial(self._parts.preparer, scratch)
             if compose_files:
-                return validate_compose(compose_files, policies, make, FolderFiles)
+                return validate_compose(compose_files, policies, make, FolderFiles, grants)
             found: Files
             if commit is not None:
                 found = files_at(Path(git_dir or "."), commit, self._parts.environ, self._parts.signers)
@@ -97,7 +103,7 @@ class Application:
                 found = working_folder(Path(folder or "."), self._parts.environ)
             given = self._parts.given
             base, host = (given.source.path, given.host) if given else ("", None)
-            return validate_files(found, base, host, policies, make)
+            return validate_files(found, base, host, policies, make, grants)
 
     def init(self, folder: str, host: str | None, source: str | None, config: str | None, state: str | None) -> Answer:
         from reconciler.wiring_init import initialise

@@ -32,8 +32,8 @@ class Canned:
         self.redactor, self.stop = redactor, stop
         redactor.register(["canary-secret"])
 
-    def validate(self, folder, commit, git_dir, compose_files, policies):
-        said = repr((folder, commit, git_dir, tuple(compose_files), policies))
+    def validate(self, folder, commit, git_dir, compose_files, policies, grants):
+        said = repr((folder, commit, git_dir, tuple(compose_files), policies, grants))
         return 0, summary.validation([], None, None, [said])
 
     def plan(self, commit):
@@ -168,13 +168,14 @@ def test_global_options_stand_before_or_after_the_verb() -> None:
 @pytest.mark.parametrize(
     ("typed", "asked"),
     [
-        ((), (None, None, None, (), True)),
-        (("some/folder",), ("some/folder", None, None, (), True)),
-        (("--commit", "HEAD~1"), (None, "HEAD~1", ".", (), True)),
-        (("--commit", "v1", "--git-dir", "/srv/x.git"), (None, "v1", "/srv/x.git", (), True)),
+        ((), (None, None, None, (), True, False)),
+        (("--grants",), (None, None, None, (), True, True)),
+        (("some/folder",), ("some/folder", None, None, (), True, False)),
+        (("--commit", "HEAD~1"), (None, "HEAD~1", ".", (), True, False)),
+        (("--commit", "v1", "--git-dir", "/srv/x.git"), (None, "v1", "/srv/x.git", (), True, False)),
         (
             ("--policies", "off", "--file", "a.yaml", "b.yaml", "--file", "c.yaml"),
-            (None, None, None, ("a.yaml", "b.yaml", "c.yaml"), False),
+            (None, None, None, ("a.yaml", "b.yaml", "c.yaml"), False, False),
         ),
     ],
 )

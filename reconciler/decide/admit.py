@@ -34,6 +34,7 @@ from reconciler.formats.rules import rules
 from reconciler.formats.yamls import json_pointer
 from reconciler.model.documents import NOTHING_ALLOWED, HostDocument, Permissions, StackDocument
 from reconciler.model.files import Files
+from reconciler.model.needs import Export
 from reconciler.model.outcome import Violation
 
 
@@ -95,11 +96,12 @@ def admit(
     found += amounts.findings(subjects)
     found += bounds.ports_of_host(subjects)
     found = exports.without_lent(found, document.stacks, subjects)
+    owners = exports.owners(subjects)
     order = {item.stack.name: number for number, item in enumerate(stacks)}
     scans = {item.stack.name: item.scan for item in stacks}
     of_stack = {subject.stack: subject for subject in subjects}
     violations = [
-        _violation(finding, ruling, scans[finding.stack])
+        _violation(finding, ruling, scans[finding.stack], owners.get((finding.rule, finding.value)))
         for finding in found
         if (ruling := rule_on(finding, of_stack[finding.stack])) is not None
     ]
@@ -144,7 +146,8 @@ def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
     yield from hygiene.findings(subject, candidate.concealed)
 
 
-def _violation(finding: Finding, ruling: Ruling, scan: Scan) -> Violation:
+def _violation(finding: Finding, ruling: Ruling, scan: Scan, export: Export | None) -> Violation:
+    """`export`: by which the owner of what is asked for would lend it."""
     rule = rules()[finding.rule]
     place = scan.locate(*finding.pointer)
     return Violation(
@@ -159,6 +162,7 @@ def _violation(finding: Finding, ruling: Ruling, scan: Scan) -> Violation:
         ruling.level,
         finding.stack,
         finding.service,
+        export or ruling.need,
     )
 
 

@@ -12,6 +12,7 @@ from reconciler.formats import nodes
 from reconciler.formats.interpolation import TemplateError, interpolate
 from reconciler.formats.nodes import Node, Scalar, shorten
 from reconciler.formats.yamls import Pointer, json_pointer
+from reconciler.model.needs import Variable
 from reconciler.model.outcome import Level, Reason, Violation
 
 if TYPE_CHECKING:
@@ -180,7 +181,9 @@ def _unset(use: Use, stack: str) -> Violation:
     else:
         hint = f"{where} give it a default: ${{{name}:-…}}."
     found = _violation(use.path, use.node, use.pointer, stack, ("unset-variable", message, hint))
-    return replace(found, level=use.level)
+    # PWD is to be set by nobody, and what is no name could become lines of its own where it is pasted.
+    proper = use.name != "PWD" and use.name.isascii() and use.name.isidentifier()
+    return replace(found, level=use.level, need=Variable(stack, use.name) if proper else None)
 
 
 def _violation(

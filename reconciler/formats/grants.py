@@ -125,7 +125,20 @@ def absolute(path: str) -> str:
 
 def line(entry: Mapping[str, Any]) -> str:
     """A grant or bind as one line of YAML, to be pasted into the agent config."""
-    return "{" + ", ".join(f"{key}: {_flow(value)}" for key, value in entry.items()) + "}"
+    return "{" + ", ".join(f"{key}: {flow(value)}" for key, value in entry.items()) + "}"
+
+
+def flow(value: Any) -> str:
+    """A text, number, truth or list as YAML has it within one line."""
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    if value is None or isinstance(value, (bool, int)):
+        return json.dumps(value)
+    text = str(value)
+    if text == "*":
+        return "'*'"
+    plain = _PLAIN.fullmatch(text) and text.lower() not in ("true", "false", "yes", "no", "on", "off", "null")
+    return text if plain else json.dumps(text, ensure_ascii=False)
 
 
 def device(value: str) -> str:
@@ -177,18 +190,6 @@ def _root_device(value: str) -> str:
     kind, _, numbers = value.partition(" ")
     every = kind in ("a", "b") or (kind == "c" and numbers.startswith(("*", "1:", "10:*", "13:", "21:")))
     return "the rule covers the host's disks or memory" if every else ""
-
-
-def _flow(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_flow, value)) + "]"
-    if value is None or isinstance(value, (bool, int)):
-        return json.dumps(value)
-    text = str(value)
-    if text == "*":
-        return "'*'"
-    plain = _PLAIN.fullmatch(text) and text.lower() not in ("true", "false", "yes", "no", "on", "off", "null")
-    return text if plain else json.dumps(text, ensure_ascii=False)
 
 
 _PLAIN = re.compile(r"[A-Za-z_/…][A-Za-z0-9_./+=-]*(:[A-Za-z0-9_./+=-]+)*|…")

@@ -80,6 +80,11 @@ class Preparer:
         """Where relative folders lie that are no part of a commit."""
         return self._rules.places.data
 
+    @property
+    def permissions(self) -> Permissions:
+        """What the operator allows commits."""
+        return self._rules.permissions
+
     def inputs(self) -> str:
         """Digest of what commits are judged by on this host: the operator's rules, secrets and signers."""
         rules, secrets = self._rules, self._renderer.fingerprint()
@@ -192,7 +197,10 @@ class Preparer:
         """Without parts of secrets: whole ones are masked wherever something is said. No text is longer than fits."""
         secrets = self._renderer.given(found.stack).values() if found.stack else ()
         message, hint = found.message[:LONGEST_TEXT], found.hint[:LONGEST_TEXT]
-        return replace(found, message=without_parts(message, secrets), hint=without_parts(hint, secrets))
+        told = without_parts(hint, secrets)
+        # An entry that would show part of a secret is not handed out.
+        need = found.need if told == hint else None
+        return replace(found, message=without_parts(message, secrets), hint=told, need=need)
 
     def _in_force(self, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
         """Without policies only what keeps Compose from reading the files counts."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reconciler.model.needs import Need
+
 
 class Reason(StrEnum):
     """Why something is as it is; one word for scripts (names follow Flux and Argo CD where they have one)."""
@@ -102,7 +104,10 @@ class FinalReport:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One mistake in a commit, with its place. `path` counts from the repository's root; line and column from 1."""
+    """One mistake in a commit, with its place. `path` counts from the repository's root; line and column from 1.
+
+    `need`: what would lift it, as `hint` says it to people; None where nothing does.
+    """
 
     reason: Reason
     rule: str
@@ -115,6 +120,7 @@ class Violation:
     level: Level = Level.DENY
     stack: str | None = None
     service: str | None = None
+    need: Need | None = None
 
 
 @dataclass(frozen=True, slots=True)

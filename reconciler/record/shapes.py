@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
+
+from reconciler.model.outcome import Violation
 
 
 class BudgetRow(Protocol):
@@ -78,3 +80,32 @@ class Budget(Protocol):
     def rows(self) -> Sequence[BudgetRow]: ...
     @property
     def volumes(self) -> Sequence[MemoryVolume]: ...
+
+
+class Exports(Protocol):
+    """What one stack lends to the others, by keys."""
+
+    @property
+    def networks(self) -> Sequence[str]: ...
+
+    @property
+    def volumes(self) -> Sequence[str]: ...
+
+
+class Needs(Protocol):
+    """What a commit needs to be admitted; exports and variables by stack."""
+
+    @property
+    def grants(self) -> Sequence[Mapping[str, Any]]: ...
+
+    @property
+    def binds(self) -> Sequence[Mapping[str, Any]]: ...
+
+    @property
+    def exports(self) -> Mapping[str, Exports]: ...
+
+    @property
+    def variables(self) -> Mapping[str, Sequence[str]]: ...
+
+    @property
+    def others(self) -> Sequence[Violation]: ...

@@ -10,7 +10,7 @@ from reconciler.model.history import Attempt, ServiceRecord
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
 from reconciler.model.requests import Answered
 from reconciler.record.contract import Document, document, moment, word
-from reconciler.record.shapes import Budget, Limit, Project
+from reconciler.record.shapes import Budget, Limit, Needs, Project
 from reconciler.record.summary_status import fetched_again, status
 
 __all__ = ["doctor", "error", "fetched_again", "history", "init", "plan", "request", "status", "turn", "validation"]
@@ -21,6 +21,7 @@ def validation(
     revision: str | None = None,
     budget: Budget | None = None,
     skipped: Sequence[str] = (),
+    needs: Needs | None = None,
 ) -> Document:
     """What is wrong with a commit or a folder. `skipped`: checks that could not run here, and why."""
     return document("Validation") | {
@@ -29,6 +30,7 @@ def validation(
         "violations": [_violation(item) for item in violations],
         "budget": None if budget is None else _budget(budget),
         "skipped": list(skipped),
+        "needs": None if needs is None else _needs(needs),
     }
 
 
@@ -203,6 +205,19 @@ def _violation(value: Violation) -> Document:
         "service": value.service,
         "message": value.message,
         "hint": value.hint,
+    }
+
+
+def _needs(value: Needs) -> Document:
+    return {
+        "grants": [dict(item) for item in value.grants],
+        "binds": [dict(item) for item in value.binds],
+        "exports": [
+            {"stack": stack, "networks": list(item.networks), "volumes": list(item.volumes)}
+            for stack, item in value.exports.items()
+        ],
+        "variables": [{"stack": stack, "names": list(names)} for stack, names in value.variables.items()],
+        "others": [_violation(item) for item in value.others],
     }
 
 

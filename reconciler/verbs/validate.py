@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from reconciler.decide.budget import Budget
+from reconciler.decide.needs import needs
 from reconciler.errors import Usage
 from reconciler.loop.prepare import Prepared, Preparer
-from reconciler.model.documents import HostDocument, StackDocument
+from reconciler.model.documents import Exports, HostDocument, Permissions, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Level, Reason
 from reconciler.record import summary
@@ -25,15 +26,26 @@ SKIPPED = (
 )
 
 
-def validate_files(files: Files, base: str, host: str | None, policies: bool, make: MakePreparer) -> Answer:
-    """Judge what a repository holds: for `host`, or for every host that it has a document for."""
+def validate_files(
+    files: Files, base: str, host: str | None, policies: bool, make: MakePreparer, grants: bool = False
+) -> Answer:
+    """Judge what a repository holds: for `host`, or for every host that it has a document for.
+
+    `grants`: say what it needs to be admitted.
+    """
     hosts = [host] if host else _hosts(files, base)
-    judged = [make(name, policies).prepare(files) for name in hosts]
-    return _answer(files, judged)
+    preparers = [make(name, policies) for name in hosts]
+    judged = [preparer.prepare(files) for preparer in preparers]
+    return _answer(files, judged, preparers[0].permissions if grants else None)
 
 
-def validate_compose(paths: Sequence[str], policies: bool, make: MakePreparer, read: Callable[[Path], Files]) -> Answer:
-    """Judge plain Compose files as one stack named after their folder, with the defaults of an implied host."""
+def validate_compose(
+    paths: Sequence[str], policies: bool, make: MakePreparer, read: Callable[[Path], Files], grants: bool = False
+) -> Answer:
+    """Judge plain Compose files as one stack named after their folder, with the defaults of an implied host.
+
+    `grants`: say what it needs to be admitted.
+    """
     found = [Path(path).absolute() for path in paths]
     missing = [str(path) for path in found if not path.is_file()]
     if missing:
@@ -46,17 +58,27 @@ def validate_compose(paths: Sequence[str], policies: bool, make: MakePreparer, r
         )
     stack = StackDocument(_project(found[0].parent.name), names, line=1)
     files = read(root)
-    judged = make("local", policies).prepare(files, HostDocument("local", (stack,)))
-    return _answer(files, [judged])
+    preparer = make("local", policies)
+    judged = preparer.prepare(files, HostDocument("local", (stack,)))
+    return _answer(files, [judged], preparer.permissions if grants else None)
 
 
-def _answer(files: Files, judged: Sequence[Prepared]) -> Answer:
+def _answer(files: Files, judged: Sequence[Prepared], permissions: Permissions | None) -> Answer:
+    """`permissions`: those that it was judged by, where it is to be said what it needs beside."""
     violations = list(dict.fromkeys(item for one in judged for item in one.violations))
     valid = not any(item.level is Level.DENY for item in violations)
     document = summary.validation(
-        revision=files.revision, violations=violations, budget=_fullest(judged), skipped=SKIPPED
+        revision=files.revision,
+        violations=violations,
+        budget=_fullest(judged),
+        skipped=SKIPPED,
+        needs=None if permissions is None else needs(violations, permissions, _exported(judged)),
     )
     return (0 if valid else 1), document
+
+
+def _exported(judged: Sequence[Prepared]) -> Mapping[str, Exports]:
+    return {stack.name: stack.exports for one in judged if one.document for stack in one.document.stacks}
 
 
 def _fullest(judged: Sequence[Prepared]) -> Budget | None:

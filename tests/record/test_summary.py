@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from reconciler.decide.needs import Needs
 from reconciler.decide.status import judge
 from reconciler.model.desired import DesiredState, Service, Stack
-from reconciler.model.documents import MIB, Memory
+from reconciler.model.documents import MIB, Exports, Memory
 from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
@@ -123,9 +124,18 @@ def status(facts: StatusFacts) -> Mapping[str, Any]:
     return summary.status(facts, judge(facts))
 
 
+NEEDS = Needs(
+    ({"policy": "capability", "values": ["NET_ADMIN"], "stack": "shop", "service": "web", "reason": ""},),
+    ({"path": "/srv", "stack": "shop", "service": "*", "read_only": False, "reason": ""},),
+    {"proxy": Exports(("edge",), ("media",))},
+    {"shop": ("A", "B")},
+    (DENIAL,),
+)
 DOCUMENTS = {
     "validation": summary.validation([WARNING, DENIAL], HEAD, Budget(), ("images: no engine",)),
     "validation, empty": summary.validation([]),
+    "validation, needs": summary.validation([WARNING, DENIAL], HEAD, needs=NEEDS),
+    "validation, no needs": summary.validation([], needs=Needs((), (), {}, {}, ())),
     "plan": summary.plan(PLAN),
     "plan, empty": summary.plan(Plan(Intent.REPAIR, HEAD, HEAD)),
     "turn": summary.turn(
@@ -173,7 +183,7 @@ def strangers(value: Any, schema: Mapping[str, Any]) -> list[str]:
         return strangers(value, schema["oneOf"][-1])
     if isinstance(value, list):
         return [name for item in value for name in strangers(item, schema["items"])]
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or schema.get("additionalProperties"):
         return []
     found = [] if list(value) == list(schema["properties"]) else sorted(value)
     return found + [name for key in value for name in strangers(value[key], schema["properties"].get(key, {}))]

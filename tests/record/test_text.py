@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.decide.budget import Budget, Row
+from reconciler.decide.needs import Needs
 from reconciler.decide.status import judge
 from reconciler.model.desired import DesiredState, Service, Stack
-from reconciler.model.documents import GIB, MIB, Memory
+from reconciler.model.documents import GIB, MIB, Exports, Memory
 from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
 from reconciler.model.observed import COMPOSE_PROJECT, Container, Foreign, ObservedState, ObservedVolume
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
@@ -247,6 +248,48 @@ def test_warnings_are_one_line_for_each_rule_and_what_costs_data_comes_first() -
         "shop/db: warn no-limit ×2  no limit",
         "--all: every warning with its hint",
     ]
+
+
+def test_needs_are_blocks_to_be_pasted_and_what_nothing_lifts_stands_first() -> None:
+    where = {"stack": "shop", "service": "web"}
+    command = ["--words=" + "x" * 40, "y z"]
+    pinned = {"policy": "privileged", **where, "image": "web:1", "command": command, "reason": ""}
+    binds = ({"path": "/srv", "stack": "shop", "service": "*", "read_only": False, "reason": ""},)
+    found = Needs((pinned,), binds, {"proxy": Exports(("edge",), ("media",))}, {"shop": ("A", "B")}, (DENIAL,))
+    shown = lines(summary.validation([DENIAL, WARNING], needs=found), Style(width=60))
+    assert shown[0].startswith("compose/shop/compose.yaml:4:5: deny privileged")
+    assert not any("no-limit" in line for line in shown)
+    assert shown[shown.index("# In the agent's config, with a reason for each entry:") :] == [
+        "# In the agent's config, with a reason for each entry:",
+        "grants:",
+        "  - policy: privileged",
+        "    stack: shop",
+        "    service: web",
+        "    image: web:1",
+        "    command:",
+        '      - "--words=' + "x" * 40 + '"',
+        '      - "y z"',
+        '    reason: ""',
+        "binds:",
+        "  - path: /srv",
+        "    stack: shop",
+        "    service: '*'",
+        "    read_only: false",
+        '    reason: ""',
+        "",
+        "# In the Host document, at the stack proxy:",
+        "exports: {networks: [edge], volumes: [media]}",
+        "",
+        "# In <secrets_dir>/shop.env, with their values:",
+        "A=",
+        "B=",
+        "",
+        "# Grants and binds are known once these are set: run it again then.",
+        "",
+        "not valid: 1 violation, 1 warning",
+    ]
+    nothing = Needs((), (), {}, {}, ())
+    assert lines(summary.validation([], needs=nothing)) == ["valid"]
 
 
 def test_history_is_a_table_and_a_single_attempt_has_details() -> None:

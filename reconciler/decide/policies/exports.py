@@ -6,10 +6,11 @@ what may be used, and no grant is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from reconciler.decide.policies.subject import Finding, Json, Subject
 from reconciler.model.documents import StackDocument
+from reconciler.model.needs import Export
 from reconciler.model.outcome import Reason, Violation
 
 RULES = {"external-network": "networks", "external-volume": "volumes"}
@@ -27,6 +28,16 @@ def without_lent(
         for name in _names(stack, kind, models.get(stack.name) or {})
     }
     return [finding for finding in found if (RULES.get(finding.rule), finding.value) not in lent]
+
+
+def owners(subjects: Sequence[Subject]) -> Mapping[tuple[str, str | None], Export]:
+    """(rule, name on the engine) → by which its owner would lend it, of all that stacks of the commit make."""
+    return {
+        (rule, name): Export(subject.stack, kind, key)
+        for subject in subjects
+        for rule, kind in RULES.items()
+        for key, name in _own(subject.model, kind).items()
+    }
 
 
 def violations(stacks: Sequence[StackDocument], subjects: Sequence[Subject], path: str | None) -> Iterator[Violation]:

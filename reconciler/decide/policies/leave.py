@@ -10,7 +10,7 @@ from reconciler.decide.policies.pins import pin_of
 from reconciler.decide.policies.subject import Finding, Subject
 from reconciler.formats import grants as forms
 from reconciler.formats.rules import Rule, Values, rules, rules_of_keys
-from reconciler.model.documents import Grant, Pin
+from reconciler.model.documents import BindGrant, Grant, Pin
 from reconciler.model.outcome import Level
 
 BY_OWNER = "allowed by trust: owner"
@@ -18,11 +18,15 @@ BY_OWNER = "allowed by trust: owner"
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What becomes of a finding. `why` and `hint` stand behind the rule's own words."""
+    """What becomes of a finding. `why` and `hint` stand behind the rule's own words.
+
+    `need`: the entry that would allow it, its reason empty.
+    """
 
     level: Level
     why: str = ""
     hint: str = ""
+    need: Grant | BindGrant | None = None
 
 
 def rule_on(finding: Finding, subject: Subject) -> Ruling | None:
@@ -37,7 +41,7 @@ def rule_on(finding: Finding, subject: Subject) -> Ruling | None:
         return None
     if permissions.owner and not rule.stays and not finding.stays:
         return Ruling(Level.WARN, BY_OWNER)
-    return Ruling(level, f"this is equal to root ({root})" if root else "", _line(finding, subject, rule, root))
+    return _refused(level, finding, subject, rule, root)
 
 
 def holds(pin: Pin | None, root: str, subject: Subject, service: str | None) -> bool:
@@ -67,27 +71,43 @@ def _names(grant: Grant, finding: Finding, rule: Rule) -> bool:
     return asked is not None and (own_key or any(forms.covers(rule.id, value, asked) for value in grant.values))
 
 
-def _line(finding: Finding, subject: Subject, rule: Rule, root: str) -> str:
-    entry: dict[str, Any] = {"policy": rule.id}
-    if finding.bind:
-        entry = {key: value for key, value in finding.bind.items() if key != "read_only"}
-    elif rule.values is not Values.NONE and finding.value is not None:
-        entry["values"] = [finding.value]
-    entry |= {"stack": finding.stack, "service": finding.service or "*"}
-    if finding.bind:
-        entry["read_only"] = finding.bind["read_only"]
-    needs_pin = root and not subject.permissions.signed
-    if needs_pin:
+def _refused(level: Level, finding: Finding, subject: Subject, rule: Rule, root: str) -> Ruling:
+    why = f"this is equal to root ({root})" if root else ""
+    pin = None
+    if root and not subject.permissions.signed:
         pin = pin_of(subject, finding.service) if finding.service else None
         if pin is None:
             what = "an image that the commit builds" if finding.service else "what belongs to no service"
-            return (
+            hint = (
                 f" Only source.allowed_signers (or trust: owner) in the agent's config can allow it: {what} cannot be "
                 "pinned."
             )
-        entry |= pin_entry(pin)
-    line = forms.line({**entry, "reason": "…"})
-    return f" Or the operator allows it in the agent's config: {'binds' if finding.bind else 'grants'}: [{line}]."
+            return Ruling(level, why, hint)
+    need = _need(finding, rule, pin)
+    line = forms.line({**entry(need), "reason": "…"})
+    kind = "binds" if isinstance(need, BindGrant) else "grants"
+    return Ruling(level, why, f" Or the operator allows it in the agent's config: {kind}: [{line}].", need)
+
+
+def _need(finding: Finding, rule: Rule, pin: Pin | None) -> Grant | BindGrant:
+    service, bind = finding.service or "*", finding.bind
+    if bind:
+        path = str(bind["path"])
+        host = str(bind.get("host") or path)
+        return BindGrant(path, host, "", finding.stack, service, bool(bind["read_only"]), pin)
+    named = rule.values is not Values.NONE and finding.value is not None
+    return Grant(rule.id, finding.stack, service, "", (finding.value or "",) if named else (), pin)
+
+
+def entry(need: Grant | BindGrant) -> Mapping[str, Any]:
+    """What the operator would write, but for the reason."""
+    where = {"stack": need.stack, "service": need.service}
+    pin = pin_entry(need.pin) if need.pin else {}
+    if isinstance(need, BindGrant):
+        host = {"host": need.host} if need.host != need.path else {}
+        return {"path": need.path, **host, **where, "read_only": need.read_only, **pin}
+    values = {"values": list(need.values)} if need.values else {}
+    return {"policy": need.policy, **values, **where, **pin}
 
 
 def pin_entry(pin: Pin) -> Mapping[str, Any]:

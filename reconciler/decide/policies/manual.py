@@ -22,7 +22,10 @@ key of the Compose specification has its place in the table at the end; a key th
 somebody has judged it.
 
 The operator can allow what is marked *can be granted*, in the agent's own configuration on the host and never in the
-repository. Each refusal prints the line that would allow it, and nothing else.
+repository. Each refusal prints the line that would allow it, and nothing else; `reconciler validate --grants` prints
+all that a commit needs as blocks to paste: grants, binds, exports, and names that are not set. Where a stack mounts
+three or more paths of one data folder, one bind for that folder stands for them. Reasons are left empty, and the agent
+does not start until each is written.
 
 ## Grants
 

@@ -1,4 +1,4 @@
-"""`validate`: every violation with its place, the warnings by rule, the memory it asks for, and one closing line."""
+"""`validate`: every violation with its place, the warnings by rule, the memory; or what would admit it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.record.text.layout import Style, paragraph, plural, share, size, table
+from reconciler.record.text.needs import needs
 from reconciler.record.text.words import summed
 
 Json = Mapping[str, Any]
 
 
 def validation(document: Json, style: Style, now: float) -> list[str]:
+    if document["needs"] is not None:
+        return [*needs(document["needs"], style), _verdict(document, style)]
     lines = summed(document["violations"], style)
     if document["budget"] is not None:
         lines += _budget(document["budget"], style)
