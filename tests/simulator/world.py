@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from reconciler.decide.shrinking import dropped_lately
 from reconciler.loop.turn import Turn
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.containers import FakeContainer
@@ -227,14 +228,18 @@ class World:
         return history.last_good.revision if history.last_good else None
 
     def _must_be_held(self, head: str) -> bool:
-        """Without this host's document, or with less than half of the services of last good."""
-        push, good = self.pushed[head], self.life.cycle.history.last_good
+        """Without this host's document, or with less than half of the services of last good and those that good commits
+        of the last day have taken away."""
+        history = self.life.cycle.history
+        push, good = self.pushed[head], history.last_good
         if head in self._journal.accepted:
             return False
         if push.flaw is Flaw.NO_DOCUMENT:
             return True
-        before = {item.name for item in self._applied(good.revision)} if good else set()
-        return 2 * len(before - {wish.name for wish in push.wishes}) > len(before)
+        stood = {item.name for item in self._applied(good.revision)} if good else set()
+        before = stood | {name for _, name in dropped_lately(history, self.life.machine.clock.now())}
+        names = {wish.name for wish in push.wishes}
+        return not stood <= names and 2 * len(before - names) > len(before)
 
     def _applied(self, sha: str) -> tuple[wishes.Wish, ...]:
         push = self.pushed[sha]
