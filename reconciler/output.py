@@ -22,8 +22,11 @@ Json = Mapping[str, Any]
 WIDEST = 160
 """Columns. Longer lines are hard to read, however wide the terminal is."""
 
-SEVERAL_LINES = frozenset({"healthOutput"})
-"""Fields whose text may keep its line ends; any other text could forge a line of ours with them."""
+SEVERAL_LINES = frozenset({"healthOutput", "entrypoint", "command"})
+"""Fields whose text may keep its line ends and tabs; any other text could forge a line of ours with them.
+
+Words of a pin are compared one by one with what the service has, and text for people quotes them.
+"""
 
 
 class Output:
@@ -77,7 +80,7 @@ def masked(value: Any, redactor: Redactor, several_lines: bool = False) -> Any:
     if value is None or isinstance(value, int | float):
         return value
     if isinstance(value, list | tuple):
-        return [masked(item, redactor) for item in value]
+        return [masked(item, redactor, several_lines) for item in value]
     if isinstance(value, Mapping):
         return {key: masked(item, redactor, key in SEVERAL_LINES) for key, item in value.items()}
     return value

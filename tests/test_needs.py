@@ -16,6 +16,7 @@ from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
 from reconciler.errors import Usage
 from reconciler.observe.folder import FolderFiles
+from reconciler.output import masked
 from reconciler.record.text import Style, render
 from reconciler.settings import load_settings
 from reconciler.verbs.validate import validate_files
@@ -34,7 +35,7 @@ MEDIA = {
         "music": {"image": "music:1", "volumes": ["/mnt/nas/music:/music", "${DATA}:/data"], "networks": ["web"]},
         "usage": {
             "image": "usage:1",
-            "command": ["--words", "${TOKEN:?of the NAS}", "x: 'y' \"z\"\n# no comment"],
+            "command": ["--words", "${TOKEN:?of the NAS}", "x: 'y' \"z\"\n\t# no comment"],
             "environment": {"TOKEN": "${TOKEN}", "LANG": "en"},
             "pid": "host",
             "privileged": True,
@@ -79,7 +80,7 @@ class Commits:
         given = load_settings(str(self.config), os.environ)
         preparer = Reading(given, Redactor(), os.environ, Effects()).preparer(self.base / "render", "mini", True)
         code, found = validate_files(FolderFiles(self.repository), "", "mini", True, lambda *_: preparer, grants=True)
-        return code, render(found, Style(), 0).splitlines(), dict(found)
+        return code, render(masked(found, Redactor()), Style(), 0).splitlines(), dict(found)
 
     def paste(self, lines: list[str], fill: Callable[[str], str]) -> None:
         """Each block to where its first line says. `fill` writes the reasons."""
