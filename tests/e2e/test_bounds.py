@@ -193,7 +193,7 @@ def test_secrets_must_appear_in_no_output(host: Host) -> None:
         **secretive,
         "command": ["sh", "-c", f"{tell}; sleep 1; exit 9"],
         "restart": "no",
-        "healthcheck": {"test": "env"},
+        "healthcheck": {"test": "env", "interval": "5s"},
     }
     bad = host.push({"web": crying, "db": stated("1")}, **document)
     turn = host.once(**around)

@@ -66,6 +66,7 @@ def test_replicas(host: Host) -> None:
     assert set(host.states().values()) == {"running"}
     bad(host, {"web": stated("3", deploy={"replicas": 2}), "new": BROKEN})
     bad(host, {"web": {**BROKEN, "deploy": {"replicas": 4}}})
+    good(host, {"web": stated("2", deploy={"replicas": 3}), "other": stated("1")})
     good(host, {"web": stated("2", deploy={"replicas": 0}), "other": stated("1")})
     assert host.states() == {"other-1": "running"}
 

@@ -190,7 +190,7 @@ EVERYWHERE = """
 services:
   web:
     image: x:1
-    build: {context: ., args: {A: "$LINE", B: "$QUOTED", C: "$LONG"}, labels: {l: "$LINE"}}
+    build: {context: ., args: {A: "$COMMITTED"}, secrets: [given]}
     environment: {A: "$LINE", B: "$QUOTED", C: "$LONG", D: "$LINES", E: "before $OWN after", F: "$NUMBER"}
     labels: {a: "$LINE", b: "$QUOTED", c: "$LONG"}
     command: [sh, -c, "echo $LINE $QUOTED $LONG"]
