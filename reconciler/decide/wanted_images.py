@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.decide.digests import digest, tree_digest
 from reconciler.decide.paths import content
+from reconciler.decide.pull_policy import stricter
 from reconciler.decide.sources import Json, Source, inside, services_of
 from reconciler.formats import dockerfile
 from reconciler.formats.dockerfile import SYNTAX
@@ -25,7 +26,8 @@ def wants(sources: Sequence[Source], files: Files) -> tuple[ImageWant, ...]:
     for source in sources:
         for name, model in services_of(source).items():
             want = built.of(source, name, model)
-            found.setdefault(want.key, want)
+            first = found.setdefault(want.key, want)
+            found[want.key] = replace(first, pull_policy=stricter(first, want))
     return tuple(found.values())
 
 

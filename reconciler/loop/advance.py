@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reconciler.decide.pull_policy import is_fetched_anew
 from reconciler.decide.wanted_images import unresolved
 from reconciler.errors import ENVIRONMENT, Away, ImageFailed, Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop import unforeseen
@@ -110,11 +111,15 @@ def _attempt(
 
 
 def _local(bench: Bench, head: Commit, prepared: Prepared) -> dict[str, Image]:
-    """What the machine has already; `pull_policy: always` asks for a pull with every new commit."""
+    """What the machine has already, and a new commit does not fetch all the same."""
     known = _is_good(bench, head)
     bench.begins("look for images", "the engine")
-    asked = [want for want in prepared.wants if known or want.build is not None or want.pull_policy != "always"]
-    return dict(bench.ports.images.local(asked))
+    found, now = bench.ports.images.local(prepared.wants), bench.ports.clock.now()
+    return {
+        want.key: found[want.key]
+        for want in prepared.wants
+        if want.key in found and (known or not is_fetched_anew(want, found[want.key], now))
+    }
 
 
 def _is_good(bench: Bench, head: Commit) -> bool:

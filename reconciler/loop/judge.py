@@ -10,6 +10,7 @@ from reconciler.decide.consent import Taking, remedy, told
 from reconciler.decide.exclusive import occupied
 from reconciler.decide.names import taken
 from reconciler.decide.plan_bounds import BUILD
+from reconciler.decide.pull_policy import unobtainable
 from reconciler.decide.shrinking import dropped_lately, shrinkage
 from reconciler.decide.vanishing import questioned, vanishing
 from reconciler.errors import Transient
@@ -161,8 +162,11 @@ def _same_content(bench: Bench, head: Commit, revision: str, content: str) -> Tu
 
 
 def check_images(bench: Bench, head: Commit, missing: Sequence[ImageWant]) -> None:
-    """Names of images that somebody else has given on this machine are neither taken nor read without leave."""
-    found = images_of_others.in_the_way(missing, bench.ports.images.stored(), bench.stacks()) if missing else ()
+    """What may not be pulled is waited for. Names that somebody else has given to images on this machine are neither
+    taken nor read without leave."""
+    found = unobtainable(missing)
+    if missing and not found:
+        found = images_of_others.in_the_way(missing, bench.ports.images.stored(), bench.stacks())
     if found:
         first = found[0]
         raise Ended(Turn(Outcome.HELD, first.reason, first.message, head.sha, Intent.ADVANCE, hint=first.hint))

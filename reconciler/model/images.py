@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from reconciler.model.facts import labels
@@ -56,6 +57,8 @@ class ImageWant:
 class Image:
     """An image on the machine. `digest` is the repository digest where one exists.
 
+    `tagged`: when a name was last given to it, in Unix seconds; 0 where nobody knows. A pull counts where it brought
+    another image.
     `content`: the same for images of the same layers and settings, whenever and by whom they were built.
     """
 
@@ -64,6 +67,7 @@ class Image:
     healthcheck: bool = False
     size: int = 0
     content: str = ""
+    tagged: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ def image_of(inspected: Mapping[str, Any], ref: str) -> Image:
         healthcheck=bool(check.get("Test")) and check["Test"][0] != "NONE",
         size=int(inspected.get("Size") or 0),
         content=_content(inspected),
+        tagged=_tagged(inspected),
     )
 
 
@@ -141,6 +146,11 @@ def registry(ref: str) -> str:
     if not slash or not (first == "localhost" or "." in first or ":" in first):
         return "registry-1.docker.io"
     return first.partition("]")[0].lstrip("[") if first.startswith("[") else first.partition(":")[0]
+
+
+def _tagged(inspected: Mapping[str, Any]) -> float:
+    text = str((inspected.get("Metadata") or {}).get("LastTagTime") or "")
+    return datetime.fromisoformat(text).timestamp() if text and not text.startswith("0001-") else 0.0
 
 
 def _content(inspected: Mapping[str, Any]) -> str:

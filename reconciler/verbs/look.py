@@ -12,6 +12,7 @@ from reconciler.decide.consent import Taking
 from reconciler.decide.folding import Following
 from reconciler.decide.names import taken
 from reconciler.decide.policy import Hold, next_move
+from reconciler.decide.pull_policy import is_fetched_anew, unobtainable
 from reconciler.errors import Transient, Usage
 from reconciler.loop.adopt import recognise, refuse_to_hide, with_verdict
 from reconciler.loop.advance import image_steps
@@ -22,7 +23,6 @@ from reconciler.model.desired import DesiredState
 from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.files import Commit
 from reconciler.model.history import History
-from reconciler.model.images import ImageWant
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Intent, Level, Reason, Violation
 from reconciler.model.plan import Plan
@@ -97,8 +97,14 @@ class Looker:
             Violation(Reason.POLICY_VIOLATION, "nested-mount", item.message, item.hint)
             for item in in_the_way(desired, base, observed, links, self._host_files, self._preparer)
         )
-        fetched = [want for want in prepared.wants if want in missing or _is_pulled_anew(want, intent)]
+        now, new = self._clock.now(), intent is Intent.ADVANCE
+        fetched = [
+            want
+            for want in prepared.wants
+            if want in missing or (new and is_fetched_anew(want, images[want.key], now))
+        ]
         others = images_of_others.in_the_way(fetched, self._images.stored(), stacks) if fetched else ()
+        others += unobtainable(missing)
         found = (*prepared.violations, *held, *names, *mounts, *others, *made.violations)
         made = replace(made, violations=found)
         denied = any(item.level is Level.DENY for item in made.violations)
@@ -233,11 +239,6 @@ def _held_for_consent(takings: Sequence[Taking], revision: str) -> tuple[Violati
         return ()
     message = f"it would be held: it takes over what this agent did not make: {consent.told(takings)}"
     return (Violation(Reason.CONSENT_MISSING, "consent", message, consent.remedy(takings, revision)),)
-
-
-def _is_pulled_anew(want: ImageWant, intent: Intent) -> bool:
-    """Whether a turn asks the registry although the machine has it."""
-    return intent is Intent.ADVANCE and want.build is None and want.pull_policy == "always"
 
 
 def _in_full(revision: str, history: History) -> str:

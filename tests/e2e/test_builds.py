@@ -60,3 +60,26 @@ def test_images_of_others_must_stay_theirs(host: Host) -> None:
         assert "foreign-image" in {item["rule"] for item in host.plan()["violations"]}
         assert host.engine.inspect_image(theirs)["Id"] == before
     host.engine.remove_image(theirs)
+
+
+@together.with_one_compose
+def test_pull_policy_never_and_build(host: Host) -> None:
+    name = f"{host.stack}-late:1"
+    dockerfile = f"FROM {IMAGE}\nRUN : {uuid.uuid4().hex}\n"
+    services = {
+        "app": service(image=name, pull_policy="never"),
+        "own": service(image=None, build="own", pull_policy="build"),
+    }
+    host.push(services, {"own/Dockerfile": dockerfile})
+    turn = host.once()
+    assert (turn["outcome"], turn["reason"]) == ("Held", "PullFailed")
+    assert f"{name} is not on this machine, and pull_policy is never" in turn["message"]
+    assert "image-missing" in {item["rule"] for item in host.plan()["violations"]}
+    host.engine.tag(IMAGE, *name.split(":"))
+    assert host.once()["outcome"] == "Succeeded"
+    before = host.container("own")["Id"]
+    host.push(services, {"own/Dockerfile": dockerfile, "README.md": "x"})
+    turn = host.once()
+    assert turn["outcome"] == "Succeeded", turn["message"]
+    assert host.container("own")["Id"] == before  # built anew, and it came to the same
+    host.engine.remove_image(name, force=True)
