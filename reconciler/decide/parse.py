@@ -14,16 +14,15 @@ from reconciler.decide.paths import (
     content,
     file_violation,
     is_readable,
+    resolve,
 )
 from reconciler.formats import events, nodes, schemas
-from reconciler.formats.dotenv import project_and_profiles
+from reconciler.formats.compose_names import NAMES
+from reconciler.formats.dotenv import Steering, steering
 from reconciler.formats.yamls import OWN_LIMITS, Pointer, document
 from reconciler.model.documents import HostDocument, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Level, Reason, Violation
-
-COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
-"""Where there is no desired-state/ folder, the first of these is the host's one stack."""
 
 COMPOSE_LIMITS = nodes.Limits(size=1 << 20, depth=64, nodes=100_000, text=8 << 20)
 """What a Compose file may cost, before Compose sees it."""
@@ -36,9 +35,10 @@ Result = tuple[HostDocument | None, tuple[Violation, ...]]
 def host_document(files: Files, host: str, base: str = "", stack: str = "") -> Result:
     """What `host` is to run by this commit, or every violation that keeps it from being known.
 
-    Reads `<base>/desired-state/<host>.yaml`. Where that folder names no host at all, the first of COMPOSE_NAMES
-    in `base` is an implied document with one stack: named `stack`, else the file's top-level `name`, else `host`;
-    all else has its default, and `HostDocument.path` is None.
+    Reads `<base>/desired-state/<host>.yaml`. Where that folder names no host at all, the first of `compose_names.NAMES`
+    in `base`, or what COMPOSE_FILE of the committed `.env` names, is an implied document with one stack: named `stack`,
+    else as the `.env` or the file's top-level `name` says, else `host`; all else has its default, and
+    `HostDocument.path` is None.
     The rule `host-file-missing` says that other hosts' documents are there but not this one's.
     """
     folder = posixpath.join(base, "desired-state")
@@ -66,18 +66,28 @@ def _written(files: Files, path: str, host: str, base: str) -> Result:
 
 
 def _implied(files: Files, host: str, base: str, stack: str) -> Result:
-    path = next((name for name in _candidates(base) if name in files.entries), None)
-    if path is None:
+    named = list(dict.fromkeys(_steering(files, posixpath.join(base, NAMES[0])).files))
+    first = [name for name in _candidates(base) if name in files.entries][:1]
+    paths = [resolve(base, name) or "" for name in named] or first
+    if not paths:
         return None, (_nothing(base, host),)
-    odd = file_violation(files, path)
-    if odd is not None:
-        return None, (odd,)
-    found = _paths(files)
+    odd = [_as_named(files, *pair) for pair in zip(paths, named or paths, strict=True)]
+    found = (*(item for item in odd if item), *(() if any(odd) else _paths(files)))
     if found:
         return None, in_order(found)
-    project = _steering(files, path)[0]
-    name = stack or (project if _NAME.fullmatch(project) else "") or _own_name(read_compose(files, path)) or host
-    return _with_profiles(files, HostDocument(host, (StackDocument(name, (path,), line=1),))), ()
+    told = _steering(files, paths[0])
+    name = stack or (told.project if _NAME.fullmatch(told.project) else "")
+    name = name or next(filter(None, (_own_name(read_compose(files, path)) for path in reversed(paths))), host)
+    return _with_profiles(files, HostDocument(host, (StackDocument(name, tuple(paths), line=1),))), ()
+
+
+def _as_named(files: Files, path: str, name: str) -> Violation | None:
+    """Why a Compose file, found or named by COMPOSE_FILE as `name`, cannot be read."""
+    if path:
+        return file_violation(files, path)
+    message = f"COMPOSE_FILE of .env names {nodes.shorten(name)}, which is not inside the repository"
+    hint = "Move the file into the repository, and name it by its path from there."
+    return Violation(Reason.POLICY_VIOLATION, "path-outside", message, hint, path=None)
 
 
 def _with_profiles(files: Files, document: HostDocument | None) -> HostDocument | None:
@@ -88,17 +98,17 @@ def _with_profiles(files: Files, document: HostDocument | None) -> HostDocument 
 
 
 def _profiles(files: Files, stack: StackDocument) -> tuple[str, ...]:
-    return stack.profiles or _steering(files, stack.files[0])[1]
+    return stack.profiles or _steering(files, stack.files[0]).profiles
 
 
-def _steering(files: Files, compose_file: str) -> tuple[str, tuple[str, ...]]:
-    """Project's name and profiles as the `.env` beside the first Compose file has them."""
+def _steering(files: Files, compose_file: str) -> Steering:
+    """What the committed `.env` beside the first Compose file says to Compose."""
     path = posixpath.join(posixpath.dirname(compose_file), ".env")
-    return project_and_profiles(content(files, path)) if is_readable(files, path) else ("", ())
+    return steering(content(files, path)) if is_readable(files, path) else Steering()
 
 
 def _candidates(base: str) -> list[str]:
-    return [posixpath.join(base, name) for name in COMPOSE_NAMES]
+    return [posixpath.join(base, name) for name in NAMES]
 
 
 def read_compose(files: Files, path: str) -> nodes.Tree:
@@ -134,7 +144,7 @@ def _host_missing(path: str, host: str, others: list[str]) -> Violation:
 def _nothing(base: str, host: str) -> Violation:
     where = f"'{base}'" if base else "the repository's root"
     message = f"there is neither desired-state/{host}.yaml nor a Compose file in {where}"
-    hint = f"Add desired-state/{host}.yaml, or one of {', '.join(COMPOSE_NAMES)}."
+    hint = f"Add desired-state/{host}.yaml, or one of {', '.join(NAMES)}."
     return Violation(Reason.FILE_MISSING, "nothing-desired", message, hint, path=base or None)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from reconciler.formats.interpolation import TemplateError, TooLongError, interpolate
 from reconciler.formats.nodes import shorten
-from reconciler.formats.steering import PROFILES, PROJECT, steers
+from reconciler.formats.steering import FILES, PROFILES, PROJECT, SEPARATOR, steers
 from reconciler.model.outcome import Level, Reason, Violation
 
 _SPACE = " \t\v\f\r\x85\xa0"
@@ -48,21 +48,33 @@ def dotenv(
     return reader.values, tuple(reader.violations)
 
 
-def project_and_profiles(data: bytes) -> tuple[str, tuple[str, ...]]:
-    """COMPOSE_PROJECT_NAME and COMPOSE_PROFILES of a committed `.env`; '' and () where it does not name them."""
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """What a `.env` says to Compose itself: COMPOSE_PROJECT_NAME, COMPOSE_PROFILES and COMPOSE_FILE; empty where it
+    does not."""
+
+    project: str = ""
+    profiles: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+def steering(data: bytes) -> Steering:
+    """What is to be taken into account of a `.env` beside a Compose file."""
     if len(data) > _LARGEST:
-        return "", ()
+        return Steering()
     reader = _Reader(data.decode("utf-8-sig", "surrogateescape"), "", {})
     reader.read()
-    return reader.project, reader.profiles
+    told = reader.steering
+    files = told.get(FILES, "").split(told.get(SEPARATOR) or ":")
+    profiles = (word.strip() for word in told.get(PROFILES, "").split(","))
+    return Steering(told.get(PROJECT, ""), tuple(filter(None, profiles)), tuple(filter(None, files)))
 
 
 class _Reader:
     def __init__(self, text: str, path: str, variables: Mapping[str, str]) -> None:
         self.values: dict[str, str] = {}
         self.violations: list[Violation] = []
-        self.project = ""
-        self.profiles: tuple[str, ...] = ()
+        self.steering: dict[str, str] = {}
         self._text = text
         self._path = path
         self._known = dict(variables)
@@ -95,18 +107,20 @@ class _Reader:
         return self._left >= 0
 
     def _note_steering(self, key: str, value: str | None, line: int) -> None:
-        """The project's name and its profiles stand in many public `.env` files, and do no harm there."""
+        """What stands in many public `.env` files, and does no harm there, is no more than a warning."""
+        self.steering[key] = value or ""
+        if key == PROFILES or (key == PROJECT and value == self._known.get(PROJECT)):
+            return
         if key == PROJECT:
-            self.project = value or ""
-            if self.project == self._known.get(PROJECT):
-                return
             message, hint = f"{key} is ignored: the stack's name is the project's", "Drop the line, or leave it."
-            self._refuse(line, "ignored-variable", message, hint, Reason.POLICY_VIOLATION, Level.WARN)
-        elif key == PROFILES:
-            self.profiles = tuple(word.strip() for word in (value or "").split(",") if word.strip())
+        elif key in (FILES, SEPARATOR):
+            message = f"{key} counts only in a repository without desired-state/"
+            hint = "There, list the files in `files:` of the stack; then drop the line, or leave it."
         else:
             message = f"'{key}' must not be set by a committed dotenv file"
             self._refuse(line, "reserved-variable", message, _TAKEN_HINT, Reason.POLICY_VIOLATION)
+            return
+        self._refuse(line, "ignored-variable", message, hint, Reason.POLICY_VIOLATION, Level.WARN)
 
     def _next_statement(self) -> bool:
         text = self._text

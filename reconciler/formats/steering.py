@@ -7,6 +7,7 @@ such as DOCKER_REGISTRY, are ordinary ones.
 from __future__ import annotations
 
 PROFILES, PROJECT = "COMPOSE_PROFILES", "COMPOSE_PROJECT_NAME"
+FILES, SEPARATOR = "COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR"
 
 _NAMES = frozenset(
     f"COMPOSE_{name}"

@@ -135,6 +135,7 @@ class Preparer:
 
     def _stacks(self, files: Files, document: HostDocument, violations: tuple[Violation, ...]) -> Prepared:
         """Nothing reaches Compose that the scan has not let through."""
+        from reconciler.decide.beside import left_out
         from reconciler.decide.inputs import Inputs
         from reconciler.decide.rejected import placed
         from reconciler.decide.scan import scan
@@ -143,6 +144,7 @@ class Preparer:
         strict = self._rules.places.secrets is not None
         scans = [scan(files, stack, self._renderer.given(stack.name), inputs, strict) for stack in document.stacks]
         violations += tuple(item for found in scans for item in self._in_force(found.violations))
+        violations += tuple(left_out(files, document, {path for one in scans for path in one.files}, self._rules.base))
         if _denied(violations):
             return Prepared(files, document, violations=violations)
         try:

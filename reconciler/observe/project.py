@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Usage
+from reconciler.formats.compose_names import NAMES, OVERRIDES, default_files
 from reconciler.formats.urls import url_problem
 from reconciler.model.files import Entry
 from reconciler.model.outcome import Reason
@@ -15,10 +16,6 @@ from reconciler.observe.folder import FolderFiles, folder_entry
 from reconciler.observe.git import Git
 from reconciler.observe.tree import LIST_LIMIT
 
-NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-"""In the order in which Compose looks for them."""
-
-OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
 DEEPEST = 2
 """So many folders below the given one Compose files are still looked for, where it has none itself."""
 
@@ -99,10 +96,7 @@ class CommittableFiles(FolderFiles):
 
 
 def _compose_files(folder: Path) -> tuple[str, ...]:
-    first = next((name for name in NAMES if (folder / name).is_file()), None)
-    if first is None:
-        return ()
-    return (first, *(name for name in OVERRIDES if (folder / name).is_file()))
+    return default_files([name for name in (*NAMES, *OVERRIDES) if (folder / name).is_file()])
 
 
 def _folders(folder: Path, depth: int) -> Iterable[Path]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.decide.parse import COMPOSE_NAMES, host_document
+from reconciler.decide.parse import host_document
+from reconciler.formats.compose_names import NAMES
 from reconciler.model.documents import Gate, HostDocument, Memory, StackDocument
 from reconciler.model.outcome import Reason, Violation
 from tests.commits import CommitFiles
@@ -105,14 +106,14 @@ def test_paths_count_from_the_source_path() -> None:
 # ------------------------------------------------------------------------------------------ without a document
 
 
-@pytest.mark.parametrize("number", range(len(COMPOSE_NAMES)))
+@pytest.mark.parametrize("number", range(len(NAMES)))
 def test_a_plain_compose_repository_is_one_stack(number: int) -> None:
-    files = CommitFiles(dict.fromkeys(COMPOSE_NAMES[number:], COMPOSE) | {"README.md": "x"})
+    files = CommitFiles(dict.fromkeys(NAMES[number:], COMPOSE) | {"README.md": "x"})
 
     document, violations = host_document(files, "mini")
 
     assert violations == ()
-    assert document == HostDocument("mini", (StackDocument("mini", (COMPOSE_NAMES[number],), line=1),))
+    assert document == HostDocument("mini", (StackDocument("mini", (NAMES[number],), line=1),))
     assert document.path is None
 
 

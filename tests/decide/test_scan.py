@@ -345,7 +345,7 @@ def test_values_come_from_the_host_then_the_stack_then_the_committed_dotenv() ->
 
 
 def test_a_committed_dotenv_cannot_steer_compose() -> None:
-    files = service() | {"app/.env": "A=1\nCOMPOSE_FILE=evil.yaml\n"}
+    files = service() | {"app/.env": "A=1\nDOCKER_HOST=tcp://evil\n"}
 
     assert told(look(files)) == [("reserved-variable", "app/.env", 2, 1)]
 

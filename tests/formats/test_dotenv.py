@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.formats.dotenv import dotenv, project_and_profiles
+from reconciler.formats.dotenv import Steering, dotenv, steering
 from reconciler.model.outcome import Level, Reason
 
 FILE = r"""# a comment
@@ -101,11 +101,11 @@ def test_the_project_and_its_profiles_are_no_variables_and_no_mistakes() -> None
     values, (found,) = dotenv(data, ".env")
     assert values == {"A": "1"}
     assert (found.rule, found.level, found.line) == ("ignored-variable", Level.WARN, 1)
-    assert project_and_profiles(data) == ("blog", ("web", "db"))
+    assert steering(data + b"COMPOSE_FILE=a.yml:b/c.yml") == Steering("blog", ("web", "db"), ("a.yml", "b/c.yml"))
     assert dotenv(data, ".env", {"COMPOSE_PROJECT_NAME": "blog"}) == ({"A": "1"}, ())
 
 
-@pytest.mark.parametrize("name", ["COMPOSE_FILE", "COMPOSE_ENV_FILES", "DOCKER_HOST", "RECONCILER_STATE"])
+@pytest.mark.parametrize("name", ["COMPOSE_ENV_FILES", "DOCKER_HOST", "RECONCILER_STATE"])
 def test_names_that_steer_the_tools_are_refused_with_their_line(name: str) -> None:
     values, violations = dotenv(f"A=1\n\nB='x\ny'\nexport {name}=evil\nC=2\n".encode(), "app/.env")
 

@@ -1,0 +1,25 @@
+"""The names by which Compose finds its files where nobody names them (compose-go's `DefaultFileNames`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable
+
+NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+"""The first that a folder has is read."""
+
+OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
+"""The first that lies beside it is merged over it, whatever either is called."""
+
+_OTHER = re.compile(r"(docker-)?compose[.-].+\.ya?ml|.+[.-](docker-)?compose\.ya?ml", re.IGNORECASE)
+
+
+def default_files(names: Container[str]) -> tuple[str, ...]:
+    """What `docker compose up` reads in a folder that holds `names`; () where it finds nothing."""
+    first = [name for name in NAMES if name in names][:1]
+    return tuple(first + [name for name in OVERRIDES if name in names][:1]) if first else ()
+
+
+def other_files(names: Iterable[str]) -> list[str]:
+    """Compose files by their names that Compose reads only where they are named: compose.prod.yml, …"""
+    return sorted(name for name in names if name not in NAMES and name not in OVERRIDES and _OTHER.fullmatch(name))
