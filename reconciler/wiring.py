@@ -187,7 +187,10 @@ class Application:
         with StateLock(parts.state):
             book = Book(parts.journal, parts.clock)
             book.refresh()
-            yield Desk(book, parts.source, parts.requests, parts.clock, parts.settings.host)
+            settings = parts.settings
+            yield Desk(
+                book, parts.source, parts.requests, parts.clock, settings.host, settings.source.require_fast_forward
+            )
             record = files.read(turn)
             if record.get("holding"):
                 files.publish(turn, {**record, "holding": None})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.decide.healing import BEGIN_ANEW, LEFT_ALONE
+from reconciler.decide.healing import LEFT_ALONE, begin_anew
 from reconciler.decide.revisions import attempt_at, head_is_applied
 from reconciler.model.outcome import Reason
 from reconciler.model.status import Health, StackStatus, StatusFacts, Sync
@@ -61,7 +61,8 @@ def _explain_services(facts: StatusFacts, health: Health, stacks: Sequence[Stack
     row = next((row for row in rows if row.health is health and row.health is not Health.HEALTHY), None)
     if row is not None:
         care = facts.history.cares.get((row.stack, row.service))
-        given_up = f"; {LEFT_ALONE}; {BEGIN_ANEW}" if care is not None and care.given_up else ""
+        good = facts.history.last_good.revision if facts.history.last_good else ""
+        given_up = f"; {LEFT_ALONE}; {begin_anew(good)}" if care is not None and care.given_up else ""
         return row.reason, f"{row.stack}/{row.service} is {row.health.value}{given_up}", row.since
     row = next((row for row in rows if row.sync is Sync.OUT_OF_SYNC), None)
     if row is not None:

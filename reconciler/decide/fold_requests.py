@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from reconciler.decide.recollection import Recollection, Record, time_of
-from reconciler.model.outcome import CommitState
+from reconciler.model.outcome import CommitState, Outcome
 from reconciler.model.requests import Answered, RequestVerb, Suspension
 
 
@@ -40,13 +40,18 @@ def _resume(state: Recollection, asked: Answered) -> None:
 
 def _retry(state: Recollection, asked: Answered) -> None:
     """What was refused is so no longer; where that concerns the head, its final state is open again."""
+    concerned = {asked.revision, *asked.lifted}
     for sha in asked.lifted:
         state.quarantined.pop(sha, None)
     state.lifted |= set(asked.lifted)
-    state.unended = state.faults = 0
-    state.cares.clear()
-    if state.seen and state.seen[-1] in (asked.revision, *asked.lifted):
-        _reopen(state, state.seen[-1], asked.at)
+    if state.known(state.kept, "revision") in concerned:
+        state.kept = ""
+    head, good = state.seen[-1] if state.seen else None, state.good.revision if state.good else None
+    if not concerned.isdisjoint((head, good)):
+        state.unended = state.faults = 0
+        state.cares.clear()
+    if head is not None and head in concerned:
+        _reopen(state, head, asked.at)
 
 
 def _reopen(state: Recollection, revision: str, at: float) -> None:
@@ -59,9 +64,15 @@ def _reopen(state: Recollection, revision: str, at: float) -> None:
 
 
 def _accept(state: Recollection, asked: Answered) -> None:
-    """Consent covers what was shown before it, and nothing else."""
-    state.accepted.add(asked.revision or "")
-    state.consented |= state.asked.get(asked.revision or "", frozenset())
+    """Consent covers what was shown before it, and nothing else. Of a stalled commit it is what runs that is accepted,
+    so that the next failure of the same commit is a stall again."""
+    revision, last = asked.revision or "", next(reversed(state.attempts), "")
+    stalled = (state.known(last, "outcome"), state.known(last, "revision")) == (Outcome.ROLLBACK_FAILED, revision)
+    if stalled and revision not in state.lifted:
+        state.kept = last
+        return
+    state.accepted.add(revision)
+    state.consented |= state.asked.get(revision, frozenset())
 
 
 _GRANTED = {

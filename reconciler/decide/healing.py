@@ -11,10 +11,15 @@ MOST, WITHIN = 5, 600.0
 """So many starts within so many seconds, and the service is left alone."""
 
 LEFT_ALONE = f"after {MOST} starts within {WITHIN / 60:g} minutes it is left alone until it works by itself"
-BEGIN_ANEW = "look at its log; a new commit or `reconciler retry` begins anew"
 
 REMEMBERED = 3600.0
 """Seconds after which a start no longer counts."""
+
+
+def begin_anew(revision: str) -> str:
+    """What a person can do about it. `revision`: last good, '' where that is no commit."""
+    retry = f" or `reconciler retry {revision[:12]}`" if revision else ""
+    return f"look at its log; a new commit{retry} begins anew"
 
 
 def started_again(care: Care, at: float) -> Care:

@@ -76,18 +76,19 @@ def next_move(
 def _by_revision(head: Commit, history: History, inputs: str, inputs_changed: bool) -> Hold | Go:
     good, last = history.last_good, history.last
     if last is not None and last.outcome is Outcome.ROLLBACK_FAILED and last.revision == head.sha:
-        if head.sha in history.accepted:
+        if last.id == history.kept:
             return Hold(
                 Reason.ROLLBACK_FAILED,
-                f"the way back from {head.sha[:12]} failed, too; what runs was accepted",
+                f"the rollback of {head.sha[:12]} failed, too; what runs was accepted",
                 f"push a new commit, or `reconciler retry {head.sha[:12]}`",
                 untouched=True,
             )
         if head.sha not in history.lifted:
             return Hold(
                 Reason.STALLED,
-                f"the way back from {head.sha[:12]} failed, too: {last.message}",
-                f"look at what runs, then push a new commit, or `reconciler retry {head.sha[:12]}`, or `accept` it",
+                f"the rollback of {head.sha[:12]} failed, too: {last.message}",
+                f"look at what runs, then push a new commit, or `reconciler retry {head.sha[:12]}`, "
+                f"or keep what runs: `reconciler accept {head.sha[:12]}`",
                 stalled=True,
             )
     if good is not None and good.revision == head.sha:

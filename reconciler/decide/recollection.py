@@ -46,6 +46,7 @@ class Recollection:
     suspension: Suspension | None = None
     accepted: set[str] = field(default_factory=set)
     lifted: set[str] = field(default_factory=set)
+    kept: str = ""
     asked: dict[str, frozenset[str]] = field(default_factory=dict)
     consented: set[str] = field(default_factory=set)
     prepared: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -79,7 +80,7 @@ class Recollection:
     def known(self, name: str, what: str) -> Any:
         """A field of an attempt that was told of; None where it is not known."""
         draft = self.drafts.get(name)
-        return getattr(self.attempts[name], what) if draft is None else draft.get(what)
+        return getattr(self.attempts.get(name), what, None) if draft is None else draft.get(what)
 
     def history(self) -> History:
         """All of it."""
@@ -102,6 +103,7 @@ class Recollection:
             self.suspension,
             frozenset(self.accepted),
             frozenset(self.lifted),
+            self.kept,
             asked=dict(self.asked),
             consented=frozenset(self.consented),
             adopted=dict(self.adopted),

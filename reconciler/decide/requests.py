@@ -3,7 +3,7 @@ from the record."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.decide.policy import UNENDED_LIMIT
@@ -32,6 +32,7 @@ class Known:
     """What a request is judged by. `head`: the branch's head as fetched last, accepted or not.
 
     `resolved`: the full sha of the commit that was named. `working`: a rollout is under way in this process.
+    `forward`: the head descends from the commit that was followed before it, or was accepted.
     """
 
     history: History
@@ -39,6 +40,20 @@ class Known:
     resolved: str | None
     working: bool
     now: float
+    forward: bool = True
+
+    def is_head(self, revision: str) -> bool:
+        """Whether it is the branch's head, or the one that is followed."""
+        return revision in (self.head, self.history.seen[-1] if self.history.seen else None)
+
+    def is_rewritten(self, revision: str) -> bool:
+        """Whether it is held since the branch was rewritten."""
+        return revision == self.head and not self.forward
+
+    @property
+    def suspended(self) -> str:
+        """What else a granted request waits for."""
+        return "it is suspended, too: `reconciler resume` ends that" if self.history.suspended(self.now) else ""
 
 
 def full_sha(revision: str, history: History) -> str | None:
@@ -55,10 +70,15 @@ def answer(request: Request, known: Known) -> Reply:
 
 
 def _suspend(request: Request, known: Known) -> Reply:
+    history = known.history
     if request.until is not None and request.until <= known.now:
         return Reply(False, "that time is over already", "ask again, with a longer --for")
     if known.working:
         return Reply(True, "suspended as soon as the rollout that is under way has ended")
+    # Before its content is known an attempt touches nothing.
+    cut_off = any(item.content is not None and (item.open or not item.closed) for item in history.attempts)
+    if cut_off and history.last_good is not None:
+        return Reply(True, "suspended as soon as what was cut off is back at last good", "`reconciler resume` ends it")
     return Reply(True, "suspended: nothing is changed on the machine", "`reconciler resume` ends it")
 
 
@@ -72,55 +92,93 @@ def _retry(request: Request, known: Known) -> Reply:
     revision, history = known.resolved, known.history
     if revision is None:
         return _unknown(request)
-    last = history.last
+    short, last = revision[:SHORT], history.last
     if last is not None and last.open and last.revision == revision and (known.working or last.condemned):
         what = "taken back" if last.condemned else "tried"
-        return Reply(False, f"{revision[:SHORT]} is being {what} just now", "ask again once that has ended", revision)
+        return Reply(False, f"{short} is being {what} just now", "ask again once that has ended", revision)
     bad = history.quarantined.get(revision)
     if bad is not None:
         same = [item.revision for item in history.quarantined.values() if bad.content and item.content == bad.content]
         lifted = tuple(dict.fromkeys([revision, *same]))
-        return Reply(True, f"{revision[:SHORT]} is not refused any more ({bad.reason})", "", revision, lifted)
-    if revision in (known.head, history.seen[-1] if history.seen else None):
-        return Reply(True, _what_ends(history), "", revision, (revision,))
+        hints = [known.suspended]
+        if known.is_rewritten(revision):
+            hints.insert(0, f"the branch was rewritten, too: `reconciler accept {short}` lets it pass")
+        elif not any(known.is_head(sha) for sha in lifted):
+            hints.insert(0, "it is tried when it is the branch's head")
+        return Reply(True, f"{short} is not refused any more ({bad.reason})", _joined(hints), revision, lifted)
+    if known.is_rewritten(revision):
+        hint = f"`reconciler accept {short}` lets it pass"
+        return Reply(False, f"{short} was not refused: it is held, since the branch was rewritten", hint, revision)
+    if history.last_good is not None and history.last_good.revision == revision:
+        return _retry_last_good(revision, known)
+    if known.is_head(revision):
+        message, hint = _what_ends(revision, history)
+        return Reply(True, message, _joined([hint, known.suspended]), revision, (revision,))
     return Reply(
         False,
-        f"{revision[:SHORT]} was not refused, and is not the branch's head",
+        f"{short} was not refused, and is not the branch's head",
         "`reconciler status` names the commits that are refused; any other is tried once it is the head",
         revision,
     )
 
 
-def _what_ends(history: History) -> str:
+def _retry_last_good(revision: str, known: Known) -> Reply:
+    """What runs is not rolled out again. What of it was left alone, or could not be corrected, is tried anew."""
+    history = known.history
+    if not (history.unended or history.faults or history.cares):
+        message = f"{revision[:SHORT]} runs already: nothing keeps it from being tried"
+        return Reply(False, message, known.suspended, revision)
+    message = f"{revision[:SHORT]} is looked after again: delays are over, and what was left alone is started"
+    return Reply(True, message, known.suspended, revision)
+
+
+def _what_ends(revision: str, history: History) -> tuple[str, str]:
+    """What a head was waiting for that was not refused; and what `retry` does not end."""
     last = history.last
     if history.unended >= UNENDED_LIMIT or (last is not None and last.outcome is Outcome.ROLLBACK_FAILED):
-        return "not stalled any more: it is tried again"
-    return "it is tried again at once, whatever it was waiting for"
+        return "not stalled any more: it is tried again", ""
+    if history.faults:
+        return f"{revision[:SHORT]} is tried again, without any delay", ""
+    hint = f"where a person has to agree first, `reconciler accept {revision[:SHORT]}` lets it pass"
+    return f"{revision[:SHORT]} is judged anew, without any delay", hint
 
 
 def _accept(request: Request, known: Known) -> Reply:
     revision, history = known.resolved, known.history
     if revision is None:
         return _unknown(request)
-    last = history.last
-    if last is not None and last.outcome is Outcome.ROLLBACK_FAILED and last.revision == revision:
-        return Reply(True, f"what runs since the way back from {revision[:SHORT]} failed is accepted", "", revision)
-    if revision in history.quarantined:
-        hint = f"`reconciler retry {revision[:SHORT]}` has it tried again"
-        return Reply(False, f"{revision[:SHORT]} was refused, not held", hint, revision)
-    if revision not in (known.head, history.seen[-1] if history.seen else None):
-        hint = "accept the commit that `reconciler status` says is held"
-        return Reply(False, f"{revision[:SHORT]} is not the branch's head", hint, revision)
+    short, last = revision[:SHORT], history.last
+    stalled = last is not None and last.outcome is Outcome.ROLLBACK_FAILED and last.revision == revision
+    if stalled and revision not in history.lifted:
+        message = f"what runs since the rollback of {short} failed is accepted"
+        return Reply(True, message, known.suspended, revision)
+    bad = history.quarantined.get(revision)
+    again = f"`reconciler retry {short}` has it tried again"
+    if known.is_rewritten(revision):
+        refused = f"it was refused, too ({bad.reason}): {again}" if bad else ""
+        message = f"{short} is followed, though the branch was rewritten"
+        return Reply(True, message, _joined([refused, known.suspended]), revision)
+    if bad is not None:
+        return Reply(False, f"{short} was refused, not held", again, revision)
+    if not known.is_head(revision):
+        hint = "`reconciler status` names the commit that is held, where one is"
+        return Reply(False, f"{short} is not the branch's head", hint, revision)
     asked = history.asked.get(revision, frozenset()) - history.consented
     if asked:
-        return Reply(True, f"{revision[:SHORT]} may pass what holds it: {', '.join(sorted(asked))}", "", revision)
+        message = f"{short} may pass what holds it: {', '.join(sorted(asked))}"
+        return Reply(True, message, known.suspended, revision)
     if history.last_good is not None and history.last_good.revision == revision:
-        return Reply(False, f"{revision[:SHORT]} runs already: nothing holds it", "", revision)
+        return Reply(False, f"{short} runs already: nothing holds it", known.suspended, revision)
     nothing = _nothing_holds(history, revision, known.working)
     if nothing is not None:
-        return Reply(False, nothing, f"`reconciler retry {revision[:SHORT]}` has it tried at once", revision)
-    hint = "it is suspended, too: `reconciler resume` ends that" if history.suspended(known.now) else ""
-    return Reply(True, f"{revision[:SHORT]} may pass what holds it, or would hold it", hint, revision)
+        return Reply(False, nothing, f"`reconciler retry {short}` has it tried at once", revision)
+    shown = "what it would take over or take out of sight is shown first, and accepted then"
+    message = f"{short} may pass, whatever services it drops"
+    return Reply(True, message, _joined([shown, known.suspended]), revision)
+
+
+def _joined(hints: Iterable[str]) -> str:
+    return "; ".join(filter(None, hints))
 
 
 def _nothing_holds(history: History, revision: str, working: bool) -> str | None:

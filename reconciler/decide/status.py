@@ -141,7 +141,7 @@ def _stalled(facts: StatusFacts) -> bool:
     untried = facts.source.head is not None and attempt_at(facts, facts.source.head) is None
     if last is None or last.outcome is not Outcome.ROLLBACK_FAILED or untried:
         return False
-    return last.revision not in facts.history.lifted | facts.history.accepted
+    return last.revision not in facts.history.lifted and last.id != facts.history.kept
 
 
 def _memory(facts: StatusFacts) -> MemoryStatus:

@@ -16,6 +16,7 @@ from reconciler.loop import adopt
 from reconciler.loop.attention import Attention
 from reconciler.loop.book import Book, Ending
 from reconciler.loop.desk import Desk
+from reconciler.loop.forward import is_forward
 from reconciler.loop.lazy_files import LazyFiles
 from reconciler.loop.newer import Newer
 from reconciler.loop.outfit import Options, Ports
@@ -49,7 +50,7 @@ class Bench:
     def __init__(self, ports: Ports, options: Options, book: Book) -> None:
         self.ports, self.options, self.book = ports, options, book
         self.listener = options.listener or Listener(ports.clock)
-        self.desk = Desk(book, ports.source, ports.requests, ports.clock, options.host)
+        self.desk = Desk(book, ports.source, ports.requests, ports.clock, options.host, options.require_fast_forward)
         self.attention = Attention(book, self.desk, options, self.listener, ports.clock)
         self.looked: ObservedState | None = None
         self.compared: tuple[float, object] | None = None
@@ -287,15 +288,8 @@ class Bench:
         self.book.end(ending, attempt.revision, attempt.intent, attempt.id)
 
     def is_forward(self, head: Commit) -> bool:
-        """Whether the head descends from the last one that was followed, or from a rewritten one that an operator has
-        let pass."""
-        seen, accepted = self.book.history.seen, self.book.history.accepted
-        descends = self.ports.source.is_ancestor
-        if not self.options.require_fast_forward or not seen:
-            return True
-        if head.sha in (seen[-1], *accepted) or descends(seen[-1], head.sha):
-            return True
-        return any(descends(sha, head.sha) and not descends(sha, seen[-1]) for sha in accepted)
+        """See `loop.forward`."""
+        return not self.options.require_fast_forward or is_forward(head.sha, self.book.history, self.ports.source)
 
     def _note_completed(self, observed: ObservedState, states: Sequence[DesiredState | None]) -> None:
         """One-shots that have ended since a process that had started them was killed."""

@@ -167,7 +167,12 @@ class Cycle:
         message = f"it could not be judged {unforeseen.TRIES} times: {unforeseen.told(error)}"
         inputs = self._ports.preparer.inputs()
         ending = Ending(
-            Outcome.REJECTED, Reason.INTERNAL_ERROR, message, CommitState.FAILURE, hint=unforeseen.HINT, inputs=inputs
+            Outcome.REJECTED,
+            Reason.INTERNAL_ERROR,
+            message,
+            CommitState.FAILURE,
+            hint=unforeseen.refused(head.sha),
+            inputs=inputs,
         )
         return self._book.end(ending, head.sha, Intent.ADVANCE)
 
@@ -282,5 +287,7 @@ def _without_the_head(turn: Turn, instead: Turn) -> Turn:
 
 
 def _unless_done(turn: Turn, instead: Turn) -> Turn:
-    """Open work that was finished is told; where nothing was to do, why nothing new could be had."""
-    return instead if turn.outcome in (Outcome.UNCHANGED, Outcome.HELD) and not turn.stalled else turn
+    """Open work that was finished is told, a stall and a suspension; where nothing was to do, why nothing new could be
+    had."""
+    told = turn.stalled or turn.reason is Reason.SUSPENDED
+    return instead if turn.outcome in (Outcome.UNCHANGED, Outcome.HELD) and not told else turn

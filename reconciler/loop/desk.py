@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from reconciler.decide.requests import Known, answer, full_sha
 from reconciler.loop.book import Book
+from reconciler.loop.forward import is_forward
 from reconciler.loop.ports import Clock, Requests, Source
 from reconciler.model.requests import Request
 
@@ -13,8 +14,11 @@ from reconciler.model.requests import Request
 class Desk:
     """`serve` may be called at any time by the one thread that acts; it changes the memory, never the machine."""
 
-    def __init__(self, book: Book, source: Source, requests: Requests, clock: Clock, host: str) -> None:
+    def __init__(
+        self, book: Book, source: Source, requests: Requests, clock: Clock, host: str, require_fast_forward: bool
+    ) -> None:
         self._book, self._source, self._requests, self._clock, self._host = book, source, requests, clock, host
+        self._require_fast_forward = require_fast_forward
 
     def serve(self, *, working: bool = False) -> None:
         """Answer everything that waits. `working`: a rollout is under way in this process."""
@@ -32,7 +36,9 @@ class Desk:
         resolved = None
         if request.revision:
             resolved = full_sha(request.revision, history) or self._source.find(request.revision)
-        known = Known(history, self._source.fetched(), resolved, working, self._clock.now())
+        head = self._source.fetched()
+        followed = head is None or not self._require_fast_forward or is_forward(head, history, self._source)
+        known = Known(history, head, resolved, working, self._clock.now(), followed)
         reply = answer(request, known)
         self._book.append(
             "requested",

@@ -36,9 +36,8 @@ def reject(bench: Bench, head: Commit, violations: tuple[Violation, ...]) -> Tur
     first = denied[0]
     message = f"{place(first)}{first.message}" + (f" (and {len(denied) - 1} more)" if len(denied) > 1 else "")
     if first.rule == HOST_MISSING:
-        return Turn(
-            Outcome.HELD, first.reason, message, head.sha, Intent.ADVANCE, violations=violations, hint=first.hint
-        )
+        hint = f"{first.hint} If nothing is to run here any more: `reconciler accept {head.sha[:12]}`; volumes stay."
+        return Turn(Outcome.HELD, first.reason, message, head.sha, Intent.ADVANCE, violations=violations, hint=hint)
     inputs = bench.ports.preparer.inputs()
     known = bench.book.history.quarantined.get(head.sha)
     if known is not None and known.inputs == inputs:

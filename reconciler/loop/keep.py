@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from reconciler.decide import planner
-from reconciler.decide.healing import BEGIN_ANEW, LEFT_ALONE
+from reconciler.decide.healing import LEFT_ALONE, begin_anew
 from reconciler.decide.mending import is_ailing, without_files
 from reconciler.errors import Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop import unforeseen
@@ -196,7 +196,7 @@ def _troubled(head: Commit, service: str, container: Container, again: float | N
         f"{service} is {state}; {then}",
         head.sha,
         Intent.REPAIR,
-        hint=BEGIN_ANEW,
+        hint=begin_anew(head.sha),
         until=again,
         applied=False,
     )

@@ -18,7 +18,7 @@ TRIES = 3
 LONGEST = 300
 """Characters of an error that are told."""
 
-HINT = "this is a defect of reconciler: report it; push another commit, or `reconciler retry` this one after an update"
+HINT = "this is a defect of reconciler: report it; it is tried again by itself"
 
 
 def note(book: Book, revision: str, error: Exception) -> bool:
@@ -36,6 +36,12 @@ def note(book: Book, revision: str, error: Exception) -> bool:
 
 def told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:LONGEST]
+
+
+def refused(revision: str) -> str:
+    """The way out of a verdict that a defect of ours was."""
+    retry = f"`reconciler retry {revision[:12]}`"
+    return f"this is a defect of reconciler: report it; push another commit, or after an update {retry}"
 
 
 def fault(error: Exception) -> Transient:

@@ -139,6 +139,7 @@ class History:
     `fetched`: images that we have brought to the machine; pulled ones by id, built ones by our own tag.
     `requests`: what operators asked, oldest first. `suspension` may be over (see `suspended`). `accepted`: commits that
     may pass what would hold them. `lifted`: commits whose quarantine an operator has lifted, and no verdict followed.
+    `kept`: the attempt whose rollback failed and after which an operator accepts what runs.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -157,6 +158,7 @@ class History:
     suspension: Suspension | None = None
     accepted: frozenset[str] = frozenset()
     lifted: frozenset[str] = frozenset()
+    kept: str = ""
     asked: Mapping[str, frozenset[str]] = field(default_factory=dict)
     consented: frozenset[str] = frozenset()
     adopted: Mapping[str, Adopted] = field(default_factory=dict)

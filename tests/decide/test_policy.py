@@ -116,7 +116,7 @@ def test_a_way_back_that_failed_waits_for_a_new_commit() -> None:
     told = move(History((failed,), last_good=good(OLD), quarantined=bad()))
     assert isinstance(told, Hold)
     assert (told.reason, told.stalled) == (Reason.STALLED, True)
-    assert told.message == f"the way back from {HEAD[:12]} failed, too: it burns"
+    assert told.message == f"the rollback of {HEAD[:12]} failed, too: it burns"
     assert told.hint.startswith("look at what runs, then push a new commit, or")
     other = replace(failed, revision=OLD)
     assert move(History((other,), last_good=good(OLD))) == Go(HEAD, Intent.ADVANCE)
@@ -124,9 +124,13 @@ def test_a_way_back_that_failed_waits_for_a_new_commit() -> None:
 
 def test_a_way_back_that_failed_and_was_accepted_is_left_alone() -> None:
     failed = attempt(Outcome.ROLLBACK_FAILED, message="it burns")
-    told = move(History((failed,), last_good=good(OLD), quarantined=bad(), accepted=frozenset({HEAD})))
+    told = move(History((failed,), last_good=good(OLD), quarantined=bad(), kept=failed.id))
     assert isinstance(told, Hold)
     assert (told.reason, told.stalled, told.untouched) == (Reason.ROLLBACK_FAILED, False, True)
+    again = replace(failed, id="2-again")
+    told = move(History((failed, again), last_good=good(OLD), quarantined=bad(), kept=failed.id))
+    assert isinstance(told, Hold)
+    assert told.stalled, "what was accepted is what ran then"
 
 
 def test_a_way_back_that_failed_and_is_retried() -> None:
