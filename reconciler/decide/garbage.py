@@ -18,16 +18,21 @@ KEPT = 3
 """Good states that can be gone back to without a build: last good and those before it. Also names of one image."""
 
 
-def retained(history: History) -> list[str]:
-    """The contents that are kept, last good first."""
+def good_contents(history: History) -> list[str]:
+    """Contents of last good and of the good states before it that are kept, newest first."""
     good = [history.last_good.content] if history.last_good else []
     good += [
         item.content
         for item in reversed(history.attempts)
         if item.content and (item.intent, item.outcome) == (Intent.ADVANCE, Outcome.SUCCEEDED)
     ]
+    return list(dict.fromkeys(good))[:KEPT]
+
+
+def retained(history: History) -> list[str]:
+    """The contents that are kept, last good first."""
     head = [item.content for item in history.attempts if item.content and item.revision == _head(history)]
-    return list(dict.fromkeys([*list(dict.fromkeys(good))[:KEPT], *head[-1:]]))
+    return list(dict.fromkeys([*good_contents(history), *head[-1:]]))
 
 
 def surplus_images(

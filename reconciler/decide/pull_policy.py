@@ -6,10 +6,10 @@ As Compose does it at `up`; what only keeps last good running asks no registry.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from reconciler.model.images import Image, ImageWant
-from reconciler.model.outcome import Reason, Violation
+from reconciler.model.outcome import Level, Reason, Violation
 
 RULE = "image-missing"
 
@@ -54,6 +54,26 @@ def unobtainable(missing: Iterable[ImageWant]) -> tuple[Violation, ...]:
         Violation(Reason.PULL_FAILED, RULE, *_told(want), stack=want.stack, service=want.service)
         for want in missing
         if want.build is None and _fetches_nothing(want.pull_policy)
+    )
+
+
+def moved_tags(
+    wants: Iterable[ImageWant], named: Mapping[str, Image], chosen: Mapping[str, Image]
+) -> tuple[Violation, ...]:
+    """Names that mean another image on this machine than the one that runs on, because the commit leaves its services
+    as they were."""
+    return tuple(
+        Violation(
+            Reason.POLICY_VIOLATION,
+            "moved-tag",
+            f"{want.ref} names another image on this machine now; the one that was good runs on",
+            "to run the other one change its tag, or anything else about the service, in the file",
+            level=Level.WARN,
+            stack=want.stack,
+            service=want.service,
+        )
+        for want in wants
+        if want.key in named and want.key in chosen and named[want.key].id != chosen[want.key].id
     )
 
 

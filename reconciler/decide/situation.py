@@ -48,6 +48,13 @@ class Situation:
         was = self.base.services().get(key) if self.base else None
         return grace_of(item, was=was, wanted=self.desired.services().get(key), intent=self.intent, longest=longest)
 
+    def made_anew(self, key: ServiceKey) -> bool:
+        """Whether a container of the service had vanished. One that has ended is only started again."""
+        pairing = self.pairings[key]
+        known = self.base is not None and key in self.base.services()
+        whole = self.intent is Intent.REPAIR or len(pairing.missing) == len(pairing.slots)  # else it is scaled
+        return known and whole and bool(pairing.missing)
+
     def keys_in_order(self) -> list[ServiceKey]:
         return [service.key for service in self.order]
 

@@ -235,8 +235,9 @@ class Switching:
         return any(condition is Condition.COMPLETED or item.health not in ("none", "healthy") for item in running)
 
     def _restart_dependent(self, service: Service) -> None:
-        """`depends_on: restart: true`: an unchanged service starts again after one that was replaced."""
-        causes = [d for d in service.depends_on if d.restart and (d.stack, d.service) in self.sheet.downtime]
+        """`depends_on: restart: true`: an unchanged service starts again after one that was replaced or made anew."""
+        others = {*self.sheet.downtime, *filter(self.situation.made_anew, self.sheet.touched)}
+        causes = [d for d in service.depends_on if d.restart and (d.stack, d.service) in others]
         if service.key in self.sheet.touched or not causes:
             return
         for slot in self.pairings[service.key].slots:

@@ -29,6 +29,7 @@ from reconciler.loop.judge import (
     check_shrink,
     reject,
 )
+from reconciler.loop.known_images import local_images
 from reconciler.loop.newer import Newer, give_way
 from reconciler.loop.prepare import Prepared
 from reconciler.loop.retreat import go_back, pin_bad
@@ -114,12 +115,10 @@ def _local(bench: Bench, head: Commit, prepared: Prepared) -> dict[str, Image]:
     """What the machine has already, and a new commit does not fetch all the same."""
     known = _is_good(bench, head)
     bench.begins("look for images", "the engine")
-    found, now = bench.ports.images.local(prepared.wants), bench.ports.clock.now()
-    return {
-        want.key: found[want.key]
-        for want in prepared.wants
-        if want.key in found and (known or not is_fetched_anew(want, found[want.key], now))
-    }
+    now = bench.ports.clock.now()
+    return local_images(
+        bench, prepared, head.sha, lambda want, image: not known and is_fetched_anew(want, image, now)
+    )
 
 
 def _is_good(bench: Bench, head: Commit) -> bool:

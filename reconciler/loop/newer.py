@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.loop.book import Book, Ending
+from reconciler.loop.known_images import local_images
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Anew, Superseded
 from reconciler.model.desired import ServiceKey
@@ -75,7 +76,8 @@ class Newer:
                 prepared = ports.preparer.prepare(ports.source.files(head.sha))
                 specs = None
                 if not prepared.denied:
-                    lowered = self._bench.lower(prepared, ports.images.local(prepared.wants), head.sha)
+                    images = local_images(self._bench, prepared, head.sha)
+                    lowered = self._bench.lower(prepared, images, head.sha)
                     specs = {key: service.spec for key, service in lowered.services().items()}
             except (ReconcilerError, KeyError):
                 return None

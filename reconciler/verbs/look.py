@@ -12,10 +12,11 @@ from reconciler.decide.consent import Taking
 from reconciler.decide.folding import Following
 from reconciler.decide.names import taken
 from reconciler.decide.policy import Hold, next_move
-from reconciler.decide.pull_policy import is_fetched_anew, unobtainable
+from reconciler.decide.pull_policy import is_fetched_anew, moved_tags, unobtainable
 from reconciler.errors import Transient, Usage
 from reconciler.loop.adopt import recognise, refuse_to_hide, with_verdict
 from reconciler.loop.advance import image_steps
+from reconciler.loop.known_images import good_states, remembered
 from reconciler.loop.mounted import in_the_way
 from reconciler.loop.ports import Clock, HostFiles, Images, Journal, Observer, Source, Store
 from reconciler.loop.prepare import Preparer
@@ -72,7 +73,20 @@ class Looker:
         if prepared.denied:
             refused = Plan(intent, target, _base(history), violations=prepared.violations)
             return 1, summary.plan(refused)
-        images = self._images.local(prepared.wants)
+        named = self._images.local(prepared.wants)
+        now, new = self._clock.now(), intent is Intent.ADVANCE
+        fresh = {
+            want.key
+            for want in prepared.wants
+            if new and want.key in named and is_fetched_anew(want, named[want.key], now)
+        }
+        images = remembered(
+            [want for want in prepared.wants if want.key not in fresh],
+            named,
+            good_states(history, self._store.load),
+            self._images,
+            lambda known: self._preparer.lower(prepared, known, target),
+        )
         desired = self._preparer.lower(prepared, images, target)
         missing = [want for want in prepared.wants if want.key not in images]
         base = self._store.load(history.last_good.content) if history.last_good else None
@@ -97,14 +111,10 @@ class Looker:
             Violation(Reason.POLICY_VIOLATION, "nested-mount", item.message, item.hint)
             for item in in_the_way(desired, base, observed, links, self._host_files, self._preparer)
         )
-        now, new = self._clock.now(), intent is Intent.ADVANCE
-        fetched = [
-            want
-            for want in prepared.wants
-            if want in missing or (new and is_fetched_anew(want, images[want.key], now))
-        ]
+        fetched = [want for want in prepared.wants if want in missing or want.key in fresh]
         others = images_of_others.in_the_way(fetched, self._images.stored(), stacks) if fetched else ()
         others += unobtainable(missing)
+        others += moved_tags(prepared.wants, named, images)
         found = (*prepared.violations, *held, *names, *mounts, *others, *made.violations)
         made = replace(made, violations=found)
         denied = any(item.level is Level.DENY for item in made.violations)

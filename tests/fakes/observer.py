@@ -183,7 +183,7 @@ class FakeImages:
     def local(self, wants: Sequence[ImageWant]) -> Mapping[str, Image]:
         self._machine.answer()
         names = {want.key: want.tag if want.build is not None else want.ref for want in wants}
-        known = self._machine.images
+        known = {image.id: image for image in self._machine.images.values()} | self._machine.images
         return {key: known[name] for key, name in names.items() if name in known}
 
     def stored(self) -> Sequence[StoredImage]:

@@ -1,0 +1,85 @@
+"""Which images a commit runs: what a tag names now, or what a definition that was good before was good with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.decide.garbage import good_contents
+from reconciler.loop.ports import Images
+from reconciler.loop.prepare import Prepared
+from reconciler.model.desired import DesiredState
+from reconciler.model.history import History
+from reconciler.model.images import Image, ImageWant
+
+if TYPE_CHECKING:
+    from reconciler.loop.bench import Bench
+
+Lower = Callable[[Mapping[str, Image]], DesiredState]
+
+
+def local_images(
+    bench: Bench,
+    prepared: Prepared,
+    revision: str,
+    anew: Callable[[ImageWant, Image], bool] = lambda want, image: False,
+) -> dict[str, Image]:
+    """want.key → image of the machine. `anew`: what is fetched although it is there; it is left out."""
+    images = bench.ports.images
+    found = images.local(prepared.wants)
+    fresh = {want.key for want in prepared.wants if want.key in found and anew(want, found[want.key])}
+    kept = {key: image for key, image in found.items() if key not in fresh}
+    wants = [want for want in prepared.wants if want.key not in fresh]
+    states = good_states(bench.book.history, bench.ports.store.load)
+    return remembered(wants, kept, states, images, lambda known: bench.lower(prepared, known, revision))
+
+
+def good_states(history: History, load: Callable[[str], DesiredState | None]) -> Iterable[DesiredState]:
+    """Those that are kept, newest first; each is read when it is asked for."""
+    return (state for content in good_contents(history) if (state := load(content)) is not None)
+
+
+def remembered(
+    wants: Iterable[ImageWant], found: Mapping[str, Image], states: Iterable[DesiredState], images: Images, lower: Lower
+) -> dict[str, Image]:
+    """`found`, by names, with what the names meant in the newest of `states` whose services that use the image are in
+    the commit as they were.
+
+    So a tag that was moved on this machine changes nothing that the commit does not change, and a revert leads back to
+    the image that ran. Services that are new run the image of those that stay.
+    """
+    chosen = dict(found)
+    left = [want for want in wants if want.build is None]
+    for state in states:
+        if not left:
+            break
+        left = _from(state, left, chosen, images, lower)
+    return chosen
+
+
+def _from(
+    state: DesiredState, wants: Sequence[ImageWant], chosen: dict[str, Image], images: Images, lower: Lower
+) -> list[ImageWant]:
+    """Puts what the state knows into `chosen`; returns what it does not know."""
+    known = state.services()
+    used = {want.key: {s.image for s in known.values() if s.image_ref == want.ref} for want in wants}
+    had = {want.key: next(iter(used[want.key])) for want in wants if len(used[want.key]) == 1}
+    moved = [
+        replace(want, ref=had[want.key])
+        for want in wants
+        if want.key in had and (want.key not in chosen or chosen[want.key].id != had[want.key])
+    ]
+    there = {**chosen, **images.local(moved)} if moved else chosen
+    if not any(want.key in had for want in wants):
+        return list(wants)
+    services = lower(there).services().values()
+    left = []
+    for want in wants:
+        users = [item for item in services if item.image_ref == want.ref and item.image == had.get(want.key)]
+        users = [item for item in users if item.key in known]
+        if users and all(known[item.key].spec == item.spec for item in users):
+            chosen[want.key] = there[want.key]
+        else:
+            left.append(want)
+    return left
