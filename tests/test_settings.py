@@ -234,7 +234,7 @@ report: {log_lines: many}
         ("source: {url: /x, branch: a.lock}", "no branch's name"),
         ("source: {url: /x, allowed_signers: keys}", "absolute path"),
         ("source: {url: /x, gpg_home: keys}", "absolute path"),
-        ("binds: [{path: relative, reason: x}]", "not written as it must be"),
+        ("binds: [{path: relative, reason: x}]", "must be an absolute path"),
         ("grants: [{policy: privileged}]", "'reason' is missing"),
         ("host: &a mini", "anchors"),
         ("state: /x\nstate: /y", "stands twice"),

@@ -14,7 +14,7 @@ _TYPES: Mapping[str, tuple[type[Any], ...]] = {
     "boolean": (bool,),
     "null": (type(None),),
 }
-_ANNOTATIONS = {"$schema", "$id", "title", "description", "default", "examples"}
+_ANNOTATIONS = {"$schema", "$id", "$comment", "title", "description", "default", "examples"}
 _CHECKED = {
     "type",
     "properties",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -68,8 +68,12 @@ def _errors(value: Any, name: str) -> Iterable[ValidationError]:
 def _pattern(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[ValidationError]:
     from jsonschema.exceptions import ValidationError
 
-    if isinstance(instance, str) and not re.search(re.sub(r"\$\Z", r"\\Z", pattern), instance):
+    if isinstance(instance, str) and not _matches(pattern, instance):
         yield ValidationError("does not match")
+
+
+def _matches(pattern: str, value: str) -> bool:
+    return re.search(re.sub(r"\$\Z", r"\\Z", pattern), value) is not None
 
 
 def _violations(error: ValidationError, document: Document, secret: Callable[[Pointer], bool]) -> Iterator[Violation]:
@@ -85,9 +89,13 @@ def _violations(error: ValidationError, document: Document, secret: Callable[[Po
         hint = _example(schema.get("properties", {}).get(missing, {}))
         yield _violation(document, pointer, "missing-key", f"'{missing}' is missing in {where}", hint)
         return
-    silent = secret(pointer) or isinstance(error.instance, (dict, list))
-    shown = "" if silent else f" ({_show(error.instance)})"
-    yield _violation(document, pointer, *_told(keyword, error, where, shown), _example(schema))
+    is_key = "propertyNames" in error.absolute_schema_path
+    silent = not is_key and (secret(pointer) or isinstance(error.instance, (dict, list)))
+    shown = "" if silent else " (nothing is written)" if error.instance is None else f" ({_show(error.instance)})"
+    near = "" if silent else _near(error.instance, schema)
+    if is_key:
+        pointer, where = (*pointer, str(error.instance)), f"a key in {where}"
+    yield _violation(document, pointer, *_told(keyword, error, where, shown), near or _example(schema), key=is_key)
 
 
 def _told(keyword: str, error: ValidationError, where: str, shown: str) -> tuple[str, str]:
@@ -99,13 +107,27 @@ def _told(keyword: str, error: ValidationError, where: str, shown: str) -> tuple
         allowed = [value] if keyword == "const" else value
         return "wrong-value", f"{where} must be {' or '.join(_show(item) for item in allowed)}{shown}"
     if keyword == "uniqueItems":
-        return "repeated-item", f"{where} names the same thing twice"
+        items: Any = error.instance
+        twice = next(item for number, item in enumerate(items) if item in items[:number])
+        return "repeated-item", f"{where} names {_show(twice)} twice"
     if keyword in ("minimum", "maximum"):
         most = "least" if keyword == "minimum" else "most"
         return "out-of-range", f"{where} must be at {most} {value}{shown}"
     if keyword in ("minItems", "minLength", "minProperties"):
         return "empty-value", f"{where} must not be empty"
-    return "wrong-value", f"{where} is not written as it must be{shown}"
+    schema: Any = error.schema
+    return "wrong-value", f"{where} must be {schema['$comment']}{shown}"
+
+
+def _near(value: object, schema: Mapping[str, Any]) -> str:
+    """A name or number of which case, spaces or odd characters alone are wrong, mended; '' where nobody can tell."""
+    pattern = str(schema.get("pattern") or "")
+    if not isinstance(value, str) or not pattern:
+        return ""
+    near = value.replace(" ", "").lower() if value[:1].isdigit() else ""
+    if "[a-z0-9_-]" in pattern and "A-Z" not in pattern:
+        near = re.sub(r"[^a-z0-9_-]+", "-", value[:100].lower()).strip("-_")[:63]
+    return f"Write {_show(near)}." if near and _matches(pattern, near) else ""
 
 
 def _unknown_keys(
@@ -151,7 +173,7 @@ def _example(schema: dict[str, Any]) -> str:
     description = str(schema.get("description", "")).split("\n", 1)[0]
     examples = schema.get("examples") or []
     example = f"For example: {_show(examples[0])}" if examples else ""
-    return " ".join(part for part in (description, example) if part) or "See the schema."
+    return " ".join(part for part in (description, example) if part)
 
 
 def _show(value: Any) -> str:

@@ -120,6 +120,7 @@ def _object(rule: str, section: str, definition: str) -> Case:
 
 TOP = {
     "driver": _object("network-driver", "networks", "{driver: macvlan, driver_opts: {parent: eth0}}"),
+    "overlay": _object("swarm-only", "networks", "{driver: overlay}"),
     "bridge": _object("network-driver", "networks", "{driver_opts: {com.docker.network.bridge.name: docker0}}"),
     "addresses": _object("network-driver", "networks", "{ipam: {driver: dhcp}}"),
     "subnet": _object("network-subnet", "networks", "{ipam: {config: [{subnet: 8.8.8.0/24}]}}"),

@@ -65,7 +65,8 @@ def _network(subject: Subject, definition: Json, place: Pointer) -> Iterator[Fin
     driver = definition.get("driver") or ""
     if driver not in NETWORK_DRIVERS:
         what = f"network {place[1]} uses the driver {driver}"
-        yield subject.finding("network-driver", (*place, "driver"), what, driver)
+        rule = "swarm-only" if driver == "overlay" else "network-driver"
+        yield subject.finding(rule, (*place, "driver"), what, driver)
     for option in sorted(set(definition.get("driver_opts") or {}) - NETWORK_OPTIONS):
         pointer = (*place, "driver_opts", option)
         what = f"network {place[1]} uses the driver option {option}"
