@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from reconciler.loop.ports import Images, Observer
     from reconciler.observe.engine import EngineObserver
     from reconciler.observe.images import LocalImages
+    from reconciler.record.seal import Seal
 
 TURN_FILE = "turn.json"
 
@@ -71,7 +72,24 @@ class Reading:
     @cached_property
     def secrets(self) -> SecretStore:
         folder = self.given.secrets_dir if self.given else None
-        return SecretStore(Path(folder) if folder else None, self._redactor.register)
+        return SecretStore(Path(folder) if folder else None, self._redactor.register, self._seal)
+
+    def _seal(self, digest: str) -> str:
+        """As it is where nothing was ever rolled out: nobody sees it."""
+        return self.sealed(digest) if Path(self.settings.state).is_dir() else digest
+
+    @cached_property
+    def sealed(self) -> Seal:
+        """Made when a state with secrets is; what older versions left is known then."""
+        from reconciler.decide.folding import fold
+        from reconciler.record.seal import Seal
+
+        def known() -> Iterator[str]:
+            yield from fold(self.journal.records()).digests
+            yield from self.store.digests()
+            yield from self.secrets.mounted()
+
+        return Seal(self.state / "seal.json", known)
 
     @cached_property
     def state(self) -> Path:
@@ -202,7 +220,8 @@ class Reading:
         permissions = settings.permissions if settings else NOTHING_ALLOWED
         permissions = replace(permissions, owner=permissions.owner or owner)
         secrets = settings.secrets_dir if settings else None
-        places = Places(f"{state}/trees", f"{state}/data", secrets, permissions.binds)
+        seal = self._seal if secrets else str
+        places = Places(f"{state}/trees", f"{state}/data", secrets, permissions.binds, seal)
         rules = Rules(
             host=host,
             places=places,

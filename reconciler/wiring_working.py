@@ -204,7 +204,7 @@ class Working:
         parts, settings, folder = self._parts, self._parts.settings, self._parts.state / "build"
         return ImageBuilder(
             parts.compose, parts.engine, parts.client, folder, parts.effects, parts.environ, listener.heard,
-            host=settings.host, secret=parts.secrets.value, bounds=settings.build,
+            host=settings.host, secret=parts.secrets.private, bounds=settings.build,
         )  # fmt: skip
 
     @cached_property

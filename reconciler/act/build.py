@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import docker
 
-from reconciler.act.build_input import build_file, source_policy, variable, write_dockerfile
+from reconciler.act.build_input import build_file, source_policy, write_dockerfile
 from reconciler.act.build_memory import held_to
 from reconciler.act.compose import escaped
 from reconciler.effects import Effects
@@ -63,12 +64,12 @@ class ImageBuilder:
     def __init__(
         self, compose: str, address: str, client: docker.APIClient, folder: Path, effects: Effects,
         environ: Mapping[str, str], heard: Callable[[], None] = lambda: None, *,
-        host: str, secret: Callable[[str, str], str], bounds: BuildSettings = _UNBOUND,
+        host: str, secret: Callable[[str, str], AbstractContextManager[Path]], bounds: BuildSettings = _UNBOUND,
     ) -> None:  # fmt: skip
         """`compose`: path of the binary; `address`: the engine's URL; `folder`: where contexts lie for a build.
 
-        `heard` is called whenever the builder says something. `host`: our own name. `secret`: the value of a stack's
-        variable.
+        `heard` is called whenever the builder says something. `host`: our own name. `secret`: a file with the
+        bytes of a stack's variable while they are needed.
         """
         self._compose, self._heard = compose, heard
         self._client, self._address = client, address
@@ -119,21 +120,23 @@ class ImageBuilder:
             dockerfile = write_dockerfile(want, files, copies)
         except OSError as error:
             raise _disk(want, error) from error
-        project = build_file(want, root, dockerfile, self._bounds, self._host)
         argv = [self._compose, "-p", want.stack, "--project-directory", str(root), "--env-file", "/dev/null"]
-        own = {variable(name): self._secret(want.stack, name) for name in want.sources.secrets.values()}
-        own |= {"BUILDX_CONFIG": str(private / "buildx"), POLICY: str(private / "policy.json")}
-        try:
-            completed = run(
-                [*argv, "-f", "-", "build", "--", want.service],
-                env={**self._environment, **own},
-                stdin=json.dumps(escaped(project)).encode(),
-                timeout=self._bounds.time,
-                reason=Reason.BUILD_FAILED,
-                heard=self._heard,
-            )
-        except ProcessTimeout as error:
-            raise _too_slow(want, self._bounds.time, error.details) from error
+        own = {"BUILDX_CONFIG": str(private / "buildx"), POLICY: str(private / "policy.json")}
+        with ExitStack() as stack:
+            names = sorted(set(want.sources.secrets.values()))
+            secrets = {name: stack.enter_context(self._secret(want.stack, name)) for name in names}
+            project = build_file(want, root, dockerfile, self._bounds, self._host, secrets)
+            try:
+                completed = run(
+                    [*argv, "-f", "-", "build", "--", want.service],
+                    env={**self._environment, **own},
+                    stdin=json.dumps(escaped(project)).encode(),
+                    timeout=self._bounds.time,
+                    reason=Reason.BUILD_FAILED,
+                    heard=self._heard,
+                )
+            except ProcessTimeout as error:
+                raise _too_slow(want, self._bounds.time, error.details) from error
         if completed.returncode:
             output = (completed.stdout + b"\n" + completed.stderr).decode(errors="replace")
             raise build_error(want, output.replace(f"{root}/", "").replace(str(root), "."), self._bounds.memory)

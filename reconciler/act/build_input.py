@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ _PLAIN = re.compile(r"(?:(?!\.git(?:#|$))[^$\\\"'#])*")
 _REMOTES = ("http://*", "https://*", "git://*", "ssh://*")
 
 
-def build_file(want: ImageWant, root: Path, dockerfile: Path, bounds: BuildSettings, host: str) -> dict[str, Any]:
+def build_file(
+    want: ImageWant, root: Path, dockerfile: Path, bounds: BuildSettings, host: str, secrets: Mapping[str, Path]
+) -> dict[str, Any]:
     """The project for one build. Arguments without a value are left out: Compose would ask the environment.
 
     `root`: where the commit's files lie; `dockerfile`: its copy for the builder; `host`: whose cache mounts it uses.
-    Secrets come by the environment, under the name that `variable` gives.
+    `secrets`: variable → a file with its bytes, which an environment could not hold as they are.
     """
     build = dict(want.build or {})
     build["context"] = _absolute(root, build["context"])
@@ -53,13 +55,8 @@ def build_file(want: ImageWant, root: Path, dockerfile: Path, bounds: BuildSetti
     service = {"image": want.tag, "build": {key: value for key, value in build.items() if value not in ({}, [])}}
     if want.platform:
         service["platform"] = want.platform
-    secrets = {name: {"environment": variable(name)} for name in sorted(want.sources.secrets.values())}
-    return {"services": {want.service: service}, **({"secrets": secrets} if secrets else {})}
-
-
-def variable(name: str) -> str:
-    """By which name Compose finds a secret: one of ours, or a secret called PATH would choose the programs."""
-    return f"RECONCILER_SECRET_{name}"
+    given = {name: {"file": str(path)} for name, path in secrets.items()}
+    return {"services": {want.service: service}, **({"secrets": given} if given else {})}
 
 
 def write_dockerfile(want: ImageWant, files: Files, folder: Path) -> Path:

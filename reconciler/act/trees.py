@@ -24,11 +24,11 @@ _UNFINISHED = ".new-"
 class SecretMounts(Protocol):
     """Where secrets lie for mounting: below secrets_dir, never in the state folder."""
 
-    def place(self, digest: str) -> Path: ...
+    def place(self, name: str) -> Path: ...
 
-    def mount(self, stack: str, name: str) -> Path: ...
+    def mount(self, name: str, *contents: bytes) -> bool: ...
 
-    def keep(self, data: bytes) -> Path: ...
+    def forms(self, stack: str, name: str) -> tuple[bytes, bytes]: ...
 
     def mounted(self) -> list[str]: ...
 
@@ -110,8 +110,8 @@ class TreeStore:
             return set()
         self._effects.point(f"tree {tree.digest}")
         stack, content = tree.stack or "", (tree.content or "").encode()
-        path = secrets.mount(stack, tree.secret) if tree.secret is not None else secrets.keep(content)
-        if path.name != tree.digest:
+        contents = (content,) if tree.secret is None else secrets.forms(stack, tree.secret)
+        if not secrets.mount(tree.digest, *contents):
             raise Transient(
                 Reason.FILE_MISSING,
                 f"{stack}: {f'the secret {tree.secret}' if tree.secret else 'a secret'} has changed since this state "

@@ -41,9 +41,9 @@ def _tree_digest(files: Files, path: str) -> str:
     return digest.hexdigest()
 
 
-def content_digest(text: str) -> str:
-    """Digest (sha256, hex) of a text's UTF-8 bytes."""
-    return hashlib.sha256(text.encode()).hexdigest()
+def content_digest(data: bytes) -> str:
+    """Digest (sha256, hex) of a file's bytes."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def digest(value: object) -> str:

@@ -15,7 +15,7 @@ from reconciler.decide.canonical import healthcheck, published_ports, restart_po
 from reconciler.decide.digests import digest
 from reconciler.decide.mounts import Mounts
 from reconciler.decide.readable import readable
-from reconciler.decide.sources import Json, Places, Source, services_of
+from reconciler.decide.sources import Json, Places, Source, services_of, texts_of
 from reconciler.decide.wanted_images import Built, unresolved
 from reconciler.formats.quantities import seconds
 from reconciler.model.desired import (
@@ -60,7 +60,7 @@ def lower(
     lowered = [_Stack(document, source, files, built, images, places) for source in sources]
     stacks = tuple(_across(document, [item.lower() for item in lowered]))
     trees = {tree.digest: tree for item in lowered for tree in item.mounts.trees}
-    content = digest([_content(stack) for stack in stacks])
+    content = places.seal(digest([_content(stack) for stack in stacks]))
     return DesiredState(document.name, revision, content, document.memory, stacks, tuple(trees.values()))
 
 
@@ -81,6 +81,7 @@ class _Stack:
         self.name = source.document.name
         self.model = source.model
         self.mounts = Mounts(source, files, places)
+        self.seal = places.seal
 
     def lower(self) -> Stack:
         networks = tuple(self._networks())
@@ -100,13 +101,18 @@ class _Stack:
         for key, definition in sorted((self.model.get("networks") or {}).items()):
             if not definition.get("external"):
                 plain = {k: v for k, v in definition.items() if k != "name" and v not in ({}, None)}
-                yield Network(self.name, key, definition["name"], plain, digest(plain))
+                yield Network(self.name, key, definition["name"], plain, self._sealed(digest(plain), plain))
 
     def _volumes(self) -> Iterable[Volume]:
         for key, definition in sorted((self.model.get("volumes") or {}).items()):
             if not definition.get("external"):
                 plain = {k: v for k, v in definition.items() if k != "name" and v not in ({}, None)}
                 yield Volume(self.name, key, definition["name"], plain)
+
+    def _sealed(self, digest: str, value: Json) -> str:
+        """A digest that becomes a label, which monitoring shows to people who may not know the secrets in `value`."""
+        texts = list(texts_of(value))
+        return self.seal(digest) if self.source.conceals(*texts, " ".join(texts)) else digest
 
     def _service(self, name: str, model: Json, networks: Sequence[Network]) -> Service:
         memory, default = service_memory(model, self.document.default_memory)
@@ -117,7 +123,7 @@ class _Stack:
         config = self._config(name, model, image, memory, default)
         endpoints = tuple(self._endpoints(name, model))
         definitions = {n.name: n.digest for n in networks if n.name in {e.network for e in endpoints}}
-        spec = digest([config, restart, definitions, model.get("container_name")])
+        spec = self._sealed(digest([config, restart, definitions, model.get("container_name")]), config)
         labels = {
             **dict(model.get("labels") or {}),
             LABEL_HOST: self.document.name,

@@ -85,14 +85,18 @@ class Mounts:
             path = inside(definition["file"], self.source.root)
             return f"{self.places.trees}/{self._tree(Tree(tree_digest(self.files, path), path=path)).digest}"
         variable = definition.get("environment")
-        if variable in self.source.secrets:
-            value = self.source.variables[variable]
-            self._tree(Tree(content_digest(value), secret=variable, stack=self.name))
-            return f"{self.places.secrets}/.mounts/{content_digest(value)}"
+        if variable is not None and variable in self.source.secrets:
+            return self._secret(self.source.secrets[variable], secret=variable)
         text = (definition.get("content") if variable is None else self.source.variables.get(variable)) or ""
-        secret = self.source.conceals(text)
-        tree = self._tree(Tree(content_digest(text), content=text, stack=self.name if secret else None))
-        return f"{f'{self.places.secrets}/.mounts' if secret else self.places.trees}/{tree.digest}"
+        if self.source.conceals(text):
+            return self._secret(text.encode(), content=text)
+        tree = self._tree(Tree(content_digest(text.encode()), content=text))
+        return f"{self.places.trees}/{tree.digest}"
+
+    def _secret(self, data: bytes, *, secret: str | None = None, content: str | None = None) -> str:
+        name = self.places.seal(content_digest(data))
+        self._tree(Tree(name, secret=secret, content=content, stack=self.name))
+        return f"{self.places.secrets}/.mounts/{name}"
 
     def _tree(self, tree: Tree) -> Tree:
         self.trees.append(tree)

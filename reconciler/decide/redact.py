@@ -73,14 +73,17 @@ class Redactor:
     Register values as soon as they are read; clean whatever is printed or kept.
     """
 
-    def __init__(self, values: Iterable[str] = ()) -> None:
+    def __init__(self, values: Iterable[str | bytes] = ()) -> None:
         self._forms: set[str] = set()
         self._known: re.Pattern[str] | None = None
         self._cleaned: dict[tuple[str, bool], str] = {}
         self.register(values)
 
-    def register(self, values: Iterable[str]) -> None:
-        """Mask these from now on. Values of fewer than SHORTEST characters are left alone."""
+    def register(self, values: Iterable[str | bytes]) -> None:
+        """Mask these from now on. Values of fewer than SHORTEST characters are left alone.
+
+        Of bytes also what they look like where they are no UTF-8.
+        """
         fresh = {form for value in values for form in _forms(value)} - self._forms
         if fresh:
             self._forms |= fresh
@@ -158,8 +161,12 @@ def _tidy(text: str, multiline: bool) -> str:
     return _UNSEEN.sub("\ufffd", text)
 
 
-def _forms(value: str) -> Iterator[str]:
+def _forms(value: str | bytes) -> Iterator[str]:
     """How a secret may look when a program prints it."""
+    if isinstance(value, bytes):
+        data, value = value, value.decode(errors="replace")
+        if value.encode() != data:
+            yield from (form for form in _binary(data) if len(form.strip()) >= SHORTEST)
     pieces = {
         value,
         value.strip(),
@@ -169,6 +176,18 @@ def _forms(value: str) -> Iterator[str]:
         for form in _encodings(piece):
             if len(form.strip()) >= SHORTEST:
                 yield form
+
+
+def _binary(value: bytes) -> Iterator[str]:
+    """Forms of bytes that are no UTF-8, with and without the newline at their end."""
+    for data in (value, value.removesuffix(b"\n")):
+        escaped = (data.decode(errors=how) for how in ("surrogateescape", "backslashreplace"))
+        for text in (data.decode("latin-1"), *escaped):
+            yield from (text, _tidy(text, multiline=True), _tidy(text, multiline=False), json.dumps(text)[1:-1])
+        yield repr(data)[2:-1]
+        for encoded in (quote(data, safe=""), quote(data), quote_plus(data), data.hex()):
+            yield from (encoded, encoded.lower(), encoded.upper())
+        yield from _base64(data)
 
 
 def _encodings(value: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,15 @@ Json = Mapping[str, Any]
 class Places:
     """Folders of the host in which mounts lie (absolute). `secrets` is None without a secrets_dir.
 
-    `binds`: where the paths that the operator has granted lie on this machine.
+    `binds`: where the paths that the operator has granted lie on this machine. `seal`: makes of a digest that depends
+    on secrets one by which nobody can guess them.
     """
 
     trees: str
     data: str
     secrets: str | None = None
     binds: tuple[BindGrant, ...] = ()
+    seal: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +36,30 @@ class Source:
     model: Json
     root: str
     variables: Mapping[str, str]
-    secrets: frozenset[str]
+    secrets: Mapping[str, bytes]
 
-    def conceals(self, text: str) -> bool:
-        """Whether a value of the host's secrets_dir is part of the text."""
-        values = (self.variables[name] for name in self.secrets)
-        return any(len(value) >= SHORTEST and value in text for value in values)
+    def conceals(self, *texts: str) -> bool:
+        """Whether a value of the host's secrets_dir is part of one of the texts."""
+        values = [value for name in self.secrets if len(value := self.variables[name]) >= SHORTEST]
+        return any(value in text for value in values for text in texts)
 
 
 def services_of(source: Source) -> Mapping[str, Json]:
     """name → its canonical model."""
     return source.model.get("services") or {}
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text in a document, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield str(key)
+            yield from texts_of(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from texts_of(item)
 
 
 def inside(path: str, root: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.decide.keys import RESET, find, items, pairs, words
 from reconciler.decide.places import ServiceIn, Unit
 from reconciler.formats import nodes
-from reconciler.formats.interpolation import TemplateError, interpolate
+from reconciler.formats.interpolation import Opaque, TemplateError, interpolate
 from reconciler.formats.nodes import Node, Scalar, shorten
 from reconciler.formats.yamls import Pointer, json_pointer
 from reconciler.model.needs import Variable
@@ -27,7 +27,9 @@ LONGEST = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A variable that a value needs and nobody has set. `told` is the file's own text for it (`${X:?text}`)."""
+    """A variable that a value needs and nobody has set. `told` is the file's own text for it (`${X:?text}`).
+
+    `opaque`: it is set, and no text."""
 
     name: str
     told: str
@@ -35,6 +37,7 @@ class Use:
     node: Scalar
     pointer: Pointer
     level: Level = Level.DENY
+    opaque: bool = False
 
 
 def inactive(units: Sequence[Unit], profiles: tuple[str, ...]) -> frozenset[str]:
@@ -137,7 +140,7 @@ class _Walk:
         nameless = expansion.text.startswith("=")  # ["${KEY}=x"]: the engine refuses it
         for name in expansion.unset if self._needed else expansion.required:
             level = Level.DENY if nameless or name in expansion.required else self._level(pointer)
-            self._miss(Use(name, expansion.required.get(name, ""), self._unit.path, node, pointer, level))
+            self._miss(name, node, pointer, level, expansion.required.get(name, ""))
         return len(expansion.text)
 
     def bare_names(self, services: Mapping[str, Node]) -> None:
@@ -146,23 +149,26 @@ class _Walk:
             held = pairs(service).get("environment")
             for index, word in enumerate(words(held[1]) if held else ()):
                 pointer: Pointer = ("services", name, "environment", index)
-                if "=" not in word.text and word.text not in self._unit.variables:
-                    self._miss(Use(word.text, "", self._unit.path, word, pointer, Level.WARN))
+                value = self._unit.variables.get(word.text)
+                if "=" not in word.text and (value is None or isinstance(value, Opaque)):
+                    self._miss(word.text, word, pointer, Level.WARN)
         for section in ("secrets", "configs"):
             for name, (_, node) in _section(self._unit.root, section).items():
                 held = pairs(node).get("environment")
                 if held and isinstance(held[1], Scalar) and held[1].text not in self._unit.variables:
                     pointer = (section, name, "environment")
-                    self._miss(Use(held[1].text, "", self._unit.path, held[1], pointer))
+                    self._miss(held[1].text, held[1], pointer)
 
     def _level(self, pointer: Pointer) -> Level:
         soft = len(pointer) > 2 and pointer[0] == "services" and pointer[2] in MAY_BE_EMPTY
         return Level.WARN if soft and not self._strict else Level.DENY
 
-    def _miss(self, use: Use) -> None:
-        known = self._missing.get(use.name)
+    def _miss(self, name: str, node: Scalar, pointer: Pointer, level: Level = Level.DENY, told: str = "") -> None:
+        opaque = isinstance(self._unit.variables.get(name), Opaque)
+        use = Use(name, told, self._unit.path, node, pointer, Level.DENY if opaque else level, opaque)
+        known = self._missing.get(name)
         if known is None or (known.level is Level.WARN and use.level is Level.DENY):
-            self._missing[use.name] = use
+            self._missing[name] = use
 
     def _add(self, node: Node, pointer: Pointer, rule: str, message: str, hint: str, reason: Reason) -> None:
         self.violations.append(_violation(self._unit.path, node, pointer, self._stack, (rule, message, hint), reason))
@@ -170,6 +176,13 @@ class _Walk:
 
 def _unset(use: Use, stack: str) -> Violation:
     name = shorten(use.name)
+    if use.opaque:
+        said = (
+            "unset-variable",
+            f"the secret {name} is no UTF-8 text, or has a NUL in it, and cannot stand in a text",
+            f"Mount its bytes: `secrets: {{{name}: {{environment: {name}}}}}` at the top, `secrets: [{name}]` here.",
+        )
+        return _violation(use.path, use.node, use.pointer, stack, said)
     told = f": {shorten(use.told)}" if use.told else ""
     empty = " and becomes empty" if use.level is Level.WARN else ""
     message = f"the variable {name} is not set{empty}{told}"

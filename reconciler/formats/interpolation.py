@@ -12,6 +12,13 @@ _BRACE = re.compile(r"\{[\s\S]?|[}\n]")
 _DEEPEST = 8
 
 
+class Opaque(str):
+    """The value of a variable that is set and cannot stand in a text: no UTF-8, or a NUL in it. In a text it counts as
+    unset."""
+
+    __slots__ = ()
+
+
 class TemplateError(ValueError):
     """Compose would refuse this text. The message says why."""
 
@@ -94,7 +101,7 @@ class _Replacer:
         return self._operate(name[0], operator[0], text[operator.end() : end], depth), end + 1
 
     def _operate(self, name: str, operator: str, word: str, depth: int) -> str:
-        value = self._variables.get(name)
+        value = self._get(name)
         there = value is not None and (operator[0] != ":" or value != "")
         word = self._word(word, depth, used=operator[-1] == ("+" if there else "-"))
         if operator[-1] == "+":
@@ -112,8 +119,12 @@ class _Replacer:
         self._idle -= not used
         return expanded
 
-    def _value(self, name: str) -> str:
+    def _get(self, name: str) -> str | None:
         value = self._variables.get(name)
+        return None if isinstance(value, Opaque) else value
+
+    def _value(self, name: str) -> str:
+        value = self._get(name)
         if value is None and not self._idle:
             self._expansion.unset[name] = None
         return value or ""

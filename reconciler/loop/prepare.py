@@ -175,15 +175,18 @@ class Preparer:
 
         candidates = [
             Candidate(
-                stack, one.model, one.root, found, frozenset(one.variables[name] for name in one.secrets), one.secrets
+                stack,
+                one.model,
+                one.root,
+                found,
+                frozenset(one.variables[name] for name in one.secrets),
+                frozenset(one.secrets),
             )
             for stack, one, found in zip(document.stacks, rendered, scans, strict=True)
         ]
         if self._rules.policies:
             violations += admit(document, candidates, files, self._rules.permissions)
-        total, over = budget.judge(
-            document, demands(candidates, document.default_memory), memory_volumes(candidates)
-        )
+        total, over = budget.judge(document, demands(candidates, document.default_memory), memory_volumes(candidates))
         violations += self._in_force(over)
         sources = tuple(
             Source(stack, one.model, one.root, one.variables, one.secrets)

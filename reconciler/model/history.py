@@ -183,6 +183,13 @@ class History:
         """The suspension that is in force."""
         return self.suspension if self.suspension is not None and self.suspension.lasts(now) else None
 
+    @property
+    def digests(self) -> frozenset[str]:
+        """Contents and specs by which something is known again."""
+        contents = {item.content for item in (*self.attempts, *self.quarantined.values(), self.last_good) if item}
+        specs = {item.spec for item in self.adopted.values()} | {spec for spec, _, _ in self.tolerated}
+        return frozenset(item for item in contents | specs | self.ran_once if item)
+
     def was_decided(self, sha: str) -> bool:
         """By a verdict. Where the journal that knew it is lost or cut off, the mirror's refs remember it, and the
         commit's note tells it."""

@@ -18,7 +18,7 @@ class Rendered:
 
     In `model` a `$` stands for itself: what Compose prints doubled is undone, and done again where it reads.
     `model` is empty when `violations` has one of level deny. `variables` are those that Compose could read;
-    `secrets` the names among them whose values come from secrets_dir.
+    `secrets`: those among them that come from secrets_dir, with their bytes as they are there.
     """
 
     stack: str
@@ -26,4 +26,4 @@ class Rendered:
     root: str
     violations: tuple[Violation, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
-    secrets: frozenset[str] = frozenset()
+    secrets: Mapping[str, bytes] = field(default_factory=dict)

@@ -21,7 +21,8 @@ from reconciler.model.rendered import NO_HOME, Rendered
 from reconciler.observe.binary import compose_version
 from reconciler.observe.envfile import env_file
 from reconciler.observe.rejections import RULE, rejections
-from reconciler.observe.secrets import NAME, SecretStore
+from reconciler.observe.secret_files import NAME
+from reconciler.observe.secrets import SecretStore
 from reconciler.process import Completed, ProcessTimeout, run
 from reconciler.workspace import Workspace
 
@@ -90,7 +91,7 @@ class ComposeRenderer:
             root=str(root),
             violations=violations,
             variables=variables,
-            secrets=frozenset(secrets),
+            secrets={name: data for name, data in self._secrets.contents(stack.name).items() if name in variables},
         )
 
     def close(self) -> None:

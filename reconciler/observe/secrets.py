@@ -1,4 +1,8 @@
-"""The operator's values, never in git: `<secrets_dir>/<stack>.env` and `<secrets_dir>/<stack>/<NAME>`."""
+"""The operator's values, never in git: `<secrets_dir>/<stack>.env` and `<secrets_dir>/<stack>/<NAME>`.
+
+Where one is mounted its bytes are those of the file. As `${NAME}` it is their text without one final newline, which
+editors add.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +16,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.errors import Transient, Usage
-from reconciler.formats.dotenv import dotenv
+from reconciler.errors import Transient
 from reconciler.materialise import sync_folder
 from reconciler.model.outcome import Reason
-from reconciler.ownership import SECRET, SECRETS, SECRETS_OF_STACK, Demand, entry_faults, require, require_contents
-
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-LARGEST = 1 << 20
-"""Bytes that one secret may have; the engine refuses environments that are much smaller."""
+from reconciler.observe.secret_files import as_text, digest, read, secret_files, stamp, unusable
+from reconciler.ownership import SECRETS, require, require_contents
 
 MOUNTS = ".mounts"
 SCRATCH = ".scratch"
 DIGEST = re.compile(r"[0-9a-f]{64}")
-ABANDONED = 600.0
-"""Seconds after which a scratch file belongs to no living process."""
+ABANDONED = 86_400.0
+"""Seconds after which a scratch file belongs to no living process; a build needs its secrets as long as it lasts."""
 
 SETTLED = 2.0
 """Seconds after which a file that changes is sure to get another time stamp (FAT's are the coarsest)."""
@@ -38,27 +38,41 @@ class _Loaded:
 
     stamps: tuple[tuple[str, int, int, int, int], ...]
     settled: bool
-    stacks: Mapping[str, Mapping[str, str]]
+    stacks: Mapping[str, Mapping[str, bytes]]
+    texts: Mapping[str, Mapping[str, str]]
     fingerprint: str
 
 
 class SecretStore:
     """The operator's secrets. `folder` None: there are none. `learned` is told all values whenever they were read.
+    `seal`: a digest of a value → the name under which it is mounted, by which nobody can guess it.
 
-    Everything raises Usage where a file is readable by others, is not text or is not named like a variable,
+    Everything raises Usage where a file is readable by others, is too large or is not named like a variable,
     with the command that mends it; Transient where one goes away while it is read.
     """
 
-    def __init__(self, folder: Path | None, learned: Callable[[Iterable[str]], None] = lambda values: None) -> None:
-        self._folder, self._learned = folder.absolute() if folder else None, learned
-        self._loaded = _Loaded((), True, {}, "")
+    def __init__(
+        self,
+        folder: Path | None,
+        learned: Callable[[Iterable[bytes]], None] = lambda values: None,
+        seal: Callable[[str], str] = str,
+    ) -> None:
+        self._folder, self._learned, self._seal = folder.absolute() if folder else None, learned, seal
+        self._loaded = _Loaded((), True, {}, {}, "")
         self._examined = False
 
     def variables(self, stack: str) -> Mapping[str, str]:
-        """name → value for one stack. A file of its own wins over a line of the env file."""
+        """name → text for one stack. A file of its own wins over a line of the env file.
+
+        One that is no UTF-8 text or holds NUL is Opaque: there, but of no use in a text.
+        """
+        return self._load().texts.get(stack, {})
+
+    def contents(self, stack: str) -> Mapping[str, bytes]:
+        """The same with their bytes as they are, for mounting."""
         return self._load().stacks.get(stack, {})
 
-    def values(self) -> frozenset[str]:
+    def values(self) -> frozenset[bytes]:
         """Every value of every stack, for masking."""
         return frozenset(value for stack in self._load().stacks.values() for value in stack.values())
 
@@ -66,27 +80,32 @@ class SecretStore:
         """Digest (sha256, hex) of all names and values; '' without secrets. Cheap while no file changes."""
         return self._load().fingerprint
 
-    def place(self, digest: str) -> Path:
-        """Where a value with this sha256 lies once it has been mounted."""
-        return self._required() / MOUNTS / digest
+    def place(self, name: str) -> Path:
+        """Where a value lies that is mounted under this name."""
+        return self._required() / MOUNTS / name
 
-    def mount(self, stack: str, name: str) -> Path:
-        """A read-only file with the value, for mounting into containers: 0444 in a folder of 0700.
+    def mount(self, name: str, *contents: bytes) -> bool:
+        """A read-only file for mounting into containers (0444 in a folder of 0700) with that one of `contents` which
+        has this name. False where none has.
 
-        Its name is the sha256 of the value, so that a container keeps its bytes when the secret changes.
+        The name follows from the bytes, so that a container keeps them when the secret changes.
+        """
+        for data in contents:
+            if self._seal(hashlib.sha256(data).hexdigest()) == name:
+                _write_atomically(self.place(name), data)
+                return True
+        return False
+
+    def forms(self, stack: str, name: str) -> tuple[bytes, bytes]:
+        """A secret's bytes as they are, and as older versions mounted them: without a final newline.
+
         Transient (FileMissing) where there is no such secret.
         """
-        return self.keep(self.value(stack, name).encode())
-
-    def keep(self, data: bytes) -> Path:
-        """The same for a text that holds secrets."""
-        path = self.place(hashlib.sha256(data).hexdigest())
-        if not path.exists():
-            _write_atomically(path, data)
-        return path
+        data = self._content(stack, name)
+        return data, data.removesuffix(b"\n")
 
     def mounted(self) -> list[str]:
-        """Names of the files that `mount` and `keep` have made and nobody has removed."""
+        """Names of the files that `mount` has made and nobody has removed."""
         if self._folder is None:
             return []
         with suppress(OSError):
@@ -118,10 +137,15 @@ class SecretStore:
         finally:
             os.unlink(name)
 
-    def value(self, stack: str, name: str) -> str:
-        """Transient (FileMissing) where there is no such secret."""
+    @contextmanager
+    def private(self, stack: str, name: str) -> Iterator[Path]:
+        """A private file with the bytes of a secret, gone afterwards. Transient (FileMissing) where there is none."""
+        with self.scratch(self._content(stack, name)) as path:
+            yield path
+
+    def _content(self, stack: str, name: str) -> bytes:
         try:
-            return self.variables(stack)[name]
+            return self.contents(stack)[name]
         except KeyError:
             raise Transient(
                 Reason.FILE_MISSING,
@@ -131,7 +155,7 @@ class SecretStore:
 
     def _required(self) -> Path:
         if self._folder is None:
-            raise _usage("no secrets_dir is set", "Set `secrets_dir` in the agent config.")
+            raise unusable("no secrets_dir is set", "Set `secrets_dir` in the agent config.")
         return self._folder
 
     def _examine(self, folder: Path) -> None:
@@ -145,110 +169,16 @@ class SecretStore:
         if self._folder is None:
             return self._loaded
         self._examine(self._folder)
-        paths = tuple(_secret_files(self._folder))
-        stamps = tuple(_stamp(path) for path in paths)
+        paths = tuple(secret_files(self._folder))
+        stamps = tuple(stamp(path) for path in paths)
         if not (self._loaded.settled and stamps == self._loaded.stamps):
-            stacks = _read(self._folder, paths)
+            stacks = read(self._folder, paths)
             self._learned([value for stack in stacks.values() for value in stack.values()])
             newest = max((max(stamp[1:3]) for stamp in stamps), default=0)
             settled = time.time() - newest / 1e9 > SETTLED
-            self._loaded = _Loaded(stamps, settled, stacks, _digest(stacks))
+            texts = {stack: {name: as_text(data) for name, data in own.items()} for stack, own in stacks.items()}
+            self._loaded = _Loaded(stamps, settled, stacks, texts, digest(stacks))
         return self._loaded
-
-
-def _read(folder: Path, paths: Iterable[Path]) -> dict[str, dict[str, str]]:
-    """Env files come before folders, so that a file of its own wins."""
-    stacks: dict[str, dict[str, str]] = {}
-    for path in sorted(paths, key=lambda item: item.parent != folder):
-        if path.parent == folder:
-            stacks.setdefault(path.stem, {}).update(_env_file(path))
-        else:
-            stacks.setdefault(path.parent.name, {})[_name(path)] = _text(path).removesuffix("\n")
-    return stacks
-
-
-def _env_file(path: Path) -> dict[str, str]:
-    variables, violations = dotenv(_text(path).encode(), str(path))
-    if violations:
-        first = violations[0]
-        # what cannot be read may be part of a secret: it is not quoted
-        what, hint = "the line cannot be read as NAME=value", first.hint
-        if first.rule in ("reserved-variable", "ignored-variable"):
-            what = "a variable of this name steers Compose, Docker or the agent, and is no value of a stack"
-            hint = "Remove the line: profiles, files and the name of a stack stand in the Host document."
-        elif first.rule == "unset-variable":
-            what, hint = "a $ in the value begins a variable that is not set", "Put the value into single quotes."
-        raise _usage(f"{path}:{first.line or 1}: {what}", hint)
-    return variables
-
-
-def _secret_files(folder: Path) -> Iterable[Path]:
-    """`<stack>.env` and `<stack>/<NAME>`, by path; hidden ones are no secrets."""
-    try:
-        for entry in sorted(_visible(folder)):
-            if entry.is_dir():
-                _judge(entry, entry.lstat(), SECRETS_OF_STACK)
-                yield from (path for path in sorted(_visible(entry)) if path.is_file())
-            elif entry.suffix == ".env":
-                yield entry
-    except OSError as error:
-        raise _usage(
-            f"secrets_dir cannot be read: {error}",
-            f"Create it (`install -d -m 0700 {folder}`) or correct `secrets_dir` in the agent config.",
-        ) from error
-
-
-def _visible(folder: Path) -> Iterable[Path]:
-    return (path for path in folder.iterdir() if not path.name.startswith("."))
-
-
-def _stamp(path: Path) -> tuple[str, int, int, int, int]:
-    try:
-        status = path.lstat()
-    except OSError as error:
-        raise Transient(
-            Reason.FILE_MISSING, f"{path} cannot be read: {error.strerror}", "the next turn reads again"
-        ) from error
-    _judge(path, status, SECRET)
-    return (str(path), status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
-
-
-def _judge(path: Path, status: os.stat_result, demand: Demand) -> None:
-    for fault in entry_faults(str(path), status, demand):
-        raise _usage(fault.message, fault.remedy)
-
-
-def _name(path: Path) -> str:
-    if NAME.fullmatch(path.name):
-        return path.name
-    raise _usage(
-        f"{path}: {path.name!r} is no name of a variable",
-        "Rename it to letters, digits and _, not beginning with a digit, or move it away.",
-    )
-
-
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        if len(data) > LARGEST or b"\0" in data:
-            raise ValueError(f"larger than {LARGEST} bytes" if len(data) > LARGEST else "a NUL byte in it")
-        return data.decode()
-    except (OSError, ValueError) as error:
-        raise _usage(
-            f"{path} cannot be used as a secret: {error}",
-            "A secret is UTF-8 text; encode other bytes (`base64`) and decode them in the container.",
-        ) from error
-
-
-def _digest(stacks: Mapping[str, Mapping[str, str]]) -> str:
-    if not stacks:
-        return ""
-    digest = hashlib.sha256()
-    for stack in sorted(stacks):
-        for name in sorted(stacks[stack]):
-            for part in (stack, name, stacks[stack][name]):
-                digest.update(f"{len(part.encode())}:{part}".encode())
-    return digest.hexdigest()
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
@@ -278,7 +208,3 @@ def _unwritable(folder: Path, error: OSError) -> Transient:
         f"{folder} cannot be written: {error.strerror}",
         "secrets_dir must belong to the agent's user, be writable and have space left.",
     )
-
-
-def _usage(message: str, hint: str) -> Usage:
-    return Usage(Reason.FILE_MISSING, message, hint)

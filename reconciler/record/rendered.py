@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,16 @@ class RenderedStore:
             return _desired(thaw(stored["desired"], self._named(names)))
         except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
             return None
+
+    def digests(self) -> Iterator[str]:
+        """Contents that are kept, and the specs of their services and networks."""
+        for path in self._folder.glob("*"):
+            stored = self._read(path.name)
+            yield path.name
+            with suppress(LookupError, TypeError):
+                for stack in stored["desired"]["stacks"]:
+                    yield from (item["spec"] for item in stack["services"])
+                    yield from (item["digest"] for item in stack["networks"])
 
     def keep(self, contents: Iterable[str]) -> None:
         """Forget every state but these; each that goes is an effect."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def builder(
     assert list((tmp_path / "build").glob("*")) == []
 
 
-def no_secret(stack: str, variable: str) -> str:
+def no_secret(stack: str, variable: str) -> AbstractContextManager[Path]:
     raise AssertionError(f"{stack} asks for {variable}")
 
 

@@ -5,12 +5,14 @@ Each is proven by what the engine does, whatever a Dockerfile is written like.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -59,10 +61,17 @@ def builders(compose_binary: Path, engine: docker.APIClient, images: dict[str, s
     (home / "config.json").write_text(json.dumps({"proxies": proxies}))
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(home.parent), "HTTP_PROXY": "http://a:agent-word@x.invalid:1"}
 
-    def make(host: str = "mini", secrets: dict[str, str] | None = None, **bounds: Any) -> ImageBuilder:
+    def make(host: str = "mini", secrets: dict[str, bytes] | None = None, **bounds: Any) -> ImageBuilder:
+        @contextmanager
+        def secret(stack: str, variable: str) -> Iterator[Path]:
+            path = tmp_path / variable
+            path.write_bytes((secrets or {})[variable])
+            yield path
+            path.unlink()
+
         return ImageBuilder(
             str(compose_binary), engine_address(), engine, tmp_path / "build", Effects(), environ,
-            host=host, secret=lambda stack, variable: (secrets or {})[variable], bounds=BuildSettings(**bounds),
+            host=host, secret=secret, bounds=BuildSettings(**bounds),
         )  # fmt: skip
 
     return make
@@ -238,8 +247,10 @@ def test_a_build_secret_comes_from_secrets_dir_and_stays_out_of_the_image(
     builders: Builders, name: str, engine: docker.APIClient
 ) -> None:
     sources = Sources(secrets={"token": "PATH", "second": "TOK"})
-    builder = builders(secrets={"PATH": "hush-hush", "TOK": "$x '\n"})
-    check = "grep -qx hus.-hus. /run/secrets/token; test -s /run/secrets/second; ! env | grep hus[h]"
+    odd = b"$x '\r\n\0\xff\n" + bytes(200_000) + b"\n"
+    builder = builders(secrets={"PATH": b"hush-hush\n", "TOK": odd})
+    digest = hashlib.sha256(odd).hexdigest()
+    check = f"grep -qx hus.-hus. /run/secrets/token; sha256sum /run/secrets/second | grep {digest}; ! env | grep hus[h]"
     mounts = "type=secret,id=token", "type=secret,id=second"
     image = builder.build(want(name, sources=sources), commit(layer(check, *mounts)))
     assert "hush" not in json.dumps([engine.history(image.id), engine.inspect_image(image.id)])

@@ -253,7 +253,7 @@ def lowered(binary: Path, bodies: Mapping[str, Any]) -> dict[str, Service]:
     rendered = compose(binary, project(bodies), "--format", "json")
     assert rendered.returncode == 0, rendered.stderr.decode()
     document = HostDocument("mini", (StackDocument("shop", ("compose.yaml",)),))
-    source = Source(document.stacks[0], json.loads(rendered.stdout), "/render", {"HIDDEN": "x"}, frozenset({"HIDDEN"}))
+    source = Source(document.stacks[0], json.loads(rendered.stdout), "/render", {"HIDDEN": "x"}, {"HIDDEN": b"x"})
     files = TextFiles({"compose.yaml": ""}, "c0ffee")
     state = lower(document, [source], files, {}, Places("/state/trees", "/state/data", "/secrets"), "c0ffee")
     return {name: item for (_, name), item in state.services().items()}

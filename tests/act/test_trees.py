@@ -51,8 +51,8 @@ def test_a_folder(tmp_path: Path) -> None:
 
 def test_single_files_and_texts(tmp_path: Path) -> None:
     store = TreeStore(tmp_path, Effects())
-    text = Tree(content_digest("motd é"), content="motd é")
-    empty = Tree(content_digest(""), content="")
+    text = Tree(content_digest("motd é".encode()), content="motd é")
+    empty = Tree(content_digest(b""), content="")
     store.ensure([tree("conf/d/run.sh"), tree("conf/nginx.conf"), text, empty], FILES, NONE)
     assert store.path(text.digest).read_text() == "motd é"
     assert store.path(empty.digest).read_bytes() == b""
@@ -98,7 +98,7 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
 
 def test_without_the_commit_only_texts_are_written(tmp_path: Path) -> None:
     store = TreeStore(tmp_path, Effects())
-    text = Tree(content_digest("motd"), content="motd")
+    text = Tree(content_digest(b"motd"), content="motd")
     store.ensure([tree("conf"), text], None, NONE)
     assert [path.name for path in tmp_path.iterdir()] == [text.digest]
 
@@ -117,7 +117,7 @@ def put(folder: Path, value: str) -> None:
 
 
 def secret(value: str) -> Tree:
-    return Tree(content_digest(value), secret="TOKEN", stack="shop")
+    return Tree(content_digest(value.encode()), secret="TOKEN", stack="shop")
 
 
 def test_secrets_never_enter_the_state_folder(tmp_path: Path, secrets_dir: Path) -> None:
@@ -133,11 +133,11 @@ def test_secrets_never_enter_the_state_folder(tmp_path: Path, secrets_dir: Path)
 def test_a_text_that_holds_a_secret_never_does_either(tmp_path: Path, secrets_dir: Path) -> None:
     store = TreeStore(tmp_path / "trees", Effects())
     text = "password: hunter2"
-    store.ensure([Tree(content_digest(text), content=text, stack="shop")], FILES, SecretStore(secrets_dir))
-    assert (secrets_dir / ".mounts" / content_digest(text)).read_text() == text
+    store.ensure([Tree(content_digest(text.encode()), content=text, stack="shop")], FILES, SecretStore(secrets_dir))
+    assert (secrets_dir / ".mounts" / content_digest(text.encode())).read_text() == text
     assert not (tmp_path / "trees").exists()
     with pytest.raises(Transient, match="a secret has changed"):
-        store.ensure([Tree(content_digest("another"), content=text, stack="shop")], FILES, SecretStore(secrets_dir))
+        store.ensure([Tree(content_digest(b"another"), content=text, stack="shop")], FILES, SecretStore(secrets_dir))
 
 
 def test_a_secret_that_has_changed(tmp_path: Path, secrets_dir: Path) -> None:
@@ -274,7 +274,9 @@ def test_secrets_that_nothing_mounts_any_more_go_with_the_trees(tmp_path: Path) 
     folder = tmp_path / "secrets"
     folder.mkdir(mode=0o700)
     secrets, effects = SecretStore(folder), Effects()
-    old, kept = secrets.keep(b"hunter2-old"), secrets.keep(b"hunter2-new")
+    old, kept = (secrets.place(content_digest(data)) for data in (b"hunter2-old", b"hunter2-new"))
+    assert secrets.mount(old.name, b"hunter2-old")
+    assert secrets.mount(kept.name, b"hunter2-new")
     store = TreeStore(tmp_path / "trees", effects)
     store.remove([old.name], secrets)
     assert (old.exists(), kept.exists(), effects.count) == (False, True, 1)

@@ -71,4 +71,4 @@ def test_nothing_there() -> None:
 
 
 def test_texts() -> None:
-    assert content_digest("é") == "4a99557e4033c3539de2eb65472017cad5f9557f7a0625a09f1c3f6e2ba69c4c"
+    assert content_digest("é".encode()) == "4a99557e4033c3539de2eb65472017cad5f9557f7a0625a09f1c3f6e2ba69c4c"

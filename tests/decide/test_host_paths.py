@@ -50,7 +50,7 @@ GRANTS = (
 def lowered(source: str) -> str:
     """The path that the engine is given for a bind of `source`."""
     model: dict[str, Any] = {"volumes": [{"type": "bind", "source": source, "target": "/d"}]}
-    stack = Source(StackDocument("shop", ("compose.yaml",)), {"services": {"web": model}}, ROOT, {}, frozenset())
+    stack = Source(StackDocument("shop", ("compose.yaml",)), {"services": {"web": model}}, ROOT, {}, {})
     places = Places("/state/trees", "/state/data", None, GRANTS)
     return str(Mounts(stack, Commit(), places).of("web", model)[0]["source"])
 

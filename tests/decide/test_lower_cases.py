@@ -43,8 +43,9 @@ def lowered(case: Path) -> tuple[DesiredState, Mapping[str, str]]:
         )
         for name in models
     )
+    variables, secrets = setting.get("variables") or {}, setting.get("secrets", ())
     sources = [
-        Source(one, models[one.name], ROOT, setting.get("variables") or {}, frozenset(setting.get("secrets", ())))
+        Source(one, models[one.name], ROOT, variables, {name: variables[name].encode() for name in secrets})
         for one in documents
     ]
     document = HostDocument("mini", documents, default_memory=DEFAULT_MEMORY)
@@ -118,7 +119,7 @@ def changed(case: str, change: Any) -> tuple[Service, Service]:
     for act in (lambda _: None, change):
         act(model)
         document = HostDocument("mini", (StackDocument("shop", ("compose.yaml",)),), default_memory=DEFAULT_MEMORY)
-        source = Source(document.stacks[0], model, ROOT, {}, frozenset())
+        source = Source(document.stacks[0], model, ROOT, {}, {})
         files = TextFiles({"nginx.conf": "a"}, "c0ffee")
         state = lower(document, [source], files, {}, Places("/state/trees", "/state/data"), "c0ffee")
         services.append(state.services()["shop", "web"])

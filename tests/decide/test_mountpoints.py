@@ -45,7 +45,7 @@ def test_the_root_holds_everything() -> None:
 def trees(*volumes: dict[str, str], **keys: object) -> dict[str | None, Tree]:
     model = {"services": {"web": {"image": "x", "volumes": list(volumes), **keys}}, "configs": {"c": {"content": "c"}}}
     stack = StackDocument("shop", ("compose.yaml",))
-    source = Source(stack, model, ROOT, {}, frozenset())
+    source = Source(stack, model, ROOT, {}, {})
     found = lower(HostDocument("mini", (stack,)), [source], FILES, {}, Places("/trees", "/data"), "c0ffee")
     return {tree.path: tree for tree in found.trees}
 
@@ -74,7 +74,7 @@ def test_a_volume_named_like_a_file_of_the_commit_is_a_folder() -> None:
         "services": {"web": {"image": "x", "volumes": [APP, model_volume]}},
         "volumes": {"extra.json": {"name": "shop_extra.json"}},
     }
-    source = Source(stack, model, ROOT, {}, frozenset())
+    source = Source(stack, model, ROOT, {}, {})
     found = lower(HostDocument("mini", (stack,)), [source], FILES, {}, Places("/trees", "/data"), "c0ffee")
     assert found.trees[0].empty_folders == ("data",)
     assert found.trees[0].empty_files == ()

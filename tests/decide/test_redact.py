@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import time
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -53,6 +54,40 @@ def test_values_too_short_to_be_secret_are_left_alone() -> None:
 
 def test_a_value_with_a_line_end_is_masked_without_it_too() -> None:
     assert Redactor(["hunter2\n"]).clean("password is hunter2, sir") == f"password is {MASK}, sir"
+
+
+@pytest.mark.parametrize("form", [b"hunter2\n", b"hunter2"])
+def test_bytes_are_masked_with_and_without_a_line_end(form: bytes) -> None:
+    redactor = Redactor([form])
+    for text in ("hunter2", "hunter2\n", form.hex(), base64.b64encode(form).decode().rstrip("=")):
+        assert "hunter2" not in redactor.clean(f"is {text}, sir", multiline=True)
+        assert form.hex() not in redactor.clean(f"is {text}, sir")
+
+
+BINARY = b"ab\xff\xfe\0cd\x80yz\n"
+
+
+@pytest.mark.parametrize("data", [BINARY, BINARY[:-1]])
+@pytest.mark.parametrize(
+    "show",
+    [
+        lambda data: data.decode(errors="replace"),
+        lambda data: data.decode("latin-1"),
+        lambda data: data.decode(errors="surrogateescape"),
+        lambda data: data.decode(errors="backslashreplace"),
+        lambda data: repr(data)[2:-1],
+        lambda data: json.dumps(data.decode("latin-1"))[1:-1],
+        lambda data: json.dumps(data.decode(errors="replace"), ensure_ascii=False)[1:-1],
+        lambda data: quote(data, safe=""),
+        lambda data: data.hex(),
+        lambda data: data.hex().upper(),
+        lambda data: base64.b64encode(data).decode().rstrip("="),
+    ],
+)
+def test_bytes_that_are_no_text_are_masked_as_they_are_printed(data: bytes, show: Callable[[bytes], str]) -> None:
+    cleaned = Redactor([BINARY]).clean(f"before {show(data)} after", multiline=True)
+    assert cleaned.startswith(f"before {MASK}")
+    assert len(cleaned) <= len(f"before {MASK}xx after")
 
 
 def test_each_line_of_a_long_secret_is_masked_alone() -> None:

@@ -19,7 +19,7 @@ BUILD = {"context": f"{ROOT}/web", "dockerfile": "Dockerfile"}
 def images_of(**stacks: dict[str, Any]) -> dict[tuple[str, str], str]:
     """(stack, service) → image id, where each image that is wanted is there under its key."""
     documents = tuple(StackDocument(name, ("compose.yaml",)) for name in stacks)
-    sources = [Source(document, {"services": stacks[document.name]}, ROOT, {}, frozenset()) for document in documents]
+    sources = [Source(document, {"services": stacks[document.name]}, ROOT, {}, {}) for document in documents]
     images = {want.key: Image(f"id-{want.key[:8]}") for want in wants(sources, FILES)}
     found = lower(HostDocument("mini", documents), sources, FILES, images, Places("/trees", "/data"), "c0ffee")
     return {key: service.image for key, service in found.services().items()}

@@ -190,7 +190,7 @@ def check_data(host: Host) -> None:
 def test_configs_and_secrets_of_every_source(host: Host) -> None:
     folder = host.secrets / host.stack
     folder.mkdir(mode=0o700)
-    (folder / "PASSWORD").write_text("from the host's folder\n")
+    (folder / "PASSWORD").write_bytes(b"from the host's folder \0\xff\r\n")
     (folder / "PASSWORD").chmod(0o600)
     (host.secrets / f"{host.stack}.env").write_text("TOKEN=from-the-env-file\n")
     (host.secrets / f"{host.stack}.env").chmod(0o600)
@@ -216,7 +216,7 @@ def test_configs_and_secrets_of_every_source(host: Host) -> None:
     files: dict[str, str | bytes] = {"files/plain": raw, "files/secret": "committed\n"}
     wanted = {
         "/etc/deep/inline.conf": b"inline word\n", "/variable": b"word", "/run/secrets/file": b"committed\n",
-        "/run/secrets/pw": b"from the host's folder", "/etc/token": b"from-the-env-file", "/plain": raw,
+        "/run/secrets/pw": b"from the host's folder \0\xff\r\n", "/etc/token": b"from-the-env-file", "/plain": raw,
     }  # fmt: skip
 
     def check() -> None:
@@ -236,7 +236,7 @@ def test_configs_and_secrets_of_every_source(host: Host) -> None:
     assert (turn.code, changed(before, host.ids())) == (1, set()), "the head is condemned, whatever the secret says"
     good(host, {"user": user, "other": stated("1")}, files, **document)
     assert changed(before, host.ids()) == {"user-1"}
-    wanted["/run/secrets/pw"] = b"changed on the host"
+    wanted["/run/secrets/pw"] = b"changed on the host\n"
     check()
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Transient, Usage
-from reconciler.observe.secrets import ABANDONED, LARGEST, SecretStore
+from reconciler.formats.interpolation import Opaque
+from reconciler.observe.secret_files import LARGEST
+from reconciler.observe.secrets import ABANDONED, SecretStore
 
 
 @pytest.fixture
@@ -44,8 +46,36 @@ def test_variables_of_one_stack(folder: Path) -> None:
     put(folder, "README", "no")
     store = SecretStore(folder)
     assert store.variables("shop") == {"A": "1", "B": "from its own file\n", "db.password": "hunter2"}
-    assert store.variables("unknown") == {}
-    assert store.values() == {"1", "from its own file\n", "hunter2", "other"}
+    assert store.contents("shop") == {"A": b"1", "B": b"from its own file\n\n", "db.password": b"hunter2"}
+    assert (store.variables("unknown"), store.contents("unknown")) == ({}, {})
+    assert store.values() == {b"1", b"from its own file\n\n", b"hunter2", b"other"}
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"", ""),
+        (b"\n", ""),
+        (b"word", "word"),
+        (b"word\n", "word"),
+        (b"word\n\n", "word\n"),
+        (b"word\r\n", "word\r"),
+        (b"\nword\r", "\nword\r"),
+        ("\ufeffw\u00f6rd\n".encode(), "\ufeffw\u00f6rd"),
+        (b"a\0b\n", None),
+        (b"\xff\xfe\n", None),
+        (b"x" * LARGEST, "x" * LARGEST),
+    ],
+)
+def test_bytes_stay_as_they_are_and_a_text_loses_one_newline(folder: Path, data: bytes, text: str | None) -> None:
+    put(folder, "shop/KEY", data)
+    store = SecretStore(folder)
+    assert store.contents("shop")["KEY"] == data
+    found = store.variables("shop")["KEY"]
+    assert isinstance(found, Opaque) if text is None else found == text
+    with store.private("shop", "KEY") as path:
+        assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (data, 0o600)
+    assert not path.exists()
 
 
 def test_no_folder_no_secrets() -> None:
@@ -64,8 +94,8 @@ def test_files_open_to_others_are_refused_with_the_remedy(folder: Path, mode: in
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("shop/TOKEN", b"\xff\xfe"),
-        ("shop/TOKEN", b"a\0b"),
+        ("shop.env", b"A=\xff\xfe"),
+        ("shop.env", b"A=a\0b"),
         ("shop/TOKEN", b"x" * (LARGEST + 1)),
         ("shop/not a name", b"x"),
         ("shop/1ST", b"x"),
@@ -137,22 +167,23 @@ def test_a_change_within_the_same_instant_is_seen(folder: Path) -> None:
 def test_mounting(folder: Path) -> None:
     put(folder, "shop/TOKEN", "hunter2\n")
     store = SecretStore(folder)
-    path = store.mount("shop", "TOKEN")
-    assert path == store.place(hashlib.sha256(b"hunter2").hexdigest())
-    assert (path.parent, path.read_bytes()) == (folder / ".mounts", b"hunter2")
+    name, older = (hashlib.sha256(data).hexdigest() for data in (b"hunter2\n", b"hunter2"))
+    assert store.mount(name, *store.forms("shop", "TOKEN"))
+    path = store.place(name)
+    assert (path.parent, path.read_bytes()) == (folder / ".mounts", b"hunter2\n")
+    assert store.mount(older, *store.forms("shop", "TOKEN"))
+    assert store.place(older).read_bytes() == b"hunter2"
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    inode = path.stat().st_ino
-    assert store.mount("shop", "TOKEN").stat().st_ino == inode
     put(folder, "shop/TOKEN", "hunter3")
-    assert store.mount("shop", "TOKEN") != path
-    assert path.read_bytes() == b"hunter2"
+    assert not store.mount(name, *store.forms("shop", "TOKEN"))
+    assert path.read_bytes() == b"hunter2\n"
     assert store.variables(".mounts") == {}
 
 
 def test_mounting_what_is_not_there(folder: Path) -> None:
     with pytest.raises(Transient, match="TOKEN") as missing:
-        SecretStore(folder).mount("shop", "TOKEN")
+        SecretStore(folder).forms("shop", "TOKEN")
     assert f"{folder}/shop/TOKEN" in missing.value.hint
 
 
@@ -175,7 +206,9 @@ def test_what_was_mounted_is_listed_and_forgotten_one_by_one(folder: Path) -> No
     put(folder, "shop/OTHER", "swordfish")
     store = SecretStore(folder)
     assert (store.mounted(), SecretStore(None).mounted()) == ([], [])
-    one, two = store.mount("shop", "TOKEN"), store.mount("shop", "OTHER")
+    one, two = (store.place(hashlib.sha256(data).hexdigest()) for data in (b"hunter2", b"swordfish"))
+    assert store.mount(one.name, b"hunter2")
+    assert store.mount(two.name, b"swordfish")
     put(folder, ".mounts/README", "not ours")
     assert store.mounted() == sorted([one.name, two.name])
     store.forget(one.name)
