@@ -214,7 +214,8 @@ def test_the_printed_lines_admit_what_they_were_printed_for_and_nothing_else(jud
         services = {**HOME, **{service: {**HOME.get(service, {}), **keys} for service, keys in attack.items()}}
         assert judge(services, OBJECTS, **leave) != [], name
     evil = {"volumes": {**OBJECTS["volumes"], "nas": {"driver_opts": {"type": "none", "o": "bind", "device": "/"}}}}
-    assert [item["rule"] for item in judge(HOME, evil, **leave)] == ["volume-driver"]
+    # Films could write the modules that the tunnel reads, too.
+    assert [item["rule"] for item in judge(HOME, evil, **leave)] == ["capability", "volume-driver"]
     (tmp_path / "repository/proxy.toml").write_text("plugins = 'evil'")
     assert [item["service"] for item in judge(HOME, OBJECTS, **leave)] == ["proxy"]
 

@@ -86,8 +86,11 @@ def admit(
     """
     commit = CommitPaths(files)
     built = frozenset(name for item in stacks for name in built_names(item.stack.name, item.model))
-    subjects = [
-        Subject(item.stack.name, item.model, item.root, commit, permissions, item.concealed, item.secrets, built)
+    subjects: list[Subject] = []
+    subjects += [
+        Subject(
+            item.stack.name, item.model, item.root, commit, permissions, item.concealed, item.secrets, built, subjects
+        )
         for item in stacks
     ]
     found = [finding for subject, item in zip(subjects, stacks, strict=True) for finding in _stack(subject, item)]

@@ -140,6 +140,60 @@ def test_an_image_that_another_service_builds_under_the_pinned_name_is_not_it() 
     assert denied(judge_stacks(elsewhere, FILES, grants=[PINNED])) == ["docker-socket"]
 
 
+@pytest.mark.parametrize("name", ["docker.io/traefik:v3.1", "docker.io/library/traefik:v3.1", "library/traefik:v3.1"])
+def test_no_other_spelling_of_the_pinned_image_is_built_under_it(name: str) -> None:
+    for evil in ({"image": name}, {"image": "evil:1", "build": {"tags": [name]}}):
+        built = {**evil, "build": {"context": ROOT, **evil.get("build", {})}}
+        assert "docker-socket" in denied(judge(proxy(evil=built), FILES, grants=[PINNED]))
+    latest = Grant("docker-socket", "shop", "proxy", "labels", (), Pin("shop-evil:latest"))
+    model = {"services": {"proxy": {"image": "shop-evil:latest", "volumes": [SOCKET]}}}
+    assert denied(judge(model, FILES, grants=[latest])) == []
+    model["services"]["evil"] = {"build": {"context": ROOT}}
+    assert denied(judge(model, FILES, grants=[latest])) == ["docker-socket"]
+
+
+def test_who_writes_what_it_reads_is_not_built_elsewhere_either() -> None:
+    def model(**more: Model) -> Model:
+        return proxy({"volumes": [SOCKET, ACME]}, beside={"image": "beside:1", "volumes": [ACME]}, **more)
+
+    granted = Grant("docker-socket", "shop", "proxy", "r", (), pin(model()))
+    assert "docker-socket" not in denied(judge(model(), FILES, grants=[granted]))
+    evil = {"image": "docker.io/library/beside:1", "build": {"context": ROOT}}
+    assert "docker-socket" in denied(judge(model(evil=evil), FILES, grants=[granted]))
+
+
+def test_a_build_beside_it_counts_with_all_that_it_is_made_of() -> None:
+    build = {"context": f"{ROOT}/in", "dockerfile": "../Dockerfile", "additional_contexts": {"x": f"{ROOT}/more"}}
+    model = proxy({"volumes": [SOCKET, ACME]}, beside={"build": build, "volumes": [ACME]})
+    files = {"in/a": "1", "Dockerfile": "FROM x:1", "more/b": "1"}
+    before = pin(model, Commit(files))
+    for path in (*files, "more/c"):
+        assert pin(model, Commit(files, {path: "100755"})) != before, path
+    upon = proxy({"volumes": [SOCKET, ACME]}, beside={"build": build, "volumes": [ACME]}, x={"image": "x:1"})
+    upon["services"]["x"]["build"] = {"context": ROOT}
+    subject = Subject("shop", upon, ROOT, CommitPaths(Commit(files)), built=frozenset({"x:1"}))
+    assert pin_of(subject, "proxy") is None
+
+
+def test_other_stacks_and_granted_paths_are_where_somebody_may_write_too() -> None:
+    conf = {"type": "bind", "source": "/srv/conf", "target": "/etc/traefik", "read_only": True}
+    volumes = {"volumes": {"acme": {"name": "shop_acme"}}}
+    alone = {**proxy({"volumes": [SOCKET, ACME, conf]}), **volumes}
+    granted = Grant("docker-socket", "shop", "proxy", "r", (), pin(alone))
+    srv = bind("/srv", read_only=False)
+    lent = {"volumes": {"v": {"name": "shop_acme", "external": True}}}
+    writers: list[Model] = [
+        {"services": {"evil": {"image": "evil:1", "volumes": [{**ACME, "source": "v"}]}}, **lent},
+        {"services": {"evil": {"image": "evil:1", "volumes": [{**conf, "source": "/srv", "read_only": False}]}}},
+        {"services": {"evil": {"image": "evil:1", "volumes": [{**conf, "source": "/srv/conf/a", "read_only": False}]}}},
+    ]
+    for other in writers:
+        found = judge_stacks([candidate(alone), candidate(other, "blog")], FILES, grants=[granted], binds=[srv])
+        assert ("docker-socket", "proxy") in {(item.rule, item.service) for item in found if item.level is Level.DENY}
+    reader = {"services": {"films": {"image": "evil:1", "volumes": [{**conf, "source": "/srv"}]}}}
+    assert denied(judge_stacks([candidate(alone), candidate(reader, "blog")], grants=[granted], binds=[srv])) == []
+
+
 def test_the_rest_is_the_same_wherever_the_commit_lay_and_whatever_compose_writes_down() -> None:
     model = proxy({"volumes": [SOCKET, CONFIG], "environment": {"HERE": ROOT}})
     moved = json.loads(json.dumps(model).replace(ROOT, "/elsewhere"))
@@ -217,6 +271,14 @@ def test_the_remedy_of_a_path_is_a_bind_of_that_path_alone() -> None:
     assert found.hint.endswith(f"binds: [{line}].")
     coarse = [Grant("absolute-bind", "*", "*", "all"), Grant("volumes", "*", "*", "all")]
     assert denied(judge(mounted("/srv/films", True), grants=coarse, signed=True)) == ["absolute-bind"]
+
+
+@pytest.mark.parametrize("options", [{"recursive": "writable"}, {"selinux": "Z"}, {"selinux": "z"}])
+def test_what_is_only_read_is_not_written_below_and_not_relabelled(options: Model) -> None:
+    model = service(volumes=[{"type": "bind", "source": "/srv", "target": "/x", "read_only": True, "bind": options}])
+    assert denied(judge(model, binds=[bind("/srv")])) == ["absolute-bind"]
+    assert denied(judge(model, binds=[bind("/srv", read_only=False)])) == []
+    assert denied(judge(service(volumes=[{**model["services"]["web"]["volumes"][0], "source": "/etc/localtime"}])))
 
 
 @pytest.mark.parametrize("source", ["/etc/localtime", "/etc/timezone", "/etc//localtime"])

@@ -83,10 +83,11 @@ grants:
 
 `entrypoint` and `command` are compared word by word; left out, the service must not set them. `rest` is a digest of
 all else that decides what the service does: environment (without secrets), health check, user, mounts with the files
-that the commit mounts there, and the services that write where this one reads. It is left out where there is none of
-these. The refusal prints the whole line; look at the commit, then paste it. Images that the commit builds cannot be
-pinned. Tags can be moved by whoever owns the image: pin a digest (`image: traefik@sha256:…`) where that matters. What a
-pinned service keeps in its volumes was perhaps written by an earlier commit.
+that the commit mounts there, and the services of any stack that write where this one reads, with all that they are
+built from. It is left out where there is none of these. The refusal prints the whole line; look at the commit, then
+paste it. Images that the commit builds cannot be pinned, however their name is spelled. Tags can be moved by whoever
+owns the image: pin a digest (`image: traefik@sha256:…`) where that matters. What a pinned service keeps in its volumes
+was perhaps written by an earlier commit.
 
 Without `image` such entries count only where `source.allowed_signers` (or `gpg_home`) keeps everybody else from
 changing what runs; otherwise they are refused when the agent starts.

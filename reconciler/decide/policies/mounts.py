@@ -85,7 +85,7 @@ def _outside(service: ServiceSubject, mount: Json, place: Pointer, lender: str) 
 
 def _of_the_host(service: ServiceSubject, mount: Json, place: Pointer, lender: str, via: str) -> Iterator[Finding]:
     """A mount of a path of the host that no entry under binds allows as it is."""
-    permissions, read_only = service.of.permissions, bool(mount.get("read_only"))
+    permissions, read_only = service.of.permissions, _only_read(mount)
     source = str(mount.get("source") or "")
     path = normal(source)
     if path in CLOCKS and read_only and ".." not in source.split("/"):
@@ -109,6 +109,12 @@ def _of_the_host(service: ServiceSubject, mount: Json, place: Pointer, lender: s
     finding = service.finding("absolute-bind", place, what + via, value=path)
     own = any(meets(real, mine) for mine in permissions.own)
     yield replace(finding, root=root, stays=own and not read_only, bind={"path": path, **host, "read_only": read_only})
+
+
+def _only_read(mount: Json) -> bool:
+    """Whether nothing of the host changes: a disk below may be mounted to be written, and `selinux` sets labels."""
+    options: Json = mount.get("bind") or {}
+    return bool(mount.get("read_only")) and options.get("recursive") != "writable" and not options.get("selinux")
 
 
 def _mounted(source: str) -> str:

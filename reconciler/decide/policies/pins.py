@@ -6,16 +6,20 @@ What is equal to root is given to a service that the operator has read, and to n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.decide.digests import digest
-from reconciler.decide.policies.paths import inside, normal
+from reconciler.decide.nesting import bound_device, is_writable
+from reconciler.decide.policies.paths import host_path, inside, normal
 from reconciler.decide.policies.sharing import mounts_of_others
 from reconciler.decide.policies.subject import Json, ServiceSubject, Subject
+from reconciler.formats import dockerfile
 from reconciler.formats.freeze import SHORTEST
 from reconciler.formats.grants import absolute
 from reconciler.model.documents import Pin
+from reconciler.model.images import familiar
 
 DIGITS = 32
 """Of a sha256, as the operator's config holds them: 128 bits."""
@@ -55,21 +59,41 @@ _HIDDEN = "(secret)"
 
 
 def pin_of(subject: Subject, service: str) -> Pin | None:
-    """What the service is now; None where the commit itself makes its image."""
+    """What the service is now; None where the commit itself makes its image, or that of one that writes where it
+    reads, by another service's build."""
     model = _services(subject).get(service) or {}
     image = str(model.get("image") or "")
-    if model.get("build") or not image or image in subject.built:
+    beside = _beside(subject, service)
+    if model.get("build") or not image or any(_is_built_elsewhere(one) for one in (subject.service(service), *beside)):
         return None
     shown = _without_secrets({key: model.get(key) for key in ("entrypoint", "command")}, subject)
-    return Pin(image, _words(shown, "entrypoint"), _words(shown, "command"), _rest(subject, service))
+    return Pin(image, _words(shown, "entrypoint"), _words(shown, "command"), _rest(subject, service, beside))
 
 
 def built_names(stack: str, model: Json) -> Iterator[str]:
-    """What images that a stack builds are called: another service that names one gets it, too."""
+    """What images that a stack builds are called, in the form in which they are compared: another service that names
+    one gets it, too, however it spells the name."""
     for name, service in (model.get("services") or {}).items():
         if (service or {}).get("build"):
-            yield str(service.get("image") or f"{stack}-{name}")
-            yield from map(str, service["build"].get("tags") or ())
+            yield familiar(str(service.get("image") or f"{stack}-{name}"))
+            yield from (familiar(str(tag)) for tag in service["build"].get("tags") or ())
+
+
+def _is_built_elsewhere(service: ServiceSubject) -> bool:
+    """Whether its image, or what its own build is made of, is the work of another build of the commit."""
+    build: Json = service.model.get("build") or {}
+    if not build:
+        return familiar(str(service.model.get("image") or "")) in service.of.built
+    text = str(build.get("dockerfile_inline") or "")
+    path = inside(_dockerfile(build), service.of.root)
+    if not text and path is not None and service.of.commit.is_file(path):
+        text = service.of.commit.text(path)
+    read = dockerfile.read(text, build.get("args") or {})
+    return any(familiar(item.name) in service.of.built for item in read.images)
+
+
+def _dockerfile(build: Json) -> str:
+    return normal(posixpath.join(str(build.get("context") or ""), str(build.get("dockerfile") or "Dockerfile")))
 
 
 def _services(subject: Subject) -> Mapping[str, Json]:
@@ -81,21 +105,26 @@ def _words(model: Json, key: str) -> tuple[str, ...] | None:
     return None if words is None else tuple(map(str, [words] if isinstance(words, str) else words))
 
 
-def _rest(subject: Subject, service: str) -> str:
+def _rest(subject: Subject, service: str, beside: Sequence[ServiceSubject]) -> str:
     own = _decisive(subject, service)
-    others = {name: [_whole(subject, name)] for name in sorted(_beside(subject, service))}
+    others = {_name(other, subject): [_whole(other)] for other in beside}
     # Where the commit's files lay while they were judged is another place each time.
     text = json.dumps([own, others], sort_keys=True).replace(subject.root, ".")
     return digest(text)[:DIGITS] if own or others else ""
 
 
-def _whole(subject: Subject, service: str) -> dict[str, Any]:
+def _name(other: ServiceSubject, subject: Subject) -> str:
+    return other.name if other.of.stack == subject.stack else f"{other.of.stack}/{other.name}"
+
+
+def _whole(service: ServiceSubject) -> dict[str, Any]:
     """A service that can write what the pinned one reads."""
-    model = _services(subject)[service]
+    model, subject = service.model, service.of
     shown: dict[str, Any] = {key: model[key] for key in sorted(_SHOWN) if model.get(key)}
-    if model.get("build"):
-        shown["build"] = [model["build"], _content(subject, str(model["build"].get("context") or ""))]
-    return {**shown, **_decisive(subject, service)}
+    if build := model.get("build"):
+        read = [build.get("context"), _dockerfile(build), *(build.get("additional_contexts") or {}).values()]
+        shown["build"] = [build, *(_content(subject, str(path or "")) for path in read)]
+    return {**_decisive(subject, service.name), **shown}
 
 
 def _decisive(subject: Subject, service: str) -> dict[str, Any]:
@@ -138,36 +167,50 @@ def _content(subject: Subject, path: str) -> list[list[str]] | None:
     return None if relative is None else subject.commit.content(relative)
 
 
-def _beside(subject: Subject, service: str) -> set[str]:
-    """Services of the stack that write where this one reads, and those that write where they read, and so on."""
-    places = {service.name: _places(service) for service in subject.services()}
-    found, ahead = {service}, [service]
+def _beside(subject: Subject, service: str) -> list[ServiceSubject]:
+    """Services of the host that write where this one reads, and those that write where they read, and so on."""
+    found, ahead = [(subject.stack, service)], [subject.service(service)]
+    others = [one for each in (subject.host or (subject,)) for one in each.services()]
+    written = [(other, list(_places(other, written=True))) for other in others]
     while ahead:
-        mine = places[ahead.pop()]
-        for name, theirs in places.items():
-            if name not in found and any(_overlap(one, other) for one in mine for other in theirs):
-                found.add(name)
-                ahead.append(name)
-    return found - {service}
+        read = list(_places(ahead.pop(), written=False))
+        for other, theirs in written:
+            place = (other.of.stack, other.name)
+            if place not in found and any(_overlap(one, their) for one in read for their in theirs):
+                found.append(place)
+                ahead.append(other)
+    return sorted(
+        (other for other in others if (other.of.stack, other.name) in found[1:]),
+        key=lambda other: (other.of.stack, other.name),
+    )
 
 
-def _places(service: ServiceSubject) -> list[str]:
-    """Volumes and folders of data that a service reaches; volumes begin with ':' and have their name on the engine."""
-    subject, found = service.of, []
+def _places(service: ServiceSubject, *, written: bool) -> Iterator[str]:
+    """Volumes, folders of data and paths of the host that a service reaches; volumes begin with ':' and have their name
+    on the engine, data with the stack's.
+
+    Of paths of the host, which many may read, only what it writes where `written`, else what it reads.
+    """
+    subject = service.of
     volumes: Json = subject.model.get("volumes") or {}
-    mounts = [*(service.model.get("volumes") or ()), *(mount for _, _, mount in mounts_of_others(service))]
-    for mount in mounts:
+    lent = [(lender, mount) for _, lender, mount in mounts_of_others(service)]
+    for lender, mount in [*((service.name, mount) for mount in service.model.get("volumes") or ()), *lent]:
         source = str(mount.get("source") or "")
         path = inside(source, subject.root)
+        of_host = None
         if mount.get("type") == "volume" and source:
-            found.append(f":{(volumes.get(source) or {}).get('name') or source}")
+            yield f":{(volumes.get(source) or {}).get('name') or source}"
+            of_host = bound_device(volumes.get(source) or {})
+        elif mount.get("type") == "bind" and path is None:
+            of_host = host_path(source, subject.permissions.binds, subject.stack, lender)
         elif mount.get("type") == "bind" and path is not None and subject.commit.content(path) is None:
-            found.append(path)
-    return found
+            yield f"{subject.stack}/{path}"
+        if of_host is not None and (is_writable(mount) if written else absolute(of_host) not in _OF_THE_HOST):
+            yield absolute(of_host)
 
 
 def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
+    return one == other or one.startswith(f"{other.rstrip('/')}/") or other.startswith(f"{one.rstrip('/')}/")
 
 
 def _pruned(value: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.decide.policies.paths import CommitPaths
@@ -54,7 +54,8 @@ class Subject:
     """One stack under judgement. `root`: where the commit's files lay while Compose rendered the model.
 
     `concealed`: values that came from the host's secrets_dir; `secrets`: names of the variables that did.
-    `built`: names of images that the commit itself makes, in whichever of its stacks.
+    `built`: names of images that the commit itself makes, in whichever of its stacks. `host`: the subjects of all
+    stacks of the commit, this one too; empty: it is alone.
     """
 
     stack: str
@@ -65,10 +66,15 @@ class Subject:
     concealed: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()
     built: frozenset[str] = frozenset()
+    host: Sequence[Subject] = field(default=(), repr=False, compare=False)
 
     def services(self) -> Iterator[ServiceSubject]:
         for name, model in sorted((self.model.get("services") or {}).items()):
             yield ServiceSubject(self, name, model or {})
+
+    def service(self, name: str) -> ServiceSubject:
+        """One that the model need not have."""
+        return ServiceSubject(self, name, (self.model.get("services") or {}).get(name) or {})
 
     def finding(self, rule: str, pointer: Pointer, message: str, value: str | None = None) -> Finding:
         return Finding(self.stack, rule, pointer, message, value=value)
