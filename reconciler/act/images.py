@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -41,6 +42,13 @@ NOT_THERE = (
     "missing signature key",
 )
 """Answers that stay the same however often one asks: the commit names what the registry does not give."""
+
+
+_BODY = re.compile(
+    r"\b(response body|denied|forbidden|unauthorized|toomanyrequests|unknown)(?:: .*|$)", re.IGNORECASE | re.DOTALL
+)
+"""Behind these words the engine repeats what it was answered. It asks in the host's own network, and a commit chooses
+whom: `127.0.0.1:8080/x`, or a registry that sends it there. The report must not carry the answer out."""
 
 
 class PatientClient(docker.APIClient):
@@ -123,7 +131,7 @@ def pull_error(ref: str, text: str) -> ReconcilerError:
     """What a refused pull means, from the words of engine and registry."""
     if is_disk_full(text):
         return disk_full(f"pull {ref}", text)
-    words = text.lower()
+    words, text = text.lower(), _BODY.sub(r"\1", text, count=1)
     if "unauthorized" in words and "denied" not in words:
         return _transient(ref, text, "The registry wants credentials: `docker login` as the agent's user.")
     if any(part in words for part in NOT_THERE):

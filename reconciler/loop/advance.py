@@ -24,6 +24,7 @@ from reconciler.loop.judge import (
     check_mounts,
     check_names,
     check_networks,
+    check_pinned_data,
     check_plan,
     check_ports,
     check_shrink,
@@ -66,6 +67,7 @@ def advance(bench: Bench, head: Commit) -> Turn:
     check_mounts(bench, head, desired, foreseen)
     observed = foreseen.observed
     check_data(bench, head, desired, base, foreseen)
+    check_pinned_data(bench, head, desired, base, foreseen)
     steps = image_steps(missing, bench.options.build_memory)
     plan = bench.plan(desired, observed, Intent.ADVANCE, foreseen.back, steps)
     check_plan(bench, head, plan, observed, desired.memory)

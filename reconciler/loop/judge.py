@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from reconciler.decide import footprint, images_of_others
@@ -91,18 +91,49 @@ def check_data(
     filled = files.filled(questioned(desired, observed, places), known)
     links = {**known, **foreseen.verdict.links}
     asked = {
-        f"{place} (in {head.sha[:12]})": place
-        for place in vanishing(desired, base, observed, places, filled, links)
+        f"{place} (in {head.sha[:12]})": place for place in vanishing(desired, base, observed, places, filled, links)
     }
+    hint = (
+        "mount what was mounted there (a volume keeps its data with `name: OLD` under its new key), or move the "
+        f"data; if it is meant, `reconciler accept {head.sha[:12]}`: nothing is deleted"
+    )
+    _ask_about(bench, head, asked, "would take data out of sight", hint)
+
+
+def check_pinned_data(
+    bench: Bench, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
+) -> None:
+    """What somebody else could have written is read by what is equal to root once a person has accepted it."""
+    permissions, places = bench.ports.preparer.permissions, bench.ports.preparer.places
+    if not permissions.pinned:
+        return
+    from reconciler.decide.pinned_data import questioned, read_anew, written_behind
+
+    there = {*foreseen.observed.volumes}
+    there |= bench.ports.host_files.filled(questioned(desired, places), bench.book.history.links)
+    said = [
+        f"{service.stack}/{service.name} would read {item}, which it has not read with these rights so far"
+        for service, item in read_anew(desired, base, foreseen.observed, permissions, places)
+        if item in there
+    ]
+    said += [
+        f"{writer.stack}/{writer.name} would write {item}, which {pinned.stack}/{pinned.name} reads in last good"
+        for writer, pinned, item in written_behind(desired, base, permissions, places)
+    ]
+    hint = (
+        "whoever writes there decides what such a service does. Look at the data, then "
+        f"`reconciler accept {head.sha[:12]}`; or mount another volume"
+    )
+    asked = {f"{place} (in {head.sha[:12]})": place for place in said}
+    _ask_about(bench, head, asked, "changes what a service reads that is equal to root", hint)
+
+
+def _ask_about(bench: Bench, head: Commit, asked: Mapping[str, str], what: str, hint: str) -> None:
+    """`asked`: what consent is recorded for → in words. Held while any of it has not been accepted."""
     found = [place for key, place in asked.items() if key not in bench.book.history.consented]
     if found:
         more = f" (and {len(found) - 1} more places)" if len(found) > 1 else ""
-        message = f"{head.sha[:12]} would take data out of sight: {found[0]}{more}"
-        hint = (
-            "mount what was mounted there (a volume keeps its data with `name: OLD` under its new key), or move the "
-            f"data; if it is meant, `reconciler accept {head.sha[:12]}`: nothing is deleted"
-        )
-        raise Ended(_ask(bench, head, list(asked), message, hint))
+        raise Ended(_ask(bench, head, list(asked), f"{head.sha[:12]} {what}: {found[0]}{more}", hint))
 
 
 def check_mounts(bench: Bench, head: Commit, desired: DesiredState, foreseen: Foreseen) -> None:
@@ -111,9 +142,7 @@ def check_mounts(bench: Bench, head: Commit, desired: DesiredState, foreseen: Fo
     ports = bench.ports
     found = in_the_way(desired, foreseen.back, foreseen.observed, links, ports.host_files, ports.preparer)
     for item in found:
-        raise Ended(
-            Turn(Outcome.HELD, Reason.POLICY_VIOLATION, item.message, head.sha, Intent.ADVANCE, hint=item.hint)
-        )
+        raise Ended(Turn(Outcome.HELD, Reason.POLICY_VIOLATION, item.message, head.sha, Intent.ADVANCE, hint=item.hint))
 
 
 def check_content(bench: Bench, head: Commit, prepared: Prepared, desired: DesiredState) -> None:

@@ -136,6 +136,11 @@ class Permissions:
     longest_stop: float = LONGEST_STOP
     address_pool: tuple[str, ...] = ()
 
+    @property
+    def pinned(self) -> tuple[tuple[str, str], ...]:
+        """Stack and service ('*': each) of the entries that say word by word who has them."""
+        return tuple((entry.stack, entry.service) for entry in self.grants + self.binds if entry.pin is not None)
+
 
 NOTHING_ALLOWED = Permissions()
 """Where there is no agent config, or it says nothing."""

@@ -154,6 +154,23 @@ def test_words_of_other_registries(text: str, kind: type[Exception]) -> None:
     assert isinstance(pull_error("x", text), kind)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pull access denied for x, repository does not exist or may require 'docker login': denied: <b>PRIVATE",
+        'error parsing HTTP 404 response body: invalid character: "PRIVATE"',
+        "manifest for x:1 not found: manifest unknown: PRIVATE",
+        "unknown: PRIVATE\nPRIVATE",
+        "unauthorized: PRIVATE",
+        "toomanyrequests: PRIVATE",
+    ],
+)
+def test_what_answered_in_a_registry_s_place_is_not_repeated(text: str) -> None:
+    """A commit chooses whom the engine asks, and that may be a service of the host's own network."""
+    told = pull_error("127.0.0.1:8080/x:1", text)
+    assert "PRIVATE" not in f"{told.message} {told.hint} {told.details}"
+
+
 def test_local_images(engine: docker.APIClient, images: dict[str, str]) -> None:
     host = engine.inspect_image("reconciler-test/actor")
     wants = [

@@ -86,8 +86,10 @@ all else that decides what the service does: environment (without secrets), heal
 that the commit mounts there, and the services of any stack that write where this one reads, with all that they are
 built from. It is left out where there is none of these. The refusal prints the whole line; look at the commit, then
 paste it. Images that the commit builds cannot be pinned, however their name is spelled. Tags can be moved by whoever
-owns the image: pin a digest (`image: traefik@sha256:…`) where that matters. What a pinned service keeps in its volumes
-was perhaps written by an earlier commit.
+owns the image: pin a digest (`image: traefik@sha256:…`) where that matters. A commit is held until `accept` when a
+pinned service would read a volume or data folder that is there already, or when somebody else could write in one while
+the pinned service is away. What such a service answers on its networks, it answers whoever shares them: a proxy before
+the engine's socket belongs into a network with nothing but its users.
 
 Without `image` such entries count only where `source.allowed_signers` (or `gpg_home`) keeps everybody else from
 changing what runs; otherwise they are refused when the agent starts.

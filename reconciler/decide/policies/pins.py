@@ -26,14 +26,14 @@ DIGITS = 32
 
 SOCKETS = frozenset({"docker.sock", "containerd.sock", "podman.sock", "buildkitd.sock", "crio.sock"})
 
-_OF_THE_HOST = frozenset(
+OF_THE_HOST = frozenset(
     {"/", "/dev", "/etc", "/proc", "/run", "/run/docker.sock", "/run/podman/podman.sock", "/sys"}
 )
 """What a pinned service may mount without a word of it in `rest`: it is what is granted, and no container writes
 programs there. What lies deeper is another matter: volumes of other services are below /, too."""
 
 _SHOWN = frozenset({"image", "entrypoint", "command"})
-_JUDGED = frozenset(
+JUDGED = frozenset(
     {
         "cap_add", "cgroup", "cgroup_parent", "device_cgroup_rules", "devices", "gpus", "group_add", "ipc",
         "network_mode", "pid", "privileged", "runtime", "security_opt", "sysctls", "userns_mode", "uts",
@@ -131,7 +131,7 @@ def _decisive(subject: Subject, service: str) -> dict[str, Any]:
     """What decides what the service does, beside image, entrypoint and command. Empty: nothing."""
     found: dict[str, Any] = {}
     for key, value in sorted(_services(subject)[service].items()):
-        if key in _SHOWN | _JUDGED | _HARMLESS:
+        if key in _SHOWN | JUDGED | _HARMLESS:
             continue
         if key == "volumes":
             value = [shown for mount in value for shown in _mount(subject, mount)]
@@ -150,7 +150,7 @@ def _mount(subject: Subject, mount: Json) -> Iterator[list[Any]]:
         yield [mount, None]
     elif (path := inside(source, subject.root)) is not None:
         yield [{**mount, "source": path}, _content(subject, source)]
-    elif absolute(source) not in _OF_THE_HOST:
+    elif absolute(source) not in OF_THE_HOST:
         yield [{**mount, "source": normal(source)}, None]
 
 
@@ -205,7 +205,7 @@ def _places(service: ServiceSubject, *, written: bool) -> Iterator[str]:
             of_host = host_path(source, subject.permissions.binds, subject.stack, lender)
         elif mount.get("type") == "bind" and path is not None and subject.commit.content(path) is None:
             yield f"{subject.stack}/{path}"
-        if of_host is not None and (is_writable(mount) if written else absolute(of_host) not in _OF_THE_HOST):
+        if of_host is not None and (is_writable(mount) if written else absolute(of_host) not in OF_THE_HOST):
             yield absolute(of_host)
 
 
