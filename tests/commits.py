@@ -29,6 +29,9 @@ class CommitFiles:
         content = self.contents[path]
         return content.encode() if isinstance(content, str) else content
 
+    def head(self, path: str, most: int) -> bytes:
+        return self.read(path)[:most]
+
     def copy(self, path: str, target: BinaryIO) -> None:
         target.write(self.read(path))
 

@@ -25,6 +25,7 @@ from reconciler.decide.policies import (
     privileges,
     probes,
     stops,
+    stored,
 )
 from reconciler.decide.policies.leave import Ruling, rule_on
 from reconciler.decide.policies.paths import CommitPaths
@@ -136,6 +137,7 @@ def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
     yield from objects.findings(subject)
     yield from bounds.volume_findings(subject)
     yield from mounts.file_findings(subject)
+    yield from stored.findings(subject)
     yield from cycles.findings(subject)
     for service in subject.services():
         yield from privileges.findings(service)
@@ -157,7 +159,7 @@ def _violation(finding: Finding, ruling: Ruling, scan: Scan, export: Export | No
         rule.reason,
         rule.id,
         f"{finding.message}: {rule.why}{f'; {ruling.why}' if ruling.why else ''}",
-        rule.hint + ruling.hint,
+        (finding.hint or rule.hint) + ruling.hint,
         place.path,
         place.line,
         place.column,

@@ -22,6 +22,7 @@ from reconciler.decide.references import (
     service_paths,
     top_paths,
 )
+from reconciler.decide.stored_forms import unreadable
 from reconciler.formats import nodes
 from reconciler.formats.dotenv import dotenv
 from reconciler.formats.interpolation import TemplateError, interpolate
@@ -94,7 +95,7 @@ class ComposeFiles:
                 self._include(number, include, (*above, path))
 
     def _roots(self, path: str, why: Reference | None) -> list[Node]:
-        missing = file_violation(self._source, path)
+        missing = file_violation(self._source, path) or unreadable(self._source, path)
         if missing is not None:
             if why is None:  # who refers to it is judged with the references
                 self._complain(missing)
@@ -154,7 +155,7 @@ class ComposeFiles:
         for node in include.env_files:
             found = self._reference(number, Named("include.env_file", node, include.pointer))
             path = found.resolved if found else None
-            if path is not None and is_readable(self._source, path):
+            if path is not None and self._is_text(path):
                 known |= self._read_dotenv(path, {**known, **outer}, found)
         return known
 
@@ -163,7 +164,7 @@ class ComposeFiles:
         path = f"{folder}/.env" if folder else ".env"
         if path not in self._source.entries:
             return {}
-        odd = file_violation(self._source, path)
+        odd = file_violation(self._source, path) or unreadable(self._source, path, env=True)
         if odd is not None:
             self._complain(odd)
             return {}
@@ -211,12 +212,15 @@ class ComposeFiles:
     def _bounded(self, why: Reference, variables: Mapping[str, str]) -> None:
         """Only whether Compose can read an env_file at little cost; what stands in it is the container's matter."""
         path = why.resolved
-        if path is None or path in self.named or not is_readable(self._source, path):
+        if path is None or path in self.named or not self._is_text(path):
             return
         self._take(path, why)
         for found in dotenv(content(self._source, path), path, variables)[1]:
             if found.rule == "too-large":
                 self._complain(found)
+
+    def _is_text(self, path: str) -> bool:
+        return is_readable(self._source, path) and unreadable(self._source, path) is None
 
     def _bound_extends(self) -> None:
         over = first_over(self.extends, self._size, MOST_NODES)

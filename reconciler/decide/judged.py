@@ -7,6 +7,7 @@ from itertools import islice
 
 from reconciler.decide.paths import MOST_TOLD, file_violation, odd_parent, remote
 from reconciler.decide.references import Reference
+from reconciler.decide.stored_forms import unreadable
 from reconciler.formats.nodes import shorten
 from reconciler.formats.yamls import json_pointer
 from reconciler.model.files import Files
@@ -15,6 +16,7 @@ from reconciler.model.outcome import Reason, Violation
 FILES = ("env_file", "label_file", "extends", "include", "include.env_file")
 """Kinds that Compose reads in; the file must be in the commit."""
 
+ENV_FILES = ("env_file", "include.env_file")
 FOLDER = "include.project_directory"
 
 
@@ -49,6 +51,8 @@ def _judge(files: Files, reference: Reference, idle: Set[str]) -> Iterator[Viola
 
 def _judge_file(files: Files, reference: Reference, path: str, idle: Set[str]) -> Iterator[Violation]:
     found = file_violation(files, path, _absent(reference))
+    if found is None and not (reference.kind in FILES[:2] and reference.service in idle):
+        found = unreadable(files, path, env=reference.kind in ENV_FILES)
     if found is None:
         return
     unread = not reference.required or (reference.kind in FILES[:2] and reference.service in idle)

@@ -7,6 +7,7 @@ The builder itself has the last word: it is given a policy by which it refuses e
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -74,6 +75,31 @@ def read(text: str, args: Mapping[str, object]) -> Dockerfile:
         images += [Source(line, item) for item in _froms(name, flags)]
     named = [item for item in images if "$" not in item.name and item.name.lower() not in {*stages, "scratch", ""}]
     return Dockerfile(_frontend(text), tuple(remotes), tuple(item for item in named if not item.name.isdigit()))
+
+
+def copied(text: str) -> Iterator[str]:
+    """What of its context a Dockerfile reads, as patterns of paths; what a variable names may be anything."""
+    text = _plain(text)
+    for _, name, rest in _instructions(text, _escape(text)):
+        if name == "ONBUILD" and (inner := _INSTRUCTION.fullmatch(rest)):
+            name, rest = inner[1].upper(), inner[2]
+        flags, words = _split(rest)
+        if name in ("COPY", "ADD") and "from" not in dict(flags):
+            yield from (_in_context(_unquoted(word)) for word in words[:-1] if not word.startswith("<<"))
+        elif name == "RUN":
+            for options in (_options(value) for flag, value in flags if flag == "mount"):
+                if options.get("type", "bind") == "bind" and "from" not in options:
+                    yield _in_context(options.get("source", options.get("src", ".")))
+
+
+def _in_context(source: str) -> str:
+    path = posixpath.normpath(f"/{source}").lstrip("/")
+    return "**" if "$" in source or not path else path
+
+
+def _options(value: str) -> dict[str, str]:
+    parts = (part.strip().partition("=") for part in value.split(","))
+    return {key.lower(): item for key, _, item in parts}
 
 
 def without_frontend(text: str) -> str:
@@ -175,8 +201,7 @@ def _froms(name: str, flags: list[tuple[str, str]]) -> Iterator[str]:
         if flag == "from" and name in ("COPY", "ADD"):
             yield value
         elif flag == "mount" and name == "RUN":
-            options = dict(part.strip().partition("=")[::2] for part in value.split(","))
-            yield from (item for key, item in options.items() if key.lower() == "from")
+            yield from (item for key, item in _options(value).items() if key == "from")
 
 
 def _may_be_remote(word: str) -> bool:

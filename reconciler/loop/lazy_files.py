@@ -31,5 +31,8 @@ class LazyFiles:
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         return self._files.read(path, limit)
 
+    def head(self, path: str, most: int) -> bytes:
+        return self._files.head(path, most)
+
     def copy(self, path: str, target: BinaryIO) -> None:
         self._files.copy(path, target)

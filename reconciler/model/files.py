@@ -57,6 +57,9 @@ class Files(Protocol):
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         """The bytes of a regular file. KeyError where there is none, TooLargeError where it has more than `limit`."""
 
+    def head(self, path: str, most: int) -> bytes:
+        """The first `most` bytes of a regular file, however large it is. KeyError where there is none."""
+
     def copy(self, path: str, target: BinaryIO) -> None:
         """Write the bytes of a regular file to an empty file, in pieces: a large one needs no memory. KeyError where
         there is none; OSError as the disk gives it."""

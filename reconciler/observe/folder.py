@@ -87,6 +87,13 @@ class FolderFiles:
             raise TooLargeError(path, (self._root / path).stat().st_size, limit)
         return data
 
+    def head(self, path: str, most: int) -> bytes:
+        """KeyError where there is no regular file."""
+        if self._entries[path].mode not in REGULAR:
+            raise KeyError(path)
+        with _readable(self._root / path), _opened(self._root / path) as file:
+            return file.read(most)
+
     def copy(self, path: str, target: BinaryIO) -> None:
         """KeyError where there is no regular file."""
         if self._entries[path].mode not in REGULAR:

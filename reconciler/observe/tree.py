@@ -84,6 +84,11 @@ class GitFiles:
             raise TooLargeError(path, entry.size, limit)
         return self._mended(entry, lambda: self._blobs.read(entry.oid, entry.size))
 
+    def head(self, path: str, most: int) -> bytes:
+        """KeyError where there is no regular file."""
+        entry = self._regular(path)
+        return self._mended(entry, lambda: self._blobs.head(entry.oid, entry.size, most))
+
     def copy(self, path: str, target: BinaryIO) -> None:
         """KeyError where there is no regular file."""
         entry = self._regular(path)

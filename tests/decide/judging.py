@@ -31,6 +31,9 @@ class Commit:
     def read(self, path: str) -> bytes:
         return self.contents.get(path, "").encode()
 
+    def head(self, path: str, most: int) -> bytes:
+        return self.read(path)[:most]
+
 
 @dataclass(frozen=True)
 class Spot:

@@ -129,10 +129,15 @@ ASKED: Mapping[str, Mapping[str, Model]] = {
         "type=local,src=/srv/a": service(build={"context": ROOT, "cache_from": ["type=local,src=/srv/a"]}),
         "type=local,dest=/srv/b": service(build={"context": ROOT, "cache_to": ["type=local,dest=/srv/b"]}),
     },
+    "stored-form": {
+        "big.bin": service(volumes=[{"type": "bind", "source": f"{ROOT}/big.bin", "target": "/big.bin"}]),
+        "model": service(volumes=[{"type": "bind", "source": f"{ROOT}/model", "target": "/model"}]),
+    },
 }  # fmt: skip
 """rule → value, in its normal form → a model that asks for it and for nothing else."""
 
-FILES = Commit({"Dockerfile": ""})
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1\n"
+FILES = Commit({"Dockerfile": "", "big.bin": POINTER, "model/m.bin": POINTER})
 CASES = [(rule, value) for rule, values in ASKED.items() for value in values]
 
 

@@ -27,6 +27,9 @@ class TextFiles:
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         return self.texts[path].encode()
 
+    def head(self, path: str, most: int) -> bytes:
+        return self.read(path)[:most]
+
     def copy(self, path: str, target: BinaryIO) -> None:
         target.write(self.read(path))
 

@@ -88,6 +88,18 @@ with open(sys.argv[2], "w+b") as target:
 """
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_beginning_of_a_file_is_read_alone(theirs: Repository, packed: bool) -> None:
+    large = bytes(range(256)) * (32 << 12)
+    sha = theirs.push({"large": large, "small": "ab", "empty": ""})
+    if packed:
+        theirs.git("repack", "-adq")
+    files = source_files(theirs, sha)
+    assert [files.head(name, 3) for name in ("large", "small", "empty")] == [b"\0\1\2", b"ab", b""]
+    with pytest.raises(KeyError):
+        files.head("absent", 3)
+
+
 def test_a_large_file_takes_no_memory(theirs: Repository, tmp_path: Path) -> None:
     block = bytes(1 << 20)
     theirs.push({"large": bytes(LARGE)})

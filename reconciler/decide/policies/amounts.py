@@ -29,7 +29,7 @@ NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class _Use:
+class Use:
     """One place of a model that has files of the commit laid out.
 
     `places`: where the service mounts something else inside of it; the folder has these places then, and so is another
@@ -55,7 +55,7 @@ def _long_targets(subject: Subject) -> Iterator[Finding]:
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
-    use: _Use
+    use: Use
     size: int
     files: int
 
@@ -83,7 +83,7 @@ def _costs(subjects: Sequence[Subject]) -> list[_Cost]:
     commit, costs = subjects[0].commit, list[_Cost]()
     built, mounted = set[str](), set[tuple[str, frozenset[str]]]()
     size = files = 0
-    for use in (use for subject in subjects for use in _uses(subject)):
+    for use in (use for subject in subjects for use in uses(subject)):
         names: Sequence[str] = ()
         if use.built:
             names = [name for name in commit.names(use.path) if name not in built]
@@ -108,13 +108,14 @@ def _folders(names: Sequence[str]) -> int:
     return count
 
 
-def _largest(use: _Use) -> str:
+def _largest(use: Use) -> str:
     commit = use.subject.commit
     names = sorted(commit.names(use.path), key=lambda name: -commit.size(name))[:NAMED]
     return ", ".join(f"{shorten(name)} {shown(commit.size(name))}" for name in names)
 
 
-def _uses(subject: Subject) -> Iterator[_Use]:
+def uses(subject: Subject) -> Iterator[Use]:
+    """Every place of a model that has files of the commit laid out."""
     for kind in ("configs", "secrets"):
         for name, definition in sorted((subject.model.get(kind) or {}).items()):
             yield from _use(subject, None, (kind, name, "file"), str((definition or {}).get("file") or ""))
@@ -158,7 +159,7 @@ def _use(
     path: str,
     built: bool = False,
     places: frozenset[str] = frozenset(),
-) -> Iterator[_Use]:
+) -> Iterator[Use]:
     found = inside(posixpath.normpath(path), subject.root) if path.startswith("/") else None
     if found is not None and subject.commit.has(found):
-        yield _Use(subject, service, pointer, found, built, places)
+        yield Use(subject, service, pointer, found, built, places)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from reconciler.decide.paths import SUBMODULE, SYMLINK, content
+from reconciler.decide.stored_forms import form_of, lost_in
+from reconciler.formats.stored import Form
 from reconciler.model.documents import BindGrant
 from reconciler.model.files import Entry, Files, below, has_content, is_folder, names_below
 
@@ -54,6 +56,14 @@ class CommitPaths:
     def links(self, path: str) -> tuple[Entry, ...]:
         """Symlinks and submodules at, below or on the way to `path`, in order."""
         return tuple(entry for entry in self._links if _related(entry.path, path))
+
+    def form(self, path: str) -> Form | None:
+        """In which other form than its content the commit has a file; None for the content itself."""
+        return form_of(self._files, path)
+
+    def lost(self, path: str) -> list[tuple[str, Form]]:
+        """Of the files in the folder `path`, those that git has only a stand-in of, or ciphertext of its own."""
+        return list(lost_in(self._files, path))
 
     @cached_property
     def _links(self) -> tuple[Entry, ...]:
