@@ -19,23 +19,24 @@ from reconciler.errors import Transient, Usage
 from reconciler.loop.adopt import recognise
 from reconciler.loop.prepare import Preparer
 from reconciler.model.files import Files
-from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, ObservedState
+from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, ObservedState, Started
 from reconciler.model.outcome import Reason
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.engine import EngineObserver
 from reconciler.observe.folder import FolderFiles
 from reconciler.observe.host_files import HostFiles
 from reconciler.observe.images import LocalImages
-from reconciler.observe.project import CommittableFiles, Repository, find_projects, find_repository
+from reconciler.observe.project import CommittableFiles, Repository, compose_folder, find_folders, find_repository
 from reconciler.settings import OWNER, STRANGERS, Settings
 from reconciler.verbs import Answer
-from reconciler.verbs.init import Initialiser, Judged, Place, Running
+from reconciler.verbs.init import Engine, Initialiser, Judged, Place, Running
 
 STATE_OF_ROOT = "/var/lib/reconciler"
 STATE_OF_USER = "~/.local/state/reconciler"
 
-MakePreparer = Callable[[str, bool, str, bool], Preparer]
-"""host, whether policies count, base, whether whoever pushes is trusted → the preparer."""
+MakePreparer = Callable[[str, bool, str, bool, str | None], Preparer]
+"""host, whether policies count, base, whether whoever pushes is trusted, secrets_dir in place of the configured one →
+the preparer."""
 
 
 def initialise(
@@ -63,8 +64,11 @@ def initialise(
     if settings is None:
         place = replace(place, trust=chosen_trust(place.source["url"], ask or _terminal()))
     engine = _Engine(settings.engine if settings else None, place.host, environ)
-    judge = partial(_judge, place, make(place.host, True, place.base, place.trust == OWNER), engine)
-    return Initialiser(place, make(place.host, False, place.base, False), engine.look, judge).run(find_projects(root))
+    asked = Engine(engine.started, engine.look)
+    preparer = make(place.host, False, place.base, False, None)
+    return Initialiser(place, preparer, asked, partial(_judge, place, make, engine), compose_folder).run(
+        find_folders(root)
+    )
 
 
 def chosen_trust(url: str, ask: Callable[[str], str] | None) -> str:
@@ -124,11 +128,12 @@ def _place(
         state=os.path.abspath(state) if state else usual,
         files=partial(_files, root, repository),
         tracked=repository.tracked if repository else None,
+        secrets=settings.secrets_dir if settings else str(Path(config).absolute().parent / "secrets"),
         adopt=frozenset(settings.adopt if settings else ()),
     )
 
 
-def _files(root: Path, repository: Repository | None, without: Sequence[str]) -> Files:
+def _files(root: Path, repository: Repository | None, without: Sequence[str], more: Sequence[str]) -> Files:
     """What a commit of the folder would hold: the repository's own files, or all that there is."""
     top = repository.root if repository else root
     if repository is not None and (top / ".git").exists():
@@ -137,7 +142,8 @@ def _files(root: Path, repository: Repository | None, without: Sequence[str]) ->
     else:
         paths = frozenset(FolderFiles(root).entries)
     inside = tuple(f"{path}/" for path in without)
-    return CommittableFiles(top, (path for path in paths if not path.startswith(inside)))
+    left = (path for path in paths if path not in without and not path.startswith(inside))
+    return CommittableFiles(top, {*left, *more})
 
 
 class _Engine:
@@ -145,20 +151,30 @@ class _Engine:
 
     def __init__(self, setting: str | None, host: str, environ: Mapping[str, str]) -> None:
         self._setting, self._host, self._environ = setting, host, environ
+        self._missing = ""
         self.observer: EngineObserver | None = None
 
-    def look(self, names: Sequence[str]) -> Running:
+    def started(self) -> Sequence[Started]:
         try:
             self.client = connect(engine_host(self._setting, self._environ))
             observer = EngineObserver(self.client, self._host)
-            projects = observer.compose_folders()
-            observed = observer.inspect({*names, *projects.values()})
-            usage = observer.usage([item.id for item in observed.containers if item.running])
+            found = observer.started()
         except (Transient, Usage) as error:
-            return Running({}, missing=f"how much memory services use: {error.message}")
+            self._missing = error.message
+            return []
         self.observer = observer
-        present = _present(observed, names)
-        return Running(projects, observed.containers, usage, observed.memory_total, present=present)
+        return found
+
+    def look(self, names: Sequence[str]) -> Running:
+        if self.observer is None:
+            return Running(missing=f"how much memory services use: {self._missing}")
+        try:
+            observed = self.observer.inspect(names)
+            usage = self.observer.usage([item.id for item in observed.containers if item.running])
+        except (Transient, Usage) as error:
+            self.observer = None
+            return Running(missing=f"how much memory services use: {error.message}")
+        return Running(observed.containers, usage, observed.memory_total, present=_present(observed, names))
 
 
 def _present(observed: ObservedState, names: Iterable[str]) -> frozenset[str]:
@@ -178,9 +194,11 @@ def _labels(observed: ObservedState) -> Iterable[tuple[str, Mapping[str, str]]]:
     yield from ((name, item.labels) for name, item in observed.volumes.items())
 
 
-def _judge(place: Place, preparer: Preparer, engine: _Engine, without: Sequence[str]) -> Judged:
-    """What the first turn would do, by its own rules."""
-    prepared = preparer.prepare(place.files(without))
+def _judge(place: Place, make: MakePreparer, engine: _Engine, without: Sequence[str], values: bool) -> Judged:
+    """What the first turn would do, by its own rules. `values`: some were written into the folder for secrets."""
+    secrets = place.secrets if values else None
+    preparer = make(place.host, True, place.base, place.trust == OWNER, secrets)
+    prepared = preparer.prepare(place.files(without, []))
     if prepared.denied or engine.observer is None:
         return Judged(prepared.violations)
     try:

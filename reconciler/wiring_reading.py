@@ -211,16 +211,25 @@ class Reading:
         )
 
     def preparer(
-        self, folder: Path, host: str, policies: bool, base: str | None = None, owner: bool = False
+        self,
+        folder: Path,
+        host: str,
+        policies: bool,
+        base: str | None = None,
+        owner: bool = False,
+        own_secrets: str | None = None,
     ) -> Preparer:
         """What judges commits; Compose is run in `folder`. `base`: in place of the configured path. `owner`: whoever
-        pushes is trusted, whatever is configured."""
+        pushes is trusted, whatever is configured. `own_secrets`: in place of the configured secrets_dir."""
         settings = self.given
         state = str(Path(settings.state).resolve()) if settings else "/state"
         permissions = settings.permissions if settings else NOTHING_ALLOWED
         permissions = replace(permissions, owner=permissions.owner or owner)
         secrets = settings.secrets_dir if settings else None
         seal = self._seal if secrets else str
+        store = self.secrets
+        if own_secrets and own_secrets != secrets:
+            secrets, store = own_secrets, SecretStore(Path(own_secrets), self._redactor.register)
         places = Places(f"{state}/trees", f"{state}/data", secrets, permissions.binds, seal)
         rules = Rules(
             host=host,
@@ -230,7 +239,7 @@ class Reading:
             permissions=permissions,
             policies=policies,
         )
-        return Preparer(ComposeRenderer(self.compose, folder, self.secrets), rules, self.signers.fingerprint)
+        return Preparer(ComposeRenderer(self.compose, folder, store), rules, self.signers.fingerprint)
 
     def facts(self, record: Mapping[str, Any] | None = None) -> StatusFacts:
         """What `status` is judged from, but for the engine. `record`: of the process that works; else what it tells."""

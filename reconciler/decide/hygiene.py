@@ -141,9 +141,13 @@ def _secrets(service: ServiceSubject, concealed: Collection[str]) -> Iterator[Fi
 
 
 def _plain_secret(name: str, value: str, concealed: Collection[str]) -> bool:
-    if not _SECRET_NAME.search(name) or _NO_SECRET_NAME.search(name) or _NO_SECRET_VALUE.fullmatch(value):
-        return False
-    return not any(secret and secret in value for secret in concealed)
+    return looks_secret(name, value) and not any(secret and secret in value for secret in concealed)
+
+
+def looks_secret(name: str, value: str) -> bool:
+    """Whether a variable is named like a password or key, and has a value that could be one."""
+    named = _SECRET_NAME.search(name) and not _NO_SECRET_NAME.search(name)
+    return bool(named) and not _NO_SECRET_VALUE.fullmatch(value)
 
 
 def _dependencies(service: ServiceSubject, services: Mapping[str, Json]) -> Iterator[Finding]:

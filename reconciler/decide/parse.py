@@ -76,8 +76,8 @@ def _implied(files: Files, host: str, base: str, stack: str) -> Result:
     if found:
         return None, in_order(found)
     told = _steering(files, paths[0])
-    name = stack or (told.project if _NAME.fullmatch(told.project) else "")
-    name = name or next(filter(None, (_own_name(read_compose(files, path)) for path in reversed(paths))), host)
+    names = [told.project, *(own_name(read_compose(files, path)) for path in reversed(paths))]
+    name = stack or next(filter(_NAME.fullmatch, names), host)
     return _with_profiles(files, HostDocument(host, (StackDocument(name, tuple(paths), line=1),))), ()
 
 
@@ -116,14 +116,13 @@ def read_compose(files: Files, path: str) -> nodes.Tree:
     return events.read(content(files, path, COMPOSE_LIMITS.size), COMPOSE_LIMITS)
 
 
-def _own_name(tree: nodes.Tree) -> str | None:
-    """The Compose file's top-level name where it is a valid one; what is wrong with the file is told later."""
+def own_name(tree: nodes.Tree) -> str:
+    """The Compose file's top-level name as it stands there; ''. What is wrong with the file is told later."""
     for root in tree.documents[:1]:
         for key, item in root.pairs if isinstance(root, nodes.Mapping) else ():
-            named = isinstance(key, nodes.Scalar) and key.text == "name" and isinstance(item, nodes.Scalar)
-            if named and isinstance(item, nodes.Scalar) and _NAME.fullmatch(item.text):
+            if isinstance(key, nodes.Scalar) and key.text == "name" and isinstance(item, nodes.Scalar):
                 return item.text
-    return None
+    return ""
 
 
 def _hosts(files: Files, folder: str) -> list[str]:

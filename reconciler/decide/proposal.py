@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from reconciler.model.documents import GIB, MIB, HostDocument, Memory
@@ -40,11 +40,37 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """One Compose project as it lies in a folder. Paths are relative to that in which desired-state/ will stand."""
+    """One Compose project as it lies in a folder. Paths are relative to that in which desired-state/ will stand.
+
+    `env_files`: those that its variables come from; `env`: what of that may stand in git where they do not. `runs`:
+    containers of it are there, under this name.
+    """
 
     name: str
     files: tuple[str, ...]
     folder: str
+    profiles: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    runs: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is no stack of the proposal: its files or its folder, and why."""
+
+    files: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """A file (`path`) with variables of a stack that do not belong into git, and what to do about it."""
+
+    path: str
+    stack: str
+    names: tuple[str, ...]
+    hint: str
 
 
 def limit(used: int) -> int:
@@ -106,6 +132,11 @@ def host_text(host: str, projects: Sequence[Project], memory: Memory, with_limit
         files = [*project.files, *([limits_path(host, project.name)] if project.name in limited else [])]
         lines += [f"    - name: {_text(project.name)}", "      files:"]
         lines += [f"        - {_text(path)}" for path in files]
+        if project.profiles:
+            lines.append(f"      profiles: [{', '.join(map(_text, project.profiles))}]")
+        if project.env:
+            lines += ["      env:"]
+            lines += [f"        {name}: {json.dumps(value)}" for name, value in sorted(project.env.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -119,7 +150,9 @@ def limits_text(limits: Sequence[Limit]) -> str:
         if item.origin is Origin.MEASURED:
             lines.append(f"  {_text(item.service)}: {{mem_limit: {size(item.bytes)}}}  # used {size(item.used or 0)}")
         else:
-            lines.append(f"  # {item.service} did not run, so its use is unknown: spec.defaults.memory holds for it")
+            lines.append(
+                f"  # {item.service} was not measured, so its use is unknown: spec.defaults.memory holds for it"
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -130,10 +163,15 @@ _TRUST = {
 
 
 def agent_text(
-    host: str, source: Mapping[str, str], state: str, adopt: Sequence[str] = (), trust: str = "strangers"
+    host: str,
+    source: Mapping[str, str],
+    state: str,
+    adopt: Sequence[str] = (),
+    trust: str = "strangers",
+    secrets: str | None = None,
 ) -> str:
     """`source`: url, and branch and path where they are not the usual ones. `adopt`: projects that run already.
-    `trust`: what is said of those who push."""
+    `trust`: what is said of those who push. `secrets`: the folder with what must not be in git."""
     written = ", ".join(f"{key}: {_text(value)}" for key, value in source.items())
     consent = (
         "# Projects of this machine that commits may take over, with their data.\n"
@@ -141,7 +179,8 @@ def agent_text(
     )
     return (
         "# The agent's config. It belongs to this machine, not into the repository.\n"
-        f"host: {host}\nsource: {{{written}}}\nstate: {_text(state)}\n{_TRUST[trust]}\ntrust: {trust}\n"
+        f"host: {host}\nsource: {{{written}}}\nstate: {_text(state)}\n"
+        f"{f'secrets_dir: {_text(secrets)}' + chr(10) if secrets else ''}{_TRUST[trust]}\ntrust: {trust}\n"
         f"{consent if adopt else ''}"
     )
 

@@ -40,17 +40,22 @@ class Use:
     opaque: bool = False
 
 
-def inactive(units: Sequence[Unit], profiles: tuple[str, ...]) -> frozenset[str]:
-    """Services that no active profile names: Compose leaves them out."""
+def profiles_of(units: Sequence[Unit]) -> dict[str, set[str]]:
+    """Service → the profiles that it is in; services without any are left out."""
     named: dict[str, set[str]] = {}
     for unit in (unit for unit in units if unit.whole):
         for name, (_, service) in _section(unit.root, "services").items():
             held = pairs(service).get("profiles")
             for word in words(held[1] if held else None):
                 named.setdefault(name, set()).add(_text(word, unit.variables))
+    return named
+
+
+def inactive(units: Sequence[Unit], profiles: tuple[str, ...]) -> frozenset[str]:
+    """Services that no active profile names: Compose leaves them out."""
     if "*" in profiles:
         return frozenset()
-    return frozenset(name for name, found in named.items() if found and not found & set(profiles))
+    return frozenset(name for name, found in profiles_of(units).items() if not found & set(profiles))
 
 
 def unset(read: ComposeFiles, stack: str, idle: Set[str], strict: bool = False) -> Iterator[Violation]:

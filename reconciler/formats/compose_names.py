@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.formats.dotenv import Steering
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """The first that a folder has is read."""
@@ -23,3 +27,17 @@ def default_files(names: Container[str]) -> tuple[str, ...]:
 def other_files(names: Iterable[str]) -> list[str]:
     """Compose files by their names that Compose reads only where they are named: compose.prod.yml, …"""
     return sorted(name for name in names if name not in NAMES and name not in OVERRIDES and _OTHER.fullmatch(name))
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeFolder:
+    """A folder (absolute) as Compose would find it: the names of its files, and what its `.env` says to Compose."""
+
+    path: Path
+    names: frozenset[str]
+    steering: Steering
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What `docker compose up` reads here, relative to it; () where it finds nothing."""
+        return self.steering.files or default_files(self.names)

@@ -17,6 +17,8 @@ COMPOSE_SERVICE = "com.docker.compose.service"
 COMPOSE_NUMBER = "com.docker.compose.container-number"
 COMPOSE_ONEOFF = "com.docker.compose.oneoff"
 COMPOSE_FOLDER = "com.docker.compose.project.working_dir"
+COMPOSE_FILES = "com.docker.compose.project.config_files"
+COMPOSE_ENV_FILES = "com.docker.compose.project.environment_file"
 
 OOM, KILL = "oom", "kill"
 """The engine's words for what befalls a container: the kernel kills for memory, somebody has a signal sent to it."""
@@ -98,6 +100,19 @@ class Foreign:
     memory: int
     limited: bool
     ports: tuple[tuple[str, int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A project that plain Compose has started: its name, the folder, Compose files and env files that it was given.
+
+    Paths are absolute, as they were when its newest container was made.
+    """
+
+    project: str
+    folder: str
+    files: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from itertools import takewhile
 from typing import Any
 
 from reconciler.model.observed import (
+    COMPOSE_ENV_FILES,
+    COMPOSE_FILES,
     COMPOSE_FOLDER,
     COMPOSE_NUMBER,
     COMPOSE_ONEOFF,
@@ -21,6 +23,7 @@ from reconciler.model.observed import (
     ObservedNetwork,
     ObservedState,
     ObservedVolume,
+    Started,
 )
 from reconciler.observe import facts
 
@@ -42,6 +45,18 @@ def label_filter(stacks: frozenset[str]) -> dict[str, list[str]]:
 def listed_state(stacks: frozenset[str], answers: Iterable[Answer]) -> ObservedState:
     """What a list shows of these stacks."""
     return ObservedState(containers=ordered(listed(answer) for answer in answers if stack_of(answer) in stacks))
+
+
+def started(answers: Iterable[Answer]) -> list[Started]:
+    """The projects that entries of a list belong to, without those of an agent. The newest container tells."""
+    found: dict[str, Started] = {}
+    for answer in sorted(answers, key=lambda item: int(item.get("Created") or 0)):
+        labels = answer.get("Labels") or {}
+        name, folder = labels.get(COMPOSE_PROJECT), labels.get(COMPOSE_FOLDER)
+        if name and folder and LABEL_HOST not in labels:
+            named = (labels.get(key, "").split(",") for key in (COMPOSE_FILES, COMPOSE_ENV_FILES))
+            found[name] = Started(name, folder, *(tuple(filter(None, paths)) for paths in named))
+    return [found[name] for name in sorted(found)]
 
 
 def ordered(found: Iterable[Container]) -> tuple[Container, ...]:

@@ -14,7 +14,6 @@ from reconciler.engine import engine_calls, explanation
 from reconciler.model.addresses import Claim
 from reconciler.model.images import ImageDefaults, defaults_of
 from reconciler.model.observed import (
-    COMPOSE_FOLDER,
     COMPOSE_PROJECT,
     LABEL_HOST,
     Container,
@@ -22,6 +21,7 @@ from reconciler.model.observed import (
     ObservedNetwork,
     ObservedState,
     ObservedVolume,
+    Started,
 )
 from reconciler.model.ports import Port
 from reconciler.model.stock import InUse
@@ -105,10 +105,9 @@ class EngineObserver:
         measured = {container: self._working_set(container) for container in ids}
         return {container: size for container, size in measured.items() if size}
 
-    def compose_folders(self) -> Mapping[str, str]:
-        """Folder → the Compose project that was started from it."""
-        labels = [answer.get("Labels") or {} for answer in self._list({"label": COMPOSE_PROJECT})]
-        return {item[COMPOSE_FOLDER]: item[COMPOSE_PROJECT] for item in labels if item.get(COMPOSE_FOLDER)}
+    def started(self) -> Sequence[Started]:
+        """The Compose projects that were started without an agent, by name."""
+        return read.started(self._list({"label": COMPOSE_PROJECT}))
 
     def watch(self) -> EventWatch:
         return EventWatch(self._client, self._host)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Usage
-from reconciler.formats.compose_names import NAMES, OVERRIDES, default_files
+from reconciler.formats.compose_names import ComposeFolder, other_files
+from reconciler.formats.dotenv import Steering, steering
 from reconciler.formats.urls import url_problem
 from reconciler.model.files import Entry
 from reconciler.model.outcome import Reason
@@ -34,16 +35,23 @@ class Repository:
     tracked: frozenset[str]
 
 
-def find_projects(folder: Path) -> list[tuple[str, ...]]:
-    """The Compose files of each project in `folder`, relative to it: its own, else those of folders below it."""
-    own = _compose_files(folder)
-    if own:
+def find_folders(folder: Path) -> list[ComposeFolder]:
+    """Where Compose projects lie: `folder` itself, else those below it that have Compose files."""
+    own = compose_folder(folder)
+    if own.files:
         return [own]
-    return [
-        tuple(f"{below.relative_to(folder).as_posix()}/{name}" for name in _compose_files(below))
-        for below in _folders(folder, DEEPEST)
-        if _compose_files(below)
-    ]
+    below = [item for item in map(compose_folder, _folders(folder, DEEPEST)) if item.files or other_files(item.names)]
+    return below or ([own] if other_files(own.names) else [])
+
+
+def compose_folder(folder: Path) -> ComposeFolder:
+    """A folder of the disk; empty where it cannot be read."""
+    try:
+        names = frozenset(item.name for item in folder.iterdir() if item.is_file())
+        told = steering((folder / ".env").read_bytes()) if ".env" in names else Steering()
+    except OSError:
+        return ComposeFolder(folder, frozenset(), Steering())
+    return ComposeFolder(folder, names, told)
 
 
 def find_repository(folder: Path, environ: Mapping[str, str]) -> Repository | None:
@@ -93,10 +101,6 @@ class CommittableFiles(FolderFiles):
             entry = folder_entry(self._root, path.rstrip("/"), status)
             if entry is not None:
                 yield entry
-
-
-def _compose_files(folder: Path) -> tuple[str, ...]:
-    return default_files([name for name in (*NAMES, *OVERRIDES) if (folder / name).is_file()])
 
 
 def _folders(folder: Path, depth: int) -> Iterable[Path]:

@@ -38,12 +38,36 @@ class MemoryVolume(Protocol):
 
 
 class Project(Protocol):
-    """One Compose project: its name and its Compose files."""
+    """One Compose project: its name, its Compose files and its profiles."""
 
     @property
     def name(self) -> str: ...
     @property
     def files(self) -> Sequence[str]: ...
+    @property
+    def profiles(self) -> Sequence[str]: ...
+
+
+class Left(Protocol):
+    """What `init` has left out: Compose files or a folder, and why."""
+
+    @property
+    def files(self) -> Sequence[str]: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class Values(Protocol):
+    """An env file with what does not belong into git: names of variables, and what to do."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def stack(self) -> str: ...
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def hint(self) -> str: ...
 
 
 class Limit(Protocol):

@@ -10,7 +10,7 @@ from reconciler.model.history import Attempt, ServiceRecord
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
 from reconciler.model.requests import Answered
 from reconciler.record.contract import Document, document, moment, word
-from reconciler.record.shapes import Budget, Limit, Needs, Project
+from reconciler.record.shapes import Budget, Left, Limit, Needs, Project, Values
 from reconciler.record.summary_status import fetched_again, status
 
 __all__ = ["doctor", "error", "fetched_again", "history", "init", "plan", "request", "status", "turn", "validation"]
@@ -45,11 +45,15 @@ def init(
     skipped: Sequence[str],
     adopt: Sequence[str],
     trust: str | None,
+    left: Sequence[Left],
+    values: Sequence[Values],
+    notes: Sequence[str],
 ) -> Document:
     """What was written for which services, and what the first turn would do. `restarts`: stack, service, causes.
 
     `adopt`: projects that the agent config in force does not let commits take over yet. `trust`: what a new agent
-    config says of those who push, None where none was written.
+    config says of those who push, None where none was written. `left`: what is no stack; `values`: env files that do
+    not belong into git; `notes`: what a person should know of names.
     """
     return document("Init") | {
         "host": host,
@@ -59,6 +63,7 @@ def init(
             {
                 "name": item.name,
                 "files": list(item.files),
+                "profiles": list(item.profiles),
                 "services": [_limit(limit) for limit in limits if limit.stack == item.name],
             }
             for item in projects
@@ -70,6 +75,11 @@ def init(
         "skipped": list(skipped),
         "adopt": list(adopt),
         "trust": trust,
+        "left": [{"files": list(item.files), "reason": item.reason} for item in left],
+        "values": [
+            {"path": item.path, "stack": item.stack, "names": list(item.names), "hint": item.hint} for item in values
+        ],
+        "notes": list(notes),
     }
 
 

@@ -4,205 +4,183 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reconciler.decide import proposal
 from reconciler.decide.budget import service_memory
-from reconciler.decide.proposal import Limit, Origin, Project
-from reconciler.decide.sources import inside
+from reconciler.decide.parse import host_document
+from reconciler.decide.proposal import Left, Limit, Origin, Project
 from reconciler.errors import Usage
-from reconciler.formats.yamls import document
+from reconciler.formats.compose_names import ComposeFolder
 from reconciler.loop.prepare import Prepared, Preparer
 from reconciler.materialise import make_folders, write
 from reconciler.model.documents import HostDocument, StackDocument
 from reconciler.model.files import Files
-from reconciler.model.observed import Container
-from reconciler.model.outcome import Reason, Violation
+from reconciler.model.outcome import Level, Reason, Violation
+from reconciler.observe.envfile import env_file
 from reconciler.record import summary
 from reconciler.verbs import Answer
+from reconciler.verbs.init_data import data_folders
+from reconciler.verbs.init_place import Engine, Found, Judged, Place, Running
+from reconciler.verbs.init_projects import choose, with_profiles
+from reconciler.verbs.init_proposed import Proposed, ignore_lines
+from reconciler.verbs.init_values import Kept, env_files, keep, values_of
 
 Json = Mapping[str, Any]
 
 IGNORE = ".gitignore"
-MOST_LOOKED_AT = 1000
-"""Files of a folder that are looked at to tell what it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """What the engine says: the project of each folder, containers that run, bytes they use, its memory.
-
-    `present`: Compose projects that have a container, a network or a volume which no agent has made.
-    `missing` says why nothing is known, where the engine does not answer.
-    """
-
-    projects: Mapping[str, str]
-    containers: Sequence[Container] = ()
-    usage: Mapping[str, int] | None = None
-    memory: int | None = None
-    missing: str = ""
-    present: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the files go. `folder` holds the projects and is `base` in the repository ('' is its root).
-
-    `config`: the agent config to write, None where one is in force. `adopt`: what that one lets commits take over
-    already. `source`: what goes into a new one, and `trust`: what it says of those who push. `files`: what a commit
-    would hold now, without these folders. `tracked` None: there is no repository yet.
-    """
-
-    folder: Path
-    base: str
-    host: str
-    config: Path | None
-    trust: str
-    source: Mapping[str, str]
-    state: str
-    files: Callable[[Sequence[str]], Files]
-    tracked: frozenset[str] | None
-    adopt: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What the first turn would make of it."""
-
-    violations: Sequence[Violation] = ()
-    restarts: Sequence[tuple[str, str, Sequence[str]]] = ()
-    skipped: Sequence[str] = ()
 
 
 class Initialiser:
-    """One proposal for one folder. `look` asks the engine about projects; `judge` asks what the first turn would do."""
+    """One proposal for one folder. `judge` asks what the first turn would do."""
 
     def __init__(
         self,
         place: Place,
         preparer: Preparer,
-        look: Callable[[Sequence[str]], Running],
-        judge: Callable[[Sequence[str]], Judged],
+        engine: Engine,
+        judge: Callable[[Sequence[str], bool], Judged],
+        look_at: Callable[[Path], ComposeFolder],
     ) -> None:
         """`preparer`: one without policies: what they refuse is told by `judge`, and keeps no limit from being read.
 
-        `judge` gets the folders that are data, not files of the commit.
+        `judge` gets the paths that are no files of the commit, and whether values were written for it. `look_at` reads
+        a folder.
         """
-        self._place, self._preparer, self._look, self._judge = place, preparer, look, judge
+        self._place, self._preparer, self._engine = place, preparer, engine
+        self._judge, self._look_at = judge, look_at
 
-    def run(self, found: Sequence[tuple[str, ...]]) -> Answer:
-        """`found`: the Compose files of each project, relative to the folder."""
-        place, files = self._place, self._place.files([])
-        if not found:
+    def run(self, found: Sequence[ComposeFolder]) -> Answer:
+        """`found`: the folders with Compose files."""
+        place, files = self._place, self._place.files([], [])
+        choice = choose(place.folder, found, self._engine.started(), self._look_at, files, place.base)
+        if not choice.projects and not choice.left:
             raise Usage(
                 Reason.FILE_MISSING,
                 f"there is no Compose file in {place.folder} or in the folders below it",
                 "name the folder of a Compose project: reconciler init DIR",
             )
-        names = {paths: self._own_name(paths) for paths in found}
-        running = self._look(list(names.values()))
-        projects = [self._project(paths, names[paths], running) for paths in found]
-        prepared = self._prepare(projects, files)
-        if prepared.denied:
-            return 1, self._document([], projects, [], Judged(prepared.violations), [])
+        running = self._engine.look([item.name for item in choice.projects])
+        projects = [with_profiles(item, files, self._paths(item.files), running.containers) for item in choice.projects]
+        named = {item.name: self._own(env_files(item, files, self._paths(item.files))) for item in projects}
+        more = {path for item in projects for path in (*item.env_files, *named[item.name])}
+        prepared, projects, bad, denied = self._readable(projects, place.files([], self._paths(sorted(more))))
+        left = [*choice.left, *bad]
+        if not projects:
+            return 1, self._document([], Found(left=left), Judged(denied))
+        kept = keep(place.folder, projects, named, self._committable(files), self._is_tracked, place.secrets)
+        projects = [replace(item, env=kept.env.get(item.name, {})) for item in projects]
         adopt = [item.name for item in projects if item.name in running.present - place.adopt]
-        limits = list(_limits(prepared, running))
-        data = self._data(prepared, running)
-        texts = self._texts(projects, limits, running, data, adopt)
+        proposed = Found(projects, list(_limits(prepared, running)), left, choice.notes, kept, adopt)
+        data = data_folders(place.folder, place.base, place.tracked, prepared, running.containers)
+        texts = self._texts(proposed, running)
+        wrong = self._wrong(files, texts)
+        if wrong:
+            return 1, self._document([], proposed, Judged(wrong))
         self._refuse_to_overwrite(texts)
-        for path, text in texts.items():
-            self._write(path, text)
-        judged = self._judge([posixpath.join(place.base, path) for path in data])
+        written = self._write_all(texts, kept, ignore_lines(data, kept.ignored, self._committable(files), place.folder))
+        judged = self._judge(self._paths([*data, *kept.ignored]), bool(kept.stacks))
         skipped = [*([running.missing] if running.missing else []), *judged.skipped]
-        told = Judged(judged.violations, judged.restarts, skipped)
-        unwritten = adopt if place.config is None else []
-        return 0, self._document([self._shown(path) for path in texts], projects, limits, told, unwritten)
+        told = replace(judged, skipped=skipped)
+        return 0, self._document([self._shown(path) for path in written], proposed, told)
 
     # -- reading -----------------------------------------------------------------------------------------------
 
-    def _own_name(self, paths: tuple[str, ...]) -> str:
-        """The project's name as Compose finds it: the file's own, else its folder's."""
-        folder = self._place.folder
-        for path in reversed(paths):
-            read = document((folder / path).read_bytes(), path).value
-            if isinstance(read, dict) and isinstance(read.get("name"), str) and "$" not in read["name"]:
-                return str(read["name"])
-        return proposal.project_name((folder / paths[0]).resolve().parent.name)
+    def _paths(self, own: Iterable[str]) -> list[str]:
+        """Paths of the repository, of such as count from our folder."""
+        return [posixpath.normpath(posixpath.join(self._place.base, path)) for path in own]
 
-    def _project(self, paths: tuple[str, ...], name: str, running: Running) -> Project:
-        """Under the name that it runs with, where it does."""
-        folder = (self._place.folder / paths[0]).resolve().parent
-        return Project(running.projects.get(str(folder), name), paths, str(folder))
+    def _own(self, paths: Iterable[str]) -> list[str]:
+        """The other way round; without those that lie elsewhere in the repository."""
+        own = (posixpath.relpath(path, self._place.base or ".") for path in paths)
+        return [path for path in own if not path.startswith("../")]
+
+    def _committable(self, files: Files) -> Callable[[str], bool]:
+        return lambda path: self._paths([path])[0] in files.entries
+
+    def _is_tracked(self, path: str) -> bool:
+        return self._paths([path])[0] in (self._place.tracked or ())
+
+    def _readable(
+        self, projects: Sequence[Project], files: Files
+    ) -> tuple[Prepared, list[Project], list[Left], list[Violation]]:
+        """The projects that Compose can read, and why it cannot read the others."""
+        taken, left, denied = list(projects), list[Left](), list[Violation]()
+        prepared = self._prepare(taken, files)
+        while taken and prepared.denied:
+            told = [item for item in prepared.violations if item.level is Level.DENY]
+            bad = [item for item in taken if item.name in {one.stack for one in told}]
+            bad = bad or [item for item in taken if self._prepare([item], files).denied] or taken
+            left += [_left(item, told) for item in bad]
+            denied += told
+            taken = [item for item in taken if item not in bad]
+            prepared = self._prepare(taken, files)
+        return prepared, taken, left, denied
 
     def _prepare(self, projects: Sequence[Project], files: Files) -> Prepared:
-        base = self._place.base
-        stacks = tuple(
-            StackDocument(item.name, tuple(posixpath.join(base, path) for path in item.files), line=1)
-            for item in projects
-        )
-        return self._preparer.prepare(files, HostDocument(self._place.host, stacks))
+        stacks = []
+        for item in projects:
+            others = [path for path in item.env_files if self._place.folder / path != Path(item.folder, ".env")]
+            env = {name: value for path in others for name, value in values_of(self._place.folder / path).items()}
+            stacks.append(StackDocument(item.name, tuple(self._paths(item.files)), item.profiles, env, line=1))
+        return self._preparer.prepare(files, HostDocument(self._place.host, tuple(stacks)))
 
-    def _data(self, prepared: Prepared, running: Running) -> list[str]:
-        """Folders below ours that containers write to and that no commit holds: they are data, not files to commit."""
-        found = set()
-        for source in prepared.sources:
-            since = _first_start(running, source.document.name)
-            for path in _written(source.model, source.root):
-                own = posixpath.relpath(path, self._place.base or ".")
-                if not own.startswith("..") and self._is_data(path, self._place.folder / own, since):
-                    found.add(own)
-        return sorted(found)
-
-    def _is_data(self, path: str, folder: Path, since: float) -> bool:
-        """Where git holds something, it is what git does not hold; else what somebody else wrote, or nobody before the
-        project was started."""
-        if self._place.tracked:
-            return not any(item.startswith(f"{path}/") for item in self._place.tracked)
-        if not folder.is_dir():
-            return not folder.exists()
-        owner = self._place.folder.stat().st_uid
-        try:
-            items = [folder.stat(), *(item.lstat() for item in islice(folder.rglob("*"), MOST_LOOKED_AT))]
-        except PermissionError:
-            return True
-        return len(items) == 1 or any(item.st_uid != owner or item.st_mtime > since for item in items)
+    def _wrong(self, files: Files, texts: Mapping[Path, str]) -> list[Violation]:
+        """Why the Host document that would be written is not one."""
+        place = self._place
+        inside = {path: text for path, text in texts.items() if path != place.config}
+        shown = {self._paths([self._shown(path)])[0]: text for path, text in inside.items()}
+        found = host_document(Proposed(files, shown), place.host, place.base)[1]
+        return [item for item in found if item.level is Level.DENY]
 
     # -- writing -----------------------------------------------------------------------------------------------
 
-    def _texts(
-        self,
-        projects: Sequence[Project],
-        limits: Sequence[Limit],
-        running: Running,
-        data: Sequence[str],
-        adopt: Sequence[str],
-    ) -> dict[Path, str]:
+    def _texts(self, found: Found, running: Running) -> dict[Path, str]:
         place = self._place
         texts: dict[Path, str] = {}
-        for project in projects:
-            text = proposal.limits_text([item for item in limits if item.stack == project.name])
+        for project in found.projects:
+            text = proposal.limits_text([item for item in found.limits if item.stack == project.name])
             if text:
                 texts[place.folder / proposal.limits_path(place.host, project.name)] = text
-        limited = [p.name for p in projects if place.folder / proposal.limits_path(place.host, p.name) in texts]
+        limited = [p.name for p in found.projects if place.folder / proposal.limits_path(place.host, p.name) in texts]
         memory = proposal.budget(running.memory)
         host = place.folder / f"desired-state/{place.host}.yaml"
-        texts = {host: proposal.host_text(place.host, projects, memory, limited), **texts}
+        texts = {host: proposal.host_text(place.host, found.projects, memory, limited), **texts}
         if place.config is not None:
-            texts[place.config] = proposal.agent_text(place.host, place.source, place.state, adopt, place.trust)
-        ignored = [f"/{path}/" for path in data]
-        if place.config is not None and place.config.parent == place.folder:
-            ignored.append(f"/{place.config.name}")
-        if ignored and not (place.folder / IGNORE).exists():
-            texts[place.folder / IGNORE] = "".join(f"{line}\n" for line in ignored)
+            secrets = place.secrets if found.kept.stacks else None
+            texts[place.config] = proposal.agent_text(
+                place.host, place.source, place.state, found.adopt, place.trust, secrets
+            )
         return texts
 
-    def _write(self, path: Path, text: str) -> None:
-        """The agent config is its owner's alone; the rest is for a repository, in which modes say little."""
-        own = path == self._place.config
+    def _write_all(self, texts: Mapping[Path, str], kept: Kept, ignored: Sequence[str]) -> list[Path]:
+        """What may fail for somebody else's folder comes first; .gitignore is extended, never replaced."""
+        place = self._place
+        secrets = {
+            Path(place.secrets or "", f"{stack}.env"): env_file(values).decode()
+            for stack, values in kept.stacks.items()
+            if place.secrets
+        }
+        secrets = {path: text for path, text in secrets.items() if not path.exists()}
+        for path, text in {**secrets, **texts}.items():
+            self._write(path, text, own=path in secrets or path == place.config)
+        if place.config is not None and place.config.parent == place.folder:
+            ignored = [*ignored, f"/{place.config.name}"]
+        path = place.folder / IGNORE
+        known = path.read_text(errors="replace") if path.is_file() else None
+        new = [line for line in ignored if line not in (known or "").splitlines()]
+        text = "".join(f"{line}\n" for line in new)
+        if new and known is not None:
+            with path.open("a") as file:
+                file.write(text if known.endswith("\n") or not known else f"\n{text}")
+        elif new:
+            self._write(path, text)
+        return [*texts, *secrets, *([path] if new else [])]
+
+    def _write(self, path: Path, text: str, own: bool = False) -> None:
+        """`own`: its owner's alone; the rest is for a repository, in which modes say little."""
         try:
             make_folders(path.parent, 0o700 if own else 0o755)
             write(path, text.encode(), 0o600 if own else 0o644, durable=False)
@@ -223,26 +201,22 @@ class Initialiser:
     def _shown(self, path: Path) -> str:
         return path.relative_to(self._place.folder).as_posix() if path.is_relative_to(self._place.folder) else str(path)
 
-    def _document(
-        self,
-        files: Sequence[str],
-        projects: Sequence[Project],
-        limits: Sequence[Limit],
-        judged: Judged,
-        adopt: Sequence[str],
-    ) -> Json:
+    def _document(self, files: Sequence[str], found: Found, judged: Judged) -> Json:
         place = self._place
         return summary.init(
             place.host,
             str(place.folder),
             files,
-            projects,
-            limits,
+            found.projects,
+            found.limits,
             judged.restarts,
             judged.violations,
             judged.skipped,
-            adopt,
+            found.adopt if place.config is None else [],
             place.trust if place.config is not None else None,
+            found.left,
+            found.kept.told,
+            found.notes,
         )
 
 
@@ -250,6 +224,12 @@ class Refused(Usage):
     """What stands there already is somebody's."""
 
     exit_code = 1
+
+
+def _left(project: Project, told: Sequence[Violation]) -> Left:
+    first = next((item for item in told if item.stack == project.name), told[0])
+    where = f"{first.path}:{first.line}: " if first.path and first.line else ""
+    return Left(project.files, f"{where}{first.message}. {first.hint}".rstrip())
 
 
 def _limits(prepared: Prepared, running: Running) -> Iterable[Limit]:
@@ -264,27 +244,4 @@ def _limits(prepared: Prepared, running: Running) -> Iterable[Limit]:
             yield proposal.proposed(stack, name, None if is_default else own, used, default)
 
 
-def _first_start(running: Running, stack: str) -> float:
-    """When the first of a stack's containers was started (seconds of the Unix epoch); never, where none runs."""
-    starts = [item.started_at for item in running.containers if item.stack == stack and item.running]
-    return min((datetime.fromisoformat(start).timestamp() for start in starts if start), default=float("inf"))
-
-
-def _written(model: Json, root: str) -> Iterable[str]:
-    """Relative folders that services mount to write to them, and that nothing is built from."""
-    services = (model.get("services") or {}).values()
-    built = [inside(item["build"]["context"], root) for item in services if item.get("build")]
-    for path in _mounted(model, root):
-        if not any(path == context or path.startswith(f"{context}/") for context in built):
-            yield path
-
-
-def _mounted(model: Json, root: str) -> Iterable[str]:
-    for service in (model.get("services") or {}).values():
-        for mount in service.get("volumes") or ():
-            path = inside(mount.get("source") or "/", root)
-            if mount["type"] == "bind" and not mount.get("read_only") and not path.startswith("/") and path != ".":
-                yield path
-
-
-__all__ = ["Initialiser", "Judged", "Origin", "Place", "Refused", "Running"]
+__all__ = ["Engine", "Initialiser", "Judged", "Origin", "Place", "Refused", "Running"]

@@ -51,7 +51,7 @@ def test_the_override_names_what_was_measured_and_says_what_was_not() -> None:
         ]
     )
     assert yaml.safe_load(text) == {"services": {"db": {"mem_limit": "96MiB"}}}
-    assert "# job did not run" in text
+    assert "# job was not measured" in text
     assert "web" not in text
 
 

@@ -13,7 +13,7 @@ Json = Mapping[str, Any]
 _ORIGINS = {
     "kept": "as in the Compose file",
     "measured": "twice what it uses now",
-    "default": "not running: the default",
+    "default": "not measured: the default",
 }
 _TRUST = {
     "owner": "trust: owner: whoever can push is the operator, so what a grant could allow is a warning; write "
@@ -32,6 +32,12 @@ def init(document: Json, style: Style, now: float) -> list[str]:
     for item in document["restarts"]:
         causes = "; ".join(item["causes"])
         lines += paragraph(f"{place(item['stack'], item['service'])} would be replaced: {causes}", style)
+    for item in document["left"]:
+        lines += paragraph(f"left out: {', '.join(item['files'])}: {item['reason']}", style)
+    for item in document["values"]:
+        names = f"{', '.join(item['names'][:12])}{', …' if len(item['names']) > 12 else ''}"
+        lines += paragraph(f"{item['path']} ({item['stack']}): {names}. {item['hint']}", style)
+    lines += [line for note in document["notes"] for line in paragraph(note, style)]
     for reason in document["skipped"]:
         lines += paragraph(f"not known: {reason}", style)
     if document["trust"] and document["files"]:
@@ -50,7 +56,8 @@ def _row(item: Json) -> list[str]:
 def _verdict(document: Json) -> str:
     denied = sum(item["level"] == "deny" for item in document["violations"])
     if not document["files"]:
-        return f"nothing was written: {plural(denied, 'violation')} in the Compose files"
+        why = f"{plural(denied, 'violation')} in the Compose files" if denied else "no stack is left"
+        return f"nothing was written: {why}"
     if denied:
         return f"a turn would refuse this for {plural(denied, 'violation')} and touch nothing; mend it, then commit"
     if document["restarts"]:

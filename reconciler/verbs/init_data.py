@@ -1,0 +1,74 @@
+"""Folders that containers write to: data, which is no part of a commit."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from reconciler.decide.sources import inside
+from reconciler.loop.prepare import Prepared
+from reconciler.model.observed import Container
+
+Json = Mapping[str, Any]
+
+MOST_LOOKED_AT = 1000
+"""Files of a folder that are looked at to tell what it is."""
+
+
+def data_folders(
+    folder: Path, base: str, tracked: frozenset[str] | None, prepared: Prepared, containers: Sequence[Container]
+) -> list[str]:
+    """Those below `folder` that containers write to and that no commit holds, relative to it.
+
+    `base`: where `folder` is in the repository. `tracked`: what git holds; None where there is no repository yet.
+    """
+    found = set()
+    for source in prepared.sources:
+        since = _first_start(containers, source.document.name)
+        for path in _written(source.model, source.root):
+            own = posixpath.relpath(path, base or ".")
+            if not own.startswith("..") and _is_data(folder, path, folder / own, tracked, since):
+                found.add(own)
+    return sorted(found)
+
+
+def _is_data(root: Path, path: str, folder: Path, tracked: frozenset[str] | None, since: float) -> bool:
+    """Where git holds something, it is what git does not hold; else what somebody else wrote, or nobody before the
+    project was started."""
+    if tracked:
+        return not any(item.startswith(f"{path}/") for item in tracked)
+    if not folder.is_dir():
+        return not folder.exists()
+    owner = root.stat().st_uid
+    try:
+        items = [folder.stat(), *(item.lstat() for item in islice(folder.rglob("*"), MOST_LOOKED_AT))]
+    except PermissionError:
+        return True
+    return len(items) == 1 or any(item.st_uid != owner or item.st_mtime > since for item in items)
+
+
+def _first_start(containers: Sequence[Container], stack: str) -> float:
+    """When the first of a stack's containers was started (seconds of the Unix epoch); never, where none runs."""
+    starts = [item.started_at for item in containers if item.stack == stack and item.running]
+    return min((datetime.fromisoformat(start).timestamp() for start in starts if start), default=float("inf"))
+
+
+def _written(model: Json, root: str) -> Iterable[str]:
+    """Relative folders that services mount to write to them, and that nothing is built from."""
+    services = (model.get("services") or {}).values()
+    built = [inside(item["build"]["context"], root) for item in services if item.get("build")]
+    for path in _mounted(model, root):
+        if not any(path == context or path.startswith(f"{context}/") for context in built):
+            yield path
+
+
+def _mounted(model: Json, root: str) -> Iterable[str]:
+    for service in (model.get("services") or {}).values():
+        for mount in service.get("volumes") or ():
+            path = inside(mount.get("source") or "/", root)
+            if mount["type"] == "bind" and not mount.get("read_only") and not path.startswith("/") and path != ".":
+                yield path

@@ -1,0 +1,144 @@
+"""Which Compose projects `init` takes: under the name, with the files and profiles that they run with."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reconciler.decide import proposal
+from reconciler.decide.compose_files import ComposeFiles
+from reconciler.decide.inputs import Inputs
+from reconciler.decide.parse import own_name, read_compose
+from reconciler.decide.proposal import Left, Project
+from reconciler.decide.variables import profiles_of
+from reconciler.formats.compose_names import ComposeFolder, other_files
+from reconciler.model.documents import StackDocument
+from reconciler.model.files import Files
+from reconciler.model.observed import Container, Started
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The projects of a folder, and what of it is left out, each with the reason."""
+
+    projects: tuple[Project, ...]
+    left: tuple[Left, ...]
+    notes: tuple[str, ...] = ()
+
+
+def choose(
+    root: Path,
+    found: Sequence[ComposeFolder],
+    started: Sequence[Started],
+    look: Callable[[Path], ComposeFolder],
+    files: Files,
+    base: str,
+) -> Choice:
+    """`root`: absolute, and paths of the result are relative to it. `started`: what runs or ran. `look`: at a folder.
+
+    `files`: what a commit would hold, in which `root` is `base`.
+    """
+    by_folder: dict[Path, list[Started]] = {}
+    for item in started:
+        if (at := Path(os.path.realpath(item.folder))).is_relative_to(root):
+            by_folder.setdefault(at, []).append(item)
+    known = {item.path for item in found}
+    folders = [*found, *(look(path) for path in sorted(set(by_folder) - known) if path.is_dir())]
+    projects: list[Project] = []
+    left: list[Left] = []
+    for folder in folders:
+        ran: Sequence[Started | None] = by_folder.get(folder.path) or [None]
+        for one in ran:
+            taken = _files(root, folder, one)
+            if isinstance(taken, Left):
+                left += [taken] if folder.path in known or one is None else []
+                continue
+            gone = [path for path in taken if posixpath.join(base, path) not in files.entries]
+            if gone:
+                what = f"git ignores {', '.join(gone)}" if (root / gone[0]).exists() else f"there is no {gone[0]}"
+                left.append(Left(taken, f"{what}; commit it, or start the project without it"))
+                continue
+            name = one.project if one else _own_name(folder, files, [posixpath.join(base, path) for path in taken])
+            env = tuple(filter(None, (_below(root, path) for path in one.env_files))) if one else ()
+            plain = _below(root, str(folder.path / ".env"))
+            env = env or ((plain,) if plain and ".env" in folder.names else ())
+            projects.append(Project(name, taken, str(folder.path), folder.steering.profiles, env, one is not None))
+    distinct = _distinct(root, projects)
+    notes = [
+        f"{new.files[0]}: the stack is called {new.name}, because more than one project here is called {old.name}"
+        for old, new in zip(projects, distinct, strict=True)
+        if old.name != new.name and proposal.project_name(old.name) == old.name
+    ]
+    return Choice(tuple(distinct), tuple(left), tuple(notes))
+
+
+def with_profiles(project: Project, files: Files, paths: Sequence[str], containers: Iterable[Container]) -> Project:
+    """With the profiles of the services that run. `paths`: the project's files in `files`."""
+    runs = {item.service for item in containers if item.stack == project.name and item.running and not item.oneoff}
+    read = ComposeFiles(files, StackDocument(project.name, tuple(paths)), Inputs())
+    read.load({})
+    return replace(project, profiles=_profiles(project.profiles, profiles_of(read.units), runs))
+
+
+def _profiles(given: Sequence[str], of: Mapping[str, set[str]], runs: set[str]) -> tuple[str, ...]:
+    """A profile of which all services run, where a running service has one; else its first."""
+    profiles = list(given)
+    for service in sorted(runs & set(of)):
+        if not of[service] & {*profiles, "*"} and of[service]:
+            whole = [name for name in sorted(of[service]) if {other for other in of if name in of[other]} <= runs]
+            profiles.append((whole or sorted(of[service]))[0])
+    named = sorted(set().union(*of.values())) if "*" in profiles else profiles
+    return tuple(dict.fromkeys(named))
+
+
+def _files(root: Path, folder: ComposeFolder, started: Started | None) -> tuple[str, ...] | Left:
+    """Relative to `root`: what it runs with, else what Compose finds, else the only one that there is."""
+    here = _below(root, str(folder.path)) or "."
+    if started and started.files:
+        outside = [path for path in started.files if _below(root, path) is None]
+        if outside:
+            return Left((here,), f"{started.project} runs with {outside[0]}, which is not below {root}")
+        return tuple(_below(root, path) or "" for path in started.files)
+    names = folder.files or tuple(other_files(folder.names))
+    if not folder.files and len(names) != 1:
+        told = f"Compose reads none of {', '.join(names)} by itself" if names else "there is no Compose file"
+        return Left((here,), f"{told}; name those that count in .env: COMPOSE_FILE={names[0] if names else 'FILE'}")
+    outside = [name for name in names if _below(root, str(folder.path / name)) is None]
+    if outside:
+        return Left((here,), f"COMPOSE_FILE in .env names {outside[0]}, which is not below {root}")
+    return tuple(_below(root, str(folder.path / name)) or "" for name in names)
+
+
+def _below(root: Path, path: str) -> str | None:
+    """The path from `root`, its folder's links followed; None where it is not in it."""
+    folder, name = os.path.split(os.path.normpath(path))
+    real = Path(os.path.realpath(folder)) / name
+    return real.relative_to(root).as_posix() if real.is_relative_to(root) else None
+
+
+def _own_name(folder: ComposeFolder, files: Files, paths: Sequence[str]) -> str:
+    """The project's name as Compose finds it: that of `.env`, the last file's own, else the folder's."""
+    names = [folder.steering.project, *(own_name(read_compose(files, path)) for path in reversed(paths))]
+    return next((name for name in names if name and "$" not in name), folder.path.name)
+
+
+def _distinct(root: Path, projects: Sequence[Project]) -> list[Project]:
+    """No two with one name, which would be one project for the engine. What runs keeps its name."""
+    plain = [item if item.runs else replace(item, name=proposal.project_name(item.name)) for item in projects]
+    often = Counter(item.name for item in plain)
+    taken = {item.name for item in plain if item.runs or often[item.name] == 1}
+    named = []
+    for item in plain:
+        name = item.name
+        if often[name] > 1 and not item.runs:
+            folder = Path(item.folder).relative_to(root)
+            parts = [proposal.project_name(part) for part in folder.parts]
+            long = "-".join([*parts, *([name] if parts[-1:] != [name] else [])])[:60].rstrip("-_")
+            name = next(one for one in (long, *(f"{long}-{n}" for n in range(2, 999))) if one not in taken)
+            taken.add(name)
+        named.append(replace(item, name=name))
+    return named

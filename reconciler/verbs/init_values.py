@@ -1,0 +1,105 @@
+"""Env files that do not belong into git: `init` keeps them out of the commit, and their values on the host."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reconciler.decide.compose_files import ComposeFiles
+from reconciler.decide.hygiene import looks_secret
+from reconciler.decide.inputs import Inputs
+from reconciler.decide.proposal import Project, Values
+from reconciler.formats.dotenv import dotenv
+from reconciler.model.documents import StackDocument
+from reconciler.model.files import Files
+
+_CREDENTIALS = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
+"""A URL with a password in it."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(slots=True)
+class Kept:
+    """`stacks`: stack → its variables that must not be in git; `env`: → those that may. `ignored`: files that git must
+    ignore from now on, from the folder that was looked at. `told`: what a person has to know or to do."""
+
+    env: dict[str, dict[str, str]] = field(default_factory=dict)
+    stacks: dict[str, dict[str, str]] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    told: list[Values] = field(default_factory=list)
+
+
+def env_files(project: Project, files: Files, paths: Sequence[str]) -> list[str]:
+    """The env files that services of a project name, as paths of `files`. `paths`: the project's files there."""
+    read = ComposeFiles(files, StackDocument(project.name, tuple(paths)), Inputs())
+    read.load({})
+    found = (item.resolved for item in read.references if item.kind == "env_file")
+    return list(dict.fromkeys(path for path in found if path))
+
+
+def keep(
+    root: Path,
+    projects: Iterable[Project],
+    named: Mapping[str, Sequence[str]],
+    committable: Callable[[str], bool],
+    tracked: Callable[[str], bool],
+    secrets: str | None,
+) -> Kept:
+    """`named`: stack → the env files of its services. All paths are relative to `root`.
+
+    `committable`: whether a commit of all that git does not ignore would hold a path; `tracked`: whether git does
+    already. `secrets`: the operator's folder for values, None where the agent config in force has none.
+    """
+    kept = Kept()
+    for project in projects:
+        used = named.get(project.name, ())
+        for path in dict.fromkeys((*project.env_files, *used)):
+            values = values_of(root / path)
+            names = [name for name, value in values.items() if _is_secret(name, value)]
+            plain = Path(project.folder, ".env") == root / path
+            if not values or (committable(path) and not names and (plain or path not in project.env_files)):
+                continue
+            if names and tracked(path):
+                hint = f"Change them, `git rm --cached {path}`, and put the new ones into {_place(project, secrets)}."
+                kept.told.append(Values(path, project.name, tuple(names), f"They are in git. {hint}"))
+                continue
+            if committable(path) and names and path not in kept.ignored:
+                kept.ignored.append(path)
+            # What git ignored already is nobody's business; of the rest, only what looks like a secret is hidden.
+            hidden = {name: values[name] for name in (names if committable(path) else values)}
+            open_ones = {name: value for name, value in values.items() if name not in hidden and _NAME.fullmatch(name)}
+            kept.stacks[project.name] = hidden | kept.stacks.get(project.name, {})
+            kept.env[project.name] = open_ones | kept.env.get(project.name, {})
+            told = tuple(values if path in used else names or values)
+            kept.told.append(Values(path, project.name, told, _hint(project, path, path in used, secrets)))
+    return kept
+
+
+def _hint(project: Project, path: str, used: bool, secrets: str | None) -> str:
+    place = _place(project, secrets)
+    there = f"Their values are in {place}" if secrets else f"Put NAME=value into {place} for each"
+    if not used:
+        return f"{there}, which the Compose files see in place of {path}; git ignores {path}."
+    return (
+        f"{there}. A commit does not hold {path}: in place of env_file, name them in `environment` (NAME: ${{NAME}}); "
+        "or commit the file if nothing in it is secret."
+    )
+
+
+def _place(project: Project, secrets: str | None) -> str:
+    return f"{secrets or '<secrets_dir>'}/{project.name}.env"
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return looks_secret(name, value) or _CREDENTIALS.search(value) is not None
+
+
+def values_of(path: Path) -> dict[str, str]:
+    """What a file sets for its stack; nothing where it cannot be read."""
+    try:
+        return dotenv(path.read_bytes(), path.name)[0]
+    except OSError:
+        return {}
