@@ -26,6 +26,7 @@ from reconciler.decide.policies import (
     probes,
     stops,
     stored,
+    values,
 )
 from reconciler.decide.policies.leave import Ruling, rule_on
 from reconciler.decide.policies.paths import CommitPaths
@@ -57,6 +58,9 @@ class Scan(Protocol):
 
     def locate(self, *pointer: str | int) -> Place:
         """The place of what the pointer leads to in the model, or of the nearest thing above it."""
+
+    def written(self, *pointer: str | int) -> str | None:
+        """The text of the value there; None where no file has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ def admit(
         for item in stacks
     ]
     found = [finding for subject, item in zip(subjects, stacks, strict=True) for finding in _stack(subject, item)]
+    found += [finding for subject in subjects for finding in values.findings(subject, document.default_memory)]
     found += conflicts.findings(subjects, [stack.name for stack in document.stacks])
     found += nesting.findings(subjects)
     found += amounts.findings(subjects)
@@ -148,6 +153,7 @@ def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
         yield from probes.findings(service, candidate.stack.gate)
         yield from objects.label_findings(service)
         yield from objects.logging_findings(service)
+        yield from values.dropped(service, candidate.scan.written)
     yield from hygiene.findings(subject, candidate.concealed)
 
 

@@ -92,7 +92,7 @@ def replicas(service: Json) -> int:
         return 1
     for value in (service.get("scale"), deploy.get("replicas")):
         if value is not None:
-            return int(value)
+            return max(0, int(value))
     return 1
 
 

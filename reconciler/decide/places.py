@@ -53,6 +53,17 @@ class Locator:
                 best = depth, Place(unit.path, node.line, node.column)
         return best[1] if best else None
 
+    def written(self, pointer: tuple[str | int, ...]) -> str | None:
+        """The text of the value at the pointer; None where no file has one there."""
+        for unit, path in self._ways(pointer):
+            node: Node | None = unit.root
+            for part in path:
+                step = self._step(node, part) if node is not None else None
+                node = step[1] if step else None
+            if isinstance(node, Scalar):
+                return node.text
+        return None
+
     def _ways(self, pointer: tuple[str | int, ...]) -> Iterator[tuple[Unit, tuple[str | int, ...]]]:
         """The pointer in each unit, each time followed by what its service extends there."""
         service = str(pointer[1]) if len(pointer) > 2 and pointer[0] == "services" else None

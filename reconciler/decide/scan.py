@@ -41,6 +41,10 @@ class Scan:
         """
         return self._locator.locate(pointer) or Place(self.files[0] if self.files else "", 1, 1)
 
+    def written(self, *pointer: str | int) -> str | None:
+        """The text of the value there, with its variables; None where no file has one."""
+        return self._locator.written(pointer)
+
 
 def scan(
     files: Files,

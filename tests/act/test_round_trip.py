@@ -18,6 +18,9 @@ import yaml
 
 from reconciler.act.compose import create_file, escaped
 from reconciler.decide.lower import lower
+from reconciler.decide.policies import values
+from reconciler.decide.policies.paths import CommitPaths
+from reconciler.decide.policies.subject import Subject
 from reconciler.decide.sources import Places, Source
 from reconciler.formats.rules import keys
 from reconciler.model.creation import Creation
@@ -282,6 +285,14 @@ def test_compose_reads_every_create_file(compose_binary: Path) -> None:
             if name in bodies and (words := refused(compose_binary, {name: item}))
         }
         pytest.fail("\n".join(f"{body}: {words.strip()}" for body, words in told.items()))
+
+
+def test_no_value_that_compose_prints_of_them_is_taken_for_a_wrong_one(compose_binary: Path) -> None:
+    bodies = services(FORMS) | dict(newer(compose_binary))
+    rendered = json.loads(compose(compose_binary, project(bodies), "--format", "json").stdout)
+    subject = Subject("shop", rendered, "/render", CommitPaths(TextFiles({}, "c0ffee")))
+    assert len(list(subject.services())) > len(bodies)
+    assert [finding.message for finding in values.findings(subject, 64 << 20)] == []
 
 
 def test_a_name_without_a_value_is_not_left_to_the_environment_of_compose(compose_binary: Path) -> None:

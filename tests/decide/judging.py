@@ -51,6 +51,9 @@ class Lines:
     def locate(self, *pointer: str | int) -> Spot:
         return Spot(self.path, 1 + len(pointer), 1)
 
+    def written(self, *pointer: str | int) -> str | None:
+        return None
+
 
 def candidate(model: Mapping[str, Any], stack: str = "shop", concealed: frozenset[str] = frozenset()) -> Candidate:
     return Candidate(StackDocument(stack, (f"{stack}/compose.yaml",)), model, ROOT, Lines(), concealed)

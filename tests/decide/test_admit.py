@@ -269,7 +269,7 @@ def test_what_is_missing_in_a_working_folder_is_a_warning_since_empty_folders_ar
         {"oom_score_adj": 500, "oom_kill_disable": False, "privileged": False},
         {"group_add": ["1000", "video"]},
         {"annotations": {"org.opencontainers.image.title": "x"}},
-        {"blkio_config": {"weight": 5, "device_read_bps": [{"Path": "/dev/sda", "Rate": "1"}]}},
+        {"blkio_config": {"weight": 50, "device_read_bps": [{"Path": "/dev/sda", "Rate": "1"}]}},
         {"volumes": [{"type": "tmpfs", "target": "/x", "tmpfs": {"size": "1"}}]},
     ],
 )
@@ -336,8 +336,8 @@ def test_a_network_is_called_what_the_engine_takes_for_a_new_name(name: str) -> 
 def test_a_network_takes_addresses_of_the_operators_pool_only(subnet: str, refused: bool) -> None:
     pool = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fd00::/8")
     model = {"networks": {"n": {"ipam": {"config": [{}, {"subnet": subnet}]}}}}
-    assert denied(judge(model, address_pool=pool)) == (["network-subnet"] if refused else [])
-    assert denied(judge(model)) == ["network-subnet"]
+    assert ("network-subnet" in denied(judge(model, address_pool=pool))) == refused
+    assert "network-subnet" in denied(judge(model))
 
 
 @pytest.mark.parametrize(
@@ -354,7 +354,7 @@ def test_a_network_takes_addresses_of_the_operators_pool_only(subnet: str, refus
 )
 def test_other_addresses_of_a_network_are_held_to_the_pool_too(pool: dict[str, Any], refused: bool) -> None:
     found = denied(judge({"networks": {"n": {"ipam": {"config": [pool]}}}}, address_pool=("10.9.0.0/16",)))
-    assert found == (["network-subnet"] if refused else [])
+    assert ("network-subnet" in found) == bool(found) == refused
 
 
 def test_a_grant_for_a_range_is_one_for_what_lies_in_it() -> None:

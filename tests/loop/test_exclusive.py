@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from reconciler.model.documents import Grant
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import crashing
 from tests.fakes.life import Life, document, service
 from tests.loop.lives import assert_quiet, settled
+
+SUBNET = "10.9.0.0/24"
 
 
 def publishing(image: str, port: int, **more: Any) -> dict[str, Any]:
@@ -19,7 +22,7 @@ def publishing(image: str, port: int, **more: Any) -> dict[str, Any]:
 
 
 def at(image: str, address: str) -> dict[str, Any]:
-    return service(image, networks={"default": {"ipv4_address": address}})
+    return service(image, networks={"lan": {"ipv4_address": address}})
 
 
 def writing(image: str, *volumes: str) -> dict[str, Any]:
@@ -29,11 +32,11 @@ def writing(image: str, *volumes: str) -> dict[str, Any]:
 
 def moved(before: dict[str, Any], after: dict[str, Any]) -> Life:
     """A life in which the second commit follows the proven first one; `before` and `after`: services."""
-    life = Life()
-    volumes = {"volumes": {"data": {}, "other": {}}}
-    life.push_model({"services": before} | volumes)
+    life = Life(grants=[Grant("network-subnet", "shop", "*", "they have addresses", (SUBNET,))])
+    more = {"volumes": {"data": {}, "other": {}}, "networks": {"lan": {"ipam": {"config": [{"subnet": SUBNET}]}}}}
+    life.push_model({"services": before} | more)
     settled(life)
-    life.push_model({"services": after} | volumes)
+    life.push_model({"services": after} | more)
     return life
 
 
@@ -120,10 +123,10 @@ def test_a_port_moves_between_stacks() -> None:
 
 def test_an_address_that_a_neighbour_has_is_waited_for_and_nothing_stops() -> None:
     life = moved(
-        {"a": service("a:1"), "b": service("b:1")},
-        {"a": at("a:1", "10.9.0.5"), "b": service("b:1")},
+        {"a": service("a:1"), "b": service("b:1", networks={"lan": None})},
+        {"a": at("a:1", "10.9.0.5"), "b": service("b:1", networks={"lan": None})},
     )
-    life.machine.named("shop-b-1").addresses["shop_default"] = "10.9.0.5"
+    life.machine.named("shop-b-1").addresses["shop_lan"] = "10.9.0.5"
     before = life.machine.snapshot()
     for _ in range(3):
         turn = life.turn()
