@@ -171,7 +171,7 @@ VERBS = (
         "",
         "History",
         (
-            Option("REV", "only this commit, with details", more={"nargs": "?"}),
+            Option("REV", "only this commit (a sha or its beginning, a branch), with details", more={"nargs": "?"}),
             Option("--limit", "at most so many", "N", "20", {"type": _count}),
         ),
     ),

@@ -42,7 +42,8 @@ def active(stacks: Sequence[StackStatus]) -> list[StackStatus]:
 def _explain_head(facts: StatusFacts) -> Explanation | None:
     head = facts.source.head
     if head is None:
-        return None, f"branch {facts.source.branch} has not been fetched yet", None
+        message = f"branch {facts.source.branch} has not been fetched yet"
+        return _explain_fetch(facts) or (None, message, None)
     if head_is_applied(facts):
         return None
     attempt = attempt_at(facts, head)

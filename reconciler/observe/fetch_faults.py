@@ -3,72 +3,86 @@
 from __future__ import annotations
 
 import re
+import shlex
+from urllib.parse import urlsplit
 
 from reconciler.errors import Transient
 from reconciler.formats.quantities import shown
 from reconciler.model.outcome import Reason
+from reconciler.observe.fetch_remedies import DISK, REMEDIES
+from reconciler.observe.git import Git
+from reconciler.observe.origin import reading
+from reconciler.observe.remote import Remote
 
 _SHOWN_LINES = 3
 LONGEST = 400
 """Characters of what git says."""
-_NOISE = re.compile(r"^(?:Please make sure you have|and the repository exists|remote: *$|hint: |warning: )")
-
-_KNOWN = tuple(
-    (re.compile(pattern, re.IGNORECASE), reason, hint)
-    for pattern, reason, hint in (
-        (
-            "couldn't find remote ref",
-            Reason.FETCH_FAILED,
-            "the branch is not there (any more): push it again, or mend source.branch in the agent config",
-        ),
-        (
-            r"no space left|disk quota|unable to (?:create temporary|write)|write error|file too large",
-            Reason.DISK_FAILED,
-            "make room on the disk that holds the state folder",
-        ),
-        (
-            "dubious ownership",
-            Reason.FETCH_FAILED,
-            "give the repository to the user that the agent runs as, or run the agent as its owner",
-        ),
-        (
-            r"permission denied|authentication failed|could not read (?:username|password)|access denied|"
-            r"host key verification|error: 40[13]|unable to (?:open|access) .*denied",
-            Reason.FETCH_FAILED,
-            "give the user that the agent runs as a key or token that may read the repository",
-        ),
-        (
-            r"mismatched algorithms|object format|unknown hash|unsupported hash",
-            Reason.FETCH_FAILED,
-            "the repository uses sha256 object ids; use one with sha1",
-        ),
-        (
-            r"redirect",
-            Reason.FETCH_FAILED,
-            "redirects are not followed: write the address that it leads to into source.url",
-        ),
-        (
-            r"does not appear to be a git repository|repository .*not found|repository .*does not exist|error: 404",
-            Reason.FETCH_FAILED,
-            "see whether source.url in the agent config is right and the repository is still there",
-        ),
-        (
-            r"could not resolve|unable to access|connection|timed out|timeout|operation too slow|unreachable|"
-            r"could not read from remote|hung up|early eof|remote error|shallow update|protocol",
-            Reason.FETCH_FAILED,
-            "the remote cannot be reached or broke off; it is asked again later",
-        ),
-    )
+_NOISE = re.compile(
+    r"^(?:Please make sure you have|and the repository exists|remote: *$|hint: |warning: (?!rejected)|@)"
 )
 
 
-def known_fault(what: str, stderr: bytes) -> Transient | None:
+def known_fault(what: str, stderr: bytes, remote: Remote) -> Transient | None:
     """The fault, when it is plainly not the mirror's. `what` could not be done: 'fetch branch main from …'."""
     text = stderr.decode(errors="replace")
-    for pattern, reason, hint in _KNOWN:
+    for pattern, hint in REMEDIES:
         if pattern.search(text):
-            return _fault(reason, what, text, hint)
+            reason = Reason.DISK_FAILED if DISK.search(text) else Reason.FETCH_FAILED
+            return _fault(reason, what, text, hint.format_map(_words(remote)))
     return None
+
+
+def shallow(what: str, remote: Remote) -> Transient:
+    """The remote's history ends in the middle, so that nobody could tell a new commit from a rewritten branch."""
+    command = f"`git{_words(remote)['at']} fetch --unshallow`"
+    return Transient(Reason.FETCH_FAILED, f"cannot {what}: the source is a shallow clone", f"run {command} there")
+
+
+def other_ref(git: Git, remote: Remote, branch: str, what: str) -> Transient | None:
+    """What the remote has in place of a branch of this name: a tag, or the branch by its short name."""
+    short = re.sub(r"^(?:refs/)?(?:heads/|remotes/)?(?:origin/)?", "", branch)
+    names = [f"refs/tags/{branch.removeprefix('refs/').removeprefix('tags/')}", f"refs/heads/{short}"]
+    options = (*reading(remote), "--end-of-options")
+    done = git.run("ls-remote", *options, remote.address, *names, timeout=30.0)
+    listed = [line.partition("\t")[2] for line in done.stdout.decode(errors="replace").splitlines()]
+    found = [name for name in reversed(names) if name in listed]
+    if done.returncode != 0 or not found:
+        return None
+    name = found[0].split("/", 2)[2]
+    if found[0].startswith("refs/heads/"):
+        message, hint = f"the branch is called {name}", f"write `branch: {name}` below source in the agent config"
+    else:
+        message = f"{name} is a tag there, and only branches are watched"
+        make = f"`git{_words(remote)['at']} branch NAME {name}`"
+        hint = f"name a branch in source.branch; {make} there makes one of the tag"
+    return Transient(Reason.FETCH_FAILED, f"cannot {what}: {message}", hint)
+
+
+def _words(remote: Remote) -> dict[str, str]:
+    """How the remedies call what is watched: `known` is the host's name in known_hosts."""
+    if remote.path is not None:
+        return dict.fromkeys(("host", "login", "known", "path"), str(remote.path)) | {
+            "at": f" -C {shlex.quote(str(remote.path))}", "scan": "", "port": "", "unseen": "",
+        }  # fmt: skip
+    if "://" in remote.address:
+        parts = urlsplit(remote.address)
+        user, host, port, path = parts.username, parts.hostname or "", parts.port, parts.path
+    else:
+        login, _, path = remote.address.partition(":")
+        user, _, host = login.rpartition("@")
+        port = None
+    https = remote.protocol == "https"
+    shown = f"{host}:{port}" if https and port else host
+    return {
+        "host": shown,
+        "login": f"{user}@{host}" if user else host,
+        "known": f"[{host}]:{port}" if port else host,
+        "path": path,
+        "at": "",
+        "scan": f" -p {port}" if port else "",
+        "port": f" -p {port}" if port else "",
+        "unseen": f"; {host} answers so, too, where the {'token' if https else 'key'} may not see it",
+    }
 
 
 def unknown_fault(what: str, stderr: bytes) -> Transient:

@@ -13,7 +13,7 @@ from reconciler.engine import engine_calls
 from reconciler.errors import Transient
 from reconciler.model.checks import EngineFacts
 from reconciler.model.outcome import Reason
-from reconciler.observe.fetch_faults import known_fault, unknown_fault
+from reconciler.observe.fetch_faults import known_fault, other_ref, unknown_fault
 from reconciler.observe.git import Git
 from reconciler.observe.mirror import Mirror
 from reconciler.observe.origin import reading
@@ -25,13 +25,13 @@ def branch_head(remote: Remote, branch: str, folder: Path, environ: Mapping[str,
     Mirror(folder, remote).prepare()
     ref = f"refs/heads/{branch}"
     options = (*reading(remote), "--end-of-options")
-    done = Git(folder, environ, remote).run("ls-remote", *options, remote.address, ref, timeout=30.0)
+    git, what = Git(folder, environ, remote), f"read branch {branch} of {remote.shown}"
+    done = git.run("ls-remote", *options, remote.address, ref, timeout=30.0)
     if done.returncode != 0:
-        what = f"read branch {branch} of {remote.shown}"
-        raise known_fault(what, done.stderr) or unknown_fault(what, done.stderr)
+        raise known_fault(what, done.stderr, remote) or unknown_fault(what, done.stderr)
     sha = done.stdout.decode(errors="replace").partition("\t")[0]
     if not sha:
-        raise Transient(
+        raise other_ref(git, remote, branch, what) or Transient(
             Reason.FETCH_FAILED,
             f"{remote.shown} has no branch {branch}",
             "push it, or mend source.branch in the agent config",

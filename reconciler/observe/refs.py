@@ -75,6 +75,12 @@ def odd_file(repository: Path, branch: str) -> str | None:
     return None
 
 
+def is_shallow(repository: Path) -> bool:
+    """Whether the history of a repository on this machine ends in the middle."""
+    base = repository / ".git" if (repository / ".git").is_dir() else repository
+    return _text(base / "shallow") != ""
+
+
 def _odd(path: Path) -> str | None:
     try:
         found = os.stat(path)

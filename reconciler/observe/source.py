@@ -13,11 +13,11 @@ from reconciler.model.files import Commit, Files
 from reconciler.model.outcome import Reason
 from reconciler.observe.blobs import DamagedError
 from reconciler.observe.commits import read_commit
-from reconciler.observe.fetch_faults import known_fault, timed_out, too_large, unknown_fault
+from reconciler.observe.fetch_faults import known_fault, other_ref, shallow, timed_out, too_large, unknown_fault
 from reconciler.observe.git import Git
 from reconciler.observe.mirror import Mirror
 from reconciler.observe.origin import reading
-from reconciler.observe.refs import SHA, Refs, odd_file, refs_of
+from reconciler.observe.refs import SHA, Refs, is_shallow, odd_file, refs_of
 from reconciler.observe.remote import check_branch, parse_remote
 from reconciler.observe.signatures import NOBODY_ASKED, Signers
 from reconciler.observe.tree import GitFiles
@@ -193,7 +193,10 @@ class GitSource:
     def _attempt(self) -> Commit:
         """One fetch. DamagedError when it failed and the remote is not plainly why."""
         self._refuse_what_git_would_wait_for()
-        timeout = self._timeouts[0 if self._refs.under("refs/") else 1]
+        first = not self._refs.under("refs/")
+        if first and self.remote.path and is_shallow(self.remote.path):
+            raise shallow(self._what, self.remote)
+        timeout = self._timeouts[1 if first else 0]
         largest = max(SMALL_PUSH, room(self.git.folder))
         try:
             fetch = ("fetch", *reading(self.remote), *_FETCH, self.remote.address, self._refspec)
@@ -205,7 +208,9 @@ class GitSource:
             outgrown = self._mirror.sweep() >= largest
             if outgrown:
                 raise too_large(self._what, largest)
-            raise known_fault(self._what, done.stderr) or DamagedError(done.stderr.decode(errors="replace"))
+            raise self._fault(done.stderr) or DamagedError(done.stderr.decode(errors="replace"))
+        if b"shallow roots are not allowed" in done.stderr:  # a warning: the ref is as it was, or not there
+            raise shallow(self._what, self.remote)
         sha = self._refs.read(HEADS + self.branch)
         try:
             head = self.commit(sha or "")
@@ -214,6 +219,11 @@ class GitSource:
             raise DamagedError(f"the mirror lacks the head, {sha}") from None
         self._mirror.pack(self.git)
         return head
+
+    def _fault(self, stderr: bytes) -> Transient | None:
+        missing = b"couldn't find remote ref" in stderr
+        other = other_ref(self.git, self.remote, self.branch, self._what) if missing else None
+        return other or known_fault(self._what, stderr, self.remote)
 
     def _refuse_what_git_would_wait_for(self) -> None:
         odd = odd_file(self.remote.path, self.branch) if self.remote.path else None

@@ -13,6 +13,7 @@ from reconciler.decide.folding import Following
 from reconciler.decide.names import taken
 from reconciler.decide.policy import Hold, next_move
 from reconciler.decide.pull_policy import is_fetched_anew, moved_tags, unobtainable
+from reconciler.decide.requests import full_sha
 from reconciler.errors import Transient, Usage
 from reconciler.loop.adopt import recognise, refuse_to_hide, with_verdict
 from reconciler.loop.advance import image_steps
@@ -185,6 +186,8 @@ class Looker:
     def facts(self, agent: Agent, source: SourceFacts, holding: Holding | None, rollout: Rollout | None) -> StatusFacts:
         """Everything that journal and state folder tell."""
         history = self._history()
+        if source.head is None and history.seen:
+            source = replace(source, head=history.seen[-1])  # a new process has not reached the branch yet
         if holding is not None and holding.reason is Reason.SUSPENDED:
             holding = None  # the journal knows better: it may have been resumed since
         return StatusFacts(
@@ -232,11 +235,12 @@ class Looker:
     # -- history -----------------------------------------------------------------------------------------------
 
     def history(self, revision: str | None, limit: int) -> Answer:
-        """The newest attempts first; `revision` narrows to one commit (a prefix of its sha will do)."""
+        """The newest attempts first; `revision` narrows to one commit, by whatever `retry` knows it."""
         history = self._history()
+        asked = revision and (full_sha(revision, history) or self._source.find(revision) or revision)
 
         def about(named: str | None) -> bool:
-            return revision is None or (named or "").startswith(revision)
+            return asked is None or (named or "").startswith(asked)
 
         attempts = [item for item in reversed(history.attempts) if about(item.revision)]
         requests = [item for item in reversed(history.requests) if about(item.revision)]

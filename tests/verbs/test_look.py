@@ -1,0 +1,64 @@
+"""What `status` and `history` know before a new process has reached the branch, and what people may call a commit."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.decide import status
+from reconciler.decide.redact import Redactor
+from reconciler.effects import Effects
+from reconciler.settings import Settings, SourceSettings
+from reconciler.wiring_reading import Reading
+from tests.observe.sources import FILES
+from tests.repository import Repository
+
+
+@pytest.fixture
+def reading(theirs: Repository, tmp_path: Path) -> Reading:
+    state = tmp_path / "host"
+    state.mkdir(mode=0o700)
+    settings = Settings("mini", SourceSettings(str(theirs.folder)), str(state), engine="unix:///nonexistent")
+    return Reading(settings, Redactor(), os.environ, Effects())
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "theirs.git")
+
+
+def attempts(reading: Reading, revision: str | None) -> list[Any]:
+    code, document = reading.looker.history(revision, 20)
+    assert code == 0
+    return [item["revision"] for item in document["attempts"]]
+
+
+def test_history_takes_every_name_that_retry_takes(theirs: Repository, reading: Reading) -> None:
+    shas = [theirs.push({**FILES, "n": str(n)}) for n in range(2)]
+    reading.source.fetch()
+    for number, sha in enumerate(shas):
+        reading.journal.append("seen", at=1.0 + number, revision=sha)
+        reading.journal.append("started", at=1.0 + number, attempt=str(number), revision=sha, intent="Advance")
+    first, second = shas
+    assert attempts(reading, None) == [second, first]
+    for name in (second, second[:7], "main"):
+        assert attempts(reading, name) == [second]
+    assert attempts(reading, "main~1") == [first]
+    assert attempts(reading, "no-such-branch") == []
+
+
+def test_a_branch_that_has_vanished_was_fetched(theirs: Repository, reading: Reading) -> None:
+    sha = theirs.push(FILES)
+    assert "not been fetched yet" in message(reading, {})
+    assert message(reading, {"error": "the remote is away"}) == "the remote is away"
+    reading.journal.append("seen", at=1.0, revision=sha)
+    facts = reading.facts({"error": "couldn't find remote ref refs/heads/main"})
+    assert facts.source.head == sha
+    assert "not been fetched yet" not in message(reading, {"error": "couldn't find remote ref refs/heads/main"})
+
+
+def message(reading: Reading, record: dict[str, Any]) -> str:
+    return str(status.judge(reading.facts(record)).message)
