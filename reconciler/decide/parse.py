@@ -10,7 +10,6 @@ from dataclasses import replace
 from reconciler.decide import host as meaning
 from reconciler.decide.paths import (
     MOST_TOLD,
-    case_collisions,
     content,
     file_violation,
     is_readable,
@@ -59,7 +58,7 @@ def _written(files: Files, path: str, host: str, base: str) -> Result:
     read = document(content(files, path, OWN_LIMITS.size), path)
     unreadable = read.value is None and read.violations
     checked = () if unreadable else schemas.check(read, "host", _is_environment)
-    found = (*read.violations, *checked, *meaning.rules(read, host, files, base), *_paths(files))
+    found = (*read.violations, *checked, *meaning.rules(read, host, files, base))
     if any(item.level is Level.DENY for item in found):
         return None, in_order(found)
     return meaning.value(read, base), in_order(found)
@@ -72,7 +71,7 @@ def _implied(files: Files, host: str, base: str, stack: str) -> Result:
     if not paths:
         return None, (_nothing(base, host),)
     odd = [_as_named(files, *pair) for pair in zip(paths, named or paths, strict=True)]
-    found = (*(item for item in odd if item), *(() if any(odd) else _paths(files)))
+    found = tuple(item for item in odd if item)
     if found:
         return None, in_order(found)
     told = _steering(files, paths[0])
@@ -149,11 +148,6 @@ def _nothing(base: str, host: str) -> Violation:
 
 def _is_environment(pointer: Pointer) -> bool:
     return len(pointer) > 3 and pointer[:2] == ("spec", "stacks") and pointer[3] == "env"
-
-
-def _paths(files: Files) -> tuple[Violation, ...]:
-    """What is wrong with the commit's paths, whoever uses them."""
-    return (*files.refused, *case_collisions(files))
 
 
 def in_order(found: Iterable[Violation]) -> tuple[Violation, ...]:

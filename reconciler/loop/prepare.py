@@ -48,7 +48,7 @@ class Rules:
 class Prepared:
     """A commit, read and judged. `document` None: the Host document itself cannot be used.
 
-    `wants`: the images of a commit that all policies have admitted.
+    `wants`: the images of a commit that all policies have admitted. `read`: what of it Compose reads.
     """
 
     files: Files
@@ -57,6 +57,7 @@ class Prepared:
     violations: tuple[Violation, ...] = ()
     budget: budget.Budget | None = None
     wants: tuple[ImageWant, ...] = ()
+    read: frozenset[str] = frozenset()
 
     @property
     def denied(self) -> bool:
@@ -110,7 +111,9 @@ class Preparer:
         return replace(prepared, violations=tuple(map(self._told, kept)))
 
     def _prepare(self, files: Files, document: HostDocument | None) -> Prepared:
-        from reconciler.decide.parse import host_document
+        from reconciler.decide.parse import host_document, in_order
+        from reconciler.decide.paths import case_collisions
+        from reconciler.decide.unused import JUDGED_WHERE_USED, used_by, where_used
 
         violations: tuple[Violation, ...] = ()
         unsigned = tuple(item for item in files.refused if item.reason is Reason.SIGNATURE_INVALID)
@@ -118,10 +121,16 @@ class Preparer:
             return Prepared(files, document, violations=unsigned)  # what a stranger wrote is not even read
         if document is None:
             document, violations = host_document(files, self._rules.host, self._rules.base, self._rules.stack)
-        violations += files.refused
+        faults = (*files.refused, *case_collisions(files))
+        violations += tuple(item for item in faults if item.rule not in JUDGED_WHERE_USED)
         if document is None or _denied(violations):
             return Prepared(files, document, violations=violations)
-        return self._stacks(files, document, violations)
+        prepared = self._stacks(files, document, violations)
+        faults = tuple(item for item in faults if item.rule in JUDGED_WHERE_USED)
+        if not faults:
+            return prepared
+        told = tuple(where_used(faults, {*prepared.read, *used_by(prepared.sources)}))
+        return replace(prepared, violations=in_order((*told, *prepared.violations)))
 
     def without_stacks(self, files: Files) -> Prepared:
         """A commit that wants nothing of this host, and an operator has accepted that."""
@@ -161,7 +170,8 @@ class Preparer:
         )
         if _denied(violations):
             return Prepared(files, document, violations=violations)
-        return self._judge(files, document, rendered, scans, violations)
+        read = frozenset(path for found in scans for path in found.named)
+        return replace(self._judge(files, document, rendered, scans, violations), read=read)
 
     def _judge(
         self,

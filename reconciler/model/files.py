@@ -15,6 +15,19 @@ READ_LIMIT = 16 << 20
 """Bytes of a file that `Files.read` gives unless asked for more."""
 
 
+ODD_PATH = "odd-path"
+"""Rule of paths that cannot stand on a disk or be named as they are; they count where something uses them."""
+
+LONGEST_TOLD = 300
+"""Characters of such a path that are told."""
+
+
+def told_path(raw: bytes) -> str:
+    """How an odd path is told: as ASCII, cut off."""
+    text = raw.decode("utf-8", errors="backslashreplace")
+    return text.encode("unicode_escape").decode("ascii")[:LONGEST_TOLD]
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """A commit on the watched branch. `time` is RFC 3339 UTC."""

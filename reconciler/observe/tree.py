@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import BinaryIO, TypeVar
 
 from reconciler.errors import Transient
-from reconciler.model.files import READ_LIMIT, Entry, TooLargeError
+from reconciler.model.files import ODD_PATH, READ_LIMIT, Entry, TooLargeError, told_path
 from reconciler.model.outcome import Level, Reason, Violation
 from reconciler.observe.blobs import Blobs, DamagedError
 from reconciler.observe.commits import malformed
@@ -168,6 +168,11 @@ def _entry(line: bytes) -> tuple[bytes, Entry]:
 
 _NOT_UTF8 = "is not UTF-8; the file is left out"
 _TWICE = "stands in its folder more than once"
+_LONG = "is longer than file systems allow"
+_DEEP = f"lies deeper than {DEEPEST} folders"
+_CONTROL = "holds control characters"
+_ODD = frozenset({_LONG, _DEEP, _CONTROL})
+"""What happens to people. The rest is made by somebody who means harm, and refused wherever it stands."""
 
 
 def _fault(raw: bytes) -> str | None:
@@ -177,9 +182,9 @@ def _fault(raw: bytes) -> str | None:
         return _NOT_UTF8
     parts = path.split("/")
     if len(raw) > LONGEST or any(len(part) > LONGEST_NAME for part in raw.split(b"/")):
-        return "is longer than file systems allow"
+        return _LONG
     if len(parts) - 1 > DEEPEST:
-        return f"lies deeper than {DEEPEST} folders"
+        return _DEEP
     if not _NOWHERE.isdisjoint(parts):
         return "leads out of its folder"
     seen = path if path.isascii() else _IGNORED_BY_SOME.sub("", path)
@@ -187,15 +192,15 @@ def _fault(raw: bytes) -> str | None:
         return "is what git keeps its own files under"
     plain = path.isascii() and path.isprintable()
     if not plain and any(unicodedata.category(each) in _FORBIDDEN or each in _STEERING for each in path):
-        return "holds control characters"
+        return _CONTROL
     return None
 
 
 def _violation(raw: bytes, fault: str) -> Violation:
-    shown = raw.decode("utf-8", errors="backslashreplace").encode("unicode_escape").decode("ascii")[:300]
+    shown = told_path(raw)
     return Violation(
         reason=Reason.POLICY_VIOLATION,
-        rule="unsafe-path",
+        rule=ODD_PATH if fault in _ODD else "unsafe-path",
         message=f"the path {fault}" if raw else fault,
         hint="rename or remove it in the repository, commit and push again",
         path=shown or None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.decide.parse import host_document
+from reconciler.decide.paths import case_collisions
 from reconciler.formats.compose_names import NAMES
 from reconciler.model.documents import Gate, HostDocument, Memory, StackDocument
 from reconciler.model.outcome import Reason, Violation
@@ -289,18 +290,11 @@ def test_a_document_that_is_a_link_is_refused() -> None:
         (["a", "b", "A/.."], None),
     ],
 )
-def test_paths_that_differ_only_in_case_are_refused_anywhere(paths: list[str], refused: list[str] | None) -> None:
-    _, violations = host_document(host(stacks(SHOP), *paths), "mini")
+def test_paths_that_differ_only_in_case_are_found_anywhere(paths: list[str], refused: list[str] | None) -> None:
+    violations = case_collisions(host(stacks(SHOP), *paths))
 
     assert {item.rule for item in violations} == {"case-collision"}
     assert refused is None or [item.path for item in violations] == refused
-
-
-def test_paths_that_the_commit_itself_refuses_are_told() -> None:
-    fault = Violation(Reason.POLICY_VIOLATION, "odd-path", "odd", "rename", path="x")
-    files = CommitFiles({"compose.yaml": COMPOSE}, refused=(fault,))
-
-    assert only(files) == fault
 
 
 def test_a_large_document_is_not_even_read() -> None:

@@ -48,6 +48,7 @@ class Attack:
     path: str | None = "compose.yaml"
 
 
+WHOLE = service("volumes: ['.:/in:ro']")
 BIND, CONTEXT = service('volumes: ["./in:/in"]'), service("build: {context: ./in}")
 DOCKERFILE = {"in/Dockerfile": "FROM scratch\n"}
 ATTACKS = {
@@ -123,17 +124,17 @@ ATTACKS = {
     ".env of ours": Attack("*", files={".env": "RECONCILER_STATE=/\n"}, path=".env"),
     ".env is a link": Attack("symlink", links={".env": f"{OUT}/secret.env"}, path=".env"),
     "two documents": Attack("several-documents", f"{PLAIN}---\nservices: {{web: {{privileged: true}}}}\n"),
-    "names by case": Attack("case-collision", files={"README": "a", "readme": "b"}, path=None),
-    "names by composition": Attack("case-collision", files={"caf\u00e9": "a", "cafe\u0301": "b"}, path=None),
+    "names by case": Attack("case-collision", WHOLE, {"README": "a", "readme": "b"}, path=None),
+    "names by composition": Attack("case-collision", WHOLE, {"caf\u00e9": "a", "cafe\u0301": "b"}, path=None),
     "git's own folder": Attack("unsafe-path", raw=(b".GIT",), path=None),
     "git's own folder by its short name": Attack("unsafe-path", raw=(b"git~1",), path=None),
     "git's own folder unseen": Attack("unsafe-path", raw=(".g\u200cit".encode(),), path=None),
     "the folder above": Attack("unsafe-path", raw=(b"..",), path=None),
     "a path as a name": Attack("unsafe-path", raw=(b"../../etc/cron.d/x",), path=None),
-    "an escape sequence": Attack("unsafe-path", raw=(b"a\x1b]52;c;eA==\x07",), path=None),
-    "a forged line": Attack("unsafe-path", raw=(b"a\n2026-01-01 INFO all is well",), path=None),
-    "letters that turn round": Attack("unsafe-path", raw=("a\u202egnp.sh".encode(),), path=None),
-    "a long name": Attack("unsafe-path", raw=(b"n" * 5000,), path=None),
+    "an escape sequence": Attack("odd-path", WHOLE, raw=(b"a\x1b]52;c;eA==\x07",), path=None),
+    "a forged line": Attack("odd-path", WHOLE, raw=(b"a\n2026-01-01 INFO all is well",), path=None),
+    "letters that turn round": Attack("odd-path", WHOLE, raw=("a\u202egnp.sh".encode(),), path=None),
+    "a long name": Attack("odd-path", WHOLE, raw=(b"n" * 5000,), path=None),
     "a service with an escape sequence": Attack("*", 'services: {"we\\eb[2J": {image: x:1}}\n'),
     "a service that turns round": Attack("*", 'services: {"we\\u202eb": {image: x:1}}\n'),
     "a service like a path": Attack("*", 'services: {"../../etc": {image: x:1}}\n'),

@@ -63,7 +63,7 @@ def test_names_that_cannot_be_committed_are_refused(tmp_path: Path) -> None:
     (tmp_path / "ok").touch()
     files = FolderFiles(tmp_path)
     assert list(files.entries) == ["ok"]
-    assert {violation.rule for violation in files.refused} == {"unsafe-path"}
+    assert {violation.rule for violation in files.refused} == {"odd-path", "unsafe-path"}
     assert sorted(violation.path or "" for violation in files.refused) == [".GIT/config", "a\\nb", "caf\\\\xe9"]
 
 
