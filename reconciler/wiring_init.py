@@ -18,6 +18,7 @@ from reconciler.engine import connect
 from reconciler.errors import Transient, Usage
 from reconciler.loop.adopt import recognise
 from reconciler.loop.prepare import Preparer
+from reconciler.model.checks import UNMEASURED
 from reconciler.model.files import Files
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, ObservedState, Started
 from reconciler.model.outcome import Reason
@@ -174,7 +175,9 @@ class _Engine:
         except (Transient, Usage) as error:
             self.observer = None
             return Running(missing=f"how much memory services use: {error.message}")
-        return Running(observed.containers, usage, observed.memory_total, present=_present(observed, names))
+        silent = not usage and any(item.running for item in observed.containers)
+        missing = f"how much memory services use: {UNMEASURED}; limits are the default" if silent else ""
+        return Running(observed.containers, usage, observed.memory_total, missing, _present(observed, names))
 
 
 def _present(observed: ObservedState, names: Iterable[str]) -> frozenset[str]:

@@ -156,6 +156,7 @@ def _memory(facts: StatusFacts) -> MemoryStatus:
         engine=seen.memory_total if seen else None,
         committed=footprint.committed(seen) if seen else None,
         foreign=sum(map(footprint.of_foreign, seen.foreign)) if seen else None,
+        measured=bool(facts.usage) if seen and any(item.running for item in seen.containers) else None,
     )
 
 

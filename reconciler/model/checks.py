@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+UNMEASURED = "the engine gives no statistics of its containers"
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -17,8 +19,12 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """The engine about itself. `memory` in bytes; `ahead`: seconds by which its clock is ahead of ours."""
+    """The engine about itself. `memory` in bytes; `ahead`: seconds by which its clock is ahead of ours.
+
+    `measured`: whether it says how much memory a container uses; None where none runs.
+    """
 
     version: str
     memory: int
     ahead: float
+    measured: bool | None = None

@@ -155,7 +155,10 @@ class StackStatus:
 
 @dataclass(frozen=True, slots=True)
 class MemoryStatus:
-    """Bytes; None: not known. `committed`: limits of our containers that run; `foreign`: of the others."""
+    """Bytes; None: not known. `committed`: limits of our containers that run; `foreign`: of the others.
+
+    `measured`: whether the engine says how much memory any of our containers uses; None where none runs.
+    """
 
     budget: int | None = None
     engine: int | None = None
@@ -164,6 +167,7 @@ class MemoryStatus:
     foreign: int | None = None
     steady: int | None = None
     steady_limit: int | None = None
+    measured: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import docker
+from docker.errors import NotFound
 
 from reconciler.engine import engine_calls
 from reconciler.errors import Transient
 from reconciler.model.checks import EngineFacts
 from reconciler.model.outcome import Reason
+from reconciler.observe.containers import working_set
 from reconciler.observe.fetch_faults import known_fault, other_ref, unknown_fault
 from reconciler.observe.git import Git
 from reconciler.observe.mirror import Mirror
 from reconciler.observe.origin import reading
 from reconciler.observe.remote import Remote
+
+SAMPLES = 3
+"""Containers that are measured to see whether any can be."""
 
 
 def branch_head(remote: Remote, branch: str, folder: Path, environ: Mapping[str, str]) -> str:
@@ -46,4 +52,15 @@ def engine_facts(client: docker.APIClient) -> EngineFacts:
         info = client.info()
         between = (asked + time.time()) / 2
     ahead = datetime.fromisoformat(info["SystemTime"]).timestamp() - between
-    return EngineFacts(str(info["ServerVersion"]), int(info["MemTotal"]), ahead)
+    return EngineFacts(str(info["ServerVersion"]), int(info["MemTotal"]), ahead, _measured(client))
+
+
+def _measured(client: docker.APIClient) -> bool | None:
+    """Whether one of a few running containers has a figure."""
+    with engine_calls("measure containers"):
+        running = client.containers(limit=SAMPLES, filters={"status": "running"})
+        for item in running:
+            with suppress(NotFound):
+                if working_set(client.stats(item["Id"], stream=False, one_shot=True)):
+                    return True
+    return False if running else None

@@ -121,6 +121,7 @@ def _memory(value: MemoryStatus) -> Document:
         "foreignBytes": value.foreign,
         "steadyBytes": value.steady,
         "steadyLimitBytes": value.steady_limit,
+        "measured": value.measured,
     }
 
 

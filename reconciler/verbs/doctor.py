@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import ReconcilerError
-from reconciler.model.checks import Check, EngineFacts
+from reconciler.model.checks import UNMEASURED, Check, EngineFacts
 from reconciler.ownership import SECRETS, STATE, faults
 from reconciler.record import summary
 from reconciler.verbs import Answer
@@ -69,11 +69,12 @@ class Doctor:
         except ReconcilerError as error:
             yield Check("engine", False, error.message, error.hint)
             away: Found = None, "not checked: the engine does not answer", ""
-            yield from (Check(name, *away) for name in ("clock", "memory", "visible"))
+            yield from (Check(name, *away) for name in ("clock", "memory", "statistics", "visible"))
         else:
             yield self._check("engine", lambda: self._engine(facts))
             yield self._check("clock", lambda: self._clock(facts))
             yield self._check("memory", lambda: self._memory(facts))
+            yield self._check("statistics", lambda: self._statistics(facts))
             yield self._check("visible", self._visible)
         for name, look in self._others():
             yield self._check(name, look)
@@ -138,6 +139,14 @@ class Doctor:
         if budget <= facts.memory:
             return True, told, ""
         return False, told, "lower spec.memory.budget, or give the engine's machine more memory"
+
+    def _statistics(self, facts: EngineFacts) -> Found:
+        if facts.measured is None:
+            return None, "not checked: no container runs", ""
+        if facts.measured:
+            return True, "what containers use is measured", ""
+        hint = "switch on the kernel's memory controller (`docker info` warns): limits may not hold either"
+        return False, UNMEASURED, hint
 
     def _visible(self) -> Found:
         if not self._state.is_dir():

@@ -34,6 +34,9 @@ class Proposed:
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         return self._texts[path] if path in self._texts else self._files.read(path, limit)
 
+    def head(self, path: str, most: int) -> bytes:
+        return self._texts[path][:most] if path in self._texts else self._files.head(path, most)
+
     def copy(self, path: str, target: BinaryIO) -> None:
         target.write(self.read(path))
 

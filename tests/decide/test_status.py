@@ -372,6 +372,8 @@ def test_memory_counts_what_runs_and_what_stays() -> None:
         memory_total=24 * GIB,
         complete=True,
     )
+    silent = judge(facts([web, job], [], observed=seen))
+    assert (silent.memory.measured, {row.usage for stack in silent.stacks for row in stack.services}) == (False, {None})
     known = facts([web, job], [], observed=seen, usage={"id-web": MIB, "2": 2 * MIB})
     status = judge(known)
     memory = status.memory

@@ -31,15 +31,15 @@ class Project:
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / path).write_text(text)
 
-    def up(self, **variables: str) -> None:
-        """`docker compose up -d`, by hand, with these variables."""
+    def up(self, *options: str, **variables: str) -> None:
+        """`docker compose OPTIONS up -d`, by hand, with these variables."""
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **variables}
         environment["COMPOSE_BAKE"] = "false"  # 2.40 asks for a newer buildx than many machines have
         if "DOCKER_HOST" in os.environ:
             environment["DOCKER_HOST"] = os.environ["DOCKER_HOST"]
         done = subprocess.run(
-            [str(self.host.compose), "up", "-d"], cwd=self.folder, env=environment, capture_output=True, text=True,
-            timeout=300, stdin=subprocess.DEVNULL,
+            [str(self.host.compose), *options, "up", "-d"], cwd=self.folder, env=environment, capture_output=True,
+            text=True, timeout=300, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
 

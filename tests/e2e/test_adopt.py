@@ -120,3 +120,26 @@ def test_a_kill_in_the_middle_of_an_adoption_must_restart_nothing(project: Proje
     assert project.lives() == before
     assert host.exec("store-1", "cat /anonymous/kept") == "kept"
     assert project.once()["effects"] == 0
+
+
+def test_a_project_of_several_files_a_profile_and_a_password_is_adopted_as_it_runs(project: Project) -> None:
+    host = project.host
+    debug = {"services": {"client": {"environment": {"MORE": "1"}}, "debug": living("", profiles=["debug"])}}
+    asks = {"services": {"store": {"environment": {"PASSWORD": "${PASSWORD:?}", "TAG": "${TAG:?}"}}}}
+    project.write({
+        "more.yaml": json.dumps(debug), "asks.yaml": json.dumps(asks),
+        ".env": "PASSWORD=hunter2 and more\nTAG=1.2\n",
+    })  # fmt: skip
+    project.up("-f", "compose.yaml", "-f", "more.yaml", "-f", "asks.yaml", "--profile", "debug")
+    before = project.lives()
+    made = project.init()
+    assert (made.code, made["restarts"], made["left"]) == (0, [], []), made.document
+    document = yaml.safe_load((project.folder / f"desired-state/{host.name}.yaml").read_text())
+    [stack] = document["spec"]["stacks"]
+    assert stack["files"][:3] == ["compose.yaml", "more.yaml", "asks.yaml"]
+    assert (stack["profiles"], stack["env"]) == (["debug"], {"TAG": "1.2"})
+    project.commit()
+    assert ".env" not in project.git("ls-files").splitlines()
+    first = project.once()
+    assert (first.code, first["outcome"]) == (0, "Succeeded"), first.document
+    assert project.lives() == before

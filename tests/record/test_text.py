@@ -101,11 +101,17 @@ def changed(known: StatusFacts, **changes: object) -> StatusFacts:
 def test_status_of_a_host_that_is_fine() -> None:
     assert status(facts(service("web"), service("database", 1000 * MIB))) == [
         "mini  main 4f2c9e1  Synced  Healthy   last good 4f2c9e1, 12 s ago",
-        "STACK  SERVICE   STATE    MEMORY       SINCE",
-        "shop   web       Healthy  31 / 64 MiB  12 s",
-        "shop   database  Healthy  1000 MiB     12 s",
+        "STACK  SERVICE   STATE    MEMORY        SINCE",
+        "shop   web       Healthy  31 / 64 MiB   12 s",
+        "shop   database  Healthy  - / 1000 MiB  12 s",
         "budget 1.1 of 14.0 GiB now, steady 1.1 of 11.2 GiB",
     ]
+
+
+def test_an_engine_without_statistics_is_told_and_nothing_is_zero() -> None:
+    shown = status(changed(facts(service("web")), usage={}))
+    assert shown[2].split("Healthy")[1].startswith("  - / 64 MiB")
+    assert shown[-1] == "memory is not measured: the engine gives no statistics of its containers"
 
 
 def test_status_of_a_reverted_commit_says_why_and_what_is_never_tried_again() -> None:
@@ -154,7 +160,7 @@ def test_status_remarks_what_a_person_should_know() -> None:
 def test_status_shows_counts_where_not_every_service_is_one_container() -> None:
     shown = status(facts(service("web"), service("worker", replicas=3)))
     assert shown[2] == "STACK  SERVICE  STATE               UP   MEMORY       SINCE"
-    assert shown[4] == "shop   worker   Missing, OutOfSync  1/3  192 MiB      12 s"
+    assert shown[4] == "shop   worker   Missing, OutOfSync  1/3  - / 192 MiB  12 s"
 
 
 def test_status_without_the_engine_shows_no_invented_numbers() -> None:

@@ -40,7 +40,7 @@ def engine(tmp_path: Path) -> Iterator[Path]:
 def well(engine: Path) -> Probes:
     return Probes(
         endpoint=lambda: f"unix://{engine}",
-        engine=lambda: EngineFacts("28.1.0", 8 * GIB, 0.1),
+        engine=lambda: EngineFacts("28.1.0", 8 * GIB, 0.1, True),
         compose=lambda: ("/usr/bin/docker-compose", (2, 40)),
         remote=lambda: "a" * 40,
         budget=lambda: 8 * GIB,
@@ -97,10 +97,11 @@ FAULT = Transient(Reason.FETCH_FAILED, "it does not answer", "start it")
         ({"endpoint": lambda: "unix:///no/such.sock"}, "endpoint", "there is no socket /no/such.sock"),
         ({"endpoint": lambda: "unix:///etc/passwd"}, "endpoint", "/etc/passwd is no socket"),
         ({"endpoint": raising(Usage(Reason.ENGINE_UNAVAILABLE, "context x", "see"))}, "endpoint", "context x"),
-        ({"engine": lambda: EngineFacts("24.0.7", 8 * GIB, 0.0)}, "engine", "version 24.0.7"),
-        ({"engine": lambda: EngineFacts("28.1", 8 * GIB, -978.0)}, "clock", "978 s behind"),
-        ({"engine": lambda: EngineFacts("28.1", 8 * GIB, SKEW + 1)}, "clock", "ahead of"),
+        ({"engine": lambda: EngineFacts("24.0.7", 8 * GIB, 0.0, True)}, "engine", "version 24.0.7"),
+        ({"engine": lambda: EngineFacts("28.1", 8 * GIB, -978.0, True)}, "clock", "978 s behind"),
+        ({"engine": lambda: EngineFacts("28.1", 8 * GIB, SKEW + 1, True)}, "clock", "ahead of"),
         ({"budget": lambda: 8 * GIB + 1}, "memory", "the engine has 8192 MiB"),
+        ({"engine": lambda: EngineFacts("28.1", 8 * GIB, 0.0, False)}, "statistics", "gives no statistics"),
         ({"visible": lambda folder: False}, "visible", "containers do not see"),
         ({"compose": raising(FAULT)}, "compose", "it does not answer"),
         ({"remote": raising(FAULT)}, "remote", "it does not answer"),
@@ -122,7 +123,7 @@ def test_without_an_engine_the_rest_is_looked_at(state: Path, well: Probes) -> N
     away = raising(Away(Reason.ENGINE_UNAVAILABLE, "it is away", "start it"))
     checks = found(state, replace(well, engine=away, visible=away))
     assert {name: checks[name]["ok"] for name in wrong(checks)} == {
-        "engine": False, "clock": None, "memory": None, "visible": None,
+        "engine": False, "clock": None, "memory": None, "statistics": None, "visible": None,
     }  # fmt: skip
 
 

@@ -71,7 +71,8 @@ def _services(document: Json, style: Style, now: float) -> list[str]:
 
 def _service(item: Json, counts: bool, style: Style, now: float) -> list[str]:
     count = f"{'-' if item['running'] is None else item['running']}/{item['desired']}"
-    memory = share(item["memory"]["usageBytes"], item["memory"]["limitBytes"], "/")
+    used, limit = item["memory"]["usageBytes"], item["memory"]["limitBytes"]
+    memory = share(used, limit, "/") if used is not None or limit is None else f"- / {size(limit)}"
     return [
         item["stack"],
         item["service"],
@@ -101,7 +102,10 @@ def _memory(budget: Json, style: Style) -> list[str]:
     )
     steady = f"steady {share(budget['steadyBytes'], budget['steadyLimitBytes'], 'of')}"
     foreign = f", others {size(others)}" if others else ""
-    return paragraph(f"{counted} now, {steady}{foreign}", style)
+    lines = paragraph(f"{counted} now, {steady}{foreign}", style)
+    if budget["measured"] is False:
+        lines += paragraph("memory is not measured: the engine gives no statistics of its containers", style)
+    return lines
 
 
 def _remarks(document: Json, style: Style, now: float) -> list[str]:
