@@ -23,6 +23,8 @@ NOWHERE = "/nonexistent"
 PASSED_ON = ("PATH", "HOME", "SSH_AUTH_SOCK", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 """What reaching an engine over ssh or TLS needs of the agent's environment."""
 
+UNREAD = "this is a defect of reconciler: report it; until then write the value in another form; nothing is quarantined"
+
 _NAMESPACES = ("network_mode", "pid", "ipc")
 _PROGRESS = re.compile(r"^ ?(?:Container|Network|Volume|Image) \S+  \S+$")
 _CONTAINER = re.compile(r"Container (\S+)  Error ")
@@ -72,7 +74,24 @@ class ComposeCreator:
         )
         if completed.returncode:
             stderr = completed.stderr.decode(errors="replace")
-            raise _failure(stack.name, [item.service.name for item in creations], stderr)
+            raise self._unread(stack.name, document) or _failure(
+                stack.name, [item.service.name for item in creations], stderr
+            )
+
+    def _unread(self, stack: str, document: bytes) -> Transient | None:
+        """Where Compose does not read what we have written: it has read what the commit says, so the fault is ours."""
+        checked = run(
+            [self._compose, *_project(stack), "config", "--quiet"],
+            env=self._environment,
+            stdin=document,
+            timeout=TIMEOUT,
+        )
+        lines = checked.stderr.decode(errors="replace").strip().splitlines()
+        if not checked.returncode or not lines or any(part in lines[-1].lower() for part in _AWAY):
+            return None
+        version = run([self._compose, "version", "--short"], env=self._environment, timeout=TIMEOUT)
+        message = f"{stack}: reconciler cannot write this so that Compose {version.stdout.decode().strip()} reads it: "
+        return Transient(Reason.INTERNAL_ERROR, message + lines[-1], UNREAD)
 
     def _keys(self, stack: Stack) -> dict[str, str]:
         """Engine's name → Compose's key of the networks that need not be declared as external.
@@ -87,9 +106,12 @@ def arguments(compose: str, stack: str, creations: Sequence[Creation], existing:
     """The one Compose call. The create-file comes by stdin, for it may hold secrets; no prompt can be answered."""
     names = [item.service.name for item in creations]
     scales = [f"--scale={item.service.name}={existing.get(item.service.name, 0) + item.count}" for item in creations]
-    project = ["-p", stack, "--project-directory", "/", "--env-file", "/dev/null", "-f", "-"]
     create_only = ["--no-start", "--no-deps", "--no-recreate", "--no-build", "--pull", "never"]
-    return [compose, *project, "up", *create_only, *scales, "--", *names]
+    return [compose, *_project(stack), "up", *create_only, *scales, "--", *names]
+
+
+def _project(stack: str) -> list[str]:
+    return ["-p", stack, "--project-directory", "/", "--env-file", "/dev/null", "-f", "-"]
 
 
 def create_file(creations: Sequence[Creation], keys: Mapping[str, str]) -> dict[str, Any]:

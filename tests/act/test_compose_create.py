@@ -80,6 +80,17 @@ def bench(compose_binary: Path, engine: docker.APIClient, stack_name: str, image
 
 
 @pytest.mark.engine
+def test_what_compose_does_not_read_is_our_fault_and_condemns_nothing(bench: Bench) -> None:
+    with pytest.raises(Transient) as error:
+        bench.create(creation(bench.service("web", memswap_limit="-1", mem_limit="67108864")))
+    assert error.value.reason is Reason.INTERNAL_ERROR
+    assert "reconciler cannot write this so that Compose 2." in error.value.message
+    assert "memswap_limit" in error.value.message
+    assert "defect of reconciler" in error.value.hint
+    assert bench.all() == {}
+
+
+@pytest.mark.engine
 def test_everything_that_a_service_can_say(bench: Bench, tmp_path: Path) -> None:
     pool = docker.types.IPAMPool(subnet="10.213.7.0/24")
     front = bench.network("front", ipam=docker.types.IPAMConfig(pool_configs=[pool]))
