@@ -84,8 +84,9 @@ def _wrong_policy(item: Json, policy: str, signed: bool) -> Iterator[Wrong]:
     if policy not in known:
         fixed = policy in rules()
         told = "No grant lifts it; mend the commit instead." if fixed else suggestion(policy, known)
-        yield f"names the policy {policy}, which {'cannot be granted' if fixed else 'does not exist'}", (
-            told or "docs/policies.md has them all."
+        yield (
+            f"names the policy {policy}, which {'cannot be granted' if fixed else 'does not exist'}",
+            (told or "docs/policies.md has them all."),
         )
         return
     lifted = [rules()[name] for name in rules_of_keys().get(policy, {policy})]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import BinaryIO
 
-from reconciler.model.files import Entry
+from reconciler.model.files import READ_LIMIT, Entry
 from reconciler.model.outcome import Violation
 
 
@@ -25,7 +25,7 @@ class CommitFiles:
     def entries(self) -> Mapping[str, Entry]:
         return {path: self._entry(path) for path in sorted(self.contents)}
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         content = self.contents[path]
         return content.encode() if isinstance(content, str) else content
 

@@ -48,7 +48,7 @@ LONG = (*ALONE, "tests/simulator", "tests/faults", "tests/e2e", "tests/hostile",
 """What takes longest, first, so that no process waits for another one's last file."""
 
 
-class ByFile(LoadFileScheduling):  # type: ignore[misc]
+class ByFile(LoadFileScheduling):
     """Each file in one process, and what cannot run beside each other in the same one."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -119,7 +119,7 @@ class Sampler:
     def _count_ooms(self) -> None:
         filters = {"type": "container", "event": "oom", "label": f"com.docker.compose.project={self._host.stack}"}
         told = self._host.engine.events(since=self._since, until=int(time.time()) + 1, filters=filters)
-        for line in b"".join(told).splitlines():
+        for line in b"".join(told).splitlines():  # type: ignore[arg-type]  # bytes, whatever the stubs say
             name = json.loads(line)["Actor"]["Attributes"]["name"]
             short = name.removeprefix(f"{self._host.stack}-").removesuffix("-1")
             if short in self.series:

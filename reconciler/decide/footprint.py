@@ -155,9 +155,7 @@ def wanted_volumes(desired: DesiredState) -> dict[str, int]:
 
 def observed_volumes(observed: ObservedState) -> dict[str, int]:
     """The same of those that are there."""
-    return {
-        name: volume(item.options) or 0 for name, item in observed.volumes.items() if in_memory(item.options)
-    }
+    return {name: volume(item.options) or 0 for name, item in observed.volumes.items() if in_memory(item.options)}
 
 
 def bytes_of(definition: Json) -> int:

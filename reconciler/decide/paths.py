@@ -66,9 +66,7 @@ def is_readable(files: Files, path: str) -> bool:
     return path in files.entries and odd_parent(files, path) is None
 
 
-def file_violation(
-    files: Files, path: str, absent: str = "Commit the file, or correct the path."
-) -> Violation | None:
+def file_violation(files: Files, path: str, absent: str = "Commit the file, or correct the path.") -> Violation | None:
     """Why `path` (resolved) cannot be read as a file of this commit; None when it can.
 
     `absent`: what to do where the commit has neither the file nor one that is like it.

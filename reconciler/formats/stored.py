@@ -40,9 +40,7 @@ _BY_FILTER = {"lfs": _LFS, "annex": _ANNEX, "crypt": _TRANSCRYPT}
 
 
 def _cipher(name: str, command: str) -> Form:
-    return Form(
-        f"ciphertext of {name}", False, f"Unless the program decrypts it itself: {command} it, and {_ON_HOST}"
-    )
+    return Form(f"ciphertext of {name}", False, f"Unless the program decrypts it itself: {command} it, and {_ON_HOST}")
 
 
 _SOPS = _cipher("SOPS", "decrypt (`sops -d`)")

@@ -118,9 +118,7 @@ def _local(bench: Bench, head: Commit, prepared: Prepared) -> dict[str, Image]:
     known = _is_good(bench, head)
     bench.begins("look for images", "the engine")
     now = bench.ports.clock.now()
-    return local_images(
-        bench, prepared, head.sha, lambda want, image: not known and is_fetched_anew(want, image, now)
-    )
+    return local_images(bench, prepared, head.sha, lambda want, image: not known and is_fetched_anew(want, image, now))
 
 
 def _is_good(bench: Bench, head: Commit) -> bool:

@@ -177,9 +177,7 @@ class Bench:
         back = baseline(target, found, base, verdict) if verdict.records else base
         return Foreseen(found, back, verdict, self._unconsented(target, base, raw))
 
-    def _unconsented(
-        self, target: DesiredState, base: DesiredState | None, raw: ObservedState
-    ) -> tuple[Taking, ...]:
+    def _unconsented(self, target: DesiredState, base: DesiredState | None, raw: ObservedState) -> tuple[Taking, ...]:
         history = self.book.history
         found = consent.takings(target, raw, base, history.adopted, self.stacks(target, base))
         return consent.left(found, self.options.adopt, history.consented)

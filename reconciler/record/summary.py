@@ -250,9 +250,7 @@ def _budget(value: Budget) -> Document:
             }
             for row in value.rows
         ],
-        "volumes": [
-            {"stack": item.stack, "volume": item.volume, "sizeBytes": item.size} for item in value.volumes
-        ],
+        "volumes": [{"stack": item.stack, "volume": item.volume, "sizeBytes": item.size} for item in value.volumes],
     }
 
 

@@ -154,9 +154,7 @@ def test_no_spelling_of_add_reaches_the_host_s_loopback(
     assert set(asked) == {"/granted"}
 
 
-def test_run_does_not_reach_the_host_s_network(
-    builders: Builders, name: str, loopback: tuple[str, list[str]]
-) -> None:
+def test_run_does_not_reach_the_host_s_network(builders: Builders, name: str, loopback: tuple[str, list[str]]) -> None:
     address, asked = loopback
     for flags in ("--network=host", "--security=insecure"):
         dockerfile = f"# syntax=docker/dockerfile:1-labs\nFROM {BASE}\nRUN {flags} true\n"

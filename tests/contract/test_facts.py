@@ -83,7 +83,7 @@ class Bench:
         body = {**answer["Config"], "HostConfig": answer["HostConfig"], "NetworkingConfig": {"EndpointsConfig": ends}}
         target = body if section == "Config" else body[section]
         target[key] = value
-        url = f"{self.client.base_url}/v{self.client._version}/containers/create"
+        url = f"{self.client.base_url}/v{self.client.api_version}/containers/create"
         response = self.client.post(url, json=body)
         assert response.status_code == 201, response.text
         return str(response.json()["Id"])
@@ -182,7 +182,7 @@ def test_what_docker_update_changes_is_mendable(bench: Bench) -> None:
         ({"PidsLimit": 9}, "pids 9 instead of 50"),
         ({"RestartPolicy": {"Name": "always"}}, "restart policy always instead of no"),
     ]
-    url = f"{bench.client.base_url}/v{bench.client._version}/containers/{container}/update"
+    url = f"{bench.client.base_url}/v{bench.client.api_version}/containers/{container}/update"
     seen: list[str] = []
     for body, words in changes:
         assert bench.client.post(url, json=body).status_code == 200

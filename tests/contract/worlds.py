@@ -48,7 +48,7 @@ class World:
 
     stack: str
     observer: Observer
-    applier: Switching
+    applier: Any
     clock: Clock
     images: Mapping[str, str]
     foreign: Callable[[str, int], None]

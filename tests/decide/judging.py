@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from reconciler.decide.admit import Candidate, admit
 from reconciler.model.documents import BindGrant, Grant, HostDocument, Permissions, StackDocument
-from reconciler.model.files import Entry
+from reconciler.model.files import READ_LIMIT, Entry
 from reconciler.model.outcome import Level, Violation
 
 ROOT = "/render/commit"
@@ -28,11 +28,16 @@ class Commit:
         paths = {**dict.fromkeys(self.contents, "100644"), **self.modes}
         return {path: Entry(path, mode, "0", len(self.contents.get(path, ""))) for path, mode in paths.items()}
 
-    def read(self, path: str) -> bytes:
+    refused: tuple[Violation, ...] = ()
+
+    def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         return self.contents.get(path, "").encode()
 
     def head(self, path: str, most: int) -> bytes:
         return self.read(path)[:most]
+
+    def copy(self, path: str, target: BinaryIO) -> None:
+        target.write(self.read(path))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def applied(n: int) -> list[Record]:
     return [
         *records,
         _record("prepared", attempt=attempt, content=sha, stacks=["shop"]),
-        _ended(attempt, sha, final=True, good=True, closing=True, **good) | {"services": services},
+        {**_ended(attempt, sha, final=True, good=True, closing=True, **good), "services": services},
         _record("told", revision=sha),
         _record("closed", attempt=attempt, gone=[]),
     ]

@@ -152,7 +152,7 @@ def plan_of(wanted: Json, there: Json) -> Plan:
         base=base,
         ran_once=once,
         images=[
-            Step(0, Action(action), *key.split("/"), ref, "the machine does not have it", 0)
+            Step(0, Action(action), *key.split("/", 1), ref, "the machine does not have it", 0)  # type: ignore[call-arg]  # two parts
             for action, key, ref in wanted.get("images", ())
         ],
         stacks=wanted.get("were", ()),

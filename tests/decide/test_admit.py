@@ -54,7 +54,7 @@ def test_the_order_is_that_of_the_stacks_and_their_files() -> None:
     model = {"services": {"b": {"privileged": True}, "a": {"pid": "host", "privileged": True}}}
     violations = judge_stacks([candidate(model, "z"), candidate(model, "a")])
     assert violations == judge_stacks([candidate(model, "z"), candidate(model, "a")])
-    stacks = [item.stack for item in violations]
+    stacks = [item.stack or "" for item in violations]
     assert stacks == sorted(stacks, reverse=True)
 
 

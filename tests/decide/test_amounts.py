@@ -83,7 +83,9 @@ USES = {
         None,
     ),
     "many folders": (
-        services(web=mount("deep")), {f"deep/{n}/" + "d/" * 90 + "file": 0 for n in range(MOST_FILES // 90)}, None
+        services(web=mount("deep")),
+        {f"deep/{n}/" + "d/" * 90 + "file": 0 for n in range(MOST_FILES // 90)},
+        None,
     ),
     "many files": (services(web=mount("many")), {f"many/{n}": 0 for n in range(MOST_FILES + 1)}, None),
 }

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import pytest
 
 from reconciler.decide.digests import content_digest, tree_digest
 from reconciler.model.files import Entry
+from reconciler.model.outcome import Violation
 
 
 @dataclass
 class Listing:
     entries: dict[str, Entry]
     revision: str | None = None
+    refused: tuple[Violation, ...] = ()
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, limit: int = 0) -> bytes:
+        raise KeyError(path)
+
+    def head(self, path: str, most: int) -> bytes:
+        raise KeyError(path)
+
+    def copy(self, path: str, target: BinaryIO) -> None:
         raise KeyError(path)
 
 

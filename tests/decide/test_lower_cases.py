@@ -60,7 +60,7 @@ def lowered(case: Path) -> tuple[DesiredState, Mapping[str, str]]:
 
 def text_of(state: DesiredState, words: Mapping[str, str]) -> str:
     """What Compose is given (`services`), and beside it what the switch needs to know."""
-    names = dict(_tree_names(state)) | words
+    names = {**dict(_tree_names(state)), **words}
     stack = next(item for item in state.stacks if item.name == "shop")
     told = {
         "services": {service.name: _config(service) for service in stack.services},

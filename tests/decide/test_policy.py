@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -184,7 +185,7 @@ def test_a_way_back_ends_though_it_is_suspended() -> None:
 # -- faults of the environment ---------------------------------------------------------------------------------------
 
 
-def waiting(faults: int, **more: object) -> float:
+def waiting(faults: int, **more: Any) -> float:
     """Seconds that are waited after so many faults in a row."""
     failed = attempt(Outcome.FAILED, reason=Reason.PULL_FAILED, message="no registry", **more)
     told = move(History((failed,), faults=faults))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import yaml
 
@@ -71,7 +73,11 @@ def test_the_host_document_reads_as_it_is_meant() -> None:
 
 def test_the_agent_config_reads_as_it_is_meant() -> None:
     read = yaml.safe_load(agent_text("mini", {"url": "/srv/a b.git", "branch": "on"}, "/var/lib/reconciler"))
-    plain = {"host": "mini", "source": {"url": "/srv/a b.git", "branch": "on"}, "state": "/var/lib/reconciler"}
+    plain: dict[str, Any] = {
+        "host": "mini",
+        "source": {"url": "/srv/a b.git", "branch": "on"},
+        "state": "/var/lib/reconciler",
+    }
     assert read == {**plain, "trust": "strangers"}
     assert yaml.safe_load(agent_text("mini", plain["source"], plain["state"], trust="owner"))["trust"] == "owner"
 

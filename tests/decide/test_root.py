@@ -142,11 +142,12 @@ def test_an_image_that_another_service_builds_under_the_pinned_name_is_not_it() 
 
 @pytest.mark.parametrize("name", ["docker.io/traefik:v3.1", "docker.io/library/traefik:v3.1", "library/traefik:v3.1"])
 def test_no_other_spelling_of_the_pinned_image_is_built_under_it(name: str) -> None:
-    for evil in ({"image": name}, {"image": "evil:1", "build": {"tags": [name]}}):
+    spellings: tuple[dict[str, Any], ...] = ({"image": name}, {"image": "evil:1", "build": {"tags": [name]}})
+    for evil in spellings:
         built = {**evil, "build": {"context": ROOT, **evil.get("build", {})}}
         assert "docker-socket" in denied(judge(proxy(evil=built), FILES, grants=[PINNED]))
     latest = Grant("docker-socket", "shop", "proxy", "labels", (), Pin("shop-evil:latest"))
-    model = {"services": {"proxy": {"image": "shop-evil:latest", "volumes": [SOCKET]}}}
+    model: dict[str, Any] = {"services": {"proxy": {"image": "shop-evil:latest", "volumes": [SOCKET]}}}
     assert denied(judge(model, FILES, grants=[latest])) == []
     model["services"]["evil"] = {"build": {"context": ROOT}}
     assert denied(judge(model, FILES, grants=[latest])) == ["docker-socket"]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.decide.service_status import engine_time, worst
+from reconciler.decide.service_status import worst
 from reconciler.decide.status import exit_code, judge
 from reconciler.model.desired import DesiredState, Endpoint, Service, Stack, Volume
 from reconciler.model.documents import GIB, MIB, Memory
@@ -19,6 +19,7 @@ from reconciler.model.observed import (
     Foreign,
     ObservedState,
     ObservedVolume,
+    engine_time,
 )
 from reconciler.model.outcome import Intent, Outcome, Reason
 from reconciler.model.plan import Action

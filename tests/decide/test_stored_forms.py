@@ -109,7 +109,12 @@ def test_other_files_are_nobodys_concern(model: Mapping[str, Any], data: bytes) 
 
 
 def test_a_folder_is_refused_once_and_the_whole_repository_warned_about() -> None:
-    files = {"model/a/m.bin": LFS, "model/n.bin": LOST["git-crypt"], "model/x": "x", "other/o.bin": LFS}
+    files: dict[str, bytes | str] = {
+        "model/a/m.bin": LFS,
+        "model/n.bin": LOST["git-crypt"],
+        "model/x": "x",
+        "other/o.bin": LFS,
+    }
     (found,) = judge(mounting("model"), files)
     assert (found.level, found.message[:40]) == (Level.DENY, "model/a/m.bin is a Git LFS pointer; its ")
     assert "(and 1 more)" in found.message
@@ -157,13 +162,17 @@ def test_of_a_build_what_it_copies(dockerfile: str, ignore: str | None, refused:
 
 
 def test_a_dockerfiles_own_list_counts_instead() -> None:
-    files = {"app/Dockerfile": "FROM x\nCOPY . .\n", "app/m.bin": LFS, "app/.dockerignore": "m.bin"}
+    files: dict[str, bytes | str] = {
+        "app/Dockerfile": "FROM x\nCOPY . .\n",
+        "app/m.bin": LFS,
+        "app/.dockerignore": "m.bin",
+    }
     assert judge(building(), files) == []
     assert denied(judge(building(), {**files, "app/Dockerfile.dockerignore": "src"})) == ["stored-form"]
 
 
 def test_an_additional_context() -> None:
-    files = {"app/Dockerfile": "FROM x\n", "more/m.bin": LFS}
+    files: dict[str, bytes | str] = {"app/Dockerfile": "FROM x\n", "more/m.bin": LFS}
     assert denied(judge(building(additional_contexts={"m": f"{ROOT}/more", "y": "docker-image://y"}), files))
 
 
@@ -179,11 +188,14 @@ def test_a_working_folder_is_judged_by_what_git_would_store() -> None:
     """There the content itself lies."""
     filters = {"lfs": "Git LFS", "git-crypt": "git-crypt", "git-crypt-team": "git-crypt", "crypt": "transcrypt"}
     for name, what in filters.items():
-        files = {"file": "content", ".gitattributes": f"file filter={name} -text\n"}
+        files: dict[str, bytes | str] = {"file": "content", ".gitattributes": f"file filter={name} -text\n"}
         assert judge(mounting("file"), files) == []
         (found,) = judge(mounting("file"), files, revision=None)
         assert what in found.message
-    files = {"file": ENCRYPTED["openssl in text"], ".gitattributes": "file filter=crypt diff=crypt\n"}
+    files: dict[str, bytes | str] = {
+        "file": ENCRYPTED["openssl in text"],
+        ".gitattributes": "file filter=crypt diff=crypt\n",
+    }
     assert denied(judge(mounting("file"), files)) == ["stored-form"]
 
 

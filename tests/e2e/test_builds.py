@@ -26,8 +26,7 @@ def test_one_image_upon_another_with_a_secret_of_the_host(host: Host) -> None:
     }
     files: dict[str, str | bytes] = {
         "zbase/Dockerfile": f"# syntax=docker/dockerfile:1\nFROM {IMAGE}\nRUN echo base >/base\n",
-        "app/Dockerfile": "FROM team/zbase:1\n"
-        "RUN --mount=type=secret,id=TOKEN wc -c </run/secrets/TOKEN >/length\n",
+        "app/Dockerfile": "FROM team/zbase:1\nRUN --mount=type=secret,id=TOKEN wc -c </run/secrets/TOKEN >/length\n",
     }
     host.push(services, files, secrets={"TOKEN": {"environment": "TOKEN"}})
     turn = host.once()
@@ -44,7 +43,7 @@ def test_one_image_upon_another_with_a_secret_of_the_host(host: Host) -> None:
 @together.with_one_compose
 def test_images_of_others_must_stay_theirs(host: Host) -> None:
     theirs = f"{host.stack}-theirs:1"
-    host.engine.tag(IMAGE, *theirs.split(":"))
+    host.engine.tag(IMAGE, *theirs.split(":"))  # type: ignore[arg-type]  # name and tag
     before = host.engine.inspect_image(theirs)["Id"]
     dockerfile = f"FROM {IMAGE}\nRUN : {uuid.uuid4().hex}\n"
     for build, text in (
@@ -75,7 +74,7 @@ def test_pull_policy_never_and_build(host: Host) -> None:
     assert (turn["outcome"], turn["reason"]) == ("Held", "PullFailed")
     assert f"{name} is not on this machine, and pull_policy is never" in turn["message"]
     assert "image-missing" in {item["rule"] for item in host.plan()["violations"]}
-    host.engine.tag(IMAGE, *name.split(":"))
+    host.engine.tag(IMAGE, *name.split(":"))  # type: ignore[arg-type]  # name and tag
     assert host.once()["outcome"] == "Succeeded"
     before = host.container("own")["Id"]
     host.push(services, {"own/Dockerfile": dockerfile, "README.md": "x"})

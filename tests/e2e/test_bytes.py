@@ -70,7 +70,7 @@ def test_files_above_the_old_limit_must_arrive_whole_by_a_small_agent(host: Host
     own = living("", volumes=["./big.bin:/big:ro", "./folder:/folder:ro"], configs=[{"source": "c", "target": "/conf"}])
     built = {**living(""), "build": "./app", "image": None}
     services = {"web": own, "app": {key: value for key, value in built.items() if value is not None}}
-    files = {
+    files: dict[str, str | bytes] = {
         "big.bin": data, "folder/big.bin": data, "app/big.bin": data,
         "app/Dockerfile": f"FROM {IMAGE}\nCOPY big.bin /big\n",
     }  # fmt: skip

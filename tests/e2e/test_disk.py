@@ -129,7 +129,6 @@ def test_names_that_a_commit_gives_must_not_be_given(host: Host) -> None:
     assert not host.engine.images(f"{host.stack}-named")
 
 
-
 @together.with_one_compose
 def test_a_crash_while_collecting_must_be_made_good(host: Host) -> None:
     for n in range(3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_a_rotated_secret_must_leave_the_machine_once_nothing_needs_it(host: Hos
     """It is needed by last good and the two good states before it; after three more changes it is not."""
     folder = host.secrets / host.stack
     folder.mkdir(mode=0o700)
-    document = {"secrets": {"token": {"environment": "TOKEN"}}}
+    document: dict[str, Any] = {"secrets": {"token": {"environment": "TOKEN"}}}
     for n in range(5):
         (folder / "TOKEN").write_text(f"hunter2-{n}")
         (folder / "TOKEN").chmod(0o600)

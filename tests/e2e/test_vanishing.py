@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.e2e.host import Host
@@ -20,10 +22,11 @@ def test_live_data_is_not_hidden_by_a_commit(host: Host) -> None:
     before = host.ids()
     renamed = living("echo kept >>/data/db", volumes=["./data:/data", "table:/rows"])
     hidden = f"{host.state}/data/{host.stack}/compose/stack/data"
-    for services, files, volumes, words in (
+    cases: tuple[tuple[dict[str, Any], dict[str, str], dict[str, Any], str], ...] = (
         ({"db": keeping, "web": stated("1")}, {"data/seed": "x"}, {"rows": {}}, f"hide the data in {hidden}"),
         ({"db": renamed, "web": stated("1")}, {}, {"table": {}}, f"the data are in {host.stack}_rows"),
-    ):
+    )
+    for services, files, volumes, words in cases:
         sha = host.push(services, files, volumes=volumes)
         for _ in range(2):
             turn = host.once()

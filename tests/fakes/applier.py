@@ -176,8 +176,8 @@ class FakeApplier:
                 self.update(container, restart)
             except ReconcilerError as error:
                 failed.append(error)
-        for error in failed:
-            raise error
+        if failed:
+            raise failed[0]
 
     def limit(self, container: str, limits: Mapping[str, Any]) -> None:
         with self._machine.effect(f"limit {container[:12]}"):

@@ -88,7 +88,7 @@ class FakeMachine:
         self.links: dict[str, str] = {}
         self.addresses: dict[str, str] = {}
         self._behaviours: dict[str, Behaviour] = {}
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
+        self._agenda: list[tuple[float, int, Callable[[], object]]] = []
         self._frozen: dict[str, list[Callable[[], None]]] = {}
         self._order = itertools.count()
         self._ids = itertools.count(1)
@@ -129,7 +129,7 @@ class FakeMachine:
             if item.restart in ("always", "unless-stopped") and item.id in self.containers and not item.active:
                 self.run(item)
 
-    def at(self, seconds: float, action: Callable[[], None]) -> None:
+    def at(self, seconds: float, action: Callable[[], object]) -> None:
         """Do this when so many seconds have passed since the beginning."""
         heapq.heappush(self._agenda, (seconds, next(self._order), action))
 

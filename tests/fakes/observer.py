@@ -99,7 +99,7 @@ class FakeObserver:
         ours = frozenset(c.id for c in self._all() if network.name in c.networks)
         running = {c.id: c.addresses.get(network.name) for c in self._all() if c.active and c.id in ours}
         addresses = {id: frozenset(filter(None, [address])) for id, address in running.items()}
-        return replace(network, containers=network.containers | ours, addresses=network.addresses | addresses)
+        return replace(network, containers=network.containers | ours, addresses={**network.addresses, **addresses})
 
     def _all(self) -> Iterable[FakeContainer]:
         return self._machine.containers.values()

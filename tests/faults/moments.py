@@ -18,7 +18,7 @@ from tests.fakes.machine import FakeMachine, die
 from tests.fakes.observer import FakeObserver, FakeWatch
 from tests.fakes.source import FakeSource, TextFiles
 
-Happens = Callable[[], None]
+Happens = Callable[[], object]
 
 EFFECTS = {
     "P": "pull ", "K": "create shop", "S": "start ", "X": "remove ", "L": "journal ended", "N": "note",
@@ -125,7 +125,7 @@ class MomentLife(Life):
         registry = self.machine.registry.setdefault(f"app:{version}", Image(f"sha256:app:{version}"))
         self.machine.registry[f"app:{version}"] = registry
         self.image("db:1")
-        data = {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}
+        data: dict[str, Any] = {"volumes": [{"type": "volume", "source": "data", "target": "/data"}]}
         after = {"db": "service_healthy"}
         services = {"db": service("db:1", **data), "app": service(f"app:{version}", after=after, **more)}
         return self.push_files({"services": services, "volumes": {"data": {}}})

@@ -18,7 +18,7 @@ class Agent:
         self._life, self._left = life, waits
         self.turns: list[Turn] = []
         self.waits: list[float] = []
-        self.before: list[Callable[[], None]] = []
+        self.before: list[Callable[[], object]] = []
 
     @property
     def ended(self) -> bool:
@@ -32,9 +32,10 @@ class Agent:
             self.before.pop(0)()
 
     def run(self, told: Callable[[Turn], None] = lambda turn: None) -> list[Turn]:
-        def hear(turn: Turn) -> None:
+        def hear(turn: Turn) -> bool:
             self.turns.append(turn)
             told(turn)
+            return False
 
         daemon.run(self._life.cycle, self, self._life.machine.clock, 30.0, hear)
         return self.turns
@@ -53,7 +54,7 @@ def test_a_defect_in_a_turn_is_recorded_once_and_the_next_turns_go_on() -> None:
     life.commit("1")
     life.moments.always["F"] = stumble
     agent = Agent(life, 6)
-    agent.before = [lambda: None] * 3 + [lambda: life.moments.always.pop("F") and None]
+    agent.before = [lambda: None] * 3 + [lambda: life.moments.always.pop("F")]
     turns = agent.run()
     assert [turn.reason for turn in turns[:4]] == [Reason.INTERNAL_ERROR] * 4
     assert "nobody has thought of this" in turns[0].message

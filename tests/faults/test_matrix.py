@@ -242,7 +242,7 @@ def defect(story: Story, step: str) -> None:
     raise TypeError("nobody has thought of this")
 
 
-FAULTS: dict[int, Callable[[Story, str], None]] = {
+FAULTS: dict[int, Callable[[Story, str], object]] = {
     1: lambda story, step: die(),
     2: lambda story, step: story.life.machine.restart_engine(30.0),
     3: full,

@@ -130,8 +130,8 @@ def test_a_port_that_is_taken_in_the_middle_of_the_rollout_must_condemn_nothing(
             assert (failed["revision"], failed["final"]) == (sha, False)
             assert str(port) in failed["message"]
             assert condemned(host) == []
-    turn = host.once()
-    assert (turn.code, turn["outcome"], turn["revision"]) == (0, "Succeeded", sha)
+    later = host.once()
+    assert (later.code, later["outcome"], later["revision"]) == (0, "Succeeded", sha)
 
 
 @together.with_one_compose

@@ -51,7 +51,7 @@ def test_the_last_line_of_dockerignore_that_fits_decides() -> None:
 
 
 def test_filters_of_git() -> None:
-    outer = '# no\n*.bin filter=lfs diff=lfs -text\n/top.dat filter=lfs\nconf/secret/** filter=git-crypt\n*.txt text\n'
+    outer = "# no\n*.bin filter=lfs diff=lfs -text\n/top.dat filter=lfs\nconf/secret/** filter=git-crypt\n*.txt text\n"
     filters = GitFilters([("", outer), ("a", "*.bin -filter\nd.x filter=crypt diff=crypt\n")])
     expected = {
         "x.bin": "lfs", "d/x.bin": "lfs", "a/x.bin": "", "top.dat": "lfs", "b/top.dat": "", "a/d.x": "crypt",

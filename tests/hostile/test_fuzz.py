@@ -133,7 +133,9 @@ FIELDS = (
     "attempt", "revision", "intent", "outcome", "reason", "message", "content", "state", "before", "verb", "until",
     "failure", "stacks", "service", "services", "image", "images", "spec", "container", "links",
 )  # fmt: skip
-ODD = st.sampled_from(["Advance", "Succeeded", "Crashed", "failure", "a", "b", "", None, 0, 1e400, [], ["a"], {}, True])
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    ["Advance", "Succeeded", "Crashed", "failure", "a", "b", "", None, 0, 1e400, [], ["a"], {}, True]
+)
 TIMES = st.sampled_from(["2026-01-01T00:00:00Z", "0001-01-01", "9999-12-31"])
 FOLDED = st.lists(
     st.builds(lambda kind, at, more: {"v": 1, **more, "kind": kind, "at": at}, KINDS, TIMES,

@@ -210,7 +210,7 @@ def test_data_of_another_folder_is_never_hidden_behind_an_empty_one() -> None:
 def test_a_one_shot_that_has_ended_is_not_run_again() -> None:
     life = Life(adopt=("shop", "other"))
     life.behave("job:1", one_shot())
-    job = {"job": service("job:1", health=False, restart="no")}
+    job: dict[str, Any] = {"job": service("job:1", health=False, restart="no")}
     compose_up(life, project(**job), **FILES)
     life.machine.advance(20.0)
     before = lives(life)

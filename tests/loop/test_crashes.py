@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.fakes.machine import Died
 MiB = 1 << 20
 
 
-def reference(version: str, **more: object) -> dict[str, dict[str, object]]:
+def reference(version: str, **more: Any) -> dict[str, Any]:
     """Five services: database, cache, two of the app, a worker and a migration that runs once."""
     return {
         "db": service("db:1", volumes=[{"type": "volume", "source": "data", "target": "/data"}]),
@@ -73,9 +74,9 @@ def network_and_back(life: Life) -> None:
     network(life)
 
 
-def odd(version: str, **more: object) -> dict[str, dict[str, object]]:
+def odd(version: str, **more: Any) -> dict[str, Any]:
     """A sharer, a container with a name of its own, replicas with anonymous volumes, and one that will go."""
-    cache = {"volumes": [{"type": "volume", "target": "/cache"}]}
+    cache: dict[str, Any] = {"volumes": [{"type": "volume", "target": "/cache"}]}
     return {
         "app": service(f"app:{version}", container_name="front"),
         "side": service("side:1", health=False, network_mode="service:app", networks=None, **cache),

@@ -98,7 +98,7 @@ def test_nothing_is_compared_without_a_reason() -> None:
     life = running()
     asked: list[int] = []
     details = life.machine.observer.details
-    life.machine.observer.details = lambda ids: asked.append(1) or details(ids)  # type: ignore[method-assign,func-returns-value]
+    life.machine.observer.details = lambda ids: asked.append(1) or details(ids)  # type: ignore[method-assign]
     life.turn()
     life.turn()
     assert not asked
@@ -118,7 +118,7 @@ def test_an_engine_that_makes_containers_otherwise_is_not_fought() -> None:
         for item in life.machine.containers.values():
             item.facts["init"] = item.facts["privileged"] = True
 
-    life.machine.applier.create = otherwise  # type: ignore[method-assign]
+    life.machine.applier.create = otherwise  # type: ignore[method-assign,assignment]
     life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
     assert life.turn().reason is Reason.DRIFT_CORRECTED
@@ -290,7 +290,7 @@ def test_a_container_that_cannot_start_any_more_is_made_anew() -> None:
             raise _refused("task already exists")
         start(id)
 
-    life.machine.applier.start = refusing  # type: ignore[method-assign]
+    life.machine.applier.start = refusing  # type: ignore[method-assign,assignment]
     assert life.turn().outcome is Outcome.FAILED
     assert life.settle().outcome is Outcome.UNCHANGED
     assert life.ids()["shop-web-1"] != before

@@ -27,7 +27,7 @@ def at(image: str, address: str) -> dict[str, Any]:
 
 def writing(image: str, *volumes: str) -> dict[str, Any]:
     mounts = [{"type": "volume", "source": name, "target": f"/{name}"} for name in volumes]
-    return service(image, **({"volumes": mounts} if mounts else {}))
+    return service(image, **(dict[str, Any](volumes=mounts) if mounts else {}))
 
 
 def moved(before: dict[str, Any], after: dict[str, Any]) -> Life:

@@ -112,7 +112,7 @@ def test_anonymous_volumes_are_taken_over() -> None:
 
 def test_a_removed_service_goes_and_its_volume_stays() -> None:
     life = Life()
-    data = {"volumes": {"data": {}}}
+    data: dict[str, Any] = {"volumes": {"data": {}}}
     both = {"db": service("db:1", volumes=[{"type": "volume", "source": "data", "target": "/d"}])}
     life.push_model({"services": both | {"web": service("web:1")}} | data)
     settled(life)
@@ -143,7 +143,7 @@ def test_an_always_pulled_image_is_pulled_with_each_new_commit() -> None:
 
 def test_new_services_of_one_level_start_before_any_of_them_is_waited_for() -> None:
     life = Life()
-    after = {"after": {"db": "service_healthy"}}
+    after: dict[str, Any] = {"after": {"db": "service_healthy"}}
     life.push(
         db=service("db:1"), cache=service("cache:1"), web=service("web:1", **after), worker=service("worker:1", **after)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -182,7 +183,7 @@ def test_what_waited_for_us_to_start_it_again_has_as_much_longer() -> None:
 
 def test_what_was_seen_to_wait_for_us_has_longer_too() -> None:
     life = Life()
-    stubborn = {"health": False, "stop_grace_period": "10s"}
+    stubborn: dict[str, Any] = {"health": False, "stop_grace_period": "10s"}
     life.behave("cache:1", Behaviour(ignores_stop=True))
     life.push(cache=service("cache:1", deploy={"replicas": 3}, **stubborn))
     assert life.turn().outcome is Outcome.SUCCEEDED

@@ -26,7 +26,7 @@ def pulls(life: Life) -> list[str]:
 
 
 def web(policy: str | None, **more: Any) -> dict[str, Any]:
-    return service("web:1", **({"pull_policy": policy} if policy else {}), **more)
+    return service("web:1", **({"pull_policy": policy} if policy else {}) | more)
 
 
 @pytest.mark.parametrize(("policy", "hours"), POLICIES)

@@ -142,7 +142,7 @@ def unreachable(life: Life, sha: str) -> Iterator[list[float]]:
             raise Transient(Reason.ENGINE_UNAVAILABLE, "the disk is full")
         return real(revision)
 
-    life.source.files = files  # type: ignore[method-assign]
+    life.source.files = files  # type: ignore[method-assign,assignment]
     yield tried
     life.source.files = real  # type: ignore[method-assign]
 

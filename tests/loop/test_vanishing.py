@@ -22,7 +22,7 @@ def volume(source: str, target: str = "/data") -> dict[str, Any]:
 
 
 def push(life: Life, mounts: list[dict[str, Any]], **files: str) -> str:
-    named = {item["source"]: {} for item in mounts if item["type"] == "volume" and item["source"]}
+    named: dict[str, Any] = {item["source"]: {} for item in mounts if item["type"] == "volume" and item["source"]}
     model = {"services": {"db": service("db:1", volumes=mounts)}, "volumes": named}
     return life.push_model(model, **{path.replace("__", "/"): text for path, text in files.items()})
 

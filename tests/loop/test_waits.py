@@ -224,7 +224,7 @@ def test_a_repair_while_the_head_is_a_refused_one_is_not_cut_by_it() -> None:
 
 def pulling(life: Life, takes: float = 1700.0) -> str:
     """A commit with an image that takes long to come."""
-    life.machine.registry["slow:1"] = life.machine.images.pop("slow:1", None) or life.machine.images["web:1"]
+    life.machine.registry["slow:1"] = life.machine.images.pop("slow:1", life.machine.images["web:1"])
     life.machine.takes["slow:1"] = takes
     model = {"services": {"web": service("web:1"), "slow": service("slow:1")}}
     return life.push_files(model)

@@ -82,6 +82,7 @@ class Proxy:
             with contextlib.suppress(OSError):
                 while True:
                     for key, _ in either.select():
+                        assert isinstance(key.fileobj, socket.socket)
                         data = key.fileobj.recv(65536)
                         if not data or self._hangs:
                             return

@@ -24,7 +24,7 @@ from tests.commits import CommitFiles
 
 STACK = StackDocument("shop", ("compose.yaml",))
 AWKWARD = st.text(alphabet="\\'\"$#{}= \n\r\tabn0x1é\u2028\ufeff", max_size=12)
-VALUES = AWKWARD | st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
+VALUES = AWKWARD | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 
 
 @pytest.fixture
@@ -196,7 +196,11 @@ def test_the_same_commit_is_laid_out_once(renderer: ComposeRenderer) -> None:
 
 
 def test_links_and_large_files_are_not_there(renderer: ComposeRenderer) -> None:
-    files = {"link.env": "/etc/os-release", "large.env": b"A=" + b"x" * LARGEST_FILE, "compose.yaml": ""}
+    files: dict[str, str | bytes] = {
+        "link.env": "/etc/os-release",
+        "large.env": b"A=" + b"x" * LARGEST_FILE,
+        "compose.yaml": "",
+    }
     for name in ("link.env", "large.env"):
         text = one_service(env_file=[name])
         commit = CommitFiles({**files, "compose.yaml": text}, {"link.env": "120000"})

@@ -25,6 +25,7 @@ from tests.commits import CommitFiles
 TEXTS = [b"", b"\n", b"word", b"word\n", b"two\r\nlines\r\n", "wörd $X '\"\n".encode(), b"l" * 150_000 + b"\n"]
 NO_TEXTS = [b"nul\0nul\n", b"\xff\xfe\x80\n", bytes(range(256)) * 1000]
 
+
 class Host:
     def __init__(self, folder: Path, compose: Path) -> None:
         self.folder = folder

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Usage
-from reconciler.model.files import READ_LIMIT, TooLargeError
+from reconciler.model.files import READ_LIMIT, Files, TooLargeError
 from reconciler.observe.blobs import STREAMED
 from reconciler.observe.source import files_at
 from tests.observe.sources import FILES, source
@@ -28,7 +28,7 @@ def test_files_are_those_of_the_commit(theirs: Repository) -> None:
     assert files.refused == ()
 
 
-def source_files(theirs: Repository, sha: str) -> object:
+def source_files(theirs: Repository, sha: str) -> Files:
     ours = source(theirs)
     ours.fetch()
     return ours.files(sha)

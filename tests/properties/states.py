@@ -18,7 +18,8 @@ def services(draw: st.DrawFn) -> Json:
     for name in sorted(draw(st.sets(st.sampled_from(NAMES), min_size=1))):
         earlier = sorted(found)
         lone = [other for other in earlier if found[other]["replicas"] == 1 and not found[other]["completes"]]
-        shares = draw(st.lists(st.sampled_from(lone), max_size=1)) if lone and draw(st.booleans()) else []
+        mostly: bool = bool(lone) and draw(st.booleans())
+        shares: list[str] = draw(st.lists(st.sampled_from(lone), max_size=1)) if mostly else []
         words = st.sampled_from(["started", "healthy", "healthy!"])
         after = {other: draw(words) for other in earlier if draw(st.booleans())}
         after |= {other: "completed" for other in after if found[other]["completes"]}

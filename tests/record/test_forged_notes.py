@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -195,7 +196,8 @@ def test_a_new_mirror_waits_for_the_remote_before_it_tells_all_of_the_journal(th
 
 def test_somebody_who_writes_each_time_we_do_costs_few_tries_and_is_told_of(theirs: Repository, peek: bool) -> None:
     sha = theirs.push({"a": "1"})
-    attacker, moved = Attacker(theirs), []
+    attacker = Attacker(theirs)
+    moved: list[object] = []
     desk = Desk(theirs, peek=peek)
     report = desk.head()
     honest = desk.pushing
@@ -204,7 +206,7 @@ def test_somebody_who_writes_each_time_we_do_costs_few_tries_and_is_told_of(thei
         moved.append(attacker.forge(sha) if len(moved) % 2 else attacker.point("blob"))
         return honest()
 
-    desk.pushing = interfere
+    desk.pushing = partial(interfere)
     assert not desk.writer.tell(report)
     assert len(moved) == TRIES
     assert desk.writer.error is not None

@@ -71,6 +71,7 @@ def test_a_process_that_starts_anew_goes_on_holding_it(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(ANEW)
     process = subprocess.Popen([sys.executable, program, state], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     try:
         while not (state / "lock").exists() or holder(state) in (None, 0):
             assert process.poll() is None

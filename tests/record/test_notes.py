@@ -262,6 +262,7 @@ def test_a_failed_push_is_said_and_made_up_for_later(theirs: Repository, warning
     theirs.git("config", "transfer.hideRefs", "refs/notes")
     assert not desk.writer.tell(report)
     assert any("cannot be pushed" in said and "hidden ref" in said for said in warnings)
+    assert desk.writer.error is not None
     assert desk.writer.error in warnings[-1]
     theirs.git("config", "--unset", "transfer.hideRefs")
     assert desk.writer.tell(report)

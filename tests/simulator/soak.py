@@ -11,6 +11,7 @@ import argparse
 import sys
 import time
 from itertools import count
+from typing import Any
 
 from hypothesis import Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -27,7 +28,7 @@ def play(number: int, length: int, *, shrink: bool = True) -> int:
 
     @seed(number)
     class Counted(Simulator):
-        def check_invariants(self, *args: object, **kwargs: object) -> None:
+        def check_invariants(self, *args: Any, **kwargs: Any) -> None:
             nonlocal steps
             steps += 1
             super().check_invariants(*args, **kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -28,7 +30,7 @@ def test_what_is_planted_still_has_its_place(bug: planted.Bug) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("bug", planted.BUGS, ids=lambda bug: bug.name)
-def test_every_planted_bug_is_found(bug: planted.Bug, tmp_path: planted.Path) -> None:
+def test_every_planted_bug_is_found(bug: planted.Bug, tmp_path: Path) -> None:
     found = planted.simulate_with(bug, tmp_path)
     assert found.returncode == 1, "nobody noticed"
     assert "Failing test case" in found.stderr, found.stderr[-2000:]

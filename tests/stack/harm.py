@@ -86,7 +86,7 @@ def ooms(stack: Blackbox, service: str, since: float) -> int:
     """Kills for memory in this container since then (seconds since the epoch)."""
     filters = {"type": "container", "event": "oom", "container": f"{stack.host.stack}-{service}-1"}
     told = stack.host.engine.events(since=int(since), until=int(time.time()) + 1, filters=filters)
-    return len(b"".join(told).splitlines())
+    return len(b"".join(told).splitlines())  # type: ignore[arg-type]  # bytes, whatever the stubs say
 
 
 class Writer:

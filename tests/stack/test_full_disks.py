@@ -61,7 +61,7 @@ def check_loop(made: Agents) -> None:
             print("\n", folder, made.ralph("status || true"))
         made.ralph("close || true")
         before = made.agent()["results"].get("progress", 0)
-        eventually(lambda n=before: made.agent()["results"].get("progress", 0) >= n + 2, 60)  # type: ignore[misc]
+        eventually(lambda n=before: made.agent()["results"].get("progress", 0) >= n + 2, 60)
 
 
 def test_watcher(tmp_path: Path, compose: Path) -> None:

@@ -135,7 +135,7 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path, compose: Path) ->
         turn = stack.once()
         assert turn["outcome"] == "Succeeded", turn.stdout
         for service, folder in (("postgres", "/var/lib/postgresql/data"), ("neo4j", "/data")):
-            harmed(stack, service, lambda s=service, f=folder: _full(stack, s, f))  # type: ignore[misc]
+            harmed(stack, service, lambda s=service, f=folder: _full(stack, s, f))
 
 
 def _full(stack: Blackbox, service: str, folder: str) -> None:

@@ -142,7 +142,7 @@ def test_a_restart_begins_a_task_once_more_and_then_tells(started: Agents) -> No
     container = f"{started.stack.host.stack}-claude-runtime-1"
     id = started.submit("hang", "--model stub-hang")
     for attempt in (1, 2):
-        eventually(lambda n=attempt: started.task(id)["attempts"] == n, 30)  # type: ignore[misc]
+        eventually(lambda n=attempt: started.task(id)["attempts"] == n, 30)
         eventually(lambda: started.stub.stats()["under_way"] == 1, 20)
         if attempt == 1:
             started.stack.host.engine.restart(container, timeout=30)

@@ -26,9 +26,7 @@ DIGITS = 32
 
 SOCKETS = frozenset({"docker.sock", "containerd.sock", "podman.sock", "buildkitd.sock", "crio.sock"})
 
-OF_THE_HOST = frozenset(
-    {"/", "/dev", "/etc", "/proc", "/run", "/run/docker.sock", "/run/podman/podman.sock", "/sys"}
-)
+OF_THE_HOST = frozenset({"/", "/dev", "/etc", "/proc", "/run", "/run/docker.sock", "/run/podman/podman.sock", "/sys"})
 """What a pinned service may mount without a word of it in `rest`: it is what is granted, and no container writes
 programs there. What lies deeper is another matter: volumes of other services are below /, too."""
 

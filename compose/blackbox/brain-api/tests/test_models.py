@@ -128,9 +128,7 @@ def test_what_a_failing_model_leaves_out_is_embedded_later(settings: Settings, p
         return (500, {}) if broken.is_set() else vectors(path, body)
 
     with endpoint(sometimes) as url:
-        other = changed(
-            settings, embedding_url=f"{url}/v1", embedding_model=OTHER[0], embedding_dimensions=OTHER[1]
-        )
+        other = changed(settings, embedding_url=f"{url}/v1", embedding_model=OTHER[0], embedding_dimensions=OTHER[1])
         migrate(other)
         with serving(other) as client:
             eventually(lambda: ready(client)["status"] == "ready")
@@ -149,9 +147,7 @@ def test_a_text_that_the_model_refuses_holds_up_no_other(settings: Settings, pla
         return (400, {}) if any("too long" in text for text in body["input"]) else vectors(path, body)
 
     with endpoint(picky) as url:
-        other = changed(
-            settings, embedding_url=f"{url}/v1", embedding_model=OTHER[0], embedding_dimensions=OTHER[1]
-        )
+        other = changed(settings, embedding_url=f"{url}/v1", embedding_model=OTHER[0], embedding_dimensions=OTHER[1])
         migrate(other)
         with serving(other) as client:
             eventually(lambda: ready(client)["status"] == "ready")
@@ -204,9 +200,10 @@ def test_a_question_is_looked_up_and_answered(settings: Settings, api: httpx.Cli
         found = json.loads(body["messages"][-1]["content"][0]["content"])
         return 200, reply([{"type": "text", "text": f"{found[0]['title']}: {found[0]['text']}"}])
 
-    with endpoint(model) as url, serving(
-        changed(settings, anthropic_url=url, anthropic_key="sk-test", anthropic_model="m")
-    ) as client:
+    with (
+        endpoint(model) as url,
+        serving(changed(settings, anthropic_url=url, anthropic_key="sk-test", anthropic_model="m")) as client,
+    ):
         eventually(lambda: ready(client)["status"] == "ready")
         answer = client.post("/api/v1/query/nl", json={"question": "Where is the spare key?"}).json()
     assert "under the fern" in answer["answer"]
@@ -225,9 +222,10 @@ def reply(content: list[dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("status", [401, 429, 529])
 def test_a_model_that_refuses_is_named(settings: Settings, status: int) -> None:
-    with endpoint(lambda path, body: (status, {"type": "error"})) as url, serving(
-        changed(settings, anthropic_url=url, anthropic_key="sk-test", anthropic_model="m")
-    ) as client:
+    with (
+        endpoint(lambda path, body: (status, {"type": "error"})) as url,
+        serving(changed(settings, anthropic_url=url, anthropic_key="sk-test", anthropic_model="m")) as client,
+    ):
         answer = client.post("/api/v1/query/nl", json={"question": "x"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "model_unavailable")
         assert str(status) in answer.json()["error"]["message"]
@@ -241,9 +239,10 @@ def test_a_model_that_never_comes_to_an_end_is_stopped(settings: Settings, api: 
         calls.append(body)
         return 200, reply([{"type": "tool_use", "id": "t", "name": "search", "input": {"query": "again"}}])
 
-    with endpoint(model) as url, serving(
-        changed(settings, anthropic_url=url, anthropic_key="sk-test", anthropic_model="m")
-    ) as client:
+    with (
+        endpoint(model) as url,
+        serving(changed(settings, anthropic_url=url, anthropic_key="sk-test", anthropic_model="m")) as client,
+    ):
         eventually(lambda: ready(client)["status"] == "ready")
         answer = client.post("/api/v1/query/nl", json={"question": "x"})
     assert answer.status_code == 503
