@@ -192,7 +192,7 @@ def test_a_working_folder_is_judged_by_what_git_would_store() -> None:
         assert judge(mounting("file"), files) == []
         (found,) = judge(mounting("file"), files, revision=None)
         assert what in found.message
-    files: dict[str, bytes | str] = {
+    files = {
         "file": ENCRYPTED["openssl in text"],
         ".gitattributes": "file filter=crypt diff=crypt\n",
     }
