@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from reconciler.agent_config import usual_place
+from reconciler.decide.needs import needs
 from reconciler.decide.proposal import host_name
 from reconciler.decide.wanted_images import wants
 from reconciler.engine import connect
@@ -202,13 +203,15 @@ def _judge(place: Place, make: MakePreparer, engine: _Engine, without: Sequence[
     secrets = place.secrets if values else None
     preparer = make(place.host, True, place.base, place.trust == OWNER, secrets)
     prepared = preparer.prepare(place.files(without, []))
+    exported = {stack.name: stack.exports for stack in prepared.document.stacks} if prepared.document else {}
+    judged = Judged(prepared.violations, needs=needs(prepared.violations, preparer.permissions, exported))
     if prepared.denied or engine.observer is None:
-        return Judged(prepared.violations)
+        return judged
     try:
         wanted = wants(prepared.sources, prepared.files)
     except KeyError as missing:
         told = f"what would be replaced: there is no {missing.args[0]} to build from"
-        return Judged(prepared.violations, skipped=[told])
+        return replace(judged, skipped=[told])
     images = LocalImages(engine.client).local(wanted)
     target = preparer.lower(prepared, images, "")
     observed = engine.observer.inspect([stack.name for stack in target.stacks])
@@ -220,4 +223,4 @@ def _judge(place: Place, make: MakePreparer, engine: _Engine, without: Sequence[
     open_yet = sorted({f"{want.stack}/{want.service}" for want in wanted if want.build and want.key not in images})
     skipped = [f"{name}: whether its build gives the image that runs is known once it was built" for name in open_yet]
     causes = [(*key, told) for key, told in verdict.causes.items() if key not in [item[:2] for item in hidden]]
-    return Judged(prepared.violations, [*hidden, *causes], skipped)
+    return replace(judged, restarts=[*hidden, *causes], skipped=skipped)

@@ -45,10 +45,18 @@ class Folder:
         subprocess.run(["git", *identity, *arguments], cwd=self.root, check=True, capture_output=True)
 
     def run(self, *arguments: str, verb: str = "init") -> tuple[int, dict[str, Any]]:
+        done = self._run("json", verb, *arguments)
+        return done.returncode, json.loads(done.stdout)
+
+    def told(self, *arguments: str) -> str:
+        """What `init` prints for people."""
+        return self._run("text", "init", *arguments).stdout
+
+    def _run(self, output: str, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RECONCILER_")}
         named = {"RECONCILER_CONFIG": str(self.config)} if verb == "init" else {}
         done = subprocess.run(
-            [sys.executable, "-m", "reconciler", "--output", "json", verb, *arguments], cwd=self.root, text=True,
+            [sys.executable, "-m", "reconciler", "--output", output, verb, *arguments], cwd=self.root, text=True,
             env={
                 **kept, "HOME": str(self.root.parent), "DOCKER_HOST": "unix:///nowhere/docker.sock",
                 "RECONCILER_COMPOSE": str(self.compose), **named,
@@ -56,7 +64,7 @@ class Folder:
             capture_output=True, timeout=60, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert "Traceback" not in done.stderr, done.stderr
-        return done.returncode, json.loads(done.stdout)
+        return done
 
     def everything(self) -> dict[str, str]:
         paths = (path for path in self.root.rglob("*") if path.is_file() and ".git" not in path.parts)
@@ -188,6 +196,26 @@ def test_what_a_turn_would_refuse_is_told(folder: Folder) -> None:
     code, document = folder.run("--host", "mini")
     assert code == 0
     assert "privileged" in [item["rule"] for item in document["violations"] if item["level"] == "deny"]
+
+
+def test_what_a_turn_needs_is_printed_to_be_pasted(folder: Folder) -> None:
+    paths = [Path(tempfile.gettempdir(), name) for name in ("films", "music")]
+    folder.write(compose_yaml=COMPOSE.replace("/src\"]", f'/src", {paths[0]}:/f, {paths[1]}:/m]'))
+    shown = with_git(folder).told("--host", "mini")
+    block = shown[shown.index("# In the agent's config") :].split("\n\n")[0]
+    folder.config.write_text(folder.config.read_text() + block.replace('reason: ""', "reason: tested"))
+    code, document = folder.run(str(folder.root), "--config", str(folder.config), verb="validate")
+    assert (code, document["valid"]) == (0, True), document["violations"]
+
+
+def test_the_owner_needs_no_grant_and_what_is_not_written_none_either(folder: Folder) -> None:
+    folder.write(compose_yaml=COMPOSE.replace("./src:", "/srv/films:"))
+    bare = folder.root.parent / "home.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(bare)], check=True, capture_output=True)
+    needs = folder.run("--host", "mini", "--source", str(bare))[1]["needs"]
+    assert needs == {"grants": [], "binds": [], "exports": [], "variables": [], "others": []}
+    folder.write(compose_yaml="services: {web: {image: [}}")
+    assert folder.run("--host", "other")[1]["needs"] is None
 
 
 def test_a_compose_file_that_cannot_be_read_writes_nothing(folder: Folder) -> None:

@@ -48,12 +48,14 @@ def init(
     left: Sequence[Left],
     values: Sequence[Values],
     notes: Sequence[str],
+    needs: Needs | None,
 ) -> Document:
     """What was written for which services, and what the first turn would do. `restarts`: stack, service, causes.
 
     `adopt`: projects that the agent config in force does not let commits take over yet. `trust`: what a new agent
     config says of those who push, None where none was written. `left`: what is no stack; `values`: env files that do
-    not belong into git; `notes`: what a person should know of names.
+    not belong into git; `notes`: what a person should know of names. `needs`: what would
+    admit it, None where nothing was written.
     """
     return document("Init") | {
         "host": host,
@@ -80,6 +82,7 @@ def init(
             {"path": item.path, "stack": item.stack, "names": list(item.names), "hint": item.hint} for item in values
         ],
         "notes": list(notes),
+        "needs": None if needs is None else _needs(needs),
     }
 
 

@@ -217,6 +217,7 @@ class Initialiser:
             found.left,
             found.kept.told,
             found.notes,
+            judged.needs,
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reconciler.decide.needs import Needs
 from reconciler.decide.proposal import Left, Limit, Project
 from reconciler.model.files import Files
 from reconciler.model.observed import Container, Started
@@ -61,11 +62,12 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the first turn would make of it."""
+    """What the first turn would make of it. `needs`: what would admit it, None where nothing was written."""
 
     violations: Sequence[Violation] = ()
     restarts: Sequence[tuple[str, str, Sequence[str]]] = ()
     skipped: Sequence[str] = ()
+    needs: Needs | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.record.text.layout import Style, paragraph, plural, size, table
+from reconciler.record.text.needs import needs
 from reconciler.record.text.words import place, violations
 
 Json = Mapping[str, Any]
@@ -42,6 +43,8 @@ def init(document: Json, style: Style, now: float) -> list[str]:
         lines += paragraph(f"not known: {reason}", style)
     if document["trust"] and document["files"]:
         lines += paragraph(_TRUST[document["trust"]], style)
+    if document["needs"]:
+        lines += needs({**document["needs"], "others": []}, style)  # those stand among the violations
     if document["adopt"]:
         names = ", ".join(document["adopt"])
         lines += paragraph(f"add to the agent config: adopt: [{names}] (else their first turn is held)", style)
