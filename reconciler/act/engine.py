@@ -19,6 +19,7 @@ from reconciler.act.refusals import gone, name_taken, refusals
 from reconciler.effects import Effects
 from reconciler.engine import API_VERSION, TIMEOUT, engine_calls, explanation
 from reconciler.errors import Away, ReconcilerError
+from reconciler.formats.devices import bound_device
 from reconciler.model.desired import Endpoint, Network, Volume
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, LABEL_SPEC
 from reconciler.model.outcome import Reason
@@ -49,10 +50,13 @@ class EngineApplier:
         self._host = host
 
     def bound(self, container: str) -> list[str]:
-        """The paths of the host that it mounts."""
+        """The paths of the host that it mounts, those behind volumes as well: the engine follows each anew."""
         with engine_calls(f"inspect {container[:12]}"), gone(container):
             mounts = self._client.inspect_container(container)["Mounts"]
-        return [str(item["Source"]) for item in mounts if item["Type"] == "bind"]
+            names = [item["Name"] for item in mounts if item["Type"] == "volume"]
+            options = [self._client.inspect_volume(name).get("Options") or {} for name in names]
+        devices = [device for item in options if (device := bound_device(item))]
+        return [*(str(item["Source"]) for item in mounts if item["Type"] == "bind"), *devices]
 
     def start(self, container: str) -> None:
         """RolloutFailed when the engine refuses: Crashed, or DependencyNotReady for a held port."""

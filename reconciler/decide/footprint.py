@@ -32,6 +32,11 @@ LOG_BUFFER = 3
 SHARED_MEMORY = 64 * MIB
 """The engine's own `shm_size`."""
 
+PROCESSES = 3 * SHARED_MEMORY
+"""Who shares the processes of another container can fill its /dev and /dev/shm, and be filled: 64 MiB each, its own
+/dev/shm apart. What was written so stays with the other container and is in nobody's limit once the writer has ended:
+20 MiB more each time that one of 32 MiB was started again."""
+
 INODE = 2048
 """Bytes of the kernel's own memory for one file in memory: inode, name and list entry come to some 1.2 KiB."""
 
@@ -48,6 +53,7 @@ def overhead(config: Json) -> int:
         + _proxies(ports)
         + _log_buffer(logging.get("options") or {})
         + _shared(str(config.get("ipc") or ""), config.get("shm_size"))
+        + _processes(str(config.get("pid") or ""), config.get("shm_size"))
     )
 
 
@@ -67,6 +73,7 @@ def of_container(item: Container) -> int:
         + _proxies(facts.get("ports") or ())
         + _log_buffer(facts.get("log options") or {})
         + _shared(str(facts.get("ipc mode") or ""), facts.get("shared memory"))
+        + _processes(str(facts.get("pid mode") or ""), facts.get("shared memory"))
     )
 
 
@@ -205,6 +212,10 @@ def _shared(ipc: str, shm_size: Any) -> int:
     """Shared memory that others may use outlives the container that wrote it, and is in nobody's limit then: once for
     files in /dev/shm, once for System V segments, which `kernel.shmall` bounds."""
     return 2 * (_size(shm_size) or SHARED_MEMORY) if ipc == "shareable" else 0
+
+
+def _processes(pid: str, shm_size: Any) -> int:
+    return PROCESSES + (_size(shm_size) or SHARED_MEMORY) if pid.startswith(("service:", "container:")) else 0
 
 
 def shared_memory(config: Json) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.decide.policies.paths import normal
+from reconciler.formats.devices import bound_device
 from reconciler.model.desired import DesiredState
 from reconciler.model.observed import ObservedState, ObservedVolume
 from reconciler.model.ways import Identity, Way
@@ -68,18 +69,11 @@ def is_writable(mount: Mapping[str, Any]) -> bool:
     return not mount.get("read_only") or recursive in ("writable", "disabled")
 
 
-def bound_device(definition: Mapping[str, Any]) -> str | None:
-    """The path that a volume of the local driver stands for (`o: bind`)."""
-    options = definition.get("driver_opts") or {}
-    kinds = {*str(options.get("o") or "").split(","), str(options.get("type") or "")}
-    device = str(options.get("device") or "")
-    return normal(device) if device.startswith("/") and kinds & {"bind", "rbind", "none"} else None
-
-
 def of_state(state: DesiredState, volumes: Mapping[str, ObservedVolume] = NO_VOLUMES) -> Iterator[Mounted]:
     """What the services of a state mount. `volumes`: those that there are, by name; others' may be mounted, too."""
     devices = _devices(volumes)
-    devices |= {item.name: bound_device(item.definition) for stack in state.stacks for item in stack.volumes}
+    made = [item for stack in state.stacks for item in stack.volumes]
+    devices |= {item.name: bound_device(item.definition.get("driver_opts") or {}) for item in made}
     for service in state.services().values():
         for mount in service.config.get("volumes") or ():
             source = str(mount.get("source") or "")
@@ -100,7 +94,7 @@ def of_containers(observed: ObservedState, links: Mapping[str, str]) -> Iterator
 
 
 def _devices(volumes: Mapping[str, ObservedVolume]) -> dict[str, str | None]:
-    return {name: bound_device({"driver_opts": item.options}) for name, item in volumes.items()}
+    return {name: bound_device(item.options) for name, item in volumes.items()}
 
 
 def _forms(path: str, links: Mapping[str, str]) -> set[str]:

@@ -147,6 +147,19 @@ def test_volume_is_labelled_as_composes(engine: docker.APIClient, applier: Engin
     }
 
 
+def test_paths_behind_volumes_are_among_those_that_are_looked_at_before_a_start(
+    engine: docker.APIClient, applier: EngineApplier, images: dict[str, str], stack_name: str
+) -> None:
+    """The engine follows them whenever it mounts: a link may have come there since the container was created."""
+    name = f"{stack_name}_films"
+    bound = {"driver_opts": {"type": "none", "o": "bind,ro", "device": "/tmp//."}}
+    applier.create_volume(Volume(stack_name, "films", name, bound))
+    plain = Volume(stack_name, "plain", f"{stack_name}_plain", {})
+    applier.create_volume(plain)
+    container = sleeper(engine, images["actor"], stack_name, binds=[f"{name}:/films", f"{plain.name}:/p", "/usr:/u:ro"])
+    assert sorted(applier.bound(container)) == ["/tmp", "/usr"]
+
+
 def test_whole_endpoint_reaches_the_engine(
     engine: docker.APIClient, applier: EngineApplier, effects: Effects, images: dict[str, str], stack_name: str
 ) -> None:

@@ -65,6 +65,11 @@ def service(**keys: Any) -> dict[str, Any]:
     return {"services": {"web": keys}}
 
 
+def shared(**keys: Any) -> dict[str, Any]:
+    """One whose processes another service sees."""
+    return {"services": {"web": {"mem_limit": str(1 << 30), **keys}, "side": {"pid": "service:web"}}}
+
+
 def bind(source: str, **options: Any) -> dict[str, Any]:
     return service(volumes=[{"type": "bind", "source": source, "target": "/x", **options}])
 
@@ -85,6 +90,9 @@ BY_VALUE: dict[str, tuple[dict[str, Any], str]] = {
     "services.*.runtime": (service(runtime="/tmp/evil"), "runtime"),
     "services.*.oom_score_adj": (service(oom_score_adj=-1), "oom-score"),
     "services.*.group_add": (service(group_add=["docker"]), "group-add"),
+    "services.*.shm_size": (shared(shm_size="134217728"), "tmpfs-size"),
+    "services.*.tmpfs": (shared(tmpfs=["/t:size=1m"]), "tmpfs-size"),
+    "services.*.volumes[].tmpfs": (shared(volumes=[{"type": "tmpfs", "target": "/t"}]), "tmpfs-size"),
     "services.*.annotations": (service(annotations={"run.oci.handler": "x"}), "runtime-annotation"),
     "services.*.volumes_from": (service(volumes_from=["container:db"]), "foreign-container"),
     "services.*.labels": (service(labels={"com.docker.compose.project": "x"}), "reserved-label"),
@@ -193,7 +201,6 @@ HYGIENE: dict[str, tuple[dict[str, Any], str]] = {
     "services.*.healthcheck": (service(), "healthcheck"),
     "services.*.healthcheck.disable": (service(healthcheck={"disable": True}), "healthcheck"),
     "services.*.environment": (service(environment={"DB_PASSWORD": "hunter2"}), "plain-secret"),
-    "services.*.shm_size": (service(mem_limit="67108864", shm_size="134217728"), "shm-over-limit"),
     "services.*.restart": (service(), "restart-policy"),
     **{
         f"services.*.{kind}[].{key}": (service(**{kind: [{"source": "x", key: value}]}), "file-owner")

@@ -39,6 +39,9 @@ TMPFS = {"type": "tmpfs", "device": "tmpfs", "o": "size=64m"}
         ({"ipc": "shareable"}, 128 * MIB),
         ({"ipc": "shareable", "shm_size": str(MIB)}, 2 * MIB),
         ({"ipc": "private", "shm_size": str(GIB)}, 0),
+        ({"pid": "service:x"}, 256 * MIB),
+        ({"pid": "container:x", "shm_size": str(MIB)}, 193 * MIB),
+        ({"pid": "host"}, 0),
     ],
 )
 def test_what_a_container_takes_beside_its_limit(keys: dict[str, Any], beside: int) -> None:

@@ -29,6 +29,9 @@ SERVICE = {
     "host uts": Case("host-namespace", "uts: host"),
     "host cgroup": Case("host-namespace", "cgroup: host"),
     "host users": Case("host-namespace", "userns_mode: host"),
+    "host pid with a blank": Case("host-namespace", 'pid: " host"'),
+    "host uts with a colon": Case("host-namespace", 'uts: "host:"'),
+    "another engine's word": Case("host-namespace", 'ipc: "ns:/proc/1/ns/ipc"'),
     "container's network": Case("foreign-container", "network_mode: container:abc"),
     "container's pid": Case("foreign-container", "pid: container:abc"),
     "container's ipc": Case("foreign-container", "ipc: container:abc"),
@@ -53,6 +56,9 @@ SERVICE = {
     "group 0": Case("group-add", 'group_add: ["0"]'),
     "credentials": Case("credential-spec", "credential_spec: {file: spec.json}"),
     "annotation": Case("runtime-annotation", "annotations: {run.oci.handler: evil}"),
+    "annotation of another runtime": Case(
+        "runtime-annotation", "annotations: {io.katacontainers.config.hypervisor.path: /in/evil}"
+    ),
     "develop": Case("develop", "develop: {watch: [{path: ., action: sync, target: /in}]}"),
     "socket": Case("docker-socket", 'volumes: ["/var/run/docker.sock:/s"]'),
     "socket elsewhere": Case("docker-socket", _mount("/srv/run/docker.sock")),
@@ -81,6 +87,10 @@ SERVICE = {
     "build network": Case("build-network", "build: {context: ., network: host}"),
     "build of a container's network": Case("build-network", "build: {context: ., network: container:x}"),
     "build cache": Case("build-cache", 'build: {context: ., cache_from: ["type=local,src=/etc"]}'),
+    "build cache of two kinds": Case(
+        "build-cache", 'build: {context: ., cache_from: ["type=registry,ref=x,type=local,src=/etc"]}'
+    ),
+    "build cache in capitals": Case("build-cache", 'build: {context: ., cache_from: ["TYPE=local,src=/etc"]}'),
     "build cache out": Case("build-cache", 'build: {context: ., cache_to: ["type=local,dest=/etc"]}'),
     "build privileged": Case("build-privileged", "build: {context: ., privileged: true}"),
     "entitlements": Case("build-privileged", "build: {context: ., entitlements: [security.insecure]}"),
@@ -88,6 +98,8 @@ SERVICE = {
     "build secrets": Case("build-secrets", "build: {context: ., secrets: [tok]}"),
     "build label": Case("reserved-label", "build: {context: ., labels: {dev.reconciler.spec: x}}"),
     "logs": Case("logging-driver", "logging: {driver: syslog, options: {syslog-address: 'unixgram:///run/x'}}"),
+    "copies of logs": Case("log-size", "logging: {driver: journald, options: {cache-max-size: 100g}}"),
+    "id as a name": Case("invalid-name", f"container_name: {'0a' * 32}"),
     "odd name": Case("invalid-name", 'container_name: "an odd name"'),
     "name of a standby": Case("invalid-name", "container_name: blog-db-1.standby"),
     "replicas": Case("too-many-replicas", "scale: 2000000000"),
@@ -133,6 +145,7 @@ TOP = {
     "bind by volume": _object("volume-driver", "volumes", "{driver_opts: {type: none, o: bind, device: /}}"),
     "share by volume": _object("volume-driver", "volumes", "{driver_opts: {type: nfs, o: addr=192.0.2.1}}"),
     "external volume": _object("external-volume", "volumes", "{external: true, name: blog_db}"),
+    "id of another network": _object("reserved-name", "networks", f"{{name: {'0a' * 32}}}"),
     "volume by path": _object("reserved-name", "volumes", "{name: /etc}"),
     "volume label": _object("reserved-label", "volumes", "{labels: {com.docker.compose.project: blog}}"),
     "config": _object("outside-file", "configs", "{file: /etc/passwd}"),

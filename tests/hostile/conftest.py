@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import find_compose, missing
+from tests.e2e.conftest import every_compose, told
+
+__all__ = ["every_compose", "told"]
 
 
 @pytest.fixture(scope="session")

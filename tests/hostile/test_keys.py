@@ -50,7 +50,8 @@ def untold(cases: Cases, written: Written, found: list[Violation]) -> list[str]:
 
 IMPOSSIBLE = {
     ("socket of the API", "override_tag"),  # no text, where Compose expects true or false
-    ("odd name", "extends_here"), ("name of a standby", "extends_here"),  # base and heir would have it
+    # base and heir would have it
+    ("odd name", "extends_here"), ("id as a name", "extends_here"), ("name of a standby", "extends_here"),
 }  # fmt: skip
 
 

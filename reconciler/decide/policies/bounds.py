@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from reconciler.decide import footprint
 from reconciler.decide.budget import replicas, service_memory
+from reconciler.decide.policies.sharing import processes_with
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.formats.quantities import QuantityError, seconds, size
 from reconciler.model.documents import GIB, MIB
@@ -37,6 +38,7 @@ def findings(service: ServiceSubject) -> Iterator[Finding]:
     yield from _realtime(service)
     yield from _logs(service)
     yield from _probes(service)
+    yield from _reached_memory(service)
     number = _ports(service)
     if number > MOST_PORTS:
         what = f"publishes {number} ports, and {MOST_PORTS} are the most"
@@ -59,6 +61,23 @@ def volume_findings(subject: Subject) -> Iterator[Finding]:
         if footprint.in_memory(options) and footprint.volume(options) is None:
             what = f"volume {name} lies in memory, and its options ({options.get('o') or 'none'}) set no size"
             yield subject.finding("tmpfs-size", ("volumes", name, "driver_opts"), what)
+
+
+def _reached_memory(service: ServiceSubject) -> Iterator[Finding]:
+    """What lies in memory of a service whose processes others share: they reach it by /proc/<pid>/root, and what they
+    wrote stays when their container has ended. What each container has anyway is counted (`footprint.PROCESSES`)."""
+    others = ", ".join(sorted(processes_with(service)))
+    if not others:
+        return
+    what = f"it shares its processes with {others}, which could fill its"
+    mounts = service.model.get("volumes") or ()
+    for index, mount in enumerate(mounts):
+        if mount.get("type") == "tmpfs":
+            yield service.finding("tmpfs-size", ("volumes", index), f"{what} tmpfs at {mount.get('target')}")
+    for index, target in enumerate(service.model.get("tmpfs") or ()):
+        yield service.finding("tmpfs-size", ("tmpfs", index), f"{what} tmpfs at {str(target).partition(':')[0]}")
+    if footprint.shared_memory(service.model) > footprint.SHARED_MEMORY:
+        yield service.finding("tmpfs-size", ("shm_size",), f"{what} /dev/shm of {service.model['shm_size']}")
 
 
 def _ports(service: ServiceSubject) -> int:
@@ -114,13 +133,14 @@ def _logs(service: ServiceSubject) -> Iterator[Finding]:
     if buffer not in (None, "") and not 0 < _bytes(buffer) <= LARGEST_LOG_BUFFER:
         what = f"a log buffer of {buffer}, and {LARGEST_LOG_BUFFER // MIB}m is the most"
         yield service.finding("log-buffer", ("logging", "options", "max-buffer-size"), what)
-    largest, number = options.get("max-size"), options.get("max-file")
-    files = 1 if number in (None, "") else _whole(number)
-    if files is None or not 1 <= files <= MOST_LOG_FILES:
-        yield service.finding("log-size", ("logging", "options", "max-file"), f"{number} log files")
-    elif largest not in (None, "") and not 0 < _bytes(largest) * files <= LARGEST_LOG:
-        what = f"logs of {files} × {largest}, and {LARGEST_LOG // GIB}g together is the most"
-        yield service.finding("log-size", ("logging", "options", "max-size"), what)
+    for prefix in ("", "cache-"):  # the engine keeps copies of logs that it could not read elsewhere
+        largest, number = options.get(f"{prefix}max-size"), options.get(f"{prefix}max-file")
+        files = 1 if number in (None, "") else _whole(number)
+        if files is None or not 1 <= files <= MOST_LOG_FILES:
+            yield service.finding("log-size", ("logging", "options", f"{prefix}max-file"), f"{number} log files")
+        elif largest not in (None, "") and not 0 < _bytes(largest) * files <= LARGEST_LOG:
+            what = f"logs of {files} × {largest}, and {LARGEST_LOG // GIB}g together is the most"
+            yield service.finding("log-size", ("logging", "options", f"{prefix}max-size"), what)
 
 
 def _probes(service: ServiceSubject) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Collection, Iterator, Sequence
 
 from reconciler.decide.policies.mounts import link_findings, missing_level
@@ -105,8 +106,9 @@ def _network_and_cache(service: ServiceSubject, build: Json) -> Iterator[Finding
         what = f"the build uses the network {network}"
         yield service.finding("build-network", ("build", "network"), what, value=network)
     for index, cache in enumerate(build.get("cache_from") or ()):
-        # a plain image name is a registry's; the other kinds read paths of the host
-        if "type=" in str(cache) and "type=registry" not in str(cache):
+        # A plain image name is a registry's; the other kinds read paths of the host. Of several types the last counts.
+        kinds = [part for part in re.split(r"[,\s\"]+", str(cache).lower()) if part.startswith("type")]
+        if kinds and set(kinds) != {"type=registry"}:
             place: Pointer = ("build", "cache_from", index)
             yield service.finding("build-cache", place, f"the build reads {cache}", value=str(cache))
 

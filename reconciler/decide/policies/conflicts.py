@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.decide.budget import replicas
+from reconciler.decide.policies.objects import ID
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.decide.slots import STANDBY
 from reconciler.formats.yamls import Pointer
@@ -122,7 +123,7 @@ def _container_names(subjects: Sequence[Subject]) -> Iterator[Finding]:
 def _container_name(service: ServiceSubject, taken: dict[str, str]) -> Iterator[Finding]:
     fixed, count = service.model.get("container_name"), replicas(service.model)
     place: Pointer = ("container_name",) if fixed else ()
-    if fixed and (not _NAME.fullmatch(fixed) or fixed.endswith(STANDBY)):
+    if fixed and (not _NAME.fullmatch(fixed) or fixed.endswith(STANDBY) or ID.fullmatch(fixed)):
         yield service.finding("invalid-name", place, f"its container is to be called {fixed}")
     if fixed and count > 1:
         yield service.finding("replicas-with-name", place, f"{count} replicas are to be called {fixed}")

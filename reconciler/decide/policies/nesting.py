@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from reconciler.decide.nesting import Mounted, bound_device, is_writable, nested
+from reconciler.decide.nesting import Mounted, is_writable, nested
 from reconciler.decide.policies.leave import fits
 from reconciler.decide.policies.paths import host_path, inside
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
+from reconciler.formats.devices import bound_device
 from reconciler.formats.grants import root_path
 from reconciler.formats.rules import rules
 from reconciler.model.documents import Permissions
@@ -73,7 +74,7 @@ def _places(service: ServiceSubject) -> Iterator[tuple[int, Mounted]]:
         if mount.get("type") == "bind":
             path = _bound(service, source)
         elif mount.get("type") == "volume":
-            path = bound_device(volumes.get(source) or {})
+            path = bound_device((volumes.get(source) or {}).get("driver_opts") or {})
         if path is not None:
             yield index, Mounted(service.of.stack, service.name, path, is_writable(mount))
 

@@ -32,6 +32,9 @@ LOGGING_DRIVERS = frozenset({"", "json-file", "local", "journald", "none"})
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What the engine takes for a name. Anything else might be a path to it."""
 
+ID = re.compile(r"[0-9a-f]{64}")
+"""What the engine takes for an object's id before it looks for the name: it would be somebody else's."""
+
 TMPFS_OPTIONS = frozenset({"size", "uid", "gid", "mode", "nr_inodes", "noexec", "nosuid", "nodev"})
 
 
@@ -81,7 +84,7 @@ def _network(subject: Subject, definition: Json, place: Pointer) -> Iterator[Fin
 
 def _name(subject: Subject, definition: Json, place: Pointer, reserved: Collection[str] = ()) -> Iterator[Finding]:
     name = str(definition.get("name") or place[1])
-    if name in reserved or not NAME.fullmatch(name):
+    if name in reserved or not NAME.fullmatch(name) or ID.fullmatch(name):
         yield subject.finding("reserved-name", (*place, "name"), f"{place[0]}.{place[1]} is called {name}")
 
 

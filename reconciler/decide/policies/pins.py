@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.decide.digests import digest
-from reconciler.decide.nesting import bound_device, is_writable
+from reconciler.decide.nesting import is_writable
 from reconciler.decide.policies.paths import host_path, inside, normal
 from reconciler.decide.policies.sharing import mounts_of_others
 from reconciler.decide.policies.subject import Json, ServiceSubject, Subject
 from reconciler.formats import dockerfile
+from reconciler.formats.devices import bound_device
 from reconciler.formats.freeze import SHORTEST
 from reconciler.formats.grants import absolute
 from reconciler.model.documents import Pin
@@ -198,7 +199,7 @@ def _places(service: ServiceSubject, *, written: bool) -> Iterator[str]:
         of_host = None
         if mount.get("type") == "volume" and source:
             yield f":{(volumes.get(source) or {}).get('name') or source}"
-            of_host = bound_device(volumes.get(source) or {})
+            of_host = bound_device((volumes.get(source) or {}).get("driver_opts") or {})
         elif mount.get("type") == "bind" and path is None:
             of_host = host_path(source, subject.permissions.binds, subject.stack, lender)
         elif mount.get("type") == "bind" and path is not None and subject.commit.content(path) is None:

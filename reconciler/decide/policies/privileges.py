@@ -57,9 +57,14 @@ else may be a path, which the engine would execute, or a runtime that hands out 
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
 REFUSED_GROUPS = frozenset({"0", "root", "docker"})
-RUNTIME_ANNOTATIONS = ("org.systemd.property.", "run.oci.")
+FOR_PEOPLE = "org.opencontainers.image."
+"""How the names of annotations begin that no runtime obeys. Others have doors of their own: org.systemd.property.,
+run.oci., io.katacontainers., dev.gvisor., cdi.k8s.io/ and more to come."""
+
 _NETWORK_MODES = frozenset({"", "bridge", "default", "none"})
 _NAMESPACES = ("network_mode", "pid", "ipc", "uts", "cgroup", "userns_mode")
+_OWN_NAMESPACES = frozenset({"", "none", "private", "shareable"})
+"""By these a container has a namespace of its own. Engines have more words for others': podman's `ns:/proc/1/…`."""
 
 
 def findings(service: ServiceSubject) -> Iterator[Finding]:
@@ -84,6 +89,8 @@ def _namespaces(service: ServiceSubject) -> Iterator[Finding]:
         elif key == "network_mode" and kind != "service" and value not in _NETWORK_MODES:
             what = f"network_mode names the network {value}"
             yield service.finding("external-network", (key,), what, value=value)
+        elif key != "network_mode" and kind != "service" and value not in _OWN_NAMESPACES:
+            yield service.finding("host-namespace", (key,), f"{key}: {value} is no namespace of its own", value=key)
 
 
 def _foreign_volumes(service: ServiceSubject) -> Iterator[Finding]:
@@ -133,5 +140,5 @@ def _process(service: ServiceSubject) -> Iterator[Finding]:
 
 def _annotations(service: ServiceSubject) -> Iterator[Finding]:
     for name in sorted(service.model.get("annotations") or {}):
-        if name.startswith(RUNTIME_ANNOTATIONS):
+        if not name.startswith(FOR_PEOPLE):
             yield service.finding("runtime-annotation", ("annotations", name), f"annotation {name}", value=name)

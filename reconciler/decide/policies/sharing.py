@@ -45,6 +45,12 @@ def mounts_of_others(service: ServiceSubject) -> Iterator[tuple[Pointer, str, Js
             yield place, name, mount
 
 
+def processes_with(service: ServiceSubject) -> set[str]:
+    """The other services that see its processes, in whichever direction that was said."""
+    roots = _roots(service.of.model.get("services") or {})
+    return {name for name, root in roots.items() if root == roots.get(service.name)} - {service.name}
+
+
 def _lenders(model: Json) -> Iterator[tuple[int, str]]:
     for index, source in enumerate(model.get("volumes_from") or ()):
         if not str(source).startswith("container:"):
