@@ -156,7 +156,7 @@ class _Walk:
                 pointer: Pointer = ("services", name, "environment", index)
                 value = self._unit.variables.get(word.text)
                 if "=" not in word.text and (value is None or isinstance(value, Opaque)):
-                    self._miss(word.text, word, pointer, self._level(pointer))
+                    self._miss(word.text, word, pointer, Level.WARN)
         for section in ("secrets", "configs"):
             for name, (_, node) in _section(self._unit.root, section).items():
                 held = pairs(node).get("environment")

@@ -28,6 +28,7 @@ from reconciler.loop.judge import (
     check_plan,
     check_ports,
     check_shrink,
+    check_variables,
     reject,
 )
 from reconciler.loop.known_images import local_images
@@ -67,6 +68,7 @@ def advance(bench: Bench, head: Commit) -> Turn:
     check_mounts(bench, head, desired, foreseen)
     observed = foreseen.observed
     check_data(bench, head, desired, base, foreseen)
+    check_variables(bench, head, prepared, base)
     check_pinned_data(bench, head, desired, base, foreseen)
     steps = image_steps(missing, bench.options.build_memory)
     plan = bench.plan(desired, observed, Intent.ADVANCE, foreseen.back, steps)

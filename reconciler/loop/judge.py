@@ -12,6 +12,7 @@ from reconciler.decide.names import taken
 from reconciler.decide.plan_bounds import BUILD
 from reconciler.decide.pull_policy import unobtainable
 from reconciler.decide.shrinking import dropped_lately, shrinkage
+from reconciler.decide.sources import services_of
 from reconciler.decide.vanishing import questioned, vanishing
 from reconciler.errors import Transient
 from reconciler.loop.bench import Bench, Foreseen
@@ -126,6 +127,25 @@ def check_pinned_data(
     )
     asked = {f"{place} (in {head.sha[:12]})": place for place in said}
     _ask_about(bench, head, asked, "changes what a service reads that is equal to root", hint)
+
+
+def check_variables(bench: Bench, head: Commit, prepared: Prepared, base: DesiredState | None) -> None:
+    """A bare `environment: [NAME]` may be unset; one that last good has was a secret, and has gone."""
+    before = base.services() if base else {}
+    lost = [
+        f"{source.document.name}/{name} would start without {variable}, which it has in last good"
+        for source in prepared.sources
+        for name, model in services_of(source).items()
+        if (old := before.get((source.document.name, name))) is not None
+        for variable, value in (model.get("environment") or {}).items()
+        if value is None and variable in (old.config.get("environment") or {})
+    ]
+    hint = (
+        "put the value back into secrets_dir, or take the name out of the file; if it is meant, "
+        f"`reconciler accept {head.sha[:12]}`"
+    )
+    asked = {f"{place} (in {head.sha[:12]})": place for place in lost}
+    _ask_about(bench, head, asked, "names a variable that is not set any more", hint)
 
 
 def _ask_about(bench: Bench, head: Commit, asked: Mapping[str, str], what: str, hint: str) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from reconciler.model.outcome import Outcome
+from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import (
     never_healthy,
 )
@@ -73,3 +73,17 @@ def test_changed_secrets_that_fail_are_taken_back_and_quiet(policy: str) -> None
         assert life.turn().exit_code == 1
         assert life.effects == 0
     assert life.reporter.told[sha] == ("success", "ReconciliationSucceeded")
+
+
+def test_a_variable_that_has_gone_is_not_just_left_out() -> None:
+    """`environment: [TOKEN]` may be unset, as in Compose; not where it was a secret until now."""
+    life = proven(web=service("web:1", environment={"TOKEN": "x", "PLAIN": "y"}), db=service("db:1"))
+    life.push(web=service("web:1", environment={"TOKEN": "x", "UNSET": None}), db=service("db:1"))
+    settled(life)
+    sha = life.push(web=service("web:1", environment={"TOKEN": None, "UNSET": None}), db=service("db:1"))
+    turn = life.turn()
+    assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.CONSENT_MISSING), turn
+    assert "shop/web would start without TOKEN" in turn.message
+    assert life.running()["shop-web-1"] == "web:1"
+    life.ask("accept", sha)
+    settled(life)
