@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reconciler.decide.redact import MASK, SHORTEST, Redactor, without_parts
+from reconciler.decide.redact import BLOCK, MASK, SHORTEST, Redactor, without_parts
 
 CANARY = 'cAn4ry/+ "qu\\ote" ü&='
 
@@ -88,6 +88,39 @@ def test_bytes_that_are_no_text_are_masked_as_they_are_printed(data: bytes, show
     cleaned = Redactor([BINARY]).clean(f"before {show(data)} after", multiline=True)
     assert cleaned.startswith(f"before {MASK}")
     assert len(cleaned) <= len(f"before {MASK}xx after")
+
+
+LONG = {
+    "text": "\n".join(f"line {n} of a kubeconfig: {n * 7919:x}" for n in range(400)).encode() + b"\n",
+    "one line": bytes(97 + n * n % 25 for n in range(9_000)),
+    "binary": bytes(n * n % 251 for n in range(20_000)),
+}
+
+
+@pytest.mark.parametrize("data", LONG.values(), ids=LONG)
+def test_a_long_secret_is_masked_in_pieces(data: bytes) -> None:
+    """Whole, from its beginning, and from its middle but for the ends of the piece."""
+    redactor = Redactor([data])
+    for shown in (data.decode(errors="replace"), data.hex(), base64.b64encode(data).decode().rstrip("=")):
+        cleaned = redactor.clean(f"before {shown} after", multiline=True)
+        assert cleaned.startswith("before ***")
+        assert cleaned.endswith("after")
+        assert len(cleaned) < BLOCK + 20 + cleaned.count("\n") * 4
+        part = redactor.clean(shown[1000:2000], multiline=True)
+        assert len(part.replace(MASK, "").replace("\n", "")) < 2 * BLOCK
+    assert redactor.clean("nothing of it " * 100) == "nothing of it " * 100
+
+
+def test_a_line_of_a_long_text_is_masked_alone() -> None:
+    assert Redactor([LONG["text"]]).clean(f"log: line 7 of a kubeconfig: {7 * 7919:x}, sir") == f"log: {MASK}, sir"
+
+
+@pytest.mark.parametrize("data", [bytes(n * n * n % 256 for n in range(1 << 20)), b"x" * (1 << 20)])
+def test_the_largest_secret_costs_little(data: bytes) -> None:
+    begun = time.process_time()
+    redactor = Redactor([data])
+    redactor.clean("a text " * 1000)
+    assert time.process_time() - begun < 10
 
 
 def test_each_line_of_a_long_secret_is_masked_alone() -> None:
