@@ -64,6 +64,16 @@ class Locator:
                 return node.text
         return None
 
+    def holding(self, text: str) -> Place | None:
+        """The one value in which the text stands; None where no value has it, or several."""
+        found = {
+            Place(unit.path, item.line, item.column)
+            for unit in self._units
+            for item in _scalars(unit.root)
+            if text in item.text
+        }
+        return found.pop() if len(found) == 1 else None
+
     def _ways(self, pointer: tuple[str | int, ...]) -> Iterator[tuple[Unit, tuple[str | int, ...]]]:
         """The pointer in each unit, each time followed by what its service extends there."""
         service = str(pointer[1]) if len(pointer) > 2 and pointer[0] == "services" else None
@@ -95,6 +105,20 @@ class Locator:
             self._pairs[id(node)] = pairs(node)
         pair = self._pairs[id(node)].get(part)
         return pair or next(((item, item) for item in held if _names(item, part)), None)
+
+
+def _scalars(root: Node) -> Iterator[Scalar]:
+    """Every value below a node, anchors where they are written."""
+    waiting, seen = [root], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, Scalar):
+            yield node
+        waiting += items(node)
+        waiting += [value for _, value in pairs(node).values()]
 
 
 def _names(item: Node, part: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -10,13 +11,21 @@ from reconciler.formats.rules import Node, tree
 from reconciler.formats.schemas import suggestion
 from reconciler.model.outcome import Violation
 
+_INVALID = re.compile(r"\b[Ii]nvalid [A-Za-z ]+?:? ([^\s:]\S*?)(?:: |$)")
+"""`Invalid hostPort: 70000`, `Invalid ip address x: …`: messages of Compose that name a value and no place."""
+
 
 def placed(violations: Iterable[Violation], scan: Scan) -> tuple[Violation, ...]:
-    """The same violations; those that have a pointer and no line get both from the files that were scanned."""
-    return tuple(_placed(item, scan) if item.line is None and item.pointer else item for item in violations)
+    """The same violations. Those without a line get one from the files that were scanned: by their pointer, else by
+    the value that Compose calls invalid."""
+    return tuple(_placed(item, scan) if item.line is None else item for item in violations)
 
 
 def _placed(violation: Violation, scan: Scan) -> Violation:
+    if not violation.pointer:
+        value = _INVALID.search(violation.message)
+        held = scan.holding(value[1]) if value else None
+        return replace(violation, path=held.path, line=held.line, column=held.column) if held else violation
     parts = [part.replace("~1", "/").replace("~0", "~") for part in (violation.pointer or "").split("/")[1:]]
     place = scan.locate(*(int(part) if part.isdigit() else part for part in parts))
     meant = _meant(parts)

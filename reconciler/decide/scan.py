@@ -41,6 +41,10 @@ class Scan:
         """
         return self._locator.locate(pointer) or Place(self.files[0] if self.files else "", 1, 1)
 
+    def holding(self, text: str) -> Place | None:
+        """Where the one value is written in which the text stands; None where none has it, or several."""
+        return self._locator.holding(text)
+
     def written(self, *pointer: str | int) -> str | None:
         """The text of the value there, with its variables; None where no file has one."""
         return self._locator.written(pointer)

@@ -46,6 +46,22 @@ def test_a_pointer_becomes_a_place(pointer: str, line: int, column: int, hint: s
     assert (found.path, found.line, found.column, found.hint) == ("c.yaml", line, column, hint)
 
 
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("Compose rejects it: Invalid hostPort: 70000", 6),
+        ("Compose rejects it: Invalid ip address x:y: address x:y:: too many colons in address", 7),
+        ("Compose rejects it: Invalid hostPort: 80", None),
+        ("Compose rejects it: invalid compose project", None),
+    ],
+)
+def test_a_value_that_is_called_invalid_is_found_where_one_value_has_it(message: str, line: int | None) -> None:
+    text = 'services:\n  web:\n    image: a\n    ports:\n      - "80"\n      - "70000:80"\n      - x:y:z\n'
+    found = scan(CommitFiles({"c.yaml": text}), StackDocument("shop", ("c.yaml",)), {})
+    violation = Violation(Reason.SCHEMA_INVALID, "compose-rejects", message, "look.", "c.yaml")
+    assert placed([violation], found)[0].line == line
+
+
 @pytest.mark.parametrize("violation", [rejection(None), rejection("/services/web", line=9)])
 def test_what_has_no_pointer_or_a_line_already_is_left_as_it_is(violation: Violation) -> None:
     assert placed([violation], scanned()) == (violation,)

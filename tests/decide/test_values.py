@@ -111,6 +111,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"isolation": "foo"}, "isolation"),
     ({"working_dir": "rel"}, "working_dir"),
     ({"environment": {"": "x"}}, "environment"),
+    ({"labels": {"": "x"}}, "labels"),
     ({"entrypoint": [""]}, "entrypoint"),
     ({"pid": "foo"}, "pid"),
     ({"ipc": "foo"}, "ipc"),

@@ -152,6 +152,8 @@ def findings(subject: Subject, memory: int) -> Iterator[Finding]:
         yield from addresses.of_service(service)
         if "" in (service.model.get("environment") or {}):
             yield service.finding(RULE, ("environment",), "a variable of environment has no name")
+        if "" in (service.model.get("labels") or {}):
+            yield service.finding(RULE, ("labels",), "a label has no name")
         if service.model.get("entrypoint") == [""] and not service.model.get("command"):
             yield service.finding(RULE, ("entrypoint",), "entrypoint is empty, and there is no command")
     yield from addresses.of_networks(subject)
