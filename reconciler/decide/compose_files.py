@@ -29,7 +29,7 @@ from reconciler.formats.interpolation import TemplateError, interpolate
 from reconciler.formats.nodes import Node, Scalar
 from reconciler.formats.yamls import Pointer
 from reconciler.model.documents import StackDocument
-from reconciler.model.files import Files
+from reconciler.model.files import Files, is_folder
 from reconciler.model.outcome import Violation
 
 MOST_UNITS = 200
@@ -44,8 +44,9 @@ _AT_ONCE = ("extends", "include", "include.env_file", "include.project_directory
 
 
 class ComposeFiles:
-    """`files`: what was read, in order; `named`: with the env files and label files of services, which Compose reads.
-    `units`: each use of a Compose file; `used`: the services of it that count.
+    """`files`: what was read, in order; `named`: with the env files and label files of services, which Compose reads,
+    and the folders that it looks for (with a `/` at the end). `units`: each use of a Compose file;
+    `used`: the services of it that count.
 
     `extends`: which service of which unit a service builds upon. What keeps the files from being read is in
     `violations`; whether `references` may stand is for others to judge.
@@ -145,6 +146,8 @@ class ComposeFiles:
         if include.folder is None:
             return None
         found = self._reference(number, Named("include.project_directory", include.folder, include.pointer))
+        if found and found.resolved and is_folder(self._source, found.resolved):
+            self.named[found.resolved + "/"] = None
         return found.resolved if found else None
 
     def _include_variables(self, number: int, include: Include, base: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ from reconciler.model.outcome import Violation
 @dataclass(frozen=True)
 class Scan:
     """What was found. `files` are the Compose and dotenv files of the commit that were read, in Compose's order;
-    `named`: with everything else of the commit that Compose reads for this stack."""
+    `named`: with everything else of the commit that Compose reads for this stack, folders with a `/` at the end."""
 
     files: tuple[str, ...]
     named: tuple[str, ...]

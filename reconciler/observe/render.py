@@ -69,7 +69,8 @@ class ComposeRenderer:
         """The canonical model, `$` standing for itself (Compose doubles it in what it prints).
 
         `named`: the files of the commit that Compose reads for this stack. Nothing else is laid out: of build contexts,
-        mounts, configs and secrets it wants no more than the path.
+        mounts, configs and secrets it wants no more than the path. A path that ends with `/` is a folder that has to be
+        there: of a project_directory that it does not find, Compose takes the folder above.
         What Compose rejects comes back as violations. Transient where Compose cannot be run; Usage where a
         secret cannot be used.
         """
@@ -125,7 +126,8 @@ class ComposeRenderer:
                 self._laid_out = (files, Workspace(self._folder))
             root = self._laid_out[1].path / "commit"
             new = [path for path in named if _is_text(files, path) and not (root / path).exists()]
-            (root / posixpath.dirname(stack.files[0])).mkdir(parents=True, exist_ok=True)
+            for folder in (posixpath.dirname(stack.files[0]), *(path for path in named if path.endswith("/"))):
+                (root / folder).mkdir(parents=True, exist_ok=True)
             materialise(files, {path: files.entries[path] for path in new}, root)
         except OSError as error:
             self.close()
