@@ -32,6 +32,9 @@ class CommitFiles:
     def head(self, path: str, most: int) -> bytes:
         return self.read(path)[:most]
 
+    def link(self, path: str) -> str:
+        return self.read(path).decode()
+
     def copy(self, path: str, target: BinaryIO) -> None:
         target.write(self.read(path))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -17,7 +18,7 @@ from reconciler.effects import Effects
 from reconciler.engine import UNIX, disk_full, engine_calls, is_disk_full
 from reconciler.errors import Away, ImageFailed, ReconcilerError, Transient
 from reconciler.materialise import make_folders, materialise
-from reconciler.model.files import Entry, Files, below
+from reconciler.model.files import SYMLINK, Entry, Files, below
 from reconciler.model.images import Image, ImageWant, image_of
 from reconciler.model.outcome import Reason
 from reconciler.model.stock import stored_image
@@ -56,6 +57,9 @@ _NETWORK = re.compile(
 
 
 _UNBOUND = BuildSettings()
+
+LONGEST_LINK = 4096
+"""Bytes of a link's text, and of what ends it (Linux, PATH_MAX)."""
 
 
 class ImageBuilder:
@@ -117,6 +121,7 @@ class ImageBuilder:
             make_folders(copies, 0o755)
             (private / "policy.json").write_text(policy)
             materialise(files, entries, root)
+            _link(files, entries, root)
             dockerfile = write_dockerfile(want, files, copies)
         except OSError as error:
             raise _disk(want, error) from error
@@ -140,6 +145,14 @@ class ImageBuilder:
         if completed.returncode:
             output = (completed.stdout + b"\n" + completed.stderr).decode(errors="replace")
             raise build_error(want, output.replace(f"{root}/", "").replace(str(root), "."), self._bounds.memory)
+
+
+def _link(files: Files, entries: Mapping[str, Entry], root: Path) -> None:
+    """Links stand last, so that nothing is written over one; only the builder looks where they lead, and stays within
+    the context. Those that no file system could hold are left out."""
+    for path, entry in entries.items():
+        if entry.mode == SYMLINK and 0 < entry.size < LONGEST_LINK and "\0" not in (to := files.link(entry.path)):
+            os.symlink(to, root / path)
 
 
 def context_entries(want: ImageWant, files: Files) -> dict[str, Entry]:

@@ -6,17 +6,18 @@ import hashlib
 import json
 import weakref
 
-from reconciler.model.files import Entry, Files, below
+from reconciler.model.files import SYMLINK, Entry, Files, below
 
 REGULAR = ("100644", "100755")
 EXECUTABLE = "100755"
+_BITS = {EXECUTABLE: "x", SYMLINK: "l"}
 
 
 def tree_digest(files: Files, path: str) -> str:
-    """Digest (sha256, hex) of a file or folder of a commit: relative paths, execute bits and contents.
+    """Digest (sha256, hex) of a file or folder of a commit: relative paths, execute bits, contents, links as links.
 
-    KeyError where the commit has nothing at `path`; ValueError where a symlink or submodule lies in it
-    (admission refuses those with their place before anything asks for a digest).
+    KeyError where the commit has nothing at `path`; ValueError where a submodule lies in it (admission refuses those
+    with their place before anything asks for a digest; symbolic links it lets into builds alone).
     """
     global _last
     if _last is None or _last[0]() is not files:
@@ -53,7 +54,7 @@ def digest(value: object) -> str:
 
 
 def _line(relative: str, entry: Entry) -> bytes:
-    if entry.mode not in REGULAR:
+    if entry.mode not in (*REGULAR, SYMLINK):
         raise ValueError(f"{entry.path} is not a regular file (mode {entry.mode})")
-    bit = "x" if entry.mode == EXECUTABLE else "-"
+    bit = _BITS.get(entry.mode, "-")
     return f"{bit} {entry.oid} {relative}".encode() + b"\0"

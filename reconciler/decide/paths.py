@@ -9,7 +9,7 @@ import unicodedata
 from itertools import islice, pairwise
 
 from reconciler.formats.nodes import shorten
-from reconciler.model.files import Files, is_folder
+from reconciler.model.files import SYMLINK, Files, is_folder
 from reconciler.model.outcome import Reason, Violation
 
 MOST_TOLD = 200
@@ -18,7 +18,7 @@ MOST_TOLD = 200
 SOUGHT, COMPARED = 2000, 100
 """Names of the commit that are looked at for a missing one, and those of its kind that are compared with it."""
 
-SYMLINK, SUBMODULE = "120000", "160000"
+SUBMODULE = "160000"
 
 _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|git@|github\.com/|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:|data:|oci:")
 _EXAMPLE = re.compile(r"(^|[._-])(example|sample|template|dist|tmpl)([._-]|$)")

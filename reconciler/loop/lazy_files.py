@@ -34,5 +34,8 @@ class LazyFiles:
     def head(self, path: str, most: int) -> bytes:
         return self._files.head(path, most)
 
+    def link(self, path: str) -> str:
+        return self._files.link(path)
+
     def copy(self, path: str, target: BinaryIO) -> None:
         self._files.copy(path, target)

@@ -15,6 +15,9 @@ READ_LIMIT = 16 << 20
 """Bytes of a file that `Files.read` gives unless asked for more."""
 
 
+SYMLINK = "120000"
+"""Git's mode of a symbolic link."""
+
 ODD_PATH = "odd-path"
 """Rule of paths that cannot stand on a disk or be named as they are; they count where something uses them."""
 
@@ -72,6 +75,9 @@ class Files(Protocol):
 
     def head(self, path: str, most: int) -> bytes:
         """The first `most` bytes of a regular file, however large it is. KeyError where there is none."""
+
+    def link(self, path: str) -> str:
+        """Where a symbolic link leads, as it was written. KeyError where there is none."""
 
     def copy(self, path: str, target: BinaryIO) -> None:
         """Write the bytes of a regular file to an empty file, in pieces: a large one needs no memory. KeyError where

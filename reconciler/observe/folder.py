@@ -94,6 +94,13 @@ class FolderFiles:
         with _readable(self._root / path), _opened(self._root / path) as file:
             return file.read(most)
 
+    def link(self, path: str) -> str:
+        """KeyError where there is no symbolic link."""
+        if self._entries[path].mode in REGULAR:
+            raise KeyError(path)
+        with _readable(self._root / path):
+            return os.readlink(self._root / path)
+
     def copy(self, path: str, target: BinaryIO) -> None:
         """KeyError where there is no regular file."""
         if self._entries[path].mode not in REGULAR:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from bisect import bisect_left
@@ -11,7 +12,7 @@ from itertools import pairwise
 from typing import BinaryIO, TypeVar
 
 from reconciler.errors import Transient
-from reconciler.model.files import ODD_PATH, READ_LIMIT, Entry, TooLargeError, told_path
+from reconciler.model.files import ODD_PATH, READ_LIMIT, SYMLINK, Entry, TooLargeError, told_path
 from reconciler.model.outcome import Level, Reason, Violation
 from reconciler.observe.blobs import Blobs, DamagedError
 from reconciler.observe.commits import malformed
@@ -88,6 +89,13 @@ class GitFiles:
         """KeyError where there is no regular file."""
         entry = self._regular(path)
         return self._mended(entry, lambda: self._blobs.head(entry.oid, entry.size, most))
+
+    def link(self, path: str) -> str:
+        """KeyError where there is no symbolic link."""
+        entry = self._entries[path]
+        if entry.mode != SYMLINK:
+            raise KeyError(path)
+        return os.fsdecode(self._mended(entry, lambda: self._blobs.read(entry.oid, entry.size)))
 
     def copy(self, path: str, target: BinaryIO) -> None:
         """KeyError where there is no regular file."""

@@ -37,6 +37,9 @@ class Proposed:
     def head(self, path: str, most: int) -> bytes:
         return self._texts[path][:most] if path in self._texts else self._files.head(path, most)
 
+    def link(self, path: str) -> str:
+        return self._files.link(path)
+
     def copy(self, path: str, target: BinaryIO) -> None:
         target.write(self.read(path))
 

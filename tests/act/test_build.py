@@ -171,3 +171,28 @@ FROM = "failed to solve: x/y: failed to resolve source metadata for docker.io/x/
 )
 def test_whose_fault_it_is(output: str, kind: type[Exception]) -> None:
     assert type(build_error(want("x"), output)) is kind
+
+
+def test_links_in_a_context_are_links_to_the_builder(builder: ImageBuilder, name: str) -> None:
+    """Those that lead out of it lead to nothing, for the builder stays within the context."""
+    links = {"app/in": "real/x", "app/real/up": "../top", "app/out": "/etc/hostname", "app/above": "../secret",
+             "app/nowhere": "gone", "app/long": "x" * 5000, "app/empty": ""}  # fmt: skip
+    files = CommitFiles(
+        {
+            "app/Dockerfile": f"""
+                FROM {BASE}
+                COPY in /in
+                COPY . /all
+                RUN grep inside /in && grep inside /all/in && grep top /all/real/up
+                RUN test "$(readlink /all/out)" = /etc/hostname && test -L /all/nowhere && test -L /all/above
+                RUN ! grep -r SENT[I]NEL /all
+            """,
+            "app/real/x": "inside", "app/top": "top", "secret": "SENTINEL", **links,
+        },
+        dict.fromkeys(links, "120000"),
+    )  # fmt: skip
+    builder.build(want(name), files)
+    for link in ("out", "above"):
+        dockerfile = {"app/Dockerfile": f"FROM {BASE}\nCOPY {link} /x\n"}
+        with pytest.raises(ImageFailed):
+            builder.build(want(name), CommitFiles({**files.contents, **dockerfile}, files.modes))

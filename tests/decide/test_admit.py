@@ -227,16 +227,24 @@ def test_nothing_is_built_that_is_not_of_the_commit(context: str) -> None:
         ({"context": f"{ROOT}/app", "dockerfile": "Missing"}, ["file-missing"]),
         ({"context": f"{ROOT}/App"}, ["file-missing"]),
         ({"context": "/srv/app"}, ["build-outside"]),
-        ({"context": f"{ROOT}/linked"}, ["symlink"]),
+        ({"context": f"{ROOT}/linked"}, []),
+        ({"context": f"{ROOT}/linked/a"}, ["file-missing", "symlink"]),
+        ({"context": f"{ROOT}/left"}, ["symlink"]),
+        ({"context": f"{ROOT}/app", "dockerfile": "Own"}, ["symlink"]),
+        ({"context": f"{ROOT}/module"}, ["submodule"]),
         ({"context": f"{ROOT}/app", "additional_contexts": {"b": "service:db"}}, ["build-service"]),
-        ({"context": f"{ROOT}/app", "additional_contexts": {"b": f"{ROOT}/linked"}}, ["symlink"]),
+        ({"context": f"{ROOT}/app", "additional_contexts": {"b": f"{ROOT}/linked"}}, []),
+        ({"context": f"{ROOT}/app", "additional_contexts": {"b": f"{ROOT}/linked/a"}}, ["symlink"]),
         ({"context": f"{ROOT}/app", "cache_from": ["app:latest", "type=registry,ref=x"]}, []),
         ({"context": f"{ROOT}/app", "network": "none"}, []),
     ],
 )
 def test_a_build_is_made_of_committed_files(build: dict[str, Any], rules: list[str]) -> None:
-    contents = dict.fromkeys(["app/Dockerfile", "app/sub/Other", "Dockerfile.base", "linked/Dockerfile"], "")
-    assert denied(judge_service({"build": build}, Commit(contents, {"linked/a": LINK}))) == rules
+    folders = ("app", "linked", "left", "module")
+    others = ("app/sub/Other", "Dockerfile.base", "app/Own")
+    contents = dict.fromkeys([*others, *(f"{name}/Dockerfile" for name in folders)], "")
+    modes = {"linked/a": LINK, "left/.dockerignore": LINK, "app/Own.dockerignore": LINK, "module/sub": MODULE}
+    assert sorted(set(denied(judge_service({"build": build}, Commit(contents, modes))))) == sorted(rules)
 
 
 def test_what_is_missing_in_a_working_folder_is_a_warning_since_empty_folders_are_not_seen() -> None:

@@ -68,10 +68,11 @@ def test_the_whole_repository() -> None:
     assert tree_digest(files, ".") == tree_digest(files, "") == tree_digest(below, "a")
 
 
-@pytest.mark.parametrize("mode", ["120000", "160000"])
-def test_links_have_no_digest(mode: str) -> None:
+def test_a_submodule_has_no_digest_and_a_link_is_no_file() -> None:
     with pytest.raises(ValueError, match="a/link"):
-        tree_digest(listing(("a/link", mode, "1")), "a")
+        tree_digest(listing(("a/link", "160000", "1")), "a")
+    found = {tree_digest(listing(("a/x", mode, oid)), "a") for mode in ("120000", "100644") for oid in "12"}
+    assert len(found) == 4
 
 
 def test_nothing_there() -> None:

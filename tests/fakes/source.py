@@ -30,6 +30,9 @@ class TextFiles:
     def head(self, path: str, most: int) -> bytes:
         return self.read(path)[:most]
 
+    def link(self, path: str) -> str:
+        raise KeyError(path)
+
     def copy(self, path: str, target: BinaryIO) -> None:
         target.write(self.read(path))
 

@@ -89,7 +89,11 @@ ATTACKS = {
     "a bind behind a link": Attack("symlink", service('volumes: ["./in/etc:/in"]'), links={"in": "/"}),
     "a bind is a submodule": Attack("submodule", BIND, modules=("in",)),
     "a context is a link": Attack("symlink", CONTEXT, links={"in": OUT}),
-    "a context holds a link": Attack("symlink", CONTEXT, DOCKERFILE, {"in/etc": "/etc"}),
+    "a context is behind a link": Attack(
+        "file-missing", service("build: {context: ./l/in}"), {"real/in/Dockerfile": "FROM x"}, {"l": "real"}),
+    "what a context leaves out is a link": Attack("symlink", CONTEXT, DOCKERFILE, {"in/.dockerignore": "/etc/passwd"}),
+    "what a Dockerfile leaves out is a link": Attack(
+        "symlink", CONTEXT, DOCKERFILE, {"in/Dockerfile.dockerignore": "/etc/passwd"}),
     "a context holds a submodule": Attack("submodule", CONTEXT, DOCKERFILE, modules=("in/lib",)),
     "a Dockerfile is a link": Attack("symlink", CONTEXT, {"in/a": "x"}, {"in/Dockerfile": f"{OUT}/Dockerfile"}),
     "a further context is a link": Attack(

@@ -36,6 +36,7 @@ def test_entries_are_what_git_would_commit(tmp_path: Path) -> None:
 def test_only_regular_files_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     (tmp_path / "link").symlink_to("/etc/passwd")
+    assert FolderFiles(tmp_path).link("link") == "/etc/passwd"
     os.mkfifo(tmp_path / "pipe")
     files = FolderFiles(tmp_path)
     assert files.revision is None

@@ -55,6 +55,10 @@ def test_only_regular_files_can_be_read(theirs: Repository) -> None:
     for path in ("link", "module", "none", "", "../etc/passwd"):
         with pytest.raises(KeyError):
             files.read(path)
+    assert files.link("link") == "target"
+    for path in ("run", "module", "none"):
+        with pytest.raises(KeyError):
+            files.link(path)
 
 
 def test_large_files_are_read_only_when_asked_for(theirs: Repository) -> None:

@@ -6,7 +6,7 @@ import posixpath
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from reconciler.decide.policies.mounts import link_findings, missing_level
+from reconciler.decide.policies.mounts import IGNORED, link_findings, missing_level
 from reconciler.decide.policies.paths import inside, normal, written
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject
 from reconciler.formats import dockerfile
@@ -61,7 +61,7 @@ def _context(service: ServiceSubject, context: str, place: Pointer) -> Iterator[
     elif not service.of.commit.has(path):
         yield _missing(service, f"the build context {path}", place)
     else:
-        yield from link_findings(service.of, path, ("services", service.name, *place), service.name)
+        yield from link_findings(service.of, path, ("services", service.name, *place), service.name, built=True)
 
 
 def _dockerfile(service: ServiceSubject, build: Json) -> Iterator[Finding]:
@@ -81,7 +81,9 @@ def _dockerfile(service: ServiceSubject, build: Json) -> Iterator[Finding]:
     elif not service.of.commit.is_file(path):
         yield _missing(service, path, place)
     else:
-        links = tuple(link_findings(service.of, path, ("services", service.name, *place), service.name))
+        pointer = ("services", service.name, *place)
+        read = (path, f"{path}{IGNORED}")
+        links = tuple(item for name in read for item in link_findings(service.of, name, pointer, service.name))
         yield from links or _content(service, service.of.commit.text(path), build, path, place)
 
 

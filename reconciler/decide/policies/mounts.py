@@ -14,11 +14,14 @@ from reconciler.decide.policies.sharing import mounts_of_others
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.formats.grants import CLOCKS, meets, root_path
 from reconciler.formats.yamls import Pointer
+from reconciler.model.files import Entry
 from reconciler.model.outcome import Level
 from reconciler.model.rendered import NO_HOME
 
 MOUNT_TYPES = frozenset({"bind", "volume", "tmpfs"})
 PRIVATE_PROPAGATION = frozenset({"", "private", "rprivate"})
+
+IGNORED = ".dockerignore"
 
 
 def findings(service: ServiceSubject) -> Iterator[Finding]:
@@ -42,9 +45,14 @@ def file_findings(subject: Subject) -> Iterator[Finding]:
                 yield from _file(subject, definition["file"], (kind, name, "file"))
 
 
-def link_findings(subject: Subject, path: str, pointer: Pointer, service: str | None) -> Iterator[Finding]:
-    """Symlinks and submodules of the commit at, below or on the way to `path`; one finding for each kind."""
-    links = subject.commit.links(path)
+def link_findings(
+    subject: Subject, path: str, pointer: Pointer, service: str | None, *, built: bool = False
+) -> Iterator[Finding]:
+    """Symlinks and submodules of the commit at, below or on the way to `path`; one finding for each kind.
+
+    `built`: it is a build's context, in which the builder sees links as links and follows none out of it.
+    """
+    links = [item for item in subject.commit.links(path) if not (built and _is_sent(item, path))]
     for rule, chosen in (
         ("symlink", [link for link in links if link.mode != SUBMODULE]),
         ("submodule", [link for link in links if link.mode == SUBMODULE]),
@@ -53,6 +61,12 @@ def link_findings(subject: Subject, path: str, pointer: Pointer, service: str | 
             more = f" and {len(chosen) - 1} more" if len(chosen) > 1 else ""
             what = f"{path} is used, and {chosen[0].path}{more} is a {rule}"
             yield Finding(subject.stack, rule, pointer, what, service)
+
+
+def _is_sent(link: Entry, context: str) -> bool:
+    """Whether the builder is given it as a link. What Compose reads of the context it reads on the host."""
+    inside = "" if context == "." else f"{context}/"
+    return link.mode != SUBMODULE and link.path.startswith(inside) and link.path != inside + IGNORED
 
 
 def missing_level(subject: Subject) -> Level | None:

@@ -6,11 +6,11 @@ import posixpath
 from collections.abc import Sequence
 from functools import cached_property
 
-from reconciler.decide.paths import SUBMODULE, SYMLINK, content
+from reconciler.decide.paths import SUBMODULE, content
 from reconciler.decide.stored_forms import form_of, lost_in
 from reconciler.formats.stored import Form
 from reconciler.model.documents import BindGrant
-from reconciler.model.files import Entry, Files, below, has_content, is_folder, names_below
+from reconciler.model.files import SYMLINK, Entry, Files, below, has_content, is_folder, names_below
 
 
 class CommitPaths:
