@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from reconciler.decide import host as meaning
+from reconciler.decide import stored_forms
 from reconciler.decide.paths import (
     MOST_TOLD,
     content,
@@ -52,7 +53,7 @@ def host_document(files: Files, host: str, base: str = "", stack: str = "") -> R
 
 
 def _written(files: Files, path: str, host: str, base: str) -> Result:
-    odd = file_violation(files, path)
+    odd = file_violation(files, path) or stored_forms.unreadable(files, path)
     if odd is not None:
         return None, (odd,)
     read = document(content(files, path, OWN_LIMITS.size), path)

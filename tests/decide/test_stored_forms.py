@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler.decide.admit import admit
+from reconciler.decide.parse import host_document
 from reconciler.decide.scan import scan
 from reconciler.model.documents import Grant, HostDocument, Permissions, StackDocument
 from reconciler.model.outcome import Level, Violation
@@ -239,6 +240,13 @@ def test_what_compose_reads_is_refused_in_every_other_form(place: tuple[str, str
     ]
     assert path in found[0].message
     assert found[0].hint
+
+
+@pytest.mark.parametrize("data", [LFS, SOPS["sops yaml"]])
+def test_so_is_the_host_document(data: bytes) -> None:
+    found, violations = host_document(CommitFiles({"desired-state/mini.yaml": data}), "mini")
+    assert found is None
+    assert [(item.rule, item.path, item.line) for item in violations] == [("stored-form", "desired-state/mini.yaml", 1)]
 
 
 def test_an_idle_service_reads_nothing() -> None:
