@@ -24,7 +24,9 @@ _IMAGE = re.compile(
 )
 """github.com/distribution/reference, regexp.go; a first part with a capital is a domain."""
 
-_MAC = re.compile(r"[0-9a-fA-F][02468aceACE](?:[:-][0-9a-fA-F]{2}){5}")
+_MAC = re.compile(
+    r"[0-9a-fA-F][02468aceACE](?:[:-][0-9a-fA-F]{2}){5}|[0-9a-fA-F][02468aceACE][0-9a-fA-F]{2}(?:\.[0-9a-fA-F]{4}){2}"
+)
 """Six bytes, of a single station."""
 
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
@@ -45,7 +47,7 @@ _REALTIME = re.compile(r"RTMIN\+([1-9]|1[0-5])|RTMAX-([1-9]|1[0-4])")
 """github.com/moby/sys/signal."""
 
 _CAPABILITIES = re.compile(
-    r"ALL|AUDIT_CONTROL|AUDIT_READ|AUDIT_WRITE|BLOCK_SUSPEND|BPF|CHECKPOINT_RESTORE|CHOWN|DAC_OVERRIDE|"
+    r"AUDIT_CONTROL|AUDIT_READ|AUDIT_WRITE|BLOCK_SUSPEND|BPF|CHECKPOINT_RESTORE|CHOWN|DAC_OVERRIDE|"
     r"DAC_READ_SEARCH|FOWNER|FSETID|IPC_LOCK|IPC_OWNER|KILL|LEASE|LINUX_IMMUTABLE|MAC_ADMIN|MAC_OVERRIDE|MKNOD|"
     r"NET_ADMIN|NET_BIND_SERVICE|NET_BROADCAST|NET_RAW|PERFMON|SETFCAP|SETGID|SETPCAP|SETUID|SYSLOG|SYS_ADMIN|"
     r"SYS_BOOT|SYS_CHROOT|SYS_MODULE|SYS_NICE|SYS_PACCT|SYS_PTRACE|SYS_RAWIO|SYS_RESOURCE|SYS_TIME|"
@@ -93,8 +95,9 @@ def one_of(*words: str) -> Fits:
     return lambda value: value in words
 
 
-def matches(pattern: re.Pattern[str]) -> Fits:
-    return lambda value: bool(pattern.fullmatch(str(value)))
+def boolean(value: object) -> bool:
+    """As Go reads it."""
+    return str(value) in {"1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False"}
 
 
 def image(value: object) -> bool:
@@ -204,7 +207,8 @@ def cpu_list(value: object) -> bool:
 
 
 def capability(value: object) -> bool:
-    return bool(_CAPABILITIES.fullmatch(str(value).upper().removeprefix("CAP_")))
+    name = str(value).upper()
+    return name == "ALL" or bool(_CAPABILITIES.fullmatch(name.removeprefix("CAP_")))
 
 
 def rlimit(value: object) -> bool:
