@@ -75,6 +75,8 @@ class Application(Protocol):
 
     def doctor(self) -> Answer: ...
 
+    def policy_unused(self) -> Answer: ...
+
 
 Build = Callable[[argparse.Namespace, Redactor, Event], Application]
 
@@ -186,6 +188,8 @@ def _ask(application: Application, options: argparse.Namespace, output: Output) 
             return application.accept(options.REV, not options.no_wait)
         case "doctor":
             return application.doctor()
+        case "policy unused":
+            return application.policy_unused()
     return application.history(options.REV, options.limit)
 
 

@@ -28,7 +28,8 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """`zero` and `one`: what exit codes 0 and 1 mean. `kind`: the JSON document it prints."""
+    """`name`: one word, or two of which the first is shared by a group. `zero` and `one`: what exit codes 0 and 1 mean.
+    `kind`: the JSON document it prints."""
 
     name: str
     help: str
@@ -211,6 +212,13 @@ VERBS = (
         "something is not",
         "Doctor",
     ),
+    Verb(
+        "policy unused",
+        "Show grants and binds of the agent config that nothing has used for a month",
+        "there are none",
+        "there are some",
+        "PolicyUse",
+    ),
 )
 
 
@@ -246,8 +254,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"reconciler {__version__}")
     _add(parser, GLOBAL)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    groups: dict[str, Any] = {}
     for verb in VERBS:
-        child = verbs.add_parser(verb.name, help=verb.help, description=f"{verb.help}.", allow_abbrev=False)
+        group, _, own = verb.name.rpartition(" ")
+        if group and group not in groups:
+            told = f"{', '.join(_group(group))}: see `reconciler {group} --help`"
+            words = verbs.add_parser(group, help=told, allow_abbrev=False)
+            _add(words, GLOBAL, argparse.SUPPRESS)
+            groups[group] = words.add_subparsers(metavar="VERB", required=True)
+        among = groups[group] if group else verbs
+        child = among.add_parser(own, help=verb.help, description=f"{verb.help}.", allow_abbrev=False)
+        child.set_defaults(verb=verb.name)
         # An option typed before the verb must survive that the verb's parser knows it as well.
         _add(child, GLOBAL, argparse.SUPPRESS)
         _add(child, verb.options)
@@ -278,25 +295,37 @@ def _check_validate(options: argparse.Namespace) -> None:
 
 def _explain(message: str, arguments: Sequence[str]) -> tuple[str, str]:
     """argparse's message and a hint, in words that name what was meant."""
-    names = [verb.name for verb in VERBS]
-    verb = next((word for word in arguments if word in names), None)
+    firsts = list(dict.fromkeys(verb.name.partition(" ")[0] for verb in VERBS))
+    first = next((word for word in arguments if word in firsts), "")
+    names = _group(first) or firsts
+    verb = next((f"{first} {word}" for word in arguments if word in _group(first)), first)
     see = f"`reconciler {verb} --help` lists what can be typed" if verb else "`reconciler --help` lists the verbs"
     wrong_verb = re.search(r"VERB: invalid choice: '(.*?)'", message, re.DOTALL)
     if wrong_verb:
-        return f"there is no verb {wrong_verb[1]!r}", _did_you_mean(wrong_verb[1], names) or see
+        typed = f"{first} {wrong_verb[1]}" if _group(first) else wrong_verb[1]
+        return f"there is no verb {typed!r}", _did_you_mean(wrong_verb[1], names, first) or see
     if "required: VERB" in message:
-        return "no verb was given", f"one of {', '.join(names)}; `reconciler --help` explains them"
+        asked = f"`reconciler {verb} --help`" if verb else "`reconciler --help`"
+        return (
+            f"no verb was given{f' after {first}' if first else ''}",
+            f"one of {', '.join(names)}; {asked} explains them",
+        )
     unknown = message.removeprefix("unrecognized arguments: ")
     if unknown != message:
         return f"{unknown.split()[0]} is not known here", _did_you_mean(unknown.split()[0], _flags(verb)) or see
     return message, see
 
 
-def _flags(verb: str | None) -> list[str]:
+def _group(first: str) -> list[str]:
+    """The second words of the verbs that begin so."""
+    return [own for group, _, own in (verb.name.partition(" ") for verb in VERBS) if own and group == first]
+
+
+def _flags(verb: str) -> list[str]:
     own = (option for item in VERBS if item.name == verb for option in item.options)
     return [option.name for option in (*GLOBAL, *own) if option.name.startswith("--")]
 
 
-def _did_you_mean(word: str, known: Sequence[str]) -> str:
+def _did_you_mean(word: str, known: Sequence[str], first: str = "") -> str:
     close = difflib.get_close_matches(word.partition("=")[0], known, 1)
-    return f"did you mean {close[0]}?" if close else ""
+    return f"did you mean {f'{first} {close[0]}'.strip()}?" if close else ""

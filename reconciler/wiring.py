@@ -150,6 +150,11 @@ class Application:
         with self._scratch() as scratch:
             return examine(self._parts.settings, TURN_FILE, scratch)
 
+    def policy_unused(self) -> Answer:
+        from reconciler.verbs.policy import unused
+
+        return unused(self._parts.settings.permissions, self._parts.uses.load(), self._parts.clock.now())
+
     def suspend(self, why: str, seconds: float | None, wait: bool) -> Answer:
         until = None if seconds is None else self._parts.clock.now() + seconds
         return self._operator.ask(RequestVerb.SUSPEND, why=why, until=until, wait=wait)

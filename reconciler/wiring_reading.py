@@ -36,6 +36,7 @@ from reconciler.record.journal import Journal
 from reconciler.record.lock import holder
 from reconciler.record.rendered import RenderedStore
 from reconciler.record.requests import RequestBox
+from reconciler.record.uses import UseFile
 from reconciler.settings import Settings, SourceSettings
 from reconciler.verbs import files
 from reconciler.verbs.agent import SystemClock
@@ -183,6 +184,10 @@ class Reading:
     @cached_property
     def store(self) -> RenderedStore:
         return RenderedStore(self.state / "rendered", self.secrets.variables, self.secrets.fingerprint, self.effects)
+
+    @cached_property
+    def uses(self) -> UseFile:
+        return UseFile(self.state / "grants.json")
 
     @cached_property
     def images(self) -> Images:

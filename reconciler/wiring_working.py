@@ -136,6 +136,7 @@ class Working:
             requests=parts.requests,
             clock=parts.clock,
             host_files=HostFiles(parts.host_paths),
+            uses=parts.uses,
             changed=self._changed,
         )
         options = Options(

@@ -200,7 +200,7 @@ def test_what_a_turn_would_refuse_is_told(folder: Folder) -> None:
 
 def test_what_a_turn_needs_is_printed_to_be_pasted(folder: Folder) -> None:
     paths = [Path(tempfile.gettempdir(), name) for name in ("films", "music")]
-    folder.write(compose_yaml=COMPOSE.replace("/src\"]", f'/src", {paths[0]}:/f, {paths[1]}:/m]'))
+    folder.write(compose_yaml=COMPOSE.replace('/src"]', f'/src", {paths[0]}:/f, {paths[1]}:/m]'))
     shown = with_git(folder).told("--host", "mini")
     block = shown[shown.index("# In the agent's config") :].split("\n\n")[0]
     folder.config.write_text(folder.config.read_text() + block.replace('reason: ""', "reason: tested"))

@@ -34,7 +34,14 @@ from reconciler.decide.policies.pins import built_names
 from reconciler.decide.policies.subject import Finding, Json, Subject
 from reconciler.formats.rules import rules
 from reconciler.formats.yamls import json_pointer
-from reconciler.model.documents import NOTHING_ALLOWED, HostDocument, Permissions, StackDocument
+from reconciler.model.documents import (
+    NOTHING_ALLOWED,
+    BindGrant,
+    Grant,
+    HostDocument,
+    Permissions,
+    StackDocument,
+)
 from reconciler.model.files import Files
 from reconciler.model.needs import Export
 from reconciler.model.outcome import Violation
@@ -79,12 +86,20 @@ class Candidate:
     secrets: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The violations of a commit, and the operator's entries without which there would be more."""
+
+    violations: tuple[Violation, ...]
+    used: frozenset[Grant | BindGrant]
+
+
 def admit(
     document: HostDocument,
     stacks: Sequence[Candidate],
     files: Files,
     permissions: Permissions = NOTHING_ALLOWED,
-) -> tuple[Violation, ...]:
+) -> Admitted:
     """Every violation of the whole host, in the order of its stacks and then of the places in their files.
 
     The commit may be applied when none of them has the level deny.
@@ -109,13 +124,15 @@ def admit(
     order = {item.stack.name: number for number, item in enumerate(stacks)}
     scans = {item.stack.name: item.scan for item in stacks}
     of_stack = {subject.stack: subject for subject in subjects}
+    rulings = [(finding, rule_on(finding, of_stack[finding.stack])) for finding in found]
     violations = [
         _violation(finding, ruling, scans[finding.stack], owners.get((finding.rule, finding.value)))
-        for finding in found
-        if (ruling := rule_on(finding, of_stack[finding.stack])) is not None
+        for finding, ruling in rulings
+        if not ruling.by
     ]
     violations += exports.violations(document.stacks, subjects, document.path)
-    return tuple(sorted(set(violations), key=lambda item: _position(item, order)))
+    used = frozenset(entry for _, ruling in rulings for entry in ruling.by)
+    return Admitted(tuple(sorted(set(violations), key=lambda item: _position(item, order))), used)
 
 
 def demands(stacks: Sequence[Candidate], default: int) -> tuple[Demand, ...]:

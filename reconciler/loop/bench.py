@@ -25,7 +25,7 @@ from reconciler.loop.rollout import Hooks, Rollout, World
 from reconciler.loop.silence import Listener
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState, Service
-from reconciler.model.documents import Memory
+from reconciler.model.documents import BindGrant, Grant, Memory
 from reconciler.model.files import Commit, Files
 from reconciler.model.history import Attempt
 from reconciler.model.images import Image
@@ -55,6 +55,8 @@ class Bench:
         self.looked: ObservedState | None = None
         self.compared: tuple[float, object] | None = None
         self.let_run: str | None = None
+        self.judged: tuple[str, frozenset[Grant | BindGrant] | None] | None = None
+        self.use_noted: tuple[str, str] | None = None
 
     # -- states ------------------------------------------------------------------------------------------------
 
@@ -90,7 +92,9 @@ class Bench:
         files = self.files(revision)
         prepared = self.ports.preparer.prepare(files)
         missing = prepared.denied and all(item.rule == HOST_MISSING for item in prepared.violations)
-        return self.ports.preparer.without_stacks(files) if missing and vouched else prepared
+        prepared = self.ports.preparer.without_stacks(files) if missing and vouched else prepared
+        self.judged = revision, prepared.used
+        return prepared
 
     def begins(self, step: str, waits_for: str) -> None:
         """What the turn does from now on, and whose answer it needs."""

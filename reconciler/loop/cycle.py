@@ -11,6 +11,7 @@ from reconciler.loop import unforeseen
 from reconciler.loop.advance import advance
 from reconciler.loop.bench import Bench
 from reconciler.loop.book import Book, Ending
+from reconciler.loop.grant_use import note_use
 from reconciler.loop.heads import Heads
 from reconciler.loop.keep import clear, keep, let_run
 from reconciler.loop.outfit import Options, Ports
@@ -90,6 +91,7 @@ class Cycle:
             self._give_up_on(turn)
             self._tell()
             self._book.shorten()
+            note_use(self._bench)
         self._bench.listener.rests()
         return turn
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from reconciler.loop.ports import Applier, Clock, HostFiles, Images, Observer, Reporter, Requests, Source, Store
+from reconciler.loop.ports import (
+    Applier,
+    Clock,
+    HostFiles,
+    Images,
+    Observer,
+    Reporter,
+    Requests,
+    Source,
+    Store,
+    UseRecord,
+)
 from reconciler.loop.prepare import Preparer
 from reconciler.loop.silence import Listener
 from reconciler.model.documents import LONGEST_STOP
@@ -27,6 +38,7 @@ class Ports:
     requests: Requests
     clock: Clock
     host_files: HostFiles
+    uses: UseRecord
     changed: Callable[[], bool] = lambda: False
 
 

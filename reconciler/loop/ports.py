@@ -18,6 +18,7 @@ from reconciler.model.observed import Container, ObservedState
 from reconciler.model.rendered import Rendered as Rendered
 from reconciler.model.requests import Request
 from reconciler.model.stock import InUse, StoredImage
+from reconciler.model.uses import Uses
 from reconciler.model.ways import Way
 
 
@@ -124,6 +125,14 @@ class Reporter(Protocol):
 
     def keep(self, history: History) -> None:
         """See that what was told still stands; asked in every turn, so cheap where it does."""
+
+
+class UseRecord(Protocol):
+    """Which of the operator's entries last good needs. Raises nothing: it can be lost at any time."""
+
+    def load(self) -> Uses: ...
+
+    def save(self, uses: Uses) -> None: ...
 
 
 class Images(Protocol):

@@ -15,7 +15,7 @@ from reconciler.decide.sources import Places, Source
 from reconciler.decide.wanted_images import wants
 from reconciler.loop.ports import Rendered, Renderer
 from reconciler.model.desired import DesiredState
-from reconciler.model.documents import NOTHING_ALLOWED, HostDocument, Permissions
+from reconciler.model.documents import NOTHING_ALLOWED, BindGrant, Grant, HostDocument, Permissions
 from reconciler.model.files import Files
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.outcome import Level, Reason, Violation
@@ -48,7 +48,8 @@ class Rules:
 class Prepared:
     """A commit, read and judged. `document` None: the Host document itself cannot be used.
 
-    `wants`: the images of a commit that all policies have admitted. `read`: what of it Compose reads.
+    `wants`: the images of a commit that all policies have admitted. `read`: what of it Compose reads. `used`: the
+    operator's entries that it needs; None where the policies have not judged it.
     """
 
     files: Files
@@ -58,6 +59,7 @@ class Prepared:
     budget: budget.Budget | None = None
     wants: tuple[ImageWant, ...] = ()
     read: frozenset[str] = frozenset()
+    used: frozenset[Grant | BindGrant] | None = None
 
     @property
     def denied(self) -> bool:
@@ -134,7 +136,7 @@ class Preparer:
 
     def without_stacks(self, files: Files) -> Prepared:
         """A commit that wants nothing of this host, and an operator has accepted that."""
-        return Prepared(files, HostDocument(self._rules.host, ()))
+        return Prepared(files, HostDocument(self._rules.host, ()), used=frozenset())
 
     def lower(self, prepared: Prepared, images: Mapping[str, Image], revision: str) -> DesiredState:
         """The admitted commit in the form in which it is applied."""
@@ -194,15 +196,17 @@ class Preparer:
             )
             for stack, one, found in zip(document.stacks, rendered, scans, strict=True)
         ]
+        used = None
         if self._rules.policies:
-            violations += admit(document, candidates, files, self._rules.permissions)
+            found = admit(document, candidates, files, self._rules.permissions)
+            violations, used = violations + found.violations, found.used
         total, over = budget.judge(document, demands(candidates, document.default_memory), memory_volumes(candidates))
         violations += self._in_force(over)
         sources = tuple(
             Source(stack, one.model, one.root, one.variables, one.secrets)
             for stack, one in zip(document.stacks, rendered, strict=True)
         )
-        prepared = Prepared(files, document, sources, violations, total)
+        prepared = Prepared(files, document, sources, violations, total, used=used)
         # What is judged only, without policies or in a working folder, may name what nobody could build.
         if prepared.denied or not self._rules.policies or files.revision is None:
             return prepared

@@ -6,14 +6,28 @@ from collections.abc import Iterable, Sequence
 
 from reconciler.model import plan as plans
 from reconciler.model.checks import Check
+from reconciler.model.documents import BindGrant, Grant
 from reconciler.model.history import Attempt, ServiceRecord
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
 from reconciler.model.requests import Answered
+from reconciler.model.uses import Use
 from reconciler.record.contract import Document, document, moment, word
 from reconciler.record.shapes import Budget, Left, Limit, Needs, Project, Values
 from reconciler.record.summary_status import fetched_again, status
 
-__all__ = ["doctor", "error", "fetched_again", "history", "init", "plan", "request", "status", "turn", "validation"]
+__all__ = [
+    "doctor",
+    "error",
+    "fetched_again",
+    "history",
+    "init",
+    "plan",
+    "policy_use",
+    "request",
+    "status",
+    "turn",
+    "validation",
+]
 
 
 def validation(
@@ -83,6 +97,31 @@ def init(
         ],
         "notes": list(notes),
         "needs": None if needs is None else _needs(needs),
+    }
+
+
+def policy_use(unused: Sequence[tuple[Grant | BindGrant, Use]], entries: int, days: int) -> Document:
+    """What the operator allows and nothing has used for `days`. `entries`: how many the config has."""
+    return document("PolicyUse") | {
+        "days": days,
+        "entries": entries,
+        "unused": [_unused(item, use) for item, use in unused],
+    }
+
+
+def _unused(item: Grant | BindGrant, use: Use) -> Document:
+    bind = item if isinstance(item, BindGrant) and not item.bundle else None
+    grant = item if isinstance(item, Grant) and not item.bundle else None
+    return {
+        "bundle": item.bundle or None,
+        "policy": grant.policy if grant else None,
+        "values": list(grant.values) if grant else [],
+        "path": bind.path if bind else None,
+        "stack": item.stack,
+        "service": item.service,
+        "reason": item.reason,
+        "firstSeenAt": moment(use.since),
+        "lastUsedAt": moment(use.last),
     }
 
 

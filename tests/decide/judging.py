@@ -73,7 +73,7 @@ def judge_stacks(
 ) -> tuple[Violation, ...]:
     """`more`: further fields of Permissions."""
     document = HostDocument("mini", tuple(item.stack for item in candidates))
-    return admit(document, candidates, commit or Commit(), Permissions(tuple(grants), tuple(binds), **more))
+    return admit(document, candidates, commit or Commit(), Permissions(tuple(grants), tuple(binds), **more)).violations
 
 
 def judge(

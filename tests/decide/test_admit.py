@@ -33,7 +33,9 @@ def test_every_violation_is_told_at_once_with_its_place() -> None:
     stack = StackDocument("shop", ("shop/compose.yaml",))
     service = {"image": "nginx:1.27", "privileged": True, "cap_add": ["SYS_ADMIN"]}
     asking = Candidate(stack, {"services": {"web": service}}, ROOT, scan(files, stack, {}))
-    refused = [item for item in admit(HostDocument("mini", (stack,)), [asking], files) if item.level is Level.DENY]
+    refused = [
+        item for item in admit(HostDocument("mini", (stack,)), [asking], files).violations if item.level is Level.DENY
+    ]
     assert [(item.rule, item.path, item.line) for item in refused] == [
         ("capability", "shop/compose.yaml", 5),
         ("privileged", "shop/compose.yaml", 6),
@@ -419,7 +421,11 @@ def test_an_ordinary_service_is_admitted_without_a_word() -> None:
 def test_the_operator_says_how_long_a_container_may_take_to_stop() -> None:
     asking = candidate({"services": {"web": {"image": "x:1", "stop_grace_period": "30m0s"}}})
     document, commit = HostDocument("mini", (asking.stack,)), Commit()
-    (found,) = (v for v in admit(document, [asking], commit, Permissions(longest_stop=1799.0)) if v.level is Level.DENY)
+    (found,) = (
+        v
+        for v in admit(document, [asking], commit, Permissions(longest_stop=1799.0)).violations
+        if v.level is Level.DENY
+    )
     assert (found.rule, found.pointer) == ("stop-grace-period", "/services/web/stop_grace_period")
     assert "max_stop_grace_period" in found.hint
-    assert denied(admit(document, [asking], commit, Permissions(longest_stop=1800.0))) == []
+    assert denied(admit(document, [asking], commit, Permissions(longest_stop=1800.0)).violations) == []

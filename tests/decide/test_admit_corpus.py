@@ -82,7 +82,7 @@ def judged(compose: str, root: Path, file: Path) -> tuple[Violation, ...]:
     asking = [Candidate(stack, rendered(compose, name, file), str(root), scan(files, stack, {}))]
     _, over = judge(document, demands(asking, document.default_memory))
     assert over == ()
-    return admit(document, asking, files)
+    return admit(document, asking, files).violations
 
 
 def rendered(compose: str, name: str, file: Path) -> Any:

@@ -32,7 +32,7 @@ def rules(*stacks: Candidate) -> set[str]:
 
 def denied(*stacks: Candidate) -> tuple[Violation, ...]:
     document = HostDocument("mini", tuple(item.stack for item in stacks), path="desired-state/mini.yaml")
-    found = admit(document, stacks, Commit())
+    found = admit(document, stacks, Commit()).violations
     return tuple(item for item in found if item.rule.startswith(("external", "unknown")))
 
 

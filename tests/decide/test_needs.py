@@ -128,7 +128,8 @@ def of(name: str, model: Json, exports: Exports = NO_EXPORTS) -> Candidate:
 
 
 def judged(*stacks: Candidate, **leave: Any) -> tuple[Violation, ...]:
-    return admit(HostDocument("mini", tuple(item.stack for item in stacks)), stacks, Commit(), Permissions(**leave))
+    document = HostDocument("mini", tuple(item.stack for item in stacks))
+    return admit(document, stacks, Commit(), Permissions(**leave)).violations
 
 
 def test_what_a_stack_of_the_commit_owns_it_exports_and_the_rest_is_granted() -> None:

@@ -58,7 +58,7 @@ def judge(
 ) -> list[Violation]:
     commit = CommitFiles(files, revision=revision)
     one = candidate(model)
-    found = admit(HostDocument("mini", (one.stack,)), [one], commit, Permissions(grants))
+    found = admit(HostDocument("mini", (one.stack,)), [one], commit, Permissions(grants)).violations
     return [item for item in found if item.rule in ("stored-form", "encrypted-file")]
 
 

@@ -30,6 +30,7 @@ from reconciler.model.images import Image
 from reconciler.model.outcome import RETRIED
 from reconciler.model.plan import Step
 from reconciler.model.requests import Answered, Request, RequestVerb
+from reconciler.model.uses import Uses
 from tests.fakes.machine import Died, FakeMachine
 from tests.fakes.source import FakeSource
 
@@ -185,6 +186,22 @@ class MemoryReporter:
         """Nobody else writes here."""
 
 
+class MemoryUses:
+    """Counts how often it was read and written."""
+
+    def __init__(self) -> None:
+        self.kept = Uses()
+        self.read = self.written = 0
+
+    def load(self) -> Uses:
+        self.read += 1
+        return self.kept
+
+    def save(self, uses: Uses) -> None:
+        self.written += 1
+        self.kept = uses
+
+
 class MemoryRequests:
     """What operators have asked and nobody has removed yet."""
 
@@ -225,6 +242,7 @@ class Life:
         self.steps: list[Step] = []
         self.during: dict[str, Any] = {}
         self.document = document()
+        self.uses = MemoryUses()
         self.start()
 
     def start(self, crash_at: int | None = None) -> None:
@@ -257,6 +275,7 @@ class Life:
             requests=self.requests,
             clock=self.machine.clock,
             host_files=self.machine.host_files,
+            uses=self.uses,
         )
 
     def push(self, **services: Mapping[str, Any]) -> str:

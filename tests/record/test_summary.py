@@ -12,12 +12,13 @@ from jsonschema import Draft202012Validator
 from reconciler.decide.needs import Needs
 from reconciler.decide.status import judge
 from reconciler.model.desired import DesiredState, Service, Stack
-from reconciler.model.documents import MIB, Exports, Memory
+from reconciler.model.documents import MIB, BindGrant, Exports, Grant, Memory
 from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
 from reconciler.model.plan import Action, Downtime, Plan, Step
 from reconciler.model.status import Agent, Health, Rollout, SourceFacts, StatusFacts, Sync
+from reconciler.model.uses import Use
 from reconciler.record import summary
 from reconciler.record.contract import moment
 from reconciler.reference import output_schema
@@ -158,6 +159,10 @@ DOCUMENTS = {
     "status, empty": status(emptiest_facts()),
     "history": summary.history([OPEN, ENDED]),
     "history, empty": summary.history([]),
+    "policy unused": summary.policy_use(
+        [(Grant("ipc", "*", "*", "x"), Use(NOW)), (BindGrant("/a", "/a", "x"), Use(NOW, NOW))], 3, 30
+    ),
+    "policy unused, none": summary.policy_use([], 0, 30),
     "error": summary.error(Reason.LOCKED.value, "held by 12", "wait", ["one", "two"]),
 }
 

@@ -20,25 +20,29 @@ BY_OWNER = "allowed by trust: owner"
 class Ruling:
     """What becomes of a finding. `why` and `hint` stand behind the rule's own words.
 
-    `need`: the entry that would allow it, its reason empty.
+    `need`: the entry that would allow it, its reason empty. `by`: entries that do, each of them; nothing is left then.
     """
 
     level: Level
     why: str = ""
     hint: str = ""
     need: Grant | BindGrant | None = None
+    by: tuple[Grant | BindGrant, ...] = ()
 
 
-def rule_on(finding: Finding, subject: Subject) -> Ruling | None:
-    """None where the operator's grants lift it."""
+def rule_on(finding: Finding, subject: Subject) -> Ruling:
+    """Whether the operator's entries lift it, and what it comes to where none does."""
     rule, permissions = rules()[finding.rule], subject.permissions
     level = finding.level or rule.level
+    if finding.by is not None:
+        return Ruling(level, by=(finding.by,))
     if level is Level.WARN or not rule.granted:
         return Ruling(level)
     root = finding.root or forms.root(rule.id, finding.value, permissions.own)
-    fitting = [grant for grant in permissions.grants if fits(grant, finding, rule)]
-    if any(holds(grant.pin, root, subject, finding.service) for grant in fitting):
-        return None
+    fitting = (grant for grant in permissions.grants if fits(grant, finding, rule))
+    lifting = tuple(grant for grant in fitting if holds(grant.pin, root, subject, finding.service))
+    if lifting:
+        return Ruling(level, by=lifting)
     if permissions.owner and not rule.stays and not finding.stays:
         return Ruling(Level.WARN, BY_OWNER)
     return _refused(level, finding, subject, rule, root)

@@ -62,6 +62,13 @@ mount that could write is then refused with the line to write, never turned into
 with the longest path decides, then the one that names the service. `host` says where the path really lies on this
 machine. The clocks, `/etc/localtime` and `/etc/timezone`, need no entry where they are only read.
 
+## What is not used any more
+
+`reconciler policy unused` names the entries that nothing has used for 30 days, and ends with 1 where there are some. An
+entry is used while it allows anything that last good asks for, whether or not another entry allows the same; so is a
+bundle. One that was never used counts from the day on which the agent met it. The agent keeps the record in
+`<state>/grants.json`; the file can be deleted, and the record begins anew.
+
 ## What is equal to root
 
 Some things give away the whole machine, and messages say so: `privileged`, the engine's socket, capabilities like
@@ -142,7 +149,8 @@ def _bundles() -> Iterator[str]:
     yield (
         "A bundle stands for the grants and binds that one kind of service needs; `stack` and `service` have to be "
         "named. What of it is equal to root counts only for a service that the entry pins (`image`, …, as above), or "
-        "where commits are signed."
+        "where commits are signed. None holds `nested-mount`: a service that others of its stack write around (films "
+        "below what a sorter may write) needs that grant for just this path, or mounts the outer folder as well."
     )
     for name, bundle in bundles().items():
         yield from ("", f"### `{name}`", "", f"{bundle.purpose}.", "")

@@ -98,7 +98,7 @@ def _outside(service: ServiceSubject, mount: Json, place: Pointer, lender: str) 
 
 
 def _of_the_host(service: ServiceSubject, mount: Json, place: Pointer, lender: str, via: str) -> Iterator[Finding]:
-    """A mount of a path of the host that no entry under binds allows as it is."""
+    """A mount of a path of the host, and whether an entry under binds allows it as it is."""
     permissions, read_only = service.of.permissions, _only_read(mount)
     source = str(mount.get("source") or "")
     path = normal(source)
@@ -112,6 +112,7 @@ def _of_the_host(service: ServiceSubject, mount: Json, place: Pointer, lender: s
         # What is allowed by an entry for the whole machine needs the pin that the entry needs, whatever path it is.
         whole = root_path(grant.host, read_only=grant.read_only, own=permissions.own)
         if holds(grant.pin, root or whole, service.of, service.name):
+            yield replace(service.finding("absolute-bind", place, _mounted(shown) + via, value=path), by=grant)
             return
     if grant is None or (root and grant.pin is None):
         what = _mounted(shown)

@@ -9,7 +9,7 @@ from typing import Any
 from reconciler.decide.policies.paths import CommitPaths
 from reconciler.formats.rules import DEEPER
 from reconciler.formats.yamls import Pointer
-from reconciler.model.documents import NOTHING_ALLOWED, Permissions
+from reconciler.model.documents import NOTHING_ALLOWED, BindGrant, Permissions
 from reconciler.model.outcome import Level
 
 Json = Mapping[str, Any]
@@ -22,7 +22,7 @@ class Finding:
     `level` overrules the rule's own where the case is a lighter one. `value`: what exactly is asked for, in the form
     of `reconciler.formats.grants`; a grant lifts the finding only if it names it. `root`: why it is equal to root,
     where rule and value do not tell. `stays`: denied although the operator trusts whoever pushes. `bind`: the entry
-    under binds that would allow it. `hint`: a remedy that fits better than the rule's own.
+    under binds that would allow it. `by`: the entry that does. `hint`: a remedy that fits better than the rule's own.
     """
 
     stack: str
@@ -35,6 +35,7 @@ class Finding:
     root: str = ""
     stays: bool = False
     bind: Mapping[str, str | bool] | None = None
+    by: BindGrant | None = None
     hint: str = ""
 
     @property

@@ -10,6 +10,7 @@ from reconciler.record.text.history import history
 from reconciler.record.text.init import init
 from reconciler.record.text.layout import Style, paragraph
 from reconciler.record.text.plan import plan
+from reconciler.record.text.policy import policy_use
 from reconciler.record.text.request import request
 from reconciler.record.text.status import status
 from reconciler.record.text.turn import turn
@@ -23,6 +24,7 @@ _KINDS: Mapping[str, Callable[[Json, Style, float], Sequence[str]]] = {
     "Init": init,
     "Validation": validation,
     "Plan": plan,
+    "PolicyUse": policy_use,
     "Turn": turn,
     "Status": status,
     "History": history,

@@ -148,8 +148,8 @@ def short(sha: str | None) -> str:
     return sha[:7] if sha else "-"
 
 
-def plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def plural(count: int, noun: str, many: str = "") -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {many or f'{noun}s'}"
 
 
 def _shrink(widths: list[int], limit: int, columns: Sequence[int], least: int) -> None:

@@ -1,0 +1,45 @@
+"""Keeping the record of which of the operator's entries last good needs, for `policy unused`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from reconciler.decide.digests import digest
+from reconciler.errors import ReconcilerError
+from reconciler.loop.bench import Bench
+from reconciler.model.documents import BindGrant, Grant
+from reconciler.model.uses import Uses
+
+
+def note_use(bench: Bench) -> None:
+    """Nothing is read or written while last good is that of the turn before.
+
+    It never decides about a turn: what cannot be found out is asked again by the next process.
+    """
+    good = bench.book.history.last_good
+    basis = (good.revision, good.content) if good else ("", "")
+    if bench.use_noted == basis:
+        return
+    bench.use_noted = basis
+    permissions = bench.ports.preparer.permissions
+    known = bench.ports.uses.load()
+    now = digest([repr(permissions), *basis])
+    if known.basis == now or not (known.entries or permissions.grants or permissions.binds):
+        return
+    from reconciler.decide.grant_use import noted
+
+    used = _used(bench, basis[0])
+    found = noted(known.entries, permissions, used, bench.ports.clock.now())
+    bench.ports.uses.save(Uses("" if used is None else now, found))
+
+
+def _used(bench: Bench, revision: str) -> Collection[Grant | BindGrant] | None:
+    """As the turn itself has found; last good is judged once more where this process has not done so."""
+    if not revision:
+        return ()
+    if bench.judged is not None and bench.judged[0] == revision:
+        return bench.judged[1]
+    try:
+        return bench.prepare(revision, vouched=True).used
+    except ReconcilerError:
+        return None

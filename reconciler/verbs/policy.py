@@ -1,0 +1,15 @@
+"""`policy unused`: what the operator allows and nothing has used for a month. Reads one file; needs no engine."""
+
+from __future__ import annotations
+
+from reconciler.decide import grant_use
+from reconciler.model.documents import Permissions
+from reconciler.model.uses import Uses
+from reconciler.record import summary
+from reconciler.verbs import Answer
+
+
+def unused(permissions: Permissions, uses: Uses, now: float) -> Answer:
+    """`now`: seconds of the Unix epoch."""
+    found = grant_use.unused(uses.entries, permissions, now)
+    return (1 if found else 0), summary.policy_use(found, len(grant_use.entries(permissions)), grant_use.DAYS)
