@@ -24,7 +24,7 @@ from reconciler.decide.references import (
 )
 from reconciler.decide.stored_forms import unreadable
 from reconciler.formats import nodes
-from reconciler.formats.dotenv import dotenv
+from reconciler.formats.dotenv import EnvFile, dotenv, env_file
 from reconciler.formats.interpolation import TemplateError, interpolate
 from reconciler.formats.nodes import Node, Scalar
 from reconciler.formats.yamls import Pointer
@@ -48,6 +48,7 @@ class ComposeFiles:
     and the folders that it looks for (with a `/` at the end). `units`: each use of a Compose file;
     `used`: the services of it that count.
 
+    `env_files`: those of services, by path; `reads_env`: which service has which of them read, its variables replaced.
     `extends`: which service of which unit a service builds upon. What keeps the files from being read is in
     `violations`; whether `references` may stand is for others to judge.
     """
@@ -61,6 +62,8 @@ class ComposeFiles:
         self.extends: dict[ServiceIn, ServiceIn] = {}
         self.references: list[Reference] = []
         self.violations: list[Violation] = []
+        self.env_files: dict[str, EnvFile] = {}
+        self.reads_env: list[tuple[ServiceIn, str]] = []
         self._source = source
         self._stack = stack
         self._trees: dict[str, nodes.Tree] = {}
@@ -210,17 +213,19 @@ class ComposeFiles:
                 found = self._reference(number, named)
                 if found is not None and found.kind in ("env_file", "label_file"):
                     self._bounded(found, unit.variables)
+                    if found.kind == "env_file" and found.resolved and not named.raw:
+                        self.reads_env.append((here, found.resolved))
             here = self._origin(number, name, node)
 
     def _bounded(self, why: Reference, variables: Mapping[str, str]) -> None:
-        """Only whether Compose can read an env_file at little cost; what stands in it is the container's matter."""
+        """Whether Compose can read an env_file at little cost, and which values it would cut."""
         path = why.resolved
         if path is None or path in self.named or not self._is_text(path):
             return
         self._take(path, why)
-        for found in dotenv(content(self._source, path), path, variables)[1]:
-            if found.rule == "too-large":
-                self._complain(found)
+        self.env_files[path] = env_file(content(self._source, path), path, variables)
+        for found in self.env_files[path].too_large:
+            self._complain(found)
 
     def _is_text(self, path: str) -> bool:
         return is_readable(self._source, path) and unreadable(self._source, path) is None

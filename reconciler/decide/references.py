@@ -34,7 +34,10 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A path as it stands in a file, before it is resolved. `base` None: the file's own working folder."""
+    """A path as it stands in a file, before it is resolved. `base` None: the file's own working folder.
+
+    `raw`: an env_file whose values Compose takes as they are.
+    """
 
     kind: str
     node: Scalar
@@ -42,6 +45,7 @@ class Named:
     service: str | None = None
     required: bool = True
     base: str | None = None
+    raw: bool = False
 
 
 Expand = Callable[[Scalar], str | None]
@@ -76,10 +80,11 @@ def _env_files(name: str, node: Node | None) -> Iterator[Named]:
         yield Named("env_file", word, top, name)
     for index, item in enumerate(items(node)):
         entry = pairs(item)
-        path, required = entry.get("path"), entry.get("required")
+        path, required, form = entry.get("path"), entry.get("required"), entry.get("format")
         if path and isinstance(path[1], Scalar):
             optional = required is not None and isinstance(required[1], Scalar) and _is_false(required[1])
-            yield Named("env_file", path[1], (*top, index, "path"), name, required=not optional)
+            raw = form is not None and isinstance(form[1], Scalar) and form[1].text == "raw"
+            yield Named("env_file", path[1], (*top, index, "path"), name, required=not optional, raw=raw)
 
 
 def _is_false(node: Scalar) -> bool:

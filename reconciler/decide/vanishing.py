@@ -39,6 +39,11 @@ def vanishing(
     used = {source for service in desired.services().values() for source in _sources(service)}
     for service in desired.services().values():
         now = {mount.target: mount for item in observed.of(*service.key) for mount in item.mounts if mount.kind in LIVE}
+        for target, what in _passing(service):
+            old = now.get(posixpath.normpath(target))
+            if old and not is_anonymous(old.source) and old.source not in used and _has_data(old, filled, places):
+                where = f"{service.stack}/{service.name} at {target}"
+                yield f"{where}: {what} is empty, and the data are in {old.source}, which nothing would use any more"
         for mount in service.config.get("volumes") or ():
             old = now.get(posixpath.normpath(mount["target"]))
             source = str(mount.get("source") or "")
@@ -59,6 +64,17 @@ def vanishing(
             elif old.source not in used and _has_data(old, filled, places):
                 name = "a volume without a name" if is_anonymous(old.source) else old.source
                 yield f"{where}: {source} is empty, and the data are in {name}, which nothing would use any more"
+
+
+def _passing(service: Service) -> Iterator[tuple[str, str]]:
+    """Where a service mounts what each of its containers begins empty, and what it is."""
+    for mount in service.config.get("volumes") or ():
+        if mount["type"] == "tmpfs":
+            yield mount["target"], "a tmpfs"
+        elif mount["type"] == "volume" and not mount.get("source"):
+            yield mount["target"], "a volume without a name"
+    for line in service.config.get("tmpfs") or ():
+        yield line.partition(":")[0], "a tmpfs"
 
 
 def _sources(service: Service) -> Iterable[str]:

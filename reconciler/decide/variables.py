@@ -79,6 +79,18 @@ def unset(read: ComposeFiles, stack: str, idle: Set[str], strict: bool = False) 
         walk.visit_rest()
         yield from walk.violations
     yield from (_unset(use, stack) for use in missing.values())
+    yield from _cut(read, stack, needed, strict)
+
+
+def _cut(read: ComposeFiles, stack: str, needed: Set[ServiceIn], strict: bool) -> Iterator[Violation]:
+    """Values of env files that an unset variable cuts short: a `$` of a password, as a rule. Each once."""
+    told: set[tuple[str, str]] = set()
+    named = frozenset().union(*(file.names for file in read.env_files.values()))
+    for here, path in read.reads_env:
+        for name, found in read.env_files[path].unset if here in needed and path in read.env_files else ():
+            if name not in named and (path, name) not in told:
+                told.add((path, name))
+                yield replace(found, stack=stack, service=here[1], level=Level.DENY if strict else Level.WARN)
 
 
 def _needed(read: ComposeFiles, idle: Set[str]) -> set[ServiceIn]:

@@ -49,6 +49,25 @@ def dotenv(
 
 
 @dataclass(frozen=True, slots=True)
+class EnvFile:
+    """A service's env_file. `names` that it sets; `unset`: variables that cut a value short, with the violation."""
+
+    names: frozenset[str]
+    unset: tuple[tuple[str, Violation], ...]
+    too_large: tuple[Violation, ...]
+
+
+def env_file(data: bytes, path: str, variables: Mapping[str, str]) -> EnvFile:
+    """What Compose makes of it is the container's matter, but for values that it would cut."""
+    if len(data) > _LARGEST:
+        return EnvFile(frozenset(), (), dotenv(data, path)[1])
+    reader = _Reader(data.decode("utf-8-sig", "surrogateescape"), path, variables)
+    reader.read()
+    too_large = tuple(found for found in reader.violations if found.rule == "too-large")
+    return EnvFile(frozenset(reader.values), tuple(reader.unset), too_large)
+
+
+@dataclass(frozen=True, slots=True)
 class Steering:
     """What a `.env` says to Compose itself: COMPOSE_PROJECT_NAME, COMPOSE_PROFILES and COMPOSE_FILE; empty where it
     does not."""
@@ -75,6 +94,7 @@ class _Reader:
         self.values: dict[str, str] = {}
         self.violations: list[Violation] = []
         self.steering: dict[str, str] = {}
+        self.unset: list[tuple[str, Violation]] = []
         self._text = text
         self._path = path
         self._known = dict(variables)
@@ -195,6 +215,7 @@ class _Reader:
             )
             message = f"the variable {shorten(name)} is not set, and the value would be cut there"
             self._refuse(line, "unset-variable", message, hint, Reason.POLICY_VIOLATION)
+            self.unset.append((name, self.violations[-1]))
         return expansion.text
 
     def _refuse(

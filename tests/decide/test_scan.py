@@ -292,6 +292,32 @@ secrets: {s: {environment: SECRET}}
     assert found["PWD"].hint.startswith("Write ./ instead")
 
 
+def test_a_value_of_an_env_file_that_an_unset_variable_cuts_is_told_like_any_other() -> None:
+    text = """
+services:
+  web: {image: x, env_file: [a.env, b.env, {path: raw.env, format: raw}]}
+  next: {image: x, env_file: a.env}
+  idle: {image: x, env_file: idle.env, profiles: [debug]}
+"""
+    files = {
+        "app/compose.yaml": text,
+        "app/a.env": "A=1\nPW=s3cret$Pa55\nB='x$y'\nC=$$z\nD=${OTHER}${SET}\nE=${DEFAULT:-}\n",
+        "app/b.env": 'OTHER=1\nF="x$quoted"\n',
+        "app/raw.env": "G=$raw\n",
+        "app/idle.env": "H=$idle\n",
+    }
+    found = [item for item in look(files, SET="1").violations if item.rule == "unset-variable"]
+
+    assert [(item.path, item.line, item.level.value, item.message.split()[2]) for item in found] == [
+        ("app/a.env", 2, "warn", "Pa55"),
+        ("app/b.env", 2, "warn", "quoted"),
+    ]
+    assert "single quotes" in found[0].hint
+    assert "$$" in found[0].hint
+    kept = scan(CommitFiles(files), StackDocument("shop", ("app/compose.yaml",)), {"SET": "1"}, strict=True)
+    assert {item.level.value for item in kept.violations} == {"deny"}
+
+
 @pytest.mark.parametrize(
     ("missing", "there", "hint"),
     [

@@ -98,6 +98,25 @@ def test_a_volume_in_place_of_a_folder() -> None:
     held(life, f"the data are in {DATA}/data", push(life, [volume("data")]))
 
 
+@pytest.mark.parametrize(
+    ("mount", "words"),
+    [
+        ({"type": "tmpfs", "target": "/data"}, "a tmpfs is empty, and the data are in shop_data"),
+        ({"type": "volume", "target": "/data"}, "a volume without a name is empty, and the data are in shop_data"),
+    ],
+)
+def test_what_begins_empty_in_place_of_a_volume(mount: dict[str, Any], words: str) -> None:
+    life = started([volume("data")])
+    sha = life.push_model({"services": {"db": service("db:1", volumes=[mount])}})
+    held(life, words, sha)
+
+
+def test_a_tmpfs_in_place_of_a_folder() -> None:
+    life = written(started([bind("data")]))
+    sha = life.push(db=service("db:1", tmpfs=["/data:size=8m"]))
+    held(life, f"a tmpfs is empty, and the data are in {DATA}/data", sha)
+
+
 def test_a_volume_that_another_service_goes_on_using_is_not_left_behind() -> None:
     life = Life()
     both = {"services": {"db": service("db:1", volumes=[volume("data")])}, "volumes": {"data": {}}}
