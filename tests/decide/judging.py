@@ -36,6 +36,9 @@ class Commit:
     def head(self, path: str, most: int) -> bytes:
         return self.read(path)[:most]
 
+    def link(self, path: str) -> str:
+        return self.contents[path]
+
     def copy(self, path: str, target: BinaryIO) -> None:
         target.write(self.read(path))
 

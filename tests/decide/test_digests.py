@@ -24,6 +24,9 @@ class Listing:
     def head(self, path: str, most: int) -> bytes:
         raise KeyError(path)
 
+    def link(self, path: str) -> str:
+        raise KeyError(path)
+
     def copy(self, path: str, target: BinaryIO) -> None:
         raise KeyError(path)
 

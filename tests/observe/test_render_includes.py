@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ def text(content: Any) -> str:
     return content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
 
 
-def plain(compose: Path, folder: Path, files: list[str]) -> Any:
+def plain(compose: Path, folder: Path, files: Sequence[str]) -> Any:
     """Compose's model in a checkout, started as a person starts it; None where it refuses."""
     named = [part for path in files for part in ("-f", os.path.relpath(folder / path, folder / "stack"))]
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
