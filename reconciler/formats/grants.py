@@ -21,6 +21,7 @@ ROOT_CAPABILITIES = frozenset(
 
 ROOT_DEVICES = re.compile(
     r"/dev(/(sd|hd|vd|xvd|nvme|mmcblk|md|dm-|loop|nbd|zd|sg|bsg|ram|mapper|disk|block|root|mem|kmem|port|uinput"
+    r"|pmem|drbd|rbd|bcache|dasd|ublk|zram|zvol|cciss|char|vcio"
     r"|input|vhost|vfio|btrfs-control|mtd|ubi|tpm|mei|watchdog|tty[0-9]|console|vcs).*)?"
 )
 """Disks, memory, and what types at the console: whoever has them writes the host's files."""
@@ -31,6 +32,7 @@ ROOT_READ = re.compile(
     r"|/run|/run/(dbus|systemd|user|host-services|docker|containerd|podman|crio|buildkit)([-./].*)?"
     r"|/root|/root/\..*"
     r"|/(home|Users)/[^/]+/\.(ssh|gnupg|docker|kube|aws|config|colima|lima|orbstack|rd)(/.*)?"
+    r"|/var/backups(/.*)?|/var/lib/(lxd|incus)(/.*)?|/var/snap/lxd(/.*)?"
     r"|/var/lib/(docker(?!/containers(/|$))|containerd|containers|kubelet)(/.*)?"
 )
 """Equal to root even where it is only read: keys, and sockets (a read-only mount keeps nobody from asking one).
@@ -40,7 +42,8 @@ ROOT_READ = re.compile(
 
 ROOT_WRITTEN = re.compile(
     r"/(bin|boot|lib|lib32|lib64|sbin|sys|usr)(/.*)?|/dev|/home|/Users|/(home|Users)/[^/]+|/(home|Users)/[^/]+/\..*"
-    r"|/opt/containerd(/.*)?|/var/spool/cron(/.*)?"
+    r"|/opt/containerd(/.*)?|/var/spool/cron(/.*)?|/var/cache/apt(/.*)?|/snap(/.*)?"
+    r"|/var/lib/(apt|cloud|dpkg|libvirt|machines|polkit-1|snapd|systemd)(/.*)?"
     r"|/etc/(passwd|group|cron|systemd|init|rc|pam|security|ld\.so|profile|bash|environment|default|sudo|apt|udev|dbus"
     r"|modprobe|modules|sysctl|network|netplan|NetworkManager|polkit|alternatives|crypttab|fstab|hosts|resolv|nsswitch"
     r"|ssl|ca-certificates|logrotate|update-motd|skel|X11|xdg|dnsmasq|launchd).*"

@@ -303,6 +303,11 @@ def test_clocks_need_nothing_where_they_are_only_read(source: str) -> None:
         ("/var/lib/docker/volumes/x/_data", True, True),
         ("/state", True, True),
         ("/state/data/shop", True, True),
+        ("/var/backups", True, True),
+        ("/var/lib/lxd", True, True),
+        ("/var/lib/dpkg/info", False, True),
+        ("/var/lib/cloud/scripts", False, True),
+        ("/var/lib/grafana", False, False),
         ("/boot", False, True),
         ("/dev", False, True),
         ("/sys", False, True),
@@ -323,6 +328,13 @@ def test_paths_that_are_equal_to_root_need_a_pin(path: str, read: bool, write: b
         entry = bind(path, read_only=read_only)
         assert bool(denied(judge(mounted(path, read_only), binds=[entry], own=("/state",)))) is root
         assert denied(judge(mounted(path, read_only), binds=[entry], own=("/state",), signed=True)) == []
+
+
+@pytest.mark.parametrize("device", ["/dev/sda", "/dev/zvol/tank/root", "/dev/pmem0", "/dev/rbd0", "/dev/char/1:1"])
+def test_disks_and_memory_need_a_pin_by_whatever_name(device: str) -> None:
+    asked = service(devices=[{"source": device, "target": "/dev/x"}])
+    assert denied(judge(asked, grants=[Grant("devices", "shop", "web", "r", (device,))])) == ["devices"]
+    assert denied(judge(asked, grants=[Grant("devices", "shop", "web", "r", (device,), Pin("web:1"))])) == []
 
 
 def test_an_entry_for_the_whole_machine_gives_nothing_without_a_pin() -> None:
