@@ -26,7 +26,7 @@ from reconciler.verbs.init_data import data_folders
 from reconciler.verbs.init_place import Engine, Found, Judged, Place, Running
 from reconciler.verbs.init_projects import choose, with_profiles
 from reconciler.verbs.init_proposed import Proposed, ignore_lines
-from reconciler.verbs.init_values import Kept, env_files, keep, values_of
+from reconciler.verbs.init_values import Kept, env_files, is_plain, keep, values_of
 
 Json = Mapping[str, Any]
 
@@ -122,7 +122,7 @@ class Initialiser:
     def _prepare(self, projects: Sequence[Project], files: Files) -> Prepared:
         stacks = []
         for item in projects:
-            others = [path for path in item.env_files if self._place.folder / path != Path(item.folder, ".env")]
+            others = [path for path in item.env_files if not is_plain(self._place.folder, item, path)]
             env = {name: value for path in others for name, value in values_of(self._place.folder / path).items()}
             stacks.append(StackDocument(item.name, tuple(self._paths(item.files)), item.profiles, env, line=1))
         return self._preparer.prepare(files, HostDocument(self._place.host, tuple(stacks)))

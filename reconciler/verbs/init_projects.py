@@ -13,6 +13,7 @@ from reconciler.decide import proposal
 from reconciler.decide.compose_files import ComposeFiles
 from reconciler.decide.inputs import Inputs
 from reconciler.decide.parse import own_name, read_compose
+from reconciler.decide.paths import file_violation, is_readable
 from reconciler.decide.proposal import Left, Project
 from reconciler.decide.variables import profiles_of
 from reconciler.formats.compose_names import ComposeFolder, other_files
@@ -57,16 +58,16 @@ def choose(
             if isinstance(taken, Left):
                 left += [taken] if folder.path in known or one is None else []
                 continue
-            gone = [path for path in taken if posixpath.join(base, path) not in files.entries]
-            if gone:
-                what = f"git ignores {', '.join(gone)}" if (root / gone[0]).exists() else f"there is no {gone[0]}"
-                left.append(Left(taken, f"{what}; commit it, or start the project without it"))
+            if fault := _unusable(root, folder, taken, files, base, one):
+                left.append(Left(taken, fault))
                 continue
             name = one.project if one else _own_name(folder, files, [posixpath.join(base, path) for path in taken])
             env = tuple(filter(None, (_below(root, path) for path in one.env_files))) if one else ()
             plain = _below(root, str(folder.path / ".env"))
             env = env or ((plain,) if plain and ".env" in folder.names else ())
             projects.append(Project(name, taken, str(folder.path), folder.steering.profiles, env, one is not None))
+    run = {item.files for item in projects if item.runs}
+    projects = [item for item in projects if item.runs or item.files not in run]
     distinct = _distinct(root, projects)
     notes = [
         f"{new.files[0]}: the stack is called {new.name}, because more than one project here is called {old.name}"
@@ -113,6 +114,24 @@ def _files(root: Path, folder: ComposeFolder, started: Started | None) -> tuple[
     return tuple(_below(root, str(folder.path / name)) or "" for name in names)
 
 
+def _unusable(
+    root: Path, folder: ComposeFolder, paths: Sequence[str], files: Files, base: str, started: Started | None
+) -> str:
+    """Why a stack cannot have these files; ''."""
+    for path in paths:
+        odd = file_violation(files, posixpath.join(base, path))
+        if odd is not None:
+            ignored = odd.rule == "file-missing" and (root / path).exists()
+            told = f"git ignores {path}. " if ignored else f"{odd.message}. "
+            return told + ("Commit it, or start the project without it." if odd.rule == "file-missing" else odd.hint)
+    if started and (root / paths[0]).parent != folder.path:
+        return (
+            f"{started.project} was started with --project-directory {folder.path}, and relative paths of a stack "
+            "count from the folder of its first file. Move the file there."
+        )
+    return ""
+
+
 def _below(root: Path, path: str) -> str | None:
     """The path from `root`, its folder's links followed; None where it is not in it."""
     folder, name = os.path.split(os.path.normpath(path))
@@ -122,7 +141,8 @@ def _below(root: Path, path: str) -> str | None:
 
 def _own_name(folder: ComposeFolder, files: Files, paths: Sequence[str]) -> str:
     """The project's name as Compose finds it: that of `.env`, the last file's own, else the folder's."""
-    names = [folder.steering.project, *(own_name(read_compose(files, path)) for path in reversed(paths))]
+    own = (own_name(read_compose(files, path)) for path in reversed(paths) if is_readable(files, path))
+    names = [folder.steering.project, *own]
     return next((name for name in names if name and "$" not in name), folder.path.name)
 
 

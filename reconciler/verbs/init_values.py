@@ -32,6 +32,11 @@ class Kept:
     told: list[Values] = field(default_factory=list)
 
 
+def is_plain(root: Path, project: Project, path: str) -> bool:
+    """Whether an env file is the `.env` beside the first Compose file, which a commit reads by itself."""
+    return root / path == (root / project.files[0]).parent / ".env"
+
+
 def env_files(project: Project, files: Files, paths: Sequence[str]) -> list[str]:
     """The env files that services of a project name, as paths of `files`. `paths`: the project's files there."""
     read = ComposeFiles(files, StackDocument(project.name, tuple(paths)), Inputs())
@@ -59,7 +64,7 @@ def keep(
         for path in dict.fromkeys((*project.env_files, *used)):
             values = values_of(root / path)
             names = [name for name, value in values.items() if _is_secret(name, value)]
-            plain = Path(project.folder, ".env") == root / path
+            plain = is_plain(root, project, path)
             if not values or (committable(path) and not names and (plain or path not in project.env_files)):
                 continue
             if names and tracked(path):
@@ -80,7 +85,9 @@ def keep(
 
 def _hint(project: Project, path: str, used: bool, secrets: str | None) -> str:
     place = _place(project, secrets)
-    there = f"Their values are in {place}" if secrets else f"Put NAME=value into {place} for each"
+    there = (
+        f"Their values are in {place}" if secrets else f"Set secrets_dir in the config, write all into {place}"
+    )
     if not used:
         return f"{there}, which the Compose files see in place of {path}; git ignores {path}."
     return (

@@ -113,6 +113,24 @@ def test_the_files_are_those_that_compose_reads(tmp_path: Path, files: dict[str,
     assert project.files == taken
 
 
+def test_files_of_another_folder_and_what_runs_of_them(tmp_path: Path) -> None:
+    root = folder(tmp_path / "shop", docker__stack_yml=COMPOSE, _env="COMPOSE_FILE=docker/stack.yml\n")
+    assert names(chosen(root)) == {"shop": ("docker/stack.yml",)}
+    path = str(root / "docker/stack.yml")
+    assert names(chosen(root, Started("own", str(root / "docker"), (path,)))) == {"own": ("docker/stack.yml",)}
+    choice = chosen(root, Started("own", str(root), (path,)))
+    assert choice.projects == ()
+    assert "--project-directory" in choice.left[0].reason
+
+
+def test_a_link_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    root = folder(tmp_path / "shop", real_yml=COMPOSE)
+    (root / "compose.yaml").symlink_to("real.yml")
+    choice = chosen(root)
+    assert choice.projects == ()
+    assert choice.left[0].reason.startswith("'compose.yaml' is a symbolic link")
+
+
 def test_of_several_files_that_need_a_name_none_is_guessed(tmp_path: Path) -> None:
     files = {"docker-compose.a_yml": COMPOSE, "docker-compose.b_yml": COMPOSE}
     choice = chosen(folder(tmp_path, **files))

@@ -34,7 +34,8 @@ def init(document: Json, style: Style, now: float) -> list[str]:
         causes = "; ".join(item["causes"])
         lines += paragraph(f"{place(item['stack'], item['service'])} would be replaced: {causes}", style)
     for item in document["left"]:
-        lines += paragraph(f"left out: {', '.join(item['files'])}: {item['reason']}", style)
+        named = "" if item["reason"].startswith(item["files"][0]) else f"{', '.join(item['files'])}: "
+        lines += paragraph(f"left out: {named}{item['reason']}", style)
     for item in document["values"]:
         names = f"{', '.join(item['names'][:12])}{', …' if len(item['names']) > 12 else ''}"
         lines += paragraph(f"{item['path']} ({item['stack']}): {names}. {item['hint']}", style)
