@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from reconciler.decide.facts import is_anonymous
 from reconciler.model.desired import DesiredState, Service, ServiceKey
 from reconciler.model.observed import Container, ObservedState
 
@@ -110,17 +111,31 @@ def _pair(
     extras = tuple(item for item in existing if item not in kept)
     if service.completes and not kept and service.spec in ran_once:
         return Pairing(service, (), extras)
-    return Pairing(service, _slots(service, kept), extras, len(bound) < len(matching))
+    return Pairing(service, _slots(service, kept, extras), extras, len(bound) < len(matching))
 
 
-def _slots(service: Service, kept: Sequence[Container]) -> tuple[Slot, ...]:
+def _slots(service: Service, kept: Sequence[Container], extras: Sequence[Container]) -> tuple[Slot, ...]:
+    """What a candidate was called when it was created means nothing: it takes the place of the container whose volumes
+    without a name it has taken over, so that this one stops first."""
     names = [service.container(number) for number in range(1, service.replicas + 1)]
-    placed = {item.name: item for item in kept if item.name in names}
-    homeless = [item for item in kept if item.name not in names]
+    placed = {item.name: item for item in kept if item.running and item.name in names}
+    owners = {source: stable_name(item) for item in extras for source in _nameless(item)}
+    for item in kept:
+        inherited = next((owners[source] for source in _nameless(item) if source in owners), None)
+        if not item.running and inherited in names:
+            placed.setdefault(inherited, item)
+    for item in kept:
+        if item.name in names and item not in placed.values():
+            placed.setdefault(item.name, item)
+    homeless = [item for item in kept if item not in placed.values()]
     for name in names:
         if name not in placed and homeless:
             placed[name] = homeless.pop(0)
     return tuple(Slot(name, placed.get(name)) for name in names)
+
+
+def _nameless(container: Container) -> list[str]:
+    return [mount.source for mount in container.mounts if mount.kind == "volume" and is_anonymous(mount.source)]
 
 
 def _bound(container: Container, service: Service, leaders: Mapping[ServiceKey, Pairing]) -> bool:

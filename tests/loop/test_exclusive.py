@@ -133,3 +133,22 @@ def test_an_address_that_a_neighbour_has_is_waited_for_and_nothing_stops() -> No
         assert (turn.outcome, turn.reason) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY)
         assert "10.9.0.5, which shop-b-1 has" in turn.message
         assert life.machine.snapshot() == before
+
+
+def test_after_a_cut_off_rollout_each_candidate_takes_the_place_whose_nameless_volume_it_has() -> None:
+    def cache(replicas: int, **more: Any) -> dict[str, Any]:
+        return service("cache:1", health=False, deploy={"replicas": replicas}, **more)
+
+    life = Life()
+    life.machine.image_volumes[life.image("cache:1")] = ("/cache",)
+    life.push(cache=cache(2))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    held = {name: life.machine.named(name).mounts for name in life.running()}
+    life.during["StopContainer"] = lambda: life.machine.go_away(1.0)
+    life.push(cache=cache(3, labels={"version": "2"}))
+    assert life.turn().outcome is Outcome.FAILED
+    life.machine.advance(2.0)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.machine.overlaps == []
+    assert {name: life.machine.named(name).mounts for name in held} == held
+    assert_quiet(life)
