@@ -1,6 +1,7 @@
 """Which data a commit would take out of a service's sight. Volumes and folders stay; what would start is empty.
 
-It compares what the containers of a service mount now with what the commit mounts at the same place.
+It compares what the containers of a service mount now, or what last good mounts where somebody has removed them, with
+what the commit mounts at the same place.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from reconciler.model.observed import Mount, ObservedState
 LIVE = ("volume", "bind")
 
 
-def questioned(desired: DesiredState, observed: ObservedState, places: Places) -> tuple[str, ...]:
+def questioned(
+    desired: DesiredState, base: DesiredState | None, observed: ObservedState, places: Places
+) -> tuple[str, ...]:
     """Data folders of which `vanishing` has to know whether something is in them."""
     now = {mount.source for item in observed.containers for mount in item.mounts}
-    asked = {source for service in desired.services().values() for source in _sources(service)}
+    states = [state for state in (desired, base) if state is not None]
+    asked = {source for state in states for service in state.services().values() for source in _sources(service)}
     return tuple(sorted(path for path in now | asked if path.startswith(f"{places.data}/")))
 
 
@@ -38,12 +42,13 @@ def vanishing(
     paths = {tree.digest: tree.path or "" for state in (base, desired) if state for tree in state.trees}
     used = {source for service in desired.services().values() for source in _sources(service)}
     for service in desired.services().values():
-        now = {mount.target: mount for item in observed.of(*service.key) for mount in item.mounts if mount.kind in LIVE}
+        now = _mounted(service, base, observed)
         for target, what in _passing(service):
             old = now.get(posixpath.normpath(target))
-            if old and not is_anonymous(old.source) and old.source not in used and _has_data(old, filled, places):
+            left = old if old and not is_anonymous(old.source) and old.source not in used else None
+            if left and _has_data(left, observed, filled, places):
                 where = f"{service.stack}/{service.name} at {target}"
-                yield f"{where}: {what} is empty, and the data are in {old.source}, which nothing would use any more"
+                yield f"{where}: {what} is empty, and the data are in {left.source}, which nothing would use any more"
         for mount in service.config.get("volumes") or ():
             old = now.get(posixpath.normpath(mount["target"]))
             source = str(mount.get("source") or "")
@@ -61,7 +66,7 @@ def vanishing(
                 path = paths.get(posixpath.basename(old.source), "")
                 if source == f"{places.data}/{service.stack}/{path}":
                     yield f"{where}: {path} is no longer in the commit, and an empty folder would take its place"
-            elif old.source not in used and _has_data(old, filled, places):
+            elif old.source not in used and _has_data(old, observed, filled, places):
                 name = "a volume without a name" if is_anonymous(old.source) else old.source
                 yield f"{where}: {source} is empty, and the data are in {name}, which nothing would use any more"
 
@@ -77,6 +82,18 @@ def _passing(service: Service) -> Iterator[tuple[str, str]]:
         yield line.partition(":")[0], "a tmpfs"
 
 
+def _mounted(service: Service, base: DesiredState | None, observed: ObservedState) -> dict[str, Mount]:
+    """By target."""
+    proven = base.services().get(service.key) if base is not None else None
+    was = [
+        Mount(mount["type"], str(mount["source"]), posixpath.normpath(mount["target"]), not mount.get("read_only"))
+        for mount in (proven.config.get("volumes") or () if proven is not None else ())
+        if mount.get("source")
+    ]
+    now = [mount for item in observed.of(*service.key) for mount in item.mounts]
+    return {mount.target: mount for mount in [*was, *now] if mount.kind in LIVE}
+
+
 def _sources(service: Service) -> Iterable[str]:
     return (str(mount["source"]) for mount in service.config.get("volumes") or () if mount.get("source"))
 
@@ -89,8 +106,8 @@ def _is_empty(mount: Mapping[str, object], observed: ObservedState, filled: Coll
     return source.startswith(f"{places.data}/") and source not in filled
 
 
-def _has_data(mount: Mount, filled: Collection[str], places: Places) -> bool:
-    """A volume counts as filled: whether it is, only a container could tell."""
+def _has_data(mount: Mount, observed: ObservedState, filled: Collection[str], places: Places) -> bool:
+    """A volume that is there counts as filled: whether it is, only a container could tell."""
     if mount.kind == "volume":
-        return mount.writable
+        return mount.writable and mount.source in observed.volumes
     return mount.source in filled or not mount.source.startswith(f"{places.data}/")

@@ -89,7 +89,7 @@ def check_data(
     """A commit that takes live data out of a service's sight is held until a person has accepted it."""
     places, files, observed = bench.ports.preparer.places, bench.ports.host_files, foreseen.observed
     known = bench.book.history.links
-    filled = files.filled(questioned(desired, observed, places), known)
+    filled = files.filled(questioned(desired, base, observed, places), known)
     links = {**known, **foreseen.verdict.links}
     asked = {
         f"{place} (in {head.sha[:12]})": place for place in vanishing(desired, base, observed, places, filled, links)

@@ -252,7 +252,15 @@ class FakeApplier:
         held |= {port: item.name for item in machine.foreign.values() for port in item.ports}
         for port in holders(container.ports, held):
             yield f"Bind for {port[0] or '0.0.0.0'}:{port[1]} failed: port is already allocated"
+        for port in holders(container.ports, machine.processes):
+            yield f"listen {port[2]} {port[0] or '0.0.0.0'}:{port[1]}: bind: address already in use"
         taken = {place for item in running for place in item.addresses.items()}
+        taken |= {
+            (name, address)
+            for name in container.addresses
+            for held in (machine.networks[name].addresses.values() if name in machine.networks else ())
+            for address in held
+        }
         if taken & set(container.addresses.items()):
             yield "Address already in use"
 

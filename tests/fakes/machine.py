@@ -51,7 +51,7 @@ class FakeMachine:
     `images`: name → image; one that has lost its name stands under its id. `built_for`: its builder's stack, service.
     `used_by_others`: ids of images that foreign containers use, stopped ones too.
     `image_volumes`: image id → targets that it declares as volumes.
-    `addresses`: ranges that the machine itself uses → what for.
+    `addresses`: ranges that the machine itself uses → what for. `processes`: port → who holds it outside the engine.
     `call_takes`: seconds that each call to the engine takes. `takes`: name of an image → seconds of its build or pull.
     """
 
@@ -73,6 +73,7 @@ class FakeMachine:
         self.networks: dict[str, ObservedNetwork] = {}
         self.volumes: dict[str, ObservedVolume] = {}
         self.foreign: dict[str, Foreign] = {}
+        self.processes: dict[tuple[str, int, str], str] = {}
         self.trees: set[str] = set()
         self.images: dict[str, Image] = {}
         self.registry: dict[str, Image] = {}
@@ -110,10 +111,18 @@ class FakeMachine:
         self._away_until = self.clock.seconds + seconds
         self._tell("broken", "")
 
-    def enters(self, foreign: str, network: str) -> None:
+    def enters(self, foreign: str, network: str, address: str = "") -> None:
         """Somebody connects a container of theirs to a network."""
-        found = self.networks[network]
-        self.networks[network] = replace(found, containers=found.containers | {self.foreign[foreign].id})
+        found, id = self.networks[network], self.foreign[foreign].id
+        held = found.addresses | ({id: frozenset([address])} if address else {})
+        self.networks[network] = replace(found, containers=found.containers | {id}, addresses=held)
+
+    def forget_foreign(self, name: str) -> None:
+        """A foreign container is removed, and leaves its networks."""
+        id = self.foreign.pop(name).id
+        for network, found in self.networks.items():
+            held = {key: value for key, value in found.addresses.items() if key != id}
+            self.networks[network] = replace(found, containers=found.containers - {id}, addresses=held)
 
     def restart_engine(self, seconds: float) -> None:
         """The engine ends, and with it all that runs; so many seconds later it is back, and starts what it may."""

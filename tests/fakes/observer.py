@@ -93,6 +93,7 @@ class FakeObserver:
     def ports_taken(self, ports: Iterable[Port]) -> Mapping[Port, str]:
         self._machine.answer()
         held = {p: f"container {item.name}" for item in self._machine.foreign.values() for p in item.ports}
+        held |= {port: f"process {name}" for port, name in self._machine.processes.items()}
         return holders(ports, held)
 
     def _with_containers(self, network: ObservedNetwork) -> ObservedNetwork:

@@ -88,6 +88,19 @@ def test_a_volume_under_another_key() -> None:
     held(life, "the data are in shop_data, which nothing would use any more", push(life, [volume("data2")]))
 
 
+@pytest.mark.parametrize("before", [[volume("data")], [bind("data")]], ids=["volume", "folder"])
+def test_a_service_whose_containers_somebody_has_removed(before: list[dict[str, Any]]) -> None:
+    life = written(started(before))
+    new = push(life, [volume("data2")])
+    life.machine.vanishes("shop-db-1")
+    for _ in range(2):
+        turn = life.turn()
+        assert (turn.reason, "which nothing would use any more" in turn.message) == (Reason.CONSENT_MISSING, True)
+    assert life.running() == {"shop-db-1": "db:1"}, "last good is mended meanwhile"
+    life.ask("accept", new)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
 def test_a_folder_in_place_of_a_volume() -> None:
     life = started([volume("data")])
     held(life, "the data are in shop_data", push(life, [bind("data")]))

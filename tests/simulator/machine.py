@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition
+from hypothesis.stateful import rule as plain_rule
 
 from tests.simulator import tampering, wishes
 from tests.simulator.wishes import Flaw, Push, Wish
@@ -15,10 +20,11 @@ SETTINGS = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
-SERVICES = ("db", "cache", "job", "web", "side", "admin")
+SERVICES = ("db", "cache", "job", "web", "side", "admin", wishes.NEIGHBOUR)
 ACTIONS = ("CreateContainer", "StopContainer", "StartContainer", "WaitHealthy", "UpdateContainer", "RemoveContainer")
 VERSIONS = st.sampled_from([*wishes.GOOD_VERSIONS, *wishes.GOOD_VERSIONS, *wishes.BAD_VERSIONS])
 TAMPERINGS = st.sampled_from(sorted(tampering.ALL))
+OTHERS = ("process with port", "container with port", "container with name", "guest", "guest with address")
 FLAWS = st.sampled_from([Flaw.NONE] * 12 + list(Flaw)[1:])
 
 
@@ -27,12 +33,25 @@ def pushes(draw: st.DrawFn, good: bool = False) -> Push:
     chosen = draw(st.sets(st.sampled_from(SERVICES), min_size=2))
     if "side" in chosen:
         chosen |= {"web"}
+    holders = sorted(chosen & set(wishes.HOLDERS))
+    ports, addresses, volumes = (
+        draw(handed_out(holders, things)) for things in (wishes.PORTS, wishes.ADDRESSES, wishes.VOLUMES)
+    )
     made = []
     for name in sorted(chosen):
-        replicas = draw(st.integers(1, 3)) if name in ("cache", "web") and "side" not in chosen else 1
+        alone = "side" in chosen or any(name in given for given in (ports, addresses, volumes))
+        replicas = draw(st.integers(1, 3)) if name in ("cache", "web") and not alone else 1
         version = draw(st.sampled_from(wishes.GOOD_VERSIONS) if good else VERSIONS)
-        made.append(Wish(name, version, replicas, draw(st.sampled_from([64, 64, 96]))))
+        memory = draw(st.sampled_from([64, 64, 96]))
+        held = ports.get(name, 0), addresses.get(name, 0), volumes.get(name, "")
+        made.append(Wish(name, version, replicas, memory, *held))
     return Push(tuple(made), draw(st.sampled_from([False, False, False, True])), Flaw.NONE if good else draw(FLAWS))
+
+
+def handed_out(holders: list[str], things: Sequence[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """service → what it has for itself alone; most have nothing."""
+    some = st.permutations(holders).map(lambda order: dict(zip(order, things, strict=False)))
+    return st.just({}) | some | some.map(lambda given: dict(list(given.items())[:1]))
 
 
 @st.composite
@@ -53,21 +72,50 @@ PUSHES = pushes() | pushes(good=True)
 """Half of them good, for much of what may happen needs a machine on which something runs."""
 
 
+def rule(**strategies: st.SearchStrategy[Any]) -> Callable[[Any], Any]:
+    """What happens in the world: whatever was tried in vain before may now be tried again."""
+
+    def decorate(happening: Any) -> Any:
+        @wraps(happening)
+        def happens(self: Simulator, **drawn: Any) -> None:
+            self.world.news += 1
+            happening(self, **drawn)
+
+        return plain_rule(**strategies)(happens)
+
+    return decorate
+
+
 class Simulator(RuleBasedStateMachine):
     """One life. After each quiet period, and at the end, the machine is where it must be."""
 
     world: World
 
-    @initialize(behaviours=behaviours(), first=PUSHES)
-    def begin(self, behaviours: dict[str, str], first: Push) -> None:
+    @initialize(behaviours=behaviours(), first=PUSHES | pushes(good=True), runs=st.booleans())
+    def begin(self, behaviours: dict[str, str], first: Push, runs: bool) -> None:
         self.world = World(behaviours)
         self.world.push(first)
+        if runs:
+            self.world.turn()
 
     # -- people ------------------------------------------------------------------------------------------------
 
     @rule(push=PUSHES)
     def push(self, push: Push) -> None:
         self.world.push(push)
+
+    @rule(
+        thing=st.sampled_from(wishes.CHANGES),
+        order=st.permutations(wishes.HOLDERS),
+        other=st.sampled_from(["nobody", "nobody", *OTHERS]),
+        turns=st.integers(0, 3),
+    )
+    def change(self, thing: str, order: list[str], other: str, turns: int) -> None:
+        """The newest commit with something in other hands, which `other` takes first where it is free."""
+        self.world.others(other)
+        self.world.push(wishes.changed(self.world.newest(), thing, order))
+        for _ in range(turns):
+            self.world.turn()
 
     @rule(commits=st.integers(1, 3))
     def revert(self, commits: int) -> None:
@@ -102,15 +150,21 @@ class Simulator(RuleBasedStateMachine):
 
     # -- the agent ---------------------------------------------------------------------------------------------
 
-    @rule()
+    @plain_rule()
     def turn(self) -> None:
         self.world.turn()
+
+    @plain_rule()
+    def turns(self) -> None:
+        """The world stands still meanwhile."""
+        for _ in range(2):
+            self.world.turn()
 
     @rule(effect=st.integers(1, 70))
     def turn_that_is_killed(self, effect: int) -> None:
         self.world.turn(effect)
 
-    @rule()
+    @plain_rule()
     def quiet(self) -> None:
         self.world.quiet()
 
@@ -140,13 +194,23 @@ class Simulator(RuleBasedStateMachine):
     def notes(self, away: bool) -> None:
         self.world.life.reporter.away = away
 
-    @rule(seconds=st.sampled_from([0.1, 3.0, 60.0, 4000.0, 1e6]))
+    @plain_rule(seconds=st.sampled_from([0.1, 3.0, 60.0, 4000.0, 1e6]))
     def time_passes(self, seconds: float) -> None:
         self.world.life.machine.advance(seconds)
 
     @rule()
     def journal_is_lost(self) -> None:
         self.world.lose_journal()
+
+    # -- others on the machine ----------------------------------------------------------------------------------
+
+    @rule(other=st.sampled_from(OTHERS))
+    def somebody_comes(self, other: str) -> None:
+        self.world.others(other)
+
+    @rule()
+    def all_others_go(self) -> None:
+        self.world.others_go()
 
     # -- containers suffer -------------------------------------------------------------------------------------
 

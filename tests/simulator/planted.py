@@ -83,6 +83,66 @@ BUGS = (
         "len(gone) <= len(before) * SHRINK:",
         "len(gone) <= len(before):",
     ),
+    Bug(
+        "ports of others are met in the middle of a rollout",
+        "loop/advance.py",
+        "    check_ports(bench, desired, observed)\n",
+        "    pass\n",
+    ),
+    Bug(
+        "names of others are met in the middle of a rollout",
+        "decide/names.py",
+        "        if name in observed.others:",
+        "        if not name and name in observed.others:",
+    ),
+    Bug(
+        "addresses of others are met in the middle of a rollout",
+        "loop/advance.py",
+        "    check_addresses(plan, desired, observed)\n",
+        "    pass\n",
+    ),
+    Bug(
+        "a volume changes hands while its holder runs",
+        "decide/exclusive.py",
+        "                if pairing.service.key != service.key and ports:",
+        "                if pairing.service.key != service.key and ports and thing[0] != VOLUME:",
+    ),
+    Bug(
+        "a port changes hands while its holder runs",
+        "decide/exclusive.py",
+        "                if pairing.service.key != service.key and ports:",
+        "                if pairing.service.key != service.key and ports and thing[0] != PORT:",
+    ),
+    Bug(
+        "candidates are placed by the name that they got by chance",
+        "decide/slots.py",
+        "        if not item.running and inherited in names:",
+        "        if not names and inherited in names:",
+    ),
+    Bug(
+        "a replaced network leaves users in other stacks behind",
+        "decide/situation.py",
+        "        if not self.observed.complete or not NETWORK_ID.fullmatch(item.network_mode):",
+        "        if self.observed.complete or not NETWORK_ID.fullmatch(item.network_mode):",
+    ),
+    Bug(
+        "a namespace user stays cut off from its owner",
+        "decide/mending.py",
+        "            if (since or 0.0) > (started or 0.0):",
+        "            if (since or 0.0) < 0.0:",
+    ),
+    Bug(
+        "guests in a network are met in the middle of a rollout",
+        "loop/advance.py",
+        "    check_networks(plan, observed)\n",
+        "    pass\n",
+    ),
+    Bug(
+        "a service starts on an empty volume beside its full one",
+        "decide/vanishing.py",
+        "            elif old.source not in used and _has_data(old, observed, filled, places):",
+        "            elif old.source in used and _has_data(old, observed, filled, places):",
+    ),
 )
 
 

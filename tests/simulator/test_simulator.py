@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.simulator import planted
 from tests.simulator.machine import SETTINGS, Simulator
 
-LIVES, LENGTH = 2000, 10
+LIVES, LENGTH = 1500, 10
 
 
 @pytest.mark.timeout(1200)

@@ -5,7 +5,8 @@ Knows which versions of which image are good, and nothing of the code under test
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -45,17 +46,30 @@ BAD_WITH_PROBE = BAD | {
 GOOD_JOBS = {"job": one_shot(), "slow job": one_shot(3.0)}
 BAD_JOBS = {"job fails": one_shot(code=3), "job refused": refusing("exec: not found")}
 ALL = GOOD | BAD_WITH_PROBE | GOOD_JOBS | BAD_JOBS
-PROBED = ("db", "web")
+PROBED = ("db", "web", "reader")
+NEIGHBOUR = "reader"
+"""The service of the second stack, blog."""
+HOLDERS = ("admin", "cache", "db")
+"""Services that may have what only one container can have."""
+SUBNET = "172.30.0.0/24"
+PORTS, ADDRESSES, VOLUMES = (8001, 8002), (10, 11), ("data", "more")
+FIRST: dict[str, Any] = {"port": PORTS[0], "address": ADDRESSES[0], "volume": VOLUMES[0]}
+CHANGES = (*FIRST, "network", "replicas", "volume's name")
+OTHER_NAME = {"": "", "data": "more", "more": "data"}
 
 
 @dataclass(frozen=True)
 class Wish:
-    """One service of a commit. `memory` in MiB."""
+    """One service of a commit. `memory` in MiB. `port`: published; 0: none. `address`: the last byte of the one that it
+    chooses in the network; 0: any. `volume`: what it writes, for itself alone; '': nothing."""
 
     name: str
     version: int
     replicas: int = 1
     memory: int = 64
+    port: int = 0
+    address: int = 0
+    volume: str = ""
 
     @property
     def image(self) -> str:
@@ -88,30 +102,75 @@ def is_good(push: Push) -> bool:
 
 def expected(push: Push) -> dict[str, str]:
     """name → image of what runs once the commit has been applied."""
-    if push.flaw is Flaw.NO_DOCUMENT:
-        return {}
-    return {name: wish.image for wish in push.wishes if wish.name != "job" for name in names(wish)}
+    return {name: wish.image for wish in applied(push) if wish.name != "job" for name in names(wish)}
+
+
+def applied(push: Push) -> tuple[Wish, ...]:
+    return () if push.flaw is Flaw.NO_DOCUMENT else push.wishes
+
+
+def changed(push: Push, thing: str, order: Sequence[str]) -> Push:
+    """A good commit after this one, in which something that only one can have changes hands, or the ground on which
+    services stand. `order`: services among whom it goes round."""
+    there = {wish.name: _mended(wish) for wish in push.wishes}
+    internal = push.internal
+    match thing:
+        case "network":
+            internal = not internal
+            there.setdefault(NEIGHBOUR, Wish(NEIGHBOUR, GOOD_VERSIONS[0]))
+        case "replicas":
+            cache = there.get("cache", Wish("cache", GOOD_VERSIONS[0], 3))
+            there["cache"] = Wish("cache", cache.version, cache.replicas % 3 + 1, 64 if cache.memory == 96 else 96)
+        case "volume's name":
+            there = {name: replace(wish, volume=OTHER_NAME[wish.volume]) for name, wish in there.items()}
+        case _:
+            there = _handed_over(there, thing, order)
+    return Push(tuple(there[name] for name in sorted(there)), internal)
+
+
+def _mended(wish: Wish) -> Wish:
+    return wish if wish.version in GOOD_VERSIONS else replace(wish, version=GOOD_VERSIONS[0])
+
+
+def _handed_over(there: dict[str, Wish], thing: str, order: Sequence[str]) -> dict[str, Wish]:
+    """What each has of this kind goes to the next one; where nobody has any, the first one gets it. New holders come
+    along if they are not there."""
+    held = [getattr(there[name], thing) if name in there else type(FIRST[thing])() for name in order]
+    given = [held[-1], *held[:-1]] if any(held) else [FIRST[thing], *held[1:]]
+    new = {
+        name: replace(there.get(name, Wish(name, GOOD_VERSIONS[0])), replicas=1, **{thing: what})
+        for name, what in zip(order, given, strict=True)
+        if name in there or what
+    }
+    return there | new
+
+
+def has_neighbour(push: Push) -> bool:
+    """Whether the commit has the second stack."""
+    return any(wish.name == NEIGHBOUR for wish in push.wishes)
 
 
 def names(wish: Wish) -> list[str]:
     if wish.name == "admin":
         return ["the-admin"]
-    return [f"shop-{wish.name}-{number}" for number in range(1, wish.replicas + 1)]
+    stack = "blog" if wish.name == NEIGHBOUR else "shop"
+    return [f"{stack}-{wish.name}-{number}" for number in range(1, wish.replicas + 1)]
 
 
 def model(push: Push) -> dict[str, Any]:
     """The commit as Compose's canonical model."""
-    wanted = {wish.name for wish in push.wishes}
-    services = {wish.name: _service(wish, wanted) for wish in push.wishes}
-    first = services[push.wishes[0].name]
+    own = [wish for wish in push.wishes if wish.name != NEIGHBOUR]
+    wanted = {wish.name for wish in own}
+    services = {wish.name: _service(wish, wanted) for wish in own}
+    first = services[own[0].name]
     if push.flaw is Flaw.GREEDY:
         first["mem_limit"] = str(4 << 30)
     if push.flaw is Flaw.NO_IMAGE:
         first["image"] = "nobody-has-it:1"
     return {
         "services": services,
-        "volumes": {"data": {}} if "db" in wanted else {},
-        "networks": {"default": {"internal": True}} if push.internal else {},
+        "volumes": {wish.volume: {} for wish in own if wish.volume},
+        "networks": {"default": {"internal": push.internal, "ipam": {"config": [{"subnet": SUBNET}]}}},
     }
 
 
@@ -119,8 +178,12 @@ def _service(wish: Wish, wanted: set[str]) -> dict[str, Any]:
     more: dict[str, Any] = {"mem_limit": str(wish.memory << 20)}
     if wish.replicas != 1:
         more["deploy"] = {"replicas": wish.replicas}
-    if wish.name == "db":
-        more["volumes"] = [{"type": "volume", "source": "data", "target": "/data"}]
+    if wish.volume:
+        more["volumes"] = [{"type": "volume", "source": wish.volume, "target": "/data"}]
+    if wish.port:
+        more["ports"] = [{"mode": "ingress", "target": 80, "published": str(wish.port), "protocol": "tcp"}]
+    if wish.address:
+        more["networks"] = {"default": {"ipv4_address": f"172.30.0.{wish.address}"}}
     if wish.name == "admin":
         more["container_name"] = "the-admin"
     if wish.name == "job":
@@ -132,6 +195,13 @@ def _service(wish: Wish, wanted: set[str]) -> dict[str, Any]:
     if wish.name == "side":
         del made["networks"]
     return made
+
+
+def neighbour(push: Push) -> dict[str, Any]:
+    """The second stack: one service in the network of the first."""
+    wish = next(wish for wish in push.wishes if wish.name == NEIGHBOUR)
+    made = service(wish.image, networks={"front": None}, mem_limit=str(wish.memory << 20))
+    return {"services": {wish.name: made}, "networks": {"front": {"name": "shop_default", "external": True}}}
 
 
 def _conditions(name: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from reconciler.decide.shrinking import dropped_lately
 from reconciler.loop.turn import Turn
+from reconciler.model.documents import Grant
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.containers import FakeContainer
 from tests.fakes.life import Life, document
@@ -23,14 +24,20 @@ from tests.simulator.wishes import Flaw, Push
 BUDGET_MIB, RESERVE_MIB = 2048, 128
 UNENDED = 2
 """So many kills in a row are played; after the third the agent asks a person, as it should."""
+MICROSECONDS = len("2026-01-01T00:00:00.000000")
 DOCUMENT = document(budget=f"{BUDGET_MIB}MiB")
+WITH_NEIGHBOUR = document(stacks=("shop", "blog"), budget=f"{BUDGET_MIB}MiB")
+GRANTED = (
+    Grant(policy="external-network", stack="blog", service="*", reason="the network of the proxy"),
+    Grant(policy="network-subnet", stack="shop", service="*", reason="some have addresses", values=(wishes.SUBNET,)),
+)
 
 
 class World:
     """`behaviours`: image → the name of what its containers do."""
 
     def __init__(self, behaviours: dict[str, str]) -> None:
-        self.life = Life()
+        self.life = Life(grants=GRANTED)
         self.life.document = DOCUMENT
         for image, name in behaviours.items():
             self.life.behave(image, wishes.ALL[name])
@@ -40,19 +47,31 @@ class World:
         self.rewritten = False
         self._before_rewrite: set[str] = set()
         self._volumes: set[str] = set()
+        self.news = 0
+        self._outages: set[tuple[str | None, int]] = set()
+        self._data: dict[tuple[str, str], str] = {}
+        self._filled: set[str] = set()
+        self.life.machine.exclusive = frozenset(f"shop_{name}" for name in wishes.VOLUMES)
         self._journal = _JournalChecks(self.pushed)
         self._traced = 0
 
     # -- what people do ----------------------------------------------------------------------------------------
 
     def push(self, push: Push) -> None:
-        texts = {"desired-state/mini.yaml": DOCUMENT, "shop.yaml": json.dumps(wishes.model(push))}
+        own = WITH_NEIGHBOUR if wishes.has_neighbour(push) else DOCUMENT
+        texts = {"desired-state/mini.yaml": own, "shop.yaml": json.dumps(wishes.model(push))}
+        if wishes.has_neighbour(push):
+            texts["blog.yaml"] = json.dumps(wishes.neighbour(push))
         if push.flaw is Flaw.INVALID:
-            texts["desired-state/mini.yaml"] = DOCUMENT.replace("stacks", "stakcs")
+            texts["desired-state/mini.yaml"] = own.replace("stacks", "stakcs")
         if push.flaw is Flaw.NO_DOCUMENT:
             texts["desired-state/other.yaml"] = texts.pop("desired-state/mini.yaml").replace('"mini"', '"other"')
         sha = self.life.source.push(texts | {"serial": str(len(self.life.source.commits))})
         self.pushed[sha] = push
+
+    def newest(self) -> Push:
+        branch = self.life.source.branch
+        return self.pushed[branch[-1]] if branch else next(iter(self.pushed.values()))
 
     def revert(self, commits: int) -> None:
         """The content of an earlier commit again, as `git revert` makes it."""
@@ -104,8 +123,10 @@ class World:
         suspended = history.suspended(self.life.machine.clock.now()) and not history.unfinished
         before = self.life.machine.snapshot()
         asked = bool(self.life.requests.left)
+        good = {item.id[:12] for item in self.life.machine.containers.values() if _is_good(item)}
+        begun, news = len(self.life.machine.trace), self.news
         with suppress(Died):
-            self.life.turn()
+            self._note_outage(self.life.turn(), news, good, self.life.machine.trace[begun:])
         if suspended and not asked and self.life.cycle.history.suspended(self.life.machine.clock.now()):
             assert self.life.machine.snapshot() == before, "the machine was changed while it was suspended"
         self.life.start()
@@ -116,7 +137,12 @@ class World:
 
     def during(self, action: str, happen: Callable[[], None]) -> None:
         """At the next step `action` of a turn."""
-        self.life.during[action] = happen
+
+        def happens() -> None:
+            self.news += 1
+            happen()
+
+        self.life.during[action] = happens
 
     def running(self, choice: int) -> str | None:
         """The name of one container that runs."""
@@ -148,6 +174,48 @@ class World:
         self.life.start()
         self._journal.forget()
 
+    def others(self, who: str) -> None:
+        """Somebody who is none of ours takes something, where nobody has it."""
+        match who:
+            case "process with port" | "container with port":
+                self.take_port(wishes.FIRST["port"], process=who.startswith("process"))
+            case "container with name":
+                self.take_name("the-admin")
+            case "guest" | "guest with address":
+                self.enter(wishes.FIRST["address"] if "address" in who else 0)
+
+    def take_port(self, port: int, process: bool) -> None:
+        """Somebody else publishes it, where nobody has it."""
+        machine, place = self.life.machine, ("0.0.0.0", port, "tcp")
+        ours = [taken for item in machine.containers.values() if item.active for _, taken, _ in item.ports]
+        theirs = [taken for item in machine.foreign.values() for _, taken, _ in item.ports]
+        if port in (*ours, *theirs) or place in machine.processes:
+            return
+        if process:
+            machine.processes[place] = "nginx"
+        else:
+            machine.add_foreign(f"squatter-{port}", 0, [place])
+
+    def take_name(self, name: str) -> None:
+        """Somebody else has a container of this name, where nobody has it."""
+        machine = self.life.machine
+        if name not in machine.foreign and all(item.name != name for item in machine.containers.values()):
+            machine.add_foreign(name, 0)
+
+    def enter(self, address: int) -> None:
+        """Somebody else's container in the stack's network. `address`: 0 for any; taken by nobody."""
+        machine, wanted = self.life.machine, f"172.30.0.{address}" if address else ""
+        ours = {item.addresses.get("shop_default") for item in machine.containers.values() if item.active}
+        if "shop_default" in machine.networks and "guest" not in machine.foreign and wanted not in ours:
+            machine.add_foreign("guest", 0)
+            machine.enters("guest", "shop_default", wanted)
+
+    def others_go(self) -> None:
+        machine = self.life.machine
+        machine.processes.clear()
+        for name in list(machine.foreign):
+            machine.forget_foreign(name)
+
     # -- what holds always -------------------------------------------------------------------------------------
 
     def check(self) -> None:
@@ -160,6 +228,7 @@ class World:
         self._volumes = set(machine.volumes)
         self._check_removals()
         self._journal.check(self.life.journal.lines)
+        self._check_data()
 
     def _check_removals(self) -> None:
         """Nothing is removed while an attempt is open: the verdict comes first."""
@@ -167,6 +236,33 @@ class World:
         for effect in self.life.machine.trace:
             is_open = (is_open or effect == "journal started") and effect != "journal ended"
             assert not (is_open and effect.startswith("remove ") and "network" not in effect), effect
+
+    def _note_outage(self, turn: Turn, news: int, good: set[str], trace: Sequence[str]) -> None:
+        """What ran well is not stopped once more for a commit that the same world has kept from working before. Where
+        nothing was tried, it is last good that was mended."""
+        stopped = {words.split()[1] for words in trace if words.startswith("stop ")} & good
+        if turn.outcome is Outcome.FAILED and turn.attempt is not None and stopped:
+            outage = turn.revision, news
+            assert outage not in self._outages, f"an outage is repeated without any news: {turn}"
+            self._outages.add(outage)
+
+    def _check_data(self) -> None:
+        """No service of a good commit runs on an empty volume while nobody uses the full one that it had."""
+        history, machine = self.life.cycle.history, self.life.machine
+        mounts = {
+            (item.stack, item.service): mount.source
+            for item in machine.containers.values() if item.state == "running"
+            for mount in item.mounts if mount.target == "/data"
+        }  # fmt: skip
+        good = history.last_good.revision if history.last_good else None
+        settled = good is not None and not history.unfinished and good not in self._journal.accepted
+        for service, source in mounts.items() if settled else ():
+            before = self._data.get(service, source)
+            vanished = source not in self._filled and source != before and before not in mounts.values()
+            assert not vanished, f"{service} runs on {source}, and its data are in {before}"
+        if settled or good in self._journal.accepted:
+            self._data |= mounts
+        self._filled |= set(mounts.values())
 
     # -- quiet -------------------------------------------------------------------------------------------------
 
@@ -177,6 +273,7 @@ class World:
             return
         life.during.clear()
         life.source.away = life.reporter.away = life.stopping = False
+        self.others_go()
         life.machine.go_away(0.0)
         life.machine.advance(1000.0)
         life.start()
@@ -210,9 +307,11 @@ class World:
         self._check_containers(wanted)
 
     def _is_theirs(self, container: FakeContainer, wanted: str | None) -> bool:
-        """What somebody brought up by hand of a service that the commit does not name is left alone."""
+        """What somebody brought up by hand of a service that the commit does not name is left alone. Without the
+        journal nobody knows of a stack that it does not name."""
         named = {wish.name for wish in self.pushed[wanted].wishes} if wanted else set()
-        return container.host is None and container.service not in named
+        unknown = container.host is None or (self._journal.lost and container.stack != "shop")
+        return unknown and container.service not in named
 
     def _wanted(self, turn: Turn) -> str | None:
         """The commit whose content must run now; None: nothing of ours may."""
@@ -236,14 +335,20 @@ class World:
             return False
         if push.flaw is Flaw.NO_DOCUMENT:
             return True
-        stood = {item.name for item in self._applied(good.revision)} if good else set()
+        if push.flaw is Flaw.NONE and self._takes_data_away(head):
+            return True
+        stood = {item.name for item in wishes.applied(self.pushed[good.revision])} if good else set()
         before = stood | {name for _, name in dropped_lately(history, self.life.machine.clock.now())}
         names = {wish.name for wish in push.wishes}
         return not stood <= names and 2 * len(before - names) > len(before)
 
-    def _applied(self, sha: str) -> tuple[wishes.Wish, ...]:
-        push = self.pushed[sha]
-        return () if push.flaw is Flaw.NO_DOCUMENT else push.wishes
+    def _takes_data_away(self, head: str) -> bool:
+        """It is held for a volume that some service of it would leave behind."""
+        history = self.life.cycle.history
+        if not history.asked.get(head, frozenset()) - history.consented:
+            return False
+        assert any(wish.volume for wish in self.pushed[head].wishes)
+        return True
 
     def _check_told(self) -> None:
         """Each commit that was head at a poll has its final state on it; one that is held has none yet."""
@@ -261,11 +366,12 @@ class World:
         names = wishes.expected(self.pushed[wanted]).keys() if wanted else set()
         if self._journal.lost and not names:
             return  # without the journal nobody knows of stacks that no commit names
-        jobs = {"shop-job-1"} if wanted and any(item.name == "job" for item in self._applied(wanted)) else set()
+        asked = {item.name: item for item in wishes.applied(self.pushed[wanted])} if wanted else {}
+        jobs = {"shop-job-1"} if "job" in asked else set()
         theirs = {item.name for item in machine.containers.values() if self._is_theirs(item, wanted)}
         if wanted:
             assert set(self.life.ids()) <= names | jobs | theirs, "stray containers"
-        sizes = {wish.name: wish.memory << 20 for wish in self._applied(wanted)} if wanted else {}
+        sizes = {name: wish.memory << 20 for name, wish in asked.items()}
         tolerated = {spec for spec, _, _ in self.life.cycle.history.tolerated}
         for item in machine.containers.values():
             if item.service == "job" or item.host is None:
@@ -276,10 +382,17 @@ class World:
             assert item.state != "paused", f"{item.name} is paused"
             assert item.networks or item.network_mode, f"{item.name} has no network"
             assert not item.facts.get("privileged"), f"{item.name} is privileged"
+        for item in machine.containers.values():
+            for owner in (machine.containers[id] for id in item.namespaces if item.active):
+                assert owner.started_at[:MICROSECONDS] <= item.started_at[:MICROSECONDS], f"{item.name} is cut off"
         policies = {item.restart for item in machine.containers.values() if item.service != "job" and item.host}
         assert not wanted or policies <= {"unless-stopped"}  # what never had a verdict has none yet
         attached = {id for item in machine.containers.values() for id in item.networks.values()}
         assert attached <= {network.id for network in machine.networks.values()}
+
+
+def _is_good(container: FakeContainer) -> bool:
+    return container.state == "running" and container.health in ("healthy", "none")
 
 
 class _JournalChecks:
