@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.decide import footprint, planner
@@ -34,9 +34,46 @@ def look(case: Case) -> tuple[DesiredState, ObservedState, Plan]:
     return desired(case[0]), observed(case[1]), plan_of(*case)
 
 
+def _plain(version: int, **more: Any) -> dict[str, Any]:
+    made = {"version": version, "replicas": 1, "completes": False, "memory": "16MiB", "health": False, "after": {}}
+    return {**made, "shares": [], "networks": ["default"], **more}
+
+
+def _found(what: str, number: int, **more: Any) -> dict[str, Any]:
+    made = {"is": f"shop/{what}", "number": number, "id": f"{what[0]}{number}", "memory": "16MiB"}
+    return {**made, "health": "none", "restart": "no", **more}
+
+
+RENAMED_OWNER: Case = (
+    {
+        "stacks": {
+            "shop": {
+                "services": {"a": _plain(2, container_name="the-x-a"), "c": _plain(2, shares=["a"])},
+                "networks": {"default": "a", "back": "a"},
+                "volumes": {"data": None},
+            }
+        },
+        "intent": "Advance",
+        "memory": {"budget": "1GiB", "reserve": "32MiB"},
+    },
+    {
+        "containers": {
+            "shop-a-1": _found("a@2 exited=0", 1, networks=["shop_default"]),
+            "shop-a-2": _found("a@2 running", 2, networks=["shop_default"]),
+            "shop-c-1": _found("c@1 running", 1, shares=["a2"]),
+        },
+        "networks": {"shop_default": {"is": "a"}},
+        "volumes": {"kept": None},
+        "foreign": {},
+    },
+)
+"""A namespace owner gets a name of its own, one of its two containers runs, and its user is replaced."""
+
+
 def each(function: Any) -> Any:
     slow = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-    return settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=slow)(given(cases())(function))
+    found = example(RENAMED_OWNER)(given(cases())(function))
+    return settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=slow)(found)
 
 
 @each
