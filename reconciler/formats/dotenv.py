@@ -64,7 +64,7 @@ def env_file(data: bytes, path: str, variables: Mapping[str, str]) -> EnvFile:
     reader = _Reader(data.decode("utf-8-sig", "surrogateescape"), path, variables)
     reader.read()
     too_large = tuple(found for found in reader.violations if found.rule == "too-large")
-    return EnvFile(frozenset(reader.values), tuple(reader.unset), too_large)
+    return EnvFile(frozenset(reader.values), () if too_large else tuple(reader.unset), too_large)
 
 
 @dataclass(frozen=True, slots=True)
