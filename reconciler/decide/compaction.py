@@ -16,7 +16,7 @@ RECENT = 200
 Record = Mapping[str, Any]
 
 _OF_ATTEMPTS = ("started", "prepared", "condemned", "ended")
-_PASSING = ("closed", "fetched", "silent", "defect", "stopped")
+_PASSING = ("closed", "fetched", "silent", "defect", "stopped", "held", "released")
 """Of no meaning once something newer of the kind was recorded, or once people have had the time to read it."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reconciler.decide.healing import LEFT_ALONE, begin_anew
 from reconciler.decide.revisions import attempt_at, head_is_applied
 from reconciler.model.outcome import Reason
-from reconciler.model.status import Health, StackStatus, StatusFacts, Sync
+from reconciler.model.status import Health, Holding, StackStatus, StatusFacts, Sync
 
 Explanation = tuple[Reason | None, str, float | None]
 """Reason, sentence, and since when (seconds of the Unix epoch)."""
@@ -19,11 +19,11 @@ def explain(facts: StatusFacts, health: Health, stacks: Sequence[StackStatus]) -
         return facts.silence.reason, facts.silence.message, facts.silence.since
     if facts.suspension is not None and facts.rollout is None:
         return Reason.SUSPENDED, f"{facts.suspension.why}; `reconciler resume` ends it", facts.suspension.since
-    if facts.holding is not None:
-        told = "; ".join(part for part in (facts.holding.message, facts.holding.hint) if part)
-        return facts.holding.reason, told, facts.holding.since
     if facts.rollout is not None:
         return None, _under_way(facts), facts.rollout.since
+    if facts.holding is not None and not _answers_again(facts, facts.holding):
+        holding = facts.holding
+        return holding.reason, told(holding.message, holding.hint), holding.since
     if facts.engine_error is not None:
         return Reason.ENGINE_UNAVAILABLE, facts.engine_error, None
     return (
@@ -52,7 +52,20 @@ def _explain_head(facts: StatusFacts) -> Explanation | None:
     bad = facts.history.quarantined.get(head)
     if bad is not None:
         return bad.reason, f"{head[:7]} was refused and is not tried again", bad.at
+    held = facts.history.holding(head)
+    if held:
+        return held[-1].reason, told(held[-1].message, held[-1].hint), held[-1].since
     return None, f"{head[:7]} is waiting for its turn", None
+
+
+def told(message: str, hint: str) -> str:
+    """What is wrong and what a person can do, in one sentence."""
+    return "; ".join(part for part in (message, hint) if part)
+
+
+def _answers_again(facts: StatusFacts, holding: Holding) -> bool:
+    """Whether it is over by what was seen just now."""
+    return holding.reason is Reason.ENGINE_UNAVAILABLE and facts.observed is not None
 
 
 def _explain_services(facts: StatusFacts, health: Health, stacks: Sequence[StackStatus]) -> Explanation | None:

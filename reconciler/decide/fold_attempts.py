@@ -18,6 +18,7 @@ _REASONS, _STATES = {item.value: item for item in Reason}, {item.value: item for
 def _seen(state: Recollection, record: Record) -> None:
     state.seen.append(record["revision"])
     state.seen_at = time_of(record)
+    state.release(state.seen_at)
 
 
 def _started(state: Recollection, record: Record) -> None:
@@ -25,6 +26,8 @@ def _started(state: Recollection, record: Record) -> None:
     at = time_of(record)
     for earlier in tuple(state.open):
         state.tell(earlier, {"outcome": Outcome.INTERRUPTED, "reason": Reason.INTERRUPTED, "ended_at": at})
+    if record["intent"] == Intent.ADVANCE:
+        state.release(at, record["revision"])
     state.begin(
         record["attempt"],
         revision=record["revision"],
@@ -77,6 +80,8 @@ def _ended(state: Recollection, record: Record) -> None:
     state.faults = state.faults + 1 if told["outcome"] is Outcome.FAILED else 0
     if told["outcome"] is not Outcome.FAILED:
         state.defects.pop(revision, None)
+    if record["intent"] == Intent.ADVANCE and told["outcome"] is not Outcome.FAILED:
+        state.release(at, revision)
     if told["final"]:
         state.finals.setdefault(revision, name)
     if record.get("good"):

@@ -26,6 +26,7 @@ def requested(state: Recollection, record: Record) -> None:
     )
     state.requests.append(asked)
     if asked.done:
+        state.release(asked.at, asked.revision)
         _GRANTED[asked.verb](state, asked)
 
 

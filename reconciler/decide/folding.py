@@ -9,6 +9,7 @@
 | closed | what attempts had left is tidied up |
 | fetched | an image was brought to the machine |
 | asked | a commit is held for what it would take over, or take out of sight; `accept` consents to just that |
+| held, released | what keeps a commit from being tried, found before an attempt at it; it does no longer |
 | adopted | containers that plain Compose had started are ours from now on, as what; what there is to go back to |
 | ranonce | a one-shot has succeeded: it is not run again |
 | healed | a service that ended or ailed by itself is started again; after five within ten minutes it is left alone |
@@ -36,8 +37,8 @@ from reconciler.decide.fold_requests import requested
 from reconciler.decide.healing import not_started, started_again
 from reconciler.decide.recollection import Recollection, Record, quarantine, time_of
 from reconciler.errors import Corrupt
-from reconciler.model.history import Adopted, Care, Good, History
-from reconciler.model.outcome import Reason
+from reconciler.model.history import Adopted, Care, Good, Held, History
+from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.stock import Fetched
 
 MANY = 1000
@@ -135,6 +136,23 @@ def _asked(state: Recollection, record: Record) -> None:
     state.asked[record["revision"]] = frozenset(record["objects"])
 
 
+def _held(state: Recollection, record: Record) -> None:
+    state.held.append(
+        Held(
+            record["revision"],
+            Outcome(record["outcome"]),
+            Reason(record["reason"]),
+            record["message"],
+            record["hint"],
+            time_of(record),
+        )
+    )
+
+
+def _released(state: Recollection, record: Record) -> None:
+    state.release(time_of(record), record["revision"])
+
+
 def _ran_once(state: Recollection, record: Record) -> None:
     state.ran_once.add(record["spec"])
 
@@ -193,6 +211,8 @@ _HANDLERS: Mapping[str, Callable[[Recollection, Record], None]] = {
     "recalled": _recalled,
     "requested": requested,
     "asked": _asked,
+    "held": _held,
+    "released": _released,
     "adopted": _adopted,
     "healed": _healed,
     "unstarted": _unstarted,

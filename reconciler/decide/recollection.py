@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
 from reconciler.model.desired import ServiceKey
-from reconciler.model.history import Adopted, Attempt, Bad, Care, Good, History
+from reconciler.model.history import Adopted, Attempt, Bad, Care, Good, Held, History
 from reconciler.model.outcome import Failure, Intent, Reason
 from reconciler.model.requests import Answered, Suspension
 from reconciler.model.stock import Fetched
@@ -24,6 +24,7 @@ class Recollection:
     """`history` is what the records tell so far; each field of it has its like here.
 
     `drafts`: fields of the attempts that may still change, as they are not closed; `open`: those that have not ended.
+    Of `held` the first `released` ones are over.
     So no record has to look through all attempts, and each is made once. `finals`: commit → attempt.
     """
 
@@ -57,6 +58,8 @@ class Recollection:
     unstartable: set[str] = field(default_factory=set)
     stopped: dict[str, str] = field(default_factory=dict)
     defects: dict[str, int] = field(default_factory=dict)
+    held: list[Held] = field(default_factory=list)
+    released: int = 0
 
     def begin(self, name: str, **known: Any) -> None:
         """An attempt that has not ended."""
@@ -76,6 +79,15 @@ class Recollection:
             self.open.discard(name)
         if draft["closed"] and name not in self.open:
             self.attempts[name] = Attempt(**self.drafts.pop(name))
+
+    def release(self, at: float, revision: str | None = None) -> None:
+        """What kept this commit from being tried is over; None: that of any."""
+        for n in range(self.released, len(self.held)):
+            item = self.held[n]
+            if item.ended_at is None and revision in (None, item.revision):
+                self.held[n] = replace(item, ended_at=at)
+        if all(item.ended_at is not None for item in self.held[self.released :]):
+            self.released = len(self.held)
 
     def known(self, name: str, what: str) -> Any:
         """A field of an attempt that was told of; None where it is not known."""
@@ -114,6 +126,7 @@ class Recollection:
             stopped=dict(self.stopped),
             defects=dict(self.defects),
             told_at=self.told_at,
+            held=tuple(self.held),
         )
 
 

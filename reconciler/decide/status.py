@@ -135,8 +135,8 @@ def _stalled(facts: StatusFacts) -> bool:
         return True
     if facts.rollout is not None:
         return False
-    if facts.holding is not None:
-        return facts.holding.reason is Reason.STALLED
+    if facts.holding is not None and facts.holding.reason is Reason.STALLED:
+        return True
     last = facts.history.last
     untried = facts.source.head is not None and attempt_at(facts, facts.source.head) is None
     if last is None or last.outcome is not Outcome.ROLLBACK_FAILED or untried:

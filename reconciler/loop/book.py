@@ -14,7 +14,7 @@ from reconciler.decide.recollection import failure_record
 from reconciler.errors import Transient
 from reconciler.loop.ports import Clock, Journal
 from reconciler.loop.turn import Turn
-from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
+from reconciler.model.history import Attempt, Bad, Good, Held, History, ServiceRecord
 from reconciler.model.outcome import RETRIED, CommitState, Failure, Intent, Outcome, Reason, Violation
 from reconciler.model.status import Silence
 
@@ -23,6 +23,10 @@ CUT_OFF = (Outcome.FAILED, Outcome.INTERRUPTED, Outcome.SUPERSEDED)
 
 LINES = 100
 """Violations of one commit that are kept for its note; a commit may have thousands."""
+
+
+MOST_HELD = 20
+"""Different things that keep one commit from being tried, and that are recorded; what flickers is told no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Book:
         self._pinned: dict[str, Bad] = {}
         self._pinned_good: Good | None = None
         self._owed: list[tuple[str, float, Mapping[str, Any]]] = []
+        self._held: dict[tuple[Reason, str], Held] = {}
         self.forgetful = True
         self._writing = threading.RLock()
         self.history = History()
@@ -144,6 +149,22 @@ class Book:
     def silent(self, silence: Silence) -> None:
         """What does not go on, for whoever reads the journal."""
         self.append("silent", step=silence.step, reason=silence.reason, message=silence.message)
+
+    def held(self, turn: Turn, revision: str) -> None:
+        """What keeps a commit from being tried, once while it stays the same."""
+        known, said = self.history.holding(revision), (turn.reason, turn.message)
+        told = any((item.reason, item.message) == said or item == self._held.get(said) for item in known)
+        if told or len(known) >= MOST_HELD:
+            return
+        words = {"message": turn.message, "hint": turn.hint}
+        self.append("held", revision=revision, outcome=turn.outcome, reason=turn.reason, **words)
+        # The journal masks secrets, and then tells it in other words.
+        self._held = {**dict(list(self._held.items())[-MOST_HELD:]), said: self.history.held[-1]}
+
+    def released(self, revision: str) -> None:
+        """Nothing keeps it from being tried any more."""
+        if self.history.holding(revision):
+            self.append("released", revision=revision)
 
     def cut_off(self) -> None:
         """The process is about to be ended by force: the attempt under way is recorded as interrupted."""

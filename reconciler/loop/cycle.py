@@ -112,9 +112,26 @@ class Cycle:
                 continue
             except (*ENVIRONMENT, RolloutFailed) as error:
                 turn = _failed(error, accepted, move)
+            rewritten = None if accepted.sha == head.sha else _rewritten(head, accepted)
+            for told, sha in ((turn, accepted.sha), *([(rewritten, head.sha)] if rewritten else ())):
+                self._note_held(told, sha)
             if fetch_error is not None:
                 return _without_the_head(turn, _failed(fetch_error, accepted, move))
-            return turn if accepted.sha == head.sha else _unless_done(turn, _rewritten(head, accepted))
+            return _unless_done(turn, rewritten) if rewritten else turn
+
+    def _note_held(self, turn: Turn, revision: str) -> None:
+        """What keeps a commit from being tried is on the record, and so is that it does no longer. What an attempt, a
+        verdict or a request tells already is not told again."""
+        if turn.reason in (Reason.SUSPENDED, Reason.FETCH_FAILED, Reason.INTERRUPTED):
+            return
+        own = next((item for item in reversed(self.history.attempts) if item.revision == revision), None)
+        told = revision in self.history.quarantined or (own is not None and own.outcome is Outcome.ROLLBACK_FAILED)
+        told = told or (own is not None and (own.reason, own.message) == (turn.reason, turn.message))
+        with suppress(Transient):
+            if turn.outcome not in (Outcome.HELD, Outcome.FAILED):
+                self._book.released(revision)
+            elif turn.attempt is None and not told:
+                self._book.held(turn, revision)
 
     def _move(self, head: Commit, patient: bool) -> Hold | Go:
         good = self.history.last_good
@@ -134,7 +151,7 @@ class Cycle:
         if waits is None or not _advances(move):
             return move
         turn, until = waits
-        return Hold(turn.reason, turn.message, "it is tried again by itself", until)
+        return Hold(turn.reason, turn.message, turn.hint or "it is tried again by itself", until)
 
     def _deal(self, head: Commit, move: Hold | Go) -> Turn:
         """What is refused or held leaves the machine at last good, also where an attempt before it was cut off."""
@@ -153,7 +170,8 @@ class Cycle:
             turn = self._unforeseen(head, move, error)
         if turn.outcome is Outcome.FAILED and turn.attempt is None and _advances(move):
             tried = self._tried(head, self._ports.preparer.inputs())
-            self._patience.failed(tried, turn, self._ports.clock.now())
+            again = self._patience.failed(tried, turn, self._ports.clock.now())
+            turn = replace(turn, again=again)
         waiting = isinstance(move, Hold) and move.until is not None and not move.untouched
         if waiting or (turn.outcome is Outcome.FAILED and not away):
             self._keep_meanwhile(head, waiting)

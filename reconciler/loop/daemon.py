@@ -8,6 +8,7 @@ from typing import Protocol
 
 from loguru import logger
 
+from reconciler.decide.repeats import Repeats
 from reconciler.errors import Corrupt, Transient
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.ports import Clock
@@ -40,12 +41,12 @@ def run(cycle: Cycle, alarm: Alarm, clock: Clock, interval: float, told: Callabl
 
     Nothing else ends it: own state that cannot be read is waited for, defects are survived.
     """
-    faults = 0
+    faults, survived = 0, Survived(clock)
     while not alarm.ended:
-        turn = _turn(cycle)
+        turn = _turn(cycle, survived)
         faults = faults + 1 if turn.exit_code == Transient.exit_code else 0
         enough = False
-        with _survived("tell how the turn ended"):
+        with survived.while_doing("tell how the turn ended"):
             enough = told(turn)
         if enough:
             return
@@ -53,23 +54,33 @@ def run(cycle: Cycle, alarm: Alarm, clock: Clock, interval: float, told: Callabl
             alarm.wait(_delay(turn, faults, clock.now(), interval))
 
 
-def _turn(cycle: Cycle) -> Turn:
+def _turn(cycle: Cycle, survived: Survived) -> Turn:
     """One turn. Whatever is wrong with us, the machine is looked after again later: nobody else does."""
     try:
         return cycle.turn(patient=True)
     except Corrupt as error:
         return cycle.broken(error)
     except Exception as error:
-        logger.opt(exception=error).error("a turn ended with a defect of reconciler: {}", error)
+        survived.tell("a turn ended with a defect of reconciler", error)
         return cycle.broken(error)
 
 
-@contextmanager
-def _survived(what: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        logger.opt(exception=error).error("cannot {}: {}", what, error)
+class Survived:
+    """Defects that the agent outlives, each with its trace while it is new."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._repeats = clock, Repeats()
+
+    def tell(self, what: str, error: Exception) -> None:
+        if not self._repeats.is_known((what, repr(error)), self._clock.monotonic()):
+            logger.opt(exception=error).error("{}: {}", what, error)
+
+    @contextmanager
+    def while_doing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.tell(f"cannot {what}", error)
 
 
 def _delay(turn: Turn, faults: int, now: float, interval: float) -> float:

@@ -64,7 +64,7 @@ def check_shrink(bench: Bench, head: Commit, desired: DesiredState, base: Desire
     when = "in a day, with the commits before it" if found.earlier else "at once"
     message = f"{head.sha[:12]} drops {len(found.gone)} of {found.before} services {when} ({names})"
     hint = f"if that is meant, `reconciler accept {head.sha[:12]}`; volumes always stay"
-    raise Ended(Turn(Outcome.HELD, Reason.FILE_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
+    raise Ended(Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
 
 
 def check_consent(bench: Bench, head: Commit, takings: Sequence[Taking]) -> None:

@@ -16,10 +16,12 @@ class Patience:
         self._faults, self._until = 0, 0.0
         self._turn: Turn | None = None
 
-    def failed(self, about: Hashable, turn: Turn, now: float) -> None:
-        """`about`: the head, and whatever else makes it worth another try at once."""
+    def failed(self, about: Hashable, turn: Turn, now: float) -> float:
+        """`about`: the head, and whatever else makes it worth another try at once. Returns when it is tried again
+        (Unix seconds)."""
         self._faults = self._faults + 1 if about == self._about else 1
         self._about, self._turn, self._until = about, turn, now + fault_delay(self._faults)
+        return self._until
 
     def waits_for(self, about: Hashable, now: float) -> tuple[Turn, float] | None:
         """What it met last, and until when (Unix seconds) it is left alone; None: it may be tried."""

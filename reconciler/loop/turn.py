@@ -22,6 +22,7 @@ class Turn:
 
     `applied`: the machine holds the branch's head. `attempt` None: nothing was started. `fetch_error`: why nobody knows
     the branch's head just now; then what was done was done about the last one that was seen.
+    `again`: Unix seconds of the next try of what the environment kept from being tried.
     """
 
     outcome: Outcome
@@ -38,6 +39,7 @@ class Turn:
     stalled: bool = False
     applied: bool = True
     fetch_error: str = ""
+    again: float | None = None
 
     @property
     def exit_code(self) -> int:

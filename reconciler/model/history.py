@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -84,6 +85,20 @@ class Bad:
     inputs: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What kept a commit from being tried, found before an attempt at it began. `outcome`: Held, or Failed where the
+    environment did. `ended_at` None: it still does, as far as anybody has looked."""
+
+    revision: str
+    outcome: Outcome
+    reason: Reason
+    message: str
+    hint: str
+    since: float
+    ended_at: float | None = None
+
+
 FOUND_SPEC = "found-"
 """How the spec of what stands only for itself begins."""
 
@@ -131,6 +146,7 @@ class History:
     `stopped`: containers (ids) of services that might have ended by themselves, and that ran until a rollout stopped
     them → when they had been started (the engine's text).
     `defects`: commit → errors of ours that were met in it since it was decided last.
+    `held`: what kept commits from being tried, oldest first.
     `ran_once`: specs of one-shots that have succeeded. `told`: commits whose final state stands on the commit, the
     last one since `told_at`.
     `asked`: commits that were held until somebody consents → the objects that they would take over (`Taking.key`).
@@ -169,6 +185,12 @@ class History:
     stopped: Mapping[str, str] = field(default_factory=dict)
     defects: Mapping[str, int] = field(default_factory=dict)
     told_at: float | None = None
+    held: tuple[Held, ...] = ()
+
+    def holding(self, revision: str | None) -> tuple[Held, ...]:
+        """What keeps this commit from being tried, oldest first."""
+        found = itertools.takewhile(lambda item: item.ended_at is None, reversed(self.held))
+        return tuple(item for item in found if item.revision == revision)[::-1]
 
     @property
     def last(self) -> Attempt | None:

@@ -56,12 +56,14 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Nothing is done, for this reason. `hint` says what a person can do; `since`: when it began."""
+    """Nothing is done, for this reason. `hint` says what a person can do; `since`: when it began; `until`: when it is
+    tried again."""
 
     reason: Reason
     message: str
     hint: str = ""
     since: float | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ LONG = 4 << 20
 
 Record = Mapping[str, Any]
 
+REMARKS = frozenset({"held", "released"})
+"""Kinds from which nothing follows but what people are told: to write one down is no effect."""
+
 IDENTITIES = frozenset(
     {"attempt", "revision", "intent", "outcome", "reason", "state", "before", "revertedTo", "content", "spec"}
     | {"stack", "stacks", "service", "action", "verb", "request", "until", "lifted", "image", "gone"}
@@ -53,7 +56,8 @@ class Journal:
         head = {"v": VERSION, "kind": kind, "at": _moment(at)}
         line = _line({**head, **_cleaned(fields, self._clean), **head})
         self.records()
-        self._effects.point(f"journal {kind}")
+        if kind not in REMARKS:
+            self._effects.point(f"journal {kind}")
         try:
             self._write(line)
         except OSError as error:

@@ -284,8 +284,9 @@ class NoteWriter:
         return done.returncode == 0
 
     def _fail(self, error: str) -> None:
+        level = "DEBUG" if error == self.error else "WARNING"
         self.error, self._looked_at = error, float("-inf")
-        logger.warning("{}; it is tried again later", error)
+        logger.log(level, "{}; it is tried again later", error)
 
 
 def _blob(text: bytes) -> str:

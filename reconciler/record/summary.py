@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from reconciler.model import plan as plans
 from reconciler.model.checks import Check
 from reconciler.model.documents import BindGrant, Grant
-from reconciler.model.history import Attempt, ServiceRecord
+from reconciler.model.history import Attempt, Held, ServiceRecord
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
 from reconciler.model.requests import Answered
 from reconciler.model.uses import Use
@@ -187,10 +187,18 @@ def turn(
     }
 
 
-def history(attempts: Iterable[Attempt], requests: Iterable[Answered] = ()) -> Document:
-    """What was tried and what was asked, in the order given: the newest first is what people expect."""
+def history(
+    attempts: Iterable[Attempt],
+    requests: Iterable[Answered] = (),
+    held: Sequence[Held] = (),
+    limit: int | None = None,
+) -> Document:
+    """What was tried, what kept commits from being tried, and what was asked: the newest first. `limit`: rows."""
+    rows = [*((item.started_at, _attempt(item)) for item in attempts), *((item.since, _held(item)) for item in held)]
+    if held:
+        rows.sort(key=lambda row: row[0], reverse=True)
     return document("History") | {
-        "attempts": [_attempt(item) for item in attempts],
+        "attempts": [row for _, row in rows[:limit]],
         "requests": [_request(item) for item in requests],
     }
 
@@ -328,6 +336,20 @@ def _failure(value: Failure | None) -> Document | None:
         "exitCode": value.exit_code,
         "healthOutput": value.health_output,
         "log": list(value.log),
+    }
+
+
+def _held(value: Held) -> Document:
+    """As an attempt that never began."""
+    ended = value.ended_at
+    return _attempt(Attempt("", value.revision, Intent.ADVANCE, value.since)) | {
+        "id": None,
+        "outcome": value.outcome.value,
+        "reason": value.reason.value,
+        "message": value.message,
+        "endedAt": moment(ended),
+        "durationSeconds": None if ended is None else _seconds(max(0.0, ended - value.since)),
+        "lines": [value.hint] if value.hint else [],
     }
 
 

@@ -42,6 +42,7 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
         "reason": word(answer.reason),
         "message": answer.message,
         "since": moment(answer.since),
+        "nextTryAt": moment(_next_try(facts)),
         "stalled": answer.stalled,
         "silence": None if facts.silence is None else _silence(facts.silence),
         "suspended": _suspension(facts.suspension),
@@ -59,6 +60,12 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
             "networks": None if answer.leftover_networks is None else list(answer.leftover_networks),
         },
     }
+
+
+def _next_try(facts: StatusFacts) -> float | None:
+    """Nobody tries while no agent runs."""
+    known = facts.agent.running and facts.holding is not None and facts.rollout is None
+    return facts.holding.until if known and facts.holding else None
 
 
 def fetched_again(told: Mapping[str, Any], at: float | None) -> Document:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from loguru import logger
 
+from reconciler.decide.repeats import Repeats
 from reconciler.effects import Effects
 from reconciler.loop import daemon
 from reconciler.loop.cycle import Cycle
@@ -16,7 +17,7 @@ from reconciler.loop.daemon import Alarm
 from reconciler.loop.ports import Clock
 from reconciler.loop.turn import Turn
 from reconciler.model.history import Attempt, History
-from reconciler.model.outcome import Outcome
+from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.plan import Action, Step
 from reconciler.model.status import Holding, Rollout, Silence
 from reconciler.record import summary
@@ -63,12 +64,18 @@ class Progress:
         self.rollout = None
         same = self.holding is not None and self.holding.reason is turn.reason
         since = self.holding.since if self.holding is not None and same else self.clock.now()
-        held = turn.outcome is Outcome.HELD
-        self.holding = Holding(turn.reason, turn.message, turn.hint, since) if held else None
-        self.error = turn.fetch_error or (turn.message if turn.reason == "FetchFailed" else None)
+        self.holding = None
+        if turn.attempt is None and turn.outcome in (Outcome.HELD, Outcome.FAILED) and not _not_fetched(turn):
+            self.holding = Holding(turn.reason, turn.message, turn.hint, since, turn.until or turn.again)
+        self.error = turn.fetch_error or (turn.message if _not_fetched(turn) else None)
         if turn.revision is not None and self.error is None:
             self.head, self.fetched_at = turn.revision, self.clock.now()
         self.changed()
+
+
+def _not_fetched(turn: Turn) -> bool:
+    """That is told as an error of the source."""
+    return turn.reason is Reason.FETCH_FAILED
 
 
 class Lock(Protocol):
@@ -82,7 +89,7 @@ class AgentVerbs:
 
     def __init__(self, cycle: Cycle, effects: Effects, progress: Progress, clock: Clock) -> None:
         self._cycle, self._effects, self._progress, self._clock = cycle, effects, progress, clock
-        self._worked = False
+        self._worked, self._repeats = False, Repeats()
 
     def once(self, tell: Callable[[str], None]) -> Answer:
         """One turn, now."""
@@ -119,6 +126,11 @@ class AgentVerbs:
         level = "INFO" if turn.exit_code == 0 else "WARNING"
         if turn.outcome is Outcome.UNCHANGED:
             level = "DEBUG"
+        about = (turn.reason, turn.revision, turn.message)
+        if level == "WARNING" and self._repeats.is_known(about, self._clock.monotonic()):
+            level = "DEBUG"
+        elif level != "WARNING" and self._repeats.end():
+            level = "INFO"
         logger.log(level, "{} {} {}: {}", turn.outcome, turn.reason, (turn.revision or "")[:12], turn.message)
         return self._worked and turn.outcome is Outcome.UNCHANGED
 

@@ -186,10 +186,13 @@ class Looker:
     def facts(self, agent: Agent, source: SourceFacts, holding: Holding | None, rollout: Rollout | None) -> StatusFacts:
         """Everything that journal and state folder tell."""
         history = self._history()
-        if source.head is None and history.seen:
-            source = replace(source, head=history.seen[-1])  # a new process has not reached the branch yet
+        if source.head is None:  # a new process has not reached the branch yet
+            source = replace(source, head=history.seen[-1] if history.seen else self._source.fetched())
         if holding is not None and holding.reason is Reason.SUSPENDED:
             holding = None  # the journal knows better: it may have been resumed since
+        if holding is not None:  # it may have begun before this process did
+            same = [item.since for item in history.holding(source.head) if item.message == holding.message]
+            holding = replace(holding, since=same[0] if same else holding.since)
         return StatusFacts(
             self._host,
             agent,
@@ -244,7 +247,8 @@ class Looker:
 
         attempts = [item for item in reversed(history.attempts) if about(item.revision)]
         requests = [item for item in reversed(history.requests) if about(item.revision)]
-        return 0, summary.history(attempts[:limit], requests[:limit])
+        held = [item for item in reversed(history.held) if about(item.revision)]
+        return 0, summary.history(attempts[:limit], requests[:limit], held[:limit], limit)
 
 
 def _held_for_consent(takings: Sequence[Taking], revision: str) -> tuple[Violation, ...]:

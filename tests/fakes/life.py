@@ -31,6 +31,7 @@ from reconciler.model.outcome import RETRIED
 from reconciler.model.plan import Step
 from reconciler.model.requests import Answered, Request, RequestVerb
 from reconciler.model.uses import Uses
+from reconciler.record.journal import REMARKS
 from tests.fakes.machine import Died, FakeMachine
 from tests.fakes.source import FakeSource
 
@@ -113,8 +114,9 @@ class MemoryJournal:
         self.longest = sys.maxsize
 
     def append(self, kind: str, *, at: float, **fields: Any) -> None:
-        self._machine.effects.point(f"journal {kind}")
-        self._machine.trace.append(f"journal {kind}")
+        if kind not in REMARKS:
+            self._machine.effects.point(f"journal {kind}")
+            self._machine.trace.append(f"journal {kind}")
         record = {"kind": kind, "at": datetime.fromtimestamp(at, UTC).isoformat(), **fields}
         self.lines.append(json.loads(json.dumps(record)))
 

@@ -145,7 +145,7 @@ def test_a_held_commit_leaves_a_cut_off_rollout_at_last_good() -> None:
     dies_before(life, "journal ended")
     life.push(db=service("db:1"))
     turn = life.turn()
-    assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.FILE_MISSING)
+    assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.CONSENT_MISSING)
     assert life.machine.snapshot() == before
     assert_quiet(life)
 

@@ -90,7 +90,7 @@ def test_tidying_up_is_finished_though_the_next_head_is_held() -> None:
     life.machine.advance(10.0)
     life.push(a=service("a:1"))
     turn = life.turn()
-    assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.FILE_MISSING)
+    assert (turn.outcome, turn.reason) == (Outcome.HELD, Reason.CONSENT_MISSING)
     assert {item.restart for item in life.machine.containers.values()} == {"unless-stopped"}
     assert life.turn().outcome is Outcome.HELD
     assert life.effects == 0

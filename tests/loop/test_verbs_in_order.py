@@ -96,7 +96,7 @@ def rewritten_to_last_good() -> State:
 
 def shrunken() -> State:
     life, refused = begun()
-    return State(life, life.push(web=service("web:2")), refused, "accept head", Reason.FILE_MISSING)
+    return State(life, life.push(web=service("web:2")), refused, "accept head", Reason.CONSENT_MISSING)
 
 
 def without_document() -> State:

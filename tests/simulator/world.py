@@ -290,7 +290,7 @@ class World:
     def _check_end(self, turn: Turn) -> None:
         life = self.life
         wanted = self._wanted(turn)
-        if wanted is None and (self._journal.lost or turn.reason is Reason.FILE_MISSING):
+        if wanted is None and (self._journal.lost or turn.reason in (Reason.FILE_MISSING, Reason.CONSENT_MISSING)):
             return  # nobody knows (any more) what is to run: what does run is left alone
         if turn.outcome is Outcome.FAILED and "not ours" in turn.message:
             assert any(self._is_theirs(item, wanted) for item in life.machine.containers.values()), turn

@@ -48,7 +48,7 @@ def _what(item: Json) -> str:
 
 
 def _details(item: Json, style: Style) -> list[str]:
-    lines = [f"commit   {item['revision']}", f"attempt  {item['id']}"]
+    lines = [f"commit   {item['revision']}", f"attempt  {item['id'] or 'none: it was not tried'}"]
     if item["before"]:
         lines.append(f"before   {item['before']}")
     if item["revertedTo"]:

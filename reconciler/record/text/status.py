@@ -41,6 +41,8 @@ def _reason(document: Json, style: Style) -> list[str]:
     told = ": ".join(part for part in (document["reason"], document["message"]) if part)
     if document["suspended"] is not None and document["suspended"]["until"]:
         told += f" before {document['suspended']['until']}"
+    if document["nextTryAt"]:
+        told += f"; next try at {document['nextTryAt'][11:19]} UTC"
     lines = [style.paint("stalled: a person is needed", "bad")] if document["stalled"] else []
     if document["rollout"] is None and told and document["reason"] != "ReconciliationSucceeded":
         lines += paragraph(told, style)
