@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.decide.redact import Redactor
 from reconciler.errors import ReconcilerError
-from reconciler.record import summary
 
 if TYPE_CHECKING:
     from reconciler.record.text.layout import Style
@@ -52,6 +51,8 @@ class Output:
 
     def error(self, error: ReconcilerError) -> None:
         """Print why there is no answer: with JSON as the one document, else on stderr."""
+        from reconciler.record import summary  # what a call that goes well never needs here
+
         document = summary.error(error.reason.value, error.message, error.hint, error.details)
         if self._as_json:
             self.document(document)

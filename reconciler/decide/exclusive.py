@@ -69,8 +69,8 @@ def occupied(desired: DesiredState, observed: ObservedState, plan: Plan) -> Iter
     stopped = {step.id for step in plan.steps if step.action is Action.STOP_CONTAINER}
     names = {item.id: item.name for item in observed.foreign} | {item.id: item.name for item in observed.containers}
     for service in desired.services().values():
-        own = {item.id for item in observed.of(*service.key)}
         for network, asked in _asked(service):
+            own = {item.id for item in observed.of(*service.key)}
             there = observed.networks.get(network)
             for holder, held in (there.addresses if there else {}).items():
                 if asked in held and holder not in own | stopped:

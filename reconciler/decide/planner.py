@@ -139,7 +139,7 @@ class _Planner:
         service = pairing.service
         if pairing.stale_shares:
             return f"shares with {', '.join(service.shares)}, which is replaced"
-        old = self.base.services().get(service.key) if self.base else None
+        old = self.situation.known.get(service.key)
         if not pairing.extras and len(pairing.missing) == len(pairing.slots):
             return "new service" if old is None else "its container is gone"
         drifted = next(filter(None, map(self.situation.mending.cause, pairing.extras)), "")

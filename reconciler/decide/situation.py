@@ -18,7 +18,8 @@ NETWORK_ID = re.compile(r"[0-9a-f]{64}")
 class Situation:
     """`pairings` of every service in `order`; `gone`: containers that nobody wants any more.
 
-    `replaced`: networks whose definition has changed. `sharers`: who lives in a service's namespaces.
+    `services` as wanted, `known` as last good has them. `replaced`: networks whose definition has changed. `sharers`:
+    who lives in a service's namespaces.
     """
 
     def __init__(
@@ -31,11 +32,12 @@ class Situation:
         mending: Mending = NOTHING,
     ) -> None:
         self.desired, self.observed, self.intent, self.base, self.mending = desired, observed, intent, base, mending
+        self.services, self.known = desired.services(), base.services() if base else {}
         self.replaced = {n.name for n in self.networks() if self._network_differs(n)}
         lost = {item.id for item in observed.containers if self.lost_network(item)}
         self.pairings = pair(desired, observed, ran_once, mending.replaced | lost)
         self.gone = removed(desired, observed)
-        self.order = [s for s in topological(desired.services()) if s.key in self.pairings]
+        self.order = [s for s in topological(self.services) if s.key in self.pairings]
         self.wanted = {slot.name: slot for pairing in self.pairings.values() for slot in pairing.slots}
         self.sharers: dict[ServiceKey, list[Service]] = {}
         for service in reversed(self.order):
@@ -45,15 +47,14 @@ class Situation:
     def grace(self, item: Container, longest: float) -> float:
         """Seconds that a container of ours has to stop in."""
         key = (item.stack, item.service)
-        was = self.base.services().get(key) if self.base else None
-        return grace_of(item, was=was, wanted=self.desired.services().get(key), intent=self.intent, longest=longest)
+        was, wanted = self.known.get(key), self.services.get(key)
+        return grace_of(item, was=was, wanted=wanted, intent=self.intent, longest=longest)
 
     def made_anew(self, key: ServiceKey) -> bool:
         """Whether a container of the service had vanished. One that has ended is only started again."""
         pairing = self.pairings[key]
-        known = self.base is not None and key in self.base.services()
         whole = self.intent is Intent.REPAIR or len(pairing.missing) == len(pairing.slots)  # else it is scaled
-        return known and whole and bool(pairing.missing)
+        return key in self.known and whole and bool(pairing.missing)
 
     def keys_in_order(self) -> list[ServiceKey]:
         return [service.key for service in self.order]

@@ -23,16 +23,18 @@ class Switching:
 
     def __init__(self, situation: Situation, sheet: Sheet) -> None:
         self.situation, self.sheet = situation, sheet
-        self.observed, self.intent, self.base = situation.observed, situation.intent, situation.base
+        self.observed, self.intent = situation.observed, situation.intent
         self.pairings, self.gone, self.order = situation.pairings, situation.gone, situation.order
         self.wanted, self.replaced, self.sharers = situation.wanted, situation.replaced, situation.sharers
         self.mending = situation.mending
         self.holders = Holders(self.pairings.values(), self.observed)
+        self.named: dict[str, list[Container]] = {}
+        for item in self.observed.containers:
+            self.named.setdefault(item.name, []).append(item)
         self.joined: set[tuple[str, str]] = set()
 
     def stop_removed(self) -> None:
-        known = self.base.services() if self.base else {}
-        order = [s.key for s in reversed(topological(known)) if s.key in self.gone]
+        order = [s.key for s in reversed(topological(self.situation.known)) if s.key in self.gone]
         for key in [*order, *sorted(set(self.gone) - set(order))]:
             for item in self.gone[key]:
                 name = self.sheet.standby(item) if item.name in self.wanted else None
@@ -59,13 +61,12 @@ class Switching:
             level = [service for service in new if not any(key in waiting for key in needs(service))]
             if level:
                 self._start_together(level)
-                new = [service for service in new if service not in level]
             else:
                 level = [next(iter(waiting.values()))]
-                new = [service for service in new if service not in level]
                 self.switch(level[0])
             for service in level:
                 del waiting[service.key]
+            new = [service for service in new if service.key in waiting]
 
     def _stop_replaced(self) -> None:
         """On the way back all that is replaced stops first, dependents before what they need, so that those of one
@@ -236,8 +237,7 @@ class Switching:
 
     def _restart_dependent(self, service: Service) -> None:
         """`depends_on: restart: true`: an unchanged service starts again after one that was replaced or made anew."""
-        others = {*self.sheet.downtime, *filter(self.situation.made_anew, self.sheet.touched)}
-        causes = [d for d in service.depends_on if d.restart and (d.stack, d.service) in others]
+        causes = [d for d in service.depends_on if d.restart and self._was_down((d.stack, d.service))]
         if service.key in self.sheet.touched or not causes:
             return
         for slot in self.pairings[service.key].slots:
@@ -246,6 +246,9 @@ class Switching:
                 self.sheet.stop(slot.container, f"restarts with {causes[0].service}", None)
                 self.sheet.note_downtime(service)
                 self._start(service, slot, f"restarts with {causes[0].service}")
+
+    def _was_down(self, key: ServiceKey) -> bool:
+        return key in self.sheet.downtime or (key in self.sheet.touched and self.situation.made_anew(key))
 
     # -- containers that are as wanted by their spec, and all the same are not as they were made -------------------
 
@@ -289,8 +292,8 @@ class Switching:
 
     def _clear_name(self, slot: Slot) -> None:
         """Whatever else holds the name of a container that is wanted gives it up first, whosever service it is."""
-        for item in self.observed.containers:
-            if item.name == slot.name and item != slot.container and item.id not in self.sheet.renamed:
+        for item in self.named.get(slot.name, ()):
+            if item != slot.container and item.id not in self.sheet.renamed:
                 self.sheet.stop(item, f"{slot.name} is to be another one's name", self.sheet.standby(item))
                 if item.running and (item.stack, item.service) in self.pairings:
                     self.sheet.note_downtime(self.pairings[(item.stack, item.service)].service)
