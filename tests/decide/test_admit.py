@@ -429,3 +429,24 @@ def test_the_operator_says_how_long_a_container_may_take_to_stop() -> None:
     assert (found.rule, found.pointer) == ("stop-grace-period", "/services/web/stop_grace_period")
     assert "max_stop_grace_period" in found.hint
     assert denied(admit(document, [asking], commit, Permissions(longest_stop=1800.0)).violations) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "written"),
+    [
+        ({"network_mode": "container:the-tunnel"}, "network_mode: service:tunnel"),
+        ({"pid": "container:shop-tunnel-1"}, "pid: service:tunnel"),
+        ({"volumes_from": ["container:the-tunnel:ro"]}, "volumes_from: tunnel"),
+        ({"network_mode": "container:elsewhere"}, ""),
+        ({"network_mode": "container:shop-web-1"}, ""),
+    ],
+)
+def test_a_container_of_the_own_stack_is_named_by_its_service_and_no_grant_is_offered(
+    asked: dict[str, Any], written: str
+) -> None:
+    model = {"services": {"web": {"image": "x:1", **asked}, "tunnel": {"image": "y:1", "container_name": "the-tunnel"}}}
+    (found,) = (item for item in judge(model) if item.rule == "foreign-container")
+    assert (f"Write `{written}`" in found.hint) is bool(written)
+    assert (found.need is None) is bool(written)
+    value = str(next(iter(asked.values()))).split(":")[1].strip("']")
+    assert denied(judge(model, grants=[Grant("foreign-container", "*", "web", "x", (value,))])) == []

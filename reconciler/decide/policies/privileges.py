@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from reconciler.decide.policies.sharing import namespace
 from reconciler.decide.policies.subject import Finding, ServiceSubject
@@ -85,7 +86,8 @@ def _namespaces(service: ServiceSubject) -> Iterator[Finding]:
             via = "" if service.model[key] == "host" else f" by {service.model[key]}"
             yield service.finding("host-namespace", (key,), f"{key}: host{via}", value=key)
         elif kind == "container":
-            yield service.finding("foreign-container", (key,), f"{key} of the container {name}", value=name)
+            found = service.finding("foreign-container", (key,), f"{key} of the container {name}", value=name)
+            yield _by_service(service, found, f"{key}: service:")
         elif key == "network_mode" and kind != "service" and value not in _NETWORK_MODES:
             what = f"network_mode names the network {value}"
             yield service.finding("external-network", (key,), what, value=value)
@@ -99,7 +101,18 @@ def _foreign_volumes(service: ServiceSubject) -> Iterator[Finding]:
             # container:NAME, and :ro or :rw behind it
             name = str(source).split(":")[1]
             what = f"volumes of the container {name}"
-            yield service.finding("foreign-container", ("volumes_from", index), what, value=name)
+            found = service.finding("foreign-container", ("volumes_from", index), what, value=name)
+            yield _by_service(service, found, "volumes_from: ")
+
+
+def _by_service(service: ServiceSubject, found: Finding, written: str) -> Finding:
+    """A container of this stack is named by its service: a grant would let the commit pass and the container be created
+    with one that is about to be replaced."""
+    for name, model in (service.of.model.get("services") or {}).items():
+        if name != service.name and found.value in (model.get("container_name"), f"{service.of.stack}-{name}-1"):
+            hint = f"Write `{written}{name}`: {name} of this stack has that container, which is replaced with it."
+            return replace(found, hint=hint, mended=True)
+    return found
 
 
 def _capabilities(service: ServiceSubject) -> Iterator[Finding]:
