@@ -119,7 +119,7 @@ class ImageBuilder:
         try:
             make_folders(root, 0o755)
             make_folders(copies, 0o755)
-            (private / "policy.json").write_text(policy)
+            (private / "policy.json").write_text(policy, "utf-8")
             materialise(files, entries, root)
             _link(files, entries, root)
             dockerfile = write_dockerfile(want, files, copies)

@@ -28,7 +28,7 @@ def held_to(memory: int | None, driver: str, groups: Path = GROUPS) -> Iterator[
     finally:
         for path, unlimited in reversed(files):
             with suppress(OSError):
-                path.write_text(unlimited)
+                path.write_text(unlimited, "utf-8")
 
 
 def _files(groups: Path) -> tuple[tuple[Path, str], ...]:
@@ -41,7 +41,7 @@ def _files(groups: Path) -> tuple[tuple[Path, str], ...]:
             return (old / "memory.limit_in_bytes", "-1"), *([(swap, "-1")] if swap.exists() else [])
         new.mkdir(parents=True, exist_ok=True)
         for parent in (groups, new.parent):
-            (parent / "cgroup.subtree_control").write_text("+memory")
+            (parent / "cgroup.subtree_control").write_text("+memory", "utf-8")
         return (new / "memory.max", "max"), (new / "memory.swap.max", "max")
     return ()
 
@@ -49,10 +49,10 @@ def _files(groups: Path) -> tuple[tuple[Path, str], ...]:
 def _written(files: tuple[tuple[Path, str], ...], memory: str) -> bool:
     """The first file counts; swap may be off."""
     try:
-        files[0][0].write_text(memory)
+        files[0][0].write_text(memory, "utf-8")
     except OSError:
         return False
     for path, _ in files[1:]:
         with suppress(OSError):
-            path.write_text("0" if path.name == "memory.swap.max" else memory)
+            path.write_text("0" if path.name == "memory.swap.max" else memory, "utf-8")
     return True

@@ -30,7 +30,7 @@ def visible(client: docker.APIClient, folder: Path) -> bool | None:
     word = secrets.token_hex(8)
     probe = folder / f".doctor-{word}"
     try:
-        probe.write_text(word)
+        probe.write_text(word, "utf-8")
         return _read(client, image, folder, probe.name) == word
     except OSError as error:
         hint = "mend the folder's owner or make room on its disk"

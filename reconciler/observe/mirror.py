@@ -120,7 +120,7 @@ class Mirror:
         for name, text in self._files.items():
             path = self.folder / name
             if not path.is_file() or path.read_bytes() != text.encode():
-                path.write_text(text)
+                path.write_text(text, "utf-8")
         self.sweep()
 
     def _left_behind(self) -> Iterator[Path]:

@@ -291,7 +291,7 @@ def _named(revision: str) -> str:
 def _git_folder(repository: Path) -> Path:
     inside = repository / ".git"
     if inside.is_file():
-        return repository / inside.read_text(errors="replace").removeprefix("gitdir:").strip()
+        return repository / inside.read_text("utf-8", errors="replace").removeprefix("gitdir:").strip()
     return inside if inside.exists() else repository
 
 

@@ -148,7 +148,7 @@ class RenderedStore:
     def _read(self, content: str) -> Any:
         path = self._folder / content / "create.json"
         try:
-            stored = json.loads(path.read_text())
+            stored = json.loads(path.read_text("utf-8"))
             str(stored["fingerprint"])
         except FileNotFoundError:
             return None

@@ -70,7 +70,7 @@ class Seal:
         document = {"key": os.urandom(KEY_BYTES).hex(), "plain": sorted(set(self._known()))}
         descriptor, draft = tempfile.mkstemp(dir=self._path.parent, prefix=".seal-")
         try:
-            with os.fdopen(descriptor, "w") as stream:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
                 json.dump(document, stream)
                 stream.flush()
                 os.fsync(stream.fileno())

@@ -25,7 +25,7 @@ def publish(path: Path, value: Mapping[str, Any]) -> None:
     """Replace the file in one go. A full disk is no reason to stop working."""
     draft = path.with_suffix(f".{os.getpid()}-{threading.get_native_id()}")
     try:
-        draft.write_text(json.dumps(value, ensure_ascii=False))
+        draft.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
         draft.replace(path)
     except OSError:
         draft.unlink(missing_ok=True)
@@ -34,7 +34,7 @@ def publish(path: Path, value: Mapping[str, Any]) -> None:
 def read(path: Path) -> Mapping[str, Any]:
     """What was published; empty where nothing was, or it cannot be read."""
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

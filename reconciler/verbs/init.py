@@ -169,11 +169,11 @@ class Initialiser:
         if place.config is not None and place.config.parent == place.folder:
             ignored = [*ignored, f"/{place.config.name}"]
         path = place.folder / IGNORE
-        known = path.read_text(errors="replace") if path.is_file() else None
+        known = path.read_text("utf-8", errors="replace") if path.is_file() else None
         new = [line for line in ignored if line not in (known or "").splitlines()]
         text = "".join(f"{line}\n" for line in new)
         if new and known is not None:
-            with path.open("a") as file:
+            with path.open("a", encoding="utf-8") as file:
                 file.write(text if known.endswith("\n") or not known else f"\n{text}")
         elif new:
             self._write(path, text)

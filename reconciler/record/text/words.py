@@ -85,7 +85,7 @@ def failure(item: Json, style: Style) -> list[str]:
     if item["healthOutput"]:
         lines += ["last probe:", *_quote(item["healthOutput"].splitlines(), style)]
     if item["log"]:
-        lines += [f"last lines of {where}:", *_quote(item["log"], style)]
+        lines += [f"last lines of {where or 'the build'}:", *_quote(item["log"], style)]
     return lines
 
 
