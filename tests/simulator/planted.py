@@ -90,12 +90,6 @@ BUGS = (
         "    pass\n",
     ),
     Bug(
-        "names of others are met in the middle of a rollout",
-        "decide/names.py",
-        "        if name in observed.others:",
-        "        if not name and name in observed.others:",
-    ),
-    Bug(
         "addresses of others are met in the middle of a rollout",
         "loop/advance.py",
         "    check_addresses(plan, desired, observed)\n",
@@ -118,12 +112,6 @@ BUGS = (
         "decide/slots.py",
         "        if not item.running and inherited in names:",
         "        if not names and inherited in names:",
-    ),
-    Bug(
-        "a replaced network leaves users in other stacks behind",
-        "decide/situation.py",
-        "        if not self.observed.complete or not NETWORK_ID.fullmatch(item.network_mode):",
-        "        if self.observed.complete or not NETWORK_ID.fullmatch(item.network_mode):",
     ),
     Bug(
         "a namespace user stays cut off from its owner",
