@@ -122,8 +122,6 @@ ATTACKS = {
     "extends in a circle of files": Attack(
         "extends-cycle", service("extends: {file: a.yaml, service: a}"),
         {"a.yaml": "services: {a: {extends: {file: compose.yaml, service: web}}}\n"}, path=None),
-    ".env that names files": Attack("*", files={".env": f"COMPOSE_FILE={OUT}/c.yaml\n"}, path=".env"),
-    ".env that names the files": Attack("*", files={".env": "export COMPOSE_FILE=/etc/a.yaml\n"}, path=".env"),
     ".env that names an engine": Attack("*", files={".env": "DOCKER_HOST=tcp://192.0.2.1:2375\n"}, path=".env"),
     ".env of ours": Attack("*", files={".env": "RECONCILER_STATE=/\n"}, path=".env"),
     ".env is a link": Attack("symlink", links={".env": f"{OUT}/secret.env"}, path=".env"),
