@@ -85,9 +85,7 @@ def keep(
 
 def _hint(project: Project, path: str, used: bool, secrets: str | None) -> str:
     place = _place(project, secrets)
-    there = (
-        f"Their values are in {place}" if secrets else f"Set secrets_dir in the config, write all into {place}"
-    )
+    there = f"Their values are in {place}" if secrets else f"Set secrets_dir in the config, write all into {place}"
     if not used:
         return f"{there}, which the Compose files see in place of {path}; git ignores {path}."
     return (

@@ -114,7 +114,7 @@ class FakeMachine:
     def enters(self, foreign: str, network: str, address: str = "") -> None:
         """Somebody connects a container of theirs to a network."""
         found, id = self.networks[network], self.foreign[foreign].id
-        held = found.addresses | ({id: frozenset([address])} if address else {})
+        held = {**found.addresses, **({id: frozenset([address])} if address else {})}
         self.networks[network] = replace(found, containers=found.containers | {id}, addresses=held)
 
     def forget_foreign(self, name: str) -> None:
