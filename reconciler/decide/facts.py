@@ -14,7 +14,7 @@ from reconciler.decide.defaults import PIDS
 from reconciler.decide.wanted_facts import LIMITS, OTHERS, wanted
 from reconciler.model.desired import Endpoint, Service
 from reconciler.model.images import ImageDefaults
-from reconciler.model.observed import Container
+from reconciler.model.observed import Container, is_anonymous
 
 IMAGE, STATE, RESTART, NETWORK = "image", "state", "restart policy", "network"
 CLEARABLE = ("pids",)
@@ -111,11 +111,6 @@ def _same_mount(wanted: tuple[str, str, bool], found: tuple[str, str, bool]) -> 
     return wanted == found or (
         wanted[0] == "volume" and not wanted[1] and (wanted[0], wanted[2]) == (found[0], found[2])
     )
-
-
-def is_anonymous(volume: str) -> bool:
-    """Whether the engine, not a person, has given the volume its name."""
-    return len(volume) == 64 and all(c in "0123456789abcdef" for c in volume)
 
 
 def _networks(service: Service, found: Mapping[str, Mapping[str, Any]]) -> Iterable[Difference]:

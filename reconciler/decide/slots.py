@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler.decide.facts import is_anonymous
 from reconciler.model.desired import DesiredState, Service, ServiceKey
-from reconciler.model.observed import Container, ObservedState
+from reconciler.model.observed import Container, ObservedState, is_anonymous
 
 STANDBY = ".standby"
 """Ends the name of a container that waits, stopped, for the verdict on its successor."""

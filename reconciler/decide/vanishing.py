@@ -9,10 +9,9 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from reconciler.decide.facts import is_anonymous
 from reconciler.decide.sources import Places
 from reconciler.model.desired import DesiredState, Service
-from reconciler.model.observed import Mount, ObservedState
+from reconciler.model.observed import Mount, ObservedState, is_anonymous
 
 LIVE = ("volume", "bind")
 

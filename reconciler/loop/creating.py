@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.decide.defaults import with_defaults
-from reconciler.decide.facts import is_anonymous
 from reconciler.decide.slots import by_service, by_sharing, stable_name
 from reconciler.errors import RolloutFailed, Transient
 from reconciler.loop.ports import Applier, Clock, Creation, Observer
 from reconciler.model.desired import DesiredState, Service, ServiceKey, Stack
 from reconciler.model.documents import LONGEST_STOP
-from reconciler.model.observed import Container, ObservedState
+from reconciler.model.observed import Container, ObservedState, is_anonymous
 from reconciler.model.outcome import Failure, Reason
 from reconciler.model.plan import Action, Plan, Step
 

@@ -24,6 +24,11 @@ OOM, KILL = "oom", "kill"
 """The engine's words for what befalls a container: the kernel kills for memory, somebody has a signal sent to it."""
 
 
+def is_anonymous(volume: str) -> bool:
+    """Whether the engine, not a person, has given the volume its name."""
+    return len(volume) == 64 and all(c in "0123456789abcdef" for c in volume)
+
+
 def engine_time(text: str) -> float | None:
     """The engine's RFC 3339 text in seconds of the Unix epoch; None for "never" (the year 1) and no text."""
     try:
