@@ -29,7 +29,7 @@ def test_every_row_names_a_place() -> None:
 def test_place_exists(path: str, name: str) -> None:
     assert (ROOT / path).exists()
     if name:
-        assert re.search(rf"^(class |def )?{name}\b", (ROOT / path).read_text("utf-8"), re.MULTILINE)
+        assert re.search(rf"^ *(class |def )?{name}\b", (ROOT / path).read_text("utf-8"), re.MULTILINE)
 
 
 def test_paths_in_the_guide_exist() -> None:
