@@ -99,7 +99,7 @@ def _shortened(record: Record, contents: Mapping[str, str], told: bool) -> Recor
     if record["kind"] == "ended" and record["attempt"] in contents:
         changes["content"] = record.get("content") or contents[record["attempt"]]
     if told:
-        changes |= {key: [] for key in ("services", "lines") if key in record}
+        changes |= {key: [] for key in ("services", "lines", "warnings") if key in record}
     if told and record.get("failure"):
         changes["failure"] = {**record["failure"], "log": [], "healthOutput": None}
     return {**record, **changes}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from reconciler.decide.recollection import Recollection, Record, failure_of, quarantine, time_of
+from reconciler.decide.recollection import Recollection, Record, failure_of, quarantine, time_of, warning_of
 from reconciler.model.history import Good, ServiceRecord
 from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
 
@@ -34,6 +34,7 @@ def _started(state: Recollection, record: Record) -> None:
         intent=_INTENTS[record["intent"]],
         started_at=at,
         before=record.get("before"),
+        warnings=tuple(map(warning_of, record.get("warnings", ()))),
     )
 
 

@@ -3,7 +3,7 @@
 | kind | says |
 |---|---|
 | seen | a commit was head at a poll |
-| started, prepared | an attempt began; its content is known and everything of it is ready |
+| started, prepared | an attempt began, with `warnings`, if any; its content is known and everything of it is ready |
 | condemned | the verdict: never again. The way back begins |
 | ended | an attempt is over, or a commit was decided without one; `final`: its one final state |
 | closed | what attempts had left is tidied up |

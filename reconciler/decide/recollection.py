@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
 from reconciler.model.desired import ServiceKey
 from reconciler.model.history import Adopted, Attempt, Bad, Care, Good, Held, History
-from reconciler.model.outcome import Failure, Intent, Reason
+from reconciler.model.outcome import Failure, Intent, Level, Reason, Violation
 from reconciler.model.requests import Answered, Suspension
 from reconciler.model.stock import Fetched
 
 Record = Mapping[str, Any]
+
+WARNED = 100
+"""Warnings of one attempt that are kept."""
+
+WARNED_TEXT = 1 << 15
+"""Characters that they may have together: some 100 warnings of usual length."""
+
+_WARNING = ("reason", "rule", "message", "hint", "path", "line", "column", "pointer", "stack", "service")
 
 _DRAFT = Attempt("", "", Intent.ADVANCE, 0.0)
 """Keeps the place of an attempt among the others until it is made."""
@@ -154,6 +163,29 @@ def failure_of(record: Record) -> Failure:
         record.get("healthOutput"),
         tuple(record.get("log", ())),
     )
+
+
+def warning_records(violations: Iterable[Violation]) -> list[dict[str, Any]]:
+    """The warnings among them as the journal keeps them: some of each rule before more of one, within bounds."""
+    seen: Counter[str] = Counter()
+    numbered: list[tuple[int, int, Violation]] = []
+    for item in violations:
+        if item.level is Level.WARN:
+            numbered.append((seen[item.rule], len(numbered), item))
+            seen[item.rule] += 1
+    kept, room = [], WARNED_TEXT
+    for _, n, item in sorted(numbered, key=lambda entry: entry[:2])[:WARNED]:
+        record = {name: value for name in _WARNING if (value := getattr(item, name)) is not None}
+        room -= sum(len(str(value)) for value in record.values())
+        if room >= 0:
+            kept.append((n, record))
+    return [record for _, record in sorted(kept, key=lambda entry: entry[0])]
+
+
+def warning_of(record: Record) -> Violation:
+    """The reverse of `warning_records`, for one."""
+    known: dict[str, Any] = {name: value for name, value in record.items() if name in _WARNING}
+    return Violation(**known | {"reason": Reason(record["reason"]), "level": Level.WARN})
 
 
 def time_of(record: Record) -> float:

@@ -85,7 +85,7 @@ def advance(bench: Bench, head: Commit) -> Turn:
 def _attempt(
     bench: Bench, head: Commit, prepared: Prepared, images: dict[str, Image], base: DesiredState | None
 ) -> Turn:
-    attempt = bench.book.start(head.sha, Intent.ADVANCE)
+    attempt = bench.book.start(head.sha, Intent.ADVANCE, prepared.violations)
     known = bench.book.history.defects.get(head.sha, 0)
     try:
         desired = _with_images(bench, attempt, prepared, images)

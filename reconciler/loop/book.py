@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler.decide.compaction import compacted
 from reconciler.decide.folding import Following
-from reconciler.decide.recollection import failure_record
+from reconciler.decide.recollection import failure_record, warning_records
 from reconciler.errors import Transient
 from reconciler.loop.ports import Clock, Journal
 from reconciler.loop.turn import Turn
@@ -173,12 +173,14 @@ class Book:
             message = "asked to end while the engine was busy; what runs is left as it is"
             self.end(Ending(Outcome.INTERRUPTED, Reason.INTERRUPTED, message), last.revision, last.intent, last.id)
 
-    def start(self, revision: str, intent: Intent) -> Attempt:
-        """An attempt begins; durable before its first effect."""
+    def start(self, revision: str, intent: Intent, violations: Iterable[Violation] = ()) -> Attempt:
+        """An attempt begins; durable before its first effect. The warnings among `violations` stay on the record."""
         good = self.history.last_good
         name = self._next(revision)
         before = (good.revision or None) if good else None
-        self.append("started", attempt=name, revision=revision, intent=intent, before=before)
+        warnings = warning_records(violations)
+        told = {"warnings": warnings} if warnings else {}
+        self.append("started", attempt=name, revision=revision, intent=intent, before=before, **told)
         return self.attempt(name)
 
     def attempt(self, name: str) -> Attempt:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from reconciler.model.desired import ServiceKey
-from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason
+from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason, Violation
 from reconciler.model.requests import Answered, Suspension
 from reconciler.model.stock import Fetched
 
@@ -30,7 +30,7 @@ class Attempt:
     """One try at one target. `content` is None where it ended before it was known.
 
     `final`: this is the commit's one final state, `state`. `condemned`: the verdict is durable, the way back may not
-    have ended yet. `closed`: nothing of the attempt is left to tidy up.
+    have ended yet. `closed`: nothing of the attempt is left to tidy up. `warnings`: what the commit was admitted with.
     """
 
     id: str
@@ -52,6 +52,7 @@ class Attempt:
     condemned: bool = False
     touched: bool = True
     closed: bool = True
+    warnings: tuple[Violation, ...] = ()
 
     @property
     def open(self) -> bool:

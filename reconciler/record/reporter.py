@@ -3,11 +3,14 @@ as it was."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from reconciler.model.history import Attempt, History
 from reconciler.model.outcome import CommitState, FinalReport, Reason
+
+WARNED = 20
+"""Lines of a note that tell warnings, one for each rule."""
 
 
 class Notes(Protocol):
@@ -56,13 +59,27 @@ def report(host: str, attempt: Attempt, log_lines: int, output: bool = True) -> 
         content=attempt.content,
         reverted_to=attempt.reverted_to,
         duration=round((attempt.ended_at or attempt.started_at) - attempt.started_at, 1),
-        lines=tuple(_lines(attempt, log_lines, output)),
+        lines=(*_lines(attempt, log_lines, output), *_warned(attempt)),
     )
 
 
 def _without_output(attempt: Attempt) -> str:
     """A build's message ends with the builder's own words, among which may be those of the commit's programs."""
     return attempt.message.partition(": ")[0] if attempt.reason is Reason.BUILD_FAILED else attempt.message
+
+
+def _warned(attempt: Attempt) -> Sequence[str]:
+    if not attempt.warnings:
+        return ()
+    # Only here: most turns of the agent have no note to write, and few commits warn.
+    from reconciler.record.summary import violation
+    from reconciler.record.text.layout import Style
+    from reconciler.record.text.words import grouped
+
+    lines = grouped([violation(item) for item in attempt.warnings], Style())
+    if len(lines) <= WARNED:
+        return lines
+    return [*lines[: WARNED - 1], f"and {len(lines) - WARNED + 1} more: `reconciler history {attempt.revision[:12]}`"]
 
 
 def _lines(attempt: Attempt, log_lines: int, output: bool) -> Iterable[str]:

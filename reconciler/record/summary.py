@@ -27,6 +27,7 @@ __all__ = [
     "status",
     "turn",
     "validation",
+    "violation",
 ]
 
 
@@ -41,7 +42,7 @@ def validation(
     return document("Validation") | {
         "valid": not any(item.level is Level.DENY for item in violations),
         "revision": revision,
-        "violations": [_violation(item) for item in violations],
+        "violations": [violation(item) for item in violations],
         "budget": None if budget is None else _budget(budget),
         "skipped": list(skipped),
         "needs": None if needs is None else _needs(needs),
@@ -87,7 +88,7 @@ def init(
         "restarts": [
             {"stack": stack, "service": service, "causes": list(causes)} for stack, service, causes in restarts
         ],
-        "violations": [_violation(item) for item in violations],
+        "violations": [violation(item) for item in violations],
         "skipped": list(skipped),
         "adopt": list(adopt),
         "trust": trust,
@@ -149,7 +150,7 @@ def plan(value: plans.Plan) -> Document:
             {"key": item.key, "value": item.value, "services": [f"{stack}/{name}" for stack, name in item.services]}
             for item in value.defaults
         ],
-        "violations": [_violation(item) for item in value.violations],
+        "violations": [violation(item) for item in value.violations],
     }
 
 
@@ -168,6 +169,7 @@ def turn(
     failure: Failure | None = None,
     services: Sequence[ServiceRecord] = (),
     violations: Sequence[Violation] = (),
+    warnings: Sequence[Violation] = (),
 ) -> Document:
     """How one turn ended. `duration` in seconds; `effects`: what this process changed, counted."""
     return document("Turn") | {
@@ -183,7 +185,8 @@ def turn(
         "durationSeconds": _seconds(duration),
         "services": [_service_record(item) for item in services],
         "failure": _failure(failure),
-        "violations": [_violation(item) for item in violations],
+        "violations": [violation(item) for item in violations],
+        "warnings": [violation(item) for item in warnings],
     }
 
 
@@ -252,7 +255,8 @@ def _limit(value: Limit) -> Document:
     }
 
 
-def _violation(value: Violation) -> Document:
+def violation(value: Violation) -> Document:
+    """One mistake, with its place."""
     return {
         "path": value.path,
         "line": value.line,
@@ -277,7 +281,7 @@ def _needs(value: Needs) -> Document:
             for stack, item in value.exports.items()
         ],
         "variables": [{"stack": stack, "names": list(names)} for stack, names in value.variables.items()],
-        "others": [_violation(item) for item in value.others],
+        "others": [violation(item) for item in value.others],
     }
 
 
@@ -372,4 +376,5 @@ def _attempt(value: Attempt) -> Document:
         "services": [_service_record(item) for item in value.services],
         "failure": _failure(value.failure),
         "lines": list(value.lines),
+        "warnings": [violation(item) for item in value.warnings],
     }

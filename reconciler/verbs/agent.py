@@ -16,7 +16,7 @@ from reconciler.loop.cycle import Cycle
 from reconciler.loop.daemon import Alarm
 from reconciler.loop.ports import Clock
 from reconciler.loop.turn import Turn
-from reconciler.model.history import Attempt, History
+from reconciler.model.history import Attempt
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.plan import Action, Step
 from reconciler.model.status import Holding, Rollout, Silence
@@ -135,6 +135,7 @@ class AgentVerbs:
         return self._worked and turn.outcome is Outcome.UNCHANGED
 
     def _document(self, turn: Turn, seconds: float) -> Mapping[str, Any]:
+        known = next((item for item in reversed(self._cycle.history.attempts) if item.id == turn.attempt), None)
         return summary.turn(
             outcome=turn.outcome,
             reason=turn.reason,
@@ -147,13 +148,10 @@ class AgentVerbs:
             reverted_to=turn.reverted_to,
             hint=turn.hint,
             failure=turn.failure,
-            services=_services(self._cycle.history, turn.attempt),
+            services=known.services if known else (),
             violations=turn.violations,
+            warnings=known.warnings if known else (),
         )
-
-
-def _services(history: History, attempt: str | None) -> Any:
-    return next((item.services for item in history.attempts if item.id == attempt), ())
 
 
 def _object(step: Step) -> str:

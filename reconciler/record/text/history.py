@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reconciler.record.text.layout import Style, exactly, paragraph, short, since, table
-from reconciler.record.text.words import failure, place, services, word
+from reconciler.record.text.words import failure, grouped, place, services, word
 
 Json = Mapping[str, Any]
 
@@ -54,6 +54,7 @@ def _details(item: Json, style: Style) -> list[str]:
     if item["revertedTo"]:
         lines.append(f"back to  {item['revertedTo']}")
     lines += [part for line in item["lines"] for part in paragraph(line, style, "  ")]
+    lines += grouped(item["warnings"], style)
     lines += services(item["services"], style)
     if item["failure"] is not None:
         lines += [*paragraph(item["failure"]["message"], style), *failure(item["failure"], style)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.record.text.layout import Style, exactly, paragraph, plural, short
-from reconciler.record.text.words import failure, place, services, violations, word
+from reconciler.record.text.words import failure, grouped, place, services, violations, word
 
 Json = Mapping[str, Any]
 
@@ -26,6 +26,7 @@ def turn(document: Json, style: Style, now: float) -> list[str]:
         lines += paragraph(document["message"], style)
     lines += violations(document["violations"], style)
     lines += _way_back(document, style)
+    lines += grouped(document["warnings"], style)
     lines += services(document["services"], style)
     if document["failure"] is not None:
         lines += failure(document["failure"], style)

@@ -55,15 +55,19 @@ def violations(items: Sequence[Json], style: Style) -> list[str]:
 
 def summed(items: Sequence[Json], style: Style) -> list[str]:
     """Violations in full, of the warnings one line for each rule: how many there are and the first place."""
-    warnings = [item for item in items if item["level"] != "deny"]
     if style.every:
         return violations(items, style)
+    lines = violations([item for item in items if item["level"] == "deny"], style)
+    rules = grouped([item for item in items if item["level"] != "deny"], style)
+    return [*lines, *rules, "--all: every warning with its hint"] if rules else lines
+
+
+def grouped(warnings: Sequence[Json], style: Style) -> list[str]:
+    """One line for each rule; those that cost data come first."""
     rules: dict[str, list[Json]] = {}
     for item in sorted(warnings, key=lambda item: item["rule"] not in COSTS_DATA):
         rules.setdefault(item["rule"], []).append(item)
-    lines = violations([item for item in items if item["level"] == "deny"], style)
-    lines += [_first(found, style) for found in rules.values()]
-    return [*lines, "--all: every warning with its hint"] if rules else lines
+    return [_first(found, style) for found in rules.values()]
 
 
 def services(records: Sequence[Json], style: Style) -> list[str]:
