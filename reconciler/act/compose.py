@@ -205,7 +205,7 @@ def _failure(stack: str, services: Sequence[str], stderr: str) -> ReconcilerErro
     if absent := absent_path(message):
         return Transient(Reason.FILE_MISSING, f"{absent} is not there, and {stack} mounts it", MAKE_IT)
     failure = Failure(
-        Reason.CRASHED,
+        Reason.ENGINE_REFUSED,
         f"the engine refuses to create it: {message.removeprefix('Error response from daemon: ')}",
         stack,
         _service_in(lines, stack, services),

@@ -59,7 +59,8 @@ class EngineApplier:
         return [*(str(item["Source"]) for item in mounts if item["Type"] == "bind"), *devices]
 
     def start(self, container: str) -> None:
-        """RolloutFailed when the engine refuses: Crashed, or DependencyNotReady for a held port."""
+        """RolloutFailed when it is refused: Crashed for the program, DependencyNotReady for a held port,
+        EngineRefused for anything else."""
         self._announce("start", container)
         self._start(container)
 

@@ -17,7 +17,9 @@ OUTSIDE = (
     "address already in use",
     "ports are not available",
     "pool overlaps",
+    "networks have overlapping",
     "fully subnetted",
+    "non-overlapping ipv4 address pool",
     "already exists",
 )
 """Words of refusals that tell of something else on the machine, which may go away without a new commit."""
@@ -32,9 +34,19 @@ LEADER_DOWN = "of a non running container"
 
 _LAYERS = re.compile(
     r"^(?:(?:failed to create task for container|failed to create shim task|OCI runtime create failed"
-    r"|runc create failed|unable to start container process|error during container init): )+"
+    r"|runc create failed|unable to start container process|starting container process caused"
+    r"|error during container init|container_linux\.go:\d+|crun|linux spec user): )+"
 )
 """Who passed a refusal on to whom; what is wrong stands behind it."""
+
+_PROGRAM = re.compile(
+    r"exec[: ]|executable file |open executable|unable to find (?:user|group) |chdir to cwd "
+    r"|no matching entries in (?:passwd|group) "
+)
+"""Begins what runc, crun and the engine say of a program that cannot be started as its user in its folder."""
+
+_IPV6_POOL = "non-overlapping ipv6 address pool"
+"""Engines before 27 choose no IPv6 subnet by themselves; a later commit or a pool of the daemon helps."""
 
 
 @contextmanager
@@ -66,8 +78,11 @@ def refusals(what: str) -> Iterator[None]:
 
 
 def _refusal(what: str, text: str) -> Failure:
-    reason = Reason.DEPENDENCY_NOT_READY if _is_outside(text) or LEADER_DOWN in text else Reason.CRASHED
     words = _LAYERS.sub("", text).removesuffix(": unknown")
+    if _is_outside(text) or LEADER_DOWN in text:
+        reason = Reason.DEPENDENCY_NOT_READY
+    else:
+        reason = Reason.CRASHED if _PROGRAM.match(words) else Reason.ENGINE_REFUSED
     return Failure(reason, f"the engine refused to {what}: {words}")
 
 
@@ -83,7 +98,9 @@ def _remedy(text: str) -> str:
         return "Something else on the machine holds it (`docker ps`, `ss -ltnp`, `docker network ls`): free it."
     if LEADER_DOWN in text:
         return "It is tried again: the service whose namespaces it shares did not run at that moment."
-    return "Mend the service in the commit; the engine's words name what it could not do."
+    if _IPV6_POOL in text.lower():
+        return "Name an IPv6 subnet below `ipam` of the network, or drop `enable_ipv6`."
+    return "Correct it in the commit; the engine's words name what it could not do."
 
 
 def name_taken(name: str, error: APIError) -> Transient:

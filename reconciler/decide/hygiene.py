@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from reconciler.decide import sizes
 from reconciler.decide.budget import completes, service_memory
@@ -61,7 +62,17 @@ def _service(service: ServiceSubject, services: Mapping[str, Json], concealed: C
     yield from _file_owners(service)
     yield from _secrets(service, concealed)
     yield from _dependencies(service, services)
+    yield from _joined_ipc(service, services)
     yield from sizes.findings(service)
+
+
+def _joined_ipc(service: ServiceSubject, services: Mapping[str, Json]) -> Iterator[Finding]:
+    """One that joins another's, or the host's, passes on what can be joined."""
+    kind, _, owner = str(service.model.get("ipc") or "").partition(":")
+    if kind == "service" and (services.get(owner) or {}).get("ipc") in (None, "", "private", "none"):
+        what = f"it joins the IPC of {owner}, which does not share it"
+        hint = f"Write `ipc: shareable` on the service {owner}."
+        yield replace(service.finding("ipc-not-shared", ("ipc",), what), hint=hint)
 
 
 def _image_and_memory(service: ServiceSubject) -> Iterator[Finding]:

@@ -149,7 +149,12 @@ class Creating:
         leaving = self._leaving()
         matching = [i for i in self._there.get(leader.key, ()) if i.spec == leader.spec and i.id not in leaving]
         if not matching:
-            raise RolloutFailed(Failure(Reason.CRASHED, f"{leader.name} has no container to share with"))
+            message = f"{leader.stack}/{leader.name} has no container to share with"
+            if not leader.replicas:
+                hint = f"Give {leader.name} a replica, or share with another service."
+                raise RolloutFailed(Failure(Reason.ENGINE_REFUSED, message), hint)
+            hint = f"Somebody removed it during the rollout: the next turn makes {leader.name} anew."
+            raise RolloutFailed(Failure(Reason.DEPENDENCY_NOT_READY, message), hint)
         return min(matching, key=lambda i: (not i.running, i.number)).id
 
     def _leaving(self) -> set[str]:

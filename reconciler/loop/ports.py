@@ -245,8 +245,8 @@ class Applier(Protocol):
         Transient, and nothing is created, where a path leads over a link that a container may have made."""
 
     def start(self, container: str) -> None:
-        """RolloutFailed (Crashed) when the engine refuses to start it; Transient where one of its paths leads over a
-        link that a container may have made."""
+        """RolloutFailed when the engine refuses to start it (Crashed: its program cannot be started); Transient where
+        one of its paths leads over a link that a container may have made."""
 
     def start_all(self, containers: Sequence[str]) -> Mapping[str, ReconcilerError]:
         """Start them together, each an effect. Those that do not start, with what `start` would have raised."""

@@ -283,8 +283,8 @@ class Rollout:
     def _refused(self, step: Step, error: ReconcilerError) -> ReconcilerError:
         """What is to be raised about a container that did not start."""
         killed = isinstance(error, Away) and LEFT_BY_A_KILLED_ENGINE in error.message
-        crashed = isinstance(error, RolloutFailed) and error.reason is Reason.CRASHED
-        if step.id is not None and (killed or crashed):
+        refused = isinstance(error, RolloutFailed) and error.reason is not Reason.DEPENDENCY_NOT_READY
+        if step.id is not None and (killed or refused):
             self._hooks.refused(step.id)
         if not isinstance(error, RolloutFailed):
             return error

@@ -127,4 +127,4 @@ def digest(stacks: Mapping[str, Mapping[str, bytes]]) -> str:
 
 
 def unusable(message: str, hint: str) -> Usage:
-    return Usage(Reason.FILE_MISSING, message, hint)
+    return Usage(Reason.SECRETS_UNUSABLE, message, hint)

@@ -204,7 +204,7 @@ def _sweep(folder: Path) -> None:
 
 def _unwritable(folder: Path, error: OSError) -> Transient:
     return Transient(
-        Reason.FILE_MISSING,
+        Reason.SECRETS_UNUSABLE,
         f"{folder} cannot be written: {error.strerror}",
         "secrets_dir must belong to the agent's user, be writable and have space left.",
     )

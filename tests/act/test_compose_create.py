@@ -233,7 +233,7 @@ def test_what_the_engine_refuses(bench: Bench, config: dict[str, Any]) -> None:
     with pytest.raises(RolloutFailed, match=r"(?i)no_?such") as refused:
         bench.create(creation(bench.service("web", **config)))
     failure = refused.value.failure
-    assert (failure.reason, failure.stack, failure.service) == (Reason.CRASHED, bench.stack, "web")
+    assert (failure.reason, failure.stack, failure.service) == (Reason.ENGINE_REFUSED, bench.stack, "web")
 
 
 @pytest.mark.engine

@@ -105,7 +105,7 @@ def test_pool_in_use_is_the_machines_fault(applier: EngineApplier, stack_name: s
 def test_nonsense_is_the_commits_fault(applier: EngineApplier, stack_name: str) -> None:
     with pytest.raises(RolloutFailed) as refused:
         applier.create_network(network(stack_name, {"ipam": {"config": [{"subnet": "10.213.81.0/99"}]}}))
-    assert refused.value.failure.reason is Reason.CRASHED
+    assert refused.value.failure.reason is Reason.ENGINE_REFUSED
 
 
 def test_network_of_somebody_else_is_not_removed(

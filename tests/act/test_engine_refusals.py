@@ -6,6 +6,7 @@ import pytest
 import requests
 from docker.errors import APIError, NotFound
 
+from reconciler.act.compose import _failure as compose_failure
 from reconciler.act.refusals import gone, refusals
 from reconciler.engine import engine_calls
 from reconciler.errors import Away, ReconcilerError, RolloutFailed, Transient
@@ -28,19 +29,58 @@ def raised(status: int, words: str) -> ReconcilerError:
     return error.value
 
 
+RUNC = (
+    "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: "
+    "unable to start container process: "
+)
+PROGRAM = (
+    'exec: "nosuch": executable file not found in $PATH',
+    'exec: "/data": permission denied',
+    'error during container init: exec: "/x": stat /x: no such file or directory',
+    "exec /app: exec format error",
+    "exec user process caused: exec format error",
+    "unable to find user nosuch: no matching entries in passwd file",
+    "unable to find group nosuch: no matching entries in group file",
+    'chdir to cwd ("/nosuch") set in config.json failed: permission denied',
+    "crun: executable file `nosuch` not found in $PATH: No such file or directory",
+)
+"""A program that cannot be started."""
+
+SETTINGS = (
+    "failed to set up container networking: endpoint with that name exists",
+    'error during container init: error mounting "/a" to rootfs at "/b": no such file or directory',
+    "error during container init: open /proc/sys/net/x: no such file or directory",
+    "error running prestart hook #0: exec: nvidia-smi: executable file not found in $PATH",
+    'could not select device driver "nvidia" with capabilities: [[gpu]]',
+    "can't join IPC of container a: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+    "could not find an available, non-overlapping IPv6 address pool among the defaults to assign to the network",
+    "multiple overlapping subnet configuration is not supported",
+    "invalid CIDR address: 10.0.0.0/99",
+)
+"""What the commit asks of the engine otherwise."""
+
+
 @pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (400, 'exec: "nosuch": executable file not found in $PATH'),
-        (500, "failed to set up container networking: endpoint with that name exists"),
-    ],
-)  # fmt: skip
-def test_blames_the_commit(status: int, words: str) -> None:
-    error = raised(status, words)
+    ("words", "reason"),
+    [*((words, Reason.CRASHED) for words in PROGRAM), *((words, Reason.ENGINE_REFUSED) for words in SETTINGS)],
+)
+@pytest.mark.parametrize("layers", ["", RUNC])
+def test_blames_the_commit(layers: str, words: str, reason: Reason) -> None:
+    error = raised(500, layers + words)
     assert isinstance(error, RolloutFailed)
-    assert error.failure.reason is Reason.CRASHED
-    assert words.replace(ID, ID[:12]) in error.message
+    assert error.failure.reason is reason
+    assert words.removeprefix("error during container init: ").removeprefix("crun: ") in error.message
     assert error.hint
+
+
+@pytest.mark.parametrize(
+    "words",
+    ['invalid CapAdd: unknown capability: "CAP_X"', "unknown or invalid runtime name: x", "no command specified"],
+)
+def test_a_container_that_is_not_created_has_not_crashed(words: str) -> None:
+    error = compose_failure("shop", ["web"], f"Error response from daemon: {words}\n")
+    assert isinstance(error, RolloutFailed)
+    assert (error.failure.reason, error.failure.service) == (Reason.ENGINE_REFUSED, "web")
 
 
 def test_says_what_is_wrong_and_not_who_passed_it_on() -> None:
@@ -59,6 +99,8 @@ def test_says_what_is_wrong_and_not_who_passed_it_on() -> None:
         (500, "listen tcp4 0.0.0.0:80: bind: address already in use"),
         (500, "Address already in use"),
         (403, "Pool overlaps with other one on this address space"),
+        (403, "cannot create network a (br-a): conflicts with network b (br-b): networks have overlapping IPv4"),
+        (404, "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to it"),
         (400, "all predefined address pools have been fully subnetted"),
         (404, f"network {ID} not found"),
         (409, "cannot join network of a non running container: " + ID),

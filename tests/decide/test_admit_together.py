@@ -143,3 +143,51 @@ def test_a_port_conflict_says_with_whom(ports: list[Any], scale: int, text: str)
 def test_twenty_thousand_published_ports_are_judged_in_no_time() -> None:
     ports = [port(str(number)) for number in range(2000, 22000)]
     assert denied(judge_service({"ports": ports})) == ["too-many-ports"]
+
+
+# -------------------------------------------------------------------------------------------- subnets and IPC
+
+
+def network(*subnets: str, **more: Any) -> dict[str, Any]:
+    return {"ipam": {"config": [{"subnet": item} for item in subnets]}, **more}
+
+
+@pytest.mark.parametrize(
+    ("networks", "named"),
+    [
+        ({"a": network("10.7.0.0/24"), "b": network("10.7.0.0/24")}, [("b", "shop/a")]),
+        ({"a": network("10.7.1.0/24"), "b": network("10.7.0.0/16")}, [("a", "shop/b")]),
+        ({"a": network("10.7.0.0/16"), "b": network("10.7.1.0/24"), "c": network("10.7.2.9/24")},
+         [("b", "shop/a"), ("c", "shop/a")]),
+        ({"a": network("fd00::/48"), "b": network("10.7.0.0/16", "fd00:0:0:1::/64")}, [("b", "shop/a")]),
+        ({"a": network("10.7.0.0/16", "10.7.1.0/24")}, [("a", "itself")]),
+        ({"a": network("10.7.0.0/24"), "b": network("10.7.1.0/24"), "c": network("fd00::/64"), "d": {}}, []),
+        ({"a": network("10.7.0.0/24"), "b": network("10.7.0.0/24", external=True)}, []),
+        ({"a": network("10.7.0.0/24"), "b": network("nonsense")}, []),
+    ],
+)  # fmt: skip
+def test_two_networks_have_no_address_in_common(networks: dict[str, Any], named: list[tuple[str, str]]) -> None:
+    found = [item for item in judge({"networks": networks}) if item.rule == "subnet-conflict"]
+    assert [str(item.pointer).split("/")[2] for item in found] == [key for key, _ in named]
+    for item, (_, other) in zip(found, named, strict=True):
+        assert item.level is Level.DENY
+        assert other in item.message
+
+
+def test_subnets_of_two_stacks_meet_too() -> None:
+    stacks = [candidate({"networks": {"x": network("10.7.0.0/24", name=f"{name}_x")}}, name) for name in ("one", "two")]
+    (found,) = (item for item in judge_stacks(stacks) if item.rule == "subnet-conflict")
+    assert (found.stack, found.pointer) == ("two", "/networks/x/ipam/config/0/subnet")
+    assert "network two/x" in found.message
+    assert "network one/x" in found.message
+
+
+@pytest.mark.parametrize(
+    ("owner", "warned"),
+    [({}, True), ({"ipc": "private"}, True), ({"ipc": "shareable"}, False), ({"ipc": "service:c"}, False)],
+)
+def test_an_ipc_that_is_not_shared_is_warned_about(owner: dict[str, Any], warned: bool) -> None:
+    services = {"a": {"ipc": "service:b"}, "b": owner, "c": {"ipc": "shareable"}}
+    found = [item for item in judge({"services": services}) if item.rule == "ipc-not-shared"]
+    assert [(item.level, item.pointer) for item in found] == [(Level.WARN, "/services/a/ipc")] * warned
+    assert all("`ipc: shareable` on the service b" in item.hint for item in found)

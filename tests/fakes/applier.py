@@ -234,7 +234,8 @@ class FakeApplier:
         behaviour = self._machine.behaviour(container)
         if behaviour.refuses:
             container.exit_code = 127
-            raise _refused(behaviour.refuses)
+            program = "exec" in behaviour.refuses or "no such file" in behaviour.refuses
+            raise _refused(behaviour.refuses, Reason.CRASHED if program else Reason.ENGINE_REFUSED)
         for words in self._obstacles(container):
             raise _refused(words, Reason.DEPENDENCY_NOT_READY)
         if any(not self._runs(other) for other in container.namespaces):
@@ -269,5 +270,5 @@ class FakeApplier:
         return found is not None and found.state == "running"
 
 
-def _refused(words: str, reason: Reason = Reason.CRASHED) -> RolloutFailed:
+def _refused(words: str, reason: Reason) -> RolloutFailed:
     return RolloutFailed(Failure(reason, f"the engine refused: {words}"), "Mend the service in the commit.")

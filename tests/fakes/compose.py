@@ -118,4 +118,4 @@ def _of(machine: FakeMachine, stack: str, service: str) -> list[FakeContainer]:
 
 
 def _failed(words: str) -> RolloutFailed:
-    return RolloutFailed(Failure(Reason.CRASHED, f"Compose could not create the containers: {words}"))
+    return RolloutFailed(Failure(Reason.ENGINE_REFUSED, f"Compose could not create the containers: {words}"))

@@ -203,7 +203,7 @@ def test_secrets_that_cannot_be_used_end_no_process() -> None:
     life = proven(web=service("web:1"))
 
     def unusable() -> str:
-        raise Usage(Reason.FILE_MISSING, "shop.env can be read by other users", "chmod 0600 shop.env")
+        raise Usage(Reason.SECRETS_UNUSABLE, "shop.env can be read by other users", "chmod 0600 shop.env")
 
     preparer = life.cycle._ports.preparer
     preparer.inputs = unusable  # type: ignore[method-assign]

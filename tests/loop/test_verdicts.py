@@ -50,6 +50,16 @@ def test_verdicts() -> None:
     assert verdict(out_of_memory(0.3, kills=True), restart="always") == (back, Reason.OUT_OF_MEMORY)
     assert verdict(crashing(1.0, code=0), restart="no") == (back, Reason.CRASHED)
     assert verdict(Behaviour(refuses="exec not found")) == (back, Reason.CRASHED)
+    assert verdict(Behaviour(refuses="could not select device driver")) == (back, Reason.ENGINE_REFUSED)
+
+
+def test_what_the_engine_refuses_is_quarantined() -> None:
+    life = proven(web=service("web:1"))
+    life.behave("web:2", Behaviour(refuses="non-shareable IPC"))
+    bad = life.push(web=service("web:2"))
+    assert life.turn().reason is Reason.ENGINE_REFUSED
+    assert bad in life.cycle.history.quarantined
+    assert life.turn().effects == 0
 
 
 def test_a_service_that_was_unhealthy_before_is_not_held_against_the_commit() -> None:

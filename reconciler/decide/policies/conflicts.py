@@ -1,4 +1,4 @@
-"""What two services of one host cannot both have: names and published ports."""
+"""What two services or networks of one host cannot both have: names, published ports and subnets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from reconciler.decide.budget import replicas
 from reconciler.decide.policies.objects import ID
 from reconciler.decide.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.decide.slots import STANDBY
+from reconciler.formats.cidr import Range, overlap, range_of
 from reconciler.formats.yamls import Pointer
 
 MOST_REPLICAS = 1000
@@ -44,10 +45,25 @@ class _Claim:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """One subnet that a network of the commit names. `network`: its key in the model."""
+
+    of: Subject
+    network: str
+    index: int
+    range: Range
+
+    @property
+    def name(self) -> str:
+        return f"{self.of.stack}/{self.network}"
+
+
 def findings(subjects: Sequence[Subject], stacks: Sequence[str]) -> Iterator[Finding]:
     """`stacks`: the names of all stacks of the host, of which some may have no model to judge."""
     yield from _ports(subjects)
     yield from _container_names(subjects)
+    yield from _subnets(subjects)
     for kind in ("networks", "volumes"):
         yield from _object_names(subjects, kind, stacks)
 
@@ -136,6 +152,31 @@ def _container_name(service: ServiceSubject, taken: dict[str, str]) -> Iterator[
     for name in [fixed] if fixed else numbered:
         if taken.setdefault(name, own) != own:
             yield service.finding("name-conflict", place, f"its container is called {name}, as that of {taken[name]}")
+
+
+def _subnets(subjects: Sequence[Subject]) -> Iterator[Finding]:
+    """Each network whose range lies in that of another, or in another of its own; two ranges that meet always nest."""
+    pools = sorted(_pools(subjects), key=lambda pool: (pool.range.version, pool.range))  # ranges before what is in them
+    widest: _Pool | None = None
+    for pool in pools:
+        if widest is None or not overlap(widest.range, pool.range):
+            widest = pool
+            continue
+        whose = "itself" if (pool.of, pool.network) == (widest.of, widest.network) else f"network {widest.name}"
+        what = f"network {pool.name} has the subnet {pool.range}, which overlaps {widest.range} of {whose}"
+        pointer = ("networks", pool.network, "ipam", "config", pool.index, "subnet")
+        yield pool.of.finding("subnet-conflict", pointer, what)
+
+
+def _pools(subjects: Sequence[Subject]) -> Iterator[_Pool]:
+    for subject in subjects:
+        for key, network in _owned(subject, "networks"):
+            bridged = (network.get("driver") or "bridge") == "bridge"
+            for index, pool in enumerate((network.get("ipam") or {}).get("config") or ()):
+                found = range_of(str((pool or {}).get("subnet") or ""))
+                # two networks of a driver without bridges may divide a subnet between them by ip_range
+                if found is not None and (bridged or not pool.get("ip_range")):
+                    yield _Pool(subject, key, index, found)
 
 
 def _object_names(subjects: Sequence[Subject], kind: str, stacks: Sequence[str]) -> Iterator[Finding]:
