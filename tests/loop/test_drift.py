@@ -287,7 +287,7 @@ def test_a_container_that_cannot_start_any_more_is_made_anew() -> None:
             from tests.fakes.applier import _refused
 
             life.machine.effects.point("start")
-            raise _refused("task already exists")
+            raise _refused("task already exists", Reason.ENGINE_REFUSED)
         start(id)
 
     life.machine.applier.start = refusing  # type: ignore[method-assign,assignment]

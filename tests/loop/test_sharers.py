@@ -31,6 +31,24 @@ def test_those_that_share_a_namespace_go_back_together() -> None:
     assert life.effects == 0
 
 
+def test_a_leader_without_replicas_is_the_commits_fault() -> None:
+    life = proven(app=service("app:1"), side=sharing("1"))
+    bad = life.push(app=service("app:1", scale=0), side=sharing("2"))
+    turn = life.turn()
+    assert turn.reason is Reason.ENGINE_REFUSED, turn
+    assert bad in life.cycle.history.quarantined
+    assert life.running() == {"shop-app-1": "app:1", "shop-side-1": "side:1"}
+
+
+def test_a_leader_that_somebody_removed_meanwhile_is_nobodys_verdict() -> None:
+    life = proven(app=service("app:1"), side=sharing("1"))
+    head = life.push(app=service("app:1"), side=sharing("2"))
+    life.machine.containers.pop(life.ids()["shop-app-1"])
+    settled(life)
+    assert head not in life.cycle.history.quarantined
+    assert life.running() == {"shop-app-1": "app:1", "shop-side-1": "side:2"}
+
+
 def test_a_changed_network_is_replaced_under_its_services() -> None:
     life = proven(db=service("db:1"), web=service("web:1", after={"db": "service_healthy"}))
     model = {"services": {"db": service("db:1"), "web": service("web:1", after={"db": "service_healthy"})}}

@@ -59,7 +59,8 @@ def test_what_the_engine_refuses_is_quarantined() -> None:
     bad = life.push(web=service("web:2"))
     assert life.turn().reason is Reason.ENGINE_REFUSED
     assert bad in life.cycle.history.quarantined
-    assert life.turn().effects == 0
+    assert life.turn().exit_code == 1
+    assert life.effects == 0
 
 
 def test_a_service_that_was_unhealthy_before_is_not_held_against_the_commit() -> None:
