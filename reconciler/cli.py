@@ -124,7 +124,7 @@ def _build(options: argparse.Namespace, redactor: Redactor, stop: Event) -> Appl
     settings = (before.settings if before else None) or _settings(options)
     from reconciler import wiring
 
-    tolerant = options.verb == "doctor"
+    tolerant = options.verb in ("doctor", "status", "history")
     return wiring.build(settings, stop=stop, redactor=redactor, before=before, tolerant=tolerant)
 
 

@@ -11,6 +11,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loguru import logger
+
 from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
 from reconciler.errors import Interrupted, Locked, ReconcilerError, Transient
@@ -43,7 +45,7 @@ def build(
 ) -> Application:
     """The application for these settings; without any it can only validate. `before`: it has started anew.
 
-    `tolerant`: secrets that cannot be read are no reason to end; for a verb that shows none.
+    `tolerant`: secrets that cannot be read are no reason to end; for a verb that only reads.
     """
     application = Application(settings, stop, redactor, os.environ, before=before)
     redactor.register(credentials(settings.source.url) if settings else ())
@@ -52,6 +54,7 @@ def build(
     except ReconcilerError:
         if not tolerant:
             raise
+        application.secrets.tolerate()
     return application
 
 
@@ -172,6 +175,9 @@ class Application:
         return self._parts.looker.status(self._parts.facts(), engine)
 
     def history(self, revision: str | None, limit: int) -> Answer:
+        trouble = self._parts.secrets.trouble()
+        if trouble is not None:
+            logger.warning("{}. {}", trouble.message, trouble.hint)
         return self._parts.looker.history(revision, limit)
 
     # -- what is asked of the agent ----------------------------------------------------------------------------

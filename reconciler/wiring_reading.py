@@ -20,7 +20,7 @@ from reconciler.later import later
 from reconciler.loop.prepare import Preparer, Rules
 from reconciler.model.documents import NOTHING_ALLOWED
 from reconciler.model.outcome import Reason
-from reconciler.model.status import Agent, Channel, SourceFacts, StatusFacts
+from reconciler.model.status import Agent, Channel, Holding, SourceFacts, StatusFacts
 from reconciler.observe.binary import find_compose
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.glance import Glance
@@ -264,7 +264,10 @@ class Reading:
             files.moment(record, "fetchedAt"),
             files.text(record, "error"),
         )
-        facts = self.looker.facts(agent, source, files.holding(record), files.rollout(record) if alive else None)
+        holding, trouble = files.holding(record), self.secrets.trouble()
+        if trouble is not None and not (holding and holding.message.endswith(trouble.message)):
+            holding = Holding(trouble.reason, trouble.message, trouble.hint)
+        facts = self.looker.facts(agent, source, holding, files.rollout(record) if alive else None)
         channel = Channel(
             "notes",
             len(facts.history.finals.keys() - facts.history.told),

@@ -28,6 +28,8 @@ _LARGEST = 1 << 20
 _LONGEST_VALUE = 1 << 16
 _LONGEST_TOGETHER = 4 << 20
 
+UNCLOSED = "the quoted value is not closed"
+
 _TAKEN_HINT = "Remove it: the repository must not steer the tools that read it."
 
 
@@ -193,7 +195,7 @@ class _Reader:
         match = _QUOTED[quote].match(self._text, start)
         if match is None:
             hint = f"Add the closing {quote}."
-            self._refuse(line, "invalid-dotenv", "the quoted value is not closed", hint)
+            self._refuse(line, "invalid-dotenv", UNCLOSED, hint)
             self._position = len(self._text)
             return None
         self._position = match.end()

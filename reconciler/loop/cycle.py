@@ -147,6 +147,10 @@ class Cycle:
             now=self._ports.clock.now(),
             patient=patient,
         )
+        trouble = self._ports.preparer.trouble()
+        if trouble is not None and isinstance(move, Go) and move.intent is not Intent.REVERT:
+            message = f"no commit is tried with such secrets, last good keeps running: {trouble.message}"
+            return Hold(trouble.reason, message, trouble.hint)
         waits = self._patience.waits_for(self._tried(head, inputs), self._ports.clock.now()) if patient else None
         if waits is None or not _advances(move):
             return move

@@ -26,6 +26,7 @@ from reconciler.model.documents import Memory
 from reconciler.model.files import Commit
 from reconciler.model.history import Bad
 from reconciler.model.images import ImageWant
+from reconciler.model.needs import Variable
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import CommitState, Intent, Level, Outcome, Reason, Violation
 from reconciler.model.plan import Action, Plan
@@ -39,6 +40,14 @@ def reject(bench: Bench, head: Commit, violations: tuple[Violation, ...]) -> Tur
     if first.rule == HOST_MISSING:
         hint = f"{first.hint} If nothing is to run here any more: `reconciler accept {head.sha[:12]}`; volumes stay."
         return Turn(Outcome.HELD, first.reason, message, head.sha, Intent.ADVANCE, violations=violations, hint=hint)
+    good = bench.book.history.last_good
+    if good is not None and good.revision == head.sha:  # it was admitted: the host's secrets have changed since
+        reason, hint = first.reason, first.hint
+        if isinstance(first.need, Variable):
+            reason, where = Reason.FILE_MISSING, f"{bench.ports.preparer.places.secrets}/{first.need.stack}"
+            hint = f"put {first.need.name} back into {where}.env, or as the file {where}/{first.need.name}"
+        message = f"last good keeps running, but cannot be judged with the secrets of now: {message}"
+        return Turn(Outcome.HELD, reason, message, head.sha, Intent.ADVANCE, violations=violations, hint=hint)
     inputs = bench.ports.preparer.inputs()
     known = bench.book.history.quarantined.get(head.sha)
     if known is not None and known.inputs == inputs:

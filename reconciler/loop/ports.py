@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, Usage
 from reconciler.model.addresses import Claim
 from reconciler.model.creation import Creation as Creation
 from reconciler.model.desired import DesiredState, Endpoint, Network, Stack, Volume
@@ -72,6 +72,9 @@ class Renderer(Protocol):
 
     def given(self, stack: str) -> Mapping[str, str]:
         """Variables that the host has for this stack."""
+
+    def trouble(self) -> Usage | None:
+        """What keeps the host's secrets from being read as they are now; what they held before counts until then."""
 
     def fingerprint(self) -> str:
         """Digest of everything on the host that flows into a model (secrets_dir); '' where there is none."""

@@ -13,6 +13,7 @@ from reconciler.decide.nesting import Mounted
 from reconciler.decide.redact import without_parts
 from reconciler.decide.sources import Places, Source
 from reconciler.decide.wanted_images import wants
+from reconciler.errors import Usage
 from reconciler.loop.ports import Rendered, Renderer
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import NOTHING_ALLOWED, BindGrant, Grant, HostDocument, Permissions
@@ -92,6 +93,10 @@ class Preparer:
         """Digest of what commits are judged by on this host: the operator's rules, secrets and signers."""
         rules, secrets = self._rules, self._renderer.fingerprint()
         return digest([repr(rules.permissions), rules.base, secrets, self._signers()])
+
+    def trouble(self) -> Usage | None:
+        """What keeps the operator's secrets from being read: no commit can be judged by them."""
+        return self._renderer.trouble()
 
     def may_nest(self, inner: Mounted, outer: Mounted) -> bool:
         """Whether the operator lets a service mount what lies in a folder that another one can write to."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from reconciler.errors import Transient
+from reconciler.errors import Transient, Usage
 from reconciler.formats.dotenv import dotenv
 from reconciler.formats.quantities import shown
 from reconciler.formats.steering import PROFILES, PROJECT, steers
@@ -64,6 +64,10 @@ class ComposeRenderer:
     def fingerprint(self) -> str:
         """Digest of what flows from this machine into models: the secrets. '' where there are none."""
         return self._secrets.fingerprint()
+
+    def trouble(self) -> Usage | None:
+        """What keeps the secrets from being read as they are now."""
+        return self._secrets.trouble()
 
     def render(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Rendered:
         """The canonical model, `$` standing for itself (Compose doubles it in what it prints).

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from reconciler.errors import Transient, Usage
-from reconciler.formats.dotenv import dotenv
+from reconciler.formats.dotenv import UNCLOSED, dotenv
 from reconciler.formats.interpolation import Opaque
 from reconciler.model.outcome import Reason
 from reconciler.ownership import SECRET, SECRETS_OF_STACK, Demand, entry_faults
@@ -53,6 +54,11 @@ def _env_file(path: Path) -> dict[str, bytes]:
             hint = "Remove the line: profiles, files and the name of a stack stand in the Host document."
         elif first.rule == "unset-variable":
             what, hint = "a $ in the value begins a variable that is not set", "Put the value into single quotes."
+        elif first.message == UNCLOSED:
+            what = "the value begins with a quote that is not closed"
+            hint = f"{hint} Without any, a value ends with its line: {path.stem}.env may say NAME=it's."
+        elif b"'" in data or b'"' in data:
+            hint = f"{hint} Or close the quote of a value above."
         raise unusable(f"{path}:{first.line or 1}: {what}", hint)
     return {name: value.encode() for name, value in variables.items()}
 
@@ -71,6 +77,18 @@ def secret_files(folder: Path) -> Iterable[Path]:
             f"secrets_dir cannot be read: {error}",
             f"Create it (`install -d -m 0700 {folder}`) or correct `secrets_dir` in the agent config.",
         ) from error
+
+
+def salvaged(folder: Path) -> Iterator[bytes]:
+    """What may be values in files that cannot be used, for masking: whole files, lines, what follows a `=`."""
+    with suppress(OSError):
+        for path in [*folder.glob("*.env"), *folder.glob("*/*")]:
+            with suppress(OSError):
+                if path.is_file() and path.stat().st_size <= LARGEST:
+                    data = path.read_bytes()
+                    yield data.removesuffix(b"\n")
+                    if path.suffix == ".env":
+                        yield from (line.partition(b"=")[2].strip(b" \t\r'\"") for line in data.splitlines())
 
 
 def _visible(folder: Path) -> Iterable[Path]:

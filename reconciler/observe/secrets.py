@@ -16,10 +16,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from reconciler.errors import Transient
+from reconciler.errors import Transient, Usage
 from reconciler.materialise import sync_folder
 from reconciler.model.outcome import Reason
-from reconciler.observe.secret_files import as_text, digest, read, secret_files, stamp, unusable
+from reconciler.observe.secret_files import as_text, digest, read, salvaged, secret_files, stamp, unusable
 from reconciler.ownership import SECRETS, require, require_contents
 
 MOUNTS = ".mounts"
@@ -48,7 +48,8 @@ class SecretStore:
     `seal`: a digest of a value → the name under which it is mounted, by which nobody can guess it.
 
     Everything raises Usage where a file is readable by others, is too large or is not named like a variable,
-    with the command that mends it; Transient where one goes away while it is read.
+    with the command that mends it; Transient where one goes away while it is read. Once they could be read, what they
+    held then counts until they can be read again, and `trouble` says why.
     """
 
     def __init__(
@@ -59,7 +60,22 @@ class SecretStore:
     ) -> None:
         self._folder, self._learned, self._seal = folder.absolute() if folder else None, learned, seal
         self._loaded = _Loaded((), True, {}, {}, "")
-        self._examined = False
+        self._examined = self._known = False
+        self._trouble: Usage | None = None
+
+    def trouble(self) -> Usage | None:
+        """What keeps the files from being read as they are now."""
+        try:
+            self._load()
+        except Usage as error:
+            return error
+        return self._trouble
+
+    def tolerate(self) -> None:
+        """For who only reads: files that cannot be used are as if they were empty, and yet their values are masked."""
+        self._known = True
+        if self.trouble() is not None and self._folder is not None:
+            self._learned(salvaged(self._folder))
 
     def variables(self, stack: str) -> Mapping[str, str]:
         """name → text for one stack. A file of its own wins over a line of the env file.
@@ -166,19 +182,28 @@ class SecretStore:
             self._examined = True
 
     def _load(self) -> _Loaded:
-        if self._folder is None:
-            return self._loaded
-        self._examine(self._folder)
-        paths = tuple(secret_files(self._folder))
+        if self._folder is not None:
+            try:
+                self._refresh(self._folder)
+            except Usage as error:
+                if not self._known:
+                    raise
+                self._trouble = error
+            else:
+                self._known, self._trouble = True, None
+        return self._loaded
+
+    def _refresh(self, folder: Path) -> None:
+        self._examine(folder)
+        paths = tuple(secret_files(folder))
         stamps = tuple(stamp(path) for path in paths)
         if not (self._loaded.settled and stamps == self._loaded.stamps):
-            stacks = read(self._folder, paths)
+            stacks = read(folder, paths)
             self._learned([value for stack in stacks.values() for value in stack.values()])
             newest = max((max(stamp[1:3]) for stamp in stamps), default=0)
             settled = time.time() - newest / 1e9 > SETTLED
             texts = {stack: {name: as_text(data) for name, data in own.items()} for stack, own in stacks.items()}
             self._loaded = _Loaded(stamps, settled, stacks, texts, digest(stacks))
-        return self._loaded
 
 
 def _write_atomically(path: Path, data: bytes) -> None:

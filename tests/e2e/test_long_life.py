@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.host import Host
-from tests.e2e.services import stated
+from tests.e2e.services import service, stated
 from tests.e2e.together import Together
 
 pytestmark = pytest.mark.engine
@@ -47,3 +47,26 @@ def test_a_rotated_secret_must_leave_the_machine_once_nothing_needs_it(host: Hos
     kept = sorted(path.read_text() for path in (host.secrets / ".mounts").iterdir())
     assert kept == ["hunter2-2", "hunter2-3", "hunter2-4"]
     assert host.once()["effects"] == 0
+
+
+@together.with_one_compose
+def test_secrets_that_cannot_be_used_are_told_and_leave_what_runs_alone(host: Host) -> None:
+    path = host.secrets / f"{host.stack}.env"
+    path.write_text("TOKEN=hunter2\n")
+    path.chmod(0o600)
+    host.push({"web": service(environment={"TOKEN": "${TOKEN}"})})
+    assert host.once().code == 0
+    path.chmod(0o644)
+    told = host.status()
+    assert (told.code, told["health"], [item["name"] for item in told["stacks"]]) == (1, "Degraded", [host.stack])
+    assert f"chmod 0600 {path}" in told["message"]
+    path.chmod(0o600)
+    assert host.status().code == 0
+    path.write_text("")
+    assert host.once()["outcome"] == "Held"
+    told = host.status()
+    assert (told.code, told["health"], told["quarantinedRevisions"]) == (1, "Degraded", [])
+    assert f"put TOKEN back into {path}" in told["message"]
+    path.write_text("TOKEN=hunter2\n")
+    assert host.once()["effects"] == 0
+    assert host.status().code == 0

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from reconciler.decide.sources import Places
+from reconciler.errors import Usage
 from reconciler.loop.book import Book
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.outfit import Options, Ports
@@ -70,6 +71,9 @@ def document(
 
 class CanonicalRenderer:
     """The commits of these tests hold canonical models already, so that no Compose has to run."""
+
+    def __init__(self, trouble: Callable[[], Usage | None] = lambda: None) -> None:
+        self.trouble = trouble
 
     def close(self) -> None: ...
 
@@ -245,6 +249,7 @@ class Life:
         self.during: dict[str, Any] = {}
         self.document = document()
         self.uses = MemoryUses()
+        self.trouble: Usage | None = None
         self.start()
 
     def start(self, crash_at: int | None = None) -> None:
@@ -268,7 +273,7 @@ class Life:
         """The world of one process."""
         return Ports(
             source=self.source,
-            preparer=RememberingPreparer(CanonicalRenderer(), self._rules),
+            preparer=RememberingPreparer(CanonicalRenderer(lambda: self.trouble), self._rules),
             store=self.store,
             images=self.machine.image_list,
             observer=self.machine.observer,

@@ -216,3 +216,52 @@ def test_what_was_mounted_is_listed_and_forgotten_one_by_one(folder: Path) -> No
     assert (store.mounted(), two.read_text()) == ([two.name], "swordfish")
     assert (folder / "shop/TOKEN").read_text() == "hunter2"
     assert (folder / ".mounts/README").exists()
+
+
+@pytest.mark.parametrize("how", ["mode", "quote", "folder"])
+def test_files_that_turn_bad_are_told_and_what_they_held_counts(folder: Path, how: str) -> None:
+    path = put(folder, "shop.env", "A=hunter2\n")
+    store = SecretStore(folder)
+    known = store.fingerprint()
+    assert store.trouble() is None
+    if how == "folder":
+        folder.rename(folder.with_name("away"))
+    else:
+        put(folder, "shop.env", "A='hunter3\n" if how == "quote" else "A=hunter3\n", 0o644 if how == "mode" else 0o600)
+    trouble = store.trouble()
+    assert trouble is not None
+    assert trouble.hint
+    assert (store.fingerprint(), store.variables("shop")) == (known, {"A": "hunter2"})
+    if how == "folder":
+        folder.with_name("away").rename(folder)
+    else:
+        put(folder, "shop.env", "A=hunter3\n")
+    assert store.trouble() is None
+    assert store.variables("shop") == {"A": "hunter2" if how == "folder" else "hunter3"}
+    assert path.exists()
+
+
+@pytest.mark.parametrize(("data", "mode"), [("A='hunter2\n", 0o600), ("A=hunter2\n", 0o644)])
+def test_who_only_reads_goes_on_and_masks_what_cannot_be_used(folder: Path, data: str, mode: int) -> None:
+    path = put(folder, "shop.env", data, mode)
+    put(folder, "shop/KEY", "swordfish\n")
+    masked: set[bytes] = set()
+    store = SecretStore(folder, masked.update)
+    store.tolerate()
+    trouble = store.trouble()
+    assert trouble is not None
+    assert str(path) in trouble.message
+    assert (store.fingerprint(), store.variables("shop")) == ("", {})
+    assert {b"hunter2", b"swordfish"} <= masked
+
+
+def test_a_quote_that_is_not_closed_is_told_with_its_line(folder: Path) -> None:
+    path = put(folder, "shop.env", "ok=1\nA='hunter2\nB=2\n")
+    with pytest.raises(Usage, match=f"{path}:2: the value begins with a quote that is not closed") as refused:
+        SecretStore(folder).fingerprint()
+    assert "Add the closing '" in refused.value.hint
+    assert "hunter2" not in refused.value.message + refused.value.hint
+    put(folder, "shop.env", "A='hunter2\nB='x'\n")
+    with pytest.raises(Usage) as refused:
+        SecretStore(folder).fingerprint()
+    assert "close the quote of a value above" in refused.value.hint
