@@ -11,7 +11,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from benchmarks.measure import Bar, timed
-from reconciler.decide.folding import Following, fold
+from reconciler.decide.history.folding import Following, fold
 from tests.decide.long_journals import applied, journal, refused
 
 ATTEMPTS = 50_000

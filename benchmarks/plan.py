@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.measure import Bar, timed
-from reconciler.decide import planner
+from reconciler.decide.plan import planner
 from reconciler.model.outcome import Intent
 from tests.decide.planning import desired, observed
 

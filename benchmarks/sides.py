@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from reconciler import wiring
 from reconciler.decide.redact import Redactor
 from reconciler.logs import start_logs
 from reconciler.observe.binary import find_compose
 from reconciler.settings import load_settings
 from reconciler.verbs.agent import AgentVerbs
+from reconciler.wiring import assembly
 from tests.conftest import BASE, sweep
 from tests.e2e.host import Host
 from tests.repository import ENVIRONMENT
@@ -102,7 +102,7 @@ class Ours(Host):
         settings = load_settings(str(self.config), environment)
         redactor = Redactor()
         start_logs("ERROR", redactor)
-        with wiring.build(settings, stop=threading.Event(), redactor=redactor).working() as verbs:
+        with assembly.build(settings, stop=threading.Event(), redactor=redactor).working() as verbs:
             yield verbs
 
 

@@ -36,7 +36,7 @@ WITHOUT_CONFIG = frozenset({"validate", "init"})
 
 
 class Application(Protocol):
-    """What the commands need; `wiring.build` makes one. Each raises ReconcilerError where it cannot answer."""
+    """What the commands need; `assembly.build` makes one. Each raises ReconcilerError where it cannot answer."""
 
     def validate(
         self,
@@ -122,10 +122,10 @@ def _build(options: argparse.Namespace, redactor: Redactor, stop: Event) -> Appl
 
     before = taken_over(os.environ)
     settings = (before.settings if before else None) or _settings(options)
-    from reconciler import wiring
+    from reconciler.wiring import assembly
 
     tolerant = options.verb in ("doctor", "status", "history")
-    return wiring.build(settings, stop=stop, redactor=redactor, before=before, tolerant=tolerant)
+    return assembly.build(settings, stop=stop, redactor=redactor, before=before, tolerant=tolerant)
 
 
 def _settings(options: argparse.Namespace) -> Settings | None:

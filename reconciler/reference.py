@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.commands import EXIT_CODES, GLOBAL, VERBS, Option, Verb
-from reconciler.decide import folding
+from reconciler.decide.history import folding
 
 Json = Mapping[str, Any]
 

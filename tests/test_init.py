@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.wiring_init import chosen_trust
+from reconciler.wiring.init import chosen_trust
 
 COMPOSE = """
 services:

@@ -20,7 +20,7 @@ from reconciler.output import masked
 from reconciler.record.text import Style, render
 from reconciler.settings import load_settings
 from reconciler.verbs.validate import validate_files
-from reconciler.wiring_reading import Reading
+from reconciler.wiring.reading import Reading
 from tests.corpus.public import newest_compose
 from tests.test_permissions import HOME, OBJECTS
 

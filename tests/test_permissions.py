@@ -18,7 +18,7 @@ from reconciler.errors import Usage
 from reconciler.observe.folder import FolderFiles
 from reconciler.settings import load_settings
 from reconciler.verbs.validate import validate_files
-from reconciler.wiring_reading import Reading
+from reconciler.wiring.reading import Reading
 from tests.corpus.public import newest_compose
 
 LEAST = "host: mini\nsource: {url: /srv/x.git}\nstate: /var/lib/reconciler\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.errors import Transient
-from reconciler.loop.bench import Bench
+from reconciler.loop.context import Bench
 from reconciler.model.desired import DesiredState
 from reconciler.model.images import registry
 from reconciler.model.observed import ObservedState
@@ -14,7 +14,7 @@ from reconciler.model.plan import Plan
 def check_subnets(bench: Bench, plan: Plan, desired: DesiredState, observed: ObservedState) -> None:
     """Transient where the plan would make a network with a chosen subnet that is in use. Asks nothing where it makes
     none."""
-    from reconciler.decide import subnets  # what it needs is not loaded for a turn with nothing to do
+    from reconciler.decide.hold import subnets
 
     networks = subnets.made(plan, desired)
     if not networks:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from reconciler.decide import adoption
-from reconciler.decide.adoption import Verdict
+from reconciler.decide.drift import adoption
+from reconciler.decide.drift.adoption import Verdict
 from reconciler.errors import Transient
 from reconciler.loop.ports import HostFiles
 from reconciler.model.desired import DesiredState

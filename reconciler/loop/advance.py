@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reconciler.decide.pull_policy import is_fetched_anew
-from reconciler.decide.wanted_images import unresolved
+from reconciler.decide.lower.pull_policy import is_fetched_anew
+from reconciler.decide.lower.wanted_images import unresolved
 from reconciler.errors import ENVIRONMENT, Away, ImageFailed, Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop import unforeseen
 from reconciler.loop.addresses import check_subnets
 from reconciler.loop.adopt import refuse_to_hide
-from reconciler.loop.bench import Bench
-from reconciler.loop.book import Ending
 from reconciler.loop.collect import close, collect, fetch
 from reconciler.loop.compare import changed_by_others
+from reconciler.loop.context import Bench
 from reconciler.loop.judge import (
     check_addresses,
     check_consent,
@@ -32,9 +31,10 @@ from reconciler.loop.judge import (
     reject,
 )
 from reconciler.loop.known_images import local_images
+from reconciler.loop.ledger import Ending
 from reconciler.loop.newer import Newer, give_way
 from reconciler.loop.prepare import Prepared
-from reconciler.loop.retreat import go_back, pin_bad
+from reconciler.loop.rollback import go_back, pin_bad
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Anew, Ended, Turn
 from reconciler.model.desired import DesiredState

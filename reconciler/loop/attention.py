@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Interrupted, Transient
-from reconciler.loop.book import Book
-from reconciler.loop.desk import Desk
-from reconciler.loop.outfit import Options
+from reconciler.loop.ledger import Book
+from reconciler.loop.options import Options
 from reconciler.loop.ports import Clock
-from reconciler.loop.silence import Listener
+from reconciler.loop.request_handler import Desk
+from reconciler.loop.stall_watchdog import Listener
 from reconciler.model.files import Commit
 from reconciler.model.outcome import Reason
 from reconciler.waiting import listening

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from reconciler.decide import garbage
+from reconciler.decide.history import garbage
 from reconciler.errors import ReconcilerError
-from reconciler.loop.bench import Bench
+from reconciler.loop.context import Bench
 from reconciler.loop.rollout import Rollout
 from reconciler.model.desired import DesiredState
 from reconciler.model.files import Files

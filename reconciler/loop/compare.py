@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from reconciler.decide.adoption import overlay
-from reconciler.decide.healing import next_start, recovered
-from reconciler.decide.mending import Mending, is_ailing, mending
-from reconciler.loop.bench import Bench
+from reconciler.decide.drift.adoption import overlay
+from reconciler.decide.drift.corrections import Mending, is_ailing, mending
+from reconciler.decide.drift.restart_backoff import next_start, recovered
+from reconciler.loop.context import Bench
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState, ServiceKey

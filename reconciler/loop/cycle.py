@@ -9,14 +9,14 @@ from reconciler.decide.policy import Go, Hold, next_move
 from reconciler.errors import ENVIRONMENT, Away, Corrupt, Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop import unforeseen
 from reconciler.loop.advance import advance
-from reconciler.loop.bench import Bench
-from reconciler.loop.book import Book, Ending
+from reconciler.loop.context import Bench
 from reconciler.loop.grant_use import note_use
 from reconciler.loop.heads import Heads
-from reconciler.loop.keep import clear, keep, let_run
-from reconciler.loop.outfit import Options, Ports
+from reconciler.loop.ledger import Book, Ending
+from reconciler.loop.options import Options, Ports
 from reconciler.loop.patience import Patience
-from reconciler.loop.retreat import retreat
+from reconciler.loop.repair import clear, keep, let_run
+from reconciler.loop.rollback import retreat
 from reconciler.loop.turn import Anew, Ended, Turn
 from reconciler.model.files import Commit
 from reconciler.model.history import History

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from loguru import logger
 
-from reconciler.decide.repeats import Repeats
+from reconciler.decide.history.repeats import Repeats
 from reconciler.errors import Corrupt, Transient
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.ports import Clock

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from reconciler.decide.digests import digest
+from reconciler.decide.mounts.digests import digest
 from reconciler.errors import ReconcilerError
-from reconciler.loop.bench import Bench
+from reconciler.loop.context import Bench
 from reconciler.model.documents import BindGrant, Grant
 from reconciler.model.uses import Uses
 
@@ -26,7 +26,7 @@ def note_use(bench: Bench) -> None:
     now = digest([repr(permissions), *basis])
     if known.basis == now or not (known.entries or permissions.grants or permissions.binds):
         return
-    from reconciler.decide.grant_use import noted
+    from reconciler.decide.admit.grant_use import noted
 
     used = _used(bench, basis[0])
     found = noted(known.entries, permissions, used, bench.ports.clock.now())

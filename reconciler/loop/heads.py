@@ -6,11 +6,11 @@ from itertools import takewhile
 
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.loop import unforeseen
-from reconciler.loop.bench import Bench
-from reconciler.loop.book import Ending
+from reconciler.loop.context import Bench
+from reconciler.loop.ledger import Ending
 from reconciler.loop.newer import supersede
-from reconciler.loop.retreat import pin_bad
-from reconciler.loop.silence import FETCH
+from reconciler.loop.rollback import pin_bad
+from reconciler.loop.stall_watchdog import FETCH
 from reconciler.loop.turn import Anew
 from reconciler.model.files import Commit
 from reconciler.model.history import History

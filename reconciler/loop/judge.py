@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from reconciler.decide import footprint, images_of_others
-from reconciler.decide.consent import Taking, remedy, told
-from reconciler.decide.exclusive import occupied
-from reconciler.decide.names import taken
-from reconciler.decide.plan_bounds import BUILD
-from reconciler.decide.pull_policy import unobtainable
-from reconciler.decide.shrinking import dropped_lately, shrinkage
-from reconciler.decide.sources import services_of
-from reconciler.decide.vanishing import questioned, vanishing
+from reconciler.decide import footprint
+from reconciler.decide.hold import images_of_others
+from reconciler.decide.hold.consent import Taking, remedy, told
+from reconciler.decide.hold.names import taken
+from reconciler.decide.hold.shrinking import dropped_lately, shrinkage
+from reconciler.decide.hold.vanishing import questioned, vanishing
+from reconciler.decide.lower.pull_policy import unobtainable
+from reconciler.decide.mounts.sources import services_of
+from reconciler.decide.plan.bounds import BUILD
+from reconciler.decide.plan.exclusive import occupied
 from reconciler.errors import Transient
-from reconciler.loop.bench import Bench, Foreseen
-from reconciler.loop.book import Ending, place
-from reconciler.loop.keep import keep
+from reconciler.loop.context import Bench, Foreseen
+from reconciler.loop.ledger import Ending, place
 from reconciler.loop.mounted import in_the_way
 from reconciler.loop.prepare import HOST_MISSING, Prepared
+from reconciler.loop.repair import keep
 from reconciler.loop.turn import Ended, Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import Memory
@@ -117,7 +118,7 @@ def check_pinned_data(
     permissions, places = bench.ports.preparer.permissions, bench.ports.preparer.places
     if not permissions.pinned or permissions.owner or permissions.signed:
         return
-    from reconciler.decide.pinned_data import questioned, read_anew, written_behind
+    from reconciler.decide.hold.pinned_data import questioned, read_anew, written_behind
 
     there = {*foreseen.observed.volumes}
     there |= bench.ports.host_files.filled(questioned(desired, places), bench.book.history.links)

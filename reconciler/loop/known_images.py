@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.decide.garbage import good_contents
+from reconciler.decide.history.garbage import good_contents
 from reconciler.loop.ports import Images
 from reconciler.loop.prepare import Prepared
 from reconciler.model.desired import DesiredState
@@ -14,7 +14,7 @@ from reconciler.model.history import History
 from reconciler.model.images import Image, ImageWant
 
 if TYPE_CHECKING:
-    from reconciler.loop.bench import Bench
+    from reconciler.loop.context import Bench
 
 Lower = Callable[[Mapping[str, Image]], DesiredState]
 

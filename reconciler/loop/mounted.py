@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from reconciler.decide.nesting import Mounted, nested, of_containers, of_state
+from reconciler.decide.admit.nesting import Mounted, nested, of_containers, of_state
 from reconciler.loop.ports import HostFiles
 from reconciler.loop.prepare import Preparer
 from reconciler.model.desired import DesiredState

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError, Transient
-from reconciler.loop.book import Book, Ending
 from reconciler.loop.known_images import local_images
+from reconciler.loop.ledger import Book, Ending
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Anew, Superseded
 from reconciler.model.desired import ServiceKey
@@ -21,7 +21,7 @@ from reconciler.model.history import Attempt
 from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
 
 if TYPE_CHECKING:
-    from reconciler.loop.bench import Bench
+    from reconciler.loop.context import Bench
 
 BACK_FIRST = 60.0
 """Seconds that a way back has for itself. It is the shorter one as a rule; a gate may let it wait for ever."""

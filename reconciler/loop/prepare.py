@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler.decide import budget
-from reconciler.decide.digests import digest
-from reconciler.decide.lower import lower
-from reconciler.decide.nesting import Mounted
+from reconciler.decide.admit import budget
+from reconciler.decide.admit.nesting import Mounted
+from reconciler.decide.lower.lower import lower
+from reconciler.decide.lower.wanted_images import wants
+from reconciler.decide.mounts.digests import digest
+from reconciler.decide.mounts.sources import Places, Source
 from reconciler.decide.redact import without_parts
-from reconciler.decide.sources import Places, Source
-from reconciler.decide.wanted_images import wants
 from reconciler.errors import Usage
 from reconciler.loop.ports import Rendered, Renderer
 from reconciler.model.desired import DesiredState
@@ -22,7 +22,7 @@ from reconciler.model.images import Image, ImageWant
 from reconciler.model.outcome import Level, Reason, Violation
 
 if TYPE_CHECKING:
-    from reconciler.decide.scan import Scan
+    from reconciler.decide.read.scan import Scan
 
 MOST_VIOLATIONS = 1_000
 """What a commit is told at most, denials first."""
@@ -100,13 +100,13 @@ class Preparer:
 
     def may_nest(self, inner: Mounted, outer: Mounted) -> bool:
         """Whether the operator lets a service mount what lies in a folder that another one can write to."""
-        from reconciler.decide.policies import nesting
+        from reconciler.decide.admit.policies import nesting
 
         return nesting.allowed(inner, outer, self._rules.permissions, self.data)
 
     def lies_in(self, inner: Mounted, outer: Mounted) -> str:
         """What is wrong with such two places, behind the name of the inner one's service."""
-        from reconciler.decide.policies import nesting
+        from reconciler.decide.admit.policies import nesting
 
         return nesting.lies_in(inner, outer, self.data)
 
@@ -118,9 +118,9 @@ class Preparer:
         return replace(prepared, violations=tuple(map(self._told, kept)))
 
     def _prepare(self, files: Files, document: HostDocument | None) -> Prepared:
-        from reconciler.decide.parse import host_document, in_order
-        from reconciler.decide.paths import case_collisions
-        from reconciler.decide.unused import JUDGED_WHERE_USED, used_by, where_used
+        from reconciler.decide.admit.unused import JUDGED_WHERE_USED, used_by, where_used
+        from reconciler.decide.read.parse import host_document, in_order
+        from reconciler.decide.read.paths import case_collisions
 
         violations: tuple[Violation, ...] = ()
         unsigned = tuple(item for item in files.refused if item.reason is Reason.SIGNATURE_INVALID)
@@ -151,10 +151,10 @@ class Preparer:
 
     def _stacks(self, files: Files, document: HostDocument, violations: tuple[Violation, ...]) -> Prepared:
         """Nothing reaches Compose that the scan has not let through."""
-        from reconciler.decide.beside import left_out
-        from reconciler.decide.inputs import Inputs
-        from reconciler.decide.rejected import placed
-        from reconciler.decide.scan import scan
+        from reconciler.decide.read.beside import left_out
+        from reconciler.decide.read.inputs import Inputs
+        from reconciler.decide.read.rejected import placed
+        from reconciler.decide.read.scan import scan
 
         inputs = Inputs()
         strict = self._rules.places.secrets is not None
@@ -188,7 +188,7 @@ class Preparer:
         scans: Sequence[Scan],
         violations: tuple[Violation, ...],
     ) -> Prepared:
-        from reconciler.decide.admit import Candidate, admit, demands, memory_volumes
+        from reconciler.decide.admit.admit import Candidate, admit, demands, memory_volumes
 
         candidates = [
             Candidate(

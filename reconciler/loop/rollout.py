@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from reconciler.decide.defaults import with_defaults
+from reconciler.decide.drift.grace import grace_of
+from reconciler.decide.drift.wanted_facts import limits
 from reconciler.decide.footprint import as_made
-from reconciler.decide.grace import grace_of
-from reconciler.decide.situation import needs
+from reconciler.decide.plan.diff import needs
 from reconciler.decide.slots import by_service
-from reconciler.decide.wanted_facts import limits
 from reconciler.errors import Away, ReconcilerError, RolloutFailed
 from reconciler.loop.creating import Creating
 from reconciler.loop.creating import World as World
-from reconciler.loop.proof import Proof
+from reconciler.loop.health_gate import Proof
 from reconciler.model.desired import Condition, DesiredState, Endpoint, Network, Service, ServiceKey, Volume
 from reconciler.model.history import ServiceRecord
 from reconciler.model.observed import Container, ObservedState

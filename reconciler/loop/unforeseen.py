@@ -10,7 +10,7 @@ from contextlib import suppress
 from loguru import logger
 
 from reconciler.errors import Transient
-from reconciler.loop.book import Book
+from reconciler.loop.ledger import Book
 from reconciler.model.outcome import Reason
 
 TRIES = 3

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from loguru import logger
 
-from reconciler.decide.repeats import Repeats
+from reconciler.decide.history.repeats import Repeats
 from reconciler.effects import Effects
 from reconciler.loop import daemon
 from reconciler.loop.cycle import Cycle

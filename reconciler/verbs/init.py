@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reconciler.decide import proposal
-from reconciler.decide.budget import service_memory
-from reconciler.decide.parse import host_document
-from reconciler.decide.proposal import Left, Limit, Origin, Project
+from reconciler.decide.admit.budget import service_memory
+from reconciler.decide.drift import proposal
+from reconciler.decide.drift.proposal import Left, Limit, Origin, Project
+from reconciler.decide.read.parse import host_document
 from reconciler.errors import Usage
 from reconciler.formats.compose_names import ComposeFolder
 from reconciler.loop.prepare import Prepared, Preparer

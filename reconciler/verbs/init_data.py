@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from reconciler.decide.sources import inside
+from reconciler.decide.mounts.sources import inside
 from reconciler.loop.prepare import Prepared
 from reconciler.model.observed import Container
 

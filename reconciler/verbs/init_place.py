@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.decide.needs import Needs
-from reconciler.decide.proposal import Left, Limit, Project
+from reconciler.decide.admit.needs import Needs
+from reconciler.decide.drift.proposal import Left, Limit, Project
 from reconciler.model.files import Files
 from reconciler.model.observed import Container, Started
 from reconciler.model.outcome import Violation

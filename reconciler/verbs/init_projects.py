@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reconciler.decide import proposal
-from reconciler.decide.compose_files import ComposeFiles
-from reconciler.decide.inputs import Inputs
-from reconciler.decide.parse import own_name, read_compose
-from reconciler.decide.paths import file_violation, is_readable
-from reconciler.decide.proposal import Left, Project
-from reconciler.decide.variables import profiles_of
+from reconciler.decide.drift import proposal
+from reconciler.decide.drift.proposal import Left, Project
+from reconciler.decide.read.compose_files import ComposeFiles
+from reconciler.decide.read.inputs import Inputs
+from reconciler.decide.read.parse import own_name, read_compose
+from reconciler.decide.read.paths import file_violation, is_readable
+from reconciler.decide.read.variables import profiles_of
 from reconciler.formats.compose_names import ComposeFolder, other_files
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files

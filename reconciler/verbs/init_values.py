@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.decide.compose_files import ComposeFiles
-from reconciler.decide.hygiene import looks_secret
-from reconciler.decide.inputs import Inputs
-from reconciler.decide.proposal import Project, Values
+from reconciler.decide.admit.lint import looks_secret
+from reconciler.decide.drift.proposal import Project, Values
+from reconciler.decide.read.compose_files import ComposeFiles
+from reconciler.decide.read.inputs import Inputs
 from reconciler.formats.dotenv import dotenv
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files

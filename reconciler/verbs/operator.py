@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from reconciler.errors import Locked
-from reconciler.loop.desk import Desk
 from reconciler.loop.ports import Journal
+from reconciler.loop.request_handler import Desk
 from reconciler.model.requests import Answered, RequestVerb
 from reconciler.record import summary
 from reconciler.record.requests import RequestBox
@@ -58,6 +58,6 @@ class Operator:
         return True
 
     def _answered(self, name: str) -> Answered | None:
-        from reconciler.decide.folding import fold
+        from reconciler.decide.history.folding import fold
 
         return next((item for item in reversed(fold(self._journal.records()).requests) if item.id == name), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.decide import grant_use
+from reconciler.decide.admit import grant_use
 from reconciler.model.documents import Permissions
 from reconciler.model.uses import Uses
 from reconciler.record import summary

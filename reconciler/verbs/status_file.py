@@ -12,7 +12,7 @@ from reconciler.model.observed import ObservedState
 from reconciler.model.status import StatusFacts
 from reconciler.record import summary
 from reconciler.verbs import files
-from reconciler.verbs.look import Looker
+from reconciler.verbs.queries import Looker
 
 Document = Mapping[str, Any]
 

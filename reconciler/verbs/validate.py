@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from reconciler.decide.budget import Budget
-from reconciler.decide.needs import needs
+from reconciler.decide.admit.budget import Budget
+from reconciler.decide.admit.needs import needs
 from reconciler.errors import Usage
 from reconciler.loop.prepare import Prepared, Preparer
 from reconciler.model.documents import Exports, HostDocument, Permissions, StackDocument

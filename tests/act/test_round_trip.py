@@ -17,11 +17,11 @@ import pytest
 import yaml
 
 from reconciler.act.compose import create_file, escaped
-from reconciler.decide.lower import lower
-from reconciler.decide.policies import values
-from reconciler.decide.policies.paths import CommitPaths
-from reconciler.decide.policies.subject import Subject
-from reconciler.decide.sources import Places, Source
+from reconciler.decide.admit.policies import values
+from reconciler.decide.admit.policies.subject import Subject
+from reconciler.decide.lower.lower import lower
+from reconciler.decide.mounts.mount_paths import CommitPaths
+from reconciler.decide.mounts.sources import Places, Source
 from reconciler.formats.rules import keys
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Service

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.act.trees import TreeStore
-from reconciler.decide.digests import content_digest, tree_digest
+from reconciler.decide.mounts.digests import content_digest, tree_digest
 from reconciler.effects import Effects
 from reconciler.errors import Transient
 from reconciler.materialise import ONCE, remove

@@ -13,7 +13,7 @@ from typing import Any
 import docker
 import pytest
 
-from reconciler.decide.facts import differences
+from reconciler.decide.drift.facts import differences
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Endpoint, Service, Stack
 from reconciler.model.observed import Container

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler import wiring
 from reconciler.decide.redact import Redactor
 from reconciler.settings import Settings, SourceSettings
+from reconciler.wiring import assembly
 from tests.conftest import ROOT
 
 ENVIRONMENT = {"HOME": "/nonexistent", "PATH": os.environ["PATH"]}
@@ -41,7 +41,7 @@ def compose_says(compose: Path, *files: Path) -> Opinion:
 def validation(compose: Path, *files: Path, policies: bool = False) -> dict[str, Any]:
     """The Validation document, made in this process: hundreds of files need no interpreter each."""
     settings = Settings("mini", SourceSettings("/nowhere"), str(files[0].parent / "state"), compose=str(compose))
-    application = wiring.build(settings, stop=threading.Event(), redactor=Redactor())
+    application = assembly.build(settings, stop=threading.Event(), redactor=Redactor())
     _, document = application.validate(None, None, None, [str(file) for file in files], policies)
     return dict(document)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from reconciler.decide.admit import Candidate, admit
+from reconciler.decide.admit.admit import Candidate, admit
 from reconciler.model.documents import BindGrant, Grant, HostDocument, Permissions, StackDocument
 from reconciler.model.files import READ_LIMIT, Entry
 from reconciler.model.outcome import Level, Violation

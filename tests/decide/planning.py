@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reconciler.decide import planner
+from reconciler.decide.plan import planner
 from reconciler.formats.quantities import size
 from reconciler.model.desired import Condition, Dependency, DesiredState, Endpoint, Network, Service, Stack, Volume
 from reconciler.model.documents import Memory

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.decide.acceptance import moment_of
+from reconciler.decide.history.acceptance import moment_of
 
 START = 1767225600.0
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.admit import Candidate, admit
-from reconciler.decide.scan import scan
+from reconciler.decide.admit.admit import Candidate, admit
+from reconciler.decide.read.scan import scan
 from reconciler.model.documents import BindGrant, Grant, HostDocument, Permissions, StackDocument
 from reconciler.model.outcome import Level, Reason
 from tests.decide.judging import ROOT, Commit, candidate, denied, judge, judge_service, judge_stacks, warned

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.decide.admit import Candidate, admit, demands
-from reconciler.decide.budget import judge
-from reconciler.decide.scan import scan
+from reconciler.decide.admit.admit import Candidate, admit, demands
+from reconciler.decide.admit.budget import judge
+from reconciler.decide.read.scan import scan
 from reconciler.errors import Transient
 from reconciler.model.documents import HostDocument, StackDocument
 from reconciler.model.outcome import Level, Violation

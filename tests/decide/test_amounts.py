@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.policies.amounts import MOST_BYTES, MOST_FILES
+from reconciler.decide.admit.policies.amounts import MOST_BYTES, MOST_FILES
 from reconciler.formats.nodes import shorten
 from reconciler.model.files import Entry
 from reconciler.model.outcome import Level, Violation

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.decide.beside import left_out
-from reconciler.decide.parse import host_document
+from reconciler.decide.read.beside import left_out
+from reconciler.decide.read.parse import host_document
 from reconciler.formats.compose_names import other_files
 from tests.commits import CommitFiles
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.policies.manual import manual
-from reconciler.decide.policies.values import FORMS
+from reconciler.decide.admit.policies.manual import manual
+from reconciler.decide.admit.policies.values import FORMS
 from reconciler.formats.rules import keys, rules
 from reconciler.model.outcome import Level
 from tests.decide.judging import ROOT, Commit, denied, judge, warned
@@ -326,4 +326,4 @@ def test_extensions_are_no_unknown_keys() -> None:
 
 def test_the_manual_is_current() -> None:
     text = (REPOSITORY / "docs/policies.md").read_text(encoding="utf-8")
-    assert text == manual(), "run: python -m reconciler.decide.policies.manual > docs/policies.md"
+    assert text == manual(), "run: python -m reconciler.decide.admit.policies.manual > docs/policies.md"

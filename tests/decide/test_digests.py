@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import pytest
 
-from reconciler.decide.digests import content_digest, tree_digest
+from reconciler.decide.mounts.digests import content_digest, tree_digest
 from reconciler.model.files import Entry
 from reconciler.model.outcome import Violation
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.admit import Candidate, admit
+from reconciler.decide.admit.admit import Candidate, admit
 from reconciler.model.documents import Exports, HostDocument
 from reconciler.model.outcome import Violation
 from tests.decide.judging import Commit, candidate

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.facts import differences
+from reconciler.decide.drift.facts import differences
 from reconciler.model.desired import Endpoint, Service
 from reconciler.model.images import ImageDefaults
 from reconciler.model.observed import Container

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.decide.folding import Fold, Following, fold
-from reconciler.decide.recollection import failure_record
+from reconciler.decide.history.fold_state import failure_record
+from reconciler.decide.history.folding import Fold, Following, fold
 from reconciler.errors import Corrupt
 from reconciler.model.history import Bad, Good, ServiceRecord
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason

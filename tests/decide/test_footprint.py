@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide import footprint, planner
-from reconciler.decide.budget import volumes
+from reconciler.decide import footprint
+from reconciler.decide.admit.budget import volumes
 from reconciler.decide.defaults import PIDS, missing, with_defaults
-from reconciler.decide.facts import differences
+from reconciler.decide.drift.facts import differences
 from reconciler.decide.footprint import CONTAINER, INODE, PROXY
-from reconciler.decide.sheet import Sheet
+from reconciler.decide.plan import planner
+from reconciler.decide.plan.builder import Sheet
 from reconciler.model.desired import DesiredState, Volume
 from reconciler.model.documents import GIB, MIB, Memory
 from reconciler.model.images import ImageDefaults

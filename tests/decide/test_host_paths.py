@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.decide.mounts import Mounts
-from reconciler.decide.policies.paths import written
-from reconciler.decide.sources import Places, Source
+from reconciler.decide.lower.mounts import Mounts
+from reconciler.decide.mounts.mount_paths import written
+from reconciler.decide.mounts.sources import Places, Source
 from reconciler.model.documents import BindGrant, StackDocument
 from tests.decide.judging import ROOT, Commit, candidate, judge_stacks
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.hygiene import mutable_tag
+from reconciler.decide.admit.lint import mutable_tag
 from tests.decide.judging import ROOT, Commit, candidate, denied, judge, judge_service, judge_stacks, warned
 
 SOUND: dict[str, Any] = {

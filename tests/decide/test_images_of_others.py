@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.images_of_others import in_the_way
+from reconciler.decide.hold.images_of_others import in_the_way
 from reconciler.model.images import ImageWant, Sources
 from reconciler.model.stock import StoredImage, stored_image
 

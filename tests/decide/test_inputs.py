@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import time
 
-from reconciler.decide.inputs import MOST_BYTES, MOST_FILES, Inputs
-from reconciler.decide.scan import Scan, scan
+from reconciler.decide.read.inputs import MOST_BYTES, MOST_FILES, Inputs
+from reconciler.decide.read.scan import Scan, scan
 from reconciler.model.documents import StackDocument
 from tests.commits import CommitFiles
 

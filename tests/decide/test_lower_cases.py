@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.decide.digests import digest
-from reconciler.decide.lower import lower
-from reconciler.decide.sources import Places, Source
-from reconciler.decide.wanted_images import wants
+from reconciler.decide.lower.lower import lower
+from reconciler.decide.lower.wanted_images import wants
+from reconciler.decide.mounts.digests import digest
+from reconciler.decide.mounts.sources import Places, Source
 from reconciler.model.desired import DesiredState, Service
 from reconciler.model.documents import MIB, BindGrant, HostDocument, StackDocument
 from reconciler.model.images import Image

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from reconciler.decide.digests import tree_digest
-from reconciler.decide.lower import lower
-from reconciler.decide.mountpoints import mountpoints
-from reconciler.decide.sources import Places, Source
+from reconciler.decide.lower.lower import lower
+from reconciler.decide.mounts.digests import tree_digest
+from reconciler.decide.mounts.mountpoints import mountpoints
+from reconciler.decide.mounts.sources import Places, Source
 from reconciler.model.desired import Tree
 from reconciler.model.documents import HostDocument, StackDocument
 from tests.decide.judging import Commit

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from reconciler import permissions as written
-from reconciler.decide.admit import Candidate, admit
-from reconciler.decide.needs import Needs, needs
+from reconciler.decide.admit.admit import Candidate, admit
+from reconciler.decide.admit.needs import Needs, needs
 from reconciler.formats import schemas
 from reconciler.formats.fits import fits
 from reconciler.model.documents import NO_EXPORTS, BindGrant, Exports, HostDocument, Permissions

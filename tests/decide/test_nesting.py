@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.nesting import Mounted, nested, of_containers, of_state
+from reconciler.decide.admit.nesting import Mounted, nested, of_containers, of_state
 from reconciler.model.desired import DesiredState, Service, Stack, Volume
 from reconciler.model.documents import DEFAULT_GATE, BindGrant, Grant, Memory
 from reconciler.model.observed import Container, Mount, ObservedState, ObservedVolume

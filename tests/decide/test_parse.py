@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.decide.parse import host_document
-from reconciler.decide.paths import case_collisions
+from reconciler.decide.read.parse import host_document
+from reconciler.decide.read.paths import case_collisions
 from reconciler.formats.compose_names import NAMES
 from reconciler.model.documents import Gate, HostDocument, Memory, StackDocument
 from reconciler.model.outcome import Reason, Violation

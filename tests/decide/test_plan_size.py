@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide import planner
+from reconciler.decide.plan import planner
 from reconciler.model.outcome import Intent
 from tests.decide.planning import desired, observed
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.decide.proposal import (
+from reconciler.decide.drift.proposal import (
     Limit,
     Origin,
     Project,

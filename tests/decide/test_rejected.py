@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.decide.rejected import placed
-from reconciler.decide.scan import Scan, scan
+from reconciler.decide.read.rejected import placed
+from reconciler.decide.read.scan import Scan, scan
 from reconciler.model.documents import StackDocument
 from reconciler.model.outcome import Reason, Violation
 from tests.commits import CommitFiles

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.decide.requests import Known, Reply, answer, full_sha
+from reconciler.decide.history.requests import Known, Reply, answer, full_sha
 from reconciler.model.history import Attempt, Bad, Good, History
 from reconciler.model.outcome import Intent, Outcome, Reason
 from reconciler.model.requests import Request, RequestVerb, Suspension

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.policies.paths import CommitPaths
-from reconciler.decide.policies.pins import pin_of
-from reconciler.decide.policies.subject import Subject
+from reconciler.decide.admit.policies.pins import pin_of
+from reconciler.decide.admit.policies.subject import Subject
+from reconciler.decide.mounts.mount_paths import CommitPaths
 from reconciler.formats import grants as forms
 from reconciler.formats.bundles import bundles
 from reconciler.formats.rules import Values, rules

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.decide.scan import Scan, scan
+from reconciler.decide.read.scan import Scan, scan
 from reconciler.model.documents import StackDocument
 from reconciler.model.outcome import Level, Reason
 from tests.commits import CommitFiles

@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from reconciler.decide.scan import Scan, scan
+from reconciler.decide.read.scan import Scan, scan
 from reconciler.model.documents import StackDocument
 from tests.commits import CommitFiles
 

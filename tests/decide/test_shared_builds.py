@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.decide.lower import lower
-from reconciler.decide.sources import Places, Source
-from reconciler.decide.wanted_images import wants
+from reconciler.decide.lower.lower import lower
+from reconciler.decide.lower.wanted_images import wants
+from reconciler.decide.mounts.sources import Places, Source
 from reconciler.model.documents import HostDocument, StackDocument
 from reconciler.model.images import Image
 from tests.decide.judging import Commit

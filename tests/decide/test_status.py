@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.decide.service_status import worst
-from reconciler.decide.status import exit_code, judge
+from reconciler.decide.status.service_status import worst
+from reconciler.decide.status.status import exit_code, judge
 from reconciler.model.desired import DesiredState, Endpoint, Service, Stack, Volume
 from reconciler.model.documents import GIB, MIB, Memory
 from reconciler.model.history import Attempt, Bad, Care, Good, History

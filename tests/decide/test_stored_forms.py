@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.admit import admit
-from reconciler.decide.parse import host_document
-from reconciler.decide.scan import scan
+from reconciler.decide.admit.admit import admit
+from reconciler.decide.read.parse import host_document
+from reconciler.decide.read.scan import scan
 from reconciler.model.documents import Grant, HostDocument, Permissions, StackDocument
 from reconciler.model.outcome import Level, Violation
 from tests.commits import CommitFiles

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.policies.values import FORMS
-from reconciler.decide.scan import scan
+from reconciler.decide.admit.policies.values import FORMS
+from reconciler.decide.read.scan import scan
 from reconciler.formats.rules import keys
 from reconciler.model.documents import StackDocument
 from reconciler.model.outcome import Level, Reason, Violation

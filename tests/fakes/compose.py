@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from reconciler.decide.wanted_facts import wanted
+from reconciler.decide.drift.wanted_facts import wanted
 from reconciler.errors import RolloutFailed, Transient
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Service, Stack

@@ -14,14 +14,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from reconciler.decide.sources import Places
+from reconciler.decide.mounts.sources import Places
 from reconciler.errors import Usage
-from reconciler.loop.book import Book
 from reconciler.loop.cycle import Cycle
-from reconciler.loop.outfit import Options, Ports
+from reconciler.loop.ledger import Book
+from reconciler.loop.options import Options, Ports
 from reconciler.loop.ports import Rendered
 from reconciler.loop.prepare import Prepared, Preparer, Rules
-from reconciler.loop.silence import Listener
+from reconciler.loop.stall_watchdog import Listener
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import Grant, HostDocument, Permissions, StackDocument

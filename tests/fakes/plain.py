@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.decide.wanted_facts import wanted
+from reconciler.decide.drift.wanted_facts import wanted
 from reconciler.model.creation import Creation
 from reconciler.model.desired import DesiredState, Service
 from reconciler.model.images import ImageDefaults

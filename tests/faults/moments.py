@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.effects import Effects
-from reconciler.loop.outfit import Ports
+from reconciler.loop.options import Ports
 from reconciler.loop.prepare import Prepared
 from reconciler.model.documents import HostDocument
 from reconciler.model.files import Commit, Files

@@ -12,7 +12,7 @@ from typing import Any
 
 from reconciler.decide.redact import Redactor
 from reconciler.settings import Settings, SourceSettings
-from reconciler.wiring import Application
+from reconciler.wiring.assembly import Application
 from tests.e2e.host import eventually
 
 PATIENCE = 5.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.loop.silence import LIMIT, Listener
+from reconciler.loop.stall_watchdog import LIMIT, Listener
 from reconciler.loop.turn import Turn
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.status import Silence

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from reconciler import wiring
 from reconciler.decide.redact import Redactor
 from reconciler.settings import Settings, SourceSettings
+from reconciler.wiring import assembly
 from tests.decide.test_scan_limits import REFUSED
 
 HEAD = "services:\n  web:\n    image: x:1\n"
@@ -83,7 +83,7 @@ BOMBS: Mapping[str, Mapping[str, str]] = {
 
 def validate(compose: Path, folder: Path) -> dict[str, Any]:
     settings = Settings("mini", SourceSettings("/nowhere"), str(folder / "state"), compose=str(compose))
-    application = wiring.build(settings, stop=threading.Event(), redactor=Redactor())
+    application = assembly.build(settings, stop=threading.Event(), redactor=Redactor())
     return dict(application.validate(None, None, None, [str(folder / "compose.yaml")], True)[1])
 
 

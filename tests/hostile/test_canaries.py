@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 from loguru import logger
 
-from reconciler import wiring
 from reconciler.cli import main
 from reconciler.decide.redact import Redactor
 from reconciler.settings import Settings, SourceSettings
+from reconciler.wiring import assembly
 from tests.conftest import missing
 from tests.hostile.canaries import AGENT, PLAIN, leaks
 from tests.repository import Repository
@@ -329,7 +329,7 @@ def test_a_secret_that_changes_is_masked_from_then_on(operator: Operator) -> Non
     settings = Settings(
         "mini", source, str(operator.state), secrets_dir=str(operator.secrets), compose=str(operator.compose)
     )
-    application = wiring.build(settings, stop=threading.Event(), redactor=redactor)
+    application = assembly.build(settings, stop=threading.Event(), redactor=redactor)
     sha = operator.push(FILED.replace("LINE", "cap_add: [$OWN]"))
     for secret in ("Yd5k-Tz2q-Hm8p", "Rn4w-Gx9s-Kc3v"):
         operator.put("shop/OWN", secret)

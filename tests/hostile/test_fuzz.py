@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.decide.folding import _HANDLERS, fold
+from reconciler.decide.history.folding import _HANDLERS, fold
+from reconciler.decide.read.scan import scan
 from reconciler.decide.redact import Redactor
-from reconciler.decide.scan import scan
 from reconciler.effects import Effects
 from reconciler.errors import Corrupt
 from reconciler.formats.dotenv import dotenv

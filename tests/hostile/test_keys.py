@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.decide.sources import Places
+from reconciler.decide.mounts.sources import Places
 from reconciler.loop.prepare import Preparer, Rules
 from reconciler.model.documents import HostDocument, StackDocument
 from reconciler.model.outcome import Level, Violation

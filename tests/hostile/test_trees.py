@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from reconciler import wiring
 from reconciler.decide.redact import Redactor
 from reconciler.settings import Settings, SourceSettings
+from reconciler.wiring import assembly
 from tests.conftest import find_compose, missing
 from tests.hostile.test_bombs import SECONDS, worked
 from tests.repository import Repository
@@ -154,7 +154,7 @@ class Validator:
             missing("no Compose binary: scripts/setup.sh --tests gets two versions")
         self.repository = Repository(folder / "home.git")
         settings = Settings("mini", SourceSettings("/nowhere"), str(folder / "state"), compose=str(composes[-1]))
-        self.application = wiring.build(settings, stop=threading.Event(), redactor=Redactor())
+        self.application = assembly.build(settings, stop=threading.Event(), redactor=Redactor())
 
     def commit(self, attack: Attack) -> str:
         document = "desired-state/mini.yaml"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.planner import plan
+from reconciler.decide.plan.planner import plan
 from reconciler.loop.advance import image_steps
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.outcome import Intent, Outcome, Reason

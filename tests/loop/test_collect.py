@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.sources import Places
+from reconciler.decide.mounts.sources import Places
 from reconciler.loop.prepare import Rules
 from reconciler.model.images import Image
 from reconciler.model.outcome import Outcome, Reason

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.compaction import compacted
-from reconciler.decide.folding import fold
-from reconciler.loop.book import Book
+from reconciler.decide.history.compaction import compacted
+from reconciler.decide.history.folding import fold
+from reconciler.loop.ledger import Book
 from reconciler.model.history import History
 from reconciler.model.outcome import Outcome
 from tests.fakes.behaviour import STEADY, crashing

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.consent import takings
+from reconciler.decide.hold.consent import takings
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState, Stack
 from reconciler.model.documents import Memory

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from reconciler.decide.grant_use import unused
+from reconciler.decide.admit.grant_use import unused
 from reconciler.model.documents import BindGrant, Grant, Permissions
 from reconciler.model.uses import Uses
 from tests.fakes.behaviour import Behaviour

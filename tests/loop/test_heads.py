@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.shrinking import WINDOW
+from reconciler.decide.hold.shrinking import WINDOW
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import (
     always_starting,

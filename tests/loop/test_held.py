@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.decide.repeats import DAY, Repeats
+from reconciler.decide.history.repeats import DAY, Repeats
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.life import Life, service
 from tests.loop.lives import proven

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.decide.adoption import without_strangers
-from reconciler.decide.names import taken
+from reconciler.decide.drift.adoption import without_strangers
+from reconciler.decide.hold.names import taken
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import Memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.sources import Places
+from reconciler.decide.mounts.sources import Places
 from reconciler.loop.prepare import Preparer, Rules
 from reconciler.model.outcome import CommitState, Intent, Outcome, Reason, Violation
 from tests.fakes.life import CanonicalRenderer, Life, service

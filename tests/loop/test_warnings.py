@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide.compaction import compacted
-from reconciler.decide.folding import fold
-from reconciler.decide.recollection import WARNED, WARNED_TEXT, warning_of, warning_records
+from reconciler.decide.history.compaction import compacted
+from reconciler.decide.history.fold_state import WARNED, WARNED_TEXT, warning_of, warning_records
+from reconciler.decide.history.folding import fold
 from reconciler.model.history import Attempt
 from reconciler.model.outcome import Intent, Level, Outcome, Reason, Violation
 from reconciler.record import summary, text

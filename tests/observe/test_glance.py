@@ -16,7 +16,7 @@ import pytest
 from reconciler.errors import Away
 from reconciler.model.observed import Container, ObservedState
 from reconciler.observe.engine import EngineObserver
-from reconciler.observe.glance import Glance
+from reconciler.observe.quick import Glance
 from tests.conftest import engine_address
 
 

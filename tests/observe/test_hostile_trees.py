@@ -214,7 +214,7 @@ def test_hooks_and_monitors_of_a_users_repository_are_not_run(theirs: Repository
 LISTED = """
 import resource, sys
 from pathlib import Path
-from reconciler.decide.parse import host_document
+from reconciler.decide.read.parse import host_document
 from reconciler.observe.source import files_at
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[2]), int(sys.argv[2])))
 files = files_at(Path(sys.argv[1]), "main", {})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.decide.scan import scan
+from reconciler.decide.read.scan import scan
 from reconciler.model.documents import StackDocument
 from reconciler.observe.render import ComposeRenderer
 from reconciler.observe.secrets import SecretStore

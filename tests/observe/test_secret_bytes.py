@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reconciler.act.trees import TreeStore
-from reconciler.decide.sources import Places
+from reconciler.decide.mounts.sources import Places
 from reconciler.effects import Effects
 from reconciler.loop.prepare import Prepared, Preparer, Rules
 from reconciler.model.desired import DesiredState

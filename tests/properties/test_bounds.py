@@ -10,15 +10,16 @@ from typing import Any
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from reconciler.decide import footprint, planner
-from reconciler.decide.budget import replicas, service_memory
-from reconciler.decide.policies.bounds import (
+from reconciler.decide import footprint
+from reconciler.decide.admit.budget import replicas, service_memory
+from reconciler.decide.admit.policies.bounds import (
     LARGEST_LOG,
     LARGEST_LOG_BUFFER,
     MOST_PIDS,
     MOST_PORTS,
     SHORTEST_PROBE,
 )
+from reconciler.decide.plan import planner
 from reconciler.formats.quantities import seconds, size
 from reconciler.loop.prepare import Preparer
 from reconciler.model.documents import MIB, HostDocument

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from reconciler.decide import planner
-from reconciler.decide.policies.bounds import LARGEST_LOG_BUFFER, MOST_PIDS, SHORTEST_PROBE
-from reconciler.decide.policies.conflicts import MOST_REPLICAS
+from reconciler.decide.admit.policies.bounds import LARGEST_LOG_BUFFER, MOST_PIDS, SHORTEST_PROBE
+from reconciler.decide.admit.policies.conflicts import MOST_REPLICAS
+from reconciler.decide.plan import planner
 from reconciler.formats.quantities import seconds
 from reconciler.formats.rules import keys
 from reconciler.loop.prepare import Preparer

@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from reconciler.decide import footprint, planner
+from reconciler.decide import footprint
+from reconciler.decide.plan import planner
 from reconciler.model.desired import Condition, DesiredState
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Intent

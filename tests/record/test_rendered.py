@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.decide.digests import digest
+from reconciler.decide.mounts.digests import digest
 from reconciler.effects import Effects
 from reconciler.errors import Corrupt, Transient
 from reconciler.formats.freeze import check_whole

@@ -17,7 +17,7 @@ from reconciler.effects import Effects
 from reconciler.errors import Corrupt, Transient
 from reconciler.record.seal import Seal
 from reconciler.settings import Settings, SourceSettings
-from reconciler.wiring_reading import Reading
+from reconciler.wiring.reading import Reading
 
 DIGEST, OTHER = (hashlib.sha256(word).hexdigest() for word in (b"1234", b"1235"))
 

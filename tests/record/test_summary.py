@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler.decide.needs import Needs
-from reconciler.decide.status import judge
+from reconciler.decide.admit.needs import Needs
+from reconciler.decide.status.status import judge
 from reconciler.model.desired import DesiredState, Service, Stack
 from reconciler.model.documents import MIB, BindGrant, Exports, Grant, Memory
 from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from reconciler.decide.shrinking import dropped_lately
+from reconciler.decide.hold.shrinking import dropped_lately
 from reconciler.loop.turn import Turn
 from reconciler.model.documents import Grant
 from reconciler.model.outcome import Outcome, Reason

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from reconciler.decide import status
 from reconciler.decide.redact import Redactor
+from reconciler.decide.status import status
 from reconciler.effects import Effects
 from reconciler.settings import Settings, SourceSettings
-from reconciler.wiring_reading import Reading
+from reconciler.wiring.reading import Reading
 from tests.observe.sources import FILES
 from tests.repository import Repository
 

@@ -1,0 +1,165 @@
+"""How much of a commit would be laid out on the host's disk: what containers mount, and what is built."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from reconciler.decide.admit.policies.subject import Finding, Json, Subject
+from reconciler.decide.mounts.canonical import file_target
+from reconciler.decide.mounts.mount_paths import inside, normal
+from reconciler.formats.nodes import shorten
+from reconciler.formats.quantities import shown
+from reconciler.formats.yamls import Pointer
+
+MOST_BYTES = 1 << 30
+"""Bytes of files that containers of a host mount of one commit, and of those that are built, together: what is larger
+does not belong into git. Each mounted path counts with all it holds, a file in several build contexts once."""
+
+MOST_FILES = 100_000
+"""Files and folders of them, counted the same way; so many take 17 s to write."""
+
+LONGEST_TARGET = 500
+"""Bytes of a path in a container; inside of a mounted folder its places are made on the host."""
+
+NAMED = 3
+"""So many of the largest files are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One place of a model that has files of the commit laid out.
+
+    `places`: where the service mounts something else inside of it; the folder has these places then, and so is another
+    one than without them.
+    """
+
+    subject: Subject
+    service: str | None
+    pointer: Pointer
+    path: str
+    built: bool = False
+    places: frozenset[str] = frozenset()
+
+
+def _long_targets(subject: Subject) -> Iterator[Finding]:
+    for service in subject.services():
+        longest = max(_targets(service.model), key=len, default="")
+        size = len(longest.encode())
+        if size > LONGEST_TARGET:
+            what = f"it mounts at a path of {size} bytes ({shorten(longest)}), more than {LONGEST_TARGET}"
+            yield service.finding("too-large", ("volumes",), what)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    use: Use
+    size: int
+    files: int
+
+
+def findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
+    """Too much is one for the whole host, at the place that takes most; targets that no file system can hold."""
+    if not subjects:
+        return
+    yield from (finding for subject in subjects for finding in _long_targets(subject))
+    costs = _costs(subjects)
+    size, files = sum(cost.size for cost in costs), sum(cost.files for cost in costs)
+    if size > MOST_BYTES:
+        largest = max(costs, key=lambda cost: cost.size).use
+    elif files > MOST_FILES:
+        largest = max(costs, key=lambda cost: cost.files).use
+    else:
+        return
+    what = f"what this host would mount and build of the commit has {shown(size)} or more in {files} files and folders"
+    what += f" ({largest.path} has most: {_largest(largest)})"
+    yield Finding(largest.subject.stack, "too-large", largest.pointer, what, largest.service)
+
+
+def _costs(subjects: Sequence[Subject]) -> list[_Cost]:
+    """What each place adds, up to the one with which it is too much."""
+    commit, costs = subjects[0].commit, list[_Cost]()
+    built, mounted = set[str](), set[tuple[str, frozenset[str]]]()
+    size = files = 0
+    for use in (use for subject in subjects for use in uses(subject)):
+        names: Sequence[str] = ()
+        if use.built:
+            names = [name for name in commit.names(use.path) if name not in built]
+            built.update(names)
+        elif (use.path, use.places) not in mounted:
+            names = commit.names(use.path)
+            mounted.add((use.path, use.places))
+        costs.append(_Cost(use, sum(map(commit.size, names)), len(names) + _folders(names)))
+        size, files = size + costs[-1].size, files + costs[-1].files
+        if size > MOST_BYTES or files > MOST_FILES:
+            break
+    return costs
+
+
+def _folders(names: Sequence[str]) -> int:
+    """How many folders these files lie in; they are in order, so that each adds what the one before does not have."""
+    count, before = 0, list[str]()
+    for name in names:
+        folders = name.split("/")[:-1]
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, folders, strict=False)))
+        count, before = count + len(folders) - shared, folders
+    return count
+
+
+def _largest(use: Use) -> str:
+    commit = use.subject.commit
+    names = sorted(commit.names(use.path), key=lambda name: -commit.size(name))[:NAMED]
+    return ", ".join(f"{shorten(name)} {shown(commit.size(name))}" for name in names)
+
+
+def uses(subject: Subject) -> Iterator[Use]:
+    """Every place of a model that has files of the commit laid out."""
+    for kind in ("configs", "secrets"):
+        for name, definition in sorted((subject.model.get(kind) or {}).items()):
+            yield from _use(subject, None, (kind, name, "file"), str((definition or {}).get("file") or ""))
+    for service in subject.services():
+        top: Pointer = ("services", service.name)
+        targets = _targets(service.model)
+        for index, mount in enumerate(service.model.get("volumes") or ()):
+            if mount.get("type") == "bind":
+                folder = normal(str(mount.get("target") or "")).rstrip("/") + "/"
+                places = frozenset(item.removeprefix(folder) for item in targets if item.startswith(folder))
+                source = str(mount.get("source") or "")
+                yield from _use(subject, service.name, (*top, "volumes", index), source, places=places)
+        for key, path in _contexts(service.model.get("build") or {}):
+            yield from _use(subject, service.name, (*top, "build", *key), path, built=True)
+
+
+def _targets(model: Json) -> list[str]:
+    """Where a service has anything mounted."""
+    found = [str(item).partition(":")[0] for item in model.get("tmpfs") or ()]
+    found += [str(mount.get("target") or "") for mount in model.get("volumes") or ()]
+    found += [file_target(kind, use) for kind in ("configs", "secrets") for use in model.get(kind) or ()]
+    return [normal(item) for item in found]
+
+
+def _contexts(build: Json) -> Iterator[tuple[Pointer, str]]:
+    if not build:
+        return
+    context = str(build.get("context") or "")
+    dockerfile = posixpath.join(context, str(build.get("dockerfile") or "Dockerfile"))
+    yield ("context",), context
+    yield ("dockerfile",), dockerfile
+    yield ("dockerfile",), f"{dockerfile}.dockerignore"
+    for name, value in sorted((build.get("additional_contexts") or {}).items()):
+        yield ("additional_contexts", name), str(value)
+
+
+def _use(
+    subject: Subject,
+    service: str | None,
+    pointer: Pointer,
+    path: str,
+    built: bool = False,
+    places: frozenset[str] = frozenset(),
+) -> Iterator[Use]:
+    found = inside(posixpath.normpath(path), subject.root) if path.startswith("/") else None
+    if found is not None and subject.commit.has(found):
+        yield Use(subject, service, pointer, found, built, places)

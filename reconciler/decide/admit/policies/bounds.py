@@ -1,0 +1,174 @@
+"""What a service may ask of the machine beside memory and processors: each has a cap, or is counted, or both."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from reconciler.decide import footprint
+from reconciler.decide.admit.budget import replicas, service_memory
+from reconciler.decide.admit.policies.sharing import processes_with
+from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject, Subject
+from reconciler.formats.quantities import QuantityError, seconds, size
+from reconciler.model.documents import GIB, MIB
+
+MOST_PORTS, MOST_PORTS_OF_HOST = 100, 400
+"""Published ports, each replica's counted. Each is one or two processes of the engine's, and a rule of the firewall."""
+
+MOST_PIDS = 16_384
+"""Half of the 32,768 that many kernels have for the whole machine."""
+
+LARGEST_LOG_BUFFER = 4 * MIB
+"""It is the engine's own memory, not the container's."""
+
+LARGEST_LOG = GIB
+"""Bytes that the log files of one container may come to."""
+
+MOST_LOG_FILES = 1000
+
+SHORTEST_PROBE = 0.1
+"""Seconds. A probe takes 30 to 50 ms of a processor, and the engine takes a millisecond for an interval."""
+
+WHOLE = re.compile(r"-?[0-9]{1,19}")
+
+
+def findings(service: ServiceSubject) -> Iterator[Finding]:
+    yield from _swap(service)
+    yield from _processes(service)
+    yield from _realtime(service)
+    yield from _logs(service)
+    yield from _probes(service)
+    yield from _reached_memory(service)
+    number = _ports(service)
+    if number > MOST_PORTS:
+        what = f"publishes {number} ports, and {MOST_PORTS} are the most"
+        yield service.finding("too-many-ports", ("ports",), what)
+
+
+def ports_of_host(subjects: Sequence[Subject]) -> Iterator[Finding]:
+    """Told at the service with the most of them, where it is not told that it alone has too many."""
+    services = [service for subject in subjects for service in subject.services()]
+    number = sum(map(_ports, services))
+    if number > MOST_PORTS_OF_HOST and max(map(_ports, services)) <= MOST_PORTS:
+        what = f"the host's services publish {number} ports together, and {MOST_PORTS_OF_HOST} are the most"
+        yield max(services, key=_ports).finding("too-many-ports", ("ports",), what)
+
+
+def volume_findings(subject: Subject) -> Iterator[Finding]:
+    """Volumes in memory without a size: the kernel would give each half of the machine's memory."""
+    for name, definition in sorted((subject.model.get("volumes") or {}).items()):
+        options: Json = (definition or {}).get("driver_opts") or {}
+        if footprint.in_memory(options) and footprint.volume(options) is None:
+            what = f"volume {name} lies in memory, and its options ({options.get('o') or 'none'}) set no size"
+            yield subject.finding("tmpfs-size", ("volumes", name, "driver_opts"), what)
+
+
+def _reached_memory(service: ServiceSubject) -> Iterator[Finding]:
+    """What lies in memory of a service whose processes others share: they reach it by /proc/<pid>/root, and what they
+    wrote stays when their container has ended. What each container has anyway is counted (`footprint.PROCESSES`)."""
+    others = ", ".join(sorted(processes_with(service)))
+    if not others:
+        return
+    what = f"it shares its processes with {others}, which could fill its"
+    mounts = service.model.get("volumes") or ()
+    for index, mount in enumerate(mounts):
+        if mount.get("type") == "tmpfs":
+            yield service.finding("tmpfs-size", ("volumes", index), f"{what} tmpfs at {mount.get('target')}")
+    for index, target in enumerate(service.model.get("tmpfs") or ()):
+        yield service.finding("tmpfs-size", ("tmpfs", index), f"{what} tmpfs at {str(target).partition(':')[0]}")
+    if footprint.shared_memory(service.model) > footprint.SHARED_MEMORY:
+        yield service.finding("tmpfs-size", ("shm_size",), f"{what} /dev/shm of {service.model['shm_size']}")
+
+
+def _ports(service: ServiceSubject) -> int:
+    published = {(item.get("host_ip"), str(item.get("published")), item.get("target"), item.get("protocol"))
+                 for item in service.model.get("ports") or ()}  # fmt: skip
+    return len(published) * replicas(service.model)
+
+
+def _swap(service: ServiceSubject) -> Iterator[Finding]:
+    asked = _whole(service.model.get("memswap_limit"))
+    memory, is_default = service_memory(service.model, 0)
+    if asked == 0:
+        return
+    if asked is None or asked < 0:
+        what = f"memswap_limit {service.model['memswap_limit']} is no limit"
+    elif is_default:
+        what = "memswap_limit without mem_limit"
+    elif asked > memory:
+        what = f"memswap_limit is {(asked - memory) // MIB} MiB above the memory's limit"
+    elif asked < memory:
+        what = "memswap_limit is below the memory's limit, which the engine refuses"
+    else:
+        return
+    yield service.finding("swap", ("memswap_limit",), what)
+
+
+def _processes(service: ServiceSubject) -> Iterator[Finding]:
+    limits = ((service.model.get("deploy") or {}).get("resources") or {}).get("limits") or {}
+    for place, value in ((("pids_limit",), service.model.get("pids_limit")),
+                         (("deploy", "resources", "limits", "pids"), limits.get("pids"))):  # fmt: skip
+        number = _whole(value)
+        if number is None or number < 0 or number > MOST_PIDS:
+            what = f"{value} processes, and 1 to {MOST_PIDS} are allowed"
+            yield service.finding("pids-limit", place, what)
+
+
+def _realtime(service: ServiceSubject) -> Iterator[Finding]:
+    for key in ("cpu_rt_runtime", "cpu_rt_period"):
+        if str(service.model.get(key) or "0") not in ("0", "0s"):
+            yield service.finding("realtime", (key,), f"{key} is set")
+    if _limit((service.model.get("ulimits") or {}).get("rtprio")) != 0:
+        yield service.finding("realtime", ("ulimits", "rtprio"), "ulimits.rtprio is set")
+
+
+def _limit(value: object) -> int | None:
+    values = (value.get("soft"), value.get("hard")) if isinstance(value, dict) else (value,)
+    return next((number for number in map(_whole, values) if number != 0), 0)
+
+
+def _logs(service: ServiceSubject) -> Iterator[Finding]:
+    options: Json = (service.model.get("logging") or {}).get("options") or {}
+    buffer = options.get("max-buffer-size")
+    if buffer not in (None, "") and not 0 < _bytes(buffer) <= LARGEST_LOG_BUFFER:
+        what = f"a log buffer of {buffer}, and {LARGEST_LOG_BUFFER // MIB}m is the most"
+        yield service.finding("log-buffer", ("logging", "options", "max-buffer-size"), what)
+    for prefix in ("", "cache-"):  # the engine keeps copies of logs that it could not read elsewhere
+        largest, number = options.get(f"{prefix}max-size"), options.get(f"{prefix}max-file")
+        files = 1 if number in (None, "") else _whole(number)
+        if files is None or not 1 <= files <= MOST_LOG_FILES:
+            yield service.finding("log-size", ("logging", "options", f"{prefix}max-file"), f"{number} log files")
+        elif largest not in (None, "") and not 0 < _bytes(largest) * files <= LARGEST_LOG:
+            what = f"logs of {files} × {largest}, and {LARGEST_LOG // GIB}g together is the most"
+            yield service.finding("log-size", ("logging", "options", f"{prefix}max-size"), what)
+
+
+def _probes(service: ServiceSubject) -> Iterator[Finding]:
+    check: Json = service.model.get("healthcheck") or {}
+    for key in ("interval", "start_interval"):
+        value = str(check.get(key) or "")
+        if 0 < _seconds(value) < SHORTEST_PROBE:
+            what = f"a probe each {value}, and {SHORTEST_PROBE * 1000:g} ms is the shortest"
+            yield service.finding("probe-interval", ("healthcheck", key), what)
+
+
+def _whole(value: object) -> int | None:
+    """0 where nothing is set; None where it is no whole number."""
+    text = str(value if value is not None else 0).strip()
+    return int(text) if WHOLE.fullmatch(text) else None
+
+
+def _bytes(value: object) -> int:
+    """-1 where it is no size."""
+    try:
+        return size(str(value))
+    except QuantityError:
+        return -1
+
+
+def _seconds(text: str) -> float:
+    """-1 where it is no duration: Compose or the engine refuses it."""
+    try:
+        return seconds(text)
+    except QuantityError:
+        return -1.0

@@ -1,0 +1,213 @@
+"""What two services or networks of one host cannot both have: names, published ports and subnets."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from reconciler.decide.admit.budget import replicas
+from reconciler.decide.admit.policies.objects import ID
+from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject, Subject
+from reconciler.decide.slots import STANDBY
+from reconciler.formats.cidr import Range, overlap, range_of
+from reconciler.formats.yamls import Pointer
+
+MOST_REPLICAS = 1000
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+"""What the engine takes for a container's name (moby, daemon/names)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """`count` ports of `first`…`last` that a service needs on one address ('' is any of its family)."""
+
+    service: ServiceSubject
+    index: int
+    protocol: str
+    family: int
+    address: str
+    first: int
+    last: int
+    count: int
+
+    def meets(self, other: _Claim) -> bool:
+        same_kind = (self.protocol, self.family) == (other.protocol, other.family)
+        return same_kind and (self.address == other.address or "" in (self.address, other.address))
+
+    def within(self, other: _Claim) -> bool:
+        return other.first <= self.first and self.last <= other.last
+
+    @property
+    def ports(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """One subnet that a network of the commit names. `network`: its key in the model."""
+
+    of: Subject
+    network: str
+    index: int
+    range: Range
+
+    @property
+    def name(self) -> str:
+        return f"{self.of.stack}/{self.network}"
+
+
+def findings(subjects: Sequence[Subject], stacks: Sequence[str]) -> Iterator[Finding]:
+    """`stacks`: the names of all stacks of the host, of which some may have no model to judge."""
+    yield from _ports(subjects)
+    yield from _container_names(subjects)
+    yield from _subnets(subjects)
+    for kind in ("networks", "volumes"):
+        yield from _object_names(subjects, kind, stacks)
+
+
+def _ports(subjects: Sequence[Subject]) -> Iterator[Finding]:
+    claims = [claim for subject in subjects for service in subject.services() for claim in _claims(service)]
+    told: set[tuple[str, str, int]] = set()
+    for claim, rivals in (*_single_conflicts(claims), *_range_conflicts(claims)):
+        key = (claim.service.of.stack, claim.service.name, claim.index)
+        if key not in told:
+            told.add(key)
+            yield _port_conflict(claim, rivals)
+
+
+def _single_conflicts(claims: Sequence[_Claim]) -> Iterator[tuple[_Claim, list[_Claim]]]:
+    earlier: dict[int, list[_Claim]] = defaultdict(list)
+    for claim in claims:
+        if claim.first == claim.last:
+            rivals = [item for item in earlier[claim.first] if item.meets(claim)]
+            if rivals or claim.count > 1:
+                yield claim, rivals
+            earlier[claim.first].append(claim)
+
+
+def _range_conflicts(claims: Sequence[_Claim]) -> Iterator[tuple[_Claim, list[_Claim]]]:
+    """A range is too small where the claims that can only be met within it need more ports than it has."""
+    for span in claims:
+        if span.first != span.last:
+            rivals = [item for item in claims if item.within(span) and item.meets(span)]
+            if sum(item.count for item in rivals) > span.last - span.first + 1:
+                yield span, rivals
+
+
+def _port_conflict(claim: _Claim, rivals: Sequence[_Claim]) -> Finding:
+    others = sorted({f"{r.service.of.stack}/{r.service.name}" for r in rivals if r.service != claim.service})
+    if others:
+        by = f"and {', '.join(others)} too"
+    else:
+        by = f"and {claim.count} replicas need one each" if claim.count > 1 else "twice"
+    what = f"publishes port {claim.ports}/{claim.protocol}, {by}"
+    return claim.service.finding("port-conflict", ("ports", claim.index), what)
+
+
+def _claims(service: ServiceSubject) -> Iterator[_Claim]:
+    count = replicas(service.model)
+    for index, port in enumerate(service.model.get("ports") or ()):
+        first, _, last = str(port.get("published") or "").partition("-")
+        if not first.isdigit() or first == "0" or not count:
+            continue
+        for family, address in _addresses(str(port.get("host_ip") or "")):
+            protocol = port.get("protocol") or "tcp"
+            yield _Claim(service, index, protocol, family, address, int(first), int(last or first), count)
+
+
+def _addresses(text: str) -> tuple[tuple[int, str], ...]:
+    """(family, address): without an address the engine listens on every one of both families."""
+    if not text:
+        return ((4, ""), (6, ""))
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return ((4, text),)
+    return ((address.version, "" if address.is_unspecified else str(address)),)
+
+
+def _container_names(subjects: Sequence[Subject]) -> Iterator[Finding]:
+    taken: dict[str, str] = {}
+    for subject in subjects:
+        for service in subject.services():
+            yield from _container_name(service, taken)
+
+
+def _container_name(service: ServiceSubject, taken: dict[str, str]) -> Iterator[Finding]:
+    fixed, count = service.model.get("container_name"), replicas(service.model)
+    place: Pointer = ("container_name",) if fixed else ()
+    if fixed and (not _NAME.fullmatch(fixed) or fixed.endswith(STANDBY) or ID.fullmatch(fixed)):
+        yield service.finding("invalid-name", place, f"its container is to be called {fixed}")
+    if fixed and count > 1:
+        yield service.finding("replicas-with-name", place, f"{count} replicas are to be called {fixed}")
+    if count > MOST_REPLICAS:
+        key = ("scale",) if service.model.get("scale") is not None else ("deploy", "replicas")
+        yield service.finding("too-many-replicas", key, f"{count} replicas")
+        return
+    own = f"{service.of.stack}/{service.name}"
+    numbered = [f"{service.of.stack}-{service.name}-{number}" for number in range(1, count + 1)]
+    for name in [fixed] if fixed else numbered:
+        if taken.setdefault(name, own) != own:
+            yield service.finding("name-conflict", place, f"its container is called {name}, as that of {taken[name]}")
+
+
+def _subnets(subjects: Sequence[Subject]) -> Iterator[Finding]:
+    """Each network whose range lies in that of another, or in another of its own; two ranges that meet always nest."""
+    pools = sorted(_pools(subjects), key=lambda pool: (pool.range.version, pool.range))  # ranges before what is in them
+    widest: _Pool | None = None
+    for pool in pools:
+        if widest is None or not overlap(widest.range, pool.range):
+            widest = pool
+            continue
+        whose = "itself" if (pool.of, pool.network) == (widest.of, widest.network) else f"network {widest.name}"
+        what = f"network {pool.name} has the subnet {pool.range}, which overlaps {widest.range} of {whose}"
+        pointer = ("networks", pool.network, "ipam", "config", pool.index, "subnet")
+        yield pool.of.finding("subnet-conflict", pointer, what)
+
+
+def _pools(subjects: Sequence[Subject]) -> Iterator[_Pool]:
+    for subject in subjects:
+        for key, network in _owned(subject, "networks"):
+            bridged = (network.get("driver") or "bridge") == "bridge"
+            for index, pool in enumerate((network.get("ipam") or {}).get("config") or ()):
+                found = range_of(str((pool or {}).get("subnet") or ""))
+                # two networks of a driver without bridges may divide a subnet between them by ip_range
+                if found is not None and (bridged or not pool.get("ip_range")):
+                    yield _Pool(subject, key, index, found)
+
+
+def _object_names(subjects: Sequence[Subject], kind: str, stacks: Sequence[str]) -> Iterator[Finding]:
+    """Names that two stacks own, or that begin as the names of another stack's do."""
+    owners: Mapping[str, list[str]] = _owners(subjects, kind)
+    for subject in subjects:
+        others = [stack for stack in stacks if stack != subject.stack]
+        for key, definition in _owned(subject, kind):
+            name = str(definition.get("name") or "")
+            owner = next((stack for stack in owners[name] if stack != subject.stack), None)
+            owner = owner or _prefix_owner(name, subject.stack, others)
+            if owner:
+                what = f"{kind}.{key} is called {name}, which belongs to the stack {owner}"
+                yield subject.finding("foreign-name", (kind, key, "name"), what)
+
+
+def _owners(subjects: Sequence[Subject], kind: str) -> Mapping[str, list[str]]:
+    owners: dict[str, list[str]] = defaultdict(list)
+    for subject in subjects:
+        for _, definition in _owned(subject, kind):
+            owners[str(definition.get("name") or "")].append(subject.stack)
+    return owners
+
+
+def _owned(subject: Subject, kind: str) -> Iterator[tuple[str, Json]]:
+    for key, definition in sorted((subject.model.get(kind) or {}).items()):
+        if definition and not definition.get("external"):
+            yield key, definition
+
+
+def _prefix_owner(name: str, stack: str, others: Sequence[str]) -> str | None:
+    if name.startswith(f"{stack}_"):
+        return None
+    return next((other for other in others if name.startswith(f"{other}_")), None)

@@ -1,0 +1,100 @@
+"""What the policies look at, and what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.decide.mounts.mount_paths import CommitPaths
+from reconciler.formats.rules import DEEPER
+from reconciler.formats.yamls import Pointer
+from reconciler.model.documents import NOTHING_ALLOWED, BindGrant, Permissions
+from reconciler.model.outcome import Level
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule that a model breaks. `pointer` leads to it in the model; `message` says what, without the why.
+
+    `level` overrules the rule's own where the case is a lighter one. `value`: what exactly is asked for, in the form
+    of `reconciler.formats.grants`; a grant lifts the finding only if it names it. `root`: why it is equal to root,
+    where rule and value do not tell. `stays`: denied although the operator trusts whoever pushes. `bind`: the entry
+    under binds that would allow it. `by`: the entry that does. `hint`: a remedy that fits better than the rule's own;
+    `mended`: no other helps, so no entry is offered.
+    """
+
+    stack: str
+    rule: str
+    pointer: Pointer
+    message: str
+    service: str | None = None
+    level: Level | None = None
+    value: str | None = None
+    root: str = ""
+    stays: bool = False
+    bind: Mapping[str, str | bool] | None = None
+    by: BindGrant | None = None
+    hint: str = ""
+    mended: bool = False
+
+    @property
+    def names(self) -> frozenset[str]:
+        """By which names, beside the rule's, the operator may grant it: the service's key, and the one below
+        `build` and `deploy`.
+
+        No deeper: there the commit itself chooses names, and could choose that of a grant.
+        """
+        if self.pointer[:1] != ("services",):
+            return frozenset()
+        depth = 4 if self.pointer[2:3] and self.pointer[2] in DEEPER else 3
+        return frozenset(name for name in self.pointer[2:depth] if isinstance(name, str))
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One stack under judgement. `root`: where the commit's files lay while Compose rendered the model.
+
+    `concealed`: values that came from the host's secrets_dir; `secrets`: names of the variables that did.
+    `built`: names of images that the commit itself makes, in whichever of its stacks. `host`: the subjects of all
+    stacks of the commit, this one too; empty: it is alone.
+    """
+
+    stack: str
+    model: Json
+    root: str
+    commit: CommitPaths
+    permissions: Permissions = NOTHING_ALLOWED
+    concealed: frozenset[str] = frozenset()
+    secrets: frozenset[str] = frozenset()
+    built: frozenset[str] = frozenset()
+    host: Sequence[Subject] = field(default=(), repr=False, compare=False)
+
+    def services(self) -> Iterator[ServiceSubject]:
+        for name, model in sorted((self.model.get("services") or {}).items()):
+            yield ServiceSubject(self, name, model or {})
+
+    def service(self, name: str) -> ServiceSubject:
+        """One that the model need not have."""
+        return ServiceSubject(self, name, (self.model.get("services") or {}).get(name) or {})
+
+    def finding(self, rule: str, pointer: Pointer, message: str, value: str | None = None) -> Finding:
+        return Finding(self.stack, rule, pointer, message, value=value)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSubject:
+    """One service under judgement."""
+
+    of: Subject
+    name: str
+    model: Json
+
+    def finding(
+        self, rule: str, pointer: Pointer, message: str, level: Level | None = None, *, value: str | None = None
+    ) -> Finding:
+        """`pointer` begins below the service; the message with its name."""
+        place = ("services", self.name, *pointer)
+        return Finding(self.of.stack, rule, place, f"service {self.name}: {message}", self.name, level, value)

@@ -1,0 +1,89 @@
+"""What programs are told to use, against what the engine grants them. Only what is certain is said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from reconciler.decide.admit.budget import service_memory
+from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject
+from reconciler.formats.quantities import QuantityError, size
+from reconciler.model.documents import MIB
+
+_JVM_OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "JAVA_OPTS")
+_JVM_HEAP = re.compile(r"(?:^|\s)-Xmx(\d+[kmgKMG]?)(?=\s|$)")
+_NODE_HEAP = re.compile(r"--max[-_]old[-_]space[-_]size=(\d+)")
+_NEO4J_HEAP = re.compile(r"(?i)NEO4J_(?:server|dbms)_memory_heap_max__size")
+_NEO4J_PAGES = re.compile(r"(?i)NEO4J_(?:server|dbms)_memory_pagecache_size")
+_NEO4J_CLIENT = ("NEO4J_URI", "NEO4J_URL", "NEO4J_USER", "NEO4J_USERNAME", "NEO4J_PASSWORD")
+_POSTGRES_IMAGES = ("postgres", "pgvector/pgvector", "postgis/postgis")
+_POSTGRES_TUNING = re.compile(
+    r"POSTGRES_(SHARED_BUFFERS|WORK_MEM|MAINTENANCE_WORK_MEM|EFFECTIVE_CACHE_SIZE|MAX_CONNECTIONS|WAL_BUFFERS|"
+    r"MAX_WAL_SIZE|MIN_WAL_SIZE|CHECKPOINT_\w+|RANDOM_PAGE_COST|MAX_WORKER_PROCESSES|MAX_PARALLEL_WORKERS\w*)"
+)
+
+
+def findings(service: ServiceSubject) -> Iterator[Finding]:
+    """Heaps and shared memory beyond the limit, and settings that the official images do not read or refuse."""
+    environment: Mapping[str, str] = {
+        name: str(value) for name, value in (service.model.get("environment") or {}).items() if value is not None
+    }
+    limit = service_memory(service.model, 0)[0]
+    if limit:
+        for name, wanted in _heaps(environment):
+            if wanted >= limit:
+                what = f"{name} asks for {wanted // MIB} MiB, the limit is {limit // MIB} MiB"
+                yield service.finding("heap-over-limit", ("environment", name), what)
+        shared = _bytes(service.model.get("shm_size"))
+        if shared > limit:
+            what = f"shm_size is {shared // MIB} MiB, the limit is {limit // MIB} MiB"
+            yield service.finding("shm-over-limit", ("shm_size",), what)
+    yield from _settings(service, environment)
+
+
+def _heaps(environment: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+    """Variable → bytes that its program will take before it refuses or frees anything."""
+    for name, value in environment.items():
+        found = _JVM_HEAP.findall(value) if name in _JVM_OPTIONS else ()
+        if found:
+            yield name, _bytes(found[-1])
+        if name == "NODE_OPTIONS" and (megabytes := _NODE_HEAP.findall(value)):
+            yield name, int(megabytes[-1]) * MIB
+    heap = next((name for name in environment if _NEO4J_HEAP.fullmatch(name)), None)
+    pages = next((name for name in environment if _NEO4J_PAGES.fullmatch(name)), None)
+    if heap:
+        yield heap, _bytes(environment[heap]) + (_bytes(environment[pages]) if pages else 0)
+
+
+def _settings(service: ServiceSubject, environment: Mapping[str, str]) -> Iterator[Finding]:
+    image = _image(service.model)
+    for name in sorted(environment):
+        if image == "neo4j" and name in _NEO4J_CLIENT:
+            yield service.finding("refused-setting", ("environment", name), f"{name} becomes a setting of Neo4j's")
+        elif image in _POSTGRES_IMAGES and _POSTGRES_TUNING.fullmatch(name) and not _mentioned(service.model, name):
+            yield service.finding("unread-setting", ("environment", name), f"{name} is read by nobody")
+
+
+def _image(service: Json) -> str:
+    """An official or well-known image's name without registry, tag and digest; empty where it is built here."""
+    if service.get("build"):
+        return ""
+    parts = str(service.get("image") or "").partition("@")[0].split("/")
+    if len(parts) > 1 and (set(parts[0]) & {".", ":"} or parts[0] == "localhost"):
+        del parts[0]
+    if len(parts) > 1 and parts[0] == "library":
+        del parts[0]
+    return "/".join(parts).partition(":")[0]
+
+
+def _mentioned(service: Json, variable: str) -> bool:
+    """A command may read it by itself."""
+    return variable in f"{service.get('command')}{service.get('entrypoint')}"
+
+
+def _bytes(value: object) -> int:
+    """0 where it is no size: that is not ours to judge."""
+    try:
+        return size(str(value))
+    except QuantityError:
+        return 0

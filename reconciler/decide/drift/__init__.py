@@ -1,0 +1,1 @@
+"""How what runs differs from what was applied, and what to do about it."""

@@ -1,0 +1,127 @@
+"""What is wrong with containers that are there: what can be mended in place, started again, or has to be made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.decide.drift.facts import STATE, Difference, differences
+from reconciler.decide.drift.restart_backoff import next_start
+from reconciler.decide.mounts.canonical import NAMESPACES
+from reconciler.decide.slots import STANDBY
+from reconciler.model.desired import DesiredState, Service, ServiceKey
+from reconciler.model.history import History
+from reconciler.model.observed import Container, ObservedState, engine_time
+
+
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """Containers by id. `drift`: in what they differ. `ailing`: why they are to be started again, though they run.
+
+    `held`: services that may not be started again just now. `lost`: containers that can only be replaced.
+    """
+
+    drift: Mapping[str, tuple[Difference, ...]] = field(default_factory=dict)
+    ailing: Mapping[str, str] = field(default_factory=dict)
+    held: frozenset[ServiceKey] = frozenset()
+    lost: frozenset[str] = frozenset()
+
+    @property
+    def needed(self) -> bool:
+        return bool(self.drift or self.ailing or self.lost)
+
+    @property
+    def replaced(self) -> frozenset[str]:
+        """Containers that another one takes the place of."""
+        return self.lost | {id for id, found in self.drift.items() if not all(item.mendable for item in found)}
+
+    def cause(self, container: Container) -> str:
+        """Why it is replaced; '' where it is not."""
+        if container.id in self.lost:
+            return "the engine cannot start it"
+        return "; ".join(item.text for item in self.drift.get(container.id, ()))
+
+
+NOTHING = Mending()
+
+
+def mending(
+    desired: DesiredState, observed: ObservedState, history: History, now: float, *, secrets_known: bool
+) -> Mending:
+    """What is to be done about the containers of `observed`, which are inspected.
+
+    `secrets_known` False: `desired` was made with other secrets than the host has now, so that only limits, networks
+    and states can be compared. A service that completes is as it ended; what plain Compose has made stays as it was
+    adopted, until a commit replaces it.
+    """
+    drift: dict[str, tuple[Difference, ...]] = {}
+    ailing: dict[str, str] = {}
+    held: set[ServiceKey] = set()
+    lost: set[str] = set()
+    for service, container in _kept(desired, observed):
+        found = tuple(
+            item
+            for item in differences(service, container, observed.images.get(container.image))
+            if _counts(item, secrets_known, container.id in history.adopted)
+            and (service.spec, item.fact, item.found) not in history.tolerated
+        )
+        if found:
+            drift[container.id] = found
+        if container.state == "dead" or container.id in history.unstartable:
+            lost.add(container.id)
+        again = next_start(history.cares.get(service.key), now)
+        if again is None or again > now:
+            held.add(service.key)
+        elif cut_off := _cut_off(service, container, observed):
+            ailing[container.id] = cut_off
+        elif is_ailing(container) and container.unhealthy_for >= desired.gate(service.stack).unhealthy_grace:
+            ailing[container.id] = f"unhealthy for {container.unhealthy_for:.0f} s"
+    return Mending(drift, ailing, frozenset(held), frozenset(lost))
+
+
+def without_files(found: Mending, observed: ObservedState, rewritten: frozenset[str]) -> Mending:
+    """Files that containers mount were gone and have been written anew: what runs sees the old, empty ones until it
+    starts again. `rewritten`: digests of their trees."""
+    blind = [
+        item.id
+        for item in observed.containers
+        if item.running
+        and (item.stack, item.service) not in found.held
+        and any(rewritten.intersection(mount.source.split("/")) for mount in item.mounts)
+    ]
+    return replace(found, ailing={**dict.fromkeys(blind, "the files that it mounts were deleted"), **found.ailing})
+
+
+def _counts(item: Difference, secrets_known: bool, adopted: bool) -> bool:
+    return item.fact == STATE if adopted else item.mendable or secrets_known
+
+
+def is_ailing(container: Container) -> bool:
+    """Whether its own probe says that it does not work."""
+    return container.state == "running" and container.health == "unhealthy"
+
+
+def _cut_off(service: Service, container: Container, observed: ObservedState) -> str:
+    """Why a namespace user has to start again: a namespace ends with its owner's process, and the engine leaves users
+    in the old one. '' where they share the namespace that there is."""
+    owners = {name for key in NAMESPACES if (name := str(service.config.get(key) or "")).startswith("service:")}
+    started = engine_time(container.started_at)
+    for name in sorted(owners):
+        for owner in observed.of(service.stack, name.removeprefix("service:")):
+            since = engine_time(owner.started_at)
+            if not (container.running and owner.running and owner.id in container.shares) or None in (started, since):
+                continue
+            if (since or 0.0) > (started or 0.0):
+                return f"{owner.service}, whose namespace it uses, started after it"
+    return ""
+
+
+def _kept(desired: DesiredState, observed: ObservedState) -> Iterable[tuple[Service, Container]]:
+    services = desired.services()
+    suspended = {stack.name for stack in desired.stacks if stack.suspended}
+    for item in observed.containers:
+        service = services.get((item.stack, item.service))
+        if service is None or service.completes or item.stack in suspended or item.oneoff:
+            continue
+        if item.spec == service.spec and not item.name.endswith(STANDBY):
+            yield service, item

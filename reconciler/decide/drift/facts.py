@@ -1,0 +1,177 @@
+"""What a container is, compared with what its service asks for. Judged from `inspect` alone, never by Compose's hash.
+
+`wanted` and `observe.facts.of` speak the same words: a fact's name → a plain value. What the service has no opinion
+about (the engine's own defaults) is left out of the one and not looked at in the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.decide.defaults import PIDS
+from reconciler.decide.drift.wanted_facts import LIMITS, OTHERS, wanted
+from reconciler.model.desired import Endpoint, Service
+from reconciler.model.images import ImageDefaults
+from reconciler.model.observed import Container, is_anonymous
+
+IMAGE, STATE, RESTART, NETWORK = "image", "state", "restart policy", "network"
+CLEARABLE = ("pids",)
+"""Limits that the engine can also take away again from a container that runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing in which a container is not what it was made as.
+
+    `wanted` and `found` are words for people; `wanted` is empty where `found` says it all. They never hold the values
+    of environment variables and labels. `mendable`: the engine can put it right without another container or a restart.
+    """
+
+    fact: str
+    wanted: str
+    found: str
+    mendable: bool
+
+    @property
+    def text(self) -> str:
+        return f"{self.fact} {self.found} instead of {self.wanted}" if self.wanted else f"{self.fact}: {self.found}"
+
+
+def differences(service: Service, container: Container, image: ImageDefaults | None) -> tuple[Difference, ...]:
+    """What of the container is not as the service asks; nothing for one that was only listed, not inspected.
+
+    `image`: what the container's own image says; None where that image is gone, and with it the facts that it decides.
+    Name, number and whether it runs are not looked at, nor is anything about a container that it shares with.
+    """
+    if not container.detailed or not container.facts:
+        return ()
+    asked = wanted(service, image)
+    found = [_fact(name, asked[name], container.facts[name]) for name in asked if name in container.facts]
+    networks = _networks(service, container.facts.get("networks") or {})
+    paused = [Difference(STATE, "running", "paused", True)] if container.state == "paused" else []
+    policy = [] if container.restart == service.restart else [
+        Difference(RESTART, service.restart, container.restart, True)
+    ]  # fmt: skip
+    return tuple(item for item in (*found, *networks, *paused, *policy) if item is not None)
+
+
+def _fact(name: str, wanted: Any, found: Any) -> Difference | None:
+    if name == "mounts":
+        return _named(name, _mounts(wanted, found))
+    if name in _AT_LEAST:
+        found = {key: value for key, value in found.items() if key in wanted}
+    if wanted == found or (name == "memory with swap" and found == -1):
+        return None
+    if name == "pids" and not wanted and found == PIDS:
+        return None  # what a container gets where its file says nothing
+    if isinstance(wanted, Mapping) and isinstance(found, Mapping):
+        return _named(name, _keys(wanted, found))
+    mendable = name in LIMITS and (bool(wanted) or name in CLEARABLE)
+    words = _WORDS.get(name, _plain)
+    return Difference(name, words(wanted), words(found), mendable)
+
+
+_AT_LEAST = ("ulimits", "log options", "system settings")
+"""Facts to which the engine may add of its own."""
+
+
+def _named(name: str, differing: Iterable[str]) -> Difference | None:
+    told = ", ".join(differing)
+    return Difference(name, "", told, False) if told else None
+
+
+def _keys(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterable[str]:
+    for key in sorted({*wanted, *found}):
+        if key in wanted and wanted[key] is None:
+            continue
+        if key not in found:
+            yield f"{key} is missing"
+        elif key not in wanted:
+            yield f"{key} is too many"
+        elif wanted[key] != found[key]:
+            yield f"{key} differs"
+
+
+def _mounts(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterable[str]:
+    """An anonymous volume may be any, and may have been taken over from a container that came before."""
+    for target in sorted({*wanted, *found} - {OTHERS}):
+        if target not in found:
+            yield f"{target} is missing"
+        elif target not in wanted:
+            left_over = found[target][0] == "volume" and is_anonymous(found[target][1])
+            if not left_over and OTHERS not in wanted:
+                yield f"{target} is too many"
+        elif not _same_mount(wanted[target], found[target]):
+            yield f"{target} differs"
+
+
+def _same_mount(wanted: tuple[str, str, bool], found: tuple[str, str, bool]) -> bool:
+    return wanted == found or (
+        wanted[0] == "volume" and not wanted[1] and (wanted[0], wanted[2]) == (found[0], found[2])
+    )
+
+
+def _networks(service: Service, found: Mapping[str, Mapping[str, Any]]) -> Iterable[Difference]:
+    if not service.endpoints:
+        return
+    for endpoint in service.endpoints:
+        there = found.get(endpoint.network)
+        told = "not connected" if there is None else ", ".join(_endpoint(endpoint, there))
+        if told:
+            yield Difference(f"{NETWORK} {endpoint.network}", "", told, True)
+    for name in sorted(set(found) - {endpoint.network for endpoint in service.endpoints}):
+        yield Difference(f"{NETWORK} {name}", "", "it is not the service's", True)
+
+
+def _endpoint(wanted: Endpoint, found: Mapping[str, Any]) -> Iterable[str]:
+    missing = sorted(set(wanted.aliases) - set(found["aliases"]))
+    if missing:
+        yield f"no alias {', '.join(missing)}"
+    for name, asked in (("ipv4", wanted.ipv4), ("ipv6", wanted.ipv6), ("mac", wanted.mac)):
+        if asked and found[name] is not None and asked.lower() != found[name].lower():
+            yield f"address {found[name] or 'none'} instead of {asked}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple | list | frozenset | set):
+        parts = sorted(map(str, value)) if isinstance(value, frozenset | set) else map(str, value)
+        return _short(" ".join(parts)) or "none"
+    return _short(str(value)) if value not in (None, "") else "none"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _size(value: int) -> str:
+    if value <= 0:
+        return "without limit"
+    mib = value / (1 << 20)
+    return f"{mib:g} MiB" if value >= 1 << 20 and mib * 4 == int(mib * 4) else f"{value} bytes"
+
+
+def _cpus(value: int) -> str:
+    return f"{value / 10**9:g}" if value else "without limit"
+
+
+def _count(value: int) -> str:
+    return str(value) if value else "without limit"
+
+
+def _image(value: str) -> str:
+    return value.removeprefix("sha256:")[:12]
+
+
+_WORDS: Mapping[str, Callable[[Any], str]] = {
+    IMAGE: _image,
+    "memory": _size,
+    "memory with swap": _size,
+    "memory reservation": _size,
+    "shared memory": _size,
+    "cpus": _cpus,
+    "pids": _count,
+}

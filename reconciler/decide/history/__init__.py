@@ -1,0 +1,1 @@
+"""What the journal's records come to, and what can be given up."""

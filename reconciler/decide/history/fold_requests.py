@@ -1,0 +1,84 @@
+"""Requests of operators and their answers, folded into the memory. What was refused changes nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from reconciler.decide.history.fold_state import Recollection, Record, time_of
+from reconciler.model.outcome import CommitState, Outcome
+from reconciler.model.requests import Answered, RequestVerb, Suspension
+
+
+def requested(state: Recollection, record: Record) -> None:
+    """A request was answered."""
+    until = record.get("until")
+    asked = Answered(
+        record["request"],
+        RequestVerb(record["verb"]),
+        bool(record["done"]),
+        time_of(record),
+        record["message"],
+        record.get("hint") or "",
+        record.get("revision"),
+        record.get("why") or "",
+        datetime.fromisoformat(until).timestamp() if until else None,
+        tuple(record.get("lifted", ())),
+    )
+    state.requests.append(asked)
+    if asked.done:
+        state.release(asked.at, asked.revision)
+        _GRANTED[asked.verb](state, asked)
+
+
+def _suspend(state: Recollection, asked: Answered) -> None:
+    state.suspension = Suspension(asked.why, asked.at, asked.until)
+
+
+def _resume(state: Recollection, asked: Answered) -> None:
+    state.suspension = None
+    state.seen_at = asked.at  # a head that was kept waiting has its whole time before it
+
+
+def _retry(state: Recollection, asked: Answered) -> None:
+    """What was refused is so no longer; where that concerns the head, its final state is open again."""
+    concerned = {asked.revision, *asked.lifted}
+    for sha in asked.lifted:
+        state.quarantined.pop(sha, None)
+    state.lifted |= set(asked.lifted)
+    if state.known(state.kept, "revision") in concerned:
+        state.kept = ""
+    head, good = state.seen[-1] if state.seen else None, state.good.revision if state.good else None
+    if not concerned.isdisjoint((head, good)):
+        state.unended = state.faults = 0
+        state.cares.clear()
+    if head is not None and head in concerned:
+        _reopen(state, head, asked.at)
+
+
+def _reopen(state: Recollection, revision: str, at: float) -> None:
+    state.seen_at = at
+    name = state.finals.get(revision)
+    if name is not None and state.known(name, "state") is not CommitState.SUCCESS:
+        del state.finals[revision]
+        state.told.discard(revision)
+        state.tell(name, {"final": False})
+
+
+def _accept(state: Recollection, asked: Answered) -> None:
+    """Consent covers what was shown before it, and nothing else. Of a stalled commit it is what runs that is accepted,
+    so that the next failure of the same commit is a stall again."""
+    revision, last = asked.revision or "", next(reversed(state.attempts), "")
+    stalled = (state.known(last, "outcome"), state.known(last, "revision")) == (Outcome.ROLLBACK_FAILED, revision)
+    if stalled and revision not in state.lifted:
+        state.kept = last
+        return
+    state.accepted.add(revision)
+    state.consented |= state.asked.get(revision, frozenset())
+
+
+_GRANTED = {
+    RequestVerb.SUSPEND: _suspend,
+    RequestVerb.RESUME: _resume,
+    RequestVerb.RETRY: _retry,
+    RequestVerb.ACCEPT: _accept,
+}

@@ -1,0 +1,112 @@
+"""Which data a commit would take out of a service's sight. Volumes and folders stay; what would start is empty.
+
+It compares what the containers of a service mount now, or what last good mounts where somebody has removed them, with
+what the commit mounts at the same place.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from reconciler.decide.mounts.sources import Places
+from reconciler.model.desired import DesiredState, Service
+from reconciler.model.observed import Mount, ObservedState, is_anonymous
+
+LIVE = ("volume", "bind")
+
+
+def questioned(
+    desired: DesiredState, base: DesiredState | None, observed: ObservedState, places: Places
+) -> tuple[str, ...]:
+    """Data folders of which `vanishing` has to know whether something is in them."""
+    now = {mount.source for item in observed.containers for mount in item.mounts}
+    states = [state for state in (desired, base) if state is not None]
+    asked = {source for state in states for service in state.services().values() for source in _sources(service)}
+    return tuple(sorted(path for path in now | asked if path.startswith(f"{places.data}/")))
+
+
+def vanishing(
+    desired: DesiredState,
+    base: DesiredState | None,
+    observed: ObservedState,
+    places: Places,
+    filled: Collection[str],
+    links: Mapping[str, str],
+) -> Iterator[str]:
+    """One sentence for each place. `base`: last good. `filled`: those data folders that have something in them.
+
+    `links`: data folders of adopted projects → where they lie; the mount stays the same one.
+    """
+    paths = {tree.digest: tree.path or "" for state in (base, desired) if state for tree in state.trees}
+    used = {source for service in desired.services().values() for source in _sources(service)}
+    for service in desired.services().values():
+        now = _mounted(service, base, observed)
+        for target, what in _passing(service):
+            old = now.get(posixpath.normpath(target))
+            left = old if old and not is_anonymous(old.source) and old.source not in used else None
+            if left and _has_data(left, observed, filled, places):
+                where = f"{service.stack}/{service.name} at {target}"
+                yield f"{where}: {what} is empty, and the data are in {left.source}, which nothing would use any more"
+        for mount in service.config.get("volumes") or ():
+            old = now.get(posixpath.normpath(mount["target"]))
+            source = str(mount.get("source") or "")
+            same = old is not None and old.source in (source, links.get(source))
+            if old is None or not source or same or mount["type"] not in LIVE:
+                continue
+            where = f"{service.stack}/{service.name} at {mount['target']}"
+            if source.startswith(f"{places.trees}/"):
+                if old.source in filled:
+                    path = paths[posixpath.basename(source)]
+                    yield f"{where}: the files of {path} in the commit would hide the data in {old.source}"
+            elif not _is_empty(mount, observed, filled, places):
+                continue
+            elif old.source.startswith(f"{places.trees}/"):
+                path = paths.get(posixpath.basename(old.source), "")
+                if source == f"{places.data}/{service.stack}/{path}":
+                    yield f"{where}: {path} is no longer in the commit, and an empty folder would take its place"
+            elif old.source not in used and _has_data(old, observed, filled, places):
+                name = "a volume without a name" if is_anonymous(old.source) else old.source
+                yield f"{where}: {source} is empty, and the data are in {name}, which nothing would use any more"
+
+
+def _passing(service: Service) -> Iterator[tuple[str, str]]:
+    """Where a service mounts what each of its containers begins empty, and what it is."""
+    for mount in service.config.get("volumes") or ():
+        if mount["type"] == "tmpfs":
+            yield mount["target"], "a tmpfs"
+        elif mount["type"] == "volume" and not mount.get("source"):
+            yield mount["target"], "a volume without a name"
+    for line in service.config.get("tmpfs") or ():
+        yield line.partition(":")[0], "a tmpfs"
+
+
+def _mounted(service: Service, base: DesiredState | None, observed: ObservedState) -> dict[str, Mount]:
+    """By target."""
+    proven = base.services().get(service.key) if base is not None else None
+    was = [
+        Mount(mount["type"], str(mount["source"]), posixpath.normpath(mount["target"]), not mount.get("read_only"))
+        for mount in (proven.config.get("volumes") or () if proven is not None else ())
+        if mount.get("source")
+    ]
+    now = [mount for item in observed.of(*service.key) for mount in item.mounts]
+    return {mount.target: mount for mount in [*was, *now] if mount.kind in LIVE}
+
+
+def _sources(service: Service) -> Iterable[str]:
+    return (str(mount["source"]) for mount in service.config.get("volumes") or () if mount.get("source"))
+
+
+def _is_empty(mount: Mapping[str, object], observed: ObservedState, filled: Collection[str], places: Places) -> bool:
+    """A volume that has still to be made, or a data folder without anything in it. Granted paths are the operator's."""
+    source = str(mount["source"])
+    if mount["type"] == "volume":
+        return source not in observed.volumes
+    return source.startswith(f"{places.data}/") and source not in filled
+
+
+def _has_data(mount: Mount, observed: ObservedState, filled: Collection[str], places: Places) -> bool:
+    """A volume that is there counts as filled: whether it is, only a container could tell."""
+    if mount.kind == "volume":
+        return mount.writable and mount.source in observed.volumes
+    return mount.source in filled or not mount.source.startswith(f"{places.data}/")

@@ -1,0 +1,1 @@
+"""Where the sources of mounts lie, and what identifies their content."""

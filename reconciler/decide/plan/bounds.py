@@ -1,0 +1,121 @@
+"""What a plan may not do, whatever it is for: promise too much memory, or change a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from reconciler.decide import footprint
+from reconciler.decide.plan.builder import Sheet
+from reconciler.decide.plan.diff import Situation
+from reconciler.model.desired import DesiredState, Volume
+from reconciler.model.observed import COMPOSE_PROJECT, ObservedState
+from reconciler.model.outcome import Intent, Level, Reason, Violation
+from reconciler.model.plan import Action, Step
+
+PEAK = "memory-peak"
+"""The rule that a plan breaks whose steps would promise too much memory."""
+
+BUILD = "build-memory"
+"""The rule that a build breaks which may take more than what runs leaves."""
+
+
+def bound(desired: DesiredState, observed: ObservedState) -> int:
+    """Bytes that the limits of all running containers may add up to."""
+    available = min(desired.memory.budget, observed.memory_total or desired.memory.budget)
+    return available - desired.memory.reserve
+
+
+def violations(situation: Situation, sheet: Sheet, limit: int, stacks: Collection[str]) -> Iterable[Violation]:
+    """Why the plan on the sheet may not be carried out. `stacks`: every stack that is or was this host's."""
+    builds = (step for step in sheet.steps if step.action is Action.BUILD)
+    build = next((step for step in builds if step.memory_after > limit), None)
+    if build is not None:
+        yield _too_large(build, limit)
+    starts = (step for step in sheet.steps if step.action in (Action.START_CONTAINER, Action.RUN_ONCE))
+    over = next((step for step in starts if step.memory_after > limit + leeway(situation)), None)
+    if over is not None:
+        yield _too_much(over, sheet.memory.foreign, limit)
+    yield from _captures(situation, stacks)
+    for stack in situation.desired.stacks:
+        for volume in stack.volumes if not stack.suspended else ():
+            there = situation.observed.volumes.get(volume.name)
+            made = [_made(item) for item in (volume, footprint.as_made(volume))]
+            if there is not None and (there.driver, dict(there.options)) not in made:
+                yield Violation(
+                    Reason.POLICY_VIOLATION,
+                    "volume-changed",
+                    f"volume {volume.name} exists with another driver or other options",
+                    "a volume is never recreated: give the changed volume a new name and move the data",
+                    level=Level.DENY,
+                    stack=stack.name,
+                )
+
+
+def _made(volume: Volume) -> tuple[str, dict[str, Any]]:
+    return volume.definition.get("driver") or "local", dict(volume.definition.get("driver_opts") or {})
+
+
+def leeway(situation: Situation) -> int:
+    """What was good before anything beside the limits counted is still looked after, and gone back to."""
+    if situation.intent is Intent.ADVANCE:
+        return 0
+    desired, observed = situation.desired, situation.observed
+    return (
+        sum(footprint.overhead(service.config) * service.replicas for service in desired.services().values())
+        + sum(footprint.of_container(item) - item.memory for item in observed.containers if item.running)
+        + sum(map(footprint.beside_limit, observed.foreign))
+        + sum(footprint.wanted_volumes(desired).values())
+    )
+
+
+def _too_much(step: Step, foreign: int, limit: int) -> Violation:
+    others = f", {foreign >> 20} MiB of it other containers'" if foreign else ""
+    return Violation(
+        Reason.BUDGET_EXCEEDED,
+        PEAK,
+        f"starting {step.stack}/{step.service} would promise containers {step.memory_after >> 20} MiB{others}; "
+        f"at most {limit >> 20} MiB may be promised",
+        "lower a limit, raise spec.memory.budget, give the engine more memory or stop other containers",
+        stack=step.stack,
+        service=step.service,
+    )
+
+
+def _too_large(step: Step, limit: int) -> Violation:
+    return Violation(
+        Reason.BUDGET_EXCEEDED,
+        BUILD,
+        f"building {step.stack}/{step.service} beside what runs may take {step.memory_after >> 20} MiB; "
+        f"at most {limit >> 20} MiB may be promised",
+        "lower build.memory in the agent config, raise spec.memory.budget or stop containers",
+        stack=step.stack,
+        service=step.service,
+    )
+
+
+def _captures(situation: Situation, stacks: Collection[str]) -> Iterable[Violation]:
+    """Networks and volumes that are there already and belong to others: a name is no leave to use them."""
+    for stack in situation.desired.stacks:
+        for kind, wanted, there in (
+            ("network", stack.networks, situation.observed.networks),
+            ("volume", stack.volumes, situation.observed.volumes),
+        ):
+            for item in wanted if not stack.suspended else ():
+                found = there.get(item.name)
+                if found is not None and belongs_to_others(found.labels, item.name, stack.name, stacks):
+                    yield Violation(
+                        Reason.POLICY_VIOLATION,
+                        "foreign-object",
+                        f"the {kind} {item.name} exists and is not this stack's",
+                        "choose another name; to share it, declare it external and let the operator grant that",
+                        stack=stack.name,
+                    )
+
+
+def belongs_to_others(labels: Mapping[str, str], name: str, stack: str, stacks: Collection[str]) -> bool:
+    """Whether an object is another project's. One without a project is a person's, unless its name is ours anyway."""
+    owner = labels.get(COMPOSE_PROJECT)
+    if owner is None:
+        return not name.startswith(f"{stack}_")
+    return owner != stack and owner not in stacks

@@ -1,0 +1,120 @@
+"""What a plan starts from: the wanted and the found, put side by side once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from reconciler.decide.drift.corrections import NOTHING, Mending
+from reconciler.decide.drift.grace import grace_of
+from reconciler.decide.slots import pair, removed
+from reconciler.model.desired import DesiredState, Network, Service, ServiceKey
+from reconciler.model.observed import Container, ObservedState
+from reconciler.model.outcome import Intent
+
+NETWORK_ID = re.compile(r"[0-9a-f]{64}")
+
+
+class Situation:
+    """`pairings` of every service in `order`; `gone`: containers that nobody wants any more.
+
+    `services` as wanted, `known` as last good has them. `replaced`: networks whose definition has changed. `sharers`:
+    who lives in a service's namespaces.
+    """
+
+    def __init__(
+        self,
+        desired: DesiredState,
+        observed: ObservedState,
+        intent: Intent,
+        base: DesiredState | None,
+        ran_once: frozenset[str] = frozenset(),
+        mending: Mending = NOTHING,
+    ) -> None:
+        self.desired, self.observed, self.intent, self.base, self.mending = desired, observed, intent, base, mending
+        self.services, self.known = desired.services(), base.services() if base else {}
+        self.replaced = {n.name for n in self.networks() if self._network_differs(n)}
+        lost = {item.id for item in observed.containers if self.lost_network(item)}
+        self.pairings = pair(desired, observed, ran_once, mending.replaced | lost)
+        self.gone = removed(desired, observed)
+        self.order = [s for s in topological(self.services) if s.key in self.pairings]
+        self.wanted = {slot.name: slot for pairing in self.pairings.values() for slot in pairing.slots}
+        self.sharers: dict[ServiceKey, list[Service]] = {}
+        for service in reversed(self.order):
+            for leader in service.leaders:
+                self.sharers.setdefault(leader, []).append(service)
+
+    def grace(self, item: Container, longest: float) -> float:
+        """Seconds that a container of ours has to stop in."""
+        key = (item.stack, item.service)
+        was, wanted = self.known.get(key), self.services.get(key)
+        return grace_of(item, was=was, wanted=wanted, intent=self.intent, longest=longest)
+
+    def made_anew(self, key: ServiceKey) -> bool:
+        """Whether a container of the service had vanished. One that has ended is only started again."""
+        pairing = self.pairings[key]
+        whole = self.intent is Intent.REPAIR or len(pairing.missing) == len(pairing.slots)  # else it is scaled
+        return key in self.known and whole and bool(pairing.missing)
+
+    def keys_in_order(self) -> list[ServiceKey]:
+        return [service.key for service in self.order]
+
+    def networks(self) -> Iterable[Network]:
+        return (n for stack in self.desired.stacks if not stack.suspended for n in stack.networks)
+
+    def _network_differs(self, network: Network) -> bool:
+        there = self.observed.networks.get(network.name)
+        return there is not None and there.digest is not None and there.digest != network.digest
+
+    def moved(self) -> set[ServiceKey]:
+        """Services on a network that is replaced, or with containers on it, and those in their namespaces."""
+        moved: set[ServiceKey] = set()
+        for service in self.order:
+            pairing = self.pairings[service.key]
+            there = [*pairing.extras, *(slot.container for slot in pairing.slots if slot.container is not None)]
+            attached = any(endpoint.network in self.replaced for endpoint in service.endpoints)
+            attached = attached or any(self.loses_network(item) for item in there)
+            if attached or not moved.isdisjoint(service.leaders):
+                moved.add(service.key)
+        return moved
+
+    def lost_network(self, item: Container) -> bool:
+        """Whether the container can never start again: it is bound to the id of a network that goes or is gone.
+
+        Compose writes the id where a network is external; a name would lead to the network that has it now.
+        """
+        if not self.observed.complete or not NETWORK_ID.fullmatch(item.network_mode):
+            return False
+        lasting = {n.id for name, n in self.observed.networks.items() if name not in self.replaced}
+        return item.network_mode not in lasting
+
+    def connected(self, item: Container) -> frozenset[str]:
+        """Networks that the container is in: of this name, and not of one that had the name before."""
+        ids = {name: network.id for name, network in self.observed.networks.items()}
+        stale = {name for name, id in item.network_ids.items() if name not in ids or ids[name] != id}
+        return item.networks - stale if self.observed.complete else item.networks
+
+    def loses_network(self, item: Container) -> bool:
+        return not self.replaced.isdisjoint(item.networks)
+
+
+def needs(service: Service) -> set[ServiceKey]:
+    """Services that come before this one where they are wanted at all."""
+    return {*((d.stack, d.service) for d in service.depends_on), *service.leaders}
+
+
+def topological(services: Mapping[ServiceKey, Service]) -> list[Service]:
+    """Dependencies first; among equals by name. Cycles were refused on admission."""
+    ordered: dict[ServiceKey, Service] = {}
+
+    def visit(service: Service) -> None:
+        if service.key in ordered:
+            return
+        for key in sorted(needs(service)):
+            if key in services:
+                visit(services[key])
+        ordered[service.key] = service
+
+    for key in sorted(services):
+        visit(services[key])
+    return list(ordered.values())

@@ -1,0 +1,1 @@
+"""What a commit says: files, documents and variables, read strictly, each finding with its place."""

@@ -1,0 +1,38 @@
+"""How large services become by what they extend: Compose copies all of it into each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from reconciler.decide.read.places import ServiceIn
+
+Extends = Mapping[ServiceIn, ServiceIn]
+Size = Callable[[ServiceIn], int]
+
+
+def first_over(extends: Extends, size: Size, most: int) -> ServiceIn | None:
+    """The service with which all that extend something are more than `most` together; None where they are not.
+
+    `size` is that of a service as it is written. Circles count once.
+    """
+    sizes: dict[ServiceIn, int] = {}
+    total = 0
+    for service in extends:
+        total += _copied(service, extends, size, sizes)
+        if total > most:
+            return service
+    return None
+
+
+def _copied(start: ServiceIn, extends: Extends, size: Size, sizes: dict[ServiceIn, int]) -> int:
+    chain: list[ServiceIn] = []
+    here: ServiceIn | None = start
+    while here is not None and here not in sizes:
+        sizes[here] = 0  # so that a circle ends
+        chain.append(here)
+        here = extends.get(here)
+    below = sizes[here] if here is not None else 0
+    for service in reversed(chain):
+        below += size(service)
+        sizes[service] = below
+    return sizes[start]

@@ -1,0 +1,87 @@
+"""Which references of a Compose file may stand. Only those are judged that Compose's canonical model does not show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Set
+from itertools import islice
+
+from reconciler.decide.read.paths import MOST_TOLD, file_violation, odd_parent, remote
+from reconciler.decide.read.references import Reference
+from reconciler.decide.read.stored_forms import unreadable
+from reconciler.formats.nodes import shorten
+from reconciler.formats.yamls import json_pointer
+from reconciler.model.files import Files
+from reconciler.model.outcome import Reason, Violation
+
+FILES = ("env_file", "label_file", "extends", "include", "include.env_file")
+"""Kinds that Compose reads in; the file must be in the commit."""
+
+ENV_FILES = ("env_file", "include.env_file")
+FOLDER = "include.project_directory"
+
+
+def judged(files: Files, references: Iterable[Reference], idle: Set[str]) -> Iterator[Violation]:
+    """Violations of references that are read in: out of the commit, remote, odd, or missing; no more than are told.
+
+    A missing file of a service in `idle` (no active profile) is none: Compose does not read it.
+    """
+    judged = (item for item in references if item.kind in FILES or item.kind == FOLDER)
+    found = (violation for reference in judged for violation in _judge(files, reference, idle))
+    return islice(found, MOST_TOLD)
+
+
+def _judge(files: Files, reference: Reference, idle: Set[str]) -> Iterator[Violation]:
+    what = reference.kind.replace("include.", "include's ")
+    shown = shorten(reference.value)
+    if reference.resolved is None:
+        if remote(reference.value):
+            message = f"{what} '{shown}' would be fetched from elsewhere"
+            yield _at(reference, "remote-file", message, "Commit the file and name its path.")
+            return
+        message = f"{what} '{shown}' is not inside the commit"
+        hint = "Commit the file and write its path relative to this file, without leaving the repository."
+        yield _at(reference, "outside-commit", message, hint)
+    elif reference.kind == FOLDER:
+        if odd_parent(files, reference.resolved):
+            message = f"{what} '{shown}' leads through a symbolic link or submodule"
+            yield _at(reference, "symlink", message, "Name a plain folder of the commit.")
+    else:
+        yield from _judge_file(files, reference, reference.resolved, idle)
+
+
+def _judge_file(files: Files, reference: Reference, path: str, idle: Set[str]) -> Iterator[Violation]:
+    found = file_violation(files, path, _absent(reference))
+    if found is None and not (reference.kind in FILES[:2] and reference.service in idle):
+        found = unreadable(files, path, env=reference.kind in ENV_FILES)
+    if found is None:
+        return
+    unread = not reference.required or (reference.kind in FILES[:2] and reference.service in idle)
+    if found.reason is Reason.FILE_MISSING and unread:
+        return
+    yield _at(reference, found.rule, f"{reference.kind}: {found.message}", found.hint, found.reason)
+
+
+def _absent(reference: Reference) -> str:
+    if reference.kind != "env_file":
+        return "Commit the file, or correct the path."
+    return (
+        f"Put its values into <secrets_dir>/{reference.stack}.env on the host and name them in `environment` "
+        "(NAME: ${NAME}) instead of env_file; or commit the file if nothing in it is secret."
+    )
+
+
+def _at(
+    reference: Reference, rule: str, message: str, hint: str, reason: Reason = Reason.POLICY_VIOLATION
+) -> Violation:
+    return Violation(
+        reason,
+        rule,
+        message,
+        hint,
+        path=reference.path,
+        line=reference.line,
+        column=reference.column,
+        pointer=json_pointer(reference.pointer),
+        stack=reference.stack,
+        service=reference.service,
+    )

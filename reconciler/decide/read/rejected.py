@@ -1,0 +1,49 @@
+"""What Compose rejects, with its place in the user's files and, for an unknown key, the one that was meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from reconciler.decide.read.scan import Scan
+from reconciler.formats.rules import Node, tree
+from reconciler.formats.schemas import suggestion
+from reconciler.model.outcome import Violation
+
+_INVALID = re.compile(r"\b[Ii]nvalid [A-Za-z ]+?:? ([^\s:]\S*?)(?:: |$)")
+"""`Invalid hostPort: 70000`, `Invalid ip address x: …`: messages of Compose that name a value and no place."""
+
+
+def placed(violations: Iterable[Violation], scan: Scan) -> tuple[Violation, ...]:
+    """The same violations. Those without a line get one from the files that were scanned: by their pointer, else by
+    the value that Compose calls invalid."""
+    return tuple(_placed(item, scan) if item.line is None else item for item in violations)
+
+
+def _placed(violation: Violation, scan: Scan) -> Violation:
+    if not violation.pointer:
+        value = _INVALID.search(violation.message)
+        held = scan.holding(value[1]) if value else None
+        return replace(violation, path=held.path, line=held.line, column=held.column) if held else violation
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in (violation.pointer or "").split("/")[1:]]
+    place = scan.locate(*(int(part) if part.isdigit() else part for part in parts))
+    meant = _meant(parts)
+    hint = f"{meant} {violation.hint}" if meant else violation.hint
+    return replace(violation, path=place.path, line=place.line, column=place.column, hint=hint)
+
+
+def _meant(parts: list[str]) -> str:
+    """`Did you mean …?` where the last part is no key of Compose."""
+    node: Node | None = tree()
+    for part in parts[:-1]:
+        node = _step(node, part)
+    if node is None or not node.fields or node.child(parts[-1]) is not None:
+        return ""
+    return suggestion(parts[-1], [name for name in node.fields if name != "*"])
+
+
+def _step(node: Node | None, part: str) -> Node | None:
+    if node is None:
+        return None
+    return node.items if node.items is not None and part.isdigit() else node.child(part)

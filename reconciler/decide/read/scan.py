@@ -1,0 +1,77 @@
+"""A stack's Compose files, looked over before Compose sees them: their size, what they read, where things stand.
+
+What is judged here is what vanishes from Compose's canonical model (files that are read in) and what would hurt
+Compose itself (bombs). Everything else is judged on the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.decide.read.complexity import too_complex
+from reconciler.decide.read.compose_files import ComposeFiles
+from reconciler.decide.read.inputs import Inputs
+from reconciler.decide.read.judged import judged
+from reconciler.decide.read.parse import in_order
+from reconciler.decide.read.places import Locator, Place
+from reconciler.decide.read.references import Reference
+from reconciler.decide.read.variables import inactive, unset
+from reconciler.model.documents import StackDocument
+from reconciler.model.files import Files
+from reconciler.model.outcome import Violation
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was found. `files` are the Compose and dotenv files of the commit that were read, in Compose's order;
+    `named`: with everything else of the commit that Compose reads for this stack, folders with a `/` at the end."""
+
+    files: tuple[str, ...]
+    named: tuple[str, ...]
+    references: tuple[Reference, ...]
+    violations: tuple[Violation, ...]
+    _locator: Locator = field(default_factory=Locator, repr=False, compare=False)
+
+    def locate(self, *pointer: str | int) -> Place:
+        """Where a pointer of the canonical model, like ("services", "web", "privileged"), stands in the files.
+
+        The exact key where a file has it (later files win; anchors, merge keys, includes and extends are
+        followed), else its deepest ancestor, else the beginning of the first file.
+        """
+        return self._locator.locate(pointer) or Place(self.files[0] if self.files else "", 1, 1)
+
+    def holding(self, text: str) -> Place | None:
+        """Where the one value is written in which the text stands; None where none has it, or several."""
+        return self._locator.holding(text)
+
+    def written(self, *pointer: str | int) -> str | None:
+        """The text of the value there, with its variables; None where no file has one."""
+        return self._locator.written(pointer)
+
+
+def scan(
+    files: Files,
+    stack: StackDocument,
+    variables: Mapping[str, str],
+    inputs: Inputs | None = None,
+    strict: bool = False,
+) -> Scan:
+    """Look a stack's files over. `variables` are what the host has for it.
+
+    The stack's `env` and a committed `.env` beside its first file are added here, under them. Every violation has
+    its place: those of reason PolicyViolation are a matter of policy (paths out of the commit, unset variables,
+    several documents in a file), the others keep Compose from reading the stack at all. `inputs`: what the host's other
+    stacks have had read. `strict`: an unset variable is refused wherever it stands, since the operator keeps values on
+    the host, and one that is gone must not empty what runs.
+    """
+    read = ComposeFiles(files, stack, inputs or Inputs())
+    read.load({**stack.env, **variables, "COMPOSE_PROJECT_NAME": stack.name})
+    idle = inactive(read.units, stack.profiles)
+    violations = [*read.violations, *judged(files, read.references, idle)]
+    violations += unset(read, stack.name, idle, strict)
+    locator = Locator(tuple(read.units), read.extends)
+    found = Scan(tuple(read.files), tuple(read.named), tuple(read.references), (), locator)
+    if not read.violations:
+        violations += too_complex(read, stack.name, found.locate)
+    return replace(found, violations=in_order(violations))

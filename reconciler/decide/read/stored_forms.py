@@ -1,0 +1,78 @@
+"""Which files of a commit are not their content."""
+
+from __future__ import annotations
+
+import posixpath
+import weakref
+from collections.abc import Iterator
+
+from reconciler.decide.read.paths import content
+from reconciler.formats.globs import GitFilters
+from reconciler.formats.nodes import shorten
+from reconciler.formats.stored import HEAD, LARGEST, Form, by_content, by_filter, by_head
+from reconciler.model.files import Files, names_below
+from reconciler.model.outcome import Reason, Violation
+
+LOST = "stored-form"
+_ENV = (
+    "Decrypt it on the host into <secrets_dir>/<stack>.env and name its variables in `environment` (NAME: ${NAME}), or "
+    "commit it in plain text if nothing in it is secret."
+)
+
+SMALL = 200
+"""Files of a folder of which each one's beginning is read; of larger folders only what may be a pointer by its size,
+and what git's attributes name."""
+
+
+_last: tuple[weakref.ref[Files], GitFilters] | None = None
+
+
+def filters(files: Files) -> GitFilters:
+    """What the commit's .gitattributes say."""
+    global _last
+    if _last is None or _last[0]() is not files:
+        _last = (weakref.ref(files), _filters(files))
+    return _last[1]
+
+
+def _filters(files: Files) -> GitFilters:
+    named = [path for path in files.entries if posixpath.basename(path) == ".gitattributes"]
+    named.sort(key=lambda path: path.count("/"))
+    found = [path for path in named if files.entries[path].mode.startswith("100")]
+    texts = (content(files, path).decode(errors="surrogateescape") for path in found)
+    return GitFilters((posixpath.dirname(path), text) for path, text in zip(found, texts, strict=True))
+
+
+def form_of(files: Files, path: str) -> Form | None:
+    """The form of one file, SOPS included."""
+    entry = files.entries[path]
+    if not entry.mode.startswith("100"):
+        return None
+    return _by_start(files, path) or (by_content(files.read(path)) if entry.size <= LARGEST else None)
+
+
+def unreadable(files: Files, path: str, *, env: bool = False) -> Violation | None:
+    """Why Compose could make nothing of a file that it reads in. `env`: values are looked for in it."""
+    form = form_of(files, path)
+    if form is None:
+        return None
+    hint = _ENV if env else "Commit it in plain text; what is secret in it comes from the host by ${NAME}."
+    return Violation(Reason.POLICY_VIOLATION, LOST, f"'{shorten(path)}' is {form.what}", hint, path, 1, 1)
+
+
+def lost_in(files: Files, folder: str) -> Iterator[tuple[str, Form]]:
+    """Files below a folder whose content nothing in a container can make of what the commit has."""
+    names = names_below(files, folder)
+    for name in names:
+        entry = files.entries[name]
+        looked_at = len(names) <= SMALL or entry.size < HEAD or filters(files).of(name)
+        form = _by_start(files, name) if looked_at and entry.mode.startswith("100") else None
+        if form is not None and form.lost:
+            yield name, form
+
+
+def _by_start(files: Files, path: str) -> Form | None:
+    filtered = filters(files).of(path)
+    found = by_head(files.head(path, HEAD), filtered)
+    # A working folder has the content where git would store something else.
+    return by_filter(filtered) if found is None and files.revision is None else found

@@ -1,0 +1,1 @@
+"""How the host stands: sync, health, and the one reason."""

@@ -1,0 +1,267 @@
+"""What a turn remembers: the journal, the history it folds into, and the last good state."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from reconciler.decide.history.compaction import compacted
+from reconciler.decide.history.fold_state import failure_record, warning_records
+from reconciler.decide.history.folding import Following
+from reconciler.errors import Transient
+from reconciler.loop.ports import Clock, Journal
+from reconciler.loop.turn import Turn
+from reconciler.model.history import Attempt, Bad, Good, Held, History, ServiceRecord
+from reconciler.model.outcome import RETRIED, CommitState, Failure, Intent, Outcome, Reason, Violation
+from reconciler.model.status import Silence
+
+CUT_OFF = (Outcome.FAILED, Outcome.INTERRUPTED, Outcome.SUPERSEDED)
+"""Ends of an attempt that may leave the machine anywhere between before and after."""
+
+LINES = 100
+"""Violations of one commit that are kept for its note; a commit may have thousands."""
+
+
+MOST_HELD = 20
+"""Different things that keep one commit from being tried, and that are recorded; what flickers is told no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt, or a commit that was refused before any, ended.
+
+    `state`: the commit's final one, recorded only if the commit has none yet. `good`: this is the new last good.
+    `closing`: something is still to be tidied up. `inputs`: what of this host the commit was judged by.
+    """
+
+    outcome: Outcome
+    reason: Reason
+    message: str
+    state: CommitState | None = None
+    content: str | None = None
+    reverted_to: str | None = None
+    good: bool = False
+    failure: Failure | None = None
+    services: Sequence[ServiceRecord] = ()
+    violations: tuple[Violation, ...] = ()
+    closing: bool = False
+    hint: str = ""
+    inputs: str = ""
+
+
+class Book:
+    """Every fact is durable when the method that records it returns.
+
+    It knows nothing before the first `refresh`. `forgetful`: what the journal told is not all that was known, so the
+    mirror's pins are to be asked (`recall`).
+    """
+
+    def __init__(self, journal: Journal, clock: Clock) -> None:
+        self._journal, self._clock = journal, clock
+        self._told = Following()
+        self._pinned: dict[str, Bad] = {}
+        self._pinned_good: Good | None = None
+        self._owed: list[tuple[str, float, Mapping[str, Any]]] = []
+        self._held: dict[tuple[Reason, str], Held] = {}
+        self.forgetful = True
+        self._writing = threading.RLock()
+        self.history = History()
+
+    def refresh(self) -> None:
+        """Write what is owed, if there is room now, and take in what was appended since."""
+        with self._writing:
+            with suppress(Transient):
+                self._pay()
+            self._refresh()
+
+    def _pay(self) -> None:
+        while self._owed:
+            kind, at, fields = self._owed[0]
+            self._journal.append(kind, at=at, **fields)
+            del self._owed[0]
+
+    def _refresh(self) -> None:
+        if not self._told.take(self._journal.records()):
+            self.forgetful = True  # it was deleted or replaced under us
+        self._know()
+
+    def _know(self) -> None:
+        """What the journal tells, and what only the mirror's pins do."""
+        history = self._told.history
+        if not self._pinned and self._pinned_good is None:
+            self.history = history
+            return
+        pinned = {sha: bad for sha, bad in self._pinned.items() if sha not in history.lifted}
+        quarantined = {**pinned, **history.quarantined}
+        self.history = replace(history, quarantined=quarantined, last_good=history.last_good or self._pinned_good)
+
+    def recall(self, pins: Mapping[str, str]) -> None:
+        """Take in, once, what the mirror's refs remember, should the journal be lost.
+
+        `<host>/bad/<sha>/<content>` → sha of what was condemned, `<host>/good` → sha of last good.
+        """
+        if not self.forgetful:
+            return
+        for name, sha in pins.items():
+            kind, _, content = name.partition("/")[2].partition("/")
+            if kind == "bad":
+                content = content.rpartition("/")[2]
+                known = None if content == "refused" else content
+                self._pinned[sha] = Bad(sha, known, Reason.REVISION_QUARANTINED, 0.0)
+            elif kind == "good":
+                self._pinned_good = Good(sha, "", 0.0)
+        self.forgetful = False
+        with suppress(Transient):
+            self._write_down()
+        self.refresh()
+
+    def _write_down(self) -> None:
+        """What only the mirror remembers, so that everybody who reads the journal knows it."""
+        known = self._told.history
+        for bad in [item for sha, item in self._pinned.items() if sha not in {*known.quarantined, *known.lifted}]:
+            self.append("recalled", revision=bad.revision, content=bad.content, bad=True)
+        if self._pinned_good is not None and known.last_good is None:
+            self.append("recalled", revision=self._pinned_good.revision, content="", bad=False)
+
+    def append(self, kind: str, **fields: Any) -> None:
+        with self._writing:
+            self._pay()
+            self._journal.append(kind, at=self._clock.now(), **fields)
+            self._refresh()
+
+    def owe(self, kind: str, **fields: Any) -> None:
+        """As `append`; where the disk refuses, the record is kept in mind and comes before the next one."""
+        try:
+            self.append(kind, **fields)
+        except Transient:
+            self._owed.append((kind, self._clock.now(), fields))
+
+    def shorten(self) -> None:
+        """Let the journal forget what nobody asks of it any more, where it has grown long and all is closed."""
+        with self._writing:
+            if self._journal.is_long and not self.history.unfinished and self._journal.shorten(compacted):
+                self._told = Following()
+                self.refresh()
+
+    def silent(self, silence: Silence) -> None:
+        """What does not go on, for whoever reads the journal."""
+        self.append("silent", step=silence.step, reason=silence.reason, message=silence.message)
+
+    def held(self, turn: Turn, revision: str) -> None:
+        """What keeps a commit from being tried, once while it stays the same."""
+        known, said = self.history.holding(revision), (turn.reason, turn.message)
+        told = any((item.reason, item.message) == said or item == self._held.get(said) for item in known)
+        if told or len(known) >= MOST_HELD:
+            return
+        words = {"message": turn.message, "hint": turn.hint}
+        self.append("held", revision=revision, outcome=turn.outcome, reason=turn.reason, **words)
+        # The journal masks secrets, and then tells it in other words.
+        self._held = {**dict(list(self._held.items())[-MOST_HELD:]), said: self.history.held[-1]}
+
+    def released(self, revision: str) -> None:
+        """Nothing keeps it from being tried any more."""
+        if self.history.holding(revision):
+            self.append("released", revision=revision)
+
+    def cut_off(self) -> None:
+        """The process is about to be ended by force: the attempt under way is recorded as interrupted."""
+        last = self.history.last
+        if last is not None and last.open and not last.condemned:
+            message = "asked to end while the engine was busy; what runs is left as it is"
+            self.end(Ending(Outcome.INTERRUPTED, Reason.INTERRUPTED, message), last.revision, last.intent, last.id)
+
+    def start(self, revision: str, intent: Intent, violations: Iterable[Violation] = ()) -> Attempt:
+        """An attempt begins; durable before its first effect. The warnings among `violations` stay on the record."""
+        good = self.history.last_good
+        name = self._next(revision)
+        before = (good.revision or None) if good else None
+        warnings = warning_records(violations)
+        told = {"warnings": warnings} if warnings else {}
+        self.append("started", attempt=name, revision=revision, intent=intent, before=before, **told)
+        return self.attempt(name)
+
+    def attempt(self, name: str) -> Attempt:
+        """Transient where the journal does not know it any more."""
+        for item in reversed(self.history.attempts):
+            if item.id == name:
+                return item
+        raise Transient(
+            Reason.DISK_FAILED,
+            f"the journal was deleted or replaced while attempt {name} was under way",
+            "nothing has to be done: the next turn starts from what is there",
+        )
+
+    def condemned(self, name: str) -> bool:
+        """Whether the verdict on this attempt is written, or owed."""
+        owed = any(kind == "condemned" and fields["attempt"] == name for kind, _, fields in self._owed)
+        return owed or self.attempt(name).condemned
+
+    def end(self, ending: Ending, revision: str, intent: Intent, attempt: str | None = None) -> Turn:
+        """An attempt ends; without one, a commit is decided before anything was started."""
+        state = None if revision in self.history.finals else ending.state
+        self.append(
+            "ended",
+            attempt=attempt or self._next(revision),
+            revision=revision,
+            intent=intent,
+            outcome=ending.outcome,
+            reason=ending.reason,
+            message=ending.message,
+            content=ending.content,
+            final=state is not None,
+            state=state,
+            bad=ending.state is CommitState.FAILURE,
+            revertedTo=ending.reverted_to,
+            good=ending.good,
+            failure=failure_record(ending.failure) if ending.failure else None,
+            services=[_service(item) for item in ending.services],
+            lines=[*(self._taken_back(revision) if state else ()), *(line(item) for item in ending.violations[:LINES])],
+            closing=ending.closing or (attempt is not None and ending.outcome in CUT_OFF),
+            inputs=ending.inputs,
+        )
+        return Turn(
+            ending.outcome,
+            ending.reason,
+            ending.message,
+            revision,
+            intent,
+            attempt,
+            ending.reverted_to,
+            ending.violations,
+            ending.failure,
+            ending.hint,
+        )
+
+    def _taken_back(self, revision: str) -> list[str]:
+        """Final states of the commit that an operator has opened again: they stay on the record."""
+        known = [item for item in self.history.attempts if item.revision == revision and item.state and not item.final]
+        return [f"{RETRIED}{item.state} ({item.reason}) in attempt {item.id}" for item in known]
+
+    def _next(self, revision: str) -> str:
+        last = self.history.last
+        number = int(last.id.partition("-")[0]) if last else 0
+        return f"{number + 1}-{revision[:8]}"
+
+
+def place(item: Violation) -> str:
+    """`path:line:column: ` as far as it is known."""
+    if item.path is None:
+        return ""
+    return item.path + "".join(f":{n}" for n in (item.line, item.column) if n is not None) + ": "
+
+
+def line(item: Violation) -> str:
+    """One violation in one line."""
+    return f"{place(item)}{item.level} {item.rule}: {item.message}"
+
+
+def _service(record: ServiceRecord) -> Mapping[str, Any]:
+    return {
+        "stack": record.stack,
+        "service": record.service,
+        "action": record.action,
+        "downtime": record.downtime,
+    }

@@ -1,0 +1,67 @@
+"""What a turn works through, and how this agent behaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reconciler.loop.ports import (
+    Applier,
+    Clock,
+    HostFiles,
+    Images,
+    Observer,
+    Reporter,
+    Requests,
+    Source,
+    Store,
+    UseRecord,
+)
+from reconciler.loop.prepare import Preparer
+from reconciler.loop.stall_watchdog import Listener
+from reconciler.model.documents import LONGEST_STOP
+from reconciler.model.history import Attempt
+from reconciler.model.plan import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything that a turn works through. `changed`: whether the engine told of our containers since it was asked."""
+
+    source: Source
+    preparer: Preparer
+    store: Store
+    images: Images
+    observer: Observer
+    applier: Applier
+    reporter: Reporter
+    requests: Requests
+    clock: Clock
+    host_files: HostFiles
+    uses: UseRecord
+    changed: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How this agent behaves. `interval`: seconds between two looks at the branch, during a rollout too.
+
+    `host`: whose labels are ours. `progress`: told of each step (step, of how many, attempt). `stopping`: asked
+    between steps and while waiting; True ends the turn as Interrupted. `pushed`: whether something has told of a newer
+    commit since it was asked, which makes that look come sooner. `listener` hears of all progress.
+    `adopt`: Compose projects that commits may take over without asking. `longest_stop`: seconds that any container has
+    to stop in, whatever it asks for. `hosts`: names that the agent has to reach. `build_memory`: bytes that a build may
+    take; 0 where nobody has said.
+    """
+
+    host: str
+    interval: float = 30.0
+    require_fast_forward: bool = True
+    progress: Callable[[Step, int, Attempt], None] = lambda step, steps, attempt: None
+    stopping: Callable[[], bool] = lambda: False
+    pushed: Callable[[], bool] = lambda: False
+    listener: Listener | None = None
+    adopt: tuple[str, ...] = ()
+    longest_stop: float = LONGEST_STOP
+    hosts: tuple[str, ...] = ()
+    build_memory: int = 0

@@ -1,0 +1,273 @@
+"""`plan`, `status`, `history`: what would happen, how things stand, what has happened. They change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from reconciler.decide.drift.adoption import baseline, overlay
+from reconciler.decide.history.folding import Following
+from reconciler.decide.history.requests import full_sha
+from reconciler.decide.hold import consent, images_of_others
+from reconciler.decide.hold.consent import Taking
+from reconciler.decide.hold.names import taken
+from reconciler.decide.lower.pull_policy import is_fetched_anew, moved_tags, unobtainable
+from reconciler.decide.plan import planner
+from reconciler.decide.policy import Hold, next_move
+from reconciler.decide.status import status as standing
+from reconciler.errors import Transient, Usage
+from reconciler.loop.adopt import recognise, refuse_to_hide, with_verdict
+from reconciler.loop.advance import image_steps
+from reconciler.loop.known_images import good_states, remembered
+from reconciler.loop.mounted import in_the_way
+from reconciler.loop.ports import Clock, HostFiles, Images, Journal, Observer, Source, Store
+from reconciler.loop.prepare import Preparer
+from reconciler.model.desired import DesiredState
+from reconciler.model.documents import LONGEST_STOP
+from reconciler.model.files import Commit
+from reconciler.model.history import History
+from reconciler.model.observed import ObservedState
+from reconciler.model.outcome import Intent, Level, Reason, Violation
+from reconciler.model.plan import Plan
+from reconciler.model.status import Agent, Holding, Rollout, SourceFacts, StatusFacts
+from reconciler.record import summary
+from reconciler.record.summary_status import status as status_document
+from reconciler.verbs import Answer
+
+
+class Looker:
+    """Reads everything, holds no lock, and has nothing that could change the machine."""
+
+    def __init__(
+        self,
+        host: str,
+        source: Source,
+        preparer: Preparer,
+        store: Store,
+        images: Images,
+        observer: Observer,
+        journal: Journal,
+        clock: Clock,
+        host_files: HostFiles,
+        adopt: Sequence[str] = (),
+        longest_stop: float = LONGEST_STOP,
+        build_memory: int = 0,
+    ) -> None:
+        """`adopt`: Compose projects that commits may take over without asking. `build_memory`: as in `Options`."""
+        self._host, self._source, self._preparer, self._store = host, source, preparer, store
+        self._images, self._observer, self._journal, self._clock = images, observer, journal, clock
+        self._host_files, self._adopt, self._longest_stop = host_files, adopt, longest_stop
+        self._build_memory = build_memory
+        self._told = Following()
+
+    # -- plan --------------------------------------------------------------------------------------------------
+
+    def plan(self, revision: str | None, fetch: bool) -> Answer:
+        """What a turn would do about `revision` (a full sha; None: about the branch's head).
+
+        `fetch` False: another process holds the mirror; its newest head will do.
+        """
+        history = self._history()
+        newest = self._source.fetch() if fetch else None
+        head = newest if newest is not None and revision is None else self._commit(revision, history)
+        target, intent = self._target(head, history, chosen=revision is not None)
+        prepared = self._preparer.prepare(self._source.files(target))
+        if prepared.denied:
+            refused = Plan(intent, target, _base(history), violations=prepared.violations)
+            return 1, summary.plan(refused)
+        named = self._images.local(prepared.wants)
+        now, new = self._clock.now(), intent is Intent.ADVANCE
+        fresh = {
+            want.key
+            for want in prepared.wants
+            if new and want.key in named and is_fetched_anew(want, named[want.key], now)
+        }
+        images = remembered(
+            [want for want in prepared.wants if want.key not in fresh],
+            named,
+            good_states(history, self._store.load),
+            self._images,
+            lambda known: self._preparer.lower(prepared, known, target),
+        )
+        desired = self._preparer.lower(prepared, images, target)
+        missing = [want for want in prepared.wants if want.key not in images]
+        base = self._store.load(history.last_good.content) if history.last_good else None
+        stacks = _stacks(history, desired, base)
+        observed, base, takings, links = self._recognised(stacks, history, desired, base)
+        made = planner.plan(
+            desired,
+            observed,
+            intent=intent,
+            base=base,
+            ran_once=history.ran_once,
+            images=image_steps(missing, self._build_memory),
+            stacks=stacks,
+            longest_stop=self._longest_stop,
+        )
+        held = _held_for_consent(takings, target)
+        names = tuple(
+            Violation(Reason.DEPENDENCY_NOT_READY, "name-taken", item.message, item.hint, stack=item.stack)
+            for item in taken(made, observed)
+        )
+        mounts = tuple(
+            Violation(Reason.POLICY_VIOLATION, "nested-mount", item.message, item.hint)
+            for item in in_the_way(desired, base, observed, links, self._host_files, self._preparer)
+        )
+        fetched = [want for want in prepared.wants if want in missing or want.key in fresh]
+        others = images_of_others.in_the_way(fetched, self._images.stored(), stacks) if fetched else ()
+        others += unobtainable(missing)
+        others += moved_tags(prepared.wants, named, images)
+        found = (*prepared.violations, *held, *names, *mounts, *others, *made.violations)
+        made = replace(made, violations=found)
+        denied = any(item.level is Level.DENY for item in made.violations)
+        return (1 if made.changes or denied else 0), summary.plan(made)
+
+    def _recognised(
+        self, stacks: Sequence[str], history: History, desired: DesiredState, base: DesiredState | None
+    ) -> tuple[ObservedState, DesiredState | None, tuple[Taking, ...], Mapping[str, str]]:
+        """What is there, with what plain Compose has started as what a turn would take it for; what nobody has
+        consented to be taken over; and the links that adoption makes."""
+        raw, adopted = self._observer.inspect(stacks), history.adopted
+        files = self._source.files(desired.revision)
+        own, verdict = recognise(desired, raw, adopted, files, {}, self._host_files, self._preparer.data)
+        takings = consent.takings(desired, raw, base, adopted, stacks)
+        takings = consent.left(takings, self._adopt, history.consented)
+        if not takings:
+            refuse_to_hide(verdict)
+        found = with_verdict(own, adopted, verdict, self._host)
+        back = baseline(desired, found, base, verdict) if verdict.records else base
+        return found, back, takings, {**history.links, **verdict.links}
+
+    def _target(self, head: Commit, history: History, chosen: bool) -> tuple[str, Intent]:
+        """The commit that a turn would approach, and why. One that was asked for by name is planned as it is."""
+        good = history.last_good
+        if chosen or good is None:
+            return head.sha, Intent.REPAIR if good and good.revision == head.sha else Intent.ADVANCE
+        move = next_move(
+            head,
+            history,
+            inputs=self._preparer.inputs(),
+            inputs_changed=False,
+            now=self._clock.now(),
+            patient=False,
+        )
+        if isinstance(move, Hold):
+            return head.sha, Intent.ADVANCE
+        return move.revision or head.sha, move.intent
+
+    def _commit(self, revision: str | None, history: History) -> Commit:
+        wanted = _in_full(revision or "", history)
+        try:
+            return self._source.commit(wanted)
+        except KeyError:
+            raise Usage(
+                Reason.FILE_MISSING,
+                f"the mirror has no commit {wanted or '(none was seen yet)'}",
+                "name a commit by its full sha, or by the beginning of one that the agent has seen",
+            ) from None
+
+    # -- status ------------------------------------------------------------------------------------------------
+
+    def status(self, facts: StatusFacts, engine: bool) -> Answer:
+        """`facts`: what is known without the engine."""
+        facts = self._complete(facts, engine)
+        answer = standing.judge(facts)
+        return standing.exit_code(facts, answer), status_document(facts, answer)
+
+    def glance(self, facts: StatusFacts, looked: ObservedState | None) -> Answer:
+        """How things stand by one cheap list, or by what was just `looked` at."""
+        try:
+            observed = looked or self._own(self._observer.look(_stacks(facts.history, facts.desired, None)), facts)
+            facts = replace(facts, observed=observed)
+        except Transient as error:
+            facts = replace(facts, engine_error=error.message)
+        answer = standing.judge(facts)
+        return standing.exit_code(facts, answer), status_document(facts, answer)
+
+    def facts(self, agent: Agent, source: SourceFacts, holding: Holding | None, rollout: Rollout | None) -> StatusFacts:
+        """Everything that journal and state folder tell."""
+        history = self._history()
+        if source.head is None:  # a new process has not reached the branch yet
+            source = replace(source, head=history.seen[-1] if history.seen else self._source.fetched())
+        if holding is not None and holding.reason is Reason.SUSPENDED:
+            holding = None  # the journal knows better: it may have been resumed since
+        if holding is not None:  # it may have begun before this process did
+            same = [item.since for item in history.holding(source.head) if item.message == holding.message]
+            holding = replace(holding, since=same[0] if same else holding.since)
+        return StatusFacts(
+            self._host,
+            agent,
+            source,
+            history,
+            self._desired(history, rollout),
+            holding=holding,
+            rollout=rollout,
+            suspension=history.suspended(self._clock.now()),
+        )
+
+    def _history(self) -> History:
+        self._told.take(self._journal.records())
+        return self._told.history
+
+    def _desired(self, history: History, rollout: Rollout | None) -> DesiredState | None:
+        last = history.last
+        if rollout is not None and last is not None and last.open and last.content and not last.condemned:
+            stored = self._load(last.content)
+            if stored is not None:
+                return stored
+        return self._load(history.last_good.content) if history.last_good else None
+
+    def _load(self, content: str) -> DesiredState | None:
+        try:
+            return self._store.load(content)
+        except Transient:
+            return None
+
+    def _complete(self, facts: StatusFacts, engine: bool) -> StatusFacts:
+        if not engine:
+            return facts
+        try:
+            observed = self._own(self._observer.inspect(_stacks(facts.history, facts.desired, None)), facts)
+            usage = self._observer.usage([item.id for item in observed.containers if item.running])
+        except Transient as error:
+            return replace(facts, engine_error=error.message)
+        return replace(facts, observed=observed, usage=usage)
+
+    def _own(self, observed: ObservedState, facts: StatusFacts) -> ObservedState:
+        return overlay(observed, facts.history.adopted, self._host)
+
+    # -- history -----------------------------------------------------------------------------------------------
+
+    def history(self, revision: str | None, limit: int) -> Answer:
+        """The newest attempts first; `revision` narrows to one commit, by whatever `retry` knows it."""
+        history = self._history()
+        asked = revision and (full_sha(revision, history) or self._source.find(revision) or revision)
+
+        def about(named: str | None) -> bool:
+            return asked is None or (named or "").startswith(asked)
+
+        attempts = [item for item in reversed(history.attempts) if about(item.revision)]
+        requests = [item for item in reversed(history.requests) if about(item.revision)]
+        held = [item for item in reversed(history.held) if about(item.revision)]
+        return 0, summary.history(attempts[:limit], requests[:limit], held[:limit], limit)
+
+
+def _held_for_consent(takings: Sequence[Taking], revision: str) -> tuple[Violation, ...]:
+    """What a turn would hold the commit for."""
+    if not takings:
+        return ()
+    message = f"it would be held: it takes over what this agent did not make: {consent.told(takings)}"
+    return (Violation(Reason.CONSENT_MISSING, "consent", message, consent.remedy(takings, revision)),)
+
+
+def _in_full(revision: str, history: History) -> str:
+    """The sha of the newest head that begins so; '' stands for the newest of all."""
+    return next((sha for sha in reversed(history.seen) if sha.startswith(revision)), revision)
+
+
+def _base(history: History) -> str | None:
+    return (history.last_good.revision or None) if history.last_good else None
+
+
+def _stacks(history: History, *states: DesiredState | None) -> list[str]:
+    return sorted(history.stacks | {stack.name for state in states if state for stack in state.stacks})

@@ -1,0 +1,88 @@
+"""What `doctor` is made of: a part of the composition root that an agent never loads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from reconciler.act.visibility import visible
+from reconciler.decide.history.folding import fold
+from reconciler.decide.read.parse import host_document
+from reconciler.effects import Effects
+from reconciler.engine import connect
+from reconciler.observe.binary import compose_version, find_compose
+from reconciler.observe.endpoint import engine_host
+from reconciler.observe.origin import not_pushed, stranger
+from reconciler.observe.reach import branch_head, engine_facts
+from reconciler.observe.secrets import SecretStore
+from reconciler.observe.source import GitSource
+from reconciler.record.journal import Journal
+from reconciler.record.lock import holder
+from reconciler.record.rendered import RenderedStore
+from reconciler.settings import OWNER, Settings
+from reconciler.verbs import Answer, files
+from reconciler.verbs.doctor import Doctor, Probes
+
+
+def examine(settings: Settings, turn_file: str, scratch: Path) -> Answer:
+    """Look at everything. `turn_file`: where a running agent says what it does; `scratch`: a folder to throw away."""
+    state = Path(settings.state)
+    secrets = Path(settings.secrets_dir) if settings.secrets_dir else None
+    probes = _Reading(settings, state.resolve(), secrets, turn_file, scratch).probes()
+    return Doctor(state, secrets, probes, owner=settings.trust == OWNER).examine()
+
+
+class _Reading:
+    """Adapters that read, each made when it is asked."""
+
+    def __init__(self, settings: Settings, state: Path, secrets: Path | None, turn_file: str, scratch: Path) -> None:
+        self._settings, self._state, self._turn_file, self._scratch = settings, state, turn_file, scratch
+        self._secrets = SecretStore(secrets)
+        self._journal = Journal(state / "journal.jsonl", Effects(), str)
+        source = settings.source
+        self._source = GitSource(source.url, source.branch, state / "mirror.git", environ=os.environ, effects=Effects())
+
+    def probes(self) -> Probes:
+        remote, branch = self._source.remote, self._settings.source.branch
+        return Probes(
+            endpoint=lambda: self._engine,
+            engine=lambda: engine_facts(connect(self._engine)),
+            compose=self._compose,
+            remote=lambda: branch_head(remote, branch, self._scratch / "mirror.git", os.environ),
+            budget=self._budget,
+            visible=lambda folder: visible(connect(self._engine), folder),
+            journal=lambda: len(self._journal.records()),
+            secrets=self._secrets.values,
+            lock=self._lock,
+            kept=self._kept,
+        )
+
+    @property
+    def _engine(self) -> str:
+        return engine_host(self._settings.engine, os.environ)
+
+    def _compose(self) -> tuple[str, tuple[int, int]]:
+        path = find_compose(self._settings.compose, os.environ)
+        return path, compose_version(path)
+
+    def _kept(self) -> str | None:
+        path = self._source.remote.path
+        owner = stranger(path) if path and self._settings.notes_push is None else None
+        return not_pushed(path, owner) if path and owner is not None else None
+
+    def _budget(self) -> int | None:
+        """Of last good, else of the head that was fetched last."""
+        good = fold(self._journal.records()).last_good
+        store = RenderedStore(self._state / "rendered", self._secrets.variables, self._secrets.fingerprint, Effects())
+        stored = store.load(good.content) if good is not None and good.content else None
+        if stored is not None:
+            return stored.memory.budget
+        head, settings = self._source.fetched(), self._settings
+        if head is None:
+            return None
+        found, _ = host_document(self._source.files(head), settings.host, settings.source.path, settings.source.stack)
+        return None if found is None else found.memory.budget
+
+    def _lock(self) -> tuple[int | None, bool]:
+        pid = holder(self._state)
+        return pid, pid is not None and files.read(self._state / self._turn_file).get("pid") == pid

@@ -1,0 +1,226 @@
+"""The composition root of `init`, which works before there is an agent config, a state folder or a repository."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from reconciler.agent_config import usual_place
+from reconciler.decide.admit.needs import needs
+from reconciler.decide.drift.proposal import host_name
+from reconciler.decide.lower.wanted_images import wants
+from reconciler.engine import connect
+from reconciler.errors import Transient, Usage
+from reconciler.loop.adopt import recognise
+from reconciler.loop.prepare import Preparer
+from reconciler.model.checks import UNMEASURED
+from reconciler.model.files import Files
+from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, ObservedState, Started
+from reconciler.model.outcome import Reason
+from reconciler.observe.endpoint import engine_host
+from reconciler.observe.engine import EngineObserver
+from reconciler.observe.folder import FolderFiles
+from reconciler.observe.host_files import HostFiles
+from reconciler.observe.images import LocalImages
+from reconciler.observe.project import CommittableFiles, Repository, compose_folder, find_folders, find_repository
+from reconciler.settings import OWNER, STRANGERS, Settings
+from reconciler.verbs import Answer
+from reconciler.verbs.init import Engine, Initialiser, Judged, Place, Running
+
+STATE_OF_ROOT = "/var/lib/reconciler"
+STATE_OF_USER = "~/.local/state/reconciler"
+
+MakePreparer = Callable[[str, bool, str, bool, str | None], Preparer]
+"""host, whether policies count, base, whether whoever pushes is trusted, secrets_dir in place of the configured one →
+the preparer."""
+
+
+def initialise(
+    folder: str,
+    host: str | None,
+    url: str | None,
+    config: str | None,
+    settings: Settings | None,
+    state: str | None,
+    environ: Mapping[str, str],
+    make: MakePreparer,
+    ask: Callable[[str], str] | None = None,
+) -> Answer:
+    """`config`, `state`: as typed. `settings`: of an agent config that is there already, which then stays as it is.
+
+    `ask`: puts a question to a person and gives the answer; by itself the terminal, where there is one.
+    """
+    root = Path(folder).resolve()
+    if not root.is_dir():
+        raise Usage(Reason.FILE_MISSING, f"there is no folder {folder}", "name the folder of a Compose project")
+    repository = find_repository(root, environ)
+    named = config or environ.get("RECONCILER_CONFIG")
+    written = os.path.expanduser(named) if named else usual_place(environ, os.geteuid())
+    place = _place(root, repository, host, url, written, settings, state)
+    if settings is None:
+        place = replace(place, trust=chosen_trust(place.source["url"], ask or _terminal()))
+    engine = _Engine(settings.engine if settings else None, place.host, environ)
+    asked = Engine(engine.started, engine.look)
+    preparer = make(place.host, False, place.base, False, None)
+    return Initialiser(place, preparer, asked, partial(_judge, place, make, engine), compose_folder).run(
+        find_folders(root)
+    )
+
+
+def chosen_trust(url: str, ask: Callable[[str], str] | None) -> str:
+    """What the new agent config says of those who push: a person's answer, else what the repository tells."""
+    found = OWNER if _mine_alone(Path(url)) else STRANGERS
+    if ask is None:
+        return found
+    answer = ask(f"Who can push to {url}? owner (only you), strangers (others, too) [{found}]: ").strip().lower()
+    return {"o": OWNER, OWNER: OWNER, "": found}.get(answer, STRANGERS)
+
+
+def _mine_alone(folder: Path) -> bool:
+    """Whether this is a bare repository on this machine that only this user can write to."""
+    bare = folder.is_absolute() and (folder / "HEAD").is_file() and (folder / "objects").is_dir()
+    if not bare:
+        return False
+    found = [item.stat() for item in (folder, folder / "refs", folder / "objects", folder / "HEAD")]
+    return all(item.st_uid == os.geteuid() and not item.st_mode & (stat.S_IWGRP | stat.S_IWOTH) for item in found)
+
+
+def _terminal() -> Callable[[str], str] | None:
+    """Questions on stderr, as stdout is for the document; None where nobody sits there."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+
+    def ask(question: str) -> str:
+        sys.stderr.write(question)
+        sys.stderr.flush()
+        return sys.stdin.readline()
+
+    return ask
+
+
+def _place(
+    root: Path,
+    repository: Repository | None,
+    host: str | None,
+    url: str | None,
+    config: str,
+    settings: Settings | None,
+    state: str | None,
+) -> Place:
+    base = root.relative_to(repository.root).as_posix() if repository and repository.root != root else ""
+    source = {"url": url or (repository.origin if repository else None) or str(repository.root if repository else root)}
+    if repository and repository.branch != "main":
+        source["branch"] = repository.branch
+    if base:
+        source["path"] = base
+    usual = STATE_OF_ROOT if os.getuid() == 0 else os.path.expanduser(STATE_OF_USER)
+    return Place(
+        folder=root,
+        base=base,
+        host=host or (settings.host if settings else host_name(socket.gethostname())),
+        config=None if settings else Path(config).absolute(),
+        trust=settings.trust if settings else STRANGERS,
+        source=source,
+        state=os.path.abspath(state) if state else usual,
+        files=partial(_files, root, repository),
+        tracked=repository.tracked if repository else None,
+        secrets=settings.secrets_dir if settings else str(Path(config).absolute().parent / "secrets"),
+        adopt=frozenset(settings.adopt if settings else ()),
+    )
+
+
+def _files(root: Path, repository: Repository | None, without: Sequence[str], more: Sequence[str]) -> Files:
+    """What a commit of the folder would hold: the repository's own files, or all that there is."""
+    top = repository.root if repository else root
+    if repository is not None and (top / ".git").exists():
+        fresh = find_repository(top, os.environ)
+        paths = fresh.paths if fresh else repository.paths
+    else:
+        paths = frozenset(FolderFiles(root).entries)
+    inside = tuple(f"{path}/" for path in without)
+    left = (path for path in paths if path not in without and not path.startswith(inside))
+    return CommittableFiles(top, {*left, *more})
+
+
+class _Engine:
+    """Asked once; an engine that does not answer is no obstacle."""
+
+    def __init__(self, setting: str | None, host: str, environ: Mapping[str, str]) -> None:
+        self._setting, self._host, self._environ = setting, host, environ
+        self._missing = ""
+        self.observer: EngineObserver | None = None
+
+    def started(self) -> Sequence[Started]:
+        try:
+            self.client = connect(engine_host(self._setting, self._environ))
+            observer = EngineObserver(self.client, self._host)
+            found = observer.started()
+        except (Transient, Usage) as error:
+            self._missing = error.message
+            return []
+        self.observer = observer
+        return found
+
+    def look(self, names: Sequence[str]) -> Running:
+        if self.observer is None:
+            return Running(missing=f"how much memory services use: {self._missing}")
+        try:
+            observed = self.observer.inspect(names)
+            usage = self.observer.usage([item.id for item in observed.containers if item.running])
+        except (Transient, Usage) as error:
+            self.observer = None
+            return Running(missing=f"how much memory services use: {error.message}")
+        silent = not usage and any(item.running for item in observed.containers)
+        missing = f"how much memory services use: {UNMEASURED}; limits are the default" if silent else ""
+        return Running(observed.containers, usage, observed.memory_total, missing, _present(observed, names))
+
+
+def _present(observed: ObservedState, names: Iterable[str]) -> frozenset[str]:
+    """Projects that have something which no agent has made; a volume or network without labels belongs to the one of
+    `names` that it is called after."""
+    found = {item.stack for item in observed.containers if item.host is None}
+    for name, labels in _labels(observed):
+        if COMPOSE_PROJECT in labels and LABEL_HOST not in labels:
+            found.add(labels[COMPOSE_PROJECT])
+        elif COMPOSE_PROJECT not in labels:
+            found.update(stack for stack in names if name.startswith(f"{stack}_"))
+    return frozenset(found)
+
+
+def _labels(observed: ObservedState) -> Iterable[tuple[str, Mapping[str, str]]]:
+    yield from ((name, item.labels) for name, item in observed.networks.items())
+    yield from ((name, item.labels) for name, item in observed.volumes.items())
+
+
+def _judge(place: Place, make: MakePreparer, engine: _Engine, without: Sequence[str], values: bool) -> Judged:
+    """What the first turn would do, by its own rules. `values`: some were written into the folder for secrets."""
+    secrets = place.secrets if values else None
+    preparer = make(place.host, True, place.base, place.trust == OWNER, secrets)
+    prepared = preparer.prepare(place.files(without, []))
+    exported = {stack.name: stack.exports for stack in prepared.document.stacks} if prepared.document else {}
+    judged = Judged(prepared.violations, needs=needs(prepared.violations, preparer.permissions, exported))
+    if prepared.denied or engine.observer is None:
+        return judged
+    try:
+        wanted = wants(prepared.sources, prepared.files)
+    except KeyError as missing:
+        told = f"what would be replaced: there is no {missing.args[0]} to build from"
+        return replace(judged, skipped=[told])
+    images = LocalImages(engine.client).local(wanted)
+    target = preparer.lower(prepared, images, "")
+    observed = engine.observer.inspect([stack.name for stack in target.stacks])
+    _, verdict = recognise(target, observed, {}, prepared.files, {}, HostFiles(), preparer.data)
+    hidden = [
+        (stack, service, [f"its data in {found} would have to be at {to}"])
+        for (stack, service), found, to in verdict.hidden
+    ]
+    open_yet = sorted({f"{want.stack}/{want.service}" for want in wanted if want.build and want.key not in images})
+    skipped = [f"{name}: whether its build gives the image that runs is known once it was built" for name in open_yet]
+    causes = [(*key, told) for key, told in verdict.causes.items() if key not in [item[:2] for item in hidden]]
+    return replace(judged, restarts=[*hidden, *causes], skipped=skipped)

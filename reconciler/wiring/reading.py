@@ -1,0 +1,278 @@
+"""What every verb is made of: adapters that read, and the agent's own stores. Each is made when it is needed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from reconciler.decide.history.acceptance import moment_of
+from reconciler.decide.mounts.sources import Places
+from reconciler.decide.redact import Redactor
+from reconciler.effects import Effects
+from reconciler.engine import connect
+from reconciler.errors import ReconcilerError, Usage
+from reconciler.host_paths import HostPaths
+from reconciler.later import later
+from reconciler.loop.prepare import Preparer, Rules
+from reconciler.model.documents import NOTHING_ALLOWED
+from reconciler.model.outcome import Reason
+from reconciler.model.status import Agent, Channel, Holding, SourceFacts, StatusFacts
+from reconciler.observe.binary import find_compose
+from reconciler.observe.endpoint import engine_host
+from reconciler.observe.host_files import HostFiles
+from reconciler.observe.origin import not_pushed, stranger
+from reconciler.observe.quick import Glance
+from reconciler.observe.remote import on_public_forge
+from reconciler.observe.render import ComposeRenderer
+from reconciler.observe.secrets import SecretStore
+from reconciler.observe.signatures import Signers
+from reconciler.observe.source import GitSource
+from reconciler.ownership import STATE, require, require_contents
+from reconciler.record.journal import Journal
+from reconciler.record.lock import holder
+from reconciler.record.rendered import RenderedStore
+from reconciler.record.requests import RequestBox
+from reconciler.record.uses import UseFile
+from reconciler.settings import Settings, SourceSettings
+from reconciler.verbs import files
+from reconciler.verbs.agent import SystemClock
+from reconciler.verbs.queries import Looker
+
+if TYPE_CHECKING:
+    import docker
+
+    from reconciler.loop.ports import Images, Observer
+    from reconciler.observe.engine import EngineObserver
+    from reconciler.observe.images import LocalImages
+    from reconciler.record.seal import Seal
+
+TURN_FILE = "turn.json"
+
+
+class Reading:
+    """`given`: the agent config, if there is one. `effects` counts what the stores write."""
+
+    def __init__(
+        self, settings: Settings | None, redactor: Redactor, environ: Mapping[str, str], effects: Effects
+    ) -> None:
+        self.given, self._redactor, self.environ, self.effects = settings, redactor, environ, effects
+        self.clock = SystemClock()
+
+    @property
+    def settings(self) -> Settings:
+        """Usage where there is none."""
+        if self.given is None:
+            hint = "write /etc/reconciler/reconciler.yaml or use --config FILE"
+            raise Usage(Reason.USAGE_INVALID, "there is no agent config", hint)
+        return self.given
+
+    @cached_property
+    def secrets(self) -> SecretStore:
+        folder = self.given.secrets_dir if self.given else None
+        return SecretStore(Path(folder) if folder else None, self._redactor.register, self._seal)
+
+    def _seal(self, digest: str) -> str:
+        """As it is where nothing was ever rolled out: nobody sees it."""
+        return self.sealed(digest) if Path(self.settings.state).is_dir() else digest
+
+    @cached_property
+    def sealed(self) -> Seal:
+        """Made when a state with secrets is; what older versions left is known then."""
+        from reconciler.decide.history.folding import fold
+        from reconciler.record.seal import Seal
+
+        def known() -> Iterator[str]:
+            yield from fold(self.journal.records()).digests
+            yield from self.store.digests()
+            yield from self.secrets.mounted()
+
+        return Seal(self.state / "seal.json", known)
+
+    @cached_property
+    def state(self) -> Path:
+        """The state folder. Usage where others could change what lies in it."""
+        require(self.settings.state, STATE)
+        found = Path(self.settings.state).resolve()
+        require_contents(found, STATE)
+        return found
+
+    @cached_property
+    def host_paths(self) -> HostPaths:
+        state, secrets = str(self.state), self.settings.secrets_dir
+        own = [f"{state}/trees", *([f"{secrets}/.mounts"] if secrets else ())]
+        writable = [bind.host for bind in self.settings.binds if not bind.read_only]
+        readable = [bind.host for bind in self.settings.binds if bind.read_only]
+        return HostPaths(f"{state}/data", own, writable, readable, [state, *([secrets] if secrets else ())])
+
+    @cached_property
+    def compose(self) -> str:
+        named = self.given.compose if self.given else self.environ.get("RECONCILER_COMPOSE")
+        return find_compose(named, self.environ)
+
+    @cached_property
+    def engine(self) -> str:
+        return engine_host(self.settings.engine, self.environ)
+
+    @cached_property
+    def client(self) -> docker.APIClient:
+        return connect(self.engine)
+
+    @cached_property
+    def observer(self) -> Observer:
+        def full() -> EngineObserver:
+            from reconciler.observe.engine import EngineObserver
+
+            return EngineObserver(self.client, self.settings.host)
+
+        return cast("Observer", Glance(self.engine, functools.cache(full)))
+
+    @cached_property
+    def source(self) -> GitSource:
+        source = self.settings.source
+        mirror = self.state / "mirror.git"
+        return GitSource(
+            source.url,
+            source.branch,
+            mirror,
+            environ=self.environ,
+            effects=self.effects,
+            signers=self.signers,
+        )
+
+    @cached_property
+    def signers(self) -> Signers:
+        source = self.given.source if self.given else SourceSettings("")
+        keys, home = source.allowed_signers, source.gpg_home
+        return Signers(Path(keys) if keys else None, Path(home) if home else None, self._accepted_at)
+
+    def _accepted_at(self, sha: str) -> float:
+        """When a commit was first rolled out; else now, or the journal's newest moment where the clock was set back."""
+        if self.given is None:
+            return self.clock.now()
+        try:
+            return moment_of(sha, self.journal.records(), self.clock.now())
+        except (ReconcilerError, PermissionError):  # `validate` by somebody whose state folder it is not
+            return self.clock.now()
+
+    @cached_property
+    def notes(self) -> tuple[bool, str | None]:
+        """Whether notes are pushed to the source; where nobody has decided that and they are not, why."""
+        wanted, path = self.settings.notes_push, self.source.remote.path
+        if wanted is not None or path is None:
+            return bool(wanted), None
+        owner = stranger(path)
+        return owner is None, None if owner is None else not_pushed(path, owner)
+
+    @property
+    def tells_output(self) -> bool:
+        """Whether notes hold what containers and builds have said."""
+        wanted = self.settings.container_output
+        return wanted == "all" if wanted else not on_public_forge(self.source.remote)
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal(self.state / "journal.jsonl", self.effects, self._redactor.clean)
+
+    @cached_property
+    def requests(self) -> RequestBox:
+        return RequestBox(self.state / "requests", self.effects)
+
+    @cached_property
+    def store(self) -> RenderedStore:
+        return RenderedStore(self.state / "rendered", self.secrets.variables, self.secrets.fingerprint, self.effects)
+
+    @cached_property
+    def uses(self) -> UseFile:
+        return UseFile(self.state / "grants.json")
+
+    @cached_property
+    def images(self) -> Images:
+        def local() -> LocalImages:
+            from reconciler.observe.images import LocalImages
+
+            return LocalImages(self.client)
+
+        return later(local)
+
+    @cached_property
+    def looker(self) -> Looker:
+        return Looker(
+            self.settings.host,
+            self.source,
+            self.preparer(self.state / "render", self.settings.host, True),
+            self.store,
+            self.images,
+            self.observer,
+            self.journal,
+            self.clock,
+            HostFiles(self.host_paths),
+            self.settings.adopt,
+            self.settings.longest_stop,
+            self.settings.build.memory or 0,
+        )
+
+    def preparer(
+        self,
+        folder: Path,
+        host: str,
+        policies: bool,
+        base: str | None = None,
+        owner: bool = False,
+        own_secrets: str | None = None,
+    ) -> Preparer:
+        """What judges commits; Compose is run in `folder`. `base`: in place of the configured path. `owner`: whoever
+        pushes is trusted, whatever is configured. `own_secrets`: in place of the configured secrets_dir."""
+        settings = self.given
+        state = str(Path(settings.state).resolve()) if settings else "/state"
+        permissions = settings.permissions if settings else NOTHING_ALLOWED
+        permissions = replace(permissions, owner=permissions.owner or owner)
+        secrets = settings.secrets_dir if settings else None
+        seal = self._seal if secrets else str
+        store = self.secrets
+        if own_secrets and own_secrets != secrets:
+            secrets, store = own_secrets, SecretStore(Path(own_secrets), self._redactor.register)
+        places = Places(f"{state}/trees", f"{state}/data", secrets, permissions.binds, seal)
+        rules = Rules(
+            host=host,
+            places=places,
+            base=base if base is not None else settings.source.path if settings else "",
+            stack=settings.source.stack if settings else "",
+            permissions=permissions,
+            policies=policies,
+        )
+        return Preparer(ComposeRenderer(self.compose, folder, store), rules, self.signers.fingerprint)
+
+    def facts(self, record: Mapping[str, Any] | None = None) -> StatusFacts:
+        """What `status` is judged from, but for the engine. `record`: of the process that works; else what it tells."""
+        pid = holder(self.state)
+        record = files.read(self.state / TURN_FILE) if record is None else record
+        alive = pid is not None and record.get("pid") == pid
+        agent = Agent(
+            pid is not None,
+            pid,
+            files.text(record, "version") if alive else None,
+            files.moment(record, "startedAt") if alive else None,
+        )
+        source = SourceFacts(
+            self.source.remote.shown,
+            self.settings.source.branch,
+            files.text(record, "head"),
+            files.moment(record, "fetchedAt"),
+            files.text(record, "error"),
+        )
+        holding, trouble = files.holding(record), self.secrets.trouble()
+        if trouble is not None and not (holding and holding.message.endswith(trouble.message)):
+            holding = Holding(trouble.reason, trouble.message, trouble.hint)
+        facts = self.looker.facts(agent, source, holding, files.rollout(record) if alive else None)
+        channel = Channel(
+            "notes",
+            len(facts.history.finals.keys() - facts.history.told),
+            facts.history.told_at,
+            record.get("notesError") or self.notes[1],
+        )
+        silence, trust = files.silence(record) if alive else None, self.settings.trust
+        return replace(facts, silence=silence, trust=trust, channels=(channel,))

@@ -1,0 +1,244 @@
+"""What `once` and `run` are made of: adapters that change the machine, and what others see of it meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from reconciler import __version__
+from reconciler.act.applier import MachineApplier
+from reconciler.act.data_folders import DataFolders
+from reconciler.act.trees import TreeStore
+from reconciler.decide.redact import Redactor
+from reconciler.later import later
+from reconciler.loop.cycle import Cycle
+from reconciler.loop.ledger import Book
+from reconciler.loop.options import Options, Ports
+from reconciler.loop.stall_watchdog import LIMIT, Listener
+from reconciler.model.status import Silence
+from reconciler.observe import origin
+from reconciler.observe.alarm import AgentAlarm
+from reconciler.observe.changes import ChangeWatch
+from reconciler.observe.host_files import HostFiles
+from reconciler.observe.refs import Refs
+from reconciler.output import masked
+from reconciler.record.lock import StateLock
+from reconciler.record.notes import NoteWriter
+from reconciler.record.reporter import Reporter
+from reconciler.renewal import Continued, start_anew
+from reconciler.verbs import files
+from reconciler.verbs.agent import AgentVerbs, Progress
+from reconciler.verbs.ending import EndInTime
+from reconciler.verbs.every import Every
+from reconciler.verbs.status_file import StatusFile
+from reconciler.wiring.reading import TURN_FILE, Reading
+from reconciler.workspace import sweep
+
+if TYPE_CHECKING:
+    from reconciler.act.build import ImageBuilder
+    from reconciler.act.compose import ComposeCreator
+    from reconciler.act.engine import EngineApplier
+    from reconciler.act.images import ImagePuller
+
+STATUS_FILE = "status.json"
+
+
+class Working:
+    """One process that holds the state lock. `before`: it has started anew; `silence`: seconds without progress that
+    are told. `deadline`: when it has to end, in seconds of the monotonic clock."""
+
+    def __init__(
+        self,
+        parts: Reading,
+        stop: threading.Event,
+        redactor: Redactor,
+        silence: float = LIMIT,
+        before: Continued | None = None,
+    ) -> None:
+        self._parts, self._stop, self._redactor = parts, stop, redactor
+        self._silence, self._before = silence, before
+        self._progress = Progress(parts.clock)
+        self._started_at = before.started_at if before else time.time()
+        self._changes: ChangeWatch | None = None
+        self._alarm: AgentAlarm | None = None
+        self.deadline = float("inf")
+
+    @cached_property
+    def _lock(self) -> StateLock:
+        return StateLock(self._parts.state, self._before.lock if self._before else None)
+
+    def run(self) -> int:
+        """Take turns until asked to end; returns the exit code."""
+        with self.verbs() as verbs:
+            while not self._watch(verbs):
+                start_anew(self._parts.settings, self._lock.descriptor, self._started_at, self._stop)
+        return 143
+
+    def _watch(self, verbs: AgentVerbs) -> bool:
+        """Take turns; False when work is done, and the process may be rid of what it took."""
+        settings = self._parts.settings
+        requests = self._parts.state / "requests"
+        requests.mkdir(mode=0o700, exist_ok=True)
+        watched = [settings.path] if settings.path else []
+        with (
+            AgentAlarm(self._stop, settings.source.url, watched, requests) as alarm,
+            ChangeWatch(self._parts.engine, settings.host, alarm.ring, verbs.stacks, verbs.containers) as self._changes,
+        ):
+            self._alarm = alarm
+            return verbs.run(alarm, settings.source.interval, fresh=self._before is not None)
+
+    def _changed(self) -> bool:
+        return self._changes is not None and self._changes.changed()
+
+    def _pushed(self) -> bool:
+        return self._alarm is not None and self._alarm.pushed()
+
+    @contextlib.contextmanager
+    def verbs(self) -> Iterator[AgentVerbs]:
+        """The state lock is held, and what others may want to know is published, while this lasts."""
+        with self._lock:
+            self._sweep()
+            book = Book(self._parts.journal, self._parts.clock)
+            listener = self._listener(book)
+            cycle = self._cycle(book, listener)
+            self._progress.changed = lambda: self._publish(cycle, listener)
+            with EndInTime(self._stop, book.cut_off), Every(listener.limit / 60, listener.check):
+                yield AgentVerbs(cycle, self._parts.effects, self._progress, self._parts.clock)
+
+    def _sweep(self) -> None:
+        """What processes that were killed have left is no state of ours, and takes room."""
+        for name in ("render", "build"):
+            sweep(self._parts.state / name)
+        with contextlib.suppress(OSError):
+            self._trees.sweep()
+
+    @cached_property
+    def _trees(self) -> TreeStore:
+        return TreeStore(self._parts.state / "trees", self._parts.effects)
+
+    def _cycle(self, book: Book, listener: Listener) -> Cycle:
+        parts, settings = self._parts, self._parts.settings
+        ports = Ports(
+            source=parts.source,
+            preparer=parts.preparer(parts.state / "render", settings.host, True),
+            store=parts.store,
+            images=parts.images,
+            observer=parts.observer,
+            applier=self._applier(listener),
+            reporter=Reporter(settings.host, self._notes, settings.log_lines, output=parts.tells_output),
+            requests=parts.requests,
+            clock=parts.clock,
+            host_files=HostFiles(parts.host_paths),
+            uses=parts.uses,
+            changed=self._changed,
+        )
+        options = Options(
+            settings.host,
+            settings.source.interval,
+            settings.source.require_fast_forward,
+            self._progress.step,
+            self._stopping,
+            self._pushed,
+            listener,
+            settings.adopt,
+            settings.longest_stop,
+            hosts=self._hosts(),
+            build_memory=settings.build.memory or 0,
+        )
+        return Cycle(ports, options, book)
+
+    def _hosts(self) -> tuple[str, ...]:
+        """Whom the agent has to reach: the remote, and the proxies to it."""
+        from reconciler.observe.routes import host_of
+
+        environ = self._parts.environ
+        proxies = [environ.get(name, "") for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY")]
+        addresses = [self._parts.source.remote.address, *proxies]
+        return tuple(dict.fromkeys(host for address in addresses if (host := host_of(address))))
+
+    def _listener(self, book: Book) -> Listener:
+        def record(silence: Silence) -> None:
+            logger.warning("{}", silence.message)
+            self._progress.changed()
+            book.silent(silence)
+
+        return Listener(self._parts.clock, record, lambda: self._progress.changed(), self._silence)
+
+    def _applier(self, listener: Listener) -> MachineApplier:
+        parts = self._parts
+        return MachineApplier(
+            later(self._engine_applier),
+            later(self._creator),
+            later(partial(self._puller, listener)),
+            later(partial(self._builder, listener)),
+            self._trees,
+            parts.secrets,
+            DataFolders(parts.state / "data", parts.effects, parts.host_paths),
+        )
+
+    def _engine_applier(self) -> EngineApplier:
+        from reconciler.act.engine import EngineApplier
+
+        return EngineApplier(self._parts.client, self._parts.effects, self._parts.settings.host)
+
+    def _creator(self) -> ComposeCreator:
+        from reconciler.act.compose import ComposeCreator
+
+        parts, made = self._parts, self._engine_applier().has_made
+        return ComposeCreator(parts.compose, parts.engine, parts.effects, parts.environ, made)
+
+    def _puller(self, listener: Listener) -> ImagePuller:
+        from reconciler.act.images import ImagePuller, PatientClient
+
+        return ImagePuller(PatientClient(self._parts.engine), self._parts.effects, listener.heard)
+
+    def _builder(self, listener: Listener) -> ImageBuilder:
+        from reconciler.act.build import ImageBuilder
+
+        parts, settings, folder = self._parts, self._parts.settings, self._parts.state / "build"
+        return ImageBuilder(
+            parts.compose, parts.engine, parts.client, folder, parts.effects, parts.environ, listener.heard,
+            host=settings.host, secret=parts.secrets.private, bounds=settings.build,
+        )  # fmt: skip
+
+    @cached_property
+    def _notes(self) -> NoteWriter:
+        parts, remote = self._parts, self._parts.source.remote
+        return NoteWriter(
+            parts.source.git,
+            remote.address,
+            parts.settings.host,
+            push=parts.notes[0],
+            effects=parts.effects,
+            redactor=self._redactor,
+            read=Refs(parts.state / "mirror.git").read,
+            peek=partial(origin.peek, remote),
+            fetching=origin.reading(remote),
+            pushing=partial(origin.writing, remote),
+        )
+
+    def _stopping(self) -> bool:
+        return self._stop.is_set() or time.monotonic() > self.deadline
+
+    # -- what others see ---------------------------------------------------------------------------------------
+
+    def _publish(self, cycle: Cycle, listener: Listener) -> None:
+        """Tell other processes; the whole Status too, for those that read files."""
+        self._progress.silence = listener.silence
+        self._progress.notes_error = self._notes.error
+        record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)
+        files.publish(self._parts.state / TURN_FILE, masked(record, self._redactor))
+        self._status_file.publish(lambda: self._parts.facts(record), cycle.looked)
+
+    @cached_property
+    def _status_file(self) -> StatusFile:
+        return StatusFile(
+            self._parts.state / STATUS_FILE, self._parts.looker, lambda document: masked(document, self._redactor)
+        )
