@@ -35,7 +35,7 @@ def _all() -> Bar:
         last = f"s{LARGE - 1}"
         others = [f"s{n}" for n in range(LARGE - 1)]
         bad[last] = {**bad[last], "command": ["false"], "restart": "no", "depends_on": others}
-        return Bar(f"way back of all {LARGE} services", "s", _way_back(ours, bad, LARGE), None, LONGEST)
+        return Bar(f"rollback of all {LARGE} services", "s", _way_back(ours, bad, LARGE), None, LONGEST)
 
 
 def _few(pairs: int) -> Iterator[Bar]:
@@ -47,7 +47,7 @@ def _few(pairs: int) -> Iterator[Bar]:
             back.append(_way_back(ours, _bad(wanted, str(n))))
             stops.append(_stop(ours))
     bar = 0.6 + median(stops)
-    yield Bar(f"way back, each of {SWITCHED} switched", "s", median(back) / SWITCHED, None, bar)
+    yield Bar(f"rollback, each of {SWITCHED} switched", "s", median(back) / SWITCHED, None, bar)
 
 
 def _bad(wanted: Services, version: str) -> Services:

@@ -43,7 +43,7 @@ EXIT_CODES = {
     0: "yes, done, no difference",
     1: "no: invalid, would change, rejected, reverted, held, not healthy",
     2: "wrong usage or agent config; nothing was tried",
-    3: "could not find out: engine, Compose, remote, registry or disk failed; nothing was condemned",
+    3: "could not find out: engine, Compose, remote, registry or disk failed; nothing was quarantined",
     4: "a person is needed: stalled, or the journal is corrupt",
     75: "another process holds the state folder",
     130: "ended by SIGINT after a clean stop; nothing that runs was stopped",
@@ -99,7 +99,7 @@ EVERY = Option(
 VERBS = (
     Verb(
         "init",
-        "Put Compose projects that run already under care: writes a proposal, overwrites nothing",
+        "Generate files to adopt running Compose projects; overwrites nothing",
         "written",
         "refused to overwrite, or the Compose files cannot be read",
         "Init",
@@ -199,7 +199,7 @@ VERBS = (
     ),
     Verb(
         "accept",
-        "Let a held commit pass, and no other; or take what runs after a way back that failed",
+        "Let a held commit pass, and no other; or take what runs after a rollback that failed",
         "it may pass",
         "refused: unknown, not held, or not the branch's head",
         "Request",
@@ -247,7 +247,7 @@ def wants_json(arguments: Sequence[str]) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         "reconciler",
-        description="GitOps for Docker Compose on one machine: a commit becomes a healthy stack, or is taken back.",
+        description="GitOps for Docker Compose on one machine: a commit becomes a healthy stack, or is rolled back.",
         epilog="Exit codes: " + "; ".join(f"{code} {text}" for code, text in EXIT_CODES.items()) + ".",
         allow_abbrev=False,
     )

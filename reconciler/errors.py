@@ -21,7 +21,7 @@ class ReconcilerError(Exception):
 
 
 class Transient(ReconcilerError):
-    """The environment failed (engine, remote, registry, disk). Nothing is condemned; later it may work."""
+    """The environment failed (engine, remote, registry, disk). Nothing is quarantined; later it may work."""
 
 
 class Away(Transient):

@@ -52,7 +52,7 @@ SECRETS_OF_STACK = Demand("the folder of secrets")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a path or a folder above it, and the command that mends it."""
+    """What is wrong with a path or a folder above it, and the command that corrects it."""
 
     message: str
     remedy: str
@@ -65,7 +65,7 @@ def require(path: str, demand: Demand) -> None:
         return
     told = found[0].message if len(found) == 1 else f"{demand.what} {path} could be changed by others"
     details = [f"{item.message}. {item.remedy}" for item in found] if len(found) > 1 else []
-    raise Usage(Reason.USAGE_INVALID, told, found[0].remedy if len(found) == 1 else "Mend each of these.", details)
+    raise Usage(Reason.USAGE_INVALID, told, found[0].remedy if len(found) == 1 else "Fix each of these.", details)
 
 
 def require_contents(folder: Path, demand: Demand) -> None:

@@ -83,7 +83,7 @@ def _wrong_policy(item: Json, policy: str, signed: bool) -> Iterator[Wrong]:
         return
     if policy not in known:
         fixed = policy in rules()
-        told = "No grant lifts it; mend the commit instead." if fixed else suggestion(policy, known)
+        told = "No grant lifts it; fix the commit instead." if fixed else suggestion(policy, known)
         yield (
             f"names the policy {policy}, which {'cannot be granted' if fixed else 'does not exist'}",
             (told or "docs/policies.md has them all."),

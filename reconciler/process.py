@@ -127,7 +127,7 @@ def _find(program: str, env: Mapping[str, str], reason: Reason) -> str:
         raise ProcessMissing(
             reason,
             f"the program {program} is not there or may not be executed",
-            f"install {program} or mend PATH",
+            f"install {program} or fix PATH",
         )
     return found
 

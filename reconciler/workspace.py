@@ -15,7 +15,7 @@ from reconciler.materialise import remove
 from reconciler.model.outcome import Reason
 
 SMALL = 1 << 20
-"""Bytes that are written whatever room there is: the small commit that mends a full disk must not wait for room."""
+"""Bytes that are written whatever room there is: the small commit that corrects a full disk must not wait for room."""
 
 MOST_KEPT_FREE = 1 << 30
 SHARE_KEPT_FREE = 0.05

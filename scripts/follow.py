@@ -180,7 +180,7 @@ class Steps:
         before, self._shown = self._shown, now
         if not action or now == before:
             return None
-        # The way back is counted anew, in the same attempt.
+        # The rollback is counted anew, in the same attempt.
         if before[:1] == now[:1] and self._switching and number < before[2]:
             self._back = True
         self._switching = self._switching or action in ("StopContainer", "StartContainer")

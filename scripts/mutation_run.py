@@ -27,7 +27,9 @@ LEFT_OUT = 34
 
 def configure(pyproject: Path, modules: list[str]) -> None:
     """Add mutmut's section to the copy's pyproject.toml."""
-    paths = [f"reconciler/decide/{name}.py" for name in modules if name != "journal"] or ["reconciler/decide/*"]
+    decide = Path("reconciler/decide")
+    named = [str(path) for name in modules for path in sorted(decide.rglob(f"{name}.py"))]
+    paths = named or [str(path) for path in sorted(decide.rglob("*.py"))]
     if not modules or "journal" in modules:
         paths.append("reconciler/record/journal.py")
     if modules == ["journal"]:

@@ -275,7 +275,7 @@ def test_no_colour_without_a_terminal() -> None:
 def test_colour_on_a_terminal_unless_switched_off(
     typed: tuple[str, ...], changes: dict[str, str], colour: bool
 ) -> None:
-    leader, follower = os.openpty()
+    namespace_owner, follower = os.openpty()
     child = subprocess.Popen(
         [*program(), "once", *typed],
         stdout=follower,
@@ -284,8 +284,8 @@ def test_colour_on_a_terminal_unless_switched_off(
     )
     assert child.wait(60) == 0
     os.close(follower)
-    shown = os.read(leader, 65536)
-    os.close(leader)
+    shown = os.read(namespace_owner, 65536)
+    os.close(namespace_owner)
     assert (b"\x1b[32mSucceeded" in shown) is colour
 
 

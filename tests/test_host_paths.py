@@ -183,7 +183,7 @@ def test_a_name_that_no_folder_can_have_is_told(place: Place) -> None:
     assert "null character" in place.refused(place.media / "a\0b")
 
 
-def test_what_a_stranger_may_not_enter_is_told_where_links_may_lie() -> None:
+def test_what_somebody_else_may_not_enter_is_told_where_links_may_lie() -> None:
     """Below a granted path nothing is assumed; above it, the operator has said that it is right."""
     program = (
         "import os, sys; from reconciler.host_paths import HostPaths; os.setuid(65534)\n"

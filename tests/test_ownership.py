@@ -76,7 +76,7 @@ def place() -> Iterator[Path]:
         yield Path(name) / "own"
 
 
-def mend(remedy: str) -> None:
+def correct(remedy: str) -> None:
     """Do what the message says, to the letter."""
     command = remedy.partition("run: ")[2] or remedy
     if command.split()[0] in ("chmod", "chown"):
@@ -97,9 +97,9 @@ def test_each_way_in_is_seen_and_its_remedy_closes_it(place: Path, demand: Deman
     assert found
     for fault in found:
         assert str(place) in fault.message
-        mend(fault.remedy)
+        correct(fault.remedy)
     left = faults(str(path), demand)
-    assert all("link" in fault.message for fault in left), "what a command can mend is mended"
+    assert all("link" in fault.message for fault in left), "what a command can correct is corrected"
 
 
 def test_links_that_are_ours_may_lead_to_a_config_and_never_to_state_or_secrets(place: Path) -> None:
@@ -203,7 +203,7 @@ def test_secrets_that_are_not_ours_alone_are_refused(place: Path, what: str, spo
         SecretStore(folder).values()
     assert str(folder / what) in refused.value.message
     if spoil is not linked:
-        mend(refused.value.hint)
+        correct(refused.value.hint)
         assert SecretStore(folder).values()
 
 

@@ -81,11 +81,11 @@ def _soaked(stack: Blackbox, chosen: argparse.Namespace) -> int:
     load, workers = Load(stack, documents(500)), _workers(stack)
     workers = [worker for worker in workers if worker.name in SOAKING]
     say(f"working for {chosen.soak:g} minutes: {', '.join(worker.name for worker in workers)}")
-    with Sampler(stack.host, every=5.0) as sampler, soak.Looker(load) as looker, working(load, workers):
+    with Sampler(stack.host, every=5.0) as sampler, soak.Queries(load) as queries, working(load, workers):
         time.sleep(60 * chosen.soak)
     if not any(item.samples for item in sampler.series.values()):
         load.problems.append("the engine answered no statistics: nothing was measured")
-    opened = looker.opened
+    opened = queries.opened
     found = [soak.kept(name, item, opened.get(name, soak.Opened())) for name, item in sorted(sampler.series.items())]
     ooms, restarts = (sum(getattr(item, what) for item in sampler.series.values()) for what in ("ooms", "restarts"))
     told = {"work": dict(load.counts), "oomEvents": ooms, "restarts": restarts, "problems": load.problems[:50]}

@@ -35,7 +35,7 @@ class Opened:
     connections: list[int] = field(default_factory=list)
 
 
-class Looker:
+class Queries:
     """Looks into every container while it is entered. `opened`: container's name without the stack's → what was
     seen; those without a shell are left out."""
 
@@ -45,7 +45,7 @@ class Looker:
         self._thread = threading.Thread(target=self._run)
         self.opened: dict[str, Opened] = {}
 
-    def __enter__(self) -> Looker:
+    def __enter__(self) -> Queries:
         self._thread.start()
         return self
 

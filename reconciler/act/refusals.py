@@ -29,7 +29,7 @@ ABSENT = "bind source path does not exist: "
 
 MAKE_IT = "Mount the disk that it is on, or make the folder; it is tried again by itself."
 
-LEADER_DOWN = "of a non running container"
+NAMESPACE_OWNER_DOWN = "of a non running container"
 """Whoever shares namespaces cannot start while their owner does not run; the owner answers for that itself."""
 
 _LAYERS = re.compile(
@@ -79,7 +79,7 @@ def refusals(what: str) -> Iterator[None]:
 
 def _refusal(what: str, text: str) -> Failure:
     words = _LAYERS.sub("", text).removesuffix(": unknown")
-    if _is_outside(text) or LEADER_DOWN in text:
+    if _is_outside(text) or NAMESPACE_OWNER_DOWN in text:
         reason = Reason.DEPENDENCY_NOT_READY
     else:
         reason = Reason.CRASHED if _PROGRAM.match(words) else Reason.ENGINE_REFUSED
@@ -96,7 +96,7 @@ def _remedy(text: str) -> str:
         return MAKE_IT
     if _is_outside(text):
         return "Something else on the machine holds it (`docker ps`, `ss -ltnp`, `docker network ls`): free it."
-    if LEADER_DOWN in text:
+    if NAMESPACE_OWNER_DOWN in text:
         return "It is tried again: the service whose namespaces it shares did not run at that moment."
     if _IPV6_POOL in text.lower():
         return "Name an IPv6 subnet below `ipam` of the network, or drop `enable_ipv6`."

@@ -33,7 +33,7 @@ def visible(client: docker.APIClient, folder: Path) -> bool | None:
         probe.write_text(word, "utf-8")
         return _read(client, image, folder, probe.name) == word
     except OSError as error:
-        hint = "mend the folder's owner or make room on its disk"
+        hint = "fix the folder's owner or make room on its disk"
         raise Transient(Reason.DISK_FAILED, f"cannot write to {folder}: {error.strerror}", hint) from error
     finally:
         probe.unlink(missing_ok=True)

@@ -30,7 +30,8 @@ class Track:
     """One container's life in this rollout. Times are monotonic seconds.
 
     `since`: when we started it or first looked. `changed`: the commit asks for it to be proven; a container that the
-    commit leaves alone may blink while its neighbours are switched. `meddled`: what somebody has done to it meanwhile.
+    commit leaves alone may blink while its neighbours are switched. `changed_by_hand`: what somebody has
+    done to it meanwhile.
     """
 
     service: Service
@@ -48,7 +49,7 @@ class Track:
     exits: int = 0
     exited_at: float | None = None
     oom: bool = False
-    meddled: str = ""
+    changed_by_hand: str = ""
 
     @property
     def running(self) -> bool:
@@ -91,7 +92,7 @@ def observe(track: Track, container: Container | None, events: Collection[str], 
         exits=track.exits + newly_exited,
         exited_at=(now if newly_exited else track.exited_at) if exited else None,
         oom=track.oom or OOM in events or container.oom_killed,
-        meddled=_meddled(track.service, container, events),
+        changed_by_hand=_changed_by_hand(track.service, container, events),
     )
 
 
@@ -114,8 +115,8 @@ def was_stopped(track: Track, container: Container | None) -> bool:
 def judge(track: Track, gate: Gate, now: float) -> Verdict:
     """What the track says about its service at `now`."""
     verdict = _judge(track, gate, now)
-    if verdict.state is State.FAILED and track.meddled:
-        return _failed(Reason.DEPENDENCY_NOT_READY, f"{_name(track)}: somebody {track.meddled} its container")
+    if verdict.state is State.FAILED and track.changed_by_hand:
+        return _failed(Reason.DEPENDENCY_NOT_READY, f"{_name(track)}: somebody {track.changed_by_hand} its container")
     return verdict
 
 
@@ -187,7 +188,7 @@ def _good(service: Service, container: Container) -> bool:
     return service.completes and container.state == "exited" and container.exit_code == 0 and bool(container.started_at)
 
 
-def _meddled(service: Service, container: Container, events: Collection[str]) -> str:
+def _changed_by_hand(service: Service, container: Container, events: Collection[str]) -> str:
     """What no commit can have done to its own container: not even a bad one is to blame for it."""
     if container.state == "paused":
         return "paused"

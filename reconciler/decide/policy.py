@@ -20,7 +20,7 @@ UNENDED_LIMIT = 3
 class Hold:
     """Nothing is to be changed now. `until`: Unix seconds after which to ask again; None: only a person can tell.
 
-    `untouched`: not even last good is mended meanwhile; so it is where `stalled` is set, too.
+    `untouched`: not even last good is corrected meanwhile; so it is where `stalled` is set, too.
     """
 
     reason: Reason
@@ -99,7 +99,7 @@ def _by_revision(head: Commit, history: History, inputs: str, inputs_changed: bo
             return Hold(
                 Reason.REVISION_QUARANTINED,
                 f"{head.sha[:12]} was refused ({bad.reason}) and nothing was good before it",
-                "mend the commit and push again",
+                "fix the commit and push again",
             )
         return Go(good.revision, Intent.REPAIR)
     return Go(head.sha, Intent.ADVANCE)

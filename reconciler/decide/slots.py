@@ -37,7 +37,7 @@ class Pairing:
 def pair(
     desired: DesiredState, observed: ObservedState, ran_once: frozenset[str], replaced: frozenset[str] = frozenset()
 ) -> dict[ServiceKey, Pairing]:
-    """Pair every service of the stacks that are not suspended, leaders before those that share with them.
+    """Pair every service of the stacks that are not suspended, namespace owners before those that share with them.
 
     `replaced`: ids of containers that are to stand for nothing, whatever their spec.
     """
@@ -51,7 +51,7 @@ def pair(
 
 
 def by_sharing(services: Sequence[Service]) -> list[Service]:
-    """Services in an order in which those whose namespaces are shared come before the sharers."""
+    """Services in an order in which those whose namespaces are shared come before the namespace users."""
     ordered: dict[str, Service] = {}
     rest = {service.name: service for service in services}
     while rest:
@@ -99,12 +99,12 @@ def removed(desired: DesiredState, observed: ObservedState) -> dict[ServiceKey, 
 def _pair(
     service: Service,
     existing: Sequence[Container],
-    leaders: Mapping[ServiceKey, Pairing],
+    namespace_owners: Mapping[ServiceKey, Pairing],
     ran_once: frozenset[str],
     replaced: frozenset[str],
 ) -> Pairing:
     matching = [item for item in existing if item.spec == service.spec and item.id not in replaced]
-    bound = [item for item in matching if _bound(item, service, leaders)]
+    bound = [item for item in matching if _bound(item, service, namespace_owners)]
     kept = sorted(bound, key=lambda item: (not item.running, item.name.endswith(STANDBY), item.number))
     kept = sorted(kept[: service.replicas], key=lambda item: item.number)
     extras = tuple(item for item in existing if item not in kept)
@@ -137,13 +137,13 @@ def _nameless(container: Container) -> list[str]:
     return [mount.source for mount in container.mounts if mount.kind == "volume" and is_anonymous(mount.source)]
 
 
-def _bound(container: Container, service: Service, leaders: Mapping[ServiceKey, Pairing]) -> bool:
-    """A sharer is right only while it shares with the container that its leader keeps."""
+def _bound(container: Container, service: Service, namespace_owners: Mapping[ServiceKey, Pairing]) -> bool:
+    """A namespace user is right only while it shares with the container that its namespace owner keeps."""
     if not container.detailed:
         return True
-    for key in service.leaders:
-        leader = leaders.get(key)
-        first = leader.slots[0].container if leader and leader.slots else None
+    for key in service.namespace_owners:
+        namespace_owner = namespace_owners.get(key)
+        first = namespace_owner.slots[0].container if namespace_owner and namespace_owner.slots else None
         if first is None or first.id not in container.shares:
             return False
     return True

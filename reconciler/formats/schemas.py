@@ -120,7 +120,7 @@ def _told(keyword: str, error: ValidationError, where: str, shown: str) -> tuple
 
 
 def _near(value: object, schema: Mapping[str, Any]) -> str:
-    """A name or number of which case, spaces or odd characters alone are wrong, mended; '' where nobody can tell."""
+    """A name or number of which case, spaces or odd characters alone are wrong, corrected; '' where nobody can tell."""
     pattern = str(schema.get("pattern") or "")
     if not isinstance(value, str) or not pattern:
         return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.errors import Transient
-from reconciler.loop.context import Bench
+from reconciler.loop.context import TurnContext
 from reconciler.model.desired import DesiredState
 from reconciler.model.images import registry
 from reconciler.model.observed import ObservedState
@@ -11,7 +11,7 @@ from reconciler.model.outcome import Reason
 from reconciler.model.plan import Plan
 
 
-def check_subnets(bench: Bench, plan: Plan, desired: DesiredState, observed: ObservedState) -> None:
+def check_subnets(context: TurnContext, plan: Plan, desired: DesiredState, observed: ObservedState) -> None:
     """Transient where the plan would make a network with a chosen subnet that is in use. Asks nothing where it makes
     none."""
     from reconciler.decide.hold import subnets
@@ -20,8 +20,8 @@ def check_subnets(bench: Bench, plan: Plan, desired: DesiredState, observed: Obs
     if not networks:
         return
     refs = [service.image_ref for service in desired.services().values()]
-    hosts = [*bench.options.hosts, *(host for ref in refs if (host := registry(ref)))]
-    found = bench.ports.observer.addresses_used(subnets.bridges(observed), hosts)
+    hosts = [*context.options.hosts, *(host for ref in refs if (host := registry(ref)))]
+    found = context.ports.observer.addresses_used(subnets.bridges(observed), hosts)
     claims = [*subnets.engine_claims(observed, [item.name for item in networks]), *found]
     for network, subnet, claim in subnets.collisions(networks, claims):
         raise Transient(

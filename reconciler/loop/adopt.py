@@ -30,7 +30,7 @@ def recognise(
 
     `images`: those of `target`, by id. `files`: of the target's commit; read only where something has to be compared.
     """
-    own = adoption.without_strangers(observed, target, adopted)
+    own = adoption.without_unmanaged(observed, target, adopted)
     paths = {tree.digest: tree.path for tree in target.trees if tree.path is not None}
     same = frozenset(
         asked
@@ -41,7 +41,7 @@ def recognise(
 
 
 def _program(entries: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Without the files by which the project came under care: a service that mounts all of it has no use for them."""
+    """Without the files by which the project was adopted: a service that mounts all of it has no use for them."""
     return {
         name: entry
         for name, entry in entries.items()

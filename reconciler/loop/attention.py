@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Interrupted, Transient
-from reconciler.loop.ledger import Book
+from reconciler.loop.ledger import Ledger
 from reconciler.loop.options import Options
 from reconciler.loop.ports import Clock
-from reconciler.loop.request_handler import Desk
-from reconciler.loop.stall_watchdog import Listener
+from reconciler.loop.request_handler import RequestHandler
+from reconciler.loop.stall_watchdog import StallWatchdog
 from reconciler.model.files import Commit
 from reconciler.model.outcome import Reason
 from reconciler.waiting import listening
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 class Attention:
     """`head`: what the turn is about. `was_suspended`: when that was decided."""
 
-    def __init__(self, book: Book, desk: Desk, options: Options, listener: Listener, clock: Clock) -> None:
-        self._book, self._desk, self._options, self._listener = book, desk, options, listener
+    def __init__(
+        self, ledger: Ledger, handler: RequestHandler, options: Options, watchdog: StallWatchdog, clock: Clock
+    ) -> None:
+        self._ledger, self._handler, self._options, self._watchdog = ledger, handler, options, watchdog
         self._clock = clock
         self._newer: Newer | None = None
         self.head = ""
@@ -35,7 +37,7 @@ class Attention:
         self.head, self.was_suspended = head.sha, self.suspended()
 
     def suspended(self) -> bool:
-        return self._book.history.suspended(self._clock.now()) is not None
+        return self._ledger.history.suspended(self._clock.now()) is not None
 
     @contextmanager
     def watching(self, newer: Newer) -> Iterator[None]:
@@ -55,7 +57,7 @@ class Attention:
 
     def pulse(self) -> None:
         """The same in a gate, whose wait is progress: it has deadlines of its own."""
-        self._listener.heard()
+        self._watchdog.heard()
         self.listen()
 
     def attend(self) -> None:
@@ -64,7 +66,7 @@ class Attention:
         self._heed_end()
         working = self._newer is not None and self._newer.touched
         with suppress(Transient), listening(self._heed_end):
-            self._desk.serve(working=working)
+            self._handler.serve(working=working)
         if self._newer is not None:
             self._newer.heed_suspension()
 

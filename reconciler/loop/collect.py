@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from reconciler.decide.history import garbage
 from reconciler.errors import ReconcilerError
-from reconciler.loop.context import Bench
+from reconciler.loop.context import TurnContext
 from reconciler.loop.rollout import Rollout
 from reconciler.model.desired import DesiredState
 from reconciler.model.files import Files
@@ -22,74 +22,74 @@ LONGEST = 10.0
 """Seconds after which no further image is removed in this turn: the commit's state is told only afterwards."""
 
 
-def fetch(bench: Bench, attempt: Attempt, want: ImageWant, files: Files) -> Image:
+def fetch(context: TurnContext, attempt: Attempt, want: ImageWant, files: Files) -> Image:
     """Build or pull, and remember that it was us. What the machine had already does not become ours by a pull."""
-    images, applier = bench.ports.images, bench.ports.applier
+    images, applier = context.ports.images, context.ports.applier
     if want.build is not None:
-        bench.book.append("fetched", revision=attempt.revision, image=want.tag, names=[])
+        context.ledger.append("fetched", revision=attempt.revision, image=want.tag, names=[])
         return applier.build(want, files)
     before = {image.id for image in images.stored()}
     pulled = applier.pull(want)
     if pulled.id not in before:
         names = next((image.names for image in images.stored() if image.id == pulled.id), ())
-        bench.book.append("fetched", revision=attempt.revision, image=pulled.id, names=names)
+        context.ledger.append("fetched", revision=attempt.revision, image=pulled.id, names=names)
     return pulled
 
 
-def close(bench: Bench, attempt: Attempt, rollout: Rollout) -> None:
+def close(context: TurnContext, attempt: Attempt, rollout: Rollout) -> None:
     """What is left to tidy up after a durable verdict; the next turn does what fails here."""
     with suppress(ReconcilerError):
         rollout.close()
-        gone = collect(bench)
-        bench.book.append("closed", attempt=attempt.id, gone=gone)
+        gone = collect(context)
+        context.ledger.append("closed", attempt=attempt.id, gone=gone)
 
 
-def collect(bench: Bench) -> Sequence[str]:
+def collect(context: TurnContext) -> Sequence[str]:
     """Remove what is not needed. Returns what of the images that we had fetched is not on the machine any more.
 
     Whatever cannot be removed now is left for the next time; nothing depends on it.
     """
-    if any(attempt.open for attempt in bench.book.history.attempts):
+    if any(attempt.open for attempt in context.ledger.history.attempts):
         return ()
     gone: Sequence[str] = ()
     with suppress(ReconcilerError):
-        states = _kept_states(bench)
+        states = _kept_states(context)
         if states is not None:
-            used = bench.ports.observer.in_use()
-            _collect_files(bench, states, used)
-            gone = _collect_images(bench, states, used)
-            _tidy_mirror(bench)
+            used = context.ports.observer.in_use()
+            _collect_files(context, states, used)
+            gone = _collect_images(context, states, used)
+            _tidy_mirror(context)
     return gone
 
 
-def _kept_states(bench: Bench) -> list[DesiredState] | None:
+def _kept_states(context: TurnContext) -> list[DesiredState] | None:
     """None where last good is not known in full: then nobody can say what it needs."""
-    good = bench.book.history.last_good
-    found = [bench.ports.store.load(content) for content in garbage.retained(bench.book.history) if content]
+    good = context.ledger.history.last_good
+    found = [context.ports.store.load(content) for content in garbage.retained(context.ledger.history) if content]
     states = [state for state in found if state is not None]
     if good is not None and good.content not in [state.content for state in states]:
         return None
     return states
 
 
-def _collect_files(bench: Bench, states: Sequence[DesiredState], used: InUse) -> None:
-    ports = bench.ports
+def _collect_files(context: TurnContext, states: Sequence[DesiredState], used: InUse) -> None:
+    ports = context.ports
     ports.applier.remove_trees(garbage.surplus_trees(ports.applier.stored_trees(), states, used))
     ports.store.keep([state.content for state in states])
 
 
-def _collect_images(bench: Bench, states: Sequence[DesiredState], used: InUse) -> Sequence[str]:
-    images, clock = bench.ports.images, bench.ports.clock
+def _collect_images(context: TurnContext, states: Sequence[DesiredState], used: InUse) -> Sequence[str]:
+    images, clock = context.ports.images, context.ports.clock
     until = clock.monotonic() + LONGEST
-    for name in garbage.surplus_images(images.stored(), states, used, bench.stacks(*states), bench.book.history):
-        if clock.monotonic() > until or bench.options.stopping():
+    for name in garbage.surplus_images(images.stored(), states, used, context.stacks(*states), context.ledger.history):
+        if clock.monotonic() > until or context.options.stopping():
             break
-        bench.ports.applier.remove_image(name)
-    return garbage.gone(images.stored(), bench.book.history.fetched)
+        context.ports.applier.remove_image(name)
+    return garbage.gone(images.stored(), context.ledger.history.fetched)
 
 
-def _tidy_mirror(bench: Bench) -> None:
+def _tidy_mirror(context: TurnContext) -> None:
     """A commit that is still to be told of its end must not go, whatever has become of the branch."""
-    history = bench.book.history
+    history = context.ledger.history
     if not history.finals.keys() - history.told - set(history.seen[-1:]):
-        bench.ports.source.tidy()
+        context.ports.source.tidy()

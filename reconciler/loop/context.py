@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from reconciler.decide.drift.adoption import Verdict, baseline, overlay
-from reconciler.decide.drift.corrections import NOTHING, Mending
+from reconciler.decide.drift.corrections import NOTHING, Corrections
 from reconciler.decide.hold import consent
 from reconciler.decide.hold.consent import Taking
 from reconciler.decide.plan import planner
@@ -17,13 +17,13 @@ from reconciler.loop import adopt
 from reconciler.loop.attention import Attention
 from reconciler.loop.forward import is_forward
 from reconciler.loop.lazy_files import LazyFiles
-from reconciler.loop.ledger import Book, Ending
+from reconciler.loop.ledger import Ending, Ledger
 from reconciler.loop.newer import Newer
 from reconciler.loop.options import Options, Ports
 from reconciler.loop.prepare import HOST_MISSING, Prepared
-from reconciler.loop.request_handler import Desk
+from reconciler.loop.request_handler import RequestHandler
 from reconciler.loop.rollout import Hooks, Rollout, World
-from reconciler.loop.stall_watchdog import Listener
+from reconciler.loop.stall_watchdog import StallWatchdog
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState, Service
 from reconciler.model.documents import BindGrant, Grant, Memory
@@ -45,14 +45,16 @@ class Foreseen:
     takings: tuple[Taking, ...] = ()
 
 
-class Bench:
+class TurnContext:
     """What advancing, going back and keeping have in common."""
 
-    def __init__(self, ports: Ports, options: Options, book: Book) -> None:
-        self.ports, self.options, self.book = ports, options, book
-        self.listener = options.listener or Listener(ports.clock)
-        self.desk = Desk(book, ports.source, ports.requests, ports.clock, options.host, options.require_fast_forward)
-        self.attention = Attention(book, self.desk, options, self.listener, ports.clock)
+    def __init__(self, ports: Ports, options: Options, ledger: Ledger) -> None:
+        self.ports, self.options, self.ledger = ports, options, ledger
+        self.watchdog = options.watchdog or StallWatchdog(ports.clock)
+        self.handler = RequestHandler(
+            ledger, ports.source, ports.requests, ports.clock, options.host, options.require_fast_forward
+        )
+        self.attention = Attention(ledger, self.handler, options, self.watchdog, ports.clock)
         self.looked: ObservedState | None = None
         self.compared: tuple[float, object] | None = None
         self.let_run: str | None = None
@@ -63,7 +65,7 @@ class Bench:
 
     def good(self) -> DesiredState | None:
         """The last good state, as it was applied; rendered again where the stored one is lost."""
-        good = self.book.history.last_good
+        good = self.ledger.history.last_good
         if good is None:
             return None
         stored = self.ports.store.load(good.content) if good.content else None
@@ -99,7 +101,7 @@ class Bench:
 
     def begins(self, step: str, waits_for: str) -> None:
         """What the turn does from now on, and whose answer it needs."""
-        self.listener.begins(step, waits_for)
+        self.watchdog.begins(step, waits_for)
 
     def files(self, revision: str) -> Files:
         """A commit's files. Transient where the mirror does not have the commit."""
@@ -126,7 +128,7 @@ class Bench:
     def write_trees(self, desired: DesiredState, files: Files | None = None) -> frozenset[str]:
         """Mounts that are missing are written before anything else: the engine would make empty folders there. Returns
         the digests of those."""
-        for folder, to in sorted(self.book.history.links.items()):  # outer ones first
+        for folder, to in sorted(self.ledger.history.links.items()):  # outer ones first
             self.ports.applier.link(folder, to)
         if not desired.revision:
             return frozenset()
@@ -142,12 +144,12 @@ class Bench:
     def stacks(self, *states: DesiredState | None) -> list[str]:
         """Every stack that is or was ours."""
         names = {stack.name for state in states if state for stack in state.stacks}
-        return sorted(names | self.book.history.stacks)
+        return sorted(names | self.ledger.history.stacks)
 
     def look(self, *states: DesiredState | None) -> ObservedState:
         """One cheap list of what is ours, and of what somebody else has made for our services."""
         observed = self.ports.observer.look(self.stacks(*states))
-        known = overlay(observed, self.book.history.adopted, self.options.host)
+        known = overlay(observed, self.ledger.history.adopted, self.options.host)
         ours = {key for state in states if state for key in state.services()}
         kept = (c for c in known.containers if c.host is not None or (c.number and (c.stack, c.service) in ours))
         return replace(known, containers=tuple(kept))
@@ -183,7 +185,7 @@ class Bench:
         return Foreseen(found, back, verdict, self._unconsented(target, base, raw))
 
     def _unconsented(self, target: DesiredState, base: DesiredState | None, raw: ObservedState) -> tuple[Taking, ...]:
-        history = self.book.history
+        history = self.ledger.history
         found = consent.takings(target, raw, base, history.adopted, self.stacks(target, base))
         return consent.left(found, self.options.adopt, history.consented)
 
@@ -193,19 +195,19 @@ class Bench:
         """What the engine tells, the same as what it stands for, and what the journal has to learn."""
         self.begins("look at the machine", "the engine")
         observed = self.ports.observer.inspect(self.stacks(target, other))
-        adopted, host = self.book.history.adopted, self.options.host
+        adopted, host = self.ledger.history.adopted, self.options.host
         files = LazyFiles(self.files, target.revision)
         built = {image.id: image for image in images}
         own, verdict = adopt.recognise(
             target, observed, adopted, files, built, self.ports.host_files, self.ports.preparer.data
         )
         found = self._with_cut_off(adopt.with_verdict(own, adopted, verdict, host))
-        self._refuse_strangers(found)
+        self._refuse_unmanaged(found)
         return observed, found, verdict
 
     def _with_cut_off(self, observed: ObservedState) -> ObservedState:
         """One that was started since it was stopped has an end of its own again."""
-        stopped = self.book.history.stopped
+        stopped = self.ledger.history.stopped
         marked = (
             replace(item, cut_off=not item.running and stopped.get(item.id) == item.started_at)
             for item in observed.containers
@@ -221,16 +223,16 @@ class Bench:
             self.ports.store.save(state, {})
         stacks = [stack.name for stack in target.stacks]
         content = state.content if new else None
-        self.book.append("adopted", stacks=stacks, content=content, **adopt.record(verdict))
+        self.ledger.append("adopted", stacks=stacks, content=content, **adopt.record(verdict))
 
-    def _refuse_strangers(self, observed: ObservedState) -> None:
-        strangers = [item for item in observed.containers if item.host != self.options.host and not item.oneoff]
-        if strangers:
-            names = " ".join(item.name for item in strangers[:3])
-            host = strangers[0].host or "another"
+    def _refuse_unmanaged(self, observed: ObservedState) -> None:
+        unmanaged = [item for item in observed.containers if item.host != self.options.host and not item.oneoff]
+        if unmanaged:
+            names = " ".join(item.name for item in unmanaged[:3])
+            host = unmanaged[0].host or "another"
             raise Transient(
                 Reason.DEPENDENCY_NOT_READY,
-                f"stack {strangers[0].stack} has containers that are not ours, but of the host {host}: {names}",
+                f"stack {unmanaged[0].stack} has containers that are not ours, but of the host {host}: {names}",
                 f"give the stack another name; if no agent is {host} any more: docker rm -f {names} (volumes stay)",
             )
 
@@ -241,17 +243,17 @@ class Bench:
         intent: Intent,
         base: DesiredState | None,
         images: Sequence[Step] = (),
-        mending: Mending = NOTHING,
+        corrections: Corrections = NOTHING,
     ) -> Plan:
         return planner.plan(
             desired,
             observed,
             intent=intent,
             base=base,
-            ran_once=self.book.history.ran_once,
+            ran_once=self.ledger.history.ran_once,
             images=images,
             stacks=self.stacks(desired, base),
-            mending=mending,
+            corrections=corrections,
             longest_stop=self.options.longest_stop,
         )
 
@@ -265,8 +267,8 @@ class Bench:
             pulse=self.attention.pulse,
             watching=lambda rollout: self.attention.watching(Newer(self, plan.intent, rollout)),
             completed=self._completed,
-            refused=lambda container: self.book.append("unstartable", container=container),
-            stops=lambda item: self.book.append("stopped", container=item.id, started=item.started_at),
+            refused=lambda container: self.ledger.append("unstartable", container=container),
+            stops=lambda item: self.ledger.append("stopped", container=item.id, started=item.started_at),
         )
         ports = self.ports
         world = World(ports.observer, ports.applier, ports.clock, self.options.longest_stop)
@@ -282,17 +284,17 @@ class Bench:
         self.options.progress(step, steps, attempt)
 
     def fault(self, attempt: Attempt, error: ReconcilerError, failure: Failure | None = None) -> Turn:
-        """The environment ended it: nothing is condemned, and it is tried again after a while."""
+        """The environment ended it: nothing is quarantined, and it is tried again after a while."""
         ending = Ending(Outcome.FAILED, error.reason, error.message, failure=failure, hint=error.hint)
-        return self.book.end(ending, attempt.revision, attempt.intent, attempt.id)
+        return self.ledger.end(ending, attempt.revision, attempt.intent, attempt.id)
 
     def interrupted(self, attempt: Attempt, error: Interrupted) -> None:
         ending = Ending(Outcome.INTERRUPTED, Reason.INTERRUPTED, error.message)
-        self.book.end(ending, attempt.revision, attempt.intent, attempt.id)
+        self.ledger.end(ending, attempt.revision, attempt.intent, attempt.id)
 
     def is_forward(self, head: Commit) -> bool:
         """See `loop.forward`."""
-        return not self.options.require_fast_forward or is_forward(head.sha, self.book.history, self.ports.source)
+        return not self.options.require_fast_forward or is_forward(head.sha, self.ledger.history, self.ports.source)
 
     def _note_completed(self, observed: ObservedState, states: Sequence[DesiredState | None]) -> None:
         """One-shots that have ended since a process that had started them was killed."""
@@ -308,8 +310,8 @@ class Bench:
                 self._completed(service)
 
     def _completed(self, service: Service) -> None:
-        if service.spec not in self.book.history.ran_once:
-            self.book.append("ranonce", stack=service.stack, service=service.name, spec=service.spec)
+        if service.spec not in self.ledger.history.ran_once:
+            self.ledger.append("ranonce", stack=service.stack, service=service.name, spec=service.spec)
 
 
 _ANSWERS = {Action.PULL: "the registry", Action.BUILD: "the builder"}

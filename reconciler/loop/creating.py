@@ -37,7 +37,7 @@ class Creating:
         self.names: dict[str, str] = {}
 
     def create(self, rest: Sequence[Step]) -> int:
-        """All candidates that follow each other in the plan are created together, leaders before their sharers."""
+        """All candidates that follow each other in the plan are created together, namespace owners before users."""
         batch: list[Step] = []
         for step in rest:
             if step.action is not Action.CREATE_CONTAINER:
@@ -139,21 +139,25 @@ class Creating:
         return {name for name in self._observed.volumes if not is_anonymous(name)}
 
     def _sharing(self, service: Service) -> dict[str, str]:
-        leaders = {name: self._services[(service.stack, name)] for name in service.shares}
-        return {name: self._leader(leader) for name, leader in leaders.items()}
+        namespace_owners = {name: self._services[(service.stack, name)] for name in service.shares}
+        return {name: self._namespace_owner(namespace_owner) for name, namespace_owner in namespace_owners.items()}
 
-    def _leader(self, leader: Service) -> str:
-        name = leader.container(1)
+    def _namespace_owner(self, namespace_owner: Service) -> str:
+        name = namespace_owner.container(1)
         if name in self.ids:
             return self.ids[name]
         leaving = self._leaving()
-        matching = [i for i in self._there.get(leader.key, ()) if i.spec == leader.spec and i.id not in leaving]
+        matching = [
+            i
+            for i in self._there.get(namespace_owner.key, ())
+            if i.spec == namespace_owner.spec and i.id not in leaving
+        ]
         if not matching:
-            message = f"{leader.stack}/{leader.name} has no container to share with"
-            if not leader.replicas:
-                hint = f"Give {leader.name} a replica, or share with another service."
+            message = f"{namespace_owner.stack}/{namespace_owner.name} has no container to share with"
+            if not namespace_owner.replicas:
+                hint = f"Give {namespace_owner.name} a replica, or share with another service."
                 raise RolloutFailed(Failure(Reason.ENGINE_REFUSED, message), hint)
-            hint = f"Somebody removed it during the rollout: the next turn makes {leader.name} anew."
+            hint = f"Somebody removed it during the rollout: the next turn makes {namespace_owner.name} anew."
             raise RolloutFailed(Failure(Reason.DEPENDENCY_NOT_READY, message), hint)
         return min(matching, key=lambda i: (not i.running, i.number)).id
 

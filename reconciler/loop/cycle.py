@@ -9,14 +9,14 @@ from reconciler.decide.policy import Go, Hold, next_move
 from reconciler.errors import ENVIRONMENT, Away, Corrupt, Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop import unforeseen
 from reconciler.loop.advance import advance
-from reconciler.loop.context import Bench
+from reconciler.loop.context import TurnContext
 from reconciler.loop.grant_use import note_use
 from reconciler.loop.heads import Heads
-from reconciler.loop.ledger import Book, Ending
+from reconciler.loop.ledger import Ending, Ledger
 from reconciler.loop.options import Options, Ports
 from reconciler.loop.patience import Patience
 from reconciler.loop.repair import clear, keep, let_run
-from reconciler.loop.rollback import retreat
+from reconciler.loop.rollback import roll_back
 from reconciler.loop.turn import Anew, Ended, Turn
 from reconciler.model.files import Commit
 from reconciler.model.history import History
@@ -36,33 +36,33 @@ TEND = 60.0
 class Cycle:
     """Turns, one at a time. The process that calls this holds the state lock."""
 
-    def __init__(self, ports: Ports, options: Options, book: Book) -> None:
-        self._ports, self._options, self._book = ports, options, book
-        self._bench = Bench(ports, options, book)
-        self._heads = Heads(self._bench, options.host)
+    def __init__(self, ports: Ports, options: Options, ledger: Ledger) -> None:
+        self._ports, self._options, self._ledger = ports, options, ledger
+        self._context = TurnContext(ports, options, ledger)
+        self._heads = Heads(self._context, options.host)
         self._defect = ""
         self._patience = Patience()
         self._all_told: History | None = None
 
     @property
     def history(self) -> History:
-        return self._book.history
+        return self._ledger.history
 
     @property
     def looked(self) -> ObservedState | None:
         """What the last turn saw, where it changed nothing afterwards."""
-        return self._bench.looked
+        return self._context.looked
 
     def turn(self, *, patient: bool = False) -> Turn:
         """Take one turn. `patient`: wait out the delay after a fault of the environment.
 
         Never raises for what may happen to a machine, a remote or a commit; raises Corrupt for our own state.
         """
-        self._book.refresh()
-        self._bench.looked = None
-        with listening(self._bench.attention.listen):
+        self._ledger.refresh()
+        self._context.looked = None
+        with listening(self._context.attention.listen):
             try:
-                self._bench.desk.serve()
+                self._context.handler.serve()
                 turn = self._decide(patient)
             except Interrupted as error:
                 turn = Turn(Outcome.INTERRUPTED, Reason.INTERRUPTED, error.message, hint=error.hint)
@@ -78,28 +78,28 @@ class Cycle:
             turn = Turn(Outcome.HELD, error.reason, error.message, hint=error.hint, stalled=True)
         elif message != self._defect:
             with suppress(ReconcilerError):
-                self._book.append("defect", message=message)
+                self._ledger.append("defect", message=message)
                 self._defect = message
-        self._bench.listener.decided(turn)
-        self._bench.listener.rests()
+        self._context.watchdog.decided(turn)
+        self._context.watchdog.rests()
         return turn
 
     def _ended(self, turn: Turn) -> Turn:
-        self._bench.listener.decided(turn)
+        self._context.watchdog.decided(turn)
         # What cannot be recorded now is found to be missing by the next turn.
         with suppress(Transient, Interrupted):
             self._give_up_on(turn)
             self._tell()
-            self._book.shorten()
-            note_use(self._bench)
-        self._bench.listener.rests()
+            self._ledger.shorten()
+            note_use(self._context)
+        self._context.watchdog.rests()
         return turn
 
     def _decide(self, patient: bool) -> Turn:
         tended = self._ports.clock.monotonic()
         while True:
             head, fetch_error = self._heads.fetched()
-            self._bench.attention.decides(head)
+            self._context.attention.decides(head)
             self._heads.recall()
             accepted = self._heads.accept(head)
             move = self._move(accepted, patient)
@@ -129,9 +129,9 @@ class Cycle:
         told = told or (own is not None and (own.reason, own.message) == (turn.reason, turn.message))
         with suppress(Transient):
             if turn.outcome not in (Outcome.HELD, Outcome.FAILED):
-                self._book.released(revision)
+                self._ledger.released(revision)
             elif turn.attempt is None and not told:
-                self._book.held(turn, revision)
+                self._ledger.held(turn, revision)
 
     def _move(self, head: Commit, patient: bool) -> Hold | Go:
         good = self.history.last_good
@@ -186,7 +186,7 @@ class Cycle:
 
     def _unforeseen(self, head: Commit, move: Hold | Go, error: Exception) -> Turn:
         """Nothing was done about the commit yet, so that it can be tried again, or never."""
-        if not unforeseen.note(self._book, head.sha, error):
+        if not unforeseen.note(self._ledger, head.sha, error):
             return _failed(unforeseen.fault(error), head, move)
         message = f"it could not be judged {unforeseen.TRIES} times: {unforeseen.told(error)}"
         inputs = self._ports.preparer.inputs()
@@ -198,7 +198,7 @@ class Cycle:
             hint=unforeseen.refused(head.sha),
             inputs=inputs,
         )
-        return self._book.end(ending, head.sha, Intent.ADVANCE)
+        return self._ledger.end(ending, head.sha, Intent.ADVANCE)
 
     def _tried(self, head: Commit, inputs: str) -> tuple[str, int, str]:
         """It is tried anew at once where an operator has asked for anything, or has changed what it is judged by."""
@@ -207,7 +207,7 @@ class Cycle:
     def _hold(self, head: Commit, move: Hold) -> Turn:
         last = self.history.last
         if move.reason is Reason.ROLLBACK_FAILED and last is not None:
-            let_run(self._bench, last)
+            let_run(self._context, last)
         return _held(head, move)
 
     def _keep_meanwhile(self, head: Commit, waiting: bool) -> None:
@@ -219,21 +219,21 @@ class Cycle:
         if waiting and last.outcome is Outcome.FAILED and last.intent is not Intent.ADVANCE:
             return
         with suppress(Transient):
-            keep(self._bench, head)
+            keep(self._context, head)
 
     def _stay(self, head: Commit, turn: Turn) -> None:
         if self.history.last_good is not None:
-            keep(self._bench, head)
+            keep(self._context, head)
         elif turn.outcome is Outcome.REJECTED or turn.reason is Reason.REVISION_QUARANTINED:
-            clear(self._bench)
+            clear(self._context)
 
     def _approach(self, head: Commit, move: Go) -> Turn:
         last = self.history.last
         if move.intent is Intent.REVERT and last is not None:
-            return retreat(self._bench, last)
+            return roll_back(self._context, last)
         if move.intent is Intent.REPAIR:
-            return self._kept(head, keep(self._bench, head))
-        return advance(self._bench, head)
+            return self._kept(head, keep(self._context, head))
+        return advance(self._context, head)
 
     def _kept(self, head: Commit, turn: Turn) -> Turn:
         """Once open work has ended, a suspension is what there is to tell."""
@@ -246,7 +246,7 @@ class Cycle:
         """A head that the environment keeps us from judging gets its final state after a while; it is tried on."""
         last = self.history.last
         if last is not None and last.open:
-            return  # it is condemned, and its final state follows from the way back
+            return  # it is quarantined, and its final state follows from the rollback
         seen = self.history.seen[-1] if self.history.seen else None
         suspension = self.history.suspension
         since = max(self.history.seen_at, (suspension.until if suspension else None) or 0.0)
@@ -255,7 +255,7 @@ class Cycle:
             return
         if seen not in self.history.finals and not self.history.was_decided(seen):
             ending = Ending(Outcome.FAILED, turn.reason, turn.message, CommitState.ERROR)
-            self._book.end(ending, seen, Intent.ADVANCE)
+            self._ledger.end(ending, seen, Intent.ADVANCE)
 
     def _tell(self) -> None:
         """Put each final state on its commit. A history that is told in full is not looked through again."""
@@ -264,9 +264,9 @@ class Cycle:
             return
         untold = {sha: attempt for sha, attempt in self.history.finals.items() if sha not in self.history.told}
         for revision, attempt in untold.items():
-            self._bench.begins(f"write the note of {revision[:12]}", "the remote")
+            self._context.begins(f"write the note of {revision[:12]}", "the remote")
             if self._ports.reporter.tell(attempt):
-                self._book.append("told", revision=revision)
+                self._ledger.append("told", revision=revision)
         if untold.keys() <= self.history.told:
             self._all_told = self.history
 

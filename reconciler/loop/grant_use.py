@@ -6,40 +6,40 @@ from collections.abc import Collection
 
 from reconciler.decide.mounts.digests import digest
 from reconciler.errors import ReconcilerError
-from reconciler.loop.context import Bench
+from reconciler.loop.context import TurnContext
 from reconciler.model.documents import BindGrant, Grant
 from reconciler.model.uses import Uses
 
 
-def note_use(bench: Bench) -> None:
+def note_use(context: TurnContext) -> None:
     """Nothing is read or written while last good is that of the turn before.
 
     It never decides about a turn: what cannot be found out is asked again by the next process.
     """
-    good = bench.book.history.last_good
+    good = context.ledger.history.last_good
     basis = (good.revision, good.content) if good else ("", "")
-    if bench.use_noted == basis:
+    if context.use_noted == basis:
         return
-    bench.use_noted = basis
-    permissions = bench.ports.preparer.permissions
-    known = bench.ports.uses.load()
+    context.use_noted = basis
+    permissions = context.ports.preparer.permissions
+    known = context.ports.uses.load()
     now = digest([repr(permissions), *basis])
     if known.basis == now or not (known.entries or permissions.grants or permissions.binds):
         return
     from reconciler.decide.admit.grant_use import noted
 
-    used = _used(bench, basis[0])
-    found = noted(known.entries, permissions, used, bench.ports.clock.now())
-    bench.ports.uses.save(Uses("" if used is None else now, found))
+    used = _used(context, basis[0])
+    found = noted(known.entries, permissions, used, context.ports.clock.now())
+    context.ports.uses.save(Uses("" if used is None else now, found))
 
 
-def _used(bench: Bench, revision: str) -> Collection[Grant | BindGrant] | None:
+def _used(context: TurnContext, revision: str) -> Collection[Grant | BindGrant] | None:
     """As the turn itself has found; last good is judged once more where this process has not done so."""
     if not revision:
         return ()
-    if bench.judged is not None and bench.judged[0] == revision:
-        return bench.judged[1]
+    if context.judged is not None and context.judged[0] == revision:
+        return context.judged[1]
     try:
-        return bench.prepare(revision, vouched=True).used
+        return context.prepare(revision, vouched=True).used
     except ReconcilerError:
         return None

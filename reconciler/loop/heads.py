@@ -6,7 +6,7 @@ from itertools import takewhile
 
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.loop import unforeseen
-from reconciler.loop.context import Bench
+from reconciler.loop.context import TurnContext
 from reconciler.loop.ledger import Ending
 from reconciler.loop.newer import supersede
 from reconciler.loop.rollback import pin_bad
@@ -20,16 +20,16 @@ from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
 class Heads:
     """What the turns begin with."""
 
-    def __init__(self, bench: Bench, host: str) -> None:
-        self._bench, self._ports, self._book, self._host = bench, bench.ports, bench.book, host
+    def __init__(self, context: TurnContext, host: str) -> None:
+        self._context, self._ports, self._ledger, self._host = context, context.ports, context.ledger, host
 
     @property
     def history(self) -> History:
-        return self._book.history
+        return self._ledger.history
 
     def fetched(self) -> tuple[Commit, Transient | None]:
         """The branch's head; where it cannot be fetched, the last head that was seen, so that open work ends."""
-        self._bench.begins(FETCH, "the remote")
+        self._context.begins(FETCH, "the remote")
         try:
             return self._ports.source.fetch(), None
         except Transient as error:
@@ -47,7 +47,7 @@ class Heads:
         new = bool(sha) and (not seen or sha != seen[-1])
         if not new and not seen:
             raise error
-        if sha in self.history.quarantined or (unforeseen.note(self._book, sha, error) and new):
+        if sha in self.history.quarantined or (unforeseen.note(self._ledger, sha, error) and new):
             return _by_name(sha), None
         if not seen:
             raise unforeseen.fault(error) from error
@@ -66,15 +66,15 @@ class Heads:
     def recall(self) -> None:
         """What the mirror remembers of good and bad commits; where it was made anew, it is told again."""
         pins, good = self._ports.source.pins(f"{self._host}/"), self.history.last_good
-        self._book.recall(pins)
+        self._ledger.recall(pins)
         if good is not None and f"{self._host}/good" not in pins:
             for bad in self.history.quarantined.values():
-                pin_bad(self._bench, bad.revision, bad.content)
-            self._bench.pin("good", good.revision)
+                pin_bad(self._context, bad.revision, bad.content)
+            self._context.pin("good", good.revision)
 
     def accept(self, head: Commit) -> Commit:
         """The head; where it does not descend from the last one that was accepted, that one."""
-        if self._bench.is_forward(head):
+        if self._context.is_forward(head):
             self._see(head)
             return head
         return self._last_seen()
@@ -84,16 +84,16 @@ class Heads:
         seen, last = self.history.seen, self.history.last
         new = not seen or seen[-1] != head.sha
         if new:
-            self._book.append("seen", revision=head.sha)
-            self._bench.pin("head", head.sha)
+            self._ledger.append("seen", revision=head.sha)
+            self._context.pin("head", head.sha)
         overtaken = last is not None and last.open and not last.condemned and last.revision != head.sha
         # Where it is not new, a kill came between the two.
         if last is not None and overtaken and (new or last.intent is Intent.ADVANCE):
-            supersede(self._book, last, head)
+            supersede(self._ledger, last, head)
         self._supersede_undecided(head)
 
     def _supersede_undecided(self, head: Commit) -> None:
-        """Heads that were never decided have been overtaken. A way back that is still to be taken comes first."""
+        """Heads that were never decided have been overtaken. A rollback that is still to be taken comes first."""
         last = self.history.last
         if last is not None and last.open:
             return
@@ -102,7 +102,7 @@ class Heads:
         for revision in [sha for sha in overtaken if not self.history.was_decided(sha)]:
             message = f"{head.sha[:12]} came before it was decided"
             ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, message, CommitState.SUPERSEDED)
-            self._book.end(ending, revision, Intent.ADVANCE)
+            self._ledger.end(ending, revision, Intent.ADVANCE)
 
 
 def _by_name(sha: str) -> Commit:

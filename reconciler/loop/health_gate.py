@@ -32,7 +32,7 @@ class _Gap:
     seconds: float | None = None
 
 
-class Proof:
+class HealthGate:
     """The tracks of one rollout. Raises RolloutFailed as soon as any of them has failed."""
 
     def __init__(
@@ -223,7 +223,7 @@ class Proof:
     def _judge(self, track: Track, now: float) -> None:
         verdict = health.judge(track, self._desired.gate(track.service.stack), now)
         if verdict.state is State.FAILED:
-            raise RolloutFailed(self._failure(track, verdict), "see the log lines; mend the commit and push again")
+            raise RolloutFailed(self._failure(track, verdict), "see the log lines; fix the commit and push again")
         if verdict.state is State.GOOD:
             self._accept(track, now)
         again = self._start_again_at(track)
@@ -232,7 +232,7 @@ class Proof:
 
     def _start_again_at(self, track: Track) -> float | None:
         """Not while one runs no more whose namespaces it shares: the engine would refuse, and that one is judged."""
-        if not all(_is_up(leader) for leader in self._leaders(track)):
+        if not all(_is_up(namespace_owner) for namespace_owner in self._namespace_owners(track)):
             return None
         return health.start_again_at(track)
 
@@ -240,12 +240,12 @@ class Proof:
         try:
             self._applier.start(track.id)
         except RolloutFailed as refused:
-            if refused.reason is not Reason.DEPENDENCY_NOT_READY or not self._leaders(track):
+            if refused.reason is not Reason.DEPENDENCY_NOT_READY or not self._namespace_owners(track):
                 raise
             # one whose namespaces it shares has ended since we looked: the next look tells
 
-    def _leaders(self, track: Track) -> list[Track]:
-        return [other for other in self._tracks.values() if other.service.key in track.service.leaders]
+    def _namespace_owners(self, track: Track) -> list[Track]:
+        return [other for other in self._tracks.values() if other.service.key in track.service.namespace_owners]
 
     def _accept(self, track: Track, now: float) -> None:
         if track.id not in self._accepted:

@@ -16,7 +16,7 @@ from reconciler.decide.mounts.sources import services_of
 from reconciler.decide.plan.bounds import BUILD
 from reconciler.decide.plan.exclusive import occupied
 from reconciler.errors import Transient
-from reconciler.loop.context import Bench, Foreseen
+from reconciler.loop.context import Foreseen, TurnContext
 from reconciler.loop.ledger import Ending, place
 from reconciler.loop.mounted import in_the_way
 from reconciler.loop.prepare import HOST_MISSING, Prepared
@@ -33,7 +33,7 @@ from reconciler.model.outcome import CommitState, Intent, Level, Outcome, Reason
 from reconciler.model.plan import Action, Plan
 
 
-def reject(bench: Bench, head: Commit, violations: tuple[Violation, ...]) -> Turn:
+def reject(context: TurnContext, head: Commit, violations: tuple[Violation, ...]) -> Turn:
     """What breaks a rule has its final state at once; a missing Host document is held."""
     denied = [item for item in violations if item.level is Level.DENY]
     first = denied[0]
@@ -41,16 +41,16 @@ def reject(bench: Bench, head: Commit, violations: tuple[Violation, ...]) -> Tur
     if first.rule == HOST_MISSING:
         hint = f"{first.hint} If nothing is to run here any more: `reconciler accept {head.sha[:12]}`; volumes stay."
         return Turn(Outcome.HELD, first.reason, message, head.sha, Intent.ADVANCE, violations=violations, hint=hint)
-    good = bench.book.history.last_good
+    good = context.ledger.history.last_good
     if good is not None and good.revision == head.sha:  # it was admitted: the host's secrets have changed since
         reason, hint = first.reason, first.hint
         if isinstance(first.need, Variable):
-            reason, where = Reason.FILE_MISSING, f"{bench.ports.preparer.places.secrets}/{first.need.stack}"
+            reason, where = Reason.FILE_MISSING, f"{context.ports.preparer.places.secrets}/{first.need.stack}"
             hint = f"put {first.need.name} back into {where}.env, or as the file {where}/{first.need.name}"
         message = f"last good keeps running, but cannot be judged with the secrets of now: {message}"
         return Turn(Outcome.HELD, reason, message, head.sha, Intent.ADVANCE, violations=violations, hint=hint)
-    inputs = bench.ports.preparer.inputs()
-    known = bench.book.history.quarantined.get(head.sha)
+    inputs = context.ports.preparer.inputs()
+    known = context.ledger.history.quarantined.get(head.sha)
     if known is not None and known.inputs == inputs:
         return Turn(Outcome.REJECTED, first.reason, message, head.sha, Intent.ADVANCE, violations=violations)
     ending = Ending(
@@ -62,12 +62,12 @@ def reject(bench: Bench, head: Commit, violations: tuple[Violation, ...]) -> Tur
         hint=first.hint,
         inputs=inputs,
     )
-    return bench.book.end(ending, head.sha, Intent.ADVANCE)
+    return context.ledger.end(ending, head.sha, Intent.ADVANCE)
 
 
-def check_shrink(bench: Bench, head: Commit, desired: DesiredState, base: DesiredState | None) -> None:
+def check_shrink(context: TurnContext, head: Commit, desired: DesiredState, base: DesiredState | None) -> None:
     """A commit that drops most services, alone or after others of the same day, is held until a person accepts it."""
-    found = shrinkage(desired, base, dropped_lately(bench.book.history, bench.ports.clock.now()))
+    found = shrinkage(desired, base, dropped_lately(context.ledger.history, context.ports.clock.now()))
     if found is None:
         return
     names = ", ".join(f"{stack}/{name}" for stack, name in found.gone[:5])
@@ -77,28 +77,28 @@ def check_shrink(bench: Bench, head: Commit, desired: DesiredState, base: Desire
     raise Ended(Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
 
 
-def check_consent(bench: Bench, head: Commit, takings: Sequence[Taking]) -> None:
+def check_consent(context: TurnContext, head: Commit, takings: Sequence[Taking]) -> None:
     """What others have made is taken over once a person has agreed to just that. What is shown is recorded first, so
     that an `accept` covers it."""
     if not takings:
         return
     message = f"{head.sha[:12]} would take over what this agent did not make: {told(takings)}"
-    raise Ended(_ask(bench, head, [item.key for item in takings], message, remedy(takings, head.sha)))
+    raise Ended(_ask(context, head, [item.key for item in takings], message, remedy(takings, head.sha)))
 
 
-def _ask(bench: Bench, head: Commit, shown: Sequence[str], message: str, hint: str) -> Turn:
+def _ask(context: TurnContext, head: Commit, shown: Sequence[str], message: str, hint: str) -> Turn:
     """Held until somebody accepts just what is shown; recorded once while it stays the same."""
-    if bench.book.history.asked.get(head.sha) != frozenset(shown):
-        bench.book.append("asked", revision=head.sha, objects=sorted(shown))
+    if context.ledger.history.asked.get(head.sha) != frozenset(shown):
+        context.ledger.append("asked", revision=head.sha, objects=sorted(shown))
     return Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint)
 
 
 def check_data(
-    bench: Bench, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
+    context: TurnContext, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
 ) -> None:
     """A commit that takes live data out of a service's sight is held until a person has accepted it."""
-    places, files, observed = bench.ports.preparer.places, bench.ports.host_files, foreseen.observed
-    known = bench.book.history.links
+    places, files, observed = context.ports.preparer.places, context.ports.host_files, foreseen.observed
+    known = context.ledger.history.links
     filled = files.filled(questioned(desired, base, observed, places), known)
     links = {**known, **foreseen.verdict.links}
     asked = {
@@ -108,20 +108,20 @@ def check_data(
         "mount what was mounted there (a volume keeps its data with `name: OLD` under its new key), or move the "
         f"data; if it is meant, `reconciler accept {head.sha[:12]}`: nothing is deleted"
     )
-    _ask_about(bench, head, asked, "would take data out of sight", hint)
+    _ask_about(context, head, asked, "would take data out of sight", hint)
 
 
 def check_pinned_data(
-    bench: Bench, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
+    context: TurnContext, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
 ) -> None:
     """What somebody else could have written is read by what is equal to root once a person has accepted it."""
-    permissions, places = bench.ports.preparer.permissions, bench.ports.preparer.places
+    permissions, places = context.ports.preparer.permissions, context.ports.preparer.places
     if not permissions.pinned or permissions.owner or permissions.signed:
         return
     from reconciler.decide.hold.pinned_data import questioned, read_anew, written_behind
 
     there = {*foreseen.observed.volumes}
-    there |= bench.ports.host_files.filled(questioned(desired, places), bench.book.history.links)
+    there |= context.ports.host_files.filled(questioned(desired, places), context.ledger.history.links)
     said = [
         f"{service.stack}/{service.name} would read {item}, which it has not read with these rights so far"
         for service, item in read_anew(desired, base, foreseen.observed, permissions, places)
@@ -136,10 +136,10 @@ def check_pinned_data(
         f"`reconciler accept {head.sha[:12]}`; or mount another volume"
     )
     asked = {f"{place} (in {head.sha[:12]})": place for place in said}
-    _ask_about(bench, head, asked, "changes what a service reads that is equal to root", hint)
+    _ask_about(context, head, asked, "changes what a service reads that is equal to root", hint)
 
 
-def check_variables(bench: Bench, head: Commit, prepared: Prepared, base: DesiredState | None) -> None:
+def check_variables(context: TurnContext, head: Commit, prepared: Prepared, base: DesiredState | None) -> None:
     """A bare `environment: [NAME]` may be unset; one that last good has was a secret, and has gone."""
     before = base.services() if base else {}
     lost = [
@@ -155,32 +155,32 @@ def check_variables(bench: Bench, head: Commit, prepared: Prepared, base: Desire
         f"`reconciler accept {head.sha[:12]}`"
     )
     asked = {f"{place} (in {head.sha[:12]})": place for place in lost}
-    _ask_about(bench, head, asked, "names a variable that is not set any more", hint)
+    _ask_about(context, head, asked, "names a variable that is not set any more", hint)
 
 
-def _ask_about(bench: Bench, head: Commit, asked: Mapping[str, str], what: str, hint: str) -> None:
+def _ask_about(context: TurnContext, head: Commit, asked: Mapping[str, str], what: str, hint: str) -> None:
     """`asked`: what consent is recorded for → in words. Held while any of it has not been accepted."""
-    found = [place for key, place in asked.items() if key not in bench.book.history.consented]
+    found = [place for key, place in asked.items() if key not in context.ledger.history.consented]
     if found:
         more = f" (and {len(found) - 1} more places)" if len(found) > 1 else ""
-        raise Ended(_ask(bench, head, list(asked), f"{head.sha[:12]} {what}: {found[0]}{more}", hint))
+        raise Ended(_ask(context, head, list(asked), f"{head.sha[:12]} {what}: {found[0]}{more}", hint))
 
 
-def check_mounts(bench: Bench, head: Commit, desired: DesiredState, foreseen: Foreseen) -> None:
+def check_mounts(context: TurnContext, head: Commit, desired: DesiredState, foreseen: Foreseen) -> None:
     """Held until a person has removed what a container has put in the way, or taken the commit in two."""
-    links = {**bench.book.history.links, **foreseen.verdict.links}
-    ports = bench.ports
+    links = {**context.ledger.history.links, **foreseen.verdict.links}
+    ports = context.ports
     found = in_the_way(desired, foreseen.back, foreseen.observed, links, ports.host_files, ports.preparer)
     for item in found:
         raise Ended(Turn(Outcome.HELD, Reason.POLICY_VIOLATION, item.message, head.sha, Intent.ADVANCE, hint=item.hint))
 
 
-def check_content(bench: Bench, head: Commit, prepared: Prepared, desired: DesiredState) -> None:
-    """What was condemned is not tried again under another sha; what runs is not rolled out again."""
-    history = bench.book.history
+def check_content(context: TurnContext, head: Commit, prepared: Prepared, desired: DesiredState) -> None:
+    """What was quarantined is not tried again under another sha; what runs is not rolled out again."""
+    history = context.ledger.history
     bad = history.bad_content(desired.content)
     if bad is not None and bad.revision == head.sha:
-        raise Ended(_stays_refused(bench, head, bad))
+        raise Ended(_stays_refused(context, head, bad))
     if bad is not None:
         message = f"the same content as {bad.revision[:12]}, which was refused ({bad.reason})"
         ending = Ending(
@@ -191,46 +191,46 @@ def check_content(bench: Bench, head: Commit, prepared: Prepared, desired: Desir
             desired.content,
             hint="change something that matters and push again",
         )
-        raise Ended(bench.book.end(ending, head.sha, Intent.ADVANCE))
+        raise Ended(context.ledger.end(ending, head.sha, Intent.ADVANCE))
     good = history.last_good
     if good is not None and good.content == desired.content:
-        bench.save(desired, prepared)
-        raise Ended(_same_content(bench, head, good.revision, desired.content))
+        context.save(desired, prepared)
+        raise Ended(_same_content(context, head, good.revision, desired.content))
 
 
-def _stays_refused(bench: Bench, head: Commit, bad: Bad) -> Turn:
+def _stays_refused(context: TurnContext, head: Commit, bad: Bad) -> Turn:
     """Last good's own commit, rendered with secrets that made it fail: what ran before them is kept."""
-    kept = keep(bench, head)
+    kept = keep(context, head)
     message = f"{head.sha[:12]} with the changed secrets was refused ({bad.reason}); what ran before them runs"
-    hint = "mend the secrets in secrets_dir, or push a new commit"
+    hint = "fix the secrets in secrets_dir, or push a new commit"
     return replace(kept, reason=Reason.REVISION_QUARANTINED, message=message, hint=hint, applied=False)
 
 
-def _same_content(bench: Bench, head: Commit, revision: str, content: str) -> Turn:
+def _same_content(context: TurnContext, head: Commit, revision: str, content: str) -> Turn:
     if head.sha == revision:
-        return keep(bench, head)
+        return keep(context, head)
     message = f"the same content as {revision[:12]}, which runs"
     ending = Ending(
         Outcome.SUCCEEDED, Reason.RECONCILIATION_SUCCEEDED, message, CommitState.SUCCESS, content, good=True
     )
-    turn = bench.book.end(ending, head.sha, Intent.ADVANCE)
-    bench.pin("good", head.sha)
-    kept = keep(bench, head)
+    turn = context.ledger.end(ending, head.sha, Intent.ADVANCE)
+    context.pin("good", head.sha)
+    kept = keep(context, head)
     return turn if kept.outcome is Outcome.UNCHANGED else kept
 
 
-def check_images(bench: Bench, head: Commit, missing: Sequence[ImageWant]) -> None:
+def check_images(context: TurnContext, head: Commit, missing: Sequence[ImageWant]) -> None:
     """What may not be pulled is waited for. Names that somebody else has given to images on this machine are neither
     taken nor read without leave."""
     found = unobtainable(missing)
     if missing and not found:
-        found = images_of_others.in_the_way(missing, bench.ports.images.stored(), bench.stacks())
+        found = images_of_others.in_the_way(missing, context.ports.images.stored(), context.stacks())
     if found:
         first = found[0]
         raise Ended(Turn(Outcome.HELD, first.reason, first.message, head.sha, Intent.ADVANCE, hint=first.hint))
 
 
-def check_plan(bench: Bench, head: Commit, plan: Plan, observed: ObservedState, memory: Memory) -> None:
+def check_plan(context: TurnContext, head: Commit, plan: Plan, observed: ObservedState, memory: Memory) -> None:
     """Over by our own sum: refused. Over because of the engine or of other containers: not the commit's fault."""
     if not plan.violations:
         return
@@ -240,7 +240,7 @@ def check_plan(bench: Bench, head: Commit, plan: Plan, observed: ObservedState, 
     own = plan.peak - sum(map(footprint.of_foreign, observed.foreign))
     if first.reason is Reason.BUDGET_EXCEEDED and own <= memory.budget - memory.reserve:
         raise Transient(first.reason, first.message, first.hint)
-    raise Ended(reject(bench, head, plan.violations))
+    raise Ended(reject(context, head, plan.violations))
 
 
 def check_missing_networks(desired: DesiredState, observed: ObservedState) -> None:
@@ -288,7 +288,7 @@ def check_names(plan: Plan, observed: ObservedState) -> None:
         raise Transient(Reason.DEPENDENCY_NOT_READY, found.message, found.hint)
 
 
-def check_ports(bench: Bench, desired: DesiredState, observed: ObservedState) -> None:
+def check_ports(context: TurnContext, desired: DesiredState, observed: ObservedState) -> None:
     """A port that somebody else holds is waited for."""
     ours = {port for item in observed.containers if item.running for port in item.ports}
     wanted = {
@@ -299,7 +299,7 @@ def check_ports(bench: Bench, desired: DesiredState, observed: ObservedState) ->
         for port in service.ports
         if port not in ours
     }
-    for port, holder in bench.ports.observer.ports_taken(wanted).items():
+    for port, holder in context.ports.observer.ports_taken(wanted).items():
         service = wanted[port]
         raise Transient(
             Reason.DEPENDENCY_NOT_READY,

@@ -14,25 +14,25 @@ from reconciler.model.history import History
 from reconciler.model.images import Image, ImageWant
 
 if TYPE_CHECKING:
-    from reconciler.loop.context import Bench
+    from reconciler.loop.context import TurnContext
 
 Lower = Callable[[Mapping[str, Image]], DesiredState]
 
 
 def local_images(
-    bench: Bench,
+    context: TurnContext,
     prepared: Prepared,
     revision: str,
     anew: Callable[[ImageWant, Image], bool] = lambda want, image: False,
 ) -> dict[str, Image]:
     """want.key → image of the machine. `anew`: what is fetched although it is there; it is left out."""
-    images = bench.ports.images
+    images = context.ports.images
     found = images.local(prepared.wants)
     fresh = {want.key for want in prepared.wants if want.key in found and anew(want, found[want.key])}
     kept = {key: image for key, image in found.items() if key not in fresh}
     wants = [want for want in prepared.wants if want.key not in fresh]
-    states = good_states(bench.book.history, bench.ports.store.load)
-    return remembered(wants, kept, states, images, lambda known: bench.lower(prepared, known, revision))
+    states = good_states(context.ledger.history, context.ports.store.load)
+    return remembered(wants, kept, states, images, lambda known: context.lower(prepared, known, revision))
 
 
 def good_states(history: History, load: Callable[[str], DesiredState | None]) -> Iterable[DesiredState]:

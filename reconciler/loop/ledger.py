@@ -52,7 +52,7 @@ class Ending:
     inputs: str = ""
 
 
-class Book:
+class Ledger:
     """Every fact is durable when the method that records it returns.
 
     It knows nothing before the first `refresh`. `forgetful`: what the journal told is not all that was known, so the
@@ -101,7 +101,7 @@ class Book:
     def recall(self, pins: Mapping[str, str]) -> None:
         """Take in, once, what the mirror's refs remember, should the journal be lost.
 
-        `<host>/bad/<sha>/<content>` → sha of what was condemned, `<host>/good` → sha of last good.
+        `<host>/bad/<sha>/<content>` → sha of what was quarantined, `<host>/good` → sha of last good.
         """
         if not self.forgetful:
             return

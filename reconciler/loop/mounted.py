@@ -22,7 +22,7 @@ def in_the_way(
 ) -> Iterator[Obstacle]:
     """Links that a container may have made, and mounts that lie in each other where one is only on its way in or out.
 
-    `base`: what there is to go back to. On the way back old and new containers meet, so whatever exists counts, and
+    `base`: what there is to go back to. During a rollback old and new containers meet, so whatever exists counts, and
     whatever may be started again. `links`: those of adoption, place → target.
     """
     new = dict.fromkeys(of_state(desired, observed.volumes))
@@ -46,7 +46,7 @@ def _told(inner: Mounted, outer: Mounted, new: Mapping[Mounted, None], preparer:
     if old is None:
         return Obstacle(what, "Mount the outer one read-only, or folders that lie beside each other.")
     return Obstacle(
-        f"{what}; a rollout and its way back would have both",
+        f"{what}; a rollout and its rollback would have both",
         f"Take two commits: one in which {old.stack}/{old.service} does not mount {old.path} any more, and when that "
         "is good, this one. Or use a folder that lies beside the other one.",
     )

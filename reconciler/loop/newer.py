@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.loop.known_images import local_images
-from reconciler.loop.ledger import Book, Ending
+from reconciler.loop.ledger import Ending, Ledger
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Anew, Superseded
 from reconciler.model.desired import ServiceKey
@@ -21,18 +21,18 @@ from reconciler.model.history import Attempt
 from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
 
 if TYPE_CHECKING:
-    from reconciler.loop.context import Bench
+    from reconciler.loop.context import TurnContext
 
 BACK_FIRST = 60.0
-"""Seconds that a way back has for itself. It is the shorter one as a rule; a gate may let it wait for ever."""
+"""Seconds that a rollback has for itself. It is the shorter one as a rule; a gate may let it wait for ever."""
 
 
 class Newer:
     """What is under way, as seen by what might end it. `rollout` None: nothing is created yet."""
 
-    def __init__(self, bench: Bench, intent: Intent = Intent.ADVANCE, rollout: Rollout | None = None) -> None:
-        self._bench, self._intent, self._rollout = bench, intent, rollout
-        self._began = self._looked_at = bench.ports.clock.monotonic()
+    def __init__(self, context: TurnContext, intent: Intent = Intent.ADVANCE, rollout: Rollout | None = None) -> None:
+        self._context, self._intent, self._rollout = context, intent, rollout
+        self._began = self._looked_at = context.ports.clock.monotonic()
         self._specs: dict[str, Mapping[ServiceKey, str] | None] = {}
 
     @property
@@ -42,15 +42,15 @@ class Newer:
 
     def look(self) -> None:
         """Superseded where a newer commit takes over."""
-        bench, now = self._bench, self._bench.ports.clock.monotonic()
-        if bench.attention.suspended() or (self._intent is Intent.REVERT and now - self._began < BACK_FIRST):
+        context, now = self._context, self._context.ports.clock.monotonic()
+        if context.attention.suspended() or (self._intent is Intent.REVERT and now - self._began < BACK_FIRST):
             return
-        if now - self._looked_at < bench.options.interval and not bench.options.pushed():
+        if now - self._looked_at < context.options.interval and not context.options.pushed():
             return
         self._looked_at = now
         try:
-            head = bench.ports.source.fetch()
-            newer = head.sha != bench.attention.head and bench.is_forward(head)
+            head = context.ports.source.fetch()
+            newer = head.sha != context.attention.head and context.is_forward(head)
         except Transient:
             return
         if newer and (not self.touched or self._changes_what_is_unproven(head)):
@@ -58,7 +58,7 @@ class Newer:
 
     def heed_suspension(self) -> None:
         """Anew where it may begin now."""
-        if not self.touched and self._bench.attention.suspended() and not self._bench.attention.was_suspended:
+        if not self.touched and self._context.attention.suspended() and not self._context.attention.was_suspended:
             raise Anew("suspended")
 
     def _changes_what_is_unproven(self, head: Commit) -> bool:
@@ -71,13 +71,13 @@ class Newer:
     def _newest(self, head: Commit) -> Mapping[ServiceKey, str] | None:
         """What the commit brings each service to; None where it is not admitted. Judged once."""
         if head.sha not in self._specs:
-            ports = self._bench.ports
+            ports = self._context.ports
             try:
                 prepared = ports.preparer.prepare(ports.source.files(head.sha))
                 specs = None
                 if not prepared.denied:
-                    images = local_images(self._bench, prepared, head.sha)
-                    lowered = self._bench.lower(prepared, images, head.sha)
+                    images = local_images(self._context, prepared, head.sha)
+                    lowered = self._context.lower(prepared, images, head.sha)
                     specs = {key: service.spec for key, service in lowered.services().items()}
             except (ReconcilerError, KeyError):
                 return None
@@ -85,21 +85,21 @@ class Newer:
         return self._specs[head.sha]
 
 
-def give_way(book: Book, attempt: Attempt, why: Anew) -> None:
+def give_way(ledger: Ledger, attempt: Attempt, why: Anew) -> None:
     """An attempt under way ends, unless it has: because of a newer commit, or of a suspension."""
-    if not book.attempt(attempt.id).open:
+    if not ledger.attempt(attempt.id).open:
         return
     if isinstance(why, Superseded):
-        supersede(book, attempt, why.head)
+        supersede(ledger, attempt, why.head)
     else:
         message = "suspended before anything was stopped; it is tried again after that"
         ending = Ending(Outcome.INTERRUPTED, Reason.SUSPENDED, message)
-        book.end(ending, attempt.revision, attempt.intent, attempt.id)
+        ledger.end(ending, attempt.revision, attempt.intent, attempt.id)
 
 
-def supersede(book: Book, attempt: Attempt, head: Commit) -> None:
+def supersede(ledger: Ledger, attempt: Attempt, head: Commit) -> None:
     """An attempt under way ends because a newer commit is head."""
-    decided = attempt.intent is not Intent.ADVANCE or book.history.was_decided(attempt.revision)
+    decided = attempt.intent is not Intent.ADVANCE or ledger.history.was_decided(attempt.revision)
     state = None if decided else CommitState.SUPERSEDED
     ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, f"{head.sha[:12]} took over", state)
-    book.end(ending, attempt.revision, attempt.intent, attempt.id)
+    ledger.end(ending, attempt.revision, attempt.intent, attempt.id)

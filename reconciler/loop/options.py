@@ -18,7 +18,7 @@ from reconciler.loop.ports import (
     UseRecord,
 )
 from reconciler.loop.prepare import Preparer
-from reconciler.loop.stall_watchdog import Listener
+from reconciler.loop.stall_watchdog import StallWatchdog
 from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.history import Attempt
 from reconciler.model.plan import Step
@@ -48,7 +48,7 @@ class Options:
 
     `host`: whose labels are ours. `progress`: told of each step (step, of how many, attempt). `stopping`: asked
     between steps and while waiting; True ends the turn as Interrupted. `pushed`: whether something has told of a newer
-    commit since it was asked, which makes that look come sooner. `listener` hears of all progress.
+    commit since it was asked, which makes that look come sooner. `watchdog` hears of all progress.
     `adopt`: Compose projects that commits may take over without asking. `longest_stop`: seconds that any container has
     to stop in, whatever it asks for. `hosts`: names that the agent has to reach. `build_memory`: bytes that a build may
     take; 0 where nobody has said.
@@ -60,7 +60,7 @@ class Options:
     progress: Callable[[Step, int, Attempt], None] = lambda step, steps, attempt: None
     stopping: Callable[[], bool] = lambda: False
     pushed: Callable[[], bool] = lambda: False
-    listener: Listener | None = None
+    watchdog: StallWatchdog | None = None
     adopt: tuple[str, ...] = ()
     longest_stop: float = LONGEST_STOP
     hosts: tuple[str, ...] = ()

@@ -91,7 +91,7 @@ class Requests(Protocol):
 
 
 class Store(Protocol):
-    """Admitted states, kept for the way back. Transient when the disk refuses."""
+    """Admitted states, kept for the rollback. Transient when the disk refuses."""
 
     def save(self, desired: DesiredState, models: Mapping[str, Mapping[str, Any]]) -> None:
         """Durable before it returns; an effect only where it is new, or came from another commit or other secrets."""

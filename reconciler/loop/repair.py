@@ -21,7 +21,7 @@ from reconciler.loop.compare import (
     note_started_again,
     note_tolerated,
 )
-from reconciler.loop.context import Bench
+from reconciler.loop.context import TurnContext
 from reconciler.loop.ledger import Ending
 from reconciler.loop.newer import give_way
 from reconciler.loop.rollout import Rollout
@@ -34,144 +34,144 @@ from reconciler.model.outcome import Intent, Outcome, Reason
 from reconciler.model.plan import Plan
 
 CONSEQUENCES = re.compile(r"created|replaced|proves itself|restart policy \S+")
-"""Causes of steps that say nothing about why a service had to be mended."""
+"""Causes of steps that say nothing about why a service had to be corrected."""
 
 
-def keep(bench: Bench, head: Commit) -> Turn:
+def keep(context: TurnContext, head: Commit) -> Turn:
     """See to it that last good runs, tidying up what an earlier turn left."""
-    desired = bench.good()
+    desired = context.good()
     if desired is None:
         raise AssertionError("only what was good is kept")
-    rewritten = bench.write_trees(desired)
-    leftover = _leftover(bench)
+    rewritten = context.write_trees(desired)
+    leftover = _leftover(context)
     if leftover is None:
-        bench.begins("look at the machine", "the engine")
-        bench.looked = bench.look(desired)
-        settled = planner.settled(desired, bench.looked, bench.book.history.ran_once)
-        if settled and not rewritten and is_as_applied(bench, desired, bench.looked):
-            return _unchanged(bench, head, desired, bench.looked)
-    bench.looked = None
-    observed = bench.inspect(desired)
-    found = without_files(find(bench, desired, observed), observed, rewritten)
-    plan = bench.plan(desired, observed, Intent.REPAIR, desired, mending=found)
+        context.begins("look at the machine", "the engine")
+        context.looked = context.look(desired)
+        settled = planner.settled(desired, context.looked, context.ledger.history.ran_once)
+        if settled and not rewritten and is_as_applied(context, desired, context.looked):
+            return _unchanged(context, head, desired, context.looked)
+    context.looked = None
+    observed = context.inspect(desired)
+    found = without_files(find(context, desired, observed), observed, rewritten)
+    plan = context.plan(desired, observed, Intent.REPAIR, desired, corrections=found)
     if leftover is not None and len(plan.steps) == plan.closing:
-        close(bench, leftover, bench.rollout(leftover, desired, desired, observed, plan))
-        return _unchanged(bench, head, desired, observed)
+        close(context, leftover, context.rollout(leftover, desired, desired, observed, plan))
+        return _unchanged(context, head, desired, observed)
     if not plan.steps:
-        return _unchanged(bench, head, desired, observed)
+        return _unchanged(context, head, desired, observed)
     if plan.violations:
         raise Transient(plan.violations[0].reason, plan.violations[0].message, plan.violations[0].hint)
-    check_subnets(bench, plan, desired, observed)
-    attempt = bench.book.start(desired.revision, Intent.REPAIR)
-    again = note_started_again(bench, plan, observed, found)
-    rollout = bench.rollout(attempt, desired, desired, observed, plan)
-    turn = _repair(bench, head, attempt, plan, rollout)
-    note_not_started(bench, turn, again, rollout)
+    check_subnets(context, plan, desired, observed)
+    attempt = context.ledger.start(desired.revision, Intent.REPAIR)
+    again = note_started_again(context, plan, observed, found)
+    rollout = context.rollout(attempt, desired, desired, observed, plan)
+    turn = _repair(context, head, attempt, plan, rollout)
+    note_not_started(context, turn, again, rollout)
     if turn.outcome is Outcome.SUCCEEDED:
-        note_tolerated(bench, desired, observed, found)
+        note_tolerated(context, desired, observed, found)
     return turn
 
 
-def clear(bench: Bench) -> None:
+def clear(context: TurnContext) -> None:
     """Nothing was ever good: what attempts that were cut off have left goes; volumes stay."""
-    leftover, last = _leftover(bench), bench.book.history.last
-    if last is None or (leftover is None and not bench.look().containers):
+    leftover, last = _leftover(context), context.ledger.history.last
+    if last is None or (leftover is None and not context.look().containers):
         return
-    nothing, observed = bench.nothing(), bench.inspect(bench.nothing())
-    plan = bench.plan(nothing, observed, Intent.REVERT, None)
+    nothing, observed = context.nothing(), context.inspect(context.nothing())
+    plan = context.plan(nothing, observed, Intent.REVERT, None)
     if leftover is not None and len(plan.steps) == plan.closing:
-        close(bench, leftover, bench.rollout(leftover, nothing, None, observed, plan))
+        close(context, leftover, context.rollout(leftover, nothing, None, observed, plan))
     elif plan.steps:
-        attempt = bench.book.start(last.revision, Intent.REVERT)
-        _clear(bench, attempt, bench.rollout(attempt, nothing, None, observed, plan))
+        attempt = context.ledger.start(last.revision, Intent.REVERT)
+        _clear(context, attempt, context.rollout(attempt, nothing, None, observed, plan))
 
 
-def let_run(bench: Bench, failed: Attempt) -> None:
-    """What runs since a way back that failed is accepted: from now on the engine restarts it as its service asks.
+def let_run(context: TurnContext, failed: Attempt) -> None:
+    """What runs since a rollback that failed is accepted: from now on the engine restarts it as its service asks.
 
     Once in each process; a container that does not run is left as it is.
     """
-    if bench.let_run == failed.id:
+    if context.let_run == failed.id:
         return
-    states = [bench.ports.store.load(content) for content in (failed.content, _good_content(bench)) if content]
+    states = [context.ports.store.load(content) for content in (failed.content, _good_content(context)) if content]
     wanted = {(*key, s.spec): s.restart for state in states if state for key, s in state.services().items()}
-    for item in inspected(bench, bench.look(*states)).containers:
+    for item in inspected(context, context.look(*states)).containers:
         restart = wanted.get((item.stack, item.service, item.spec or ""), item.restart)
         if item.running and item.restart != restart:
-            bench.ports.applier.update(item.id, restart)
-    bench.let_run = failed.id
+            context.ports.applier.update(item.id, restart)
+    context.let_run = failed.id
 
 
-def _good_content(bench: Bench) -> str | None:
-    good = bench.book.history.last_good
+def _good_content(context: TurnContext) -> str | None:
+    good = context.ledger.history.last_good
     return good.content if good else None
 
 
-def _leftover(bench: Bench) -> Attempt | None:
+def _leftover(context: TurnContext) -> Attempt | None:
     """An attempt whose tidying up was cut off."""
-    return next((item for item in bench.book.history.attempts if not item.closed), None)
+    return next((item for item in context.ledger.history.attempts if not item.closed), None)
 
 
-def _clear(bench: Bench, attempt: Attempt, rollout: Rollout) -> None:
-    failed = _walk(bench, attempt, rollout)
+def _clear(context: TurnContext, attempt: Attempt, rollout: Rollout) -> None:
+    failed = _walk(context, attempt, rollout)
     if failed is None:
         message = "nothing was good before: what a cut-off attempt had left was stopped; its volumes stay"
         ending = Ending(Outcome.ROLLED_BACK, Reason.ROLLED_BACK, message, services=rollout.records(), closing=True)
-        bench.book.end(ending, attempt.revision, attempt.intent, attempt.id)
-        close(bench, attempt, rollout)
+        context.ledger.end(ending, attempt.revision, attempt.intent, attempt.id)
+        close(context, attempt, rollout)
 
 
-def _walk(bench: Bench, attempt: Attempt, rollout: Rollout) -> Turn | None:
+def _walk(context: TurnContext, attempt: Attempt, rollout: Rollout) -> Turn | None:
     """Walk to the verdict; the turn that ended before it, where one did."""
     try:
         rollout.walk()
     except RolloutFailed as error:
-        return bench.fault(attempt, Transient(error.reason, error.message, error.hint), error.failure)
+        return context.fault(attempt, Transient(error.reason, error.message, error.hint), error.failure)
     except Transient as error:
-        return bench.fault(attempt, error)
+        return context.fault(attempt, error)
     except Interrupted as error:
-        bench.interrupted(attempt, error)
+        context.interrupted(attempt, error)
         raise
     except Anew as again:
-        give_way(bench.book, attempt, again)
+        give_way(context.ledger, attempt, again)
         raise
     except ReconcilerError:
         raise
     except Exception as error:
-        unforeseen.note(bench.book, "", error)
-        return bench.fault(attempt, unforeseen.fault(error))
+        unforeseen.note(context.ledger, "", error)
+        return context.fault(attempt, unforeseen.fault(error))
     return None
 
 
-def _repair(bench: Bench, head: Commit, attempt: Attempt, plan: Plan, rollout: Rollout) -> Turn:
-    failed = _walk(bench, attempt, rollout)
+def _repair(context: TurnContext, head: Commit, attempt: Attempt, plan: Plan, rollout: Rollout) -> Turn:
+    failed = _walk(context, attempt, rollout)
     if failed is not None:
         return failed
     steps = [step for step in plan.steps if step.service and not CONSEQUENCES.fullmatch(step.cause)] or plan.steps
-    mended = dict.fromkeys(f"{step.stack}/{step.service or step.container}: {step.cause}" for step in steps)
+    corrected = dict.fromkeys(f"{step.stack}/{step.service or step.container}: {step.cause}" for step in steps)
     ending = Ending(
         Outcome.SUCCEEDED,
         Reason.DRIFT_CORRECTED,
-        "mended: " + "; ".join(mended),
+        "corrected: " + "; ".join(corrected),
         services=rollout.records(),
         closing=True,
     )
-    turn = bench.book.end(ending, attempt.revision, Intent.REPAIR, attempt.id)
-    close(bench, attempt, rollout)
+    turn = context.ledger.end(ending, attempt.revision, Intent.REPAIR, attempt.id)
+    close(context, attempt, rollout)
     return _applied(turn, head, attempt.revision)
 
 
-def _unchanged(bench: Bench, head: Commit, desired: DesiredState, observed: ObservedState) -> Turn:
-    good = bench.book.history.last_good
+def _unchanged(context: TurnContext, head: Commit, desired: DesiredState, observed: ObservedState) -> Turn:
+    good = context.ledger.history.last_good
     revision = good.revision if good else desired.revision
     if head.sha == revision:
-        for (stack, service), (container, again) in left_alone(bench, observed).items():
+        for (stack, service), (container, again) in left_alone(context, observed).items():
             return _troubled(head, f"{stack}/{service}", container, again)
         turn = Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "nothing to do", head.sha, Intent.REPAIR)
         graces = [desired.gate(item.stack).unhealthy_grace for item in observed.containers if is_ailing(item)]
         # The engine does not tell when a grace is over.
-        return replace(turn, until=bench.ports.clock.now() + min(graces)) if graces else turn
-    bad = bench.book.history.quarantined.get(head.sha)
+        return replace(turn, until=context.ports.clock.now() + min(graces)) if graces else turn
+    bad = context.ledger.history.quarantined.get(head.sha)
     why = f" ({bad.reason})" if bad else ""
     return Turn(
         Outcome.UNCHANGED,
@@ -180,7 +180,7 @@ def _unchanged(bench: Bench, head: Commit, desired: DesiredState, observed: Obse
         head.sha,
         Intent.REPAIR,
         reverted_to=revision or None,
-        hint="mend the commit and push again",
+        hint="fix the commit and push again",
         applied=False,
     )
 

@@ -6,33 +6,33 @@ from datetime import UTC, datetime
 
 from reconciler.decide.history.requests import Known, answer, full_sha
 from reconciler.loop.forward import is_forward
-from reconciler.loop.ledger import Book
+from reconciler.loop.ledger import Ledger
 from reconciler.loop.ports import Clock, Requests, Source
 from reconciler.model.requests import Request
 
 
-class Desk:
+class RequestHandler:
     """`serve` may be called at any time by the one thread that acts; it changes the memory, never the machine."""
 
     def __init__(
-        self, book: Book, source: Source, requests: Requests, clock: Clock, host: str, require_fast_forward: bool
+        self, ledger: Ledger, source: Source, requests: Requests, clock: Clock, host: str, require_fast_forward: bool
     ) -> None:
-        self._book, self._source, self._requests, self._clock, self._host = book, source, requests, clock, host
+        self._ledger, self._source, self._requests, self._clock, self._host = ledger, source, requests, clock, host
         self._require_fast_forward = require_fast_forward
 
     def serve(self, *, working: bool = False) -> None:
         """Answer everything that waits. `working`: a rollout is under way in this process."""
         waiting = self._requests.waiting()
         if waiting:
-            self._book.recall(self._source.pins(f"{self._host}/"))
+            self._ledger.recall(self._source.pins(f"{self._host}/"))
         for request in waiting:
-            if all(item.id != request.id for item in self._book.history.requests):
+            if all(item.id != request.id for item in self._ledger.history.requests):
                 self._answer(request, working)
             self._unpin()
             self._requests.remove(request)
 
     def _answer(self, request: Request, working: bool) -> None:
-        history = self._book.history
+        history = self._ledger.history
         resolved = None
         if request.revision:
             resolved = full_sha(request.revision, history) or self._source.find(request.revision)
@@ -40,7 +40,7 @@ class Desk:
         followed = head is None or not self._require_fast_forward or is_forward(head, history, self._source)
         known = Known(history, head, resolved, working, self._clock.now(), followed)
         reply = answer(request, known)
-        self._book.append(
+        self._ledger.append(
             "requested",
             request=request.id,
             verb=request.verb,
@@ -55,7 +55,7 @@ class Desk:
 
     def _unpin(self) -> None:
         """The mirror's memory follows the journal's."""
-        for revision in self._book.history.lifted:
+        for revision in self._ledger.history.lifted:
             for name in self._source.pins(f"{self._host}/bad/{revision}/"):
                 self._source.unpin(name)
 

@@ -8,7 +8,7 @@ from reconciler.decide.history.fold_state import failure_record
 from reconciler.errors import RolloutFailed, Transient
 from reconciler.loop.collect import close
 from reconciler.loop.compare import changed_by_others
-from reconciler.loop.context import Bench
+from reconciler.loop.context import TurnContext
 from reconciler.loop.ledger import Ending
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Superseded, Turn
@@ -19,18 +19,18 @@ from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reas
 
 
 def go_back(
-    bench: Bench, attempt: Attempt, failure: Failure, bad: DesiredState, forward: Rollout, *, condemned: bool
+    context: TurnContext, attempt: Attempt, failure: Failure, bad: DesiredState, forward: Rollout, *, condemned: bool
 ) -> Turn:
-    """The verdict is durable before the way back begins: a bad commit is never tried twice.
+    """The verdict is durable before the rollback begins: a bad commit is never tried twice.
 
     `condemned` False: the environment failed it (a port was taken meanwhile). The machine goes back all the same,
     and the commit is tried again.
     """
     if not condemned:
-        return retreat(bench, replace(attempt, failure=failure, content=bad.content), forward, condemned=False)
-    # Without room for the verdict the service must not stay down: the way back needs none, and nothing new is begun
+        return roll_back(context, replace(attempt, failure=failure, content=bad.content), forward, condemned=False)
+    # Without room for the verdict the service must not stay down: the rollback needs none, and nothing new is begun
     # before the verdict is written.
-    bench.book.owe(
+    context.ledger.owe(
         "condemned",
         attempt=attempt.id,
         revision=attempt.revision,
@@ -38,80 +38,89 @@ def go_back(
         failure=failure_record(failure),
         touched=forward.touched,
     )
-    pin_bad(bench, attempt.revision, bad.content)
+    pin_bad(context, attempt.revision, bad.content)
     attempt = replace(attempt, condemned=True, failure=failure, content=bad.content, touched=forward.touched)
-    return retreat(bench, attempt, forward)
+    return roll_back(context, attempt, forward)
 
 
-def retreat(bench: Bench, attempt: Attempt, forward: Rollout | None = None, *, condemned: bool = True) -> Turn:
-    """Undo a condemned attempt, from wherever it stands. `forward` is None when another process began it."""
-    target = bench.good() or bench.nothing()
-    bad = bench.ports.store.load(attempt.content) if attempt.content else None
-    bench.write_trees(target)
-    observed = bench.inspect(target, bad)
-    plan = bench.plan(target, observed, Intent.REVERT, bad, mending=changed_by_others(bench, target, observed))
-    rollout = bench.rollout(attempt, target, bad, observed, plan)
+def roll_back(
+    context: TurnContext, attempt: Attempt, forward: Rollout | None = None, *, condemned: bool = True
+) -> Turn:
+    """Undo a quarantined attempt, from wherever it stands. `forward` is None when another process began it."""
+    target = context.good() or context.nothing()
+    bad = context.ports.store.load(attempt.content) if attempt.content else None
+    context.write_trees(target)
+    observed = context.inspect(target, bad)
+    plan = context.plan(target, observed, Intent.REVERT, bad, corrections=changed_by_others(context, target, observed))
+    rollout = context.rollout(attempt, target, bad, observed, plan)
     failure = attempt.failure or Failure(Reason.STALLED, "it failed")
     # The bound is not asked again: what is started here ran a moment ago, and holding it back would be an outage.
     try:
         rollout.walk()
     except RolloutFailed as error:
         if not condemned or error.reason is Reason.DEPENDENCY_NOT_READY:
-            raise Transient(error.reason, f"the way back is hindered: {error.message}", error.hint) from error
-        return _stall(bench, attempt, failure, error.failure)
+            raise Transient(error.reason, f"the rollback is blocked: {error.message}", error.hint) from error
+        return _stall(context, attempt, failure, error.failure)
     except Superseded as newer:
         if condemned:
-            _cut_short(bench, attempt, failure, newer.head, _merged(rollout, forward))
+            _cut_short(context, attempt, failure, newer.head, _merged(rollout, forward))
         raise
     if not condemned:
-        turn = bench.fault(attempt, Transient(failure.reason, failure.message, "it is tried again by itself"), failure)
-        close(bench, attempt, rollout)
+        turn = context.fault(
+            attempt, Transient(failure.reason, failure.message, "it is tried again by itself"), failure
+        )
+        close(context, attempt, rollout)
         return turn
-    return _reverted(bench, attempt, failure, target, rollout, forward)
+    return _reverted(context, attempt, failure, target, rollout, forward)
 
 
-def pin_bad(bench: Bench, revision: str, content: str | None) -> None:
+def pin_bad(context: TurnContext, revision: str, content: str | None) -> None:
     """The second memory of what is never tried again, should the journal be lost."""
-    bench.pin(f"bad/{revision}/{content or 'refused'}", revision)
+    context.pin(f"bad/{revision}/{content or 'refused'}", revision)
 
 
 def _reverted(
-    bench: Bench, attempt: Attempt, failure: Failure, target: DesiredState, rollout: Rollout, forward: Rollout | None
+    context: TurnContext,
+    attempt: Attempt,
+    failure: Failure,
+    target: DesiredState,
+    rollout: Rollout,
+    forward: Rollout | None,
 ) -> Turn:
     back_to = target.revision or None
     where = f"back at {back_to[:12]}" if back_to else _without_revision(target)
     ending = Ending(
         Outcome.ROLLED_BACK if attempt.touched else Outcome.REJECTED,
         failure.reason,
-        f"{_ran_once(bench, attempt, target)}{failure.message}; {where}",
+        f"{_ran_once(context, attempt, target)}{failure.message}; {where}",
         CommitState.FAILURE,
         attempt.content,
         back_to,
         failure=failure,
         services=_merged(rollout, forward),
         closing=True,
-        hint="mend the commit and push again; this one is not tried again",
+        hint="fix the commit and push again; this one is not tried again",
     )
-    turn = bench.book.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
-    close(bench, attempt, rollout)
+    turn = context.ledger.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
+    close(context, attempt, rollout)
     return turn
 
 
 def _cut_short(
-    bench: Bench, attempt: Attempt, failure: Failure, head: Commit, services: tuple[ServiceRecord, ...]
+    context: TurnContext, attempt: Attempt, failure: Failure, head: Commit, services: tuple[ServiceRecord, ...]
 ) -> None:
-    """A newer commit brings what the way back waited for, and more. The verdict on this one stays."""
+    """A newer commit brings what the rollback waited for, and more. The verdict on this one stays."""
     ending = Ending(
         Outcome.ROLLED_BACK if attempt.touched else Outcome.REJECTED,
         failure.reason,
-        f"{failure.message}; on the way back {head.sha[:12]} took over",
+        f"{failure.message}; during the rollback {head.sha[:12]} took over",
         CommitState.FAILURE,
         attempt.content,
         failure=failure,
         services=services,
         closing=True,
     )
-    bench.book.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
+    context.ledger.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
 
 
 def _without_revision(target: DesiredState) -> str:
@@ -120,34 +129,34 @@ def _without_revision(target: DesiredState) -> str:
     return "nothing ran before, so it was stopped; its volumes stay"
 
 
-def _stall(bench: Bench, attempt: Attempt, failure: Failure, second: Failure) -> Turn:
+def _stall(context: TurnContext, attempt: Attempt, failure: Failure, second: Failure) -> Turn:
     """Never revert a revert: what runs is kept."""
     ending = Ending(
         Outcome.ROLLBACK_FAILED,
         Reason.ROLLBACK_FAILED,
-        f"{failure.message}; and on the way back: {second.message}",
+        f"{failure.message}; and during the rollback: {second.message}",
         CommitState.FAILURE,
         attempt.content,
         failure=second,
         hint="what runs is left running; look at it, then push a new commit",
     )
-    return bench.book.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
+    return context.ledger.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
 
 
-def _ran_once(bench: Bench, attempt: Attempt, target: DesiredState) -> str:
+def _ran_once(context: TurnContext, attempt: Attempt, target: DesiredState) -> str:
     """One-shots of the bad commit that did run: their doing is not undone, so that comes first."""
-    bad = bench.ports.store.load(attempt.content) if attempt.content else None
+    bad = context.ports.store.load(attempt.content) if attempt.content else None
     kept = {service.spec for service in target.services().values()}
     ran = [
         f"one-shot {service.stack}/{service.name} already ran; "
         for service in (bad.services().values() if bad else ())
-        if service.spec in bench.book.history.ran_once - kept
+        if service.spec in context.ledger.history.ran_once - kept
     ]
     return "".join(ran)
 
 
 def _merged(rollout: Rollout, forward: Rollout | None) -> tuple[ServiceRecord, ...]:
-    """What the way back did, and for services that it did not touch what the way there had done."""
+    """What the rollback did, and for services that it did not touch what the rollout had done."""
     there = {(item.stack, item.service): item for item in (forward.records() if forward else ())}
     back = {(item.stack, item.service): item for item in rollout.records()}
     merged = []

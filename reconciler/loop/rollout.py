@@ -16,7 +16,7 @@ from reconciler.decide.slots import by_service
 from reconciler.errors import Away, ReconcilerError, RolloutFailed
 from reconciler.loop.creating import Creating
 from reconciler.loop.creating import World as World
-from reconciler.loop.health_gate import Proof
+from reconciler.loop.health_gate import HealthGate
 from reconciler.model.desired import Condition, DesiredState, Endpoint, Network, Service, ServiceKey, Volume
 from reconciler.model.history import ServiceRecord
 from reconciler.model.observed import Container, ObservedState
@@ -76,14 +76,14 @@ class Rollout:
         self._known = _Known()
         self._creating = Creating(world, desired, observed, plan)
         self._there = by_service(observed)
-        self._proof: Proof | None = None
+        self._health_gate: HealthGate | None = None
         self.touched = False
 
     def walk(self) -> None:
         """All steps up to the verdict. Returns when the window has held; raises RolloutFailed otherwise."""
         steps = self._plan.steps[: len(self._plan.steps) - self._plan.closing]
         with self._world.observer.watch() as watch, self._hooks.watching(self):
-            self._proof = Proof(
+            self._health_gate = HealthGate(
                 self._desired,
                 self._world.observer,
                 self._world.applier,
@@ -110,7 +110,7 @@ class Rollout:
 
     def records(self) -> tuple[ServiceRecord, ...]:
         """What was done to each service of the plan so far."""
-        downtime = self._proof.downtime() if self._proof else {}
+        downtime = self._health_gate.downtime() if self._health_gate else {}
         keys = dict.fromkeys([*self._services, *self._known.actions])
         return tuple(
             ServiceRecord(*key, self._known.actions.get(key, "Unchanged"), round(downtime.get(key, 0.0), 3))
@@ -120,7 +120,7 @@ class Rollout:
     def unproven(self) -> set[ServiceKey]:
         """Services that this rollout has still to prove: not started yet, or not good yet."""
         planned = {(s.stack or "", s.service or "") for s in self._plan.steps if s.action is Action.START_CONTAINER}
-        waiting = self._proof.unproven() if self._proof else set()
+        waiting = self._health_gate.unproven() if self._health_gate else set()
         return (planned - self._known.started) | waiting
 
     @property
@@ -253,32 +253,42 @@ class Rollout:
         waiting = list(batch)
         failed: Mapping[str, ReconcilerError] = {}
         for _ in range(TRIES):
-            if self._proof is not None:
-                self._proof.up({leader for container in waiting for leader in self._service(batch[container]).leaders})
+            if self._health_gate is not None:
+                self._health_gate.up(
+                    {
+                        namespace_owner
+                        for container in waiting
+                        for namespace_owner in self._service(batch[container]).namespace_owners
+                    }
+                )
             failed = self._world.applier.start_all(waiting)
             for container in waiting:
                 if container not in failed:
                     self._started(container, batch[container])
-            if self._proof is None or not any(isinstance(error, RolloutFailed) for error in failed.values()):
+            if self._health_gate is None or not any(isinstance(error, RolloutFailed) for error in failed.values()):
                 break
-            self._proof.check()  # one that it lives in may have gone, and then that is the reason
-            followed, waiting = self._proof.followed(), list(failed)
+            self._health_gate.check()  # one that it lives in may have gone, and then that is the reason
+            followed, waiting = self._health_gate.followed(), list(failed)
             if not all(self._may_start_later(batch[container], failed[container], followed) for container in waiting):
                 break
         return failed
 
     def _may_start_later(self, step: Step, error: ReconcilerError, followed: set[ServiceKey]) -> bool:
         """Only what shares with containers that are judged themselves: they run again, or are the reason to end."""
-        leaders = self._service(step).leaders
-        return bool(leaders) and followed.issuperset(leaders) and error.reason is Reason.DEPENDENCY_NOT_READY
+        namespace_owners = self._service(step).namespace_owners
+        return (
+            bool(namespace_owners)
+            and followed.issuperset(namespace_owners)
+            and error.reason is Reason.DEPENDENCY_NOT_READY
+        )
 
     def _started(self, container: str, step: Step) -> None:
         service = self._service(step)
         done = "RanOnce" if step.action is Action.RUN_ONCE else "Switched" if step.id else "Created"
         self._known.actions.setdefault(service.key, done)
         self._known.started.add(service.key)
-        if self._proof is not None:
-            self._proof.follow(service, container, changed=True)
+        if self._health_gate is not None:
+            self._health_gate.follow(service, container, changed=True)
 
     def _refused(self, step: Step, error: ReconcilerError) -> ReconcilerError:
         """What is to be raised about a container that did not start."""
@@ -297,12 +307,12 @@ class Rollout:
             self._world.applier.rename(container, name)
 
     def _wait(self, step: Step) -> None:
-        if self._proof is None:
+        if self._health_gate is None:
             raise AssertionError("a rollout waits only while it walks")
         if step.service is None:
-            self._proof.window()
+            self._health_gate.window()
         else:
-            self._proof.until(self._service(step), step.condition or Condition.STARTED)
+            self._health_gate.until(self._service(step), step.condition or Condition.STARTED)
 
     # -- what is judged ----------------------------------------------------------------------------------------
 
@@ -324,15 +334,15 @@ class Rollout:
         return changed or item.restart != service.restart
 
     def _follow(self, service: Service, item: Container, changed: bool) -> None:
-        if self._proof is not None and not self._suspended(service.stack):
-            self._proof.follow(service, item.id, changed=changed)
+        if self._health_gate is not None and not self._suspended(service.stack):
+            self._health_gate.follow(service, item.id, changed=changed)
 
     def _suspended(self, stack: str) -> bool:
         return any(item.name == stack and item.suspended for item in self._desired.stacks)
 
     def _forget(self, container: str, key: ServiceKey) -> None:
-        if self._proof is not None:
-            self._proof.forget(container, key)
+        if self._health_gate is not None:
+            self._health_gate.forget(container, key)
 
     # -- finding -----------------------------------------------------------------------------------------------
 

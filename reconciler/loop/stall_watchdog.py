@@ -33,7 +33,7 @@ class _Trouble:
     since: float
 
 
-class Listener:
+class StallWatchdog:
     """Hears of progress from any thread, and speaks up when it has heard of none for `limit` seconds.
 
     `record` is told each silence once, `ended` when one that had been told is over.

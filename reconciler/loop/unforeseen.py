@@ -10,7 +10,7 @@ from contextlib import suppress
 from loguru import logger
 
 from reconciler.errors import Transient
-from reconciler.loop.ledger import Book
+from reconciler.loop.ledger import Ledger
 from reconciler.model.outcome import Reason
 
 TRIES = 3
@@ -21,17 +21,17 @@ LONGEST = 300
 HINT = "this is a defect of reconciler: report it; it is tried again by itself"
 
 
-def note(book: Book, revision: str, error: Exception) -> bool:
+def note(ledger: Ledger, revision: str, error: Exception) -> bool:
     """Record it with the commit, or with none (""); whether that has been tried often enough.
 
     What goes on and on is not recorded any more.
     """
     logger.opt(exception=error).error("a defect of reconciler, met in commit {}: {}", revision[:12], error)
-    if book.history.defects.get(revision, 0) >= TRIES:
+    if ledger.history.defects.get(revision, 0) >= TRIES:
         return True
     with suppress(Transient):
-        book.append("defect", message=told(error), revision=revision)
-    return book.history.defects.get(revision, 0) >= TRIES
+        ledger.append("defect", message=told(error), revision=revision)
+    return ledger.history.defects.get(revision, 0) >= TRIES
 
 
 def told(error: Exception) -> str:

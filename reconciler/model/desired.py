@@ -85,7 +85,7 @@ class Service:
         return (self.stack, self.name)
 
     @property
-    def leaders(self) -> tuple[ServiceKey, ...]:
+    def namespace_owners(self) -> tuple[ServiceKey, ...]:
         """The services that it shares with."""
         return tuple((self.stack, name) for name in self.shares)
 

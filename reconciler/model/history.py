@@ -29,7 +29,7 @@ class ServiceRecord:
 class Attempt:
     """One try at one target. `content` is None where it ended before it was known.
 
-    `final`: this is the commit's one final state, `state`. `condemned`: the verdict is durable, the way back may not
+    `final`: this is the commit's one final state, `state`. `condemned`: the verdict is durable, the rollback may not
     have ended yet. `closed`: nothing of the attempt is left to tidy up. `warnings`: what the commit was admitted with.
     """
 
@@ -126,7 +126,7 @@ class Adopted:
 
 
 @dataclass(frozen=True, slots=True)
-class Care:
+class RestartBackoff:
     """How often containers of one service had to be started again although nothing about them had changed.
 
     `times`: when, newest last. `given_up`: so often that it is left alone now.
@@ -142,8 +142,9 @@ class History:
 
     `unended`: attempts begun since the last one that ended. `faults`: attempts in a row that the environment ended.
     `seen`: commits that were head at a poll, newest last, that one since `seen_at`.
-    `cares`: services that had to be started again. `tolerated`: (spec, fact, found) of differences that outlived their
-    own repair, since this engine makes containers so. `unstartable`: containers (ids) that the engine does not start.
+    `backoffs`: services that had to be started again. `tolerated`: (spec, fact, found) of differences that outlived
+    their own repair, since this engine makes containers so. `unstartable`: ids of containers that the engine does not
+    start.
     `stopped`: containers (ids) of services that might have ended by themselves, and that ran until a rollout stopped
     them → when they had been started (the engine's text).
     `defects`: commit → errors of ours that were met in it since it was decided last.
@@ -180,7 +181,7 @@ class History:
     consented: frozenset[str] = frozenset()
     adopted: Mapping[str, Adopted] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
-    cares: Mapping[ServiceKey, Care] = field(default_factory=dict)
+    backoffs: Mapping[ServiceKey, RestartBackoff] = field(default_factory=dict)
     tolerated: frozenset[tuple[str, str, str]] = frozenset()
     unstartable: frozenset[str] = frozenset()
     stopped: Mapping[str, str] = field(default_factory=dict)
@@ -219,5 +220,5 @@ class History:
         return sha in self.quarantined or (self.last_good is not None and self.last_good.revision == sha)
 
     def bad_content(self, content: str) -> Bad | None:
-        """The first commit that was condemned for this content."""
+        """The first commit that was quarantined for this content."""
         return next((bad for bad in self.quarantined.values() if bad.content == content), None)

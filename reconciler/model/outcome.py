@@ -60,7 +60,7 @@ class Outcome(StrEnum):
 
 
 class Intent(StrEnum):
-    """Why a target is approached: forward to a new commit, back to the last good one, or mending it."""
+    """Why a target is approached: forward to a new commit, back to the last good one, or repairing it."""
 
     ADVANCE = "Advance"
     REPAIR = "Repair"

@@ -64,6 +64,6 @@ def _json(path: Path) -> Mapping[str, Any] | None:
         raise Usage(
             Reason.ENGINE_UNAVAILABLE,
             f"{path} cannot be read: {error}",
-            "Mend the file, or name the engine with `engine` in the agent config or DOCKER_HOST.",
+            "Fix the file, or name the engine with `engine` in the agent config or DOCKER_HOST.",
         ) from error
     return value if isinstance(value, dict) else None

@@ -24,7 +24,7 @@ REMEDIES = tuple(
     for pattern, hint in (
         (
             "couldn't find remote ref",
-            "the branch is not there (any more): push it again, or mend source.branch in the agent config",
+            "the branch is not there (any more): push it again, or fix source.branch in the agent config",
         ),
         (
             r"promisor remote|lazy fetching disabled",

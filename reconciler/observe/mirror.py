@@ -137,7 +137,7 @@ class Mirror:
         return Transient(
             Reason.DISK_FAILED,
             f"the mirror {self.folder} cannot be written: {error.strerror}",
-            "make room on the disk or mend the folder's owner; the mirror may be deleted, it is made anew",
+            "make room on the disk or fix the folder's owner; the mirror may be deleted, it is made anew",
         )
 
 

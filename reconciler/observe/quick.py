@@ -11,7 +11,7 @@ from reconciler.model.observed import Container, ObservedState
 from reconciler.observe.containers import inspected, label_filter, listed_state
 
 
-class Glance:
+class QuickObserver:
     """`loop.ports.Observer` that looks and compares cheaply; for all else `full` is called once to make the real one.
 
     `address`: the engine's URL.

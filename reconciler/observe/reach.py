@@ -40,7 +40,7 @@ def branch_head(remote: Remote, branch: str, folder: Path, environ: Mapping[str,
         raise other_ref(git, remote, branch, what) or Transient(
             Reason.FETCH_FAILED,
             f"{remote.shown} has no branch {branch}",
-            "push it, or mend source.branch in the agent config",
+            "push it, or fix source.branch in the agent config",
         )
     return sha
 

@@ -48,8 +48,8 @@ class SecretStore:
     `seal`: a digest of a value → the name under which it is mounted, by which nobody can guess it.
 
     Everything raises Usage where a file is readable by others, is too large or is not named like a variable,
-    with the command that mends it; Transient where one goes away while it is read. Once they could be read, what they
-    held then counts until they can be read again, and `trouble` says why.
+    with the command that corrects it; Transient where one goes away while it is read. What they held when they could
+    be read counts until they can be read again, and `trouble` says why.
     """
 
     def __init__(

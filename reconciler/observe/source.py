@@ -41,7 +41,7 @@ class GitSource:
     `mirror`: a folder that is ours alone; a damaged one is replaced without a word, pins are lost then.
     `environ`: the agent's environment. `signers`: who has to vouch for a commit that is judged.
     Usage when the address or the branch are not to be given to git.
-    Only the holder of the state lock may fetch; others may read, and then nothing is mended.
+    Only the holder of the state lock may fetch; others may read, and then nothing is corrected.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class GitSource:
         self._refs = Refs(mirror)
         self._effects, self._timeouts, self._signers = effects, timeouts, signers
         self._commits: dict[str, Commit] = {}
-        self._may_mend = False
+        self._may_correct = False
 
     def fetch(self) -> Commit:
         """The branch's head. Transient (FetchFailed, DiskFailed) when the remote or the branch cannot be had."""
         if self.git.running:
             # Asked by somebody who listens while git works here: what it has locked is not to be swept away.
             raise Transient(Reason.FETCH_FAILED, f"cannot {self._what}: git is at work there", "it is asked again soon")
-        self._may_mend = True
+        self._may_correct = True
         self._mirror.prepare()
         return self._unchanged() or self._fetched()
 
@@ -83,11 +83,11 @@ class GitSource:
         """KeyError when the mirror does not have the commit."""
         self.commit(sha)
         try:
-            return GitFiles(self.git, sha, self._mend, self._signers)
+            return GitFiles(self.git, sha, self._correct, self._signers)
         except DamagedError:
-            self._mend()
+            self._correct()
         try:
-            return GitFiles(self.git, sha, self._mend, self._signers)
+            return GitFiles(self.git, sha, self._correct, self._signers)
         except DamagedError:
             raise KeyError(sha) from None
 
@@ -181,12 +181,12 @@ class GitSource:
         self._mirror.forget()
         return head
 
-    def _mend(self) -> None:
-        if not self._may_mend:
+    def _correct(self) -> None:
+        if not self._may_correct:
             raise Transient(
                 Reason.FETCH_FAILED,
                 f"the mirror {self.git.folder} is damaged or being made anew",
-                "the agent mends it at its next turn; try again then",
+                "the agent corrects it at its next turn; try again then",
             )
         self._anew()
 

@@ -45,14 +45,14 @@ _STEERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2
 class GitFiles:
     """A commit's files (`model.files.Files`).
 
-    DamagedError when the repository lacks some of it. `mend` is called once when that shows later, while
+    DamagedError when the repository lacks some of it. `correct` is called once when that shows later, while
     reading; it has to leave a repository that can be read. `signers`: who has to vouch for the commit.
     """
 
     def __init__(
-        self, git: Git, revision: str, mend: Callable[[], None] | None = None, signers: Signers = NOBODY_ASKED
+        self, git: Git, revision: str, correct: Callable[[], None] | None = None, signers: Signers = NOBODY_ASKED
     ) -> None:
-        self._git, self._revision, self._mend, self._signers = git, revision, mend, signers
+        self._git, self._revision, self._correct, self._signers = git, revision, correct, signers
         self._entries, self._refused = _list(git, revision)
         self._blobs = Blobs(git)
 
@@ -83,24 +83,24 @@ class GitFiles:
         entry = self._regular(path)
         if entry.size > limit:
             raise TooLargeError(path, entry.size, limit)
-        return self._mended(entry, lambda: self._blobs.read(entry.oid, entry.size))
+        return self._corrected(entry, lambda: self._blobs.read(entry.oid, entry.size))
 
     def head(self, path: str, most: int) -> bytes:
         """KeyError where there is no regular file."""
         entry = self._regular(path)
-        return self._mended(entry, lambda: self._blobs.head(entry.oid, entry.size, most))
+        return self._corrected(entry, lambda: self._blobs.head(entry.oid, entry.size, most))
 
     def link(self, path: str) -> str:
         """KeyError where there is no symbolic link."""
         entry = self._entries[path]
         if entry.mode != SYMLINK:
             raise KeyError(path)
-        return os.fsdecode(self._mended(entry, lambda: self._blobs.read(entry.oid, entry.size)))
+        return os.fsdecode(self._corrected(entry, lambda: self._blobs.read(entry.oid, entry.size)))
 
     def copy(self, path: str, target: BinaryIO) -> None:
         """KeyError where there is no regular file."""
         entry = self._regular(path)
-        self._mended(entry, lambda: self._blobs.copy(entry.oid, entry.size, target))
+        self._corrected(entry, lambda: self._blobs.copy(entry.oid, entry.size, target))
 
     def _regular(self, path: str) -> Entry:
         entry = self._entries[path]
@@ -108,15 +108,15 @@ class GitFiles:
             raise KeyError(path)
         return entry
 
-    def _mended(self, entry: Entry, read: Callable[[], T]) -> T:
-        """What `read` gives, tried once more where the repository could be mended. Transient where it cannot."""
+    def _corrected(self, entry: Entry, read: Callable[[], T]) -> T:
+        """What `read` gives, tried once more where the repository could be corrected. Transient where it cannot."""
         try:
             return read()
         except DamagedError as first:
             damage = first
         try:
-            if self._mend is not None:
-                self._mend()
+            if self._correct is not None:
+                self._correct()
                 self._blobs = Blobs(self._git)
                 return read()
         except DamagedError as again:

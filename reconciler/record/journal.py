@@ -143,7 +143,7 @@ class Journal:
             raise self._corrupt(
                 number,
                 "cannot be read",
-                "keep a copy of the file, then mend or delete that line: it says what was done to the machine",
+                "keep a copy of the file, then fix or delete that line: it says what was done to the machine",
             )
         return dict(record)
 

@@ -48,7 +48,7 @@ class StateLock:
             raise Transient(
                 Reason.DISK_FAILED,
                 f"the state folder {self._state} cannot be used: {error.strerror}",
-                "choose another with --state or `state:` in the agent config, or mend its owner and mode",
+                "choose another with --state or `state:` in the agent config, or fix its owner and mode",
             ) from error
         raise _locked(self._state)
 

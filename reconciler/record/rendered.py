@@ -1,4 +1,4 @@
-"""Admitted states, kept so that the way back needs neither Compose nor the commit: `<state>/rendered/<content>/`."""
+"""Admitted states, kept so that the rollback needs neither Compose nor the commit: `<state>/rendered/<content>/`."""
 
 from __future__ import annotations
 

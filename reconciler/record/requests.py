@@ -66,7 +66,7 @@ class RequestBox:
             raise Transient(
                 Reason.DISK_FAILED,
                 f"cannot write to {self._folder}: {error.strerror}",
-                "make room on the disk of the state folder, or mend the folder's owner; nothing was asked",
+                "make room on the disk of the state folder, or fix the folder's owner; nothing was asked",
             ) from error
         return name
 

@@ -110,7 +110,7 @@ class Doctor:
             hint = "start the engine, or say where it is: DOCKER_HOST, `docker context use`, or `engine` in the config"
             return False, f"there is no socket {path}", hint
         if not stat.S_ISSOCK(path.stat().st_mode):
-            return False, f"{path} is no socket", "mend `engine` in the agent config, or DOCKER_HOST"
+            return False, f"{path} is no socket", "correct `engine` in the agent config, or DOCKER_HOST"
         if not os.access(path, os.R_OK | os.W_OK):
             return False, f"{path} may not be used by this user", "run the agent as a member of the socket's group"
         return True, address, ""

@@ -1,4 +1,4 @@
-"""`init`: the files that put Compose projects that run already under our care, proposed from what they use."""
+"""`init`: the files that adopt Compose projects that run already, proposed from what they use."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 from reconciler.errors import Locked
 from reconciler.loop.ports import Journal
-from reconciler.loop.request_handler import Desk
+from reconciler.loop.request_handler import RequestHandler
 from reconciler.model.requests import Answered, RequestVerb
 from reconciler.record import summary
 from reconciler.record.requests import RequestBox
@@ -28,7 +28,7 @@ class Operator:
     """
 
     def __init__(
-        self, requests: RequestBox, journal: Journal, serving: Callable[[], AbstractContextManager[Desk]]
+        self, requests: RequestBox, journal: Journal, serving: Callable[[], AbstractContextManager[RequestHandler]]
     ) -> None:
         self._requests, self._journal, self._serving = requests, journal, serving
 
@@ -51,8 +51,8 @@ class Operator:
     def _serve(self) -> bool:
         """Whether we had the lock, and answered everything that waits."""
         try:
-            with self._serving() as desk:
-                desk.serve()
+            with self._serving() as handler:
+                handler.serve()
         except Locked:
             return False
         return True

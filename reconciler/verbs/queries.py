@@ -35,7 +35,7 @@ from reconciler.record.summary_status import status as status_document
 from reconciler.verbs import Answer
 
 
-class Looker:
+class Queries:
     """Reads everything, holds no lock, and has nothing that could change the machine."""
 
     def __init__(
@@ -174,7 +174,7 @@ class Looker:
         answer = standing.judge(facts)
         return standing.exit_code(facts, answer), status_document(facts, answer)
 
-    def glance(self, facts: StatusFacts, looked: ObservedState | None) -> Answer:
+    def quick(self, facts: StatusFacts, looked: ObservedState | None) -> Answer:
         """How things stand by one cheap list, or by what was just `looked` at."""
         try:
             observed = looked or self._own(self._observer.look(_stacks(facts.history, facts.desired, None)), facts)

@@ -12,7 +12,7 @@ from reconciler.model.observed import ObservedState
 from reconciler.model.status import StatusFacts
 from reconciler.record import summary
 from reconciler.verbs import files
-from reconciler.verbs.queries import Looker
+from reconciler.verbs.queries import Queries
 
 Document = Mapping[str, Any]
 
@@ -20,8 +20,8 @@ Document = Mapping[str, Any]
 class StatusFile:
     """`mask` takes secrets out of a document."""
 
-    def __init__(self, path: Path, looker: Looker, mask: Callable[[Document], Document]) -> None:
-        self._path, self._looker, self._mask = path, looker, mask
+    def __init__(self, path: Path, queries: Queries, mask: Callable[[Document], Document]) -> None:
+        self._path, self._queries, self._mask = path, queries, mask
         self._last: tuple[StatusFacts, ObservedState, Document] | None = None
 
     def publish(self, facts: Callable[[], StatusFacts], looked: ObservedState | None) -> None:
@@ -38,7 +38,7 @@ class StatusFile:
         still = replace(facts, source=replace(facts.source, last_fetch_at=None))
         if self._last is not None and (still, looked) == self._last[:2]:
             return summary.fetched_again(self._last[2], at)
-        _, document = self._looker.glance(facts, looked)
+        _, document = self._queries.quick(facts, looked)
         # While fetches fail, more than one field says when the last one did not.
         self._last = (still, looked, document) if looked is not None and facts.source.error is None else None
         return document

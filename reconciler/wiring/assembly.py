@@ -28,7 +28,7 @@ from reconciler.verbs import Answer, files
 from reconciler.wiring.reading import TURN_FILE, Reading
 
 if TYPE_CHECKING:
-    from reconciler.loop.request_handler import Desk
+    from reconciler.loop.request_handler import RequestHandler
     from reconciler.observe.secrets import SecretStore
     from reconciler.verbs.agent import AgentVerbs
     from reconciler.verbs.operator import Operator
@@ -120,9 +120,9 @@ class Application:
         try:
             lock.acquire()
         except Locked:
-            return self._parts.looker.plan(commit, fetch=False)
+            return self._parts.queries.plan(commit, fetch=False)
         try:
-            return self._parts.looker.plan(commit, fetch=True)
+            return self._parts.queries.plan(commit, fetch=True)
         finally:
             lock.release()
 
@@ -172,13 +172,13 @@ class Application:
         return self._operator.ask(RequestVerb.ACCEPT, revision, wait=wait)
 
     def status(self, engine: bool) -> Answer:
-        return self._parts.looker.status(self._parts.facts(), engine)
+        return self._parts.queries.status(self._parts.facts(), engine)
 
     def history(self, revision: str | None, limit: int) -> Answer:
         trouble = self._parts.secrets.trouble()
         if trouble is not None:
             logger.warning("{}. {}", trouble.message, trouble.hint)
-        return self._parts.looker.history(revision, limit)
+        return self._parts.queries.history(revision, limit)
 
     # -- what is asked of the agent ----------------------------------------------------------------------------
 
@@ -189,18 +189,18 @@ class Application:
         return Operator(self._parts.requests, self._parts.journal, self._serving)
 
     @contextlib.contextmanager
-    def _serving(self) -> Iterator[Desk]:
+    def _serving(self) -> Iterator[RequestHandler]:
         """No agent runs, so that we answer. What an agent was held by before may be over now."""
-        from reconciler.loop.ledger import Book
-        from reconciler.loop.request_handler import Desk
+        from reconciler.loop.ledger import Ledger
+        from reconciler.loop.request_handler import RequestHandler
 
         parts, turn = self._parts, self._parts.state / TURN_FILE
         with StateLock(parts.state):
-            book = Book(parts.journal, parts.clock)
-            book.refresh()
+            ledger = Ledger(parts.journal, parts.clock)
+            ledger.refresh()
             settings = parts.settings
-            yield Desk(
-                book, parts.source, parts.requests, parts.clock, settings.host, settings.source.require_fast_forward
+            yield RequestHandler(
+                ledger, parts.source, parts.requests, parts.clock, settings.host, settings.source.require_fast_forward
             )
             record = files.read(turn)
             if record.get("holding"):

@@ -25,7 +25,7 @@ from reconciler.observe.binary import find_compose
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.host_files import HostFiles
 from reconciler.observe.origin import not_pushed, stranger
-from reconciler.observe.quick import Glance
+from reconciler.observe.quick import QuickObserver
 from reconciler.observe.remote import on_public_forge
 from reconciler.observe.render import ComposeRenderer
 from reconciler.observe.secrets import SecretStore
@@ -40,7 +40,7 @@ from reconciler.record.uses import UseFile
 from reconciler.settings import Settings, SourceSettings
 from reconciler.verbs import files
 from reconciler.verbs.agent import SystemClock
-from reconciler.verbs.queries import Looker
+from reconciler.verbs.queries import Queries
 
 if TYPE_CHECKING:
     import docker
@@ -128,7 +128,7 @@ class Reading:
 
             return EngineObserver(self.client, self.settings.host)
 
-        return cast("Observer", Glance(self.engine, functools.cache(full)))
+        return cast("Observer", QuickObserver(self.engine, functools.cache(full)))
 
     @cached_property
     def source(self) -> GitSource:
@@ -199,8 +199,8 @@ class Reading:
         return later(local)
 
     @cached_property
-    def looker(self) -> Looker:
-        return Looker(
+    def queries(self) -> Queries:
+        return Queries(
             self.settings.host,
             self.source,
             self.preparer(self.state / "render", self.settings.host, True),
@@ -267,7 +267,7 @@ class Reading:
         holding, trouble = files.holding(record), self.secrets.trouble()
         if trouble is not None and not (holding and holding.message.endswith(trouble.message)):
             holding = Holding(trouble.reason, trouble.message, trouble.hint)
-        facts = self.looker.facts(agent, source, holding, files.rollout(record) if alive else None)
+        facts = self.queries.facts(agent, source, holding, files.rollout(record) if alive else None)
         channel = Channel(
             "notes",
             len(facts.history.finals.keys() - facts.history.told),

@@ -19,9 +19,9 @@ from reconciler.act.trees import TreeStore
 from reconciler.decide.redact import Redactor
 from reconciler.later import later
 from reconciler.loop.cycle import Cycle
-from reconciler.loop.ledger import Book
+from reconciler.loop.ledger import Ledger
 from reconciler.loop.options import Options, Ports
-from reconciler.loop.stall_watchdog import LIMIT, Listener
+from reconciler.loop.stall_watchdog import LIMIT, StallWatchdog
 from reconciler.model.status import Silence
 from reconciler.observe import origin
 from reconciler.observe.alarm import AgentAlarm
@@ -105,11 +105,11 @@ class Working:
         """The state lock is held, and what others may want to know is published, while this lasts."""
         with self._lock:
             self._sweep()
-            book = Book(self._parts.journal, self._parts.clock)
-            listener = self._listener(book)
-            cycle = self._cycle(book, listener)
-            self._progress.changed = lambda: self._publish(cycle, listener)
-            with EndInTime(self._stop, book.cut_off), Every(listener.limit / 60, listener.check):
+            ledger = Ledger(self._parts.journal, self._parts.clock)
+            watchdog = self._watchdog(ledger)
+            cycle = self._cycle(ledger, watchdog)
+            self._progress.changed = lambda: self._publish(cycle, watchdog)
+            with EndInTime(self._stop, ledger.cut_off), Every(watchdog.limit / 60, watchdog.check):
                 yield AgentVerbs(cycle, self._parts.effects, self._progress, self._parts.clock)
 
     def _sweep(self) -> None:
@@ -123,7 +123,7 @@ class Working:
     def _trees(self) -> TreeStore:
         return TreeStore(self._parts.state / "trees", self._parts.effects)
 
-    def _cycle(self, book: Book, listener: Listener) -> Cycle:
+    def _cycle(self, ledger: Ledger, watchdog: StallWatchdog) -> Cycle:
         parts, settings = self._parts, self._parts.settings
         ports = Ports(
             source=parts.source,
@@ -131,7 +131,7 @@ class Working:
             store=parts.store,
             images=parts.images,
             observer=parts.observer,
-            applier=self._applier(listener),
+            applier=self._applier(watchdog),
             reporter=Reporter(settings.host, self._notes, settings.log_lines, output=parts.tells_output),
             requests=parts.requests,
             clock=parts.clock,
@@ -146,13 +146,13 @@ class Working:
             self._progress.step,
             self._stopping,
             self._pushed,
-            listener,
+            watchdog,
             settings.adopt,
             settings.longest_stop,
             hosts=self._hosts(),
             build_memory=settings.build.memory or 0,
         )
-        return Cycle(ports, options, book)
+        return Cycle(ports, options, ledger)
 
     def _hosts(self) -> tuple[str, ...]:
         """Whom the agent has to reach: the remote, and the proxies to it."""
@@ -163,21 +163,21 @@ class Working:
         addresses = [self._parts.source.remote.address, *proxies]
         return tuple(dict.fromkeys(host for address in addresses if (host := host_of(address))))
 
-    def _listener(self, book: Book) -> Listener:
+    def _watchdog(self, ledger: Ledger) -> StallWatchdog:
         def record(silence: Silence) -> None:
             logger.warning("{}", silence.message)
             self._progress.changed()
-            book.silent(silence)
+            ledger.silent(silence)
 
-        return Listener(self._parts.clock, record, lambda: self._progress.changed(), self._silence)
+        return StallWatchdog(self._parts.clock, record, lambda: self._progress.changed(), self._silence)
 
-    def _applier(self, listener: Listener) -> MachineApplier:
+    def _applier(self, watchdog: StallWatchdog) -> MachineApplier:
         parts = self._parts
         return MachineApplier(
             later(self._engine_applier),
             later(self._creator),
-            later(partial(self._puller, listener)),
-            later(partial(self._builder, listener)),
+            later(partial(self._puller, watchdog)),
+            later(partial(self._builder, watchdog)),
             self._trees,
             parts.secrets,
             DataFolders(parts.state / "data", parts.effects, parts.host_paths),
@@ -194,17 +194,17 @@ class Working:
         parts, made = self._parts, self._engine_applier().has_made
         return ComposeCreator(parts.compose, parts.engine, parts.effects, parts.environ, made)
 
-    def _puller(self, listener: Listener) -> ImagePuller:
+    def _puller(self, watchdog: StallWatchdog) -> ImagePuller:
         from reconciler.act.images import ImagePuller, PatientClient
 
-        return ImagePuller(PatientClient(self._parts.engine), self._parts.effects, listener.heard)
+        return ImagePuller(PatientClient(self._parts.engine), self._parts.effects, watchdog.heard)
 
-    def _builder(self, listener: Listener) -> ImageBuilder:
+    def _builder(self, watchdog: StallWatchdog) -> ImageBuilder:
         from reconciler.act.build import ImageBuilder
 
         parts, settings, folder = self._parts, self._parts.settings, self._parts.state / "build"
         return ImageBuilder(
-            parts.compose, parts.engine, parts.client, folder, parts.effects, parts.environ, listener.heard,
+            parts.compose, parts.engine, parts.client, folder, parts.effects, parts.environ, watchdog.heard,
             host=settings.host, secret=parts.secrets.private, bounds=settings.build,
         )  # fmt: skip
 
@@ -229,9 +229,9 @@ class Working:
 
     # -- what others see ---------------------------------------------------------------------------------------
 
-    def _publish(self, cycle: Cycle, listener: Listener) -> None:
+    def _publish(self, cycle: Cycle, watchdog: StallWatchdog) -> None:
         """Tell other processes; the whole Status too, for those that read files."""
-        self._progress.silence = listener.silence
+        self._progress.silence = watchdog.silence
         self._progress.notes_error = self._notes.error
         record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)
         files.publish(self._parts.state / TURN_FILE, masked(record, self._redactor))
@@ -240,5 +240,5 @@ class Working:
     @cached_property
     def _status_file(self) -> StatusFile:
         return StatusFile(
-            self._parts.state / STATUS_FILE, self._parts.looker, lambda document: masked(document, self._redactor)
+            self._parts.state / STATUS_FILE, self._parts.queries, lambda document: masked(document, self._redactor)
         )

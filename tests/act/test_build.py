@@ -137,7 +137,7 @@ def test_a_build_that_fails_is_the_commit_s_fault(
     assert str(tmp_path) not in json.dumps([failed.value.message, *failed.value.details])
 
 
-def test_a_registry_that_does_not_answer_condemns_nothing(builder: ImageBuilder, name: str) -> None:
+def test_a_registry_that_does_not_answer_quarantines_nothing(builder: ImageBuilder, name: str) -> None:
     with pytest.raises(Transient, match="refused"):
         builder.build(want(name), CommitFiles({"app/Dockerfile": "FROM 127.0.0.1:1/denied/not-found\n"}))
 

@@ -38,7 +38,7 @@ def creation(
     return Creation(item, count, anonymous, sharing)
 
 
-class Bench:
+class TurnContext:
     """One stack on the real engine, created through one Compose."""
 
     def __init__(self, compose: Path, engine: docker.APIClient, stack: str, image: str) -> None:
@@ -75,30 +75,30 @@ class Bench:
 
 
 @pytest.fixture
-def bench(compose_binary: Path, engine: docker.APIClient, stack_name: str, images: dict[str, str]) -> Bench:
-    return Bench(compose_binary, engine, stack_name, images["actor"])
+def context(compose_binary: Path, engine: docker.APIClient, stack_name: str, images: dict[str, str]) -> TurnContext:
+    return TurnContext(compose_binary, engine, stack_name, images["actor"])
 
 
 @pytest.mark.engine
-def test_what_compose_does_not_read_is_our_fault_and_condemns_nothing(bench: Bench) -> None:
+def test_what_compose_does_not_read_is_our_fault_and_quarantines_nothing(context: TurnContext) -> None:
     with pytest.raises(Transient) as error:
-        bench.create(creation(bench.service("web", memswap_limit="-1", mem_limit="67108864")))
+        context.create(creation(context.service("web", memswap_limit="-1", mem_limit="67108864")))
     assert error.value.reason is Reason.INTERNAL_ERROR
     assert "reconciler cannot write this so that Compose 2." in error.value.message
     assert "memswap_limit" in error.value.message
     assert "defect of reconciler" in error.value.hint
-    assert bench.all() == {}
+    assert context.all() == {}
 
 
 @pytest.mark.engine
-def test_everything_that_a_service_can_say(bench: Bench, tmp_path: Path) -> None:
+def test_everything_that_a_service_can_say(context: TurnContext, tmp_path: Path) -> None:
     pool = docker.types.IPAMPool(subnet="10.213.7.0/24")
-    front = bench.network("front", ipam=docker.types.IPAMConfig(pool_configs=[pool]))
-    back, data = bench.network("back"), bench.volume("data")
+    front = context.network("front", ipam=docker.types.IPAMConfig(pool_configs=[pool]))
+    back, data = context.network("back"), context.volume("data")
     (tmp_path / "conf").write_text("bytes")
-    bench.create(
+    context.create(
         creation(
-            bench.service(
+            context.service(
                 "web",
                 networks={front: {"aliases": ["shop"], "ipv4_address": "10.213.7.9"}, back: None},
                 volumes=[
@@ -128,7 +128,7 @@ def test_everything_that_a_service_can_say(bench: Bench, tmp_path: Path) -> None
             )
         )
     )  # fmt: skip
-    made = bench.all()["web-1"]
+    made = context.all()["web-1"]
     assert made["State"]["Status"] == "created"
     config, host = made["Config"], made["HostConfig"]
     assert {"DOLLAR=a$b ${HOME} $$", "LINES=x\ny"} <= set(config["Env"])
@@ -155,92 +155,92 @@ def test_everything_that_a_service_can_say(bench: Bench, tmp_path: Path) -> None
     assert mounts["/data"]["Name"] == data
     assert (mounts["/conf"]["Source"], mounts["/conf"]["RW"]) == (f"{tmp_path}/conf", False)
     assert (mounts["/unnamed"]["Type"], mounts["/run/x"]["Type"]) == ("volume", "tmpfs")
-    bench.engine.start(made["Id"])
-    assert bench.all()["web-1"]["State"]["Running"]
+    context.engine.start(made["Id"])
+    assert context.all()["web-1"]["State"]["Running"]
 
 
 @pytest.mark.engine
-def test_what_runs_is_not_touched(bench: Bench) -> None:
-    network = bench.network("default")
-    web, job = bench.service("web", networks={network: None}), bench.service("job")
-    bench.create(creation(web, 2), creation(job))
-    for item in bench.all().values():
-        bench.engine.start(item["Id"])
-    bench.engine.stop(bench.all()["job-1"]["Id"], timeout=0)
-    before = bench.all()
+def test_what_runs_is_not_touched(context: TurnContext) -> None:
+    network = context.network("default")
+    web, job = context.service("web", networks={network: None}), context.service("job")
+    context.create(creation(web, 2), creation(job))
+    for item in context.all().values():
+        context.engine.start(item["Id"])
+    context.engine.stop(context.all()["job-1"]["Id"], timeout=0)
+    before = context.all()
     changed = replace(web, config={**web.config, "environment": {"NEW": "1"}, "labels": {**LABELS, "new": "1"}})
-    bench.create(creation(changed, 2), existing={"web": 2})
-    after = bench.all()
+    context.create(creation(changed, 2), existing={"web": 2})
+    after = context.all()
     assert set(after) == {"web-1", "web-2", "web-3", "web-4", "job-1"}
     for name, item in before.items():
         assert (after[name]["Id"], after[name]["State"]) == (item["Id"], item["State"])
     assert {after[name]["State"]["Status"] for name in ("web-3", "web-4")} == {"created"}
     assert "NEW=1" in after["web-3"]["Config"]["Env"]
-    assert bench.effects.count == 2
+    assert context.effects.count == 2
 
 
 @pytest.mark.engine
-def test_a_standby_under_another_name_counts(bench: Bench) -> None:
-    web = bench.service("web")
-    bench.create(creation(web))
-    bench.engine.rename(bench.all()["web-1"]["Id"], f"{bench.stack}-web-1.standby")
-    bench.create(creation(web), existing={"web": 1})
-    assert set(bench.all()) == {"web-1.standby", "web-2"}
+def test_a_standby_under_another_name_counts(context: TurnContext) -> None:
+    web = context.service("web")
+    context.create(creation(web))
+    context.engine.rename(context.all()["web-1"]["Id"], f"{context.stack}-web-1.standby")
+    context.create(creation(web), existing={"web": 1})
+    assert set(context.all()) == {"web-1.standby", "web-2"}
 
 
 @pytest.mark.engine
 def test_anonymous_volumes_are_taken_over(
-    bench: Bench, compose_binary: Path, engine: docker.APIClient, images: dict[str, str]
+    context: TurnContext, compose_binary: Path, engine: docker.APIClient, images: dict[str, str]
 ) -> None:
     mount = {"type": "volume", "target": "/own", "volume": {}}
-    item = service(bench.stack, "db", images["store"], volumes=[mount])
-    bench.create(creation(item))
-    volumes = {found["Destination"]: found["Name"] for found in bench.all()["db-1"]["Mounts"]}
+    item = service(context.stack, "db", images["store"], volumes=[mount])
+    context.create(creation(item))
+    volumes = {found["Destination"]: found["Name"] for found in context.all()["db-1"]["Mounts"]}
     assert set(volumes) == {"/own", "/store"}
-    bench.create(creation(item, anonymous=volumes), existing={"db": 1})
-    assert {found["Destination"]: found["Name"] for found in bench.all()["db-2"]["Mounts"]} == volumes
-    bench.create(creation(item), existing={"db": 2})
-    assert not set(volumes.values()) & {found["Name"] for found in bench.all()["db-3"]["Mounts"]}
+    context.create(creation(item, anonymous=volumes), existing={"db": 1})
+    assert {found["Destination"]: found["Name"] for found in context.all()["db-2"]["Mounts"]} == volumes
+    context.create(creation(item), existing={"db": 2})
+    assert not set(volumes.values()) & {found["Name"] for found in context.all()["db-3"]["Mounts"]}
 
 
 @pytest.mark.engine
-def test_sharers_are_bound_to_the_container_that_is_named(bench: Bench) -> None:
-    data = bench.volume("data")
+def test_namespace_users_are_bound_to_the_container_that_is_named(context: TurnContext) -> None:
+    data = context.volume("data")
     mount = {"type": "volume", "source": data, "target": "/data", "volume": {}}
-    bench.create(creation(bench.service("main", volumes=[mount]), 2))
-    second = bench.all()["main-2"]["Id"]
-    sharer = bench.service(
+    context.create(creation(context.service("main", volumes=[mount]), 2))
+    second = context.all()["main-2"]["Id"]
+    namespace_user = context.service(
         "side", network_mode="service:main", pid="service:main", ipc="service:main", volumes_from=["main:ro"]
     )
-    bench.create(creation(sharer, sharing={"main": second}))
-    host = bench.all()["side-1"]["HostConfig"]
+    context.create(creation(namespace_user, sharing={"main": second}))
+    host = context.all()["side-1"]["HostConfig"]
     assert [host[key] for key in ("NetworkMode", "PidMode", "IpcMode")] == [f"container:{second}"] * 3
     assert [item.partition(":")[0] for item in host["VolumesFrom"]] == [second]
-    assert bench.all()["side-1"]["Mounts"][0]["Name"] == data
+    assert context.all()["side-1"]["Mounts"][0]["Name"] == data
 
 
 @pytest.mark.engine
-def test_secrets_pass_by_no_file_and_no_argument(bench: Bench) -> None:
-    item = bench.service("web", environment={"TOKEN": "hunter2"})
+def test_secrets_pass_by_no_file_and_no_argument(context: TurnContext) -> None:
+    item = context.service("web", environment={"TOKEN": "hunter2"})
     assert "hunter2" not in json.dumps(arguments("compose", "shop", [creation(item)], {}))
-    bench.create(creation(item))
-    assert "TOKEN=hunter2" in bench.all()["web-1"]["Config"]["Env"]
+    context.create(creation(item))
+    assert "TOKEN=hunter2" in context.all()["web-1"]["Config"]["Env"]
 
 
 @pytest.mark.engine
 @pytest.mark.parametrize("config", [{"cap_add": ["NO_SUCH"]}, {"runtime": "nosuch"}])
-def test_what_the_engine_refuses(bench: Bench, config: dict[str, Any]) -> None:
+def test_what_the_engine_refuses(context: TurnContext, config: dict[str, Any]) -> None:
     with pytest.raises(RolloutFailed, match=r"(?i)no_?such") as refused:
-        bench.create(creation(bench.service("web", **config)))
+        context.create(creation(context.service("web", **config)))
     failure = refused.value.failure
-    assert (failure.reason, failure.stack, failure.service) == (Reason.ENGINE_REFUSED, bench.stack, "web")
+    assert (failure.reason, failure.stack, failure.service) == (Reason.ENGINE_REFUSED, context.stack, "web")
 
 
 @pytest.mark.engine
-def test_a_path_of_the_host_that_is_not_there_is_waited_for(bench: Bench) -> None:
+def test_a_path_of_the_host_that_is_not_there_is_waited_for(context: TurnContext) -> None:
     absent = {"type": "bind", "source": "/absent", "target": "/x", "bind": {"create_host_path": False}}
     with pytest.raises(Transient, match=r"^/absent is not there, and") as failed:
-        bench.create(creation(bench.service("web", volumes=[absent])))
+        context.create(creation(context.service("web", volumes=[absent])))
     assert (failed.value.reason, bool(failed.value.hint)) == (Reason.FILE_MISSING, True)
     assert not Path("/absent").exists()
 
@@ -254,9 +254,9 @@ def test_a_path_of_the_host_that_is_not_there_is_waited_for(bench: Bench) -> Non
         {"volumes": [{"type": "volume", "source": "absent_volume", "target": "/x"}]},
     ],
 )
-def test_what_has_vanished_condemns_nothing(bench: Bench, config: dict[str, Any]) -> None:
+def test_what_has_vanished_quarantines_nothing(context: TurnContext, config: dict[str, Any]) -> None:
     with pytest.raises(Transient) as failed:
-        bench.create(creation(bench.service("web", **config)))
+        context.create(creation(context.service("web", **config)))
     assert not isinstance(failed.value, Away)
 
 

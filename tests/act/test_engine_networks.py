@@ -201,7 +201,7 @@ def test_missing_mount_is_refused_with_its_path(
     source.rmdir()
     with pytest.raises(RolloutFailed, match=str(source)) as refused:
         applier.start(container)
-    assert refused.value.failure.reason is Reason.DEPENDENCY_NOT_READY, "a disk that is away condemns no commit"
+    assert refused.value.failure.reason is Reason.DEPENDENCY_NOT_READY, "a disk that is away quarantines no commit"
 
 
 def test_every_call_is_announced_before_it_is_made(

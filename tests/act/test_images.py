@@ -83,7 +83,7 @@ def test_what_the_registry_does_not_give_is_the_commit_s_fault(
 
 
 @pytest.mark.parametrize("repository", ["login", "busy", "sick"])
-def test_a_registry_in_trouble_condemns_nothing(puller: ImagePuller, registry: str, repository: str) -> None:
+def test_a_registry_in_trouble_quarantines_nothing(puller: ImagePuller, registry: str, repository: str) -> None:
     with pytest.raises(Transient, match=repository) as failed:
         puller.pull(want(f"{registry}/{repository}/image:1"))
     assert failed.value.reason is Reason.PULL_FAILED
@@ -99,15 +99,15 @@ def test_a_registry_that_is_not_there(puller: ImagePuller) -> None:
 def mute() -> Iterator[str]:
     """A registry that takes every connection and says nothing."""
     held: list[socket.socket] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as watchdog:
 
         def accept() -> None:
             with suppress(OSError):
                 while True:
-                    held.append(listener.accept()[0])
+                    held.append(watchdog.accept()[0])
 
         threading.Thread(target=accept, daemon=True).start()
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        yield f"127.0.0.1:{watchdog.getsockname()[1]}"
     for connection in held:
         connection.close()
 

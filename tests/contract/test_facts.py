@@ -43,7 +43,7 @@ RICH: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Bench:
+class TurnContext:
     """One stack with a network and a volume; makes containers of services, and others like them."""
 
     def __init__(self, client: docker.APIClient, compose: Path, stack: str, images: Mapping[str, str]) -> None:
@@ -90,13 +90,13 @@ class Bench:
 
 
 @pytest.fixture
-def bench(engine: docker.APIClient, compose_binary: Path, stack_name: str, images: dict[str, str]) -> Bench:
-    return Bench(engine, compose_binary, stack_name, images)
+def context(engine: docker.APIClient, compose_binary: Path, stack_name: str, images: dict[str, str]) -> TurnContext:
+    return TurnContext(engine, compose_binary, stack_name, images)
 
 
-def volume_mounts(bench: Bench, folder: Path) -> list[dict[str, Any]]:
+def volume_mounts(context: TurnContext, folder: Path) -> list[dict[str, Any]]:
     return [
-        {"type": "volume", "source": bench.volume.name, "target": "/data"},
+        {"type": "volume", "source": context.volume.name, "target": "/data"},
         {"type": "volume", "target": "/scratch"},
         {"type": "bind", "source": str(folder), "target": "/bound", "read_only": True,
          "bind": {"create_host_path": False}},
@@ -104,22 +104,22 @@ def volume_mounts(bench: Bench, folder: Path) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def test_what_compose_makes_has_no_difference(bench: Bench, tmp_path: Path) -> None:
+def test_what_compose_makes_has_no_difference(context: TurnContext, tmp_path: Path) -> None:
     made = [
-        bench.service("plain"),
-        bench.service("rich", **RICH, volumes=volume_mounts(bench, tmp_path)),
-        bench.service("store", image="store", volumes=[{"type": "volume", "target": "/more"}]),
-        bench.service("checked", image="checked"),
-        bench.service("patient", image="checked", healthcheck={"interval": "7s", "retries": 9}),
-        bench.service("off", image="checked", healthcheck={"disable": True}),
-        bench.service("host", network_mode="host", pid="host", ipc="host"),
-        bench.service("alone", network_mode="none", privileged=True),
-        bench.service("entry", entrypoint=["sh", "-c"], command=["sleep 600"]),
-        bench.service("deploy", deploy={"resources": {"limits": {"cpus": "0.5", "pids": 20, "memory": str(32 * MIB)},
+        context.service("plain"),
+        context.service("rich", **RICH, volumes=volume_mounts(context, tmp_path)),
+        context.service("store", image="store", volumes=[{"type": "volume", "target": "/more"}]),
+        context.service("checked", image="checked"),
+        context.service("patient", image="checked", healthcheck={"interval": "7s", "retries": 9}),
+        context.service("off", image="checked", healthcheck={"disable": True}),
+        context.service("host", network_mode="host", pid="host", ipc="host"),
+        context.service("alone", network_mode="none", privileged=True),
+        context.service("entry", entrypoint=["sh", "-c"], command=["sleep 600"]),
+        context.service("deploy", deploy={"resources": {"limits": {"cpus": "0.5", "pids": 20, "memory": str(32 * MIB)},
                                                       "reservations": {"memory": str(8 * MIB)}}}),
     ]  # fmt: skip
-    found = {item.name: bench.started(item).id for item in made}
-    assert {item.name: bench.differences(replace(item), found[item.name]) for item in made} == {
+    found = {item.name: context.started(item).id for item in made}
+    assert {item.name: context.differences(replace(item), found[item.name]) for item in made} == {
         item.name: [] for item in made
     }
 
@@ -160,21 +160,21 @@ TAMPERINGS: list[tuple[str, str, Any, str]] = [
 ]
 
 
-def test_each_tampering_is_told_alone(bench: Bench, tmp_path: Path) -> None:
-    service = bench.service("rich", **RICH, volumes=volume_mounts(bench, tmp_path))
-    first = bench.started(service)
-    assert bench.differences(service, bench.like(first.id, "Config", "OpenStdin", True)) == []
+def test_each_tampering_is_told_alone(context: TurnContext, tmp_path: Path) -> None:
+    service = context.service("rich", **RICH, volumes=volume_mounts(context, tmp_path))
+    first = context.started(service)
+    assert context.differences(service, context.like(first.id, "Config", "OpenStdin", True)) == []
     for section, key, value, words in TAMPERINGS:
-        told = bench.differences(service, bench.like(first.id, section, key, value))
+        told = context.differences(service, context.like(first.id, section, key, value))
         first_words = [item for item in told if item.startswith(words)]
         assert first_words, (key, told)
         alone = [item for item in told if not item.startswith("log options") and not item.startswith("ports")]
         assert len(alone) <= 1 or key == "Healthcheck", (key, told)
 
 
-def test_what_docker_update_changes_is_mendable(bench: Bench) -> None:
-    service = bench.service("web", mem_reservation=str(16 * MIB), cpus=0.5, pids_limit=50)
-    container = bench.started(service).id
+def test_what_docker_update_changes_is_correctable(context: TurnContext) -> None:
+    service = context.service("web", mem_reservation=str(16 * MIB), cpus=0.5, pids_limit=50)
+    container = context.started(service).id
     changes: list[tuple[dict[str, Any], str]] = [
         ({"Memory": 24 * MIB}, "memory 24 MiB instead of 32 MiB"),
         ({"MemoryReservation": 8 * MIB}, "memory reservation 8 MiB instead of 16 MiB"),
@@ -182,32 +182,32 @@ def test_what_docker_update_changes_is_mendable(bench: Bench) -> None:
         ({"PidsLimit": 9}, "pids 9 instead of 50"),
         ({"RestartPolicy": {"Name": "always"}}, "restart policy always instead of no"),
     ]
-    url = f"{bench.client.base_url}/v{bench.client.api_version}/containers/{container}/update"
+    url = f"{context.client.base_url}/v{context.client.api_version}/containers/{container}/update"
     seen: list[str] = []
     for body, words in changes:
-        assert bench.client.post(url, json=body).status_code == 200
-        told = bench.differences(service, container)
+        assert context.client.post(url, json=body).status_code == 200
+        told = context.differences(service, container)
         assert [item for item in told if item not in seen] == [words]
         seen.append(words)
-    found = bench.details(container)
-    image = bench.observer.defaults([found.image])[found.image]
-    assert all(item.mendable for item in differences(service, found, image))
+    found = context.details(container)
+    image = context.observer.defaults([found.image])[found.image]
+    assert all(item.correctable for item in differences(service, found, image))
 
 
-def test_networks_pauses_and_addresses(bench: Bench) -> None:
-    service = bench.service("web")
-    container = bench.started(service).id
-    name = bench.network.name
-    bench.client.pause(container)
-    assert bench.differences(service, container) == ["state paused instead of running"]
-    bench.client.unpause(container)
-    bench.client.disconnect_container_from_network(container, name)
-    assert bench.differences(service, container) == [f"network {name}: not connected"]
-    bench.client.connect_container_to_network(container, name, aliases=["web"])
-    assert bench.differences(service, container) == [f"network {name}: no alias www"]
-    bench.applier.connect(container, service.endpoints[0])
-    assert bench.differences(service, container) == []
-    other = services.network(bench.stack, "other")
-    bench.applier.create_network(other)
-    bench.client.connect_container_to_network(container, other.name)
-    assert bench.differences(service, container) == [f"network {other.name}: it is not the service's"]
+def test_networks_pauses_and_addresses(context: TurnContext) -> None:
+    service = context.service("web")
+    container = context.started(service).id
+    name = context.network.name
+    context.client.pause(container)
+    assert context.differences(service, container) == ["state paused instead of running"]
+    context.client.unpause(container)
+    context.client.disconnect_container_from_network(container, name)
+    assert context.differences(service, container) == [f"network {name}: not connected"]
+    context.client.connect_container_to_network(container, name, aliases=["web"])
+    assert context.differences(service, container) == [f"network {name}: no alias www"]
+    context.applier.connect(container, service.endpoints[0])
+    assert context.differences(service, container) == []
+    other = services.network(context.stack, "other")
+    context.applier.create_network(other)
+    context.client.connect_container_to_network(container, other.name)
+    assert context.differences(service, container) == [f"network {other.name}: it is not the service's"]

@@ -214,17 +214,17 @@ def test_own_port_does_not_count_as_taken(world: World) -> None:
     assert world.observer.ports_taken([wanted]) == {}
 
 
-def test_sharer_of_a_namespace_needs_its_leader(world: World) -> None:
-    leader = world.created("vpn")
+def test_namespace_user_of_a_namespace_needs_its_namespace_owner(world: World) -> None:
+    namespace_owner = world.created("vpn")
     service = replace(world.service("web", config={"network_mode": "service:vpn"}), shares=("vpn",))
-    [sharer] = world.create(service, sharing={"vpn": leader.id})
-    assert sharer.shares == {leader.id}
+    [namespace_user] = world.create(service, sharing={"vpn": namespace_owner.id})
+    assert namespace_user.shares == {namespace_owner.id}
     with pytest.raises(RolloutFailed) as refused:
-        world.applier.start(sharer.id)
+        world.applier.start(namespace_user.id)
     assert refused.value.failure.reason is Reason.DEPENDENCY_NOT_READY
-    world.applier.start(leader.id)
-    world.applier.start(sharer.id)
-    assert world.detail(sharer.id).state == "running"
+    world.applier.start(namespace_owner.id)
+    world.applier.start(namespace_user.id)
+    assert world.detail(namespace_user.id).state == "running"
 
 
 def free_port() -> int:

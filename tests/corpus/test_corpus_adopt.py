@@ -48,7 +48,7 @@ def started(public: PublicStack) -> Project:
     return project
 
 
-def put_under_care(project: Project, public: PublicStack) -> None:
+def adopted(project: Project, public: PublicStack) -> None:
     """`init`, with the operator's leave for what policies would refuse."""
     made = project.init()
     assert (made.code, made["restarts"]) == (0, []), made.document
@@ -65,7 +65,7 @@ def test_a_public_stack_that_runs_must_be_adopted_without_a_restart(public: Publ
     project = started(public)
     public.answers()
     before = project.lives()
-    put_under_care(project, public)
+    adopted(project, public)
     project.commit()
     first = project.once()
     assert (first.code, first["outcome"]) == (0, "Succeeded"), first.document

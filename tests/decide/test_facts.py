@@ -96,12 +96,12 @@ def test_a_volume_that_was_taken_over_is_no_difference() -> None:
     assert told(service(volumes_from=["db"]), container(Mounts=[named, {**kept, "Destination": "/store"}])) == []
 
 
-def test_only_what_docker_update_can_do_is_mendable() -> None:
+def test_only_what_docker_update_can_do_is_correctable() -> None:
     host = {"Memory": 512 << 20, "PidsLimit": 9, "NanoCpus": 5 * 10**8, "Privileged": True}
-    found = {item.fact: item.mendable for item in differences(service(), container(host=host), IMAGE)}
+    found = {item.fact: item.correctable for item in differences(service(), container(host=host), IMAGE)}
     assert found == {"memory": True, "pids": True, "cpus": False, "privileged": False}
     limited = differences(service(cpus=1), container(host={"NanoCpus": 5 * 10**8}), IMAGE)
-    assert [(item.text, item.mendable) for item in limited] == [("cpus 0.5 instead of 1", True)]
+    assert [(item.text, item.correctable) for item in limited] == [("cpus 0.5 instead of 1", True)]
 
 
 def test_without_its_image_only_what_the_file_says_is_compared() -> None:
@@ -133,7 +133,7 @@ def test_a_paused_container_and_another_restart_policy() -> None:
     assert [item.text for item in found] == [
         "state paused instead of running", "restart policy no instead of always",
     ]  # fmt: skip
-    assert all(item.mendable for item in found)
+    assert all(item.correctable for item in found)
 
 
 def test_ports_whatever_way_they_are_written() -> None:

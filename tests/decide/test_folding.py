@@ -77,7 +77,7 @@ def test_what_was_prepared() -> None:
     }
 
 
-def test_a_verdict_is_known_before_the_way_back_has_ended() -> None:
+def test_a_verdict_is_known_before_the_rollback_has_ended() -> None:
     history = fold([started(), condemned(touched=False)])
     assert history.last is not None
     assert (history.last.open, history.last.condemned, history.last.touched) == (True, True, False)
@@ -136,7 +136,7 @@ def test_an_end_without_a_beginning_is_an_attempt_of_a_moment() -> None:
 
 
 def test_the_failure_is_that_of_the_end_or_of_the_verdict() -> None:
-    second = Failure(Reason.HEALTH_CHECK_FAILED, "the way back, too")
+    second = Failure(Reason.HEALTH_CHECK_FAILED, "the rollback, too")
     back = ended(outcome="RolledBack")
     for end, told in ((back, FAILURE), (back | {"failure": failure_record(second)}, second)):
         last = fold([started(), condemned(), end]).last
@@ -243,7 +243,7 @@ def test_folding_on_is_the_same_as_folding_at_once(records: list[dict[str, Any]]
 
 
 @pytest.mark.parametrize("broken", [record("started"), {**started(), "intent": "Sideways"}, record("told")])
-def test_a_record_that_was_mended_badly_is_named(broken: dict[str, Any]) -> None:
+def test_a_record_that_was_corrected_badly_is_named(broken: dict[str, Any]) -> None:
     with pytest.raises(Corrupt, match=f"record '{broken['kind']}' of 1970-01-01") as refused:
         fold([started(), broken])
     assert "journal.jsonl" in refused.value.hint

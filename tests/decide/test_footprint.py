@@ -13,7 +13,7 @@ from reconciler.decide.defaults import PIDS, missing, with_defaults
 from reconciler.decide.drift.facts import differences
 from reconciler.decide.footprint import CONTAINER, INODE, PROXY
 from reconciler.decide.plan import planner
-from reconciler.decide.plan.builder import Sheet
+from reconciler.decide.plan.builder import PlanBuilder
 from reconciler.model.desired import DesiredState, Volume
 from reconciler.model.documents import GIB, MIB, Memory
 from reconciler.model.images import ImageDefaults
@@ -125,14 +125,14 @@ def test_a_volume_in_memory_counts_while_somebody_mounts_it() -> None:
     for containers, number in (((), 0), ((off,), 0), ((one,), 1), ((one, two, off), 2)):
         seen = ObservedState(containers, volumes=volumes_there)
         assert footprint.committed(seen) == number * (MIB + CONTAINER) + min(number, 1) * size
-        sheet = Sheet(DesiredState("mini", "", "", Memory(), ()), seen)
-        assert sheet.memory.total == footprint.committed(seen)
+        builder = PlanBuilder(DesiredState("mini", "", "", Memory(), ()), seen)
+        assert builder.memory.total == footprint.committed(seen)
         for item in containers:
-            sheet.memory.stop(item.id)
-        assert sheet.memory.total == 0
+            builder.memory.stop(item.id)
+        assert builder.memory.total == 0
 
 
-def test_what_was_good_before_this_counted_is_still_mended() -> None:
+def test_what_was_good_before_this_counted_is_still_corrected() -> None:
     """A budget that the limits alone fill to the byte, as it was allowed."""
     life = Life()
     life.document = document(budget="1GiB")

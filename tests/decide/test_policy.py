@@ -67,7 +67,7 @@ def test_quarantined_and_nothing_was_good() -> None:
     assert isinstance(told, Hold)
     assert (told.reason, told.until, told.stalled) == (Reason.REVISION_QUARANTINED, None, False)
     assert told.message == f"{HEAD[:12]} was refused (Crashed) and nothing was good before it"
-    assert told.hint == "mend the commit and push again"
+    assert told.hint == "fix the commit and push again"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_refusal_by_rules_is_judged_anew_when_they_change(
     assert told == Go(HEAD if intent is Intent.ADVANCE else OLD, intent)
 
 
-def test_a_condemned_attempt_that_did_not_end_goes_back_first() -> None:
+def test_a_quarantined_attempt_that_did_not_end_goes_back_first() -> None:
     open_attempt = attempt(Outcome.STARTED, OLD, condemned=True, ended_at=None)
     history = History((open_attempt,), last_good=good(OLD), unended=9, faults=3)
     assert move(history) == Go(OLD, Intent.REVERT)
@@ -97,7 +97,7 @@ def test_an_open_attempt_without_a_verdict_is_tried_again() -> None:
     assert move(History((attempt(Outcome.STARTED, ended_at=None),), unended=1)) == Go(HEAD, Intent.ADVANCE)
 
 
-def test_a_condemned_attempt_that_has_ended_is_over() -> None:
+def test_a_quarantined_attempt_that_has_ended_is_over() -> None:
     ended = attempt(Outcome.ROLLED_BACK, condemned=True)
     assert move(History((ended,), last_good=good(OLD), quarantined=bad())) == Go(OLD, Intent.REPAIR)
 
@@ -112,7 +112,7 @@ def test_started_three_times_without_an_end(unended: int, stalled: bool) -> None
         assert told.hint.endswith(f"then `reconciler retry {HEAD[:12]}`")
 
 
-def test_a_way_back_that_failed_waits_for_a_new_commit() -> None:
+def test_a_rollback_that_failed_waits_for_a_new_commit() -> None:
     failed = attempt(Outcome.ROLLBACK_FAILED, message="it burns")
     told = move(History((failed,), last_good=good(OLD), quarantined=bad()))
     assert isinstance(told, Hold)
@@ -123,7 +123,7 @@ def test_a_way_back_that_failed_waits_for_a_new_commit() -> None:
     assert move(History((other,), last_good=good(OLD))) == Go(HEAD, Intent.ADVANCE)
 
 
-def test_a_way_back_that_failed_and_was_accepted_is_left_alone() -> None:
+def test_a_rollback_that_failed_and_was_accepted_is_left_alone() -> None:
     failed = attempt(Outcome.ROLLBACK_FAILED, message="it burns")
     told = move(History((failed,), last_good=good(OLD), quarantined=bad(), kept=failed.id))
     assert isinstance(told, Hold)
@@ -134,7 +134,7 @@ def test_a_way_back_that_failed_and_was_accepted_is_left_alone() -> None:
     assert told.stalled, "what was accepted is what ran then"
 
 
-def test_a_way_back_that_failed_and_is_retried() -> None:
+def test_a_rollback_that_failed_and_is_retried() -> None:
     failed = attempt(Outcome.ROLLBACK_FAILED, message="it burns")
     assert move(History((failed,), last_good=good(OLD), lifted=frozenset({HEAD}))) == Go(HEAD, Intent.ADVANCE)
 
@@ -177,7 +177,7 @@ def test_work_that_was_cut_off_ends_at_last_good_though_it_is_suspended(outcome:
     assert suspended(History((cut_off,), last_good=good(OLD), unended=1)) == Go(OLD, Intent.REPAIR)
 
 
-def test_a_way_back_ends_though_it_is_suspended() -> None:
+def test_a_rollback_ends_though_it_is_suspended() -> None:
     history = History((attempt(Outcome.STARTED, condemned=True, ended_at=None),), last_good=good(OLD))
     assert suspended(history) == Go(OLD, Intent.REVERT)
 

@@ -66,7 +66,7 @@ def test_retry_of_the_head_ends_a_stall() -> None:
 def test_retry_waits_for_what_is_under_way() -> None:
     assert not ask("retry", failed(Outcome.STARTED), working=True).done
     condemned = replace(failed(Outcome.STARTED, condemned=True), quarantined=BAD)
-    assert "taken back" in ask("retry", condemned).message
+    assert "rolled back" in ask("retry", condemned).message
     assert not ask("retry", condemned, working=True).done
 
 
@@ -105,7 +105,7 @@ def test_accept_during_a_suspension_says_what_else_holds_it() -> None:
     assert (told.done, "reconciler resume" in told.hint) == (True, True)
 
 
-def test_accept_takes_what_runs_after_a_way_back_that_failed() -> None:
+def test_accept_takes_what_runs_after_a_rollback_that_failed() -> None:
     assert ask("accept", replace(failed(Outcome.ROLLBACK_FAILED), quarantined=BAD)).done
 
 

@@ -85,7 +85,7 @@ def test_the_proper_end_of_a_one_shot(seen: str, ended: bool) -> None:
     assert not completed(None)
 
 
-def test_leaders_come_before_their_guests() -> None:
+def test_namespace_owners_come_before_their_guests() -> None:
     services = desired(state({"a": {"shares": ["b"]}, "b": {"shares": ["c"]}, "c": {}})).services().values()
     assert [service.name for service in by_sharing(list(services))] == ["c", "b", "a"]
 

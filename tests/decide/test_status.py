@@ -11,7 +11,7 @@ from reconciler.decide.status.service_status import worst
 from reconciler.decide.status.status import exit_code, judge
 from reconciler.model.desired import DesiredState, Endpoint, Service, Stack, Volume
 from reconciler.model.documents import GIB, MIB, Memory
-from reconciler.model.history import Attempt, Bad, Care, Good, History
+from reconciler.model.history import Attempt, Bad, Good, History, RestartBackoff
 from reconciler.model.observed import (
     COMPOSE_PROJECT,
     LABEL_HOST,
@@ -309,8 +309,8 @@ def test_stalled_needs_a_person() -> None:
 
 
 def test_a_service_that_is_left_alone_is_degraded_and_says_so() -> None:
-    ill, cares = container(service(), health="unhealthy"), {("shop", "web"): Care((NOW,), given_up=True)}
-    known = replace(one().history, cares=cares)
+    ill, backoffs = container(service(), health="unhealthy"), {("shop", "web"): RestartBackoff((NOW,), given_up=True)}
+    known = replace(one().history, backoffs=backoffs)
     status = judge(facts([service()], [ill], history=known))
     assert axes(status) == (Sync.SYNCED, Health.DEGRADED, Reason.HEALTH_CHECK_FAILED)
     assert status.message == (

@@ -133,7 +133,7 @@ def effects(folder: Path, compose: Path, flow: str) -> int:
 
 
 def crashes(folder: Path, compose: Path, flow: str, points: Iterable[int]) -> Iterator[int]:
-    """One life with a crash at each of these effects of the flow, mended every time; yields those that were."""
+    """One life with a crash at each of these effects of the flow, corrected every time; yields those that were."""
     with new_host(folder, compose) as host:
         life = Life(host)
         life.begin()

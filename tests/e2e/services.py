@@ -64,4 +64,4 @@ def ask(name: str, port: int = 8080) -> str:
 
 
 BROKEN = one_shot("echo the broken one >&2; exit 7", restart="no", healthcheck=health())
-"""Exits at once, although it is to serve: condemned without any delay."""
+"""Exits at once, although it is to serve: quarantined without any delay."""

@@ -1,4 +1,4 @@
-"""A project that runs already must come under care without a restart, and lose nothing on any way."""
+"""A project that runs already must was adopted without a restart, and lose nothing on any way."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def crashes(
 
 
 @pytest.mark.parametrize("life", LIVES, ids=lambda life: f"{life[0]}-{life[1] + 1}")
-def test_a_crash_at_an_effect_must_be_mended(
+def test_a_crash_at_an_effect_must_be_corrected(
     crashes: dict[tuple[str, int], Future[list[int]]], life: tuple[str, int]
 ) -> None:
     assert len(crashes[life].result()) >= SHARE[life[0]] // 2
@@ -81,5 +81,5 @@ def kill_at_random(life: Life, flow: str) -> Iterator[bool]:
 
 
 @pytest.mark.parametrize("flow", ROLLOUTS)
-def test_a_kill_at_a_random_instant_must_be_mended(kills: dict[str, Future[int]], flow: str) -> None:
+def test_a_kill_at_a_random_instant_must_be_corrected(kills: dict[str, Future[int]], flow: str) -> None:
     assert kills[flow].result() > 0

@@ -106,7 +106,7 @@ def test_what_others_use_must_stay(host: Host) -> None:
 
 
 @together.with_every_compose
-def test_bad_commits_must_leave_the_way_back_and_nothing_else(host: Host) -> None:
+def test_bad_commits_must_leave_the_rollback_and_nothing_else(host: Host) -> None:
     roll(host, "good")
     good = host.container("app")["Image"]
     bad = {key: value for key, value in BROKEN.items() if key != "image"}

@@ -28,14 +28,14 @@ def applied(host: Host, services: dict[str, Any], **document: Any) -> None:
     assert host.once()["outcome"] == "Succeeded"
 
 
-def mended(host: Host) -> list[str]:
+def told_of_drift(host: Host) -> list[str]:
     """What the turn that finds it says, one service after the other; the turn after it has nothing to do."""
     turn = host.once()
     assert (turn.code, turn["outcome"], turn["reason"]) == (0, "Succeeded", "DriftCorrected"), turn["message"]
     again = host.once()
     assert (again.code, again["outcome"], again["effects"]) == (0, "Unchanged", 0), again["message"]
     assert set(host.states().values()) == {"running"}
-    return str(turn["message"]).removeprefix("mended: ").replace(f"{host.stack}/", "").split("; ")
+    return str(turn["message"]).removeprefix("corrected: ").replace(f"{host.stack}/", "").split("; ")
 
 
 def update(client: docker.APIClient, container: str, **limits: Any) -> None:
@@ -48,7 +48,7 @@ def shape(host: Host) -> dict[str, Any]:
 
 
 @together.with_one_compose
-def test_what_can_be_mended_in_place_must_be_without_a_restart(host: Host) -> None:
+def test_what_can_be_corrected_in_place_must_be_without_a_restart(host: Host) -> None:
     www = {"default": {"aliases": ["www"]}}
     names = ("policy", "paused", "cut", "unnamed", "guest", "renamed")
     limited = service(pids_limit=50, cpus=0.5)
@@ -63,7 +63,7 @@ def test_what_can_be_mended_in_place_must_be_without_a_restart(host: Host) -> No
     client.connect_container_to_network(ids["unnamed"], network)
     client.connect_container_to_network(ids["guest"], "bridge")
     client.rename(ids["renamed"], f"{host.stack}-mine")
-    assert set(mended(host)) == {
+    assert set(told_of_drift(host)) == {
         "limits: memory 64 MiB instead of 32 MiB", "memory with swap 64 MiB instead of 32 MiB",
         "pids 9 instead of 50", "cpus 1 instead of 0.5",
         "policy: restart policy no instead of always",
@@ -97,7 +97,7 @@ def test_what_cannot_must_be_started_or_made_anew_and_nothing_else(host: Host) -
         host_config=client.create_host_config(binds=[f"{host.stack}_data:/data"]),
     )  # fmt: skip
     client.start(doubled["Id"])
-    told = mended(host)
+    told = told_of_drift(host)
     assert {"stopped: it is not running", "removed: its container is gone"} <= set(told)
     assert "weighed: cpu shares 512 instead of 0" in told
     assert [item for item in told if item.startswith("db: ")], told
@@ -115,7 +115,7 @@ def test_a_namespace_user_starts_again_after_its_owner(host: Host) -> None:
     before = shape(host)
     connect(engine_address()).restart(host.container("vpn")["Id"], timeout=1)
     assert host.exec("user-1", "ls /sys/class/net") == "lo", "the engine leaves it in the network that is gone"
-    assert mended(host) == ["user: vpn, whose namespace it uses, started after it"]
+    assert told_of_drift(host) == ["user: vpn, whose namespace it uses, started after it"]
     assert "eth0" in host.exec("user-1", "ls /sys/class/net")
     assert [item[0] for item in shape(host).values()] == [item[0] for item in before.values()]
 
@@ -134,10 +134,10 @@ def test_what_a_user_s_own_compose_does_must_be_undone_without_loss(host: Host) 
 
     compose("up", "-d", "--force-recreate")
     assert host.exec("web-1", "echo $VERSION") == "other"
-    mended(host)
+    told_of_drift(host)
     assert host.exec("web-1", "echo $VERSION") == "1"
     compose("down", "-t", "1")
-    assert {"db: its container is gone", "web: its container is gone"} <= set(mended(host))
+    assert {"db: its container is gone", "web: its container is gone"} <= set(told_of_drift(host))
     assert set(host.states()) == {"db-1", "web-1"}
     assert host.exec("db-1", "sort -u /data/file") == "kept"
 

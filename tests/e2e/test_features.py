@@ -1,4 +1,4 @@
-"""Compose's features must keep their meaning through the switch, and through the way back, with every version."""
+"""Compose's features must keep their meaning through the switch, and through the rollback, with every version."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_container_name(host: Host) -> None:
     assert set(host.ids()) == {f"{host.stack}-web-1", f"{host.stack}-peer-1"}
 
 
-def sharers(version: str, **more: Any) -> dict[str, Any]:
+def namespace_users(version: str, **more: Any) -> dict[str, Any]:
     return {
         "leader": server(version, volumes=["data:/data"], mem_limit="64m"),
         "net": stated("1", network_mode="service:leader"),
@@ -126,24 +126,24 @@ def sharers(version: str, **more: Any) -> dict[str, Any]:
 
 
 @together.with_every_compose
-def test_sharers_of_namespaces_and_volumes(host: Host) -> None:
+def test_namespace_users_of_namespaces_and_volumes(host: Host) -> None:
     volumes: dict[str, Any] = {"volumes": {"data": {}}}
-    good(host, sharers("one"), **volumes)
+    good(host, namespace_users("one"), **volumes)
     before = host.ids()
     check_sharing(host, "one")
-    good(host, sharers("two"), **volumes)
+    good(host, namespace_users("two"), **volumes)
     assert changed(before, host.ids()) == {"leader-1", "net-1", "pid-1", "files-1"}
     check_sharing(host, "two")
-    bad(host, sharers("three", leader={**BROKEN, "volumes": ["data:/data"]}), **volumes)
+    bad(host, namespace_users("three", namespace_owner={**BROKEN, "volumes": ["data:/data"]}), **volumes)
     check_sharing(host, "two")
-    bad(host, sharers("two", net={**BROKEN, "network_mode": "service:leader"}), **volumes)
+    bad(host, namespace_users("two", net={**BROKEN, "network_mode": "service:leader"}), **volumes)
     check_sharing(host, "two")
 
 
 def check_sharing(host: Host, says: str) -> None:
-    leader = host.container("leader")
+    namespace_owner = host.container("leader")
     assert host.exec("net-1", ask("127.0.0.1")) == says
-    assert host.container("net")["HostConfig"]["NetworkMode"] == f"container:{leader['Id']}"
+    assert host.container("net")["HostConfig"]["NetworkMode"] == f"container:{namespace_owner['Id']}"
     assert "perl" in host.exec("pid-1", "cat /proc/1/cmdline")
     host.exec("leader-1", f"echo {says} > /data/word")
     assert host.exec("files-1", "cat /data/word") == says
@@ -233,7 +233,7 @@ def test_configs_and_secrets_of_every_source(host: Host) -> None:
     (folder / "PASSWORD").write_text("changed on the host\n")
     before = host.ids()
     turn = host.once()
-    assert (turn.code, changed(before, host.ids())) == (1, set()), "the head is condemned, whatever the secret says"
+    assert (turn.code, changed(before, host.ids())) == (1, set()), "the head is quarantined, whatever the secret says"
     good(host, {"user": user, "other": stated("1")}, files, **document)
     assert changed(before, host.ids()) == {"user-1"}
     wanted["/run/secrets/pw"] = b"changed on the host\n"
@@ -428,7 +428,7 @@ def test_health_of_the_image(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_a_service_that_nothing_tells_to_go_on_must_run_again_after_the_way_back(host: Host) -> None:
+def test_a_service_that_nothing_tells_to_go_on_must_run_again_after_the_rollback(host: Host) -> None:
     """It stops with exit code 0 when it is told to, as a one-shot ends."""
     good(host, {"plain": stated("1", restart=None), "web": stated("1")})
     before = host.ids()

@@ -159,7 +159,7 @@ def test_what_was_planted_in_an_adopted_folder_must_hold_the_next_one(host: Host
 
 @together.with_one_compose
 def test_a_container_must_not_be_started_again_over_a_link(host: Host) -> None:
-    """As drift, and on the way back of a commit that failed."""
+    """As drift, and during the rollback of a commit that failed."""
     link = data(host, "data/x")
     host.push({"b": reader("./data/x"), **OTHERS})
     assert host.once().code == 0

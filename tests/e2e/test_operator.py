@@ -16,7 +16,7 @@ together = Together()
 
 SERVICES = {"web": stated("1"), "db": stated("1")}
 SWITCHED = "[ -e /gate/open ] || exit 3"
-"""A service that fails until somebody has mended the host."""
+"""A service that fails until somebody has corrected the host."""
 
 
 def done(answer: Answer, verb: str) -> Answer:
@@ -98,7 +98,7 @@ def test_a_running_agent_must_answer_at_once(host: Host) -> None:
 def test_a_refused_commit_must_be_tried_again_when_asked(host: Host) -> None:
     first = host.push(SERVICES)
     assert host.once().code == 0
-    # What is wrong is on the host: the same commit is good once it is mended.
+    # What is wrong is on the host: the same commit is good once it is corrected.
     volumes = ["./gate:/gate"]
     bad = host.push({**SERVICES, "web": {**living(SWITCHED, restart="no"), "volumes": volumes}})
     turn = host.once()
@@ -142,7 +142,7 @@ def test_held_commits_must_pass_once_they_are_accepted(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_what_is_accepted_after_a_way_back_that_failed_must_be_restarted_by_the_engine(host: Host) -> None:
+def test_what_is_accepted_after_a_rollback_that_failed_must_be_restarted_by_the_engine(host: Host) -> None:
     volumes = ["./gate:/gate"]
     host.push({"web": living("[ ! -e /gate/burnt ] || exit 3", restart="no", volumes=volumes), "db": stated("1")})
     assert host.once().code == 0

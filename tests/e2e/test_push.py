@@ -233,9 +233,9 @@ def test_a_first_commit_that_is_broken_must_be_stopped_with_its_data_kept(host: 
     for _ in range(2):
         turn = host.once()
         assert (turn.code, turn["outcome"], turn["effects"]) == (1, "Held", 0)
-    mended = host.push({"db": living("", volumes=["data:/data"])}, **DATA)
+    corrected = host.push({"db": living("", volumes=["data:/data"])}, **DATA)
     turn = host.once()
-    assert (turn.code, turn["revision"]) == (0, mended)
+    assert (turn.code, turn["revision"]) == (0, corrected)
     assert host.exec("db-1", "cat /data/sentinel") == "precious"
 
 

@@ -183,7 +183,7 @@ def test_mistakes_of_both_kinds_of_policy_must_be_told_at_once(running: Host) ->
     assert denied["absolute-bind", "db"]["line"] == line_of(text, '"/etc:/etc"')
 
 
-def test_a_mended_commit_must_go_in_after_all_of_these(running: Host) -> None:
+def test_a_corrected_commit_must_go_in_after_all_of_these(running: Host) -> None:
     before = running.ids()
     sha = running.push({**SERVICES, "web": stated("2")}, **DATA)
     turn = running.once()

@@ -1,4 +1,4 @@
-"""What machine and repository can do to us: nothing is condemned, nothing is touched, and it goes on by itself."""
+"""What machine and repository can do to us: nothing is quarantined, nothing is touched, and it goes on by itself."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_commit_that_drops_most_services_must_be_held(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_an_engine_that_is_away_must_condemn_nothing(host: Host) -> None:
+def test_an_engine_that_is_away_must_quarantine_nothing(host: Host) -> None:
     begin(host)
     before = host.machine()
     sha = changed(host)
@@ -208,7 +208,7 @@ def test_an_image_that_does_not_exist_must_be_refused(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_a_registry_that_is_away_must_condemn_nothing(host: Host) -> None:
+def test_a_registry_that_is_away_must_quarantine_nothing(host: Host) -> None:
     begin(host)
     before = host.machine()
     with socket.socket() as closed:

@@ -112,7 +112,7 @@ def end_of(host: Host, case: Case) -> End:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_service_must_be_taken_back(ends: dict[str, Future[End]], name: str) -> None:
+def test_a_bad_service_must_be_rolled_back(ends: dict[str, Future[End]], name: str) -> None:
     case, end = BAD[name], ends[name].result()
     turn = end.turn
     assert (turn.code, turn["outcome"], turn["reason"]) == (1, "RolledBack", case.reason), turn["message"]
@@ -151,7 +151,7 @@ def test_a_one_shot_must_run_once_and_its_end_be_good(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_a_one_shot_that_fails_must_be_taken_back(host: Host) -> None:
+def test_a_one_shot_that_fails_must_be_rolled_back(host: Host) -> None:
     host.push({"migrate": one_shot("exit 0"), "web": stated("1")})
     host.once()
     web = host.container("web")

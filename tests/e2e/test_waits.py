@@ -66,7 +66,7 @@ def test_while_a_container_does_not_stop_requests_and_newer_commits_and_the_end_
     assert host.states() == {"web-1": "running", "other-1": "running", "web-2": "created"}
 
 
-def test_a_broken_commit_that_does_not_stop_must_be_taken_back(host: Host) -> None:
+def test_a_broken_commit_that_does_not_stop_must_be_rolled_back(host: Host) -> None:
     first = host.push({"web": healthy()})
     assert host.once().code == 0
     host.push({"web": deaf("2", healthcheck={"test": ["CMD", "false"], "interval": "250ms", "retries": 1})})

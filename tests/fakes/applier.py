@@ -271,4 +271,4 @@ class FakeApplier:
 
 
 def _refused(words: str, reason: Reason) -> RolloutFailed:
-    return RolloutFailed(Failure(reason, f"the engine refused: {words}"), "Mend the service in the commit.")
+    return RolloutFailed(Failure(reason, f"the engine refused: {words}"), "Fix the service in the commit.")

@@ -17,11 +17,11 @@ from typing import Any, ClassVar
 from reconciler.decide.mounts.sources import Places
 from reconciler.errors import Usage
 from reconciler.loop.cycle import Cycle
-from reconciler.loop.ledger import Book
+from reconciler.loop.ledger import Ledger
 from reconciler.loop.options import Options, Ports
 from reconciler.loop.ports import Rendered
 from reconciler.loop.prepare import Prepared, Preparer, Rules
-from reconciler.loop.stall_watchdog import Listener
+from reconciler.loop.stall_watchdog import StallWatchdog
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import Grant, HostDocument, Permissions, StackDocument
@@ -255,19 +255,19 @@ class Life:
     def start(self, crash_at: int | None = None) -> None:
         """A new process, which dies on reaching effect `crash_at`."""
         self.machine.crash_at(crash_at)
-        book = Book(self.journal, self.machine.clock)
-        book.refresh()
-        self.listener = Listener(self.machine.clock, book.silent)
+        ledger = Ledger(self.journal, self.machine.clock)
+        ledger.refresh()
+        self.watchdog = StallWatchdog(self.machine.clock, ledger.silent)
         options = Options(
             "mini",
             self.interval,
             progress=self._progress,
             stopping=lambda: self.stopping,
             pushed=lambda: self.pushed,
-            listener=self.listener,
+            watchdog=self.watchdog,
             adopt=self.adopt,
         )
-        self.cycle = Cycle(self.ports(), options, book)
+        self.cycle = Cycle(self.ports(), options, ledger)
 
     def ports(self) -> Ports:
         """The world of one process."""

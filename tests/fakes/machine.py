@@ -94,7 +94,7 @@ class FakeMachine:
         self._order = itertools.count()
         self._ids = itertools.count(1)
         self._away_until = 0.0
-        self._listeners: list[Callable[[str, str], None]] = []
+        self._watchdogs: list[Callable[[str, str], None]] = []
 
     # -- what tests do to it -----------------------------------------------------------------------------------
 
@@ -200,7 +200,7 @@ class FakeMachine:
         self.clock.seconds = max(self.clock.seconds, until)
 
     def snapshot(self) -> dict[str, Any]:
-        """What must be equal before and after a commit that was taken back."""
+        """What must be equal before and after a commit that was rolled back."""
         return {
             "containers": {
                 item.name: (item.id, item.state, item.spec, item.restart, tuple(sorted(item.networks)))
@@ -228,10 +228,10 @@ class FakeMachine:
         if self.clock.seconds < self._away_until:
             raise Away(Reason.ENGINE_UNAVAILABLE, "the engine does not answer", "Is it running?")
 
-    def listen(self, listener: Callable[[str, str], None]) -> Callable[[], None]:
+    def listen(self, watchdog: Callable[[str, str], None]) -> Callable[[], None]:
         """Tell every event (action, container id) until the returned function is called."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        self._watchdogs.append(watchdog)
+        return lambda: self._watchdogs.remove(watchdog)
 
     def next_at(self) -> float | None:
         """When something will happen by itself."""
@@ -374,8 +374,8 @@ class FakeMachine:
     # -- what is watched ---------------------------------------------------------------------------------------
 
     def _tell(self, action: str, container: str) -> None:
-        for listener in list(self._listeners):
-            listener(action, container)
+        for watchdog in list(self._watchdogs):
+            watchdog(action, container)
 
     def _measure(self) -> None:
         self.peak = max(self.peak, self.running_memory())

@@ -64,7 +64,7 @@ def test_a_defect_in_a_turn_is_recorded_once_and_the_next_turns_go_on() -> None:
     assert life.running()["shop-app-1"] == "app:1"
 
 
-def test_a_commit_whose_rollout_meets_a_defect_three_times_is_taken_back_as_soon_as_anything_can_start() -> None:
+def test_a_commit_whose_rollout_meets_a_defect_three_times_is_rolled_back_as_soon_as_anything_can_start() -> None:
     life = MomentLife()
     life.commit("1")
     life.turn()
@@ -96,7 +96,7 @@ def test_a_journal_that_cannot_be_read_is_waited_for() -> None:
     read = life.journal.records
 
     def unreadable() -> list[object]:
-        raise Corrupt(Reason.STALLED, "journal.jsonl:3:1: the record cannot be read", "mend it")
+        raise Corrupt(Reason.STALLED, "journal.jsonl:3:1: the record cannot be read", "fix it")
 
     life.journal.records = unreadable  # type: ignore[method-assign, assignment]
     before = life.machine.snapshot()

@@ -1,4 +1,4 @@
-"""The real engine is killed, restarted and hangs in the middle of a rollout: nothing is condemned, nothing is lost."""
+"""The real engine is killed, restarted and hangs in the middle of a rollout: nothing is quarantined or lost."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def hung_for_a_while(engine: PrivateEngine) -> None:
 
 
 @pytest.mark.parametrize("happens", [killed_and_back, restarted_after_a_while, hung_for_a_while])
-def test_an_engine_that_ends_in_the_gate_must_condemn_nothing(
+def test_an_engine_that_ends_in_the_gate_must_quarantine_nothing(
     private: PrivateEngine, host: Host, happens: Callable[[PrivateEngine], None]
 ) -> None:
     with in_the_gate(host) as agent:

@@ -22,20 +22,20 @@ class MuteServer:
     """Takes every connection and says nothing until it is closed."""
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._watchdog = socket.create_server(("127.0.0.1", 0))
         self.open: list[socket.socket] = []
-        self.port: int = self._listener.getsockname()[1]
+        self.port: int = self._watchdog.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        self._listener.close()
+        self._watchdog.close()
         for item in self.open:
             item.close()
 
     def _accept(self) -> None:
         while True:
             try:
-                self.open.append(self._listener.accept()[0])
+                self.open.append(self._watchdog.accept()[0])
             except OSError:
                 return
 

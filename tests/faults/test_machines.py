@@ -45,7 +45,7 @@ def condemned(host: Host) -> list[Any]:
 
 
 @together.with_one_compose
-def test_a_full_disk_and_a_read_only_one_must_condemn_nothing(host: Host) -> None:
+def test_a_full_disk_and_a_read_only_one_must_quarantine_nothing(host: Host) -> None:
     with small_disk(host.state, 8):
         begin(host)
         for version, left in (("2", 0), ("3", 2 * PAGE), ("4", 10 * PAGE)):
@@ -118,7 +118,7 @@ def test_a_journal_that_is_damaged_under_a_running_agent_must_be_waited_for(host
 
 
 @together.with_one_compose
-def test_an_image_that_is_deleted_must_be_named_and_condemn_nothing(host: Host) -> None:
+def test_an_image_that_is_deleted_must_be_named_and_quarantine_nothing(host: Host) -> None:
     tag = f"{host.stack}-own:1"
     dockerfile = f"FROM {BASE}\nLABEL of={host.stack}\n"
     for line in host.engine.build(fileobj=BytesIO(dockerfile.encode()), tag=tag, rm=True, decode=True):

@@ -1,7 +1,7 @@
 """Every fault at every step of a turn: what it comes to, and what holds afterwards.
 
 A cell is a test `F<row>-<step>`. Steps: F fetch, C read the commit, R render, V look and pre-flight, P pull, K create,
-S start, W the gate's wait, X remove the old, L write the verdict down, N write the note, I a turn that mends.
+S start, W the gate's wait, X remove the old, L write the verdict down, N write the note, I a turn that corrects.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ MATRIX = """
 
 A  the turn fails, nothing was touched, later it succeeds     E  the turn fails on the way, later it succeeds
 B  as E, or the machine went back meanwhile                    R  the next process brings it to its end
-H  it is mended or held; no verdict; the commit runs           O  it succeeds, and is told later
-Q  refused, nothing was touched                                U  taken back, and never tried again
-Z  the way back failed, too: it stops and says so              N  the newest commit runs
+H  it is corrected or held; no verdict; the commit runs           O  it succeeds, and is told later
+Q  refused, nothing was touched                                U  rolled back, and never tried again
+Z  the rollback failed, too: it stops and says so              N  the newest commit runs
 G  nothing is started                                          K  the second one gives way
 D  the turn ends with the defect, the next ones go on          -  it goes on unharmed
 """

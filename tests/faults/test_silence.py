@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.loop.stall_watchdog import LIMIT, Listener
+from reconciler.loop.stall_watchdog import LIMIT, StallWatchdog
 from reconciler.loop.turn import Turn
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.status import Silence
@@ -27,7 +27,7 @@ def look_after(made: MomentLife, seconds: float) -> None:
     """The timer's thread: a look every five seconds of the time to come."""
     now = made.machine.clock.seconds
     for n in range(int(seconds / 5)):
-        made.machine.at(now + 5.0 * n, lambda: made.listener.check())
+        made.machine.at(now + 5.0 * n, lambda: made.watchdog.check())
 
 
 def silent(made: MomentLife) -> list[tuple[str, str]]:
@@ -56,7 +56,7 @@ def test_a_step_that_hangs_leaves_one_record_that_names_it(moment: str, step: st
     def hang() -> None:
         look_after(made, HANGS)
         made.machine.advance(HANGS)
-        seen.append(made.listener.silence)
+        seen.append(made.watchdog.silence)
 
     made.at(moment, hang)
     assert made.turn().outcome is Outcome.SUCCEEDED
@@ -66,7 +66,7 @@ def test_a_step_that_hangs_leaves_one_record_that_names_it(moment: str, step: st
     assert seen[0] is not None
     assert seen[0].blocked
     assert "waits for" in seen[0].message
-    assert made.listener.silence is None, "it ends by itself"
+    assert made.watchdog.silence is None, "it ends by itself"
 
 
 def test_each_silence_is_told_once_and_a_second_one_again() -> None:
@@ -111,7 +111,7 @@ def turns(made: MomentLife, seconds: float) -> None:
     while made.machine.clock.seconds < until:
         made.turn(patient=True)
         made.machine.advance(30.0)
-        made.listener.check()
+        made.watchdog.check()
 
 
 def test_a_remote_that_stays_away_is_told_once() -> None:
@@ -123,7 +123,7 @@ def test_a_remote_that_stays_away_is_told_once() -> None:
     assert silent(made) == [("fetch the branch", "FetchFailed")]
     made.source.away = False
     turns(made, 60.0)
-    assert made.listener.silence is None
+    assert made.watchdog.silence is None
     made.source.away = True
     turns(made, 400.0)
     assert len(silent(made)) == 2
@@ -134,10 +134,10 @@ def test_an_engine_that_stays_away_is_told_once() -> None:
     made.machine.go_away(1000.0)
     turns(made, 900.0)
     assert silent(made) == [("look at the machine", "EngineUnavailable")]
-    assert made.listener.silence is not None
-    assert not made.listener.silence.blocked
+    assert made.watchdog.silence is not None
+    assert not made.watchdog.silence.blocked
     turns(made, 300.0)
-    assert made.listener.silence is None
+    assert made.watchdog.silence is None
 
 
 def test_an_engine_that_stays_away_while_a_commit_waits_is_told_once() -> None:
@@ -168,12 +168,12 @@ def test_a_commit_that_was_refused_is_decided_and_not_silent() -> None:
 
 def test_trouble_of_another_kind_is_told_of_its_own() -> None:
     clock, told = VirtualClock(), list[Silence]()
-    listener = Listener(clock, told.append)
+    watchdog = StallWatchdog(clock, told.append)
     for reason in (Reason.FETCH_FAILED, Reason.ENGINE_UNAVAILABLE):
         for _ in range(12):
-            listener.begins(f"a step before {reason}", "somebody")
-            listener.decided(Turn(Outcome.FAILED, reason, "no answer"))
-            listener.rests()
+            watchdog.begins(f"a step before {reason}", "somebody")
+            watchdog.decided(Turn(Outcome.FAILED, reason, "no answer"))
+            watchdog.rests()
             clock.seconds += 60.0
-            listener.check()
+            watchdog.check()
     assert [item.reason for item in told] == [Reason.FETCH_FAILED, Reason.ENGINE_UNAVAILABLE]

@@ -48,7 +48,7 @@ def begin(host: Host) -> None:
 
 
 def could_not_find_out(answer: Answer, reason: str) -> str:
-    """The turn touched and condemned nothing, and says why; its message."""
+    """The turn touched and quarantined nothing, and says why; its message."""
     assert (answer.code, answer["reason"]) == (3, reason), answer.document
     assert answer["hint"]
     return str(answer["message"])
@@ -66,16 +66,16 @@ def liar() -> Iterator[int]:
     def answer() -> None:
         while True:
             try:
-                client, _ = listener.accept()
+                client, _ = watchdog.accept()
             except OSError:
                 return
             with client, suppress(OSError):
                 client.sendall(b"220 welcome to another protocol\r\n" * 500)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as watchdog:
         threading.Thread(target=answer, daemon=True).start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
+        yield watchdog.getsockname()[1]
+        watchdog.shutdown(socket.SHUT_RDWR)
 
 
 @together.with_one_compose
@@ -108,7 +108,7 @@ def test_a_remote_that_lies_is_empty_or_has_no_address_must_touch_nothing(host: 
 
 
 @together.with_one_compose
-def test_a_port_that_is_taken_in_the_middle_of_the_rollout_must_condemn_nothing(host: Host) -> None:
+def test_a_port_that_is_taken_in_the_middle_of_the_rollout_must_quarantine_nothing(host: Host) -> None:
     begin(host)
     before = host.ids()
     with socket.socket() as thief:

@@ -120,12 +120,12 @@ def test_a_journal_is_read_or_refused_and_goes_on_where_it_was_read(data: bytes,
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.jsonl"
         path.write_bytes(data + b"\n" * ended)
-        book = Journal(path, Effects(), Redactor().clean)
+        ledger = Journal(path, Effects(), Redactor().clean)
         with contextlib.suppress(Corrupt):
-            before = book.records()
-            book.append("silent", at=1.0)
-            assert [*before, "silent"] == [*book.records()[:-1], book.records()[-1]["kind"]]
-            assert Journal(path, Effects(), Redactor().clean).records() == book.records()
+            before = ledger.records()
+            ledger.append("silent", at=1.0)
+            assert [*before, "silent"] == [*ledger.records()[:-1], ledger.records()[-1]["kind"]]
+            assert Journal(path, Effects(), Redactor().clean).records() == ledger.records()
 
 
 KINDS = st.sampled_from([*_HANDLERS, "of another version"])

@@ -73,7 +73,7 @@ def test_no_way_to_write_it_hides_what_is_denied(preparer: Preparer, compose_bin
         assert untold(cases, written, found) == []
 
 
-def test_what_is_taken_back_is_not_denied(preparer: Preparer) -> None:
+def test_what_is_rolled_back_is_not_denied(preparer: Preparer) -> None:
     cases = Cases({name: case for name, case in SERVICE.items() if "{context" not in case.line})
     made = direct(cases).contents[MAIN]
     taken = "".join(

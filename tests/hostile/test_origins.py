@@ -15,7 +15,7 @@ import pytest
 from reconciler.errors import ReconcilerError
 from reconciler.observe.origin import as_owner, stranger
 from reconciler.observe.source import files_at
-from tests.record.test_notes import Desk, shown
+from tests.record.test_notes import RequestHandler, shown
 from tests.repository import ENVIRONMENT, Repository
 
 OWNER = 12345
@@ -89,15 +89,15 @@ def give(repository: Repository) -> None:
 
 @as_root
 @pytest.mark.parametrize("reachable", [True, False], ids=["the owner can get there", "root alone can"])
-def test_nothing_of_a_strangers_repository_runs_while_it_is_read_and_written(place: Path, reachable: bool) -> None:
+def test_nothing_of_somebody_elses_repository_runs_while_it_is_read_and_written(place: Path, reachable: bool) -> None:
     theirs = armed(place)
     sha = theirs.head()
     give(theirs)
     place.chmod(0o755 if reachable else 0o700)
     assert bool(as_owner(theirs.folder)) is reachable
-    desk = Desk(theirs)
-    assert desk.source.fetch().sha == sha
-    assert desk.writer.tell(desk.head())
+    handler = RequestHandler(theirs)
+    assert handler.source.fetch().sha == sha
+    assert handler.writer.tell(handler.head())
     assert ran(place) == {}
     (theirs.folder / "HEAD").write_text("ref: refs/heads/main\n")
     (theirs.folder / "config").write_text("[core]\n\tbare = true\n")
@@ -108,8 +108,8 @@ def test_nothing_of_a_strangers_repository_runs_while_it_is_read_and_written(pla
 
 def test_nothing_of_our_own_repository_runs_either(place: Path) -> None:
     theirs = armed(place)
-    desk = Desk(theirs)
-    assert desk.writer.tell(desk.head())
+    handler = RequestHandler(theirs)
+    assert handler.writer.tell(handler.head())
     assert ran(place) == {}
 
 
@@ -120,8 +120,8 @@ def test_root_writes_nothing_where_a_link_of_the_owner_leads(place: Path, name: 
     theirs.push({"a": "1"})
     theirs.git("repack", "-adq")
     theirs.git("config", "core.logAllRefUpdates", "always")
-    desk = Desk(theirs)
-    report = desk.head()
+    handler = RequestHandler(theirs)
+    report = handler.head()
     target = place / "roots"
     target.mkdir(mode=0o700)
     if (theirs.folder / name).exists():
@@ -133,7 +133,7 @@ def test_root_writes_nothing_where_a_link_of_the_owner_leads(place: Path, name: 
     give(theirs)
     os.chown(theirs.folder / name, OWNER, OWNER, follow_symlinks=False)
     os.chown(target, 0, 0)
-    desk.writer.tell(report)
+    handler.writer.tell(report)
     assert sorted(path.name for path in target.iterdir()) == kept
 
 
@@ -178,7 +178,7 @@ def test_a_repository_that_is_named_starts_nothing_to_get_objects_that_it_lacks(
 
 @as_root
 @pytest.mark.parametrize("wanted", [None, True], ids=["nothing said", "push: true"])
-def test_notes_go_to_a_strangers_repository_only_where_the_operator_says_so(
+def test_notes_go_to_somebody_elses_repository_only_where_the_operator_says_so(
     place: Path, newest_compose: Path, wanted: bool | None
 ) -> None:
     theirs = armed(place)

@@ -69,7 +69,7 @@ def test_who_forks_and_floods_and_does_not_stop_is_held_to_its_bounds(host: Host
         assert len(host.engine.top(host.container("bomb")["Id"])["Processes"]) <= PIDS
         corrected(host, "web", 15)
         assert host.status()["sync"] == "Synced"
-        # It is replaced by its like, and that one is taken back: both do not stop.
+        # It is replaced by its like, and that one is rolled back: both do not stop.
         failing = bomb("2") | {"healthcheck": health("false", start_period="1s")}
         broken = host.push({"web": web, "db": stated("1"), "bomb": failing})
         eventually(lambda: host.note(broken), 60)
@@ -132,7 +132,7 @@ def test_who_dies_after_the_gate_again_and_again_holds_nothing_up(host: Host) ->
 
 
 @together.with_one_compose
-def test_who_fills_the_disk_below_its_data_condemns_no_commit(host: Host) -> None:
+def test_who_fills_the_disk_below_its_data_quarantines_no_commit(host: Host) -> None:
     with small_disk(host.state, 48):
         hog = living("cat /dev/zero >/d/zeros; touch /tmp/full", volumes=["./data:/d"], mem_limit="128m")
         files = {"conf": "x" * (256 << 10)}

@@ -1,4 +1,4 @@
-"""A project that plain Compose has started comes under care without a restart, and the way back leads to what ran."""
+"""A project that plain Compose has started was adopted without a restart, and the rollback leads to what ran."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_changed_file_of_the_commit_switches_the_service_that_mounts_it() -> N
     assert [name for name, life_of in lives(life).items() if before[name] != life_of] == ["shop-web-1"]
 
 
-def test_a_service_that_mounts_the_whole_project_is_not_replaced_for_what_puts_it_under_care() -> None:
+def test_a_service_that_mounts_the_whole_project_is_not_replaced_for_what_puts_it_adopted() -> None:
     whole = {"services": {"web": service("web:1", volumes=[bind("code", "/code")])}}
     life = adopted(whole, **{"code/app.py": "x"})
     before = lives(life)
@@ -132,7 +132,7 @@ def test_a_service_whose_facts_differ_is_replaced_and_no_other(spoil: Callable[[
 
 
 @pytest.mark.parametrize("broken", ["web", "db"])
-def test_the_way_back_of_the_first_commit_is_what_ran_before(broken: str) -> None:
+def test_the_rollback_of_the_first_commit_is_what_ran_before(broken: str) -> None:
     """Containers that were replaced run again, though no commit was ever good; then all is quiet."""
     life = adopted()
     before = lives(life)
@@ -219,7 +219,7 @@ def test_a_one_shot_that_has_ended_is_not_run_again() -> None:
     assert lives(life) == before
 
 
-def test_what_did_not_run_is_not_started_on_the_way_back() -> None:
+def test_what_did_not_run_is_not_started_on_the_rollback() -> None:
     life = adopted()
     life.machine.halt(life.machine.named("shop-cache-2"), 1.0)
     life.machine.halt(life.machine.named("shop-cache-1"), 1.0)

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.decide.history.compaction import compacted
 from reconciler.decide.history.folding import fold
-from reconciler.loop.ledger import Book
+from reconciler.loop.ledger import Ledger
 from reconciler.model.history import History
 from reconciler.model.outcome import Outcome
 from tests.fakes.behaviour import STEADY, crashing
@@ -124,9 +124,9 @@ def test_what_was_cut_off_is_not_shortened_away() -> None:
     life.push(web=service("web:2"))
     dies_before(life, "start")
     life.journal.longest = 0
-    book = Book(life.journal, life.machine.clock)
-    book.refresh()
-    assert book.history.unfinished
+    ledger = Ledger(life.journal, life.machine.clock)
+    ledger.refresh()
+    assert ledger.history.unfinished
     before = list(life.journal.lines)
-    book.shorten()
+    ledger.shorten()
     assert life.journal.lines == before

@@ -242,7 +242,7 @@ def test_a_held_commit_leaves_last_good_looked_after_and_has_no_final_state() ->
     assert (life.reporter.told[sha][0], life.reporter.told[newer][0]) == (CommitState.SUPERSEDED, CommitState.SUCCESS)
 
 
-def test_the_way_back_and_a_lost_journal_ask_nobody_again() -> None:
+def test_the_rollback_and_a_lost_journal_ask_nobody_again() -> None:
     life = foreign()
     life.push_model(theirs())
     life.turn()

@@ -75,7 +75,7 @@ def network_and_back(life: Life) -> None:
 
 
 def odd(version: str, **more: Any) -> dict[str, Any]:
-    """A sharer, a container with a name of its own, replicas with anonymous volumes, and one that will go."""
+    """A namespace user, a container with a name of its own, replicas with anonymous volumes, and one that will go."""
     cache: dict[str, Any] = {"volumes": [{"type": "volume", "target": "/cache"}]}
     return {
         "app": service(f"app:{version}", container_name="front"),
@@ -96,7 +96,7 @@ def changed(life: Life, behaviour: Behaviour | None = None) -> None:
 
 
 def harmed(life: Life) -> None:
-    """What stands under the sharer is gone, a replica is paused, another down, and one has lost its network."""
+    """What stands under the namespace user is gone, a replica is paused, another down, and one has lost its network."""
     life.machine.vanishes("shop-app-1" if "shop-app-1" in life.ids() else "front")
     life.machine.pauses("shop-web-1")
     life.machine.exits("shop-web-2", 1)
@@ -193,10 +193,17 @@ def odd_end(life: Life) -> object:
     """Where everything stands, and which anonymous volumes are used by whom."""
     mounted = {c.name: {m.source for m in c.mounts} for c in life.machine.containers.values()}
     shared = life.machine.named("shop-side-1").network_mode
-    leader = next(c.name for c in life.machine.containers.values() if f"container:{c.id}" == shared)
+    namespace_owner = next(c.name for c in life.machine.containers.values() if f"container:{c.id}" == shared)
     restart = {c.restart for c in life.machine.containers.values()}
     networks = {n.digest for n in life.machine.networks.values()}
-    return life.running(), mounted, leader, restart, networks, {a: len(c.networks) for a, c in named(life).items()}
+    return (
+        life.running(),
+        mounted,
+        namespace_owner,
+        restart,
+        networks,
+        {a: len(c.networks) for a, c in named(life).items()},
+    )
 
 
 def named(life: Life) -> dict[str, FakeContainer]:
@@ -204,7 +211,7 @@ def named(life: Life) -> dict[str, FakeContainer]:
 
 
 @pytest.mark.parametrize("name", ODD_FLOWS)
-def test_a_kill_at_any_effect_keeps_names_volumes_and_sharers(name: str) -> None:
+def test_a_kill_at_any_effect_keeps_names_volumes_and_namespace_users(name: str) -> None:
     flow, n = ODD_FLOWS[name], 0
     life = start_odd()
     flow(life)

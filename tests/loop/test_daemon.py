@@ -44,7 +44,7 @@ def test_what_a_commit_has_changed_is_looked_at_again_soon_and_then_at_the_usual
     assert diary.waits == [daemon.SECOND_LOOK, INTERVAL, INTERVAL]
 
 
-def test_what_is_mended_again_and_again_is_looked_at_at_the_usual_times() -> None:
+def test_what_is_corrected_again_and_again_is_looked_at_at_the_usual_times() -> None:
     life = Life()
     life.push(web=service("web:1"))
     life.turn()

@@ -43,24 +43,24 @@ def told(life: Life, change: Tampering) -> tuple[str, bool]:
     return turn.message, life.ids()["shop-web-1"] != before
 
 
-MENDED_IN_PLACE: dict[str, tuple[Tampering, str]] = {
+CORRECTED_IN_PLACE: dict[str, tuple[Tampering, str]] = {
     "memory": (lambda m: m.is_updated("shop-web-1", memory=512 * MIB),
-               "mended: shop/web: memory 512 MiB instead of 64 MiB"),
-    "pids": (lambda m: m.is_updated("shop-web-1", pids=9), "mended: shop/web: pids 9 instead of without limit"),
+               "corrected: shop/web: memory 512 MiB instead of 64 MiB"),
+    "pids": (lambda m: m.is_updated("shop-web-1", pids=9), "corrected: shop/web: pids 9 instead of without limit"),
     "restart": (lambda m: m.is_updated("shop-web-1", restart="no"),
-                "mended: shop/web: restart policy no instead of unless-stopped"),
-    "pause": (lambda m: m.pauses("shop-web-1"), "mended: shop/web: it is paused"),
+                "corrected: shop/web: restart policy no instead of unless-stopped"),
+    "pause": (lambda m: m.pauses("shop-web-1"), "corrected: shop/web: it is paused"),
     "network": (lambda m: m.leaves("shop-web-1", "shop_default"),
-                "mended: shop/web: network shop_default: not connected"),
-    "rename": (lambda m: setattr(m.named("shop-web-1"), "name", "mine"), "mended: shop/web: it is called mine"),
+                "corrected: shop/web: network shop_default: not connected"),
+    "rename": (lambda m: setattr(m.named("shop-web-1"), "name", "mine"), "corrected: shop/web: it is called mine"),
     "stop": (lambda m: m.halt(m.named("shop-web-1"), 10),
-             "mended: shop/web: it is not running"),
+             "corrected: shop/web: it is not running"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", MENDED_IN_PLACE)
+@pytest.mark.parametrize("kind", CORRECTED_IN_PLACE)
 def test_the_container_stays_where_it_can(kind: str) -> None:
-    change, words = MENDED_IN_PLACE[kind]
+    change, words = CORRECTED_IN_PLACE[kind]
     assert told(running(), change) == (words, False)
 
 
@@ -77,7 +77,7 @@ def test_the_service_is_made_anew_where_nothing_else_helps(kind: str) -> None:
     change, words = REPLACED[kind]
     message, replaced = told(running(), change)
     assert replaced
-    assert message.startswith(f"mended: shop/web: {words}")
+    assert message.startswith(f"corrected: shop/web: {words}")
 
 
 def test_containers_that_somebody_else_brought_up() -> None:
@@ -197,7 +197,7 @@ def test_an_unhealthy_container_is_started_again_after_its_grace() -> None:
     life.machine.advance(5)
     turn = life.turn()
     assert (turn.outcome, turn.reason) == (Outcome.SUCCEEDED, Reason.DRIFT_CORRECTED)
-    assert turn.message.startswith("mended: shop/web: unhealthy for ")
+    assert turn.message.startswith("corrected: shop/web: unhealthy for ")
     assert life.ids() == before
     assert life.machine.named("shop-web-1").starts == 2
     assert life.machine.named("shop-web-1").restart == "unless-stopped"
@@ -239,11 +239,11 @@ def test_by_itself_it_is_trusted_again() -> None:
     for _ in range(60):
         life.machine.advance(10)
         life.turn()
-    assert life.cycle.history.cares["shop", "web"].given_up
+    assert life.cycle.history.backoffs["shop", "web"].given_up
     life.machine.turns("shop-web-1", "healthy")
     life.machine.advance(600)
     life.turn()
-    assert not life.cycle.history.cares
+    assert not life.cycle.history.backoffs
 
 
 def test_an_ended_container_is_started_with_growing_pauses() -> None:
@@ -364,6 +364,6 @@ def test_files_that_were_deleted_while_containers_mount_them_are_brought_back_to
     life.machine.trees.clear()
     turn = life.turn()
     assert (turn.outcome, turn.reason) == (Outcome.SUCCEEDED, Reason.DRIFT_CORRECTED)
-    assert turn.message == "mended: shop/web: the files that it mounts were deleted"
+    assert turn.message == "corrected: shop/web: the files that it mounts were deleted"
     assert (web.starts, db.starts, web.state) == (starts + 1, others, "running")
     assert_quiet(life)

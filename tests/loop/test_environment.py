@@ -1,4 +1,4 @@
-"""Memory, ports, engine, remote or disk fail: nothing is condemned, and nothing stays down for it."""
+"""Memory, ports, engine, remote or disk fail: nothing is quarantined, and nothing stays down for it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_over_budget_is_refused_before_anything_is_touched() -> None:
     assert life.running() == {"shop-web-1": "web:1"}
 
 
-def test_others_memory_holds_a_commit_and_condemns_it_not() -> None:
+def test_others_memory_holds_a_commit_and_quarantines_it_not() -> None:
     life = Life()
     life.machine.add_foreign("hog", 3 << 30)
     life.push(web=service("web:1", mem_limit=str(1 << 30)))
@@ -33,7 +33,7 @@ def test_others_memory_holds_a_commit_and_condemns_it_not() -> None:
     assert life.turn().outcome is Outcome.SUCCEEDED
 
 
-def test_a_port_that_somebody_holds_condemns_nothing() -> None:
+def test_a_port_that_somebody_holds_quarantines_nothing() -> None:
     life = Life()
     life.machine.add_foreign("holder", 1 << 20, [("0.0.0.0", 8080, "tcp")])
     ports = [{"mode": "ingress", "target": 80, "published": "8080", "protocol": "tcp"}]
@@ -45,7 +45,7 @@ def test_a_port_that_somebody_holds_condemns_nothing() -> None:
     assert life.turn().outcome is Outcome.SUCCEEDED
 
 
-def test_an_engine_that_goes_away_condemns_nothing() -> None:
+def test_an_engine_that_goes_away_quarantines_nothing() -> None:
     life = proven(web=service("web:1"))
     life.push(web=service("web:2"))
     life.during["WaitHealthy"] = lambda: life.machine.go_away(100.0)
@@ -82,7 +82,7 @@ def test_a_note_that_could_not_be_told_is_told_later() -> None:
     assert life.reporter.told[sha][0] == "success"
 
 
-def test_a_port_that_is_stolen_between_check_and_start_condemns_nothing() -> None:
+def test_a_port_that_is_stolen_between_check_and_start_quarantines_nothing() -> None:
     life = Life()
     ports = [{"mode": "ingress", "target": 80, "published": "8080", "protocol": "tcp"}]
     life.push(web=service("web:1"))
@@ -138,7 +138,7 @@ def test_a_fault_in_the_middle_of_the_switch_leaves_no_service_down() -> None:
     assert life.turn().outcome is Outcome.SUCCEEDED
 
 
-def test_a_container_that_somebody_removes_condemns_nothing() -> None:
+def test_a_container_that_somebody_removes_quarantines_nothing() -> None:
     life = proven(web=service("web:1"))
     sha = life.push(web=service("web:2"))
 
@@ -152,7 +152,7 @@ def test_a_container_that_somebody_removes_condemns_nothing() -> None:
     assert life.reporter.told[sha][0] == "success"
 
 
-def test_a_way_back_that_the_environment_hinders_is_taken_again() -> None:
+def test_a_rollback_that_the_environment_hinders_is_taken_again() -> None:
     life = Life()
     ports = [{"mode": "ingress", "target": 80, "published": "8080", "protocol": "tcp"}]
     life.push(web=service("web:1", ports=ports))

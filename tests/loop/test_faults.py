@@ -1,4 +1,4 @@
-"""At every effect of a rollout, and of its way back, the world does something else; quiet then leads to one end."""
+"""At every effect of a rollout, and of its rollback, the world does something else; quiet then leads to one end."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ class _Each(Effects):
         self._happens(name)
 
 
-def test_a_journal_that_was_cut_anywhere_brings_back_no_bad_commit_and_condemns_no_good_one() -> None:
+def test_a_journal_that_was_cut_anywhere_brings_back_no_bad_commit_and_quarantines_no_good_one() -> None:
     """As a disk that is put back from a backup would have it: the newest records are missing."""
     number, shorter = 0, True
     while shorter:
@@ -228,7 +228,7 @@ def test_a_journal_that_was_cut_anywhere_brings_back_no_bad_commit_and_condemns_
 
 @pytest.mark.parametrize("seconds", [0.5, 1.5, 30.0])
 @pytest.mark.parametrize("moment", [0.2, 1.0, 2.5, 3.5])
-def test_an_engine_that_restarts_while_a_gate_waits_condemns_nothing(seconds: float, moment: float) -> None:
+def test_an_engine_that_restarts_while_a_gate_waits_quarantines_nothing(seconds: float, moment: float) -> None:
     life = Life()
     life.push(db=service("db:1"), web=service("web:1", restart="no"))
     life.turn()
@@ -287,7 +287,7 @@ def test_a_network_that_somebody_else_is_in_is_not_replaced_and_nothing_is_stopp
     assert life.reporter.told[sha][0] == "success"
 
 
-def test_somebody_who_enters_a_network_just_before_it_is_replaced_condemns_nothing() -> None:
+def test_somebody_who_enters_a_network_just_before_it_is_replaced_quarantines_nothing() -> None:
     life = Life()
     life.push(web=service("web:1"))
     life.turn()

@@ -86,7 +86,7 @@ def test_a_reverted_commit_says_that_its_migration_ran() -> None:
     assert life.machine.snapshot() == before
 
 
-def test_a_failing_one_shot_is_taken_back() -> None:
+def test_a_failing_one_shot_is_rolled_back() -> None:
     life = Life()
     life.behave("job:1", one_shot(code=3))
     life.push(

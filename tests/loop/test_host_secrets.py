@@ -59,7 +59,7 @@ def test_changed_secrets_are_rolled_out() -> None:
 
 
 @pytest.mark.parametrize("policy", ["missing", "always"])
-def test_changed_secrets_that_fail_are_taken_back_and_quiet(policy: str) -> None:
+def test_changed_secrets_that_fail_are_rolled_back_and_quiet(policy: str) -> None:
     life = Life()
     life.behave("web:2", never_healthy())
     life.image("web:1")
@@ -112,7 +112,7 @@ def test_secrets_that_turn_bad_hold_new_commits_and_nothing_else() -> None:
 
 
 def test_bad_secrets_keep_no_bad_commit() -> None:
-    """What was begun is ended all the same: the way back needs no secret that is read anew."""
+    """What was begun is ended all the same: the rollback needs no secret that is read anew."""
     life = proven(web=service("web:1"))
     life.push(web=service("web:2"))
     dies_before(life, "start")

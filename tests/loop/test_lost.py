@@ -87,7 +87,7 @@ def test_a_rewritten_branch_in_a_new_mirror_is_held() -> None:
     assert life.running() == {"shop-web-1": "web:1"}
 
 
-def test_the_way_back_is_found_without_remote_and_mirror() -> None:
+def test_the_rollback_is_found_without_remote_and_mirror() -> None:
     life = proven(web=service("web:1"))
     before = life.machine.snapshot()
     life.behave("web:2", never_healthy())

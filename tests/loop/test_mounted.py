@@ -48,12 +48,12 @@ def test_the_old_one_who_can_write_is_gone_before_the_new_one_is_made() -> None:
 def test_one_service_cannot_go_deeper_in_one_commit_either() -> None:
     life = proven(a=mounting("a:1", "data"))
     life.push(a=mounting("a:1", "data/pg"))
-    assert "a rollout and its way back would have both" in held(life)
+    assert "a rollout and its rollback would have both" in held(life)
     life.push(a=mounting("a:1", "data-pg"))
     settled(life)
 
 
-def test_what_could_be_started_again_on_the_way_back_counts() -> None:
+def test_what_could_be_started_again_on_the_rollback_counts() -> None:
     """The new one could plant, fail its gate, and what runs again would mount what it planted."""
     life = proven(b=mounting("b:1", "data/x"), other=service("o:1"), more=service("m:1"))
     life.push(a=mounting("a:1", "data"), other=service("o:1"), more=service("m:1"))
@@ -76,7 +76,7 @@ def test_a_container_that_is_left_counts_although_no_commit_asks_for_it() -> Non
 
 
 def test_what_runs_so_already_can_be_left_step_by_step() -> None:
-    """A state of an older version, or of a grant that was taken back."""
+    """A state of an older version, or of a grant that was rolled back."""
     grant = Grant("nested-mount", "shop", "b", "ours", ("data/x",))
     life = Life(grants=[grant])
     life.push(a=mounting("a:1", "data"), b=mounting("b:1", "data/x"), c=service("c:1"))

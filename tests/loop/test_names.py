@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.decide.drift.adoption import without_strangers
+from reconciler.decide.drift.adoption import without_unmanaged
 from reconciler.decide.hold.names import taken
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
@@ -58,7 +58,7 @@ def test_names_that_compose_gives_are_taken_too(name: str) -> None:
 def test_a_container_that_compose_run_has_left_keeps_its_name() -> None:
     """It stands in our own project, and all the same nobody may stop or rename it."""
     left = Container("x", "web", "shop", "c", 1, "exited", oneoff=True)
-    found = without_strangers(ObservedState(containers=(left,)), DesiredState("mini", "", "", Memory(), ()), {})
+    found = without_unmanaged(ObservedState(containers=(left,)), DesiredState("mini", "", "", Memory(), ()), {})
     assert found.others == {"web": "shop"}
     step = Step(1, Action.START_CONTAINER, "shop", "b", "web", "created", 0, name="web")
     plan = Plan(Intent.ADVANCE, "0" * 40, None, (step,))

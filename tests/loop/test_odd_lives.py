@@ -19,36 +19,36 @@ from tests.loop.lives import dies_before
 INTERNAL = {"networks": {"default": {"internal": True}}}
 
 
-def sharer() -> dict[str, object]:
+def namespace_user() -> dict[str, object]:
     made = service("side:1", health=False, network_mode="service:web")
     del made["networks"]
     return made
 
 
 def dies_after_the_verdict(life: Life) -> None:
-    """A turn that condemns its commit, and is killed before the way back begins."""
+    """A turn that quarantines its commit, and is killed before the rollback begins."""
     verdicts = [effect for effect in life.machine.trace if effect == "journal condemned"]
     dies_before(life, "journal condemned")
     dies_before(life, "rename")
     assert life.machine.trace.count("journal condemned") == len(verdicts) + 1
 
 
-def test_a_sharer_is_created_after_its_leader_where_their_network_is_replaced() -> None:
+def test_a_namespace_user_is_created_after_its_namespace_owner_where_their_network_is_replaced() -> None:
     life = Life()
-    life.push(web=service("web:1"), side=sharer())
+    life.push(web=service("web:1"), side=namespace_user())
     assert life.turn().outcome is Outcome.SUCCEEDED
-    life.push_model({"services": {"web": service("web:1"), "side": sharer()}} | INTERNAL)
+    life.push_model({"services": {"web": service("web:1"), "side": namespace_user()}} | INTERNAL)
     assert life.turn().outcome is Outcome.SUCCEEDED
     assert life.machine.named("shop-side-1").network_mode == f"container:{life.ids()['shop-web-1']}"
     assert life.turn().outcome is Outcome.UNCHANGED
     assert life.effects == 0
 
 
-def test_a_new_sharer_of_a_leader_whose_network_is_replaced() -> None:
+def test_a_new_namespace_user_of_a_namespace_owner_whose_network_is_replaced() -> None:
     life = Life()
     life.push(other=service("other:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
-    both = {"other": service("other:1"), "web": service("web:1"), "side": sharer()}
+    both = {"other": service("other:1"), "web": service("web:1"), "side": namespace_user()}
     life.push_model({"services": both} | INTERNAL)
     assert life.turn().outcome is Outcome.SUCCEEDED
 
@@ -135,7 +135,7 @@ def test_what_a_cut_off_first_commit_left_is_stopped_when_the_next_one_is_refuse
     assert (turn.outcome, life.effects) == (Outcome.HELD, 0)
 
 
-def test_heads_that_came_while_the_way_back_could_not_be_taken_get_their_final_state() -> None:
+def test_heads_that_came_while_the_rollback_could_not_be_taken_get_their_final_state() -> None:
     life = Life()
     good = life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
@@ -193,9 +193,9 @@ def test_what_was_seen_to_wait_for_us_has_longer_too() -> None:
     assert turn.outcome is Outcome.SUCCEEDED, turn
 
 
-def test_a_sharer_is_not_to_blame_for_a_leader_that_does_not_run_just_now() -> None:
+def test_a_namespace_user_is_not_to_blame_for_a_namespace_owner_that_does_not_run_just_now() -> None:
     life = Life()
-    life.push(web=service("web:1"), side=sharer())
+    life.push(web=service("web:1"), side=namespace_user())
     assert life.turn().outcome is Outcome.SUCCEEDED
     life.machine.vanishes("shop-side-1")
     life.machine.exits("shop-web-1", 1)  # the engine starts it again in a moment
@@ -207,9 +207,9 @@ def test_a_sharer_is_not_to_blame_for_a_leader_that_does_not_run_just_now() -> N
     assert set(life.running()) == {"shop-web-1", "shop-side-1"}
 
 
-def test_a_sharer_waits_for_a_leader_that_ends_when_it_is_started() -> None:
+def test_a_namespace_user_waits_for_a_namespace_owner_that_ends_when_it_is_started() -> None:
     life = Life()
-    life.push(web=service("web:1"), side=sharer())
+    life.push(web=service("web:1"), side=namespace_user())
     assert life.turn().outcome is Outcome.SUCCEEDED
     start, ended = life.machine.applier.start_all, list[str]()
 
@@ -220,18 +220,18 @@ def test_a_sharer_waits_for_a_leader_that_ends_when_it_is_started() -> None:
         return start(containers)
 
     life.machine.applier.start_all = ends_before  # type: ignore[method-assign]
-    life.push(web=service("web:1"), side={**sharer(), "environment": {"A": "2"}})
+    life.push(web=service("web:1"), side={**namespace_user(), "environment": {"A": "2"}})
     assert life.turn().outcome is Outcome.SUCCEEDED
     assert ended
 
 
-def test_a_leader_that_keeps_crashing_is_condemned_though_its_sharer_cannot_start_again_meanwhile() -> None:
+def test_a_namespace_owner_that_keeps_crashing_is_quarantined_though_its_user_cannot_start_meanwhile() -> None:
     life = Life()
     life.behave("web:2", crashing(0.7))
     life.behave("side:1", crashing(0.3, times=2))
-    life.push(web=service("web:1"), side=sharer())
+    life.push(web=service("web:1"), side=namespace_user())
     assert life.turn().outcome is Outcome.SUCCEEDED
-    life.push(web=service("web:2"), side={**sharer(), "environment": {"A": "2"}})
+    life.push(web=service("web:2"), side={**namespace_user(), "environment": {"A": "2"}})
     turn = life.turn()
     assert (turn.outcome, turn.reason) == (Outcome.ROLLED_BACK, Reason.CRASHED)
     assert turn.failure is not None
@@ -250,7 +250,7 @@ def test_volumes_of_a_one_shot_that_is_done_are_there_without_it() -> None:
     assert life.running() == {"shop-web-1": "web:1"}
 
 
-def test_a_condemned_commit_is_no_fault_however_long_the_way_back_is_barred() -> None:
+def test_a_quarantined_commit_is_no_fault_however_long_the_rollback_is_barred() -> None:
     life = Life()
     life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
@@ -342,7 +342,7 @@ def test_a_stack_with_another_host_s_containers_is_not_touched() -> None:
     assert life.turn().outcome is Outcome.SUCCEEDED
 
 
-def test_a_commit_without_this_host_s_document_is_held_and_never_condemned() -> None:
+def test_a_commit_without_this_host_s_document_is_held_and_never_quarantined() -> None:
     life = Life()
     life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
@@ -356,11 +356,11 @@ def test_a_commit_without_this_host_s_document_is_held_and_never_condemned() -> 
     assert sha not in life.reporter.told
 
 
-def test_a_sharer_waits_for_its_leader_that_is_just_starting_again() -> None:
+def test_a_namespace_user_waits_for_its_namespace_owner_that_is_just_starting_again() -> None:
     life = Life()
     life.behave("web:1", crashing(0.5, times=1))
     life.behave("db:1", healthy(0.8))
     after = {"db": {"condition": "service_healthy"}}
-    life.push(web=service("web:1", health=False), db=service("db:1"), side={**sharer(), "depends_on": after})
+    life.push(web=service("web:1", health=False), db=service("db:1"), side={**namespace_user(), "depends_on": after})
     turn = life.turn()
     assert turn.outcome is Outcome.SUCCEEDED, turn

@@ -32,7 +32,7 @@ def finals(life: Life) -> dict[str, list[str]]:
 # -- suspend and resume ----------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_changed_while_it_is_suspended_not_even_mended() -> None:
+def test_nothing_is_changed_while_it_is_suspended_not_even_corrected() -> None:
     life, _ = settled()
     life.ask("suspend", why="the disk is being replaced")
     life.machine.exits("shop-web-1", 1)
@@ -153,7 +153,7 @@ def test_a_rollout_that_was_killed_leaves_no_service_down_though_it_is_suspended
 
 
 def refused() -> tuple[Life, str, str]:
-    """A commit that was taken back, for a reason that has gone away since."""
+    """A commit that was rolled back, for a reason that has gone away since."""
     life, first = settled()
     life.behave("web:2", crashing(0.5))
     bad = life.push(web=service("web:2", restart="no"), db=service("db:1"))
@@ -227,7 +227,7 @@ def test_a_kill_while_a_request_is_answered_answers_it_once(effect: str) -> None
 
 
 def stalled(**changed: dict[str, object]) -> tuple[Life, str]:
-    """A commit whose way back failed, too."""
+    """A commit whose rollback failed, too."""
     life, _ = settled()
     life.behave("web:2", crashing(0.5))
     life.during["WaitHealthy"] = lambda: life.behave("web:1", crashing(0.5))
@@ -237,7 +237,7 @@ def stalled(**changed: dict[str, object]) -> tuple[Life, str]:
     return life, bad
 
 
-def test_retry_ends_a_stall_after_a_way_back_that_failed() -> None:
+def test_retry_ends_a_stall_after_a_rollback_that_failed() -> None:
     life, bad = stalled()
     life.behave("web:2", STEADY)
     life.ask("retry", bad)
@@ -245,7 +245,7 @@ def test_retry_ends_a_stall_after_a_way_back_that_failed() -> None:
     assert life.running() == {"shop-web-1": "web:2", "shop-db-1": "db:1"}
 
 
-def test_accept_keeps_what_runs_after_a_way_back_that_failed() -> None:
+def test_accept_keeps_what_runs_after_a_rollback_that_failed() -> None:
     life, bad = stalled()
     before = life.machine.snapshot()
     life.ask("accept", bad)
@@ -260,7 +260,7 @@ def test_accept_keeps_what_runs_after_a_way_back_that_failed() -> None:
     assert life.turn().outcome is Outcome.SUCCEEDED
 
 
-def test_what_was_accepted_after_a_way_back_that_failed_is_restarted_by_the_engine_again() -> None:
+def test_what_was_accepted_after_a_rollback_that_failed_is_restarted_by_the_engine_again() -> None:
     life, bad = stalled(db=service("db:2", health=False))
     kept = life.machine.named("shop-db-1")
     assert (kept.state, kept.restart) == ("running", "no")

@@ -31,7 +31,7 @@ def test_those_that_share_a_namespace_go_back_together() -> None:
     assert life.effects == 0
 
 
-def test_a_leader_without_replicas_is_the_commits_fault() -> None:
+def test_a_namespace_owner_without_replicas_is_the_commits_fault() -> None:
     life = proven(app=service("app:1"), side=sharing("1"))
     bad = life.push(app=service("app:1", scale=0), side=sharing("2"))
     turn = life.turn()
@@ -40,7 +40,7 @@ def test_a_leader_without_replicas_is_the_commits_fault() -> None:
     assert life.running() == {"shop-app-1": "app:1", "shop-side-1": "side:1"}
 
 
-def test_a_leader_that_somebody_removed_meanwhile_is_nobodys_verdict() -> None:
+def test_a_namespace_owner_that_somebody_removed_meanwhile_is_nobodys_verdict() -> None:
     life = proven(app=service("app:1"), side=sharing("1"))
     head = life.push(app=service("app:1"), side=sharing("2"))
     life.machine.containers.pop(life.ids()["shop-app-1"])
@@ -101,7 +101,7 @@ def test_container_names_are_swapped() -> None:
     assert life.running() == {"second": "one:1", "first": "two:1"}
 
 
-def test_a_changed_network_moves_sharers_along() -> None:
+def test_a_changed_network_moves_namespace_users_along() -> None:
     life = Life()
     model = {"services": {"app": service("app:1"), "side": sharing("1")}}
     life.push_model(model)
@@ -112,7 +112,7 @@ def test_a_changed_network_moves_sharers_along() -> None:
     assert life.machine.named("shop-side-1").network_mode == f"container:{app.id}"
 
 
-def test_a_changed_network_with_sharers_comes_back() -> None:
+def test_a_changed_network_with_namespace_users_comes_back() -> None:
     life = Life()
     model = {"services": {"app": service("app:1"), "side": sharing("1")}}
     life.push_model(model)
@@ -125,7 +125,7 @@ def test_a_changed_network_with_sharers_comes_back() -> None:
     assert life.machine.snapshot() == before
 
 
-def test_sharers_start_again_with_their_leader() -> None:
+def test_namespace_users_start_again_with_their_namespace_owner() -> None:
     """A container that lives in another's network namespace has none once that one was started anew."""
     life = proven(app=service("app:1"), side=sharing("1"))
     goes_down(life, "shop-app-1")
@@ -136,7 +136,7 @@ def test_sharers_start_again_with_their_leader() -> None:
     assert_quiet(life)
 
 
-def test_a_sharer_keeps_its_anonymous_volume_when_its_leader_is_replaced() -> None:
+def test_a_namespace_user_keeps_its_anonymous_volume_when_its_namespace_owner_is_replaced() -> None:
     life = Life()
     cache = {"volumes": [{"type": "volume", "target": "/cache"}]}
     life.push(app=service("app:1"), side=sharing("1", **cache))

@@ -43,7 +43,7 @@ def test_a_refused_commit_is_judged_again_when_the_keys_change() -> None:
     assert preparer.inputs() != before
 
 
-def test_what_a_stranger_wrote_is_not_read() -> None:
+def test_what_somebody_else_wrote_is_not_read() -> None:
     life = Life()
     sha = push_unsigned(life, "web:1")
     files = life.source.commits[sha]

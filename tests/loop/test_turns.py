@@ -31,7 +31,7 @@ def test_a_changed_service_alone_is_replaced() -> None:
     assert set(life.ids()) == {"shop-db-1", "shop-web-1"}
 
 
-def test_a_commit_that_never_gets_healthy_is_taken_back() -> None:
+def test_a_commit_that_never_gets_healthy_is_rolled_back() -> None:
     life = Life()
     good = life.push(db=service("db:1"), web=service("web:1", after={"db": "service_healthy"}))
     life.turn()

@@ -75,7 +75,7 @@ def test_the_third_time_is_the_verdict_and_last_good_is_looked_after(
         life.machine.advance(700.0)
         goes_down(life, "shop-web-1")
         turn = life.turn()
-        assert life.machine.named("shop-web-1").state == "running", f"it was mended in turn {n}"
+        assert life.machine.named("shop-web-1").state == "running", f"it was corrected in turn {n}"
         assert "Defect: how odd" in turn.message
         if n < TRIES - 1:
             assert turn.exit_code == 3
@@ -158,7 +158,7 @@ def test_what_cannot_be_judged_waits_ten_seconds_and_twice_as_long_each_time_wha
     assert gaps == pytest.approx([10.0, 20.0, 40.0, 80.0], abs=1.5)
 
 
-def test_last_good_is_mended_at_once_while_it_waits() -> None:
+def test_last_good_is_corrected_at_once_while_it_waits() -> None:
     life = proven(web=service("web:1"))
     sha = life.push(web=service("web:2"))
     with unreachable(life, sha):
@@ -187,7 +187,7 @@ def test_a_newer_commit_and_a_request_end_the_wait() -> None:
 
 
 @pytest.mark.parametrize("drift", [False, True])
-def test_nobody_knows_the_branch_while_the_remote_is_away_whatever_was_mended(drift: bool) -> None:
+def test_nobody_knows_the_branch_while_the_remote_is_away_whatever_was_corrected(drift: bool) -> None:
     life = proven(web=service("web:1"))
     life.source.away = True
     if drift:

@@ -96,7 +96,7 @@ def test_a_service_whose_containers_somebody_has_removed(before: list[dict[str, 
     for _ in range(2):
         turn = life.turn()
         assert (turn.reason, "which nothing would use any more" in turn.message) == (Reason.CONSENT_MISSING, True)
-    assert life.running() == {"shop-db-1": "db:1"}, "last good is mended meanwhile"
+    assert life.running() == {"shop-db-1": "db:1"}, "last good is corrected meanwhile"
     life.ask("accept", new)
     assert life.turn().outcome is Outcome.SUCCEEDED
 

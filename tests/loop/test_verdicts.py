@@ -1,4 +1,4 @@
-"""Which commits are condemned, which are not, and how the way back goes."""
+"""Which commits are quarantined, which are not, and how the rollback goes."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_same_content_is_never_tried_twice() -> None:
     assert life.machine.named("shop-web-1").starts == 2
 
 
-def test_a_way_back_that_fails_is_not_taken_twice() -> None:
+def test_a_rollback_that_fails_is_not_taken_twice() -> None:
     life = proven(web=service("web:1"))
     life.behave("web:2", never_healthy())
     life.behave("web:1", never_healthy())
@@ -102,7 +102,7 @@ def test_a_way_back_that_fails_is_not_taken_twice() -> None:
     assert life.running() == {"shop-web-1": "web:3"}
 
 
-def test_the_way_back_is_not_blocked_by_what_others_take_meanwhile() -> None:
+def test_the_rollback_is_not_blocked_by_what_others_take_meanwhile() -> None:
     life = proven(web=service("web:1"))
     before = life.machine.snapshot()
     life.behave("web:2", never_healthy())
@@ -112,7 +112,7 @@ def test_the_way_back_is_not_blocked_by_what_others_take_meanwhile() -> None:
     assert life.machine.snapshot() == before
 
 
-def test_a_service_that_was_unhealthy_before_does_not_spoil_the_way_back() -> None:
+def test_a_service_that_was_unhealthy_before_does_not_spoil_the_rollback() -> None:
     life = proven(web=service("web:1"), other=service("other:1", after={"web": "service_healthy"}))
     before = life.machine.snapshot()
     life.machine.turns("shop-other-1", "unhealthy")
@@ -170,7 +170,7 @@ def test_a_service_that_was_broken_before_is_not_held_against_the_commit(state: 
 
 
 @pytest.mark.parametrize(
-    ("done", "meddle"),
+    ("done", "change_by_hand"),
     [
         ("disconnected", lambda machine: machine.leaves("shop-web-1", "shop_default")),
         ("paused", lambda machine: machine.pauses("shop-web-1")),
@@ -178,10 +178,12 @@ def test_a_service_that_was_broken_before_is_not_held_against_the_commit(state: 
         ("removed", lambda machine: machine.vanishes("shop-web-1")),
     ],
 )
-def test_no_commit_is_condemned_for_what_somebody_does(done: str, meddle: Callable[[FakeMachine], None]) -> None:
+def test_no_commit_is_quarantined_for_what_somebody_does(
+    done: str, change_by_hand: Callable[[FakeMachine], None]
+) -> None:
     life = proven(web=service("web:1", restart="no"))
     life.push(web=service("web:2", restart="no"))
-    life.during["WaitHealthy"] = lambda: meddle(life.machine)
+    life.during["WaitHealthy"] = lambda: change_by_hand(life.machine)
     turn = life.turn()
     assert (turn.outcome, turn.reason) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY), turn
     assert turn.message == f"shop/web: somebody {done} its container"

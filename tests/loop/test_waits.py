@@ -129,7 +129,7 @@ def test_the_end_of_the_process_is_heard_while_a_container_does_not_stop() -> No
 def test_a_stop_that_takes_long_is_told_as_silence() -> None:
     life, _ = waiting_to_stop()
     life.during["StopContainer"] = lambda: [
-        life.machine.at(life.machine.clock.seconds + 5.0 * n, life.listener.check) for n in range(100)
+        life.machine.at(life.machine.clock.seconds + 5.0 * n, life.watchdog.check) for n in range(100)
     ]
     assert life.turn().outcome is Outcome.SUCCEEDED
     silent = [item["step"] for item in life.journal.lines if item["kind"] == "silent"]
@@ -137,7 +137,7 @@ def test_a_stop_that_takes_long_is_told_as_silence() -> None:
     assert "StopContainer shop/web" in silent[0]
 
 
-def test_what_was_never_good_has_ten_seconds_on_the_way_back() -> None:
+def test_what_was_never_good_has_ten_seconds_on_the_rollback() -> None:
     life = proven(web=service("web:1"))
     life.behave("web:2", Behaviour(health=((2.0, "unhealthy"),), ignores_stop=True))
     life.push(web=stubborn("web:2"))
@@ -165,7 +165,7 @@ def test_what_was_made_with_a_longer_time_has_no_more_than_the_operator_allows()
 # -- gates -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_way_back_that_waits_for_ever_is_cut_by_a_commit_that_mends_what_it_waits_for() -> None:
+def test_a_rollback_that_waits_for_ever_is_cut_by_a_commit_that_corrects_what_it_waits_for() -> None:
     life = Life()
     life.document = document(LONG_GATE)
     life.push(web=service("web:1"))
@@ -173,10 +173,10 @@ def test_a_way_back_that_waits_for_ever_is_cut_by_a_commit_that_mends_what_it_wa
     bad = life.push(web=service("web:2"))
     life.behave("web:2", Behaviour(exits_after=0.5, exit_code=1))
     life.behave("web:1", always_starting())
-    mended: list[str] = []
+    corrected: list[str] = []
 
     def back() -> None:
-        life.machine.at(life.machine.clock.seconds + 20.0, lambda: mended.append(life.push(web=service("web:3"))))
+        life.machine.at(life.machine.clock.seconds + 20.0, lambda: corrected.append(life.push(web=service("web:3"))))
 
     def condemned(kind: str, **fields: Any) -> None:
         append(kind, **fields)
@@ -186,24 +186,24 @@ def test_a_way_back_that_waits_for_ever_is_cut_by_a_commit_that_mends_what_it_wa
     append = life.journal.append
     life.journal.append = condemned  # type: ignore[method-assign]
     turn = life.turn()
-    assert (turn.outcome, turn.revision) == (Outcome.SUCCEEDED, mended[0])
+    assert (turn.outcome, turn.revision) == (Outcome.SUCCEEDED, corrected[0])
     assert BACK_FIRST <= life.machine.clock.seconds < 3 * BACK_FIRST
     assert life.reporter.told[bad] == ("failure", "Crashed")
     assert life.running() == {"shop-web-1": "web:3"}
     assert_quiet(life)
 
 
-def test_a_repair_that_waits_for_ever_is_cut_by_a_commit_that_mends_what_it_waits_for() -> None:
+def test_a_repair_that_waits_for_ever_is_cut_by_a_commit_that_corrects_what_it_waits_for() -> None:
     life = Life()
     life.document = document(LONG_GATE)
     life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
     life.behave("web:1", always_starting())
     life.machine.vanishes("shop-web-1")
-    mended: list[str] = []
-    life.during["WaitHealthy"] = lambda: mended.append(life.push(web=service("web:2")))
+    corrected: list[str] = []
+    life.during["WaitHealthy"] = lambda: corrected.append(life.push(web=service("web:2")))
     turn = life.turn()
-    assert (turn.outcome, turn.revision) == (Outcome.SUCCEEDED, mended[0])
+    assert (turn.outcome, turn.revision) == (Outcome.SUCCEEDED, corrected[0])
     assert life.machine.clock.seconds < 60
     assert_quiet(life)
 

@@ -21,7 +21,7 @@ class Proxy:
         self._hangs = False
         self._delay = 0.0
         self._open: list[socket.socket] = []
-        self._listener: socket.socket | None = None
+        self._watchdog: socket.socket | None = None
 
     def __enter__(self) -> Proxy:
         self.answer()
@@ -33,11 +33,11 @@ class Proxy:
     def answer(self) -> None:
         """Forward again, after `refuse` as if the engine had been restarted."""
         self._hangs = False
-        if self._listener is None:
-            self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(str(self.path))
-            self._listener.listen(16)
-            threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+        if self._watchdog is None:
+            self._watchdog = socket.socket(socket.AF_UNIX)
+            self._watchdog.bind(str(self.path))
+            self._watchdog.listen(16)
+            threading.Thread(target=self._accept, args=(self._watchdog,), daemon=True).start()
 
     def hang(self) -> None:
         """Accept connections and say nothing."""
@@ -56,18 +56,18 @@ class Proxy:
 
     def refuse(self) -> None:
         """Break all connections and accept none."""
-        if self._listener is not None:
+        if self._watchdog is not None:
             os.unlink(self.path)
             with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
+                self._watchdog.shutdown(socket.SHUT_RDWR)
+            self._watchdog.close()
+            self._watchdog = None
         self.cut()
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, watchdog: socket.socket) -> None:
         while True:
             try:
-                client, _ = listener.accept()
+                client, _ = watchdog.accept()
             except OSError:
                 return
             self._open.append(client)

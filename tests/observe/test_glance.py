@@ -16,7 +16,7 @@ import pytest
 from reconciler.errors import Away
 from reconciler.model.observed import Container, ObservedState
 from reconciler.observe.engine import EngineObserver
-from reconciler.observe.quick import Glance
+from reconciler.observe.quick import QuickObserver
 from tests.conftest import engine_address
 
 
@@ -51,44 +51,44 @@ def engine_that_says(answer: bytes) -> Iterator[str]:
         thread.join()
 
 
-def glance(address: str) -> Glance:
-    return Glance(address, Full)
+def quick(address: str) -> QuickObserver:
+    return QuickObserver(address, Full)
 
 
 def test_an_engine_that_is_not_there_is_away() -> None:
     with pytest.raises(Away, match="does not answer"):
-        glance("unix:///nonexistent/engine.sock").look(["shop"])
+        quick("unix:///nonexistent/engine.sock").look(["shop"])
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.0 200 OK\r\nContent-Length: 50\r\n\r\n[]", b"\r\n\r\n"])
 def test_an_answer_that_breaks_off_is_none(answer: bytes) -> None:
     with engine_that_says(answer) as address, pytest.raises(Away, match="cut off"):
-        glance(address).look(["shop"])
+        quick(address).look(["shop"])
 
 
 def test_what_the_engine_shows_is_taken() -> None:
     entry = b'[{"Id": "a", "Names": ["/shop-web-1"], "State": "running", '
     entry += b'"Labels": {"com.docker.compose.project": "shop"}}]'
     with engine_that_says(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + entry) as address:
-        [found] = glance(address).look(["shop"]).containers
+        [found] = quick(address).look(["shop"]).containers
     assert (found.name, found.state) == ("shop-web-1", "running")
 
 
 def test_another_answer_than_the_list_is_left_to_the_library() -> None:
     with engine_that_says(b"HTTP/1.1 400 Bad Request\r\n\r\n{}") as address:
-        assert glance(address).look(["shop"]).containers[0].id == "full"
+        assert quick(address).look(["shop"]).containers[0].id == "full"
 
 
 def test_an_engine_elsewhere_is_left_to_the_library() -> None:
-    assert glance("tcp://127.0.0.1:1").look(["shop"]).containers[0].id == "full"
+    assert quick("tcp://127.0.0.1:1").look(["shop"]).containers[0].id == "full"
 
 
 def test_without_stacks_nobody_is_asked() -> None:
-    assert glance("unix:///nonexistent/engine.sock").look([]) == ObservedState()
+    assert quick("unix:///nonexistent/engine.sock").look([]) == ObservedState()
 
 
 def test_all_else_comes_from_the_whole_observer() -> None:
-    assert glance("unix:///nonexistent/engine.sock").watch() == "watching"
+    assert quick("unix:///nonexistent/engine.sock").watch() == "watching"
 
 
 @pytest.mark.engine
@@ -99,6 +99,6 @@ def test_it_sees_what_the_library_sees(
     for number in (1, 2):
         labels = {"com.docker.compose.project": stack_name, "com.docker.compose.service": f"s{number}"}
         engine.start(engine.create_container(images["actor"], ["sleep", "60"], labels=labels)["Id"])
-    seen = Glance(engine_address(), Full).look([stack_name, *others])
+    seen = QuickObserver(engine_address(), Full).look([stack_name, *others])
     assert len(seen.containers) == 2
     assert seen == EngineObserver(engine, "mini").look([stack_name, *others])

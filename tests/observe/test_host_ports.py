@@ -69,13 +69,13 @@ def test_udp_is_found() -> None:
 
 def test_connections_that_linger_hold_nothing() -> None:
     """The side that closes first keeps TIME_WAIT for a minute, as a proxy of a container just stopped does."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        port = listener.getsockname()[1]
+    with socket.socket() as watchdog:
+        watchdog.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        watchdog.bind(("127.0.0.1", 0))
+        watchdog.listen()
+        port = watchdog.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port)) as client:
-            served, _ = listener.accept()
+            served, _ = watchdog.accept()
             served.close()
             assert client.recv(1) == b""
     with socket.socket() as strict, pytest.raises(OSError):

@@ -170,7 +170,7 @@ def test_a_tree_of_trees_that_names_billions_is_refused_in_time(theirs: Reposito
     assert [violation.message for violation in files.refused] == ["the commit lists more files than can be read"]
 
 
-def test_folders_nested_beyond_reason_condemn_no_mirror(theirs: Repository) -> None:
+def test_folders_nested_beyond_reason_quarantine_no_mirror(theirs: Repository) -> None:
     tree = theirs.tree({"a": "x"})
     for _ in range(300):
         tree = theirs.raw_tree([("040000", "tree", tree, b"folder-of-a-long-name")])

@@ -261,7 +261,7 @@ def test_a_stack_that_is_too_much_work_is_refused(tmp_path: Path, secrets_dir: P
     assert (violation.rule, violation.path, violation.stack) == ("too-complex", "compose.yaml", "shop")
 
 
-def test_a_machine_that_has_no_time_condemns_nothing(tmp_path: Path, secrets_dir: Path) -> None:
+def test_a_machine_that_has_no_time_quarantines_nothing(tmp_path: Path, secrets_dir: Path) -> None:
     with pytest.raises(ProcessTimeout):
         stand_in(tmp_path, "exec sleep 9", timeout=0.5).render(CommitFiles({"compose.yaml": ""}), STACK, STACK.files)
 
@@ -286,7 +286,7 @@ def test_a_compose_that_is_too_old(tmp_path: Path, secrets_dir: Path) -> None:
         renderer.render(CommitFiles({"compose.yaml": ""}), STACK, STACK.files)
 
 
-def test_a_compose_that_is_killed_condemns_nothing(tmp_path: Path, secrets_dir: Path) -> None:
+def test_a_compose_that_is_killed_quarantines_nothing(tmp_path: Path, secrets_dir: Path) -> None:
     with pytest.raises(Transient, match="shop"):
         stand_in(tmp_path, "kill -9 $$").render(CommitFiles({"compose.yaml": ""}), STACK, STACK.files)
 

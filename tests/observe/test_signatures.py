@@ -250,7 +250,7 @@ def test_a_repository_cannot_name_the_program_that_verifies_it(forge: Forge, tmp
     assert not (tmp_path / "marker").exists()
 
 
-def test_keys_that_cannot_be_read_condemn_nothing(forge: Forge, tmp_path: Path) -> None:
+def test_keys_that_cannot_be_read_quarantine_nothing(forge: Forge, tmp_path: Path) -> None:
     forge.key("ann")
     forge.commit("ann")
     with pytest.raises(Usage, match=r"cannot be read: .*nowhere: No such file"):
@@ -259,7 +259,7 @@ def test_keys_that_cannot_be_read_condemn_nothing(forge: Forge, tmp_path: Path) 
         forge.refused(Signers(gpg_home=tmp_path))
 
 
-def test_a_machine_without_ssh_keygen_condemns_nothing(forge: Forge, tmp_path: Path) -> None:
+def test_a_machine_without_ssh_keygen_quarantines_nothing(forge: Forge, tmp_path: Path) -> None:
     signers = forge.allow(f"ann@example.org {forge.key('ann')}")
     forge.commit("ann")
     programs = tmp_path / "programs"

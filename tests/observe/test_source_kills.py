@@ -225,7 +225,7 @@ def test_damage_between_listing_and_reading_heals(theirs: Repository, damage: Ca
     assert {path: files.read(path).decode() for path in files.entries} == contents(0)
 
 
-def test_who_does_not_fetch_mends_nothing(theirs: Repository) -> None:
+def test_who_does_not_fetch_corrects_nothing(theirs: Repository) -> None:
     sha = theirs.push(contents(0))
     source(theirs).fetch()
     reader = source(theirs)
@@ -267,7 +267,7 @@ def test_a_sound_mirror_keeps_its_pins_when_a_fetch_fails(theirs: Repository) ->
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_FSIZE as Linux has it")
-def test_a_disk_that_refuses_condemns_nothing(theirs: Repository) -> None:
+def test_a_disk_that_refuses_quarantines_nothing(theirs: Repository) -> None:
     import resource
 
     sha = theirs.push(contents(0))

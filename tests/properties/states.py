@@ -74,8 +74,8 @@ def there(draw: st.DrawFn, text: Json) -> Json:
 
 
 def _container(draw: st.DrawFn, name: str, number: int, service: Json, others: Json) -> Json:
-    shares = [_any_of(draw, others, leader) for leader in service.get("shares", ())]
-    kept = [leader for leader in shares if leader]
+    shares = [_any_of(draw, others, namespace_owner) for namespace_owner in service.get("shares", ())]
+    kept = [namespace_owner for namespace_owner in shares if namespace_owner]
     odd = draw(st.sampled_from(["", "", "+default=b", "+back=b", "+default=b+back=b"]))
     version = f"{draw(st.sampled_from([1, 1, 2, 2, 3]))}{'' if kept else odd}"
     made: Json = {
@@ -91,6 +91,6 @@ def _container(draw: st.DrawFn, name: str, number: int, service: Json, others: J
     return made | {"networks": [f"shop_{key}" for key in service.get("networks", ["default"])]}
 
 
-def _any_of(draw: st.DrawFn, others: Json, leader: str) -> str | None:
-    found = [item["id"] for item in others.values() if item["is"].startswith(f"shop/{leader}@")]
+def _any_of(draw: st.DrawFn, others: Json, namespace_owner: str) -> str | None:
+    found = [item["id"] for item in others.values() if item["is"].startswith(f"shop/{namespace_owner}@")]
     return draw(st.sampled_from(found)) if found else None

@@ -87,7 +87,7 @@ def test_no_step_promises_more_than_allowed_or_the_plan_says_so(case: Case) -> N
             assert step.memory_after >= running + foreign
     over = any(step.memory_after > plan.bound for step in plan.steps if step.action in STARTS)
     told = any(item.rule == "memory-peak" for item in plan.violations)
-    # What was good before anything beside the limits counted is still mended, and gone back to.
+    # What was good before anything beside the limits counted is still corrected, and gone back to.
     assert over == told if plan.intent is Intent.ADVANCE else over or not told
     assert plan.peak >= max((step.memory_after for step in plan.steps), default=0)
 

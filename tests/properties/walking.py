@@ -47,7 +47,9 @@ def _create(paper: Paper, step: Step) -> None:
     service = _service(paper, step)
     own = [item for item in paper.containers.values() if (item.stack, item.service) == service.key]
     number = max((item.number for item in own), default=0) + 1
-    leaders = [_leader(paper, paper.desired.services()[service.stack, name]) for name in service.shares]
+    namespace_owners = [
+        _namespace_owner(paper, paper.desired.services()[service.stack, name]) for name in service.shares
+    ]
     made = Container(
         id=f"new {step.container}",
         name=f"new {step.container}",
@@ -60,14 +62,14 @@ def _create(paper: Paper, step: Step) -> None:
         networks=frozenset(endpoint.network for endpoint in service.endpoints),
         memory=service.memory,
         restart="no",
-        shares=frozenset(item.id for item in leaders),
+        shares=frozenset(item.id for item in namespace_owners),
         detailed=True,
     )
     assert made.id not in paper.containers, "created twice"
     paper.containers[made.id] = made
 
 
-def _leader(paper: Paper, service: Service) -> Container:
+def _namespace_owner(paper: Paper, service: Service) -> Container:
     """The container that was created for it, else the one that is kept."""
     made = paper.containers.get(f"new {service.container(1)}")
     matching = [item for item in paper.containers.values() if item.spec == service.spec]
@@ -81,8 +83,8 @@ def _stop(paper: Paper, step: Step) -> None:
 
 def _start(paper: Paper, step: Step) -> None:
     item = paper.containers[step.id or f"new {step.container}"]
-    for leader in item.shares:
-        assert paper.containers[leader].running, f"{item.name} has no namespace to live in"
+    for namespace_owner in item.shares:
+        assert paper.containers[namespace_owner].running, f"{item.name} has no namespace to live in"
     ended = step.action is Action.RUN_ONCE
     state = "exited" if ended else "running"
     started = "2026-01-01T00:00:00Z"

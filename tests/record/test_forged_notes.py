@@ -15,7 +15,7 @@ from reconciler.errors import Transient
 from reconciler.model.outcome import FinalReport
 from reconciler.record import notes
 from reconciler.record.notes import TRIES, note_text
-from tests.record.test_notes import REPORT, Desk, shown
+from tests.record.test_notes import REPORT, RequestHandler, shown
 from tests.repository import ENVIRONMENT, Repository
 
 REF = "refs/notes/reconciler/mini"
@@ -69,21 +69,21 @@ def stands(theirs: Repository, *reports: FinalReport) -> bool:
     return all(shown(theirs, report.revision) == ours(report) for report in reports)
 
 
-def several(theirs: Repository, desk: Desk, count: int = 3) -> list[FinalReport]:
+def several(theirs: Repository, handler: RequestHandler, count: int = 3) -> list[FinalReport]:
     reports = []
     for number in range(count):
         theirs.push({"a": str(number)})
-        reports.append(replace(desk.head(), message=f"number {number}"))
-        assert desk.writer.tell(reports[-1])
+        reports.append(replace(handler.head(), message=f"number {number}"))
+        assert handler.writer.tell(reports[-1])
     return reports
 
 
 def test_a_note_that_was_there_before_ours_is_not_believed(theirs: Repository, peek: bool) -> None:
     other, sha = theirs.push({"a": "1"}), theirs.push({"a": "2"})
     Attacker(theirs).forge(sha, other)
-    desk = Desk(theirs, peek=peek)
-    report = desk.head()
-    assert desk.writer.tell(report)
+    handler = RequestHandler(theirs, peek=peek)
+    report = handler.head()
+    assert handler.writer.tell(report)
     assert stands(theirs, report)
     assert shown(theirs, other) == FORGED.strip(), "what the journal says nothing of is left as it was found"
 
@@ -91,20 +91,20 @@ def test_a_note_that_was_there_before_ours_is_not_believed(theirs: Repository, p
 def test_a_note_forged_for_a_commit_that_is_still_to_come_is_not_believed(theirs: Repository, peek: bool) -> None:
     first, second = theirs.push({"a": "1"}), theirs.push({"a": "2"})
     Attacker(theirs).forge(first, second)
-    desk = Desk(theirs, peek=peek)
-    reports = [replace(desk.head(), revision=sha) for sha in (first, second)]
+    handler = RequestHandler(theirs, peek=peek)
+    reports = [replace(handler.head(), revision=sha) for sha in (first, second)]
     for report in reports:
-        assert desk.writer.tell(report)
+        assert handler.writer.tell(report)
     assert stands(theirs, *reports)
 
 
 def test_what_was_changed_after_us_is_put_right_with_the_next_note(theirs: Repository, peek: bool) -> None:
-    desk = Desk(theirs, peek=peek)
-    reports = several(theirs, desk)
+    handler = RequestHandler(theirs, peek=peek)
+    reports = several(theirs, handler)
     Attacker(theirs).forge(reports[0].revision)
     theirs.push({"a": "new"})
-    reports.append(desk.head())
-    assert desk.writer.tell(reports[-1])
+    reports.append(handler.head())
+    assert handler.writer.tell(reports[-1])
     assert stands(theirs, *reports)
 
 
@@ -112,12 +112,12 @@ def test_what_was_changed_after_us_is_put_right_with_the_next_note(theirs: Repos
 def test_whatever_the_ref_points_to_gives_way(theirs: Repository, kind: str, peek: bool) -> None:
     theirs.push({"a": "1"})
     Attacker(theirs).point(kind)
-    desk = Desk(theirs, peek=peek)
-    report = desk.head()
-    assert desk.writer.tell(report)
+    handler = RequestHandler(theirs, peek=peek)
+    report = handler.head()
+    assert handler.writer.tell(report)
     assert stands(theirs, report)
     Attacker(theirs).point(kind)
-    again = Desk(theirs, peek=peek)
+    again = RequestHandler(theirs, peek=peek)
     again.source.fetch()
     again.writer.keep(lambda: [report])
     assert stands(theirs, report)
@@ -125,14 +125,14 @@ def test_whatever_the_ref_points_to_gives_way(theirs: Repository, kind: str, pee
 
 @pytest.mark.parametrize("name", ["refs/notes/reconciler", f"{REF}/sub", f"{REF}/a/b"])
 def test_a_ref_in_the_way_of_ours_goes(theirs: Repository, name: str, peek: bool) -> None:
-    desk = Desk(theirs, peek=peek)
-    reports = several(theirs, desk, 2)
+    handler = RequestHandler(theirs, peek=peek)
+    reports = several(theirs, handler, 2)
     theirs.git("update-ref", "-d", REF)
     theirs.git("update-ref", name, theirs.head())
     for host in ("maxi", "minimum"):
         if "reconciler/" in name:
             theirs.git("update-ref", f"refs/notes/reconciler/{host}", theirs.head())
-    fresh = Desk(theirs, state="fresh", peek=peek)
+    fresh = RequestHandler(theirs, state="fresh", peek=peek)
     fresh.source.fetch()
     fresh.writer.keep(lambda: reports)
     assert stands(theirs, *reports)
@@ -142,35 +142,35 @@ def test_a_ref_in_the_way_of_ours_goes(theirs: Repository, name: str, peek: bool
 def test_a_ref_that_stands_for_the_branch_is_left_and_told_of(theirs: Repository) -> None:
     sha = theirs.push({"a": "1"})
     theirs.git("symbolic-ref", REF, "refs/heads/main")
-    desk = Desk(theirs)
-    assert not desk.writer.tell(desk.head())
+    handler = RequestHandler(theirs)
+    assert not handler.writer.tell(handler.head())
     assert theirs.head() == sha
-    assert desk.writer.error is not None
-    assert "stands for refs/heads/main" in desk.writer.error
+    assert handler.writer.error is not None
+    assert "stands for refs/heads/main" in handler.writer.error
     theirs.git("symbolic-ref", "--delete", REF)
-    assert desk.writer.tell(desk.head())
+    assert handler.writer.tell(handler.head())
 
 
 def test_a_look_without_news_finds_what_was_changed_or_deleted(theirs: Repository) -> None:
-    desk = Desk(theirs)
-    reports = several(theirs, desk)
-    quiet = desk.effects.count
+    handler = RequestHandler(theirs)
+    reports = several(theirs, handler)
+    quiet = handler.effects.count
     for change in (
         lambda: Attacker(theirs).forge(reports[0].revision),
         lambda: theirs.git("update-ref", "-d", REF),
         lambda: theirs.git("pack-refs", "--all"),
     ):
         change()
-        desk.writer.keep(list)
+        handler.writer.keep(list)
         assert stands(theirs, *reports)
-    assert desk.effects.count == quiet + 2, "packed refs are no change"
+    assert handler.effects.count == quiet + 2, "packed refs are no change"
 
 
 def test_a_mirror_that_was_made_anew_tells_all_of_the_journal_over_what_was_forged(theirs: Repository) -> None:
-    reports = several(theirs, Desk(theirs))
+    reports = several(theirs, RequestHandler(theirs))
     foreign = theirs.push({"a": "another"})
     Attacker(theirs).forge(*(report.revision for report in reports), foreign)
-    fresh = Desk(theirs, state="fresh")
+    fresh = RequestHandler(theirs, state="fresh")
     fresh.source.fetch()
     fresh.writer.keep(lambda: reports)
     assert stands(theirs, *reports)
@@ -178,9 +178,9 @@ def test_a_mirror_that_was_made_anew_tells_all_of_the_journal_over_what_was_forg
 
 
 def test_a_new_mirror_waits_for_the_remote_before_it_tells_all_of_the_journal(theirs: Repository) -> None:
-    reports = several(theirs, Desk(theirs))
+    reports = several(theirs, RequestHandler(theirs))
     Attacker(theirs).forge(*(report.revision for report in reports))
-    fresh = Desk(theirs, state="fresh")
+    fresh = RequestHandler(theirs, state="fresh")
     theirs.folder.rename(theirs.folder.with_name("away"))
     with pytest.raises(Transient):
         fresh.source.fetch()
@@ -198,22 +198,22 @@ def test_somebody_who_writes_each_time_we_do_costs_few_tries_and_is_told_of(thei
     sha = theirs.push({"a": "1"})
     attacker = Attacker(theirs)
     moved: list[object] = []
-    desk = Desk(theirs, peek=peek)
-    report = desk.head()
-    honest = desk.pushing
+    handler = RequestHandler(theirs, peek=peek)
+    report = handler.head()
+    honest = handler.pushing
 
     def interfere() -> tuple[str, ...]:
         moved.append(attacker.forge(sha) if len(moved) % 2 else attacker.point("blob"))
         return honest()
 
-    desk.pushing = partial(interfere)
-    assert not desk.writer.tell(report)
+    handler.pushing = partial(interfere)
+    assert not handler.writer.tell(report)
     assert len(moved) == TRIES
-    assert desk.writer.error is not None
-    assert "somebody changes refs/notes/reconciler/mini there each time" in desk.writer.error
-    desk.pushing = honest
-    assert desk.writer.tell(report)
-    assert (stands(theirs, report), desk.writer.error) == (True, None)
+    assert handler.writer.error is not None
+    assert "somebody changes refs/notes/reconciler/mini there each time" in handler.writer.error
+    handler.pushing = honest
+    assert handler.writer.tell(report)
+    assert (stands(theirs, report), handler.writer.error) == (True, None)
 
 
 def huge(theirs: Repository) -> None:
@@ -237,9 +237,9 @@ def test_more_than_can_be_read_gives_way(
     monkeypatch.setattr(notes, "_LIST_TIMEOUT", 1.0)
     theirs.push({"a": "1"})
     make(theirs)
-    desk = Desk(theirs)
-    report = desk.head()
-    assert desk.writer.tell(report)
+    handler = RequestHandler(theirs)
+    report = handler.head()
+    assert handler.writer.tell(report)
     assert stands(theirs, report)
 
 
@@ -253,10 +253,10 @@ def test_git_reads_all_of_it_as_notes(theirs: Repository) -> None:
     )
     theirs.git("fast-import", "--quiet", stdin=chain)
     shas = theirs.git("rev-list", "main").splitlines()
-    desk = Desk(theirs)
-    desk.source.fetch()
+    handler = RequestHandler(theirs)
+    handler.source.fetch()
     reports = [replace(REPORT, revision=sha, message=sha) for sha in shas]
-    desk.writer.keep(lambda: reports)
+    handler.writer.keep(lambda: reports)
     log = subprocess.run(
         ["git", "log", "--format=%H %N", f"--notes={REF}", "main"], cwd=theirs.folder, env=ENVIRONMENT, text=True,
         capture_output=True, check=True,

@@ -45,8 +45,8 @@ def warnings() -> Iterator[list[str]]:
     logger.remove(sink)
 
 
-def kinds(book: Journal) -> list[str]:
-    return [record["kind"] for record in book.records()]
+def kinds(ledger: Journal) -> list[str]:
+    return [record["kind"] for record in ledger.records()]
 
 
 def test_nothing_recorded_is_no_file(path: Path) -> None:
@@ -72,28 +72,28 @@ def test_another_reader_sees_what_is_added_since(path: Path) -> None:
 
 
 def test_a_replaced_journal_is_read_from_its_beginning(path: Path) -> None:
-    book = journal(path)
-    book.append("one", at=1)
+    ledger = journal(path)
+    ledger.append("one", at=1)
     journal(path.with_suffix(".new")).append("other", at=2)
     path.with_suffix(".new").replace(path)
-    assert kinds(book) == ["other"]
+    assert kinds(ledger) == ["other"]
     path.unlink()
-    assert kinds(book) == []
+    assert kinds(ledger) == []
 
 
 def test_each_record_is_an_effect(path: Path) -> None:
     effects = Effects()
-    book = journal(path, effects)
-    book.append("one", at=1)
-    book.append("two", at=2)
+    ledger = journal(path, effects)
+    ledger.append("one", at=1)
+    ledger.append("two", at=2)
     assert effects.count == 2
 
 
 def test_texts_are_masked_and_identities_are_not(path: Path) -> None:
-    book = journal(path, None, "shop", "hunter2000")
+    ledger = journal(path, None, "shop", "hunter2000")
     failure = {"stack": "shop", "message": "shop: hunter2000", "log": ["a hunter2000", "\x1b[1mb"]}
-    book.append("ended", at=1, stacks=["shop"], message="password hunter2000", failure=failure)
-    record = book.records()[0]
+    ledger.append("ended", at=1, stacks=["shop"], message="password hunter2000", failure=failure)
+    record = ledger.records()[0]
     assert record["stacks"] == ["shop"]
     assert record["message"] == f"password {MASK}"
     assert record["failure"] == {"stack": "shop", "message": f"{MASK}: {MASK}", "log": [f"a {MASK}", "b"]}
@@ -101,9 +101,9 @@ def test_texts_are_masked_and_identities_are_not(path: Path) -> None:
 
 
 def test_a_name_that_is_not_utf8_reads_back_the_same(path: Path) -> None:
-    book = journal(path)
-    book.append("odd", at=1, service="\udcff")
-    assert book.records()[0]["service"] == "\udcff"
+    ledger = journal(path)
+    ledger.append("odd", at=1, service="\udcff")
+    assert ledger.records()[0]["service"] == "\udcff"
 
 
 values = st.recursive(
@@ -116,19 +116,19 @@ values = st.recursive(
 @given(records=st.lists(st.dictionaries(st.sampled_from(["message", "detail", "x"]), values), max_size=5))
 def test_what_is_appended_is_read(records: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
-    book = Journal(path, Effects(), lambda text: text)
+    ledger = Journal(path, Effects(), lambda text: text)
     for number, fields in enumerate(records):
-        book.append("any", at=number, **fields)
+        ledger.append("any", at=number, **fields)
     again = Journal(path, Effects(), lambda text: text).records()
-    assert again == book.records()
+    assert again == ledger.records()
     assert [{key: record[key] for key in record if key not in ("v", "kind", "at")} for record in again] == records
 
 
 def test_a_tail_torn_at_any_byte_is_dropped_and_overwritten(path: Path, warnings: list[str]) -> None:
-    book = journal(path)
-    book.append("one", at=1, message="ä")
+    ledger = journal(path)
+    ledger.append("one", at=1, message="ä")
     whole = path.read_bytes()
-    book.append("two", at=2, message="ö" * 3)
+    ledger.append("two", at=2, message="ö" * 3)
     full = path.read_bytes()
     for end in range(len(whole) + 1, len(full)):
         path.write_bytes(full[:end])
@@ -143,14 +143,14 @@ def test_a_tail_torn_at_any_byte_is_dropped_and_overwritten(path: Path, warnings
 
 
 def test_a_last_line_of_zeros_is_a_torn_one(path: Path, warnings: list[str]) -> None:
-    book = journal(path)
-    book.append("one", at=1)
+    ledger = journal(path)
+    ledger.append("one", at=1)
     with path.open("ab") as file:
         file.write(b"\0" * 4096 + b'"}\n')
-    book = journal(path)
-    assert kinds(book) == ["one"]
+    ledger = journal(path)
+    assert kinds(ledger) == ["one"]
     assert len(warnings) == 1
-    book.append("two", at=2)
+    ledger.append("two", at=2)
     assert kinds(journal(path)) == ["one", "two"]
 
 
@@ -163,15 +163,15 @@ def test_a_last_line_of_zeros_is_a_torn_one(path: Path, warnings: list[str]) -> 
 )  # fmt: skip
 @pytest.mark.parametrize("last", [False, True])
 def test_a_broken_line_is_corrupt_with_its_number(path: Path, line: bytes, last: bool) -> None:
-    book = journal(path)
-    book.append("one", at=1)
+    ledger = journal(path)
+    ledger.append("one", at=1)
     good = path.read_bytes()
     path.write_bytes(good + line + b"\n" + (b"" if last else good))
     with pytest.raises(Corrupt) as caught:
         journal(path).records()
     assert caught.value.exit_code == 4
     assert caught.value.message == f"{path}:2:1: the record cannot be read"
-    assert "mend or delete that line" in caught.value.hint
+    assert "fix or delete that line" in caught.value.hint
 
 
 def test_nothing_is_appended_to_a_broken_journal(path: Path) -> None:
@@ -191,9 +191,9 @@ def test_a_newer_versions_record_is_not_guessed_at(path: Path) -> None:
 
 
 def test_a_field_cannot_pose_as_the_version(path: Path) -> None:
-    book = journal(path)
-    book.append("one", at=1, v=9)
-    assert book.records()[0]["v"] == 1
+    ledger = journal(path)
+    ledger.append("one", at=1, v=9)
+    assert ledger.records()[0]["v"] == 1
 
 
 @contextmanager
@@ -208,25 +208,25 @@ def file_size_limit(size: int) -> Iterator[None]:
 
 
 def test_a_refusing_disk_leaves_nothing_half_written(path: Path) -> None:
-    book = journal(path)
-    book.append("one", at=1)
+    ledger = journal(path)
+    ledger.append("one", at=1)
     size = path.stat().st_size
     for room in (0, 1, 20, 60):
         with file_size_limit(size + room), pytest.raises(Transient) as caught:
-            book.append("two", at=2, message="x" * 100)
+            ledger.append("two", at=2, message="x" * 100)
         assert caught.value.reason is Reason.DISK_FAILED
         assert os.strerror(errno.EFBIG) in caught.value.message
         assert path.stat().st_size == size
-    book.append("three", at=3)
+    ledger.append("three", at=3)
     assert kinds(journal(path)) == ["one", "three"]
 
 
 def append_until_killed(path: Path, acknowledge: int, seed: int) -> None:
-    book = journal(path)
+    ledger = journal(path)
     chance = random.Random(seed)
     while True:
-        number = len(book.records())
-        book.append("n", at=number, number=number, message="x" * chance.randrange(1, 9000))
+        number = len(ledger.records())
+        ledger.append("n", at=number, number=number, message="x" * chance.randrange(1, 9000))
         os.write(acknowledge, b"%d\n" % number)
 
 
@@ -272,53 +272,53 @@ def last(records: Sequence[Record]) -> Sequence[Record]:
 
 
 def test_a_short_journal_is_left_alone(path: Path) -> None:
-    book = journal(path)
-    book.append("one", at=1)
+    ledger = journal(path)
+    ledger.append("one", at=1)
     before = path.read_bytes()
-    assert not book.shorten(last)
+    assert not ledger.shorten(last)
     assert path.read_bytes() == before
 
 
 def test_a_long_one_is_shortened_where_it_helps(path: Path) -> None:
-    book = long(path)
-    assert book.shorten(last)
+    ledger = long(path)
+    assert ledger.shorten(last)
     assert path.read_text().count("\n") == 1
     assert path.stat().st_mode & 0o777 == 0o600
-    assert [record["text"] for record in book.records()] == ["ümläut"]
-    book.append("two", at=50)
-    assert kinds(book) == kinds(journal(path)) == ["short", "two"]
+    assert [record["text"] for record in ledger.records()] == ["ümläut"]
+    ledger.append("two", at=50)
+    assert kinds(ledger) == kinds(journal(path)) == ["short", "two"]
     assert [item.name for item in path.parent.iterdir()] == [path.name]
 
 
 def test_what_could_not_be_halved_is_left_alone_until_it_has_grown(path: Path) -> None:
-    book, asked = long(path), []
+    ledger, asked = long(path), []
 
     def most(records: Sequence[Record]) -> Sequence[Record]:
         asked.append(len(records))
         return records[:30]
 
-    assert not book.shorten(most)
-    assert not book.shorten(most)
+    assert not ledger.shorten(most)
+    assert not ledger.shorten(most)
     assert asked == [41], "each try takes as long as the journal"
     with path.open("a") as file:
         file.writelines(path.read_text().splitlines(keepends=True)[:25])
-    assert book.shorten(most)
+    assert ledger.shorten(most)
     assert asked == [41, 66]
-    assert journal(path).records() == book.records()
+    assert journal(path).records() == ledger.records()
 
 
 def test_what_stays_of_a_long_one_is_whole(path: Path) -> None:
-    book = long(path)
-    assert book.shorten(lambda records: records[-3:])
-    assert kinds(journal(path)) == kinds(book) == ["long", "long", "short"]
-    assert journal(path).records() == book.records()
+    ledger = long(path)
+    assert ledger.shorten(lambda records: records[-3:])
+    assert kinds(journal(path)) == kinds(ledger) == ["long", "long", "short"]
+    assert journal(path).records() == ledger.records()
 
 
 def test_another_reader_follows(path: Path) -> None:
-    book = long(path)
+    ledger = long(path)
     reader = journal(path)
     assert len(reader.records()) == 41
-    book.shorten(last)
+    ledger.shorten(last)
     assert kinds(reader) == ["short"]
 
 
@@ -354,17 +354,17 @@ def test_a_kill_while_shortening_leaves_the_old_or_the_new(path: Path) -> None:
 
 
 def test_a_full_disk_changes_nothing(path: Path) -> None:
-    book = long(path)
+    ledger = long(path)
     (path.parent / f"{path.name}.new").mkdir()
     with pytest.raises(Transient, match="cannot write"):
-        book.shorten(last)
-    assert len(book.records()) == 41
+        ledger.shorten(last)
+    assert len(ledger.records()) == 41
 
 
 def test_the_name_of_an_image_is_masked_and_what_we_call_images_by_is_not(path: Path) -> None:
-    book = journal(path, None, "hunter2000", "webshop")
+    ledger = journal(path, None, "hunter2000", "webshop")
     own = ("sha256:" + "a" * 64, "reconciler/webshop-web:0123")
     for name in ("registry.example.org/hunter2000/web:1", *own):
-        book.append("fetched", at=0.0, revision="a" * 40, image=name, names=[name])
+        ledger.append("fetched", at=0.0, revision="a" * 40, image=name, names=[name])
     assert "hunter2000" not in path.read_text()
-    assert tuple(record["image"] for record in book.records()[1:]) == own
+    assert tuple(record["image"] for record in ledger.records()[1:]) == own

@@ -131,7 +131,7 @@ def warnings() -> Iterator[list[str]]:
     logger.remove(sink)
 
 
-class Desk:
+class RequestHandler:
     """A source with a note writer on it, as the agent has them."""
 
     def __init__(
@@ -172,9 +172,9 @@ def trees(theirs: Repository, host: str = "mini") -> list[str]:
 
 def test_the_note_stands_on_the_commit_where_it_came_from(theirs: Repository) -> None:
     sha = theirs.push({"a": "1"})
-    desk = Desk(theirs)
-    report = desk.head()
-    assert desk.writer.tell(report)
+    handler = RequestHandler(theirs)
+    report = handler.head()
+    assert handler.writer.tell(report)
     assert shown(theirs, sha) == note_text(report, Redactor()).strip()
     assert "mini failure HealthCheckFailed" in theirs.git("log", "-1", "--notes=reconciler/*", "main")
     assert history(theirs) == ["reconciler <reconciler@mini> reconciler Notes added by 'git notes add'"]
@@ -182,38 +182,38 @@ def test_the_note_stands_on_the_commit_where_it_came_from(theirs: Repository) ->
 
 def test_told_again_nothing_changes(theirs: Repository) -> None:
     theirs.push({"a": "1"})
-    desk = Desk(theirs)
-    report = desk.head()
-    assert desk.writer.tell(report)
-    done = desk.effects.count
+    handler = RequestHandler(theirs)
+    report = handler.head()
+    assert handler.writer.tell(report)
+    done = handler.effects.count
     before = theirs.git("for-each-ref")
-    assert desk.writer.tell(report)
-    assert Desk(theirs).writer.tell(report)
+    assert handler.writer.tell(report)
+    assert RequestHandler(theirs).writer.tell(report)
     assert theirs.git("for-each-ref") == before
-    assert desk.effects.count == done == 2
+    assert handler.effects.count == done == 2
 
 
 def test_the_first_word_stands_but_for_a_retry(theirs: Repository) -> None:
     sha = theirs.push({"a": "1"})
-    desk = Desk(theirs)
-    report = desk.head()
-    assert desk.writer.tell(report)
-    done, before = desk.effects.count, shown(theirs, sha)
+    handler = RequestHandler(theirs)
+    report = handler.head()
+    assert handler.writer.tell(report)
+    done, before = handler.effects.count, shown(theirs, sha)
     overtaken = replace(report, state=CommitState.SUPERSEDED, reason=Reason.SUPERSEDED)
     for other in (overtaken, replace(report, duration=7.0, message="in other words")):
-        assert desk.writer.tell(other)
-    assert (shown(theirs, sha), desk.effects.count) == (before, done)
+        assert handler.writer.tell(other)
+    assert (shown(theirs, sha), handler.effects.count) == (before, done)
     retried = ("retried: it was failure (HealthCheckFailed) in attempt 20260101-1",)
-    assert desk.writer.tell(replace(report, state=CommitState.SUCCESS, lines=retried))
+    assert handler.writer.tell(replace(report, state=CommitState.SUCCESS, lines=retried))
     assert shown(theirs, sha).startswith("mini success")
 
 
 def test_notes_of_many_commits_stand_side_by_side(theirs: Repository) -> None:
-    desk = Desk(theirs)
+    handler = RequestHandler(theirs)
     shas = []
     for number in range(3):
         shas.append(theirs.push({"a": str(number)}))
-        assert desk.writer.tell(replace(desk.head(), message=f"number {number}"))
+        assert handler.writer.tell(replace(handler.head(), message=f"number {number}"))
     for number, sha in enumerate(shas):
         assert f"number {number}" in shown(theirs, sha)
     assert len(history(theirs)) == 3
@@ -221,7 +221,7 @@ def test_notes_of_many_commits_stand_side_by_side(theirs: Repository) -> None:
 
 def test_another_writer_of_the_same_ref_loses_nothing(theirs: Repository) -> None:
     first, second = theirs.push({"a": "1"}), theirs.push({"a": "2"})
-    one, other = Desk(theirs), Desk(theirs, state="other")
+    one, other = RequestHandler(theirs), RequestHandler(theirs, state="other")
     assert one.writer.tell(one.head())
     other.source.fetch()
     assert other.writer.tell(replace(REPORT, revision=first))
@@ -231,9 +231,9 @@ def test_another_writer_of_the_same_ref_loses_nothing(theirs: Repository) -> Non
 
 def test_a_new_mirror_tells_again_without_a_second_commit(theirs: Repository) -> None:
     theirs.push({"a": "1"})
-    desk = Desk(theirs)
-    assert desk.writer.tell(desk.head())
-    fresh = Desk(theirs, state="fresh")
+    handler = RequestHandler(theirs)
+    assert handler.writer.tell(handler.head())
+    fresh = RequestHandler(theirs, state="fresh")
     assert fresh.writer.tell(fresh.head())
     assert len(history(theirs)) == 1
 
@@ -241,44 +241,44 @@ def test_a_new_mirror_tells_again_without_a_second_commit(theirs: Repository) ->
 def test_two_hosts_write_beside_each_other(theirs: Repository) -> None:
     sha = theirs.push({"a": "1"})
     for host in ("mini", "maxi.local"):
-        desk = Desk(theirs, host=host, state=host)
-        assert desk.writer.tell(replace(desk.head(), host=host))
+        handler = RequestHandler(theirs, host=host, state=host)
+        assert handler.writer.tell(replace(handler.head(), host=host))
     assert shown(theirs, sha, "mini").startswith("mini ")
     assert shown(theirs, sha, "maxi.local").startswith("maxi.local ")
 
 
 def test_without_push_the_note_stays_in_the_mirror(theirs: Repository) -> None:
     sha = theirs.push({"a": "1"})
-    desk = Desk(theirs, push=False)
-    assert desk.writer.tell(desk.head())
+    handler = RequestHandler(theirs, push=False)
+    assert handler.writer.tell(handler.head())
     assert "notes" not in theirs.git("for-each-ref")
-    assert desk.source.git.run("notes", "--ref=refs/notes/reconciler/mini", "show", sha).returncode == 0
+    assert handler.source.git.run("notes", "--ref=refs/notes/reconciler/mini", "show", sha).returncode == 0
 
 
 def test_a_failed_push_is_said_and_made_up_for_later(theirs: Repository, warnings: list[str]) -> None:
     sha = theirs.push({"a": "1"})
-    desk = Desk(theirs)
-    report = desk.head()
+    handler = RequestHandler(theirs)
+    report = handler.head()
     theirs.git("config", "transfer.hideRefs", "refs/notes")
-    assert not desk.writer.tell(report)
+    assert not handler.writer.tell(report)
     assert any("cannot be pushed" in said and "hidden ref" in said for said in warnings)
-    assert desk.writer.error is not None
-    assert desk.writer.error in warnings[-1]
+    assert handler.writer.error is not None
+    assert handler.writer.error in warnings[-1]
     theirs.git("config", "--unset", "transfer.hideRefs")
-    assert desk.writer.tell(report)
-    assert desk.writer.error is None
+    assert handler.writer.tell(report)
+    assert handler.writer.error is None
     assert shown(theirs, sha)
 
 
 def test_what_a_killed_writer_left_locked_is_no_obstacle(theirs: Repository) -> None:
     sha = theirs.push({"a": "1"})
-    desk = Desk(theirs)
-    desk.source.fetch()
+    handler = RequestHandler(theirs)
+    handler.source.fetch()
     for name in ("refs/notes/reconciler/mini.lock", "NOTES_EDITMSG.lock", "packed-refs.lock"):
-        lock = desk.source.git.folder / name
+        lock = handler.source.git.folder / name
         lock.parent.mkdir(parents=True, exist_ok=True)
         lock.touch()
-    again = Desk(theirs)
+    again = RequestHandler(theirs)
     assert again.writer.tell(again.head())
     assert shown(theirs, sha)
 
@@ -286,8 +286,8 @@ def test_what_a_killed_writer_left_locked_is_no_obstacle(theirs: Repository) -> 
 def tell_and_die(theirs: Repository, after: float) -> None:
     victim = os.fork()
     if victim == 0:
-        desk = Desk(theirs)
-        desk.writer.tell(desk.head())
+        handler = RequestHandler(theirs)
+        handler.writer.tell(handler.head())
         os._exit(0)
     time.sleep(after)
     os.kill(victim, signal.SIGKILL)
@@ -297,8 +297,8 @@ def tell_and_die(theirs: Repository, after: float) -> None:
 def told_in_the_end(theirs: Repository) -> Iterator[bool]:
     """Tries as the loop makes them: on the other side, what the killed push began may still be ending."""
     for _ in range(20):
-        desk = Desk(theirs)
-        yield desk.writer.tell(desk.head())
+        handler = RequestHandler(theirs)
+        yield handler.writer.tell(handler.head())
         time.sleep(0.1)
 
 
@@ -316,33 +316,33 @@ def test_killed_at_any_moment_the_note_is_told_all_the_same(theirs: Repository) 
 
 def test_a_remote_that_is_away_is_said_and_made_up_for_later(theirs: Repository, warnings: list[str]) -> None:
     sha = theirs.push({"a": "1"})
-    desk = Desk(theirs)
-    report = desk.head()
+    handler = RequestHandler(theirs)
+    report = handler.head()
     theirs.folder.rename(theirs.folder.with_name("away"))
-    assert not desk.writer.tell(report)
+    assert not handler.writer.tell(report)
     assert warnings
     theirs.folder.with_name("away").rename(theirs.folder)
-    assert desk.writer.tell(report)
+    assert handler.writer.tell(report)
     assert shown(theirs, sha)
 
 
 def test_a_commit_that_is_gone_is_not_waited_for(theirs: Repository, warnings: list[str]) -> None:
     theirs.push({"a": "1"})
-    desk = Desk(theirs)
-    assert desk.writer.tell(replace(desk.head(), revision="1" * 40))
+    handler = RequestHandler(theirs)
+    assert handler.writer.tell(replace(handler.head(), revision="1" * 40))
     assert "is not in the mirror any more" in warnings[0]
 
 
 def test_no_hook_of_the_mirror_runs(theirs: Repository, tmp_path: Path) -> None:
     theirs.push({"a": "1"})
-    desk = Desk(theirs)
-    report = desk.head()
-    mine = desk.source.git.folder / "hooks"
+    handler = RequestHandler(theirs)
+    report = handler.head()
+    mine = handler.source.git.folder / "hooks"
     mine.mkdir()
     for name in ("pre-push", "reference-transaction", "post-commit"):
         (mine / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/mine\n")
         (mine / name).chmod(0o755)
-    assert desk.writer.tell(report)
+    assert handler.writer.tell(report)
     assert not (tmp_path / "mine").exists()
 
 
@@ -355,8 +355,8 @@ def test_the_owner_of_the_repository_can_still_push_after_us() -> None:
         sha = theirs.push({"a": "1"})
         for path in [theirs.folder, *theirs.folder.rglob("*")]:
             os.chown(path, owner, owner)
-        desk = Desk(theirs)
-        assert desk.writer.tell(desk.head())
+        handler = RequestHandler(theirs)
+        assert handler.writer.tell(handler.head())
         writes = "for n in $(seq 300); do echo $n | git hash-object -w --stdin || exit 1; done; git repack -adq"
         command = ["sh", "-c", f"cd {theirs.folder} && {writes}"]
         done = subprocess.run(command, user=owner, env=ENVIRONMENT, capture_output=True, text=True, check=False)
@@ -368,4 +368,4 @@ def test_the_owner_of_the_repository_can_still_push_after_us() -> None:
 @pytest.mark.parametrize("host", ["", "a b", "../x", "a..b", "-x", "x.lock", "a/b", "x\n"])
 def test_a_name_that_no_ref_can_have_is_refused(theirs: Repository, host: str) -> None:
     with pytest.raises(ValueError, match="name of a ref"):
-        Desk(theirs, host=host)
+        RequestHandler(theirs, host=host)

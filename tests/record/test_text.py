@@ -332,7 +332,7 @@ def test_history_is_a_table_and_a_single_attempt_has_details() -> None:
     assert lines(summary.history([])) == ["no attempts are recorded"]
 
 
-def test_turn_that_went_back_tells_migration_cause_way_back_and_remedy() -> None:
+def test_turn_that_went_back_tells_migration_cause_rollback_and_remedy() -> None:
     document = summary.turn(
         outcome=Outcome.ROLLED_BACK,
         reason=Reason.HEALTH_CHECK_FAILED,
@@ -372,14 +372,14 @@ def test_turn_says_nothing_twice() -> None:
         duration=5,
         revision=BAD,
         reverted_to=GOOD,
-        hint="mend it",
+        hint="fix it",
         services=(ServiceRecord("shop", "migrate", "RanOnce"),),
     )
     assert lines(document) == [
         "9a8b7c6  RolledBack (Crashed) after 5s, 9 effects",
         told,
         "  RanOnce shop/migrate",
-        "what to do: mend it",
+        "what to do: fix it",
     ]
 
 

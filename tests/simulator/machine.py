@@ -232,11 +232,11 @@ class Simulator(RuleBasedStateMachine):
 
     @rule(choice=st.integers(0, 9), kind=TAMPERINGS)
     def somebody_meddles(self, choice: int, kind: str) -> None:
-        self.world.meddle(choice, kind)
+        self.world.change_by_hand(choice, kind)
 
     @rule(action=st.sampled_from(ACTIONS), choice=st.integers(0, 9), kind=TAMPERINGS)
     def somebody_meddles_during_a_turn(self, action: str, choice: int, kind: str) -> None:
-        self.world.during(action, lambda: self.world.meddle(choice, kind))
+        self.world.during(action, lambda: self.world.change_by_hand(choice, kind))
 
     @rule(seconds=st.sampled_from([5.0, 90.0]))
     def engine_restarts(self, seconds: float) -> None:

@@ -30,9 +30,9 @@ BUGS = (
         "if bad.content is content and not content), None)",
     ),
     Bug(
-        "a verdict is not written down before the way back",
+        "a verdict is not written down before the rollback",
         "loop/rollback.py",
-        "    if not condemned:\n        return retreat(bench, replace(",
+        "    if not quarantined:\n        return retreat(bench, replace(",
         "    if True:\n        return retreat(bench, replace(",
     ),
     Bug(
@@ -66,10 +66,10 @@ BUGS = (
         "        pass\n\n",
     ),
     Bug(
-        "a fault of the environment condemns",
+        "a fault of the environment quarantines",
         "loop/advance.py",
-        "condemned = error.failure.reason is not Reason.DEPENDENCY_NOT_READY",
-        "condemned = True",
+        "quarantined = error.failure.reason is not Reason.DEPENDENCY_NOT_READY",
+        "quarantined = True",
     ),
     Bug(
         "the mirror's memory of bad commits is not asked",

@@ -112,7 +112,7 @@ def applied(push: Push) -> tuple[Wish, ...]:
 def changed(push: Push, thing: str, order: Sequence[str]) -> Push:
     """A good commit after this one, in which something that only one can have changes hands, or the ground on which
     services stand. `order`: services among whom it goes round."""
-    there = {wish.name: _mended(wish) for wish in push.wishes}
+    there = {wish.name: _corrected(wish) for wish in push.wishes}
     internal = push.internal
     match thing:
         case "network":
@@ -128,7 +128,7 @@ def changed(push: Push, thing: str, order: Sequence[str]) -> Push:
     return Push(tuple(there[name] for name in sorted(there)), internal)
 
 
-def _mended(wish: Wish) -> Wish:
+def _corrected(wish: Wish) -> Wish:
     return wish if wish.version in GOOD_VERSIONS else replace(wish, version=GOOD_VERSIONS[0])
 
 

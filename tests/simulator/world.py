@@ -154,7 +154,7 @@ class World:
         names = sorted(item.name for item in self.life.machine.containers.values() if item.health == "healthy")
         return names[choice % len(names)] if names else None
 
-    def meddle(self, choice: int, kind: str) -> None:
+    def change_by_hand(self, choice: int, kind: str) -> None:
         """Somebody does this to a container that runs. What is made by hand is ours only once there is a last good."""
         history = self.life.cycle.history
         settled = history.last_good is not None and not history.unfinished and not self._journal.lost
@@ -239,7 +239,7 @@ class World:
 
     def _note_outage(self, turn: Turn, news: int, good: set[str], trace: Sequence[str]) -> None:
         """What ran well is not stopped once more for a commit that the same world has kept from working before. Where
-        nothing was tried, it is last good that was mended."""
+        nothing was tried, it is last good that was corrected."""
         stopped = {words.split()[1] for words in trace if words.startswith("stop ")} & good
         if turn.outcome is Outcome.FAILED and turn.attempt is not None and stopped:
             outage = turn.revision, news
@@ -377,7 +377,7 @@ class World:
             if item.service == "job" or item.host is None:
                 continue  # what completes is as it ended; what somebody has brought up is as it was adopted
             if item.spec in tolerated:
-                continue  # somebody has done the same to it again while it was mended
+                continue  # somebody has done the same to it again while it was corrected
             assert item.memory == sizes.get(item.service, item.memory), f"{item.name} has another limit"
             assert item.state != "paused", f"{item.name} is paused"
             assert item.networks or item.network_mode, f"{item.name} has no network"
@@ -396,7 +396,7 @@ def _is_good(container: FakeContainer) -> bool:
 
 
 class _JournalChecks:
-    """What no journal may ever say. Remembers what was condemned, also when the journal is lost."""
+    """What no journal may ever say. Remembers what was quarantined, also when the journal is lost."""
 
     def __init__(self, pushed: dict[str, Push]) -> None:
         self._pushed = pushed
@@ -422,7 +422,7 @@ class _JournalChecks:
                 case "prepared":
                     assert record["content"] not in self._condemned, "a bad commit was applied twice"
                 case "condemned":
-                    assert not self.is_good(record["revision"]), "a good commit was condemned"
+                    assert not self.is_good(record["revision"]), "a good commit was quarantined"
                     self._condemned.setdefault(record["content"], set()).add(record["revision"])
                 case "ended":
                     self._check_end(record)

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.soak, pytest.mark.timeout(7200)]
 
 @pytest.mark.parametrize("flow", FLOWS)
 @pytest.mark.parametrize("compose", find_compose(), ids=lambda path: path.parent.name)
-def test_a_crash_at_every_effect_must_be_mended(
+def test_a_crash_at_every_effect_must_be_corrected(
     engine: docker.APIClient, images: dict[str, str], tmp_path: Path, compose: Path, flow: str
 ) -> None:
     effects = reference.effects(tmp_path / "undisturbed", compose, flow)
@@ -27,5 +27,5 @@ def test_a_crash_at_every_effect_must_be_mended(
         return list(reference.crashes(tmp_path / str(part), compose, flow, points))
 
     with started(range(AT_ONCE), tell) as futures:
-        mended = [n for future in futures.values() for n in future.result()]
-    assert sorted(mended) == list(range(1, effects + 1))
+        corrected = [n for future in futures.values() for n in future.result()]
+    assert sorted(corrected) == list(range(1, effects + 1))

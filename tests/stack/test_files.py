@@ -148,7 +148,7 @@ def test_programs_from_npm_are_those_bytes_on_both_architectures() -> None:
 
 
 def test_migrations_only_add_and_can_run_again() -> None:
-    """Programs of the commit before go on working on the new tables: that is what a way back needs."""
+    """Programs of the commit before go on working on the new tables: that is what a rollback needs."""
     for path in [*(STACK / "migrate").glob("postgres/*.sql"), *(STACK / "migrate").glob("neo4j/*.cypher")]:
         text = re.sub(r"(--|//).*", "", path.read_text()).replace("ON DELETE", "")
         assert not TAKES_AWAY.search(text), path.name

@@ -138,7 +138,7 @@ def test_what_happens_while_brain_api_is_down(watched: Watched) -> None:
     assert watched.content("files/a.md") == "A"
 
 
-def test_what_is_older_or_changed_by_others_in_brain_api_is_mended(watched: Watched) -> None:
+def test_what_is_older_or_changed_by_others_in_brain_api_is_corrected(watched: Watched) -> None:
     watched.write({"a.md": "older", "b.md": "b"})
     watched.becomes(lambda paths: {"files/a.md", "files/b.md"} <= paths)
     known = watched.known()

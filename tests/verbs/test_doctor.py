@@ -105,7 +105,7 @@ FAULT = Transient(Reason.FETCH_FAILED, "it does not answer", "start it")
         ({"visible": lambda folder: False}, "visible", "containers do not see"),
         ({"compose": raising(FAULT)}, "compose", "it does not answer"),
         ({"remote": raising(FAULT)}, "remote", "it does not answer"),
-        ({"journal": raising(Corrupt(Reason.STALLED, "line 3", "mend it"))}, "journal", "line 3"),
+        ({"journal": raising(Corrupt(Reason.STALLED, "line 3", "fix it"))}, "journal", "line 3"),
         ({"lock": lambda: (12, False)}, "lock", "process 12"),
         ({"lock": lambda: (0, False)}, "lock", "(unknown)"),
     ],

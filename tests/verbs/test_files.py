@@ -14,7 +14,7 @@ from reconciler.model.status import Holding, Rollout, Silence
 from reconciler.verbs import files
 from reconciler.verbs.agent import Progress, SystemClock
 
-HOLDING = Holding(Reason.STALLED, "the way back failed, too", "look", 5.0)
+HOLDING = Holding(Reason.STALLED, "the rollback failed, too", "look", 5.0)
 SILENCE = Silence("Pull", Reason.PULL_FAILED, "nothing for 5 minutes", 6.0, True)
 ROLLOUT = Rollout("1-aaaa", "a" * 40, Intent.ADVANCE, 1, 3, Action.PULL, "shop", None, 7.0)
 

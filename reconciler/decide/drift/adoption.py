@@ -61,11 +61,11 @@ def overlay(observed: ObservedState, adopted: Mapping[str, Adopted], host: str) 
     return replace(observed, containers=tuple(containers), images=images)
 
 
-def without_strangers(observed: ObservedState, target: DesiredState, adopted: Mapping[str, Adopted]) -> ObservedState:
-    """Containers that nobody has put under our care are others', whatever project they call themselves of."""
-    strangers = [item for item in observed.containers if _is_stranger(item, target, adopted)]
-    ids = {item.id for item in strangers}
-    foreign = tuple(Foreign(c.id, c.name, c.memory, True, c.ports) for c in strangers if c.running)
+def without_unmanaged(observed: ObservedState, target: DesiredState, adopted: Mapping[str, Adopted]) -> ObservedState:
+    """Containers that nobody has adopted are others', whatever project they call themselves of."""
+    unmanaged = [item for item in observed.containers if _is_unmanaged(item, target, adopted)]
+    ids = {item.id for item in unmanaged}
+    foreign = tuple(Foreign(c.id, c.name, c.memory, True, c.ports) for c in unmanaged if c.running)
     return replace(
         observed,
         containers=tuple(item for item in observed.containers if item.id not in ids),
@@ -162,16 +162,16 @@ def _as(item: Container, record: Adopted, host: str) -> Container:
     return replace(item, host=host, spec=record.spec, image=record.image or item.image, facts=facts)
 
 
-def _is_stranger(item: Container, target: DesiredState, adopted: Mapping[str, Adopted]) -> bool:
+def _is_unmanaged(item: Container, target: DesiredState, adopted: Mapping[str, Adopted]) -> bool:
     if item.host is not None or item.oneoff:
         return False
     proven = item.id in adopted and adopted[item.id].proven
     return not proven and ((item.stack, item.service) not in target.services() or not item.number)
 
 
-def _is_left(item: Container, strangers: set[str]) -> bool:
+def _is_left(item: Container, unmanaged: set[str]) -> bool:
     """Whether nobody may rename it: a stranger, or what `docker compose run` has made."""
-    return item.id in strangers or (item.host is None and item.oneoff)
+    return item.id in unmanaged or (item.host is None and item.oneoff)
 
 
 def _candidates(
@@ -227,7 +227,7 @@ def _image(
 def _in_the_way(service: Service, item: Container, image: ImageDefaults | None) -> list[str]:
     if image is None:
         return ["its image is gone"]
-    return [found.text for found in differences(service, item, image) if not found.mendable]
+    return [found.text for found in differences(service, item, image) if not found.correctable]
 
 
 def _found_spec(items: Sequence[Container]) -> str:
@@ -267,7 +267,7 @@ def _as_found(stack: Stack, observed: ObservedState, causes: Mapping[ServiceKey,
 
 
 def _service_as_found(service: Service, there: Sequence[Container], causes: Sequence[str]) -> Service:
-    """What did not run before is not started on the way back either."""
+    """What did not run before is not started during the rollback either."""
     restart = there[0].restart or service.restart
     ended = service.completes or not any(item.running for item in there)
     plain = replace(service, restart=restart, replicas=len(there), completes=ended)

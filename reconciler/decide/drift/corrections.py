@@ -1,4 +1,4 @@
-"""What is wrong with containers that are there: what can be mended in place, started again, or has to be made anew."""
+"""What is wrong with running containers: corrected in place, started again, or to be made anew."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reconciler.model.observed import Container, ObservedState, engine_time
 
 
 @dataclass(frozen=True, slots=True)
-class Mending:
+class Corrections:
     """Containers by id. `drift`: in what they differ. `ailing`: why they are to be started again, though they run.
 
     `held`: services that may not be started again just now. `lost`: containers that can only be replaced.
@@ -33,7 +33,7 @@ class Mending:
     @property
     def replaced(self) -> frozenset[str]:
         """Containers that another one takes the place of."""
-        return self.lost | {id for id, found in self.drift.items() if not all(item.mendable for item in found)}
+        return self.lost | {id for id, found in self.drift.items() if not all(item.correctable for item in found)}
 
     def cause(self, container: Container) -> str:
         """Why it is replaced; '' where it is not."""
@@ -42,12 +42,12 @@ class Mending:
         return "; ".join(item.text for item in self.drift.get(container.id, ()))
 
 
-NOTHING = Mending()
+NOTHING = Corrections()
 
 
-def mending(
+def corrections(
     desired: DesiredState, observed: ObservedState, history: History, now: float, *, secrets_known: bool
-) -> Mending:
+) -> Corrections:
     """What is to be done about the containers of `observed`, which are inspected.
 
     `secrets_known` False: `desired` was made with other secrets than the host has now, so that only limits, networks
@@ -69,17 +69,17 @@ def mending(
             drift[container.id] = found
         if container.state == "dead" or container.id in history.unstartable:
             lost.add(container.id)
-        again = next_start(history.cares.get(service.key), now)
+        again = next_start(history.backoffs.get(service.key), now)
         if again is None or again > now:
             held.add(service.key)
         elif cut_off := _cut_off(service, container, observed):
             ailing[container.id] = cut_off
         elif is_ailing(container) and container.unhealthy_for >= desired.gate(service.stack).unhealthy_grace:
             ailing[container.id] = f"unhealthy for {container.unhealthy_for:.0f} s"
-    return Mending(drift, ailing, frozenset(held), frozenset(lost))
+    return Corrections(drift, ailing, frozenset(held), frozenset(lost))
 
 
-def without_files(found: Mending, observed: ObservedState, rewritten: frozenset[str]) -> Mending:
+def without_files(found: Corrections, observed: ObservedState, rewritten: frozenset[str]) -> Corrections:
     """Files that containers mount were gone and have been written anew: what runs sees the old, empty ones until it
     starts again. `rewritten`: digests of their trees."""
     blind = [
@@ -93,7 +93,7 @@ def without_files(found: Mending, observed: ObservedState, rewritten: frozenset[
 
 
 def _counts(item: Difference, secrets_known: bool, adopted: bool) -> bool:
-    return item.fact == STATE if adopted else item.mendable or secrets_known
+    return item.fact == STATE if adopted else item.correctable or secrets_known
 
 
 def is_ailing(container: Container) -> bool:

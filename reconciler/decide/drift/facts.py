@@ -26,13 +26,14 @@ class Difference:
     """One thing in which a container is not what it was made as.
 
     `wanted` and `found` are words for people; `wanted` is empty where `found` says it all. They never hold the values
-    of environment variables and labels. `mendable`: the engine can put it right without another container or a restart.
+    of environment variables and labels. `correctable`: the engine can correct it
+    without another container or a restart.
     """
 
     fact: str
     wanted: str
     found: str
-    mendable: bool
+    correctable: bool
 
     @property
     def text(self) -> str:
@@ -68,9 +69,9 @@ def _fact(name: str, wanted: Any, found: Any) -> Difference | None:
         return None  # what a container gets where its file says nothing
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
         return _named(name, _keys(wanted, found))
-    mendable = name in LIMITS and (bool(wanted) or name in CLEARABLE)
+    correctable = name in LIMITS and (bool(wanted) or name in CLEARABLE)
     words = _WORDS.get(name, _plain)
-    return Difference(name, words(wanted), words(found), mendable)
+    return Difference(name, words(wanted), words(found), correctable)
 
 
 _AT_LEAST = ("ulimits", "log options", "system settings")

@@ -13,8 +13,8 @@ def grace_of(
 ) -> float:
     """Seconds between its stop signal and its end by force: what it was made with, at most `longest`.
 
-    `was`, `wanted`: what its service was and is to be. What a failed commit has brought has no longer on the way back
-    than an engine gives by itself: what ran before waits meanwhile.
+    `was`, `wanted`: what its service was and is to be. During a rollback, what a failed commit has brought has no
+    longer than an engine gives by itself: what ran before waits meanwhile.
     """
     known = next((service.grace for service in (was, wanted) if service is not None), DEFAULT_GRACE)
     grace = min(known if container.grace is None else container.grace, longest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconciler.model.history import Care
+from reconciler.model.history import RestartBackoff
 
 FIRST_DELAY, LONGEST_DELAY = 10.0, 600.0
 """Seconds between two starts of a service, doubled each time; the first start comes at once."""
@@ -22,30 +22,30 @@ def begin_anew(revision: str) -> str:
     return f"look at its log; a new commit{retry} begins anew"
 
 
-def started_again(care: Care, at: float) -> Care:
+def started_again(backoff: RestartBackoff, at: float) -> RestartBackoff:
     """One more start, at `at`."""
-    times = (*(time for time in care.times if at - time < REMEMBERED), at)
+    times = (*(time for time in backoff.times if at - time < REMEMBERED), at)
     recent = [time for time in times if at - time < WITHIN]
-    return Care(times, care.given_up or len(recent) >= MOST)
+    return RestartBackoff(times, backoff.given_up or len(recent) >= MOST)
 
 
-def not_started(care: Care) -> Care:
+def not_started(backoff: RestartBackoff) -> RestartBackoff:
     """Without the last start, which did not come about."""
-    return Care(care.times[:-1])
+    return RestartBackoff(backoff.times[:-1])
 
 
-def next_start(care: Care | None, now: float) -> float | None:
+def next_start(backoff: RestartBackoff | None, now: float) -> float | None:
     """From when on it may be started again (Unix seconds); None: it is left alone."""
-    if care is None:
+    if backoff is None:
         return 0.0
-    if care.given_up:
+    if backoff.given_up:
         return None
-    counted = [time for time in care.times if now - time < REMEMBERED]
+    counted = [time for time in backoff.times if now - time < REMEMBERED]
     if not counted:
         return 0.0
     return counted[-1] + min(FIRST_DELAY * 2.0 ** (len(counted) - 1), LONGEST_DELAY)
 
 
-def recovered(care: Care, now: float) -> bool:
+def recovered(backoff: RestartBackoff, now: float) -> bool:
     """Whether a service that is good now has been left alone long enough for that to be its own doing."""
-    return care.given_up and now - care.times[-1] >= WITHIN
+    return backoff.given_up and now - backoff.times[-1] >= WITHIN

@@ -75,7 +75,7 @@ def _newest(records: Sequence[Record]) -> set[int]:
 
 
 def _kept_whole(records: Sequence[Record]) -> set[str]:
-    """Attempts that were condemned, and for each stack the last one that named it (it may still have containers) and
+    """Attempts that were quarantined, and for each stack the last one that named it (it may still have containers) and
     the last good one: what was adopted is proven by it."""
     condemned = {record["attempt"] for record in records if record["kind"] == "condemned"}
     good = {record["attempt"] for record in records if record.get("good")}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from reconciler.decide.history.fold_state import Recollection, Record, failure_of, quarantine, time_of, warning_of
+from reconciler.decide.history.fold_state import FoldState, Record, failure_of, quarantine, time_of, warning_of
 from reconciler.model.history import Good, ServiceRecord
 from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
 
@@ -15,13 +15,13 @@ _REASONS, _STATES = {item.value: item for item in Reason}, {item.value: item for
 """Looking a word up takes a fifth of what asking its class does; a long journal has some 100,000 of them."""
 
 
-def _seen(state: Recollection, record: Record) -> None:
+def _seen(state: FoldState, record: Record) -> None:
     state.seen.append(record["revision"])
     state.seen_at = time_of(record)
     state.release(state.seen_at)
 
 
-def _started(state: Recollection, record: Record) -> None:
+def _started(state: FoldState, record: Record) -> None:
     state.unended += 1
     at = time_of(record)
     for earlier in tuple(state.open):
@@ -38,15 +38,15 @@ def _started(state: Recollection, record: Record) -> None:
     )
 
 
-def _prepared(state: Recollection, record: Record) -> None:
+def _prepared(state: FoldState, record: Record) -> None:
     stacks = state.prepared[record["attempt"]] = frozenset(record.get("stacks", ()))
     state.stacks |= stacks
-    state.cares.clear()
+    state.backoffs.clear()
     # a journal that was deleted in the middle of an attempt does not know how it began
     state.tell(record["attempt"], {"content": record["content"]})
 
 
-def _condemned(state: Recollection, record: Record) -> None:
+def _condemned(state: FoldState, record: Record) -> None:
     failure = failure_of(record["failure"])
     name = record["attempt"]
     if name not in state.attempts:
@@ -56,7 +56,7 @@ def _condemned(state: Recollection, record: Record) -> None:
     quarantine(state, record, failure.reason)
 
 
-def _ended(state: Recollection, record: Record) -> None:
+def _ended(state: FoldState, record: Record) -> None:
     name, revision, at = record["attempt"], record["revision"], time_of(record)
     if name not in state.attempts:
         state.begin(name, revision=revision, intent=_INTENTS[record["intent"]], started_at=at)
@@ -97,7 +97,7 @@ def _ended(state: Recollection, record: Record) -> None:
         quarantine(state, record, told["reason"])
 
 
-def _closed(state: Recollection, record: Record) -> None:
+def _closed(state: FoldState, record: Record) -> None:
     """Tidying up is one deed, whatever attempts had left something."""
     for name in list(state.drafts):
         state.tell(name, {"closed": True})
@@ -105,7 +105,7 @@ def _closed(state: Recollection, record: Record) -> None:
         state.fetched.pop(key, None)
 
 
-OF_ATTEMPTS: Mapping[str, Callable[[Recollection, Record], None]] = {
+OF_ATTEMPTS: Mapping[str, Callable[[FoldState, Record], None]] = {
     "seen": _seen,
     "started": _started,
     "prepared": _prepared,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from reconciler.decide.history.fold_state import Recollection, Record, time_of
+from reconciler.decide.history.fold_state import FoldState, Record, time_of
 from reconciler.model.outcome import CommitState, Outcome
 from reconciler.model.requests import Answered, RequestVerb, Suspension
 
 
-def requested(state: Recollection, record: Record) -> None:
+def requested(state: FoldState, record: Record) -> None:
     """A request was answered."""
     until = record.get("until")
     asked = Answered(
@@ -30,16 +30,16 @@ def requested(state: Recollection, record: Record) -> None:
         _GRANTED[asked.verb](state, asked)
 
 
-def _suspend(state: Recollection, asked: Answered) -> None:
+def _suspend(state: FoldState, asked: Answered) -> None:
     state.suspension = Suspension(asked.why, asked.at, asked.until)
 
 
-def _resume(state: Recollection, asked: Answered) -> None:
+def _resume(state: FoldState, asked: Answered) -> None:
     state.suspension = None
     state.seen_at = asked.at  # a head that was kept waiting has its whole time before it
 
 
-def _retry(state: Recollection, asked: Answered) -> None:
+def _retry(state: FoldState, asked: Answered) -> None:
     """What was refused is so no longer; where that concerns the head, its final state is open again."""
     concerned = {asked.revision, *asked.lifted}
     for sha in asked.lifted:
@@ -50,12 +50,12 @@ def _retry(state: Recollection, asked: Answered) -> None:
     head, good = state.seen[-1] if state.seen else None, state.good.revision if state.good else None
     if not concerned.isdisjoint((head, good)):
         state.unended = state.faults = 0
-        state.cares.clear()
+        state.backoffs.clear()
     if head is not None and head in concerned:
         _reopen(state, head, asked.at)
 
 
-def _reopen(state: Recollection, revision: str, at: float) -> None:
+def _reopen(state: FoldState, revision: str, at: float) -> None:
     state.seen_at = at
     name = state.finals.get(revision)
     if name is not None and state.known(name, "state") is not CommitState.SUCCESS:
@@ -64,7 +64,7 @@ def _reopen(state: Recollection, revision: str, at: float) -> None:
         state.tell(name, {"final": False})
 
 
-def _accept(state: Recollection, asked: Answered) -> None:
+def _accept(state: FoldState, asked: Answered) -> None:
     """Consent covers what was shown before it, and nothing else. Of a stalled commit it is what runs that is accepted,
     so that the next failure of the same commit is a stall again."""
     revision, last = asked.revision or "", next(reversed(state.attempts), "")

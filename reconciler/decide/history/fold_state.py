@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from reconciler.model.desired import ServiceKey
-from reconciler.model.history import Adopted, Attempt, Bad, Care, Good, Held, History
+from reconciler.model.history import Adopted, Attempt, Bad, Good, Held, History, RestartBackoff
 from reconciler.model.outcome import Failure, Intent, Level, Reason, Violation
 from reconciler.model.requests import Answered, Suspension
 from reconciler.model.stock import Fetched
@@ -29,7 +29,7 @@ _DRAFT = Attempt("", "", Intent.ADVANCE, 0.0)
 
 
 @dataclass(slots=True)
-class Recollection:
+class FoldState:
     """`history` is what the records tell so far; each field of it has its like here.
 
     `drafts`: fields of the attempts that may still change, as they are not closed; `open`: those that have not ended.
@@ -62,7 +62,7 @@ class Recollection:
     prepared: dict[str, frozenset[str]] = field(default_factory=dict)
     adopted: dict[str, Adopted] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
-    cares: dict[ServiceKey, Care] = field(default_factory=dict)
+    backoffs: dict[ServiceKey, RestartBackoff] = field(default_factory=dict)
     tolerated: set[tuple[str, str, str]] = field(default_factory=set)
     unstartable: set[str] = field(default_factory=set)
     stopped: dict[str, str] = field(default_factory=dict)
@@ -129,7 +129,7 @@ class Recollection:
             consented=frozenset(self.consented),
             adopted=dict(self.adopted),
             links=dict(self.links),
-            cares=dict(self.cares),
+            backoffs=dict(self.backoffs),
             tolerated=frozenset(self.tolerated),
             unstartable=frozenset(self.unstartable),
             stopped=dict(self.stopped),
@@ -193,7 +193,7 @@ def time_of(record: Record) -> float:
     return datetime.fromisoformat(record["at"]).timestamp()
 
 
-def quarantine(state: Recollection, record: Record, reason: Reason) -> None:
+def quarantine(state: FoldState, record: Record, reason: Reason) -> None:
     """What was refused for its content stays so; a refusal by this host's inputs is replaced by a later verdict."""
     state.lifted.discard(record["revision"])
     bad = Bad(record["revision"], record.get("content"), reason, time_of(record), record.get("inputs") or "")

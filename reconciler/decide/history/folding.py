@@ -4,7 +4,7 @@
 |---|---|
 | seen | a commit was head at a poll |
 | started, prepared | an attempt began, with `warnings`, if any; its content is known and everything of it is ready |
-| condemned | the verdict: never again. The way back begins |
+| condemned | the verdict: never again. The rollback begins |
 | ended | an attempt is over, or a commit was decided without one; `final`: its one final state |
 | closed | what attempts had left is tidied up |
 | fetched | an image was brought to the machine |
@@ -15,7 +15,7 @@
 | healed | a service that ended or ailed by itself is started again; after five within ten minutes it is left alone |
 | unstarted | such a start did not come about, and the service is not to blame: it does not count |
 | recovered | a service that was left alone has worked by itself for ten minutes: it is looked after again |
-| tolerated | a difference outlived its own repair: this engine makes containers so, and it is not mended for ever |
+| tolerated | a difference outlived its own repair: this engine makes containers so, and it is not corrected for ever |
 | unstartable | a container that had run does not start any more: another one takes its place |
 | stopped | a rollout stops a container that runs, and that has no more to say that it is to go on than a one-shot has |
 | recalled | a journal that was lost knew that a commit is bad, or was good: the mirror has told it |
@@ -35,9 +35,9 @@ from contextlib import contextmanager
 from reconciler.decide.drift.restart_backoff import not_started, started_again
 from reconciler.decide.history.fold_attempts import OF_ATTEMPTS
 from reconciler.decide.history.fold_requests import requested
-from reconciler.decide.history.fold_state import Recollection, Record, quarantine, time_of
+from reconciler.decide.history.fold_state import FoldState, Record, quarantine, time_of
 from reconciler.errors import Corrupt
-from reconciler.model.history import Adopted, Care, Good, Held, History
+from reconciler.model.history import Adopted, Good, Held, History, RestartBackoff
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.stock import Fetched
 
@@ -45,13 +45,13 @@ MANY = 1000
 """Records."""
 
 
-class Fold(Recollection):
+class Fold(FoldState):
     """Takes one record after the other."""
 
     def add(self, record: Record) -> None:
         """Fold in the next record. A kind that this version does not know changes nothing it knows.
 
-        Corrupt where the record lacks what its kind tells, as after mending by hand.
+        Corrupt where the record lacks what its kind tells, as after an edit by hand.
         """
         handler = _HANDLERS.get(record["kind"])
         if handler is None:
@@ -62,7 +62,7 @@ class Fold(Recollection):
             raise Corrupt(
                 Reason.STALLED,
                 f"the journal's record '{record['kind']}' of {record['at']} cannot be understood: {error!r}",
-                "keep a copy of journal.jsonl, then mend or delete that line: it says what was done to the machine",
+                "keep a copy of journal.jsonl, then fix or delete that line: it says what was done to the machine",
             ) from error
 
 
@@ -111,12 +111,12 @@ def _nothing_is_garbage(number: int) -> Iterator[None]:
         gc.enable()
 
 
-def _fetched(state: Recollection, record: Record) -> None:
+def _fetched(state: FoldState, record: Record) -> None:
     state.fetched.pop(record["image"], None)
     state.fetched[record["image"]] = Fetched(record["revision"], tuple(record["names"]))
 
 
-def _adopted(state: Recollection, record: Record) -> None:
+def _adopted(state: FoldState, record: Record) -> None:
     """Containers that were there before us. With `content` they are also what there is to go back to.
 
     Outside of attempts it is last good that they were recognised for, which is proven already.
@@ -132,11 +132,11 @@ def _adopted(state: Recollection, record: Record) -> None:
         state.good = Good(state.good.revision if state.good else "", record["content"], time_of(record))
 
 
-def _asked(state: Recollection, record: Record) -> None:
+def _asked(state: FoldState, record: Record) -> None:
     state.asked[record["revision"]] = frozenset(record["objects"])
 
 
-def _held(state: Recollection, record: Record) -> None:
+def _held(state: FoldState, record: Record) -> None:
     state.held.append(
         Held(
             record["revision"],
@@ -149,60 +149,60 @@ def _held(state: Recollection, record: Record) -> None:
     )
 
 
-def _released(state: Recollection, record: Record) -> None:
+def _released(state: FoldState, record: Record) -> None:
     state.release(time_of(record), record["revision"])
 
 
-def _ran_once(state: Recollection, record: Record) -> None:
+def _ran_once(state: FoldState, record: Record) -> None:
     state.ran_once.add(record["spec"])
 
 
-def _healed(state: Recollection, record: Record) -> None:
+def _restarted(state: FoldState, record: Record) -> None:
     key = (record["stack"], record["service"])
-    state.cares[key] = started_again(state.cares.get(key, Care()), time_of(record))
+    state.backoffs[key] = started_again(state.backoffs.get(key, RestartBackoff()), time_of(record))
 
 
-def _unstarted(state: Recollection, record: Record) -> None:
+def _unstarted(state: FoldState, record: Record) -> None:
     key = (record["stack"], record["service"])
-    if key in state.cares:
-        state.cares[key] = not_started(state.cares[key])
+    if key in state.backoffs:
+        state.backoffs[key] = not_started(state.backoffs[key])
 
 
-def _recovered(state: Recollection, record: Record) -> None:
-    state.cares.pop((record["stack"], record["service"]), None)
+def _recovered(state: FoldState, record: Record) -> None:
+    state.backoffs.pop((record["stack"], record["service"]), None)
 
 
-def _tolerated(state: Recollection, record: Record) -> None:
+def _tolerated(state: FoldState, record: Record) -> None:
     state.tolerated.add((record["spec"], record["fact"], record["found"]))
 
 
-def _unstartable(state: Recollection, record: Record) -> None:
+def _unstartable(state: FoldState, record: Record) -> None:
     state.unstartable.add(record["container"])
 
 
-def _stopped(state: Recollection, record: Record) -> None:
+def _stopped(state: FoldState, record: Record) -> None:
     state.stopped[record["container"]] = record["started"]
 
 
-def _recalled(state: Recollection, record: Record) -> None:
+def _recalled(state: FoldState, record: Record) -> None:
     if record["bad"]:
         quarantine(state, record, Reason.REVISION_QUARANTINED)
     else:
         state.good = state.good or Good(record["revision"], "", time_of(record))
 
 
-def _defect(state: Recollection, record: Record) -> None:
+def _defect(state: FoldState, record: Record) -> None:
     revision = record.get("revision")
     if revision is not None:
         state.defects[revision] = state.defects.get(revision, 0) + 1
 
 
-def _told(state: Recollection, record: Record) -> None:
+def _told(state: FoldState, record: Record) -> None:
     state.told.add(record["revision"])
     state.told_at = time_of(record)
 
 
-_HANDLERS: Mapping[str, Callable[[Recollection, Record], None]] = {
+_HANDLERS: Mapping[str, Callable[[FoldState, Record], None]] = {
     **OF_ATTEMPTS,
     "fetched": _fetched,
     "ranonce": _ran_once,
@@ -214,7 +214,7 @@ _HANDLERS: Mapping[str, Callable[[Recollection, Record], None]] = {
     "held": _held,
     "released": _released,
     "adopted": _adopted,
-    "healed": _healed,
+    "healed": _restarted,
     "unstarted": _unstarted,
     "recovered": _recovered,
     "tolerated": _tolerated,

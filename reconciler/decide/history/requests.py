@@ -94,7 +94,7 @@ def _retry(request: Request, known: Known) -> Reply:
         return _unknown(request)
     short, last = revision[:SHORT], history.last
     if last is not None and last.open and last.revision == revision and (known.working or last.condemned):
-        what = "taken back" if last.condemned else "tried"
+        what = "rolled back" if last.condemned else "tried"
         return Reply(False, f"{short} is being {what} just now", "ask again once that has ended", revision)
     bad = history.quarantined.get(revision)
     if bad is not None:
@@ -125,7 +125,7 @@ def _retry(request: Request, known: Known) -> Reply:
 def _retry_last_good(revision: str, known: Known) -> Reply:
     """What runs is not rolled out again. What of it was left alone, or could not be corrected, is tried anew."""
     history = known.history
-    if not (history.unended or history.faults or history.cares):
+    if not (history.unended or history.faults or history.backoffs):
         message = f"{revision[:SHORT]} runs already: nothing keeps it from being tried"
         return Reply(False, message, known.suspended, revision)
     message = f"{revision[:SHORT]} is looked after again: delays are over, and what was left alone is started"

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from reconciler.decide import footprint
-from reconciler.decide.plan.builder import Sheet
-from reconciler.decide.plan.diff import Situation
+from reconciler.decide.plan.builder import PlanBuilder
+from reconciler.decide.plan.diff import StateDiff
 from reconciler.model.desired import DesiredState, Volume
 from reconciler.model.observed import COMPOSE_PROJECT, ObservedState
 from reconciler.model.outcome import Intent, Level, Reason, Violation
@@ -26,20 +26,20 @@ def bound(desired: DesiredState, observed: ObservedState) -> int:
     return available - desired.memory.reserve
 
 
-def violations(situation: Situation, sheet: Sheet, limit: int, stacks: Collection[str]) -> Iterable[Violation]:
+def violations(diff: StateDiff, builder: PlanBuilder, limit: int, stacks: Collection[str]) -> Iterable[Violation]:
     """Why the plan on the sheet may not be carried out. `stacks`: every stack that is or was this host's."""
-    builds = (step for step in sheet.steps if step.action is Action.BUILD)
+    builds = (step for step in builder.steps if step.action is Action.BUILD)
     build = next((step for step in builds if step.memory_after > limit), None)
     if build is not None:
         yield _too_large(build, limit)
-    starts = (step for step in sheet.steps if step.action in (Action.START_CONTAINER, Action.RUN_ONCE))
-    over = next((step for step in starts if step.memory_after > limit + leeway(situation)), None)
+    starts = (step for step in builder.steps if step.action in (Action.START_CONTAINER, Action.RUN_ONCE))
+    over = next((step for step in starts if step.memory_after > limit + leeway(diff)), None)
     if over is not None:
-        yield _too_much(over, sheet.memory.foreign, limit)
-    yield from _captures(situation, stacks)
-    for stack in situation.desired.stacks:
+        yield _too_much(over, builder.memory.foreign, limit)
+    yield from _captures(diff, stacks)
+    for stack in diff.desired.stacks:
         for volume in stack.volumes if not stack.suspended else ():
-            there = situation.observed.volumes.get(volume.name)
+            there = diff.observed.volumes.get(volume.name)
             made = [_made(item) for item in (volume, footprint.as_made(volume))]
             if there is not None and (there.driver, dict(there.options)) not in made:
                 yield Violation(
@@ -56,11 +56,11 @@ def _made(volume: Volume) -> tuple[str, dict[str, Any]]:
     return volume.definition.get("driver") or "local", dict(volume.definition.get("driver_opts") or {})
 
 
-def leeway(situation: Situation) -> int:
+def leeway(diff: StateDiff) -> int:
     """What was good before anything beside the limits counted is still looked after, and gone back to."""
-    if situation.intent is Intent.ADVANCE:
+    if diff.intent is Intent.ADVANCE:
         return 0
-    desired, observed = situation.desired, situation.observed
+    desired, observed = diff.desired, diff.observed
     return (
         sum(footprint.overhead(service.config) * service.replicas for service in desired.services().values())
         + sum(footprint.of_container(item) - item.memory for item in observed.containers if item.running)
@@ -94,12 +94,12 @@ def _too_large(step: Step, limit: int) -> Violation:
     )
 
 
-def _captures(situation: Situation, stacks: Collection[str]) -> Iterable[Violation]:
+def _captures(diff: StateDiff, stacks: Collection[str]) -> Iterable[Violation]:
     """Networks and volumes that are there already and belong to others: a name is no leave to use them."""
-    for stack in situation.desired.stacks:
+    for stack in diff.desired.stacks:
         for kind, wanted, there in (
-            ("network", stack.networks, situation.observed.networks),
-            ("volume", stack.volumes, situation.observed.volumes),
+            ("network", stack.networks, diff.observed.networks),
+            ("volume", stack.volumes, diff.observed.volumes),
         ):
             for item in wanted if not stack.suspended else ():
                 found = there.get(item.name)

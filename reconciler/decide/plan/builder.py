@@ -49,7 +49,7 @@ class Memory:
                 self.total -= self.volumes[name]
 
 
-class Sheet:
+class PlanBuilder:
     """`grace`: seconds that a container has to stop in.
 
     `stopped`: containers (ids) that the plan has stopped so far; `renamed`: their names after it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from reconciler.decide.drift.corrections import NOTHING, Mending
+from reconciler.decide.drift.corrections import NOTHING, Corrections
 from reconciler.decide.drift.grace import grace_of
 from reconciler.decide.slots import pair, removed
 from reconciler.model.desired import DesiredState, Network, Service, ServiceKey
@@ -15,11 +15,11 @@ from reconciler.model.outcome import Intent
 NETWORK_ID = re.compile(r"[0-9a-f]{64}")
 
 
-class Situation:
+class StateDiff:
     """`pairings` of every service in `order`; `gone`: containers that nobody wants any more.
 
-    `services` as wanted, `known` as last good has them. `replaced`: networks whose definition has changed. `sharers`:
-    who lives in a service's namespaces.
+    `services` as wanted, `known` as last good has them. `replaced`: networks whose definition has changed.
+    `namespace_users`: who lives in a service's namespaces.
     """
 
     def __init__(
@@ -29,20 +29,26 @@ class Situation:
         intent: Intent,
         base: DesiredState | None,
         ran_once: frozenset[str] = frozenset(),
-        mending: Mending = NOTHING,
+        corrections: Corrections = NOTHING,
     ) -> None:
-        self.desired, self.observed, self.intent, self.base, self.mending = desired, observed, intent, base, mending
+        self.desired, self.observed, self.intent, self.base, self.corrections = (
+            desired,
+            observed,
+            intent,
+            base,
+            corrections,
+        )
         self.services, self.known = desired.services(), base.services() if base else {}
         self.replaced = {n.name for n in self.networks() if self._network_differs(n)}
         lost = {item.id for item in observed.containers if self.lost_network(item)}
-        self.pairings = pair(desired, observed, ran_once, mending.replaced | lost)
+        self.pairings = pair(desired, observed, ran_once, corrections.replaced | lost)
         self.gone = removed(desired, observed)
         self.order = [s for s in topological(self.services) if s.key in self.pairings]
         self.wanted = {slot.name: slot for pairing in self.pairings.values() for slot in pairing.slots}
-        self.sharers: dict[ServiceKey, list[Service]] = {}
+        self.namespace_users: dict[ServiceKey, list[Service]] = {}
         for service in reversed(self.order):
-            for leader in service.leaders:
-                self.sharers.setdefault(leader, []).append(service)
+            for namespace_owner in service.namespace_owners:
+                self.namespace_users.setdefault(namespace_owner, []).append(service)
 
     def grace(self, item: Container, longest: float) -> float:
         """Seconds that a container of ours has to stop in."""
@@ -74,7 +80,7 @@ class Situation:
             there = [*pairing.extras, *(slot.container for slot in pairing.slots if slot.container is not None)]
             attached = any(endpoint.network in self.replaced for endpoint in service.endpoints)
             attached = attached or any(self.loses_network(item) for item in there)
-            if attached or not moved.isdisjoint(service.leaders):
+            if attached or not moved.isdisjoint(service.namespace_owners):
                 moved.add(service.key)
         return moved
 
@@ -100,7 +106,7 @@ class Situation:
 
 def needs(service: Service) -> set[ServiceKey]:
     """Services that come before this one where they are wanted at all."""
-    return {*((d.stack, d.service) for d in service.depends_on), *service.leaders}
+    return {*((d.stack, d.service) for d in service.depends_on), *service.namespace_owners}
 
 
 def topological(services: Mapping[ServiceKey, Service]) -> list[Service]:

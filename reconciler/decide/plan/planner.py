@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from reconciler.decide.defaults import missing
-from reconciler.decide.drift.corrections import NOTHING, Mending
+from reconciler.decide.drift.corrections import NOTHING, Corrections
 from reconciler.decide.drift.facts import RESTART
 from reconciler.decide.plan.bounds import PEAK, bound, violations
-from reconciler.decide.plan.builder import Sheet
-from reconciler.decide.plan.diff import Situation
+from reconciler.decide.plan.builder import PlanBuilder
+from reconciler.decide.plan.diff import StateDiff
 from reconciler.decide.plan.switching import Switching
 from reconciler.decide.slots import Pairing, Slot, pair, removed
 from reconciler.model.desired import Condition, DesiredState, Network, Service, ServiceKey, wanted_networks
@@ -36,21 +36,21 @@ def plan(
     ran_once: frozenset[str] = frozenset(),
     images: Sequence[Step] = (),
     stacks: Iterable[str] = (),
-    mending: Mending = NOTHING,
+    corrections: Corrections = NOTHING,
     longest_stop: float = LONGEST_STOP,
 ) -> Plan:
     """The steps from `observed` (complete) to `desired`.
 
     `base`: the last good state, for causes and for the order in which removed services stop. `images`: Pull and Build
     steps for images that the machine lacks, `memory_after` what each of them may take itself. `stacks`: every stack
-    that is or was this host's. `mending`: what is wrong with containers that have the wanted spec. `longest_stop`:
+    that is or was this host's. `corrections`: what is wrong with containers that have the wanted spec. `longest_stop`:
     seconds that any container has to stop in. Where replacing one service after the other would promise too much memory
     on the way, all that is replaced stops first.
     """
 
     def planned(stop_first: bool) -> Plan:
-        situation = Situation(desired, observed, intent, base, ran_once, mending)
-        return _Planner(situation, images, frozenset(stacks), longest_stop).plan(stop_first)
+        diff = StateDiff(desired, observed, intent, base, ran_once, corrections)
+        return _Planner(diff, images, frozenset(stacks), longest_stop).plan(stop_first)
 
     one_by_one = planned(stop_first=False)
     if not any(item.rule == PEAK for item in one_by_one.violations):
@@ -73,24 +73,22 @@ def _ended_once(service: Service, container: Container) -> bool:
 
 
 class _Planner:
-    def __init__(
-        self, situation: Situation, images: Sequence[Step], stacks: frozenset[str], longest_stop: float
-    ) -> None:
-        self.situation = situation
-        self.sheet = Sheet(situation.desired, situation.observed, lambda item: situation.grace(item, longest_stop))
-        self.desired, self.observed, self.intent = situation.desired, situation.observed, situation.intent
-        self.base, self.pairings = situation.base, situation.pairings
-        self.stacks = stacks | {stack.name for stack in situation.desired.stacks}
-        self.switching = Switching(situation, self.sheet)
+    def __init__(self, diff: StateDiff, images: Sequence[Step], stacks: frozenset[str], longest_stop: float) -> None:
+        self.diff = diff
+        self.builder = PlanBuilder(diff.desired, diff.observed, lambda item: diff.grace(item, longest_stop))
+        self.desired, self.observed, self.intent = diff.desired, diff.observed, diff.intent
+        self.base, self.pairings = diff.base, diff.pairings
+        self.stacks = stacks | {stack.name for stack in diff.desired.stacks}
+        self.switching = Switching(diff, self.builder)
         for step in images:
             beside = max(0, step.memory_after - self.desired.memory.reserve)  # the reserve is for such things
-            self.sheet.add(step.action, step.stack, step.service, step.container, step.cause, beside=beside)
+            self.builder.add(step.action, step.stack, step.service, step.container, step.cause, beside=beside)
 
     def plan(self, stop_first: bool) -> Plan:
-        replaced = [n for n in self.situation.networks() if n.name in self.situation.replaced]
-        moved = self.situation.moved()
+        replaced = [n for n in self.diff.networks() if n.name in self.diff.replaced]
+        moved = self.diff.moved()
         self._create_networks_and_volumes()
-        self._create(key for key in self.situation.keys_in_order() if key not in moved)
+        self._create(key for key in self.diff.keys_in_order() if key not in moved)
         self.switching.stop_removed()
         self._replace_networks(replaced, moved)
         if stop_first:
@@ -98,20 +96,20 @@ class _Planner:
         self.switching.switch_all()
         self._await_one_shots()
         self._window()
-        closing = len(self.sheet.steps)
+        closing = len(self.builder.steps)
         self._close()
         limit = bound(self.desired, self.observed)
         return Plan(
             intent=self.intent,
             revision=self.desired.revision,
             base=self.base.revision if self.base else None,
-            steps=tuple(replace(step, n=n) for n, step in enumerate(self.sheet.steps, 1)),
-            restarts=tuple(key for key in self.situation.keys_in_order() if key in self.sheet.downtime),
-            downtime=tuple(self.sheet.downtime.values()),
-            peak=max((step.memory_after for step in self.sheet.steps), default=self.sheet.memory.total),
+            steps=tuple(replace(step, n=n) for n, step in enumerate(self.builder.steps, 1)),
+            restarts=tuple(key for key in self.diff.keys_in_order() if key in self.builder.downtime),
+            downtime=tuple(self.builder.downtime.values()),
+            peak=max((step.memory_after for step in self.builder.steps), default=self.builder.memory.total),
             bound=limit,
-            closing=len(self.sheet.steps) - closing,
-            violations=tuple(violations(self.situation, self.sheet, limit, self.stacks)),
+            closing=len(self.builder.steps) - closing,
+            violations=tuple(violations(self.diff, self.builder, limit, self.stacks)),
             defaults=tuple(self._defaults()),
         )
 
@@ -119,13 +117,13 @@ class _Planner:
 
     def _create_networks_and_volumes(self) -> None:
         used = {e.network for pairing in self.pairings.values() for e in pairing.service.endpoints}
-        for network in self.situation.networks():
+        for network in self.diff.networks():
             if network.name in used and network.name not in self.observed.networks:
-                self.sheet.add(Action.CREATE_NETWORK, network.stack, None, network.name, "it does not exist yet")
+                self.builder.add(Action.CREATE_NETWORK, network.stack, None, network.name, "it does not exist yet")
         for stack in self.desired.stacks:
             for volume in stack.volumes if not stack.suspended else ():
                 if volume.name not in self.observed.volumes:
-                    self.sheet.add(Action.CREATE_VOLUME, stack.name, None, volume.name, "it does not exist yet")
+                    self.builder.add(Action.CREATE_VOLUME, stack.name, None, volume.name, "it does not exist yet")
 
     def _create(self, keys: Iterable[ServiceKey]) -> None:
         for key in keys:
@@ -133,19 +131,19 @@ class _Planner:
             if pairing.service.completes and self.intent is not Intent.ADVANCE and pairing.missing:
                 continue
             for slot in pairing.missing:
-                self.sheet.add(Action.CREATE_CONTAINER, *key, slot.name, self._cause(pairing), name=slot.name)
+                self.builder.add(Action.CREATE_CONTAINER, *key, slot.name, self._cause(pairing), name=slot.name)
 
     def _cause(self, pairing: Pairing) -> str:
         service = pairing.service
         if pairing.stale_shares:
             return f"shares with {', '.join(service.shares)}, which is replaced"
-        old = self.situation.known.get(service.key)
+        old = self.diff.known.get(service.key)
         if not pairing.extras and len(pairing.missing) == len(pairing.slots):
             return "new service" if old is None else "its container is gone"
-        drifted = next(filter(None, map(self.situation.mending.cause, pairing.extras)), "")
+        drifted = next(filter(None, map(self.diff.corrections.cause, pairing.extras)), "")
         if drifted:
             return drifted
-        if any(self.situation.lost_network(item) and item.spec == service.spec for item in pairing.extras):
+        if any(self.diff.lost_network(item) and item.spec == service.spec for item in pairing.extras):
             return "its network is gone or replaced"
         if old is None or not pairing.extras:
             return "more replicas are wanted" if not pairing.extras else "another version runs"
@@ -156,10 +154,10 @@ class _Planner:
         found: dict[tuple[str, str], list[ServiceKey]] = {}
         made = {
             (step.stack or "", step.service or "")
-            for step in self.sheet.steps
+            for step in self.builder.steps
             if step.action is Action.CREATE_CONTAINER
         }
-        for key in self.situation.keys_in_order():
+        for key in self.diff.keys_in_order():
             if key in made:
                 for item in missing(self.pairings[key].service.config, self.observed.log_driver).items():
                     found.setdefault(item, []).append(key)
@@ -170,12 +168,12 @@ class _Planner:
     def _replace_networks(self, replaced: Sequence[Network], moved: set[ServiceKey]) -> None:
         if not replaced:
             return
-        for service in reversed(self.situation.order):
+        for service in reversed(self.diff.order):
             if service.key in moved:
                 self.switching.stop_old(self.pairings[service.key], "its network is replaced")
         for network in replaced:
-            self.sheet.add(Action.REPLACE_NETWORK, network.stack, None, network.name, "changed: its definition")
-        self._create(key for key in self.situation.keys_in_order() if key in moved)
+            self.builder.add(Action.REPLACE_NETWORK, network.stack, None, network.name, "changed: its definition")
+        self._create(key for key in self.diff.keys_in_order() if key in moved)
 
     # -- the verdict and after it ------------------------------------------------------------------------------
 
@@ -183,42 +181,42 @@ class _Planner:
         """What somebody waits for has to end well, also where nobody is started after it."""
         waited_for = {
             (dependency.stack, dependency.service)
-            for service in self.situation.order
+            for service in self.diff.order
             for dependency in service.depends_on
             if dependency.condition is Condition.COMPLETED
         }
-        for service in dict.fromkeys(service.key for service, _ in self.sheet.started):
+        for service in dict.fromkeys(service.key for service, _ in self.builder.started):
             if service in waited_for:
-                self.sheet.wait(self.pairings[service].service, Condition.COMPLETED, "it has to end well")
+                self.builder.wait(self.pairings[service].service, Condition.COMPLETED, "it has to end well")
 
     def _window(self) -> None:
-        mended = self.sheet.stopped <= self.situation.mending.ailing.keys() and self.sheet.restarted_only
-        if mended and self.intent is Intent.REPAIR:
+        corrected = self.builder.stopped <= self.diff.corrections.ailing.keys() and self.builder.restarted_only
+        if corrected and self.intent is Intent.REPAIR:
             return
-        if self.sheet.started or self.sheet.stopped or (self.intent is not Intent.REPAIR and self.pairings):
-            self.sheet.add(Action.WAIT_HEALTHY, None, None, None, "all services together prove themselves")
+        if self.builder.started or self.builder.stopped or (self.intent is not Intent.REPAIR and self.pairings):
+            self.builder.add(Action.WAIT_HEALTHY, None, None, None, "all services together prove themselves")
 
     def _close(self) -> None:
         for service, slot in self._restart_policies():
             item = slot.container
-            self.sheet.add(
+            self.builder.add(
                 Action.UPDATE_CONTAINER,
                 *service.key,
                 slot.name,
                 _policy_cause(service, item),
                 id=item.id if item else None,
             )
-        for key in self.situation.keys_in_order():
+        for key in self.diff.keys_in_order():
             for item in self.pairings[key].extras:
                 self._remove(item, "replaced")
-        for items in self.situation.gone.values():
+        for items in self.diff.gone.values():
             for item in items:
                 self._remove(item, "the service was removed")
         self._remove_networks()
 
     def _restart_policies(self) -> Iterable[tuple[Service, Slot]]:
-        started = {slot.name for _, slot in self.sheet.started}
-        for service in self.situation.order:
+        started = {slot.name for _, slot in self.builder.started}
+        for service in self.diff.order:
             for slot in self.pairings[service.key].slots:
                 if slot.name in started:
                     if service.restart != "no":
@@ -229,8 +227,8 @@ class _Planner:
                     yield service, slot
 
     def _remove(self, item: Container, cause: str) -> None:
-        name = self.sheet.renamed.get(item.id, item.name)
-        self.sheet.add(Action.REMOVE_CONTAINER, item.stack, item.service, name, cause, id=item.id)
+        name = self.builder.renamed.get(item.id, item.name)
+        self.builder.add(Action.REMOVE_CONTAINER, item.stack, item.service, name, cause, id=item.id)
 
     def _remove_networks(self) -> None:
         """Ours alone: of a stack of this host, and made by this host's agent."""
@@ -242,7 +240,7 @@ class _Planner:
             ours = stack in self.stacks and network.labels.get(LABEL_HOST) == self.desired.host
             # With a guest in it the engine would refuse: it is removed once the guest has left.
             if ours and name not in wanted and stack not in suspended and network.containers <= own:
-                self.sheet.add(Action.REMOVE_NETWORK, stack, None, name, "nobody uses it any more")
+                self.builder.add(Action.REMOVE_NETWORK, stack, None, name, "nobody uses it any more")
 
 
 def _policy_cause(service: Service, container: Container | None) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from reconciler.decide import footprint
 from reconciler.decide.drift.facts import NETWORK, STATE, Difference
 from reconciler.decide.drift.wanted_facts import LIMITS
-from reconciler.decide.plan.builder import Sheet
-from reconciler.decide.plan.diff import Situation, needs, topological
+from reconciler.decide.plan.builder import PlanBuilder
+from reconciler.decide.plan.diff import StateDiff, needs, topological
 from reconciler.decide.plan.exclusive import Holders
 from reconciler.decide.slots import STANDBY, Pairing, Slot, completed
 from reconciler.model.desired import Condition, Service, ServiceKey
@@ -21,12 +21,12 @@ TOGETHER = 4
 class Switching:
     """Writes onto the sheet what brings one service after the other to what is wanted."""
 
-    def __init__(self, situation: Situation, sheet: Sheet) -> None:
-        self.situation, self.sheet = situation, sheet
-        self.observed, self.intent = situation.observed, situation.intent
-        self.pairings, self.gone, self.order = situation.pairings, situation.gone, situation.order
-        self.wanted, self.replaced, self.sharers = situation.wanted, situation.replaced, situation.sharers
-        self.mending = situation.mending
+    def __init__(self, diff: StateDiff, builder: PlanBuilder) -> None:
+        self.diff, self.builder = diff, builder
+        self.observed, self.intent = diff.observed, diff.intent
+        self.pairings, self.gone, self.order = diff.pairings, diff.gone, diff.order
+        self.wanted, self.replaced, self.namespace_users = diff.wanted, diff.replaced, diff.namespace_users
+        self.corrections = diff.corrections
         self.holders = Holders(self.pairings.values(), self.observed)
         self.named: dict[str, list[Container]] = {}
         for item in self.observed.containers:
@@ -34,24 +34,24 @@ class Switching:
         self.joined: set[tuple[str, str]] = set()
 
     def stop_removed(self) -> None:
-        order = [s.key for s in reversed(topological(self.situation.known)) if s.key in self.gone]
+        order = [s.key for s in reversed(topological(self.diff.known)) if s.key in self.gone]
         for key in [*order, *sorted(set(self.gone) - set(order))]:
             for item in self.gone[key]:
-                name = self.sheet.standby(item) if item.name in self.wanted else None
+                name = self.builder.standby(item) if item.name in self.wanted else None
                 if item.running or name:
-                    self.sheet.stop(item, "the service was removed", name)
+                    self.builder.stop(item, "the service was removed", name)
 
     def make_room(self) -> None:
         for service in reversed(self.order):
             pairing = self.pairings[service.key]
             if pairing.extras:
-                self._stop_sharers(service)
+                self._stop_namespace_users(service)
                 self.stop_old(pairing, "makes room for what is to start")
 
     def switch_all(self) -> None:
         """New services start together, level by level; what replaces something goes one service at a time.
 
-        On the way back all go level by level: what starts there is known to be good, and each wait is an outage.
+        During a rollback all go level by level: what starts there is known to be good, and each wait is an outage.
         """
         if self.intent is Intent.REVERT:
             self._stop_replaced()
@@ -69,13 +69,13 @@ class Switching:
             new = [service for service in new if service.key in waiting]
 
     def _stop_replaced(self) -> None:
-        """On the way back all that is replaced stops first, dependents before what they need, so that those of one
+        """During a rollback all that is replaced stops first, dependents before what they need, so that those of one
         level stop together."""
         depths: dict[ServiceKey, int] = {}
         for service in self.order:
             depths[service.key] = 1 + max((depths[key] for key in needs(service) if key in depths), default=0)
         for service in sorted(self.order, key=lambda item: -depths[item.key]):
-            self._stop_sharers(service)
+            self._stop_namespace_users(service)
             self.stop_old(self.pairings[service.key], "replaced")
 
     def _goes_with_others(self, service: Service) -> bool:
@@ -93,7 +93,7 @@ class Switching:
             for service in starting:
                 self._await_dependencies(service)
             for service in reversed(starting):
-                self._stop_sharers(service)
+                self._stop_namespace_users(service)
                 self.stop_old(self.pairings[service.key], "replaced")
                 self._stop_holders(service)
                 for slot in self.pairings[service.key].slots:
@@ -104,64 +104,64 @@ class Switching:
     def switch(self, service: Service, *, awaited: bool = False) -> None:
         pairing = self.pairings[service.key]
         for slot in pairing.slots:
-            if slot.container is not None and slot.container.id not in self.sheet.stopped:
-                self._mend(service, slot, slot.container)
+            if slot.container is not None and slot.container.id not in self.builder.stopped:
+                self._correct(service, slot, slot.container)
         starting = [slot for slot in pairing.slots if self._to_start(service, slot)]
-        olds = [item for item in pairing.extras if item.running and item.id not in self.sheet.stopped]
+        olds = [item for item in pairing.extras if item.running and item.id not in self.builder.stopped]
         for slot in starting:
             if not awaited:
                 self._await_dependencies(service)
-            if olds or any(item.id in self.sheet.stopped for item in pairing.extras):
+            if olds or any(item.id in self.builder.stopped for item in pairing.extras):
                 self._replace(service, pairing, slot, olds)
             else:
                 self._stop_holders(service)
                 self._clear_name(slot)
                 self._start(service, slot, self._start_cause(slot))
         for item in olds:
-            if item.id not in self.sheet.stopped:
-                self.sheet.stop(item, "too many" if not starting else "replaced", None)
+            if item.id not in self.builder.stopped:
+                self.builder.stop(item, "too many" if not starting else "replaced", None)
         self._rename_kept(pairing)
         self._restart_dependent(service)
 
     def _replace(self, service: Service, pairing: Pairing, slot: Slot, olds: list[Container]) -> None:
-        self._stop_sharers(service)
+        self._stop_namespace_users(service)
         old = next((item for item in olds if item.name == slot.name), olds[0] if olds else None)
         if old is not None:
             olds.remove(old)
-            self.sheet.stop(old, "replaced", self.sheet.standby(old))
-            self.sheet.note_downtime(service)
+            self.builder.stop(old, "replaced", self.builder.standby(old))
+            self.builder.note_downtime(service)
         self._stop_holders(service)
         self._clear_name(slot)
         self._start(service, slot, self._start_cause(slot))
         if not service.completes and self.intent is not Intent.REVERT:
-            self.sheet.wait(service, Condition.HEALTHY if service.healthcheck else Condition.STARTED, "proves itself")
+            self.builder.wait(service, Condition.HEALTHY if service.healthcheck else Condition.STARTED, "proves itself")
 
-    def _stop_sharers(self, service: Service) -> None:
+    def _stop_namespace_users(self, service: Service) -> None:
         """Those that live in its namespaces go down before it and come up after it."""
-        for other in self.sharers.get(service.key, ()):
-            self._stop_sharers(other)
+        for other in self.namespace_users.get(service.key, ()):
+            self._stop_namespace_users(other)
             self.stop_old(self.pairings[other.key], f"shares with {service.name}")
 
     def _stop_guests(self, service: Service, started: Container) -> None:
         """Who lives in a container's namespaces has none once it was started anew, and starts again after it."""
-        for other in self.sharers.get(service.key, ()):
+        for other in self.namespace_users.get(service.key, ()):
             for slot in self.pairings[other.key].slots:
                 guest = slot.container
                 if (
                     guest is not None
                     and guest.running
                     and started.id in guest.shares
-                    and guest.id not in self.sheet.stopped
+                    and guest.id not in self.builder.stopped
                 ):
                     self._stop_guests(other, guest)
-                    self.sheet.stop(guest, f"shares with {service.name}", None)
-                    self.sheet.note_downtime(other)
+                    self.builder.stop(guest, f"shares with {service.name}", None)
+                    self.builder.note_downtime(other)
 
     def stop_old(self, pairing: Pairing, cause: str) -> None:
         for item in pairing.extras:
-            if item.running and item.id not in self.sheet.stopped:
-                self.sheet.stop(item, cause, self.sheet.standby(item))
-                self.sheet.note_downtime(pairing.service)
+            if item.running and item.id not in self.builder.stopped:
+                self.builder.stop(item, cause, self.builder.standby(item))
+                self.builder.note_downtime(pairing.service)
         self._restart_set(pairing)
 
     def _restart_set(self, pairing: Pairing) -> None:
@@ -171,10 +171,10 @@ class Switching:
             if (
                 item is not None
                 and item.running
-                and item.id not in self.sheet.stopped
-                and self.situation.loses_network(item)
+                and item.id not in self.builder.stopped
+                and self.diff.loses_network(item)
             ):
-                self.sheet.stop(item, "its network is replaced", None)
+                self.builder.stop(item, "its network is replaced", None)
 
     def _to_start(self, service: Service, slot: Slot) -> bool:
         item = slot.container
@@ -182,40 +182,40 @@ class Switching:
             return False
         if service.completes and self.intent is not Intent.ADVANCE and (item is None or not _was_running(item)):
             return False
-        if item is not None and item.state == "exited" and service.key in self.mending.held:
-            return item.id in self.sheet.stopped
-        return item is None or not item.running or item.id in self.sheet.stopped
+        if item is not None and item.state == "exited" and service.key in self.corrections.held:
+            return item.id in self.builder.stopped
+        return item is None or not item.running or item.id in self.builder.stopped
 
     def _start_cause(self, slot: Slot) -> str:
         if slot.container is None:
             return "created"
-        if slot.container.id in self.mending.ailing:
-            return self.mending.ailing[slot.container.id]
+        if slot.container.id in self.corrections.ailing:
+            return self.corrections.ailing[slot.container.id]
         return "it ran before" if slot.container.name.endswith(STANDBY) else "it is not running"
 
     def _start(self, service: Service, slot: Slot, cause: str) -> None:
         item = slot.container
         if item is not None:
-            self.sheet.renamed[item.id] = slot.name
+            self.builder.renamed[item.id] = slot.name
             self._stop_guests(service, item)
         self._join(service, slot)
         key = item.id if item else slot.name
-        self.sheet.memory.start(key, footprint.of_service(service), footprint.mounted(service.config))
+        self.builder.memory.start(key, footprint.of_service(service), footprint.mounted(service.config))
         action = Action.RUN_ONCE if service.completes else Action.START_CONTAINER
-        self.sheet.add(action, *service.key, slot.name, cause, id=item.id if item else None, name=slot.name)
-        self.sheet.started.append((service, slot))
-        self.sheet.restarted_only &= item is not None and item.id in self.mending.ailing
-        self.sheet.begun.add(key)
-        self.sheet.touched.add(service.key)
+        self.builder.add(action, *service.key, slot.name, cause, id=item.id if item else None, name=slot.name)
+        self.builder.started.append((service, slot))
+        self.builder.restarted_only &= item is not None and item.id in self.corrections.ailing
+        self.builder.begun.add(key)
+        self.builder.touched.add(service.key)
 
     def _join(self, service: Service, slot: Slot) -> None:
         if slot.container is None:
             return
         for endpoint in service.endpoints:
-            there = self.situation.connected(slot.container)
+            there = self.diff.connected(slot.container)
             known = there if endpoint.network not in self.replaced else frozenset()
             if endpoint.network not in known and (slot.container.id, endpoint.network) not in self.joined:
-                self.sheet.add(
+                self.builder.add(
                     Action.JOIN_ALIAS,
                     *service.key,
                     slot.name,
@@ -227,8 +227,8 @@ class Switching:
     def _await_dependencies(self, service: Service) -> None:
         for dependency in service.depends_on:
             key = (dependency.stack, dependency.service)
-            if key in self.pairings and (key in self.sheet.touched or self._pending(key, dependency.condition)):
-                self.sheet.wait(self.pairings[key].service, dependency.condition, f"{service.name} depends on it")
+            if key in self.pairings and (key in self.builder.touched or self._pending(key, dependency.condition)):
+                self.builder.wait(self.pairings[key].service, dependency.condition, f"{service.name} depends on it")
 
     def _pending(self, key: ServiceKey, condition: Condition) -> bool:
         """Whether a rollout that was cut off has begun what its dependents wait for."""
@@ -238,73 +238,73 @@ class Switching:
     def _restart_dependent(self, service: Service) -> None:
         """`depends_on: restart: true`: an unchanged service starts again after one that was replaced or made anew."""
         causes = [d for d in service.depends_on if d.restart and self._was_down((d.stack, d.service))]
-        if service.key in self.sheet.touched or not causes:
+        if service.key in self.builder.touched or not causes:
             return
         for slot in self.pairings[service.key].slots:
             if slot.container is not None and slot.container.running:
                 self._await_dependencies(service)
-                self.sheet.stop(slot.container, f"restarts with {causes[0].service}", None)
-                self.sheet.note_downtime(service)
+                self.builder.stop(slot.container, f"restarts with {causes[0].service}", None)
+                self.builder.note_downtime(service)
                 self._start(service, slot, f"restarts with {causes[0].service}")
 
     def _was_down(self, key: ServiceKey) -> bool:
-        return key in self.sheet.downtime or (key in self.sheet.touched and self.situation.made_anew(key))
+        return key in self.builder.downtime or (key in self.builder.touched and self.diff.made_anew(key))
 
     # -- containers that are as wanted by their spec, and all the same are not as they were made -------------------
 
-    def _mend(self, service: Service, slot: Slot, item: Container) -> None:
+    def _correct(self, service: Service, slot: Slot, item: Container) -> None:
         """In place; what has ended or ails is started again, unless that has been done too often."""
-        found = self.mending.drift.get(item.id, ())
+        found = self.corrections.drift.get(item.id, ())
         limits = [fact.text for fact in found if fact.fact in LIMITS]
         if limits:
-            self.sheet.promise(item, service)
+            self.builder.promise(item, service)
             self._update(service, slot, item, "; ".join(limits), Change.LIMITS)
-        if item.id in self.mending.ailing:
-            self.sheet.stop(item, self.mending.ailing[item.id], None)
-            self.sheet.note_downtime(service)
+        if item.id in self.corrections.ailing:
+            self.builder.stop(item, self.corrections.ailing[item.id], None)
+            self.builder.note_downtime(service)
             return
         for fact in found:
             if fact.fact == STATE:
                 self._update(service, slot, item, "it is paused", Change.RESUME)
             elif fact.fact.startswith(f"{NETWORK} "):
-                self._mend_network(service, slot, item, fact)
+                self._correct_network(service, slot, item, fact)
 
-    def _mend_network(self, service: Service, slot: Slot, item: Container, fact: Difference) -> None:
+    def _correct_network(self, service: Service, slot: Slot, item: Container, fact: Difference) -> None:
         network = fact.fact.removeprefix(f"{NETWORK} ")
         if network in {endpoint.network for endpoint in service.endpoints}:
             self.joined.add((item.id, network))
-            self.sheet.add(Action.JOIN_ALIAS, *service.key, slot.name, fact.text, id=item.id, name=network)
+            self.builder.add(Action.JOIN_ALIAS, *service.key, slot.name, fact.text, id=item.id, name=network)
         else:
             self._update(service, slot, item, fact.text, Change.LEAVE, network)
 
     def _update(
         self, service: Service, slot: Slot, item: Container, cause: str, change: Change, name: str | None = None
     ) -> None:
-        self.sheet.add(Action.UPDATE_CONTAINER, *service.key, slot.name, cause, id=item.id, name=name, change=change)
+        self.builder.add(Action.UPDATE_CONTAINER, *service.key, slot.name, cause, id=item.id, name=name, change=change)
 
     def _stop_holders(self, service: Service) -> None:
         """What only one container can have moves to this service: whoever is to give it up stops first."""
         for pairing, item, what in self.holders.of(service):
-            if item.id not in self.sheet.stopped:
-                self._stop_sharers(pairing.service)
-                self.sheet.stop(item, f"{service.name} takes its {what}", self.sheet.standby(item))
-                self.sheet.note_downtime(pairing.service)
+            if item.id not in self.builder.stopped:
+                self._stop_namespace_users(pairing.service)
+                self.builder.stop(item, f"{service.name} takes its {what}", self.builder.standby(item))
+                self.builder.note_downtime(pairing.service)
 
     def _clear_name(self, slot: Slot) -> None:
         """Whatever else holds the name of a container that is wanted gives it up first, whosever service it is."""
         for item in self.named.get(slot.name, ()):
-            if item != slot.container and item.id not in self.sheet.renamed:
-                self.sheet.stop(item, f"{slot.name} is to be another one's name", self.sheet.standby(item))
+            if item != slot.container and item.id not in self.builder.renamed:
+                self.builder.stop(item, f"{slot.name} is to be another one's name", self.builder.standby(item))
                 if item.running and (item.stack, item.service) in self.pairings:
-                    self.sheet.note_downtime(self.pairings[(item.stack, item.service)].service)
+                    self.builder.note_downtime(self.pairings[(item.stack, item.service)].service)
 
     def _rename_kept(self, pairing: Pairing) -> None:
         for slot in pairing.slots:
             item = slot.container
-            if item is not None and item.name != slot.name and item.id not in self.sheet.begun:
+            if item is not None and item.name != slot.name and item.id not in self.builder.begun:
                 self._clear_name(slot)
-                self.sheet.renamed[item.id] = slot.name
-                self.sheet.add(
+                self.builder.renamed[item.id] = slot.name
+                self.builder.add(
                     Action.UPDATE_CONTAINER,
                     *pairing.service.key,
                     slot.name,

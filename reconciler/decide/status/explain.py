@@ -74,9 +74,9 @@ def _explain_services(facts: StatusFacts, health: Health, stacks: Sequence[Stack
         return None, "the engine was not asked", None
     row = next((row for row in rows if row.health is health and row.health is not Health.HEALTHY), None)
     if row is not None:
-        care = facts.history.cares.get((row.stack, row.service))
+        backoff = facts.history.backoffs.get((row.stack, row.service))
         good = facts.history.last_good.revision if facts.history.last_good else ""
-        given_up = f"; {LEFT_ALONE}; {begin_anew(good)}" if care is not None and care.given_up else ""
+        given_up = f"; {LEFT_ALONE}; {begin_anew(good)}" if backoff is not None and backoff.given_up else ""
         return row.reason, f"{row.stack}/{row.service} is {row.health.value}{given_up}", row.since
     row = next((row for row in rows if row.sync is Sync.OUT_OF_SYNC), None)
     if row is not None:

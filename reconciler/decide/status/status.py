@@ -123,7 +123,7 @@ def _health(facts: StatusFacts, stacks: Sequence[StackStatus]) -> Health:
         return Health.PROGRESSING
     if facts.desired is None:
         return Health.MISSING
-    # Though the head runs, a person has something to mend: its next start may fail.
+    # Though the head runs, a person has something to correct: its next start may fail.
     held = facts.holding is not None and facts.holding.until is None and head_is_applied(facts)
     return worst([*(stack.health for stack in active(stacks)), *([Health.DEGRADED] if held else [])])
 

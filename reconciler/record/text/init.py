@@ -63,7 +63,7 @@ def _verdict(document: Json) -> str:
         why = f"{plural(denied, 'violation')} in the Compose files" if denied else "no stack is left"
         return f"nothing was written: {why}"
     if denied:
-        return f"a turn would refuse this for {plural(denied, 'violation')} and touch nothing; mend it, then commit"
+        return f"a turn would refuse this for {plural(denied, 'violation')} and touch nothing; fix it, then commit"
     if document["restarts"]:
         return "look through the files, commit those of the repository, then `reconciler plan`"
     return "look through the files, commit those of the repository, then `reconciler once`"

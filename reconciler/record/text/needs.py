@@ -13,7 +13,7 @@ Json = Mapping[str, Any]
 
 
 def needs(document: Json, style: Style) -> list[str]:
-    """First what nothing can allow, since it has to be mended in the commit."""
+    """First what nothing can allow, since it has to be fixed in the commit."""
     lines = violations(document["others"], style)
     blocks = [*_agent_config(document, style), *_exports(document["exports"]), *_variables(document["variables"])]
     for block in blocks:

@@ -45,7 +45,7 @@ def rule_on(finding: Finding, subject: Subject) -> Ruling:
         return Ruling(level, by=lifting)
     if permissions.owner and not rule.stays and not finding.stays:
         return Ruling(Level.WARN, BY_OWNER)
-    if finding.mended:
+    if finding.corrected:
         return Ruling(level)
     return _refused(level, finding, subject, rule, root)
 

@@ -111,7 +111,7 @@ def _by_service(service: ServiceSubject, found: Finding, written: str) -> Findin
     for name, model in (service.of.model.get("services") or {}).items():
         if name != service.name and found.value in (model.get("container_name"), f"{service.of.stack}-{name}-1"):
             hint = f"Write `{written}{name}`: {name} of this stack has that container, which is replaced with it."
-            return replace(found, hint=hint, mended=True)
+            return replace(found, hint=hint, corrected=True)
     return found
 
 

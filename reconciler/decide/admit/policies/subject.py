@@ -23,7 +23,7 @@ class Finding:
     of `reconciler.formats.grants`; a grant lifts the finding only if it names it. `root`: why it is equal to root,
     where rule and value do not tell. `stays`: denied although the operator trusts whoever pushes. `bind`: the entry
     under binds that would allow it. `by`: the entry that does. `hint`: a remedy that fits better than the rule's own;
-    `mended`: no other helps, so no entry is offered.
+    `corrected`: no other helps, so no entry is offered.
     """
 
     stack: str
@@ -38,7 +38,7 @@ class Finding:
     bind: Mapping[str, str | bool] | None = None
     by: BindGrant | None = None
     hint: str = ""
-    mended: bool = False
+    corrected: bool = False
 
     @property
     def names(self) -> frozenset[str]:
