@@ -58,6 +58,7 @@ class TurnContext:
         self.looked: ObservedState | None = None
         self.compared: tuple[float, object] | None = None
         self.let_run: str | None = None
+        self.planned: Plan | None = None
         self.judged: tuple[str, frozenset[Grant | BindGrant] | None] | None = None
         self.use_noted: tuple[str, str] | None = None
 
@@ -245,7 +246,7 @@ class TurnContext:
         images: Sequence[Step] = (),
         corrections: Corrections = NOTHING,
     ) -> Plan:
-        return planner.plan(
+        self.planned = planner.plan(
             desired,
             observed,
             intent=intent,
@@ -256,6 +257,7 @@ class TurnContext:
             corrections=corrections,
             longest_stop=self.options.longest_stop,
         )
+        return self.planned
 
     # -- rolling out -------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from reconciler.model.files import Commit
 from reconciler.model.history import History
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
+from reconciler.model.plan import Plan
 from reconciler.waiting import listening
 
 ERROR_DEADLINE = 3600.0
@@ -43,6 +44,8 @@ class Cycle:
         self._defect = ""
         self._patience = Patience()
         self._all_told: History | None = None
+        self.decided: Turn | None = None
+        """What the head comes to, once that is known; last good is looked after after it."""
 
     @property
     def history(self) -> History:
@@ -53,13 +56,18 @@ class Cycle:
         """What the last turn saw, where it changed nothing afterwards."""
         return self._context.looked
 
+    @property
+    def planned(self) -> Plan | None:
+        """The plan that the last turn made last."""
+        return self._context.planned
+
     def turn(self, *, patient: bool = False) -> Turn:
         """Take one turn. `patient`: wait out the delay after a fault of the environment.
 
         Never raises for what may happen to a machine, a remote or a commit; raises Corrupt for our own state.
         """
         self._ledger.refresh()
-        self._context.looked = None
+        self._context.looked, self._context.planned, self.decided = None, None, None
         with listening(self._context.attention.listen):
             try:
                 self._context.handler.serve()
@@ -172,6 +180,7 @@ class Cycle:
             if not _advances(move):
                 raise
             turn = self._unforeseen(head, move, error)
+        self.decided = turn
         if turn.outcome is Outcome.FAILED and turn.attempt is None and _advances(move):
             tried = self._tried(head, self._ports.preparer.inputs())
             again = self._patience.failed(tried, turn, self._ports.clock.now())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.model.desired import Condition, ServiceKey
-from reconciler.model.outcome import Intent, Violation
+from reconciler.model.outcome import Intent, Outcome, Reason, Violation
 
 
 class Action(StrEnum):
@@ -72,6 +72,19 @@ class Default:
     key: str
     value: str
     services: tuple[ServiceKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the next turn would come to. `outcome` None: only the rollout can tell, or the environment is at fault."""
+
+    outcome: Outcome | None = None
+    reason: Reason | None = None
+    message: str = ""
+    hint: str = ""
+
+
+OPEN = Outlook()
 
 
 @dataclass(frozen=True, slots=True)

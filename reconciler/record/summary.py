@@ -126,12 +126,16 @@ def _unused(item: Grant | BindGrant, use: Use) -> Document:
     }
 
 
-def plan(value: plans.Plan) -> Document:
-    """What would be done, in order, and what it costs."""
+def plan(value: plans.Plan, outlook: plans.Outlook = plans.OPEN) -> Document:
+    """What would be done, in order, what it costs, and what the next turn would come to."""
     return document("Plan") | {
         "revision": value.revision,
         "base": value.base,
         "intent": value.intent.value,
+        "outcome": outlook.outcome.value if outlook.outcome else None,
+        "reason": outlook.reason.value if outlook.reason else None,
+        "message": outlook.message,
+        "hint": outlook.hint,
         "changes": value.changes,
         "steps": [_step(step) for step in value.steps],
         "restarts": [f"{stack}/{service}" for stack, service in value.restarts],

@@ -20,15 +20,16 @@ from reconciler.loop.adopt import recognise, refuse_to_hide, with_verdict
 from reconciler.loop.advance import image_steps
 from reconciler.loop.known_images import good_states, remembered
 from reconciler.loop.mounted import in_the_way
-from reconciler.loop.ports import Clock, HostFiles, Images, Journal, Observer, Source, Store
+from reconciler.loop.options import Options, Ports
+from reconciler.loop.ports import Clock, HostFiles, Images, Journal, Observer, Source, Store, UseRecord
 from reconciler.loop.prepare import Preparer
+from reconciler.loop.rehearsal import NO_HANDS, NO_REQUESTS, NO_VOICE, rehearse
 from reconciler.model.desired import DesiredState
-from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.files import Commit
 from reconciler.model.history import History
 from reconciler.model.observed import ObservedState
-from reconciler.model.outcome import Intent, Level, Reason, Violation
-from reconciler.model.plan import Plan
+from reconciler.model.outcome import Intent, Level, Outcome, Reason, Violation
+from reconciler.model.plan import Outlook, Plan
 from reconciler.model.status import Agent, Holding, Rollout, SourceFacts, StatusFacts
 from reconciler.record import summary
 from reconciler.record.summary_status import status as status_document
@@ -40,7 +41,7 @@ class Queries:
 
     def __init__(
         self,
-        host: str,
+        options: Options,
         source: Source,
         preparer: Preparer,
         store: Store,
@@ -49,15 +50,13 @@ class Queries:
         journal: Journal,
         clock: Clock,
         host_files: HostFiles,
-        adopt: Sequence[str] = (),
-        longest_stop: float = LONGEST_STOP,
-        build_memory: int = 0,
+        uses: UseRecord,
     ) -> None:
-        """`adopt`: Compose projects that commits may take over without asking. `build_memory`: as in `Options`."""
-        self._host, self._source, self._preparer, self._store = host, source, preparer, store
+        """`options`: how the agent that acts would behave."""
+        self._options, self._host, self._uses = options, options.host, uses
+        self._source, self._preparer, self._store = source, preparer, store
         self._images, self._observer, self._journal, self._clock = images, observer, journal, clock
-        self._host_files, self._adopt, self._longest_stop = host_files, adopt, longest_stop
-        self._build_memory = build_memory
+        self._host_files = host_files
         self._told = Following()
 
     # -- plan --------------------------------------------------------------------------------------------------
@@ -70,11 +69,12 @@ class Queries:
         history = self._history()
         newest = self._source.fetch() if fetch else None
         head = newest if newest is not None and revision is None else self._commit(revision, history)
+        outlook, begun = self._rehearsed(head, history)
         target, intent = self._target(head, history, chosen=revision is not None)
         prepared = self._preparer.prepare(self._source.files(target))
         if prepared.denied:
             refused = Plan(intent, target, _base(history), violations=prepared.violations)
-            return 1, summary.plan(refused)
+            return 1, summary.plan(refused, outlook)
         named = self._images.local(prepared.wants)
         now, new = self._clock.now(), intent is Intent.ADVANCE
         fresh = {
@@ -100,10 +100,12 @@ class Queries:
             intent=intent,
             base=base,
             ran_once=history.ran_once,
-            images=image_steps(missing, self._build_memory),
+            images=image_steps(missing, self._options.build_memory),
             stacks=stacks,
-            longest_stop=self._longest_stop,
+            longest_stop=self._options.longest_stop,
         )
+        if begun is not None and begun.intent is not Intent.ADVANCE:
+            made = begun
         held = _held_for_consent(takings, target)
         names = tuple(
             Violation(Reason.DEPENDENCY_NOT_READY, "name-taken", item.message, item.hint, stack=item.stack)
@@ -120,7 +122,26 @@ class Queries:
         found = (*prepared.violations, *held, *names, *mounts, *others, *made.violations)
         made = replace(made, violations=found)
         denied = any(item.level is Level.DENY for item in made.violations)
-        return (1 if made.changes or denied else 0), summary.plan(made)
+        kept_from = outlook.outcome in (Outcome.HELD, Outcome.REJECTED)
+        return (1 if made.changes or denied or kept_from else 0), summary.plan(made, outlook)
+
+    def _rehearsed(self, head: Commit, history: History) -> tuple[Outlook, Plan | None]:
+        """What a turn would come to. A commit that was asked for by name is judged as if it were the head."""
+        ports = Ports(
+            source=self._source,
+            preparer=self._preparer,
+            store=self._store,
+            images=self._images,
+            observer=self._observer,
+            applier=NO_HANDS,
+            reporter=NO_VOICE,
+            requests=NO_REQUESTS,
+            clock=self._clock,
+            host_files=self._host_files,
+            uses=self._uses,
+        )
+        forward = self._options.require_fast_forward and head.sha == (self._source.fetched() or head.sha)
+        return rehearse(ports, replace(self._options, require_fast_forward=forward), self._journal.records(), head)
 
     def _recognised(
         self, stacks: Sequence[str], history: History, desired: DesiredState, base: DesiredState | None
@@ -131,7 +152,7 @@ class Queries:
         files = self._source.files(desired.revision)
         own, verdict = recognise(desired, raw, adopted, files, {}, self._host_files, self._preparer.data)
         takings = consent.takings(desired, raw, base, adopted, stacks)
-        takings = consent.left(takings, self._adopt, history.consented)
+        takings = consent.left(takings, self._options.adopt, history.consented)
         if not takings:
             refuse_to_hide(verdict)
         found = with_verdict(own, adopted, verdict, self._host)

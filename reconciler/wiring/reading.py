@@ -17,6 +17,7 @@ from reconciler.engine import connect
 from reconciler.errors import ReconcilerError, Usage
 from reconciler.host_paths import HostPaths
 from reconciler.later import later
+from reconciler.loop.options import Options
 from reconciler.loop.prepare import Preparer, Rules
 from reconciler.model.documents import NOTHING_ALLOWED
 from reconciler.model.outcome import Reason
@@ -201,7 +202,7 @@ class Reading:
     @cached_property
     def queries(self) -> Queries:
         return Queries(
-            self.settings.host,
+            self.options,
             self.source,
             self.preparer(self.state / "render", self.settings.host, True),
             self.store,
@@ -210,10 +211,30 @@ class Reading:
             self.journal,
             self.clock,
             HostFiles(self.host_paths),
-            self.settings.adopt,
-            self.settings.longest_stop,
-            self.settings.build.memory or 0,
+            self.uses,
         )
+
+    @cached_property
+    def options(self) -> Options:
+        """How the agent behaves, as its config says."""
+        settings = self.settings
+        return Options(
+            settings.host,
+            settings.source.interval,
+            settings.source.require_fast_forward,
+            adopt=settings.adopt,
+            longest_stop=settings.longest_stop,
+            hosts=self._hosts(),
+            build_memory=settings.build.memory or 0,
+        )
+
+    def _hosts(self) -> tuple[str, ...]:
+        """Whom the agent has to reach: the remote, and the proxies to it."""
+        from reconciler.observe.routes import host_of
+
+        proxies = [self.environ.get(name, "") for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY")]
+        addresses = [self.source.remote.address, *proxies]
+        return tuple(dict.fromkeys(host for address in addresses if (host := host_of(address))))
 
     def preparer(
         self,

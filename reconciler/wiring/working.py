@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from reconciler.decide.redact import Redactor
 from reconciler.later import later
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.ledger import Ledger
-from reconciler.loop.options import Options, Ports
+from reconciler.loop.options import Ports
 from reconciler.loop.stall_watchdog import LIMIT, StallWatchdog
 from reconciler.model.status import Silence
 from reconciler.observe import origin
@@ -139,29 +140,14 @@ class Working:
             uses=parts.uses,
             changed=self._changed,
         )
-        options = Options(
-            settings.host,
-            settings.source.interval,
-            settings.source.require_fast_forward,
-            self._progress.step,
-            self._stopping,
-            self._pushed,
-            watchdog,
-            settings.adopt,
-            settings.longest_stop,
-            hosts=self._hosts(),
-            build_memory=settings.build.memory or 0,
+        options = replace(
+            parts.options,
+            progress=self._progress.step,
+            stopping=self._stopping,
+            pushed=self._pushed,
+            watchdog=watchdog,
         )
         return Cycle(ports, options, ledger)
-
-    def _hosts(self) -> tuple[str, ...]:
-        """Whom the agent has to reach: the remote, and the proxies to it."""
-        from reconciler.observe.routes import host_of
-
-        environ = self._parts.environ
-        proxies = [environ.get(name, "") for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY")]
-        addresses = [self._parts.source.remote.address, *proxies]
-        return tuple(dict.fromkeys(host for address in addresses if (host := host_of(address))))
 
     def _watchdog(self, ledger: Ledger) -> StallWatchdog:
         def record(silence: Silence) -> None:

@@ -175,23 +175,23 @@ def test_document_fits_the_schema(name: str) -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_document_has_no_field_that_the_schema_does_not_explain(name: str) -> None:
     document = DOCUMENTS[name]
-    assert list(unmanaged(document, SCHEMA["$defs"][document["kind"]])) == []
+    assert list(unexplained(document, SCHEMA["$defs"][document["kind"]])) == []
 
 
-def unmanaged(value: Any, schema: Mapping[str, Any]) -> list[str]:
+def unexplained(value: Any, schema: Mapping[str, Any]) -> list[str]:
     """Fields without a place in the schema, or in another order than there."""
     if "$ref" in schema:
-        return unmanaged(value, SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]])
+        return unexplained(value, SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]])
     if value is None:
         return []
     if "oneOf" in schema:
-        return unmanaged(value, schema["oneOf"][-1])
+        return unexplained(value, schema["oneOf"][-1])
     if isinstance(value, list):
-        return [name for item in value for name in unmanaged(item, schema["items"])]
+        return [name for item in value for name in unexplained(item, schema["items"])]
     if not isinstance(value, dict) or schema.get("additionalProperties"):
         return []
     found = [] if list(value) == list(schema["properties"]) else sorted(value)
-    return found + [name for key in value for name in unmanaged(value[key], schema["properties"].get(key, {}))]
+    return found + [name for key in value for name in unexplained(value[key], schema["properties"].get(key, {}))]
 
 
 def test_the_schema_is_one_and_knows_every_word() -> None:

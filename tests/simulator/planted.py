@@ -32,14 +32,14 @@ BUGS = (
     Bug(
         "a verdict is not written down before the rollback",
         "loop/rollback.py",
-        "    if not quarantined:\n        return retreat(bench, replace(",
-        "    if True:\n        return retreat(bench, replace(",
+        "    if not condemned:\n        return roll_back(context, replace(",
+        "    if True:\n        return roll_back(context, replace(",
     ),
     Bug(
         "the peak of memory is not looked at",
         "decide/plan/bounds.py",
-        "if step.memory_after > limit + leeway(situation)), None)",
-        "if step.memory_after > 2 * limit + leeway(situation)), None)",
+        "if step.memory_after > limit + leeway(diff)), None)",
+        "if step.memory_after > 2 * limit + leeway(diff)), None)",
     ),
     Bug(
         "standbys stay",
@@ -56,7 +56,7 @@ BUGS = (
     Bug(
         "a rewritten branch is followed",
         "loop/heads.py",
-        "        if self._bench.is_forward(head):\n            self._see(head)",
+        "        if self._context.is_forward(head):\n            self._see(head)",
         "        if True:\n            self._see(head)",
     ),
     Bug(
@@ -68,8 +68,8 @@ BUGS = (
     Bug(
         "a fault of the environment quarantines",
         "loop/advance.py",
-        "quarantined = error.failure.reason is not Reason.DEPENDENCY_NOT_READY",
-        "quarantined = True",
+        "condemned = error.failure.reason is not Reason.DEPENDENCY_NOT_READY",
+        "condemned = True",
     ),
     Bug(
         "the mirror's memory of bad commits is not asked",
@@ -86,7 +86,7 @@ BUGS = (
     Bug(
         "ports of others are met in the middle of a rollout",
         "loop/advance.py",
-        "    check_ports(bench, desired, observed)\n",
+        "    check_ports(context, desired, observed)\n",
         "    pass\n",
     ),
     Bug(

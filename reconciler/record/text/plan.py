@@ -12,7 +12,7 @@ Json = Mapping[str, Any]
 
 
 def plan(document: Json, style: Style, now: float) -> list[str]:
-    lines = [_head(document, style)]
+    lines = [_head(document, style), *_outlook(document, style)]
     if document["steps"]:
         lines += _steps(document, style)
         lines += _costs(document, style)
@@ -29,6 +29,15 @@ def _head(document: Json, style: Style) -> str:
     target = style.paint(short(document["revision"]), "bold")
     steps = plural(len(document["steps"]), "step") if document["changes"] else "nothing to do"
     return f"{document['intent']} to {target}{base}: {steps}"
+
+
+def _outlook(document: Json, style: Style) -> list[str]:
+    """What keeps the commit from being tried, where something does."""
+    if document["reason"] in (None, "ReconciliationSucceeded"):
+        return []
+    what = document["outcome"] or "not tried now"
+    lines = paragraph(f"next turn: {style.paint(what, 'bad')}, {document['reason']}: {document['message']}", style)
+    return lines + (paragraph(f"hint: {document['hint']}", style) if document["hint"] else [])
 
 
 def _steps(document: Json, style: Style) -> list[str]:
