@@ -90,6 +90,10 @@ class HealthGate:
         """Services that the commit changes and that are not good at this moment."""
         return {t.service.key for t in self._tracks.values() if t.changed and t.good_since is None}
 
+    def running(self, service: ServiceKey) -> bool:
+        """Whether a container of the service was seen to run last."""
+        return any(track.service.key == service and track.state != "exited" for track in self._tracks.values())
+
     # -- waiting -----------------------------------------------------------------------------------------------
 
     def until(self, service: Service, condition: Condition) -> None:

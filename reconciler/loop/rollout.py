@@ -51,9 +51,10 @@ class Hooks:
 
 @dataclass(slots=True)
 class _Known:
-    """What has been done to each service."""
+    """What has been done to each service. `once`: those that may end, and have run once when they do."""
 
     actions: dict[ServiceKey, str] = field(default_factory=dict)
+    once: set[ServiceKey] = field(default_factory=set)
     started: set[ServiceKey] = field(default_factory=set)
 
 
@@ -110,11 +111,13 @@ class Rollout:
 
     def records(self) -> tuple[ServiceRecord, ...]:
         """What was done to each service of the plan so far."""
-        downtime = self._health_gate.downtime() if self._health_gate else {}
-        keys = dict.fromkeys([*self._services, *self._known.actions])
+        gate = self._health_gate
+        downtime = gate.downtime() if gate else {}
+        done = self._known.actions
+        ended = {key: "RanOnce" for key in self._known.once if gate is None or not gate.running(key)}
         return tuple(
-            ServiceRecord(*key, self._known.actions.get(key, "Unchanged"), round(downtime.get(key, 0.0), 3))
-            for key in keys
+            ServiceRecord(*key, ended.get(key) or done.get(key, "Unchanged"), round(downtime.get(key, 0.0), 3))
+            for key in dict.fromkeys([*self._services, *done])
         )
 
     def unproven(self) -> set[ServiceKey]:
@@ -284,8 +287,9 @@ class Rollout:
 
     def _started(self, container: str, step: Step) -> None:
         service = self._service(step)
-        done = "RanOnce" if step.action is Action.RUN_ONCE else "Switched" if step.id else "Created"
-        self._known.actions.setdefault(service.key, done)
+        if step.action is Action.RUN_ONCE:
+            self._known.once.add(service.key)
+        self._known.actions.setdefault(service.key, "Switched" if step.id else "Created")
         self._known.started.add(service.key)
         if self._health_gate is not None:
             self._health_gate.follow(service, container, changed=True)
