@@ -58,6 +58,7 @@ UNSET = compose(web=stated("1", hostname="${NOWHERE_SET}"))
 MISSING = compose(web=stated("1", env_file=["./missing.env"]))
 LINKED = compose(web=stated("1", volumes=["../../link:/in:ro"]))
 MODULE = compose(web=stated("1", volumes=["../../module:/in:ro"]))
+CASED = compose(web=stated("1", volumes=["../../docs:/in:ro"]))
 PRIVILEGED = compose(web=stated("1", privileged=True))
 NO_NETWORK = compose(web=stated("1", networks=["nowhere"]))
 
@@ -73,7 +74,7 @@ MISTAKES = {
     "a link": Mistake("PolicyViolation", ("", None), "link", LINKED, links={"link": "120000"}),
     "a submodule": Mistake("PolicyViolation", ("", None), "module", MODULE, links={"module": "160000"}),
     "names that differ by case only": Mistake(
-        "PolicyViolation", ("", None), "README", compose(), files={"README": "a", "readme": "b"}
+        "PolicyViolation", ("", None), "README", CASED, files={"docs/README": "a", "docs/readme": "b"}
     ),
     "a missing file": Mistake("FileMissing", ("compose.yaml", line_of(MISSING, "missing.env")), "missing.env", MISSING),
     "a circle of dependencies": Mistake(
