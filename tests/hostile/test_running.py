@@ -68,7 +68,7 @@ def test_who_forks_and_floods_and_does_not_stop_is_held_to_its_bounds(host: Host
         assert int(host.container("bomb")["HostConfig"]["PidsLimit"]) == PIDS
         assert len(host.engine.top(host.container("bomb")["Id"])["Processes"]) <= PIDS
         corrected(host, "web", 15)
-        assert host.status()["sync"] == "Synced"
+        eventually(lambda: host.status()["sync"] == "Synced", 15)  # once the repair is over
         # It is replaced by its like, and that one is rolled back: both do not stop.
         failing = bomb("2") | {"healthcheck": health("false", start_period="1s")}
         broken = host.push({"web": web, "db": stated("1"), "bomb": failing})
