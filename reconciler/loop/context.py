@@ -1,4 +1,4 @@
-"""The work bench of a turn: looking at the machine, planning, and rollouts that notice a newer commit."""
+"""What a turn works with: looking at the machine, planning, and rollouts that notice a newer commit."""
 
 from __future__ import annotations
 

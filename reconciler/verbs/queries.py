@@ -69,7 +69,7 @@ class Queries:
         history = self._history()
         newest = self._source.fetch() if fetch else None
         head = newest if newest is not None and revision is None else self._commit(revision, history)
-        outlook, begun = self._rehearsed(head, history)
+        outlook, begun = self._rehearsed(head)
         target, intent = self._target(head, history, chosen=revision is not None)
         prepared = self._preparer.prepare(self._source.files(target))
         if prepared.denied:
@@ -125,7 +125,7 @@ class Queries:
         kept_from = outlook.outcome in (Outcome.HELD, Outcome.REJECTED)
         return (1 if made.changes or denied or kept_from else 0), summary.plan(made, outlook)
 
-    def _rehearsed(self, head: Commit, history: History) -> tuple[Outlook, Plan | None]:
+    def _rehearsed(self, head: Commit) -> tuple[Outlook, Plan | None]:
         """What a turn would come to. A commit that was asked for by name is judged as if it were the head."""
         ports = Ports(
             source=self._source,
