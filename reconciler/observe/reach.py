@@ -56,11 +56,13 @@ def engine_facts(client: docker.APIClient) -> EngineFacts:
 
 
 def _measured(client: docker.APIClient) -> bool | None:
-    """Whether one of a few running containers has a figure."""
+    """Whether one of a few running containers has a figure. The oldest are asked: the newest may be about to end."""
     with engine_calls("measure containers"):
-        running = client.containers(limit=SAMPLES, filters={"status": "running"})
-        for item in running:
+        silent = False
+        for item in client.containers(filters={"status": "running"})[-SAMPLES:]:
             with suppress(NotFound):
                 if working_set(client.stats(item["Id"], stream=False, one_shot=True)):
                     return True
-    return False if running else None
+                # One that has ended meanwhile has no figure on any engine.
+                silent |= client.inspect_container(item["Id"])["State"]["Running"]
+    return False if silent else None
