@@ -220,8 +220,8 @@ def test_stacks_start_in_their_order() -> None:
 def test_only_what_has_ended_ran_once() -> None:
     life = Life()
     life.behave("job:1", one_shot())
-    alone = {"health": False, "restart": "no"}
-    life.push(job=service("job:1", **alone), stays=service("stays:1", **alone), web=service("web:1"))
+    job, stays = (service(image, health=False, restart="no") for image in ("job:1", "stays:1"))
+    life.push(job=job, stays=stays, web=service("web:1"))
     settled(life)
     told = {item.service: item.action for item in life.cycle.history.attempts[-1].services}
     assert told == {"job": "RanOnce", "stays": "Created", "web": "Created"}
