@@ -147,3 +147,23 @@ def _bound(container: Container, service: Service, namespace_owners: Mapping[Ser
         if first is None or first.id not in container.shares:
             return False
     return True
+
+
+def settled(desired: DesiredState, observed: ObservedState, ran_once: frozenset[str]) -> bool:
+    """Whether a sparse look already shows that nothing is to be done."""
+    if removed(desired, observed):
+        return False
+    return all(_settled(pairing) for pairing in pair(desired, observed, ran_once).values())
+
+
+def _settled(pairing: Pairing) -> bool:
+    return not pairing.extras and all(
+        slot.container is not None
+        and slot.container.name == slot.name
+        and (slot.container.state == "running" or _ended_once(pairing.service, slot.container))
+        for slot in pairing.slots
+    )
+
+
+def _ended_once(service: Service, container: Container) -> bool:
+    return service.completes and container.state == "exited" and container.exit_code == 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from reconciler.decide.drift import adoption
 from reconciler.decide.drift.adoption import Verdict
+from reconciler.decide.drift.overlay import overlay
 from reconciler.errors import Transient
 from reconciler.loop.ports import HostFiles
 from reconciler.model.desired import DesiredState
@@ -83,4 +84,4 @@ def with_verdict(observed: ObservedState, adopted: Mapping[str, Adopted], verdic
             for name, item in verdict.records.items()
         },
     }
-    return adoption.overlay(observed, known, host)
+    return overlay(observed, known, host)

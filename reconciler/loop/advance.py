@@ -34,7 +34,8 @@ from reconciler.loop.known_images import local_images
 from reconciler.loop.ledger import Ending
 from reconciler.loop.newer import Newer, give_way
 from reconciler.loop.prepare import Prepared
-from reconciler.loop.rollback import go_back, pin_bad
+from reconciler.loop.rollback import go_back
+from reconciler.loop.rolling import begin_step, make_plan, make_rollout
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Anew, Ended, Turn
 from reconciler.model.desired import DesiredState
@@ -50,19 +51,19 @@ CORRECT = "fix the commit and push again"
 def advance(context: TurnContext, head: Commit) -> Turn:
     """Bring the machine to `head`. Transient where the environment keeps us from judging it."""
     with context.attention.watching(Newer(context)):
-        prepared = context.prepare(head.sha, head.sha in context.ledger.history.accepted)
+        prepared = context.states.prepare(head.sha, head.sha in context.ledger.history.accepted)
     if prepared.denied:
         return reject(context, head, prepared.violations)
-    base = context.good()
+    base = context.states.good()
     images = _local(context, head, prepared)
-    desired = context.lower(prepared, images, head.sha)
+    desired = context.ports.preparer.lower(prepared, images, head.sha)
     if head.sha not in context.ledger.history.accepted:
         check_shrink(context, head, desired, base)
     missing = [want for want in prepared.wants if want.key not in images]
     if not missing:
         check_content(context, head, prepared, desired)
     check_images(context, head, missing)
-    foreseen = context.foresee(desired, base)
+    foreseen = context.machine.foresee(desired, base)
     check_consent(context, head, foreseen.takings)
     refuse_to_hide(foreseen.verdict)
     check_mounts(context, head, desired, foreseen)
@@ -71,7 +72,7 @@ def advance(context: TurnContext, head: Commit) -> Turn:
     check_variables(context, head, prepared, base)
     check_pinned_data(context, head, desired, base, foreseen)
     steps = image_steps(missing, context.options.build_memory)
-    plan = context.plan(desired, observed, Intent.ADVANCE, foreseen.back, steps)
+    plan = make_plan(context, desired, observed, Intent.ADVANCE, foreseen.back, steps)
     check_plan(context, head, plan, observed, desired.memory)
     check_ports(context, desired, observed)
     check_missing_networks(desired, observed)
@@ -97,12 +98,12 @@ def _attempt(
         raise
     except Interrupted as error:
         if not context.ledger.condemned(attempt.id):
-            context.interrupted(attempt, error)
+            context.ledger.interrupted(attempt, error)
         raise
     except ENVIRONMENT as error:
         if not context.ledger.attempt(attempt.id).open or context.ledger.condemned(attempt.id):
             raise
-        return context.fault(attempt, error)
+        return context.ledger.fault(attempt, error)
     except (ReconcilerError, Ended):
         raise
     except Exception as error:
@@ -111,14 +112,14 @@ def _attempt(
         # What was met during the rollback from another one is not counted as well.
         counted = context.ledger.history.defects.get(head.sha, 0) > known
         if counted or not unforeseen.note(context.ledger, head.sha, error):
-            return context.fault(attempt, unforeseen.fault(error))
+            return context.ledger.fault(attempt, unforeseen.fault(error))
         return _refuse(context, attempt, Failure(Reason.INTERNAL_ERROR, unforeseen.told(error)))
 
 
 def _local(context: TurnContext, head: Commit, prepared: Prepared) -> dict[str, Image]:
     """What the machine has already, and a new commit does not fetch all the same."""
     known = _is_good(context, head)
-    context.begins("look for images", "the engine")
+    context.watchdog.begins("look for images", "the engine")
     now = context.ports.clock.now()
     return local_images(
         context, prepared, head.sha, lambda want, image: not known and is_fetched_anew(want, image, now)
@@ -136,9 +137,9 @@ def _with_images(context: TurnContext, attempt: Attempt, prepared: Prepared, ima
     steps = image_steps(missing)
     with context.attention.watching(Newer(context)):
         for want, step in zip(missing, steps, strict=True):
-            context.step(attempt, step, len(steps))
+            begin_step(context, attempt, step, len(steps))
             images[want.key] = fetch(context, attempt, want, prepared.files)
-    desired = context.lower(prepared, images, attempt.revision)
+    desired = context.ports.preparer.lower(prepared, images, attempt.revision)
     bad = context.ledger.history.bad_content(desired.content)
     if bad is not None:
         message = f"the same content as {bad.revision[:12]}, which was refused ({bad.reason})"
@@ -154,22 +155,22 @@ def _roll(
     desired: DesiredState,
     base: DesiredState | None,
 ) -> Turn:
-    observed = context.inspect(desired, base, images=images.values(), new=True)
-    base = context.good()
-    context.save(desired, prepared)
-    context.write_trees(desired, prepared.files)
+    observed = context.machine.inspect(desired, base, images=images.values(), new=True)
+    base = context.states.good()
+    context.states.save(desired, prepared)
+    context.states.write_trees(desired, prepared.files)
     stacks = [stack.name for stack in desired.stacks]
     digests = {want.ref: images[want.key].digest for want in prepared.wants}
     context.ledger.append("prepared", attempt=attempt.id, content=desired.content, stacks=stacks, images=digests)
-    plan = context.plan(
-        desired, observed, Intent.ADVANCE, base, corrections=changed_by_others(context, desired, observed)
+    plan = make_plan(
+        context, desired, observed, Intent.ADVANCE, base, corrections=changed_by_others(context, desired, observed)
     )
     if plan.violations:
         first = plan.violations[0]
         raise Transient(first.reason, first.message, first.hint)
     check_names(plan, observed)
     check_subnets(context, plan, desired, observed)
-    rollout = context.rollout(attempt, desired, base, observed, plan)
+    rollout = make_rollout(context, attempt, desired, base, observed, plan)
     try:
         rollout.walk()
     except RolloutFailed as error:
@@ -205,7 +206,7 @@ def _succeed(context: TurnContext, attempt: Attempt, desired: DesiredState, roll
         closing=True,
     )
     turn = context.ledger.end(ending, attempt.revision, attempt.intent, attempt.id)
-    context.pin("good", attempt.revision)
+    context.states.pin("good", attempt.revision)
     close(context, attempt, rollout)
     return turn
 
@@ -216,7 +217,7 @@ def _refuse(context: TurnContext, attempt: Attempt, failure: Failure, content: s
         Outcome.REJECTED, failure.reason, failure.message, CommitState.FAILURE, content, failure=failure, hint=CORRECT
     )
     turn = context.ledger.end(ending, attempt.revision, attempt.intent, attempt.id)
-    pin_bad(context, attempt.revision, content)
+    context.states.pin_bad(attempt.revision, content)
     collect(context)
     return turn
 

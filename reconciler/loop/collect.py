@@ -81,7 +81,9 @@ def _collect_files(context: TurnContext, states: Sequence[DesiredState], used: I
 def _collect_images(context: TurnContext, states: Sequence[DesiredState], used: InUse) -> Sequence[str]:
     images, clock = context.ports.images, context.ports.clock
     until = clock.monotonic() + LONGEST
-    for name in garbage.surplus_images(images.stored(), states, used, context.stacks(*states), context.ledger.history):
+    for name in garbage.surplus_images(
+        images.stored(), states, used, context.machine.stacks(*states), context.ledger.history
+    ):
         if clock.monotonic() > until or context.options.stopping():
             break
         context.ports.applier.remove_image(name)

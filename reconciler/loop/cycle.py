@@ -8,15 +8,13 @@ from dataclasses import replace
 from reconciler.decide.policy import Go, Hold, next_move
 from reconciler.errors import ENVIRONMENT, Away, Corrupt, Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop import unforeseen
-from reconciler.loop.advance import advance
-from reconciler.loop.context import TurnContext
+from reconciler.loop.context import context_of
 from reconciler.loop.grant_use import note_use
 from reconciler.loop.heads import Heads
+from reconciler.loop.keep import keep
 from reconciler.loop.ledger import Ending, Ledger
 from reconciler.loop.options import Options, Ports
 from reconciler.loop.patience import Patience
-from reconciler.loop.repair import clear, keep, let_run
-from reconciler.loop.rollback import roll_back
 from reconciler.loop.turn import Anew, Ended, Turn
 from reconciler.model.files import Commit
 from reconciler.model.history import History
@@ -39,7 +37,7 @@ class Cycle:
 
     def __init__(self, ports: Ports, options: Options, ledger: Ledger) -> None:
         self._ports, self._options, self._ledger = ports, options, ledger
-        self._context = TurnContext(ports, options, ledger)
+        self._context = context_of(ports, options, ledger)
         self._heads = Heads(self._context, options.host)
         self._defect = ""
         self._patience = Patience()
@@ -216,6 +214,8 @@ class Cycle:
     def _hold(self, head: Commit, move: Hold) -> Turn:
         last = self.history.last
         if move.reason is Reason.ROLLBACK_FAILED and last is not None:
+            from reconciler.loop.repair import let_run
+
             let_run(self._context, last)
         return _held(head, move)
 
@@ -234,14 +234,20 @@ class Cycle:
         if self.history.last_good is not None:
             keep(self._context, head)
         elif turn.outcome is Outcome.REJECTED or turn.reason is Reason.REVISION_QUARANTINED:
+            from reconciler.loop.repair import clear
+
             clear(self._context)
 
     def _approach(self, head: Commit, move: Go) -> Turn:
         last = self.history.last
         if move.intent is Intent.REVERT and last is not None:
+            from reconciler.loop.rollback import roll_back
+
             return roll_back(self._context, last)
         if move.intent is Intent.REPAIR:
             return self._kept(head, keep(self._context, head))
+        from reconciler.loop.advance import advance
+
         return advance(self._context, head)
 
     def _kept(self, head: Commit, turn: Turn) -> Turn:
@@ -273,7 +279,7 @@ class Cycle:
             return
         untold = {sha: attempt for sha, attempt in self.history.finals.items() if sha not in self.history.told}
         for revision, attempt in untold.items():
-            self._context.begins(f"write the note of {revision[:12]}", "the remote")
+            self._context.watchdog.begins(f"write the note of {revision[:12]}", "the remote")
             if self._ports.reporter.tell(attempt):
                 self._ledger.append("told", revision=revision)
         if untold.keys() <= self.history.told:

@@ -6,10 +6,10 @@ from reconciler.loop.ports import Source
 from reconciler.model.history import History
 
 
-def is_forward(head: str, history: History, source: Source) -> bool:
+def is_followed(head: str, history: History, source: Source, require_fast_forward: bool) -> bool:
     """Whether the head descends from the last one that was followed, or from a rewritten one that an operator has let
-    pass."""
+    pass. Every head is followed where nobody asks for that."""
     seen, accepted, descends = history.seen, history.accepted, source.is_ancestor
-    if not seen or head in (seen[-1], *accepted) or descends(seen[-1], head):
+    if not require_fast_forward or not seen or head in (seen[-1], *accepted) or descends(seen[-1], head):
         return True
     return any(descends(sha, head) and not descends(sha, seen[-1]) for sha in accepted)

@@ -37,9 +37,9 @@ def _used(context: TurnContext, revision: str) -> Collection[Grant | BindGrant] 
     """As the turn itself has found; last good is judged once more where this process has not done so."""
     if not revision:
         return ()
-    if context.judged is not None and context.judged[0] == revision:
-        return context.judged[1]
+    if context.states.judged is not None and context.states.judged[0] == revision:
+        return context.states.judged[1]
     try:
-        return context.prepare(revision, vouched=True).used
+        return context.states.prepare(revision, vouched=True).used
     except ReconcilerError:
         return None

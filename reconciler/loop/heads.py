@@ -7,9 +7,8 @@ from itertools import takewhile
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.loop import unforeseen
 from reconciler.loop.context import TurnContext
+from reconciler.loop.forward import is_followed
 from reconciler.loop.ledger import Ending
-from reconciler.loop.newer import supersede
-from reconciler.loop.rollback import pin_bad
 from reconciler.loop.stall_watchdog import FETCH
 from reconciler.loop.turn import Anew
 from reconciler.model.files import Commit
@@ -29,7 +28,7 @@ class Heads:
 
     def fetched(self) -> tuple[Commit, Transient | None]:
         """The branch's head; where it cannot be fetched, the last head that was seen, so that open work ends."""
-        self._context.begins(FETCH, "the remote")
+        self._context.watchdog.begins(FETCH, "the remote")
         try:
             return self._ports.source.fetch(), None
         except Transient as error:
@@ -69,12 +68,13 @@ class Heads:
         self._ledger.recall(pins)
         if good is not None and f"{self._host}/good" not in pins:
             for bad in self.history.quarantined.values():
-                pin_bad(self._context, bad.revision, bad.content)
-            self._context.pin("good", good.revision)
+                self._context.states.pin_bad(bad.revision, bad.content)
+            self._context.states.pin("good", good.revision)
 
     def accept(self, head: Commit) -> Commit:
         """The head; where it does not descend from the last one that was accepted, that one."""
-        if self._context.is_forward(head):
+        strict = self._context.options.require_fast_forward
+        if is_followed(head.sha, self.history, self._ports.source, strict):
             self._see(head)
             return head
         return self._last_seen()
@@ -85,11 +85,11 @@ class Heads:
         new = not seen or seen[-1] != head.sha
         if new:
             self._ledger.append("seen", revision=head.sha)
-            self._context.pin("head", head.sha)
+            self._context.states.pin("head", head.sha)
         overtaken = last is not None and last.open and not last.condemned and last.revision != head.sha
         # Where it is not new, a kill came between the two.
         if last is not None and overtaken and (new or last.intent is Intent.ADVANCE):
-            supersede(self._ledger, last, head)
+            self._ledger.supersede(last, head)
         self._supersede_undecided(head)
 
     def _supersede_undecided(self, head: Commit) -> None:

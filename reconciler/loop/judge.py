@@ -16,11 +16,12 @@ from reconciler.decide.mounts.sources import services_of
 from reconciler.decide.plan.bounds import BUILD
 from reconciler.decide.plan.exclusive import occupied
 from reconciler.errors import Transient
-from reconciler.loop.context import Foreseen, TurnContext
+from reconciler.loop.context import TurnContext
+from reconciler.loop.keep import keep
 from reconciler.loop.ledger import Ending, place
+from reconciler.loop.machine import Foreseen
 from reconciler.loop.mounted import in_the_way
 from reconciler.loop.prepare import HOST_MISSING, Prepared
-from reconciler.loop.repair import keep
 from reconciler.loop.turn import Ended, Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import Memory
@@ -194,7 +195,7 @@ def check_content(context: TurnContext, head: Commit, prepared: Prepared, desire
         raise Ended(context.ledger.end(ending, head.sha, Intent.ADVANCE))
     good = history.last_good
     if good is not None and good.content == desired.content:
-        context.save(desired, prepared)
+        context.states.save(desired, prepared)
         raise Ended(_same_content(context, head, good.revision, desired.content))
 
 
@@ -214,7 +215,7 @@ def _same_content(context: TurnContext, head: Commit, revision: str, content: st
         Outcome.SUCCEEDED, Reason.RECONCILIATION_SUCCEEDED, message, CommitState.SUCCESS, content, good=True
     )
     turn = context.ledger.end(ending, head.sha, Intent.ADVANCE)
-    context.pin("good", head.sha)
+    context.states.pin("good", head.sha)
     kept = keep(context, head)
     return turn if kept.outcome is Outcome.UNCHANGED else kept
 
@@ -224,7 +225,7 @@ def check_images(context: TurnContext, head: Commit, missing: Sequence[ImageWant
     taken nor read without leave."""
     found = unobtainable(missing)
     if missing and not found:
-        found = images_of_others.in_the_way(missing, context.ports.images.stored(), context.stacks())
+        found = images_of_others.in_the_way(missing, context.ports.images.stored(), context.machine.stacks())
     if found:
         first = found[0]
         raise Ended(Turn(Outcome.HELD, first.reason, first.message, head.sha, Intent.ADVANCE, hint=first.hint))

@@ -32,7 +32,9 @@ def local_images(
     kept = {key: image for key, image in found.items() if key not in fresh}
     wants = [want for want in prepared.wants if want.key not in fresh]
     states = good_states(context.ledger.history, context.ports.store.load)
-    return remembered(wants, kept, states, images, lambda known: context.lower(prepared, known, revision))
+    return remembered(
+        wants, kept, states, images, lambda known: context.ports.preparer.lower(prepared, known, revision)
+    )
 
 
 def good_states(history: History, load: Callable[[str], DesiredState | None]) -> Iterable[DesiredState]:

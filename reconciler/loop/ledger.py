@@ -11,9 +11,11 @@ from typing import Any
 from reconciler.decide.history.compaction import compacted
 from reconciler.decide.history.fold_state import failure_record, warning_records
 from reconciler.decide.history.folding import Following
-from reconciler.errors import Transient
+from reconciler.errors import Interrupted, ReconcilerError, Transient
 from reconciler.loop.ports import Clock, Journal
 from reconciler.loop.turn import Turn
+from reconciler.model.desired import Service
+from reconciler.model.files import Commit
 from reconciler.model.history import Attempt, Bad, Good, Held, History, ServiceRecord
 from reconciler.model.outcome import RETRIED, CommitState, Failure, Intent, Outcome, Reason, Violation
 from reconciler.model.status import Silence
@@ -194,6 +196,11 @@ class Ledger:
             "nothing has to be done: the next turn starts from what is there",
         )
 
+    @property
+    def leftover(self) -> Attempt | None:
+        """An attempt whose tidying up was cut off."""
+        return next((item for item in self.history.attempts if not item.closed), None)
+
     def condemned(self, name: str) -> bool:
         """Whether the verdict on this attempt is written, or owed."""
         owed = any(kind == "condemned" and fields["attempt"] == name for kind, _, fields in self._owed)
@@ -234,6 +241,27 @@ class Ledger:
             ending.failure,
             ending.hint,
         )
+
+    def fault(self, attempt: Attempt, error: ReconcilerError, failure: Failure | None = None) -> Turn:
+        """The environment ended it: nothing is quarantined, and it is tried again after a while."""
+        ending = Ending(Outcome.FAILED, error.reason, error.message, failure=failure, hint=error.hint)
+        return self.end(ending, attempt.revision, attempt.intent, attempt.id)
+
+    def interrupted(self, attempt: Attempt, error: Interrupted) -> None:
+        ending = Ending(Outcome.INTERRUPTED, Reason.INTERRUPTED, error.message)
+        self.end(ending, attempt.revision, attempt.intent, attempt.id)
+
+    def supersede(self, attempt: Attempt, head: Commit) -> None:
+        """An attempt under way ends because a newer commit is head."""
+        decided = attempt.intent is not Intent.ADVANCE or self.history.was_decided(attempt.revision)
+        state = None if decided else CommitState.SUPERSEDED
+        ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, f"{head.sha[:12]} took over", state)
+        self.end(ending, attempt.revision, attempt.intent, attempt.id)
+
+    def ran_once(self, service: Service) -> None:
+        """A one-shot has run to its proper end; recorded once."""
+        if service.spec not in self.history.ran_once:
+            self.append("ranonce", stack=service.stack, service=service.name, spec=service.spec)
 
     def _taken_back(self, revision: str) -> list[str]:
         """Final states of the commit that an operator has opened again: they stay on the record."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError, Transient
+from reconciler.loop.forward import is_followed
 from reconciler.loop.known_images import local_images
 from reconciler.loop.ledger import Ending, Ledger
 from reconciler.loop.rollout import Rollout
@@ -18,7 +19,7 @@ from reconciler.loop.turn import Anew, Superseded
 from reconciler.model.desired import ServiceKey
 from reconciler.model.files import Commit
 from reconciler.model.history import Attempt
-from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
+from reconciler.model.outcome import Intent, Outcome, Reason
 
 if TYPE_CHECKING:
     from reconciler.loop.context import TurnContext
@@ -50,7 +51,9 @@ class Newer:
         self._looked_at = now
         try:
             head = context.ports.source.fetch()
-            newer = head.sha != context.attention.head and context.is_forward(head)
+            newer = head.sha != context.attention.head and is_followed(
+                head.sha, context.ledger.history, context.ports.source, context.options.require_fast_forward
+            )
         except Transient:
             return
         if newer and (not self.touched or self._changes_what_is_unproven(head)):
@@ -77,7 +80,7 @@ class Newer:
                 specs = None
                 if not prepared.denied:
                     images = local_images(self._context, prepared, head.sha)
-                    lowered = self._context.lower(prepared, images, head.sha)
+                    lowered = ports.preparer.lower(prepared, images, head.sha)
                     specs = {key: service.spec for key, service in lowered.services().items()}
             except (ReconcilerError, KeyError):
                 return None
@@ -90,16 +93,8 @@ def give_way(ledger: Ledger, attempt: Attempt, why: Anew) -> None:
     if not ledger.attempt(attempt.id).open:
         return
     if isinstance(why, Superseded):
-        supersede(ledger, attempt, why.head)
+        ledger.supersede(attempt, why.head)
     else:
         message = "suspended before anything was stopped; it is tried again after that"
         ending = Ending(Outcome.INTERRUPTED, Reason.SUSPENDED, message)
         ledger.end(ending, attempt.revision, attempt.intent, attempt.id)
-
-
-def supersede(ledger: Ledger, attempt: Attempt, head: Commit) -> None:
-    """An attempt under way ends because a newer commit is head."""
-    decided = attempt.intent is not Intent.ADVANCE or ledger.history.was_decided(attempt.revision)
-    state = None if decided else CommitState.SUPERSEDED
-    ending = Ending(Outcome.SUPERSEDED, Reason.SUPERSEDED, f"{head.sha[:12]} took over", state)
-    ledger.end(ending, attempt.revision, attempt.intent, attempt.id)

@@ -1,89 +1,78 @@
-"""Staying: last good is to run. A turn that finds it so has no effects."""
+"""Repair: what somebody did to last good, or what a cut-off attempt has left, is undone."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
-from reconciler.decide.drift.corrections import is_ailing, without_files
-from reconciler.decide.drift.restart_backoff import LEFT_ALONE, begin_anew
-from reconciler.decide.plan import planner
+from reconciler.decide.drift.corrections import Corrections, without_files
 from reconciler.errors import Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop import unforeseen
 from reconciler.loop.addresses import check_subnets
 from reconciler.loop.collect import close
-from reconciler.loop.compare import (
-    find,
-    inspected,
-    is_as_applied,
-    left_alone,
-    note_not_started,
-    note_started_again,
-    note_tolerated,
-)
+from reconciler.loop.compare import find
 from reconciler.loop.context import TurnContext
 from reconciler.loop.ledger import Ending
 from reconciler.loop.newer import give_way
+from reconciler.loop.rolling import make_plan, make_rollout
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Anew, Turn
-from reconciler.model.desired import DesiredState
+from reconciler.model.desired import DesiredState, ServiceKey
 from reconciler.model.files import Commit
 from reconciler.model.history import Attempt
-from reconciler.model.observed import Container, ObservedState
+from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Intent, Outcome, Reason
-from reconciler.model.plan import Plan
+from reconciler.model.plan import Action, Plan
 
 CONSEQUENCES = re.compile(r"created|replaced|proves itself|restart policy \S+")
 """Causes of steps that say nothing about why a service had to be corrected."""
 
+NOT_THEIR_FAULT = (Reason.DEPENDENCY_NOT_READY, Reason.ENGINE_UNAVAILABLE, Reason.POLICY_VIOLATION)
+"""Of a start that was refused: for something else on the machine, or for a link in the way of a mount."""
 
-def keep(context: TurnContext, head: Commit) -> Turn:
-    """See to it that last good runs, tidying up what an earlier turn left."""
-    desired = context.good()
-    if desired is None:
-        raise AssertionError("only what was good is kept")
-    rewritten = context.write_trees(desired)
-    leftover = _leftover(context)
-    if leftover is None:
-        context.begins("look at the machine", "the engine")
-        context.looked = context.look(desired)
-        settled = planner.settled(desired, context.looked, context.ledger.history.ran_once)
-        if settled and not rewritten and is_as_applied(context, desired, context.looked):
-            return _unchanged(context, head, desired, context.looked)
-    context.looked = None
-    observed = context.inspect(desired)
+
+def repair(
+    context: TurnContext, head: Commit, desired: DesiredState, rewritten: frozenset[str]
+) -> tuple[Turn | None, ObservedState]:
+    """Bring the machine back to last good, `desired`. The turn is None where nothing was to be done but tidying up.
+
+    `rewritten`: digests of mounts that were missing on the disk.
+    """
+    leftover = context.ledger.leftover
+    observed = context.machine.inspect(desired)
     found = without_files(find(context, desired, observed), observed, rewritten)
-    plan = context.plan(desired, observed, Intent.REPAIR, desired, corrections=found)
+    plan = make_plan(context, desired, observed, Intent.REPAIR, desired, corrections=found)
     if leftover is not None and len(plan.steps) == plan.closing:
-        close(context, leftover, context.rollout(leftover, desired, desired, observed, plan))
-        return _unchanged(context, head, desired, observed)
+        close(context, leftover, make_rollout(context, leftover, desired, desired, observed, plan))
+        return None, observed
     if not plan.steps:
-        return _unchanged(context, head, desired, observed)
+        return None, observed
     if plan.violations:
         raise Transient(plan.violations[0].reason, plan.violations[0].message, plan.violations[0].hint)
     check_subnets(context, plan, desired, observed)
     attempt = context.ledger.start(desired.revision, Intent.REPAIR)
-    again = note_started_again(context, plan, observed, found)
-    rollout = context.rollout(attempt, desired, desired, observed, plan)
+    again = _note_started_again(context, plan, observed, found)
+    rollout = make_rollout(context, attempt, desired, desired, observed, plan)
     turn = _repair(context, head, attempt, plan, rollout)
-    note_not_started(context, turn, again, rollout)
+    _note_not_started(context, turn, again, rollout)
     if turn.outcome is Outcome.SUCCEEDED:
-        note_tolerated(context, desired, observed, found)
-    return turn
+        _note_tolerated(context, desired, observed, found)
+    return turn, observed
 
 
 def clear(context: TurnContext) -> None:
     """Nothing was ever good: what attempts that were cut off have left goes; volumes stay."""
-    leftover, last = _leftover(context), context.ledger.history.last
-    if last is None or (leftover is None and not context.look().containers):
+    leftover, last = context.ledger.leftover, context.ledger.history.last
+    if last is None or (leftover is None and not context.machine.look().containers):
         return
-    nothing, observed = context.nothing(), context.inspect(context.nothing())
-    plan = context.plan(nothing, observed, Intent.REVERT, None)
+    nothing, observed = context.states.nothing(), context.machine.inspect(context.states.nothing())
+    plan = make_plan(context, nothing, observed, Intent.REVERT, None)
     if leftover is not None and len(plan.steps) == plan.closing:
-        close(context, leftover, context.rollout(leftover, nothing, None, observed, plan))
+        close(context, leftover, make_rollout(context, leftover, nothing, None, observed, plan))
     elif plan.steps:
         attempt = context.ledger.start(last.revision, Intent.REVERT)
-        _clear(context, attempt, context.rollout(attempt, nothing, None, observed, plan))
+        _clear(context, attempt, make_rollout(context, attempt, nothing, None, observed, plan))
 
 
 def let_run(context: TurnContext, failed: Attempt) -> None:
@@ -95,7 +84,7 @@ def let_run(context: TurnContext, failed: Attempt) -> None:
         return
     states = [context.ports.store.load(content) for content in (failed.content, _good_content(context)) if content]
     wanted = {(*key, s.spec): s.restart for state in states if state for key, s in state.services().items()}
-    for item in inspected(context, context.look(*states)).containers:
+    for item in context.machine.details(context.machine.look(*states)).containers:
         restart = wanted.get((item.stack, item.service, item.spec or ""), item.restart)
         if item.running and item.restart != restart:
             context.ports.applier.update(item.id, restart)
@@ -105,11 +94,6 @@ def let_run(context: TurnContext, failed: Attempt) -> None:
 def _good_content(context: TurnContext) -> str | None:
     good = context.ledger.history.last_good
     return good.content if good else None
-
-
-def _leftover(context: TurnContext) -> Attempt | None:
-    """An attempt whose tidying up was cut off."""
-    return next((item for item in context.ledger.history.attempts if not item.closed), None)
 
 
 def _clear(context: TurnContext, attempt: Attempt, rollout: Rollout) -> None:
@@ -126,11 +110,11 @@ def _walk(context: TurnContext, attempt: Attempt, rollout: Rollout) -> Turn | No
     try:
         rollout.walk()
     except RolloutFailed as error:
-        return context.fault(attempt, Transient(error.reason, error.message, error.hint), error.failure)
+        return context.ledger.fault(attempt, Transient(error.reason, error.message, error.hint), error.failure)
     except Transient as error:
-        return context.fault(attempt, error)
+        return context.ledger.fault(attempt, error)
     except Interrupted as error:
-        context.interrupted(attempt, error)
+        context.ledger.interrupted(attempt, error)
         raise
     except Anew as again:
         give_way(context.ledger, attempt, again)
@@ -139,7 +123,7 @@ def _walk(context: TurnContext, attempt: Attempt, rollout: Rollout) -> Turn | No
         raise
     except Exception as error:
         unforeseen.note(context.ledger, "", error)
-        return context.fault(attempt, unforeseen.fault(error))
+        return context.ledger.fault(attempt, unforeseen.fault(error))
     return None
 
 
@@ -158,49 +142,38 @@ def _repair(context: TurnContext, head: Commit, attempt: Attempt, plan: Plan, ro
     )
     turn = context.ledger.end(ending, attempt.revision, Intent.REPAIR, attempt.id)
     close(context, attempt, rollout)
-    return _applied(turn, head, attempt.revision)
+    return replace(turn, applied=head.sha == attempt.revision)
 
 
-def _unchanged(context: TurnContext, head: Commit, desired: DesiredState, observed: ObservedState) -> Turn:
-    good = context.ledger.history.last_good
-    revision = good.revision if good else desired.revision
-    if head.sha == revision:
-        for (stack, service), (container, again) in left_alone(context, observed).items():
-            return _troubled(head, f"{stack}/{service}", container, again)
-        turn = Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "nothing to do", head.sha, Intent.REPAIR)
-        graces = [desired.gate(item.stack).unhealthy_grace for item in observed.containers if is_ailing(item)]
-        # The engine does not tell when a grace is over.
-        return replace(turn, until=context.ports.clock.now() + min(graces)) if graces else turn
-    bad = context.ledger.history.quarantined.get(head.sha)
-    why = f" ({bad.reason})" if bad else ""
-    return Turn(
-        Outcome.UNCHANGED,
-        Reason.REVISION_QUARANTINED,
-        f"{head.sha[:12]} was refused{why}; {revision[:12] or 'what ran before it'} runs",
-        head.sha,
-        Intent.REPAIR,
-        reverted_to=revision or None,
-        hint="fix the commit and push again",
-        applied=False,
-    )
+def _note_started_again(
+    context: TurnContext, plan: Plan, observed: ObservedState, found: Corrections
+) -> list[ServiceKey]:
+    """Services whose containers this plan starts again; durable before it does, so that a crash counts them, too."""
+    ended = {item.id for item in observed.containers if item.state == "exited"} | found.ailing.keys()
+    steps = [step for step in plan.steps if step.action is Action.START_CONTAINER and step.id in ended]
+    keys = list(dict.fromkeys((step.stack or "", step.service or "") for step in steps))
+    for stack, service in keys:
+        context.ledger.append("healed", stack=stack, service=service)
+    return keys
 
 
-def _troubled(head: Commit, service: str, container: Container, again: float | None) -> Turn:
-    """A service does not work, and for now it is not started again."""
-    unhealthy = container.state == "running"
-    state = "unhealthy" if unhealthy else f"down (exit code {container.exit_code})"
-    then = "it is started again in a while" if again else LEFT_ALONE
-    return Turn(
-        Outcome.UNCHANGED,
-        Reason.HEALTH_CHECK_FAILED if unhealthy else Reason.CRASHED,
-        f"{service} is {state}; {then}",
-        head.sha,
-        Intent.REPAIR,
-        hint=begin_anew(head.sha),
-        until=again,
-        applied=False,
-    )
+def _note_not_started(context: TurnContext, turn: Turn, services: Iterable[ServiceKey], rollout: Rollout) -> None:
+    """A disk that is away for a day is waited for that long: what was never started has not failed."""
+    if turn.outcome is Outcome.FAILED and turn.reason in NOT_THEIR_FAULT:
+        for stack, service in services:
+            if (stack, service) not in rollout.started:
+                context.ledger.append("unstarted", stack=stack, service=service)
 
 
-def _applied(turn: Turn, head: Commit, revision: str) -> Turn:
-    return replace(turn, applied=head.sha == revision)
+def _note_tolerated(context: TurnContext, desired: DesiredState, observed: ObservedState, found: Corrections) -> None:
+    """A difference that outlives its own repair is how this engine makes containers: it is not corrected for ever."""
+    corrected = _differences_told(observed, found)
+    if corrected:
+        after = context.machine.details(context.machine.look(desired))
+        for spec, fact, words in sorted(corrected & _differences_told(after, find(context, desired, after))):
+            context.ledger.append("tolerated", spec=spec, fact=fact, found=words)
+
+
+def _differences_told(observed: ObservedState, found: Corrections) -> set[tuple[str, str, str]]:
+    specs = {item.id: item.spec or "" for item in observed.containers}
+    return {(specs[id], item.fact, item.found) for id, items in found.drift.items() for item in items}

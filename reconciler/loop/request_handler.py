@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from reconciler.decide.history.requests import Known, answer, full_sha
-from reconciler.loop.forward import is_forward
+from reconciler.loop.forward import is_followed
 from reconciler.loop.ledger import Ledger
 from reconciler.loop.ports import Clock, Requests, Source
 from reconciler.model.requests import Request
@@ -37,7 +37,7 @@ class RequestHandler:
         if request.revision:
             resolved = full_sha(request.revision, history) or self._source.find(request.revision)
         head = self._source.fetched()
-        followed = head is None or not self._require_fast_forward or is_forward(head, history, self._source)
+        followed = head is None or is_followed(head, history, self._source, self._require_fast_forward)
         known = Known(history, head, resolved, working, self._clock.now(), followed)
         reply = answer(request, known)
         self._ledger.append(

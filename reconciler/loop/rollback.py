@@ -10,6 +10,7 @@ from reconciler.loop.collect import close
 from reconciler.loop.compare import changed_by_others
 from reconciler.loop.context import TurnContext
 from reconciler.loop.ledger import Ending
+from reconciler.loop.rolling import make_plan, make_rollout
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Superseded, Turn
 from reconciler.model.desired import DesiredState
@@ -38,7 +39,7 @@ def go_back(
         failure=failure_record(failure),
         touched=forward.touched,
     )
-    pin_bad(context, attempt.revision, bad.content)
+    context.states.pin_bad(attempt.revision, bad.content)
     attempt = replace(attempt, condemned=True, failure=failure, content=bad.content, touched=forward.touched)
     return roll_back(context, attempt, forward)
 
@@ -47,12 +48,14 @@ def roll_back(
     context: TurnContext, attempt: Attempt, forward: Rollout | None = None, *, condemned: bool = True
 ) -> Turn:
     """Undo a quarantined attempt, from wherever it stands. `forward` is None when another process began it."""
-    target = context.good() or context.nothing()
+    target = context.states.good() or context.states.nothing()
     bad = context.ports.store.load(attempt.content) if attempt.content else None
-    context.write_trees(target)
-    observed = context.inspect(target, bad)
-    plan = context.plan(target, observed, Intent.REVERT, bad, corrections=changed_by_others(context, target, observed))
-    rollout = context.rollout(attempt, target, bad, observed, plan)
+    context.states.write_trees(target)
+    observed = context.machine.inspect(target, bad)
+    plan = make_plan(
+        context, target, observed, Intent.REVERT, bad, corrections=changed_by_others(context, target, observed)
+    )
+    rollout = make_rollout(context, attempt, target, bad, observed, plan)
     failure = attempt.failure or Failure(Reason.STALLED, "it failed")
     # The bound is not asked again: what is started here ran a moment ago, and holding it back would be an outage.
     try:
@@ -66,17 +69,12 @@ def roll_back(
             _cut_short(context, attempt, failure, newer.head, _merged(rollout, forward))
         raise
     if not condemned:
-        turn = context.fault(
+        turn = context.ledger.fault(
             attempt, Transient(failure.reason, failure.message, "it is tried again by itself"), failure
         )
         close(context, attempt, rollout)
         return turn
     return _reverted(context, attempt, failure, target, rollout, forward)
-
-
-def pin_bad(context: TurnContext, revision: str, content: str | None) -> None:
-    """The second memory of what is never tried again, should the journal be lost."""
-    context.pin(f"bad/{revision}/{content or 'refused'}", revision)
 
 
 def _reverted(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from reconciler.decide.drift.adoption import baseline, overlay
+from reconciler.decide.drift.adoption import baseline
+from reconciler.decide.drift.overlay import overlay
 from reconciler.decide.history.folding import Following
 from reconciler.decide.history.requests import full_sha
 from reconciler.decide.hold import consent, images_of_others

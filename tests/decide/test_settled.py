@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.decide.plan.planner import settled
+from reconciler.decide.slots import settled
 from tests.decide.planning import desired, observed
 
 WANTED = desired({"stacks": {"shop": {"services": {"web": {}, "job": {"completes": True}}}}})

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reconciler.decide import footprint
 from reconciler.decide.plan import planner
+from reconciler.decide.slots import settled
 from reconciler.model.desired import Condition, DesiredState
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Intent
@@ -127,7 +128,7 @@ def test_after_the_plan_a_second_one_is_empty(case: Case) -> None:
     assert not again.steps, again.steps
     unusual = any(item.state in ("paused", "restarting") for item in after.containers)
     jobs = any(item.completes for item in target.services().values())  # a repair runs none, whatever has become of it
-    assert planner.settled(target, after, frozenset()) or jobs or unusual
+    assert settled(target, after, frozenset()) or jobs or unusual
 
 
 @each

@@ -56,7 +56,7 @@ BUGS = (
     Bug(
         "a rewritten branch is followed",
         "loop/heads.py",
-        "        if self._context.is_forward(head):\n            self._see(head)",
+        "        if is_followed(head.sha, self.history, self._ports.source, strict):\n            self._see(head)",
         "        if True:\n            self._see(head)",
     ),
     Bug(

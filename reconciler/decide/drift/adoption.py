@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from reconciler.decide.drift.facts import differences
+from reconciler.decide.drift.overlay import as_adopted
 from reconciler.decide.drift.wanted_facts import wanted
 from reconciler.decide.mounts.digests import digest
 from reconciler.model.desired import DesiredState, Service, ServiceKey, Stack
@@ -47,18 +48,6 @@ class Verdict:
     causes: Mapping[ServiceKey, tuple[str, ...]] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[tuple[ServiceKey, str, str], ...] = ()
-
-
-def overlay(observed: ObservedState, adopted: Mapping[str, Adopted], host: str) -> ObservedState:
-    """What is observed, with adopted containers as what they stand for."""
-    images = dict(observed.images)
-    containers = []
-    for item in observed.containers:
-        record = adopted.get(item.id) if item.host is None else None
-        if record is not None and record.image is not None and item.image in images:
-            images.setdefault(record.image, images[item.image])
-        containers.append(item if record is None else _as(item, record, host))
-    return replace(observed, containers=tuple(containers), images=images)
 
 
 def without_unmanaged(observed: ObservedState, target: DesiredState, adopted: Mapping[str, Adopted]) -> ObservedState:
@@ -114,7 +103,7 @@ def judge(
                 hidden.append((service.key, found[1], want[1]))
         image = _image(service, item, known, observed, images)
         made = Adopted(service.stack, service.spec, mounts, image)
-        left = _in_the_way(service, _as(item, made, ""), observed.images.get(item.image))
+        left = _in_the_way(service, as_adopted(item, made, ""), observed.images.get(item.image))
         if service.config.get(FOUND) or not left:
             records[item.id] = made if not service.config.get(FOUND) else Adopted(service.stack, service.spec)
         else:
@@ -149,17 +138,6 @@ def baseline(
 
 def _identity(stack: Stack) -> object:
     return [stack.name, [[item.name, item.spec, item.replicas, item.restart] for item in stack.services]]
-
-
-def _as(item: Container, record: Adopted, host: str) -> Container:
-    """The container in the words of what it stands for. What stands only for itself is compared with nothing."""
-    facts = dict(item.facts)
-    if record.itself:
-        facts = {}
-    elif facts:
-        facts["mounts"] = {**facts.get("mounts", {}), **record.mounts}
-        facts["image"] = record.image or facts.get("image", item.image)
-    return replace(item, host=host, spec=record.spec, image=record.image or item.image, facts=facts)
 
 
 def _is_unmanaged(item: Container, target: DesiredState, adopted: Mapping[str, Adopted]) -> bool:

@@ -12,19 +12,12 @@ from reconciler.decide.plan.bounds import PEAK, bound, violations
 from reconciler.decide.plan.builder import PlanBuilder
 from reconciler.decide.plan.diff import StateDiff
 from reconciler.decide.plan.switching import Switching
-from reconciler.decide.slots import Pairing, Slot, pair, removed
+from reconciler.decide.slots import Pairing, Slot
 from reconciler.model.desired import Condition, DesiredState, Network, Service, ServiceKey, wanted_networks
 from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container, ObservedState
 from reconciler.model.outcome import Intent
 from reconciler.model.plan import Action, Default, Plan, Step
-
-
-def settled(desired: DesiredState, observed: ObservedState, ran_once: frozenset[str]) -> bool:
-    """Whether a sparse look already shows that nothing is to be done."""
-    if removed(desired, observed):
-        return False
-    return all(_settled(pairing) for pairing in pair(desired, observed, ran_once).values())
 
 
 def plan(
@@ -57,19 +50,6 @@ def plan(
         return one_by_one
     together = planned(stop_first=True)
     return one_by_one if any(item.rule == PEAK for item in together.violations) else together
-
-
-def _settled(pairing: Pairing) -> bool:
-    return not pairing.extras and all(
-        slot.container is not None
-        and slot.container.name == slot.name
-        and (slot.container.state == "running" or _ended_once(pairing.service, slot.container))
-        for slot in pairing.slots
-    )
-
-
-def _ended_once(service: Service, container: Container) -> bool:
-    return service.completes and container.state == "exited" and container.exit_code == 0
 
 
 class _Planner:

@@ -1,0 +1,169 @@
+"""Looking at the machine: what is ours there, what somebody else has made for our services, and taking that over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from reconciler.decide.drift.overlay import overlay
+from reconciler.errors import Transient
+from reconciler.loop.lazy_files import LazyFiles
+from reconciler.loop.ledger import Ledger
+from reconciler.loop.options import Options, Ports
+from reconciler.loop.stall_watchdog import StallWatchdog
+from reconciler.loop.states import States
+from reconciler.model.desired import DesiredState
+from reconciler.model.images import Image
+from reconciler.model.observed import ObservedState
+from reconciler.model.outcome import Reason
+
+if TYPE_CHECKING:
+    from reconciler.decide.drift.adoption import Verdict
+    from reconciler.decide.hold.consent import Taking
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a commit would meet. `back`: what there would be to go back to. `takings`: what nobody has consented to."""
+
+    observed: ObservedState
+    back: DesiredState | None
+    verdict: Verdict
+    takings: tuple[Taking, ...] = ()
+
+
+class Machine:
+    """Sparse looks are cheap; full ones take one call for each container."""
+
+    def __init__(self, ports: Ports, options: Options, ledger: Ledger, watchdog: StallWatchdog, states: States) -> None:
+        self._ports, self._options, self._ledger = ports, options, ledger
+        self._watchdog, self._states = watchdog, states
+
+    def stacks(self, *states: DesiredState | None) -> list[str]:
+        """Every stack that is or was ours."""
+        names = {stack.name for state in states if state for stack in state.stacks}
+        return sorted(names | self._ledger.history.stacks)
+
+    def look(self, *states: DesiredState | None) -> ObservedState:
+        """One cheap list of what is ours, and of what somebody else has made for our services."""
+        observed = self._ports.observer.look(self.stacks(*states))
+        known = overlay(observed, self._ledger.history.adopted, self._options.host)
+        ours = {key for state in states if state for key in state.services()}
+        kept = (c for c in known.containers if c.host is not None or (c.number and (c.stack, c.service) in ours))
+        return replace(known, containers=tuple(kept))
+
+    def details(self, looked: ObservedState) -> ObservedState:
+        """The same containers in full."""
+        details = self._ports.observer.details([item.id for item in looked.containers])
+        images = self._ports.observer.defaults(item.image for item in details.values())
+        detailed = replace(looked, containers=tuple(details.values()), images=images)
+        return overlay(detailed, self._ledger.history.adopted, self._options.host)
+
+    def inspect(
+        self,
+        target: DesiredState,
+        other: DesiredState | None = None,
+        *,
+        images: Iterable[Image] = (),
+        new: bool = False,
+    ) -> ObservedState:
+        """Everything there is; what plain Compose has started for services of `target` becomes ours.
+
+        `images`: those of the target, where they have just been built. `new`: the target is a commit that was never
+        good, so that consent is asked for; `other` is last good then. Transient where a stack has another host's
+        containers, or where something has appeared that nobody has consented to.
+        """
+        from reconciler.decide.hold import consent
+
+        raw, found, verdict = self._recognise(target, other, images)
+        takings = self._unconsented(target, other, raw) if new else ()
+        if takings:
+            message = f"objects that this agent did not make have appeared: {consent.told(takings)}"
+            raise Transient(Reason.CONSENT_MISSING, message, consent.remedy(takings, target.revision))
+        if verdict.records:
+            self._adopt(target, found, verdict)
+        self._note_completed(found, (target, other))
+        return found
+
+    def foresee(self, target: DesiredState, base: DesiredState | None) -> Foreseen:
+        """As `inspect`, and what there would be to go back to, but nothing becomes ours yet. `base`: last good."""
+        from reconciler.decide.drift.adoption import baseline
+
+        raw, found, verdict = self._recognise(target, base, ())
+        back = baseline(target, found, base, verdict) if verdict.records else base
+        return Foreseen(found, back, verdict, self._unconsented(target, base, raw))
+
+    def _unconsented(self, target: DesiredState, base: DesiredState | None, raw: ObservedState) -> tuple[Taking, ...]:
+        from reconciler.decide.hold import consent
+
+        history = self._ledger.history
+        found = consent.takings(target, raw, base, history.adopted, self.stacks(target, base))
+        return consent.left(found, self._options.adopt, history.consented)
+
+    def _recognise(
+        self, target: DesiredState, other: DesiredState | None, images: Iterable[Image]
+    ) -> tuple[ObservedState, ObservedState, Verdict]:
+        """What the engine tells, the same as what it stands for, and what the journal has to learn."""
+        from reconciler.loop import adopt
+
+        self._watchdog.begins("look at the machine", "the engine")
+        observed = self._ports.observer.inspect(self.stacks(target, other))
+        adopted, host = self._ledger.history.adopted, self._options.host
+        files = LazyFiles(self._states.files, target.revision)
+        built = {image.id: image for image in images}
+        own, verdict = adopt.recognise(
+            target, observed, adopted, files, built, self._ports.host_files, self._ports.preparer.data
+        )
+        found = self._with_cut_off(adopt.with_verdict(own, adopted, verdict, host))
+        self._refuse_unmanaged(found)
+        return observed, found, verdict
+
+    def _with_cut_off(self, observed: ObservedState) -> ObservedState:
+        """One that was started since it was stopped has an end of its own again."""
+        stopped = self._ledger.history.stopped
+        marked = (
+            replace(item, cut_off=not item.running and stopped.get(item.id) == item.started_at)
+            for item in observed.containers
+        )
+        return replace(observed, containers=tuple(marked))
+
+    def _adopt(self, target: DesiredState, found: ObservedState, verdict: Verdict) -> None:
+        """Durable before anything that follows from it, and with it what there is to go back to."""
+        from reconciler.decide.drift.adoption import baseline
+        from reconciler.loop import adopt
+
+        good = self._states.good()
+        state = baseline(target, found, good, verdict)
+        new = state.services().keys() != (good.services().keys() if good else set())
+        if new:
+            self._ports.store.save(state, {})
+        stacks = [stack.name for stack in target.stacks]
+        content = state.content if new else None
+        self._ledger.append("adopted", stacks=stacks, content=content, **adopt.record(verdict))
+
+    def _refuse_unmanaged(self, observed: ObservedState) -> None:
+        unmanaged = [item for item in observed.containers if item.host != self._options.host and not item.oneoff]
+        if unmanaged:
+            names = " ".join(item.name for item in unmanaged[:3])
+            host = unmanaged[0].host or "another"
+            raise Transient(
+                Reason.DEPENDENCY_NOT_READY,
+                f"stack {unmanaged[0].stack} has containers that are not ours, but of the host {host}: {names}",
+                f"give the stack another name; if no agent is {host} any more: docker rm -f {names} (volumes stay)",
+            )
+
+    def _note_completed(self, observed: ObservedState, states: Sequence[DesiredState | None]) -> None:
+        """One-shots that have ended since a process that had started them was killed."""
+        from reconciler.decide.slots import completed
+
+        once = {
+            (*key, service.spec): service
+            for state in states
+            for key, service in (state.services() if state else {}).items()
+            if service.completes
+        }
+        for item in observed.containers:
+            service = once.get((item.stack, item.service, item.spec or ""))
+            if service is not None and completed(item):
+                self._ledger.ran_once(service)
