@@ -4,81 +4,27 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from reconciler.commands import parse, wants_json
 from reconciler.decide.redact import Redactor
 from reconciler.errors import ReconcilerError, Usage
 from reconciler.logs import start_logs
 from reconciler.model.outcome import Reason
 from reconciler.output import Output, colours_wanted
-from reconciler.signals import INTERRUPTED, Ended, Signals
+from reconciler.parser import parse, wants_json
+from reconciler.signals import Ended, Signals
 from reconciler.surroundings import PRIVATE, leave_working_folder
 
 if TYPE_CHECKING:
     from reconciler.settings import Settings
+    from reconciler.wiring.assembly import Application
 
-Answer = tuple[int, Mapping[str, Any]]
-"""Exit code and the document of the contract."""
-
-PATIENT = frozenset({"once", "run"})
-"""Verbs that a signal asks to come to an end; the others are simply ended."""
+    Build = Callable[[argparse.Namespace, Redactor, Event], Application]
 
 DEFECT = "this is a defect of reconciler; run with RECONCILER_LOG_LEVEL=DEBUG for the trace"
-
-
-WITHOUT_CONFIG = frozenset({"validate", "init"})
-"""Verbs that can do without an agent config."""
-
-
-class Application(Protocol):
-    """What the commands need; `assembly.build` makes one. Each raises ReconcilerError where it cannot answer."""
-
-    def validate(
-        self,
-        folder: str | None,
-        commit: str | None,
-        git_dir: str | None,
-        compose_files: Sequence[str],
-        policies: bool,
-        grants: bool = False,
-    ) -> Answer:
-        """`grants`: say what the commit needs to be admitted."""
-
-    def init(
-        self, folder: str, host: str | None, source: str | None, config: str | None, state: str | None
-    ) -> Answer: ...
-
-    def plan(self, commit: str | None) -> Answer: ...
-
-    def once(self, timeout: float, progress: Callable[[str], None]) -> Answer:
-        """`timeout` in seconds; `progress` gets a line for each thing that is done."""
-
-    def run(self) -> int: ...
-
-    def status(self, engine: bool) -> Answer: ...
-
-    def history(self, revision: str | None, limit: int) -> Answer: ...
-
-    def suspend(self, why: str, seconds: float | None, wait: bool) -> Answer:
-        """`seconds`: for so long, None: until it is resumed. `wait`: for a running agent to answer."""
-
-    def resume(self, wait: bool) -> Answer: ...
-
-    def retry(self, revision: str, wait: bool) -> Answer: ...
-
-    def accept(self, revision: str, wait: bool) -> Answer: ...
-
-    def doctor(self) -> Answer: ...
-
-    def policy_unused(self) -> Answer: ...
-
-
-Build = Callable[[argparse.Namespace, Redactor, Event], Application]
 
 
 def main(arguments: Sequence[str] | None = None, build: Build | None = None) -> int:
@@ -102,45 +48,40 @@ def main(arguments: Sequence[str] | None = None, build: Build | None = None) -> 
         os.umask(before)
 
 
-def _perform(options: argparse.Namespace, output: Output, redactor: Redactor, signals: Signals, build: Build) -> int:
-    usual = "INFO" if options.verb == "run" else "WARNING"
-    start_logs(os.environ.get("RECONCILER_LOG_LEVEL") or usual, redactor)
+def _perform(typed: argparse.Namespace, output: Output, redactor: Redactor, signals: Signals, build: Build) -> int:
+    start_logs(os.environ.get("RECONCILER_LOG_LEVEL") or typed.verb.logs, redactor)
     leave_working_folder(os.environ)
-    signals.listen(patient=options.verb in PATIENT)
-    application = build(options, redactor, signals.stop)
-    if options.verb == "run":
-        code = application.run()
-        return INTERRUPTED if code == 0 and signals.stop.is_set() else code
-    code, document = _ask(application, options, output)
-    output.document(document, every=getattr(options, "all", False))
+    signals.listen(patient=typed.verb.patient)
+    code, document = build(typed, redactor, signals.stop).answer(typed, output.progress)
+    if document:
+        output.document(document, every=getattr(typed, "all", False))
     return code
 
 
-def _build(options: argparse.Namespace, redactor: Redactor, stop: Event) -> Application:
+def _build(typed: argparse.Namespace, redactor: Redactor, stop: Event) -> Application:
     # Imported here, so that --help and wrong usage cost nothing.
     from reconciler.renewal import taken_over
 
     before = taken_over(os.environ)
-    settings = (before.settings if before else None) or _settings(options)
+    settings = (before.settings if before else None) or _settings(typed)
     from reconciler.wiring import assembly
 
-    tolerant = options.verb in ("doctor", "status", "history")
-    return assembly.build(settings, stop=stop, redactor=redactor, before=before, tolerant=tolerant)
+    return assembly.build(settings, stop=stop, redactor=redactor, before=before, tolerant=typed.verb.tolerant)
 
 
-def _settings(options: argparse.Namespace) -> Settings | None:
+def _settings(typed: argparse.Namespace) -> Settings | None:
     """None: there is no agent config, and the verb can do without."""
     from reconciler.agent_config import passed_over
     from reconciler.settings import load_settings
 
-    ignored = passed_over(options.config, os.environ, os.getcwd())
+    ignored = passed_over(typed.config, os.environ, os.getcwd())
     if ignored:
         _warn_of(ignored)
     try:
-        return load_settings(options.config, os.environ, state=options.state)
+        return load_settings(typed.config, os.environ, state=typed.state)
     except Usage:
-        named = options.verb == "validate" and (options.config or os.environ.get("RECONCILER_CONFIG"))
-        if options.verb not in WITHOUT_CONFIG or named or _exists(options.config):
+        needed, named = typed.verb.config, typed.config or os.environ.get("RECONCILER_CONFIG")
+        if needed == "needed" or (needed == "optional" and named) or _exists(typed.config):
             raise
         return None
 
@@ -154,6 +95,8 @@ def _exists(config: str | None) -> bool:
 
 
 def _warn_of(ignored: str) -> None:
+    import shlex
+
     from loguru import logger
 
     logger.warning(
@@ -162,35 +105,6 @@ def _warn_of(ignored: str) -> None:
         ignored,
         shlex.quote(ignored),
     )
-
-
-def _ask(application: Application, options: argparse.Namespace, output: Output) -> Answer:
-    match options.verb:
-        case "init":
-            return application.init(options.DIR or ".", options.host, options.source, options.config, options.state)
-        case "validate":
-            git_dir = options.git_dir if options.commit else None
-            on = options.policies == "on"
-            return application.validate(options.DIR, options.commit, git_dir, options.file or (), on, options.grants)
-        case "plan":
-            return application.plan(options.commit)
-        case "once":
-            return application.once(options.timeout, output.progress)
-        case "status":
-            return application.status(not options.no_engine)
-        case "suspend":
-            return application.suspend(options.reason, getattr(options, "for"), not options.no_wait)
-        case "resume":
-            return application.resume(not options.no_wait)
-        case "retry":
-            return application.retry(options.REV, not options.no_wait)
-        case "accept":
-            return application.accept(options.REV, not options.no_wait)
-        case "doctor":
-            return application.doctor()
-        case "policy unused":
-            return application.policy_unused()
-    return application.history(options.REV, options.limit)
 
 
 def _defect(error: Exception, output: Output) -> int:

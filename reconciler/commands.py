@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, Literal
 
-from reconciler import __version__
-from reconciler.errors import Usage
 from reconciler.formats.quantities import QuantityError, seconds
-from reconciler.model.outcome import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +24,14 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """`name`: one word, or two of which the first is shared by a group. `zero` and `one`: what exit codes 0 and 1 mean.
-    `kind`: the JSON document it prints."""
+    """All that is to be said of one verb. `Application` has a method of its name, which takes what was typed.
+
+    `name`: one word, or two of which the first is shared by a group. `zero` and `one`: what exit codes 0 and 1 mean.
+    `kind`: the JSON document it prints. `config`: whether there must be an agent config; `optional`: it can do without,
+    unless one is named; `made`: it writes the one that is named. `patient`: a first signal asks it to come to an end.
+    `tolerant`: it goes on without secrets that cannot be read. `logs`: the level without $RECONCILER_LOG_LEVEL.
+    `check`: what is wrong with options that do not go together, if anything is.
+    """
 
     name: str
     help: str
@@ -37,6 +39,16 @@ class Verb:
     one: str
     kind: str
     options: tuple[Option, ...] = ()
+    config: Literal["needed", "optional", "made"] = "needed"
+    patient: bool = False
+    tolerant: bool = False
+    logs: str = "WARNING"
+    check: Callable[[argparse.Namespace], str | None] = lambda typed: None
+
+    @property
+    def method(self) -> str:
+        """The method of `Application` that answers it."""
+        return self.name.replace(" ", "_")
 
 
 EXIT_CODES = {
@@ -77,6 +89,17 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _one_subject(typed: argparse.Namespace) -> str | None:
+    """`validate` judges one thing."""
+    given = {"DIR": typed.DIR, "--commit": typed.commit, "--file": typed.file}
+    named = [name for name, value in given.items() if value]
+    if len(named) > 1:
+        return f"{' and '.join(named)} cannot be used together"
+    if typed.git_dir != "." and not typed.commit:
+        return "--git-dir is of use with --commit only"
+    return None
+
+
 GLOBAL = (
     Option("--config", "agent config; without it the usual places are searched", "FILE"),
     Option("--state", "state folder, instead of the config's `state`", "DIR"),
@@ -108,6 +131,7 @@ VERBS = (
             Option("--host", "the host's name; without it the agent config's, or the machine's", "NAME"),
             Option("--source", "the repository to watch; without it its origin, or the folder itself", "URL"),
         ),
+        config="made",
     ),
     Verb(
         "validate",
@@ -139,6 +163,8 @@ VERBS = (
                 more={"action": "store_true"},
             ),
         ),
+        config="optional",
+        check=_one_subject,
     ),
     Verb(
         "plan",
@@ -155,8 +181,11 @@ VERBS = (
         "it is not: rejected, reverted or held",
         "Turn",
         (Option("--timeout", "give up after so long", "DURATION", "30m", {"type": _duration}),),
+        patient=True,
     ),
-    Verb("run", "Keep the machine at the branch until SIGTERM; SIGHUP: look now", "", "", ""),
+    Verb(
+        "run", "Keep the machine at the branch until SIGTERM; SIGHUP: look now", "", "", "", patient=True, logs="INFO"
+    ),
     Verb(
         "status",
         "Show how things stand",
@@ -164,6 +193,7 @@ VERBS = (
         "not both",
         "Status",
         (Option("--no-engine", "do not ask the engine", more={"action": "store_true"}),),
+        tolerant=True,
     ),
     Verb(
         "history",
@@ -175,6 +205,7 @@ VERBS = (
             Option("REV", "only this commit (a sha or its beginning, a branch), with details", more={"nargs": "?"}),
             Option("--limit", "at most so many", "N", "20", {"type": _count}),
         ),
+        tolerant=True,
     ),
     Verb(
         "suspend",
@@ -184,7 +215,12 @@ VERBS = (
         "Request",
         (
             Option("--reason", "why, for those who look at `status`", "TEXT", more={"required": True, "type": _reason}),
-            Option("--for", "ends by itself after so long, else at `resume`", "DURATION", more={"type": _some_time}),
+            Option(
+                "--for",
+                "ends by itself after so long, else at `resume`",
+                "DURATION",
+                more={"type": _some_time, "dest": "seconds"},
+            ),
             NO_WAIT,
         ),
     ),
@@ -211,6 +247,7 @@ VERBS = (
         "all well, as far as it could be checked",
         "something is not",
         "Doctor",
+        tolerant=True,
     ),
     Verb(
         "policy unused",
@@ -220,112 +257,3 @@ VERBS = (
         "PolicyUse",
     ),
 )
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise argparse.ArgumentError(None, message)
-
-
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """What was typed. Usage where it cannot be understood; SystemExit(0) after --help and --version."""
-    try:
-        options = _parser().parse_args(arguments)
-        _check_validate(options)
-    except argparse.ArgumentError as error:
-        message, hint = _explain(str(error), arguments)
-        raise Usage(Reason.USAGE_INVALID, message, hint) from error
-    return options
-
-
-def wants_json(arguments: Sequence[str]) -> bool:
-    """Whether --output json was typed, also where the rest cannot be understood."""
-    text = " ".join(arguments)
-    return re.search(r"(?:^| )--output[= ]json(?: |$)", text) is not None
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        "reconciler",
-        description="GitOps for Docker Compose on one machine: a commit becomes a healthy stack, or is rolled back.",
-        epilog="Exit codes: " + "; ".join(f"{code} {text}" for code, text in EXIT_CODES.items()) + ".",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"reconciler {__version__}")
-    _add(parser, GLOBAL)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    groups: dict[str, Any] = {}
-    for verb in VERBS:
-        group, _, own = verb.name.rpartition(" ")
-        if group and group not in groups:
-            told = f"{', '.join(_group(group))}: see `reconciler {group} --help`"
-            words = verbs.add_parser(group, help=told, allow_abbrev=False)
-            _add(words, GLOBAL, argparse.SUPPRESS)
-            groups[group] = words.add_subparsers(metavar="VERB", required=True)
-        among = groups[group] if group else verbs
-        child = among.add_parser(own, help=verb.help, description=f"{verb.help}.", allow_abbrev=False)
-        child.set_defaults(verb=verb.name)
-        # An option typed before the verb must survive that the verb's parser knows it as well.
-        _add(child, GLOBAL, argparse.SUPPRESS)
-        _add(child, verb.options)
-    return parser
-
-
-def _add(parser: argparse.ArgumentParser, options: Sequence[Option], default: str | None = None) -> None:
-    for option in options:
-        more = dict(option.more)
-        if option.name.startswith("--"):
-            more["default"] = default or (option.default or (None if option.value else False))
-            more |= {"metavar": option.value} if option.value else {}
-        told = f" (default: {option.default})" if option.default else ""
-        parser.add_argument(option.name, help=option.help.replace("%", "%%") + told, **more)
-
-
-def _check_validate(options: argparse.Namespace) -> None:
-    if options.verb != "validate":
-        return
-    given = [
-        name for name, value in (("DIR", options.DIR), ("--commit", options.commit), ("--file", options.file)) if value
-    ]
-    if len(given) > 1:
-        raise argparse.ArgumentError(None, f"{' and '.join(given)} cannot be used together")
-    if options.git_dir != "." and not options.commit:
-        raise argparse.ArgumentError(None, "--git-dir is of use with --commit only")
-
-
-def _explain(message: str, arguments: Sequence[str]) -> tuple[str, str]:
-    """argparse's message and a hint, in words that name what was meant."""
-    firsts = list(dict.fromkeys(verb.name.partition(" ")[0] for verb in VERBS))
-    first = next((word for word in arguments if word in firsts), "")
-    names = _group(first) or firsts
-    verb = next((f"{first} {word}" for word in arguments if word in _group(first)), first)
-    see = f"`reconciler {verb} --help` lists what can be typed" if verb else "`reconciler --help` lists the verbs"
-    wrong_verb = re.search(r"VERB: invalid choice: '(.*?)'", message, re.DOTALL)
-    if wrong_verb:
-        typed = f"{first} {wrong_verb[1]}" if _group(first) else wrong_verb[1]
-        return f"there is no verb {typed!r}", _did_you_mean(wrong_verb[1], names, first) or see
-    if "required: VERB" in message:
-        asked = f"`reconciler {verb} --help`" if verb else "`reconciler --help`"
-        return (
-            f"no verb was given{f' after {first}' if first else ''}",
-            f"one of {', '.join(names)}; {asked} explains them",
-        )
-    unknown = message.removeprefix("unrecognized arguments: ")
-    if unknown != message:
-        return f"{unknown.split()[0]} is not known here", _did_you_mean(unknown.split()[0], _flags(verb)) or see
-    return message, see
-
-
-def _group(first: str) -> list[str]:
-    """The second words of the verbs that begin so."""
-    return [own for group, _, own in (verb.name.partition(" ") for verb in VERBS) if own and group == first]
-
-
-def _flags(verb: str) -> list[str]:
-    own = (option for item in VERBS if item.name == verb for option in item.options)
-    return [option.name for option in (*GLOBAL, *own) if option.name.startswith("--")]
-
-
-def _did_you_mean(word: str, known: Sequence[str], first: str = "") -> str:
-    close = difflib.get_close_matches(word.partition("=")[0], known, 1)
-    return f"did you mean {f'{first} {close[0]}'.strip()}?" if close else ""

@@ -32,47 +32,52 @@ class Canned:
         self.redactor, self.stop = redactor, stop
         redactor.register(["canary-secret"])
 
-    def validate(self, folder, commit, git_dir, compose_files, policies, grants):
-        said = repr((folder, commit, git_dir, tuple(compose_files), policies, grants))
+    def answer(self, typed, tell):
+        self.tell = tell
+        return getattr(self, typed.verb.method)(typed)
+
+    def validate(self, typed):
+        said = repr((typed.DIR, typed.commit, typed.git_dir, typed.file, typed.policies, typed.grants))
         return 0, summary.validation([], None, None, [said])
 
-    def plan(self, commit):
+    def plan(self, typed):
         {plan}
 
-    def once(self, timeout, progress):
-        progress(f"timeout {{timeout:g}}, canary-secret")
+    def once(self, typed):
+        progress = self.tell
+        progress(f"timeout {{typed.timeout:g}}, canary-secret")
         {once}
         return 0, summary.turn(outcome=Outcome.SUCCEEDED, reason=None, message="canary-secret", effects=1,
                                duration=1, revision=HEAD)
 
-    def run(self):
+    def run(self, typed):
         print("ready", flush=True)
         self.stop.wait(30)
-        return 0
+        return 143, {{}}
 
-    def status(self, engine):
-        logger.warning("engine {{}} canary-secret {{}}", engine, "two\\nlines")
+    def status(self, typed):
+        logger.warning("engine {{}} canary-secret {{}}", not typed.no_engine, "two\\nlines")
         time.sleep(30)
 
-    def history(self, revision, limit):
+    def history(self, typed):
         return 0, summary.history([])
 
-    def suspend(self, why, seconds, wait):
-        return self.asked("suspend", "", f"{{why}} {{seconds}} {{wait}}")
+    def suspend(self, typed):
+        return self.asked("suspend", "", f"{{typed.reason}} {{typed.seconds}} {{not typed.no_wait}}")
 
-    def resume(self, wait):
-        return self.asked("resume", "", str(wait))
+    def resume(self, typed):
+        return self.asked("resume", "", str(not typed.no_wait))
 
-    def retry(self, revision, wait):
-        return self.asked("retry", revision, str(wait))
+    def retry(self, typed):
+        return self.asked("retry", typed.REV, str(not typed.no_wait))
 
-    def accept(self, revision, wait):
-        return self.asked("accept", revision, str(wait))
+    def accept(self, typed):
+        return self.asked("accept", typed.REV, str(not typed.no_wait))
 
     def asked(self, verb, revision, message):
         return 1, summary.request(Answered("1", RequestVerb(verb), False, 0.0, message, "do this", revision or None))
 
-sys.exit(cli.main(build=lambda options, redactor, stop: Canned(redactor, stop)))
+sys.exit(cli.main(build=lambda typed, redactor, stop: Canned(redactor, stop)))
 """
 
 
@@ -173,14 +178,14 @@ def test_global_options_stand_before_or_after_the_verb() -> None:
 @pytest.mark.parametrize(
     ("typed", "asked"),
     [
-        ((), (None, None, None, (), True, False)),
-        (("--grants",), (None, None, None, (), True, True)),
-        (("some/folder",), ("some/folder", None, None, (), True, False)),
-        (("--commit", "HEAD~1"), (None, "HEAD~1", ".", (), True, False)),
-        (("--commit", "v1", "--git-dir", "/srv/x.git"), (None, "v1", "/srv/x.git", (), True, False)),
+        ((), (None, None, ".", None, "on", False)),
+        (("--grants",), (None, None, ".", None, "on", True)),
+        (("some/folder",), ("some/folder", None, ".", None, "on", False)),
+        (("--commit", "HEAD~1"), (None, "HEAD~1", ".", None, "on", False)),
+        (("--commit", "v1", "--git-dir", "/srv/x.git"), (None, "v1", "/srv/x.git", None, "on", False)),
         (
             ("--policies", "off", "--file", "a.yaml", "b.yaml", "--file", "c.yaml"),
-            (None, None, None, ("a.yaml", "b.yaml", "c.yaml"), False, False),
+            (None, None, ".", ["a.yaml", "b.yaml", "c.yaml"], "off", False),
         ),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from reconciler import reference
 from reconciler.commands import VERBS
+from reconciler.wiring.assembly import Application
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,6 +26,10 @@ def test_every_verb_and_option_is_explained() -> None:
         assert f"## {verb.name}\n" in page
         for option in verb.options:
             assert f"| `{option.name}" in page
+
+
+def test_every_verb_is_answered() -> None:
+    assert [verb.name for verb in VERBS if not callable(getattr(Application, verb.method, None))] == []
 
 
 def test_every_kind_of_record_is_explained() -> None:

@@ -1,12 +1,13 @@
-"""The composition root: what each verb is made of. Concrete adapters are named here and in `wiring_*` alone."""
+"""The composition root: what each verb is made of. Concrete adapters are named in `wiring` alone."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +60,10 @@ def build(
 
 
 class Application:
-    """One process. What a verb does not need is never made. `silence`: seconds without progress that are told."""
+    """One process. What a verb does not need is never made. `silence`: seconds without progress that are told.
+
+    For each verb of `commands.VERBS` a method of its name, which takes what was typed.
+    """
 
     def __init__(
         self,
@@ -74,6 +78,7 @@ class Application:
         effects = Effects(int(crash_at) if crash_at.isdecimal() else None)
         self._parts = Reading(settings, redactor, environ, effects)
         self._stop, self._redactor, self._silence, self._before = stop, redactor, silence, before
+        self._tell: Callable[[str], None] = lambda line: None
 
     @property
     def secrets(self) -> SecretStore:
@@ -81,60 +86,69 @@ class Application:
 
     # -- verbs -------------------------------------------------------------------------------------------------
 
-    def validate(
-        self,
-        folder: str | None,
-        commit: str | None,
-        git_dir: str | None,
-        compose_files: Sequence[str],
-        policies: bool,
-        grants: bool = False,
-    ) -> Answer:
+    def answer(self, typed: argparse.Namespace, tell: Callable[[str], None]) -> Answer:
+        """Do what was typed. `tell` gets a line for each thing that is done. ReconcilerError where it cannot be done;
+        an empty document where there is nothing to print."""
+        self._tell = tell
+        answer: Answer = getattr(self, typed.verb.method)(typed)
+        return answer
+
+    def validate(self, typed: argparse.Namespace) -> Answer:
         from reconciler.observe.folder import FolderFiles
         from reconciler.verbs.validate import validate_compose, validate_files
 
         with self._scratch() as scratch:
             make = partial(self._parts.preparer, scratch)
-            if compose_files:
-                return validate_compose(compose_files, policies, make, FolderFiles, grants)
+            policies = typed.policies == "on"
+            if typed.file:
+                return validate_compose(typed.file, policies, make, FolderFiles, typed.grants)
             found: Files
-            if commit is not None:
-                found = files_at(Path(git_dir or "."), commit, self._parts.environ, self._parts.signers)
+            if typed.commit is not None:
+                found = files_at(Path(typed.git_dir), typed.commit, self._parts.environ, self._parts.signers)
             else:
                 from reconciler.observe.project import working_folder
 
-                found = working_folder(Path(folder or "."), self._parts.environ)
+                found = working_folder(Path(typed.DIR or "."), self._parts.environ)
             given = self._parts.given
             base, host = (given.source.path, given.host) if given else ("", None)
-            return validate_files(found, base, host, policies, make, grants)
+            return validate_files(found, base, host, policies, make, typed.grants)
 
-    def init(self, folder: str, host: str | None, source: str | None, config: str | None, state: str | None) -> Answer:
+    def init(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.init import initialise
 
         with self._scratch() as scratch:
             make = partial(self._parts.preparer, scratch)
-            return initialise(folder, host, source, config, self._parts.given, state, self._parts.environ, make)
+            return initialise(
+                typed.DIR or ".",
+                typed.host,
+                typed.source,
+                typed.config,
+                self._parts.given,
+                typed.state,
+                self._parts.environ,
+                make,
+            )
 
-    def plan(self, commit: str | None) -> Answer:
+    def plan(self, typed: argparse.Namespace) -> Answer:
         lock = StateLock(self._parts.state)
         try:
             lock.acquire()
         except Locked:
-            return self._parts.queries.plan(commit, fetch=False)
+            return self._parts.queries.plan(typed.commit, fetch=False)
         try:
-            return self._parts.queries.plan(commit, fetch=True)
+            return self._parts.queries.plan(typed.commit, fetch=True)
         finally:
             lock.release()
 
-    def once(self, timeout: float, progress: Callable[[str], None]) -> Answer:
-        self._working.deadline = time.monotonic() + timeout
+    def once(self, typed: argparse.Namespace) -> Answer:
+        self._working.deadline = time.monotonic() + typed.timeout
         with self.working() as verbs:
-            code, document = verbs.once(progress)
+            code, document = verbs.once(self._tell)
         ran_out = code == Interrupted.exit_code and not self._stop.is_set()
         return (Transient.exit_code if ran_out else code), document
 
-    def run(self) -> int:
-        return self._working.run()
+    def run(self, typed: argparse.Namespace) -> Answer:
+        return self._working.run(), {}
 
     def working(self) -> contextlib.AbstractContextManager[AgentVerbs]:
         """The state lock is held while this lasts."""
@@ -147,38 +161,38 @@ class Application:
 
         return Working(self._parts, self._stop, self._redactor, self._silence, self._before)
 
-    def doctor(self) -> Answer:
+    def doctor(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.doctor import examine
 
         with self._scratch() as scratch:
             return examine(self._parts.settings, TURN_FILE, scratch)
 
-    def policy_unused(self) -> Answer:
+    def policy_unused(self, typed: argparse.Namespace) -> Answer:
         from reconciler.verbs.policy import unused
 
         return unused(self._parts.settings.permissions, self._parts.uses.load(), self._parts.clock.now())
 
-    def suspend(self, why: str, seconds: float | None, wait: bool) -> Answer:
-        until = None if seconds is None else self._parts.clock.now() + seconds
-        return self._operator.ask(RequestVerb.SUSPEND, why=why, until=until, wait=wait)
+    def suspend(self, typed: argparse.Namespace) -> Answer:
+        until = None if typed.seconds is None else self._parts.clock.now() + typed.seconds
+        return self._operator.ask(RequestVerb.SUSPEND, why=typed.reason, until=until, wait=not typed.no_wait)
 
-    def resume(self, wait: bool) -> Answer:
-        return self._operator.ask(RequestVerb.RESUME, wait=wait)
+    def resume(self, typed: argparse.Namespace) -> Answer:
+        return self._operator.ask(RequestVerb.RESUME, wait=not typed.no_wait)
 
-    def retry(self, revision: str, wait: bool) -> Answer:
-        return self._operator.ask(RequestVerb.RETRY, revision, wait=wait)
+    def retry(self, typed: argparse.Namespace) -> Answer:
+        return self._operator.ask(RequestVerb.RETRY, typed.REV, wait=not typed.no_wait)
 
-    def accept(self, revision: str, wait: bool) -> Answer:
-        return self._operator.ask(RequestVerb.ACCEPT, revision, wait=wait)
+    def accept(self, typed: argparse.Namespace) -> Answer:
+        return self._operator.ask(RequestVerb.ACCEPT, typed.REV, wait=not typed.no_wait)
 
-    def status(self, engine: bool) -> Answer:
-        return self._parts.queries.status(self._parts.facts(), engine)
+    def status(self, typed: argparse.Namespace) -> Answer:
+        return self._parts.queries.status(self._parts.facts(), not typed.no_engine)
 
-    def history(self, revision: str | None, limit: int) -> Answer:
+    def history(self, typed: argparse.Namespace) -> Answer:
         trouble = self._parts.secrets.trouble()
         if trouble is not None:
             logger.warning("{}. {}", trouble.message, trouble.hint)
-        return self._parts.queries.history(revision, limit)
+        return self._parts.queries.history(typed.REV, typed.limit)
 
     # -- what is asked of the agent ----------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.decide.redact import Redactor
+from reconciler.parser import parse
 from reconciler.settings import Settings, SourceSettings
 from reconciler.wiring import assembly
 from tests.conftest import ROOT
@@ -42,7 +43,9 @@ def validation(compose: Path, *files: Path, policies: bool = False) -> dict[str,
     """The Validation document, made in this process: hundreds of files need no interpreter each."""
     settings = Settings("mini", SourceSettings("/nowhere"), str(files[0].parent / "state"), compose=str(compose))
     application = assembly.build(settings, stop=threading.Event(), redactor=Redactor())
-    _, document = application.validate(None, None, None, [str(file) for file in files], policies)
+    _, document = application.validate(
+        parse(["validate", "--policies", "on" if policies else "off", "--file", *map(str, files)])
+    )
     return dict(document)
 
 

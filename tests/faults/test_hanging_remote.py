@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.decide.redact import Redactor
+from reconciler.parser import parse
 from reconciler.settings import Settings, SourceSettings
 from reconciler.wiring.assembly import Application
 from tests.e2e.host import eventually
@@ -48,12 +49,12 @@ def test_a_fetch_that_hangs_is_told_while_it_hangs_and_ends_by_itself(tmp_path: 
     environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     application = Application(settings, threading.Event(), Redactor(), environ, silence=PATIENCE)
     answers: list[tuple[int, Any]] = []
-    turn = threading.Thread(target=lambda: answers.append(application.once(60.0, lambda line: None)))
+    turn = threading.Thread(target=lambda: answers.append(application.once(parse(["once", "--timeout", "60s"]))))
     begun = time.monotonic()
     turn.start()
 
     def status() -> Any:
-        return Application(settings, threading.Event(), Redactor(), environ).status(False)
+        return Application(settings, threading.Event(), Redactor(), environ).status(parse(["status", "--no-engine"]))
 
     code, document = eventually(lambda: (answer := status())[1]["stalled"] and answer)
     assert time.monotonic() - begun >= PATIENCE

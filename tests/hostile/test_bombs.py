@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler.decide.redact import Redactor
+from reconciler.parser import parse
 from reconciler.settings import Settings, SourceSettings
 from reconciler.wiring import assembly
 from tests.decide.test_scan_limits import REFUSED
@@ -84,7 +85,7 @@ BOMBS: Mapping[str, Mapping[str, str]] = {
 def validate(compose: Path, folder: Path) -> dict[str, Any]:
     settings = Settings("mini", SourceSettings("/nowhere"), str(folder / "state"), compose=str(compose))
     application = assembly.build(settings, stop=threading.Event(), redactor=Redactor())
-    return dict(application.validate(None, None, None, [str(folder / "compose.yaml")], True)[1])
+    return dict(application.validate(parse(["validate", "--file", str(folder / "compose.yaml")]))[1])
 
 
 def worked(who: int) -> float:

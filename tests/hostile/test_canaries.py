@@ -23,6 +23,7 @@ from loguru import logger
 
 from reconciler.cli import main
 from reconciler.decide.redact import Redactor
+from reconciler.parser import parse
 from reconciler.settings import Settings, SourceSettings
 from reconciler.wiring import assembly
 from tests.conftest import missing
@@ -331,8 +332,9 @@ def test_a_secret_that_changes_is_masked_from_then_on(operator: Operator) -> Non
     )
     application = assembly.build(settings, stop=threading.Event(), redactor=redactor)
     sha = operator.push(FILED.replace("LINE", "cap_add: [$OWN]"))
+    typed = parse(["validate", "--commit", sha, "--git-dir", str(operator.repository.folder)])
     for secret in ("Yd5k-Tz2q-Hm8p", "Rn4w-Gx9s-Kc3v"):
         operator.put("shop/OWN", secret)
-        document = application.validate(None, sha, str(operator.repository.folder), (), True)[1]
+        document = application.validate(typed)[1]
         assert secret in json.dumps(document)
         assert leaks({"document": redactor.clean(json.dumps(document))}, {"secret": secret}) == []

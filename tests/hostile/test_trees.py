@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from reconciler.decide.redact import Redactor
+from reconciler.parser import parse
 from reconciler.settings import Settings, SourceSettings
 from reconciler.wiring import assembly
 from tests.conftest import find_compose, missing
@@ -185,7 +186,8 @@ class Validator:
         return self.repository.raw_tree(here)
 
     def validate(self, sha: str) -> dict[str, Any]:
-        return dict(self.application.validate(None, sha, str(self.repository.folder), (), True)[1])
+        typed = parse(["validate", "--commit", sha, "--git-dir", str(self.repository.folder)])
+        return dict(self.application.validate(typed)[1])
 
 
 @pytest.fixture(scope="module")
