@@ -178,6 +178,7 @@ class Cycle:
             if not _advances(move):
                 raise
             turn = self._unforeseen(head, move, error)
+        turn = self._with_warnings(turn, move)
         self.decided = turn
         if turn.outcome is Outcome.FAILED and turn.attempt is None and _advances(move):
             tried = self._tried(head, self._ports.preparer.inputs())
@@ -190,6 +191,12 @@ class Cycle:
         if turn.outcome in (Outcome.HELD, Outcome.REJECTED) and not untouched:
             self._stay(head, turn)
         return turn
+
+    def _with_warnings(self, turn: Turn, move: Hold | Go) -> Turn:
+        """A commit that is not tried is warned of all the same. What is told as violations has them already."""
+        judged, found = self._context.states.warned
+        untried = turn.attempt is None and turn.outcome in (Outcome.HELD, Outcome.FAILED) and not turn.violations
+        return replace(turn, warnings=found) if untried and _advances(move) and turn.revision == judged else turn
 
     def _unforeseen(self, head: Commit, move: Hold | Go, error: Exception) -> Turn:
         """Nothing was done about the commit yet, so that it can be tried again, or never."""

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from loguru import logger
+
 from reconciler.decide.history.compaction import compacted
 from reconciler.decide.history.fold_state import failure_record, warning_records
 from reconciler.decide.history.folding import Following
@@ -158,7 +160,7 @@ class Ledger:
         told = any((item.reason, item.message) == said or item == self._held.get(said) for item in known)
         if told or len(known) >= MOST_HELD:
             return
-        words = {"message": turn.message, "hint": turn.hint}
+        words = {"message": turn.message, "hint": turn.hint, **_warned(turn.warnings or turn.violations)}
         self.append("held", revision=revision, outcome=turn.outcome, reason=turn.reason, **words)
         # The journal masks secrets, and then tells it in other words.
         self._held = {**dict(list(self._held.items())[-MOST_HELD:]), said: self.history.held[-1]}
@@ -180,10 +182,14 @@ class Ledger:
         good = self.history.last_good
         name = self._next(revision)
         before = (good.revision or None) if good else None
-        warnings = warning_records(violations)
-        told = {"warnings": warnings} if warnings else {}
+        told = _warned(violations)
         self.append("started", attempt=name, revision=revision, intent=intent, before=before, **told)
         return self.attempt(name)
+
+    def warn(self, attempt: str, warning: Violation) -> None:
+        """What an attempt under way is warned about, beside what its commit was admitted with."""
+        logger.warning("{}", warning.message)
+        self.append("warned", attempt=attempt, warnings=warning_records([warning]))
 
     def attempt(self, name: str) -> Attempt:
         """Transient where the journal does not know it any more."""
@@ -284,6 +290,11 @@ def place(item: Violation) -> str:
 def line(item: Violation) -> str:
     """One violation in one line."""
     return f"{place(item)}{item.level} {item.rule}: {item.message}"
+
+
+def _warned(violations: Iterable[Violation]) -> dict[str, Any]:
+    warnings = warning_records(violations)
+    return {"warnings": warnings} if warnings else {}
 
 
 def _service(record: ServiceRecord) -> Mapping[str, Any]:

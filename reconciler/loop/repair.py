@@ -23,7 +23,7 @@ from reconciler.model.files import Commit
 from reconciler.model.history import Attempt
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Intent, Outcome, Reason
-from reconciler.model.plan import Action, Plan
+from reconciler.model.plan import Action, Change, Plan
 
 CONSEQUENCES = re.compile(r"created|replaced|proves itself|restart policy \S+")
 """Causes of steps that say nothing about why a service had to be corrected."""
@@ -131,7 +131,8 @@ def _repair(context: TurnContext, head: Commit, attempt: Attempt, plan: Plan, ro
     failed = _walk(context, attempt, rollout)
     if failed is not None:
         return failed
-    steps = [step for step in plan.steps if step.service and not CONSEQUENCES.fullmatch(step.cause)] or plan.steps
+    telling = [step for step in plan.steps if step.service or step.change is Change.LOST]
+    steps = [step for step in telling if not CONSEQUENCES.fullmatch(step.cause)] or plan.steps
     corrected = dict.fromkeys(f"{step.stack}/{step.service or step.container}: {step.cause}" for step in steps)
     ending = Ending(
         Outcome.SUCCEEDED,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from reconciler.decide.drift.corrections import NOTHING, Corrections
 from reconciler.decide.plan import planner
+from reconciler.decide.plan.lost import volume_made_anew
 from reconciler.loop.context import TurnContext
 from reconciler.loop.newer import Newer
 from reconciler.loop.rollout import Hooks, Rollout, World
@@ -59,6 +60,7 @@ def make_rollout(
         completed=ledger.ran_once,
         refused=lambda container: ledger.append("unstartable", container=container),
         stops=lambda item: ledger.append("stopped", container=item.id, started=item.started_at),
+        lost=lambda step: ledger.warn(attempt.id, volume_made_anew(step)),
     )
     world = World(ports.observer, ports.applier, ports.clock, context.options.longest_stop)
     return Rollout(world, desired, base, observed, plan, hooks)

@@ -38,7 +38,8 @@ class Hooks:
     listen while a call of it takes long does so in `watching`.
 
     `refused`: a container (id) that has run before does not start again. `stops`: one that runs is about to be stopped,
-    of a service that might as well have ended by itself.
+    of a service that might as well have ended by itself. `lost`: a volume that somebody removed is about to be made
+    anew.
     """
 
     step: Callable[[Step, int], None]
@@ -47,6 +48,7 @@ class Hooks:
     completed: Callable[[Service], None]
     refused: Callable[[str], None]
     stops: Callable[[Container], None]
+    lost: Callable[[Step], None]
 
 
 @dataclass(slots=True)
@@ -150,6 +152,8 @@ class Rollout:
                 applier.remove_network(self._network(step).name)
                 applier.create_network(self._network(step))
             case Action.CREATE_VOLUME:
+                if step.change is Change.LOST:
+                    self._hooks.lost(step)
                 applier.create_volume(as_made(self._volume(step)))
             case Action.STOP_CONTAINER:
                 return self._stop(rest)

@@ -14,18 +14,20 @@ from reconciler.loop.stall_watchdog import StallWatchdog
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import BindGrant, Grant, Memory
 from reconciler.model.files import Files
-from reconciler.model.outcome import Reason
+from reconciler.model.outcome import Level, Reason, Violation
 
 if TYPE_CHECKING:
     from reconciler.loop.prepare import Prepared
 
 
 class States:
-    """`judged`: the commit that was judged last, and which of the operator's entries it uses (None: not known)."""
+    """`judged`: the commit that was judged last, and which of the operator's entries it uses (None: not known).
+    `warned`: the same one, and what it is warned about."""
 
     def __init__(self, ports: Ports, ledger: Ledger, watchdog: StallWatchdog, host: str) -> None:
         self._ports, self._ledger, self._watchdog, self._host = ports, ledger, watchdog, host
         self.judged: tuple[str, frozenset[Grant | BindGrant] | None] | None = None
+        self.warned: tuple[str, tuple[Violation, ...]] = ("", ())
 
     def good(self) -> DesiredState | None:
         """The last good state, as it was applied; rendered again where the stored one is lost."""
@@ -67,6 +69,7 @@ class States:
         missing = prepared.denied and all(item.rule == HOST_MISSING for item in prepared.violations)
         prepared = self._ports.preparer.without_stacks(files) if missing and vouched else prepared
         self.judged = revision, prepared.used
+        self.warned = revision, tuple(item for item in prepared.violations if item.level is Level.WARN)
         return prepared
 
     def files(self, revision: str) -> Files:

@@ -22,7 +22,8 @@ class Turn:
 
     `applied`: the machine holds the branch's head. `attempt` None: nothing was started. `fetch_error`: why nobody knows
     the branch's head just now; then what was done was done about the last one that was seen.
-    `again`: Unix seconds of the next try of what the environment kept from being tried.
+    `again`: Unix seconds of the next try of what the environment kept from being tried. `warnings`: of a commit that
+    was judged and not tried.
     """
 
     outcome: Outcome
@@ -40,6 +41,7 @@ class Turn:
     applied: bool = True
     fetch_error: str = ""
     again: float | None = None
+    warnings: tuple[Violation, ...] = ()
 
     @property
     def exit_code(self) -> int:

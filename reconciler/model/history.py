@@ -30,7 +30,8 @@ class Attempt:
     """One try at one target. `content` is None where it ended before it was known.
 
     `final`: this is the commit's one final state, `state`. `condemned`: the verdict is durable, the rollback may not
-    have ended yet. `closed`: nothing of the attempt is left to tidy up. `warnings`: what the commit was admitted with.
+    have ended yet. `closed`: nothing of the attempt is left to tidy up. `warnings`: what the commit was admitted with,
+    and what was lost meanwhile.
     """
 
     id: str
@@ -89,7 +90,7 @@ class Bad:
 @dataclass(frozen=True, slots=True)
 class Held:
     """What kept a commit from being tried, found before an attempt at it began. `outcome`: Held, or Failed where the
-    environment did. `ended_at` None: it still does, as far as anybody has looked."""
+    environment did. `ended_at` None: it still does, as far as anybody has looked. `warnings`: what else was found."""
 
     revision: str
     outcome: Outcome
@@ -98,6 +99,7 @@ class Held:
     hint: str
     since: float
     ended_at: float | None = None
+    warnings: tuple[Violation, ...] = ()
 
 
 FOUND_SPEC = "found-"

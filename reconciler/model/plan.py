@@ -27,11 +27,13 @@ class Action(StrEnum):
 
 
 class Change(StrEnum):
-    """What an UpdateContainer step changes, where it is neither a name nor a restart policy."""
+    """What an UpdateContainer step changes, where it is neither a name nor a restart policy; what a CreateVolume step
+    replaces, where there was such a volume with data."""
 
     LIMITS = "limits"
     RESUME = "resume"
     LEAVE = "leave"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)

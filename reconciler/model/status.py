@@ -9,7 +9,7 @@ from enum import StrEnum
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import History
 from reconciler.model.observed import ObservedState
-from reconciler.model.outcome import Intent, Reason
+from reconciler.model.outcome import Intent, Reason, Violation
 from reconciler.model.plan import Action
 from reconciler.model.requests import Suspension
 
@@ -177,6 +177,7 @@ class HostStatus:
     """The answer to "how do things stand?". `leftovers`: volumes of services that are no longer wanted.
 
     `leftover_networks`: networks of ours that no service wants, kept because a container of somebody else is in them.
+    `warnings`: those of the head, and what was lost since last good was proven.
     """
 
     sync: Sync
@@ -192,3 +193,4 @@ class HostStatus:
     stacks: tuple[StackStatus, ...]
     leftovers: tuple[str, ...] | None
     leftover_networks: tuple[str, ...] | None
+    warnings: tuple[Violation, ...] = ()

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from reconciler.model.outcome import Violation
+
 API_VERSION = "reconciler/v1"
 
 Document = dict[str, Any]
@@ -26,3 +28,20 @@ def moment(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def violation(value: Violation) -> Document:
+    """One mistake, with its place."""
+    return {
+        "path": value.path,
+        "line": value.line,
+        "column": value.column,
+        "pointer": value.pointer,
+        "reason": value.reason.value,
+        "rule": value.rule,
+        "level": value.level.value,
+        "stack": value.stack,
+        "service": value.service,
+        "message": value.message,
+        "hint": value.hint,
+    }

@@ -11,7 +11,7 @@ from reconciler.model.history import Attempt, Held, ServiceRecord
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
 from reconciler.model.requests import Answered
 from reconciler.model.uses import Use
-from reconciler.record.contract import Document, document, moment, word
+from reconciler.record.contract import Document, document, moment, violation, word
 from reconciler.record.shapes import Budget, Left, Limit, Needs, Project, Values
 from reconciler.record.summary_status import fetched_again, status
 
@@ -259,23 +259,6 @@ def _limit(value: Limit) -> Document:
     }
 
 
-def violation(value: Violation) -> Document:
-    """One mistake, with its place."""
-    return {
-        "path": value.path,
-        "line": value.line,
-        "column": value.column,
-        "pointer": value.pointer,
-        "reason": value.reason.value,
-        "rule": value.rule,
-        "level": value.level.value,
-        "stack": value.stack,
-        "service": value.service,
-        "message": value.message,
-        "hint": value.hint,
-    }
-
-
 def _needs(value: Needs) -> Document:
     return {
         "grants": [dict(item) for item in value.grants],
@@ -350,7 +333,7 @@ def _failure(value: Failure | None) -> Document | None:
 def _held(value: Held) -> Document:
     """As an attempt that never began."""
     ended = value.ended_at
-    return _attempt(Attempt("", value.revision, Intent.ADVANCE, value.since)) | {
+    return _attempt(Attempt("", value.revision, Intent.ADVANCE, value.since, warnings=value.warnings)) | {
         "id": None,
         "outcome": value.outcome.value,
         "reason": value.reason.value,

@@ -17,7 +17,7 @@ from reconciler.model.status import (
     StackStatus,
     StatusFacts,
 )
-from reconciler.record.contract import Document, document, moment, word
+from reconciler.record.contract import Document, document, moment, violation, word
 
 
 def status(facts: StatusFacts, answer: HostStatus) -> Document:
@@ -54,6 +54,7 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
         "quarantinedRevisions": [_bad(item) for item in facts.history.quarantined.values()],
         "rollout": None if facts.rollout is None else _rollout(facts.rollout),
         "budget": _memory(answer.memory),
+        "warnings": [violation(item) for item in answer.warnings],
         "stacks": [_stack(item) for item in answer.stacks],
         "leftovers": {
             "volumes": None if answer.leftovers is None else list(answer.leftovers),

@@ -150,7 +150,7 @@ class AgentVerbs:
             failure=turn.failure,
             services=known.services if known else (),
             violations=turn.violations,
-            warnings=known.warnings if known else (),
+            warnings=known.warnings if known else turn.warnings,
         )
 
 

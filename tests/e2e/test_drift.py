@@ -197,3 +197,26 @@ def good(host: Host, sha: str) -> bool:
 
 def corrected(host: Host) -> list[dict[str, Any]]:
     return [item for item in records(host) if item.get("reason") == "DriftCorrected"]
+
+
+@together.with_one_compose
+def test_a_volume_that_somebody_removed_is_made_anew_and_told_as_empty(host: Host) -> None:
+    applied(host, {"db": living("echo data >>/data/file", volumes=["data:/data"])}, **DATA)
+    first = host.history()[0]
+    assert not [item for item in first["warnings"] if item["rule"] == "volume-made-anew"]
+    name = f"{host.stack}_data"
+    host.engine.remove_container(host.container("db")["Id"], force=True)
+    host.engine.remove_volume(name)
+    (step,) = [item for item in host.plan()["steps"] if item["action"] == "CreateVolume"]
+    assert step["cause"] == "somebody removed this volume: it is made anew and is empty"
+    turn = host.once()
+    told = f"volume {name} was made anew and is empty: somebody had removed it"
+    assert turn["reason"] == "DriftCorrected"
+    assert f"{host.stack}/{name}: {step['cause']}" in turn["message"]
+    assert told in turn.stderr
+    for warnings in (turn["warnings"], host.history()[0]["warnings"], host.status()["warnings"]):
+        assert told in [item["message"] for item in warnings]
+    assert host.exec("db-1", "cat /data/file") == "data"
+    assert host.once()["outcome"] == "Unchanged"
+    assert "volume-made-anew" in host.text("status")
+    assert "removed this volume" in host.text("history")

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from reconciler.decide.status.revisions import warnings
 from reconciler.loop.compare import SLOW
 from reconciler.model.observed import Foreign
 from reconciler.model.outcome import Outcome, Reason
-from tests.fakes.behaviour import Behaviour
+from reconciler.model.status import Agent, SourceFacts, StatusFacts
+from tests.fakes.behaviour import Behaviour, crashing
 from tests.fakes.life import ROOT, Life, service
 from tests.fakes.machine import FakeMachine
-from tests.loop.lives import assert_quiet, goes_down, proven, settled
+from tests.loop.lives import assert_quiet, dies_before, goes_down, proven, settled
 
 MIB = 1 << 20
 HEALTHY = Behaviour(health=((1.0, "healthy"),))
@@ -41,6 +43,80 @@ def told(life: Life, change: Tampering) -> tuple[str, bool]:
     assert set(life.running()) == {"shop-web-1", "shop-other-1"}
     assert not [name for name in life.ids() if name.endswith(".standby")]
     return turn.message, life.ids()["shop-web-1"] != before
+
+
+def with_data(**more: Any) -> Life:
+    life = Life()
+    db = service("db:1", volumes=[{"type": "volume", "source": "data", "target": "/data"}])
+    life.push_model({"services": {"db": db}, "volumes": {"data": {}} | more})
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.settle().outcome is Outcome.UNCHANGED
+    return life
+
+
+def loses_data(life: Life) -> None:
+    life.machine.vanishes("shop-db-1")
+    del life.machine.volumes["shop_data"]
+
+
+def told_as_lost(life: Life) -> list[tuple[str, str]]:
+    """Rule and message of what stands in the history's newest entry and in the status."""
+    attempt = life.cycle.history.attempts[-1]
+    facts = StatusFacts("mini", Agent(False), SourceFacts("", "main", life.source.newest), life.cycle.history)
+    found = [(item.rule, item.message) for item in attempt.warnings if item.rule == "volume-made-anew"]
+    assert found == [(item.rule, item.message) for item in warnings(facts) if item.rule == "volume-made-anew"]
+    return found
+
+
+LOST = [("volume-made-anew", "volume shop_data was made anew and is empty: somebody had removed it")]
+
+
+def test_a_volume_that_somebody_removed_is_told_as_empty() -> None:
+    life = with_data()
+    assert told_as_lost(life) == []
+    assert not [item for item in life.steps if "removed this volume" in item.cause]
+    loses_data(life)
+    turn = life.turn()
+    assert (turn.outcome, turn.message) == (
+        Outcome.SUCCEEDED,
+        "corrected: shop/shop_data: somebody removed this volume: it is made anew and is empty; "
+        "shop/db: its container is gone",
+    )
+    assert told_as_lost(life) == LOST
+    life.start()
+    life.settle()
+    assert told_as_lost(life) == LOST  # until another commit is good
+    life.push(db=service("db:2"))
+    life.turn()
+    assert told_as_lost(life) == []
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_commit_that_meets_the_loss_of_a_volume_tells_it(good: bool) -> None:
+    life = with_data()
+    loses_data(life)
+    life.behave("db:2", HEALTHY if good else crashing(0.1))
+    db = service("db:2", volumes=[{"type": "volume", "source": "data", "target": "/data"}])
+    more = {"type": "volume", "source": "more", "target": "/more"}
+    life.push_model({"services": {"db": db | {"volumes": [*db["volumes"], more]}}, "volumes": {"data": {}, "more": {}}})
+    assert life.turn().outcome is (Outcome.SUCCEEDED if good else Outcome.ROLLED_BACK)
+    assert told_as_lost(life) == LOST
+
+
+def test_a_process_that_dies_at_the_loss_has_told_it() -> None:
+    life = with_data()
+    loses_data(life)
+    dies_before(life, "create volume")
+    life.settle()
+    lost = [item.rule for attempt in life.cycle.history.attempts for item in attempt.warnings]
+    assert "volume-made-anew" in lost
+
+
+def test_a_volume_whose_data_lies_elsewhere_is_not_told_as_empty() -> None:
+    life = with_data(data={"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}})
+    loses_data(life)
+    assert life.turn().message == "corrected: shop/db: its container is gone"
+    assert told_as_lost(life) == []
 
 
 CORRECTED_IN_PLACE: dict[str, tuple[Tampering, str]] = {

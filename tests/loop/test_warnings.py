@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from reconciler.decide.history.compaction import compacted
 from reconciler.decide.history.fold_state import WARNED, WARNED_TEXT, warning_of, warning_records
 from reconciler.decide.history.folding import fold
+from reconciler.decide.status.status import judge
 from reconciler.model.history import Attempt
 from reconciler.model.outcome import Intent, Level, Outcome, Reason, Violation
+from reconciler.model.status import Agent, SourceFacts, StatusFacts
 from reconciler.record import summary, text
 from reconciler.record.reporter import report
 from reconciler.record.text.layout import Style
@@ -61,6 +64,39 @@ def test_turn_history_and_note_tell_them(end: Outcome) -> None:
     assert history["attempts"][0]["warnings"] == document["warnings"]
     assert SHOWN in text.render(history, Style(), 0).splitlines()
     assert SHOWN in report("mini", last(life), 20).lines
+
+
+def test_a_commit_that_is_held_before_an_attempt_is_warned_of_as_well() -> None:
+    life = Life()
+    life.machine.add_foreign("holder", 1 << 20, [("0.0.0.0", 8080, "tcp")])
+    ports = [{"mode": "ingress", "target": 80, "published": "8080", "protocol": "tcp"}]
+    sha = life.push(web=service("web:latest", ports=ports), api=service("api:latest"))
+    for _ in range(2):  # recorded once, told by each turn
+        document = once(life)
+        assert (document["outcome"], document["attempt"]) == ("Failed", None)
+        assert {item["rule"] for item in document["warnings"]} >= {"mutable-tag"}
+        assert SHOWN in text.render(document, Style(), 0).splitlines()
+    (held,) = life.cycle.history.held
+    assert [item.rule for item in held.warnings] == [item["rule"] for item in document["warnings"]]
+    assert summary.history([], held=[held])["attempts"][0]["warnings"] == document["warnings"]
+    facts = StatusFacts("mini", Agent(True), SourceFacts("", "main", sha), life.cycle.history)
+    status = summary.status(facts, judge(facts))
+    assert status["warnings"] == document["warnings"]
+    assert SHOWN in text.render(status, Style(), 0).splitlines()
+    life.machine.foreign.clear()
+    assert once(life)["outcome"] == "Succeeded"
+    facts = replace(facts, history=life.cycle.history)
+    assert summary.status(facts, judge(facts))["warnings"] == document["warnings"]
+
+
+def test_a_commit_that_waits_for_consent_is_warned_of_as_well() -> None:
+    life = Life()
+    life.push(web=service("web:1"), db=service("db:1"), app=service("app:1"))
+    life.turn()
+    life.push(web=service("web:latest"))
+    document = once(life)
+    assert (document["outcome"], document["reason"]) == ("Held", "ConsentMissing")
+    assert [item["rule"] for item in document["warnings"]] == ["mutable-tag"]
 
 
 def test_nothing_is_told_of_a_commit_without_any() -> None:

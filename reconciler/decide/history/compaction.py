@@ -15,7 +15,7 @@ RECENT = 200
 
 Record = Mapping[str, Any]
 
-_OF_ATTEMPTS = ("started", "prepared", "condemned", "ended")
+_OF_ATTEMPTS = ("started", "warned", "prepared", "condemned", "ended")
 _PASSING = ("closed", "fetched", "silent", "defect", "stopped", "held", "released")
 """Of no meaning once something newer of the kind was recorded, or once people have had the time to read it."""
 

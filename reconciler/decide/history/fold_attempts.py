@@ -38,6 +38,12 @@ def _started(state: FoldState, record: Record) -> None:
     )
 
 
+def _warned(state: FoldState, record: Record) -> None:
+    known = state.known(record["attempt"], "warnings") or ()
+    new = [item for item in map(warning_of, record["warnings"]) if item not in known]
+    state.tell(record["attempt"], {"warnings": (*known, *new)})
+
+
 def _prepared(state: FoldState, record: Record) -> None:
     stacks = state.prepared[record["attempt"]] = frozenset(record.get("stacks", ()))
     state.stacks |= stacks
@@ -108,6 +114,7 @@ def _closed(state: FoldState, record: Record) -> None:
 OF_ATTEMPTS: Mapping[str, Callable[[FoldState, Record], None]] = {
     "seen": _seen,
     "started": _started,
+    "warned": _warned,
     "prepared": _prepared,
     "condemned": _condemned,
     "ended": _ended,

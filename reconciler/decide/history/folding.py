@@ -4,6 +4,7 @@
 |---|---|
 | seen | a commit was head at a poll |
 | started, prepared | an attempt began, with `warnings`, if any; its content is known and everything of it is ready |
+| warned | what else an attempt is warned about: a volume that somebody removed is made anew, empty |
 | condemned | the verdict: never again. The rollback begins |
 | ended | an attempt is over, or a commit was decided without one; `final`: its one final state |
 | closed | what attempts had left is tidied up |
@@ -35,7 +36,7 @@ from contextlib import contextmanager
 from reconciler.decide.drift.restart_backoff import not_started, started_again
 from reconciler.decide.history.fold_attempts import OF_ATTEMPTS
 from reconciler.decide.history.fold_requests import requested
-from reconciler.decide.history.fold_state import FoldState, Record, quarantine, time_of
+from reconciler.decide.history.fold_state import FoldState, Record, quarantine, time_of, warning_of
 from reconciler.errors import Corrupt
 from reconciler.model.history import Adopted, Good, Held, History, RestartBackoff
 from reconciler.model.outcome import Outcome, Reason
@@ -145,6 +146,7 @@ def _held(state: FoldState, record: Record) -> None:
             record["message"],
             record["hint"],
             time_of(record),
+            warnings=tuple(map(warning_of, record.get("warnings", ()))),
         )
     )
 

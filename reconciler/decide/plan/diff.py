@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from reconciler.decide.drift.corrections import NOTHING, Corrections
 from reconciler.decide.drift.grace import grace_of
 from reconciler.decide.slots import pair, removed
-from reconciler.model.desired import DesiredState, Network, Service, ServiceKey
+from reconciler.model.desired import DesiredState, Network, Service, ServiceKey, Volume
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.outcome import Intent
 
@@ -64,6 +64,14 @@ class StateDiff:
 
     def keys_in_order(self) -> list[ServiceKey]:
         return [service.key for service in self.order]
+
+    def is_lost(self, volume: Volume) -> bool:
+        """Whether a volume that is not there was there with last good. One whose options say where its data lies is
+        not empty when it is made anew."""
+        base = self.base.stacks if self.base else ()
+        known = {item.name for stack in base if not stack.suspended for item in stack.volumes}
+        elsewhere = bool(volume.definition.get("driver_opts")) or volume.definition.get("driver", "local") != "local"
+        return (self.intent is not Intent.ADVANCE or volume.name in known) and not elsewhere
 
     def networks(self) -> Iterable[Network]:
         return (n for stack in self.desired.stacks if not stack.suspended for n in stack.networks)

@@ -17,7 +17,7 @@ from reconciler.model.desired import Condition, DesiredState, Network, Service, 
 from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container, ObservedState
 from reconciler.model.outcome import Intent
-from reconciler.model.plan import Action, Default, Plan, Step
+from reconciler.model.plan import Action, Change, Default, Plan, Step
 
 
 def plan(
@@ -103,7 +103,16 @@ class _Planner:
         for stack in self.desired.stacks:
             for volume in stack.volumes if not stack.suspended else ():
                 if volume.name not in self.observed.volumes:
-                    self.builder.add(Action.CREATE_VOLUME, stack.name, None, volume.name, "it does not exist yet")
+                    lost = self.diff.is_lost(volume)
+                    cause = "somebody removed this volume: it is made anew and is empty"
+                    self.builder.add(
+                        Action.CREATE_VOLUME,
+                        stack.name,
+                        None,
+                        volume.name,
+                        cause if lost else "it does not exist yet",
+                        change=Change.LOST if lost else None,
+                    )
 
     def _create(self, keys: Iterable[ServiceKey]) -> None:
         for key in keys:

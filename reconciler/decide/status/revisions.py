@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.model.history import Attempt
-from reconciler.model.outcome import Outcome
+from reconciler.model.outcome import Intent, Outcome, Violation
 from reconciler.model.status import StatusFacts
 
 
@@ -47,3 +47,15 @@ def last_applied(facts: StatusFacts) -> str | None:
             case Outcome.STARTED | Outcome.INTERRUPTED | Outcome.FAILED if item.content is not None:
                 return None
     return None
+
+
+def warnings(facts: StatusFacts) -> tuple[Violation, ...]:
+    """Of the head, tried or held, and of corrections since last good was proven."""
+    head, found = facts.source.head, []
+    for attempt in reversed(facts.history.attempts):
+        if attempt.revision == head or attempt.intent is Intent.REPAIR:
+            found.append(attempt.warnings)
+        if attempt.intent is Intent.ADVANCE and attempt.outcome is Outcome.SUCCEEDED:
+            break
+    held = [item.warnings for item in facts.history.holding(head)]
+    return tuple(dict.fromkeys(item for items in (*held, *reversed(found)) for item in items))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from reconciler.decide import footprint
 from reconciler.decide.status.explain import active, explain
-from reconciler.decide.status.revisions import attempt_at, head_is_applied, last_applied, last_attempted
+from reconciler.decide.status.revisions import attempt_at, head_is_applied, last_applied, last_attempted, warnings
 from reconciler.decide.status.service_status import counted, judge_unwanted, judge_wanted, worst
 from reconciler.model.desired import DesiredState, ServiceKey, wanted_networks
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container
@@ -42,6 +42,7 @@ def judge(facts: StatusFacts) -> HostStatus:
         stacks=stacks,
         leftovers=_leftovers(facts),
         leftover_networks=_leftover_networks(facts),
+        warnings=warnings(facts),
     )
 
 

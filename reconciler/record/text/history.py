@@ -41,6 +41,8 @@ def _row(item: Json, style: Style, now: float) -> list[str]:
 
 
 def _what(item: Json) -> str:
+    if item["reason"] == "DriftCorrected":
+        return str(item["message"])
     if item["outcome"] != "Succeeded":
         return ": ".join(part for part in (item["reason"], item["message"]) if part)
     touched = [row for row in item["services"] if row["action"] != "Unchanged"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconciler.record.text.layout import Style, paragraph, share, short, since, size, table, visible
-from reconciler.record.text.words import place, word
+from reconciler.record.text.words import LOST, grouped, place, word
 
 Json = Mapping[str, Any]
 
@@ -110,8 +110,14 @@ def _memory(budget: Json, style: Style) -> list[str]:
     return lines
 
 
+def _pressing(document: Json) -> list[Json]:
+    """Of a commit that runs, `history` and its note tell the warnings."""
+    runs = document["sync"] == "Synced"
+    return [item for item in document["warnings"] if not runs or item["rule"] == LOST]
+
+
 def _remarks(document: Json, style: Style, now: float) -> list[str]:
-    lines = []
+    lines = grouped(_pressing(document), style)
     bad = document["quarantinedRevisions"]
     if bad:
         named = [f"{short(item['revision'])} ({item['reason']})" for item in bad[-SHOWN_QUARANTINED:]]

@@ -31,7 +31,9 @@ LOOKS = {
     "Failed": "bad",
 }
 
-COSTS_DATA = frozenset({"anonymous-volume", "empty-volume-only", "missing-source", "read-only-copy"})
+LOST = "volume-made-anew"
+
+COSTS_DATA = frozenset({LOST, "anonymous-volume", "empty-volume-only", "missing-source", "read-only-copy"})
 """Rules whose warnings come first: what a container writes is lost, is nowhere, or is never read."""
 
 LEAST = 30

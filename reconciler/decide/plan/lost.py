@@ -1,0 +1,18 @@
+"""What is told of a volume that somebody removed, and that is made anew."""
+
+from __future__ import annotations
+
+from reconciler.model.outcome import Level, Reason, Violation
+from reconciler.model.plan import Step
+
+
+def volume_made_anew(step: Step) -> Violation:
+    """`step`: the CreateVolume of a plan."""
+    return Violation(
+        Reason.DRIFT_CORRECTED,
+        "volume-made-anew",
+        f"volume {step.container} was made anew and is empty: somebody had removed it",
+        "put back what was in it from a backup",
+        stack=step.stack,
+        level=Level.WARN,
+    )
