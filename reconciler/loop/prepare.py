@@ -6,12 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler.decide.admit import budget
-from reconciler.decide.admit.nesting import Mounted
-from reconciler.decide.lower.lower import lower
-from reconciler.decide.lower.wanted_images import wants
 from reconciler.decide.mounts.digests import digest
-from reconciler.decide.mounts.sources import Places, Source
 from reconciler.decide.redact import without_parts
 from reconciler.errors import Usage
 from reconciler.loop.ports import Rendered, Renderer
@@ -22,6 +17,9 @@ from reconciler.model.images import Image, ImageWant
 from reconciler.model.outcome import Level, Reason, Violation
 
 if TYPE_CHECKING:
+    from reconciler.decide.admit.budget import Budget
+    from reconciler.decide.admit.nesting import Mounted
+    from reconciler.decide.mounts.sources import Places, Source
     from reconciler.decide.read.scan import Scan
 
 MOST_VIOLATIONS = 1_000
@@ -57,7 +55,7 @@ class Prepared:
     document: HostDocument | None
     sources: tuple[Source, ...] = ()
     violations: tuple[Violation, ...] = ()
-    budget: budget.Budget | None = None
+    budget: Budget | None = None
     wants: tuple[ImageWant, ...] = ()
     read: frozenset[str] = frozenset()
     used: frozenset[Grant | BindGrant] | None = None
@@ -145,6 +143,8 @@ class Preparer:
 
     def lower(self, prepared: Prepared, images: Mapping[str, Image], revision: str) -> DesiredState:
         """The admitted commit in the form in which it is applied."""
+        from reconciler.decide.lower.lower import lower
+
         if prepared.document is None or prepared.denied:
             raise AssertionError("only an admitted commit is lowered")
         return lower(prepared.document, prepared.sources, prepared.files, images, self._rules.places, revision)
@@ -188,7 +188,10 @@ class Preparer:
         scans: Sequence[Scan],
         violations: tuple[Violation, ...],
     ) -> Prepared:
+        from reconciler.decide.admit import budget
         from reconciler.decide.admit.admit import Candidate, admit, demands, memory_volumes
+        from reconciler.decide.lower.wanted_images import wants
+        from reconciler.decide.mounts.sources import Source
 
         candidates = [
             Candidate(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.errors import Transient, Usage
-from reconciler.formats.dotenv import dotenv
 from reconciler.formats.quantities import shown
 from reconciler.formats.steering import PROFILES, PROJECT, steers
 from reconciler.materialise import materialise
@@ -113,6 +112,8 @@ class ComposeRenderer:
     def _variables(
         self, files: Files, stack: StackDocument, secrets: Mapping[str, str]
     ) -> tuple[dict[str, str], tuple[Violation, ...]]:
+        from reconciler.formats.dotenv import dotenv
+
         path = posixpath.join(posixpath.dirname(stack.files[0]), ".env")
         given = {**stack.env, **secrets}
         committed, violations = dotenv(files.read(path), path, given) if _is_text(files, path) else ({}, ())

@@ -20,7 +20,6 @@ from reconciler.model.history import Attempt
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.plan import Action, Step
 from reconciler.model.status import Holding, Rollout, Silence
-from reconciler.record import summary
 from reconciler.verbs import Answer
 
 BRIEF = frozenset({Action.START_CONTAINER, Action.RUN_ONCE, Action.UPDATE_CONTAINER, Action.REMOVE_CONTAINER})
@@ -135,6 +134,8 @@ class AgentVerbs:
         return self._worked and turn.outcome is Outcome.UNCHANGED
 
     def _document(self, turn: Turn, seconds: float) -> Mapping[str, Any]:
+        from reconciler.record import summary
+
         known = next((item for item in reversed(self._cycle.history.attempts) if item.id == turn.attempt), None)
         return summary.turn(
             outcome=turn.outcome,

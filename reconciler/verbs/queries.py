@@ -1,4 +1,4 @@
-"""`plan`, `status`, `history`: what would happen, how things stand, what has happened. They change nothing."""
+"""`plan`: what would happen. It changes nothing."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from reconciler.decide.drift.adoption import baseline
-from reconciler.decide.drift.overlay import overlay
 from reconciler.decide.history.folding import Following
-from reconciler.decide.history.requests import full_sha
 from reconciler.decide.hold import consent, images_of_others
 from reconciler.decide.hold.consent import Taking
 from reconciler.decide.hold.names import taken
 from reconciler.decide.lower.pull_policy import is_fetched_anew, moved_tags, unobtainable
 from reconciler.decide.plan import planner
 from reconciler.decide.policy import Hold, next_move
-from reconciler.decide.status import status as standing
-from reconciler.errors import Transient, Usage
+from reconciler.errors import Usage
 from reconciler.loop.adopt import recognise, refuse_to_hide, with_verdict
 from reconciler.loop.advance import image_steps
 from reconciler.loop.known_images import good_states, remembered
@@ -31,9 +28,7 @@ from reconciler.model.history import History
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Intent, Level, Outcome, Reason, Violation
 from reconciler.model.plan import Outlook, Plan
-from reconciler.model.status import Agent, Holding, Rollout, SourceFacts, StatusFacts
 from reconciler.record import summary
-from reconciler.record.summary_status import status as status_document
 from reconciler.verbs import Answer
 
 
@@ -67,7 +62,7 @@ class Queries:
 
         `fetch` False: another process holds the mirror; its newest head will do.
         """
-        history = self._history()
+        history = self._read()
         newest = self._source.fetch() if fetch else None
         head = newest if newest is not None and revision is None else self._commit(revision, history)
         outlook, begun = self._rehearsed(head)
@@ -125,6 +120,10 @@ class Queries:
         denied = any(item.level is Level.DENY for item in made.violations)
         kept_from = outlook.outcome in (Outcome.HELD, Outcome.REJECTED)
         return (1 if made.changes or denied or kept_from else 0), summary.plan(made, outlook)
+
+    def _read(self) -> History:
+        self._told.take(self._journal.records())
+        return self._told.history
 
     def _rehearsed(self, head: Commit) -> tuple[Outlook, Plan | None]:
         """What a turn would come to. A commit that was asked for by name is judged as if it were the head."""
@@ -187,91 +186,6 @@ class Queries:
                 f"the mirror has no commit {wanted or '(none was seen yet)'}",
                 "name a commit by its full sha, or by the beginning of one that the agent has seen",
             ) from None
-
-    # -- status ------------------------------------------------------------------------------------------------
-
-    def status(self, facts: StatusFacts, engine: bool) -> Answer:
-        """`facts`: what is known without the engine."""
-        facts = self._complete(facts, engine)
-        answer = standing.judge(facts)
-        return standing.exit_code(facts, answer), status_document(facts, answer)
-
-    def quick(self, facts: StatusFacts, looked: ObservedState | None) -> Answer:
-        """How things stand by one cheap list, or by what was just `looked` at."""
-        try:
-            observed = looked or self._own(self._observer.look(_stacks(facts.history, facts.desired, None)), facts)
-            facts = replace(facts, observed=observed)
-        except Transient as error:
-            facts = replace(facts, engine_error=error.message)
-        answer = standing.judge(facts)
-        return standing.exit_code(facts, answer), status_document(facts, answer)
-
-    def facts(self, agent: Agent, source: SourceFacts, holding: Holding | None, rollout: Rollout | None) -> StatusFacts:
-        """Everything that journal and state folder tell."""
-        history = self._history()
-        if source.head is None:  # a new process has not reached the branch yet
-            source = replace(source, head=history.seen[-1] if history.seen else self._source.fetched())
-        if holding is not None and holding.reason is Reason.SUSPENDED:
-            holding = None  # the journal knows better: it may have been resumed since
-        if holding is not None:  # it may have begun before this process did
-            same = [item.since for item in history.holding(source.head) if item.message == holding.message]
-            holding = replace(holding, since=same[0] if same else holding.since)
-        return StatusFacts(
-            self._host,
-            agent,
-            source,
-            history,
-            self._desired(history, rollout),
-            holding=holding,
-            rollout=rollout,
-            suspension=history.suspended(self._clock.now()),
-        )
-
-    def _history(self) -> History:
-        self._told.take(self._journal.records())
-        return self._told.history
-
-    def _desired(self, history: History, rollout: Rollout | None) -> DesiredState | None:
-        last = history.last
-        if rollout is not None and last is not None and last.open and last.content and not last.condemned:
-            stored = self._load(last.content)
-            if stored is not None:
-                return stored
-        return self._load(history.last_good.content) if history.last_good else None
-
-    def _load(self, content: str) -> DesiredState | None:
-        try:
-            return self._store.load(content)
-        except Transient:
-            return None
-
-    def _complete(self, facts: StatusFacts, engine: bool) -> StatusFacts:
-        if not engine:
-            return facts
-        try:
-            observed = self._own(self._observer.inspect(_stacks(facts.history, facts.desired, None)), facts)
-            usage = self._observer.usage([item.id for item in observed.containers if item.running])
-        except Transient as error:
-            return replace(facts, engine_error=error.message)
-        return replace(facts, observed=observed, usage=usage)
-
-    def _own(self, observed: ObservedState, facts: StatusFacts) -> ObservedState:
-        return overlay(observed, facts.history.adopted, self._host)
-
-    # -- history -----------------------------------------------------------------------------------------------
-
-    def history(self, revision: str | None, limit: int) -> Answer:
-        """The newest attempts first; `revision` narrows to one commit, by whatever `retry` knows it."""
-        history = self._history()
-        asked = revision and (full_sha(revision, history) or self._source.find(revision) or revision)
-
-        def about(named: str | None) -> bool:
-            return asked is None or (named or "").startswith(asked)
-
-        attempts = [item for item in reversed(history.attempts) if about(item.revision)]
-        requests = [item for item in reversed(history.requests) if about(item.revision)]
-        held = [item for item in reversed(history.held) if about(item.revision)]
-        return 0, summary.history(attempts[:limit], requests[:limit], held[:limit], limit)
 
 
 def _held_for_consent(takings: Sequence[Taking], revision: str) -> tuple[Violation, ...]:

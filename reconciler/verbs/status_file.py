@@ -10,9 +10,9 @@ from typing import Any
 from reconciler.errors import ReconcilerError
 from reconciler.model.observed import ObservedState
 from reconciler.model.status import StatusFacts
-from reconciler.record import summary
+from reconciler.record.summary_status import fetched_again
 from reconciler.verbs import files
-from reconciler.verbs.queries import Queries
+from reconciler.verbs.status import StatusQueries
 
 Document = Mapping[str, Any]
 
@@ -20,7 +20,7 @@ Document = Mapping[str, Any]
 class StatusFile:
     """`mask` takes secrets out of a document."""
 
-    def __init__(self, path: Path, queries: Queries, mask: Callable[[Document], Document]) -> None:
+    def __init__(self, path: Path, queries: StatusQueries, mask: Callable[[Document], Document]) -> None:
         self._path, self._queries, self._mask = path, queries, mask
         self._last: tuple[StatusFacts, ObservedState, Document] | None = None
 
@@ -29,6 +29,8 @@ class StatusFile:
         try:
             document = self._document(facts(), looked)
         except ReconcilerError as error:
+            from reconciler.record import summary
+
             document = summary.error(error.reason.value, error.message, error.hint, error.details)
         # Each time: what is secret may have changed since the document was made.
         files.publish(self._path, self._mask(document))
@@ -37,7 +39,7 @@ class StatusFile:
         at = facts.source.last_fetch_at
         still = replace(facts, source=replace(facts.source, last_fetch_at=None))
         if self._last is not None and (still, looked) == self._last[:2]:
-            return summary.fetched_again(self._last[2], at)
+            return fetched_again(self._last[2], at)
         _, document = self._queries.quick(facts, looked)
         # While fetches fail, more than one field says when the last one did not.
         self._last = (still, looked, document) if looked is not None and facts.source.error is None else None

@@ -186,13 +186,13 @@ class Application:
         return self._operator.ask(RequestVerb.ACCEPT, typed.REV, wait=not typed.no_wait)
 
     def status(self, typed: argparse.Namespace) -> Answer:
-        return self._parts.queries.status(self._parts.facts(), not typed.no_engine)
+        return self._parts.status.status(self._parts.facts(), not typed.no_engine)
 
     def history(self, typed: argparse.Namespace) -> Answer:
         trouble = self._parts.secrets.trouble()
         if trouble is not None:
             logger.warning("{}. {}", trouble.message, trouble.hint)
-        return self._parts.queries.history(typed.REV, typed.limit)
+        return self._parts.status.history(typed.REV, typed.limit)
 
     # -- what is asked of the agent ----------------------------------------------------------------------------
 

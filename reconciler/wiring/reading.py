@@ -41,7 +41,7 @@ from reconciler.record.uses import UseFile
 from reconciler.settings import Settings, SourceSettings
 from reconciler.verbs import files
 from reconciler.verbs.agent import SystemClock
-from reconciler.verbs.queries import Queries
+from reconciler.verbs.status import StatusQueries
 
 if TYPE_CHECKING:
     import docker
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from reconciler.observe.engine import EngineObserver
     from reconciler.observe.images import LocalImages
     from reconciler.record.seal import Seal
+    from reconciler.verbs.queries import Queries
 
 TURN_FILE = "turn.json"
 
@@ -200,7 +201,13 @@ class Reading:
         return later(local)
 
     @cached_property
+    def status(self) -> StatusQueries:
+        return StatusQueries(self.settings.host, self.source, self.store, self.observer, self.journal, self.clock)
+
+    @cached_property
     def queries(self) -> Queries:
+        from reconciler.verbs.queries import Queries
+
         return Queries(
             self.options,
             self.source,
@@ -288,7 +295,7 @@ class Reading:
         holding, trouble = files.holding(record), self.secrets.trouble()
         if trouble is not None and not (holding and holding.message.endswith(trouble.message)):
             holding = Holding(trouble.reason, trouble.message, trouble.hint)
-        facts = self.queries.facts(agent, source, holding, files.rollout(record) if alive else None)
+        facts = self.status.facts(agent, source, holding, files.rollout(record) if alive else None)
         channel = Channel(
             "notes",
             len(facts.history.finals.keys() - facts.history.told),

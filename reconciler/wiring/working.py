@@ -226,5 +226,5 @@ class Working:
     @cached_property
     def _status_file(self) -> StatusFile:
         return StatusFile(
-            self._parts.state / STATUS_FILE, self._parts.queries, lambda document: masked(document, self._redactor)
+            self._parts.state / STATUS_FILE, self._parts.status, lambda document: masked(document, self._redactor)
         )

@@ -31,7 +31,7 @@ def theirs(tmp_path: Path) -> Repository:
 
 
 def attempts(reading: Reading, revision: str | None) -> list[Any]:
-    code, document = reading.queries.history(revision, 20)
+    code, document = reading.status.history(revision, 20)
     assert code == 0
     return [item["revision"] for item in document["attempts"]]
 
