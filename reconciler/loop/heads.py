@@ -106,4 +106,4 @@ class Heads:
 
 
 def _by_name(sha: str) -> Commit:
-    return Commit(sha, "", "", "", "")
+    return Commit(sha)

@@ -44,8 +44,11 @@ class Endpoint:
     ipv6: str | None = None
     link_local: tuple[str, ...] = ()
     mac: str | None = None
-    priority: int = 0
     driver_opts: Mapping[str, str] = field(default_factory=dict)
+
+
+STOP_FIRST = "stop-first"
+"""The order in which a service is replaced, in Compose's word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,6 @@ class Service:
     healthcheck: bool = False
     container_name: str | None = None
     ports: tuple[tuple[str, int, str], ...] = ()
-    trees: tuple[str, ...] = ()
-    order: str = "stop-first"
 
     @property
     def key(self) -> ServiceKey:

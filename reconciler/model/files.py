@@ -33,13 +33,9 @@ def told_path(raw: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit on the watched branch. `time` is RFC 3339 UTC."""
+    """A commit on the watched branch, by its full sha."""
 
     sha: str
-    tree: str
-    subject: str
-    author: str
-    time: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,6 @@ class Image:
     id: str
     digest: str | None = None
     healthcheck: bool = False
-    size: int = 0
     content: str = ""
     tagged: float = 0.0
 
@@ -117,7 +116,6 @@ def image_of(inspected: Mapping[str, Any], ref: str) -> Image:
         id=str(inspected["Id"]),
         digest=next(iter([*own, *digests]), None),
         healthcheck=bool(check.get("Test")) and check["Test"][0] != "NONE",
-        size=int(inspected.get("Size") or 0),
         content=_content(inspected),
         tagged=_tagged(inspected),
     )

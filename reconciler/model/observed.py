@@ -79,7 +79,6 @@ class Container:
     started_at: str = ""
     exit_code: int = 0
     oom_killed: bool = False
-    restart_count: int = 0
     restart: str = ""
     memory: int = 0
     shares: frozenset[str] = frozenset()
@@ -103,7 +102,6 @@ class Foreign:
     id: str
     name: str
     memory: int
-    limited: bool
     ports: tuple[tuple[str, int, str], ...] = ()
 
 
@@ -138,7 +136,6 @@ class ObservedNetwork:
 
 @dataclass(frozen=True, slots=True)
 class ObservedVolume:
-    name: str
     driver: str = "local"
     options: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)

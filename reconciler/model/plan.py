@@ -63,7 +63,6 @@ class Step:
 class Downtime:
     stack: str
     service: str
-    order: str
     at_most: float
 
 

@@ -21,7 +21,6 @@ class Rendered:
     `secrets`: those among them that come from secrets_dir, with their bytes as they are there.
     """
 
-    stack: str
     model: Mapping[str, Any]
     root: str
     violations: tuple[Violation, ...] = ()

@@ -118,7 +118,6 @@ def inspected(answer: Answer, counted: int | None = None) -> Container:
         started_at=_started_at(state),
         exit_code=state.get("ExitCode", 0),
         oom_killed=bool(state.get("OOMKilled")),
-        restart_count=answer.get("RestartCount", 0),
         restart=_restart(host.get("RestartPolicy") or {}),
         memory=host.get("Memory", 0) or counted or 0,
         shares=_shared(_references(host)),
@@ -153,7 +152,6 @@ def addresses(endpoint: Answer) -> frozenset[str]:
 
 def volume(answer: Answer) -> ObservedVolume:
     return ObservedVolume(
-        name=answer["Name"],
         driver=answer.get("Driver", "local"),
         options=answer.get("Options") or {},
         labels=answer.get("Labels") or {},

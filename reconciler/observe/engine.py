@@ -197,8 +197,7 @@ class EngineObserver:
 
     @staticmethod
     def _foreign_container(container: Container, answer: Mapping[str, Any]) -> Foreign:
-        limited = bool(answer["HostConfig"].get("Memory"))
-        return Foreign(container.id, container.name, container.memory, limited, container.ports)
+        return Foreign(container.id, container.name, container.memory, container.ports)
 
     def _counted(self, answer: Mapping[str, Any]) -> int | None:
         """What a running container without a limit counts for; None where that question does not arise."""

@@ -84,13 +84,12 @@ class ComposeRenderer:
         with self._env_file(variables, bool(secrets), root) as path:
             completed = self._config(stack, variables, root, path)
         if completed is None:
-            return Rendered(stack.name, {}, str(root), (*violations, _too_complex(stack, self._work)))
+            return Rendered({}, str(root), (*violations, _too_complex(stack, self._work)))
         self._room -= len(completed.stdout)
         model, rejected = _read(completed, stack.name, str(root), [*stack.files, *files.entries])
         violations = (*violations, *rejected)
         denied = any(item.level is Level.DENY for item in violations)
         return Rendered(
-            stack=stack.name,
             model={} if denied else _without_own(model, variables),
             root=str(root),
             violations=violations,

@@ -30,6 +30,9 @@ from reconciler.model.documents import Gate, Memory
 from reconciler.model.outcome import Reason
 
 Json = Mapping[str, Any]
+GONE = frozenset({"trees", "order", "priority"})
+"""Fields of services and their endpoints that 0.1.0 has written."""
+
 Secrets = Callable[[str], Mapping[str, str]]
 
 
@@ -198,12 +201,15 @@ def _with_tuples(data: Json) -> dict[str, Any]:
 
 
 def _service(data: Json) -> Service:
-    known = _with_tuples(data)
+    known = {key: value for key, value in _with_tuples(data).items() if key not in GONE}
     known["depends_on"] = tuple(
         Dependency(**{**item, "condition": Condition(item["condition"])}) for item in data["depends_on"]
     )
     known["endpoints"] = tuple(
-        Endpoint(**{**item, "aliases": tuple(item["aliases"]), "link_local": tuple(item["link_local"])})
+        Endpoint(
+            **{key: value for key, value in item.items() if key not in GONE}
+            | {"aliases": tuple(item["aliases"]), "link_local": tuple(item["link_local"])}
+        )
         for item in data["endpoints"]
     )
     known["ports"] = tuple((item[0], item[1], item[2]) for item in data["ports"])

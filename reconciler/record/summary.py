@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from reconciler.model import plan as plans
 from reconciler.model.checks import Check
+from reconciler.model.desired import STOP_FIRST
 from reconciler.model.documents import BindGrant, Grant
 from reconciler.model.history import Attempt, Held, ServiceRecord
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
@@ -143,7 +144,7 @@ def plan(value: plans.Plan, outlook: plans.Outlook = plans.OPEN) -> Document:
             {
                 "stack": item.stack,
                 "service": item.service,
-                "order": item.order,
+                "order": STOP_FIRST,
                 "atMostSeconds": item.at_most,
             }
             for item in value.downtime

@@ -49,7 +49,8 @@ def fake_world() -> World:
     machine.image_volumes[images["store"]] = ("/store",)
     return World(
         "shop", machine.observer, machine.applier, machine.clock, images,
-        lambda name, port: machine.add_foreign(name, 64 << 20, [("0.0.0.0", port, "tcp")]), machine,
+        lambda name, port: machine.add_foreign(name, 64 << 20, [("0.0.0.0", port, "tcp")]),
+        lambda container: machine.containers[container].restart_count, machine,
     )  # fmt: skip
 
 
@@ -68,7 +69,11 @@ def real_world(request: pytest.FixtureRequest) -> Iterator[World]:
         client.start(made["Id"])
 
     applier = ComposeApplier(client, request.param)
-    yield World(stack, EngineObserver(client, HOST), applier, RealClock(), images, foreign)
+
+    def restarts(container: str) -> int:
+        return int(client.inspect_container(container)["RestartCount"])
+
+    yield World(stack, EngineObserver(client, HOST), applier, RealClock(), images, foreign, restarts)
     sweep(client, neighbour)
 
 

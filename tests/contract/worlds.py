@@ -44,7 +44,8 @@ class RealClock:
 
 @dataclass
 class World:
-    """One stack on one machine. `images` are names → ids; `foreign` starts somebody else's container on a port."""
+    """One stack on one machine. `images` are names → ids; `foreign` starts somebody else's container on a port.
+    `restarts`: how often a container's policy has started it again."""
 
     stack: str
     observer: Observer
@@ -52,6 +53,7 @@ class World:
     clock: Clock
     images: Mapping[str, str]
     foreign: Callable[[str, int], None]
+    restarts: Callable[[str], int]
     machine: FakeMachine | None = None
     networks: list[Network] = field(default_factory=list)
 

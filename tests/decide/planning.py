@@ -96,7 +96,7 @@ def observed(text: Json) -> ObservedState:
     containers = tuple(_container(name, item) for name, item in (text.get("containers") or {}).items())
     networks = {name: _network(name, item or {}) for name, item in (text.get("networks") or {}).items()}
     volumes = {name: _volume(name, item or {}) for name, item in (text.get("volumes") or {}).items()}
-    foreign = tuple(Foreign(name, name, size(item), True) for name, item in (text.get("foreign") or {}).items())
+    foreign = tuple(Foreign(name, name, size(item)) for name, item in (text.get("foreign") or {}).items())
     total = size(text.get("memory_total", "16GiB"))
     ordered = sorted(containers, key=lambda item: (item.stack, item.service, item.number))
     return ObservedState(tuple(ordered), foreign, networks, volumes, total, True)
@@ -136,7 +136,7 @@ def _network(name: str, text: Json) -> ObservedNetwork:
 
 
 def _volume(name: str, text: Json) -> ObservedVolume:
-    return ObservedVolume(name, text.get("driver", "local"), text.get("options", {}))
+    return ObservedVolume(text.get("driver", "local"), text.get("options", {}))
 
 
 def plan_of(wanted: Json, there: Json) -> Plan:
@@ -170,7 +170,7 @@ def text_of(plan: Plan) -> str:
         lines.append(f"{step.n:2} {_what(step):{width}}  {step.memory_after >> 20:4} MiB  {step.cause}")
     lines += [] if plan.steps else ["nothing to do"]
     lines += ["", f"peak {plan.peak >> 20} of {plan.bound >> 20} MiB"]
-    lines += [f"down: {item.stack}/{item.service} {item.order} ≤ {item.at_most:g} s" for item in plan.downtime]
+    lines += [f"down: {item.stack}/{item.service} stop-first ≤ {item.at_most:g} s" for item in plan.downtime]
     lines += [f"{item.level} {item.rule}: {item.message}" for item in plan.violations]
     return "\n".join(lines) + "\n"
 

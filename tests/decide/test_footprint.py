@@ -117,7 +117,7 @@ def test_validate_plan_and_status_tell_the_same() -> None:
 
 def test_a_volume_in_memory_counts_while_somebody_mounts_it() -> None:
     options = {**TMPFS, "o": "size=64m"}
-    volumes_there = {"shop_fast": ObservedVolume("shop_fast", options=options)}
+    volumes_there = {"shop_fast": ObservedVolume(options=options)}
     mount = (Mount("volume", "shop_fast", "/t"),)
     one = Container("1", "a", "shop", "a", 1, "running", mounts=mount, memory=MIB)
     two, off = replace(one, id="2"), replace(one, id="3", state="exited")

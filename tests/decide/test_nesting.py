@@ -169,11 +169,11 @@ def test_states_and_containers_tell_what_they_mount() -> None:
     others = [Service("shop", "b", "s", {"volumes": volumes[2:3]}, "i", "i", 1, 0, True, 10.0, "no")]
     state = DesiredState("mini", "c0ffee", "c", Memory(), (Stack("shop", tuple(others), (), (), DEFAULT_GATE),))
     assert list(of_state(state)) == []
-    there = {"shop_v": ObservedVolume("shop_v", options=options)}
+    there = {"shop_v": ObservedVolume(options=options)}
     assert [place.path for place in of_state(state, there)] == ["/disk"]
 
     mounted = (Mount("bind", "/home/me/x/y", "/x"), Mount("volume", "shop_v", "/v", writable=False))
     container = Container("1", "a", "shop", "a", 1, "exited", mounts=mounted)
-    observed = ObservedState((container,), volumes={"shop_v": ObservedVolume("shop_v", options=options)})
+    observed = ObservedState((container,), volumes={"shop_v": ObservedVolume(options=options)})
     found = [(place.path, place.writable) for place in of_containers(observed, {"/state/data/shop/x": "/home/me/x"})]
     assert found == [("/state/data/shop/x/y", True), ("/disk", False)]

@@ -18,7 +18,7 @@ NOW = 1_000_000.0
 
 
 def head(sha: str = HEAD) -> Commit:
-    return Commit(sha, "tree", "subject", "a person", "2026-01-01T00:00:00Z")
+    return Commit(sha)
 
 
 def move(

@@ -369,7 +369,7 @@ def test_memory_counts_what_runs_and_what_stays() -> None:
     web, job = service(replicas=2), service("migrate", completes=True, memory=256 * MIB)
     seen = ObservedState(
         (container(web), container(web, id="2", name="shop-web-2"), container(job, state="exited")),
-        (Foreign("x", "theirs", 100 * MIB, limited=True),),
+        (Foreign("x", "theirs", 100 * MIB),),
         memory_total=24 * GIB,
         complete=True,
     )
@@ -392,11 +392,11 @@ def test_a_sparse_look_leaves_unknown_what_it_did_not_ask() -> None:
 
 def test_leftovers_are_volumes_of_ours_that_nothing_asks_for() -> None:
     volumes = {
-        "shop_data": ObservedVolume("shop_data", labels={COMPOSE_PROJECT: "shop"}),
-        "shop_old": ObservedVolume("shop_old", labels={COMPOSE_PROJECT: "shop"}),
-        "gone_data": ObservedVolume("gone_data", labels={LABEL_HOST: "mini", COMPOSE_PROJECT: "gone"}),
-        "namesake": ObservedVolume("namesake", labels={LABEL_HOST: "mini", COMPOSE_PROJECT: "another-agents"}),
-        "theirs": ObservedVolume("theirs", labels={COMPOSE_PROJECT: "theirs"}),
+        "shop_data": ObservedVolume(labels={COMPOSE_PROJECT: "shop"}),
+        "shop_old": ObservedVolume(labels={COMPOSE_PROJECT: "shop"}),
+        "gone_data": ObservedVolume(labels={LABEL_HOST: "mini", COMPOSE_PROJECT: "gone"}),
+        "namesake": ObservedVolume(labels={LABEL_HOST: "mini", COMPOSE_PROJECT: "another-agents"}),
+        "theirs": ObservedVolume(labels={COMPOSE_PROJECT: "theirs"}),
     }
     wanted = Volume("shop", "data", "shop_data", {})
     known = one(observed=ObservedState((container(service()),), volumes=volumes, complete=True))

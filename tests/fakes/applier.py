@@ -119,7 +119,7 @@ class FakeApplier:
         with self._machine.effect(f"create volume {volume.name}"):
             options = dict(volume.definition.get("driver_opts") or {})
             labels = {COMPOSE_PROJECT: volume.stack, LABEL_HOST: self._machine.host}
-            made = ObservedVolume(volume.name, options=options, labels=labels)
+            made = ObservedVolume(options=options, labels=labels)
             self._machine.volumes.setdefault(volume.name, made)
 
     # -- containers --------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from reconciler.decide.drift.wanted_facts import wanted
@@ -59,7 +60,7 @@ def _create_one(machine: FakeMachine, stack: Stack, creation: Creation, number: 
         ports=service.ports,
         shares=frozenset(mode.removeprefix("container:") for mode in shared.values()),
         namespaces=_namespaces(service, shared),
-        trees=service.trees,
+        trees=_trees(service),
         grace=service.grace,
         # That the engine tells of a container what its service asks for is proven in tests/contract/test_facts.py.
         facts=wanted(service, ImageDefaults()),
@@ -78,9 +79,14 @@ def _mounts(machine: FakeMachine, creation: Creation) -> Iterable[Mount]:
         yield Mount(kind, source, target, not item.get("read_only", False))
 
 
+def _trees(service: Service) -> tuple[str, ...]:
+    sources = (PurePosixPath(item.get("source") or "") for item in service.config.get("volumes") or ())
+    return tuple(source.name for source in sources if source.parent.name == "trees")
+
+
 def _anonymous_volume(machine: FakeMachine) -> str:
     name = machine.new_id()
-    machine.volumes[name] = ObservedVolume(name)
+    machine.volumes[name] = ObservedVolume()
     return name
 
 
@@ -109,7 +115,7 @@ def _refuse_what_is_missing(machine: FakeMachine, creation: Creation) -> None:
         source = item.get("source")
         if item.get("type") == "volume" and source and source not in machine.volumes:
             raise _failed(f'external volume "{source}" not found')
-    if not machine.trees.issuperset(creation.service.trees):
+    if not machine.trees.issuperset(_trees(creation.service)):
         raise Transient(Reason.FILE_MISSING, "what a container mounts is not there")
 
 

@@ -100,7 +100,6 @@ class FakeContainer:
                 "started_at": self.started_at,
                 "exit_code": self.exit_code,
                 "oom_killed": self.oom_killed,
-                "restart_count": self.restart_count,
                 "restart": self.restart,
                 "memory": self.memory,
                 "shares": self.shares,

@@ -85,7 +85,6 @@ class CanonicalRenderer:
             key: {"name": f"{stack.name}_{key}"} | (found or {}) for key, found in (model.get("volumes") or {}).items()
         }
         return Rendered(
-            stack.name,
             model | {"name": stack.name, "networks": networks, "volumes": volumes},
             ROOT,
         )

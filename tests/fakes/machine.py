@@ -190,7 +190,7 @@ class FakeMachine:
         self._tell("destroy", container.id)
 
     def add_foreign(self, name: str, memory: int, ports: Iterable[tuple[str, int, str]] = ()) -> None:
-        self.foreign[name] = Foreign(self.new_id(), name, memory, True, tuple(ports))
+        self.foreign[name] = Foreign(self.new_id(), name, memory, tuple(ports))
 
     def advance(self, seconds: float) -> None:
         """Let time pass; everything that is due happens at its moment."""

@@ -31,7 +31,7 @@ def compose_up(life: Life, model: Mapping[str, Any], **texts: str) -> None:
         labels = {COMPOSE_PROJECT: stack.name}
         machine.networks.setdefault(network.name, ObservedNetwork(machine.new_id(), network.name, labels))
     for volume in stack.volumes:
-        machine.volumes.setdefault(volume.name, ObservedVolume(volume.name, labels={COMPOSE_PROJECT: stack.name}))
+        machine.volumes.setdefault(volume.name, ObservedVolume(labels={COMPOSE_PROJECT: stack.name}))
     machine.host_files.contents |= {f"{FOLDER}/{path}": text for path, text in texts.items()}
     trees = {tree.digest: tree.path for tree in desired.trees}
     machine.trees |= set(trees)

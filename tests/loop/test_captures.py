@@ -15,7 +15,7 @@ def there(life: Life, kind: str, name: str, labels: dict[str, str]) -> None:
     if kind == "network":
         life.machine.networks[name] = ObservedNetwork("n1", name, labels)
     else:
-        life.machine.volumes[name] = ObservedVolume(name, labels=labels)
+        life.machine.volumes[name] = ObservedVolume(labels=labels)
 
 
 def push(life: Life, kind: str) -> str:

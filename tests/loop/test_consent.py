@@ -134,7 +134,7 @@ def test_consent_covers_what_was_shown_and_nothing_that_came_later() -> None:
     life = foreign()
     life.push_model(thief())
     life.turn()
-    life.machine.volumes["shop_second"] = ObservedVolume("shop_second", labels={COMPOSE_PROJECT: "shop"})
+    life.machine.volumes["shop_second"] = ObservedVolume(labels={COMPOSE_PROJECT: "shop"})
     turn = accept(life)
     assert said(turn) == HELD
     assert "volume shop_second" in turn.message
@@ -185,7 +185,7 @@ def test_what_a_person_or_another_agent_made_is_asked_for_in_a_stack_of_ours_too
         life.machine.networks["shop_vault"] = ObservedNetwork("n1", "shop_vault", labels)
         life.push(web=service("web:1", networks={"vault": None}))
     else:
-        life.machine.volumes["shop_vault"] = ObservedVolume("shop_vault", labels=labels)
+        life.machine.volumes["shop_vault"] = ObservedVolume(labels=labels)
         life.push_model({"services": {"web": service("web:1", volumes=[DATA])}, **VOLUMES})
     turn = life.turn()
     assert said(turn) == HELD
@@ -213,7 +213,7 @@ def test_a_container_of_a_new_service_that_a_person_started_in_our_stack_is_aske
 def test_a_suspended_stack_lends_its_name_to_no_other_one() -> None:
     """The volume of a foreign project is not had by naming the project among the suspended stacks."""
     life = foreign()
-    life.machine.volumes["vault"] = ObservedVolume("vault", labels={COMPOSE_PROJECT: "shop"})
+    life.machine.volumes["vault"] = ObservedVolume(labels={COMPOSE_PROJECT: "shop"})
     life.adopt = ("blog",)
     life.start()
     text = document(stacks=("shop", "blog"))
@@ -230,7 +230,7 @@ def test_a_held_commit_leaves_last_good_looked_after_and_has_no_final_state() ->
     life = Life()
     life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
-    life.machine.volumes["shop_vault"] = ObservedVolume("shop_vault")
+    life.machine.volumes["shop_vault"] = ObservedVolume()
     sha = life.push_model({"services": {"web": service("web:1", volumes=[DATA])}, **VOLUMES})
     assert said(life.turn()) == HELD
     assert sha not in life.reporter.told
@@ -270,7 +270,7 @@ def test_containers_with_our_label_show_what_was_consented_to_where_all_memory_i
 
 def appear(life: Life) -> Callable[[], None]:
     def now() -> None:
-        life.machine.volumes["shop_vault"] = ObservedVolume("shop_vault")
+        life.machine.volumes["shop_vault"] = ObservedVolume()
 
     return now
 

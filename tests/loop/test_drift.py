@@ -299,7 +299,7 @@ def test_a_start_that_something_else_prevents_does_not_count() -> None:
     """A disk or a port that is away for long is waited for that long."""
     life = proven(web=service("web:1", ports=[{"target": 80, "published": "8080", "protocol": "tcp"}]))
     goes_down(life, "shop-web-1")
-    life.machine.foreign["other"] = Foreign("f" * 64, "other", 0, True, life.machine.named("shop-web-1").ports)
+    life.machine.foreign["other"] = Foreign("f" * 64, "other", 0, life.machine.named("shop-web-1").ports)
     for _ in range(200):
         life.machine.advance(10)
         life.start()

@@ -107,7 +107,7 @@ def without_document() -> State:
 
 def taking_over() -> State:
     life, refused = begun()
-    life.machine.volumes["shop_vault"] = ObservedVolume("shop_vault")
+    life.machine.volumes["shop_vault"] = ObservedVolume()
     vault = {"type": "volume", "source": "vault", "target": "/vault"}
     model = {"services": {"web": service("web:2", volumes=[vault]), **REST}, "volumes": {"vault": {}}}
     return State(life, life.push_model(model), refused, "accept head", Reason.CONSENT_MISSING)

@@ -14,13 +14,9 @@ from tests.observe.sources import FILES, source
 from tests.repository import ENVIRONMENT, Repository
 
 
-def test_fetch_gives_the_head_with_all_that_is_told_about_it(theirs: Repository) -> None:
+def test_fetch_gives_the_head(theirs: Repository) -> None:
     sha = theirs.push(FILES, message="Subject over\ntwo lines\n\nbody")
-    head = source(theirs).fetch()
-    assert head.sha == sha
-    assert head.tree == theirs.git("rev-parse", f"{sha}^{{tree}}")
-    assert (head.subject, head.author) == ("Subject over two lines", "A Person")
-    assert head.time == "2026-01-01T00:00:00Z"
+    assert source(theirs).fetch().sha == sha
 
 
 def test_each_push_is_seen_by_the_next_fetch(theirs: Repository) -> None:
@@ -118,21 +114,13 @@ def test_an_unknown_commit_is_a_key_error(theirs: Repository, sha: str) -> None:
         ours.files(sha)
 
 
-@pytest.mark.parametrize(
-    ("date", "time"),
-    [
-        ("1767225600 -1100", "2026-01-01T00:00:00Z"),
-        ("99999999999999 +0000", "1970-01-01T00:00:00Z"),
-        ("12x", "1970-01-01T00:00:00Z"),
-    ],
-)
-def test_an_odd_date_is_no_obstacle(theirs: Repository, date: str, time: str) -> None:
+@pytest.mark.parametrize("date", ["1767225600 -1100", "99999999999999 +0000", "12x"])
+def test_an_odd_date_is_no_obstacle(theirs: Repository, date: str) -> None:
     identity = f"Ärger <x@y> {date}"
     text = f"tree {theirs.tree(FILES)}\nauthor {identity}\ncommitter {identity}\n\nsubject\n"
     sha = theirs.git("hash-object", "-w", "--stdin", "-t", "commit", "--literally", stdin=text.encode())
     (theirs.folder / "refs/heads/main").write_text(sha + "\n")
-    head = source(theirs).fetch()
-    assert (head.time, head.author, head.subject) == (time, "Ärger", "subject")
+    assert source(theirs).fetch().sha == sha
 
 
 @pytest.mark.parametrize("encoding", ["ISO-8859-1", "no-such-encoding"])
@@ -140,7 +128,7 @@ def test_a_commit_in_another_encoding_is_read(theirs: Repository, encoding: str)
     text = f"tree {theirs.tree(FILES)}\nauthor A <a> 1 +0000\ncommitter A <a> 1 +0000\nencoding {encoding}\n\nGrüße\n"
     sha = theirs.git("hash-object", "-w", "--stdin", "-t", "commit", stdin=text.encode("latin-1"))
     theirs.set(sha)
-    assert source(theirs).fetch().subject == ("Grüße" if encoding.startswith("ISO") else "Gr��e")
+    assert source(theirs).fetch().sha == sha
 
 
 def test_a_pin_is_an_effect_only_where_it_changes_something(theirs: Repository) -> None:

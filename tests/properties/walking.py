@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from reconciler.model.desired import DesiredState, Service
-from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container, ObservedNetwork, ObservedState
+from reconciler.model.observed import (
+    COMPOSE_PROJECT,
+    LABEL_HOST,
+    Container,
+    ObservedNetwork,
+    ObservedState,
+    ObservedVolume,
+)
 from reconciler.model.plan import Action, Plan, Step
 
 
@@ -24,7 +31,7 @@ class Paper:
         """What an observer would say."""
         found = sorted(self.containers.values(), key=lambda item: (item.stack, item.service, item.number, item.id))
         volumes = {name: like.volumes[name] for name in self.volumes if name in like.volumes}
-        made = {name: replace(next(iter(like.volumes.values())), name=name) for name in self.volumes - volumes.keys()}
+        made = dict.fromkeys(self.volumes - volumes.keys(), ObservedVolume())
         return replace(like, containers=tuple(found), networks=dict(self.networks), volumes=volumes | made)
 
 

@@ -12,7 +12,7 @@ from reconciler.decide.mounts.digests import digest
 from reconciler.effects import Effects
 from reconciler.errors import Corrupt, Transient
 from reconciler.formats.freeze import check_whole
-from reconciler.model.desired import DesiredState, Network, Service, Stack, Tree
+from reconciler.model.desired import DesiredState, Endpoint, Network, Service, Stack, Tree
 from reconciler.model.documents import Memory
 from reconciler.record.rendered import RenderedStore
 
@@ -107,6 +107,20 @@ def test_a_state_of_another_version_is_rendered_anew(host: Host) -> None:
     stored["desired"]["stacks"][0]["services"][0]["unheard"] = 1
     path.write_text(json.dumps(stored))
     assert host.store.load("c" * 64) is None
+
+
+def test_a_state_that_0_1_0_has_written_is_loaded(host: Host) -> None:
+    (shop,) = state().stacks
+    web = replace(shop.services[0], endpoints=(Endpoint("shop_back"),))
+    written = replace(state(), stacks=(replace(shop, services=(web,)),))
+    host.store.save(written, {})
+    path = host.folder / ("c" * 64) / "create.json"
+    stored = json.loads(path.read_text())
+    (service,) = stored["desired"]["stacks"][0]["services"]
+    service |= {"trees": ["d" * 64], "order": "stop-first"}
+    service["endpoints"][0] |= {"priority": 0}
+    path.write_text(json.dumps(stored))
+    assert RenderedStore(host.folder, lambda stack: host.secrets, host.fingerprint, Effects()).load("c" * 64) == written
 
 
 def test_a_folder_that_cannot_be_written_is_the_environments_fault(host: Host) -> None:

@@ -79,7 +79,7 @@ PLAN = Plan(
     None,
     (STEP,),
     (("shop", "web"),),
-    (Downtime("shop", "web", "stop-first", 130.0),),
+    (Downtime("shop", "web", 130.0),),
     64 * MIB,
     900 * MIB,
     violations=(WARNING,),

@@ -148,8 +148,8 @@ def test_status_remarks_what_a_person_should_know() -> None:
     assert known.observed is not None
     crowded = replace(
         known.observed,
-        foreign=(Foreign("x", "theirs", 300 * MIB, True),),
-        volumes={"shop_old": ObservedVolume("shop_old", labels={COMPOSE_PROJECT: "shop"})},
+        foreign=(Foreign("x", "theirs", 300 * MIB),),
+        volumes={"shop_old": ObservedVolume(labels={COMPOSE_PROJECT: "shop"})},
     )
     shown = "\n".join(status(changed(known, agent=Agent(False), observed=crowded)))
     assert ", others 308 MiB" in shown
@@ -187,7 +187,7 @@ PLAN = Plan(
         Step(3, Action.WAIT_HEALTHY, None, None, None, "all at once for 10 s", GIB),
     ),
     (("shop", "web"),),
-    (Downtime("shop", "web", "stop-first", 130.0),),
+    (Downtime("shop", "web", 130.0),),
     GIB + 100 * MIB,
     13 * GIB,
 )

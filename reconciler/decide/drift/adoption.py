@@ -54,7 +54,7 @@ def without_unmanaged(observed: ObservedState, target: DesiredState, adopted: Ma
     """Containers that nobody has adopted are others', whatever project they call themselves of."""
     unmanaged = [item for item in observed.containers if _is_unmanaged(item, target, adopted)]
     ids = {item.id for item in unmanaged}
-    foreign = tuple(Foreign(c.id, c.name, c.memory, True, c.ports) for c in unmanaged if c.running)
+    foreign = tuple(Foreign(c.id, c.name, c.memory, c.ports) for c in unmanaged if c.running)
     return replace(
         observed,
         containers=tuple(item for item in observed.containers if item.id not in ids),
@@ -260,5 +260,4 @@ def _service_as_found(service: Service, there: Sequence[Container], causes: Sequ
         endpoints=(),
         healthcheck=any(item.health != "none" for item in there),
         container_name=there[0].name if len(there) == 1 else None,
-        trees=(),
     )

@@ -119,7 +119,6 @@ class _Stack:
         want = self.built.of(self.source, name, model)
         image = self.images[want.key].id if want.key in self.images else unresolved(want)
         restart = restart_policy(model)
-        trees_before = len(self.mounts.trees)
         config = self._config(name, model, image, memory, default)
         endpoints = tuple(self._endpoints(name, model))
         definitions = {n.name: n.digest for n in networks if n.name in {e.network for e in endpoints}}
@@ -150,7 +149,6 @@ class _Stack:
             healthcheck=self._has_healthcheck(model, want),
             container_name=model.get("container_name"),
             ports=tuple(published_ports(model)),
-            trees=tuple(sorted({tree.digest for tree in self.mounts.trees[trees_before:]})),
         )
 
     def _config(self, name: str, model: Json, image: str, memory: int, default: bool) -> dict[str, Any]:
@@ -200,7 +198,6 @@ class _Stack:
                 ipv6=options.get("ipv6_address"),
                 link_local=tuple(options.get("link_local_ips") or ()),
                 mac=options.get("mac_address"),
-                priority=int(options.get("priority") or 0),
                 driver_opts=dict(options.get("driver_opts") or {}),
             )
 

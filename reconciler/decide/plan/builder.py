@@ -136,4 +136,4 @@ class PlanBuilder:
 
     def note_downtime(self, service: Service) -> None:
         longest = self._graces.get(service.key, 0.0) + self.desired.gate(service.stack).healthy_deadline
-        self.downtime[service.key] = Downtime(service.stack, service.name, service.order, longest)
+        self.downtime[service.key] = Downtime(service.stack, service.name, longest)

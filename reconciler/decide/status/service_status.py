@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.decide.slots import STANDBY
-from reconciler.model.desired import Service
+from reconciler.model.desired import STOP_FIRST, Service
 from reconciler.model.observed import Container, engine_time
 from reconciler.model.outcome import Reason
 from reconciler.model.status import Health, ServiceStatus, Sync
@@ -52,7 +52,7 @@ def judge_wanted(
         reason=reason,
         desired=service.replicas,
         running=sum(item.running for item in present),
-        order=service.order,
+        order=STOP_FIRST,
         limit=service.memory * service.replicas,
         usage=_usage(current, usage),
         image=service.image_ref,
@@ -91,7 +91,7 @@ def _unknown(service: Service) -> ServiceStatus:
         reason=Reason.ENGINE_UNAVAILABLE,
         desired=service.replicas,
         running=None,
-        order=service.order,
+        order=STOP_FIRST,
         limit=service.memory * service.replicas,
         usage=None,
         image=service.image_ref,
