@@ -13,10 +13,10 @@ import docker
 
 from reconciler.act.build_input import build_file, source_policy, write_dockerfile
 from reconciler.act.build_memory import held_to
-from reconciler.act.compose import escaped
 from reconciler.effects import Effects
 from reconciler.engine import UNIX, disk_full, engine_calls, is_disk_full
 from reconciler.errors import Away, ImageFailed, ReconcilerError, Transient
+from reconciler.formats.create_file import escaped
 from reconciler.materialise import make_folders, materialise
 from reconciler.model.files import SYMLINK, Entry, Files, below
 from reconciler.model.images import Image, ImageWant, image_of

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from reconciler.act.refusals import MAKE_IT, absent_path
 from reconciler.effects import Effects
 from reconciler.errors import Away, ReconcilerError, RolloutFailed, Transient
+from reconciler.formats.create_file import UNREAD, create_file, escaped
 from reconciler.formats.freeze import check_whole
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Stack
@@ -23,9 +23,6 @@ NOWHERE = "/nonexistent"
 PASSED_ON = ("PATH", "HOME", "SSH_AUTH_SOCK", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 """What reaching an engine over ssh or TLS needs of the agent's environment."""
 
-UNREAD = "this is a defect of reconciler: report it; until then write the value in another form; nothing is quarantined"
-
-_NAMESPACES = ("network_mode", "pid", "ipc")
 _PROGRESS = re.compile(r"^ ?(?:Container|Network|Volume|Image) \S+  \S+$")
 _CONTAINER = re.compile(r"Container (\S+)  Error ")
 _AWAY = ("cannot connect to the docker daemon", "error during connect", "is the docker daemon running")
@@ -112,81 +109,6 @@ def arguments(compose: str, stack: str, creations: Sequence[Creation], existing:
 
 def _project(stack: str) -> list[str]:
     return ["-p", stack, "--project-directory", "/", "--env-file", "/dev/null", "-f", "-"]
-
-
-def create_file(creations: Sequence[Creation], keys: Mapping[str, str]) -> dict[str, Any]:
-    """The project for one call: these services, and their networks and volumes as things that are there.
-
-    `keys`: networks that go by Compose's key, as in their labels. The others are external.
-    """
-    services = {item.service.name: _in_networks(_service(item), keys) for item in creations}
-    networks = {name for item in creations for name in item.service.config.get("networks") or ()}
-    volumes = {
-        mount["source"]
-        for config in services.values()
-        for mount in config.get("volumes") or ()
-        if mount["type"] == "volume" and mount.get("source")
-    }
-    owned = {keys[name]: {"name": name} for name in sorted(networks & keys.keys())}
-    return {
-        "services": services,
-        "networks": owned | _external(networks - keys.keys()),
-        "volumes": _external(volumes),
-    }
-
-
-def escaped(value: Any) -> Any:
-    """`value` with each `$` doubled, as Compose wants what it is not to interpolate; keys it leaves alone."""
-    if isinstance(value, str):
-        return value.replace("$", "$$")
-    if isinstance(value, Mapping):
-        return {key: escaped(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [escaped(item) for item in value]
-    return value
-
-
-def _external(names: Iterable[str]) -> dict[str, Any]:
-    return {name: {"name": name, "external": True} for name in sorted(names)}
-
-
-def _in_networks(config: dict[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
-    attached = config.get("networks")
-    if not attached:
-        return config
-    return config | {"networks": {keys.get(name, name): options for name, options in attached.items()}}
-
-
-def _service(creation: Creation) -> dict[str, Any]:
-    config = dict(creation.service.config)
-    mounts = [*_taken_over(config.get("volumes") or (), creation.anonymous)]
-    if mounts:
-        config["volumes"] = mounts
-    for key in _NAMESPACES:
-        shared = str(config.get(key) or "").removeprefix("service:")
-        if shared in creation.sharing and config[key] != shared:
-            config[key] = f"container:{creation.sharing[shared]}"
-    if config.get("volumes_from"):
-        config["volumes_from"] = [_volumes_from(item, creation.sharing) for item in config["volumes_from"]]
-    return config
-
-
-def _taken_over(mounts: Sequence[Mapping[str, Any]], anonymous: Mapping[str, str]) -> Iterable[dict[str, Any]]:
-    """Anonymous mounts get the predecessor's volume; targets that only the image declares are added."""
-    left = dict(anonymous)
-    for mount in mounts:
-        unnamed = mount["type"] == "volume" and not mount.get("source")
-        source = left.pop(mount["target"], None)
-        yield {**mount, "source": source} if unnamed and source else dict(mount)
-    for target, source in sorted(left.items()):
-        yield {"type": "volume", "source": source, "target": target}
-
-
-def _volumes_from(item: str, sharing: Mapping[str, str]) -> str:
-    service, _, mode = item.partition(":")
-    if service not in sharing:
-        return item
-    return f"container:{sharing[service]}" + (f":{mode}" if mode else "")
 
 
 def _failure(stack: str, services: Sequence[str], stderr: str) -> ReconcilerError:

@@ -211,6 +211,18 @@ class Observer(Protocol):
         """Those of (address, port, protocol) that something on the machine holds, with the holder's name."""
 
 
+class ReadBack(Protocol):
+    """Compose, asked what it reads in a create-file."""
+
+    @property
+    def version(self) -> str:
+        """Of Compose: major and minor."""
+
+    def __call__(self, stack: str, project: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """Why Compose refuses it ('': it does not), and service and key of what it reads in another way than it is
+        written. Transient when Compose cannot be run."""
+
+
 class Applier(Protocol):
     """Changes the machine, one effect a call. Away when the engine does not answer."""
 

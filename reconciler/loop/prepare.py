@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.decide.mounts.digests import digest
 from reconciler.decide.redact import without_parts
 from reconciler.errors import Usage
-from reconciler.loop.ports import Rendered, Renderer
+from reconciler.loop.ports import ReadBack, Rendered, Renderer
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import NOTHING_ALLOWED, BindGrant, Grant, HostDocument, Permissions
 from reconciler.model.files import Files
@@ -137,6 +137,25 @@ class Preparer:
         told = tuple(where_used(faults, {*prepared.read, *used_by(prepared.sources)}))
         return replace(prepared, violations=in_order((*told, *prepared.violations)))
 
+    def read_back(self, prepared: Prepared, compose: ReadBack) -> Prepared:
+        """With what Compose makes of the files that it would be given to create from, where the commit is admitted.
+        That they say something else than the commit is our fault, never the commit's."""
+        from reconciler.decide.lower.foretold import create_files
+
+        if prepared.document is None or prepared.denied or not self._rules.policies:
+            return prepared
+        found: list[Violation] = []
+        for stack, project in create_files(prepared.document, prepared.sources, prepared.files, self.places):
+            refused, differing = compose(stack, project)
+            if refused:
+                found.append(
+                    _misread(stack, f"Compose {compose.version} does not read what is to be created: {refused}")
+                )
+            for service, key in differing:
+                words = f"Compose {compose.version} reads `{key}` of what is to be created in another way than here"
+                found.append(replace(_misread(stack, words), service=service, level=Level.WARN))
+        return replace(prepared, violations=(*map(self._told, found), *prepared.violations)) if found else prepared
+
     def without_stacks(self, files: Files) -> Prepared:
         """A commit that wants nothing of this host, and an operator has accepted that."""
         return Prepared(files, HostDocument(self._rules.host, ()), used=frozenset())
@@ -235,6 +254,12 @@ class Preparer:
             return violations
         off = (Reason.POLICY_VIOLATION, Reason.BUDGET_EXCEEDED)
         return tuple(replace(item, level=Level.WARN) if item.reason in off else item for item in violations)
+
+
+def _misread(stack: str, words: str) -> Violation:
+    from reconciler.formats.create_file import UNREAD
+
+    return Violation(Reason.INTERNAL_ERROR, "create-file", words, UNREAD, stack=stack)
 
 
 def _denied(violations: Iterable[Violation]) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from reconciler.decide.admit.budget import Budget
 from reconciler.decide.admit.needs import needs
 from reconciler.errors import Usage
+from reconciler.loop.ports import ReadBack
 from reconciler.loop.prepare import Prepared, Preparer
 from reconciler.model.documents import Exports, HostDocument, Permissions, StackDocument
 from reconciler.model.files import Files
@@ -27,24 +28,35 @@ SKIPPED = (
 
 
 def validate_files(
-    files: Files, base: str, host: str | None, policies: bool, make: MakePreparer, grants: bool = False
+    files: Files,
+    base: str,
+    host: str | None,
+    policies: bool,
+    make: MakePreparer,
+    grants: bool = False,
+    compose: ReadBack | None = None,
 ) -> Answer:
     """Judge what a repository holds: for `host`, or for every host that it has a document for.
 
-    `grants`: say what it needs to be admitted.
+    `grants`: say what it needs to be admitted. `compose`: reads what would be created.
     """
     hosts = [host] if host else _hosts(files, base)
     preparers = [make(name, policies) for name in hosts]
-    judged = [preparer.prepare(files) for preparer in preparers]
+    judged = [_judged(preparer, preparer.prepare(files), compose) for preparer in preparers]
     return _answer(files, judged, preparers[0].permissions if grants else None)
 
 
 def validate_compose(
-    paths: Sequence[str], policies: bool, make: MakePreparer, read: Callable[[Path], Files], grants: bool = False
+    paths: Sequence[str],
+    policies: bool,
+    make: MakePreparer,
+    read: Callable[[Path], Files],
+    grants: bool = False,
+    compose: ReadBack | None = None,
 ) -> Answer:
     """Judge plain Compose files as one stack named after their folder, with the defaults of an implied host.
 
-    `grants`: say what it needs to be admitted.
+    `grants`: say what it needs to be admitted. `compose`: reads what would be created.
     """
     found = [Path(path).absolute() for path in paths]
     missing = [str(path) for path in found if not path.is_file()]
@@ -59,8 +71,12 @@ def validate_compose(
     stack = StackDocument(_project(found[0].parent.name), names, line=1)
     files = read(root)
     preparer = make("local", policies)
-    judged = preparer.prepare(files, HostDocument("local", (stack,)))
+    judged = _judged(preparer, preparer.prepare(files, HostDocument("local", (stack,))), compose)
     return _answer(files, [judged], preparer.permissions if grants else None)
+
+
+def _judged(preparer: Preparer, prepared: Prepared, compose: ReadBack | None) -> Prepared:
+    return prepared if compose is None else preparer.read_back(prepared, compose)
 
 
 def _answer(files: Files, judged: Sequence[Prepared], permissions: Permissions | None) -> Answer:

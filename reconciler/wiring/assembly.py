@@ -16,7 +16,7 @@ from loguru import logger
 
 from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
-from reconciler.errors import Interrupted, Locked, ReconcilerError, Transient
+from reconciler.errors import Interrupted, Locked, ReconcilerError, Transient, Usage
 from reconciler.loop.stall_watchdog import LIMIT
 from reconciler.model.files import Files
 from reconciler.model.requests import RequestVerb
@@ -30,6 +30,7 @@ from reconciler.wiring.reading import TURN_FILE, Reading
 
 if TYPE_CHECKING:
     from reconciler.loop.request_handler import RequestHandler
+    from reconciler.observe.read_back import ReadBack
     from reconciler.observe.secrets import SecretStore
     from reconciler.verbs.agent import AgentVerbs
     from reconciler.verbs.operator import Operator
@@ -101,7 +102,7 @@ class Application:
             make = partial(self._parts.preparer, scratch)
             policies = typed.policies == "on"
             if typed.file:
-                return validate_compose(typed.file, policies, make, FolderFiles, typed.grants)
+                return validate_compose(typed.file, policies, make, FolderFiles, typed.grants, self._read_back())
             found: Files
             if typed.commit is not None:
                 found = files_at(Path(typed.git_dir), typed.commit, self._parts.environ, self._parts.signers)
@@ -111,7 +112,19 @@ class Application:
                 found = working_folder(Path(typed.DIR or "."), self._parts.environ)
             given = self._parts.given
             base, host = (given.source.path, given.host) if given else ("", None)
-            return validate_files(found, base, host, policies, make, typed.grants)
+            return validate_files(found, base, host, policies, make, typed.grants, self._read_back())
+
+    def _read_back(self) -> ReadBack:
+        """It remembers in the state folder what it has read, where that is this user's."""
+        from reconciler.observe.read_back import CACHE, ReadBack
+
+        parts, given = self._parts, self._parts.given
+        if given is None or not os.access(given.state, os.W_OK):
+            return ReadBack(parts.compose)
+        try:
+            return ReadBack(parts.compose, parts.state / CACHE, parts.sealed if given.secrets_dir else str)
+        except Usage:  # others can write there
+            return ReadBack(parts.compose)
 
     def init(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.init import initialise

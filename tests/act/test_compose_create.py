@@ -11,9 +11,10 @@ from typing import Any
 import docker
 import pytest
 
-from reconciler.act.compose import ComposeCreator, arguments, create_file, escaped
+from reconciler.act.compose import ComposeCreator, arguments
 from reconciler.effects import Effects
 from reconciler.errors import Away, RolloutFailed, Transient
+from reconciler.formats.create_file import create_file, escaped
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Network, Service, Stack
 from reconciler.model.outcome import Reason

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler.act.compose import create_file, escaped
 from reconciler.decide.admit.policies import values
 from reconciler.decide.admit.policies.subject import Subject
 from reconciler.decide.lower.lower import lower
 from reconciler.decide.mounts.mount_paths import CommitPaths
 from reconciler.decide.mounts.sources import Places, Source
+from reconciler.formats.create_file import create_file, differences, escaped
 from reconciler.formats.rules import keys
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Service
@@ -263,10 +263,17 @@ def lowered(binary: Path, bodies: Mapping[str, Any]) -> dict[str, Service]:
 
 
 def refused(binary: Path, found: Mapping[str, Service]) -> str:
-    """What Compose says against the create-file; '' where it reads it."""
+    """What Compose says against the create-file, or reads in another way; '' where it reads what was written."""
     creations = [Creation(item, 1, {}, {"other": "0" * 64}) for item in found.values()]
-    done = compose(binary, escaped(create_file(creations, {})), "--quiet")
-    return done.stderr.decode() if done.returncode else ""
+    written = create_file(creations, {})
+    done = compose(binary, escaped(written), "--format", "json")
+    if done.returncode:
+        return done.stderr.decode()
+    return ", ".join(f"{service}.{key} differs" for service, key in differences(written, read(done.stdout)))
+
+
+def read(printed: bytes) -> Any:
+    return json.loads(printed.replace(b"$$", b"$"))
 
 
 def newer(binary: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -12,12 +12,12 @@ from typing import Any
 
 from reconciler.decide.admit.budget import replicas, service_memory
 from reconciler.decide.lower.mounts import Mounts
-from reconciler.decide.lower.readable import readable
 from reconciler.decide.lower.wanted_images import Built, unresolved
 from reconciler.decide.mounts.canonical import healthcheck, published_ports, restart_policy, shared_services
 from reconciler.decide.mounts.digests import digest
 from reconciler.decide.mounts.sources import Json, Places, Source, services_of, texts_of
 from reconciler.formats.quantities import seconds
+from reconciler.formats.readable import readable
 from reconciler.model.desired import (
     DEFAULT_GRACE,
     Condition,
