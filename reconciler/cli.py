@@ -71,6 +71,8 @@ def _build(typed: argparse.Namespace, redactor: Redactor, stop: Event) -> Applic
 
 def _settings(typed: argparse.Namespace) -> Settings | None:
     """None: there is no agent config, and the verb can do without."""
+    if typed.verb.config == "own":
+        return None
     from reconciler.agent_config import passed_over
     from reconciler.settings import load_settings
 

@@ -28,9 +28,9 @@ class Verb:
 
     `name`: one word, or two of which the first is shared by a group. `zero` and `one`: what exit codes 0 and 1 mean.
     `kind`: the JSON document it prints. `config`: whether there must be an agent config; `optional`: it can do without,
-    unless one is named; `made`: it writes the one that is named. `patient`: a first signal asks it to come to an end.
-    `tolerant`: it goes on without secrets that cannot be read. `logs`: the level without $RECONCILER_LOG_LEVEL.
-    `check`: what is wrong with options that do not go together, if anything is.
+    unless one is named; `made`: it writes the one that is named; `own`: it reads one itself, or none. `patient`: a
+    first signal asks it to come to an end. `tolerant`: it goes on without secrets that cannot be read. `logs`: the
+    level without $RECONCILER_LOG_LEVEL. `check`: what is wrong with options that do not go together, if anything is.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Verb:
     one: str
     kind: str
     options: tuple[Option, ...] = ()
-    config: Literal["needed", "optional", "made"] = "needed"
+    config: Literal["needed", "optional", "made", "own"] = "needed"
     patient: bool = False
     tolerant: bool = False
     logs: str = "WARNING"
@@ -100,6 +100,12 @@ def _one_subject(typed: argparse.Namespace) -> str | None:
     return None
 
 
+def _bare_alone(typed: argparse.Namespace) -> str | None:
+    """`init` reads a project, or makes a repository."""
+    both = typed.bare and (typed.DIR or typed.source)
+    return "--bare makes a repository: DIR and --source are of no use with it" if both else None
+
+
 GLOBAL = (
     Option("--config", "agent config; without it the usual places are searched", "FILE"),
     Option("--state", "state folder, instead of the config's `state`", "DIR"),
@@ -119,6 +125,9 @@ EVERY = Option(
     more={"action": "store_true"},
 )
 
+HOOKS = ("pre-commit", "pre-push", "pre-receive", "post-receive")
+REPOSITORY = Option("--repo", "the clone or bare repository", "DIR", ".")
+
 VERBS = (
     Verb(
         "init",
@@ -130,8 +139,10 @@ VERBS = (
             Option("DIR", "folder of a Compose project, or of several", more={"nargs": "?"}, default="."),
             Option("--host", "the host's name; without it the agent config's, or the machine's", "NAME"),
             Option("--source", "the repository to watch; without it its origin, or the folder itself", "URL"),
+            Option("--bare", "make a bare repository with our hooks instead, to push to", "PATH"),
         ),
         config="made",
+        check=_bare_alone,
     ),
     Verb(
         "validate",
@@ -255,5 +266,44 @@ VERBS = (
         "there are none",
         "there are some",
         "PolicyUse",
+    ),
+    Verb(
+        "hooks install",
+        "Put our hooks into a repository: checks before a commit and a push, the rollout in the push; others are kept",
+        "they are there",
+        "another hook is in the way and cannot be kept beside ours; nothing was changed",
+        "Hooks",
+        (REPOSITORY,),
+        config="own",
+    ),
+    Verb(
+        "hooks uninstall",
+        "Remove our hooks, and no other; those that were there before come back",
+        "none of ours is there",
+        "",
+        "Hooks",
+        (REPOSITORY,),
+        config="own",
+    ),
+    Verb(
+        "hooks status",
+        "Show which of our hooks are in a repository",
+        "all of this version",
+        "one is missing, or of another version, or somebody else's",
+        "Hooks",
+        (REPOSITORY,),
+        config="own",
+    ),
+    Verb(
+        "hooks run",
+        "What the hooks call: git starts them, nobody has to type this",
+        "git may go on",
+        "it may not",
+        "",
+        (
+            Option("HOOK", "pre-commit, pre-push, pre-receive or post-receive", more={"choices": HOOKS}),
+            Option("ARGUMENTS", "what git gives the hook", more={"nargs": "*"}),
+        ),
+        config="own",
     ),
 )

@@ -60,18 +60,24 @@ class Git:
     """Git on one repository. With `remote` it may speak that remote's protocol, without it no protocol at all.
 
     `environ` is the agent's environment, of which only what keys, proxies and certificates need is passed on.
+    `quarantine`: variables that name the objects of a push which nobody has accepted yet.
     `running`: gits that are waited for just now; who listens meanwhile may start others, but must not fetch.
     """
 
     def __init__(
-        self, folder: Path, environ: Mapping[str, str], remote: Remote | None = None, config: Sequence[str] = ()
+        self,
+        folder: Path,
+        environ: Mapping[str, str],
+        remote: Remote | None = None,
+        config: Sequence[str] = (),
+        quarantine: Mapping[str, str] | None = None,
     ) -> None:
         self.folder, self.running = folder, 0
         self._arguments = [f"--git-dir={folder}", "--literal-pathspecs"]
         for setting in (*_CONFIG, *config):
             self._arguments += ["-c", setting]
         self._environment = {name: environ[name] for name in _PASSED if name in environ}
-        self._environment |= _FIXED
+        self._environment |= {**_FIXED, **(quarantine or {})}
         self._environment.setdefault("GIT_SSH_COMMAND", _SSH)
         # Stronger than any configuration: a repository could allow a protocol that starts a program.
         self._environment["GIT_ALLOW_PROTOCOL"] = remote.protocol if remote else "none"

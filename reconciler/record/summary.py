@@ -65,17 +65,19 @@ def init(
     values: Sequence[Values],
     notes: Sequence[str],
     needs: Needs | None,
+    bare: bool = False,
 ) -> Document:
     """What was written for which services, and what the first turn would do. `restarts`: stack, service, causes.
 
     `adopt`: projects that the agent config in force does not let commits take over yet. `trust`: what a new agent
     config says of those who push, None where none was written. `left`: what is no stack; `values`: env files that do
     not belong into git; `notes`: what a person should know of names. `needs`: what would
-    admit it, None where nothing was written.
+    admit it, None where nothing was written. `bare`: it made a bare repository instead; `notes` are the next steps.
     """
     return document("Init") | {
         "host": host,
         "folder": folder,
+        "bare": bare,
         "files": list(files),
         "stacks": [
             {

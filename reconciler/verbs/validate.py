@@ -40,7 +40,7 @@ def validate_files(
 
     `grants`: say what it needs to be admitted. `compose`: reads what would be created.
     """
-    hosts = [host] if host else _hosts(files, base)
+    hosts = [host] if host else hosts_of(files, base)
     preparers = [make(name, policies) for name in hosts]
     judged = [_judged(preparer, preparer.prepare(files), compose) for preparer in preparers]
     return _answer(files, judged, preparers[0].permissions if grants else None)
@@ -86,7 +86,7 @@ def _answer(files: Files, judged: Sequence[Prepared], permissions: Permissions |
     document = summary.validation(
         revision=files.revision,
         violations=violations,
-        budget=_fullest(judged),
+        budget=fullest(judged),
         skipped=SKIPPED,
         needs=None if permissions is None else needs(violations, permissions, _exported(judged)),
     )
@@ -97,12 +97,14 @@ def _exported(judged: Sequence[Prepared]) -> Mapping[str, Exports]:
     return {stack.name: stack.exports for one in judged if one.document for stack in one.document.stacks}
 
 
-def _fullest(judged: Sequence[Prepared]) -> Budget | None:
+def fullest(judged: Sequence[Prepared]) -> Budget | None:
+    """The budget that is exceeded most, or comes closest."""
     budgets = [one.budget for one in judged if one.budget is not None]
     return max(budgets, key=lambda item: (item.over_bytes, item.peak_bytes), default=None)
 
 
-def _hosts(files: Files, base: str) -> list[str]:
+def hosts_of(files: Files, base: str) -> list[str]:
+    """The hosts that a repository has documents for; one that is implied where it has none."""
     folder = posixpath.join(base, "desired-state") + "/"
     inside = [path.removeprefix(folder) for path in sorted(files.entries) if path.startswith(folder)]
     return [name.removesuffix(".yaml") for name in inside if name.endswith(".yaml") and "/" not in name] or ["local"]

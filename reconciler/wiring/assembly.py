@@ -127,6 +127,10 @@ class Application:
             return ReadBack(parts.compose)
 
     def init(self, typed: argparse.Namespace) -> Answer:
+        if typed.bare:
+            from reconciler.wiring.hooks import make_repository
+
+            return make_repository(typed.bare, typed.host, self._parts.given, typed.config, self._parts.environ)
         from reconciler.wiring.init import initialise
 
         with self._scratch() as scratch:
@@ -206,6 +210,26 @@ class Application:
         if trouble is not None:
             logger.warning("{}. {}", trouble.message, trouble.hint)
         return self._parts.status.history(typed.REV, typed.limit)
+
+    def hooks_install(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.hooks import install
+
+        return install(typed.repo, typed.config, self._parts.environ)
+
+    def hooks_uninstall(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.hooks import hooks_of
+
+        return hooks_of(typed.repo, self._parts.environ).uninstall()
+
+    def hooks_status(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.hooks import hooks_of
+
+        return hooks_of(typed.repo, self._parts.environ).status()
+
+    def hooks_run(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.hooks import run
+
+        return run(typed.HOOK, typed.ARGUMENTS, typed.config, self._parts.environ, self._redactor, self._tell), {}
 
     # -- what is asked of the agent ----------------------------------------------------------------------------
 

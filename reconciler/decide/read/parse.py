@@ -27,6 +27,9 @@ from reconciler.model.outcome import Level, Reason, Violation
 COMPOSE_LIMITS = nodes.Limits(size=1 << 20, depth=64, nodes=100_000, text=8 << 20)
 """What a Compose file may cost, before Compose sees it."""
 
+NOTHING_DESIRED = "nothing-desired"
+"""The rule by which a commit is refused that describes no machine at all."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 Result = tuple[HostDocument | None, tuple[Violation, ...]]
@@ -144,7 +147,7 @@ def _nothing(base: str, host: str) -> Violation:
     where = f"'{base}'" if base else "the repository's root"
     message = f"there is neither desired-state/{host}.yaml nor a Compose file in {where}"
     hint = f"Add desired-state/{host}.yaml, or one of {', '.join(NAMES)}."
-    return Violation(Reason.FILE_MISSING, "nothing-desired", message, hint, path=base or None)
+    return Violation(Reason.FILE_MISSING, NOTHING_DESIRED, message, hint, path=base or None)
 
 
 def _is_environment(pointer: Pointer) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from reconciler.record.text.doctor import doctor
 from reconciler.record.text.history import history
+from reconciler.record.text.hooks import hooks
 from reconciler.record.text.init import init
 from reconciler.record.text.layout import Style, paragraph
 from reconciler.record.text.plan import plan
@@ -30,6 +31,7 @@ _KINDS: Mapping[str, Callable[[Json, Style, float], Sequence[str]]] = {
     "History": history,
     "Request": request,
     "Doctor": doctor,
+    "Hooks": hooks,
 }
 
 

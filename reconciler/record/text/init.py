@@ -25,6 +25,8 @@ _TRUST = {
 
 
 def init(document: Json, style: Style, now: float) -> list[str]:
+    if document["bare"]:
+        return [*(f"made {style.paint(path, 'bold')}" for path in document["files"]), *document["notes"]]
     rows = [_row(item) for stack in document["stacks"] for item in stack["services"]]
     lines = table([["STACK", "SERVICE", "USED", "LIMIT", ""], *rows], style, right=(2, 3), cut=(0, 1)) if rows else []
     for path in document["files"]:

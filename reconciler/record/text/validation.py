@@ -17,13 +17,14 @@ def validation(document: Json, style: Style, now: float) -> list[str]:
         return [*needs(document["needs"], style), _verdict(document, style)]
     lines = summed(document["violations"], style)
     if document["budget"] is not None:
-        lines += _budget(document["budget"], style)
+        lines += budget_table(document["budget"], style)
     for reason in document["skipped"]:
         lines += paragraph(f"not checked: {reason}", style)
     return [*lines, _verdict(document, style)]
 
 
-def _budget(budget: Json, style: Style) -> list[str]:
+def budget_table(budget: Json, style: Style) -> list[str]:
+    """The memory of each service, and of all together."""
     lines = []
     if budget["rows"]:
         rows = [["STACK", "SERVICE", "LIMIT", ""]] + [_row(row) for row in budget["rows"]]

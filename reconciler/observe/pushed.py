@@ -1,0 +1,122 @@
+"""A repository as one of its hooks sees it: what git has told the hook, and the objects that it may read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from reconciler.errors import Transient
+from reconciler.model.files import Files
+from reconciler.model.outcome import Reason
+from reconciler.observe.blobs import DamagedError
+from reconciler.observe.git import Git
+from reconciler.observe.hook_place import find_place
+from reconciler.observe.refs import SHA
+from reconciler.observe.signatures import Signers
+from reconciler.observe.tree import GitFiles
+
+_QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
+_OPTIONS = 100
+"""Push options that are looked at."""
+
+NOTHING = re.compile(r"0{40,64}")
+"""The sha of a branch that is not there."""
+
+_AUTHOR = {f"GIT_{who}_{what}": "reconciler" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A ref that is pushed. `old`, `new`: zeros where there is none before, or none after."""
+
+    ref: str
+    old: str
+    new: str
+
+    @property
+    def deletes(self) -> bool:
+        return NOTHING.fullmatch(self.new) is not None
+
+    @property
+    def creates(self) -> bool:
+        return NOTHING.fullmatch(self.old) is not None
+
+
+def updates(text: str) -> list[Update]:
+    """What git gives pre-receive and post-receive: lines of old sha, new sha and ref."""
+    words = [line.split(" ", 2) for line in text.splitlines()]
+    return [Update(item[2], item[0], item[1]) for item in words if len(item) == 3]
+
+
+def pushed_updates(text: str) -> list[Update]:
+    """What git gives pre-push: lines of local ref, local sha, remote ref and remote sha."""
+    words = [line.split(" ") for line in text.splitlines()]
+    return [Update(item[2], item[3], item[1]) for item in words if len(item) == 4]
+
+
+def push_options(environ: Mapping[str, str]) -> list[str]:
+    """What stood behind `git push -o`."""
+    count = environ.get("GIT_PUSH_OPTION_COUNT", "")
+    number = min(int(count), _OPTIONS) if count.isdecimal() else 0
+    return [environ.get(f"GIT_PUSH_OPTION_{n}", "") for n in range(number)]
+
+
+class PushedRepository:
+    """The repository in which git has started a hook. What is pushed is read from where git keeps it until the hook has
+    accepted it. Nothing of the repository's configuration starts a program."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        named = environ.get("GIT_DIR")
+        self.folder = Path(named).resolve() if named else find_place(os.getcwd(), environ).common
+        kept = {name: environ[name] for name in _QUARANTINE if name in environ}
+        self._git = Git(self.folder, environ, quarantine=kept)
+
+    def setting(self, name: str) -> str | None:
+        """Of this repository alone."""
+        done = self._git.run("config", "--local", "--get", name)
+        return done.stdout.decode(errors="replace").strip() or None if done.returncode == 0 else None
+
+    @cached_property
+    def default_branch(self) -> str | None:
+        """The branch that HEAD names."""
+        done = self._git.run("symbolic-ref", "--quiet", "--short", "HEAD")
+        return done.stdout.decode(errors="replace").strip() or None if done.returncode == 0 else None
+
+    def remote_branch(self, remote: str) -> str | None:
+        """The default branch of a remote, as a clone knows it."""
+        done = self._git.run("symbolic-ref", "--quiet", "--short", f"refs/remotes/{remote}/HEAD")
+        found = done.stdout.decode(errors="replace").strip().removeprefix(f"{remote}/")
+        return found or None if done.returncode == 0 else None
+
+    def builds_on(self, update: Update) -> bool:
+        """Whether the new commit descends from the old one."""
+        return self._git.run("merge-base", "--is-ancestor", update.old, update.new).returncode == 0
+
+    def commits(self, update: Update) -> int:
+        """How many commits come new to the branch."""
+        done = self._git.run("rev-list", "--count", f"{update.old}..{update.new}")
+        return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else 0
+
+    def is_merge(self, sha: str) -> bool:
+        return self._git.run("rev-parse", "--verify", "--quiet", f"{sha}^2").returncode == 0
+
+    def files(self, sha: str, signers: Signers) -> Files:
+        """Of a pushed commit. Transient where it is not whole, or no commit."""
+        try:
+            if SHA.fullmatch(sha):
+                return GitFiles(self._git, sha, signers=signers)
+            raise DamagedError("its sha is none of SHA-1")
+        except (DamagedError, KeyError) as error:
+            told = f"commit {sha[:12]} cannot be read: {error}"
+            raise Transient(Reason.FETCH_FAILED, told, "run `git fsck` in the clone it comes from") from error
+
+    def committed(self, tree: str) -> str:
+        """A commit of this tree, which nothing leads to: it is judged as the one that is about to be made would be."""
+        done = self._git.run("commit-tree", tree, "-m", "to be committed", extra=_AUTHOR)
+        if done.returncode != 0:
+            raise Transient(Reason.FETCH_FAILED, f"{tree[:12]} is no tree of this repository", "run `git fsck`")
+        return done.stdout.decode("ascii").strip()

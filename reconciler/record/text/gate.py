@@ -1,0 +1,76 @@
+"""What a hook says of a push or a commit that it lets pass or refuses. Git puts `remote: ` before each line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reconciler.record.text.layout import Style, paragraph, plural, short
+from reconciler.record.text.validation import budget_table
+from reconciler.record.text.words import place
+
+Json = Mapping[str, Any]
+
+STYLE = Style(width=72)
+"""With `remote: ` before them, 80 columns."""
+
+MOST = 50
+"""Violations that are told; `validate` tells them all."""
+
+
+def deletion(branch: str, option: str) -> list[str]:
+    told = f"refused: {branch} is what the machine runs, and would be deleted. To delete it: git push -o {option} …"
+    return _said(told)
+
+
+def rewritten(branch: str, old: str, new: str, option: str) -> list[str]:
+    told = f"refused: {short(new)} does not descend from {short(old)}, so {branch} would be rewritten"
+    hint = (
+        f"git pull --rebase and push again. To rewrite it: git push --force -o {option} …; then the agent holds it, "
+        f"until `reconciler accept {short(new)}` on the machine"
+    )
+    return [*_said(told), *paragraph(hint, STYLE, "  ")]
+
+
+def unknown(name: str, why: str) -> list[str]:
+    """It could not be judged here."""
+    return _said(f"{name} could not be checked here, the agent checks it: {why}")
+
+
+def unseen(trouble: str, excused: bool) -> list[str]:
+    """What was judged without knowing what the operator has provided for."""
+    told = []
+    if trouble:
+        told += _said(f"what the operator allows is not known here: {trouble}")
+    if excused:
+        told += _said("not checked here: what the agent config grants, and the values of secrets_dir")
+    return told
+
+
+def valid(name: str, document: Json, unseen: Sequence[str], quiet: bool) -> list[str]:
+    """`quiet`: only what was not checked is told."""
+    warned = len(document["violations"])
+    told = f"{name} is valid" + (f", with {plural(warned, 'warning')}: see `reconciler validate`" if warned else "")
+    return [*unseen, *([] if quiet and not unseen else _said(told))]
+
+
+def invalid(name: str, document: Json, unseen: Sequence[str]) -> list[str]:
+    denied = [item for item in document["violations"] if item["level"] == "deny"]
+    lines = [*_said(f"{name} is refused: {plural(len(denied), 'violation')}")]
+    for item in denied[:MOST]:
+        lines += [_violation(item), *(paragraph(f"hint: {item['hint']}", STYLE, "  ") if item["hint"] else [])]
+    if len(denied) > MOST:
+        lines.append(f"and {len(denied) - MOST} more: see `reconciler validate`")
+    if any(item["reason"] == "BudgetExceeded" for item in denied) and document["budget"]:
+        lines += budget_table(document["budget"], STYLE)
+    return [*lines, *unseen]
+
+
+def _violation(item: Json) -> str:
+    """On one line, so that editors and terminals find the place."""
+    at = item["path"] or place(item["stack"], item["service"]) or "(whole commit)"
+    return f"{at}:{item['line']}: {item['message']}" if item["path"] and item["line"] else f"{at}: {item['message']}"
+
+
+def _said(text: str) -> list[str]:
+    return paragraph(f"reconciler: {text}", STYLE, after="  ")

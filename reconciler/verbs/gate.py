@@ -1,0 +1,123 @@
+"""The hooks that may say no: pre-receive on the machine, pre-commit and pre-push on the laptop.
+
+They refuse what they have found to be wrong. What they cannot find out they say, and let pass: the agent judges every
+commit again before anything is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from reconciler.decide.read.parse import NOTHING_DESIRED
+from reconciler.errors import ReconcilerError
+from reconciler.loop.prepare import HOST_MISSING
+from reconciler.model.documents import BindGrant, Grant
+from reconciler.model.files import Files
+from reconciler.model.needs import Variable
+from reconciler.model.outcome import Level, Violation
+from reconciler.observe.pushed import PushedRepository, Update
+from reconciler.record import summary
+from reconciler.record.text import gate as text
+from reconciler.verbs.validate import MakePreparer, fullest, hosts_of
+
+ACCEPT = "reconciler.accept"
+NO_WAIT = "reconciler.no-wait"
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is known of the agent. `host` None: judged for every host that the commit describes. `base`: folder in the
+    repository. `forward`: a force-push needs consent. `trouble`: why there is no agent config, where there is one that
+    cannot be read: then nobody knows what it grants. `secrets`: whether the values of secrets_dir are known here."""
+
+    branch: str
+    host: str | None = None
+    base: str = ""
+    forward: bool = True
+    trouble: str = ""
+    secrets: bool = False
+
+
+class Gate:
+    """`read`: the files of a commit. `make`: the preparer that judges them."""
+
+    def __init__(
+        self,
+        repository: PushedRepository,
+        watched: Watched,
+        read: Callable[[str], Files],
+        make: MakePreparer,
+        tell: Tell,
+    ) -> None:
+        self._repository, self._watched, self._read, self._make, self._tell = repository, watched, read, make, tell
+
+    def pre_receive(self, updates: Sequence[Update], options: Sequence[str]) -> int:
+        """Whether a push may come in; other branches and tags are not looked at."""
+        unknown = [item for item in options if item.startswith("reconciler.") and item not in (ACCEPT, NO_WAIT)]
+        for item in unknown:
+            self._tell(f"reconciler: there is no push option {item}; there are {ACCEPT} and {NO_WAIT}")
+        accepted = ACCEPT in options
+        return max((self._received(item, accepted) for item in self._ours(updates)), default=0)
+
+    def pre_push(self, updates: Sequence[Update]) -> int:
+        """Whether a push may go out."""
+        return max((self._left(item.new) for item in self._ours(updates) if not item.deletes), default=0)
+
+    def pre_commit(self, tree: str) -> int:
+        """Whether a commit of this tree may be made."""
+        return self._left(self._repository.committed(tree), "this commit")
+
+    def _ours(self, updates: Sequence[Update]) -> list[Update]:
+        return [item for item in updates if item.ref == f"refs/heads/{self._watched.branch}"]
+
+    def _received(self, update: Update, accepted: bool) -> int:
+        branch = self._watched.branch
+        if update.deletes:
+            return 0 if accepted else self._refuse(text.deletion(branch, ACCEPT))
+        rewrites = self._watched.forward and not update.creates and not self._repository.builds_on(update)
+        if rewrites and not accepted:
+            return self._refuse(text.rewritten(branch, update.old, update.new, ACCEPT))
+        passing = (HOST_MISSING,) if accepted else ()
+        return self._judged(f"{branch} {update.new[:7]}", update.new, passing, quiet=False)
+
+    def _left(self, sha: str, name: str = "") -> int:
+        passing = (HOST_MISSING, NOTHING_DESIRED)
+        return self._judged(name or f"{self._watched.branch} {sha[:7]}", sha, passing, quiet=True)
+
+    def _judged(self, name: str, sha: str, passing: Collection[str], quiet: bool) -> int:
+        """`passing`: rules that refuse nothing here. `quiet`: nothing is told of a commit that is valid."""
+        try:
+            files = self._read(sha)
+            hosts = [self._watched.host] if self._watched.host else hosts_of(files, self._watched.base)
+            judged = [self._make(host, True).prepare(files) for host in hosts]
+        except ReconcilerError as error:
+            self._say(text.unknown(name, error.message))
+            return 0
+        found = list(dict.fromkeys(item for one in judged for item in one.violations))
+        denied = [item for item in found if item.level is Level.DENY]
+        if denied and all(item.rule in passing for item in denied):
+            return 0
+        excused = [replace(item, level=Level.WARN) if self._excused(item) else item for item in found]
+        document = summary.validation(excused, None, fullest(judged))
+        unseen = text.unseen(self._watched.trouble, found != excused)
+        if document["valid"]:
+            self._say(text.valid(name, document, unseen, quiet))
+            return 0
+        return self._refuse(text.invalid(name, document, unseen))
+
+    def _excused(self, item: Violation) -> bool:
+        """Whether the operator may have provided for it where we may not look."""
+        if isinstance(item.need, Variable):
+            return not self._watched.secrets
+        return bool(self._watched.trouble) and isinstance(item.need, Grant | BindGrant)
+
+    def _refuse(self, lines: Sequence[str]) -> int:
+        self._say(lines)
+        return 1
+
+    def _say(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._tell(line)

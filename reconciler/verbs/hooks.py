@@ -1,0 +1,185 @@
+"""`hooks install`, `uninstall`, `status`: our hooks in a clone or a bare repository, beside those that are there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+
+from reconciler.errors import Transient
+from reconciler.model.outcome import Reason
+from reconciler.observe.hook_place import HookPlace
+from reconciler.record.summary_hooks import hooks as document
+from reconciler.verbs import Answer
+
+OF_CLONES = ("pre-commit", "pre-push")
+OF_BARE = ("pre-receive", "post-receive")
+MARK = b"# A hook of reconciler:"
+"""Begins the second line of each of our hooks, in every version."""
+
+BEFORE = ".before-reconciler"
+"""Ends the name of a hook that was there before ours, which calls it first."""
+
+TOLD = "reconciler"
+"""Folder of a bare repository into which the agent writes how it stands, for those who push (`push_file.py`)."""
+
+PROGRAM, CONFIG, CHANGED = "reconciler.program", "reconciler.config", "reconciler.changed"
+"""Git settings of ours. The last: names of those in RECEIVING that `install` has set."""
+
+RECEIVING = {"receive.advertisePushOptions": "true", "receive.denyDeleteCurrent": "ignore"}
+"""Push options reach the hooks; whether the branch may be deleted is decided by pre-receive."""
+
+Settings = Callable[[str], str | None]
+Change = Callable[[str, str | None], None]
+
+
+class State(StrEnum):
+    INSTALLED = "installed"
+    OUTDATED = "outdated"
+    FOREIGN = "foreign"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One hook in its folder. `before`: whether a hook that was there before ours is kept."""
+
+    name: str
+    path: Path
+    state: State
+    before: bool
+
+    @property
+    def ours(self) -> bool:
+        return self.state in (State.INSTALLED, State.OUTDATED)
+
+    @property
+    def aside(self) -> Path:
+        return self.path.with_name(self.path.name + BEFORE)
+
+
+class RepositoryHooks:
+    """Our hooks of one repository. `get` and `put`: its git settings."""
+
+    def __init__(self, place: HookPlace, get: Settings, put: Change) -> None:
+        self._place, self._get, self._put = place, get, put
+
+    def status(self) -> Answer:
+        hooks = self._hooks()
+        whole = all(item.state is State.INSTALLED for item in hooks) and self._get(PROGRAM) is not None
+        return (0 if whole else 1), self._document(hooks, [item for item in hooks if item.ours])
+
+    def install(self, program: str, config: str | None) -> Answer:
+        """`program`: what the hooks call; `config`: the agent config that they name, if it was named. What cannot be
+        chained leaves everything as it is."""
+        hooks = self._hooks()
+        wrong = self._in_the_way(hooks)
+        if wrong:
+            return 1, self._document(hooks, [], *wrong)
+        try:
+            self._place.hooks.mkdir(parents=True, exist_ok=True)
+            for item in hooks:
+                if item.state is State.FOREIGN:
+                    item.path.rename(item.aside)
+                _write(item.path, shipped(item.name), self._mode())
+            if self._place.bare:
+                (self._place.common / TOLD).mkdir(exist_ok=True)
+                (self._place.common / TOLD).chmod(stat.S_IMODE(self._place.common.stat().st_mode) | 0o700)
+        except OSError as error:
+            raise _unwritable(error) from error
+        self._put(PROGRAM, program)
+        if config is not None:
+            self._put(CONFIG, config)
+        new = {name: value for name, value in RECEIVING.items() if self._place.bare and self._get(name) != value}
+        for name, value in new.items():
+            self._put(name, value)
+        if new:
+            self._put(CHANGED, " ".join(dict.fromkeys([*(self._get(CHANGED) or "").split(), *new])))
+        made = self._hooks()
+        return 0, self._document(made, made)
+
+    def uninstall(self) -> Answer:
+        """Remove what `install` made, and put back what was there before."""
+        gone = [item for item in self._hooks() if item.ours]
+        try:
+            for item in gone:
+                item.path.unlink()
+                if item.before:
+                    item.aside.rename(item.path)
+            _remove_told(self._place.common / TOLD)
+        except OSError as error:
+            raise _unwritable(error) from error
+        for name in (*(self._get(CHANGED) or "").split(), PROGRAM, CONFIG, CHANGED):
+            self._put(name, None)
+        return 0, self._document(self._hooks(), gone)
+
+    def _hooks(self) -> list[Hook]:
+        names = OF_BARE if self._place.bare else OF_CLONES
+        return [_hook(self._place.hooks / name) for name in names]
+
+    def _in_the_way(self, hooks: Sequence[Hook]) -> list[str]:
+        folder = self._place.hooks
+        if os.path.lexists(folder) and not folder.is_dir():
+            return [f"{folder} is no folder: git looks for hooks there (core.hooksPath), and finds none"]
+        return [
+            f"{item.path} is a hook of somebody else, and so is {item.aside.name}: put them together or remove one"
+            for item in hooks
+            if item.state is State.FOREIGN and (item.before or item.path.is_dir())
+        ]
+
+    def _mode(self) -> int:
+        """Whoever may look into the folder may run the hooks: git runs them as the one who pushes."""
+        return 0o700 | (self._place.hooks.stat().st_mode & 0o055)
+
+    def _document(self, hooks: Sequence[Hook], done: Sequence[Hook], *messages: str) -> dict[str, object]:
+        rows = [(item.name, str(item.path), item.state.value, item.before) for item in hooks]
+        return document(
+            str(self._place.common), str(self._place.hooks), rows, [str(item.path) for item in done], messages
+        )
+
+
+def shipped(name: str) -> bytes:
+    """Our hook of this name."""
+    return (files("reconciler") / "data" / "hooks" / name).read_bytes()
+
+
+def _hook(path: Path) -> Hook:
+    before = os.path.lexists(path.with_name(path.name + BEFORE))
+    if not os.path.lexists(path):
+        return Hook(path.name, path, State.MISSING, before)
+    try:
+        data = b"" if path.is_symlink() else path.read_bytes()
+    except OSError:
+        data = b""
+    if data == shipped(path.name) and os.access(path, os.X_OK):
+        return Hook(path.name, path, State.INSTALLED, before)
+    ours = data.split(b"\n", 2)[1:2] and data.split(b"\n", 2)[1].startswith(MARK)
+    return Hook(path.name, path, State.OUTDATED if ours else State.FOREIGN, before)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(data)
+        draft.chmod(mode)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _remove_told(folder: Path) -> None:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for path in folder.glob("*.json"):
+            path.unlink()
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _unwritable(error: OSError) -> Transient:
+    told = f"{error.filename} cannot be written: {error.strerror}"
+    return Transient(Reason.DISK_FAILED, told, "work as the user who owns the repository")

@@ -1,0 +1,136 @@
+"""What the hooks' verbs are made of."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from reconciler.agent_config import searched
+from reconciler.decide.drift.proposal import host_name
+from reconciler.decide.redact import Redactor
+from reconciler.effects import Effects
+from reconciler.errors import ReconcilerError, Usage
+from reconciler.model.outcome import Reason
+from reconciler.observe import hook_place
+from reconciler.observe.pushed import PushedRepository, push_options, pushed_updates, updates
+from reconciler.observe.secrets import SecretStore
+from reconciler.settings import Settings, load_settings
+from reconciler.verbs import Answer, bare
+from reconciler.verbs.gate import Gate, Tell, Watched
+from reconciler.verbs.hooks import RepositoryHooks
+from reconciler.wiring.reading import Reading
+
+
+def hooks_of(repository: str, environ: Mapping[str, str]) -> RepositoryHooks:
+    """Usage where there is no such repository."""
+    place = hook_place.find_place(repository, environ)
+    return RepositoryHooks(
+        place,
+        lambda name: hook_place.setting(place, name, environ),
+        lambda name, value: hook_place.change_setting(place, name, value, environ),
+    )
+
+
+def install(repository: str, config: str | None, environ: Mapping[str, str]) -> Answer:
+    """`config`: as typed."""
+    named = config or environ.get("RECONCILER_CONFIG")
+    return hooks_of(repository, environ).install(_program(), os.path.abspath(named) if named else None)
+
+
+def make_repository(
+    path: str, host: str | None, settings: Settings | None, config: str | None, environ: Mapping[str, str]
+) -> Answer:
+    """A bare repository with our hooks, for the branch of the agent config where there is one."""
+    name = settings.host if settings else host or host_name(socket.gethostname())
+    branch = settings.source.branch if settings else "main"
+    made = partial(hook_place.make_bare, environ=environ)
+    return bare.make(path, name, branch, made, lambda folder: install(folder, config, environ))
+
+
+def run(
+    name: str, arguments: Sequence[str], config: str | None, environ: Mapping[str, str], redactor: Redactor, tell: Tell
+) -> int:
+    """Do what git has started a hook for; returns the exit code. `arguments`: git's; `config`: as typed."""
+    repository = PushedRepository(environ)
+    if name == "post-receive":
+        return 0
+    settings, trouble = _settings(repository.folder, config, environ)
+    remote = arguments[0] if arguments and name == "pre-push" else ""
+    with tempfile.TemporaryDirectory(prefix="reconciler-") as scratch:
+        settings, secrets = _usable(settings, scratch, signed=name != "pre-commit")
+        parts = Reading(settings, redactor, environ, Effects(None))
+        watched = _watched(repository, settings, remote, trouble, secrets)
+        gate = Gate(
+            repository,
+            watched,
+            lambda sha: repository.files(sha, parts.signers),
+            partial(parts.preparer, Path(scratch)),
+            tell,
+        )
+        if name == "pre-commit":
+            return gate.pre_commit(arguments[0] if arguments else "")
+        if name == "pre-push":
+            return gate.pre_push(pushed_updates(sys.stdin.read()))
+        return gate.pre_receive(updates(sys.stdin.read()), push_options(environ))
+
+
+def _settings(folder: Path, config: str | None, environ: Mapping[str, str]) -> tuple[Settings | None, str]:
+    """The agent config, where it is to be had and is about this repository; and why not, where there is one."""
+    named = config or environ.get("RECONCILER_CONFIG")
+    try:
+        found = load_settings(config, environ)
+    except Usage as error:
+        there = named or any(map(os.path.exists, searched(environ)))
+        return None, error.message if there else ""
+    if not named and found.path and _is_another(found.source.url, folder):
+        return None, ""
+    return found, ""
+
+
+def _is_another(url: str, folder: Path) -> bool:
+    """Whether the source is another folder of this machine."""
+    with suppress(OSError):
+        places = (url, os.path.join(url, ".git"))
+        return os.path.isabs(url) and not any(os.path.exists(p) and os.path.samefile(p, folder) for p in places)
+    return False
+
+
+def _usable(settings: Settings | None, scratch: str, *, signed: bool) -> tuple[Settings | None, bool]:
+    """What of the agent config this account can judge by; whether the secrets are part of it. The agent's state never
+    is. `signed`: the commit may be signed already."""
+    if settings is None:
+        return None, False
+    source = settings.source if signed else replace(settings.source, allowed_signers=None, gpg_home=None)
+    settings = replace(settings, state=os.path.join(scratch, "state"), source=source)
+    try:
+        SecretStore(Path(settings.secrets_dir) if settings.secrets_dir else None).values()
+    except (ReconcilerError, OSError):
+        return replace(settings, secrets_dir=None), False
+    return settings, True
+
+
+def _watched(
+    repository: PushedRepository, settings: Settings | None, remote: str, trouble: str, secrets: bool
+) -> Watched:
+    if settings is not None:
+        source = settings.source
+        return Watched(source.branch, settings.host, source.path, source.require_fast_forward, trouble, secrets)
+    known = repository.remote_branch(remote) if remote else None
+    branch = repository.setting("reconciler.branch") or known or (None if remote else repository.default_branch)
+    return Watched(branch or "main", trouble=trouble)
+
+
+def _program() -> str:
+    """The command beside the Python that runs us. Usage where it is not installed."""
+    found = Path(sys.executable).parent / "reconciler"
+    if not os.access(found, os.X_OK):
+        hint = "install the package (`pip install .` in a virtual environment), then call that command"
+        raise Usage(Reason.USAGE_INVALID, f"there is no command {found}, which hooks could call", hint)
+    return str(found)

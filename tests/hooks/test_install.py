@@ -1,0 +1,143 @@
+"""Our hooks come into any repository and leave it as they found it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+from reconciler.verbs.hooks import BEFORE, shipped
+from tests.hooks.tool import ROOT, clone, git, reconciler, script
+
+NAMES = ("pre-commit", "pre-push", "pre-receive", "post-receive")
+
+
+def test_the_package_must_hold_the_hooks_of_the_repository() -> None:
+    assert sorted(path.name for path in (ROOT / "hooks").iterdir()) == sorted(NAMES)
+    for name in NAMES:
+        path = ROOT / "hooks" / name
+        assert path.read_bytes() == shipped(name)
+        assert path.stat().st_mode & 0o111 == 0o111
+        assert subprocess.run(["sh", "-n", str(path)], check=False).returncode == 0
+        assert len(path.read_text().splitlines()) < 20
+
+
+def test_a_clone_must_get_the_hooks_of_a_clone_once(tmp_path: Path) -> None:
+    made = clone(tmp_path)
+    first = reconciler(made, "hooks", "install", "--output", "json")
+    assert first.code == 0
+    assert [Path(item).name for item in first.document["files"]] == ["pre-commit", "pre-push"]
+    assert first.document["kind"] == "Hooks"
+    before = {path.name: path.stat().st_ino for path in (made / ".git/hooks").iterdir() if not path.suffix}
+    assert {"pre-commit", "pre-push"} <= before.keys()
+    again = reconciler(made, "hooks", "install", "--output", "json")
+    assert (again.code, again.document["hooks"]) == (0, first.document["hooks"])
+    assert not list((made / ".git/hooks").glob(f"*{BEFORE}"))
+    assert reconciler(made, "hooks", "status").code == 0
+
+
+def test_hooks_of_others_must_be_called_first_and_come_back(tmp_path: Path) -> None:
+    made = clone(tmp_path)
+    foreign = made / ".git/hooks/pre-commit"
+    script(foreign, f"echo called >>{tmp_path}/told; exit 3")
+    text = foreign.read_text()
+    assert reconciler(tmp_path, "hooks", "install", "--repo", str(made)).code == 0
+    assert foreign.read_bytes() == shipped("pre-commit")
+    refused = subprocess.run(["git", "commit", "--allow-empty", "-m", "x"], cwd=made, capture_output=True, text=True)
+    assert refused.returncode != 0
+    assert (tmp_path / "told").read_text() == "called\n"
+    assert reconciler(tmp_path, "hooks", "uninstall", "--repo", str(made)).code == 0
+    assert foreign.read_text() == text
+    assert not (made / ".git/hooks/pre-push").exists()
+    assert "reconciler" not in (made / ".git/config").read_text()
+
+
+def test_what_cannot_be_chained_must_leave_everything_as_it_is(tmp_path: Path) -> None:
+    made = clone(tmp_path)
+    reconciler(made, "hooks", "install")
+    foreign = made / ".git/hooks/pre-push"
+    script(foreign, "exit 0")
+    script(foreign.with_name(foreign.name + BEFORE), "exit 0")
+    (made / ".git/hooks/pre-commit").unlink()
+    answer = reconciler(made, "hooks", "install", "--output", "json")
+    assert (answer.code, answer.document["files"]) == (1, [])
+    assert "pre-push" in answer.document["messages"][0]
+    assert not (made / ".git/hooks/pre-commit").exists()
+    assert reconciler(made, "hooks", "status").code == 1
+    reconciler(made, "hooks", "uninstall")
+    assert foreign.read_text() == "#!/bin/sh\nexit 0\n"
+
+
+def test_an_older_hook_of_ours_must_be_replaced_and_not_kept(tmp_path: Path) -> None:
+    made = clone(tmp_path)
+    reconciler(made, "hooks", "install")
+    ours = made / ".git/hooks/pre-commit"
+    ours.write_bytes(shipped("pre-commit") + b"# an older one\n")
+    assert reconciler(made, "hooks", "status").code == 1
+    assert reconciler(made, "hooks", "install").code == 0
+    assert ours.read_bytes() == shipped("pre-commit")
+    assert not ours.with_name(ours.name + BEFORE).exists()
+
+
+def test_hooks_path_and_worktrees_must_be_honoured(tmp_path: Path) -> None:
+    made = clone(tmp_path)
+    git(made, "worktree", "add", "-q", "../tree")
+    reconciler(tmp_path / "tree", "hooks", "install")
+    assert (made / ".git/hooks/pre-commit").exists()
+    git(made, "config", "core.hooksPath", ".husky")
+    answer = reconciler(made, "hooks", "install", "--output", "json")
+    assert answer.document["folder"] == str(made / ".husky")
+    assert (made / ".husky/pre-push").exists()
+    git(made, "config", "core.hooksPath", "/dev/null")
+    assert reconciler(made, "hooks", "install").code == 1
+
+
+def test_a_hook_in_a_folder_for_all_repositories_must_act_only_where_it_was_installed(tmp_path: Path) -> None:
+    made, other = clone(tmp_path), clone(tmp_path, "other")
+    config = tmp_path / "gitconfig"
+    config.write_text(f"[core]\n\thooksPath = {tmp_path}/all\n")
+    assert reconciler(made, "hooks", "install", GIT_CONFIG_GLOBAL=str(config)).code == 0
+    assert (tmp_path / "all/pre-commit").exists()
+    (other / "compose.yaml").write_text("services: [")
+    git(other, "add", "-A")
+    git(other, "commit", "-q", "-m", "broken", GIT_CONFIG_GLOBAL=str(config))
+
+
+def test_no_repository_must_be_wrong_usage(tmp_path: Path) -> None:
+    answer = reconciler(tmp_path, "hooks", "install", "--output", "json")
+    assert (answer.code, answer.document["kind"]) == (2, "Error")
+
+
+def test_a_bare_repository_must_be_made_private_and_ready_for_pushes(tmp_path: Path) -> None:
+    path = tmp_path / "srv/home.git"
+    answer = reconciler(tmp_path, "init", "--bare", str(path), "--output", "json")
+    assert (answer.code, answer.document["kind"]) == (0, "Init")
+    assert answer.document["files"][1:] == [f"{path}/hooks/pre-receive", f"{path}/hooks/post-receive"]
+    assert any("git push" in line for line in answer.document["notes"])
+    assert git(path, "config", "receive.advertisePushOptions") == "true"
+    assert git(path, "symbolic-ref", "HEAD") == "refs/heads/main"
+    for folder, _, names in os.walk(path):
+        for item in (folder, *(f"{folder}/{name}" for name in names)):
+            assert stat.S_IMODE(os.stat(item).st_mode) & 0o077 == 0
+    assert reconciler(tmp_path, "hooks", "status", "--repo", str(path)).code == 0
+    again = reconciler(tmp_path, "init", "--bare", str(path), "--output", "json")
+    assert (again.code, again.document["files"]) == (1, [])
+
+
+def test_the_bare_repository_must_have_the_branch_of_the_agent_config(tmp_path: Path) -> None:
+    config = tmp_path / "agent.yaml"
+    config.write_text(f"host: mini\nsource: {{url: /srv/x.git, branch: live}}\nstate: {tmp_path}/state\n")
+    answer = reconciler(tmp_path, "--config", str(config), "init", "--bare", "home.git", "--output", "json")
+    assert (answer.code, answer.document["host"]) == (0, "mini")
+    assert git(tmp_path / "home.git", "symbolic-ref", "HEAD") == "refs/heads/live"
+    assert git(tmp_path / "home.git", "config", "reconciler.config") == str(config)
+
+
+def test_uninstalling_must_leave_a_bare_repository_without_a_trace(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "plain.git")
+    before = {path: path.read_bytes() for path in (tmp_path / "plain.git").rglob("*") if path.is_file()}
+    reconciler(tmp_path, "hooks", "install", "--repo", "plain.git")
+    assert git(tmp_path / "plain.git", "config", "receive.advertisePushOptions") == "true"
+    reconciler(tmp_path, "hooks", "uninstall", "--repo", "plain.git")
+    assert {path: path.read_bytes() for path in (tmp_path / "plain.git").rglob("*") if path.is_file()} == before
