@@ -17,10 +17,10 @@ from reconciler.model.images import Image, ImageWant
 from reconciler.model.outcome import Level, Reason, Violation
 
 if TYPE_CHECKING:
-    from reconciler.decide.admit.budget import Budget
     from reconciler.decide.admit.nesting import Mounted
     from reconciler.decide.mounts.sources import Places, Source
     from reconciler.decide.read.scan import Scan
+    from reconciler.model.admission import Budget
 
 MOST_VIOLATIONS = 1_000
 """What a commit is told at most, denials first."""

@@ -3,28 +3,23 @@ as it was."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from reconciler.model.history import Attempt, History
 from reconciler.model.outcome import CommitState, FinalReport, Reason
+
+if TYPE_CHECKING:
+    from reconciler.record.notes import NoteWriter
 
 WARNED = 20
 """Lines of a note that tell warnings, one for each rule."""
 
 
-class Notes(Protocol):
-    error: str | None
-
-    def tell(self, report: FinalReport) -> bool: ...
-
-    def keep(self, reports: Callable[[], Iterable[FinalReport]]) -> None: ...
-
-
 class Reporter:
     """Tells final states through git notes. `output`: with what containers, health checks and builds have said."""
 
-    def __init__(self, host: str, notes: Notes, log_lines: int, output: bool = True) -> None:
+    def __init__(self, host: str, notes: NoteWriter, log_lines: int, output: bool = True) -> None:
         self._host, self._notes, self._log_lines, self._output = host, notes, log_lines, output
 
     def tell(self, attempt: Attempt) -> bool:

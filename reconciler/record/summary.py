@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from reconciler.model import plan as plans
 from reconciler.model.checks import Check
@@ -13,8 +14,11 @@ from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Vi
 from reconciler.model.requests import Answered
 from reconciler.model.uses import Use
 from reconciler.record.contract import Document, document, moment, violation, word
-from reconciler.record.shapes import Budget, Left, Limit, Needs, Project, Values
 from reconciler.record.summary_status import fetched_again, status
+
+if TYPE_CHECKING:
+    from reconciler.model.admission import Budget, Needs
+    from reconciler.model.proposal import Left, Limit, Project, Values
 
 __all__ = [
     "doctor",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from loguru import logger
 
@@ -75,12 +75,6 @@ class Progress:
 def _not_fetched(turn: Turn) -> bool:
     """That is told as an error of the source."""
     return turn.reason is Reason.FETCH_FAILED
-
-
-class Lock(Protocol):
-    def acquire(self) -> None: ...
-
-    def release(self) -> None: ...
 
 
 class AgentVerbs:

@@ -10,7 +10,6 @@ from typing import Any
 
 from reconciler.decide.admit.budget import service_memory
 from reconciler.decide.drift import proposal
-from reconciler.decide.drift.proposal import Left, Limit, Origin, Project
 from reconciler.decide.read.parse import host_document
 from reconciler.errors import Usage
 from reconciler.formats.compose_names import ComposeFolder
@@ -19,6 +18,7 @@ from reconciler.materialise import make_folders, write
 from reconciler.model.documents import HostDocument, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Level, Reason, Violation
+from reconciler.model.proposal import Left, Limit, Origin, Project
 from reconciler.observe.envfile import env_file
 from reconciler.record import summary
 from reconciler.verbs import Answer

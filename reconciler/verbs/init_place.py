@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reconciler.decide.admit.needs import Needs
-from reconciler.decide.drift.proposal import Left, Limit, Project
+from reconciler.model.admission import Needs
 from reconciler.model.files import Files
 from reconciler.model.observed import Container, Started
 from reconciler.model.outcome import Violation
+from reconciler.model.proposal import Left, Limit, Project
 from reconciler.verbs.init_values import Kept
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reconciler.decide.drift import proposal
-from reconciler.decide.drift.proposal import Left, Project
 from reconciler.decide.read.compose_files import ComposeFiles
 from reconciler.decide.read.inputs import Inputs
 from reconciler.decide.read.parse import own_name, read_compose
@@ -20,6 +19,7 @@ from reconciler.formats.compose_names import ComposeFolder, other_files
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
 from reconciler.model.observed import Container, Started
+from reconciler.model.proposal import Left, Project
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.decide.admit.lint import looks_secret
-from reconciler.decide.drift.proposal import Project, Values
 from reconciler.decide.read.compose_files import ComposeFiles
 from reconciler.decide.read.inputs import Inputs
 from reconciler.formats.dotenv import dotenv
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
+from reconciler.model.proposal import Project, Values
 
 _CREDENTIALS = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
 """A URL with a password in it."""

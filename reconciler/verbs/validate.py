@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from reconciler.decide.admit.budget import Budget
 from reconciler.decide.admit.needs import needs
 from reconciler.errors import Usage
 from reconciler.loop.ports import ReadBack
 from reconciler.loop.prepare import Prepared, Preparer
+from reconciler.model.admission import Budget
 from reconciler.model.documents import Exports, HostDocument, Permissions, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Level, Reason

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from reconciler.decide.admit.admit import Candidate, admit
+from reconciler.decide.read.places import Place
 from reconciler.model.documents import BindGrant, Grant, HostDocument, Permissions, StackDocument
 from reconciler.model.files import READ_LIMIT, Entry
 from reconciler.model.outcome import Level, Violation
@@ -44,20 +45,13 @@ class Commit:
 
 
 @dataclass(frozen=True)
-class Spot:
-    path: str
-    line: int
-    column: int
-
-
-@dataclass(frozen=True)
 class Lines:
     """Numbers the pointers in the order of asking: enough where the place is not what is tested."""
 
     path: str = "compose.yaml"
 
-    def locate(self, *pointer: str | int) -> Spot:
-        return Spot(self.path, 1 + len(pointer), 1)
+    def locate(self, *pointer: str | int) -> Place:
+        return Place(self.path, 1 + len(pointer), 1)
 
     def written(self, *pointer: str | int) -> str | None:
         return None

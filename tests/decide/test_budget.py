@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.decide.admit.admit import demands
-from reconciler.decide.admit.budget import Budget, Demand, Row, judge, replicas, rows, service_memory
+from reconciler.decide.admit.budget import Demand, judge, replicas, rows, service_memory
+from reconciler.model.admission import Budget, Row
 from reconciler.model.documents import GIB, MIB, HostDocument, Memory
 from reconciler.model.outcome import Reason, Violation
 from tests.decide.judging import candidate

@@ -10,9 +10,10 @@ import pytest
 
 from reconciler import permissions as written
 from reconciler.decide.admit.admit import Candidate, admit
-from reconciler.decide.admit.needs import Needs, needs
+from reconciler.decide.admit.needs import needs
 from reconciler.formats import schemas
 from reconciler.formats.fits import fits
+from reconciler.model.admission import Needs
 from reconciler.model.documents import NO_EXPORTS, BindGrant, Exports, HostDocument, Permissions
 from reconciler.model.needs import Variable
 from reconciler.model.outcome import Reason, Violation

@@ -8,9 +8,6 @@ import pytest
 import yaml
 
 from reconciler.decide.drift.proposal import (
-    Limit,
-    Origin,
-    Project,
     agent_text,
     budget,
     host_name,
@@ -21,6 +18,7 @@ from reconciler.decide.drift.proposal import (
     proposed,
 )
 from reconciler.model.documents import GIB, MIB
+from reconciler.model.proposal import Limit, Origin, Project
 
 
 @pytest.mark.parametrize(

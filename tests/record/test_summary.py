@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler.decide.admit.needs import Needs
 from reconciler.decide.status.status import judge
+from reconciler.model.admission import Budget, MemoryVolume, Needs, Row
 from reconciler.model.desired import DesiredState, Service, Stack
 from reconciler.model.documents import MIB, BindGrant, Exports, Grant, Memory
 from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
@@ -28,35 +27,16 @@ HEAD = "b" * 40
 SCHEMA = output_schema()
 
 
-@dataclass(frozen=True)
-class Row:
-    stack: str = "shop"
-    service: str = "web"
-    replicas: int = 2
-    limit: int = 64 * MIB
-    default: bool = True
-    overhead: int = 8 * MIB
-
-
-@dataclass(frozen=True)
-class MemoryVolume:
-    stack: str = "shop"
-    volume: str = "scratch"
-    size: int = 4 * MIB
-
-
-@dataclass(frozen=True)
-class Budget:
-    budget_bytes: int = 1000 * MIB
-    steady_limit_bytes: int = 800 * MIB
-    reserve_bytes: int = 100 * MIB
-    steady_bytes: int = 128 * MIB
-    peak_bytes: int = 128 * MIB
-    over_bytes: int = 0
-    rows: tuple[Row, ...] = (Row(),)
-    volumes: tuple[MemoryVolume, ...] = (MemoryVolume(),)
-
-
+BUDGET = Budget(
+    budget_bytes=1000 * MIB,
+    steady_limit_bytes=800 * MIB,
+    reserve_bytes=100 * MIB,
+    steady_bytes=128 * MIB,
+    peak_bytes=128 * MIB,
+    over_bytes=0,
+    rows=(Row("shop", "web", 2, 64 * MIB, default=True, overhead=8 * MIB),),
+    volumes=(MemoryVolume("shop", "scratch", 4 * MIB),),
+)
 WARNING = Violation(Reason.POLICY_VIOLATION, "image-latest", "no version", "name one", level=Level.WARN)
 DENIAL = Violation(
     Reason.POLICY_VIOLATION,
@@ -133,7 +113,7 @@ NEEDS = Needs(
     (DENIAL,),
 )
 DOCUMENTS = {
-    "validation": summary.validation([WARNING, DENIAL], HEAD, Budget(), ("images: no engine",)),
+    "validation": summary.validation([WARNING, DENIAL], HEAD, BUDGET, ("images: no engine",)),
     "validation, empty": summary.validation([]),
     "validation, needs": summary.validation([WARNING, DENIAL], HEAD, needs=NEEDS),
     "validation, no needs": summary.validation([], needs=Needs((), (), {}, {}, ())),

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.decide.admit.budget import Budget, Row
-from reconciler.decide.admit.needs import Needs
 from reconciler.decide.status.status import judge
+from reconciler.model.admission import Budget, Needs, Row
 from reconciler.model.desired import DesiredState, Service, Stack
 from reconciler.model.documents import GIB, MIB, Exports, Memory
 from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.decide.admit import lint
-from reconciler.decide.admit.budget import Demand, MemoryVolume, rows, volumes
+from reconciler.decide.admit.budget import Demand, rows, volumes
 from reconciler.decide.admit.policies import (
     amounts,
     bounds,
@@ -32,8 +32,10 @@ from reconciler.decide.admit.policies.leave import Ruling, rule_on
 from reconciler.decide.admit.policies.pins import built_names
 from reconciler.decide.admit.policies.subject import Finding, Json, Subject
 from reconciler.decide.mounts.mount_paths import CommitPaths
+from reconciler.decide.read.places import Place
 from reconciler.formats.rules import rules
 from reconciler.formats.yamls import json_pointer
+from reconciler.model.admission import MemoryVolume
 from reconciler.model.documents import (
     NOTHING_ALLOWED,
     BindGrant,
@@ -45,19 +47,6 @@ from reconciler.model.documents import (
 from reconciler.model.files import Files
 from reconciler.model.needs import Export
 from reconciler.model.outcome import Violation
-
-
-class Place(Protocol):
-    """A place in the commit's files; line and column from 1."""
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def line(self) -> int: ...
-
-    @property
-    def column(self) -> int: ...
 
 
 class Scan(Protocol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.decide import footprint
+from reconciler.model.admission import Budget, MemoryVolume, Row
 from reconciler.model.desired import Condition
 from reconciler.model.documents import GIB, MIB, HostDocument
 from reconciler.model.outcome import Reason, Violation
@@ -17,50 +18,6 @@ ENGINE_MINIMUM = 6 * MIB
 """Docker Engine refuses smaller limits ("Minimum memory limit allowed is 6MB", daemon/daemon_unix.go)."""
 
 LARGEST_NAMED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What one service may take. `limit`: bytes of one container; `default`: the file names no limit; `overhead`: bytes
-    that each container takes beside it (`footprint.overhead`).
-
-    `completes`: it runs once and ends, so it takes memory during a rollout only.
-    """
-
-    stack: str
-    service: str
-    replicas: int
-    limit: int
-    default: bool
-    completes: bool = False
-    overhead: int = 0
-
-    @property
-    def total(self) -> int:
-        return self.replicas * (self.limit + self.overhead)
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryVolume:
-    """A volume in memory: its size counts once, whoever mounts it."""
-
-    stack: str
-    volume: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """All in bytes. `over_bytes`: by how much the tighter limit is exceeded, 0 where both are kept."""
-
-    budget_bytes: int
-    steady_limit_bytes: int
-    reserve_bytes: int
-    steady_bytes: int
-    peak_bytes: int
-    over_bytes: int
-    rows: tuple[Row, ...]
-    volumes: tuple[MemoryVolume, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

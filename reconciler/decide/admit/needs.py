@@ -5,11 +5,12 @@ from __future__ import annotations
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from reconciler.decide.admit.policies.leave import entry
 from reconciler.formats.grants import root_path
+from reconciler.model.admission import Needs
 from reconciler.model.documents import NO_EXPORTS, NOTHING_ALLOWED, BindGrant, Exports, Grant, Permissions
 from reconciler.model.needs import Export, Variable
 from reconciler.model.outcome import Level, Violation
@@ -19,21 +20,6 @@ TREE = 3
 
 DATA = frozenset({"/Volumes", "/data", "/media", "/mnt", "/srv", "/storage"})
 """Folders below / that hold people's data and nothing else; elsewhere a tree lies at least two folders deep."""
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """`grants`, `binds`: entries of the agent config, their reasons empty, which it refuses until one is written.
-
-    `exports`: stack → all that it is to export. `variables`: stack → names that are not set. `others`: denials that
-    none of it lifts.
-    """
-
-    grants: tuple[Mapping[str, Any], ...]
-    binds: tuple[Mapping[str, Any], ...]
-    exports: Mapping[str, Exports]
-    variables: Mapping[str, tuple[str, ...]]
-    others: tuple[Violation, ...]
 
 
 def needs(
