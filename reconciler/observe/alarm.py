@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -17,10 +17,21 @@ SETTLE = 0.05
 
 
 class AgentAlarm(FileSystemEventHandler):
-    """Timer and trigger. A trigger only shortens a wait: one that is lost or forged changes nothing but the time."""
+    """Timer and trigger. A trigger only shortens a wait: one that is lost or forged changes nothing but the time.
 
-    def __init__(self, stop: threading.Event, url: str, files: Sequence[str], requests: Path) -> None:
-        self._stop = stop
+    `moved` is called, by another thread, when `branch` of a repository on this machine has moved.
+    """
+
+    def __init__(
+        self,
+        stop: threading.Event,
+        url: str,
+        files: Sequence[str],
+        requests: Path,
+        branch: str = "",
+        moved: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._stop, self._ref, self._moved = stop, f"/refs/heads/{branch}", moved
         self._changed, self._pushed = threading.Event(), threading.Event()
         self._observer = Observer()
         self._folders = {*_ref_folders(Path(url)), *(Path(item).parent for item in files), requests}
@@ -65,6 +76,8 @@ class AgentAlarm(FileSystemEventHandler):
                 self._changed.set()
         elif event.event_type not in ("opened", "closed_no_write") and (path in self._files or "/refs" in path):
             self._push()
+            if path.endswith(self._ref):
+                self._moved()
 
     def ring(self) -> None:
         """Something may have happened."""

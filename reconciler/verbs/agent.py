@@ -80,9 +80,16 @@ def _not_fetched(turn: Turn) -> bool:
 class AgentVerbs:
     """Made only for verbs that may change the machine."""
 
-    def __init__(self, cycle: Cycle, effects: Effects, progress: Progress, clock: Clock) -> None:
+    def __init__(
+        self,
+        cycle: Cycle,
+        effects: Effects,
+        progress: Progress,
+        clock: Clock,
+        preload: Callable[[], None] = lambda: None,
+    ) -> None:
         self._cycle, self._effects, self._progress, self._clock = cycle, effects, progress, clock
-        self._worked, self._repeats = False, Repeats()
+        self._worked, self._repeats, self._preload = False, Repeats(), preload
 
     def once(self, tell: Callable[[str], None]) -> Answer:
         """One turn, now."""
@@ -102,6 +109,12 @@ class AgentVerbs:
         logger.log("DEBUG" if fresh else "INFO", "watching the branch every {:g} s", interval)
         daemon.run(self._cycle, alarm, self._clock, interval, self._told)
         return alarm.ended
+
+    def expect_work(self) -> None:
+        """The branch has moved: what a commit takes is loaded now, once, and got rid of when nothing is left to do."""
+        if not self._worked:
+            self._worked = True
+            self._preload()
 
     def stacks(self) -> Collection[str]:
         """Names of the stacks that are or were looked after."""

@@ -39,6 +39,7 @@ from reconciler.verbs.agent import AgentVerbs, Progress
 from reconciler.verbs.ending import EndInTime
 from reconciler.verbs.every import Every
 from reconciler.verbs.status_file import StatusFile
+from reconciler.wiring.preload import preload
 from reconciler.wiring.reading import TURN_FILE, Reading
 from reconciler.workspace import sweep
 
@@ -89,7 +90,9 @@ class Working:
         requests.mkdir(mode=0o700, exist_ok=True)
         watched = [settings.path] if settings.path else []
         with (
-            AgentAlarm(self._stop, settings.source.url, watched, requests) as alarm,
+            AgentAlarm(
+                self._stop, settings.source.url, watched, requests, settings.source.branch, verbs.expect_work
+            ) as alarm,
             ChangeWatch(self._parts.engine, settings.host, alarm.ring, verbs.stacks, verbs.containers) as self._changes,
         ):
             self._alarm = alarm
@@ -111,7 +114,7 @@ class Working:
             cycle = self._cycle(ledger, watchdog)
             self._progress.changed = lambda: self._publish(cycle, watchdog)
             with EndInTime(self._stop, ledger.cut_off), Every(watchdog.limit / 60, watchdog.check):
-                yield AgentVerbs(cycle, self._parts.effects, self._progress, self._parts.clock)
+                yield AgentVerbs(cycle, self._parts.effects, self._progress, self._parts.clock, preload)
 
     def _sweep(self) -> None:
         """What processes that were killed have left is no state of ours, and takes room."""
