@@ -179,11 +179,11 @@ VERBS = (
     ),
     Verb(
         "plan",
-        "Show what a commit would change, step by step; changes nothing",
+        "Show what the next turn would come to, and each of its steps; changes nothing",
         "nothing to do",
-        "there are steps, or violations",
+        "there are steps, or the commit would be held, rejected or not tried",
         "Plan",
-        (Option("--commit", "this commit instead of the branch's head", "REV"), EVERY),
+        (Option("--commit", "this commit, as if it were the branch's head", "REV"), EVERY),
     ),
     Verb(
         "once",

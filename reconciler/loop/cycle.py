@@ -42,8 +42,8 @@ class Cycle:
         self._defect = ""
         self._patience = Patience()
         self._all_told: History | None = None
-        self.decided: Turn | None = None
-        """What the head comes to, once that is known; last good is looked after after it."""
+        self._decided: Turn | None = None
+        self._rewritten: Turn | None = None
 
     @property
     def history(self) -> History:
@@ -53,6 +53,13 @@ class Cycle:
     def looked(self) -> ObservedState | None:
         """What the last turn saw, where it changed nothing afterwards."""
         return self._context.looked
+
+    @property
+    def decided(self) -> Turn | None:
+        """What the last turn comes to, once that is known; last good is looked after after it."""
+        if self._decided is None or self._rewritten is None:
+            return self._decided
+        return _unless_done(self._decided, self._rewritten)
 
     @property
     def planned(self) -> Plan | None:
@@ -65,7 +72,7 @@ class Cycle:
         Never raises for what may happen to a machine, a remote or a commit; raises Corrupt for our own state.
         """
         self._ledger.refresh()
-        self._context.looked, self._context.planned, self.decided = None, None, None
+        self._context.looked, self._context.planned, self._decided = None, None, None
         with listening(self._context.attention.listen):
             try:
                 self._context.handler.serve()
@@ -108,6 +115,7 @@ class Cycle:
             self._context.attention.decides(head)
             self._heads.recall()
             accepted = self._heads.accept(head)
+            self._rewritten = rewritten = None if accepted.sha == head.sha else _rewritten(head, accepted)
             move = self._move(accepted, patient)
             try:
                 turn = self._deal(accepted, move)
@@ -118,7 +126,6 @@ class Cycle:
                 continue
             except (*ENVIRONMENT, RolloutFailed) as error:
                 turn = _failed(error, accepted, move)
-            rewritten = None if accepted.sha == head.sha else _rewritten(head, accepted)
             for told, sha in ((turn, accepted.sha), *([(rewritten, head.sha)] if rewritten else ())):
                 self._note_held(told, sha)
             if fetch_error is not None:
@@ -178,8 +185,7 @@ class Cycle:
             if not _advances(move):
                 raise
             turn = self._unforeseen(head, move, error)
-        turn = self._with_warnings(turn, move)
-        self.decided = turn
+        self._decided = turn = self._with_warnings(turn, move)
         if turn.outcome is Outcome.FAILED and turn.attempt is None and _advances(move):
             tried = self._tried(head, self._ports.preparer.inputs())
             again = self._patience.failed(tried, turn, self._ports.clock.now())

@@ -1,26 +1,30 @@
-"""What the next turn would come to: the turn itself, taken with tied hands.
+"""What the next turn would come to: the turn itself, taken through ports that change nothing.
 
-What it reads is real, what it records stays in this process, and the first thing that it would change ends it. So
-`plan` and a turn cannot disagree.
+What it reads is real, and what it records stays in this process. Where it would begin to work it stops: the plan that
+it has made then is the plan that the turn carries out. So `plan` and a turn cannot disagree.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.ledger import Ledger
 from reconciler.loop.options import Options, Ports
+from reconciler.loop.ports import Watch
+from reconciler.loop.prepare import Prepared, Preparer
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.files import Commit, Files
 from reconciler.model.history import Attempt, History
-from reconciler.model.outcome import Outcome
-from reconciler.model.plan import OPEN, Outlook, Plan
+from reconciler.model.images import Image
+from reconciler.model.outcome import Intent, Outcome, Violation
+from reconciler.model.plan import Action, Outlook, Plan, Step
 from reconciler.model.requests import Request
 from reconciler.model.uses import Uses
 
@@ -39,22 +43,86 @@ class Begins(BaseException):
     """The turn would begin to change the machine. No `except Exception` may take it for a fault."""
 
 
-def rehearse(ports: Ports, options: Options, records: Sequence[Record], head: Commit) -> tuple[Outlook, Plan | None]:
-    """What a turn would come to if `head` were the branch's head, and the plan that it would begin to walk.
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """`plan`: what the turn would carry out; without steps where it would carry out nothing.
 
-    `ports`: with NO_HANDS, NO_VOICE and NO_REQUESTS for what would change anything. `records`: the journal.
-    Raises Corrupt.
+    `prepared`: the head as it was judged; None where the turn did not get as far. `images`: want.key → the image of
+    this machine that the head would run.
     """
-    tied = replace(ports, source=_Source(ports.source, head), store=_Store(ports.store), uses=_Uses(ports.uses))
-    cycle = Cycle(tied, options, Ledger(_Notebook(records), ports.clock))
+
+    outlook: Outlook
+    plan: Plan
+    prepared: Prepared | None = None
+    images: Mapping[str, Image] = field(default_factory=dict)
+
+
+def rehearse(
+    ports: Ports, options: Options, records: Sequence[Record], head: Commit, trees: Callable[[], Iterable[str]]
+) -> Rehearsal:
+    """What a turn would come to if `head` were the branch's head.
+
+    `ports`: with NO_HANDS and NO_VOICE where the caller has nothing that could change anything. `records`: the
+    journal. `trees`: digests of the mounts that are stored. Raises Corrupt.
+    """
+    preparer, done = _Preparer(ports.preparer), list[Step]()
+    tied = replace(
+        ports,
+        source=_Source(ports.source, head),
+        preparer=cast("Preparer", preparer),
+        store=_Store(ports.store),
+        observer=_Observer(ports.observer),
+        applier=_Applier(trees),
+        reporter=NO_VOICE,
+        requests=_Requests(ports.requests.waiting()),
+        uses=_Uses(ports.uses),
+    )
+    quiet = replace(options, progress=lambda step, steps, attempt: done.append(step), watchdog=None)
+    cycle = Cycle(tied, quiet, Ledger(_Notebook(records), ports.clock))
+    begins = False
     try:
         turn: Turn | None = cycle.turn()
-        plan = None
     except Begins:
-        turn, plan = cycle.decided, cycle.planned
-    if turn is None:
-        return OPEN, plan
-    return Outlook(TOLD.get(turn.outcome), turn.reason, turn.message, turn.hint), plan
+        turn, begins = cycle.decided, True
+    plan = cycle.planned if begins or done else None  # what is done without an attempt only tidies up
+    good = cycle.history.last_good
+    base = (good.revision or None) if good else None
+    prepared = preparer.prepared.get(head.sha)
+    violations = (turn.violations if turn else ()) or (prepared.violations if prepared else ())
+    if plan is None:
+        plan = _nothing(turn, head, base)
+    # Whether it fits is asked before an attempt; a rollback is taken all the same.
+    plan = replace(plan, violations=violations if plan.revision == head.sha else _denials(turn))
+    return Rehearsal(_outlook(turn, plan), plan, prepared, preparer.images.get(head.sha, {}))
+
+
+def _nothing(turn: Turn | None, head: Commit, base: str | None) -> Plan:
+    revision = (turn.reverted_to or turn.revision) if turn else None
+    return Plan((turn.intent if turn else None) or Intent.ADVANCE, revision or head.sha, base)
+
+
+def _denials(turn: Turn | None) -> tuple[Violation, ...]:
+    """Beside a repair stands why the head is not tried."""
+    return turn.violations if turn else ()
+
+
+def _outlook(turn: Turn | None, plan: Plan) -> Outlook:
+    if turn is not None:
+        return Outlook(TOLD.get(turn.outcome), turn.reason, turn.message, turn.hint)
+    fetched = {action: [s.container or "" for s in plan.steps if s.action is action] for action in _FETCHING}
+    told = [
+        f"{word} of {', '.join(dict.fromkeys(fetched[action]))}"
+        for action, word in _FETCHING.items()
+        if fetched[action]
+    ]
+    if not told:
+        return Outlook()
+    return Outlook(
+        message=f"the content is known only after the {' and the '.join(told)}; the steps after it may change"
+    )
+
+
+_FETCHING = {Action.PULL: "pull", Action.BUILD: "build"}
 
 
 class _Notebook:
@@ -106,10 +174,49 @@ class _Source(_Through):
     def tidy(self) -> None: ...
 
 
+class _Preparer(_Through):
+    """Remembers, by revision, how commits were judged and with which images they were lowered."""
+
+    def __init__(self, real: Any) -> None:
+        super().__init__(real)
+        self.prepared: dict[str, Prepared] = {}
+        self.images: dict[str, Mapping[str, Image]] = {}
+
+    def prepare(self, files: Files) -> Prepared:
+        prepared: Prepared = self._real.prepare(files)
+        self.prepared[files.revision or ""] = prepared
+        return prepared
+
+    def lower(self, prepared: Prepared, images: Mapping[str, Image], revision: str) -> DesiredState:
+        self.images[revision] = images
+        desired: DesiredState = self._real.lower(prepared, images, revision)
+        return desired
+
+
 class _Store(_Through):
-    def save(self, desired: DesiredState, models: Mapping[str, Mapping[str, Any]]) -> None: ...
+    """What is saved here is kept in mind only."""
+
+    def __init__(self, real: Any) -> None:
+        super().__init__(real)
+        self._saved: dict[str, DesiredState] = {}
+
+    def save(self, desired: DesiredState, models: Mapping[str, Mapping[str, Any]]) -> None:
+        self._saved[desired.content] = desired
+
+    def load(self, content: str) -> DesiredState | None:
+        found: DesiredState | None = self._saved.get(content) or self._real.load(content)
+        return found
+
+    def current(self, content: str) -> bool:
+        return content in self._saved or bool(self._real.current(content))
 
     def keep(self, contents: Iterable[str]) -> None: ...
+
+
+class _Observer(_Through):
+    def watch(self) -> AbstractContextManager[Watch]:
+        """Every walk along a plan begins with it, also one whose attempt was begun by an earlier process."""
+        raise Begins
 
 
 class _Uses(_Through):
@@ -124,27 +231,48 @@ class _Reporter:
 
 
 class _Requests:
-    def waiting(self) -> Sequence[Request]:
-        return ()
+    """Those that wait are answered as the turn would, and stay where they are."""
 
-    def remove(self, request: Request) -> None: ...
+    def __init__(self, waiting: Iterable[Request]) -> None:
+        self._waiting = list(waiting)
+
+    def waiting(self) -> Sequence[Request]:
+        return tuple(self._waiting)
+
+    def remove(self, request: Request) -> None:
+        self._waiting.remove(request)
 
 
 class _Applier:
-    """Files of last good that somebody deleted, and links of an adoption, are made by the turn without an attempt; what
-    follows does not depend on them here. Everything else is what the turn would begin with."""
+    """What a turn does without an attempt is done to nothing, and the turn goes on. All else would be in an attempt."""
+
+    def __init__(self, stored: Callable[[], Iterable[str]] = tuple) -> None:
+        self._stored = stored
 
     def trees(self, desired: DesiredState, files: Files | None) -> frozenset[str]:
-        return frozenset()
+        """Those that would be written: what mounts them starts again."""
+        return frozenset({tree.digest for tree in desired.trees}.difference(self._stored()))
+
+    def stored_trees(self) -> Sequence[str]:
+        return tuple(self._stored())
 
     def link(self, folder: str, to: str) -> None: ...
 
+    def update(self, container: str, restart: str) -> None: ...
+
+    def update_all(self, policies: Mapping[str, str]) -> None: ...
+
+    def remove(self, container: str) -> None: ...
+
+    def remove_network(self, name: str) -> None: ...
+
+    def remove_trees(self, digests: Iterable[str]) -> None: ...
+
+    def remove_image(self, name: str) -> None: ...
+
     def __getattr__(self, name: str) -> Any:
-        def begins(*given: Any, **named: Any) -> None:
-            raise Begins
-
-        return begins
+        raise Begins
 
 
-NO_HANDS, NO_VOICE, NO_REQUESTS = _Applier(), _Reporter(), _Requests()
+NO_HANDS, NO_VOICE = _Applier(), _Reporter()
 """Ports of somebody who only asks."""

@@ -40,11 +40,12 @@ _FIELDS = frozenset({"verb", "revision", "why", "until"})
 class RequestBox:
     """Anybody who may write to the state folder may `leave`; only the holder of the state lock may `remove`.
 
-    What lies there is not trusted: a file that is no request is renamed `.bad`, and a log line says why.
+    What lies there is not trusted: a file that is no request is renamed `.bad`, and a log line says why. `read_only`:
+    it is only passed over.
     """
 
-    def __init__(self, folder: Path, effects: Effects) -> None:
-        self._folder, self._effects = folder, effects
+    def __init__(self, folder: Path, effects: Effects, *, read_only: bool = False) -> None:
+        self._folder, self._effects, self._read_only = folder, effects, read_only
         self._told: set[str] = set()
 
     def leave(self, verb: RequestVerb, revision: str = "", why: str = "", until: float | None = None) -> str:
@@ -91,7 +92,8 @@ class RequestBox:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
-            self._put_aside(name, str(error))
+            if not self._read_only:
+                self._put_aside(name, str(error))
             return None
 
     def _put_aside(self, name: str, why: str) -> None:

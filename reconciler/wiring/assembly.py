@@ -151,9 +151,9 @@ class Application:
         try:
             lock.acquire()
         except Locked:
-            return self._parts.queries.plan(typed.commit, fetch=False)
+            return self._parts.plan(typed.commit, fetch=False)
         try:
-            return self._parts.queries.plan(typed.commit, fetch=True)
+            return self._parts.plan(typed.commit, fetch=True)
         finally:
             lock.release()
 

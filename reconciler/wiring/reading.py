@@ -17,7 +17,7 @@ from reconciler.engine import connect
 from reconciler.errors import ReconcilerError, Usage
 from reconciler.host_paths import HostPaths
 from reconciler.later import later
-from reconciler.loop.options import Options
+from reconciler.loop.options import Options, Ports
 from reconciler.loop.prepare import Preparer, Rules
 from reconciler.model.documents import NOTHING_ALLOWED
 from reconciler.model.outcome import Reason
@@ -39,7 +39,7 @@ from reconciler.record.rendered import RenderedStore
 from reconciler.record.requests import RequestBox
 from reconciler.record.uses import UseFile
 from reconciler.settings import Settings, SourceSettings
-from reconciler.verbs import files
+from reconciler.verbs import Answer, files
 from reconciler.verbs.agent import SystemClock
 from reconciler.verbs.status import StatusQueries
 
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from reconciler.observe.engine import EngineObserver
     from reconciler.observe.images import LocalImages
     from reconciler.record.seal import Seal
-    from reconciler.verbs.queries import Queries
 
 TURN_FILE = "turn.json"
 
@@ -204,22 +203,28 @@ class Reading:
     def status(self) -> StatusQueries:
         return StatusQueries(self.settings.host, self.source, self.store, self.observer, self.journal, self.clock)
 
-    @cached_property
-    def queries(self) -> Queries:
-        from reconciler.verbs.queries import Queries
+    def plan(self, revision: str | None, fetch: bool) -> Answer:
+        """See `verbs.plan`."""
+        from reconciler.loop.rehearsal import NO_HANDS, NO_VOICE
+        from reconciler.verbs.plan import plan
 
-        return Queries(
-            self.options,
-            self.source,
-            self.preparer(self.state / "render", self.settings.host, True),
-            self.store,
-            self.images,
-            self.observer,
-            self.journal,
-            self.clock,
-            HostFiles(self.host_paths),
-            self.uses,
+        ports = Ports(
+            source=self.source,
+            preparer=self.preparer(self.state / "render", self.settings.host, True),
+            store=self.store,
+            images=self.images,
+            observer=self.observer,
+            applier=NO_HANDS,
+            reporter=NO_VOICE,
+            requests=RequestBox(self.state / "requests", self.effects, read_only=True),
+            clock=self.clock,
+            host_files=HostFiles(self.host_paths),
+            uses=self.uses,
         )
+        return plan(ports, self.options, self.journal.records(), self._trees, revision, fetch)
+
+    def _trees(self) -> list[str]:
+        return [*(path.name for path in (self.state / "trees").glob("*")), *self.secrets.mounted()]
 
     @cached_property
     def options(self) -> Options:

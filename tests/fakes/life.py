@@ -21,6 +21,7 @@ from reconciler.loop.ledger import Ledger
 from reconciler.loop.options import Options, Ports
 from reconciler.loop.ports import Rendered
 from reconciler.loop.prepare import Prepared, Preparer, Rules
+from reconciler.loop.rehearsal import NO_HANDS, NO_VOICE
 from reconciler.loop.stall_watchdog import StallWatchdog
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
@@ -33,6 +34,8 @@ from reconciler.model.plan import Step
 from reconciler.model.requests import Answered, Request, RequestVerb
 from reconciler.model.uses import Uses
 from reconciler.record.journal import REMARKS
+from reconciler.verbs import Answer
+from reconciler.verbs.plan import plan
 from tests.fakes.machine import Died, FakeMachine
 from tests.fakes.source import FakeSource
 
@@ -245,6 +248,7 @@ class Life:
         self.interval, self.adopt = interval, adopt
         self.stopping = self.pushed = self.defective = False
         self.steps: list[Step] = []
+        self.walked: list[tuple[Attempt, Step]] = []
         self.during: dict[str, Any] = {}
         self.document = document()
         self.uses = MemoryUses()
@@ -283,6 +287,12 @@ class Life:
             host_files=self.machine.host_files,
             uses=self.uses,
         )
+
+    def plan(self, revision: str | None = None) -> Answer:
+        """What the verb says, in a process that only asks."""
+        ports = replace(self.ports(), applier=NO_HANDS, reporter=NO_VOICE)
+        options = Options("mini", self.interval, adopt=self.adopt)
+        return plan(ports, options, self.journal.lines, self.machine.applier.stored_trees, revision, fetch=True)
 
     def push(self, **services: Mapping[str, Any]) -> str:
         """A commit in which stack shop has these services; names of images become images of the machine."""
@@ -357,6 +367,7 @@ class Life:
 
     def _progress(self, step: Step, steps: int, attempt: Attempt) -> None:
         self.steps.append(step)
+        self.walked.append((attempt, step))
         action = self.during.pop(str(step.action), None)
         if action is not None:
             action()

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
-from reconciler.loop.options import Options
-from reconciler.loop.rehearsal import NO_HANDS, NO_REQUESTS, NO_VOICE, TOLD, rehearse
-from reconciler.model.outcome import Intent, Outcome, Reason
-from reconciler.model.plan import Outlook, Plan
+from reconciler.loop.rehearsal import TOLD
+from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import crashing
-from tests.fakes.life import Life, service
-from tests.loop.lives import settled
+from tests.fakes.life import ROOT, Life, service
+from tests.loop.lives import dies_before, settled
 
 
-def asked(life: Life) -> tuple[Outlook, Plan | None]:
-    """What a turn would come to; neither machine, journal nor mirror has changed."""
-    before = life.machine.snapshot(), json.dumps(life.journal.lines), dict(life.source.pins(""))
-    ports = replace(life.ports(), applier=NO_HANDS, reporter=NO_VOICE, requests=NO_REQUESTS)
-    answer = rehearse(ports, Options("mini", adopt=life.adopt), life.journal.lines, life.source.fetch())
-    assert (life.machine.snapshot(), json.dumps(life.journal.lines), dict(life.source.pins(""))) == before
-    return answer
+def asked(life: Life) -> tuple[int, dict[str, Any]]:
+    """What `plan` says. Neither machine, journal nor mirror has changed."""
+
+    def state() -> object:
+        waiting = [item.id for item in life.requests.left]
+        return life.machine.snapshot(), json.dumps(life.journal.lines), dict(life.source.pins("")), waiting
+
+    before = state()
+    code, document = life.plan()
+    assert state() == before
+    return code, dict(document)
 
 
 def proven() -> Life:
@@ -58,6 +60,25 @@ def suspended(life: Life) -> None:
     life.push(a=service("a:2"), b=service("b:1"), c=service("c:1"))
 
 
+def suspension_waits(life: Life) -> None:
+    """It was asked for, and nobody has answered yet."""
+    life.ask("suspend", why="quiet")
+    life.push(a=service("a:2"), b=service("b:1"), c=service("c:1"))
+
+
+def rewritten(life: Life) -> None:
+    same(life)
+    life.turn()
+    life.source.rewind(1)
+    life.push(a=service("a:2"), b=service("b:1"), c=service("c:1"))
+
+
+def port_taken(life: Life) -> None:
+    life.machine.processes[("0.0.0.0", 8001, "tcp")] = "nginx"
+    ports = [{"mode": "ingress", "target": 80, "published": "8001", "protocol": "tcp"}]
+    life.push(a=service("a:1", ports=ports), b=service("b:1"), c=service("c:1"))
+
+
 def denied(life: Life) -> None:
     life.push(a=service("a:1", privileged=True), b=service("b:1"), c=service("c:1"))
 
@@ -75,46 +96,53 @@ def moved_data(life: Life) -> None:
         life.push_model({"services": model, "volumes": {key: {}}})
 
 
+def told(document: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(document[key] for key in ("outcome", "reason", "message", "hint"))
+
+
 @pytest.mark.parametrize(
-    ("happens", "outcome", "reason"),
+    ("happens", "outcome", "reason", "exit_code"),
     [
-        (nothing, Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED),
-        (same, Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED),
-        (dropped, Outcome.HELD, Reason.CONSENT_MISSING),
-        (moved_data, Outcome.HELD, Reason.CONSENT_MISSING),
-        (suspended, Outcome.HELD, Reason.SUSPENDED),
-        (denied, Outcome.REJECTED, Reason.POLICY_VIOLATION),
-        (failed, Outcome.UNCHANGED, Reason.REVISION_QUARANTINED),
-        (failed_again, Outcome.REJECTED, Reason.REVISION_QUARANTINED),
+        (nothing, Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, 0),
+        (same, Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, 0),
+        (dropped, Outcome.HELD, Reason.CONSENT_MISSING, 1),
+        (moved_data, Outcome.HELD, Reason.CONSENT_MISSING, 1),
+        (suspended, Outcome.HELD, Reason.SUSPENDED, 1),
+        (suspension_waits, Outcome.HELD, Reason.SUSPENDED, 1),
+        (rewritten, Outcome.HELD, Reason.NOT_FAST_FORWARD, 1),
+        (denied, Outcome.REJECTED, Reason.POLICY_VIOLATION, 1),
+        (failed, Outcome.UNCHANGED, Reason.REVISION_QUARANTINED, 0),
+        (failed_again, Outcome.REJECTED, Reason.REVISION_QUARANTINED, 1),
+        (port_taken, None, Reason.DEPENDENCY_NOT_READY, 1),
     ],
 )
-def test_it_says_what_the_turn_comes_to(happens: Callable[[Life], None], outcome: Outcome, reason: Reason) -> None:
+def test_it_says_what_the_turn_comes_to(
+    happens: Callable[[Life], None], outcome: Outcome | None, reason: Reason, exit_code: int
+) -> None:
     life = proven()
     happens(life)
-    outlook, plan = asked(life)
+    code, document = asked(life)
     turn = life.turn()
-    told = TOLD.get(turn.outcome), turn.reason, turn.message, turn.hint
-    assert (outlook.outcome, outlook.reason, outlook.message, outlook.hint) == told
-    assert (outlook.outcome, outlook.reason, plan) == (outcome, reason, None)
+    assert told(document) == (TOLD.get(turn.outcome), turn.reason, turn.message, turn.hint)
+    assert (document["outcome"], document["reason"], document["steps"]) == (outcome, reason, [])
+    assert code == exit_code
 
 
 def test_a_new_commit_is_for_the_rollout_to_tell() -> None:
     life = proven()
-    life.push(a=service("a:2"), b=service("b:1"), c=service("c:1"))
-    outlook, plan = asked(life)
-    assert outlook == Outlook()
-    assert plan is not None
-    assert (plan.intent, plan.restarts) == (Intent.ADVANCE, (("shop", "a"),))
+    sha = life.push(a=service("a:2"), b=service("b:1"), c=service("c:1"))
+    code, document = asked(life)
+    assert (code, *told(document)) == (1, None, None, "", "")
+    assert (document["intent"], document["revision"], document["restarts"]) == ("Advance", sha, ["shop/a"])
     assert life.turn().outcome is Outcome.SUCCEEDED
 
 
 def test_drift_is_planned_as_the_turn_corrects_it() -> None:
     life = proven()
     life.machine.vanishes("shop-b-1")
-    outlook, plan = asked(life)
-    assert outlook.outcome is None
-    assert plan is not None
-    assert (plan.intent, {step.service for step in plan.steps if step.service}) == (Intent.REPAIR, {"b"})
+    code, document = asked(life)
+    assert (code, document["outcome"], document["intent"]) == (1, None, "Repair")
+    assert {step["service"] for step in document["steps"] if step["service"]} == {"b"}
     assert life.turn().reason is Reason.DRIFT_CORRECTED
 
 
@@ -122,7 +150,78 @@ def test_a_held_commit_beside_drift_is_told_with_the_steps_of_the_repair() -> No
     life = proven()
     dropped(life)
     life.machine.vanishes("shop-b-1")
-    outlook, plan = asked(life)
-    assert (outlook.outcome, outlook.reason) == (Outcome.HELD, Reason.CONSENT_MISSING)
-    assert plan is not None
-    assert plan.intent is Intent.REPAIR
+    code, document = asked(life)
+    assert (code, document["outcome"], document["reason"]) == (1, "Held", "ConsentMissing")
+    assert (document["intent"], bool(document["steps"])) == ("Repair", True)
+
+
+def test_a_rewritten_branch_beside_drift_is_told_with_the_steps_of_the_repair() -> None:
+    life = proven()
+    dropped(life)
+    assert life.turn().reason is Reason.CONSENT_MISSING
+    life.source.rewind(1)
+    life.push(a=service("a:2"), b=service("b:1"), c=service("c:1"))
+    life.machine.vanishes("shop-b-1")
+    _, document = asked(life)
+    assert (document["outcome"], document["reason"], bool(document["steps"])) == ("Held", "NotFastForward", True)
+    assert life.turn().reason is Reason.NOT_FAST_FORWARD
+
+
+def test_drift_beside_a_commit_is_planned_as_the_rollout_corrects_it() -> None:
+    life = proven()
+    life.machine.is_updated("shop-b-1", memory=32 << 20)
+    life.push(a=service("a:2"), b=service("b:1"), c=service("c:1"))
+    _, document = asked(life)
+    assert "b" in {step["service"] for step in document["steps"]}
+    life.steps.clear()
+    life.turn()
+    assert [step.cause for step in life.steps if step.service == "b"] == [
+        step["cause"] for step in document["steps"] if step["service"] == "b"
+    ]
+
+
+def test_deleted_files_start_what_mounts_them_again() -> None:
+    life = Life()
+    mounts = [{"type": "bind", "source": f"{ROOT}/conf", "target": "/conf", "read_only": True}]
+    life.image("a:1")
+    life.push_files({"services": {"a": service("a:1", volumes=mounts)}}, **{"conf/x": "1"})
+    settled(life)
+    life.machine.trees.clear()
+    _, document = asked(life)
+    assert {(step["service"], step["cause"]) for step in document["steps"]} >= {
+        ("a", "the files that it mounts were deleted")
+    }
+    assert life.turn().reason is Reason.DRIFT_CORRECTED
+
+
+def test_a_rollback_that_was_cut_off_is_planned_without_waiting_for_anything() -> None:
+    life = proven()
+    life.behave("a:2", crashing(0.5))
+    life.push(a=service("a:2"), b=service("b:1"), c=service("c:1"))
+    dies_before(life, "journal ended")  # what ran before runs again, and has still to prove itself
+    now = life.machine.clock.now()
+    code, document = asked(life)
+    assert life.machine.clock.now() == now
+    assert (code, document["outcome"], document["intent"]) == (1, None, "Revert")
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+
+
+def test_an_image_that_is_missing_is_said_to_hide_the_content() -> None:
+    life = proven()
+    life.push_files({"services": {"a": service("a:2"), "b": service("b:1"), "c": service("c:1")}})
+    code, document = asked(life)
+    assert (code, document["outcome"], document["reason"]) == (1, None, None)
+    assert "known only after the pull of a:2" in document["message"]
+    assert document["steps"][0]["action"] == "Pull"
+
+
+def test_a_commit_that_is_named_is_judged_as_if_it_were_the_head() -> None:
+    life = proven()
+    first = life.source.branch[-1]
+    bad = life.push(a=service("a:1"))
+    life.push(a=service("a:2"), b=service("b:1"), c=service("c:1"))
+    life.source.fetch()
+    code, document = life.plan(bad)
+    assert (code, document["revision"], document["outcome"], document["steps"]) == (1, bad, "Held", [])
+    code, document = life.plan(first)
+    assert (code, document["revision"], document["outcome"]) == (0, first, "Unchanged")

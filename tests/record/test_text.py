@@ -16,7 +16,7 @@ from reconciler.model.documents import GIB, MIB, Exports, Memory
 from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
 from reconciler.model.observed import COMPOSE_PROJECT, Container, Foreign, ObservedState, ObservedVolume
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
-from reconciler.model.plan import Action, Downtime, Plan, Step
+from reconciler.model.plan import Action, Downtime, Outlook, Plan, Step
 from reconciler.model.status import Agent, Rollout, SourceFacts, StatusFacts
 from reconciler.record import summary, text
 from reconciler.record.contract import Document, moment
@@ -209,10 +209,37 @@ def test_plan_without_steps() -> None:
     assert lines(summary.plan(Plan(Intent.REPAIR, GOOD, GOOD))) == ["Repair to 4f2c9e1: nothing to do"]
 
 
-def test_plan_of_a_refused_commit_shows_the_violations() -> None:
-    shown = lines(summary.plan(Plan(Intent.ADVANCE, BAD, GOOD, violations=(DENIAL,))))
-    assert shown[1].startswith("compose/shop/compose.yaml:4:5: deny privileged  service web")
-    assert shown[-1] == "refused: 1 violation; nothing would be touched"
+def test_plan_of_a_rejected_commit_shows_the_violations() -> None:
+    outlook = Outlook(Outcome.REJECTED, Reason.POLICY_VIOLATION, "compose.yaml:4:5: as below", "as below")
+    assert lines(summary.plan(Plan(Intent.ADVANCE, BAD, GOOD, violations=(DENIAL,)), outlook)) == [
+        "a turn would reject 9a8b7c6 now (PolicyViolation) and change nothing",
+        "compose/shop/compose.yaml:4:5: deny privileged  service web asks for privileged",
+        "    mode",
+        "    hint: remove it, or have the operator grant it in the agent's config",
+    ]
+
+
+@pytest.mark.parametrize(("outcome", "verb"), [(Outcome.HELD, "hold"), (None, "not try")])
+def test_plan_of_a_commit_that_is_kept_from_being_tried_says_why_and_what_to_do(
+    outcome: Outcome | None, verb: str
+) -> None:
+    outlook = Outlook(outcome, Reason.CONSENT_MISSING, "9a8b7c6 drops 3 of 4 services", "`reconciler accept 9a8b7c6`")
+    assert lines(summary.plan(Plan(Intent.ADVANCE, BAD, GOOD), outlook)) == [
+        f"a turn would {verb} 9a8b7c6 now (ConsentMissing) and change nothing",
+        "9a8b7c6 drops 3 of 4 services",
+        "what to do: `reconciler accept 9a8b7c6`",
+    ]
+    shown = lines(summary.plan(PLAN, outlook))
+    assert shown[0] == f"a turn would {verb} the commit now (ConsentMissing) and correct last good"
+    assert "Advance to 9a8b7c6, compared with 4f2c9e1: 3 steps" in shown
+
+
+def test_plan_says_why_nothing_is_to_be_done() -> None:
+    same = Outlook(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "the same content as 4f2c9e1, which runs")
+    assert lines(summary.plan(Plan(Intent.ADVANCE, BAD, GOOD), same)) == [
+        "Advance to 9a8b7c6, compared with 4f2c9e1: nothing to do",
+        "the same content as 4f2c9e1, which runs",
+    ]
 
 
 def test_validation_puts_the_place_first_and_the_verdict_last() -> None:

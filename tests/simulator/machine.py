@@ -90,10 +90,12 @@ class Simulator(RuleBasedStateMachine):
     """One life. After each quiet period, and at the end, the machine is where it must be."""
 
     world: World
+    asks = False
+    """Whether `plan` is asked before every turn."""
 
     @initialize(behaviours=behaviours(), first=PUSHES | pushes(good=True), runs=st.booleans())
     def begin(self, behaviours: dict[str, str], first: Push, runs: bool) -> None:
-        self.world = World(behaviours)
+        self.world = World(behaviours, self.asks)
         self.world.push(first)
         if runs:
             self.world.turn()
@@ -245,3 +247,9 @@ class Simulator(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "world"):
             self.world.quiet()
+
+
+class Asking(Simulator):
+    """Such a life, in which every turn has to agree with what `plan` has said before it."""
+
+    asks = True

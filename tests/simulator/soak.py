@@ -16,18 +16,19 @@ from typing import Any
 from hypothesis import Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.simulator.machine import SETTINGS, Simulator
+from tests.simulator.machine import SETTINGS, Asking, Simulator
 
 BATCH = 200
 """Lives made from one seed: few enough to play again in seconds."""
 
 
-def play(number: int, length: int, *, shrink: bool = True) -> int:
-    """Play the lives of seed `number`; returns how many steps they had. `shrink`: look for the shortest bad life."""
+def play(number: int, length: int, *, shrink: bool = True, asks: bool = False) -> int:
+    """Play the lives of seed `number`; returns how many steps they had. `shrink`: look for the shortest bad life.
+    `asks`: every turn has to agree with what `plan` has said before it."""
     steps = 0
 
     @seed(number)
-    class Counted(Simulator):
+    class Counted(Asking if asks else Simulator):
         def check_invariants(self, *args: Any, **kwargs: Any) -> None:
             nonlocal steps
             steps += 1
@@ -44,11 +45,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the first batch; the next batch takes the next number")
     parser.add_argument("--length", type=int, default=30, help="greatest number of steps in one life")
     parser.add_argument("--no-shrink", action="store_true", help="end at once with the life that ends badly, as it is")
+    parser.add_argument("--plan", action="store_true", help="ask `plan` before every turn, which has to agree with it")
     asked = parser.parse_args()
     began, done = time.monotonic(), 0
     for number in count(asked.seed):
         try:
-            done += play(number, asked.length, shrink=not asked.no_shrink)
+            done += play(number, asked.length, shrink=not asked.no_shrink, asks=asked.plan)
         except BaseException:
             sys.stderr.write(f"seed {number} has a life that ends badly: --seed {number} --length {asked.length}\n")
             raise

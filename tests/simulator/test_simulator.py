@@ -9,9 +9,9 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.simulator import planted
-from tests.simulator.machine import SETTINGS, Simulator
+from tests.simulator.machine import SETTINGS, Asking, Simulator
 
-LIVES, LENGTH = 1500, 10
+LIVES, ASKING, LENGTH = 1500, 100, 10
 
 
 @pytest.mark.timeout(1200)
@@ -19,6 +19,13 @@ def test_every_life_ends_well() -> None:
     """Always the same lives; `tests.simulator.soak` plays others."""
     run_state_machine_as_test(
         Simulator, settings=settings(SETTINGS, max_examples=LIVES, stateful_step_count=LENGTH, derandomize=True)
+    )
+
+
+@pytest.mark.timeout(600)
+def test_every_turn_agrees_with_what_plan_has_said() -> None:
+    run_state_machine_as_test(
+        Asking, settings=settings(SETTINGS, max_examples=ASKING, stateful_step_count=LENGTH, derandomize=True)
     )
 
 

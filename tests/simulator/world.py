@@ -19,6 +19,7 @@ from tests.fakes.containers import FakeContainer
 from tests.fakes.life import Life, document
 from tests.fakes.machine import Died
 from tests.simulator import tampering, wishes
+from tests.simulator.foretold import Foretold
 from tests.simulator.wishes import Flaw, Push
 
 BUDGET_MIB, RESERVE_MIB = 2048, 128
@@ -34,9 +35,9 @@ GRANTED = (
 
 
 class World:
-    """`behaviours`: image → the name of what its containers do."""
+    """`behaviours`: image → the name of what its containers do. `asks`: `plan` is asked before every turn."""
 
-    def __init__(self, behaviours: dict[str, str]) -> None:
+    def __init__(self, behaviours: dict[str, str], asks: bool = False) -> None:
         self.life = Life(grants=GRANTED)
         self.life.document = DOCUMENT
         for image, name in behaviours.items():
@@ -54,6 +55,7 @@ class World:
         self.life.machine.exclusive = frozenset(f"shop_{name}" for name in wishes.VOLUMES)
         self._journal = _JournalChecks(self.pushed)
         self._traced = 0
+        self._asks = asks
 
     # -- what people do ----------------------------------------------------------------------------------------
 
@@ -126,12 +128,25 @@ class World:
         good = {item.id[:12] for item in self.life.machine.containers.values() if _is_good(item)}
         begun, news = len(self.life.machine.trace), self.news
         with suppress(Died):
-            self._note_outage(self.life.turn(), news, good, self.life.machine.trace[begun:])
+            self._note_outage(self._take_turn(), news, good, self.life.machine.trace[begun:])
         if suspended and not asked and self.life.cycle.history.suspended(self.life.machine.clock.now()):
             assert self.life.machine.snapshot() == before, "the machine was changed while it was suspended"
         self.life.start()
         self.life.stopping = False
         self.check()
+
+    def _take_turn(self) -> Turn:
+        """As `plan` has said, where it was asked."""
+        if not self._asks:
+            return self.life.turn()
+        foretold = Foretold(self.life)
+        try:
+            turn = self.life.turn()
+        except Died:
+            foretold.check(None)
+            raise
+        foretold.check(turn)
+        return turn
 
     # -- what befalls it ---------------------------------------------------------------------------------------
 
@@ -280,10 +295,10 @@ class World:
         self.ask("resume")
         turns = []
         for _ in range(2):
-            turns.append(life.turn())
+            turns.append(self._take_turn())
             self.check()
         for _ in range(2):
-            turns.append(life.turn())
+            turns.append(self._take_turn())
             assert life.effects == 0, (turns, life.machine.trace[-12:])
         self._check_end(turns[-1])
 

@@ -11,17 +11,21 @@ from reconciler.record.text.words import place, summed
 Json = Mapping[str, Any]
 
 
+WOULD = {"Held": "hold", "Rejected": "reject", None: "not try"}
+
+
 def plan(document: Json, style: Style, now: float) -> list[str]:
-    lines = [_head(document, style), *_outlook(document, style)]
+    """Without a reason the turn begins with the steps, and what it comes to is for the rollout to tell."""
+    kept_from = document["reason"] is not None and document["outcome"] != "Unchanged"
+    lines = _kept_from(document, style) if kept_from else []
+    if document["steps"] or not kept_from:
+        lines.append(_head(document, style))
+    if not kept_from:
+        lines += _told(document, style)
     if document["steps"]:
         lines += _steps(document, style)
         lines += _costs(document, style)
-    if document["violations"]:
-        lines += summed(document["violations"], style)
-    denied = sum(item["level"] == "deny" for item in document["violations"])
-    if denied:
-        lines.append(style.paint(f"refused: {plural(denied, 'violation')}; nothing would be touched", "bad"))
-    return lines
+    return lines + summed(document["violations"], style)
 
 
 def _head(document: Json, style: Style) -> str:
@@ -31,13 +35,20 @@ def _head(document: Json, style: Style) -> str:
     return f"{document['intent']} to {target}{base}: {steps}"
 
 
-def _outlook(document: Json, style: Style) -> list[str]:
-    """What keeps the commit from being tried, where something does."""
-    if document["reason"] in (None, "ReconciliationSucceeded"):
-        return []
-    what = document["outcome"] or "not tried now"
-    lines = paragraph(f"next turn: {style.paint(what, 'bad')}, {document['reason']}: {document['message']}", style)
-    return lines + (paragraph(f"hint: {document['hint']}", style) if document["hint"] else [])
+def _kept_from(document: Json, style: Style) -> list[str]:
+    """Why the commit would not be tried; the message of a rejected one is its first violation."""
+    verb = style.paint(WOULD[document["outcome"]], "bad" if document["outcome"] == "Rejected" else "warn")
+    commit = "the commit" if document["steps"] else style.paint(short(document["revision"]), "bold")
+    then = "correct last good" if document["steps"] else "change nothing"
+    lines = [f"a turn would {verb} {commit} now ({document['reason']}) and {then}"]
+    if any(item["level"] == "deny" for item in document["violations"]):
+        return lines
+    return lines + _told(document, style)
+
+
+def _told(document: Json, style: Style) -> list[str]:
+    lines = paragraph(document["message"], style) if document["message"] not in ("", "nothing to do") else []
+    return lines + (paragraph(f"what to do: {document['hint']}", style) if document["hint"] else [])
 
 
 def _steps(document: Json, style: Style) -> list[str]:
