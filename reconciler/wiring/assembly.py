@@ -47,14 +47,15 @@ def build(
 ) -> Application:
     """The application for these settings; without any it can only validate. `before`: it has started anew.
 
-    `tolerant`: secrets that cannot be read are no reason to end; for a verb that only reads.
+    `tolerant`: secrets that cannot be read are no reason to end; for a verb that only reads. Nor are they for an agent
+    that starts anew.
     """
     application = Application(settings, stop, redactor, os.environ, before=before)
     redactor.register(credentials(settings.source.url) if settings else ())
     try:
         application.secrets.values()  # so that they are masked from now on
     except ReconcilerError:
-        if not tolerant:
+        if not tolerant and before is None:
             raise
         application.secrets.tolerate()
     return application

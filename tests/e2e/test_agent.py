@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,68 @@ def test_commits_that_came_while_nobody_looked_must_be_skipped_but_the_newest(ho
     note = host.note(newest)
     assert note is not None
     assert note.trailers["State"] == "success"
+
+
+def breaks(path: Path, how: str) -> Callable[[], None]:
+    """Spoil a secrets file; what is returned puts it right."""
+    text = path.read_text()
+
+    def right() -> None:
+        path.write_text(text)
+        path.chmod(0o600)
+
+    match how:
+        case "readable by others":
+            path.chmod(0o644)
+        case "writable by the group":
+            path.chmod(0o620)
+        case "unclosed":
+            path.write_text('TOKEN="never-closed\n')
+        case "not to be read":
+            path.unlink()
+            path.symlink_to("nowhere")
+        case "too large":
+            path.write_text(f"TOKEN={'x' * (2 << 20)}\n")
+
+    def replaced() -> None:
+        path.unlink()
+        right()
+
+    return replaced if how == "not to be read" else right
+
+
+@pytest.mark.parametrize(
+    "how", ["readable by others", "writable by the group", "unclosed", "not to be read", "too large"]
+)
+def test_secrets_that_turn_bad_under_it_must_hold_commits_and_nothing_else(host: Host, how: str) -> None:
+    file = host.secrets / f"{host.stack}.env"
+    file.write_text("TOKEN=canary-secret\n")
+    file.chmod(0o600)
+    web = {"web": stated("${TOKEN}")}
+    first = host.push(web)
+    with host.started("run") as agent:
+        eventually(lambda: applied(host, first) and at_rest(agent), 30)
+        seen = file_status(host)["source"]["lastFetchAt"]
+        eventually(lambda: file_status(host)["source"]["lastFetchAt"] > seen)  # it has read them
+        right = breaks(file, how)
+        told = eventually(lambda: (now := host.status())["reason"] == "SecretsUnusable" and now, 15)
+        assert (told["sync"], told["health"], told.code) == ("Synced", "Degraded", 1)
+        assert str(file) in told["message"]
+        host.engine.remove_container(host.container("web")["Id"], force=True)
+        eventually(lambda: host.states() == {"web-1": "running"}, 15)
+        assert host.exec("web-1", "echo $VERSION") == "canary-secret"
+        second = host.push({**web, "db": stated("1")})
+        held = eventually(lambda: [item for item in host.history(second) if item["outcome"] == "Held"], 15)
+        assert [(item["id"], item["reason"]) for item in held] == [(None, "SecretsUnusable")]
+        told = host.status()
+        assert (told["source"]["head"], told["sync"], told["reason"]) == (second, "OutOfSync", "SecretsUnusable")
+        assert "SecretsUnusable" in host.text("status")
+        time.sleep(3.0)
+        assert host.states() == {"web-1": "running"}
+        assert agent.poll() is None
+        right()
+        eventually(lambda: applied(host, second), 30)
+        assert host.states() == {"web-1": "running", "db-1": "running"}
+        assert host.status().code == 0
+        assert [item["outcome"] for item in host.history(second)] == ["Succeeded", "Held"]
+    assert not any("canary-secret" in output for output in host.outputs)

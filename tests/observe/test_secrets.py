@@ -7,13 +7,18 @@ import os
 import stat
 import time
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from reconciler.decide.redact import Redactor
 from reconciler.errors import Transient, Usage
 from reconciler.formats.interpolation import Opaque
 from reconciler.observe.secret_files import LARGEST
 from reconciler.observe.secrets import ABANDONED, SecretStore
+from reconciler.renewal import Continued
+from reconciler.settings import Settings, SourceSettings
+from reconciler.wiring.assembly import build
 
 
 @pytest.fixture
@@ -265,3 +270,13 @@ def test_a_quote_that_is_not_closed_is_told_with_its_line(folder: Path) -> None:
     with pytest.raises(Usage) as refused:
         SecretStore(folder).fingerprint()
     assert "close the quote of a value above" in refused.value.hint
+
+
+def test_an_agent_that_starts_anew_goes_on_with_bad_secrets(folder: Path, tmp_path: Path) -> None:
+    """A start by a person is refused; the agent does it by itself at any moment."""
+    put(folder, "shop.env", 'TOKEN="never-closed\n')
+    settings = Settings("mini", SourceSettings(str(tmp_path)), str(tmp_path / "state"), secrets_dir=str(folder))
+    with pytest.raises(Usage):
+        build(settings, stop=Event(), redactor=Redactor())
+    before = Continued(0, 0.0, settings)
+    assert build(settings, stop=Event(), redactor=Redactor(), before=before).secrets.trouble() is not None
