@@ -31,7 +31,7 @@ from reconciler.loop.judge import (
     reject,
 )
 from reconciler.loop.known_images import local_images
-from reconciler.loop.ledger import Ending
+from reconciler.loop.ledger import Ending, Ledger
 from reconciler.loop.newer import Newer, give_way
 from reconciler.loop.prepare import Prepared
 from reconciler.loop.rollback import go_back
@@ -53,29 +53,29 @@ def advance(context: TurnContext, head: Commit) -> Turn:
     with context.attention.watching(Newer(context)):
         prepared = context.states.prepare(head.sha, head.sha in context.ledger.history.accepted)
     if prepared.denied:
-        return reject(context, head, prepared.violations)
+        return reject(context.ports, context.ledger, head, prepared.violations)
     base = context.states.good()
     images = _local(context, head, prepared)
     desired = context.ports.preparer.lower(prepared, images, head.sha)
     if head.sha not in context.ledger.history.accepted:
-        check_shrink(context, head, desired, base)
+        check_shrink(context.ports, context.ledger, head, desired, base)
     missing = [want for want in prepared.wants if want.key not in images]
     if not missing:
         check_content(context, head, prepared, desired)
     check_images(context, head, missing)
     foreseen = context.machine.foresee(desired, base)
-    check_consent(context, head, foreseen.takings)
+    check_consent(context.ledger, head, foreseen.takings)
     refuse_to_hide(foreseen.verdict)
-    check_mounts(context, head, desired, foreseen)
+    check_mounts(context.ports, context.ledger, head, desired, foreseen)
     observed = foreseen.observed
-    check_data(context, head, desired, base, foreseen)
-    check_variables(context, head, prepared, base)
-    check_pinned_data(context, head, desired, base, foreseen)
+    check_data(context.ports, context.ledger, head, desired, base, foreseen)
+    check_variables(context.ledger, head, prepared, base)
+    check_pinned_data(context.ports, context.ledger, head, desired, base, foreseen)
     steps = image_steps(missing, context.options.build_memory)
-    drifted = changed_by_others(context, desired, observed)
+    drifted = changed_by_others(context.ports, context.ledger, desired, observed)
     plan = make_plan(context, desired, observed, Intent.ADVANCE, foreseen.back, steps, drifted)
-    check_plan(context, head, plan, observed, desired.memory)
-    check_ports(context, desired, observed)
+    check_plan(context.ports, context.ledger, head, plan, observed, desired.memory)
+    check_ports(context.ports, desired, observed)
     check_missing_networks(desired, observed)
     check_networks(plan, observed)
     check_names(plan, observed)
@@ -119,17 +119,21 @@ def _attempt(
 
 def _local(context: TurnContext, head: Commit, prepared: Prepared) -> dict[str, Image]:
     """What the machine has already, and a new commit does not fetch all the same."""
-    known = _is_good(context, head)
+    known = _is_good(context.ledger, head)
     context.watchdog.begins("look for images", "the engine")
     now = context.ports.clock.now()
     return local_images(
-        context, prepared, head.sha, lambda want, image: not known and is_fetched_anew(want, image, now)
+        context.ports,
+        context.ledger,
+        prepared,
+        head.sha,
+        lambda want, image: not known and is_fetched_anew(want, image, now),
     )
 
 
-def _is_good(context: TurnContext, head: Commit) -> bool:
+def _is_good(ledger: Ledger, head: Commit) -> bool:
     """Whether it is last good's own commit, judged again because the host's secrets have changed."""
-    good = context.ledger.history.last_good
+    good = ledger.history.last_good
     return good is not None and good.revision == head.sha
 
 
@@ -139,7 +143,7 @@ def _with_images(context: TurnContext, attempt: Attempt, prepared: Prepared, ima
     with context.attention.watching(Newer(context)):
         for want, step in zip(missing, steps, strict=True):
             begin_step(context, attempt, step, len(steps))
-            images[want.key] = fetch(context, attempt, want, prepared.files)
+            images[want.key] = fetch(context.ports, context.ledger, attempt, want, prepared.files)
     desired = context.ports.preparer.lower(prepared, images, attempt.revision)
     bad = context.ledger.history.bad_content(desired.content)
     if bad is not None:
@@ -164,7 +168,12 @@ def _roll(
     digests = {want.ref: images[want.key].digest for want in prepared.wants}
     context.ledger.append("prepared", attempt=attempt.id, content=desired.content, stacks=stacks, images=digests)
     plan = make_plan(
-        context, desired, observed, Intent.ADVANCE, base, corrections=changed_by_others(context, desired, observed)
+        context,
+        desired,
+        observed,
+        Intent.ADVANCE,
+        base,
+        corrections=changed_by_others(context.ports, context.ledger, desired, observed),
     )
     if plan.violations:
         first = plan.violations[0]

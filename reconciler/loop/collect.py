@@ -11,6 +11,8 @@ from contextlib import suppress
 from reconciler.decide.history import garbage
 from reconciler.errors import ReconcilerError
 from reconciler.loop.context import TurnContext
+from reconciler.loop.ledger import Ledger
+from reconciler.loop.options import Ports
 from reconciler.loop.rollout import Rollout
 from reconciler.model.desired import DesiredState
 from reconciler.model.files import Files
@@ -22,17 +24,17 @@ LONGEST = 10.0
 """Seconds after which no further image is removed in this turn: the commit's state is told only afterwards."""
 
 
-def fetch(context: TurnContext, attempt: Attempt, want: ImageWant, files: Files) -> Image:
+def fetch(ports: Ports, ledger: Ledger, attempt: Attempt, want: ImageWant, files: Files) -> Image:
     """Build or pull, and remember that it was us. What the machine had already does not become ours by a pull."""
-    images, applier = context.ports.images, context.ports.applier
+    images, applier = ports.images, ports.applier
     if want.build is not None:
-        context.ledger.append("fetched", revision=attempt.revision, image=want.tag, names=[])
+        ledger.append("fetched", revision=attempt.revision, image=want.tag, names=[])
         return applier.build(want, files)
     before = {image.id for image in images.stored()}
     pulled = applier.pull(want)
     if pulled.id not in before:
         names = next((image.names for image in images.stored() if image.id == pulled.id), ())
-        context.ledger.append("fetched", revision=attempt.revision, image=pulled.id, names=names)
+        ledger.append("fetched", revision=attempt.revision, image=pulled.id, names=names)
     return pulled
 
 
@@ -53,27 +55,27 @@ def collect(context: TurnContext) -> Sequence[str]:
         return ()
     gone: Sequence[str] = ()
     with suppress(ReconcilerError):
-        states = _kept_states(context)
+        states = _kept_states(context.ports, context.ledger)
         if states is not None:
             used = context.ports.observer.in_use()
-            _collect_files(context, states, used)
+            _collect_files(context.ports, states, used)
             gone = _collect_images(context, states, used)
-            _tidy_mirror(context)
+            _tidy_mirror(context.ports, context.ledger)
     return gone
 
 
-def _kept_states(context: TurnContext) -> list[DesiredState] | None:
+def _kept_states(ports: Ports, ledger: Ledger) -> list[DesiredState] | None:
     """None where last good is not known in full: then nobody can say what it needs."""
-    good = context.ledger.history.last_good
-    found = [context.ports.store.load(content) for content in garbage.retained(context.ledger.history) if content]
+    good = ledger.history.last_good
+    found = [ports.store.load(content) for content in garbage.retained(ledger.history) if content]
     states = [state for state in found if state is not None]
     if good is not None and good.content not in [state.content for state in states]:
         return None
     return states
 
 
-def _collect_files(context: TurnContext, states: Sequence[DesiredState], used: InUse) -> None:
-    ports = context.ports
+def _collect_files(ports: Ports, states: Sequence[DesiredState], used: InUse) -> None:
+    ports = ports
     ports.applier.remove_trees(garbage.surplus_trees(ports.applier.stored_trees(), states, used))
     ports.store.keep([state.content for state in states])
 
@@ -90,8 +92,8 @@ def _collect_images(context: TurnContext, states: Sequence[DesiredState], used: 
     return garbage.gone(images.stored(), context.ledger.history.fetched)
 
 
-def _tidy_mirror(context: TurnContext) -> None:
+def _tidy_mirror(ports: Ports, ledger: Ledger) -> None:
     """A commit that is still to be told of its end must not go, whatever has become of the branch."""
-    history = context.ledger.history
+    history = ledger.history
     if not history.finals.keys() - history.told - set(history.seen[-1:]):
-        context.ports.source.tidy()
+        ports.source.tidy()

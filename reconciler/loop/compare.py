@@ -5,6 +5,8 @@ from __future__ import annotations
 from reconciler.decide.drift.corrections import Corrections, corrections, is_ailing
 from reconciler.decide.drift.restart_backoff import next_start, recovered
 from reconciler.loop.context import TurnContext
+from reconciler.loop.ledger import Ledger
+from reconciler.loop.options import Ports
 from reconciler.model.desired import DesiredState, ServiceKey
 from reconciler.model.observed import Container, ObservedState
 
@@ -21,49 +23,51 @@ def is_as_applied(context: TurnContext, desired: DesiredState, looked: ObservedS
         return True
     context.compared = None
     detailed = context.machine.details(looked)
-    if find(context, desired, detailed).needed:
+    if find(context.ports, context.ledger, desired, detailed).needed:
         return False
     if not any(is_ailing(item) for item in detailed.containers):
         context.compared = (now, sight)
     return True
 
 
-def find(context: TurnContext, desired: DesiredState, observed: ObservedState) -> Corrections:
+def find(ports: Ports, ledger: Ledger, desired: DesiredState, observed: ObservedState) -> Corrections:
     """What is wrong with containers that are as wanted by their spec; what works again is noted."""
-    _note_recovered(context, observed)
-    return _wrong(context, desired, observed)
+    _note_recovered(ports, ledger, observed)
+    return _wrong(ports, ledger, desired, observed)
 
 
-def _wrong(context: TurnContext, desired: DesiredState, observed: ObservedState) -> Corrections:
-    known = context.ports.store.current(desired.content)
-    return corrections(desired, observed, context.ledger.history, context.ports.clock.now(), secrets_known=known)
+def _wrong(ports: Ports, ledger: Ledger, desired: DesiredState, observed: ObservedState) -> Corrections:
+    known = ports.store.current(desired.content)
+    return corrections(desired, observed, ledger.history, ports.clock.now(), secrets_known=known)
 
 
-def changed_by_others(context: TurnContext, desired: DesiredState, observed: ObservedState) -> Corrections:
+def changed_by_others(ports: Ports, ledger: Ledger, desired: DesiredState, observed: ObservedState) -> Corrections:
     """What can be corrected in place of what somebody has done to containers that a commit, or the rollback, keeps.
 
     What would need another container is no matter of the commit: the next turn sees to it. Nothing is recorded: the
     rollback must not depend on room on the disk.
     """
-    found = _wrong(context, desired, observed)
+    found = _wrong(ports, ledger, desired, observed)
     return Corrections({id: items for id, items in found.drift.items() if id not in found.replaced})
 
 
-def left_alone(context: TurnContext, observed: ObservedState) -> dict[ServiceKey, tuple[Container, float | None]]:
+def left_alone(
+    ports: Ports, ledger: Ledger, observed: ObservedState
+) -> dict[ServiceKey, tuple[Container, float | None]]:
     """Services that do not work and are not started again now → one container, and when it is tried again, if ever."""
-    now = context.ports.clock.now()
+    now = ports.clock.now()
     found = {}
     for item in observed.containers:
-        again = next_start(context.ledger.history.backoffs.get((item.stack, item.service)), now)
+        again = next_start(ledger.history.backoffs.get((item.stack, item.service)), now)
         waits = again is None or again > now
         if waits and (item.state == "exited" or is_ailing(item)):
             found[(item.stack, item.service)] = (item, again)
     return found
 
 
-def _note_recovered(context: TurnContext, observed: ObservedState) -> None:
-    for (stack, service), backoff in context.ledger.history.backoffs.items():
+def _note_recovered(ports: Ports, ledger: Ledger, observed: ObservedState) -> None:
+    for (stack, service), backoff in ledger.history.backoffs.items():
         own = observed.of(stack, service)
         good = own and all(item.state == "running" and item.health in ("none", "healthy") for item in own)
-        if good and recovered(backoff, context.ports.clock.now()):
-            context.ledger.append("recovered", stack=stack, service=service)
+        if good and recovered(backoff, ports.clock.now()):
+            ledger.append("recovered", stack=stack, service=service)

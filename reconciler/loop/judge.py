@@ -18,9 +18,10 @@ from reconciler.decide.plan.exclusive import occupied
 from reconciler.errors import Transient
 from reconciler.loop.context import TurnContext
 from reconciler.loop.keep import keep
-from reconciler.loop.ledger import Ending, place
+from reconciler.loop.ledger import Ending, Ledger, place
 from reconciler.loop.machine import Foreseen
 from reconciler.loop.mounted import in_the_way
+from reconciler.loop.options import Ports
 from reconciler.loop.prepare import HOST_MISSING, Prepared
 from reconciler.loop.turn import Ended, Turn
 from reconciler.model.desired import DesiredState
@@ -34,7 +35,7 @@ from reconciler.model.outcome import CommitState, Intent, Level, Outcome, Reason
 from reconciler.model.plan import Action, Plan
 
 
-def reject(context: TurnContext, head: Commit, violations: tuple[Violation, ...]) -> Turn:
+def reject(ports: Ports, ledger: Ledger, head: Commit, violations: tuple[Violation, ...]) -> Turn:
     """What breaks a rule has its final state at once; a missing Host document is held."""
     denied = [item for item in violations if item.level is Level.DENY]
     first = denied[0]
@@ -42,16 +43,16 @@ def reject(context: TurnContext, head: Commit, violations: tuple[Violation, ...]
     if first.rule == HOST_MISSING:
         hint = f"{first.hint} If nothing is to run here any more: `reconciler accept {head.sha[:12]}`; volumes stay."
         return Turn(Outcome.HELD, first.reason, message, head.sha, Intent.ADVANCE, violations=violations, hint=hint)
-    good = context.ledger.history.last_good
+    good = ledger.history.last_good
     if good is not None and good.revision == head.sha:  # it was admitted: the host's secrets have changed since
         reason, hint = first.reason, first.hint
         if isinstance(first.need, Variable):
-            reason, where = Reason.FILE_MISSING, f"{context.ports.preparer.places.secrets}/{first.need.stack}"
+            reason, where = Reason.FILE_MISSING, f"{ports.preparer.places.secrets}/{first.need.stack}"
             hint = f"put {first.need.name} back into {where}.env, or as the file {where}/{first.need.name}"
         message = f"last good keeps running, but cannot be judged with the secrets of now: {message}"
         return Turn(Outcome.HELD, reason, message, head.sha, Intent.ADVANCE, violations=violations, hint=hint)
-    inputs = context.ports.preparer.inputs()
-    known = context.ledger.history.quarantined.get(head.sha)
+    inputs = ports.preparer.inputs()
+    known = ledger.history.quarantined.get(head.sha)
     if known is not None and known.inputs == inputs:
         return Turn(Outcome.REJECTED, first.reason, message, head.sha, Intent.ADVANCE, violations=violations)
     ending = Ending(
@@ -63,12 +64,12 @@ def reject(context: TurnContext, head: Commit, violations: tuple[Violation, ...]
         hint=first.hint,
         inputs=inputs,
     )
-    return context.ledger.end(ending, head.sha, Intent.ADVANCE)
+    return ledger.end(ending, head.sha, Intent.ADVANCE)
 
 
-def check_shrink(context: TurnContext, head: Commit, desired: DesiredState, base: DesiredState | None) -> None:
+def check_shrink(ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState, base: DesiredState | None) -> None:
     """A commit that drops most services, alone or after others of the same day, is held until a person accepts it."""
-    found = shrinkage(desired, base, dropped_lately(context.ledger.history, context.ports.clock.now()))
+    found = shrinkage(desired, base, dropped_lately(ledger.history, ports.clock.now()))
     if found is None:
         return
     names = ", ".join(f"{stack}/{name}" for stack, name in found.gone[:5])
@@ -78,28 +79,28 @@ def check_shrink(context: TurnContext, head: Commit, desired: DesiredState, base
     raise Ended(Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
 
 
-def check_consent(context: TurnContext, head: Commit, takings: Sequence[Taking]) -> None:
+def check_consent(ledger: Ledger, head: Commit, takings: Sequence[Taking]) -> None:
     """What others have made is taken over once a person has agreed to just that. What is shown is recorded first, so
     that an `accept` covers it."""
     if not takings:
         return
     message = f"{head.sha[:12]} would take over what this agent did not make: {told(takings)}"
-    raise Ended(_ask(context, head, [item.key for item in takings], message, remedy(takings, head.sha)))
+    raise Ended(_ask(ledger, head, [item.key for item in takings], message, remedy(takings, head.sha)))
 
 
-def _ask(context: TurnContext, head: Commit, shown: Sequence[str], message: str, hint: str) -> Turn:
+def _ask(ledger: Ledger, head: Commit, shown: Sequence[str], message: str, hint: str) -> Turn:
     """Held until somebody accepts just what is shown; recorded once while it stays the same."""
-    if context.ledger.history.asked.get(head.sha) != frozenset(shown):
-        context.ledger.append("asked", revision=head.sha, objects=sorted(shown))
+    if ledger.history.asked.get(head.sha) != frozenset(shown):
+        ledger.append("asked", revision=head.sha, objects=sorted(shown))
     return Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint)
 
 
 def check_data(
-    context: TurnContext, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
+    ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
 ) -> None:
     """A commit that takes live data out of a service's sight is held until a person has accepted it."""
-    places, files, observed = context.ports.preparer.places, context.ports.host_files, foreseen.observed
-    known = context.ledger.history.links
+    places, files, observed = ports.preparer.places, ports.host_files, foreseen.observed
+    known = ledger.history.links
     filled = files.filled(questioned(desired, base, observed, places), known)
     links = {**known, **foreseen.verdict.links}
     asked = {
@@ -109,20 +110,20 @@ def check_data(
         "mount what was mounted there (a volume keeps its data with `name: OLD` under its new key), or move the "
         f"data; if it is meant, `reconciler accept {head.sha[:12]}`: nothing is deleted"
     )
-    _ask_about(context, head, asked, "would take data out of sight", hint)
+    _ask_about(ledger, head, asked, "would take data out of sight", hint)
 
 
 def check_pinned_data(
-    context: TurnContext, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
+    ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
 ) -> None:
     """What somebody else could have written is read by what is equal to root once a person has accepted it."""
-    permissions, places = context.ports.preparer.permissions, context.ports.preparer.places
+    permissions, places = ports.preparer.permissions, ports.preparer.places
     if not permissions.pinned or permissions.owner or permissions.signed:
         return
     from reconciler.decide.hold.pinned_data import questioned, read_anew, written_behind
 
     there = {*foreseen.observed.volumes}
-    there |= context.ports.host_files.filled(questioned(desired, places), context.ledger.history.links)
+    there |= ports.host_files.filled(questioned(desired, places), ledger.history.links)
     said = [
         f"{service.stack}/{service.name} would read {item}, which it has not read with these rights so far"
         for service, item in read_anew(desired, base, foreseen.observed, permissions, places)
@@ -137,10 +138,10 @@ def check_pinned_data(
         f"`reconciler accept {head.sha[:12]}`; or mount another volume"
     )
     asked = {f"{place} (in {head.sha[:12]})": place for place in said}
-    _ask_about(context, head, asked, "changes what a service reads that is equal to root", hint)
+    _ask_about(ledger, head, asked, "changes what a service reads that is equal to root", hint)
 
 
-def check_variables(context: TurnContext, head: Commit, prepared: Prepared, base: DesiredState | None) -> None:
+def check_variables(ledger: Ledger, head: Commit, prepared: Prepared, base: DesiredState | None) -> None:
     """A bare `environment: [NAME]` may be unset; one that last good has was a secret, and has gone."""
     before = base.services() if base else {}
     lost = [
@@ -156,21 +157,21 @@ def check_variables(context: TurnContext, head: Commit, prepared: Prepared, base
         f"`reconciler accept {head.sha[:12]}`"
     )
     asked = {f"{place} (in {head.sha[:12]})": place for place in lost}
-    _ask_about(context, head, asked, "names a variable that is not set any more", hint)
+    _ask_about(ledger, head, asked, "names a variable that is not set any more", hint)
 
 
-def _ask_about(context: TurnContext, head: Commit, asked: Mapping[str, str], what: str, hint: str) -> None:
+def _ask_about(ledger: Ledger, head: Commit, asked: Mapping[str, str], what: str, hint: str) -> None:
     """`asked`: what consent is recorded for → in words. Held while any of it has not been accepted."""
-    found = [place for key, place in asked.items() if key not in context.ledger.history.consented]
+    found = [place for key, place in asked.items() if key not in ledger.history.consented]
     if found:
         more = f" (and {len(found) - 1} more places)" if len(found) > 1 else ""
-        raise Ended(_ask(context, head, list(asked), f"{head.sha[:12]} {what}: {found[0]}{more}", hint))
+        raise Ended(_ask(ledger, head, list(asked), f"{head.sha[:12]} {what}: {found[0]}{more}", hint))
 
 
-def check_mounts(context: TurnContext, head: Commit, desired: DesiredState, foreseen: Foreseen) -> None:
+def check_mounts(ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState, foreseen: Foreseen) -> None:
     """Held until a person has removed what a container has put in the way, or taken the commit in two."""
-    links = {**context.ledger.history.links, **foreseen.verdict.links}
-    ports = context.ports
+    links = {**ledger.history.links, **foreseen.verdict.links}
+    ports = ports
     found = in_the_way(desired, foreseen.back, foreseen.observed, links, ports.host_files, ports.preparer)
     for item in found:
         raise Ended(Turn(Outcome.HELD, Reason.POLICY_VIOLATION, item.message, head.sha, Intent.ADVANCE, hint=item.hint))
@@ -231,7 +232,7 @@ def check_images(context: TurnContext, head: Commit, missing: Sequence[ImageWant
         raise Ended(Turn(Outcome.HELD, first.reason, first.message, head.sha, Intent.ADVANCE, hint=first.hint))
 
 
-def check_plan(context: TurnContext, head: Commit, plan: Plan, observed: ObservedState, memory: Memory) -> None:
+def check_plan(ports: Ports, ledger: Ledger, head: Commit, plan: Plan, observed: ObservedState, memory: Memory) -> None:
     """Over by our own sum: refused. Over because of the engine or of other containers: not the commit's fault."""
     if not plan.violations:
         return
@@ -241,7 +242,7 @@ def check_plan(context: TurnContext, head: Commit, plan: Plan, observed: Observe
     own = plan.peak - sum(map(footprint.of_foreign, observed.foreign))
     if first.reason is Reason.BUDGET_EXCEEDED and own <= memory.budget - memory.reserve:
         raise Transient(first.reason, first.message, first.hint)
-    raise Ended(reject(context, head, plan.violations))
+    raise Ended(reject(ports, ledger, head, plan.violations))
 
 
 def check_missing_networks(desired: DesiredState, observed: ObservedState) -> None:
@@ -289,7 +290,7 @@ def check_names(plan: Plan, observed: ObservedState) -> None:
         raise Transient(Reason.DEPENDENCY_NOT_READY, found.message, found.hint)
 
 
-def check_ports(context: TurnContext, desired: DesiredState, observed: ObservedState) -> None:
+def check_ports(ports: Ports, desired: DesiredState, observed: ObservedState) -> None:
     """A port that somebody else holds is waited for."""
     ours = {port for item in observed.containers if item.running for port in item.ports}
     wanted = {
@@ -300,7 +301,7 @@ def check_ports(context: TurnContext, desired: DesiredState, observed: ObservedS
         for port in service.ports
         if port not in ours
     }
-    for port, holder in context.ports.observer.ports_taken(wanted).items():
+    for port, holder in ports.observer.ports_taken(wanted).items():
         service = wanted[port]
         raise Transient(
             Reason.DEPENDENCY_NOT_READY,

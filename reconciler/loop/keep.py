@@ -9,6 +9,8 @@ from reconciler.decide.drift.restart_backoff import LEFT_ALONE, begin_anew
 from reconciler.decide.slots import settled
 from reconciler.loop.compare import is_as_applied, left_alone
 from reconciler.loop.context import TurnContext
+from reconciler.loop.ledger import Ledger
+from reconciler.loop.options import Ports
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.files import Commit
@@ -27,25 +29,25 @@ def keep(context: TurnContext, head: Commit) -> Turn:
         context.looked = looked = context.machine.look(desired)
         as_paired = settled(desired, looked, context.ledger.history.ran_once)
         if as_paired and not rewritten and is_as_applied(context, desired, looked):
-            return _unchanged(context, head, desired, looked)
+            return _unchanged(context.ports, context.ledger, head, desired, looked)
     context.looked = None
     from reconciler.loop.repair import repair  # a quiet turn does without what this needs
 
     turn, observed = repair(context, head, desired, rewritten)
-    return turn or _unchanged(context, head, desired, observed)
+    return turn or _unchanged(context.ports, context.ledger, head, desired, observed)
 
 
-def _unchanged(context: TurnContext, head: Commit, desired: DesiredState, observed: ObservedState) -> Turn:
-    good = context.ledger.history.last_good
+def _unchanged(ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState, observed: ObservedState) -> Turn:
+    good = ledger.history.last_good
     revision = good.revision if good else desired.revision
     if head.sha == revision:
-        for (stack, service), (container, again) in left_alone(context, observed).items():
+        for (stack, service), (container, again) in left_alone(ports, ledger, observed).items():
             return _troubled(head, f"{stack}/{service}", container, again)
         turn = Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "nothing to do", head.sha, Intent.REPAIR)
         graces = [desired.gate(item.stack).unhealthy_grace for item in observed.containers if is_ailing(item)]
         # The engine does not tell when a grace is over.
-        return replace(turn, until=context.ports.clock.now() + min(graces)) if graces else turn
-    bad = context.ledger.history.quarantined.get(head.sha)
+        return replace(turn, until=ports.clock.now() + min(graces)) if graces else turn
+    bad = ledger.history.quarantined.get(head.sha)
     why = f" ({bad.reason})" if bad else ""
     return Turn(
         Outcome.UNCHANGED,

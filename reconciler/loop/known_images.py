@@ -4,37 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from reconciler.decide.history.garbage import good_contents
+from reconciler.loop.ledger import Ledger
+from reconciler.loop.options import Ports
 from reconciler.loop.ports import Images
 from reconciler.loop.prepare import Prepared
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import History
 from reconciler.model.images import Image, ImageWant
 
-if TYPE_CHECKING:
-    from reconciler.loop.context import TurnContext
-
 Lower = Callable[[Mapping[str, Image]], DesiredState]
 
 
 def local_images(
-    context: TurnContext,
+    ports: Ports,
+    ledger: Ledger,
     prepared: Prepared,
     revision: str,
     anew: Callable[[ImageWant, Image], bool] = lambda want, image: False,
 ) -> dict[str, Image]:
     """want.key → image of the machine. `anew`: what is fetched although it is there; it is left out."""
-    images = context.ports.images
+    images = ports.images
     found = images.local(prepared.wants)
     fresh = {want.key for want in prepared.wants if want.key in found and anew(want, found[want.key])}
     kept = {key: image for key, image in found.items() if key not in fresh}
     wants = [want for want in prepared.wants if want.key not in fresh]
-    states = good_states(context.ledger.history, context.ports.store.load)
-    return remembered(
-        wants, kept, states, images, lambda known: context.ports.preparer.lower(prepared, known, revision)
-    )
+    states = good_states(ledger.history, ports.store.load)
+    return remembered(wants, kept, states, images, lambda known: ports.preparer.lower(prepared, known, revision))
 
 
 def good_states(history: History, load: Callable[[str], DesiredState | None]) -> Iterable[DesiredState]:

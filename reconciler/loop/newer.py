@@ -79,7 +79,7 @@ class Newer:
                 prepared = ports.preparer.prepare(ports.source.files(head.sha))
                 specs = None
                 if not prepared.denied:
-                    images = local_images(self._context, prepared, head.sha)
+                    images = local_images(self._context.ports, self._context.ledger, prepared, head.sha)
                     lowered = ports.preparer.lower(prepared, images, head.sha)
                     specs = {key: service.spec for key, service in lowered.services().items()}
             except (ReconcilerError, KeyError):

@@ -13,7 +13,7 @@ from reconciler.loop.addresses import check_subnets
 from reconciler.loop.collect import close
 from reconciler.loop.compare import find
 from reconciler.loop.context import TurnContext
-from reconciler.loop.ledger import Ending
+from reconciler.loop.ledger import Ending, Ledger
 from reconciler.loop.newer import give_way
 from reconciler.loop.rolling import make_plan, make_rollout
 from reconciler.loop.rollout import Rollout
@@ -41,7 +41,7 @@ def repair(
     """
     leftover = context.ledger.leftover
     observed = context.machine.inspect(desired)
-    found = without_files(find(context, desired, observed), observed, rewritten)
+    found = without_files(find(context.ports, context.ledger, desired, observed), observed, rewritten)
     plan = make_plan(context, desired, observed, Intent.REPAIR, desired, corrections=found)
     if leftover is not None and len(plan.steps) == plan.closing:
         close(context, leftover, make_rollout(context, leftover, desired, desired, observed, plan))
@@ -52,10 +52,10 @@ def repair(
         raise Transient(plan.violations[0].reason, plan.violations[0].message, plan.violations[0].hint)
     check_subnets(context, plan, desired, observed)
     attempt = context.ledger.start(desired.revision, Intent.REPAIR)
-    again = _note_started_again(context, plan, observed, found)
+    again = _note_started_again(context.ledger, plan, observed, found)
     rollout = make_rollout(context, attempt, desired, desired, observed, plan)
     turn = _repair(context, head, attempt, plan, rollout)
-    _note_not_started(context, turn, again, rollout)
+    _note_not_started(context.ledger, turn, again, rollout)
     if turn.outcome is Outcome.SUCCEEDED:
         _note_tolerated(context, desired, observed, found)
     return turn, observed
@@ -82,7 +82,9 @@ def let_run(context: TurnContext, failed: Attempt) -> None:
     """
     if context.let_run == failed.id:
         return
-    states = [context.ports.store.load(content) for content in (failed.content, _good_content(context)) if content]
+    states = [
+        context.ports.store.load(content) for content in (failed.content, _good_content(context.ledger)) if content
+    ]
     wanted = {(*key, s.spec): s.restart for state in states if state for key, s in state.services().items()}
     for item in context.machine.details(context.machine.look(*states)).containers:
         restart = wanted.get((item.stack, item.service, item.spec or ""), item.restart)
@@ -91,13 +93,13 @@ def let_run(context: TurnContext, failed: Attempt) -> None:
     context.let_run = failed.id
 
 
-def _good_content(context: TurnContext) -> str | None:
-    good = context.ledger.history.last_good
+def _good_content(ledger: Ledger) -> str | None:
+    good = ledger.history.last_good
     return good.content if good else None
 
 
 def _clear(context: TurnContext, attempt: Attempt, rollout: Rollout) -> None:
-    failed = _walk(context, attempt, rollout)
+    failed = _walk(context.ledger, attempt, rollout)
     if failed is None:
         message = "nothing was good before: what a cut-off attempt had left was stopped; its volumes stay"
         ending = Ending(Outcome.ROLLED_BACK, Reason.ROLLED_BACK, message, services=rollout.records(), closing=True)
@@ -105,30 +107,30 @@ def _clear(context: TurnContext, attempt: Attempt, rollout: Rollout) -> None:
         close(context, attempt, rollout)
 
 
-def _walk(context: TurnContext, attempt: Attempt, rollout: Rollout) -> Turn | None:
+def _walk(ledger: Ledger, attempt: Attempt, rollout: Rollout) -> Turn | None:
     """Walk to the verdict; the turn that ended before it, where one did."""
     try:
         rollout.walk()
     except RolloutFailed as error:
-        return context.ledger.fault(attempt, Transient(error.reason, error.message, error.hint), error.failure)
+        return ledger.fault(attempt, Transient(error.reason, error.message, error.hint), error.failure)
     except Transient as error:
-        return context.ledger.fault(attempt, error)
+        return ledger.fault(attempt, error)
     except Interrupted as error:
-        context.ledger.interrupted(attempt, error)
+        ledger.interrupted(attempt, error)
         raise
     except Anew as again:
-        give_way(context.ledger, attempt, again)
+        give_way(ledger, attempt, again)
         raise
     except ReconcilerError:
         raise
     except Exception as error:
-        unforeseen.note(context.ledger, "", error)
-        return context.ledger.fault(attempt, unforeseen.fault(error))
+        unforeseen.note(ledger, "", error)
+        return ledger.fault(attempt, unforeseen.fault(error))
     return None
 
 
 def _repair(context: TurnContext, head: Commit, attempt: Attempt, plan: Plan, rollout: Rollout) -> Turn:
-    failed = _walk(context, attempt, rollout)
+    failed = _walk(context.ledger, attempt, rollout)
     if failed is not None:
         return failed
     telling = [step for step in plan.steps if step.service or step.change is Change.LOST]
@@ -146,24 +148,22 @@ def _repair(context: TurnContext, head: Commit, attempt: Attempt, plan: Plan, ro
     return replace(turn, applied=head.sha == attempt.revision)
 
 
-def _note_started_again(
-    context: TurnContext, plan: Plan, observed: ObservedState, found: Corrections
-) -> list[ServiceKey]:
+def _note_started_again(ledger: Ledger, plan: Plan, observed: ObservedState, found: Corrections) -> list[ServiceKey]:
     """Services whose containers this plan starts again; durable before it does, so that a crash counts them, too."""
     ended = {item.id for item in observed.containers if item.state == "exited"} | found.ailing.keys()
     steps = [step for step in plan.steps if step.action is Action.START_CONTAINER and step.id in ended]
     keys = list(dict.fromkeys((step.stack or "", step.service or "") for step in steps))
     for stack, service in keys:
-        context.ledger.append("healed", stack=stack, service=service)
+        ledger.append("healed", stack=stack, service=service)
     return keys
 
 
-def _note_not_started(context: TurnContext, turn: Turn, services: Iterable[ServiceKey], rollout: Rollout) -> None:
+def _note_not_started(ledger: Ledger, turn: Turn, services: Iterable[ServiceKey], rollout: Rollout) -> None:
     """A disk that is away for a day is waited for that long: what was never started has not failed."""
     if turn.outcome is Outcome.FAILED and turn.reason in NOT_THEIR_FAULT:
         for stack, service in services:
             if (stack, service) not in rollout.started:
-                context.ledger.append("unstarted", stack=stack, service=service)
+                ledger.append("unstarted", stack=stack, service=service)
 
 
 def _note_tolerated(context: TurnContext, desired: DesiredState, observed: ObservedState, found: Corrections) -> None:
@@ -171,7 +171,9 @@ def _note_tolerated(context: TurnContext, desired: DesiredState, observed: Obser
     corrected = _differences_told(observed, found)
     if corrected:
         after = context.machine.details(context.machine.look(desired))
-        for spec, fact, words in sorted(corrected & _differences_told(after, find(context, desired, after))):
+        for spec, fact, words in sorted(
+            corrected & _differences_told(after, find(context.ports, context.ledger, desired, after))
+        ):
             context.ledger.append("tolerated", spec=spec, fact=fact, found=words)
 
 

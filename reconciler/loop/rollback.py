@@ -9,7 +9,8 @@ from reconciler.errors import RolloutFailed, Transient
 from reconciler.loop.collect import close
 from reconciler.loop.compare import changed_by_others
 from reconciler.loop.context import TurnContext
-from reconciler.loop.ledger import Ending
+from reconciler.loop.ledger import Ending, Ledger
+from reconciler.loop.options import Ports
 from reconciler.loop.rolling import make_plan, make_rollout
 from reconciler.loop.rollout import Rollout
 from reconciler.loop.turn import Superseded, Turn
@@ -53,7 +54,12 @@ def roll_back(
     context.states.write_trees(target)
     observed = context.machine.inspect(target, bad)
     plan = make_plan(
-        context, target, observed, Intent.REVERT, bad, corrections=changed_by_others(context, target, observed)
+        context,
+        target,
+        observed,
+        Intent.REVERT,
+        bad,
+        corrections=changed_by_others(context.ports, context.ledger, target, observed),
     )
     rollout = make_rollout(context, attempt, target, bad, observed, plan)
     failure = attempt.failure or Failure(Reason.STALLED, "it failed")
@@ -63,10 +69,10 @@ def roll_back(
     except RolloutFailed as error:
         if not condemned or error.reason is Reason.DEPENDENCY_NOT_READY:
             raise Transient(error.reason, f"the rollback is blocked: {error.message}", error.hint) from error
-        return _stall(context, attempt, failure, error.failure)
+        return _stall(context.ledger, attempt, failure, error.failure)
     except Superseded as newer:
         if condemned:
-            _cut_short(context, attempt, failure, newer.head, _merged(rollout, forward))
+            _cut_short(context.ledger, attempt, failure, newer.head, _merged(rollout, forward))
         raise
     if not condemned:
         turn = context.ledger.fault(
@@ -90,7 +96,7 @@ def _reverted(
     ending = Ending(
         Outcome.ROLLED_BACK if attempt.touched else Outcome.REJECTED,
         failure.reason,
-        f"{_ran_once(context, attempt, target)}{failure.message}; {where}",
+        f"{_ran_once(context.ports, context.ledger, attempt, target)}{failure.message}; {where}",
         CommitState.FAILURE,
         attempt.content,
         back_to,
@@ -105,7 +111,7 @@ def _reverted(
 
 
 def _cut_short(
-    context: TurnContext, attempt: Attempt, failure: Failure, head: Commit, services: tuple[ServiceRecord, ...]
+    ledger: Ledger, attempt: Attempt, failure: Failure, head: Commit, services: tuple[ServiceRecord, ...]
 ) -> None:
     """A newer commit brings what the rollback waited for, and more. The verdict on this one stays."""
     ending = Ending(
@@ -118,7 +124,7 @@ def _cut_short(
         services=services,
         closing=True,
     )
-    context.ledger.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
+    ledger.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
 
 
 def _without_revision(target: DesiredState) -> str:
@@ -127,7 +133,7 @@ def _without_revision(target: DesiredState) -> str:
     return "nothing ran before, so it was stopped; its volumes stay"
 
 
-def _stall(context: TurnContext, attempt: Attempt, failure: Failure, second: Failure) -> Turn:
+def _stall(ledger: Ledger, attempt: Attempt, failure: Failure, second: Failure) -> Turn:
     """Never revert a revert: what runs is kept."""
     ending = Ending(
         Outcome.ROLLBACK_FAILED,
@@ -138,17 +144,17 @@ def _stall(context: TurnContext, attempt: Attempt, failure: Failure, second: Fai
         failure=second,
         hint="what runs is left running; look at it, then push a new commit",
     )
-    return context.ledger.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
+    return ledger.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
 
 
-def _ran_once(context: TurnContext, attempt: Attempt, target: DesiredState) -> str:
+def _ran_once(ports: Ports, ledger: Ledger, attempt: Attempt, target: DesiredState) -> str:
     """One-shots of the bad commit that did run: their doing is not undone, so that comes first."""
-    bad = context.ports.store.load(attempt.content) if attempt.content else None
+    bad = ports.store.load(attempt.content) if attempt.content else None
     kept = {service.spec for service in target.services().values()}
     ran = [
         f"one-shot {service.stack}/{service.name} already ran; "
         for service in (bad.services().values() if bad else ())
-        if service.spec in context.ledger.history.ran_once - kept
+        if service.spec in ledger.history.ran_once - kept
     ]
     return "".join(ran)
 

@@ -86,7 +86,7 @@ BUGS = (
     Bug(
         "ports of others are met in the middle of a rollout",
         "loop/advance.py",
-        "    check_ports(context, desired, observed)\n",
+        "    check_ports(context.ports, desired, observed)\n",
         "    pass\n",
     ),
     Bug(
