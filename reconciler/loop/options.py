@@ -21,7 +21,7 @@ from reconciler.loop.prepare import Preparer
 from reconciler.loop.stall_watchdog import StallWatchdog
 from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.history import Attempt
-from reconciler.model.plan import Step
+from reconciler.model.plan import Plan, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ class Ports:
 class Options:
     """How this agent behaves. `interval`: seconds between two looks at the branch, during a rollout too.
 
-    `host`: whose labels are ours. `progress`: told of each step (step, of how many, attempt). `stopping`: asked
-    between steps and while waiting; True ends the turn as Interrupted. `pushed`: whether something has told of a newer
-    commit since it was asked, which makes that look come sooner. `watchdog` hears of all progress.
+    `host`: whose labels are ours. `planned`: told of each plan that is going to be walked. `progress`: told of each
+    step (step, of how many, attempt). `stopping`: asked between steps and while waiting; True ends the turn as
+    Interrupted. `pushed`: whether something has told of a newer commit since it was asked, which makes that look come
+    sooner. `watchdog` hears of all progress.
     `adopt`: Compose projects that commits may take over without asking. `longest_stop`: seconds that any container has
     to stop in, whatever it asks for. `hosts`: names that the agent has to reach. `build_memory`: bytes that a build may
     take; 0 where nobody has said.
@@ -57,6 +58,7 @@ class Options:
     host: str
     interval: float = 30.0
     require_fast_forward: bool = True
+    planned: Callable[[Plan, Attempt], None] = lambda plan, attempt: None
     progress: Callable[[Step, int, Attempt], None] = lambda step, steps, attempt: None
     stopping: Callable[[], bool] = lambda: False
     pushed: Callable[[], bool] = lambda: False

@@ -53,6 +53,7 @@ def make_rollout(
     plan: Plan,
 ) -> Rollout:
     ports, ledger = context.ports, context.ledger
+    context.options.planned(plan, attempt)
     hooks = Hooks(
         step=lambda step, steps: begin_step(context, replace(attempt, intent=plan.intent), step, steps),
         pulse=context.attention.pulse,

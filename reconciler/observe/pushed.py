@@ -15,7 +15,7 @@ from reconciler.model.outcome import Reason
 from reconciler.observe.blobs import DamagedError
 from reconciler.observe.git import Git
 from reconciler.observe.hook_place import find_place
-from reconciler.observe.refs import SHA
+from reconciler.observe.refs import SHA, refs_of
 from reconciler.observe.signatures import Signers
 from reconciler.observe.tree import GitFiles
 
@@ -103,6 +103,18 @@ class PushedRepository:
 
     def is_merge(self, sha: str) -> bool:
         return self._git.run("rev-parse", "--verify", "--quiet", f"{sha}^2").returncode == 0
+
+    def newest(self, ref: str) -> str | None:
+        """What the ref names now, read from its file; None where only git can tell."""
+        refs = refs_of(self.folder)
+        return refs.read(ref) if refs else None
+
+    def changed_at(self, ref: str) -> float | None:
+        """When the ref was written, in Unix seconds; None where it has no file of its own."""
+        try:
+            return (self.folder / ref).lstat().st_mtime
+        except OSError:
+            return None
 
     def files(self, sha: str, signers: Signers) -> Files:
         """Of a pushed commit. Transient where it is not whole, or no commit."""

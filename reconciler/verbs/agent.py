@@ -18,7 +18,7 @@ from reconciler.loop.ports import Clock
 from reconciler.loop.turn import Turn
 from reconciler.model.history import Attempt
 from reconciler.model.outcome import Outcome, Reason
-from reconciler.model.plan import Action, Step
+from reconciler.model.plan import Action, Plan, Step
 from reconciler.model.status import Holding, Rollout, Silence
 from reconciler.verbs import Answer
 
@@ -43,8 +43,14 @@ class Progress:
     head: str | None = None
     fetched_at: float | None = None
     notes_error: str | None = None
+    plan: tuple[Plan, Attempt] | None = None
+    turn: Turn | None = None
     _since: dict[str, float] = field(default_factory=dict)
     _published_at: float = 0.0
+
+    def planned(self, plan: Plan, attempt: Attempt) -> None:
+        """A plan is going to be walked."""
+        self.plan = plan, attempt
 
     def step(self, step: Step, steps: int, attempt: Attempt) -> None:
         """A step begins."""
@@ -60,7 +66,7 @@ class Progress:
 
     def ended(self, turn: Turn) -> None:
         """A turn has ended."""
-        self.rollout = None
+        self.rollout, self.plan, self.turn = None, None, turn
         same = self.holding is not None and self.holding.reason is turn.reason
         since = self.holding.since if self.holding is not None and same else self.clock.now()
         self.holding = None

@@ -16,6 +16,7 @@ from reconciler.model.outcome import Reason
 from reconciler.observe.hook_place import HookPlace
 from reconciler.record.summary_hooks import hooks as document
 from reconciler.verbs import Answer
+from reconciler.verbs.push_file import TOLD
 
 OF_CLONES = ("pre-commit", "pre-push")
 OF_BARE = ("pre-receive", "post-receive")
@@ -24,9 +25,6 @@ MARK = b"# A hook of reconciler:"
 
 BEFORE = ".before-reconciler"
 """Ends the name of a hook that was there before ours, which calls it first."""
-
-TOLD = "reconciler"
-"""Folder of a bare repository into which the agent writes how it stands, for those who push (`push_file.py`)."""
 
 PROGRAM, CONFIG, CHANGED = "reconciler.program", "reconciler.config", "reconciler.changed"
 """Git settings of ours. The last: names of those in RECEIVING that `install` has set."""

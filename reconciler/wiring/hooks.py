@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -59,9 +60,13 @@ def run(
 ) -> int:
     """Do what git has started a hook for; returns the exit code. `arguments`: git's; `config`: as typed."""
     repository = PushedRepository(environ)
-    if name == "post-receive":
-        return 0
     settings, trouble = _settings(repository.folder, config, environ)
+    if name == "post-receive":
+        from reconciler.verbs.follow import follow
+
+        branch = _watched(repository, settings, "", "", secrets=False).branch
+        follow(repository, updates(sys.stdin.read()), push_options(environ), branch, tell)
+        return 0
     remote = arguments[0] if arguments and name == "pre-push" else ""
     with tempfile.TemporaryDirectory(prefix="reconciler-") as scratch:
         settings, secrets = _usable(settings, scratch, signed=name != "pre-commit")
@@ -128,9 +133,10 @@ def _watched(
 
 
 def _program() -> str:
-    """The command beside the Python that runs us. Usage where it is not installed."""
-    found = Path(sys.executable).parent / "reconciler"
-    if not os.access(found, os.X_OK):
+    """The command beside the Python that runs us, else the one in PATH. Usage where it is not installed."""
+    beside = str(Path(sys.executable).parent / "reconciler")
+    found = beside if os.access(beside, os.X_OK) else shutil.which("reconciler")
+    if found is None:
         hint = "install the package (`pip install .` in a virtual environment), then call that command"
-        raise Usage(Reason.USAGE_INVALID, f"there is no command {found}, which hooks could call", hint)
-    return str(found)
+        raise Usage(Reason.USAGE_INVALID, f"there is no command {beside}, which hooks could call", hint)
+    return found

@@ -38,6 +38,7 @@ from reconciler.verbs import files
 from reconciler.verbs.agent import AgentVerbs, Progress
 from reconciler.verbs.ending import EndInTime
 from reconciler.verbs.every import Every
+from reconciler.verbs.push_file import PushFile
 from reconciler.verbs.status_file import StatusFile
 from reconciler.wiring.preload import preload
 from reconciler.wiring.reading import TURN_FILE, Reading
@@ -113,6 +114,7 @@ class Working:
             watchdog = self._watchdog(ledger)
             cycle = self._cycle(ledger, watchdog)
             self._progress.changed = lambda: self._publish(cycle, watchdog)
+            self._push_file.publish(self._progress, ())
             with EndInTime(self._stop, ledger.cut_off), Every(watchdog.limit / 60, watchdog.check):
                 yield AgentVerbs(cycle, self._parts.effects, self._progress, self._parts.clock, preload)
 
@@ -145,6 +147,7 @@ class Working:
         )
         options = replace(
             parts.options,
+            planned=self._progress.planned,
             progress=self._progress.step,
             stopping=self._stopping,
             pushed=self._pushed,
@@ -224,7 +227,16 @@ class Working:
         self._progress.notes_error = self._notes.error
         record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)
         files.publish(self._parts.state / TURN_FILE, masked(record, self._redactor))
+        self._push_file.publish(self._progress, cycle.history.attempts)
         self._status_file.publish(lambda: self._parts.facts(record), cycle.looked)
+
+    @cached_property
+    def _push_file(self) -> PushFile:
+        parts, settings = self._parts, self._parts.settings
+        path, branch = parts.source.remote.path, settings.source.branch
+        return PushFile(
+            path, settings.host, branch, lambda record: masked(record, self._redactor), output=parts.tells_output
+        )
 
     @cached_property
     def _status_file(self) -> StatusFile:

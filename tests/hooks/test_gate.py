@@ -170,7 +170,7 @@ def test_a_missing_program_must_be_told_and_stop_nobody(pushes: Pushes) -> None:
     pushes.commit(PRIVILEGED)
     done = pushes.push()
     assert done.code == 0
-    assert "nothing was checked" in done.stderr
+    assert "nothing was checked: this account cannot run /nonexistent/reconciler" in done.stderr
 
 
 def test_the_laptop_must_check_what_is_committed_and_not_what_lies_around(pushes: Pushes) -> None:

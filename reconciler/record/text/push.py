@@ -1,0 +1,191 @@
+"""A rollout as lines for those who have pushed: the plan, the steps as they begin, the verdict last.
+
+What is told comes from a file that others may have written: each function takes a document of any shape, and raises
+LookupError, TypeError or ValueError for one that is none of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.record.text.layout import ELLIPSIS, Style, exactly, middle, paragraph, plural, share, short
+from reconciler.record.text.words import failure, place
+
+Json = Mapping[str, Any]
+
+STYLE = Style(width=72)
+"""Git puts `remote: ` before each line: that makes 80 columns."""
+
+SILENT = 5.0
+"""Seconds without a line after which one says what is waited for; then with twice the pause, at most LONGEST."""
+LONGEST = 60.0
+
+WORDS = {
+    "Pull": "pull the image",
+    "Build": "build the image",
+    "CreateNetwork": "create a network",
+    "ReplaceNetwork": "replace a network",
+    "CreateVolume": "create a volume",
+    "CreateContainer": "create",
+    "StopContainer": "stop",
+    "StartContainer": "start",
+    "RunOnce": "run once",
+    "WaitHealthy": "wait until healthy",
+    "JoinAlias": "take over the name",
+    "UpdateContainer": "update",
+    "RemoveContainer": "remove the old one",
+    "RemoveNetwork": "remove a network",
+}
+
+_FINAL = {"Succeeded", "Rejected", "RolledBack", "RollbackFailed", "Superseded", "Unchanged"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What was pushed: a commit, and how git takes it back ('' where nothing was before). `at`: Unix seconds."""
+
+    revision: str
+    revert: str
+    at: float
+
+
+class PushView:
+    """What has been shown of one host's rollout. `ended`: no more is to come."""
+
+    def __init__(self, host: str, pushed: Pushed, now: float) -> None:
+        self._host, self._pushed, self._begun, self._said_at = host, pushed, now, now
+        self._shown: list[object] = []
+        self._pause = SILENT
+        self._doing = "the agent looks at the commit"
+        self.ended = False
+
+    def lines(self, document: Json, now: float) -> list[str]:
+        """What is new in the document. `now`: Unix seconds."""
+        lines = self._verdict(document)
+        if not self.ended:
+            lines += [*self._plan(document["plan"], now), *self._step(document["rollout"], now)]
+            lines += self._trouble(document, now)
+        if not lines and now - self._said_at >= self._pause:
+            self._pause = min(self._pause * 2, LONGEST)
+            lines = [self._stamped(f"still: {self._doing}", now)]
+        elif lines:
+            self._pause = SILENT
+        self._said_at = now if lines else self._said_at
+        return lines
+
+    def tells(self, document: Json) -> bool:
+        """Whether it says how the commit ended."""
+        return bool(self._rows(document))
+
+    def dead(self, document: Json) -> list[str]:
+        """The agent has ended."""
+        self.ended = True
+        told = f"{self._host}: the agent (process {document['pid']}) has ended. Nothing changes until it runs again"
+        return paragraph(f"{told}; then it goes on with the branch's head", STYLE)
+
+    def _new(self, *what: object) -> bool:
+        """Whether this is shown for the first time."""
+        known = what in self._shown
+        self._shown += [] if known else [what]
+        return not known
+
+    def _stamped(self, text: str, now: float) -> str:
+        return middle(f"{now - self._begun:7.1f} s  {text}", STYLE.width)
+
+    def _plan(self, plan: Json | None, now: float) -> list[str]:
+        if plan is None or plan["revision"] != self._pushed.revision or plan["intent"] == "Repair":
+            return []
+        if not self._new("plan", plan["attempt"], plan["intent"], plan["steps"]):
+            return []
+        memory = share(plan["peakBytes"], plan["boundBytes"], "of")
+        if plan["intent"] == "Revert":
+            return [self._stamped(f"going back: {plural(plan['steps'], 'step')}", now)]
+        head = f"{self._host}: {short(plan['revision'])}: {plural(plan['steps'], 'step')}, memory at most {memory}"
+        return [middle(head, STYLE.width), *map(_planned, plan["services"])]
+
+    def _step(self, rollout: Json | None, now: float) -> list[str]:
+        if rollout is None or rollout["action"] is None:
+            return []
+        where = place(rollout["stack"], rollout["service"])
+        mine = rollout["revision"] == self._pushed.revision
+        words = WORDS.get(rollout["action"], str(rollout["action"]))
+        if rollout["action"] == "WaitHealthy" and not where:
+            words = "watch all of it: healthy, and stays so"
+        if not mine:
+            words, where = f"still at {short(rollout['revision'])}", ""
+        back = "back: " if rollout["intent"] == "Revert" else ""
+        if not self._new(rollout["attempt"], rollout["intent"], words, where, rollout["step"] if mine else 0):
+            return []
+        self._doing = f"{back}{words} {where}".rstrip()
+        return [self._stamped(f"{back + words:<22} {where}".rstrip(), now)]
+
+    def _trouble(self, document: Json, now: float) -> list[str]:
+        """What keeps the agent from going on, once each; it may be over with the push."""
+        if now - self._begun < SILENT:
+            return []
+        told = [text for text in (document["error"], document["silence"]) if text and self._new(text)]
+        return [part for text in told for part in paragraph(str(text), STYLE, "  ")]
+
+    def _rows(self, document: Json) -> list[Json]:
+        rows = [row for row in document["turns"] if row["revision"] == self._pushed.revision]
+        return [row for row in rows if row["at"] >= self._pushed.at]
+
+    def _verdict(self, document: Json) -> list[str]:
+        """How the turns about this commit ended; the first that decides it is the last that counts."""
+        lines: list[str] = []
+        for row in self._rows(document):
+            if not self._new("turn", row["at"]):
+                continue
+            if row["outcome"] in _FINAL or (row["outcome"] == "Held" and row["again"] is None):
+                self.ended = True
+                return [*lines, *verdict(self._host, row, self._pushed)]
+            self._doing = f"{row['reason']}; it is tried again"
+            lines += _because(row)
+        return lines
+
+
+def verdict(host: str, row: Json, pushed: Pushed) -> list[str]:
+    """How it ended; the last line says whether it is good."""
+    took = f" in {exactly(row['seconds'])}" if row["seconds"] is not None else ""
+    told = f"{short(row['revision'])} {row['outcome']}"
+    if row["outcome"] == "Succeeded" or (row["outcome"] == "Unchanged" and row["applied"]):
+        word = "runs already" if row["outcome"] == "Unchanged" else "Succeeded"
+        lines = paragraph(_done(row), STYLE, "  ") if row["outcome"] == "Succeeded" else []
+        return [*lines, f"{host}: {short(row['revision'])} {word}{took}"]
+    lines = _because(row)
+    if row["failure"] is not None:
+        lines += failure(row["failure"], STYLE)
+    if row["outcome"] == "Superseded":
+        return [*lines, f"{host}: {told}: a newer commit is on its way"]
+    if row["outcome"] == "Held":
+        return [*lines, f"{host}: HELD: {short(row['revision'])} ({row['reason']}) waits for a person"]
+    back = row["revertedTo"]
+    lines += [f"{short(back)} runs again"] if back else ["nothing was touched"] if row["outcome"] == "Rejected" else []
+    lines += [f"to take it back in git: {pushed.revert}"] if pushed.revert else []
+    return [*lines, f"{host}: FAILED: {told} ({row['reason']}){took}"]
+
+
+def _because(row: Json) -> list[str]:
+    texts: Sequence[str] = row["lines"] or [row["message"]]
+    lines = [part for text in texts for part in paragraph(str(text), STYLE, "  ", "    ")]
+    return lines + (paragraph(f"hint: {row['hint']}", STYLE, "  ", "    ") if row["hint"] else [])
+
+
+def _done(row: Json) -> str:
+    """Which services have changed, and how long they were away."""
+    done = [item for item in row["services"] if item["action"] != "Unchanged"]
+    told = [
+        f"{item['action']} {place(item['stack'], item['service'])}"
+        + (f", down for {exactly(item['downtime'])}" if item["downtime"] else "")
+        for item in done
+    ]
+    return "; ".join(told) or str(row["message"])
+
+
+def _planned(item: Json) -> str:
+    line = f"  {item['what']:<8} {place(item['stack'], item['service'])}: {item['cause']}"
+    down = f"; down for at most {exactly(item['downSeconds'])}" if item["downSeconds"] else ""
+    room = STYLE.width - len(down)
+    return (line if len(line) <= room else line[: room - 1] + ELLIPSIS) + down

@@ -1,0 +1,135 @@
+"""post-receive: shows in the push what the agent does with it, until the verdict. Changes nothing, and asks nobody."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from reconciler.observe.pushed import PushedRepository, Update
+from reconciler.record.text.layout import paragraph
+from reconciler.record.text.push import STYLE, Pushed, PushView
+from reconciler.verbs.gate import NO_WAIT
+from reconciler.verbs.push_file import TOLD, is_alive, told
+
+LOOK = 0.2
+"""Seconds between two looks at the agent's file."""
+
+DEAD = 1.5
+"""Seconds in which an agent that has just been started may say that it runs."""
+
+LONGEST = 3600.0
+"""Seconds after which nobody looks on any more."""
+
+Tell = Callable[[str], None]
+Json = dict[str, Any]
+
+
+def follow(
+    repository: PushedRepository, updates: Sequence[Update], options: Sequence[str], branch: str, tell: Tell
+) -> None:
+    """`branch`: the watched one, where no agent has told which it is."""
+    folder = repository.folder / TOLD
+    watched = {str(one.get("branch")) for one in told(folder)} or {branch}
+    for update in updates:
+        if update.ref.removeprefix("refs/heads/") in watched and not update.deletes:
+            if NO_WAIT in options:
+                tell(f"reconciler: not waited for {update.new[:7]}: `git log --notes='reconciler/*'` tells its outcome")
+            else:
+                Following(repository, update, folder, tell).run()
+
+
+class Following:
+    """One update, and what the agents of the hosts that watch its branch do about it."""
+
+    def __init__(self, repository: PushedRepository, update: Update, folder: Path, tell: Tell) -> None:
+        self._repository, self._update, self._folder, self._tell = repository, update, folder, tell
+        at = repository.changed_at(update.ref) or time.time() - DEAD
+        self._pushed = Pushed(update.new, self._revert(), at)
+        self._views: dict[str, PushView] = {}
+        self._begun = time.monotonic()
+
+    def run(self) -> None:
+        """Until there is nothing more to show, or nobody to show it to."""
+        while not self._over():
+            if _nobody_reads():
+                return
+            time.sleep(LOOK)
+
+    def _over(self) -> bool:
+        for document in self._documents():
+            self._show(document)
+        passed = time.monotonic() - self._begun
+        if not self._views:
+            if passed >= DEAD:
+                self._say(self._no_agent())
+            return passed >= DEAD
+        if all(view.ended for view in self._views.values()):
+            return True
+        newer = self._repository.newest(self._update.ref)
+        if newer is not None and newer != self._update.new and not self._is_rolled_out():
+            self._tell(
+                f"reconciler: {self._update.new[:7]} is superseded by {newer[:7]}, which is shown in its own push"
+            )
+            return True
+        if passed >= LONGEST:
+            self._tell("reconciler: no verdict within an hour; `reconciler status` on the machine tells more")
+        return passed >= LONGEST
+
+    def _documents(self) -> list[Json]:
+        branch = self._update.ref.removeprefix("refs/heads/")
+        return [dict(one) for one in told(self._folder) if one.get("branch") == branch]
+
+    def _show(self, document: Json) -> None:
+        host, alive, now = str(document.get("host")), is_alive(document), time.time()
+        view = self._views.get(host) or PushView(host, self._pushed, now)
+        try:
+            if host not in self._views and (alive or view.tells(document)):
+                self._views[host] = view
+                self._tell(f"{host}: the agent looks at it (Ctrl-C ends only this view)")
+            if host in self._views and not view.ended:
+                lines = view.lines(document, now)
+                self._say(lines if alive or view.ended else [*lines, *view.dead(document)])
+        except (LookupError, TypeError, ValueError, AttributeError):
+            view.ended = True
+            self._views[host] = view
+            self._tell(f"{host}: its agent tells what this version does not know: run `reconciler hooks install` again")
+
+    def _is_rolled_out(self) -> bool:
+        """Whether an agent is at this very commit: then it will say what became of it."""
+        rollouts = [one.get("rollout") for one in self._documents() if is_alive(one)]
+        return any(isinstance(one, dict) and one.get("revision") == self._update.new for one in rollouts)
+
+    def _no_agent(self) -> list[str]:
+        dead = self._documents()
+        if dead:
+            who = f"{dead[0].get('host')} (it was process {dead[0].get('pid')})"
+            return paragraph(f"reconciler: no agent runs for {who}: nothing changes until `reconciler run`", STYLE)
+        told = (
+            f"reconciler: no agent tells of itself in {self._folder}, so nothing can be shown. It has to watch this "
+            "folder (source.url), run, and be allowed to write there: see docs/push.md. The commit is in the repository"
+        )
+        return paragraph(told, STYLE, after="  ")
+
+    def _revert(self) -> str:
+        """The command that takes back what was pushed."""
+        old, new = self._update.old, self._update.new
+        if self._update.creates:
+            return ""
+        if self._repository.is_merge(new):
+            return f"git revert -m 1 {new[:7]}"
+        several = self._repository.builds_on(self._update) and self._repository.commits(self._update) > 1
+        return f"git revert --no-edit {old[:7]}..{new[:7]}" if several else f"git revert --no-edit {new[:7]}"
+
+    def _say(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._tell(line)
+
+
+def _nobody_reads() -> bool:
+    """Whether git has closed its end: the connection is gone, or the one who pushed has given up."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(event & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0))

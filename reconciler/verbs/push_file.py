@@ -1,0 +1,229 @@
+"""How the agent stands, in a file of the repository that people push to: its hook shows it in the push.
+
+Whoever may read the repository may read it, and nobody needs to see the state folder. It tells no more than git notes
+do, and is derived; nobody acts on it. The repository may be another user's: no link in it is followed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from reconciler import __version__
+from reconciler.loop.ledger import line
+from reconciler.loop.turn import Turn
+from reconciler.model.history import Attempt
+from reconciler.model.outcome import Reason
+from reconciler.model.plan import Action, Plan
+from reconciler.verbs.agent import Progress
+
+Json = Mapping[str, Any]
+
+TOLD = "reconciler"
+"""Folder of a repository into which the agent writes; where there is none, nobody asks to be told."""
+
+LARGEST = 1 << 20
+"""Bytes of such a file."""
+
+_TURNS = 5
+"""Newest turns that are told: of a turn that was followed by another within a moment, too."""
+
+_LINES = 10
+"""Violations that are told of a commit that was rejected."""
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class PushFile:
+    """`repository`: its folder on this machine; None where it is elsewhere. `mask` takes secrets out of a document;
+    without `output` nothing that a program of the commit has printed is told."""
+
+    def __init__(
+        self, repository: Path | None, host: str, branch: str, mask: Callable[[Json], Json], *, output: bool
+    ) -> None:
+        self._folder = told_in(repository) if repository is not None else None
+        self._host, self._branch, self._mask, self._output = host, branch, mask, output
+        self._turn: Turn | None = None
+        self._born = _facts(os.getpid())[1]
+        self._turns: list[Json] = self._known()
+        self._last = b""
+
+    def publish(self, progress: Progress, attempts: Sequence[Attempt]) -> None:
+        """Replace the file where something is new. What cannot be written is no reason to stop working."""
+        if self._folder is None or not self._folder.is_dir():
+            return
+        if progress.turn is not None and progress.turn is not self._turn:
+            self._note(progress.turn, attempts, progress.clock.now())
+        data = json.dumps(self._mask(self._record(progress)), ensure_ascii=False).encode(errors="replace")
+        if data != self._last:
+            with suppress(OSError):
+                _replace(self._folder, f"{self._host}.json", data)
+                self._last = data
+
+    def _known(self) -> list[Json]:
+        """What this very process has told before it started anew."""
+        before = _read(self._folder / f"{self._host}.json") if self._folder is not None else None
+        same = isinstance(before, dict) and (before.get("pid"), before.get("born")) == (os.getpid(), self._born)
+        found = before.get("turns") if same and isinstance(before, dict) else None
+        rows: list[Any] = found if isinstance(found, list) else []
+        return [*filter(lambda item: isinstance(item, dict), rows)][-_TURNS:]
+
+    def _record(self, progress: Progress) -> Json:
+        return {
+            "kind": "Push",
+            "version": __version__,
+            "host": self._host,
+            "branch": self._branch,
+            "pid": os.getpid(),
+            "born": self._born,
+            "plan": _plan(*progress.plan) if progress.plan else None,
+            "rollout": asdict(progress.rollout) if progress.rollout else None,
+            "error": progress.error,
+            "silence": progress.silence.message if progress.silence else None,
+            "turns": self._turns,
+        }
+
+    def _note(self, turn: Turn, attempts: Sequence[Attempt], now: float) -> None:
+        self._turn = turn
+        own = next((item for item in reversed(attempts) if item.id == turn.attempt), None)
+        row = _ended(turn, own, self._output)
+        if not self._turns or {**self._turns[-1], "at": None} != {**row, "at": None}:
+            self._turns = [*self._turns, {**row, "at": now}][-_TURNS:]
+
+
+def told_in(repository: Path) -> Path:
+    """The folder for such files, of a bare repository or a clone."""
+    inside = repository / ".git"
+    return (inside if inside.is_dir() else repository) / TOLD
+
+
+def told(folder: Path) -> Iterator[Json]:
+    """What agents have written there. Whoever may write to the repository may have forged it."""
+    with suppress(OSError):
+        for name in sorted(os.listdir(folder)):
+            found = _read(folder / name) if name.endswith(".json") else None
+            if isinstance(found, dict) and found.get("kind") == "Push":
+                yield found
+
+
+def is_alive(document: Json) -> bool:
+    """Whether the process that wrote it is there: the same one, not one that got its number."""
+    pid, born = document.get("pid"), document.get("born")
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    state, known = _facts(pid)
+    return state != "Z" and (born is None or known is None or known == born)
+
+
+def _facts(pid: int) -> tuple[str, str | None]:
+    """A process's state and the moment of its start, as Linux tells them; '' and None elsewhere."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()
+        return words[0], words[19]
+    except (OSError, IndexError):
+        return "", None
+
+
+def _replace(folder: Path, name: str, data: bytes) -> None:
+    """As readable as the folder is, and its owner's."""
+    there = os.open(folder, _DIRECTORY)
+    try:
+        status, draft = os.fstat(there), f".{name}.new"
+        with suppress(FileNotFoundError):
+            os.unlink(draft, dir_fd=there)
+        with os.fdopen(os.open(draft, _NEW, 0o600, dir_fd=there), "wb") as file:
+            file.write(data)
+            if os.geteuid() == 0:
+                os.fchown(file.fileno(), status.st_uid, status.st_gid)
+            os.fchmod(file.fileno(), 0o600 | (status.st_mode & 0o044))
+        os.rename(draft, name, src_dir_fd=there, dst_dir_fd=there)
+    finally:
+        os.close(there)
+
+
+def _read(path: Path) -> object:
+    try:
+        with os.fdopen(os.open(path, _OLD), "rb") as file:
+            plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return json.loads(file.read(LARGEST)) if plain else None
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _plan(plan: Plan, attempt: Attempt) -> Json:
+    down = {(item.stack, item.service): item.at_most for item in plan.downtime}
+    first: dict[tuple[str, str], tuple[Action, str]] = {}
+    for step in plan.steps:
+        if step.stack and step.service:
+            first.setdefault((step.stack, step.service), (step.action, step.cause))
+    return {
+        "attempt": attempt.id,
+        "revision": attempt.revision,
+        "intent": plan.intent.value,
+        "steps": len(plan.steps),
+        "peakBytes": plan.peak,
+        "boundBytes": plan.bound,
+        "services": [
+            {
+                "stack": key[0],
+                "service": key[1],
+                "what": "replace" if key in plan.restarts else _WORDS.get(action, "change"),
+                "cause": cause,
+                "downSeconds": down.get(key),
+            }
+            for key, (action, cause) in first.items()
+        ],
+    }
+
+
+_WORDS = {
+    Action.CREATE_CONTAINER: "create",
+    Action.START_CONTAINER: "start",
+    Action.RUN_ONCE: "run once",
+    Action.STOP_CONTAINER: "stop",
+    Action.REMOVE_CONTAINER: "remove",
+}
+
+
+def _ended(turn: Turn, attempt: Attempt | None, output: bool) -> dict[str, Any]:
+    """How a turn ended."""
+    failure, ended = turn.failure, attempt.ended_at if attempt else None
+    message = turn.message
+    if not output and turn.reason is Reason.BUILD_FAILED:
+        message = message.partition(": ")[0]  # a builder's message ends with its own words
+    return {
+        "revision": turn.revision,
+        "outcome": turn.outcome.value,
+        "reason": turn.reason.value,
+        "message": message,
+        "hint": turn.hint,
+        "applied": turn.applied,
+        "again": turn.until or turn.again,
+        "revertedTo": turn.reverted_to,
+        "seconds": round(ended - attempt.started_at, 1) if attempt and ended else None,
+        "lines": [line(item) for item in turn.violations[:_LINES]],
+        "services": [asdict(item) for item in attempt.services] if attempt else [],
+        "failure": None
+        if failure is None
+        else {
+            "stack": failure.stack,
+            "service": failure.service,
+            "exitCode": failure.exit_code,
+            "healthOutput": failure.health_output if output else None,
+            "log": list(failure.log) if output else [],
+        },
+    }

@@ -1,0 +1,117 @@
+"""A push over ssh by another account than the agent's, to a repository that belongs to that account."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import missing
+from tests.e2e.host import Host, eventually
+from tests.e2e.pusher import Pusher
+from tests.e2e.services import healthy
+from tests.hooks.tool import ROOT
+
+pytestmark = pytest.mark.engine
+
+SSHD = "/usr/sbin/sshd"
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account of this machine that can be reached by ssh. `home`: its folder."""
+
+    name: str
+    home: Path
+    ssh: str
+    port: int
+    program: str
+
+    def run(self, *argv: str) -> str:
+        """As this account."""
+        setpriv = ["setpriv", f"--reuid={self.name}", f"--regid={self.name}", "--init-groups", "--"]
+        environment = {"PATH": f"{self.home.parent}:{os.environ['PATH']}", "HOME": str(self.home)}
+        done = subprocess.run([*setpriv, *argv], capture_output=True, text=True, cwd=self.home, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def _program(folder: Path) -> Path:
+    """The program as another account can run it: the Python that runs the tests may be root's alone."""
+    packages = [str(ROOT), *(item for item in sys.path if item.endswith("site-packages"))]
+    made = folder / "reconciler"
+    python = f"/usr/bin/python3.{sys.version_info.minor}"
+    if not Path(python).exists():
+        missing(f"there is no {python} that other accounts can run")
+    made.write_text(f'#!/bin/sh\nPYTHONPATH={":".join(packages)} exec {python} -m reconciler "$@"\n')
+    made.chmod(0o755)
+    return made
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    """Made for one test, with an ssh server on loopback."""
+    if os.geteuid() != 0 or not Path(SSHD).exists() or not shutil.which("useradd"):
+        missing("another account and an ssh server need root and openssh-server")
+    name, folder = f"push{uuid.uuid4().hex[:6]}", Path(tempfile.mkdtemp(prefix="push-", dir="/var/tmp"))
+    folder.chmod(0o755)
+    subprocess.run(["useradd", "-m", "-d", str(folder / "home"), "-s", "/bin/sh", "-p", "*", name], check=True)
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    for key in ("host", "own"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)], check=True)
+    shutil.copy(folder / "own.pub", folder / "keys")
+    (folder / "keys").chmod(0o644)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = [
+        f"Port={port}", "ListenAddress=127.0.0.1", f"HostKey={folder}/host", f"AuthorizedKeysFile={folder}/keys",
+        "StrictModes=no", "UsePAM=no", "PidFile=none", "PasswordAuthentication=no",
+    ]  # fmt: skip
+    argv = [SSHD, "-D", "-e", "-f", "/dev/null", *(part for option in options for part in ("-o", option))]
+    server = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+    ssh = f"ssh -i {folder}/own -p {port} -oStrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null -oBatchMode=yes"
+    try:
+        yield Account(name, folder / "home", ssh, port, str(_program(folder)))
+    finally:
+        server.terminate()
+        server.wait()
+        subprocess.run(["userdel", "-f", name], check=False, capture_output=True)
+        shutil.rmtree(folder)
+
+
+def test_another_account_must_see_its_rollout_and_its_mistakes(host: Host, account: Account) -> None:
+    bare = account.home / "home.git"
+    account.run(account.program, "init", "--bare", str(bare))
+    host.configure(source={"url": str(bare), "interval": "1s"})
+    pusher = Pusher(host, f"ssh://{account.name}@127.0.0.1:{account.port}{bare}", GIT_SSH_COMMAND=account.ssh)
+    with host.started("run"):
+        bad = pusher.commit({"app": healthy(privileged=True)})
+        push = pusher.push()
+        assert push.end() != 0
+        assert "compose/stack/compose.yaml:" in "\n".join(push.lines)
+        assert not list((bare / "refs/heads").iterdir())
+        sha = pusher.commit({"app": healthy()})
+        push = pusher.push()
+        assert push.end() == 0, push.said
+        assert push.rollout[-1].startswith(f"{host.name}: {sha[:7]} Succeeded"), push.said
+        assert bad != sha
+        told = bare / f"reconciler/{host.name}.json"
+        assert (told.owner(), told.stat().st_mode & 0o077) == (account.name, 0)
+        assert host.state.stat().st_mode & 0o077 == 0
+        # A connection that breaks off: sshd ends what it has started for it.
+        sha = pusher.commit({"app": healthy("sleep 4; touch /tmp/healthy")})
+        push = pusher.push()
+        push.says("steps, memory")
+        push.interrupt()
+        push.end()
+        eventually(lambda: host.history(sha)[0]["outcome"] == "Succeeded", seconds=30)

@@ -1,0 +1,106 @@
+"""What those who push are told comes from a folder that others may own, and is read by somebody else again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.loop.turn import Turn
+from reconciler.model.outcome import Outcome, Reason
+from reconciler.record.text.push import Pushed, PushView
+from reconciler.verbs.agent import Progress, SystemClock
+from reconciler.verbs.push_file import PushFile, is_alive, told
+
+SHA = "a" * 40
+
+
+def published(repository: Path, *turns: Turn) -> list[Mapping[str, Any]]:
+    progress = Progress(SystemClock())
+    file = PushFile(repository, "mini", "main", lambda document: document, output=True)
+    for turn in turns or (Turn(Outcome.HELD, Reason.CONSENT_MISSING, "it waits", SHA, hint="accept it"),):
+        progress.ended(turn)
+        file.publish(progress, ())
+    return list(told(repository / "reconciler"))
+
+
+def test_nothing_must_be_written_where_nobody_asks(tmp_path: Path) -> None:
+    assert published(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_may_read_the_folder_may_read_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "reconciler"
+    folder.mkdir(mode=0o750)
+    folder.chmod(0o750)
+    found = published(tmp_path)
+    assert (folder / "mini.json").stat().st_mode & 0o777 == 0o640
+    assert (found[0]["host"], found[0]["branch"], is_alive(found[0])) == ("mini", "main", True)
+    assert [path.name for path in folder.iterdir()] == ["mini.json"]
+
+
+def test_no_link_must_be_followed(tmp_path: Path) -> None:
+    victim, elsewhere, folder = tmp_path / "victim", tmp_path / "elsewhere", tmp_path / "reconciler"
+    victim.write_text("kept")
+    folder.mkdir()
+    for name in ("mini.json", ".mini.json.new"):
+        (folder / name).symlink_to(victim)
+    assert published(tmp_path)
+    assert victim.read_text() == "kept"
+    assert not (folder / "mini.json").is_symlink()
+    (folder / "other.json").symlink_to("/dev/zero")
+    os.mkfifo(folder / "pipe.json")
+    (folder / "odd.json").write_text("[" * 100_000)
+    assert [one["host"] for one in told(folder)] == ["mini"]
+    elsewhere.mkdir()
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked/reconciler").symlink_to(elsewhere)
+    published(tmp_path / "linked")
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_every_turn_must_be_told_until_it_is_old(tmp_path: Path) -> None:
+    (tmp_path / "reconciler").mkdir()
+    good = Turn(Outcome.SUCCEEDED, Reason.RECONCILIATION_SUCCEEDED, "healthy", SHA)
+    same = Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "nothing to do", SHA)
+    found = published(tmp_path, good, same, Turn(Outcome.UNCHANGED, same.reason, same.message, SHA))
+    assert [row["outcome"] for row in found[0]["turns"]] == ["Succeeded", "Unchanged"]
+    view = PushView("mini", Pushed(SHA, "", 0), 0)
+    assert view.lines(found[0], 1)[-1] == "mini: aaaaaaa Succeeded"
+    assert view.ended
+
+
+def test_what_a_process_has_told_must_outlive_its_new_start(tmp_path: Path) -> None:
+    (tmp_path / "reconciler").mkdir()
+    published(tmp_path)
+    found = published(tmp_path, Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "as it should be", SHA))
+    assert [row["outcome"] for row in found[0]["turns"]] == ["Held", "Unchanged"]
+
+
+def test_a_process_that_ended_must_not_be_taken_for_another_with_its_number() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    assert not is_alive({"pid": ended.pid, "born": None})
+    assert is_alive({"pid": os.getpid(), "born": None})
+    assert not is_alive({"pid": os.getpid(), "born": "1"}) or sys.platform != "linux"
+    assert not is_alive({"pid": "1"})
+
+
+@pytest.mark.parametrize("document", [{}, {"turns": 1}, {"turns": [{}]}, {"turns": [], "rollout": [], "plan": None}])
+def test_what_is_none_of_ours_must_be_told_apart(document: dict[str, Any]) -> None:
+    with pytest.raises((LookupError, TypeError, ValueError)):
+        PushView("mini", Pushed(SHA, "", 0), 0).lines(json.loads(json.dumps(document)), 1)
+
+
+def test_what_waits_must_be_said_more_and_more_seldom(tmp_path: Path) -> None:
+    (tmp_path / "reconciler").mkdir()
+    document = published(tmp_path, Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "other", "b" * 40))[0]
+    view = PushView("mini", Pushed(SHA, "", 0), 0)
+    said = [now for now in range(301) if view.lines(document, now)]
+    assert said == [5, 15, 35, 75, 135, 195, 255]
