@@ -17,6 +17,7 @@ from reconciler.effects import Effects
 from reconciler.engine import UNIX, disk_full, engine_calls, is_disk_full
 from reconciler.errors import Away, ImageFailed, ReconcilerError, Transient
 from reconciler.formats.create_file import escaped
+from reconciler.formats.quantities import shown
 from reconciler.materialise import make_folders, materialise
 from reconciler.model.files import SYMLINK, Entry, Files, below
 from reconciler.model.images import Image, ImageWant, image_of
@@ -197,7 +198,7 @@ def _remedy(want: ImageWant, cause: str, memory: int | None) -> str:
             )
         return "Commit the file, or fetch it in a RUN instruction, which has a network of its own."
     if memory is not None and _KILLED in cause:
-        return f"Builds have {memory >> 20} MiB here (`build.memory` in the agent config); it may have taken more."
+        return f"Builds have {shown(memory)} here (`build.memory` in the agent config); it may have taken more."
     return f"`docker compose build {want.service}` in a clone of the commit should show the same."
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+from reconciler.formats.quantities import shown
 from reconciler.model.desired import Condition, Service
 from reconciler.model.documents import Gate
 from reconciler.model.observed import KILL, OOM, Container
@@ -124,7 +125,7 @@ def _judge(track: Track, gate: Gate, now: float) -> Verdict:
     name = _name(track)
     if track.oom and track.changed:
         hint = " (the default limit; set mem_limit)" if track.service.memory_default else ""
-        return _failed(Reason.OUT_OF_MEMORY, f"{name} ran out of its {track.service.memory >> 20} MiB{hint}")
+        return _failed(Reason.OUT_OF_MEMORY, f"{name} ran out of its {shown(track.service.memory)}{hint}")
     if track.good_since is not None:
         return Verdict(State.GOOD)
     if track.state in ("exited", "dead", "removed"):

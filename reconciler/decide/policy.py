@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reconciler.model.files import Commit
 from reconciler.model.history import Attempt, History
 from reconciler.model.outcome import Intent, Outcome, Reason
+from reconciler.model.times import backoff
 
 FIRST_DELAY, LONGEST_DELAY, JITTER = 10.0, 600.0, 0.2
 """Seconds after the first fault of the environment, at most, and the share by which each delay is spread."""
@@ -107,7 +108,7 @@ def _by_revision(head: Commit, history: History, inputs: str, inputs_changed: bo
 
 def fault_delay(faults: int) -> float:
     """Seconds until the next try after so many faults in a row."""
-    return min(FIRST_DELAY * 2.0 ** min(faults - 1, 16), LONGEST_DELAY)
+    return backoff(faults, FIRST_DELAY, LONGEST_DELAY)
 
 
 def _fault_until(last: Attempt | None, faults: int) -> float | None:

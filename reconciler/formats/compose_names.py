@@ -9,6 +9,9 @@ from pathlib import Path
 
 from reconciler.formats.dotenv import Steering
 
+NAMESPACES = ("network_mode", "pid", "ipc")
+"""Keys of a service that may name another one whose namespace it uses (`service:NAME`)."""
+
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """The first that a folder has is read."""
 

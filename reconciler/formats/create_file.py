@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from reconciler.formats.compose_names import NAMESPACES
 from reconciler.formats.readable import readable
 from reconciler.model.creation import Creation
 
 UNREAD = "this is a defect of reconciler: report it; until then write the value in another form; nothing is quarantined"
-
-_NAMESPACES = ("network_mode", "pid", "ipc")
 
 
 def create_file(creations: Sequence[Creation], keys: Mapping[str, str]) -> dict[str, Any]:
@@ -61,7 +60,7 @@ def _service(creation: Creation) -> dict[str, Any]:
     mounts = [*_taken_over(config.get("volumes") or (), creation.anonymous)]
     if mounts:
         config["volumes"] = mounts
-    for key in _NAMESPACES:
+    for key in NAMESPACES:
         shared = str(config.get(key) or "").removeprefix("service:")
         if shared in creation.sharing and config[key] != shared:
             config[key] = f"container:{creation.sharing[shared]}"

@@ -48,10 +48,11 @@ def fraction(text: str) -> float:
 
 
 def shown(size: int) -> str:
-    """Bytes for people: `17 B`, `1.5 MiB`, `300 GiB`."""
-    value, unit = float(size), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if value < 1024:
-            break
-        value, unit = value / 1024, larger
-    return f"{value:.1f}".removesuffix(".0") + f" {unit}"
+    """Bytes for people, to a tenth: `17 B`, `1.5 MiB`, `300 GiB`.
+
+    GiB and TiB only where they are exact: what is a MiB above a limit must not read like the limit.
+    """
+    units = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1))
+    fits = (item for item in units if size >= item[1] and (item[1] <= 1 << 20 or size * 10 % item[1] == 0))
+    unit, length = next(fits, units[-1])
+    return f"{size / length:.1f}".removesuffix(".0") + f" {unit}"

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from reconciler.loop.cycle import Cycle
@@ -26,6 +25,7 @@ from reconciler.model.images import Image
 from reconciler.model.outcome import Intent, Outcome, Violation
 from reconciler.model.plan import Action, Outlook, Plan, Step
 from reconciler.model.requests import Request
+from reconciler.model.times import rfc3339
 from reconciler.model.uses import Uses
 
 Record = Mapping[str, Any]
@@ -136,7 +136,7 @@ class _Notebook:
     def append(self, kind: str, *, at: float, **fields: Any) -> None:
         if kind == "started":
             raise Begins
-        record = {"kind": kind, "at": datetime.fromtimestamp(at, UTC).isoformat(), **fields}
+        record = {"kind": kind, "at": rfc3339(at), **fields}
         self._records.append(json.loads(json.dumps(record)))
 
     def records(self) -> Sequence[Record]:

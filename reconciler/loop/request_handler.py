@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from reconciler.decide.history.requests import Known, answer, full_sha
 from reconciler.loop.forward import is_followed
 from reconciler.loop.ledger import Ledger
 from reconciler.loop.ports import Clock, Requests, Source
 from reconciler.model.requests import Request
+from reconciler.model.times import rfc3339
 
 
 class RequestHandler:
@@ -61,4 +60,4 @@ class RequestHandler:
 
 
 def _moment(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+    return None if seconds is None else rfc3339(seconds)

@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from reconciler.model.facts import labels
+from reconciler.model.times import engine_time
 
 OURS = "reconciler/"
 """How the names of images begin that agents have built."""
@@ -148,7 +148,7 @@ def registry(ref: str) -> str:
 
 def _tagged(inspected: Mapping[str, Any]) -> float:
     text = str((inspected.get("Metadata") or {}).get("LastTagTime") or "")
-    return datetime.fromisoformat(text).timestamp() if text and not text.startswith("0001-") else 0.0
+    return engine_time(text) or 0.0
 
 
 def _content(inspected: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from reconciler.model.images import ImageDefaults
@@ -27,15 +26,6 @@ OOM, KILL = "oom", "kill"
 def is_anonymous(volume: str) -> bool:
     """Whether the engine, not a person, has given the volume its name."""
     return len(volume) == 64 and all(c in "0123456789abcdef" for c in volume)
-
-
-def engine_time(text: str) -> float | None:
-    """The engine's RFC 3339 text in seconds of the Unix epoch; None for "never" (the year 1) and no text."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment.timestamp() if moment.year > 1 and moment.tzinfo else None
 
 
 @dataclass(frozen=True, slots=True)

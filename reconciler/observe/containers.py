@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
@@ -25,6 +24,7 @@ from reconciler.model.observed import (
     ObservedVolume,
     Started,
 )
+from reconciler.model.times import engine_time
 from reconciler.observe import facts
 
 Answer = Mapping[str, Any]
@@ -241,14 +241,7 @@ def unhealthy_for(answer: Answer) -> float:
         return 0.0
     known = failed[min(extra, len(failed) - 1)]
     reckoned = max(0, extra - len(failed) + 1) * (check.get("Interval") or 30 * 10**9) / 10**9
-    return float(epoch(failed[0]["End"]) - epoch(known["End"]) + reckoned)
-
-
-def epoch(text: str) -> float:
-    """Seconds of the Unix epoch of an RFC 3339 time; 0 for the engine's "never" and where there is none."""
-    if not text or text.startswith("0001-"):
-        return 0.0
-    return datetime.fromisoformat(text).astimezone(UTC).timestamp()
+    return float((engine_time(failed[0]["End"]) or 0.0) - (engine_time(known["End"]) or 0.0) + reckoned)
 
 
 def _started_at(state: Answer) -> str:

@@ -25,6 +25,7 @@ from reconciler.model.observed import (
 )
 from reconciler.model.ports import Port
 from reconciler.model.stock import InUse
+from reconciler.model.times import engine_time
 from reconciler.observe import containers as read
 from reconciler.observe.events import EventWatch
 from reconciler.observe.host import holders, is_bound
@@ -137,9 +138,9 @@ class EngineObserver:
         answer = self._inspect(container)
         if answer is None:
             return None
-        started = read.epoch(answer["State"].get("StartedAt", ""))
+        started = engine_time(answer["State"].get("StartedAt", "")) or 0.0
         probes = (answer["State"].get("Health") or {}).get("Log") or ()
-        recent = [probe for probe in probes if read.epoch(probe["Start"]) >= started]
+        recent = [probe for probe in probes if (engine_time(probe["Start"]) or 0.0) >= started]
         return str(recent[-1]["Output"]).strip() if recent else None
 
     def addresses_used(self, without: Collection[str], hosts: Iterable[str]) -> Sequence[Claim]:
@@ -237,7 +238,7 @@ def _life_began(state: Mapping[str, Any]) -> float | None:
     The engine notes StartedAt once the program runs already, so its first lines may be older; but never older than the
     end of the life before.
     """
-    started, finished = read.epoch(state.get("StartedAt", "")), read.epoch(state.get("FinishedAt", ""))
+    started, finished = engine_time(state.get("StartedAt", "")), engine_time(state.get("FinishedAt", ""))
     if not started or not finished:
         return None
     return max(started - STARTED_AT_LAG, finished if finished < started else 0.0)

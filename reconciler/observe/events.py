@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from functools import partial
 from typing import Any, cast
 
@@ -16,6 +15,7 @@ from loguru import logger
 from reconciler.engine import engine_calls
 from reconciler.errors import Transient
 from reconciler.model.observed import KILL, LABEL_HOST, OOM
+from reconciler.model.times import backoff, instant
 
 WANTED = [OOM, "die", "start", "health_status", "stop", KILL, "destroy"]
 REMEMBERED = (OOM, KILL)
@@ -107,13 +107,13 @@ class EventWatch:
             self._hang_up()
 
     def _reconnect(self) -> None:
-        pause = FIRST_PAUSE
-        while not self._ended.wait(pause):
+        failures = 1
+        while not self._ended.wait(backoff(failures, FIRST_PAUSE, LONGEST_PAUSE)):
             try:
                 self._subscribe()
             except Transient as error:
                 logger.debug("no events from the engine yet: {}", error.message)
-                pause = min(LONGEST_PAUSE, pause * 2)
+                failures += 1
             else:
                 return
 
@@ -146,7 +146,7 @@ class EventWatch:
 
 def _engine_time(text: str) -> str:
     """RFC 3339 as the engine prints it → its `seconds.nanoseconds`."""
-    whole = int(datetime.fromisoformat(text).timestamp())
+    whole = int(instant(text))
     fraction = text.partition(".")[2].rstrip("Z").partition("+")[0]
     return f"{whole}.{(fraction.partition('-')[0] or '0'):0<9}"
 

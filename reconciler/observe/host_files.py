@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
 
 from reconciler.host_paths import HostPaths
 from reconciler.model.files import Entry
+from reconciler.model.times import instant
 from reconciler.model.ways import Way
 from reconciler.observe.blobs import file_id
 
@@ -28,7 +28,7 @@ class HostFiles:
         return self._paths.filled(paths, links) if self._paths is not None else frozenset()
 
     def holds(self, path: str, entries: Mapping[str, Entry], since: str) -> bool:
-        until = datetime.fromisoformat(since).timestamp() if since else float("inf")
+        until = instant(since) if since else float("inf")
         return all(_same(Path(path) / name if name else Path(path), entry, until) for name, entry in entries.items())
 
 

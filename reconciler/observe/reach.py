@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
 import docker
@@ -15,6 +14,7 @@ from reconciler.engine import engine_calls
 from reconciler.errors import Transient
 from reconciler.model.checks import EngineFacts
 from reconciler.model.outcome import Reason
+from reconciler.model.times import instant
 from reconciler.observe.containers import working_set
 from reconciler.observe.fetch_faults import known_fault, other_ref, unknown_fault
 from reconciler.observe.git import Git
@@ -51,7 +51,7 @@ def engine_facts(client: docker.APIClient) -> EngineFacts:
         asked = time.time()
         info = client.info()
         between = (asked + time.time()) / 2
-    ahead = datetime.fromisoformat(info["SystemTime"]).timestamp() - between
+    ahead = instant(info["SystemTime"]) - between
     return EngineFacts(str(info["ServerVersion"]), int(info["MemTotal"]), ahead, _measured(client))
 
 

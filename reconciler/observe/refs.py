@@ -8,6 +8,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from reconciler.formats.quantities import shown
+
 SHA = re.compile(r"[0-9a-f]{40}")
 
 LARGEST = 64 << 20
@@ -87,7 +89,7 @@ def _odd(path: Path) -> str | None:
     except OSError:
         return None
     if stat.S_ISREG(found.st_mode):
-        return None if found.st_size <= LARGEST else f"larger than {LARGEST >> 20} MiB"
+        return None if found.st_size <= LARGEST else f"larger than {shown(LARGEST)}"
     return next((word for test, word in _KINDS if test(found.st_mode)), "no file")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 from reconciler.model.outcome import Violation
+from reconciler.model.times import rfc3339
 
 API_VERSION = "reconciler/v1"
 
@@ -25,9 +25,7 @@ def word(value: StrEnum | None) -> str | None:
 
 def moment(seconds: float | None) -> str | None:
     """Seconds of the Unix epoch as RFC 3339 UTC, to the millisecond."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if seconds is None else rfc3339(seconds, "milliseconds")
 
 
 def violation(value: Violation) -> Document:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from reconciler.effects import Effects
 from reconciler.errors import Corrupt, Transient
 from reconciler.materialise import sync_folder, write
 from reconciler.model.outcome import Reason
+from reconciler.model.times import instant, rfc3339
 
 VERSION = 1
 LONG = 4 << 20
@@ -53,7 +53,7 @@ class Journal:
 
         Transient when the disk refuses; then nothing was added.
         """
-        head = {"v": VERSION, "kind": kind, "at": _moment(at)}
+        head = {"v": VERSION, "kind": kind, "at": rfc3339(at)}
         line = _line({**head, **_cleaned(fields, self._clean), **head})
         self.records()
         if kind not in REMARKS:
@@ -134,7 +134,7 @@ class Journal:
         try:
             record = json.loads(line)
             version = record["v"]
-            readable = isinstance(record["kind"], str) and datetime.fromisoformat(record["at"])
+            readable = isinstance(record["kind"], str) and instant(record["at"]) is not None
         except (ValueError, TypeError, KeyError, RecursionError):
             version = readable = None
         if isinstance(version, int) and version > VERSION:
@@ -194,10 +194,6 @@ def _is_identity(key: str, item: Any) -> bool:
     if key == "image" and isinstance(item, str):
         return _OWN_IMAGE.fullmatch(item) is not None
     return key in IDENTITIES
-
-
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _from(descriptor: int, offset: int) -> bytes:

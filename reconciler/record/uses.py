@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
 
+from reconciler.model.times import instant
 from reconciler.model.uses import Use, Uses
 from reconciler.record.contract import moment
 
@@ -25,7 +25,7 @@ class UseFile:
             return Uses(
                 str(found["basis"]),
                 {
-                    name: Use(_seconds(item["firstSeen"]), _moment(item["lastUsed"]), item["inUse"] is True)
+                    name: Use(instant(item["firstSeen"]), _moment(item["lastUsed"]), item["inUse"] is True)
                     for name, item in found["entries"].items()
                 },
             )
@@ -48,9 +48,5 @@ class UseFile:
                 draft.unlink(missing_ok=True)
 
 
-def _seconds(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
-
-
 def _moment(text: str | None) -> float | None:
-    return None if text is None else _seconds(text)
+    return None if text is None else instant(text)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import ReconcilerError
+from reconciler.formats.quantities import shown
 from reconciler.model.checks import UNMEASURED, Check, EngineFacts
 from reconciler.ownership import SECRETS, STATE, faults
 from reconciler.record import summary
@@ -128,14 +129,14 @@ class Doctor:
         return False, f"the engine's clock is {abs(facts.ahead):.0f} s {which} this machine's", hint
 
     def _memory(self, facts: EngineFacts) -> Found:
-        engine = f"the engine has {facts.memory // MIB} MiB"
+        engine = f"the engine has {shown(facts.memory)}"
         try:
             budget = self._probes.budget()
         except ReconcilerError as error:
             return None, f"{engine}; its budget cannot be told: {error.message}", ""
         if budget is None:
             return None, f"{engine}; no commit is known yet, so neither is its budget", ""
-        told = f"budget {budget // MIB} MiB, {engine}"
+        told = f"budget {shown(budget)}, {engine}"
         if budget <= facts.memory:
             return True, told, ""
         return False, told, "lower spec.memory.budget, or give the engine's machine more memory"
@@ -186,7 +187,7 @@ class Doctor:
     def _disk(self) -> Found:
         free = shutil.disk_usage(_existing(self._state)).free
         enough = free >= self._least_free
-        return enough, f"{free // MIB} MiB are free", "" if enough else "make room on the disk of the state folder"
+        return enough, f"{shown(free)} are free", "" if enough else "make room on the disk of the state folder"
 
     def _lock(self) -> Found:
         pid, agent = self._probes.lock()

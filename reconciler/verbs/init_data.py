@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from reconciler.decide.mounts.sources import inside
 from reconciler.loop.prepare import Prepared
 from reconciler.model.observed import Container
+from reconciler.model.times import instant
 
 Json = Mapping[str, Any]
 
@@ -54,7 +54,7 @@ def _is_data(root: Path, path: str, folder: Path, tracked: frozenset[str] | None
 def _first_start(containers: Sequence[Container], stack: str) -> float:
     """When the first of a stack's containers was started (seconds of the Unix epoch); never, where none runs."""
     starts = [item.started_at for item in containers if item.stack == stack and item.running]
-    return min((datetime.fromisoformat(start).timestamp() for start in starts if start), default=float("inf"))
+    return min((instant(start) for start in starts if start), default=float("inf"))
 
 
 def _written(model: Json, root: str) -> Iterable[str]:

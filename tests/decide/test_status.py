@@ -19,11 +19,11 @@ from reconciler.model.observed import (
     Foreign,
     ObservedState,
     ObservedVolume,
-    engine_time,
 )
 from reconciler.model.outcome import Intent, Outcome, Reason
 from reconciler.model.plan import Action
 from reconciler.model.status import Agent, Health, Holding, HostStatus, Rollout, SourceFacts, StatusFacts, Sync
+from reconciler.model.times import engine_time
 
 NOW = 1_800_000_000.0
 GOOD, HEAD = "a" * 40, "b" * 40

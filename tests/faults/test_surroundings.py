@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.observe.containers import epoch
+from reconciler.model.times import instant
 from tests.conftest import engine_address
 from tests.e2e.conftest import compose, every_compose, told
 from tests.e2e.host import Answer, Host, eventually
@@ -188,7 +188,7 @@ def test_a_clock_that_jumps_must_neither_end_a_gate_nor_begin_a_wait(host: Host)
             draft.write_text(str(seconds))
             draft.replace(jump)
             eventually(lambda known=sha: proven(known), 30)
-            took = time.time() - epoch(host.container("web")["State"]["StartedAt"])
+            took = time.time() - instant(host.container("web")["State"]["StartedAt"])
             assert took > 2.5, "seconds: the service takes two, the window another"
     assert condemned(host) == []
     assert [item["outcome"] for item in host.history() if item["intent"] == "Advance"] == ["Succeeded"] * 3

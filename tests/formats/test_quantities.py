@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.formats.quantities import QuantityError, fraction, seconds, size
+from reconciler.formats.quantities import QuantityError, fraction, seconds, shown, size
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,14 @@ def test_a_percentage_is_a_fraction(text: str, expected: float) -> None:
 def test_what_is_no_share_is_refused(text: str) -> None:
     with pytest.raises(QuantityError, match="like 80%"):
         fraction(text)
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"), (1500, "1.5 KiB"), (1 << 20, "1 MiB"), (1127 << 20, "1127 MiB"), (14 << 30, "14 GiB"),
+        ((14 << 30) + (1 << 20), "14337 MiB"), (3 << 29, "1.5 GiB"), (1 << 40, "1 TiB"),
+    ],
+)  # fmt: skip
+def test_a_size_reads_like_another_only_where_it_is_the_same(count: int, text: str) -> None:
+    assert shown(count) == text

@@ -100,7 +100,7 @@ FAULT = Transient(Reason.FETCH_FAILED, "it does not answer", "start it")
         ({"engine": lambda: EngineFacts("24.0.7", 8 * GIB, 0.0, True)}, "engine", "version 24.0.7"),
         ({"engine": lambda: EngineFacts("28.1", 8 * GIB, -978.0, True)}, "clock", "978 s behind"),
         ({"engine": lambda: EngineFacts("28.1", 8 * GIB, SKEW + 1, True)}, "clock", "ahead of"),
-        ({"budget": lambda: 8 * GIB + 1}, "memory", "the engine has 8192 MiB"),
+        ({"budget": lambda: 8 * GIB + 1}, "memory", "the engine has 8 GiB"),
         ({"engine": lambda: EngineFacts("28.1", 8 * GIB, 0.0, False)}, "statistics", "gives no statistics"),
         ({"visible": lambda folder: False}, "visible", "containers do not see"),
         ({"compose": raising(FAULT)}, "compose", "it does not answer"),

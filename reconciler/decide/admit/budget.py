@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from reconciler.decide import footprint
+from reconciler.formats.quantities import shown
 from reconciler.model.admission import Budget, MemoryVolume, Row
 from reconciler.model.desired import Condition
-from reconciler.model.documents import GIB, MIB, HostDocument
+from reconciler.model.documents import MIB, HostDocument
 from reconciler.model.outcome import Reason, Violation
 
 Json = Mapping[str, Any]
@@ -114,15 +115,15 @@ def _over(document: HostDocument, budget: Budget, demands: Sequence[Demand]) -> 
     memory = document.memory
     over = budget.steady_bytes - budget.steady_limit_bytes
     if over > 0:
-        allowed = f"{_size(budget.steady_limit_bytes)} ({memory.steady:.0%} of {_size(memory.budget)})"
-        what = f"services that stay may take {_size(budget.steady_bytes)}, and {allowed} is allowed"
+        allowed = f"{shown(budget.steady_limit_bytes)} ({memory.steady:.0%} of {shown(memory.budget)})"
+        what = f"services that stay may take {shown(budget.steady_bytes)}, and {allowed} is allowed"
         staying = [demand for demand in demands if not demand.row.completes]
         what += _beside(budget, staying)
         yield _exceeded(document, "budget-steady", "/spec/memory/steady", staying, over, what)
     over = budget.peak_bytes + memory.reserve - memory.budget
     if over > 0:
-        needed = f"{_size(budget.peak_bytes)} beside {_size(memory.reserve)} of reserve"
-        what = f"a rollout may take {needed}, and the budget is {_size(memory.budget)}"
+        needed = f"{shown(budget.peak_bytes)} beside {shown(memory.reserve)} of reserve"
+        what = f"a rollout may take {needed}, and the budget is {shown(memory.budget)}"
         what += _beside(budget, demands)
         yield _exceeded(document, "budget-peak", "/spec/memory/budget", demands, over, what)
 
@@ -132,8 +133,8 @@ def _beside(budget: Budget, demands: Iterable[Demand]) -> str:
     overhead = sum(demand.row.replicas * demand.row.overhead for demand in demands)
     in_memory = sum(item.size for item in budget.volumes)
     names = ", ".join(f"{item.stack}/{item.volume}" for item in budget.volumes[:LARGEST_NAMED])
-    told = [f"{_size(overhead)} for running containers and publishing ports"] * bool(overhead)
-    told += [f"{_size(in_memory)} for the volumes in memory ({names})"] * bool(in_memory)
+    told = [f"{shown(overhead)} for running containers and publishing ports"] * bool(overhead)
+    told += [f"{shown(in_memory)} for the volumes in memory ({names})"] * bool(in_memory)
     return f" ({' and '.join(told)} included)" if told else ""
 
 
@@ -147,7 +148,7 @@ def _exceeded(
     return Violation(
         Reason.BUDGET_EXCEEDED,
         rule,
-        f"{what}: {_size(over)} too much" + (f"; the largest are {named}" if named else ""),
+        f"{what}: {shown(over)} too much" + (f"; the largest are {named}" if named else ""),
         "Lower mem_limit, replicas or ports of the largest services, or raise spec.memory in the Host document.",
         path=at.path if at else document.path,
         line=at.line if at else None,
@@ -157,7 +158,7 @@ def _exceeded(
 
 
 def _too_small(demand: Demand) -> Violation:
-    row, minimum = demand.row, f"{ENGINE_MINIMUM} bytes ({_size(ENGINE_MINIMUM)})"
+    row, minimum = demand.row, f"{ENGINE_MINIMUM} bytes ({shown(ENGINE_MINIMUM)})"
     return Violation(
         Reason.POLICY_VIOLATION,
         "memory-minimum",
@@ -175,10 +176,4 @@ def _too_small(demand: Demand) -> Violation:
 def _describe(row: Row) -> str:
     times = f"{row.replicas} × " if row.replicas != 1 else ""
     default = " (default)" if row.default else ""
-    return f"{row.stack}/{row.service} {times}{_size(row.limit)}{default}"
-
-
-def _size(value: int) -> str:
-    """For people, to a tenth: 1.5 GiB, 64 MiB, 71.8 MiB."""
-    unit, name = (GIB, "GiB") if value >= GIB and value * 10 % GIB == 0 else (MIB, "MiB")
-    return f"{round(value / unit, 1):g} {name}"
+    return f"{row.stack}/{row.service} {times}{shown(row.limit)}{default}"

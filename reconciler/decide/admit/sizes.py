@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from reconciler.decide.admit.budget import service_memory
 from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject
-from reconciler.formats.quantities import QuantityError, size
+from reconciler.formats.quantities import QuantityError, shown, size
 from reconciler.model.documents import MIB
 
 _JVM_OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "JAVA_OPTS")
@@ -32,11 +32,11 @@ def findings(service: ServiceSubject) -> Iterator[Finding]:
     if limit:
         for name, wanted in _heaps(environment):
             if wanted >= limit:
-                what = f"{name} asks for {wanted // MIB} MiB, the limit is {limit // MIB} MiB"
+                what = f"{name} asks for {shown(wanted)}, the limit is {shown(limit)}"
                 yield service.finding("heap-over-limit", ("environment", name), what)
         shared = _bytes(service.model.get("shm_size"))
         if shared > limit:
-            what = f"shm_size is {shared // MIB} MiB, the limit is {limit // MIB} MiB"
+            what = f"shm_size is {shown(shared)}, the limit is {shown(limit)}"
             yield service.finding("shm-over-limit", ("shm_size",), what)
     yield from _settings(service, environment)
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.decide.drift.facts import STATE, Difference, differences
 from reconciler.decide.drift.restart_backoff import next_start
-from reconciler.decide.mounts.canonical import NAMESPACES
 from reconciler.decide.slots import STANDBY
+from reconciler.formats.compose_names import NAMESPACES
 from reconciler.model.desired import DesiredState, Service, ServiceKey
 from reconciler.model.history import History
-from reconciler.model.observed import Container, ObservedState, engine_time
+from reconciler.model.observed import Container, ObservedState
+from reconciler.model.times import engine_time
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from reconciler.decide.defaults import PIDS
 from reconciler.decide.drift.wanted_facts import LIMITS, OTHERS, wanted
+from reconciler.formats.quantities import shown, size
 from reconciler.model.desired import Endpoint, Service
 from reconciler.model.images import ImageDefaults
 from reconciler.model.observed import Container, is_anonymous
@@ -151,8 +152,7 @@ def _short(text: str) -> str:
 def _size(value: int) -> str:
     if value <= 0:
         return "without limit"
-    mib = value / (1 << 20)
-    return f"{mib:g} MiB" if value >= 1 << 20 and mib * 4 == int(mib * 4) else f"{value} bytes"
+    return shown(value) if size(shown(value)) == value else f"{value} bytes"
 
 
 def _cpus(value: int) -> str:

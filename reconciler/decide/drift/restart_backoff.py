@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconciler.model.history import RestartBackoff
+from reconciler.model.times import backoff
 
 FIRST_DELAY, LONGEST_DELAY = 10.0, 600.0
 """Seconds between two starts of a service, doubled each time; the first start comes at once."""
@@ -34,16 +35,16 @@ def not_started(backoff: RestartBackoff) -> RestartBackoff:
     return RestartBackoff(backoff.times[:-1])
 
 
-def next_start(backoff: RestartBackoff | None, now: float) -> float | None:
+def next_start(known: RestartBackoff | None, now: float) -> float | None:
     """From when on it may be started again (Unix seconds); None: it is left alone."""
-    if backoff is None:
+    if known is None:
         return 0.0
-    if backoff.given_up:
+    if known.given_up:
         return None
-    counted = [time for time in backoff.times if now - time < REMEMBERED]
+    counted = [time for time in known.times if now - time < REMEMBERED]
     if not counted:
         return 0.0
-    return counted[-1] + min(FIRST_DELAY * 2.0 ** (len(counted) - 1), LONGEST_DELAY)
+    return counted[-1] + backoff(len(counted), FIRST_DELAY, LONGEST_DELAY)
 
 
 def recovered(backoff: RestartBackoff, now: float) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from reconciler.decide.history.fold_state import FoldState, Record, time_of
 from reconciler.model.outcome import CommitState, Outcome
 from reconciler.model.requests import Answered, RequestVerb, Suspension
+from reconciler.model.times import instant
 
 
 def requested(state: FoldState, record: Record) -> None:
@@ -21,7 +20,7 @@ def requested(state: FoldState, record: Record) -> None:
         record.get("hint") or "",
         record.get("revision"),
         record.get("why") or "",
-        datetime.fromisoformat(until).timestamp() if until else None,
+        instant(until) if until else None,
         tuple(record.get("lifted", ())),
     )
     state.requests.append(asked)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
 from typing import Any
 
 from reconciler.model.desired import ServiceKey
@@ -13,6 +12,7 @@ from reconciler.model.history import Adopted, Attempt, Bad, Good, Held, History,
 from reconciler.model.outcome import Failure, Intent, Level, Reason, Violation
 from reconciler.model.requests import Answered, Suspension
 from reconciler.model.stock import Fetched
+from reconciler.model.times import instant
 
 Record = Mapping[str, Any]
 
@@ -190,7 +190,7 @@ def warning_of(record: Record) -> Violation:
 
 def time_of(record: Record) -> float:
     """Seconds of the Unix epoch."""
-    return datetime.fromisoformat(record["at"]).timestamp()
+    return instant(record["at"])
 
 
 def quarantine(state: FoldState, record: Record, reason: Reason) -> None:

@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterable
 
 from reconciler.decide.mounts.sources import Json
-
-NAMESPACES = ("network_mode", "pid", "ipc")
-"""Keys that may name a service whose namespace is used (`service:NAME`)."""
+from reconciler.formats.compose_names import NAMESPACES
 
 
 def restart_policy(model: Json) -> str:

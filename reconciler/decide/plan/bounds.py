@@ -8,6 +8,7 @@ from typing import Any
 from reconciler.decide import footprint
 from reconciler.decide.plan.builder import PlanBuilder
 from reconciler.decide.plan.diff import StateDiff
+from reconciler.formats.quantities import shown
 from reconciler.model.desired import DesiredState, Volume
 from reconciler.model.observed import COMPOSE_PROJECT, ObservedState
 from reconciler.model.outcome import Intent, Level, Reason, Violation
@@ -70,12 +71,12 @@ def leeway(diff: StateDiff) -> int:
 
 
 def _too_much(step: Step, foreign: int, limit: int) -> Violation:
-    others = f", {foreign >> 20} MiB of it other containers'" if foreign else ""
+    others = f", {shown(foreign)} of it other containers'" if foreign else ""
     return Violation(
         Reason.BUDGET_EXCEEDED,
         PEAK,
-        f"starting {step.stack}/{step.service} would promise containers {step.memory_after >> 20} MiB{others}; "
-        f"at most {limit >> 20} MiB may be promised",
+        f"starting {step.stack}/{step.service} would promise containers {shown(step.memory_after)}{others}; "
+        f"at most {shown(limit)} may be promised",
         "lower a limit, raise spec.memory.budget, give the engine more memory or stop other containers",
         stack=step.stack,
         service=step.service,
@@ -86,8 +87,8 @@ def _too_large(step: Step, limit: int) -> Violation:
     return Violation(
         Reason.BUDGET_EXCEEDED,
         BUILD,
-        f"building {step.stack}/{step.service} beside what runs may take {step.memory_after >> 20} MiB; "
-        f"at most {limit >> 20} MiB may be promised",
+        f"building {step.stack}/{step.service} beside what runs may take {shown(step.memory_after)}; "
+        f"at most {shown(limit)} may be promised",
         "lower build.memory in the agent config, raise spec.memory.budget or stop containers",
         stack=step.stack,
         service=step.service,

@@ -9,6 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from reconciler.decide.read.compose_files import ComposeFiles, expand
 from reconciler.decide.read.keys import items, pairs, words
 from reconciler.decide.read.places import Place, ServiceIn, Unit
+from reconciler.formats.compose_names import NAMESPACES
 from reconciler.formats.nodes import Node, Scalar
 from reconciler.formats.yamls import json_pointer
 from reconciler.model.outcome import Reason, Violation
@@ -22,7 +23,6 @@ MOST_WAYS = 200_000
 Locate = Callable[..., Place]
 
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
-_NAMESPACES = ("network_mode", "ipc", "pid", "uts")
 
 
 def too_complex(read: ComposeFiles, stack: str, locate: Locate) -> Iterator[Violation]:
@@ -90,7 +90,7 @@ def _dependencies(parts: Parts) -> set[str]:
         found |= set(pairs(said.get("depends_on"))).union(_texts(unit, said.get("depends_on")))
         for key in ("links", "volumes_from"):
             found |= {text.partition(":")[0] for text in _texts(unit, said.get(key))}
-        for key in _NAMESPACES:
+        for key in (*NAMESPACES, "uts"):
             shared = _texts(unit, said.get(key))
             found |= {text.removeprefix("service:") for text in shared if text.startswith("service:")}
     return found

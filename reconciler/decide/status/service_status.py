@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from reconciler.decide.slots import STANDBY
 from reconciler.model.desired import STOP_FIRST, Service
-from reconciler.model.observed import Container, engine_time
+from reconciler.model.observed import Container
 from reconciler.model.outcome import Reason
 from reconciler.model.status import Health, ServiceStatus, Sync
+from reconciler.model.times import engine_time
 
 WORST_LAST = (
     Health.HEALTHY,

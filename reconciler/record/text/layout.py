@@ -6,7 +6,8 @@ import re
 import textwrap
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+
+from reconciler.model.times import instant
 
 ELLIPSIS = "…"
 GAP = "  "
@@ -140,7 +141,7 @@ def exactly(seconds: float) -> str:
 
 def since(time: str | None, now: float) -> str:
     """How long ago an RFC 3339 time is; '-' where there is none."""
-    return "-" if time is None else span(now - datetime.fromisoformat(time).timestamp())
+    return "-" if time is None else span(now - instant(time))
 
 
 def short(sha: str | None) -> str:

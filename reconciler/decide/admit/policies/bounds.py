@@ -9,7 +9,7 @@ from reconciler.decide import footprint
 from reconciler.decide.admit.budget import replicas, service_memory
 from reconciler.decide.admit.policies.sharing import processes_with
 from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject, Subject
-from reconciler.formats.quantities import QuantityError, seconds, size
+from reconciler.formats.quantities import QuantityError, seconds, shown, size
 from reconciler.model.documents import GIB, MIB
 
 MOST_PORTS, MOST_PORTS_OF_HOST = 100, 400
@@ -96,7 +96,7 @@ def _swap(service: ServiceSubject) -> Iterator[Finding]:
     elif is_default:
         what = "memswap_limit without mem_limit"
     elif asked > memory:
-        what = f"memswap_limit is {(asked - memory) // MIB} MiB above the memory's limit"
+        what = f"memswap_limit is {shown(asked - memory)} above the memory's limit"
     elif asked < memory:
         what = "memswap_limit is below the memory's limit, which the engine refuses"
     else:

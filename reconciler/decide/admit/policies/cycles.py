@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from reconciler.decide.admit.policies.subject import Finding, Json, Subject
+from reconciler.formats.compose_names import NAMESPACES
 from reconciler.formats.yamls import Pointer
-
-_NAMESPACES = ("network_mode", "pid", "ipc")
 
 
 def findings(subject: Subject) -> Iterator[Finding]:
@@ -31,7 +30,7 @@ def _references(service: Json) -> dict[str, Pointer]:
     for index, source in enumerate(service.get("volumes_from") or ()):
         if not str(source).startswith("container:"):
             found[str(source).partition(":")[0]] = ("volumes_from", index)
-    for key in _NAMESPACES:
+    for key in NAMESPACES:
         kind, _, name = str(service.get(key) or "").partition(":")
         if kind == "service":
             found[name] = (key,)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from reconciler.decide.admit.policies.sharing import namespace
 from reconciler.decide.admit.policies.subject import Finding, ServiceSubject
+from reconciler.formats.compose_names import NAMESPACES
 from reconciler.formats.grants import normal
 
 SAFE_CAPABILITIES = frozenset(
@@ -63,7 +64,6 @@ FOR_PEOPLE = "org.opencontainers.image."
 run.oci., io.katacontainers., dev.gvisor., cdi.k8s.io/ and more to come."""
 
 _NETWORK_MODES = frozenset({"", "bridge", "default", "none"})
-_NAMESPACES = ("network_mode", "pid", "ipc", "uts", "cgroup", "userns_mode")
 _OWN_NAMESPACES = frozenset({"", "none", "private", "shareable"})
 """By these a container has a namespace of its own. Engines have more words for others': podman's `ns:/proc/1/…`."""
 
@@ -79,7 +79,7 @@ def findings(service: ServiceSubject) -> Iterator[Finding]:
 
 
 def _namespaces(service: ServiceSubject) -> Iterator[Finding]:
-    for key in _NAMESPACES:
+    for key in (*NAMESPACES, "uts", "cgroup", "userns_mode"):
         value = namespace(service, key)
         kind, _, name = value.partition(":")
         if value == "host":
