@@ -43,7 +43,7 @@ def _tables(connection: psycopg.Connection) -> None:
         "CREATE TABLE IF NOT EXISTS schema_migrations ("
         "name text PRIMARY KEY, digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
     )
-    applied = dict(connection.execute("SELECT name, digest FROM schema_migrations").fetchall())
+    applied: dict[str, str] = dict(connection.execute("SELECT name, digest FROM schema_migrations").fetchall())
     for path in sorted((HERE / "postgres").glob("*.sql")):
         text = path.read_text()
         digest = hashlib.sha256(text.encode()).hexdigest()

@@ -58,7 +58,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     followers = Followers(pool, embeddings, store, searcher)
     state = app.state
     state.pool, state.embeddings, state.graph, state.searcher = pool, embeddings, store, searcher
-    state.artifacts, state.answerer, state.followers = Artifacts(pool, embeddings), answerer, followers
+    state.artifacts, state.answerer, state.followers = Artifacts(pool, embeddings, followers.wake), answerer, followers
     tasks = [asyncio.create_task(follower.run()) for follower in followers.all]
     try:
         yield

@@ -2,71 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
-from brain import metrics
-from brain.chunks import digest, split
+from brain import metrics, queries
 from brain.embedding import Vectors
-from brain.embeddings import Embeddings, Model
+from brain.embeddings import Embeddings
 from brain.errors import Conflict, NotFound, Refused, Unavailable
 from brain.paging import Cursor
+from brain.pieces import Piece, artifact_digest, pieces
 from brain.postgres import Connection, Pool, connected
 from brain.schemas import Artifact, ArtifactChange, ArtifactHead, ArtifactIn, Counts, LinkTo, Page, Written
 
-HEAD = "id, path, kind, title, tags, metadata, digest, created_at, updated_at"
 AT_ONCE = 256
 """Pieces that a request waits for (about 4 s on a quiet machine)."""
 
-PENDING = (
-    "INSERT INTO graph_pending (artifact_id) SELECT unnest(%s::uuid[]) "
-    "ON CONFLICT (artifact_id) DO UPDATE SET version = nextval('graph_versions')"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One text that is embedded and found."""
-
-    heading: str
-    body: str
-    digest: str
-
-    @property
-    def text(self) -> str:
-        return f"{self.heading}\n{self.body}"
-
-
-def pieces(title: str, content: str, chunks: Sequence[str] | None) -> list[Piece]:
-    """At least one, so that an artifact without content is found by its title. The same text twice is one piece."""
-    bodies = [body.strip() for body in (split(content) if chunks is None else chunks)]
-    texts = dict.fromkeys(body for body in bodies if body) or {"": None}
-    return [Piece(title, body, digest(title, body)) for body in texts]
-
-
-def artifact_digest(item: ArtifactIn) -> str:
-    document = item.model_dump(mode="json", exclude={"path"})
-    return hashlib.sha256(json.dumps(document, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
 
 class Artifacts:
-    def __init__(self, pool: Pool, embeddings: Embeddings) -> None:
-        self._pool, self._embeddings = pool, embeddings
+    """`wake` is called after each change: embeddings and graph follow."""
+
+    def __init__(self, pool: Pool, embeddings: Embeddings, wake: Callable[[], None]) -> None:
+        self._pool, self._embeddings, self._wake = pool, embeddings, wake
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Connection]:
+        """One transaction; those that follow hear of it once it is durable."""
+        async with connected(self._pool) as connection, connection.transaction():
+            yield connection
+        self._wake()
 
     async def create(self, item: ArtifactIn) -> Artifact:
         """Conflict where the path is taken."""
         work = await self._prepared([item])
         try:
-            async with connected(self._pool) as connection, connection.transaction():
-                identity = await _insert(connection, item)
+            async with self._writing() as connection:
+                identity = await queries.insert(connection, item)
                 await self._fill(connection, identity, item, work)
         except psycopg.errors.UniqueViolation as error:
             raise Conflict(f"there is an artifact with the path {item.path}") from error
@@ -82,7 +57,7 @@ class Artifacts:
         # In one order, so that two batches with the same paths wait for each other instead of both giving up.
         ordered = sorted(enumerate(items), key=lambda entry: entry[1].path or "")
         try:
-            async with connected(self._pool) as connection, connection.transaction():
+            async with self._writing() as connection:
                 written = {number: await self._put(connection, item, work) for number, item in ordered}
         except psycopg.errors.UniqueViolation as error:
             raise Unavailable("another writer has just made one of these paths; try again", "busy") from error
@@ -92,15 +67,15 @@ class Artifacts:
 
     async def get(self, identity: UUID) -> Artifact:
         async with connected(self._pool) as connection:
-            return await _read(connection, identity)
+            return await queries.read(connection, identity)
 
     async def change(self, identity: UUID, change: ArtifactChange) -> Artifact:
         """NotFound; Conflict where the new path is taken."""
         work = await self._prepared([_changed(await self.get(identity), change)])
         try:
-            async with connected(self._pool) as connection, connection.transaction():
+            async with self._writing() as connection:
                 # Somebody else may have changed it while the model worked: what the follower has to embed, then.
-                item = _changed(await _read(connection, identity, "FOR UPDATE"), change)
+                item = _changed(await queries.read(connection, identity, "FOR UPDATE"), change)
                 await self._update(connection, identity, item, work)
         except psycopg.errors.UniqueViolation as error:
             raise Conflict(f"there is an artifact with the path {item.path}") from error
@@ -116,10 +91,22 @@ class Artifacts:
             return await self._delete("path = %s", (path,))
         return await self._delete("starts_with(path, %s)", (prefix,))
 
+    async def link(self, identity: UUID, to: LinkTo) -> None:
+        """NotFound where either artifact is unknown. A link that is there already stays."""
+        async with self._writing() as connection:
+            await queries.add_link(connection, identity, to)
+            await connection.execute(queries.PENDING, ([identity],))
+
+    async def unlink(self, identity: UUID, kind: str, target: UUID) -> None:
+        """NotFound where there is no such link."""
+        async with self._writing() as connection:
+            await queries.remove_link(connection, identity, kind, target)
+            await connection.execute(queries.PENDING, ([identity],))
+
     async def page(self, where: Mapping[str, Any], limit: int, after: Cursor | None) -> Page:
         """Newest first. `where`: kind, tag, path, path_prefix; None where it does not matter."""
         query = (
-            f"SELECT {HEAD} FROM artifacts WHERE (%(kind)s::text IS NULL OR kind = %(kind)s) "  # noqa: S608 - ours
+            f"SELECT {queries.HEAD} FROM artifacts WHERE (%(kind)s::text IS NULL OR kind = %(kind)s) "  # noqa: S608 - ours
             "AND (%(tag)s::text IS NULL OR tags @> ARRAY[%(tag)s]) AND (%(path)s::text IS NULL OR path = %(path)s) "
             "AND (%(path_prefix)s::text IS NULL OR starts_with(path, %(path_prefix)s)) "
             "AND (%(at)s::timestamptz IS NULL OR (created_at, id) < (%(at)s, %(id)s)) "
@@ -160,7 +147,7 @@ class Artifacts:
         wanted = {piece.digest: piece for item in items for piece in pieces(item.title, item.content, item.chunks)}
         try:
             async with connected(self._pool) as connection:
-                known = await _known(connection, self._embeddings.model, list(wanted))
+                known = await queries.known(connection, self._embeddings.model, list(wanted))
             missing = [piece for key, piece in wanted.items() if key not in known][:AT_ONCE]
             vectors = await self._embeddings.documents([piece.text for piece in missing])
         except Unavailable as error:
@@ -173,13 +160,13 @@ class Artifacts:
 
     async def _put(self, connection: Connection, item: ArtifactIn, work: Mapping[str, Vectors]) -> Written:
         if item.path is None:
-            identity = await _insert(connection, item)
+            identity = await queries.insert(connection, item)
             await self._fill(connection, identity, item, work)
             return Written(id=identity, path=None, result="created")
         query = "SELECT id, digest FROM artifacts WHERE path = %s FOR UPDATE"
         row = await (await connection.execute(query, (item.path,))).fetchone()
         if row is None:
-            identity = await _insert(connection, item)
+            identity = await queries.insert(connection, item)
             await self._fill(connection, identity, item, work)
             return Written(id=identity, path=item.path, result="created")
         if row["digest"] == artifact_digest(item):
@@ -193,7 +180,7 @@ class Artifacts:
         done = await connection.execute(
             "UPDATE artifacts SET path = %(path)s, kind = %(kind)s, title = %(title)s, content = %(content)s, "
             "tags = %(tags)s, metadata = %(metadata)s, digest = %(digest)s, updated_at = now() WHERE id = %(id)s",
-            {**_values(item), "id": identity},
+            {**queries.values(item), "id": identity},
         )
         if not done.rowcount:
             raise NotFound(f"there is no artifact {identity}")
@@ -216,8 +203,8 @@ class Artifacts:
                 await connection.execute(move, (position, there[piece.digest], position))
             else:
                 await self._piece(connection, identity, position, piece, work.get(piece.digest))
-        await _links(connection, identity, item)
-        await connection.execute(PENDING, ([identity],))
+        await queries.links(connection, identity, item)
+        await connection.execute(queries.PENDING, ([identity],))
 
     async def _piece(
         self, connection: Connection, identity: UUID, position: int, piece: Piece, vector: Vectors | None
@@ -234,76 +221,16 @@ class Artifacts:
             await connection.execute(insert.format(self._embeddings.model.table), (row["id"], vector))
 
     async def _delete(self, condition: str, values: tuple[Any, ...]) -> int:
-        async with connected(self._pool) as connection, connection.transaction():
+        async with self._writing() as connection:
             query = f"SELECT id FROM artifacts WHERE {condition} ORDER BY id FOR UPDATE"  # noqa: S608 - ours, above
             doomed = [row["id"] async for row in await connection.execute(query, values)]
             # A link by path goes on waiting for that path; one by id points nowhere any more.
             await connection.execute("DELETE FROM links WHERE target_id = ANY(%s) AND target_path IS NULL", (doomed,))
             await connection.execute("DELETE FROM artifacts WHERE id = ANY(%s)", (doomed,))
-            await connection.execute(PENDING, (doomed,))
+            await connection.execute(queries.PENDING, (doomed,))
         return len(doomed)
 
 
 def _changed(old: Artifact, change: ArtifactChange) -> ArtifactIn:
     kept = old.model_dump(include={"path", "kind", "title", "content", "tags", "metadata"})
     return ArtifactIn(**{**kept, **change.model_dump(exclude_unset=True)})
-
-
-async def _read(connection: Connection, identity: UUID, lock: str = "") -> Artifact:
-    query = f"SELECT {HEAD}, content FROM artifacts WHERE id = %s {lock}"  # noqa: S608 - ours
-    row = await (await connection.execute(query, (identity,))).fetchone()
-    if row is None:
-        raise NotFound(f"there is no artifact {identity}")
-    return Artifact(**row)
-
-
-def _values(item: ArtifactIn) -> dict[str, Any]:
-    return {
-        "path": item.path, "kind": item.kind, "title": item.title, "content": item.content, "tags": item.tags,
-        "metadata": Jsonb(item.metadata), "digest": artifact_digest(item),
-    }  # fmt: skip
-
-
-async def _insert(connection: Connection, item: ArtifactIn) -> UUID:
-    row = await (
-        await connection.execute(
-            "INSERT INTO artifacts (path, kind, title, content, tags, metadata, digest) VALUES "
-            "(%(path)s, %(kind)s, %(title)s, %(content)s, %(tags)s, %(metadata)s, %(digest)s) RETURNING id",
-            _values(item),
-        )
-    ).fetchone()
-    assert row is not None
-    identity: UUID = row["id"]
-    return identity
-
-
-async def _known(connection: Connection, model: Model, digests: list[str]) -> dict[str, Vectors]:
-    query = sql.SQL(
-        "SELECT DISTINCT ON (c.digest) c.digest, e.embedding FROM chunks c JOIN {} e ON e.chunk_id = c.id "
-        "WHERE c.digest = ANY(%s)"
-    ).format(model.table)
-    return {row["digest"]: row["embedding"] async for row in await connection.execute(query, (digests,))}
-
-
-async def _links(connection: Connection, identity: UUID, item: ArtifactIn) -> None:
-    """Its own links, and those of others that have waited for its path."""
-    if item.links is not None:
-        await connection.execute("DELETE FROM links WHERE source_id = %s", (identity,))
-        for link in item.links:
-            await add_link(connection, identity, link)
-    if item.path is not None:
-        query = "UPDATE links SET target_id = %s WHERE target_path = %s AND target_id IS NULL RETURNING source_id"
-        waited = [row["source_id"] async for row in await connection.execute(query, (identity, item.path))]
-        await connection.execute(PENDING, (sorted(set(waited)),))
-
-
-async def add_link(connection: Connection, source: UUID, link: LinkTo) -> None:
-    """NotFound where the target's id is unknown."""
-    try:
-        await connection.execute(
-            "INSERT INTO links (source_id, kind, target_id, target_path) VALUES (%(source)s, %(kind)s, "
-            "coalesce(%(id)s, (SELECT id FROM artifacts WHERE path = %(path)s)), %(path)s) ON CONFLICT DO NOTHING",
-            {"source": source, "kind": link.kind, "id": link.id, "path": link.path},
-        )
-    except psycopg.errors.ForeignKeyViolation as error:
-        raise NotFound(f"a link names an artifact that does not exist: {link.id or source}") from error

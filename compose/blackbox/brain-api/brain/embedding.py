@@ -81,12 +81,13 @@ class LocalEmbedder:
         for start in range(0, len(order), BATCH):
             parts.append(await self._run("documents", [texts[number] for number in order[start : start + BATCH]]))
         result = numpy.concatenate(parts) if parts else numpy.empty((0, 0), numpy.float32)
-        back = numpy.empty_like(result)
+        back: Vectors = numpy.empty_like(result)
         back[order] = result
         return back
 
     async def query(self, text: str) -> Vectors:
-        return (await self._run("query", [text]))[0]
+        vector: Vectors = (await self._run("query", [text]))[0]
+        return vector
 
     async def _run(self, purpose: str, texts: Sequence[str]) -> Vectors:
         with metrics.embedding_seconds.labels(purpose).time():
@@ -128,7 +129,8 @@ class RemoteEmbedder:
         return numpy.concatenate(parts) if parts else numpy.empty((0, 0), numpy.float32)
 
     async def query(self, text: str) -> Vectors:
-        return (await self._ask("query", [text]))[0]
+        vector: Vectors = (await self._ask("query", [text]))[0]
+        return vector
 
     async def _ask(self, purpose: str, texts: Sequence[str]) -> Vectors:
         body = {"model": self._model, "input": list(texts), "encoding_format": "float"}

@@ -14,12 +14,12 @@ from typing import Any
 from psycopg import sql
 
 from brain import metrics
-from brain.artifacts import PENDING
 from brain.embedding import Vectors
 from brain.embeddings import Embeddings
 from brain.errors import ApiError, Refused
 from brain.graph import GraphStore
 from brain.postgres import Connection, Pool, connected
+from brain.queries import PENDING
 from brain.search import Searcher
 
 PAUSE = 30.0

@@ -130,7 +130,7 @@ class GraphStore:
         """Unavailable (neo4j) where it does not answer."""
         try:
             async with asyncio.timeout(20):
-                result = await self._driver.execute_query(query, parameters_=values)  # type: ignore[arg-type]  # wants literals
+                result = await self._driver.execute_query(query, parameters_=values)
         except ClientError as error:
             raise ApiError(f"Neo4j refuses this: {error.message}") from error
         except (DriverError, Neo4jError, OSError, TimeoutError) as error:

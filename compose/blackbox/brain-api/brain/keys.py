@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader, HTTPBearer
@@ -77,7 +76,7 @@ async def writer(caller: Annotated[Caller, Depends(reader)]) -> Caller:
     return caller
 
 
-OPENAPI: Mapping[int | str, dict[str, str]] = {
+OPENAPI: dict[int | str, dict[str, Any]] = {
     401: {"description": "No key, or an unknown one"},
     403: {"description": "The key may only read"},
     503: {"description": "A database or model does not answer; `error.code` names which"},

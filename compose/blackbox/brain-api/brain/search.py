@@ -86,7 +86,7 @@ class Searcher:
         return vector
 
     async def _hits(self, query: str, values: Mapping[str, Any]) -> Hits:
-        statement = sql.SQL(query).format(table=self._embeddings.model.table)  # type: ignore[arg-type]  # wants literals
+        statement = sql.SQL(query).format(table=self._embeddings.model.table)
         async with connected(self._pool) as connection:
             rows = await (await connection.execute(statement, values)).fetchall()
         return Hits(hits=[Hit(**row) for row in rows], complete=self.complete)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from brain.artifacts import artifact_digest, pieces
 from brain.chunks import split
 from brain.errors import ApiError
 from brain.keys import Caller, Keys
 from brain.paging import Cursor
+from brain.pieces import artifact_digest, pieces
 from brain.schemas import ArtifactIn
 from brain.settings import Settings
 
@@ -45,7 +46,8 @@ def test_a_writers_own_pieces_win_and_the_same_twice_is_one() -> None:
 def test_the_digest_tells_any_change_but_not_the_path() -> None:
     one = ArtifactIn(title="t", content="c", path="p")
     assert artifact_digest(one) == artifact_digest(one.model_copy(update={"path": "q"}))
-    for change in ({"tags": ["x"]}, {"metadata": {"a": 1}}, {"content": "d"}, {"links": []}):
+    changes: list[dict[str, Any]] = [{"tags": ["x"]}, {"metadata": {"a": 1}}, {"content": "d"}, {"links": []}]
+    for change in changes:
         assert artifact_digest(one) != artifact_digest(one.model_copy(update=change))
 
 
@@ -59,7 +61,7 @@ def test_keys_are_known_by_name_and_role() -> None:
 
 @pytest.mark.parametrize("text", ["", "# nobody", "laptop write short", "laptop admin " + "a" * 20, "one-word"])
 def test_a_wrong_file_of_keys_is_refused_without_telling_the_key(text: str) -> None:
-    with pytest.raises(ValueError) as told:
+    with pytest.raises(ValueError, match="API keys") as told:
         Keys(text)
     assert "aaaa" not in str(told.value)
 

@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 
 import child
+from environment import of_claude, passed_on
 
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.task import CANCELLED, FAILED, INTERRUPTED, QUEUED, RUNNING, TIMED_OUT, Task, result_of
 
 Files = tuple[Path, Path, Path]
-PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 LARGEST_LOG = 64 * 1024 * 1024
 RESULT = 4 * 1024 * 1024
 """Bytes at the end of a log in which the result is looked for."""
@@ -178,24 +178,13 @@ class Worker:
 
     def environment(self, task: Task) -> dict[str, str]:
         """A task knows nothing of the one before: settings and temporary files are its own, and go with it."""
-        settings, own = self.settings, self.settings.own / task.id
-        for name in ("config", "temporary"):
-            (own / name).mkdir(parents=True, exist_ok=True)
-        optional = {
-            "ANTHROPIC_API_KEY": settings.key, "CLAUDE_CODE_OAUTH_TOKEN": "" if settings.key else settings.token,
-            "ANTHROPIC_BASE_URL": settings.url, "GIT_SSH_COMMAND": self.ssh,
-        }  # fmt: skip
+        settings = self.settings
         return {
-            **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
-            **{name: value for name, value in optional.items() if value},
+            **passed_on(settings.data / "home"),
+            **of_claude(settings.key, settings.token, settings.url, settings.own / task.id),
+            **({"GIT_SSH_COMMAND": self.ssh} if self.ssh else {}),
             **{f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in _WHO.items()},
             "GIT_TERMINAL_PROMPT": "0",
-            "HOME": str(settings.data / "home"),
-            "CLAUDE_CONFIG_DIR": str(own / "config"),
-            "CLAUDE_CODE_TMPDIR": str(own / "temporary"),
-            "TMPDIR": str(own / "temporary"),
-            "DISABLE_AUTOUPDATER": "1",
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         }
 
     def end(self, task: Task) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import sys
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import child
+from environment import of_claude, passed_on
 
 from ralph.breaker import Breaker
 from ralph.gates import Move, next_move
@@ -23,7 +23,6 @@ from ralph.state import State, load, save
 from ralph.turn import SYSTEM, Turn, read
 from ralph.workspace import PROMPT, GitFailed, Workspace, digest
 
-PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")
 PRINTED = 16 * 1024 * 1024
 """Bytes that a turn may print before it is ended."""
 HISTORY = 10 * 1024 * 1024
@@ -41,8 +40,7 @@ class Agent:
         self.state, corrupt = load(slot.folder / "state.json")
         home = slot.folder / "home"
         home.mkdir(exist_ok=True)
-        environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"HOME": str(home)}
-        self.workspace = Workspace(settings.workspaces / str(slot.number), slot.name, environment, self.beat)
+        self.workspace = Workspace(settings.workspaces / str(slot.number), slot.name, passed_on(home), self.beat)
         self.move, self.asked_to_stop = Move("starting"), 0.0
         settings.own.mkdir(parents=True, exist_ok=True)
         (settings.own / "agent").write_text(str(slot.number))
@@ -107,8 +105,6 @@ class Agent:
         given, printed, errors = (self.settings.own / name for name in ("given", "printed", "errors"))
         # What Claude Code leaves behind: a turn knows nothing of the one before but what is in the workspace.
         shutil.rmtree(self.settings.own / "turn", ignore_errors=True)
-        for name in ("config", "temporary"):
-            (self.settings.own / "turn" / name).mkdir(parents=True)
         given.write_text(prompt)
         printed.write_text("")
         turn = self.called((given, printed, errors), began)
@@ -143,18 +139,9 @@ class Agent:
 
     def environment(self) -> dict[str, str]:
         settings = self.settings
-        optional = {
-            "ANTHROPIC_API_KEY": settings.key, "CLAUDE_CODE_OAUTH_TOKEN": "" if settings.key else settings.token,
-            "ANTHROPIC_BASE_URL": settings.url,
-        }  # fmt: skip
         return {
             **self.workspace.environment,
-            **{name: value for name, value in optional.items() if value},
-            "CLAUDE_CONFIG_DIR": str(settings.own / "turn/config"),
-            "CLAUDE_CODE_TMPDIR": str(settings.own / "turn/temporary"),
-            "TMPDIR": str(settings.own / "turn/temporary"),
-            "DISABLE_AUTOUPDATER": "1",
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            **of_claude(settings.key, settings.token, settings.url, settings.own / "turn"),
             # It honours Retry-After by itself; beyond that the loop waits, where a person can see it.
             "CLAUDE_CODE_MAX_RETRIES": "3",
         }

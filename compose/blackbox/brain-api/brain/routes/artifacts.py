@@ -7,11 +7,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from brain.artifacts import PENDING, Artifacts, add_link
-from brain.errors import ApiError, NotFound
+from brain.artifacts import Artifacts
+from brain.errors import ApiError
 from brain.keys import OPENAPI, reader, writer
 from brain.paging import Cursor
-from brain.postgres import connected
 from brain.schemas import (
     Artifact,
     ArtifactChange,
@@ -40,18 +39,14 @@ Store = Annotated[Artifacts, Depends(artifacts)]
 
 
 @router.post("/artifacts", status_code=201, dependencies=WRITE)
-async def create(item: ArtifactIn, store: Store, request: Request) -> Artifact:
-    made = await store.create(item)
-    request.app.state.followers.wake()
-    return made
+async def create(item: ArtifactIn, store: Store) -> Artifact:
+    return await store.create(item)
 
 
 @router.post("/artifacts/batch", dependencies=WRITE)
-async def ingest(batch: Batch, store: Store, request: Request) -> BatchResult:
+async def ingest(batch: Batch, store: Store) -> BatchResult:
     """Create or replace by path: all of the batch or nothing. What has not changed costs nothing."""
-    written = await store.ingest(batch.artifacts)
-    request.app.state.followers.wake()
-    return BatchResult(artifacts=written)
+    return BatchResult(artifacts=await store.ingest(batch.artifacts))
 
 
 @router.get("/artifacts", dependencies=READ)
@@ -70,15 +65,11 @@ async def listed(
 
 
 @router.delete("/artifacts", dependencies=WRITE)
-async def delete_paths(
-    store: Store, request: Request, path: Path | None = None, path_prefix: Path | None = None
-) -> Deleted:
+async def delete_paths(store: Store, path: Path | None = None, path_prefix: Path | None = None) -> Deleted:
     """By exact path, or all whose path begins with a prefix."""
     if (path is None) == (path_prefix is None):
         raise ApiError("name either path or path_prefix")
-    deleted = await store.delete_paths(path, path_prefix)
-    request.app.state.followers.wake()
-    return Deleted(deleted=deleted)
+    return Deleted(deleted=await store.delete_paths(path, path_prefix))
 
 
 @router.get("/artifacts/{identity}", dependencies=READ)
@@ -87,38 +78,27 @@ async def read(identity: UUID, store: Store) -> Artifact:
 
 
 @router.patch("/artifacts/{identity}", dependencies=WRITE)
-async def change(identity: UUID, item: ArtifactChange, store: Store, request: Request) -> Artifact:
+async def change(identity: UUID, item: ArtifactChange, store: Store) -> Artifact:
     """What is left out stays as it is."""
-    changed = await store.change(identity, item)
-    request.app.state.followers.wake()
-    return changed
+    return await store.change(identity, item)
 
 
 @router.delete("/artifacts/{identity}", status_code=204, dependencies=WRITE)
-async def delete(identity: UUID, store: Store, request: Request) -> Response:
+async def delete(identity: UUID, store: Store) -> Response:
     await store.delete(identity)
-    request.app.state.followers.wake()
     return Response(status_code=204)
 
 
 @router.post("/artifacts/{identity}/links", status_code=204, dependencies=WRITE)
-async def link(identity: UUID, to: LinkTo, request: Request) -> Response:
+async def link(identity: UUID, to: LinkTo, store: Store) -> Response:
     """Add a link to another artifact; one that is there already stays."""
-    async with connected(request.app.state.pool) as connection, connection.transaction():
-        await add_link(connection, identity, to)
-        await connection.execute(PENDING, ([identity],))
-    request.app.state.followers.wake()
+    await store.link(identity, to)
     return Response(status_code=204)
 
 
 @router.delete("/artifacts/{identity}/links/{kind}/{target}", status_code=204, dependencies=WRITE)
-async def unlink(identity: UUID, kind: Kind, target: UUID, request: Request) -> Response:
-    query = "DELETE FROM links WHERE source_id = %s AND kind = %s AND target_id = %s"
-    async with connected(request.app.state.pool) as connection, connection.transaction():
-        if not (await connection.execute(query, (identity, kind, target))).rowcount:
-            raise NotFound(f"{identity} has no such link")
-        await connection.execute(PENDING, ([identity],))
-    request.app.state.followers.wake()
+async def unlink(identity: UUID, kind: Kind, target: UUID, store: Store) -> Response:
+    await store.unlink(identity, kind, target)
     return Response(status_code=204)
 
 
