@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
+from reconciler.decide.history.outline import outline
 from reconciler.decide.lower.pull_policy import is_fetched_anew
 from reconciler.decide.lower.wanted_images import unresolved
 from reconciler.errors import ENVIRONMENT, Away, ImageFailed, Interrupted, ReconcilerError, RolloutFailed, Transient
@@ -180,6 +182,8 @@ def _roll(
         raise Transient(first.reason, first.message, first.hint)
     check_names(plan, observed)
     check_subnets(context, plan, desired, observed)
+    with suppress(Transient):
+        context.ledger.append("planned", attempt=attempt.id, **outline(plan, desired, observed))
     rollout = make_rollout(context, attempt, desired, base, observed, plan)
     try:
         rollout.walk()

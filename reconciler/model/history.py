@@ -26,12 +26,37 @@ class ServiceRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Planned:
+    """What an attempt set out to do, as its plan said before the first step; services are `stack/service`.
+
+    `downtime`: seconds at most. `before`, `after`, `peak`, `bound`: bytes promised to running containers, and what they
+    must not exceed. `images`: those of new or replaced services.
+    """
+
+    restarts: tuple[str, ...] = ()
+    creates: tuple[str, ...] = ()
+    removes: tuple[str, ...] = ()
+    downtime: tuple[tuple[str, float], ...] = ()
+    before: int = 0
+    after: int = 0
+    peak: int = 0
+    bound: int = 0
+    images: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        return bool(self.restarts or self.creates or self.removes)
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at one target. `content` is None where it ended before it was known.
 
     `final`: this is the commit's one final state, `state`. `condemned`: the verdict is durable, the rollback may not
     have ended yet. `closed`: nothing of the attempt is left to tidy up. `warnings`: what the commit was admitted with,
     and what was lost meanwhile.
+    `stacks`: those of the prepared commit. `planned` None: nothing was planned, or an older version did not write it
+    down.
     """
 
     id: str
@@ -54,6 +79,8 @@ class Attempt:
     touched: bool = True
     closed: bool = True
     warnings: tuple[Violation, ...] = ()
+    stacks: tuple[str, ...] = ()
+    planned: Planned | None = None
 
     @property
     def open(self) -> bool:

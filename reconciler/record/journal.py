@@ -23,7 +23,7 @@ LONG = 4 << 20
 
 Record = Mapping[str, Any]
 
-REMARKS = frozenset({"held", "released"})
+REMARKS = frozenset({"held", "released", "planned"})
 """Kinds from which nothing follows but what people are told: to write one down is no effect."""
 
 IDENTITIES = frozenset(

@@ -16,7 +16,7 @@ RECENT = 200
 Record = Mapping[str, Any]
 
 _OF_ATTEMPTS = ("started", "warned", "prepared", "condemned", "ended")
-_PASSING = ("closed", "fetched", "silent", "defect", "stopped", "held", "released")
+_PASSING = ("closed", "fetched", "silent", "defect", "stopped", "held", "released", "planned")
 """Of no meaning once something newer of the kind was recorded, or once people have had the time to read it."""
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.decide.history.fold_state import FoldState, Record, failure_of, quarantine, time_of, warning_of
+from reconciler.decide.history.outline import planned_of
 from reconciler.model.history import Good, ServiceRecord
 from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
 
@@ -49,7 +50,11 @@ def _prepared(state: FoldState, record: Record) -> None:
     state.stacks |= stacks
     state.backoffs.clear()
     # a journal that was deleted in the middle of an attempt does not know how it began
-    state.tell(record["attempt"], {"content": record["content"]})
+    state.tell(record["attempt"], {"content": record["content"], "stacks": tuple(sorted(stacks))})
+
+
+def _planned(state: FoldState, record: Record) -> None:
+    state.tell(record["attempt"], {"planned": planned_of(record)})
 
 
 def _condemned(state: FoldState, record: Record) -> None:
@@ -116,6 +121,7 @@ OF_ATTEMPTS: Mapping[str, Callable[[FoldState, Record], None]] = {
     "started": _started,
     "warned": _warned,
     "prepared": _prepared,
+    "planned": _planned,
     "condemned": _condemned,
     "ended": _ended,
     "closed": _closed,

@@ -5,6 +5,7 @@
 | seen | a commit was head at a poll |
 | started, prepared | an attempt began, with `warnings`, if any; its content is known and everything of it is ready |
 | warned | what else an attempt is warned about: a volume that somebody removed is made anew, empty |
+| planned | what the attempt sets out to do, for those who are told of the commit |
 | condemned | the verdict: never again. The rollback begins |
 | ended | an attempt is over, or a commit was decided without one; `final`: its one final state |
 | closed | what attempts had left is tidied up |
