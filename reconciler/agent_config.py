@@ -31,6 +31,8 @@ _PATHS: tuple[Pointer, ...] = (
     ("compose",),
     ("source", "allowed_signers"),
     ("source", "gpg_home"),
+    ("report", "forge", "token_file"),
+    ("report", "forge", "ca_file"),
 )
 
 
@@ -199,6 +201,18 @@ def _meaning(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
     yield from _permissions(read, environ)
     yield from _address_pool(read)
     yield from _build(read)
+    yield from _forge(read, environ)
+
+
+def _forge(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
+    given = _at(read.value, ("report", "forge"))
+    if not isinstance(given, dict):
+        return
+    from reconciler.formats.forges import TOKEN, problems
+
+    url = str(_at(read.value, ("source", "url")) or "")
+    for key, rule, what, hint in problems(given, url, bool(environ.get(TOKEN))):
+        yield _wrong(read, ("report", "forge", *key), rule, what, hint)
 
 
 def _address_pool(read: Document) -> Iterator[Violation]:

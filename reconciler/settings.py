@@ -46,11 +46,23 @@ class SourceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgeSettings:
+    """The forge that is told. `api`: without a slash at its end; `token_file` None: the token is in the environment."""
+
+    kind: str
+    api: str
+    repository: str
+    token_file: str | None = None
+    ca_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What the operator decides. Paths are absolute. `path` is the config file, None when there is none.
 
     `container_output` ("all", "none"): what of it goes into notes; None: as the source's host suggests.
     `notes_push` None: push where the source is a path on this machine.
+    `forge` None: none is told. `comments`: failures, changes, all or none.
     """
 
     host: str
@@ -69,6 +81,10 @@ class Settings:
     log_lines: int = LOG_LINES
     container_output: str | None = None
     build: BuildSettings = BuildSettings()
+    forge: ForgeSettings | None = None
+    statuses: bool = True
+    comments: str = "changes"
+    deployments: bool = False
     path: str | None = None
 
     @property
@@ -111,6 +127,7 @@ def stored_settings(values: Mapping[str, Any]) -> Settings:
         "adopt": tuple(values["adopt"]),
         "address_pool": tuple(values["address_pool"]),
         "build": BuildSettings(**values["build"]),
+        "forge": ForgeSettings(**values["forge"]) if values["forge"] else None,
     }
     return Settings(**{**values, **nested})
 
@@ -125,6 +142,7 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
     from reconciler.agent_config import absolute
 
     grants, binds = _allowed(values)
+    report = values.get("report", {})
     return Settings(
         host=values["host"],
         source=_source(values["source"], environ),
@@ -139,10 +157,29 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         longest_stop=seconds(values["max_stop_grace_period"]) if "max_stop_grace_period" in values else LONGEST_STOP,
         address_pool=tuple(values.get("address_pool", ())),
         notes_push=values.get("notes", {}).get("push"),
-        log_lines=values.get("report", {}).get("log_lines", LOG_LINES),
-        container_output=values.get("report", {}).get("container_output"),
+        log_lines=report.get("log_lines", LOG_LINES),
+        container_output=report.get("container_output"),
         build=_build(values.get("build", {})),
+        forge=_forge(values, environ) if "forge" in report else None,
+        statuses=report.get("statuses", True),
+        comments=report.get("comments", "changes"),
+        deployments=report.get("deployments", False),
         path=path,
+    )
+
+
+def _forge(values: Mapping[str, Any], environ: Mapping[str, str]) -> ForgeSettings:
+    from reconciler.agent_config import absolute
+    from reconciler.formats.forges import place_of
+
+    given: Mapping[str, Any] = values["report"]["forge"]
+    known = place_of(values["source"]["url"], given.get("kind", ""))
+    return ForgeSettings(
+        kind=given.get("kind") or (known.kind if known else ""),
+        api=(given.get("api") or (known.api if known else "")).rstrip("/"),
+        repository=given.get("repository") or (known.repository if known else ""),
+        token_file=absolute(given.get("token_file") or "", environ),
+        ca_file=absolute(given.get("ca_file") or "", environ),
     )
 
 

@@ -111,9 +111,13 @@ def fault_delay(faults: int) -> float:
     return backoff(faults, FIRST_DELAY, LONGEST_DELAY)
 
 
+def spread_delay(faults: int, seed: str) -> float:
+    """The same, spread by what is tried: not all that failed at once is tried at once."""
+    spread = int(hashlib.sha256(seed.encode()).hexdigest()[:4], 16) / 0xFFFF * 2 - 1
+    return fault_delay(faults) * (1 + JITTER * spread)
+
+
 def _fault_until(last: Attempt | None, faults: int) -> float | None:
     if last is None or not faults or last.ended_at is None:
         return None
-    delay = fault_delay(faults)
-    spread = int(hashlib.sha256(last.id.encode()).hexdigest()[:4], 16) / 0xFFFF * 2 - 1
-    return last.ended_at + delay * (1 + JITTER * spread)
+    return last.ended_at + spread_delay(faults, last.id)

@@ -70,7 +70,12 @@ def on_public_forge(remote: Remote) -> bool:
     """Whether the repository may be one that everybody reads. A name of ssh's own configuration is not seen through."""
     if remote.path is not None:
         return False
-    host = urlsplit(remote.address).hostname if "://" in remote.address else _scp_host(remote.address)
+    return is_public(remote.address)
+
+
+def is_public(address: str) -> bool:
+    """The same for any address with a host."""
+    host = urlsplit(address).hostname if "://" in address else _scp_host(address)
     name = (host or "").lower().rstrip(".")
     return any(name == forge or name.endswith(f".{forge}") for forge in PUBLIC_FORGES)
 

@@ -49,7 +49,7 @@ def report(host: str, attempt: Attempt, log_lines: int, output: bool = True) -> 
         revision=attempt.revision,
         state=attempt.state or CommitState.ERROR,
         reason=attempt.reason or Reason.STALLED,
-        message=attempt.message if output else _without_output(attempt),
+        message=told_message(attempt, output),
         attempt=attempt.id,
         content=attempt.content,
         reverted_to=attempt.reverted_to,
@@ -58,9 +58,11 @@ def report(host: str, attempt: Attempt, log_lines: int, output: bool = True) -> 
     )
 
 
-def _without_output(attempt: Attempt) -> str:
-    """A build's message ends with the builder's own words, among which may be those of the commit's programs."""
-    return attempt.message.partition(": ")[0] if attempt.reason is Reason.BUILD_FAILED else attempt.message
+def told_message(attempt: Attempt, output: bool) -> str:
+    """Without `output`: a build's message ends with the builder's own words, among which may be those of the commit's
+    programs."""
+    hidden = not output and attempt.reason is Reason.BUILD_FAILED
+    return attempt.message.partition(": ")[0] if hidden else attempt.message
 
 
 def _warned(attempt: Attempt) -> Sequence[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from loguru import logger
 
@@ -83,8 +83,17 @@ def _not_fetched(turn: Turn) -> bool:
     return turn.reason is Reason.FETCH_FAILED
 
 
+class Outbox(Protocol):
+    """`worked`: it has loaded what only a start anew gets rid of. `busy`: it is telling something."""
+
+    worked: bool
+
+    @property
+    def busy(self) -> bool: ...
+
+
 class AgentVerbs:
-    """Made only for verbs that may change the machine."""
+    """Made only for verbs that may change the machine. `outbox` None: no forge is told."""
 
     def __init__(
         self,
@@ -93,7 +102,9 @@ class AgentVerbs:
         progress: Progress,
         clock: Clock,
         preload: Callable[[], None] = lambda: None,
+        outbox: Outbox | None = None,
     ) -> None:
+        self._outbox = outbox
         self._cycle, self._effects, self._progress, self._clock = cycle, effects, progress, clock
         self._worked, self._repeats, self._preload = False, Repeats(), preload
 
@@ -144,6 +155,10 @@ class AgentVerbs:
         elif level != "WARNING" and self._repeats.end():
             level = "INFO"
         logger.log(level, "{} {} {}: {}", turn.outcome, turn.reason, (turn.revision or "")[:12], turn.message)
+        if self._outbox is not None:
+            self._worked = self._worked or self._outbox.worked
+            if self._outbox.busy:
+                return False
         return self._worked and turn.outcome is Outcome.UNCHANGED
 
     def _document(self, turn: Turn, seconds: float) -> Mapping[str, Any]:

@@ -34,7 +34,7 @@ class Probes:
     `endpoint`: the engine's address. `compose`: path and version. `remote`: the branch's head. `budget`: bytes, None
     where no commit is known. `visible`: whether containers see a folder, None without any image. `journal`: how many
     records. `secrets`: reads them all. `lock`: the holder's pid (None: nobody), and whether it is an agent. `kept`: why
-    notes are not pushed, if so.
+    notes are not pushed, if so. `forge`: how it answers, None where none is told.
     """
 
     endpoint: Callable[[], str]
@@ -47,6 +47,7 @@ class Probes:
     secrets: Callable[[], object]
     lock: Callable[[], tuple[int | None, bool]]
     kept: Callable[[], str | None] = lambda: None
+    forge: Callable[[], Found] | None = None
 
 
 class Doctor:
@@ -90,6 +91,7 @@ class Doctor:
             ("journal", self._journal),
             ("secrets", self._secrets_dir),
             ("trust", self._trust),
+            *((("forge", self._probes.forge),) if self._probes.forge else ()),
         )
 
     def _check(self, name: str, look: Callable[[], Found]) -> Check:

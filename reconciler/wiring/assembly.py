@@ -183,7 +183,7 @@ class Application:
         from reconciler.wiring.doctor import examine
 
         with self._scratch() as scratch:
-            return examine(self._parts.settings, TURN_FILE, scratch)
+            return examine(self._parts.settings, TURN_FILE, scratch, self._redactor)
 
     def policy_unused(self, typed: argparse.Namespace) -> Answer:
         from reconciler.verbs.policy import unused

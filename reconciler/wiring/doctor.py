@@ -8,6 +8,7 @@ from pathlib import Path
 from reconciler.act.visibility import visible
 from reconciler.decide.history.folding import fold
 from reconciler.decide.read.parse import host_document
+from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
 from reconciler.engine import connect
 from reconciler.observe.binary import compose_version, find_compose
@@ -21,23 +22,26 @@ from reconciler.record.lock import holder
 from reconciler.record.rendered import RenderedStore
 from reconciler.settings import OWNER, Settings
 from reconciler.verbs import Answer, files
-from reconciler.verbs.doctor import Doctor, Probes
+from reconciler.verbs.doctor import Doctor, Found, Probes
 
 
-def examine(settings: Settings, turn_file: str, scratch: Path) -> Answer:
+def examine(settings: Settings, turn_file: str, scratch: Path, redactor: Redactor) -> Answer:
     """Look at everything. `turn_file`: where a running agent says what it does; `scratch`: a folder to throw away."""
     state = Path(settings.state)
     secrets = Path(settings.secrets_dir) if settings.secrets_dir else None
-    probes = _Reading(settings, state.resolve(), secrets, turn_file, scratch).probes()
+    probes = _Reading(settings, state.resolve(), secrets, turn_file, scratch, redactor).probes()
     return Doctor(state, secrets, probes, owner=settings.trust == OWNER).examine()
 
 
 class _Reading:
     """Adapters that read, each made when it is asked."""
 
-    def __init__(self, settings: Settings, state: Path, secrets: Path | None, turn_file: str, scratch: Path) -> None:
+    def __init__(
+        self, settings: Settings, state: Path, secrets: Path | None, turn_file: str, scratch: Path,
+        redactor: Redactor,
+    ) -> None:  # fmt: skip
         self._settings, self._state, self._turn_file, self._scratch = settings, state, turn_file, scratch
-        self._secrets = SecretStore(secrets)
+        self._secrets, self._redactor = SecretStore(secrets), redactor
         self._journal = Journal(state / "journal.jsonl", Effects(), str)
         source = settings.source
         self._source = GitSource(source.url, source.branch, state / "mirror.git", environ=os.environ, effects=Effects())
@@ -55,6 +59,7 @@ class _Reading:
             secrets=self._secrets.values,
             lock=self._lock,
             kept=self._kept,
+            forge=self._forge if self._settings.forge else None,
         )
 
     @property
@@ -69,6 +74,25 @@ class _Reading:
         path = self._source.remote.path
         owner = stranger(path) if path and self._settings.notes_push is None else None
         return not_pushed(path, owner) if path and owner is not None else None
+
+    def _forge(self) -> Found:
+        """Whether the repository is there and the token good; what a delivery was refused for."""
+        from reconciler.report.answers import ForgeError, Refused, remedy
+        from reconciler.wiring.reporting import ForgeReport
+
+        forge = self._settings.forge
+        assert forge is not None
+        report = ForgeReport(self._settings, forge, False, self._state, os.environ, self._redactor)
+        for channel in report.channels(fold(self._journal.records())):
+            if channel.error:
+                return False, channel.error, "see docs/reporting.md"
+        where = f"{forge.kind}, {forge.repository} at {forge.api}"
+        try:
+            said = report.look()
+        except ForgeError as error:
+            hint = remedy(error, "reports", "to read the repository") if isinstance(error, Refused) else ""
+            return False, error.message, hint or "see `report.forge` in the agent config, and whether the forge is up"
+        return True, where + (f"; {said}" if said else ""), ""
 
     def _budget(self) -> int | None:
         """Of last good, else of the head that was fetched last."""

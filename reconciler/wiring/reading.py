@@ -27,7 +27,7 @@ from reconciler.observe.endpoint import engine_host
 from reconciler.observe.host_files import HostFiles
 from reconciler.observe.origin import not_pushed, stranger
 from reconciler.observe.quick import QuickObserver
-from reconciler.observe.remote import on_public_forge
+from reconciler.observe.remote import is_public, on_public_forge
 from reconciler.observe.render import ComposeRenderer
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.signatures import Signers
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from reconciler.observe.engine import EngineObserver
     from reconciler.observe.images import LocalImages
     from reconciler.record.seal import Seal
+    from reconciler.wiring.reporting import ForgeReport
 
 TURN_FILE = "turn.json"
 
@@ -170,9 +171,21 @@ class Reading:
 
     @property
     def tells_output(self) -> bool:
-        """Whether notes hold what containers and builds have said."""
-        wanted = self.settings.container_output
-        return wanted == "all" if wanted else not on_public_forge(self.source.remote)
+        """Whether reports hold what containers and builds have said."""
+        wanted, forge = self.settings.container_output, self.settings.forge
+        if wanted:
+            return wanted == "all"
+        return not (on_public_forge(self.source.remote) or (forge is not None and is_public(forge.api)))
+
+    @cached_property
+    def forge(self) -> ForgeReport | None:
+        """None: no forge is configured, and nothing of it is loaded."""
+        settings = self.settings
+        if settings.forge is None:
+            return None
+        from reconciler.wiring.reporting import ForgeReport
+
+        return ForgeReport(settings, settings.forge, self.tells_output, self.state, self.environ, self._redactor)
 
     @cached_property
     def journal(self) -> Journal:
@@ -308,4 +321,5 @@ class Reading:
             record.get("notesError") or self.notes[1],
         )
         silence, trust = files.silence(record) if alive else None, self.settings.trust
-        return replace(facts, silence=silence, trust=trust, channels=(channel,))
+        others = self.forge.channels(facts.history) if self.forge else ()
+        return replace(facts, silence=silence, trust=trust, channels=(channel, *others))

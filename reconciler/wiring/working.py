@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from reconciler.act.compose import ComposeCreator
     from reconciler.act.engine import EngineApplier
     from reconciler.act.images import ImagePuller
+    from reconciler.report.outbox import Outbox
 
 STATUS_FILE = "status.json"
 
@@ -71,6 +72,7 @@ class Working:
         self._started_at = before.started_at if before else time.time()
         self._changes: ChangeWatch | None = None
         self._alarm: AgentAlarm | None = None
+        self._outbox: Outbox | None = None
         self.deadline = float("inf")
 
     @cached_property
@@ -81,7 +83,8 @@ class Working:
         """Take turns until asked to end; returns the exit code."""
         with self.verbs() as verbs:
             while not self._watch(verbs):
-                start_anew(self._parts.settings, self._lock.descriptor, self._started_at, self._stop)
+                with self._outbox.resting() if self._outbox else contextlib.nullcontext():
+                    start_anew(self._parts.settings, self._lock.descriptor, self._started_at, self._stop)
         return 143
 
     def _watch(self, verbs: AgentVerbs) -> bool:
@@ -115,8 +118,14 @@ class Working:
             cycle = self._cycle(ledger, watchdog)
             self._progress.changed = lambda: self._publish(cycle, watchdog)
             self._push_file.publish(self._progress, ())
-            with EndInTime(self._stop, ledger.cut_off), Every(watchdog.limit / 60, watchdog.check):
-                yield AgentVerbs(cycle, self._parts.effects, self._progress, self._parts.clock, preload)
+            forge = self._parts.forge
+            self._outbox = forge.outbox(self._stop) if forge else None
+            with (
+                self._outbox or contextlib.nullcontext(),
+                EndInTime(self._stop, ledger.cut_off),
+                Every(watchdog.limit / 60, watchdog.check),
+            ):
+                yield AgentVerbs(cycle, self._parts.effects, self._progress, self._parts.clock, preload, self._outbox)
 
     def _sweep(self) -> None:
         """What processes that were killed have left is no state of ours, and takes room."""
@@ -223,6 +232,8 @@ class Working:
 
     def _publish(self, cycle: Cycle, watchdog: StallWatchdog) -> None:
         """Tell other processes; the whole Status too, for those that read files."""
+        if self._outbox is not None:
+            self._outbox.hear(cycle.history)
         self._progress.silence = watchdog.silence
         self._progress.notes_error = self._notes.error
         record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)

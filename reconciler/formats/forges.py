@@ -1,0 +1,90 @@
+"""Forges by the address of a repository: which kind, where its API answers, and the repository's name there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+TOKEN = "RECONCILER_REPORT_FORGE_TOKEN"  # noqa: S105 (its name)
+"""The variable with the forge's token, where no token_file is named."""
+
+KNOWN = {
+    "github.com": ("github", "https://api.github.com"),
+    "ssh.github.com": ("github", "https://api.github.com"),
+    "gitlab.com": ("gitlab", "https://gitlab.com/api/v4"),
+    "altssh.gitlab.com": ("gitlab", "https://gitlab.com/api/v4"),
+    "codeberg.org": ("forgejo", "https://codeberg.org/api/v1"),
+    "gitea.com": ("gitea", "https://gitea.com/api/v1"),
+}
+"""Host → kind and API. The two of ssh answer on port 443, where 22 is blocked."""
+
+_API = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1", "forgejo": "/api/v1"}
+"""Path of the API on a host of its own, by the documentation of each."""
+
+_SCP = re.compile(r"(?:[^@/:]+@)?(\[[^\]]+\]|[^@/:]+):(?!//)(.+)")
+_PATH = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a repository is. `kind` and `api` are '' where nothing says them."""
+
+    kind: str
+    api: str
+    repository: str
+
+
+def place_of(url: str, kind: str = "") -> Place | None:
+    """What the address of a git repository says; None for a folder of this machine, or a path that no forge has.
+
+    `kind`: what the operator says of a host that is in no list.
+    """
+    host, path = _split(url)
+    name = unquote(path).strip("/").removesuffix(".git")
+    if not host or not _PATH.fullmatch(name):
+        return None
+    known, api = KNOWN.get(host, ("", ""))
+    if not known and kind:
+        api = f"https://{host}{_API[kind]}"
+    return Place(kind or known, api, name)
+
+
+def problems(given: Mapping[str, Any], url: str, token: bool) -> Iterator[tuple[tuple[str, ...], str, str, str]]:
+    """What is wrong with `report.forge` beside its form: where below it, the rule, what, and the remedy.
+
+    `url`: the source's; `token`: whether the environment has one.
+    """
+    named = {key: str(given.get(key) or "") for key in ("kind", "api", "repository", "token_file")}
+    known = place_of(url, named["kind"] if named["kind"] in _API else "")
+    for key in ("kind", "api", "repository"):
+        if not named[key] and not (known and getattr(known, key)):
+            hint = f"Write {key}; only these hosts are known by their address: {', '.join(KNOWN)}."
+            yield (), f"forge-{key}", f"has no {key}, and source.url does not say it", hint
+    if named["api"].startswith("http://") and not is_loopback(named["api"]):
+        hint = "Write https://; for a certificate of your own authority there is ca_file."
+        yield ("api",), "forge-api", "would send the token in the clear", hint
+    if not named["token_file"] and not token:
+        yield (), "forge-token", "has no token", f"Write token_file, or set ${TOKEN}."
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL's host is this machine, where http:// harms nobody."""
+    host = (urlsplit(url).hostname or "").lower()
+    return host in ("localhost", "::1") or re.fullmatch(r"127(?:\.\d{1,3}){3}", host) is not None
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Host, with the port of https where it is no usual one, and path; '' for a folder."""
+    if "://" in url:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            return "", ""
+        host = (parts.hostname or "").lower().rstrip(".")
+        return (f"{host}:{port}" if port and parts.scheme == "https" and port != 443 else host), parts.path
+    found = _SCP.fullmatch(url)
+    return (found[1].lower().rstrip("."), found[2]) if found and not url.startswith(("/", "~")) else ("", "")

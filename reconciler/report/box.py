@@ -1,0 +1,146 @@
+"""The outbox on the disk: `<state>/outbox.json`. What was delivered, and what is about to be.
+
+Written before a message leaves and after it has arrived, each time whole and synced. So a process that dies in between
+leaves a message of which nobody knows whether it arrived; the next one asks the forge.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from reconciler.effects import Effects
+from reconciler.errors import Transient
+from reconciler.model.outcome import Reason
+
+VERSION = 1
+MOST = 1200
+"""Entries that are kept: 200 commits with a status each for the host and its stacks, a comment and a deployment."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One message's way. `digest`: what was delivered last, '' for nothing; `remote`: the forge's id of it.
+
+    `sending`: what left the process last, of which nobody knows whether it arrived. `due`: since when it is to be
+    delivered; `tries` that failed; `next_at`: not before. `error`: why the last one did. `closed`: the digest that is
+    not tried any more, as the forge refused it with the config and token of `basis`, or the deadline has passed.
+    """
+
+    digest: str = ""
+    remote: str = ""
+    sending: str = ""
+    at: float = 0.0
+    due: float = 0.0
+    tries: int = 0
+    next_at: float = 0.0
+    error: str = ""
+    closed: str = ""
+    basis: str = ""
+
+
+@dataclass(slots=True)
+class Channel:
+    """`refused`: why nothing of it can be delivered with the config and token of `basis`."""
+
+    delivered_at: float | None = None
+    refused: str = ""
+    basis: str = ""
+
+
+@dataclass(slots=True)
+class Box:
+    """`since`: when it was made: what is older may have been delivered by one that was lost. `floor`: see `messages`.
+
+    `paused_until`: the forge asked for quiet, or does not answer; `faults` in a row; `error`: which.
+    """
+
+    since: float
+    floor: float
+    entries: dict[str, Entry] = field(default_factory=dict)
+    channels: dict[str, Channel] = field(default_factory=dict)
+    paused_until: float = 0.0
+    faults: int = 0
+    error: str = ""
+
+    def entry(self, key: str) -> Entry:
+        return self.entries.setdefault(key, Entry())
+
+    def channel(self, name: str) -> Channel:
+        return self.channels.setdefault(name, Channel())
+
+    def forget(self) -> None:
+        """The oldest that were delivered make room, for good."""
+        if len(self.entries) <= MOST:
+            return
+        oldest = sorted(self.entries, key=lambda key: max(self.entries[key].at, self.entries[key].due))
+        for key in oldest[: len(self.entries) - MOST]:
+            gone = self.entries.pop(key)
+            self.floor = max(self.floor, gone.at, gone.due)
+
+
+class BoxFile:
+    """Only the holder of the state lock writes. `effects` counts the writes."""
+
+    def __init__(self, path: Path, effects: Effects) -> None:
+        self._path, self._effects = path, effects
+
+    def load(self, now: float) -> Box:
+        """A new one where there is none, or one that cannot be read."""
+        return read(self._path) or Box(now, now)
+
+    def save(self, box: Box) -> None:
+        """Whole and durable, or not at all: Transient."""
+        text = json.dumps({"v": VERSION, **asdict(box)}, separators=(",", ":"))
+        self._effects.point("outbox")
+        draft = self._path.with_suffix(".draft")
+        try:
+            with open(draft, "w", encoding="utf-8", opener=_private) as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self._path)
+        except OSError as error:
+            hint = "make room, or give the folder back to the agent's user"
+            raise Transient(Reason.DISK_FAILED, f"{self._path} cannot be written: {error.strerror}", hint) from error
+
+
+def read(path: Path) -> Box | None:
+    """None where there is none, or nothing that this version has written."""
+    try:
+        found = json.loads(path.read_bytes())
+        return _box(found) if found["v"] == VERSION else None
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+
+
+def _box(found: Mapping[str, Any]) -> Box:
+    return Box(
+        float(found["since"]),
+        float(found["floor"]),
+        {key: Entry(**_typed(Entry, value)) for key, value in found["entries"].items()},
+        {key: Channel(**_typed(Channel, value)) for key, value in found["channels"].items()},
+        float(found["paused_until"]),
+        int(found["faults"]),
+        str(found["error"]),
+    )
+
+
+def _typed(kind: type[Entry] | type[Channel], value: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that the kind has, each with the type of its default; None only where that is the default."""
+    found: dict[str, Any] = {}
+    for item in fields(kind):
+        given = value[item.name]
+        wanted: Any = float if item.default is None else type(item.default)
+        found[item.name] = None if given is None and item.default is None else wanted(given)
+        if given is None and item.default is not None:
+            raise TypeError(item.name)
+    return found
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,287 @@
+"""One message after the other, the newest commit first: what is to be said now, and not before the forge wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from loguru import logger
+
+from reconciler.decide.policy import spread_delay
+from reconciler.errors import ReconcilerError, Transient, Usage
+from reconciler.model.history import History
+from reconciler.report.answers import Broken, ForgeError, Nowhere, Refused, Unreachable, remedy
+from reconciler.report.box import Box, Entry
+from reconciler.report.comment import comment, marker
+from reconciler.report.inert import shortened
+from reconciler.report.messages import COMMENTS, STATUSES, Message, Policy, messages
+from reconciler.report.phrases import description
+
+DEADLINE = 86400.0
+"""Seconds after which a message is given up."""
+
+TRIES = 4
+"""Of a message that the forge refuses for itself: the commit may be on its way there."""
+
+PLACES = 3
+"""Looks for the pull request that brought a commit: Gitea knows it a second after the push."""
+
+BROKEN = 3
+"""Commits in a row of which the forge cannot take something (5xx), after which all the others wait, too."""
+
+BLOCKED = 60.0
+"""Seconds between two looks whether config or token have changed, while they are what is refused."""
+
+Keep = Callable[[Box], None]
+
+
+class Forge(Protocol):
+    """One repository on one forge. Each method raises what `report.answers` names, or ValueError for an odd answer.
+
+    `find_…` answer for a message of which nobody knows whether it has arrived: the remote id, '' for none.
+    """
+
+    description: int
+    """Characters that a status may have."""
+    scopes: Mapping[str, str]
+    """Channel → what the token needs for it, for people."""
+
+    def look(self) -> str:
+        """Ask for the repository; what is to be known of the token, or ''."""
+
+    def find_status(self, message: Message, text: str) -> str: ...
+
+    def set_status(self, message: Message, text: str) -> None: ...
+
+    def find_comment(self, revision: str, marker: str) -> str: ...
+
+    def add_comment(self, revision: str, text: str) -> str: ...
+
+    def edit_comment(self, revision: str, remote: str, text: str) -> None:
+        """KeyError: it is gone."""
+
+    def find_deployment(self, message: Message) -> str: ...
+
+    def add_deployment(self, message: Message, text: str) -> str: ...
+
+    def set_deployment(self, message: Message, remote: str, text: str) -> None: ...
+
+    def quiet(self) -> float:
+        """Seconds for which the last answer asks for nothing more."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """`basis`: what the forge's answers depend on (config and token). `forge` makes the client when it is needed."""
+
+    basis: str
+    forge: Callable[[], Forge]
+
+
+class Delivery:
+    """Not safe for threads: one at a time. `keep` makes the box durable; `clean` masks a whole text."""
+
+    def __init__(
+        self, box: Box, policy: Policy, access: Callable[[], Access], keep: Keep, clean: Callable[[str], str],
+        now: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self.box, self._policy, self._access, self._keep = box, policy, access, keep
+        self._clean, self._now = clean, now
+        self._broken: set[str] = set()
+
+    def step(self, history: History) -> float | None:
+        """Deliver what is due first, if anything is. Seconds until it is worth to ask again, 0 for at once; None:
+        nothing is left to tell. Raises nothing that a forge or a disk can do."""
+        waiting = pending(history, self._policy, self.box)
+        now = self._now()
+        for message in waiting:
+            entry = self.box.entry(message.key)
+            entry.due = entry.due or now
+        waiting = [message for message in waiting if not self._expired(message, now)]
+        if not waiting:
+            return None
+        if self.box.paused_until > now:
+            return self.box.paused_until - now
+        try:
+            access = self._access()
+        except Usage as error:
+            self._unusable(error)
+            return BLOCKED
+        open_ = [message for message in waiting if not self._blocked(message, access.basis)]
+        due = [message for message in open_ if self.box.entry(message.key).next_at <= now]
+        if due:
+            return self._deliver(due[0], access)
+        later = [self.box.entry(message.key).next_at - now for message in open_]
+        return min([*later, *([BLOCKED] if len(open_) < len(waiting) else [])])
+
+    # -- what is left ------------------------------------------------------------------------------------------
+
+    def _expired(self, message: Message, now: float) -> bool:
+        entry = self.box.entry(message.key)
+        if now - entry.due < DEADLINE or self.box.channel(message.channel).refused or entry.closed == message.digest:
+            return False
+        logger.error(
+            "report: {} of {} is given up after a day: {}", message.channel, message.revision[:12], entry.error
+        )
+        entry.closed, entry.basis, entry.sending, entry.due = message.digest, "", "", 0.0
+        entry.error = f"given up after a day: {entry.error}"
+        self._kept()
+        return True
+
+    def _blocked(self, message: Message, basis: str) -> bool:
+        """Whether the forge has refused it, or all of its channel, with this config and token."""
+        channel, entry = self.box.channel(message.channel), self.box.entry(message.key)
+        if channel.refused and channel.basis != basis:
+            channel.refused = channel.basis = ""
+            for key, other in self.box.entries.items():
+                if key.startswith(f"{message.channel} ") and other.due:
+                    other.due, other.tries, other.next_at = self._now(), 0, 0.0
+        if entry.closed == message.digest and entry.basis != basis:
+            entry.closed = entry.basis = entry.error = ""
+            entry.due, entry.tries, entry.next_at = self._now(), 0, 0.0
+        return bool(channel.refused) or entry.closed == message.digest
+
+    # -- one message -------------------------------------------------------------------------------------------
+
+    def _deliver(self, message: Message, access: Access) -> float:
+        entry = self.box.entry(message.key)
+        uncertain = bool(entry.sending) or (not entry.digest and message.at < self.box.since)
+        before, entry.sending = entry.sending, message.digest
+        try:
+            self._keep(self.box)
+        except Transient as error:
+            entry.sending = before
+            self._pause(f"{error.message}. {error.hint}", BLOCKED)
+            return BLOCKED
+        try:
+            self._say(message, entry, access.forge(), uncertain)
+        except ForgeError as error:
+            self._failed(message, entry, error, access)
+        except ValueError as error:
+            self._failed(message, entry, Broken(f"an odd answer: {error}"), access)
+        else:
+            self._arrived(message, entry)
+        self.box.paused_until = max(self.box.paused_until, self._now() + access.forge().quiet())
+        self.box.forget()
+        self._kept()
+        return 0.0
+
+    def _say(self, message: Message, entry: Entry, forge: Forge, uncertain: bool) -> None:
+        if message.channel == STATUSES:
+            text = shortened(self._clean(description(message, self._policy.output)), forge.description)
+            if not (uncertain and forge.find_status(message, text)):
+                forge.set_status(message, text)
+        elif message.channel == COMMENTS:
+            self._comment(message, entry, forge)
+        else:
+            self._deployment(message, entry, forge)
+
+    def _comment(self, message: Message, entry: Entry, forge: Forge) -> None:
+        """Without an id of our own the commit is looked through: another process may have made it."""
+        text = self._clean(comment(message, self._policy))
+        remote = entry.remote or forge.find_comment(message.revision, marker(self._policy.host, message.revision))
+        if remote:
+            try:
+                forge.edit_comment(message.revision, remote, text)
+            except KeyError:
+                remote = ""
+            except Refused as error:
+                if entry.remote or not error.for_all:
+                    raise
+                remote = ""  # somebody else has written our mark
+        entry.remote = remote or forge.add_comment(message.revision, text)
+
+    def _deployment(self, message: Message, entry: Entry, forge: Forge) -> None:
+        text = shortened(self._clean(description(message, self._policy.output)), forge.description)
+        if not entry.remote:
+            entry.remote = forge.find_deployment(message) or forge.add_deployment(message, text)
+            self._keep(self.box)
+        forge.set_deployment(message, entry.remote, text)
+
+    def _done(self, message: Message, entry: Entry) -> None:
+        entry.digest, entry.sending, entry.at = message.digest, "", message.at
+        entry.due = entry.next_at = 0.0
+        entry.tries, entry.error, entry.closed, entry.basis = 0, "", "", ""
+
+    def _arrived(self, message: Message, entry: Entry) -> None:
+        self._done(message, entry)
+        self.box.channel(message.channel).delivered_at = self._now()
+        self.box.error, self.box.faults, self.box.paused_until = "", 0, 0.0
+        self._broken.clear()
+
+    # -- what went wrong ---------------------------------------------------------------------------------------
+
+    def _failed(self, message: Message, entry: Entry, error: ForgeError, access: Access) -> None:
+        told = self._clean(error.message)
+        if isinstance(error, Unreachable):
+            return self._pause(told, error.wait)
+        entry.tries, entry.error = entry.tries + 1, told
+        entry.next_at = self._now() + spread_delay(entry.tries, message.key)
+        if isinstance(error, Nowhere):
+            entry.sending = ""
+            entry.error = ""
+            if entry.tries >= PLACES:
+                self._done(message, entry)
+        elif isinstance(error, Refused):
+            self._refused(message, entry, error, told, access)
+        else:
+            self._broken.add(message.revision)
+            logger.log("WARNING" if entry.tries == 1 else "DEBUG", "report: {}; it is tried again", told)
+            if len(self._broken) >= BROKEN:
+                self._broken.clear()
+                self._pause(told, None)
+        return None
+
+    def _refused(self, message: Message, entry: Entry, error: Refused, told: str, access: Access) -> None:
+        """Told at once. What is refused for the token waits for another one; the rest is tried a few times."""
+        entry.sending = ""
+        entry.error = f"{told}. {remedy(error, message.channel, access.forge().scopes.get(message.channel, ''))}"
+        if error.for_all:
+            channel = self.box.channel(message.channel)
+            channel.refused, channel.basis = entry.error, access.basis
+        elif entry.tries >= TRIES:
+            entry.closed, entry.basis = message.digest, access.basis
+        elif entry.tries > 1:
+            return
+        logger.warning("report: {} of {} is refused: {}", message.channel, message.revision[:12], entry.error)
+
+    def _unusable(self, error: Usage) -> None:
+        told = f"{error.message}. {error.hint}"
+        if told != self.box.error:
+            self.box.error = told
+            logger.warning("report: {}", told)
+            self._kept()
+
+    def _pause(self, told: str, wait: float | None) -> None:
+        """All of it waits: as long as the forge asks for, else by the backoff."""
+        self.box.faults += 1
+        delay = spread_delay(self.box.faults, self._policy.host) if wait is None else wait
+        self.box.paused_until = self._now() + delay
+        level = "DEBUG" if self.box.error == told else "WARNING"
+        self.box.error = told
+        logger.log(level, "report: {}; next try in {:.0f} s", told, delay)
+
+    def _kept(self) -> None:
+        try:
+            self._keep(self.box)
+        except ReconcilerError as error:
+            logger.debug("report: {}", error.message)
+
+
+def pending(history: History, policy: Policy, box: Box) -> Sequence[Message]:
+    """What is still to be said, in the order in which it is."""
+    return [
+        message for message in messages(history, policy, box.floor) if _waits(message, box.entries.get(message.key))
+    ]
+
+
+def _waits(message: Message, entry: Entry | None) -> bool:
+    if entry is None:
+        return not message.edits
+    if entry.closed == message.digest and not entry.basis:
+        return False
+    said = bool(entry.digest or entry.remote or entry.sending)
+    return entry.digest != message.digest and (said or not message.edits)

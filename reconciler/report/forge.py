@@ -1,0 +1,67 @@
+"""The forge that the agent config names, and what the clients share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from reconciler.report.delivery import Forge
+from reconciler.report.messages import Message
+from reconciler.report.web import Clean, Web
+from reconciler.settings import ForgeSettings
+
+PAGES = 10
+"""Pages that are looked through for a comment of ours: a thousand comments on one commit."""
+PAGE = 100
+
+
+def connect(settings: ForgeSettings, token: str, clean: Clean, branch: str) -> Forge:
+    """`branch`: the watched one, which GitLab wants to know."""
+    from reconciler.report.gitea import Gitea
+    from reconciler.report.github import GitHub
+    from reconciler.report.gitlab import GitLab
+
+    def web(headers: Mapping[str, str]) -> Web:
+        return Web(settings.api, headers, clean, settings.ca_file)
+
+    if settings.kind == "github":
+        return GitHub(web(GitHub.headers(token)), settings.repository)
+    if settings.kind == "gitlab":
+        return GitLab(web(GitLab.headers(token)), settings.repository, branch)
+    return Gitea(web(Gitea.headers(token)), settings.repository)
+
+
+def listed(
+    web: Web, path: str, query: Mapping[str, str] | None = None, size: str = "per_page"
+) -> Iterator[Mapping[str, Any]]:
+    """The entries of a list, page by page. A forge may have shorter pages than we ask for, or one page only."""
+    last: object = None
+    for page in range(1, PAGES + 1):
+        body = web.ask("GET", path, query={**(query or {}), size: str(PAGE), "page": str(page)}).body
+        found = [item for item in body if isinstance(item, dict)] if isinstance(body, list) else []
+        if not found or found[0] == last:
+            return
+        yield from found
+        last = found[0]
+
+
+def stands(found: Iterable[Mapping[str, Any]], name: str, message: Message, said: tuple[str, str]) -> str:
+    """Whether the newest status of the message's context says `said` (state and description). `name`: the field of the
+    context. 'there' or ''."""
+    ours = [item for item in found if item.get(name) == message.subject and isinstance(item.get("id"), int)]
+    newest = max(ours, key=lambda item: int(item["id"]), default={})
+    state = newest.get("status") or newest.get("state")
+    return "there" if (state, newest.get("description")) == said else ""
+
+
+def text_of(item: Mapping[str, Any], key: str) -> str:
+    found = item.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def id_of(body: Any) -> str:
+    """The id of what was made. ValueError where the answer has none."""
+    found = body.get("id") if isinstance(body, dict) else None
+    if not isinstance(found, int | str) or isinstance(found, bool) or found == "":
+        raise ValueError("the answer names no id")
+    return str(found)

@@ -1,0 +1,89 @@
+"""Gitea and Forgejo: commit statuses, and comments on the pull request that brought the commit (API v1).
+
+They have no comments on commits and no deployments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from reconciler.report.answers import Nowhere, Refused
+from reconciler.report.forge import id_of, listed, stands, text_of
+from reconciler.report.messages import COMMENTS, STATUSES, Message, State
+from reconciler.report.web import Web
+
+_WORDS = {State.RUNNING: "pending", State.SUPERSEDED: "error"}
+
+
+class Gitea:
+    description = 255
+    scopes: Mapping[str, str] = {STATUSES: "`write:repository`", COMMENTS: "`write:issue` and `read:repository`"}
+
+    def __init__(self, web: Web, repository: str) -> None:
+        self._web, self._repository = web, f"/repos/{quote(repository)}"
+
+    @staticmethod
+    def headers(token: str) -> dict[str, str]:
+        return {"Authorization": f"token {token}"}
+
+    def look(self) -> str:
+        self._web.ask("GET", self._repository)
+        return ""
+
+    def find_status(self, message: Message, text: str) -> str:
+        path = f"{self._repository}/commits/{message.revision}/statuses"
+        return stands(listed(self._web, path, size="limit"), "context", message, (_word(message), text))
+
+    def set_status(self, message: Message, text: str) -> None:
+        body = {"state": _word(message), "description": text, "context": message.subject}
+        self._web.ask("POST", f"{self._repository}/statuses/{message.revision}", body)
+
+    def find_comment(self, revision: str, marker: str) -> str:
+        path = f"{self._repository}/issues/{self._pull(revision)}/comments"
+        for item in listed(self._web, path, size="limit"):
+            if text_of(item, "body").replace("\r\n", "\n").startswith(marker):
+                return id_of(item)
+        return ""
+
+    def add_comment(self, revision: str, text: str) -> str:
+        path = f"{self._repository}/issues/{self._pull(revision)}/comments"
+        return id_of(self._web.ask("POST", path, {"body": text}).body)
+
+    def edit_comment(self, revision: str, remote: str, text: str) -> None:
+        try:
+            self._web.ask("PATCH", f"{self._repository}/issues/comments/{quote(remote)}", {"body": text})
+        except Refused as error:
+            raise (KeyError(remote) if error.status in (404, 410) else error) from None
+
+    def find_deployment(self, message: Message) -> str:
+        raise Nowhere("Gitea and Forgejo have no deployments")
+
+    def add_deployment(self, message: Message, text: str) -> str:
+        raise Nowhere("Gitea and Forgejo have no deployments")
+
+    def set_deployment(self, message: Message, remote: str, text: str) -> None:
+        raise Nowhere("Gitea and Forgejo have no deployments")
+
+    def quiet(self) -> float:
+        return self._web.quiet
+
+    def close(self) -> None:
+        self._web.close()
+
+    def _pull(self, revision: str) -> str:
+        """The number of the pull request; Nowhere: it was pushed without one, or that is not known yet."""
+        try:
+            body = self._web.ask("GET", f"{self._repository}/commits/{revision}/pull").body
+        except Refused as error:
+            if error.status == 404:
+                raise Nowhere(f"no pull request brought {revision[:12]}") from None
+            raise
+        number = body.get("number") if isinstance(body, dict) else None
+        if not isinstance(number, int):
+            raise Nowhere(f"no pull request brought {revision[:12]}")
+        return str(number)
+
+
+def _word(message: Message) -> str:
+    return _WORDS.get(message.state, message.state.value)

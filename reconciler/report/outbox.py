@@ -1,0 +1,109 @@
+"""The outbox of a process that acts: a thread beside the acting one, alive only while something is to be told."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from loguru import logger
+
+from reconciler.model.history import History
+from reconciler.report.delivery import Delivery
+
+PATIENCE = 5.0
+"""Seconds that the end of a process waits for what is still to be told."""
+
+HURRY = 1.0
+"""The same after a signal: there are ten seconds for everything."""
+
+SOON = 5.0
+"""Seconds; what is due within them is waited for before the agent starts anew."""
+
+
+class Outbox:
+    """While this lasts, what it hears of is told. It never blocks the thread that tells it.
+
+    `stop`: set when the process was asked to end.
+    """
+
+    def __init__(self, delivery: Delivery, stop: threading.Event) -> None:
+        self._delivery, self._stop = delivery, stop
+        self._changed, self._one = threading.Condition(), threading.Lock()
+        self._history: History | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._next: float | None = None
+        self.worked = False
+        """Whether a client of a forge was loaded, which takes memory that only a start anew gives back."""
+
+    def __enter__(self) -> Outbox:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+            thread = self._thread
+        end = time.monotonic() + (HURRY if self._stop.is_set() else PATIENCE)
+        while thread is not None and thread.is_alive() and time.monotonic() < end:
+            if self._stop.is_set():
+                end = min(end, time.monotonic() + HURRY)
+            thread.join(0.1)
+
+    def hear(self, history: History) -> None:
+        """The journal tells this by now."""
+        with self._changed:
+            if history is self._history or self._closing:
+                return
+            self._history, self._next = history, 0.0
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True, name="outbox")
+                self._thread.start()
+            self._changed.notify()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is told now or in a moment."""
+        with self._changed:
+            return self._thread is not None and self._next is not None and self._next <= SOON
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Nothing is under way while this lasts, unless that takes longer than PATIENCE."""
+        got = self._one.acquire(timeout=PATIENCE)
+        try:
+            yield
+        finally:
+            if got:
+                self._one.release()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                history = self._history
+            wait = self._step(history)
+            with self._changed:
+                if history is not self._history:
+                    continue
+                self._next = wait
+                if wait is None or (self._closing and wait > 0):
+                    self._thread = None
+                    return
+                if wait > 0:
+                    self._changed.wait(wait)
+
+    def _step(self, history: History | None) -> float | None:
+        """A defect of ours stays in this thread."""
+        if history is None:
+            return None
+        try:
+            with self._one:
+                return self._delivery.step(history)
+        except Exception as error:
+            logger.opt(exception=error).error("report: {}", error)
+            return 600.0

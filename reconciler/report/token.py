@@ -1,0 +1,42 @@
+"""The forge's token: from its file, which may change at any time, or from the environment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import astuple
+from pathlib import Path
+
+from reconciler.errors import Usage
+from reconciler.formats.forges import TOKEN
+from reconciler.model.outcome import Reason
+from reconciler.ownership import SECRET, require
+from reconciler.settings import ForgeSettings
+
+LONGEST = 4096
+"""Bytes of a token's file."""
+
+
+def read_token(settings: ForgeSettings, environ: Mapping[str, str], register: Callable[[list[str]], None]) -> str:
+    """The token, masked from now on. Usage where there is none that may be used."""
+    origin = settings.token_file or f"${TOKEN}"
+    if settings.token_file:
+        require(settings.token_file, SECRET)
+        try:
+            with Path(settings.token_file).open("rb") as file:
+                text = file.read(LONGEST).decode(errors="replace").strip()
+        except OSError as error:
+            hint = "write the token into it, readable for the agent's user alone"
+            raise Usage(Reason.USAGE_INVALID, f"{origin} cannot be read: {error.strerror}", hint) from None
+    else:
+        text = environ.get(TOKEN, "").strip()
+    register([text])
+    if not text or not text.isascii() or any(character <= " " or character == "\x7f" for character in text):
+        hint = "it has to hold the token and nothing else"
+        raise Usage(Reason.USAGE_INVALID, f"{origin} holds no token", hint)
+    return text
+
+
+def basis(settings: ForgeSettings, token: str) -> str:
+    """What an answer depends on: the config and the token, which this does not give away."""
+    return hashlib.sha256(repr((astuple(settings), token)).encode()).hexdigest()[:16]

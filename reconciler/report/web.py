@@ -1,0 +1,193 @@
+"""HTTP to one forge. The token goes to its scheme, host and port and nowhere else; nothing is read without a bound."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from reconciler import __version__
+from reconciler.report.answers import Broken, ForgeError, Refused, Unreachable
+
+CONNECT, READ = 5.0, 15.0
+"""Seconds until a connection stands, and between two pieces of an answer."""
+
+WHOLE = 30.0
+"""Seconds that an answer may take in all."""
+
+LARGEST = 4 << 20
+"""Bytes of an answer: a page of 100 comments of 64 kB would not fit, and is asked for in smaller pages."""
+
+LONGEST_WAIT = 6 * 3600.0
+"""Seconds that a forge can have us wait; GitHub's limits last an hour at most."""
+
+REDIRECTS = 3
+SAID = 300
+"""Characters that are told of what a forge says."""
+
+Clean = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful one. `body`: parsed JSON, None where there is none."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str]
+
+
+class Web:
+    """`headers` come with each request, the token among them. `clean` masks what is told of answers."""
+
+    def __init__(
+        self, api: str, headers: Mapping[str, str], clean: Clean, ca_file: str | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        self._api, self._clean, self._now = api.rstrip("/"), clean, now
+        self._origin = _origin(api)
+        self._session = requests.Session()
+        # Neither ~/.netrc nor $REQUESTS_CA_BUNDLE decides who gets the token, or who is believed.
+        self._session.trust_env = False
+        self._session.verify = ca_file or True
+        self._session.proxies.update(requests.utils.get_environ_proxies(api))
+        agent = {"User-Agent": f"reconciler/{__version__}", "Accept-Encoding": "identity"}
+        self._session.headers.update({**agent, "Accept": "application/json", **headers})
+        self.quiet = 0.0
+        """Seconds for which the last answer asks us to send nothing."""
+
+    def close(self) -> None:
+        self._session.close()
+
+    def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None
+    ) -> Answer:
+        """`path` begins with /. Raises Unreachable, Broken or Refused."""
+        url = self._api + path
+        try:
+            for _ in range(REDIRECTS + 1):
+                with self._session.request(
+                    method, url, json=body, params=query, timeout=(CONNECT, READ), stream=True, allow_redirects=False
+                ) as response:
+                    target = response.headers.get("Location") if response.is_redirect else None
+                    if target is None:
+                        return self._answer(response)
+                    url, query = self._followed(url, target), None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise Unreachable(f"{self._host}: {self._clean(_why(error))[:SAID]}") from None
+        raise Refused(310, f"{self._host} redirects in a circle", "correct `report.forge` in the agent config")
+
+    @property
+    def _host(self) -> str:
+        return self._origin[1]
+
+    def _followed(self, url: str, target: str) -> str:
+        """A repository that was renamed is redirected to; another host is never told the token."""
+        found = urljoin(url, target)
+        if _origin(found) != self._origin:
+            elsewhere = self._clean("://".join(_origin(found)[:2]))
+            hint = "correct `api` and `repository` below `report.forge` in the agent config"
+            raise Refused(310, f"{self._host} redirects to {elsewhere[:SAID]}, where no token is sent", hint)
+        return found
+
+    def _answer(self, response: requests.Response) -> Answer:
+        data, headers = self._read(response), {key.lower(): value for key, value in response.headers.items()}
+        wait = self._wait(response.status_code, headers)
+        self.quiet = wait or 0.0
+        status = response.status_code
+        if status < 300:
+            return Answer(status, self._parsed(data), headers)
+        said = self._said(data)
+        told = f"{self._host} answers {status}" + (f": {said}" if said else "")
+        if status == 429 or (status == 403 and (wait is not None or "rate limit" in said.lower())):
+            raise Unreachable(f"{told} (rate limit)", 60.0 if wait is None else wait)
+        if status >= 500 or status in (408, 425):
+            error: ForgeError = Unreachable(told, wait) if wait is not None else Broken(told)
+            raise error
+        raise Refused(status, told, headers.get("x-accepted-github-permissions", ""))
+
+    def _read(self, response: requests.Response) -> bytes:
+        """Slow senders of single bytes are cut off as well."""
+        data, end = bytearray(), time.monotonic() + WHOLE
+        while piece := response.raw.read1(1 << 16, decode_content=False):
+            data += piece
+            if len(data) > LARGEST:
+                raise ValueError("the answer is too large")
+            if time.monotonic() > end:
+                raise ValueError(f"the answer takes more than {WHOLE:.0f} s")
+        wanted = response.headers.get("Content-Length", "")
+        if wanted.isdecimal() and len(data) < int(wanted) and response.request.method != "HEAD":
+            raise ValueError("the answer was cut off")
+        return bytes(data)
+
+    def _parsed(self, data: bytes) -> Any:
+        if not data.strip():
+            return None
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError):
+            raise ValueError("the answer is no JSON; is `api` right?") from None
+
+    def _said(self, data: bytes) -> str:
+        """The forge's own words about an error."""
+        try:
+            found = json.loads(data)
+        except (ValueError, RecursionError):
+            return ""
+        if not isinstance(found, dict):
+            return ""
+        words = [found.get("message"), found.get("error"), found.get("error_description"), found.get("errors")]
+        told = "; ".join(item if isinstance(item, str) else json.dumps(item) for item in words if item)
+        return self._clean(told)[:SAID]
+
+    def _wait(self, status: int, headers: Mapping[str, str]) -> float | None:
+        """Seconds that the answer asks us to wait: `Retry-After`, or what its rate limit says."""
+        after = headers.get("retry-after")
+        if after is not None and status >= 400:
+            return _bounded(_seconds(after, self._now()))
+        for left, reset in (("x-ratelimit-remaining", "x-ratelimit-reset"), ("ratelimit-remaining", "ratelimit-reset")):
+            if headers.get(left, "").strip() == "0":
+                moment = headers.get(reset, "").strip()
+                return _bounded(float(moment) - self._now() if moment.isdecimal() else None)
+        return None
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, (parts.hostname or "").lower(), port
+
+
+def _seconds(text: str, now: float) -> float | None:
+    """Of `Retry-After`: a number, or a date."""
+    text = text.strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+
+
+def _bounded(seconds: float | None) -> float:
+    return min(max(60.0 if seconds is None else seconds, 1.0), LONGEST_WAIT)
+
+
+def _why(error: Exception) -> str:
+    """The innermost reason: what surrounds it repeats addresses."""
+    while isinstance(
+        inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__), Exception
+    ):
+        error = inner
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,76 @@
+"""What tells the forge: the outbox of a process that acts, and what others are told of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from reconciler.decide.redact import Redactor
+from reconciler.effects import Effects
+from reconciler.model.history import History
+from reconciler.model.status import Channel
+from reconciler.report import box as boxes
+from reconciler.report.channels import channels
+from reconciler.report.delivery import Access, Delivery, Forge
+from reconciler.report.messages import Policy
+from reconciler.report.outbox import Outbox
+from reconciler.report.token import basis, read_token
+from reconciler.settings import ForgeSettings, Settings
+
+FILE = "outbox.json"
+WITH_DEPLOYMENTS = ("github", "gitlab")
+
+
+class ForgeReport:
+    """For an agent whose config names a forge. `output`: whether reports hold what programs of the commit have said."""
+
+    def __init__(
+        self, settings: Settings, forge: ForgeSettings, output: bool, state: Path, environ: Mapping[str, str],
+        redactor: Redactor,
+    ) -> None:  # fmt: skip
+        self._forge, self._branch, self._environ, self._redactor = forge, settings.source.branch, environ, redactor
+        self._file = state / FILE
+        deployments = settings.deployments and forge.kind in WITH_DEPLOYMENTS
+        self.policy = Policy(
+            settings.host, settings.statuses, settings.comments, deployments, settings.log_lines, output
+        )
+        self._client: tuple[str, Forge] | None = None
+        self._outbox: Outbox | None = None
+        self._box: boxes.Box | None = None
+
+    def outbox(self, stop: threading.Event) -> Outbox:
+        """For the holder of the state lock. Its writes are no effects of a turn: they happen beside it."""
+        file = boxes.BoxFile(self._file, Effects())
+        self._box = file.load(time.time())
+        delivery = Delivery(self._box, self.policy, self._access, file.save, self._clean, time.time)
+        self._outbox = Outbox(delivery, stop)
+        return self._outbox
+
+    def channels(self, history: History) -> tuple[Channel, ...]:
+        return channels(history, self.policy, self._box or boxes.read(self._file))
+
+    def look(self) -> str:
+        """Ask the forge for the repository. Raises ForgeError or Usage."""
+        return self._access().forge().look()
+
+    def _access(self) -> Access:
+        token = read_token(self._forge, self._environ, self._redactor.register)
+        mark = basis(self._forge, token)
+        return Access(mark, lambda: self._connected(mark, token))
+
+    def _connected(self, mark: str, token: str) -> Forge:
+        """The client that is there, unless config or token have changed since."""
+        if self._client is None or self._client[0] != mark:
+            from reconciler.report.forge import connect
+
+            if self._client is not None:
+                self._client[1].close()
+            self._client = (mark, connect(self._forge, token, self._redactor.clean, self._branch))
+            if self._outbox is not None:
+                self._outbox.worked = True
+        return self._client[1]
+
+    def _clean(self, text: str) -> str:
+        return self._redactor.clean(text, multiline=True)
