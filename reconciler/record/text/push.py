@@ -123,7 +123,7 @@ class PushView:
 
     def _trouble(self, document: Json, now: float) -> list[str]:
         """What keeps the agent from going on, once each; it may be over with the push."""
-        if now - self._begun < SILENT:
+        if now - self._begun < SILENT or document["rollout"] is not None:
             return []
         told = [text for text in (document["error"], document["silence"]) if text and self._new(text)]
         return [part for text in told for part in paragraph(str(text), STYLE, "  ")]
