@@ -65,8 +65,8 @@ def engine_calls(what: str) -> Iterator[None]:
         raise away(what, error) from error
 
 
-def containers_of(host: str, filters: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """The engine's list of all containers that pass `filters`, without the client's library.
+def containers_of(host: str, filters: Mapping[str, Any]) -> bytes | None:
+    """The engine's list of all containers that pass `filters`, as JSON, without the client's library.
 
     None where that cannot be had so: `host` is no unix socket, or the engine answers with anything but the list.
     Away when it does not answer.
@@ -78,7 +78,7 @@ def containers_of(host: str, filters: Mapping[str, Any]) -> list[dict[str, Any]]
         status, body = _get(host.removeprefix(UNIX), f"/v{API_VERSION}/containers/json?{query}")
     except OSError as error:
         raise away("list containers", error) from error
-    return json.loads(body) if status == b"200" else None
+    return body if status == b"200" else None
 
 
 def plain_inspect(host: str, kind: str, name: str) -> tuple[bool, dict[str, Any] | None]:

@@ -90,6 +90,11 @@ class Redactor:
         self._cleaned: dict[tuple[str, bool], str] = {}
         self.register(values)
 
+    @property
+    def known(self) -> int:
+        """How many forms of secrets are known; it only grows."""
+        return len(self._forms) + len(self._blocks)
+
     def register(self, values: Iterable[str | bytes]) -> None:
         """Mask these from now on. Values of fewer than SHORTEST characters are left alone.
 

@@ -20,8 +20,9 @@ class TurnContext:
     """Parts, without a method of its own.
 
     `looked`: what this turn has seen, where it has changed nothing since. `planned`: the plan that it made last.
-    `compared`: when the containers were found as applied, and which. `let_run`: the attempt whose remains may run.
-    `use_noted`: last good (revision, content) whose use of grants is on the record.
+    `settled`: the look by which last good runs, and what else was asked. `compared`: when the containers were found as
+    applied, and which. `let_run`: the attempt whose remains may run. `use_noted`: last good (revision, content) whose
+    use of grants is on the record.
     """
 
     ports: Ports
@@ -34,6 +35,7 @@ class TurnContext:
     machine: Machine
     looked: ObservedState | None = None
     planned: Plan | None = None
+    settled: tuple[ObservedState, object] | None = None
     compared: tuple[float, object] | None = None
     let_run: str | None = None
     use_noted: tuple[str, str] | None = None

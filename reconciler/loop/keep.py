@@ -27,14 +27,24 @@ def keep(context: TurnContext, head: Commit) -> Turn:
     if not context.ledger.leftover:
         context.watchdog.begins("look at the machine", "the engine")
         context.looked = looked = context.machine.look(desired)
-        as_paired = settled(desired, looked, context.ledger.history.ran_once)
-        if as_paired and not rewritten and is_as_applied(context, desired, looked):
+        if _is_settled(context, desired, looked) and not rewritten and is_as_applied(context, desired, looked):
             return _unchanged(context.ports, context.ledger, head, desired, looked)
     context.looked = None
     from reconciler.loop.repair import repair  # a quiet turn does without what this needs
 
     turn, observed = repair(context, head, desired, rewritten)
     return turn or _unchanged(context.ports, context.ledger, head, desired, observed)
+
+
+def _is_settled(context: TurnContext, desired: DesiredState, looked: ObservedState) -> bool:
+    """Judged once for the same look."""
+    asked = desired.content, context.ledger.history.ran_once
+    last = context.settled
+    if last is None or last[0] is not looked or last[1] != asked:
+        context.settled = looked, asked
+        if not settled(desired, looked, context.ledger.history.ran_once):
+            context.settled = None
+    return context.settled is not None
 
 
 def _unchanged(ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState, observed: ObservedState) -> Turn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from reconciler.loop.options import Options, Ports
 from reconciler.loop.stall_watchdog import StallWatchdog
 from reconciler.loop.states import States
 from reconciler.model.desired import DesiredState
+from reconciler.model.history import Adopted
 from reconciler.model.images import Image
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Reason
@@ -33,12 +34,23 @@ class Foreseen:
     takings: tuple[Taking, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What was seen last, and what it was made of: where nothing has changed, the same objects come back."""
+
+    observed: ObservedState
+    adopted: Mapping[str, Adopted]
+    contents: tuple[str, ...]
+    known: ObservedState
+
+
 class Machine:
     """Sparse looks are cheap; full ones take one call for each container."""
 
     def __init__(self, ports: Ports, options: Options, ledger: Ledger, watchdog: StallWatchdog, states: States) -> None:
         self._ports, self._options, self._ledger = ports, options, ledger
         self._watchdog, self._states = watchdog, states
+        self._last: _Look | None = None
 
     def stacks(self, *states: DesiredState | None) -> list[str]:
         """Every stack that is or was ours."""
@@ -46,12 +58,20 @@ class Machine:
         return sorted(names | self._ledger.history.stacks)
 
     def look(self, *states: DesiredState | None) -> ObservedState:
-        """One cheap list of what is ours, and of what somebody else has made for our services."""
-        observed = self._ports.observer.look(self.stacks(*states))
-        known = overlay(observed, self._ledger.history.adopted, self._options.host)
+        """One cheap list of what is ours, and of what somebody else has made for our services.
+
+        The same object as before where nothing has changed.
+        """
+        observed, adopted = self._ports.observer.look(self.stacks(*states)), self._ledger.history.adopted
+        contents = tuple(state.content for state in states if state)
+        last = self._last
+        if last is not None and last.observed is observed and last.adopted is adopted and last.contents == contents:
+            return last.known
+        known = overlay(observed, adopted, self._options.host)
         ours = {key for state in states if state for key in state.services()}
         kept = (c for c in known.containers if c.host is not None or (c.number and (c.stack, c.service) in ours))
-        return replace(known, containers=tuple(kept))
+        self._last = _Look(observed, adopted, contents, replace(known, containers=tuple(kept)))
+        return self._last.known
 
     def details(self, looked: ObservedState) -> ObservedState:
         """The same containers in full."""

@@ -251,6 +251,4 @@ class Working:
 
     @cached_property
     def _status_file(self) -> StatusFile:
-        return StatusFile(
-            self._parts.state / STATUS_FILE, self._parts.status, lambda document: masked(document, self._redactor)
-        )
+        return StatusFile(self._parts.state / STATUS_FILE, self._parts.status, self._redactor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -102,3 +103,29 @@ def test_it_sees_what_the_library_sees(
     seen = QuickObserver(engine_address(), Full).look([stack_name, *others])
     assert len(seen.containers) == 2
     assert seen == EngineObserver(engine, "mini").look([stack_name, *others])
+
+
+@pytest.mark.engine
+def test_a_look_that_differs_in_ages_only_is_the_same_look(
+    engine: docker.APIClient, images: dict[str, str], stack_name: str
+) -> None:
+    labels = {"com.docker.compose.project": stack_name, "com.docker.compose.service": "web"}
+    id = engine.create_container(images["actor"], ["sleep", "600"], labels=labels)["Id"]
+    engine.start(id)
+    observer = QuickObserver(engine_address(), Full)
+    first, words = observer.look([stack_name]), _words(engine, id)
+    while _words(engine, id) == words:
+        time.sleep(0.2)
+    assert observer.look([stack_name]) is first
+    engine.kill(id)
+    engine.wait(id)
+    ended = observer.look([stack_name])
+    assert ended.containers[0].state == "exited"
+    assert ended == EngineObserver(engine, "mini").look([stack_name])
+    engine.start(id)
+    assert observer.look([stack_name]) == first
+
+
+def _words(engine: docker.APIClient, id: str) -> str:
+    """`Up 5 seconds`."""
+    return str(engine.containers(all=True, filters={"id": id})[0]["Status"])
