@@ -74,7 +74,7 @@ def advance(context: TurnContext, head: Commit) -> Turn:
     check_variables(context.ledger, head, prepared, base)
     check_pinned_data(context.ports, context.ledger, head, desired, base, foreseen)
     steps = image_steps(missing, context.options.build_memory)
-    drifted = changed_by_others(context.ports, context.ledger, desired, observed)
+    drifted = changed_by_others(context.ports, context.ledger, desired, observed, foreseen.verdict.records)
     plan = make_plan(context, desired, observed, Intent.ADVANCE, foreseen.back, steps, drifted)
     check_plan(context.ports, context.ledger, head, plan, observed, desired.memory)
     check_ports(context.ports, desired, observed)

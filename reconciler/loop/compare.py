@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from reconciler.decide.drift.corrections import Corrections, corrections, is_ailing
 from reconciler.decide.drift.restart_backoff import next_start, recovered
 from reconciler.loop.context import TurnContext
 from reconciler.loop.ledger import Ledger
 from reconciler.loop.options import Ports
 from reconciler.model.desired import DesiredState, ServiceKey
+from reconciler.model.history import Adopted
 from reconciler.model.observed import Container, ObservedState
 
 SLOW = 600.0
@@ -36,18 +40,32 @@ def find(ports: Ports, ledger: Ledger, desired: DesiredState, observed: Observed
     return _wrong(ports, ledger, desired, observed)
 
 
-def _wrong(ports: Ports, ledger: Ledger, desired: DesiredState, observed: ObservedState) -> Corrections:
-    known = ports.store.current(desired.content)
-    return corrections(desired, observed, ledger.history, ports.clock.now(), secrets_known=known)
+def _wrong(
+    ports: Ports,
+    ledger: Ledger,
+    desired: DesiredState,
+    observed: ObservedState,
+    adopting: Mapping[str, Adopted] | None = None,
+) -> Corrections:
+    known, history = ports.store.current(desired.content), ledger.history
+    if adopting:
+        history = replace(history, adopted={**history.adopted, **adopting})
+    return corrections(desired, observed, history, ports.clock.now(), secrets_known=known)
 
 
-def changed_by_others(ports: Ports, ledger: Ledger, desired: DesiredState, observed: ObservedState) -> Corrections:
+def changed_by_others(
+    ports: Ports,
+    ledger: Ledger,
+    desired: DesiredState,
+    observed: ObservedState,
+    adopting: Mapping[str, Adopted] | None = None,
+) -> Corrections:
     """What can be corrected in place of what somebody has done to containers that a commit, or the rollback, keeps.
 
     What would need another container is no matter of the commit: the next turn sees to it. Nothing is recorded: the
-    rollback must not depend on room on the disk.
+    rollback must not depend on room on the disk. `adopting`: containers that are adopted as soon as the attempt begins.
     """
-    found = _wrong(ports, ledger, desired, observed)
+    found = _wrong(ports, ledger, desired, observed, adopting)
     return Corrections({id: items for id, items in found.drift.items() if id not in found.replaced})
 
 

@@ -207,7 +207,7 @@ class Rollout:
         needed: set[ServiceKey] = set()
         for step in takewhile(lambda step: step.action is Action.STOP_CONTAINER, rest):
             key = (step.stack or "", step.service or "")
-            if key in needed:
+            if key in needed or step.id in batch:  # it was stopped as one too many, and now it loses its name
                 break
             needed |= {one for known in self._both(key) if known is not None for one in needs(known)}
             batch[step.id or ""] = step

@@ -14,12 +14,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Bug:
-    """`right` stands once in `file` (below reconciler/); with `wrong` in its place the product has this bug."""
+    """`right` stands once in `file` (below reconciler/); with `wrong` in its place the product has this bug.
+
+    `asks`: it is one of `plan`, which is asked before every turn.
+    """
 
     name: str
     file: str
     right: str
     wrong: str
+    asks: bool = False
 
 
 BUGS = (
@@ -131,6 +135,27 @@ BUGS = (
         "            elif old.source not in used and _has_data(old, observed, filled, places):",
         "            elif old.source in used and _has_data(old, observed, filled, places):",
     ),
+    Bug(
+        "plan ignores a suspension",
+        "loop/rehearsal.py",
+        "        self._records = list(records)\n",
+        '        self._records = [item for item in records if item["kind"] != "requested"]\n',
+        asks=True,
+    ),
+    Bug(
+        "plan skips drift",
+        "loop/rehearsal.py",
+        "    plan = cycle.planned if begins or done else None",
+        "    plan = cycle.planned if begins and cycle.planned.intent is not Intent.REPAIR else None",
+        asks=True,
+    ),
+    Bug(
+        "plan does not see what was changed by hand beside a commit",
+        "loop/advance.py",
+        "foreseen.back, steps, drifted)",
+        "foreseen.back, steps)",
+        asks=True,
+    ),
 )
 
 
@@ -144,5 +169,6 @@ def simulate_with(bug: Bug, folder: Path) -> subprocess.CompletedProcess[str]:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "reconciler" / bug.file).write_text(source(bug).replace(bug.right, bug.wrong))
     command = [sys.executable, "-m", "tests.simulator.soak", "--steps", "200000", "--no-shrink"]
+    command += ["--plan"] if bug.asks else []
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
