@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from reconciler.formats.quantities import QuantityError, size
-from reconciler.model.desired import DesiredState, Service, Volume
+from reconciler.model.desired import Condition, DesiredState, Service, ServiceKey, Volume
 from reconciler.model.documents import MIB
 from reconciler.model.facts import port
 from reconciler.model.observed import Container, Foreign, ObservedState
 
 Json = Mapping[str, Any]
+K = TypeVar("K")
 
 CONTAINER = 8 * MIB
 """Bytes for each container: its shim (5.4 MiB among twelve, up to 5.7), and what the engine keeps of it."""
@@ -87,11 +88,26 @@ def beside_limit(item: Foreign) -> int:
     return CONTAINER + PROXY * len(item.ports)
 
 
+def ending(waits: Iterable[tuple[K, str]]) -> frozenset[K]:
+    """Services that are sure to end, of pairs of a service and the condition that another one waits for.
+
+    They take memory during a rollout only. Without anybody who waits for its end, a service may run for ever and
+    counts as if it did, also where exit 0 is no failure of it (`Service.completes`).
+    """
+    return frozenset(service for service, condition in waits if condition == Condition.COMPLETED)
+
+
+def ending_of(desired: DesiredState) -> frozenset[ServiceKey]:
+    """Those of a state."""
+    waits = (item for service in desired.services().values() for item in service.depends_on)
+    return ending(((item.stack, item.service), item.condition) for item in waits)
+
+
 def steady(desired: DesiredState) -> int:
     """Bytes of all that stays, the volumes in memory included."""
-    services = desired.services().values()
+    services, ends = desired.services().values(), ending_of(desired)
     used = {name for service in services if service.replicas for name in mounted(service.config)}
-    return sum(of_service(service) * service.replicas for service in services if not service.completes) + sum(
+    return sum(of_service(service) * service.replicas for service in services if service.key not in ends) + sum(
         size for name, size in wanted_volumes(desired).items() if name in used
     )
 

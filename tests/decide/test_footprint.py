@@ -115,6 +115,20 @@ def test_validate_plan_and_status_tell_the_same() -> None:
     assert life.turn().outcome is Outcome.UNCHANGED
 
 
+def test_a_service_that_nobody_waits_for_counts_as_staying_for_validate_and_for_status() -> None:
+    """Its exit 0 is no failure, but nothing says that it ends."""
+    life = Life()
+    life.behave("job:1", one_shot(0.1))
+    sha = life.push(web=service("web:1"), job=service("job:1", restart="no", health=False))
+    prepared = life.ports().preparer.prepare(life.source.files(sha))
+    assert prepared.budget is not None
+    assert prepared.budget.steady_bytes == 2 * (64 * MIB + CONTAINER)
+    desired = life.ports().preparer.lower(prepared, life.machine.image_list.local(prepared.wants), sha)
+    assert desired.services()["shop", "job"].completes
+    assert footprint.steady(desired) == prepared.budget.steady_bytes
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
 def test_a_volume_in_memory_counts_while_somebody_mounts_it() -> None:
     options = {**TMPFS, "o": "size=64m"}
     volumes_there = {"shop_fast": ObservedVolume(options=options)}

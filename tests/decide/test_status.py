@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.decide.status.service_status import worst
 from reconciler.decide.status.status import exit_code, judge
-from reconciler.model.desired import DesiredState, Endpoint, Service, Stack, Volume
+from reconciler.model.desired import Condition, Dependency, DesiredState, Endpoint, Service, Stack, Volume
 from reconciler.model.documents import GIB, MIB, Memory
 from reconciler.model.history import Attempt, Bad, Good, History, RestartBackoff
 from reconciler.model.observed import (
@@ -366,7 +366,8 @@ def test_a_commit_refused_at_sight_was_never_attempted() -> None:
 
 
 def test_memory_counts_what_runs_and_what_stays() -> None:
-    web, job = service(replicas=2), service("migrate", completes=True, memory=256 * MIB)
+    after = (Dependency("shop", "migrate", Condition.COMPLETED),)
+    web, job = service(replicas=2, depends_on=after), service("migrate", completes=True, memory=256 * MIB)
     seen = ObservedState(
         (container(web), container(web, id="2", name="shop-web-2"), container(job, state="exited")),
         (Foreign("x", "theirs", 100 * MIB),),

@@ -9,7 +9,6 @@ from typing import Any
 from reconciler.decide import footprint
 from reconciler.formats.quantities import shown
 from reconciler.model.admission import Budget, MemoryVolume, Row
-from reconciler.model.desired import Condition
 from reconciler.model.documents import MIB, HostDocument
 from reconciler.model.outcome import Reason, Violation
 
@@ -54,24 +53,20 @@ def replicas(service: Json) -> int:
     return 1
 
 
-def completes(name: str, services: Mapping[str, Json]) -> bool:
-    """Whether another service waits for `name` to end.
-
-    Only then it is sure not to stay: a service without restart policy may run for ever, and counts as
-    if it did.
-    """
-    waits = [(service.get("depends_on") or {}).get(name) or {} for service in services.values()]
-    return any(wait.get("condition") == Condition.COMPLETED for wait in waits)
+def ending(services: Mapping[str, Json]) -> frozenset[str]:
+    """Those of a stack's canonical model that are sure to end: see `footprint.ending`."""
+    waits = (item for service in services.values() for item in (service.get("depends_on") or {}).items())
+    return footprint.ending((name, str((wait or {}).get("condition"))) for name, wait in waits)
 
 
 def rows(stack: str, model: Json, default: int) -> tuple[Row, ...]:
     """One row for each service of a stack's canonical model, in the order of their names."""
     services: Mapping[str, Json] = model.get("services") or {}
-    found = []
+    found, ends = [], ending(services)
     for name, service in sorted(services.items()):
         limit, is_default = service_memory(service, default)
-        ends, beside = completes(name, services), footprint.overhead(service)
-        found.append(Row(stack, name, replicas(service), limit, is_default, ends, beside))
+        beside = footprint.overhead(service)
+        found.append(Row(stack, name, replicas(service), limit, is_default, name in ends, beside))
     return tuple(found)
 
 

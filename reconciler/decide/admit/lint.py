@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from reconciler.decide.admit import sizes
-from reconciler.decide.admit.budget import completes, service_memory
+from reconciler.decide.admit.budget import ending, service_memory
 from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.decide.mounts.mount_paths import inside
 
@@ -55,7 +55,7 @@ def mutable_tag(image: str) -> bool:
 
 def _service(service: ServiceSubject, services: Mapping[str, Json], concealed: Collection[str]) -> Iterator[Finding]:
     yield from _image_and_memory(service)
-    if not completes(service.name, services):
+    if service.name not in ending(services):
         yield from _staying(service)
     yield from _names_and_ports(service)
     yield from _volumes(service)

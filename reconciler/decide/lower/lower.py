@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from reconciler.decide.admit.budget import replicas, service_memory
+from reconciler.decide.admit.budget import ending, replicas, service_memory
 from reconciler.decide.lower.mounts import Mounts
 from reconciler.decide.lower.wanted_images import Built, unresolved
 from reconciler.decide.mounts.canonical import healthcheck, published_ports, restart_policy, shared_services
@@ -210,13 +210,10 @@ class _Stack:
 
     def _completes(self, name: str, model: Json) -> bool:
         """Whether exit 0 is a proper end: somebody waits for it, or nothing says that it is to go on."""
-        waits = [
-            (item.get("depends_on") or {})[name].get("condition")
-            for item in services_of(self.source).values()
-            if name in (item.get("depends_on") or {})
-        ]
-        if Condition.COMPLETED in waits:
+        services = services_of(self.source)
+        if name in ending(services):
             return True
+        waits = any(name in (item.get("depends_on") or {}) for item in services.values())
         policy = restart_policy(model).partition(":")[0]
         explicit = "restart" in model or bool((model.get("deploy") or {}).get("restart_policy"))
         serves = bool(model.get("ports")) or healthcheck(model) is True

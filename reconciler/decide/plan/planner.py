@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from reconciler.decide import footprint
 from reconciler.decide.defaults import missing
 from reconciler.decide.drift.corrections import NOTHING, Corrections
 from reconciler.decide.drift.facts import RESTART
@@ -168,12 +169,7 @@ class _Planner:
 
     def _await_one_shots(self) -> None:
         """What somebody waits for has to end well, also where nobody is started after it."""
-        waited_for = {
-            (dependency.stack, dependency.service)
-            for service in self.diff.order
-            for dependency in service.depends_on
-            if dependency.condition is Condition.COMPLETED
-        }
+        waited_for = footprint.ending_of(self.desired)
         for service in dict.fromkeys(service.key for service, _ in self.builder.started):
             if service in waited_for:
                 self.builder.wait(self.pairings[service].service, Condition.COMPLETED, "it has to end well")
