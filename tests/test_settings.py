@@ -12,8 +12,9 @@ import pytest
 
 from reconciler.agent_config import passed_over, searched, usual_place
 from reconciler.errors import Usage
+from reconciler.formats.forges import TOKEN, place_of
 from reconciler.model.documents import BindGrant, Grant, Pin
-from reconciler.settings import BuildSettings, Settings, SourceSettings, load_settings, stored_settings
+from reconciler.settings import BuildSettings, ForgeSettings, Settings, SourceSettings, load_settings, stored_settings
 
 LEAST = "host: mini\nsource: {url: /srv/git/home.git}\nstate: /var/lib/reconciler\n"
 
@@ -276,3 +277,84 @@ def test_a_good_config_is_read_without_loading_a_validator(config: Path) -> None
     )
 
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://github.com/me/home.git", ("github", "https://api.github.com", "me/home")),
+        ("git@github.com:me/home.git", ("github", "https://api.github.com", "me/home")),
+        ("ssh://git@ssh.github.com:443/me/home", ("github", "https://api.github.com", "me/home")),
+        ("https://me:token@GitLab.com/group/sub/home", ("gitlab", "https://gitlab.com/api/v4", "group/sub/home")),
+        ("https://codeberg.org/me/home", ("forgejo", "https://codeberg.org/api/v1", "me/home")),
+        ("git@gitea.com:me/home.git", ("gitea", "https://gitea.com/api/v1", "me/home")),
+        ("https://github.com.example.org/me/home", ("", "", "me/home")),
+        ("/srv/git/github.com/me/home.git", None),
+        ("https://github.com/", None),
+        ("https://github.com/me", None),
+    ],
+)
+def test_forges_are_known_by_the_address_of_the_source(url: str, place: tuple[str, str, str] | None) -> None:
+    found = place_of(url)
+    assert place == (None if found is None else (found.kind, found.api, found.repository))
+
+
+def test_a_forge_of_ones_own_is_told_by_its_kind(config: Path) -> None:
+    config.write_text(
+        LEAST.replace("/srv/git/home.git", "'https://git.example.org:3000/me/home.git'")
+        + "report: {forge: {kind: gitea, token_file: /etc/t}, comments: failures, deployments: true, statuses: false}\n"
+    )
+    settings = load_settings(str(config), {})
+    assert settings.forge == ForgeSettings("gitea", "https://git.example.org:3000/api/v1", "me/home", "/etc/t")
+    assert (settings.comments, settings.deployments, settings.statuses) == ("failures", True, False)
+    assert stored_settings(json.loads(json.dumps(asdict(settings)))) == settings
+
+
+def test_a_token_in_the_environment_is_enough(config: Path) -> None:
+    config.write_text(LEAST.replace("/srv/git/home.git", "'git@github.com:me/home.git'") + "report: {forge: {}}\n")
+    settings = load_settings(str(config), {TOKEN: "hunter2"})
+    assert settings.forge == ForgeSettings("github", "https://api.github.com", "me/home")
+    assert "hunter2" not in json.dumps(asdict(settings))
+    assert "token" in str(refused(str(config), {}, config.parent))
+
+
+@pytest.mark.parametrize(
+    ("forge", "places", "told"),
+    [
+        ("{token_file: /t}", {"4:10", "4:17"}, "no kind"),
+        ("{kind: gitea, repository: me/home, token_file: /t}", {"4:10", "4:17"}, "no api"),
+        ("{kind: gitea, api: 'https://x/api/v1', token_file: /t}", {"4:10", "4:17"}, "no repository"),
+        ("{kind: gitea, api: 'http://x/api/v1', repository: me/home, token_file: /t}", {"4:36"}, "in the clear"),
+        (
+            "{kind: gitea, api: 'http://127.0.0.1.evil.org/', repository: me/home, token_file: /t}",
+            {"4:36"},
+            "in the clear",
+        ),
+        ("{kind: gitea, api: 'https://u:p@x/api', repository: me/home, token_file: /t}", {"4:36"}, "without a user"),
+        ("{kind: gitea, api: 'https://x/api/v1', repository: me, token_file: /t}", {"4:68"}, "owner/name"),
+        ("{kind: gitea, api: 'https://x/api/v1', repository: me/home, token_file: t}", {"4:89"}, "absolute path"),
+        ("{kind: git, api: 'https://x/api/v1', repository: me/home, token_file: /t}", {"4:24"}, "gitea"),
+        (
+            "{kind: gitea, api: 'https://x/api/v1', repository: me/home, tokenfile: /t}",
+            {"4:77", "4:10", "4:17"},
+            "token_file",
+        ),
+    ],
+)
+def test_a_forge_that_cannot_be_told_is_named_with_its_place(
+    config: Path, forge: str, places: set[str], told: str
+) -> None:
+    config.write_text(LEAST + f"report: {{forge: {forge}}}\n")
+    error = refused(str(config), {}, config.parent)
+    lines = error.details or (str(error),)
+    assert told in " ".join(lines)
+    assert {line.split(": ", 1)[0].removeprefix(f"{config}:") for line in lines} <= places
+
+
+@pytest.mark.parametrize("api", ["http://127.0.0.1:3000/api/v1", "http://localhost/x", "http://[::1]:3000/api/v1"])
+def test_plain_http_is_for_loopback_alone(config: Path, api: str) -> None:
+    forge = {"kind": "gitea", "api": api, "repository": "me/home", "token_file": "/t"}
+    config.write_text(LEAST + "report: " + json.dumps({"forge": forge}) + "\n")
+    settings = load_settings(str(config), {})
+    assert settings.forge is not None
+    assert settings.forge.api == api

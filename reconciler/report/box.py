@@ -45,11 +45,13 @@ class Entry:
 
 @dataclass(slots=True)
 class Channel:
-    """`refused`: why nothing of it can be delivered with the config and token of `basis`."""
+    """`refused`: why nothing of it can be delivered with the config and token of `basis`. `lost`: what was given up
+    since something was delivered last."""
 
     delivered_at: float | None = None
     refused: str = ""
     basis: str = ""
+    lost: str = ""
 
 
 @dataclass(slots=True)

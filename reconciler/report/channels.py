@@ -18,9 +18,9 @@ def channels(history: History, policy: Policy, box: Box | None) -> tuple[Channel
         own = [message for message in waiting if message.channel == name]
         known = box.channels.get(name)
         errors = [entry.error for message in own if (entry := box.entries.get(message.key)) and entry.error]
-        error = (known.refused if known else "") or (box.error if own else "") or (errors[0] if errors else "")
+        told = [known.refused, known.lost] if known else []
+        error = next((text for text in (*told, box.error if own else "", *errors) if text), "")
         commits = len({message.revision for message in own})
-        found.append(
-            Channel(name, commits, known.delivered_at if known else None, f"{name}: {error}" if error else None)
-        )
+        last = known.delivered_at if known else None
+        found.append(Channel(name, commits, last, f"{name}: {error}" if error else None))
     return tuple(found)

@@ -127,7 +127,7 @@ class Delivery:
             "report: {} of {} is given up after a day: {}", message.channel, message.revision[:12], entry.error
         )
         entry.closed, entry.basis, entry.sending, entry.due = message.digest, "", "", 0.0
-        entry.error = f"given up after a day: {entry.error}"
+        self.box.channel(message.channel).lost = f"given up after a day, for {message.revision[:12]}: {entry.error}"
         self._kept()
         return True
 
@@ -208,7 +208,8 @@ class Delivery:
 
     def _arrived(self, message: Message, entry: Entry) -> None:
         self._done(message, entry)
-        self.box.channel(message.channel).delivered_at = self._now()
+        channel = self.box.channel(message.channel)
+        channel.delivered_at, channel.lost = self._now(), ""
         self.box.error, self.box.faults, self.box.paused_until = "", 0, 0.0
         self._broken.clear()
 

@@ -84,9 +84,9 @@ class Message:
 
     @property
     def digest(self) -> str:
-        """What it says, apart from how: another version's words are no reason to say it again."""
-        planned = self.attempt.planned is not None
-        facts = (self.attempt.id, self.state, self.attempt.reason or "", planned, self.held)
+        """What it says, apart from how: neither another version's words nor a journal that was shortened are a reason
+        to say it again."""
+        facts = (self.attempt.id, self.state, self.attempt.reason or "", self.held)
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 

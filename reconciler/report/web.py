@@ -15,6 +15,7 @@ import requests
 import urllib3
 
 from reconciler import __version__
+from reconciler.formats.forges import is_loopback
 from reconciler.report.answers import Broken, ForgeError, Refused, Unreachable
 
 CONNECT, READ = 5.0, 15.0
@@ -58,7 +59,8 @@ class Web:
         # Neither ~/.netrc nor $REQUESTS_CA_BUNDLE decides who gets the token, or who is believed.
         self._session.trust_env = False
         self._session.verify = ca_file or True
-        self._session.proxies.update(requests.utils.get_environ_proxies(api))
+        if not is_loopback(api):
+            self._session.proxies.update(requests.utils.get_environ_proxies(api))
         agent = {"User-Agent": f"reconciler/{__version__}", "Accept-Encoding": "identity"}
         self._session.headers.update({**agent, "Accept": "application/json", **headers})
         self.quiet = 0.0

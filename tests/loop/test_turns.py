@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
+from reconciler.errors import Transient
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import never_healthy
 from tests.fakes.life import Life, service
@@ -45,3 +50,37 @@ def test_a_commit_that_never_gets_healthy_is_rolled_back() -> None:
         assert life.turn().exit_code == 1
         assert life.effects == 0
     assert life.reporter.told[bad] == ("failure", "HealthCheckFailed")
+
+
+def test_what_an_attempt_sets_out_to_do_is_on_the_record() -> None:
+    life = Life()
+    life.push(web=service("web:1"), db=service("db:1"))
+    life.turn()
+    first = life.cycle.history.attempts[-1]
+    assert first.planned is not None
+    assert (first.planned.creates, first.planned.restarts) == (("shop/db", "shop/web"), ())
+    assert first.stacks == ("shop",)
+    life.push(web=service("web:2"))
+    life.turn()
+    planned = life.cycle.history.attempts[-1].planned
+    assert planned is not None
+    assert (planned.restarts, planned.creates, planned.removes) == (("shop/web",), (), ("shop/db",))
+    assert [name for name, _ in planned.downtime] == ["shop/web"]
+    assert planned.images == (("shop/web", "web:2"),)
+    assert planned.before > planned.after > 0
+    assert planned.peak <= planned.bound
+
+
+def test_a_record_that_cannot_be_written_keeps_no_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
+    life = Life()
+    append = life.journal.append
+
+    def refuse(kind: str, **fields: Any) -> None:
+        if kind == "planned":
+            raise Transient(Reason.DISK_FAILED, "no room")
+        append(kind, **fields)
+
+    monkeypatch.setattr(life.journal, "append", refuse)
+    life.push(web=service("web:1"))
+    assert life.turn().outcome == "Succeeded"
+    assert life.cycle.history.attempts[-1].planned is None

@@ -132,6 +132,7 @@ def test_a_message_is_given_up_loudly_after_a_day(forge: FakeForge, sender: Send
     assert sender.now - begun >= DEADLINE
     assert len(forge.requests) < 600, "by growing pauses"
     assert "given up after a day" in "".join(log)
+    assert f"given up after a day, for {BAD[:12]}: 127.0.0.1 answers 500" in error(sender)
     before = len(forge.requests)
     forge.unknown.clear()
     sender.start()

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.decide.history.compaction import compacted
+from reconciler.decide.history.folding import fold
 from reconciler.model.history import Held
 from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
 from reconciler.report.messages import COMMENTS, DEPLOYMENTS, Message, Policy, State, messages
 from reconciler.report.phrases import description
+from tests.decide.long_journals import LIVES
 from tests.report.attempts import BACK, BAD, GOOD, attempt, back, bad, good, history, overtaken, running
 
 POLICY = Policy("mini", deployments=True)
@@ -125,6 +128,13 @@ def test_an_error_after_the_deadline_is_final() -> None:
 def test_what_ended_before_the_outbox_was_made_is_not_told_but_for_the_head() -> None:
     found = messages(history(good(), bad()), POLICY, 1000.0)
     assert {item.revision for item in found} == {BAD}
+
+
+def test_a_journal_that_was_shortened_says_nothing_anew() -> None:
+    records = [record for n in range(5) for record in LIVES["applied"](n)]
+    whole, short = (messages(fold(item), POLICY, 0.0) for item in (records, compacted(records, recent=1)))
+    assert len(short) < len(whole)
+    assert {(item.key, item.digest) for item in short} <= {(item.key, item.digest) for item in whole}
 
 
 def test_repairs_of_last_good_say_nothing() -> None:

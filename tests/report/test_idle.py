@@ -1,0 +1,50 @@
+"""What an agent at rest pays: nothing without a forge, and no HTTP with one that was told everything."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import json, sys, threading
+from pathlib import Path
+from reconciler.decide.redact import Redactor
+from reconciler.effects import Effects
+from reconciler.model.history import History
+from reconciler.settings import load_settings
+from reconciler.wiring.reading import Reading
+import reconciler.wiring.working
+
+settings = load_settings(sys.argv[1], {"RECONCILER_REPORT_FORGE_TOKEN": "t"})
+reading = Reading(settings, Redactor(), {"RECONCILER_REPORT_FORGE_TOKEN": "t"}, Effects())
+if reading.forge:
+    with reading.forge.outbox(threading.Event()) as outbox:
+        outbox.hear(History())
+    reading.forge.channels(History())
+print(json.dumps([name for name in sys.modules if name.startswith(("reconciler.report", "requests", "urllib3"))]))
+"""
+
+
+def loaded(folder: Path, report: str) -> list[str]:
+    (folder / "state").mkdir(mode=0o700, exist_ok=True)
+    config = folder / "reconciler.yaml"
+    source = "source: {url: 'https://github.com/me/home'}"
+    config.write_text(f"host: mini\n{source}\nstate: {folder}/state\nreport: {report}\n")
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(config)], capture_output=True, text=True, check=True, timeout=60
+    )
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+def test_without_a_forge_nothing_of_it_is_loaded(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "{}") == []
+
+
+def test_with_nothing_to_tell_no_http_is_loaded(tmp_path: Path) -> None:
+    found = loaded(tmp_path, "{forge: {}}")
+    assert "reconciler.report.delivery" in found
+    assert [name for name in found if not name.startswith("reconciler.report")] == []
+    assert "reconciler.report.comment" not in found
