@@ -73,7 +73,7 @@ def _duration(text: str) -> float:
 def _some_time(text: str) -> float:
     found = _duration(text)
     if found <= 0:
-        raise argparse.ArgumentTypeError("nothing would be suspended for no time at all")
+        raise argparse.ArgumentTypeError("--for must be positive")
     return found
 
 

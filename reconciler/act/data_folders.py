@@ -39,7 +39,7 @@ class DataFolders:
                         pass
 
     def link(self, folder: str, to: str) -> None:
-        """No effect where it is so already. An empty folder gives way; one with data in it is Transient."""
+        """No effect where the link exists. An empty folder is replaced by the link; one with data is Transient."""
         self._links[folder] = to
         path = Path(folder)
         if path.is_symlink() and str(path.readlink()) == to:

@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus
 
 MASK = "***"
 SHORTEST = 4
-"""Characters. Shorter values are not masked: they stand in every text ("1", "yes"), and guess themselves."""
+"""Characters. Shorter values ("1", "yes") are not masked: they are too common."""
 
 _NUMBER = re.compile(r'(parsing )"((?:[^"\\]|\\.)+)"')
 """How Go quotes what is no number, without the unit that it has taken off."""

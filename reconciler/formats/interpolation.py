@@ -50,7 +50,7 @@ def interpolate(template: str, variables: Mapping[str, str], longest: int = 1 <<
 
 
 class _Replacer:
-    """`work`: characters that may be looked at to find closing braces. `idle`: so many texts around are not used."""
+    """`work`: characters that may be read to find closing braces. `idle`: depth of unused branches."""
 
     def __init__(self, variables: Mapping[str, str], expansion: Expansion, longest: int, work: int) -> None:
         self._variables = variables

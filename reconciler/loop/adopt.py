@@ -27,7 +27,7 @@ def recognise(
     host_files: HostFiles,
     data: str,
 ) -> tuple[ObservedState, Verdict]:
-    """What is there without what is others', and which of it stands for services of `target` by what facts.
+    """Observed state without unmanaged containers, and which containers match services of `target`, by which facts.
 
     `images`: those of `target`, by id. `files`: of the target's commit; read only where something has to be compared.
     """

@@ -15,7 +15,7 @@ from reconciler.model.history import Adopted
 from reconciler.model.observed import Container, ObservedState
 
 SLOW = 600.0
-"""Seconds after which is compared without any reason."""
+"""Seconds between full comparisons that no event asked for."""
 
 
 def is_as_applied(context: TurnContext, desired: DesiredState, looked: ObservedState) -> bool:

@@ -24,12 +24,11 @@ from reconciler.model.plan import Plan
 from reconciler.waiting import listening
 
 ERROR_DEADLINE = 3600.0
-"""Seconds after which a commit that could not be judged is told to be in error. Ours: an hour is longer than any
-restart, and shorter than a night."""
+"""Seconds after which a commit that could not be judged is reported as an error: longer than any restart takes."""
 
 
 TEND = 60.0
-"""Seconds after which last good is looked after between two commits, of which each came before the other was done."""
+"""Seconds after which drift of last good is corrected although newer commits keep superseding each other."""
 
 
 class Cycle:

@@ -276,7 +276,7 @@ class HealthGate:
             log = self._observer.logs(track.id, LOG_LINES)
             output = self._observer.health_output(track.id)
         except Away:
-            pass  # a verdict does not wait for its illustration
+            pass  # missing logs must not delay the verdict
         exited = track.state in ("exited", "dead")
         return Failure(
             verdict.reason or Reason.CRASHED,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Foreseen:
-    """What a commit would meet. `back`: what there would be to go back to. `takings`: what nobody has consented to."""
+    """The observed state for a commit. `back`: its rollback state. `takings`: objects that still need consent."""
 
     observed: ObservedState
     back: DesiredState | None
@@ -36,7 +36,7 @@ class Foreseen:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What was seen last, and what it was made of: where nothing has changed, the same objects come back."""
+    """The last sparse look, and its inputs. If no input has changed, the same objects are returned."""
 
     observed: ObservedState
     adopted: Mapping[str, Adopted]
@@ -45,7 +45,7 @@ class _Look:
 
 
 class Machine:
-    """Sparse looks are cheap; full ones take one call for each container."""
+    """The observed state. A sparse look is one call; a full one takes one call for each container."""
 
     def __init__(self, ports: Ports, options: Options, ledger: Ledger, watchdog: StallWatchdog, states: States) -> None:
         self._ports, self._options, self._ledger = ports, options, ledger
@@ -53,14 +53,14 @@ class Machine:
         self._last: _Look | None = None
 
     def stacks(self, *states: DesiredState | None) -> list[str]:
-        """Every stack that is or was ours."""
+        """Names of every stack that this agent manages or managed, sorted."""
         names = {stack.name for state in states if state for stack in state.stacks}
         return sorted(names | self._ledger.history.stacks)
 
     def look(self, *states: DesiredState | None) -> ObservedState:
-        """One cheap list of what is ours, and of what somebody else has made for our services.
+        """A sparse list: managed containers, and those that somebody else made for services of `states`.
 
-        The same object as before where nothing has changed.
+        Returns the same object as before if nothing has changed.
         """
         observed, adopted = self._ports.observer.look(self.stacks(*states)), self._ledger.history.adopted
         contents = tuple(state.content for state in states if state)
@@ -88,11 +88,11 @@ class Machine:
         images: Iterable[Image] = (),
         new: bool = False,
     ) -> ObservedState:
-        """Everything there is; what plain Compose has started for services of `target` becomes ours.
+        """The full observed state. Adopts containers that plain Compose started for services of `target`.
 
         `images`: those of the target, where they have just been built. `new`: the target is a commit that was never
-        good, so that consent is asked for; `other` is last good then. Transient where a stack has another host's
-        containers, or where something has appeared that nobody has consented to.
+        good, so that consent is asked for; `other` is last good then. Transient where a stack has containers of
+        another host, or where objects have appeared that need consent.
         """
         from reconciler.decide.hold import consent
 
@@ -107,7 +107,7 @@ class Machine:
         return found
 
     def foresee(self, target: DesiredState, base: DesiredState | None) -> Foreseen:
-        """As `inspect`, and what there would be to go back to, but nothing becomes ours yet. `base`: last good."""
+        """As `inspect`, with the rollback state, but adopts nothing. `base`: last good."""
         from reconciler.decide.drift.adoption import baseline
 
         raw, found, verdict = self._recognise(target, base, ())
@@ -124,7 +124,7 @@ class Machine:
     def _recognise(
         self, target: DesiredState, other: DesiredState | None, images: Iterable[Image]
     ) -> tuple[ObservedState, ObservedState, Verdict]:
-        """What the engine tells, the same as what it stands for, and what the journal has to learn."""
+        """The engine's answer, the same with the overlay of adoption, and the adoptions to record."""
         from reconciler.loop import adopt
 
         self._watchdog.begins("look at the machine", "the engine")
@@ -140,7 +140,7 @@ class Machine:
         return observed, found, verdict
 
     def _with_cut_off(self, observed: ObservedState) -> ObservedState:
-        """One that was started since it was stopped has an end of its own again."""
+        """Marks containers that a rollout stopped, and that nobody has started since."""
         stopped = self._ledger.history.stopped
         marked = (
             replace(item, cut_off=not item.running and stopped.get(item.id) == item.started_at)
@@ -149,7 +149,7 @@ class Machine:
         return replace(observed, containers=tuple(marked))
 
     def _adopt(self, target: DesiredState, found: ObservedState, verdict: Verdict) -> None:
-        """Durable before anything that follows from it, and with it what there is to go back to."""
+        """Records the adoption and its rollback state before anything depends on them."""
         from reconciler.decide.drift.adoption import baseline
         from reconciler.loop import adopt
 

@@ -20,10 +20,10 @@ def in_the_way(
     host_files: HostFiles,
     preparer: Preparer,
 ) -> Iterator[Obstacle]:
-    """Links that a container may have made, and mounts that lie in each other where one is only on its way in or out.
+    """Links that a container may have made, and nested mounts of which one is added or removed by this commit.
 
-    `base`: what there is to go back to. During a rollback old and new containers meet, so whatever exists counts, and
-    whatever may be started again. `links`: those of adoption, place → target.
+    `base`: the rollback state. During a rollback old and new containers run side by side, so the mounts of all existing
+    containers count, and those of `base`. `links`: those of adoption, place → target.
     """
     new = dict.fromkeys(of_state(desired, observed.volumes))
     before = dict.fromkeys(of_state(base, observed.volumes)) if base is not None else {}

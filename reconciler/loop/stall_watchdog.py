@@ -34,9 +34,9 @@ class _Trouble:
 
 
 class StallWatchdog:
-    """Hears of progress from any thread, and speaks up when it has heard of none for `limit` seconds.
+    """Takes notice of progress from any thread. Reports once after `limit` seconds without progress.
 
-    `record` is told each silence once, `ended` when one that had been told is over.
+    `record` is called once for each stall, `ended` when a reported stall is over.
     """
 
     def __init__(

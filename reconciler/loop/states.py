@@ -61,7 +61,7 @@ class States:
         return DesiredState(self._host, "", "", Memory(), ())
 
     def prepare(self, revision: str, vouched: bool) -> Prepared:
-        """A commit without this host's document wants nothing, where somebody has vouched for it."""
+        """A missing host document means "no stacks" once a person accepted the commit (`vouched`)."""
         from reconciler.loop.prepare import HOST_MISSING
 
         files = self.files(revision)

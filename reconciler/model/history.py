@@ -130,7 +130,7 @@ class Held:
 
 
 FOUND_SPEC = "found-"
-"""How the spec of what stands only for itself begins."""
+"""Prefix of the spec of adopted containers that match no service."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Whether something may have happened to our containers: the agent's reason to look before its time."""
+"""Whether something may have happened to managed containers: it wakes the agent early."""
 
 from __future__ import annotations
 

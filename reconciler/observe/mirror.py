@@ -25,13 +25,13 @@ _HALF_WRITTEN = ("tmp_", ".tmp-", "incoming-", "tmp_objdir-")
 _CHECK_TIMEOUT = 300.0
 
 MALFORMED = 1
-"""Fsck's answer where objects are whole, since the packs are, and some are not as git would have made them."""
+"""Exit code of `git fsck` where the packs are whole, and some objects are malformed."""
 
 _MANY_PACKS = 50
-"""So many packs (one each fetch that brought something) are put together into one."""
+"""Pack count from which all packs are repacked into one. Each fetch that brings objects adds a pack."""
 
 _SOME_PACKS = 25
-"""So many when there is time for it, and nobody is still to be told of a commit that may have left the branch."""
+"""Pack count from which an idle `tidy` repacks, when no report about a commit off the branch is pending."""
 
 
 class Mirror:

@@ -245,18 +245,18 @@ class NoteWriter:
         return self._git.run("push", *options, self._address, *gone, timeout=_PUSH_TIMEOUT).returncode == 0
 
     def _take(self, there: str, ours: str) -> None:
-        """Fetch what stands there, to keep of it what is not ours to say; nothing that is no notes, or is too large."""
+        """Fetch the remote's notes, to keep those on other commits. Overwrites a ref that cannot be read as notes."""
         fetch = ("fetch", *self._fetching, *_FETCH, self._address, f"+{self._ref}:{self._found}")
         for _ in range(2):
             with suppress(Transient):
                 if self._git.run(*fetch, timeout=_LIST_TIMEOUT, largest=LARGEST).returncode == 0:
                     self._listed(self._found)
                     return
-        logger.warning("what stands at {} in the remote ({}) cannot be read as notes and gives way", self._ref, there)
+        logger.warning("the ref {} of the remote ({}) cannot be read as notes and is overwritten", self._ref, there)
         self._git.run("update-ref", self._found, ours)
 
     def _joined(self, ours: str) -> str:
-        """Our notes, and of what was found there those on other commits."""
+        """Our notes, and the fetched notes on other commits."""
         found = self._read(self._found)
         if found is None or found == ours:
             return ours

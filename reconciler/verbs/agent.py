@@ -23,10 +23,10 @@ from reconciler.model.status import Holding, Rollout, Silence
 from reconciler.verbs import Answer
 
 BRIEF = frozenset({Action.START_CONTAINER, Action.RUN_ONCE, Action.UPDATE_CONTAINER, Action.REMOVE_CONTAINER})
-"""Steps that are over as soon as others could have read of them."""
+"""Steps that end within about the time that it takes to publish them."""
 
 SELDOM = 0.25
-"""Seconds between two publications about brief steps: each costs as much as such a step."""
+"""Minimum seconds between two status writes during brief steps: one write takes as long as such a step."""
 
 
 @dataclass(slots=True)

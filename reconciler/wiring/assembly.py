@@ -242,7 +242,7 @@ class Application:
 
     @contextlib.contextmanager
     def _serving(self) -> Iterator[RequestHandler]:
-        """No agent runs, so that we answer. What an agent was held by before may be over now."""
+        """No agent holds the lock: answer here. The `holding` of an earlier agent is stale and is cleared."""
         from reconciler.loop.ledger import Ledger
         from reconciler.loop.request_handler import RequestHandler
 

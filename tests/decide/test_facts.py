@@ -83,7 +83,7 @@ def test_file_and_image_are_put_together_as_the_engine_does(config: dict[str, An
 
 def test_values_of_variables_and_labels_are_never_told() -> None:
     found = container({"Env": ["PATH=/bin", "LEVEL=hunter2", "TOKEN=hunter2"], "Labels": {"vendor": "hunter2"}})
-    assert told(service(), found) == ["environment: LEVEL differs, TOKEN is too many", "labels: vendor differs"]
+    assert told(service(), found) == ["environment: LEVEL differs, unexpected TOKEN", "labels: vendor differs"]
 
 
 def test_a_volume_that_was_taken_over_is_no_difference() -> None:
@@ -92,7 +92,7 @@ def test_a_volume_that_was_taken_over_is_no_difference() -> None:
     store = container().facts["mounts"]["/store"]
     assert store == ("volume", ANONYMOUS, True)
     assert told(service(), container(Mounts=[kept, {**kept, "Destination": "/store"}])) == []
-    assert told(service(), container(Mounts=[named])) == ["mounts: /data is too many, /store is missing"]
+    assert told(service(), container(Mounts=[named])) == ["mounts: unexpected /data, /store is missing"]
     assert told(service(volumes_from=["db"]), container(Mounts=[named, {**kept, "Destination": "/store"}])) == []
 
 

@@ -101,7 +101,7 @@ def ends(compose: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
 
 
 def end_of(host: Host, case: Case) -> End:
-    """A good commit first, so that there is something to go back to."""
+    """A good commit first, so that there is a state to roll back to."""
     good = host.push({"web": stated("1"), "db": stated("1")})
     assert host.once().code == 0
     before = host.ids()

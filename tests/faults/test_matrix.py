@@ -54,7 +54,7 @@ B  as E, or the machine went back meanwhile                    R  the next proce
 H  it is corrected or held; no verdict; the commit runs           O  it succeeds, and is told later
 Q  refused, nothing was touched                                U  rolled back, and never tried again
 Z  the rollback failed, too: it stops and says so              N  the newest commit runs
-G  nothing is started                                          K  the second one gives way
+G  nothing is started                                          K  the second one ends
 D  the turn ends with the defect, the next ones go on          -  it goes on unharmed
 """
 

@@ -429,7 +429,7 @@ class _JournalChecks:
         self.accepted.clear()
 
     def is_good(self, revision: str) -> bool:
-        """A commit without this host's document wants nothing, once an operator has accepted that."""
+        """A missing host document means "no stacks" once an operator accepted the commit."""
         push = self._pushed[revision]
         return wishes.is_good(push) or (push.flaw is Flaw.NO_DOCUMENT and revision in self.accepted)
 

@@ -23,8 +23,8 @@ from reconciler.model.observed import Container, Foreign, ObservedState
 Mount = tuple[str, str, bool]
 
 FOUND = "started without us"
-"""Key of a service's config that says: whatever these containers are, they are it. It stands among the causes of a
-replacement, as do the causes in its config."""
+"""Key of a service's config: the service matches exactly the container ids in its value. A replacement names this key
+as a cause, as it does each other key of the config that differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def judge(
 def baseline(
     target: DesiredState, observed: ObservedState, good: DesiredState | None, verdict: Verdict
 ) -> DesiredState:
-    """What runs now as a state to go back to: last good, and what there is of what only `target` has.
+    """The rollback state: last good, and the running containers of services that only `target` has.
 
     `observed`: with the overlay. A container that agrees stands for its service, any other only for itself.
     """

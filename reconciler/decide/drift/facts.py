@@ -91,7 +91,7 @@ def _keys(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterable[str]:
         if key not in found:
             yield f"{key} is missing"
         elif key not in wanted:
-            yield f"{key} is too many"
+            yield f"unexpected {key}"
         elif wanted[key] != found[key]:
             yield f"{key} differs"
 
@@ -104,7 +104,7 @@ def _mounts(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterable[str
         elif target not in wanted:
             left_over = found[target][0] == "volume" and is_anonymous(found[target][1])
             if not left_over and OTHERS not in wanted:
-                yield f"{target} is too many"
+                yield f"unexpected {target}"
         elif not _same_mount(wanted[target], found[target]):
             yield f"{target} differs"
 

@@ -1,4 +1,4 @@
-"""When a container that ails or has ended is started again, and when we give it up: no storm, no silence."""
+"""Restart backoff of a failed or unhealthy container, and when to give up."""
 
 from __future__ import annotations
 

@@ -3,28 +3,29 @@
 | kind | says |
 |---|---|
 | seen | a commit was head at a poll |
-| started, prepared | an attempt began, with `warnings`, if any; its content is known and everything of it is ready |
-| warned | what else an attempt is warned about: a volume that somebody removed is made anew, empty |
-| planned | what the attempt sets out to do, for those who are told of the commit |
-| condemned | the verdict: never again. The rollback begins |
+| started | an attempt began, with its `warnings`, if any |
+| prepared | the attempt's content is known, and its images and containers are ready |
+| warned | another warning of the attempt: a volume that somebody removed is made anew, empty |
+| planned | the plan of the attempt, for reports about the commit |
+| condemned | the verdict: the commit is quarantined. The rollback begins |
 | ended | an attempt is over, or a commit was decided without one; `final`: its one final state |
-| closed | what attempts had left is tidied up |
-| fetched | an image was brought to the machine |
-| asked | a commit is held for what it would take over, or take out of sight; `accept` consents to just that |
-| held, released | what keeps a commit from being tried, found before an attempt at it; it does no longer |
-| adopted | containers that plain Compose had started are ours from now on, as what; what there is to go back to |
+| closed | the leftovers of attempts are removed |
+| fetched | an image was pulled or built |
+| asked | a commit is held because it would take over objects, or hide data; `accept` consents to exactly these |
+| held, released | a condition holds a commit before any attempt; the condition has ended |
+| adopted | containers that plain Compose started are adopted; which spec each stands for, and the rollback state |
 | ranonce | a one-shot has succeeded: it is not run again |
-| healed | a service that ended or ailed by itself is started again; after five within ten minutes it is left alone |
-| unstarted | such a start did not come about, and the service is not to blame: it does not count |
-| recovered | a service that was left alone has worked by itself for ten minutes: it is looked after again |
-| tolerated | a difference outlived its own repair: this engine makes containers so, and it is not corrected for ever |
-| unstartable | a container that had run does not start any more: another one takes its place |
-| stopped | a rollout stops a container that runs, and that has no more to say that it is to go on than a one-shot has |
-| recalled | a journal that was lost knew that a commit is bad, or was good: the mirror has told it |
-| told | the final state stands on the commit |
-| silent | five minutes without progress or success. For people: nothing follows from it |
-| defect | an error of ours; the third one that a commit meets before it is decided is the verdict on it |
-| requested | an operator asked for something (suspend, resume, retry, accept), and what was answered |
+| healed | a failed or unhealthy service is started again; after five starts within ten minutes we give up |
+| unstarted | such a start failed, and the service is not the cause: it does not count |
+| recovered | a service that we gave up has been healthy for ten minutes: its restart backoff begins anew |
+| tolerated | a difference remained after its correction: the engine makes containers so; it is drift no longer |
+| unstartable | a container that had run cannot be started any more: it is replaced |
+| stopped | a rollout stops a running container that looks like a one-shot (no restart policy, ports or health check) |
+| recalled | the journal was lost; the mirror's refs say that a commit was quarantined, or was good |
+| told | the commit's note has its final state |
+| silent | five minutes without progress or success; only a report, it changes no decision |
+| defect | an error of this program; the third one before a commit's verdict is its verdict |
+| requested | an operator's request (suspend, resume, retry, accept), and the answer |
 """
 
 from __future__ import annotations
@@ -119,9 +120,9 @@ def _fetched(state: FoldState, record: Record) -> None:
 
 
 def _adopted(state: FoldState, record: Record) -> None:
-    """Containers that were there before us. With `content` they are also what there is to go back to.
+    """Adopted containers. With `content` they are also the rollback state.
 
-    Outside of attempts it is last good that they were recognised for, which is proven already.
+    Outside of attempts they were adopted for last good, which has passed its gate already.
     """
     kept = state.good is not None and state.good.revision and not state.open
     for name, item in record["containers"].items():

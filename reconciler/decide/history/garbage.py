@@ -55,7 +55,7 @@ def surplus_images(
 
 
 def gone(images: Iterable[StoredImage], fetched: Mapping[str, Fetched]) -> list[str]:
-    """Of what we had fetched, what the machine does not have any more: should it come back, it is not by us."""
+    """Fetched images that have disappeared. If one comes back, this agent has not fetched it."""
     there = {key for image in images for key in (image.id, *image.names)}
     return [key for key in fetched if key not in there]
 

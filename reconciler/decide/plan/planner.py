@@ -229,7 +229,7 @@ class _Planner:
 
 
 def _policy_cause(service: Service, container: Container | None) -> str:
-    """What somebody has changed is told as such; that the policy comes after the proof is only the way it goes."""
+    """Names a manual change as the cause; otherwise only the policy that is set after the verdict."""
     if container is None or not container.detailed or container.restart == service.restart:
         return f"{RESTART} {service.restart}"
     return f"{RESTART} {container.restart} instead of {service.restart}"
