@@ -13,7 +13,6 @@ from reconciler.errors import ReconcilerError, Transient, Usage
 from reconciler.model.history import History
 from reconciler.report.answers import Broken, ForgeError, Nowhere, Refused, Unreachable, remedy
 from reconciler.report.box import Box, Entry
-from reconciler.report.comment import comment, marker
 from reconciler.report.inert import shortened
 from reconciler.report.messages import COMMENTS, STATUSES, Message, Policy, messages
 from reconciler.report.phrases import description
@@ -181,6 +180,8 @@ class Delivery:
 
     def _comment(self, message: Message, entry: Entry, forge: Forge) -> None:
         """Without an id of our own the commit is looked through: another process may have made it."""
+        from reconciler.report.comment import comment, marker  # not for an agent that has nothing to tell
+
         text = self._clean(comment(message, self._policy))
         remote = entry.remote or forge.find_comment(message.revision, marker(self._policy.host, message.revision))
         if remote:
