@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import docker
 
 from tests.e2e.host import Host
+from tests.stack.meanwhile import Meanwhile
 
 MIB = 1 << 20
 BESIDE = ("model-stub", "library")
@@ -50,28 +50,25 @@ def working_set(stats: Json) -> int:
     return max(0, int(memory.get("usage", 0)) - int(inactive))
 
 
-class Sampler:
+class Sampler(Meanwhile):
     """Looks while it is entered. `series`: container's name without the stack's → what was seen."""
 
     def __init__(self, host: Host, every: float = 1.0) -> None:
+        super().__init__()
         self._host, self._every = host, every
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run)
         self.series: dict[str, Series] = {}
         self.sums: list[tuple[float, int]] = []
         """Seconds, and what all took together."""
         self._begun = time.monotonic()
         self._since = int(time.time())
 
-    def __enter__(self) -> Sampler:
+    def __enter__(self) -> Self:
         self._before = self._starts()
         self._begun = time.monotonic()
-        self._thread.start()
-        return self
+        return super().__enter__()
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
+        super().__exit__()
         after = self._starts()
         for name, series in self.series.items():
             series.restarts = after.get(name, 0) - self._before.get(name, 0)

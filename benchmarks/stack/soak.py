@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ import docker
 
 from benchmarks.stack.load import Load
 from benchmarks.stack.sampling import MIB, Series
+from tests.stack.meanwhile import Meanwhile
 
 EVERY = 15.0
 WARM = 0.2
@@ -35,23 +35,14 @@ class Opened:
     connections: list[int] = field(default_factory=list)
 
 
-class Queries:
+class Queries(Meanwhile):
     """Looks into every container while it is entered. `opened`: container's name without the stack's → what was
     seen; those without a shell are left out."""
 
     def __init__(self, load: Load) -> None:
+        super().__init__()
         self._load = load
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run)
         self.opened: dict[str, Opened] = {}
-
-    def __enter__(self) -> Queries:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
 
     def _run(self) -> None:
         host = self._load.stack.host

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 from tests.conftest import BASE
 from tests.stack.blackbox import Blackbox, compose_document
+from tests.stack.meanwhile import Meanwhile
 
 # PID 1 is the init process: what dies is its one child, as in a crash, and the engine starts the container again.
 _KILL_CHILD = (
@@ -89,24 +89,15 @@ def ooms(stack: Blackbox, service: str, since: float) -> int:
     return len(b"".join(told).splitlines())  # type: ignore[arg-type]  # bytes, whatever the stubs say
 
 
-class Writer:
+class Writer(Meanwhile):
     """Writes numbered documents, each linked to the one before, one after the other; tries each until it is
     acknowledged. `refused`: answers that were none."""
 
     def __init__(self, stack: Blackbox, place: str) -> None:
+        super().__init__()
         self._stack, self._place = stack, place
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run)
         self.acknowledged: list[str] = []
         self.refused: list[str] = []
-
-    def __enter__(self) -> Writer:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
