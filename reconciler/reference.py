@@ -1,22 +1,22 @@
-"""Writes what follows from the code: docs/commands.md, docs/json.md, docs/journal.md and schemas/output.schema.json.
+"""Writes the pages that follow from the code and its data, and schemas/, which publishes those of reconciler/data.
 
 `python -m reconciler.reference` at the top of the repository; a test says when that was forgotten.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from reconciler.commands import EXIT_CODES, GLOBAL, VERBS, Option, Verb
+from reconciler.decide.admit.policies import manual as policies
 from reconciler.decide.history import folding
+from reconciler.formats import manual, schemas
 
 Json = Mapping[str, Any]
 
-SCHEMA = "output.schema.json"
+SCHEMAS = ("agent", "host", "output")
 
 
 def commands_page() -> str:
@@ -52,8 +52,7 @@ def journal_page() -> str:
 
 def output_schema() -> Json:
     """The JSON Schema (2020-12) of everything that `--output json` prints."""
-    schema: Json = json.loads(_schema_text())
-    return schema
+    return schemas.load("output")
 
 
 def pages() -> dict[str, str]:
@@ -62,7 +61,9 @@ def pages() -> dict[str, str]:
         "docs/commands.md": commands_page(),
         "docs/json.md": json_page(),
         "docs/journal.md": journal_page(),
-        f"schemas/{SCHEMA}": _schema_text(),
+        "docs/policies.md": policies.manual(),
+        **{path: manual.page(name) for name, path in manual.PAGES.items()},
+        **{f"schemas/{name}.schema.json": schemas.text(name) for name in SCHEMAS},
     }
 
 
@@ -90,10 +91,6 @@ _JSON_REMARKS = (
     "The schema is `schemas/output.schema.json` (also in the package). Times are RFC 3339 UTC, durations seconds, "
     "memory bytes, revisions full shas. Secrets are masked in all of it."
 )
-
-
-def _schema_text() -> str:
-    return (files("reconciler") / "data" / SCHEMA).read_text("utf-8")
 
 
 def _verb(verb: Verb) -> Iterator[str]:

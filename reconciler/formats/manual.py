@@ -1,14 +1,9 @@
-"""Writes the manual of our documents from their schemas: `python -m reconciler.formats.manual [FOLDER]`.
-
-The schema is the manual: docs/desired-state.md, docs/agent-config.md and schemas/ hold nothing of their own.
-"""
+"""The manual of our documents, made from their schemas: docs/desired-state.md, docs/agent-config.md."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from reconciler.formats import schemas
@@ -16,12 +11,6 @@ from reconciler.formats import schemas
 Schema = Mapping[str, Any]
 
 PAGES = {"host": "docs/desired-state.md", "agent": "docs/agent-config.md"}
-
-
-def files() -> dict[str, str]:
-    """Path from the repository's root → text, of everything that is made from the schemas."""
-    pages = {path: page(name) for name, path in PAGES.items()}
-    return pages | {f"schemas/{name}.schema.json": schemas.text(name) for name in PAGES}
 
 
 def page(name: str) -> str:
@@ -34,7 +23,7 @@ def page(name: str) -> str:
         "Unknown keys are errors. Durations: `500ms`, `10s`, `5m`, `2h`, `1m30s`. Sizes: `512MiB`, `14GiB`, `512m`, or "
         "a number of bytes; every unit counts in 1024s.",
         *_sections(schema, schema, ""),
-        f"*Made from `schemas/{name}.schema.json` by `python -m reconciler.formats.manual`.*",
+        f"*Made from `reconciler/data/{name}.schema.json` by `python -m reconciler.reference`.*",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -97,15 +86,3 @@ def _flow(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_flow, value)) + "]"
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def main(folder: str = ".") -> None:
-    """Write the files below `folder`, the repository's root."""
-    for path, text in files().items():
-        target = Path(folder, path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, "utf-8")
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:2])

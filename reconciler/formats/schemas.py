@@ -29,7 +29,7 @@ _TYPES = {
 
 
 def text(name: str) -> str:
-    """A packaged schema (`host`, `agent`) as it is published."""
+    """A packaged schema (`host`, `agent`, `output`) as it is published."""
     return resources.files("reconciler").joinpath("data", f"{name}.schema.json").read_text("utf-8")
 
 

@@ -326,4 +326,4 @@ def test_extensions_are_no_unknown_keys() -> None:
 
 def test_the_manual_is_current() -> None:
     text = (REPOSITORY / "docs/policies.md").read_text(encoding="utf-8")
-    assert text == manual(), "run: python -m reconciler.decide.admit.policies.manual > docs/policies.md"
+    assert text == manual(), "run: python -m reconciler.reference"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.formats import manual, schemas
+from reconciler.formats import schemas
 from reconciler.formats.fits import fits
 from reconciler.formats.yamls import document
 
@@ -51,17 +49,6 @@ def test_the_examples_and_defaults_of_a_schema_fit_it(name: str) -> None:
             assert not list(checked.iter_errors(value)), (path, value)
     for example in whole["examples"]:
         assert not list(jsonschema.Draft202012Validator(whole).iter_errors(example))
-
-
-@pytest.mark.parametrize(("path", "text"), manual.files().items())
-def test_the_manual_and_the_published_schemas_are_current(path: str, text: str) -> None:
-    assert (ROOT / path).read_text("utf-8") == text, "run: python -m reconciler.formats.manual"
-
-
-def test_the_manual_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "reconciler.formats.manual", str(tmp_path)], cwd=ROOT, check=True, timeout=60)
-
-    assert (tmp_path / "docs/desired-state.md").read_bytes() == (ROOT / "docs/desired-state.md").read_bytes()
 
 
 def test_messages_name_the_place_the_value_and_the_remedy() -> None:

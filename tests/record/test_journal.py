@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loguru import logger
 
 from reconciler.decide.redact import MASK, Redactor
 from reconciler.effects import Effects
@@ -35,14 +34,6 @@ def journal(path: Path, effects: Effects | None = None, *secrets: str) -> Journa
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.jsonl"
-
-
-@pytest.fixture
-def warnings() -> Iterator[list[str]]:
-    said: list[str] = []
-    sink = logger.add(lambda message: said.append(str(message)), level="WARNING", format="{message}")
-    yield said
-    logger.remove(sink)
 
 
 def kinds(ledger: Journal) -> list[str]:

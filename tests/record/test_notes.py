@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from loguru import logger
 
 from reconciler.decide.redact import MASK, Redactor
 from reconciler.effects import Effects
@@ -121,14 +120,6 @@ def test_secrets_are_masked_in_text_and_never_in_trailers() -> None:
 @pytest.fixture
 def theirs(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "home.git")
-
-
-@pytest.fixture
-def warnings() -> Iterator[list[str]]:
-    said: list[str] = []
-    sink = logger.add(lambda message: said.append(str(message)), level="WARNING", format="{message}")
-    yield said
-    logger.remove(sink)
 
 
 class RequestHandler:

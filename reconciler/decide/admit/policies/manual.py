@@ -1,8 +1,7 @@
-"""docs/policies.md, made from the table: `python -m reconciler.decide.admit.policies.manual > docs/policies.md`."""
+"""docs/policies.md, made from the table of rules and keys."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 
 from reconciler.decide.admit.policies import builds, mounts, objects, privileges
@@ -208,7 +207,3 @@ def _refused(key: Key) -> str:
 
 def _code(values: Iterable[str]) -> str:
     return ", ".join(f"`{value}`" for value in sorted(values) if value)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(manual())
