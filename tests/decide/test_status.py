@@ -1,4 +1,4 @@
-"""How things stand: every cell of sync × health, and the reason that explains them."""
+"""How things stand: every pair of sync and health, and the reason that explains them."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_connections_that_linger_hold_nothing() -> None:
             served, _ = watchdog.accept()
             served.close()
             assert client.recv(1) == b""
-    with socket.socket() as strict, pytest.raises(OSError):
+    with socket.socket() as strict, pytest.raises(OSError, match="in use"):
         strict.bind(("127.0.0.1", port))
     assert not is_bound(("127.0.0.1", port, "tcp"))
 

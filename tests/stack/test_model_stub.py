@@ -133,7 +133,7 @@ def test_slow_malformed_and_cut(stub: Server) -> None:
     assert events(ask(stub, stream=True)[2])[-1]["type"] == "message_stop"
     assert time.monotonic() - began > 0.1
     stub.behave("malformed")
-    with pytest.raises(ValueError):
+    with pytest.raises(json.JSONDecodeError):
         json.loads(ask(stub)[2])
     stub.behave("cut")
     with pytest.raises(http.client.IncompleteRead):

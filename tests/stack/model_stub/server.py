@@ -41,10 +41,7 @@ class State:
             self.numbers += 1
             self.models[model] += 1
             by_name = model.removeprefix("stub-")
-            if by_name in NAMES:
-                chosen = Chosen(by_name)
-            else:
-                chosen = self.chosen or Chosen()
+            chosen = Chosen(by_name) if by_name in NAMES else self.chosen or Chosen()
             if chosen is self.chosen and self.chosen.times:
                 left = self.chosen.times - 1
                 self.chosen = replace(self.chosen, times=left) if left else None
