@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from reconciler.decide.mounts.digests import digest
 from reconciler.decide.redact import without_parts
 from reconciler.errors import Usage
-from reconciler.loop.ports import ReadBack, Rendered, Renderer
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import NOTHING_ALLOWED, BindGrant, Grant, HostDocument, Permissions
 from reconciler.model.files import Files
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from reconciler.decide.admit.nesting import Mounted
     from reconciler.decide.mounts.sources import Places, Source
     from reconciler.decide.read.scan import Scan
+    from reconciler.loop.ports import ReadBack, Rendered, Renderer
     from reconciler.model.admission import Budget
 
 MOST_VIOLATIONS = 1_000

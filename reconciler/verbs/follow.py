@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.observe.pushed import PushedRepository, Update
+from reconciler.observe.told import TOLD, is_alive, told
 from reconciler.record.text.layout import paragraph
 from reconciler.record.text.push import STYLE, Pushed, PushView
 from reconciler.verbs.gate import NO_WAIT
-from reconciler.verbs.push_file import TOLD, is_alive, told
 
 LOOK = 0.2
 """Seconds between two looks at the agent's file."""

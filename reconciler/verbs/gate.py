@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from reconciler.decide.read.parse import NOTHING_DESIRED
 from reconciler.errors import ReconcilerError
-from reconciler.loop.prepare import HOST_MISSING
 from reconciler.model.documents import BindGrant, Grant
 from reconciler.model.files import Files
 from reconciler.model.needs import Variable
 from reconciler.model.outcome import Level, Violation
 from reconciler.observe.pushed import PushedRepository, Update
-from reconciler.record import summary
 from reconciler.record.text import gate as text
-from reconciler.verbs.validate import MakePreparer, fullest, hosts_of
+from reconciler.verbs.known import KnownAnswers
+
+if TYPE_CHECKING:
+    from reconciler.verbs.validate import MakePreparer
 
 ACCEPT = "reconciler.accept"
 NO_WAIT = "reconciler.no-wait"
@@ -42,7 +43,7 @@ class Watched:
 
 
 class Gate:
-    """`read`: the files of a commit. `make`: the preparer that judges them."""
+    """`read`: the files of a commit. `make`: the preparer that judges them. `known`: commits that are valid."""
 
     def __init__(
         self,
@@ -50,9 +51,11 @@ class Gate:
         watched: Watched,
         read: Callable[[str], Files],
         make: MakePreparer,
+        known: KnownAnswers,
         tell: Tell,
     ) -> None:
-        self._repository, self._watched, self._read, self._make, self._tell = repository, watched, read, make, tell
+        self._repository, self._watched, self._known = repository, watched, known
+        self._read, self._make, self._tell = read, make, tell
 
     def pre_receive(self, updates: Sequence[Update], options: Sequence[str]) -> int:
         """Whether a push may come in; other branches and tags are not looked at."""
@@ -80,10 +83,15 @@ class Gate:
         rewrites = self._watched.forward and not update.creates and not self._repository.builds_on(update)
         if rewrites and not accepted:
             return self._refuse(text.rewritten(branch, update.old, update.new, ACCEPT))
+        from reconciler.loop.prepare import HOST_MISSING
+
         passing = (HOST_MISSING,) if accepted else ()
         return self._judged(f"{branch} {update.new[:7]}", update.new, passing, quiet=False)
 
     def _left(self, sha: str, name: str = "") -> int:
+        from reconciler.decide.read.parse import NOTHING_DESIRED
+        from reconciler.loop.prepare import HOST_MISSING
+
         passing = (HOST_MISSING, NOTHING_DESIRED)
         return self._judged(name or f"{self._watched.branch} {sha[:7]}", sha, passing, quiet=True)
 
@@ -91,6 +99,11 @@ class Gate:
         """`passing`: rules that refuse nothing here. `quiet`: nothing is told of a commit that is valid."""
         try:
             files = self._read(sha)
+            answer, kept = self._known.get(files)
+            if answer is not None and quiet:
+                return answer[0]
+            from reconciler.verbs.validate import fullest, hosts_of
+
             hosts = [self._watched.host] if self._watched.host else hosts_of(files, self._watched.base)
             judged = [self._make(host, True).prepare(files) for host in hosts]
         except ReconcilerError as error:
@@ -101,10 +114,14 @@ class Gate:
         if denied and all(item.rule in passing for item in denied):
             return 0
         excused = [replace(item, level=Level.WARN) if self._excused(item) else item for item in found]
+        from reconciler.record import summary
+
         document = summary.validation(excused, None, fullest(judged))
         unseen = text.unseen(self._watched.trouble, found != excused)
         if document["valid"]:
             self._say(text.valid(name, document, unseen, quiet))
+            if quiet and not unseen:
+                self._known.put(kept, (0, {}))
             return 0
         return self._refuse(text.invalid(name, document, unseen))
 

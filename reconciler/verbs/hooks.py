@@ -14,9 +14,9 @@ from pathlib import Path
 from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 from reconciler.observe.hook_place import HookPlace
+from reconciler.observe.told import TOLD
 from reconciler.record.summary_hooks import hooks as document
 from reconciler.verbs import Answer
-from reconciler.verbs.push_file import TOLD
 
 OF_CLONES = ("pre-commit", "pre-push")
 OF_BARE = ("pre-receive", "post-receive")

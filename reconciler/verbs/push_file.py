@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -21,15 +20,10 @@ from reconciler.loop.turn import Turn
 from reconciler.model.history import Attempt
 from reconciler.model.outcome import Reason
 from reconciler.model.plan import Action, Plan
+from reconciler.observe.told import process_facts, read_told, told_in
 from reconciler.verbs.agent import Progress
 
 Json = Mapping[str, Any]
-
-TOLD = "reconciler"
-"""Folder of a repository into which the agent writes; where there is none, nobody asks to be told."""
-
-LARGEST = 1 << 20
-"""Bytes of such a file."""
 
 _TURNS = 5
 """Newest turns that are told: of a turn that was followed by another within a moment, too."""
@@ -39,7 +33,6 @@ _LINES = 10
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_OLD = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PushFile:
@@ -52,7 +45,7 @@ class PushFile:
         self._folder = told_in(repository) if repository is not None else None
         self._host, self._branch, self._mask, self._output = host, branch, mask, output
         self._turn: Turn | None = None
-        self._born = _facts(os.getpid())[1]
+        self._born = process_facts(os.getpid())[1]
         self._turns: list[Json] = self._known()
         self._last = b""
 
@@ -70,7 +63,7 @@ class PushFile:
 
     def _known(self) -> list[Json]:
         """What this very process has told before it started anew."""
-        before = _read(self._folder / f"{self._host}.json") if self._folder is not None else None
+        before = read_told(self._folder / f"{self._host}.json") if self._folder is not None else None
         same = isinstance(before, dict) and (before.get("pid"), before.get("born")) == (os.getpid(), self._born)
         found = before.get("turns") if same and isinstance(before, dict) else None
         rows: list[Any] = found if isinstance(found, list) else []
@@ -99,45 +92,6 @@ class PushFile:
             self._turns = [*self._turns, {**row, "at": now}][-_TURNS:]
 
 
-def told_in(repository: Path) -> Path:
-    """The folder for such files, of a bare repository or a clone."""
-    inside = repository / ".git"
-    return (inside if inside.is_dir() else repository) / TOLD
-
-
-def told(folder: Path) -> Iterator[Json]:
-    """What agents have written there. Whoever may write to the repository may have forged it."""
-    with suppress(OSError):
-        for name in sorted(os.listdir(folder)):
-            found = _read(folder / name) if name.endswith(".json") else None
-            if isinstance(found, dict) and found.get("kind") == "Push":
-                yield found
-
-
-def is_alive(document: Json) -> bool:
-    """Whether the process that wrote it is there: the same one, not one that got its number."""
-    pid, born = document.get("pid"), document.get("born")
-    if not isinstance(pid, int) or pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    state, known = _facts(pid)
-    return state != "Z" and (born is None or known is None or known == born)
-
-
-def _facts(pid: int) -> tuple[str, str | None]:
-    """A process's state and the moment of its start, as Linux tells them; '' and None elsewhere."""
-    try:
-        words = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()
-        return words[0], words[19]
-    except (OSError, IndexError):
-        return "", None
-
-
 def _replace(folder: Path, name: str, data: bytes) -> None:
     """As readable as the folder is, and its owner's."""
     there = os.open(folder, _DIRECTORY)
@@ -153,15 +107,6 @@ def _replace(folder: Path, name: str, data: bytes) -> None:
         os.rename(draft, name, src_dir_fd=there, dst_dir_fd=there)
     finally:
         os.close(there)
-
-
-def _read(path: Path) -> object:
-    try:
-        with os.fdopen(os.open(path, _OLD), "rb") as file:
-            plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            return json.loads(file.read(LARGEST)) if plain else None
-    except (OSError, ValueError, RecursionError):
-        return None
 
 
 def _plan(plan: Plan, attempt: Attempt) -> Json:

@@ -6,10 +6,10 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.decide.admit.needs import needs
 from reconciler.errors import Usage
-from reconciler.loop.ports import ReadBack
 from reconciler.loop.prepare import Prepared, Preparer
 from reconciler.model.admission import Budget
 from reconciler.model.documents import Exports, HostDocument, Permissions, StackDocument
@@ -17,6 +17,9 @@ from reconciler.model.files import Files
 from reconciler.model.outcome import Level, Reason
 from reconciler.record import summary
 from reconciler.verbs import Answer
+
+if TYPE_CHECKING:
+    from reconciler.loop.ports import ReadBack
 
 MakePreparer = Callable[[str, bool], Preparer]
 """host name, whether policies count → the preparer."""

@@ -17,15 +17,13 @@ from loguru import logger
 from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
 from reconciler.errors import Interrupted, Locked, ReconcilerError, Transient, Usage
-from reconciler.loop.stall_watchdog import LIMIT
 from reconciler.model.files import Files
 from reconciler.model.requests import RequestVerb
 from reconciler.observe.remote import credentials
-from reconciler.observe.source import files_at
 from reconciler.record.lock import StateLock
 from reconciler.renewal import Continued
 from reconciler.settings import Settings
-from reconciler.verbs import Answer, files
+from reconciler.verbs import Answer
 from reconciler.wiring.reading import TURN_FILE, Reading
 
 if TYPE_CHECKING:
@@ -73,7 +71,7 @@ class Application:
         stop: threading.Event,
         redactor: Redactor,
         environ: Mapping[str, str],
-        silence: float = LIMIT,
+        silence: float | None = None,
         before: Continued | None = None,
     ) -> None:
         crash_at = environ.get("RECONCILER_CRASH_AT", "")
@@ -96,24 +94,34 @@ class Application:
         return answer
 
     def validate(self, typed: argparse.Namespace) -> Answer:
-        from reconciler.observe.folder import FolderFiles
-        from reconciler.verbs.validate import validate_compose, validate_files
-
         with self._scratch() as scratch:
             make = partial(self._parts.preparer, scratch)
             policies = typed.policies == "on"
             if typed.file:
+                from reconciler.observe.folder import FolderFiles
+                from reconciler.verbs.validate import validate_compose
+
                 return validate_compose(typed.file, policies, make, FolderFiles, typed.grants, self._read_back())
             found: Files
             if typed.commit is not None:
+                from reconciler.observe.source import files_at
+
                 found = files_at(Path(typed.git_dir), typed.commit, self._parts.environ, self._parts.signers)
             else:
                 from reconciler.observe.project import working_folder
 
                 found = working_folder(Path(typed.DIR or "."), self._parts.environ)
+            known = self._parts.known(policies, typed.grants)
+            answer, name = known.get(found, found.revision)
+            if answer is not None:
+                return answer
+            from reconciler.verbs.validate import validate_files
+
             given = self._parts.given
             base, host = (given.source.path, given.host) if given else ("", None)
-            return validate_files(found, base, host, policies, make, typed.grants, self._read_back())
+            answer = validate_files(found, base, host, policies, make, typed.grants, self._read_back())
+            known.put(name, answer)
+            return answer
 
     def _read_back(self) -> ReadBack:
         """It remembers in the state folder what it has read, where that is this user's."""
@@ -175,9 +183,10 @@ class Application:
     @cached_property
     def _working(self) -> Working:
         """Nothing that changes the machine is made, nor even loaded, for any other verb."""
+        from reconciler.loop.stall_watchdog import LIMIT
         from reconciler.wiring.working import Working
 
-        return Working(self._parts, self._stop, self._redactor, self._silence, self._before)
+        return Working(self._parts, self._stop, self._redactor, self._silence or LIMIT, self._before)
 
     def doctor(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.doctor import examine
@@ -245,6 +254,7 @@ class Application:
         """No agent holds the lock: answer here. The `holding` of an earlier agent is stale and is cleared."""
         from reconciler.loop.ledger import Ledger
         from reconciler.loop.request_handler import RequestHandler
+        from reconciler.verbs import files
 
         parts, turn = self._parts, self._parts.state / TURN_FILE
         with StateLock(parts.state):

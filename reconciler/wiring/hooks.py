@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.agent_config import searched
-from reconciler.decide.drift.proposal import host_name
 from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
 from reconciler.errors import ReconcilerError, Usage
@@ -23,14 +23,21 @@ from reconciler.observe import hook_place
 from reconciler.observe.pushed import PushedRepository, push_options, pushed_updates, updates
 from reconciler.observe.secrets import SecretStore
 from reconciler.settings import Settings, load_settings
-from reconciler.verbs import Answer, bare
+from reconciler.verbs import Answer
 from reconciler.verbs.gate import Gate, Tell, Watched
-from reconciler.verbs.hooks import RepositoryHooks
 from reconciler.wiring.reading import Reading
+
+if TYPE_CHECKING:
+    from reconciler.verbs.hooks import RepositoryHooks
+
+NOWHERE = "/nonexistent/reconciler"
+"""In place of the agent's state, which no hook reads."""
 
 
 def hooks_of(repository: str, environ: Mapping[str, str]) -> RepositoryHooks:
     """Usage where there is no such repository."""
+    from reconciler.verbs.hooks import RepositoryHooks
+
     place = hook_place.find_place(repository, environ)
     return RepositoryHooks(
         place,
@@ -49,6 +56,9 @@ def make_repository(
     path: str, host: str | None, settings: Settings | None, config: str | None, environ: Mapping[str, str]
 ) -> Answer:
     """A bare repository with our hooks, for the branch of the agent config where there is one."""
+    from reconciler.decide.drift.proposal import host_name
+    from reconciler.verbs import bare
+
     name = settings.host if settings else host or host_name(socket.gethostname())
     branch = settings.source.branch if settings else "main"
     made = partial(hook_place.make_bare, environ=environ)
@@ -69,7 +79,7 @@ def run(
         return 0
     remote = arguments[0] if arguments and name == "pre-push" else ""
     with tempfile.TemporaryDirectory(prefix="reconciler-") as scratch:
-        settings, secrets = _usable(settings, scratch, signed=name != "pre-commit")
+        settings, secrets = _usable(settings, signed=name != "pre-commit")
         parts = Reading(settings, redactor, environ, Effects(None))
         watched = _watched(repository, settings, remote, trouble, secrets)
         gate = Gate(
@@ -77,6 +87,7 @@ def run(
             watched,
             lambda sha: repository.files(sha, parts.signers),
             partial(parts.preparer, Path(scratch)),
+            parts.known("hooks", watched),
             tell,
         )
         if name == "pre-commit":
@@ -107,13 +118,13 @@ def _is_another(url: str, folder: Path) -> bool:
     return False
 
 
-def _usable(settings: Settings | None, scratch: str, *, signed: bool) -> tuple[Settings | None, bool]:
+def _usable(settings: Settings | None, *, signed: bool) -> tuple[Settings | None, bool]:
     """What of the agent config this account can judge by; whether the secrets are part of it. The agent's state never
     is. `signed`: the commit may be signed already."""
     if settings is None:
         return None, False
     source = settings.source if signed else replace(settings.source, allowed_signers=None, gpg_home=None)
-    settings = replace(settings, state=os.path.join(scratch, "state"), source=source)
+    settings = replace(settings, state=NOWHERE, source=source)
     try:
         SecretStore(Path(settings.secrets_dir) if settings.secrets_dir else None).values()
     except (ReconcilerError, OSError):

@@ -1,4 +1,5 @@
-"""What every verb is made of: adapters that read, and the agent's own stores. Each is made when it is needed."""
+"""What every verb is made of: adapters that read, and the agent's own stores. Each is made when it is needed, and what
+only some verbs need is imported there: `validate` and the hooks are to be quick."""
 
 from __future__ import annotations
 
@@ -9,47 +10,43 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from reconciler.decide.history.acceptance import moment_of
-from reconciler.decide.mounts.sources import Places
 from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
 from reconciler.engine import connect
 from reconciler.errors import ReconcilerError, Usage
 from reconciler.host_paths import HostPaths
 from reconciler.later import later
-from reconciler.loop.options import Options, Ports
-from reconciler.loop.prepare import Preparer, Rules
 from reconciler.model.documents import NOTHING_ALLOWED
 from reconciler.model.outcome import Reason
-from reconciler.model.status import Agent, Channel, Holding, SourceFacts, StatusFacts
 from reconciler.observe.binary import find_compose
 from reconciler.observe.endpoint import engine_host
-from reconciler.observe.host_files import HostFiles
 from reconciler.observe.origin import not_pushed, stranger
-from reconciler.observe.quick import QuickObserver
 from reconciler.observe.remote import is_public, on_public_forge
-from reconciler.observe.render import ComposeRenderer
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.signatures import Signers
-from reconciler.observe.source import GitSource
 from reconciler.ownership import STATE, require, require_contents
-from reconciler.record.journal import Journal
 from reconciler.record.lock import holder
-from reconciler.record.rendered import RenderedStore
-from reconciler.record.requests import RequestBox
-from reconciler.record.uses import UseFile
 from reconciler.settings import Settings, SourceSettings
-from reconciler.verbs import Answer, files
-from reconciler.verbs.agent import SystemClock
-from reconciler.verbs.status import StatusQueries
+from reconciler.verbs import Answer
+from reconciler.verbs.clock import SystemClock
 
 if TYPE_CHECKING:
     import docker
 
+    from reconciler.loop.options import Options
     from reconciler.loop.ports import Images, Observer
+    from reconciler.loop.prepare import Preparer
+    from reconciler.model.status import StatusFacts
     from reconciler.observe.engine import EngineObserver
     from reconciler.observe.images import LocalImages
+    from reconciler.observe.source import GitSource
+    from reconciler.record.journal import Journal
+    from reconciler.record.rendered import RenderedStore
+    from reconciler.record.requests import RequestBox
     from reconciler.record.seal import Seal
+    from reconciler.record.uses import UseFile
+    from reconciler.verbs.known import KnownAnswers
+    from reconciler.verbs.status import StatusQueries
     from reconciler.wiring.reporting import ForgeReport
 
 TURN_FILE = "turn.json"
@@ -125,6 +122,8 @@ class Reading:
 
     @cached_property
     def observer(self) -> Observer:
+        from reconciler.observe.quick import QuickObserver
+
         def full() -> EngineObserver:
             from reconciler.observe.engine import EngineObserver
 
@@ -134,6 +133,8 @@ class Reading:
 
     @cached_property
     def source(self) -> GitSource:
+        from reconciler.observe.source import GitSource
+
         source = self.settings.source
         mirror = self.state / "mirror.git"
         return GitSource(
@@ -155,6 +156,8 @@ class Reading:
         """When a commit was first rolled out; else now, or the journal's newest moment where the clock was set back."""
         if self.given is None:
             return self.clock.now()
+        from reconciler.decide.history.acceptance import moment_of
+
         try:
             return moment_of(sha, self.journal.records(), self.clock.now())
         except (ReconcilerError, PermissionError):  # `validate` by somebody whose state folder it is not
@@ -189,18 +192,26 @@ class Reading:
 
     @cached_property
     def journal(self) -> Journal:
+        from reconciler.record.journal import Journal
+
         return Journal(self.state / "journal.jsonl", self.effects, self._redactor.clean)
 
     @cached_property
     def requests(self) -> RequestBox:
+        from reconciler.record.requests import RequestBox
+
         return RequestBox(self.state / "requests", self.effects)
 
     @cached_property
     def store(self) -> RenderedStore:
+        from reconciler.record.rendered import RenderedStore
+
         return RenderedStore(self.state / "rendered", self.secrets.variables, self.secrets.fingerprint, self.effects)
 
     @cached_property
     def uses(self) -> UseFile:
+        from reconciler.record.uses import UseFile
+
         return UseFile(self.state / "grants.json")
 
     @cached_property
@@ -214,11 +225,16 @@ class Reading:
 
     @cached_property
     def status(self) -> StatusQueries:
+        from reconciler.verbs.status import StatusQueries
+
         return StatusQueries(self.settings.host, self.source, self.store, self.observer, self.journal, self.clock)
 
     def plan(self, revision: str | None, fetch: bool) -> Answer:
         """See `verbs.plan`."""
+        from reconciler.loop.options import Ports
         from reconciler.loop.rehearsal import NO_HANDS, NO_VOICE
+        from reconciler.observe.host_files import HostFiles
+        from reconciler.record.requests import RequestBox
         from reconciler.verbs.plan import plan
 
         ports = Ports(
@@ -242,6 +258,8 @@ class Reading:
     @cached_property
     def options(self) -> Options:
         """How the agent behaves, as its config says."""
+        from reconciler.loop.options import Options
+
         settings = self.settings
         return Options(
             settings.host,
@@ -272,6 +290,10 @@ class Reading:
     ) -> Preparer:
         """What judges commits; Compose is run in `folder`. `base`: in place of the configured path. `owner`: whoever
         pushes is trusted, whatever is configured. `own_secrets`: in place of the configured secrets_dir."""
+        from reconciler.decide.mounts.sources import Places
+        from reconciler.loop.prepare import Preparer, Rules
+        from reconciler.observe.render import ComposeRenderer
+
         settings = self.given
         state = str(Path(settings.state).resolve()) if settings else "/state"
         permissions = settings.permissions if settings else NOTHING_ALLOWED
@@ -292,8 +314,24 @@ class Reading:
         )
         return Preparer(ComposeRenderer(self.compose, folder, store), rules, self.signers.fingerprint)
 
+    def known(self, *about: object) -> KnownAnswers:
+        """Answers of `validate` that follow from `about` as well. None are kept where they follow from secrets."""
+        from reconciler.verbs.known import KnownAnswers, cache_folder, program
+
+        given = self.given
+        secret = given is not None and bool(given.secrets_dir or given.source.allowed_signers or given.source.gpg_home)
+        rules = repr((given.host, given.source, given.permissions) if given else None)
+        try:
+            made_by = program(self.compose)
+        except (ReconcilerError, OSError):  # it may not be needed
+            return KnownAnswers(None, "")
+        return KnownAnswers(None if secret else cache_folder(self.environ), f"{made_by} {about} {rules}")
+
     def facts(self, record: Mapping[str, Any] | None = None) -> StatusFacts:
         """What `status` is judged from, but for the engine. `record`: of the process that works; else what it tells."""
+        from reconciler.model.status import Agent, Channel, Holding, SourceFacts
+        from reconciler.verbs import files
+
         pid = holder(self.state)
         record = files.read(self.state / TURN_FILE) if record is None else record
         alive = pid is not None and record.get("pid") == pid

@@ -12,7 +12,8 @@ from reconciler.model.outcome import Intent, Reason
 from reconciler.model.plan import Action
 from reconciler.model.status import Holding, Rollout, Silence
 from reconciler.verbs import files
-from reconciler.verbs.agent import Progress, SystemClock
+from reconciler.verbs.agent import Progress
+from reconciler.verbs.clock import SystemClock
 
 HOLDING = Holding(Reason.STALLED, "the rollback failed, too", "look", 5.0)
 SILENCE = Silence("Pull", Reason.PULL_FAILED, "nothing for 5 minutes", 6.0, True)

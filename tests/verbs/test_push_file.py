@@ -14,9 +14,11 @@ import pytest
 
 from reconciler.loop.turn import Turn
 from reconciler.model.outcome import Outcome, Reason
+from reconciler.observe.told import is_alive, told
 from reconciler.record.text.push import Pushed, PushView
-from reconciler.verbs.agent import Progress, SystemClock
-from reconciler.verbs.push_file import PushFile, is_alive, told
+from reconciler.verbs.agent import Progress
+from reconciler.verbs.clock import SystemClock
+from reconciler.verbs.push_file import PushFile
 
 SHA = "a" * 40
 

@@ -108,6 +108,8 @@ def case_collisions(files: Files) -> tuple[Violation, ...]:
 
 def _clash(one: str, other: str) -> tuple[str, str] | None:
     """Where two paths first differ, if by case or form alone: both up to there, in order."""
+    if one.isascii() and one.islower() and other.isascii() and other.islower():
+        return None
     ours, theirs = one.split("/"), other.split("/")
     for depth, (own, their) in enumerate(zip(ours, theirs, strict=False), 1):
         if own != their:

@@ -1,0 +1,70 @@
+"""What agents tell those who push, in a folder of the repository: where it lies, and whether they still run."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+Json = Mapping[str, Any]
+
+TOLD = "reconciler"
+"""Folder of a repository into which the agent writes; where there is none, nobody asks to be told."""
+
+LARGEST = 1 << 20
+"""Bytes of such a file."""
+
+_OLD = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def told_in(repository: Path) -> Path:
+    """The folder for such files, of a bare repository or a clone."""
+    inside = repository / ".git"
+    return (inside if inside.is_dir() else repository) / TOLD
+
+
+def told(folder: Path) -> Iterator[Json]:
+    """What agents have written there. Whoever may write to the repository may have forged it."""
+    with suppress(OSError):
+        for name in sorted(os.listdir(folder)):
+            found = read_told(folder / name) if name.endswith(".json") else None
+            if isinstance(found, dict) and found.get("kind") == "Push":
+                yield found
+
+
+def is_alive(document: Json) -> bool:
+    """Whether the process that wrote it is there: the same one, not one that got its number."""
+    pid, born = document.get("pid"), document.get("born")
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    state, known = process_facts(pid)
+    return state != "Z" and (born is None or known is None or known == born)
+
+
+def process_facts(pid: int) -> tuple[str, str | None]:
+    """A process's state and the moment of its start, as Linux tells them; '' and None elsewhere."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()
+        return words[0], words[19]
+    except (OSError, IndexError):
+        return "", None
+
+
+def read_told(path: Path) -> object:
+    """One such file; None for what is none."""
+    try:
+        with os.fdopen(os.open(path, _OLD), "rb") as file:
+            plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return json.loads(file.read(LARGEST)) if plain else None
+    except (OSError, ValueError, RecursionError):
+        return None
