@@ -1,7 +1,7 @@
 """What a container takes of the machine beside its own limit, and what volumes in memory take.
 
-The one sum of `validate`, `plan` and `status`. The figures are proportional shares (PSS) measured with engine 26.1 and
-containerd 1.7 on Linux 6.18, amd64, and rounded up; docs/memory.md has them.
+The one price list of `validate`, `plan` and `status`. The figures are proportional shares (PSS), measured with engine
+26.1 and containerd 1.7 on Linux 6.18, amd64, and rounded up; docs/memory.md has them.
 """
 
 from __future__ import annotations

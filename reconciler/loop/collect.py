@@ -75,7 +75,6 @@ def _kept_states(ports: Ports, ledger: Ledger) -> list[DesiredState] | None:
 
 
 def _collect_files(ports: Ports, states: Sequence[DesiredState], used: InUse) -> None:
-    ports = ports
     ports.applier.remove_trees(garbage.surplus_trees(ports.applier.stored_trees(), states, used))
     ports.store.keep([state.content for state in states])
 

@@ -171,7 +171,6 @@ def _ask_about(ledger: Ledger, head: Commit, asked: Mapping[str, str], what: str
 def check_mounts(ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState, foreseen: Foreseen) -> None:
     """Held until a person has removed what a container has put in the way, or taken the commit in two."""
     links = {**ledger.history.links, **foreseen.verdict.links}
-    ports = ports
     found = in_the_way(desired, foreseen.back, foreseen.observed, links, ports.host_files, ports.preparer)
     for item in found:
         raise Ended(Turn(Outcome.HELD, Reason.POLICY_VIOLATION, item.message, head.sha, Intent.ADVANCE, hint=item.hint))

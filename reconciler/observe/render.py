@@ -36,8 +36,6 @@ stack's."""
 WORK = 5
 """Seconds of processor time after which it is the stack that is at fault; the largest of 39 public stacks needs 0.1."""
 
-"""Beginnings of names with which a variable would steer Compose instead of being read by it."""
-
 _TROUBLE = ("cannot allocate memory", "out of memory", "no space left on device", "too many open files")
 
 

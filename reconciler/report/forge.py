@@ -28,7 +28,9 @@ def connect(settings: ForgeSettings, token: str, clean: Clean, branch: str) -> F
         return GitHub(web(GitHub.headers(token)), settings.repository)
     if settings.kind == "gitlab":
         return GitLab(web(GitLab.headers(token)), settings.repository, branch)
-    return Gitea(web(Gitea.headers(token)), settings.repository)
+    if settings.kind in ("gitea", "forgejo"):
+        return Gitea(web(Gitea.headers(token)), settings.repository)
+    raise AssertionError(f"no client for {settings.kind}")
 
 
 def listed(
