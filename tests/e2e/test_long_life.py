@@ -54,7 +54,7 @@ def test_secrets_that_cannot_be_used_are_told_and_leave_what_runs_alone(host: Ho
     path = host.secrets / f"{host.stack}.env"
     path.write_text("TOKEN=hunter2\n")
     path.chmod(0o600)
-    host.push({"web": service(environment={"TOKEN": "${TOKEN}"})})
+    sha = host.push({"web": service(environment={"TOKEN": "${TOKEN}"})})
     assert host.once().code == 0
     path.chmod(0o644)
     told = host.status()
@@ -63,10 +63,18 @@ def test_secrets_that_cannot_be_used_are_told_and_leave_what_runs_alone(host: Ho
     path.chmod(0o600)
     assert host.status().code == 0
     path.write_text("")
-    assert host.once()["outcome"] == "Held"
+    for _ in range(2):
+        assert host.once()["outcome"] == "Held"
+    (held,) = [item for item in host.history(sha) if item["outcome"] == "Held"]  # once, until it is over
+    assert (held["id"], held["reason"], held["endedAt"]) == (None, "FileMissing", None)
+    assert "TOKEN" in host.text("history", sha)
     told = host.status()
     assert (told.code, told["health"], told["quarantinedRevisions"]) == (1, "Degraded", [])
     assert f"put TOKEN back into {path}" in told["message"]
     path.write_text("TOKEN=hunter2\n")
     assert host.once()["effects"] == 0
     assert host.status().code == 0
+    assert [(item["outcome"], item["endedAt"] is None) for item in host.history(sha)] == [
+        ("Held", False),
+        ("Succeeded", False),
+    ]
