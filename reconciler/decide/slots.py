@@ -77,6 +77,11 @@ def stable_name(container: Container) -> str:
     return container.name.removesuffix(STANDBY).removesuffix(f".{container.id[:8]}")
 
 
+def has_run(container: Container) -> bool:
+    """A candidate that was never started owns nothing: it has taken over another one's volumes, or has empty ones."""
+    return container.state != "created"
+
+
 def completed(container: Container | None) -> bool:
     """Whether a one-shot's container has run to its proper end."""
     return bool(
@@ -118,7 +123,7 @@ def _slots(service: Service, kept: Sequence[Container], extras: Sequence[Contain
     without a name it has taken over, so that this one stops first."""
     names = [service.container(number) for number in range(1, service.replicas + 1)]
     placed = {item.name: item for item in kept if item.running and item.name in names}
-    owners = {source: stable_name(item) for item in extras for source in _nameless(item)}
+    owners = {source: stable_name(item) for item in extras if has_run(item) for source in _nameless(item)}
     for item in kept:
         inherited = next((owners[source] for source in _nameless(item) if source in owners), None)
         if not item.running and inherited in names:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from reconciler.decide.defaults import with_defaults
-from reconciler.decide.slots import by_service, by_sharing, stable_name
+from reconciler.decide.slots import by_service, by_sharing, has_run, stable_name
 from reconciler.errors import RolloutFailed, Transient
 from reconciler.loop.ports import Applier, Clock, Creation, Observer
 from reconciler.model.desired import DesiredState, Service, ServiceKey, Stack
@@ -117,6 +117,9 @@ class Creating:
         old = self._predecessor(step)
         if old is None:
             return {}
+        leaving = self._leaving()
+        staying = (item for item in self._there.get(service.key, ()) if item.id not in leaving)
+        kept = {mount.source for item in staying for mount in item.mounts}
         return {
             mount.target: mount.source
             for mount in old.mounts
@@ -124,13 +127,14 @@ class Creating:
             and mount.source not in named
             and mount.target not in covered
             and is_anonymous(mount.source)
+            and mount.source not in kept
         }
 
     def _predecessor(self, step: Step) -> Container | None:
         """The container that this one replaces. A process that was killed may have made it a standby already."""
         service = self._services[(step.stack or "", step.service or "")]
         leaving = self._leaving()
-        olds = [item for item in self._there.get(service.key, ()) if item.id in leaving]
+        olds = [item for item in self._there.get(service.key, ()) if item.id in leaving and has_run(item)]
         alone = olds if len(olds) == 1 and service.replicas == 1 else []
         named = [item for item in olds if item.name == step.container]
         return next(iter([*named, *(item for item in olds if stable_name(item) == step.container), *alone]), None)

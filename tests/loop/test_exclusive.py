@@ -135,6 +135,32 @@ def test_an_address_that_a_neighbour_has_is_waited_for_and_nothing_stops() -> No
         assert life.machine.snapshot() == before
 
 
+@pytest.mark.parametrize("cuts", [1, 2])
+def test_a_candidate_that_never_ran_hands_no_nameless_volume_on(cuts: int) -> None:
+    """It has taken over the volume of a container that still runs on it."""
+
+    def cache(replicas: int, version: int) -> dict[str, Any]:
+        return service("cache:1", health=False, deploy={"replicas": replicas}, labels={"version": str(version)})
+
+    life = Life()
+    life.machine.image_volumes[life.image("cache:1")] = ("/cache",)
+    life.push(cache=cache(1, 1))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    (held,) = life.machine.named("shop-cache-1").mounts
+    for cut in range(cuts):
+        life.during["StopContainer"] = lambda: life.machine.go_away(1.0)
+        life.push(cache=cache(2 + cut, 2 + cut))
+        assert life.turn().outcome is Outcome.FAILED
+        life.machine.advance(2.0)
+    life.push(cache=cache(3, 1 if cuts == 1 else 4))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.machine.overlaps == []
+    sources = [mount.source for name in life.running() for mount in life.machine.named(name).mounts]
+    assert len(sources) == len(set(sources)) == 3
+    assert held in life.machine.named("shop-cache-1").mounts
+    assert_quiet(life)
+
+
 def test_after_a_cut_off_rollout_each_candidate_takes_the_place_whose_nameless_volume_it_has() -> None:
     def cache(replicas: int, **more: Any) -> dict[str, Any]:
         return service("cache:1", health=False, deploy={"replicas": replicas}, **more)

@@ -22,6 +22,7 @@ SETTINGS = settings(
 )
 SERVICES = ("db", "cache", "job", "web", "side", "admin", wishes.NEIGHBOUR)
 ACTIONS = ("CreateContainer", "StopContainer", "StartContainer", "WaitHealthy", "UpdateContainer", "RemoveContainer")
+SWITCHING = ("StopContainer", "StartContainer")
 VERSIONS = st.sampled_from([*wishes.GOOD_VERSIONS, *wishes.GOOD_VERSIONS, *wishes.BAD_VERSIONS])
 TAMPERINGS = st.sampled_from(sorted(tampering.ALL))
 OTHERS = ("process with port", "container with port", "container with name", "guest", "guest with address")
@@ -110,14 +111,27 @@ class Simulator(RuleBasedStateMachine):
         thing=st.sampled_from(wishes.CHANGES),
         order=st.permutations(wishes.HOLDERS),
         other=st.sampled_from(["nobody", "nobody", *OTHERS]),
+        cut=st.sampled_from(["", "", *SWITCHING]),
         turns=st.integers(0, 3),
     )
-    def change(self, thing: str, order: list[str], other: str, turns: int) -> None:
-        """The newest commit with something in other hands, which `other` takes first where it is free."""
+    def change(self, thing: str, order: list[str], other: str, cut: str, turns: int) -> None:
+        """The newest commit with something in other hands, which `other` takes first where it is free. `cut`: the step
+        at which its first rollout is cut off."""
         self.world.others(other)
         self.world.push(wishes.changed(self.world.newest(), thing, order))
+        if cut:
+            self.world.turn_that_is_cut_off(cut)
         for _ in range(turns):
             self.world.turn()
+
+    @rule(cut=st.sampled_from(SWITCHING))
+    def scale_twice(self, cut: str) -> None:
+        """Replicas with volumes of their own come and go, and the second time the rollout is cut off."""
+        self.world.push(wishes.changed(self.world.newest(), "replicas", ()))
+        self.world.turn()
+        self.world.push(wishes.changed(self.world.newest(), "replicas", ()))
+        self.world.turn_that_is_cut_off(cut)
+        self.world.turn()
 
     @rule(commits=st.integers(1, 3))
     def revert(self, commits: int) -> None:

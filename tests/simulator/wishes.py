@@ -120,7 +120,8 @@ def changed(push: Push, thing: str, order: Sequence[str]) -> Push:
             there.setdefault(NEIGHBOUR, Wish(NEIGHBOUR, GOOD_VERSIONS[0]))
         case "replicas":
             cache = there.get("cache", Wish("cache", GOOD_VERSIONS[0], 3))
-            there["cache"] = Wish("cache", cache.version, cache.replicas % 3 + 1, 64 if cache.memory == 96 else 96)
+            number = 3 if cache.replicas == 2 else 2
+            there["cache"] = Wish("cache", cache.version, number, 64 if cache.memory == 96 else 96)
         case "volume's name":
             there = {name: replace(wish, volume=OTHER_NAME[wish.volume]) for name, wish in there.items()}
         case _:

@@ -135,6 +135,13 @@ class World:
         self.life.stopping = False
         self.check()
 
+    def turn_that_is_cut_off(self, action: str) -> None:
+        """The engine goes away for a moment before the first step `action`."""
+        self.during(action, lambda: self.life.machine.go_away(1.0))
+        self.turn()
+        self.life.during.pop(action, None)
+        self.life.machine.advance(2.0)
+
     def _take_turn(self) -> Turn:
         """As `plan` has said, where it was asked."""
         if not self._asks:
