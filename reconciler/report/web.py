@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -83,7 +84,7 @@ class Web:
                     if target is None:
                         return self._answer(response)
                     url, query = self._followed(url, target), None
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
             raise Unreachable(f"{self._host}: {self._clean(_why(error))[:SAID]}") from None
         raise Refused(310, f"{self._host} redirects in a circle", "correct `report.forge` in the agent config")
 

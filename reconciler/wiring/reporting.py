@@ -39,17 +39,29 @@ class ForgeReport:
         self._client: tuple[str, Forge] | None = None
         self._outbox: Outbox | None = None
         self._box: boxes.Box | None = None
+        self._changes = 0
+        self._known: tuple[History, int, tuple[Channel, ...]] | None = None
 
     def outbox(self, stop: threading.Event) -> Outbox:
         """For the holder of the state lock. Its writes are no effects of a turn: they happen beside it."""
         file = boxes.BoxFile(self._file, Effects())
         self._box = file.load(time.time())
-        delivery = Delivery(self._box, self.policy, self._access, file.save, self._clean, time.time)
+
+        def keep(box: boxes.Box) -> None:
+            self._changes += 1
+            file.save(box)
+
+        delivery = Delivery(self._box, self.policy, self._access, keep, self._clean, time.time)
         self._outbox = Outbox(delivery, stop)
         return self._outbox
 
     def channels(self, history: History) -> tuple[Channel, ...]:
-        return channels(history, self.policy, self._box or boxes.read(self._file))
+        """Looked up once while neither the journal nor the outbox changes: an agent at rest asks after each turn."""
+        known, changes = self._known, self._changes
+        if self._box is None or known is None or known[0] is not history or known[1] != changes:
+            found = channels(history, self.policy, self._box or boxes.read(self._file))
+            self._known = known = (history, changes, found)
+        return known[2]
 
     def look(self) -> str:
         """Ask the forge for the repository. Raises ForgeError or Usage."""

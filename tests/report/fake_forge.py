@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import threading
 import time
 from collections import deque
@@ -23,13 +24,14 @@ Json = dict[str, Any]
 
 @dataclass
 class Reply:
-    """`cut`: bytes that are sent of the body; `slow`: seconds before each byte."""
+    """`cut`: bytes that are sent of the body; `slow`: seconds before each byte; `chunked`: in pieces of 7 bytes."""
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
     slow: float = 0.0
+    chunked: bool = False
 
 
 @dataclass
@@ -218,7 +220,7 @@ def _sha(path: str) -> str:
 
 
 @contextmanager
-def serving(kind: str) -> Iterator[FakeForge]:
+def serving(kind: str, tls: ssl.SSLContext | None = None) -> Iterator[FakeForge]:
     """A forge that listens on loopback while this lasts."""
     forge = FakeForge(kind)
     lock = threading.Lock()
@@ -241,7 +243,11 @@ def serving(kind: str) -> Iterator[FakeForge]:
         def _send(self, reply: Reply) -> None:
             data = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
             self.send_response(reply.status)
-            for name, value in {"Content-Length": str(len(data)), **reply.headers}.items():
+            if reply.chunked:
+                pieces = [data[n : n + 7] for n in range(0, len(data), 7)]
+                data = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+            size = {"Transfer-Encoding": "chunked"} if reply.chunked else {"Content-Length": str(len(data))}
+            for name, value in {**size, **reply.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
             if reply.cut is not None:
@@ -264,6 +270,8 @@ def serving(kind: str) -> Iterator[FakeForge]:
         def handle_error(self, request: Any, client_address: Any) -> None: ...
 
     server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     forge.port = server.server_address[1]
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -140,6 +142,7 @@ def client(forge: FakeForge, **changes: str) -> web.Web:
     [
         (Reply(502, b"<html>bad gateway</html>"), "answers 502"),
         (Reply(200, {"id": 1}, cut=3), ""),
+        (Reply(200, {"id": 1, "name": "home"}, cut=15, chunked=True), ""),
         (Reply(200, b"<html>welcome</html>"), "no JSON"),
         (Reply(200, b"[" * 100_000), "no JSON"),
         (Reply(200, b"x" * (web.LARGEST + 10)), "too large"),
@@ -156,6 +159,31 @@ def test_bad_answers_are_errors_with_a_reason(reply: Reply, said: str) -> None:
             client(forge).ask("GET", "/repos/me/home")
         assert said in caught.value.message
         assert len(forge.requests) == 1
+
+
+def test_answers_come_in_pieces_too() -> None:
+    with serving("gitea") as forge:
+        forge.faults.append(Reply(200, {"id": 1, "name": "home"}, chunked=True))
+        assert client(forge).ask("GET", "/repos/me/home").body == {"id": 1, "name": "home"}
+
+
+def test_a_certificate_is_believed_by_its_authority_alone(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+         "-subj", "/CN=forge", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with serving("gitea", context) as forge:
+        settings = ForgeSettings("gitea", forge.api.replace("http:", "https:"), "me/home")
+        with pytest.raises(Unreachable, match="certificate"):
+            connect(settings, TOKEN, str, "main").look()
+        assert forge.requests == []
+        connect(replace(settings, ca_file=str(certificate)), TOKEN, str, "main").look()
+        with pytest.raises(Unreachable, match="gone"):
+            connect(replace(settings, ca_file="/gone.pem"), TOKEN, str, "main").look()
 
 
 def test_a_slow_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
