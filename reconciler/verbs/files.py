@@ -8,12 +8,14 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.model.outcome import Intent, Reason
 from reconciler.model.plan import Action
 from reconciler.model.status import Holding, Rollout, Silence
-from reconciler.verbs.agent import Progress
+
+if TYPE_CHECKING:
+    from reconciler.verbs.agent import Progress
 
 T = TypeVar("T", Holding, Silence, Rollout)
 

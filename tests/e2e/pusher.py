@@ -49,6 +49,8 @@ class Push:
     def end(self, timeout: float = 120) -> int:
         code = self._process.wait(timeout)
         self._reader.join(10)
+        if self._process.stderr is not None:
+            self._process.stderr.close()
         return code
 
     def interrupt(self) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import missing
 from tests.e2e.host import Host, eventually
 from tests.e2e.pusher import Pusher
 from tests.e2e.services import healthy
@@ -51,7 +50,7 @@ def _program(folder: Path) -> Path:
     made = folder / "reconciler"
     python = f"/usr/bin/python3.{sys.version_info.minor}"
     if not Path(python).exists():
-        missing(f"there is no {python} that other accounts can run")
+        pytest.skip(f"there is no {python} that other accounts can run")
     made.write_text(f'#!/bin/sh\nPYTHONPATH={":".join(packages)} exec {python} -m reconciler "$@"\n')
     made.chmod(0o755)
     return made
@@ -61,7 +60,7 @@ def _program(folder: Path) -> Path:
 def account() -> Iterator[Account]:
     """Made for one test, with an ssh server on loopback."""
     if os.geteuid() != 0 or not Path(SSHD).exists() or not shutil.which("useradd"):
-        missing("another account and an ssh server need root and openssh-server")
+        pytest.skip("another account and an ssh server need root and openssh-server")
     name, folder = f"push{uuid.uuid4().hex[:6]}", Path(tempfile.mkdtemp(prefix="push-", dir="/var/tmp"))
     folder.chmod(0o755)
     subprocess.run(["useradd", "-m", "-d", str(folder / "home"), "-s", "/bin/sh", "-p", "*", name], check=True)
