@@ -65,7 +65,7 @@ def advance(context: TurnContext, head: Commit) -> Turn:
     if not missing:
         check_content(context, head, prepared, desired)
     check_images(context, head, missing)
-    foreseen = context.machine.foresee(desired, base)
+    context.foreseen = foreseen = context.machine.foresee(desired, base)
     check_consent(context.ledger, head, foreseen.takings)
     refuse_to_hide(foreseen.verdict)
     check_mounts(context.ports, context.ledger, head, desired, foreseen)

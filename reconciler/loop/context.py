@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reconciler.loop.attention import Attention
 from reconciler.loop.ledger import Ledger
-from reconciler.loop.machine import Machine
+from reconciler.loop.machine import Foreseen, Machine
 from reconciler.loop.options import Options, Ports
 from reconciler.loop.request_handler import RequestHandler
 from reconciler.loop.stall_watchdog import StallWatchdog
@@ -20,6 +20,7 @@ class TurnContext:
     """Parts, without a method of its own.
 
     `looked`: what this turn has seen, where it has changed nothing since. `planned`: the plan that it made last.
+    `foreseen`: what the head would meet on the machine.
     `settled`: the look by which last good runs, and what else was asked. `compared`: when the containers were found as
     applied, and which. `let_run`: the attempt whose remains may run. `use_noted`: last good (revision, content) whose
     use of grants is on the record.
@@ -35,6 +36,7 @@ class TurnContext:
     machine: Machine
     looked: ObservedState | None = None
     planned: Plan | None = None
+    foreseen: Foreseen | None = None
     settled: tuple[ObservedState, object] | None = None
     compared: tuple[float, object] | None = None
     let_run: str | None = None

@@ -13,6 +13,7 @@ from reconciler.loop.grant_use import note_use
 from reconciler.loop.heads import Heads
 from reconciler.loop.keep import keep
 from reconciler.loop.ledger import Ending, Ledger
+from reconciler.loop.machine import Foreseen
 from reconciler.loop.options import Options, Ports
 from reconciler.loop.patience import Patience
 from reconciler.loop.turn import Anew, Ended, Turn
@@ -65,13 +66,18 @@ class Cycle:
         """The plan that the last turn made last."""
         return self._context.planned
 
+    @property
+    def foreseen(self) -> Foreseen | None:
+        """What the last turn saw that the head would meet."""
+        return self._context.foreseen
+
     def turn(self, *, patient: bool = False) -> Turn:
         """Take one turn. `patient`: wait out the delay after a fault of the environment.
 
         Never raises for what may happen to a machine, a remote or a commit; raises Corrupt for our own state.
         """
         self._ledger.refresh()
-        self._context.looked, self._context.planned, self._decided = None, None, None
+        self._context.looked, self._context.planned, self._context.foreseen, self._decided = None, None, None, None
         with listening(self._context.attention.listen):
             try:
                 self._context.handler.serve()

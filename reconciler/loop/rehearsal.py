@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.ledger import Ledger
+from reconciler.loop.machine import Foreseen
 from reconciler.loop.options import Options, Ports
 from reconciler.loop.ports import Watch
 from reconciler.loop.prepare import Prepared, Preparer
@@ -48,13 +49,14 @@ class Rehearsal:
     """`plan`: what the turn would carry out; without steps where it would carry out nothing.
 
     `prepared`: the head as it was judged; None where the turn did not get as far. `images`: want.key → the image of
-    this machine that the head would run.
+    this machine that the head would run. `foreseen`: what the head would meet; None where the turn did not look.
     """
 
     outlook: Outlook
     plan: Plan
     prepared: Prepared | None = None
     images: Mapping[str, Image] = field(default_factory=dict)
+    foreseen: Foreseen | None = None
 
 
 def rehearse(
@@ -65,7 +67,7 @@ def rehearse(
     `ports`: with NO_HANDS and NO_VOICE where the caller has nothing that could change anything. `records`: the
     journal. `trees`: digests of the mounts that are stored. Raises Corrupt.
     """
-    preparer, done = _Preparer(ports.preparer), list[Step]()
+    preparer, done = _Preparer(ports.preparer, head.sha), list[Step]()
     tied = replace(
         ports,
         source=_Source(ports.source, head),
@@ -93,7 +95,7 @@ def rehearse(
         plan = _nothing(turn, head, base)
     # Whether it fits is asked before an attempt; a rollback is taken all the same.
     plan = replace(plan, violations=violations if plan.revision == head.sha else _denials(turn))
-    return Rehearsal(_outlook(turn, plan), plan, prepared, preparer.images.get(head.sha, {}))
+    return Rehearsal(_outlook(turn, plan), plan, prepared, preparer.images.get(head.sha, {}), cycle.foreseen)
 
 
 def _nothing(turn: Turn | None, head: Commit, base: str | None) -> Plan:
@@ -177,14 +179,15 @@ class _Source(_Through):
 class _Preparer(_Through):
     """Remembers, by revision, how commits were judged and with which images they were lowered."""
 
-    def __init__(self, real: Any) -> None:
+    def __init__(self, real: Any, head: str) -> None:
         super().__init__(real)
+        self._head = head
         self.prepared: dict[str, Prepared] = {}
         self.images: dict[str, Mapping[str, Image]] = {}
 
     def prepare(self, files: Files) -> Prepared:
         prepared: Prepared = self._real.prepare(files)
-        self.prepared[files.revision or ""] = prepared
+        self.prepared[files.revision or self._head] = prepared
         return prepared
 
     def lower(self, prepared: Prepared, images: Mapping[str, Image], revision: str) -> DesiredState:

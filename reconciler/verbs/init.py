@@ -216,7 +216,7 @@ class Initialiser:
             place.trust if place.config is not None else None,
             found.left,
             found.kept.told,
-            found.notes,
+            [*found.notes, *judged.notes],
             judged.needs,
         )
 

@@ -62,12 +62,16 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the first turn would make of it. `needs`: what would admit it, None where nothing was written."""
+    """What the first turn would make of it. `needs`: what would admit it, None where nothing was written.
+
+    `notes`: why the turn would not try it.
+    """
 
     violations: Sequence[Violation] = ()
     restarts: Sequence[tuple[str, str, Sequence[str]]] = ()
     skipped: Sequence[str] = ()
     needs: Needs | None = None
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

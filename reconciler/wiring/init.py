@@ -14,10 +14,8 @@ from pathlib import Path
 from reconciler.agent_config import usual_place
 from reconciler.decide.admit.needs import needs
 from reconciler.decide.drift.proposal import host_name
-from reconciler.decide.lower.wanted_images import wants
 from reconciler.engine import connect
 from reconciler.errors import Transient, Usage
-from reconciler.loop.adopt import recognise
 from reconciler.loop.prepare import Preparer
 from reconciler.model.checks import UNMEASURED
 from reconciler.model.files import Files
@@ -32,6 +30,7 @@ from reconciler.observe.project import CommittableFiles, Repository, compose_fol
 from reconciler.settings import OWNER, STRANGERS, Settings
 from reconciler.verbs import Answer
 from reconciler.verbs.init import Engine, Initialiser, Judged, Place, Running
+from reconciler.wiring.first_turn import judged
 
 STATE_OF_ROOT = "/var/lib/reconciler"
 STATE_OF_USER = "~/.local/state/reconciler"
@@ -199,28 +198,13 @@ def _labels(observed: ObservedState) -> Iterable[tuple[str, Mapping[str, str]]]:
 
 
 def _judge(place: Place, make: MakePreparer, engine: _Engine, without: Sequence[str], values: bool) -> Judged:
-    """What the first turn would do, by its own rules. `values`: some were written into the folder for secrets."""
+    """What the first turn would come to, by its own road. `values`: some were written into the folder for secrets."""
     secrets = place.secrets if values else None
     preparer = make(place.host, True, place.base, place.trust == OWNER, secrets)
     prepared = preparer.prepare(place.files(without, []))
     exported = {stack.name: stack.exports for stack in prepared.document.stacks} if prepared.document else {}
-    judged = Judged(prepared.violations, needs=needs(prepared.violations, preparer.permissions, exported))
+    known = Judged(prepared.violations, needs=needs(prepared.violations, preparer.permissions, exported))
     if prepared.denied or engine.observer is None:
-        return judged
-    try:
-        wanted = wants(prepared.sources, prepared.files)
-    except KeyError as missing:
-        told = f"what would be replaced: there is no {missing.args[0]} to build from"
-        return replace(judged, skipped=[told])
-    images = LocalImages(engine.client).local(wanted)
-    target = preparer.lower(prepared, images, "")
-    observed = engine.observer.inspect([stack.name for stack in target.stacks])
-    _, verdict = recognise(target, observed, {}, prepared.files, {}, HostFiles(), preparer.data)
-    hidden = [
-        (stack, service, [f"its data in {found} would have to be at {to}"])
-        for (stack, service), found, to in verdict.hidden
-    ]
-    open_yet = sorted({f"{want.stack}/{want.service}" for want in wanted if want.build and want.key not in images})
-    skipped = [f"{name}: whether its build gives the image that runs is known once it was built" for name in open_yet]
-    causes = [(*key, told) for key, told in verdict.causes.items() if key not in [item[:2] for item in hidden]]
-    return replace(judged, restarts=[*hidden, *causes], skipped=skipped)
+        return known
+    images, observer = LocalImages(engine.client), engine.observer
+    return judged(known, preparer, prepared, images, observer, HostFiles(), place.host)
