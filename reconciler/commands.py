@@ -110,20 +110,12 @@ GLOBAL = (
     Option("--config", "agent config; without it the usual places are searched", "FILE"),
     Option("--state", "state folder, instead of the config's `state`", "DIR"),
     Option("--output", "text for people, or one JSON document", "FORMAT", "text", {"choices": ("text", "json")}),
-    Option("--no-color", "no colours, even on a terminal (so does $NO_COLOR)", more={"action": "store_true"}),
+    Option("--no-color", "no colours, even on a terminal (so does $NO_COLOR)"),
 )
 
-NO_WAIT = Option(
-    "--no-wait",
-    "do not wait (at most 10 s) until a running agent has answered",
-    more={"action": "store_true"},
-)
+NO_WAIT = Option("--no-wait", "do not wait (at most 10 s) until a running agent has answered")
 
-EVERY = Option(
-    "--all",
-    "in the text, every warning with its hint, not one line for each rule",
-    more={"action": "store_true"},
-)
+EVERY = Option("--all", "in the text, every warning with its hint, not one line for each rule")
 
 HOOKS = ("pre-commit", "pre-push", "pre-receive", "post-receive")
 REPOSITORY = Option("--repo", "the clone or bare repository", "DIR", ".")
@@ -168,11 +160,7 @@ VERBS = (
                 {"choices": ("on", "off")},
             ),
             EVERY,
-            Option(
-                "--grants",
-                "print what the commit needs instead: grants, binds, exports and names, to be pasted",
-                more={"action": "store_true"},
-            ),
+            Option("--grants", "print what the commit needs instead: grants, binds, exports and names, to be pasted"),
         ),
         config="optional",
         check=_one_subject,
@@ -203,7 +191,7 @@ VERBS = (
         "Synced and Healthy",
         "not both",
         "Status",
-        (Option("--no-engine", "do not ask the engine", more={"action": "store_true"}),),
+        (Option("--no-engine", "do not ask the engine"),),
         tolerant=True,
     ),
     Verb(

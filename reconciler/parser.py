@@ -71,7 +71,7 @@ def _add(parser: argparse.ArgumentParser, options: Sequence[Option], default: st
         more = dict(option.more)
         if option.name.startswith("--"):
             more["default"] = default or (option.default or (None if option.value else False))
-            more |= {"metavar": option.value} if option.value else {}
+            more |= {"metavar": option.value} if option.value else {"action": "store_true"}
         told = f" (default: {option.default})" if option.default else ""
         parser.add_argument(option.name, help=option.help.replace("%", "%%") + told, **more)
 
