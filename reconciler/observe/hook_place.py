@@ -38,6 +38,14 @@ def find_place(folder: str, environ: Mapping[str, str]) -> HookPlace:
     return HookPlace(Path(lines[0]), Path(lines[1]), lines[2] == "true")
 
 
+def require_own(place: HookPlace) -> None:
+    """Usage where the repository is another user's: what root writes into it, its owner could not read or run."""
+    owner = place.common.stat().st_uid
+    if owner != os.geteuid():
+        told = f"{place.common} belongs to another user (uid {owner})"
+        raise Usage(Reason.USAGE_INVALID, told, f"work as that user: sudo -u '#{owner}' reconciler hooks …")
+
+
 def make_bare(folder: str, branch: str, environ: Mapping[str, str]) -> None:
     """A new bare repository, without the sample hooks. Transient where git cannot make it."""
     done = _git("/", environ, "init", "--quiet", "--bare", "--template=", f"--initial-branch={branch}", folder)

@@ -17,7 +17,7 @@ from reconciler.verbs.gate import NO_WAIT
 LOOK = 0.2
 """Seconds between two looks at the agent's file."""
 
-DEAD = 1.5
+DEAD = 1.0
 """Seconds in which an agent that has just been started may say that it runs."""
 
 LONGEST = 3600.0

@@ -229,7 +229,7 @@ class Application:
     def hooks_uninstall(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.hooks import hooks_of
 
-        return hooks_of(typed.repo, self._parts.environ).uninstall()
+        return hooks_of(typed.repo, self._parts.environ, change=True).uninstall()
 
     def hooks_status(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.hooks import hooks_of

@@ -34,11 +34,13 @@ NOWHERE = "/nonexistent/reconciler"
 """In place of the agent's state, which no hook reads."""
 
 
-def hooks_of(repository: str, environ: Mapping[str, str]) -> RepositoryHooks:
-    """Usage where there is no such repository."""
+def hooks_of(repository: str, environ: Mapping[str, str], *, change: bool = False) -> RepositoryHooks:
+    """Usage where there is no such repository, or it is not to be changed by this user."""
     from reconciler.verbs.hooks import RepositoryHooks
 
     place = hook_place.find_place(repository, environ)
+    if change:
+        hook_place.require_own(place)
     return RepositoryHooks(
         place,
         lambda name: hook_place.setting(place, name, environ),
@@ -49,7 +51,7 @@ def hooks_of(repository: str, environ: Mapping[str, str]) -> RepositoryHooks:
 def install(repository: str, config: str | None, environ: Mapping[str, str]) -> Answer:
     """`config`: as typed."""
     named = config or environ.get("RECONCILER_CONFIG")
-    return hooks_of(repository, environ).install(_program(), os.path.abspath(named) if named else None)
+    return hooks_of(repository, environ, change=True).install(_program(), os.path.abspath(named) if named else None)
 
 
 def make_repository(

@@ -7,6 +7,8 @@ import stat
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from reconciler.verbs.hooks import BEFORE, shipped
 from tests.hooks.tool import ROOT, clone, git, reconciler, script
 
@@ -132,6 +134,20 @@ def test_the_bare_repository_must_have_the_branch_of_the_agent_config(tmp_path: 
     assert (answer.code, answer.document["host"]) == (0, "mini")
     assert git(tmp_path / "home.git", "symbolic-ref", "HEAD") == "refs/heads/live"
     assert git(tmp_path / "home.git", "config", "reconciler.config") == str(config)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a repository away")
+def test_a_repository_of_somebody_else_must_be_left_to_its_owner(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "theirs.git")
+    before = (tmp_path / "theirs.git/config").read_bytes()
+    os.chown(tmp_path / "theirs.git", 1, 1)
+    (tmp_path / "gitconfig").write_text("[safe]\n\tdirectory = *\n")
+    trusting = {"GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}
+    for verb in ("install", "uninstall"):
+        answer = reconciler(tmp_path, "hooks", verb, "--repo", "theirs.git", "--output", "json", **trusting)
+        assert (answer.code, "sudo -u '#1'" in answer.document["hint"]) == (2, True)
+    assert reconciler(tmp_path, "hooks", "status", "--repo", "theirs.git", **trusting).code == 1
+    assert (tmp_path / "theirs.git/config").read_bytes() == before
 
 
 def test_uninstalling_must_leave_a_bare_repository_without_a_trace(tmp_path: Path) -> None:
