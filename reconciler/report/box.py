@@ -45,12 +45,13 @@ class Entry:
 
 @dataclass(slots=True)
 class Channel:
-    """`refused`: why nothing of it can be delivered with the config and token of `basis`. `lost`: what was given up
-    since something was delivered last."""
+    """`refused`: why nothing of it can be delivered with the config and token of `basis`; from `next_at` on it is tried
+    all the same. `lost`: what was given up since something was delivered last."""
 
     delivered_at: float | None = None
     refused: str = ""
     basis: str = ""
+    next_at: float = 0.0
     lost: str = ""
 
 

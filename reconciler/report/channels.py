@@ -1,12 +1,13 @@
-"""How the channels stand, for `status` and `doctor`."""
+"""What is still to be said, and how the channels stand, for `status` and `doctor`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reconciler.model.history import History
 from reconciler.model.status import Channel
-from reconciler.report.box import Box
-from reconciler.report.delivery import pending
-from reconciler.report.messages import Policy
+from reconciler.report.box import Box, Entry
+from reconciler.report.messages import Message, Policy, messages
 
 
 def channels(history: History, policy: Policy, box: Box | None) -> tuple[Channel, ...]:
@@ -24,3 +25,19 @@ def channels(history: History, policy: Policy, box: Box | None) -> tuple[Channel
         last = known.delivered_at if known else None
         found.append(Channel(name, commits, last, f"{name}: {error}" if error else None))
     return tuple(found)
+
+
+def pending(history: History, policy: Policy, box: Box) -> Sequence[Message]:
+    """What is still to be said, in the order in which it is."""
+    return [
+        message for message in messages(history, policy, box.floor) if _waits(message, box.entries.get(message.key))
+    ]
+
+
+def _waits(message: Message, entry: Entry | None) -> bool:
+    if entry is None:
+        return not message.edits
+    if entry.closed == message.digest and not entry.basis:
+        return False
+    said = bool(entry.digest or entry.remote or entry.sending)
+    return entry.digest != message.digest and (said or not message.edits)

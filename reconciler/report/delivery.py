@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,8 +13,9 @@ from reconciler.errors import ReconcilerError, Transient, Usage
 from reconciler.model.history import History
 from reconciler.report.answers import Broken, ForgeError, Nowhere, Refused, Unreachable, remedy
 from reconciler.report.box import Box, Entry
+from reconciler.report.channels import pending
 from reconciler.report.inert import shortened
-from reconciler.report.messages import COMMENTS, STATUSES, Message, Policy, messages
+from reconciler.report.messages import COMMENTS, STATUSES, Message, Policy
 from reconciler.report.phrases import description
 
 DEADLINE = 86400.0
@@ -28,6 +29,9 @@ PLACES = 3
 
 BROKEN = 3
 """Commits in a row of which the forge cannot take something (5xx), after which all the others wait, too."""
+
+REFUSED = 3600.0
+"""Seconds until a token that was refused is tried again: a scope can be added to it on the forge."""
 
 BLOCKED = 60.0
 """Seconds between two looks whether config or token have changed, while they are what is refused."""
@@ -134,14 +138,20 @@ class Delivery:
         """Whether the forge has refused it, or all of its channel, with this config and token."""
         channel, entry = self.box.channel(message.channel), self.box.entry(message.key)
         if channel.refused and channel.basis != basis:
-            channel.refused = channel.basis = ""
-            for key, other in self.box.entries.items():
-                if key.startswith(f"{message.channel} ") and other.due:
-                    other.due, other.tries, other.next_at = self._now(), 0, 0.0
+            self._unblock(message.channel)
         if entry.closed == message.digest and entry.basis != basis:
             entry.closed = entry.basis = entry.error = ""
             entry.due, entry.tries, entry.next_at = self._now(), 0, 0.0
-        return bool(channel.refused) or entry.closed == message.digest
+        blocked = bool(channel.refused) and self._now() < channel.next_at
+        return blocked or entry.closed == message.digest
+
+    def _unblock(self, name: str) -> None:
+        """What has waited for another token has its whole time before it."""
+        channel = self.box.channel(name)
+        channel.refused = channel.basis = ""
+        for key, other in self.box.entries.items():
+            if key.startswith(f"{name} ") and other.due:
+                other.due, other.tries, other.next_at = self._now(), 0, 0.0
 
     # -- one message -------------------------------------------------------------------------------------------
 
@@ -211,6 +221,8 @@ class Delivery:
         self._done(message, entry)
         channel = self.box.channel(message.channel)
         channel.delivered_at, channel.lost = self._now(), ""
+        if channel.refused:
+            self._unblock(message.channel)
         self.box.error, self.box.faults, self.box.paused_until = "", 0, 0.0
         self._broken.clear()
 
@@ -243,7 +255,10 @@ class Delivery:
         entry.error = f"{told}. {remedy(error, message.channel, access.forge().scopes.get(message.channel, ''))}"
         if error.for_all:
             channel = self.box.channel(message.channel)
-            channel.refused, channel.basis = entry.error, access.basis
+            known, channel.refused = channel.refused, entry.error
+            channel.basis, channel.next_at, entry.next_at = access.basis, self._now() + REFUSED, 0.0
+            if known == entry.error:
+                return
         elif entry.tries >= TRIES:
             entry.closed, entry.basis = message.digest, access.basis
         elif entry.tries > 1:
@@ -271,19 +286,3 @@ class Delivery:
             self._keep(self.box)
         except ReconcilerError as error:
             logger.debug("report: {}", error.message)
-
-
-def pending(history: History, policy: Policy, box: Box) -> Sequence[Message]:
-    """What is still to be said, in the order in which it is."""
-    return [
-        message for message in messages(history, policy, box.floor) if _waits(message, box.entries.get(message.key))
-    ]
-
-
-def _waits(message: Message, entry: Entry | None) -> bool:
-    if entry is None:
-        return not message.edits
-    if entry.closed == message.digest and not entry.basis:
-        return False
-    said = bool(entry.digest or entry.remote or entry.sending)
-    return entry.digest != message.digest and (said or not message.edits)

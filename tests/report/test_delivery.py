@@ -68,6 +68,24 @@ def test_a_token_that_lacks_a_scope_is_told_at_once_and_not_tried_again_until_it
     assert error(sender) == ""
 
 
+def test_a_scope_that_is_added_on_the_forge_is_found_within_an_hour(
+    forge: FakeForge, sender: Sender, log: list[str]
+) -> None:
+    told = history(good(), bad())
+    forge.scopes.discard("statuses")
+    for _ in range(130):
+        assert sender.tell(told) == 60.0
+        sender.now += 60.0
+    assert len(forge.requests) == 3, "once an hour"
+    assert "".join(log).count("lacks a scope") == 1, "and told once"
+    forge.scopes.add("statuses")
+    sender.now += 3600.0 + DEADLINE
+    sender.tell_all(told)
+    assert forge.states(BAD, "reconciler/mini") == ["failure"]
+    assert forge.states(GOOD, "reconciler/mini") == ["success"]
+    assert error(sender) == ""
+
+
 def test_a_token_that_was_revoked_is_said_so(forge: FakeForge, sender: Sender) -> None:
     sender.token = "old"
     sender.tell(history(good()))
