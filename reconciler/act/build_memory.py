@@ -47,7 +47,7 @@ def _files(groups: Path) -> tuple[tuple[Path, str], ...]:
 
 
 def _written(files: tuple[tuple[Path, str], ...], memory: str) -> bool:
-    """The first file counts; swap may be off."""
+    """Only the first file must be written; the second is missing where swap accounting is off."""
     try:
         files[0][0].write_text(memory, "utf-8")
     except OSError:

@@ -106,7 +106,7 @@ class EngineApplier:
 
     @contextmanager
     def _stopping(self, container: str) -> Iterator[None]:
-        """Around a call that a container needs no more when it has ended or is gone."""
+        """Ignores the engine's error where the container has ended or is gone: the call came too late to be needed."""
         try:
             yield
         except NotFound:

@@ -190,7 +190,7 @@ def _good(service: Service, container: Container) -> bool:
 
 
 def _changed_by_hand(service: Service, container: Container, events: Collection[str]) -> str:
-    """What no commit can have done to its own container: not even a bad one is to blame for it."""
+    """Changes to a container that no commit can cause: the commit is not to blame for them."""
     if container.state == "paused":
         return "paused"
     if _cut_off(service, container):

@@ -61,8 +61,8 @@ class Attention:
         self.listen()
 
     def attend(self) -> None:
-        """Was the process asked to end, or for anything else? Nothing newer ends what comes next, as between a stop
-        and a start; a suspension does, where nothing was stopped yet."""
+        """Was the process asked to end, or for anything else? A newer commit is
+        ignored here, as between a stop and a start. A suspension is heeded where nothing was stopped yet."""
         self._heed_end()
         working = self._newer is not None and self._newer.touched
         with suppress(Transient), listening(self._heed_end):

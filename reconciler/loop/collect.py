@@ -92,7 +92,7 @@ def _collect_images(context: TurnContext, states: Sequence[DesiredState], used: 
 
 
 def _tidy_mirror(ports: Ports, ledger: Ledger) -> None:
-    """A commit that is still to be told of its end must not go, whatever has become of the branch."""
+    """A commit whose final state is not reported yet must stay in the mirror, even if it has left the branch."""
     history = ledger.history
     if not history.finals.keys() - history.told - set(history.seen[-1:]):
         ports.source.tidy()

@@ -19,7 +19,8 @@ SLOW = 600.0
 
 
 def is_as_applied(context: TurnContext, desired: DesiredState, looked: ObservedState) -> bool:
-    """Whether the containers, settled by a sparse look, are still as they were made. One call for each, if any."""
+    """Whether the containers that the sparse look has found in place are still as they were made. Takes one engine call
+    for each container, or none."""
     now = context.ports.clock.monotonic()
     told = context.ports.changed()
     sight = (desired.content, looked.containers)

@@ -21,9 +21,9 @@ class TurnContext:
 
     `looked`: what this turn has seen, where it has changed nothing since. `planned`: the plan that it made last.
     `foreseen`: what the head would meet on the machine.
-    `settled`: the look by which last good runs, and what else was asked. `compared`: when the containers were found as
-    applied, and which. `let_run`: the attempt whose remains may run. `use_noted`: last good (revision, content) whose
-    use of grants is on the record.
+    `settled`: the last look in which every service of last good had its containers, with the inputs of that judgement.
+    `compared`: when the containers were found as applied, and which. `let_run`: the attempt whose remains may run.
+    `use_noted`: last good (revision, content) whose use of grants is on the record.
     """
 
     ports: Ports

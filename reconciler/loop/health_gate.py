@@ -141,7 +141,8 @@ class HealthGate:
         return max((self._desired.gate(stack).min_healthy_time for stack in stacks), default=0.0)
 
     def _wait(self, left: Callable[[float], float | None], unmet: Callable[[], list[Track]]) -> None:
-        """Until `left` says that no second is left. `unmet`: who keeps us waiting though it may be good by itself."""
+        """Until `left` says that no second is left. `unmet`: services that are not done although their own containers
+        may be healthy."""
         while True:
             if not self._current:
                 self._look()

@@ -116,7 +116,8 @@ def check_data(
 def check_pinned_data(
     ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
 ) -> None:
-    """What somebody else could have written is read by what is equal to root once a person has accepted it."""
+    """A service that is equal to root reads data that somebody else could have written only after a person has accepted
+    it."""
     permissions, places = ports.preparer.permissions, ports.preparer.places
     if not permissions.pinned or permissions.owner or permissions.signed:
         return
@@ -142,7 +143,8 @@ def check_pinned_data(
 
 
 def check_variables(ledger: Ledger, head: Commit, prepared: Prepared, base: DesiredState | None) -> None:
-    """A bare `environment: [NAME]` may be unset; one that last good has was a secret, and has gone."""
+    """`environment: [NAME]` without a value may be unset. Where last good has a value for it, a secret was removed, and
+    the commit is held."""
     before = base.services() if base else {}
     lost = [
         f"{source.document.name}/{name} would start without {variable}, which it has in last good"
@@ -161,7 +163,8 @@ def check_variables(ledger: Ledger, head: Commit, prepared: Prepared, base: Desi
 
 
 def _ask_about(ledger: Ledger, head: Commit, asked: Mapping[str, str], what: str, hint: str) -> None:
-    """`asked`: what consent is recorded for → in words. Held while any of it has not been accepted."""
+    """`asked`: maps the key that consent is recorded for to its description. Held while any of it has not been
+    accepted."""
     found = [place for key, place in asked.items() if key not in ledger.history.consented]
     if found:
         more = f" (and {len(found) - 1} more places)" if len(found) > 1 else ""

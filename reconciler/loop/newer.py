@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from reconciler.loop.context import TurnContext
 
 BACK_FIRST = 60.0
-"""Seconds that a rollback has for itself. It is the shorter one as a rule; a gate may let it wait for ever."""
+"""Seconds in which no newer commit interrupts a rollback. Most rollbacks end within that time. One that waits in a gate
+for ever must be interruptible."""
 
 
 class Newer:

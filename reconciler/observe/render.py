@@ -31,8 +31,8 @@ LARGEST_FILE = 1 << 20
 LARGEST_MODEL = 16 << 20
 """Bytes of the models of all stacks of a host together; one of 57 services has 0.2 MiB."""
 TIMEOUT = 10.0
-"""Seconds that Compose may take for one stack; a busy machine that gives it less than half of WORK is no fault of the
-stack's."""
+"""Seconds that Compose may take for one stack; where the machine is so busy that Compose gets less than half of WORK,
+the stack is not at fault."""
 WORK = 5
 """Seconds of processor time after which it is the stack that is at fault; the largest of 39 public stacks needs 0.1."""
 

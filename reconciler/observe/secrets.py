@@ -175,7 +175,7 @@ class SecretStore:
         return self._folder
 
     def _examine(self, folder: Path) -> None:
-        """Once: whoever could put something else in its place could do it before we started, too."""
+        """Checked once. Whoever could replace it later could have replaced it before the agent started."""
         if not self._examined:
             require(str(folder), SECRETS)
             require_contents(folder, SECRETS)

@@ -149,7 +149,7 @@ def sane(entries: Iterable[tuple[bytes, Entry]]) -> tuple[dict[str, Entry], tupl
 
 
 def _twice(names: Sequence[bytes]) -> frozenset[bytes]:
-    """Of names in order, those that stand there again, or as a folder besides."""
+    """Names that stand there twice, or once as a file and once as a folder. `names` are in order."""
     again = (one for one, other in pairwise(names) if one == other)
     return frozenset(again) | frozenset(raw for raw in names if _is_folder(names, raw))
 

@@ -82,7 +82,8 @@ class Journal:
 
     @property
     def is_long(self) -> bool:
-        """Whether what was read last is worth shortening. What could not be halved grows by half before it is again."""
+        """Whether what was read last is worth shortening. After an attempt that did not halve the journal, it is
+        shortened again only once it has grown by half."""
         return self._end >= max(LONG, self._vain + self._vain // 2)
 
     def shorten(self, shorter: Callable[[Sequence[Record]], Sequence[Record]]) -> bool:

@@ -31,7 +31,7 @@ from reconciler.model.outcome import Reason
 
 Json = Mapping[str, Any]
 GONE = frozenset({"trees", "order", "priority"})
-"""Fields of services and their endpoints that 0.1.0 has written."""
+"""Fields of services and their endpoints that 0.1.0 has written and that are ignored when they are read."""
 
 Secrets = Callable[[str], Mapping[str, str]]
 

@@ -21,7 +21,7 @@ LIMITS = ("memory", "memory with swap", "memory reservation", "cpus", "cpu share
 """Facts that `docker update` can change in a container that runs."""
 
 OTHERS = "*"
-"""As a mount's target: there may be more of them."""
+"""Stands for a mount's target and means that the container may have further mounts."""
 
 
 def wanted(service: Service, image: ImageDefaults | None) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def _rights(config: Json) -> dict[str, Any]:
 
 
 def _namespaces(config: Json) -> dict[str, Any]:
-    """Namespaces of other containers are compared by the pairing of who shares with whom."""
+    """Left out here: namespaces that are shared with another container. `slots` compares those."""
     modes = {"network mode": "network_mode", "ipc mode": "ipc", "cgroup namespace": "cgroup", "runtime": "runtime"}
     asked = {fact: config.get(key) for fact, key in modes.items()}
     asked |= {"pid mode": config.get("pid") or "", "uts mode": config.get("uts") or ""}

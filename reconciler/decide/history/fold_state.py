@@ -33,8 +33,7 @@ class FoldState:
     """`history` is what the records tell so far; each field of it has its like here.
 
     `drafts`: fields of the attempts that may still change, as they are not closed; `open`: those that have not ended.
-    Of `held` the first `released` ones are over.
-    So no record has to look through all attempts, and each is made once. `finals`: commit → attempt.
+    `released` is a number: the first so many of `held` are over. `finals`: commit → attempt.
     """
 
     attempts: dict[str, Attempt] = field(default_factory=dict)

@@ -39,8 +39,8 @@ def surplus_images(
     images: Collection[StoredImage], states: Iterable[DesiredState], used: InUse, stacks: Collection[str],
     history: History,
 ) -> list[str]:  # fmt: skip
-    """What to ask the engine to remove: names and ids. What makes an image ours goes last, so that it is found
-    again where the rest fails."""
+    """What to ask the engine to remove: names and ids. Our own tag is removed last, so that the image is found again
+    where removing another name fails."""
     needed = used.images | {service.image for state in states for service in state.services().values()}
     fresh = {key for key, item in history.fetched.items() if item.revision == _head(history)}
     found: list[str] = []

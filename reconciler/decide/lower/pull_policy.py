@@ -29,7 +29,7 @@ def longest_age(policy: str | None) -> float | None:
 
 
 def stricter(one: ImageWant, other: ImageWant) -> str | None:
-    """Of two services' policies for one image the one that fetches it more often. What one fetches the other has."""
+    """Where two services have one image, the policy that fetches it more often counts for both."""
     return min(one, other, key=_rank).pull_policy
 
 

@@ -15,7 +15,7 @@ WOULD = {"Held": "hold", "Rejected": "reject", None: "not try"}
 
 
 def plan(document: Json, style: Style, now: float) -> list[str]:
-    """Without a reason the turn begins with the steps, and what it comes to is for the rollout to tell."""
+    """Without `reason` the turn begins with the steps, and only the rollout can tell the outcome."""
     kept_from = document["reason"] is not None and document["outcome"] != "Unchanged"
     lines = _kept_from(document, style) if kept_from else []
     if document["steps"] or not kept_from:

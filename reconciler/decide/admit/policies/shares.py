@@ -44,7 +44,7 @@ def source(options: Mapping[str, Any]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """No two maps of options read the same."""
+    """Quoted, so that different maps of options never give the same text."""
     return text if re.fullmatch(r"[^\s\"]*", text) else json.dumps(text)
 
 
