@@ -212,25 +212,25 @@ def test_plan_without_steps() -> None:
 def test_plan_of_a_rejected_commit_shows_the_violations() -> None:
     outlook = Outlook(Outcome.REJECTED, Reason.POLICY_VIOLATION, "compose.yaml:4:5: as below", "as below")
     assert lines(summary.plan(Plan(Intent.ADVANCE, BAD, GOOD, violations=(DENIAL,)), outlook)) == [
-        "a turn would reject 9a8b7c6 now (PolicyViolation) and change nothing",
+        "a turn would reject 9a8b7c6 (PolicyViolation) and change nothing",
         "compose/shop/compose.yaml:4:5: deny privileged  service web asks for privileged",
         "    mode",
         "    hint: remove it, or have the operator grant it in the agent's config",
     ]
 
 
-@pytest.mark.parametrize(("outcome", "verb"), [(Outcome.HELD, "hold"), (None, "not try")])
+@pytest.mark.parametrize(("outcome", "verb"), [(Outcome.HELD, "hold {}"), (None, "not try {} now")])
 def test_plan_of_a_commit_that_is_kept_from_being_tried_says_why_and_what_to_do(
     outcome: Outcome | None, verb: str
 ) -> None:
     outlook = Outlook(outcome, Reason.CONSENT_MISSING, "9a8b7c6 drops 3 of 4 services", "`reconciler accept 9a8b7c6`")
     assert lines(summary.plan(Plan(Intent.ADVANCE, BAD, GOOD), outlook)) == [
-        f"a turn would {verb} 9a8b7c6 now (ConsentMissing) and change nothing",
+        f"a turn would {verb.format('9a8b7c6')} (ConsentMissing) and change nothing",
         "9a8b7c6 drops 3 of 4 services",
         "what to do: `reconciler accept 9a8b7c6`",
     ]
     shown = lines(summary.plan(PLAN, outlook))
-    assert shown[0] == f"a turn would {verb} the commit now (ConsentMissing) and correct last good"
+    assert shown[0] == f"a turn would {verb.format('the commit')} (ConsentMissing) and correct last good"
     assert "Advance to 9a8b7c6, compared with 4f2c9e1: 3 steps" in shown
 
 

@@ -39,8 +39,9 @@ def _kept_from(document: Json, style: Style) -> list[str]:
     """Why the commit would not be tried; the message of a rejected one is its first violation."""
     verb = style.paint(WOULD[document["outcome"]], "bad" if document["outcome"] == "Rejected" else "warn")
     commit = "the commit" if document["steps"] else style.paint(short(document["revision"]), "bold")
+    commit += "" if document["outcome"] else " now"
     then = "correct last good" if document["steps"] else "change nothing"
-    lines = [f"a turn would {verb} {commit} now ({document['reason']}) and {then}"]
+    lines = [f"a turn would {verb} {commit} ({document['reason']}) and {then}"]
     if any(item["level"] == "deny" for item in document["violations"]):
         return lines
     return lines + _told(document, style)
