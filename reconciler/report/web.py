@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -23,7 +26,7 @@ CONNECT, READ = 5.0, 15.0
 """Seconds until a connection stands, and between two pieces of an answer."""
 
 WHOLE = 30.0
-"""Seconds that an answer may take in all."""
+"""Seconds that an answer may take in all, from the request to its last byte."""
 
 LARGEST = 4 << 20
 """Bytes of an answer: a page of 100 comments of 64 kB would not fit, and is asked for in smaller pages."""
@@ -60,6 +63,9 @@ class Web:
         # Neither ~/.netrc nor $REQUESTS_CA_BUNDLE decides who gets the token, or who is believed.
         self._session.trust_env = False
         self._session.verify = ca_file or True
+        self._socket: socket.socket | None = None
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _Adapter(self._hold))
         if not is_loopback(api):
             self._session.proxies.update(requests.utils.get_environ_proxies(api))
         agent = {"User-Agent": f"reconciler/{__version__}", "Accept-Encoding": "identity"}
@@ -75,6 +81,9 @@ class Web:
     ) -> Answer:
         """`path` begins with /. Raises Unreachable, Broken or Refused."""
         url = self._api + path
+        self._late, watch = False, threading.Timer(WHOLE, self._cut)
+        watch.daemon = True
+        watch.start()
         try:
             for _ in range(REDIRECTS + 1):
                 with self._session.request(
@@ -82,19 +91,36 @@ class Web:
                 ) as response:
                     target = response.headers.get("Location") if response.is_redirect else None
                     if target is None:
-                        return self._answer(response)
+                        answer = self._answer(response)
+                        if self._late:
+                            raise ValueError("the answer was cut off")
+                        return answer
                     url, query = self._followed(url, target), None
         except (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError) as error:
-            raise Unreachable(f"{self._host}: {self._clean(_why(error))[:SAID]}") from None
+            late = f"the answer takes more than {WHOLE:.0f} s" if self._late else ""
+            raise Unreachable(f"{self._host}: {late or self._clean(_why(error))[:SAID]}") from None
+        finally:
+            watch.cancel()
         raise Refused(310, f"{self._host} redirects in a circle", "correct `report.forge` in the agent config")
 
     @property
     def _host(self) -> str:
         return self._origin[1]
 
+    def _hold(self, connection: socket.socket) -> None:
+        self._socket = connection
+
+    def _cut(self) -> None:
+        """End a request whose header, interim answers or trailer never end: each piece of them comes in time."""
+        self._late = True
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
     def _followed(self, url: str, target: str) -> str:
-        """A repository that was renamed is redirected to; another host is never told the token."""
-        found = urljoin(url, target)
+        """A repository that was renamed is redirected to; another host is never told the token. The address is read as
+        the one that is connected to: `http://evil\\@forge/` is the forge's by urlsplit, and evil's by requests."""
+        found = requests.Request("GET", urljoin(url, target)).prepare().url or ""
         if _origin(found) != self._origin:
             elsewhere = self._clean("://".join(_origin(found)[:2]))
             hint = "correct `api` and `repository` below `report.forge` in the agent config"
@@ -115,17 +141,14 @@ class Web:
         if status >= 500 or status in (408, 425):
             error: ForgeError = Unreachable(told, wait) if wait is not None else Broken(told)
             raise error
-        raise Refused(status, told, headers.get("x-accepted-github-permissions", ""))
+        raise Refused(status, told, self._clean(headers.get("x-accepted-github-permissions", ""))[:SAID])
 
     def _read(self, response: requests.Response) -> bytes:
-        """Slow senders of single bytes are cut off as well."""
-        data, end = bytearray(), time.monotonic() + WHOLE
+        data = bytearray()
         while piece := response.raw.read1(1 << 16, decode_content=False):
             data += piece
             if len(data) > LARGEST:
                 raise ValueError("the answer is too large")
-            if time.monotonic() > end:
-                raise ValueError(f"the answer takes more than {WHOLE:.0f} s")
         wanted = response.headers.get("Content-Length", "")
         if wanted.isdecimal() and len(data) < int(wanted) and response.request.method != "HEAD":
             raise ValueError("the answer was cut off")
@@ -163,6 +186,27 @@ class Web:
         return None
 
 
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Tells `hold` the socket of each connection that it makes."""
+
+    def __init__(self, hold: Callable[[socket.socket], None]) -> None:
+        super().__init__()
+        self._hold = hold
+
+    def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*arguments, **named)
+        made_by: Any = type(pool)
+        kind, hold = made_by.ConnectionCls, self._hold
+
+        class Held(kind):  # type: ignore[misc, valid-type]
+            def connect(self) -> None:
+                super().connect()
+                hold(self.sock)
+
+        pool.ConnectionCls = Held
+        return pool
+
+
 def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -176,9 +220,9 @@ def _seconds(text: str, now: float) -> float | None:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
 
 
 def _bounded(seconds: float | None) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,6 +199,54 @@ def test_a_slow_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
         assert time.monotonic() - begun < 5.0
 
 
+@pytest.mark.parametrize(
+    ("first", "piece"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX-Long: ", b"a"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n"),
+    ],
+    ids=["interim", "header", "trailer"],
+)
+def test_what_stands_around_an_answer_ends_too(first: bytes, piece: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "WHOLE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def endless() -> None:
+            with suppress(OSError), server.accept()[0] as peer:
+                peer.sendall(first)
+                for _ in range(200):
+                    time.sleep(0.05)
+                    peer.sendall(piece)
+
+        threading.Thread(target=endless, daemon=True).start()
+        made = web.Web(f"http://127.0.0.1:{server.getsockname()[1]}", {}, str)
+        begun = time.monotonic()
+        with pytest.raises(Unreachable, match="takes more than"):
+            made.ask("GET", "/repos/me/home")
+        assert time.monotonic() - begun < 5.0
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.2:{port}\\@127.0.0.1:{port}/", "//127.0.0.2:{port}\\@127.0.0.1:{port}/"]
+)
+def test_an_address_that_two_parsers_read_differently_gets_no_token(address: str) -> None:
+    with serving("gitea") as forge:
+        forge.faults.append(Reply(302, None, {"Location": address.format(port=forge.port)}))
+        with pytest.raises(Refused, match=r"redirects to http://127\.0\.0\.2, where no token is sent"):
+            client(forge).ask("GET", "/repos/me/home")
+
+
+def test_what_a_forge_says_of_permissions_is_masked_and_short() -> None:
+    with serving("github") as forge:
+        forge.faults.append(Reply(403, {}, {"X-Accepted-GitHub-Permissions": f"{TOKEN} " + "a" * 60_000}))
+        made = web.Web(forge.api, {}, lambda text: text.replace(TOKEN, "***"))
+        with pytest.raises(Refused) as caught:
+            made.ask("GET", "/repos/me/home")
+        assert caught.value.hint.startswith("*** ")
+        assert len(caught.value.hint) <= web.SAID
+
+
 def test_a_renamed_repository_is_followed_on_the_same_host_alone() -> None:
     with serving("gitea") as forge:
         forge.faults.append(Reply(301, None, {"Location": "/api/v1/repos/me/new"}))
@@ -215,6 +266,8 @@ def test_a_renamed_repository_is_followed_on_the_same_host_alone() -> None:
         ({"RateLimit-Remaining": "0", "RateLimit-Reset": "1400"}, 400.0),
         ({"Retry-After": "99999999"}, web.LONGEST_WAIT),
         ({"Retry-After": "nonsense"}, 60.0),
+        ({"Retry-After": "Thu, 99999999999999999999999 Jan 1970 00:20:00 GMT"}, 60.0),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:20:00 +99999999999999999999"}, 60.0),
     ],
 )
 def test_how_long_a_forge_has_us_wait(headers: dict[str, str], wait: float) -> None:
