@@ -89,6 +89,25 @@ def test_a_second_turn_must_have_no_effects(host: Host) -> None:
 
 
 @together.with_one_compose
+def test_plan_must_agree_with_the_turn_where_the_commit_is_not_tried(host: Host) -> None:
+    told = ("outcome", "reason", "message", "hint")
+    host.push({name: stated("1") for name in "abc"})
+    assert host.once().code == 0
+    host.engine.stop(f"{host.stack}-b-1", timeout=0)
+    plan = host.plan()
+    assert (plan.code, plan["outcome"], plan["intent"]) == (1, None, "Repair"), plan.document
+    assert plan["steps"][0]["container"] == f"{host.stack}-b-1"
+    assert host.once()["reason"] == "DriftCorrected"
+    host.push({"a": stated("1")})
+    assert host.run("suspend", "--reason", "holidays").code == 0
+    for reason in ("Suspended", "ConsentMissing"):
+        plan, turn = host.plan(), host.once()
+        assert (plan.code, plan["outcome"], plan["reason"], plan["steps"]) == (1, "Held", reason, [])
+        assert [plan[key] for key in told] == [turn[key] for key in told]
+        host.run("resume")
+
+
+@together.with_one_compose
 def test_plan_must_say_what_would_happen_and_do_nothing(host: Host) -> None:
     host.push(three("1"), **DATA)
     plan = host.plan()
