@@ -27,6 +27,7 @@ _PROGRESS = re.compile(r"^ ?(?:Container|Network|Volume|Image) \S+  \S+$")
 _CONTAINER = re.compile(r"Container (\S+)  Error ")
 _AWAY = ("cannot connect to the docker daemon", "error during connect", "is the docker daemon running")
 _VANISHED = re.compile(r"no such image|could not be found|external (?:volume|network)|network \S+ not found")
+_EXTERNAL = re.compile(r'external (volume|network) "([^"]+)" not found')
 _MEANWHILE = re.compile(r"container name \S+ is already in use")
 """Somebody has made it since we looked; that may be the engine itself, at the end of a call of ours that was cut."""
 
@@ -117,6 +118,9 @@ def _failure(stack: str, services: Sequence[str], stderr: str) -> ReconcilerErro
     words = message.lower()
     if any(part in words for part in _AWAY):
         return Away(Reason.ENGINE_UNAVAILABLE, f"{stack}: {message}", "Is the container engine running?")
+    if missing := _EXTERNAL.search(message):
+        told = f"{stack} uses the external {missing[1]} {missing[2]}, which does not exist"
+        return Transient(Reason.DEPENDENCY_NOT_READY, told, f"docker {missing[1]} create {missing[2]}")
     if "no space left on device" in words or _VANISHED.search(words) or _MEANWHILE.search(words):
         return Transient(
             Reason.ENGINE_UNAVAILABLE,

@@ -57,6 +57,8 @@ def _in_networks(config: dict[str, Any], keys: Mapping[str, str]) -> dict[str, A
 
 def _service(creation: Creation) -> dict[str, Any]:
     config = dict(creation.service.config)
+    if creation.name:
+        config["container_name"] = creation.name
     mounts = [*_taken_over(config.get("volumes") or (), creation.anonymous)]
     if mounts:
         config["volumes"] = mounts

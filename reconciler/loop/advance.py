@@ -21,7 +21,7 @@ from reconciler.loop.judge import (
     check_content,
     check_data,
     check_images,
-    check_missing_networks,
+    check_missing,
     check_mounts,
     check_names,
     check_networks,
@@ -78,7 +78,7 @@ def advance(context: TurnContext, head: Commit) -> Turn:
     plan = make_plan(context, desired, observed, Intent.ADVANCE, foreseen.back, steps, drifted)
     check_plan(context.ports, context.ledger, head, plan, observed, desired.memory)
     check_ports(context.ports, desired, observed)
-    check_missing_networks(desired, observed)
+    check_missing(desired, observed)
     check_networks(plan, observed)
     check_names(plan, observed)
     check_addresses(plan, desired, observed)

@@ -86,11 +86,18 @@ class Creating:
                 len(steps),
                 self._inherited(steps[0]),
                 self._sharing(self._services[key]),
+                self._first_name(key, existing.get(key[1], 0) + len(steps)),
             )
             for key, steps in by_service.items()
         ]
         self._world.applier.create(stack, creations, existing)
         self._learn(stack, by_service, {item.id for item in before})
+
+    def _first_name(self, key: ServiceKey, number: int) -> str:
+        """Compose would call the only container of a service as it may be that another service's is still called."""
+        usual = f"{key[0]}-{key[1]}-1"
+        taken = any(item.name == usual for item in self._observed.containers)
+        return f"{usual}.candidate" if number == 1 and taken else ""
 
     def _learn(self, stack: Stack, created: Mapping[ServiceKey, Sequence[Step]], before: set[str]) -> None:
         after = self._world.observer.look([stack.name]).containers

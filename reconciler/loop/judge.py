@@ -247,16 +247,20 @@ def check_plan(ports: Ports, ledger: Ledger, head: Commit, plan: Plan, observed:
     raise Ended(reject(ports, ledger, head, plan.violations))
 
 
-def check_missing_networks(desired: DesiredState, observed: ObservedState) -> None:
-    """An external network that does not exist is waited for: a person makes it."""
-    made = {network.name for stack in desired.stacks for network in stack.networks}
+def check_missing(desired: DesiredState, observed: ObservedState) -> None:
+    """An external network or volume that does not exist is waited for: a person makes it."""
+    networks = {network.name for stack in desired.stacks for network in stack.networks} | observed.networks.keys()
+    volumes = {volume.name for stack in desired.stacks for volume in stack.volumes} | observed.volumes.keys()
     for stack in desired.stacks:
         for service in stack.services if not stack.suspended else ():
-            for name in sorted({end.network for end in service.endpoints} - made - observed.networks.keys()):
+            named = (item for item in service.config.get("volumes") or () if item["type"] == "volume")
+            mounted = {str(item["source"]) for item in named if item.get("source")}
+            missing = [("network", name) for name in sorted({end.network for end in service.endpoints} - networks)]
+            for kind, name in [*missing, *(("volume", name) for name in sorted(mounted - volumes))]:
                 raise Transient(
                     Reason.DEPENDENCY_NOT_READY,
-                    f"{service.stack}/{service.name} uses the external network {name}, which does not exist",
-                    f"docker network create {name}",
+                    f"{service.stack}/{service.name} uses the external {kind} {name}, which does not exist",
+                    f"docker {kind} create {name}",
                 )
 
 

@@ -13,10 +13,12 @@ class Creation:
     """`count` containers of `service`.
 
     `anonymous`: target → volume name, taken over from the predecessor. `sharing`: service → container id, for
-    namespaces and volumes of another service's container.
+    namespaces and volumes of another service's container. `name`: what the one container is called at first; '': as
+    Compose calls it.
     """
 
     service: Service
     count: int
     anonymous: Mapping[str, str]
     sharing: Mapping[str, str]
+    name: str = ""

@@ -39,6 +39,58 @@ def published(host: Host) -> dict[str, str]:
 
 
 @together.with_every_compose
+def test_a_name_that_compose_gives_by_itself_changes_hands(host: Host) -> None:
+    """Candidates are made while the one that has to give it up still runs."""
+    host.push({"a": stated("1", container_name=f"{host.stack}-b-1")})
+    assert host.once()["outcome"] == "Succeeded"
+    host.push({"a": stated("1"), "b": stated("1")})
+    turn = host.once()
+    assert turn["outcome"] == "Succeeded", turn["message"]
+    assert host.states() == {"a-1": "running", "b-1": "running"}
+    assert host.once()["effects"] == 0
+
+
+@together.with_one_compose
+def test_ports_go_round_among_three_of_which_one_needs_another(host: Host) -> None:
+    one, two, three = ports(3)
+
+    def at(port: int, **more: Any) -> dict[str, Any]:
+        return service(ports=[f"127.0.0.1:{port}:80"], **more)
+
+    for first, second, third in ((one, two, three), (two, three, one), (three, one, two)):
+        host.push({"a": at(first), "b": at(second), "c": at(third, depends_on=["a"])})
+        turn = host.once()
+        assert turn["outcome"] == "Succeeded", turn["message"]
+        assert published(host) == {"a": str(first), "b": str(second), "c": str(third)}
+    assert host.once()["effects"] == 0
+
+
+@together.with_one_compose
+def test_a_missing_external_volume_is_named_with_its_remedy(host: Host) -> None:
+    name = f"{host.stack}-data"
+    grant = {"policy": "external-volume", "values": [name], "stack": host.stack, "service": "*", "reason": "tested"}
+    host.configure(grants=[grant])
+    external: dict[str, Any] = {"volumes": {"data": {"external": True, "name": name}}}
+    host.push({"a": stated("1", volumes=["data:/data"])}, **external)
+    turn = host.once()
+    assert (turn.code, turn["reason"], turn["attempt"]) == (3, "DependencyNotReady", None)
+    assert turn["message"] == f"{host.stack}/a uses the external volume {name}, which does not exist"
+    assert turn["hint"] == f"docker volume create {name}"
+    host.engine.create_volume(name)
+    try:
+        assert host.once()["outcome"] == "Succeeded"
+        host.engine.remove_container(host.container("a")["Id"], force=True)
+        host.engine.remove_volume(name)
+        turn = host.once()
+        assert (turn["reason"], turn["hint"]) == ("DependencyNotReady", f"docker volume create {name}")
+    finally:
+        host.engine.create_volume(name)
+        assert host.once().code == 0
+        host.engine.remove_container(host.container("a")["Id"], force=True)
+        host.engine.remove_volume(name)
+
+
+@together.with_every_compose
 def test_what_only_one_can_have_changes_hands(host: Host) -> None:
     one, two, three = ports(3)
     volumes: dict[str, Any] = {"volumes": {"data": {}}}

@@ -35,7 +35,7 @@ def create(machine: FakeMachine, stack: Stack, creations: Sequence[Creation], ex
 
 def _create_one(machine: FakeMachine, stack: Stack, creation: Creation, number: int) -> None:
     service = creation.service
-    name = f"{service.stack}-{service.name}-{number}"
+    name = creation.name or f"{service.stack}-{service.name}-{number}"
     if name in {c.name for c in machine.containers.values()} | set(machine.foreign):
         raise _failed(f'Conflict. The container name "/{name}" is already in use')
     id = machine.new_id()

@@ -135,6 +135,24 @@ def test_an_address_that_a_neighbour_has_is_waited_for_and_nothing_stops() -> No
         assert life.machine.snapshot() == before
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_a_name_that_compose_gives_by_itself_changes_hands(back: bool) -> None:
+    """Candidates are made while the one that has to give it up still runs."""
+    life = Life()
+    both = {"a": service("a:1"), "b": service("b:1")}
+    first, second = {"a": service("a:1", container_name="shop-b-1")}, both
+    if back:
+        first, second = both, {"a": service("a:1", container_name="shop-b-1"), "c": service("c:1")}
+    life.push(**first)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.push(**second)
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    assert life.running() == {
+        **({"shop-b-1": "a:1", "shop-c-1": "c:1"} if back else {"shop-a-1": "a:1", "shop-b-1": "b:1"})
+    }
+    assert_quiet(life)
+
+
 @pytest.mark.parametrize("cuts", [1, 2])
 def test_a_candidate_that_never_ran_hands_no_nameless_volume_on(cuts: int) -> None:
     """It has taken over the volume of a container that still runs on it."""

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from reconciler.model.documents import Grant
+from reconciler.model.observed import ObservedVolume
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import crashing
 from tests.fakes.life import Life, document, service
@@ -86,6 +87,28 @@ def test_an_external_network_that_is_not_there_is_named() -> None:
     assert (turn.outcome, turn.reason) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY)
     assert turn.message == "blog/web uses the external network edge, which does not exist"
     assert turn.hint == "docker network create edge"
+
+
+def test_an_external_volume_that_is_not_there_is_named_and_nothing_is_stopped() -> None:
+    granted = Grant(policy="external-volume", stack="shop", service="*", reason="tested", values=("films",))
+    life = Life(grants=(granted,))
+    life.push(web=service("web:1"))
+    life.turn()
+    before = life.machine.snapshot()
+    mounts = [{"type": "volume", "source": "films", "target": "/films"}]
+    model = {
+        "services": {"web": service("web:2", volumes=mounts)},
+        "volumes": {"films": {"name": "films", "external": True}},
+    }
+    life.push_model(model)
+    for _ in range(2):
+        turn = life.turn()
+        assert (turn.outcome, turn.reason, turn.attempt) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY, None), turn
+        assert turn.message == "shop/web uses the external volume films, which does not exist"
+        assert turn.hint == "docker volume create films"
+        assert life.machine.snapshot() == before
+    life.machine.volumes["films"] = ObservedVolume("films")
+    assert life.turn().outcome is Outcome.SUCCEEDED
 
 
 def test_containers_join_a_network_that_was_made_again() -> None:
