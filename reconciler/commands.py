@@ -113,9 +113,9 @@ GLOBAL = (
     Option("--no-color", "no colours, even on a terminal (so does $NO_COLOR)"),
 )
 
-NO_WAIT = Option("--no-wait", "do not wait (at most 10 s) until a running agent has answered")
+NO_WAIT = Option("--no-wait", "do not wait for a running agent's answer (otherwise at most 10 s)")
 
-EVERY = Option("--all", "in the text, every warning with its hint, not one line for each rule")
+EVERY = Option("--all", "in the text, each warning with its hint, instead of one line for each rule")
 
 HOOKS = ("pre-commit", "pre-push", "pre-receive", "post-receive")
 REPOSITORY = Option("--repo", "the clone or bare repository", "DIR", ".")
@@ -154,20 +154,22 @@ VERBS = (
             ),
             Option(
                 "--policies",
-                "off: judge what Compose judges, and nothing more",
+                "off: check only what Compose itself checks",
                 "on|off",
                 "on",
                 {"choices": ("on", "off")},
             ),
             EVERY,
-            Option("--grants", "print what the commit needs instead: grants, binds, exports and names, to be pasted"),
+            Option(
+                "--grants", "print only the grants, binds, exports and variables that the commit needs, ready to paste"
+            ),
         ),
         config="optional",
         check=_one_subject,
     ),
     Verb(
         "plan",
-        "Show what the next turn would come to, and each of its steps; changes nothing",
+        "Show the outcome and the steps of the next turn; changes nothing",
         "nothing to do",
         "there are steps, or the commit would be held, rejected or not tried",
         "Plan",
@@ -175,19 +177,25 @@ VERBS = (
     ),
     Verb(
         "once",
-        "Take one turn: fetch, decide, switch or go back; returns when it is decided",
+        "Take one turn: fetch, decide, roll out or roll back; returns with the verdict",
         "the head is applied and good",
         "it is not: rejected, reverted or held",
         "Turn",
-        (Option("--timeout", "give up after so long", "DURATION", "30m", {"type": _duration}),),
+        (Option("--timeout", "give up after this time", "DURATION", "30m", {"type": _duration}),),
         patient=True,
     ),
     Verb(
-        "run", "Keep the machine at the branch until SIGTERM; SIGHUP: look now", "", "", "", patient=True, logs="INFO"
+        "run",
+        "Keep the machine at the branch's head until SIGTERM; SIGHUP fetches at once",
+        "",
+        "",
+        "",
+        patient=True,
+        logs="INFO",
     ),
     Verb(
         "status",
-        "Show how things stand",
+        "Show the status of the host and its services",
         "Synced and Healthy",
         "not both",
         "Status",
@@ -196,13 +204,13 @@ VERBS = (
     ),
     Verb(
         "history",
-        "Show what was tried, newest first",
+        "Show attempts, newest first",
         "shown",
         "",
         "History",
         (
             Option("REV", "only this commit (a sha or its beginning, a branch), with details", more={"nargs": "?"}),
-            Option("--limit", "at most so many", "N", "20", {"type": _count}),
+            Option("--limit", "at most N attempts", "N", "20", {"type": _count}),
         ),
         tolerant=True,
     ),
@@ -213,10 +221,10 @@ VERBS = (
         "refused",
         "Request",
         (
-            Option("--reason", "why, for those who look at `status`", "TEXT", more={"required": True, "type": _reason}),
+            Option("--reason", "why; `status` shows it", "TEXT", more={"required": True, "type": _reason}),
             Option(
                 "--for",
-                "ends by itself after so long, else at `resume`",
+                "end it after this time; without it only `resume` ends it",
                 "DURATION",
                 more={"type": _some_time, "dest": "seconds"},
             ),
@@ -226,15 +234,15 @@ VERBS = (
     Verb("resume", "End a suspension", "not suspended any more", "refused", "Request", (NO_WAIT,)),
     Verb(
         "retry",
-        "Try a refused commit again, or end a stall; delays and breakers start again",
-        "it is tried at the next turn, where it is the branch's head",
-        "refused: unknown, or nothing keeps it from being tried",
+        "Try a rejected or quarantined commit again, or end a stall; delays begin anew",
+        "it is tried at the next turn, if it is the branch's head",
+        "refused: unknown, or the agent tries it anyway",
         "Request",
         (Option("REV", "a sha, its beginning, or the branch"), NO_WAIT),
     ),
     Verb(
         "accept",
-        "Let a held commit pass, and no other; or take what runs after a rollback that failed",
+        "Let exactly this held commit pass; after a failed rollback, accept the running state",
         "it may pass",
         "refused: unknown, not held, or not the branch's head",
         "Request",
@@ -242,9 +250,9 @@ VERBS = (
     ),
     Verb(
         "doctor",
-        "See whether everything is there that an agent needs; changes nothing",
-        "all well, as far as it could be checked",
-        "something is not",
+        "Check everything that the agent needs; changes nothing",
+        "no check failed",
+        "a check failed",
         "Doctor",
         tolerant=True,
     ),
@@ -257,8 +265,8 @@ VERBS = (
     ),
     Verb(
         "hooks install",
-        "Put our hooks into a repository: checks before a commit and a push, the rollout in the push; others are kept",
-        "they are there",
+        "Install hooks: checks before a commit and a push, the rollout in the push; existing hooks are kept",
+        "installed",
         "another hook is in the way and cannot be kept beside ours; nothing was changed",
         "Hooks",
         (REPOSITORY,),
@@ -266,8 +274,8 @@ VERBS = (
     ),
     Verb(
         "hooks uninstall",
-        "Remove our hooks, and no other; those that were there before come back",
-        "none of ours is there",
+        "Remove our hooks; the hooks from before are restored",
+        "removed",
         "",
         "Hooks",
         (REPOSITORY,),
@@ -276,21 +284,21 @@ VERBS = (
     Verb(
         "hooks status",
         "Show which of our hooks are in a repository",
-        "all of this version",
-        "one is missing, or of another version, or somebody else's",
+        "all are installed, in this version",
+        "one is missing, has another version, or is somebody else's",
         "Hooks",
         (REPOSITORY,),
         config="own",
     ),
     Verb(
         "hooks run",
-        "What the hooks call: git starts them, nobody has to type this",
+        "Called by the hooks; not for people",
         "git may go on",
         "it may not",
         "",
         (
             Option("HOOK", "pre-commit, pre-push, pre-receive or post-receive", more={"choices": HOOKS}),
-            Option("ARGUMENTS", "what git gives the hook", more={"nargs": "*"}),
+            Option("ARGUMENTS", "the arguments that git gives the hook", more={"nargs": "*"}),
         ),
         config="own",
     ),

@@ -172,7 +172,7 @@ class Walk:
     def keep_out(self, path: str, private: frozenset[Identity]) -> None:
         if self._obstacle is None and private & (self._passed | ({self._end} if self._end else set())):
             message = f"{path} leads into the agent's own state or secrets"
-            self._stop(Obstacle(message, "Mount another path: what lies there is no commit's."))
+            self._stop(Obstacle(message, "Mount another path: no commit may use this one."))
 
     def _step(self, todo: list[str], place: str | None) -> None:
         """Take the first of the names that are to do. `place`: by what name this is known, where no link counts."""

@@ -82,7 +82,7 @@ def _explain(message: str, arguments: Sequence[str]) -> tuple[str, str]:
     first = next((word for word in arguments if word in firsts), "")
     names = _group(first) or firsts
     verb = next((f"{first} {word}" for word in arguments if word in _group(first)), first)
-    see = f"`reconciler {verb} --help` lists what can be typed" if verb else "`reconciler --help` lists the verbs"
+    see = f"`reconciler {verb} --help` lists its options" if verb else "`reconciler --help` lists the verbs"
     wrong_verb = re.search(r"VERB: invalid choice: '(.*?)'", message, re.DOTALL)
     if wrong_verb:
         typed = f"{first} {wrong_verb[1]}" if _group(first) else wrong_verb[1]

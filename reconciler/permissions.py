@@ -92,13 +92,13 @@ def _wrong_policy(item: Json, policy: str, signed: bool) -> Iterator[Wrong]:
     lifted = [rules()[name] for name in rules_of_keys().get(policy, {policy})]
     given = [str(value) for value in item.get("values", ())]
     if "*" in given:
-        yield "has the value '*', which stands for nothing", "Name each value."
+        yield "has the value '*', which matches nothing", "Name each value."
     if given and all(rule.values is Values.NONE for rule in lifted):
         yield f"has values, and {policy} knows none", "Remove values."
     needed = next((rule for rule in lifted if rule.values is Values.REQUIRED), None)
     if needed and not given:
         line = _line({"values": [needed.example], **item}, {"policy": policy})
-        yield f"allows {policy} without saying of what", f"Write {line} with the values that are meant. {_FIND_OUT}"
+        yield f"allows {policy} without values", f"Write {line} with the values to allow. {_FIND_OUT}"
     asked = [policy if value == "host" else value for value in given] or [""]  # {policy: pid, values: [host]}
     why = {forms.root(rule.id, forms.normal(rule.id, value)) for rule in lifted for value in asked} - {""}
     if why and not item.get("image") and not signed:

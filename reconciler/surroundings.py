@@ -24,7 +24,7 @@ def leave_working_folder(environ: MutableMapping[str, str]) -> None:
         if value and not os.path.isabs(value):
             raise Usage(
                 Reason.USAGE_INVALID,
-                f"${name} is {value!r}, which counts from the working folder",
+                f"${name} is {value!r}, which is relative to the working folder",
                 f"Set {name} to an absolute path.",
             )
     entries = environ.get("PATH", os.defpath).split(os.pathsep)

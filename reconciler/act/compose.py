@@ -125,7 +125,7 @@ def _failure(stack: str, services: Sequence[str], stderr: str) -> ReconcilerErro
         return Transient(
             Reason.ENGINE_UNAVAILABLE,
             f"{stack}: containers cannot be created: {message}",
-            "Something was taken away or made meanwhile, or the disk is full; the next turn looks again.",
+            "Something was removed or created meanwhile, or the disk is full; the next turn tries again.",
             lines[-5:],
         )
     if absent := absent_path(message):

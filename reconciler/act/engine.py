@@ -110,7 +110,7 @@ class EngineApplier:
         try:
             yield
         except NotFound:
-            logger.warning("container {} was to be stopped and is gone", container[:12])
+            logger.warning("container {} should be stopped, but is gone", container[:12])
         except APIError as error:
             if error.status_code != CONFLICT:
                 raise

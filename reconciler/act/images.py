@@ -154,5 +154,5 @@ def _transient(ref: str, text: str, hint: str = "") -> Transient:
     return Transient(
         Reason.PULL_FAILED,
         f"the image {ref} cannot be pulled now: {text}",
-        hint or "Nothing is wrong with the commit as far as we know; it is tried again.",
+        hint or "The commit is probably correct; it is tried again.",
     )

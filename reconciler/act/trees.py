@@ -143,7 +143,7 @@ def _copy(files: Files, tree: Tree, path: str, target: Path, written: Written) -
         raise Transient(
             Reason.FILE_MISSING,
             f"the commit has no {path} any more, which a container mounts",
-            "push a commit; its own files are written",
+            "push a new commit; its files are written again",
         )
     if "" in entries:
         written.put(files, entries[""], target)

@@ -75,7 +75,7 @@ def check_shrink(ports: Ports, ledger: Ledger, head: Commit, desired: DesiredSta
     names = ", ".join(f"{stack}/{name}" for stack, name in found.gone[:5])
     when = "in a day, with the commits before it" if found.earlier else "at once"
     message = f"{head.sha[:12]} drops {len(found.gone)} of {found.before} services {when} ({names})"
-    hint = f"if that is meant, `reconciler accept {head.sha[:12]}`; volumes always stay"
+    hint = f"if this is intended, `reconciler accept {head.sha[:12]}`; volumes always stay"
     raise Ended(Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint))
 
 
@@ -84,7 +84,7 @@ def check_consent(ledger: Ledger, head: Commit, takings: Sequence[Taking]) -> No
     that an `accept` covers it."""
     if not takings:
         return
-    message = f"{head.sha[:12]} would take over what this agent did not make: {told(takings)}"
+    message = f"{head.sha[:12]} would take over objects that this agent did not make: {told(takings)}"
     raise Ended(_ask(ledger, head, [item.key for item in takings], message, remedy(takings, head.sha)))
 
 
@@ -108,9 +108,9 @@ def check_data(
     }
     hint = (
         "mount what was mounted there (a volume keeps its data with `name: OLD` under its new key), or move the "
-        f"data; if it is meant, `reconciler accept {head.sha[:12]}`: nothing is deleted"
+        f"data; if this is intended, `reconciler accept {head.sha[:12]}`: nothing is deleted"
     )
-    _ask_about(ledger, head, asked, "would take data out of sight", hint)
+    _ask_about(ledger, head, asked, "would hide data", hint)
 
 
 def check_pinned_data(
@@ -139,7 +139,7 @@ def check_pinned_data(
         f"`reconciler accept {head.sha[:12]}`; or mount another volume"
     )
     asked = {f"{place} (in {head.sha[:12]})": place for place in said}
-    _ask_about(ledger, head, asked, "changes what a service reads that is equal to root", hint)
+    _ask_about(ledger, head, asked, "changes data that a service equal to root reads", hint)
 
 
 def check_variables(ledger: Ledger, head: Commit, prepared: Prepared, base: DesiredState | None) -> None:
@@ -205,7 +205,7 @@ def check_content(context: TurnContext, head: Commit, prepared: Prepared, desire
 def _stays_refused(context: TurnContext, head: Commit, bad: Bad) -> Turn:
     """Last good's own commit, rendered with secrets that made it fail: what ran before them is kept."""
     kept = keep(context, head)
-    message = f"{head.sha[:12]} with the changed secrets was refused ({bad.reason}); what ran before them runs"
+    message = f"{head.sha[:12]} with the changed secrets was refused ({bad.reason}); the state before them runs again"
     hint = "fix the secrets in secrets_dir, or push a new commit"
     return replace(kept, reason=Reason.REVISION_QUARANTINED, message=message, hint=hint, applied=False)
 

@@ -62,7 +62,7 @@ def _unchanged(ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState
     return Turn(
         Outcome.UNCHANGED,
         Reason.REVISION_QUARANTINED,
-        f"{head.sha[:12]} was refused{why}; {revision[:12] or 'what ran before it'} runs",
+        f"{head.sha[:12]} was refused{why}; {revision[:12] or 'the state before it'} runs",
         head.sha,
         Intent.REPAIR,
         reverted_to=revision or None,

@@ -45,7 +45,7 @@ def find_compose(setting: str | None, environ: Mapping[str, str]) -> str:
             raise Usage(
                 Reason.ENGINE_UNAVAILABLE,
                 f"compose: {setting} is no absolute path",
-                "Begin it with /: a program that counts from the working folder may be anybody's.",
+                "Begin it with /: a path relative to the working folder may be anybody's program.",
             )
         if _runs(Path(setting)):
             require(setting, PROGRAM)

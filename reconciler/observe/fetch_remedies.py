@@ -6,7 +6,7 @@ import re
 
 _LATER = "the remote cannot be reached or broke off; it is asked again later"
 _CA = (
-    "nobody whom the machine trusts has signed the certificate of {host}: put the certificate of its CA (PEM) into a"
+    "the machine trusts no authority that signed the certificate of {host}: put the certificate of its CA (PEM) into a"
     " file and start the agent with GIT_SSL_CAINFO=FILE in its environment (http.sslCAInfo of git's own configuration"
     " is not read), or add it to the certificates of the machine (update-ca-certificates)"
 )
@@ -61,7 +61,7 @@ REMEDIES = tuple(
         ),
         (
             r"remote host identification has changed|host key for .* has changed|revoked host key",
-            "the key of {host} is another one than before: ask whoever runs it whether that is right; if it is,"
+            "the key of {host} has changed: ask its operator whether that is right; if so,"
             " `ssh-keygen -R '{known}'` and `ssh-keyscan{scan} {host} >> ~/.ssh/known_hosts` as the agent's user",
         ),
         (
@@ -71,7 +71,7 @@ REMEDIES = tuple(
         ),
         (
             r"unprotected private key|bad permissions",
-            "others may read the key, so that ssh does not use it: chmod 600 it",
+            "other users can read the key, so ssh does not use it: chmod 600 it",
         ),
         (
             r"cannot run ssh|ssh: (?:command )?not found",
@@ -89,11 +89,11 @@ REMEDIES = tuple(
         ),
         (
             r"code 407|proxy authentication",
-            "the proxy wants a name and password: https_proxy=http://USER:PASSWORD@PROXY in the agent's environment",
+            "the proxy needs a name and password: https_proxy=http://USER:PASSWORD@PROXY in the agent's environment",
         ),
         (
             r"error: 403|access denied|write access to repository not granted|not authorized|permission to .* denied",
-            "{host} knows who asks and does not let them read the repository: give that key or token the right to",
+            "{host} accepts the key or token, but it may not read the repository: give it that right",
         ),
         (
             r"mismatched algorithms|object format|unknown hash|unsupported hash",
@@ -107,7 +107,7 @@ REMEDIES = tuple(
         ),
         (
             r"could not resolve|name or service not known|temporary failure in name resolution",
-            "no name server knows {host} now: see whether source.url is right and the machine's name server answers;"
+            "{host} cannot be resolved now: see whether source.url is right and the machine's name server answers;"
             " it is asked again later",
         ),
         (

@@ -236,7 +236,7 @@ def _refused(name: str, stack: StackDocument) -> Violation:
         reason=Reason.SCHEMA_INVALID,
         rule="reserved-variable",
         message=f"{stack.name}: env: {name} cannot be set for Compose",
-        hint=_HINTS.get(name, "Choose another name, of letters, digits and _."),
+        hint=_HINTS.get(name, "Choose another name with letters, digits and _."),
         line=stack.line,
         stack=stack.name,
     )
@@ -257,8 +257,8 @@ def _too_complex(stack: StackDocument, work: int) -> Violation:
     return Violation(
         reason=Reason.SCHEMA_INVALID,
         rule="too-complex",
-        message=f"Compose cannot read the stack with {work} s of work",
-        hint="Look for dependencies, ranges or extends that multiply; `docker compose config` should take no second.",
+        message=f"Compose needs more than {work} s of processor time to read the stack",
+        hint="Look for dependencies, ranges or extends that multiply; `docker compose config` should take below 1 s.",
         path=stack.files[0],
         stack=stack.name,
     )
@@ -267,6 +267,6 @@ def _too_complex(stack: StackDocument, work: int) -> Violation:
 def _disk(error: OSError) -> Transient:
     return Transient(
         Reason.ENGINE_UNAVAILABLE,
-        f"the commit cannot be laid out for Compose: {error.strerror} ({error.filename})",
+        f"the commit's files cannot be written for Compose: {error.strerror} ({error.filename})",
         "The state folder must be writable and have space left.",
     )

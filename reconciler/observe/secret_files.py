@@ -50,7 +50,7 @@ def _env_file(path: Path) -> dict[str, bytes]:
         # what cannot be read may be part of a secret: it is not quoted
         what, hint = "the line cannot be read as NAME=value", first.hint
         if first.rule in ("reserved-variable", "ignored-variable"):
-            what = "a variable of this name steers Compose, Docker or the agent, and is no value of a stack"
+            what = "a variable with this name controls Compose, Docker or the agent, and cannot be a value of a stack"
             hint = "Remove the line: profiles, files and the name of a stack stand in the Host document."
         elif first.rule == "unset-variable":
             what, hint = "a $ in the value begins a variable that is not set", "Put the value into single quotes."

@@ -91,7 +91,7 @@ class Signers:
         """A commit can say that it was made while the key was valid; when it came to us is what we know."""
         if ssh_holds(git, sha, keys, self.moment(sha)):
             return ()
-        told = "has a signature that does not count: the key has expired, or was not valid yet, when the commit came"
+        told = "has a signature that is not accepted: the key has expired, or was not valid yet, when the commit came"
         return (_refused(sha, told),)
 
     def _settings(self) -> list[str]:
@@ -142,7 +142,7 @@ def _too_old(git: Git) -> str | None:
 
 def _why(said: str) -> str:
     why = next((text for pattern, text in _WHY if pattern.search(said)), "no key that is allowed here made it")
-    return f"has a signature that does not count: {why}"
+    return f"has a signature that is not accepted: {why}"
 
 
 def _refused(sha: str, what: str) -> Violation:

@@ -68,7 +68,7 @@ class GitSource:
         """The branch's head. Transient (FetchFailed, DiskFailed) when the remote or the branch cannot be had."""
         if self.git.running:
             # Asked by somebody who listens while git works here: what it has locked is not to be swept away.
-            raise Transient(Reason.FETCH_FAILED, f"cannot {self._what}: git is at work there", "it is asked again soon")
+            raise Transient(Reason.FETCH_FAILED, f"cannot {self._what}: git is running there", "it is asked again soon")
         self._may_correct = True
         self._mirror.prepare()
         return self._unchanged() or self._fetched()

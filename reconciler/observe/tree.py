@@ -201,7 +201,7 @@ def _fault(raw: bytes) -> str | None:
         return "leads out of its folder"
     seen = path if path.isascii() else _IGNORED_BY_SOME.sub("", path)
     if any(part.rstrip(". ") in _GIT_FOLDERS for part in seen.casefold().split("/")):
-        return "is what git keeps its own files under"
+        return "is reserved for git's own files"
     plain = path.isascii() and path.isprintable()
     if not plain and any(unicodedata.category(each) in _FORBIDDEN or each in _STEERING for each in path):
         return _CONTROL

@@ -144,7 +144,7 @@ class Journal:
             raise self._corrupt(
                 number,
                 "cannot be read",
-                "keep a copy of the file, then fix or delete that line: it says what was done to the machine",
+                "keep a copy of the file, then fix or delete that line; each line records a change of the machine",
             )
         return dict(record)
 
@@ -152,7 +152,7 @@ class Journal:
         return Transient(
             Reason.DISK_FAILED,
             f"cannot write to {self._path}: {error.strerror}",
-            "make room on the disk of the state folder; nothing is done that cannot be recorded",
+            "make room on the disk of the state folder; until then nothing is changed",
         )
 
     def _corrupt(self, number: int, what: str, hint: str) -> Corrupt:

@@ -120,7 +120,7 @@ class NoteWriter:
                 return False
             return not self._push or self._read(self._ref) is None or self._publish()
         except Transient as fault:
-            self._fail(f"the notes wait: {fault.message}")
+            self._fail(f"the notes are not written yet: {fault.message}")
             return False
 
     # -- ours --------------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ class NoteWriter:
                 return True
             if b"[rejected]" not in done.stdout and not self._cleared():
                 return self._well(done, "pushed")
-        self._fail(f"the notes cannot be pushed: somebody changes {self._ref} there each time")
+        self._fail(f"the notes cannot be pushed: another program changes {self._ref} in the remote each time")
         return False
 
     def _there(self) -> str | None:
@@ -213,7 +213,7 @@ class NoteWriter:
         known = (listed or {}).get(self._ref, "")
         if known.startswith("ref: "):
             self._fail(
-                f"{self._ref} there stands for {known[5:]}, which is not to be overwritten; to delete it: "
+                f"{self._ref} there stands for {known[5:]}, which is not overwritten; to delete it: "
                 f"git symbolic-ref --delete {self._ref}"
             )
             return None

@@ -92,7 +92,7 @@ def _lines(attempt: Attempt, log_lines: int, output: bool) -> Iterable[str]:
         yield f"exit code {failure.exit_code}"
     if not output:
         if failure.health_output or failure.log:
-            yield f"what it said: `reconciler history {attempt.revision[:12]}` on the machine"
+            yield f"its output: `reconciler history {attempt.revision[:12]}` on the machine"
         return
     if failure.health_output:
         yield f"health check: {failure.health_output.strip()}"

@@ -110,10 +110,10 @@ def _failure(attempt: Attempt, policy: Policy) -> Iterator[str]:
         yield f"- {where} ended with exit code {failure.exit_code}"
     if not policy.output:
         if failure.log or failure.health_output:
-            yield f"- what it said: {code(f'reconciler history {attempt.revision[:12]}')} on the machine"
+            yield f"- its output: {code(f'reconciler history {attempt.revision[:12]}')} on the machine"
         return
     if failure.health_output:
-        yield from ("", "What its last health check said:", "", *block(failure.health_output.splitlines(), _PROBE))
+        yield from ("", "Output of its last health check:", "", *block(failure.health_output.splitlines(), _PROBE))
     log = failure.log[-policy.log_lines :] if policy.log_lines else ()
     if log:
         yield from ("", f"The last lines of {where}:", "", *block(_lines(log), _LOG))
@@ -129,8 +129,8 @@ def _next(attempt: Attempt) -> Iterator[str]:
         yield AGAIN
         return
     yield (
-        "This commit is not tried again. Push a correction, or take it back: "
-        f"{code(f'git revert {short}')}. Where it was not the commit's fault: {code(f'reconciler retry {short}')}."
+        "This commit is not tried again. Push a correction, or revert it: "
+        f"{code(f'git revert {short}')}. If the commit was not the cause: {code(f'reconciler retry {short}')}."
     )
 
 

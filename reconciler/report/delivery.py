@@ -170,7 +170,7 @@ class Delivery:
         except ForgeError as error:
             self._failed(message, entry, error, access)
         except ValueError as error:
-            self._failed(message, entry, Broken(f"an odd answer: {error}"), access)
+            self._failed(message, entry, Broken(f"an unexpected answer: {error}"), access)
         else:
             self._arrived(message, entry)
         self.box.paused_until = max(self.box.paused_until, self._now() + access.forge().quiet())

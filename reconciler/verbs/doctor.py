@@ -160,7 +160,7 @@ class Doctor:
         for folder in folders.values():
             seen = self._probes.visible(folder.resolve())
             if seen is None:
-                return None, "not checked: the engine has no image to look through", ""
+                return None, "not checked: the engine has no image for this check", ""
             if not seen:
                 hint = "choose one that the engine's machine shares (below $HOME)"
                 return False, f"containers do not see {folder}", hint
@@ -205,7 +205,7 @@ class Doctor:
     def _trust(self) -> Found:
         if self._owner:
             return True, "trust: owner, so whoever can push to the branch can become root on this machine", ""
-        return True, "trust: strangers, so commits get nothing of the machine that no grant allows", ""
+        return True, "trust: strangers, so commits need a grant for each denied setting", ""
 
     def _secrets_dir(self) -> Found:
         if self._secrets is None:

@@ -95,7 +95,7 @@ class Following:
         except (LookupError, TypeError, ValueError, AttributeError):
             view.ended = True
             self._views[host] = view
-            self._tell(f"{host}: its agent tells what this version does not know: run `reconciler hooks install` again")
+            self._tell(f"{host}: its agent has another version than this hook: run `reconciler hooks install` again")
 
     def _is_rolled_out(self) -> bool:
         """Whether an agent is at this very commit: then it will say what became of it."""
@@ -108,8 +108,9 @@ class Following:
             who = f"{dead[0].get('host')} (it was process {dead[0].get('pid')})"
             return paragraph(f"reconciler: no agent runs for {who}: nothing changes until `reconciler run`", STYLE)
         told = (
-            f"reconciler: no agent tells of itself in {self._folder}, so nothing can be shown. It has to watch this "
-            "folder (source.url), run, and be allowed to write there: see docs/push.md. The commit is in the repository"
+            f"reconciler: no agent writes its status into {self._folder}, so nothing can be shown. An agent must "
+            "watch this folder (source.url), run, and be allowed to write there: see docs/push.md. The commit is in "
+            "the repository"
         )
         return paragraph(told, STYLE, after="  ")
 

@@ -19,8 +19,8 @@ from tests.decide.judging import ROOT, Commit, candidate, judge_stacks
     ("source", "said"),
     [
         ("/nonexistent/data", "service web: ~/data of the host is mounted, and no home folder is known here"),
-        ("/etc/localtime", "is mounted to be written (with :ro it needs no leave)"),
-        ("/etc/timezone", "is mounted to be written (with :ro it needs no leave)"),
+        ("/etc/localtime", "is mounted for writing (with :ro it needs no grant)"),
+        ("/etc/timezone", "is mounted for writing (with :ro it needs no grant)"),
         ("/render/data", "service web: ../data of the host is mounted: "),
         ("/", "service web: / of the host is mounted: "),
         ("/srv/films", "service web: /srv/films of the host is mounted: "),

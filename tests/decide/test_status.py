@@ -314,7 +314,7 @@ def test_a_service_that_is_left_alone_is_degraded_and_says_so() -> None:
     status = judge(facts([service()], [ill], history=known))
     assert axes(status) == (Sync.SYNCED, Health.DEGRADED, Reason.HEALTH_CHECK_FAILED)
     assert status.message == (
-        "shop/web is Degraded; after 5 starts within 10 minutes it is left alone until it works by itself; "
+        "shop/web is Degraded; after 5 starts within 10 minutes it is left alone until it stays healthy; "
         f"look at its log; a new commit or `reconciler retry {GOOD[:12]}` begins anew"
     )
 

@@ -288,7 +288,7 @@ def test_it_is_given_up_after_five_starts_and_stays_so() -> None:
     assert life.machine.named("shop-web-1").starts == 6
     assert (turn.outcome, turn.reason, turn.exit_code) == (Outcome.UNCHANGED, Reason.HEALTH_CHECK_FAILED, 1)
     assert turn.message == (
-        "shop/web is unhealthy; after 5 starts within 10 minutes it is left alone until it works by itself"
+        "shop/web is unhealthy; after 5 starts within 10 minutes it is left alone until it stays healthy"
     )
     life.behave("web:2", HEALTHY)
     life.push(web=service("web:2"), other=service("other:1", health=False))

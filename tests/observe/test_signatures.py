@@ -110,7 +110,7 @@ def test_only_a_commit_by_an_allowed_key_is_taken(forge: Forge) -> None:
     good = forge.commit("ann")
     assert forge.refused(signers) == ()
     sha = forge.commit("stranger")
-    assert why(forge.refused(signers)).startswith(f"commit {sha[:12]} has a signature that does not count: no key")
+    assert why(forge.refused(signers)).startswith(f"commit {sha[:12]} has a signature that is not accepted: no key")
     sha = forge.commit()
     assert why(forge.refused(signers)) == f"commit {sha[:12]} is not signed"
     assert forge.refused(Signers()) == ()

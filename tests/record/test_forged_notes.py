@@ -210,7 +210,7 @@ def test_somebody_who_writes_each_time_we_do_costs_few_tries_and_is_told_of(thei
     assert not handler.writer.tell(report)
     assert len(moved) == TRIES
     assert handler.writer.error is not None
-    assert "somebody changes refs/notes/reconciler/mini there each time" in handler.writer.error
+    assert "another program changes refs/notes/reconciler/mini in the remote each time" in handler.writer.error
     handler.pushing = honest
     assert handler.writer.tell(report)
     assert (stands(theirs, report), handler.writer.error) == (True, None)

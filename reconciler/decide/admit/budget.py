@@ -111,14 +111,14 @@ def _over(document: HostDocument, budget: Budget, demands: Sequence[Demand]) -> 
     over = budget.steady_bytes - budget.steady_limit_bytes
     if over > 0:
         allowed = f"{shown(budget.steady_limit_bytes)} ({memory.steady:.0%} of {shown(memory.budget)})"
-        what = f"services that stay may take {shown(budget.steady_bytes)}, and {allowed} is allowed"
+        what = f"long-running services need up to {shown(budget.steady_bytes)}, and {allowed} is allowed"
         staying = [demand for demand in demands if not demand.row.completes]
         what += _beside(budget, staying)
         yield _exceeded(document, "budget-steady", "/spec/memory/steady", staying, over, what)
     over = budget.peak_bytes + memory.reserve - memory.budget
     if over > 0:
         needed = f"{shown(budget.peak_bytes)} beside {shown(memory.reserve)} of reserve"
-        what = f"a rollout may take {needed}, and the budget is {shown(memory.budget)}"
+        what = f"a rollout needs up to {needed}, and the budget is {shown(memory.budget)}"
         what += _beside(budget, demands)
         yield _exceeded(document, "budget-peak", "/spec/memory/budget", demands, over, what)
 

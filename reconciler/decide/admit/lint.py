@@ -29,7 +29,7 @@ def findings(subject: Subject, concealed: Collection[str]) -> Iterator[Finding]:
     services: Mapping[str, Json] = subject.model.get("services") or {}
     for name, network in sorted((subject.model.get("networks") or {}).items()):
         if (network or {}).get("enable_ipv4") is False:
-            yield subject.finding("ipv4-stays", ("networks", name, "enable_ipv4"), f"network {name} is to have no IPv4")
+            yield subject.finding("ipv4-stays", ("networks", name, "enable_ipv4"), f"network {name} switches IPv4 off")
     for service in subject.services():
         told: set[str] = set()
         for finding in _service(service, services, concealed):
@@ -165,5 +165,5 @@ def _dependencies(service: ServiceSubject, services: Mapping[str, Json]) -> Iter
     for name, wait in sorted((service.model.get("depends_on") or {}).items()):
         healthy = (wait or {}).get("condition") == "service_healthy"
         if healthy and disabled_healthcheck(services.get(name) or {}):
-            what = f"waits for {name} to be healthy, whose healthcheck is switched off"
+            what = f"waits for {name} to be healthy, but its healthcheck is switched off"
             yield service.finding("disabled-healthcheck", ("depends_on", name), what)

@@ -102,8 +102,8 @@ def limits_text(limits: Sequence[Limit]) -> str:
 
 
 _TRUST = {
-    "owner": "# Whoever can push is the operator: what a grant could allow is a warning. Others may push: strangers.",
-    "strangers": "# What a commit may not ask of the machine needs a grant. You alone can push: owner.",
+    "owner": "# Who can push has the operator's rights: denials with a possible grant are warnings. Else: strangers.",
+    "strangers": "# A commit needs a grant for each denied setting. If only you can push: owner.",
 }
 
 

@@ -11,7 +11,7 @@ FIRST_DELAY, LONGEST_DELAY = 10.0, 600.0
 MOST, WITHIN = 5, 600.0
 """So many starts within so many seconds, and the service is left alone."""
 
-LEFT_ALONE = f"after {MOST} starts within {WITHIN / 60:g} minutes it is left alone until it works by itself"
+LEFT_ALONE = f"after {MOST} starts within {WITHIN / 60:g} minutes it is left alone until it stays healthy"
 
 REMEMBERED = 3600.0
 """Seconds after which a start no longer counts."""

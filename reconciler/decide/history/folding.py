@@ -65,7 +65,7 @@ class Fold(FoldState):
             raise Corrupt(
                 Reason.STALLED,
                 f"the journal's record '{record['kind']}' of {record['at']} cannot be understood: {error!r}",
-                "keep a copy of journal.jsonl, then fix or delete that line: it says what was done to the machine",
+                "keep a copy of journal.jsonl, then fix or delete that line; each line records a change of the machine",
             ) from error
 
 

@@ -78,7 +78,8 @@ def _suspend(request: Request, known: Known) -> Reply:
     # Before its content is known an attempt touches nothing.
     cut_off = any(item.content is not None and (item.open or not item.closed) for item in history.attempts)
     if cut_off and history.last_good is not None:
-        return Reply(True, "suspended as soon as what was cut off is back at last good", "`reconciler resume` ends it")
+        message = "suspended as soon as the interrupted rollout is rolled back to last good"
+        return Reply(True, message, "`reconciler resume` ends it")
     return Reply(True, "suspended: nothing is changed on the machine", "`reconciler resume` ends it")
 
 
@@ -128,7 +129,7 @@ def _retry_last_good(revision: str, known: Known) -> Reply:
     if not (history.unended or history.faults or history.backoffs):
         message = f"{revision[:SHORT]} runs already: nothing keeps it from being tried"
         return Reply(False, message, known.suspended, revision)
-    message = f"{revision[:SHORT]} is looked after again: delays are over, and what was left alone is started"
+    message = f"{revision[:SHORT]} its delays are over, and services that we gave up are started again"
     return Reply(True, message, known.suspended, revision)
 
 
@@ -139,7 +140,7 @@ def _what_ends(revision: str, history: History) -> tuple[str, str]:
         return "not stalled any more: it is tried again", ""
     if history.faults:
         return f"{revision[:SHORT]} is tried again, without any delay", ""
-    hint = f"where a person has to agree first, `reconciler accept {revision[:SHORT]}` lets it pass"
+    hint = f"if it needs a person's consent first, `reconciler accept {revision[:SHORT]}` lets it pass"
     return f"{revision[:SHORT]} is judged anew, without any delay", hint
 
 
@@ -172,7 +173,7 @@ def _accept(request: Request, known: Known) -> Reply:
     nothing = _nothing_holds(history, revision, known.working)
     if nothing is not None:
         return Reply(False, nothing, f"`reconciler retry {short}` has it tried at once", revision)
-    shown = "what it would take over or take out of sight is shown first, and accepted then"
+    shown = "objects that it would take over, or data that it would hide, are shown first; accept it after that"
     message = f"{short} may pass, whatever services it drops"
     return Reply(True, message, _joined([shown, known.suspended]), revision)
 
@@ -199,7 +200,7 @@ def _unknown(request: Request) -> Reply:
     return Reply(
         False,
         f"no commit is known as {request.revision}",
-        "name a commit of the watched branch by its sha or its beginning; one that was not fetched yet is not known",
+        "name a fetched commit of the watched branch, by its sha or its beginning",
     )
 
 

@@ -35,8 +35,8 @@ def _of(
     if want.build is None:
         if familiar(want.ref) in made:
             yield (
-                f"{place} would pull {want.ref}, and an image of that name was made on this machine: "
-                f"the name would be taken from it",
+                f"{place} would pull {want.ref}, but an image that was made on this machine has that name and would "
+                f"lose it",
                 f"drop pull_policy to run the image that is there, or give that one another name (docker tag "
                 f"{want.ref} NAME; docker rmi {want.ref}); it is tried again by itself",
             )

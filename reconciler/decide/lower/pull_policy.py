@@ -66,8 +66,8 @@ def moved_tags(
         Violation(
             Reason.POLICY_VIOLATION,
             "moved-tag",
-            f"{want.ref} names another image on this machine now; the one that was good runs on",
-            "to run the other one change its tag, or anything else about the service, in the file",
+            f"{want.ref} names another image on this machine now; the image of last good keeps running",
+            "to run the new image, change its tag or another setting of the service in the file",
             level=Level.WARN,
             stack=want.stack,
             service=want.service,

@@ -75,8 +75,8 @@ def _too_much(step: Step, foreign: int, limit: int) -> Violation:
     return Violation(
         Reason.BUDGET_EXCEEDED,
         PEAK,
-        f"starting {step.stack}/{step.service} would promise containers {shown(step.memory_after)}{others}; "
-        f"at most {shown(limit)} may be promised",
+        f"starting {step.stack}/{step.service} would need {shown(step.memory_after)} together{others}; "
+        f"at most {shown(limit)} is allowed",
         "lower a limit, raise spec.memory.budget, give the engine more memory or stop other containers",
         stack=step.stack,
         service=step.service,
@@ -88,7 +88,7 @@ def _too_large(step: Step, limit: int) -> Violation:
         Reason.BUDGET_EXCEEDED,
         BUILD,
         f"building {step.stack}/{step.service} beside what runs may take {shown(step.memory_after)}; "
-        f"at most {shown(limit)} may be promised",
+        f"at most {shown(limit)} is allowed",
         "lower build.memory in the agent config, raise spec.memory.budget or stop containers",
         stack=step.stack,
         service=step.service,

@@ -12,7 +12,7 @@ def volume_made_anew(step: Step) -> Violation:
         Reason.DRIFT_CORRECTED,
         "volume-made-anew",
         f"volume {step.container} was made anew and is empty: somebody had removed it",
-        "put back what was in it from a backup",
+        "restore its data from a backup",
         stack=step.stack,
         level=Level.WARN,
     )

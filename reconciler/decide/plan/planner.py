@@ -136,7 +136,7 @@ class _Planner:
         if any(self.diff.lost_network(item) and item.spec == service.spec for item in pairing.extras):
             return "its network is gone or replaced"
         if old is None or not pairing.extras:
-            return "more replicas are wanted" if not pairing.extras else "another version runs"
+            return "more replicas are asked for" if not pairing.extras else "another version runs"
         return "changed: " + (", ".join(_differences(old, service)) or "its definition")
 
     def _defaults(self) -> Iterable[Default]:
@@ -172,14 +172,14 @@ class _Planner:
         waited_for = footprint.ending_of(self.desired)
         for service in dict.fromkeys(service.key for service, _ in self.builder.started):
             if service in waited_for:
-                self.builder.wait(self.pairings[service].service, Condition.COMPLETED, "it has to end well")
+                self.builder.wait(self.pairings[service].service, Condition.COMPLETED, "it must end with exit code 0")
 
     def _window(self) -> None:
         corrected = self.builder.stopped <= self.diff.corrections.ailing.keys() and self.builder.restarted_only
         if corrected and self.intent is Intent.REPAIR:
             return
         if self.builder.started or self.builder.stopped or (self.intent is not Intent.REPAIR and self.pairings):
-            self.builder.add(Action.WAIT_HEALTHY, None, None, None, "all services together prove themselves")
+            self.builder.add(Action.WAIT_HEALTHY, None, None, None, "all services are watched together")
 
     def _close(self) -> None:
         for service, slot in self._restart_policies():

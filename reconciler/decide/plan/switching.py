@@ -46,7 +46,7 @@ class Switching:
             pairing = self.pairings[service.key]
             if pairing.extras:
                 self._stop_namespace_users(service)
-                self.stop_old(pairing, "makes room for what is to start")
+                self.stop_old(pairing, "frees memory for the next start")
 
     def switch_all(self) -> None:
         """New services start together, level by level; what replaces something goes one service at a time.
@@ -294,7 +294,7 @@ class Switching:
         """Whatever else holds the name of a container that is wanted gives it up first, whosever service it is."""
         for item in self.named.get(slot.name, ()):
             if item != slot.container and item.id not in self.builder.renamed:
-                self.builder.stop(item, f"{slot.name} is to be another one's name", self.builder.standby(item))
+                self.builder.stop(item, f"another container takes the name {slot.name}", self.builder.standby(item))
                 if item.running and (item.stack, item.service) in self.pairings:
                     self.builder.note_downtime(self.pairings[(item.stack, item.service)].service)
 

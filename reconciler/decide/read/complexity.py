@@ -48,8 +48,8 @@ def too_complex(read: ComposeFiles, stack: str, locate: Locate) -> Iterator[Viol
             break
     crowded = _crowded({name: _dependencies(parts) for name, parts in services.items()})
     if crowded is not None:
-        message = f"the dependencies lead from service to service on more than {MOST_WAYS} ways"
-        yield told(message, "Name only those services that a service itself needs.", crowded, "depends_on")
+        message = f"the dependencies form more than {MOST_WAYS} paths between services"
+        yield told(message, "Let each service name only its direct dependencies.", crowded, "depends_on")
 
 
 Parts = list[tuple[Unit, Node]]

@@ -152,7 +152,7 @@ def _readable_gate(under: Gate, raw: Mapping[str, Any]) -> Gate:
 
 def _gate_order(place: _Place, pointer: Pointer, gate: Gate) -> Iterator[Violation]:
     if not 0 <= gate.min_healthy_time < gate.healthy_deadline <= gate.progress_deadline:
-        message = "the gate can never be passed as it stands"
+        message = "no service can ever pass this gate"
         hint = "It must hold: 0 ≤ min_healthy_time < healthy_deadline ≤ progress_deadline."
         yield place.violation(pointer, "gate-order", message, hint)
 

@@ -19,7 +19,7 @@ MOST = 50
 
 
 def deletion(branch: str, option: str) -> list[str]:
-    told = f"refused: {branch} is what the machine runs, and would be deleted. To delete it: git push -o {option} …"
+    told = f"refused: this push deletes {branch}, the watched branch. To delete it anyway: git push -o {option} …"
     return _said(told)
 
 
@@ -41,9 +41,9 @@ def unseen(trouble: str, excused: bool) -> list[str]:
     """What was judged without knowing what the operator has provided for."""
     told = []
     if trouble:
-        told += _said(f"what the operator allows is not known here: {trouble}")
+        told += _said(f"the agent config cannot be used here, so its grants are not known: {trouble}")
     if excused:
-        told += _said("not checked here: what the agent config grants, and the values of secrets_dir")
+        told += _said("not checked here: grants of the agent config, and values of secrets_dir")
     return told
 
 

@@ -17,10 +17,10 @@ _ORIGINS = {
     "default": "not measured: the default",
 }
 _TRUST = {
-    "owner": "trust: owner: whoever can push is the operator, so what a grant could allow is a warning; write "
-    "strangers into the agent config before others may push",
-    "strangers": "trust: strangers: what a commit may not ask of the machine needs a grant; write owner into the agent "
-    "config if nobody but you can push",
+    "owner": "trust: owner: who can push has the operator's rights, so denials that a grant could lift are warnings; "
+    "write strangers into the agent config before others may push",
+    "strangers": "trust: strangers: a commit needs a grant for each denied setting; write owner into the agent config "
+    "if only you can push",
 }
 
 

@@ -112,7 +112,7 @@ class PushView:
         mine = rollout["revision"] == self._pushed.revision
         words = WORDS.get(rollout["action"], str(rollout["action"]))
         if rollout["action"] == "WaitHealthy" and not where:
-            words = "watch all of it: healthy, and stays so"
+            words = "check that all services stay healthy"
         if not mine:
             words, where = f"still at {short(rollout['revision'])}", ""
         back = "back: " if rollout["intent"] == "Revert" else ""
@@ -163,7 +163,7 @@ def verdict(host: str, row: Json, pushed: Pushed) -> list[str]:
         return [*lines, f"{host}: HELD: {short(row['revision'])} ({row['reason']}) waits for a person"]
     back = row["revertedTo"]
     lines += [f"{short(back)} runs again"] if back else ["nothing was touched"] if row["outcome"] == "Rejected" else []
-    lines += [f"to take it back in git: {pushed.revert}"] if pushed.revert else []
+    lines += [f"to revert it in git: {pushed.revert}"] if pushed.revert else []
     return [*lines, f"{host}: FAILED: {told} ({row['reason']}){took}"]
 
 

@@ -32,7 +32,7 @@ def _host(document: Json, style: Style, now: float) -> list[str]:
 def _good(document: Json, now: float) -> str:
     good = document["lastGoodRevision"]
     if good is None:
-        return "nothing proven yet"
+        return "no last good yet"
     proven = document["since"] if document["reason"] == "ReconciliationSucceeded" else None
     return f"last good {short(good)}" + (f", {since(proven, now)} ago" if proven else "")
 
@@ -129,7 +129,7 @@ def _remarks(document: Json, style: Style, now: float) -> list[str]:
         names = ", ".join(document["leftovers"]["networks"])
         lines += paragraph(f"kept networks that other containers are in: {names}", style)
     if document["trust"] == "owner":
-        lines += paragraph("trust: owner: whoever can push gets what a grant could allow", style)
+        lines += paragraph("trust: owner: denials that a grant could lift are only warnings", style)
     for channel in document.get("report") or ():
         if channel["error"]:
             lines += paragraph(channel["error"], style)

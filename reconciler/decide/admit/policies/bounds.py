@@ -41,7 +41,7 @@ def findings(service: ServiceSubject) -> Iterator[Finding]:
     yield from _reached_memory(service)
     number = _ports(service)
     if number > MOST_PORTS:
-        what = f"publishes {number} ports, and {MOST_PORTS} are the most"
+        what = f"publishes {number} ports, and the maximum is {MOST_PORTS}"
         yield service.finding("too-many-ports", ("ports",), what)
 
 
@@ -50,7 +50,7 @@ def ports_of_host(subjects: Sequence[Subject]) -> Iterator[Finding]:
     services = [service for subject in subjects for service in subject.services()]
     number = sum(map(_ports, services))
     if number > MOST_PORTS_OF_HOST and max(map(_ports, services)) <= MOST_PORTS:
-        what = f"the host's services publish {number} ports together, and {MOST_PORTS_OF_HOST} are the most"
+        what = f"the host's services publish {number} ports together, and the maximum is {MOST_PORTS_OF_HOST}"
         yield max(services, key=_ports).finding("too-many-ports", ("ports",), what)
 
 
@@ -131,7 +131,7 @@ def _logs(service: ServiceSubject) -> Iterator[Finding]:
     options: Json = (service.model.get("logging") or {}).get("options") or {}
     buffer = options.get("max-buffer-size")
     if buffer not in (None, "") and not 0 < _bytes(buffer) <= LARGEST_LOG_BUFFER:
-        what = f"a log buffer of {buffer}, and {LARGEST_LOG_BUFFER // MIB}m is the most"
+        what = f"a log buffer of {buffer}, and the maximum is {LARGEST_LOG_BUFFER // MIB}m"
         yield service.finding("log-buffer", ("logging", "options", "max-buffer-size"), what)
     for prefix in ("", "cache-"):  # the engine keeps copies of logs that it could not read elsewhere
         largest, number = options.get(f"{prefix}max-size"), options.get(f"{prefix}max-file")
@@ -139,7 +139,7 @@ def _logs(service: ServiceSubject) -> Iterator[Finding]:
         if files is None or not 1 <= files <= MOST_LOG_FILES:
             yield service.finding("log-size", ("logging", "options", f"{prefix}max-file"), f"{number} log files")
         elif largest not in (None, "") and not 0 < _bytes(largest) * files <= LARGEST_LOG:
-            what = f"logs of {files} × {largest}, and {LARGEST_LOG // GIB}g together is the most"
+            what = f"logs of {files} × {largest}, and the maximum together is {LARGEST_LOG // GIB}g"
             yield service.finding("log-size", ("logging", "options", f"{prefix}max-size"), what)
 
 
@@ -148,7 +148,7 @@ def _probes(service: ServiceSubject) -> Iterator[Finding]:
     for key in ("interval", "start_interval"):
         value = str(check.get(key) or "")
         if 0 < _seconds(value) < SHORTEST_PROBE:
-            what = f"a probe each {value}, and {SHORTEST_PROBE * 1000:g} ms is the shortest"
+            what = f"a probe each {value}, and the minimum is {SHORTEST_PROBE * 1000:g} ms"
             yield service.finding("probe-interval", ("healthcheck", key), what)
 
 

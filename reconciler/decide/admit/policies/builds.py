@@ -124,7 +124,7 @@ def _arguments(service: ServiceSubject, args: Json) -> Iterator[Finding]:
                 what = f"{name} asks for the frontend {value}"
                 yield service.finding(dockerfile.FRONTEND, place, what, value=str(value))
         elif name.startswith("BUILDKIT_") and name not in BUILDER_ARGS:
-            what = f"the argument {name} steers the builder"
+            what = f"the argument {name} controls the builder"
             yield service.finding(dockerfile.FRONTEND, place, what, value=name)
 
 

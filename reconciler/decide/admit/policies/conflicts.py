@@ -140,9 +140,9 @@ def _container_name(service: ServiceSubject, taken: dict[str, str]) -> Iterator[
     fixed, count = service.model.get("container_name"), replicas(service.model)
     place: Pointer = ("container_name",) if fixed else ()
     if fixed and (not _NAME.fullmatch(fixed) or fixed.endswith(STANDBY) or ID.fullmatch(fixed)):
-        yield service.finding("invalid-name", place, f"its container is to be called {fixed}")
+        yield service.finding("invalid-name", place, f"its container would be named {fixed}")
     if fixed and count > 1:
-        yield service.finding("replicas-with-name", place, f"{count} replicas are to be called {fixed}")
+        yield service.finding("replicas-with-name", place, f"{count} replicas would be named {fixed}")
     if count > MOST_REPLICAS:
         key = ("scale",) if service.model.get("scale") is not None else ("deploy", "replicas")
         yield service.finding("too-many-replicas", key, f"{count} replicas")

@@ -117,9 +117,9 @@ def _of_the_host(service: ServiceSubject, mount: Json, place: Pointer, lender: s
     if grant is None or (root and grant.pin is None):
         what = _mounted(shown)
     elif grant.read_only and not read_only:
-        what = f"{shown} of the host is mounted to be written, and the operator lets it only be read"
+        what = f"{shown} of the host is mounted for writing, and the operator granted it read-only"
     else:
-        what = f"{shown} of the host is mounted, and the operator's leave is for another image, command or setting"
+        what = f"{shown} of the host is mounted, and the operator's grant names another image, command or setting"
     host = {} if grant is None or grant.host == grant.path else {"host": real}
     finding = service.finding("absolute-bind", place, what + via, value=path)
     own = any(meets(real, mine) for mine in permissions.own)
@@ -137,7 +137,7 @@ def _mounted(source: str) -> str:
         home = "no home folder is known here (give the stack HOME in its env)"
         return f"~{source.removeprefix(NO_HOME)} of the host is mounted, and {home}"
     if source in CLOCKS:
-        return f"{source} of the host is mounted to be written (with :ro it needs no leave)"
+        return f"{source} of the host is mounted for writing (with :ro it needs no grant)"
     return f"{source} of the host is mounted"
 
 

@@ -20,4 +20,4 @@ def findings(service: ServiceSubject) -> Iterator[Finding]:
     except QuantityError:  # Compose lets a negative one pass
         over = True
     if over:
-        yield service.finding("stop-grace-period", (KEY,), f"{KEY} is {written}, and {longest:g}s is the most")
+        yield service.finding("stop-grace-period", (KEY,), f"{KEY} is {written}, and the maximum is {longest:g}s")
