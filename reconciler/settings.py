@@ -21,7 +21,7 @@ OWNER = "owner"
 
 @dataclass(frozen=True, slots=True)
 class BuildSettings:
-    """What one build may take. `memory` in bytes, None: all of the machine's; `time` in seconds.
+    """Limits of one build. `memory` in bytes, None: all of the machine's; `time` in seconds.
 
     `network`: `none` or `default`, which is a network of its own with the way out.
     """

@@ -1,4 +1,4 @@
-"""A network takes no addresses that the machine, the engine or the agent itself uses."""
+"""Rejects a network whose subnet covers addresses that the machine, the engine or the agent itself uses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from reconciler.model.plan import Plan
 
 
 def check_subnets(context: TurnContext, plan: Plan, desired: DesiredState, observed: ObservedState) -> None:
-    """Transient where the plan would make a network with a chosen subnet that is in use. Asks nothing where it makes
-    none."""
+    """Transient if the plan would make a network with a chosen subnet that is in use. No call if the plan makes no
+    network."""
     from reconciler.decide.hold import subnets
 
     networks = subnets.made(plan, desired)

@@ -1,4 +1,4 @@
-"""Taking over what plain Compose has started: asked of the machine, judged in `decide.adoption`."""
+"""Adoption of containers that plain Compose started. This module reads the machine; `decide.drift.adoption` judges."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def recognise(
 
 
 def _program(entries: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Without the files by which the project was adopted: a service that mounts all of it has no use for them."""
+    """The commit's files without those that only `init` wrote: a service that mounts the whole project does not use
+    them."""
     return {
         name: entry
         for name, entry in entries.items()
@@ -51,7 +52,7 @@ def _program(entries: Mapping[str, Entry]) -> dict[str, Entry]:
 
 
 def refuse_to_hide(verdict: Verdict) -> None:
-    """Transient where the commit would give a service an empty folder in place of the data that it has."""
+    """Transient if the commit would replace a service's data by an empty folder."""
     for (stack, service), found, wanted in verdict.hidden:
         raise Transient(
             Reason.DEPENDENCY_NOT_READY,
@@ -61,7 +62,7 @@ def refuse_to_hide(verdict: Verdict) -> None:
 
 
 def record(verdict: Verdict) -> dict[str, object]:
-    """The journal's fields about what was recognised."""
+    """The journal's fields about the adopted containers."""
     return {
         "containers": {
             name: {

@@ -1,4 +1,4 @@
-"""Forward: a commit is judged, prepared, switched in, and either becomes last good or is quarantined."""
+"""Advance: a commit is judged, prepared and rolled out, and either becomes last good or is quarantined."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ CORRECT = "fix the commit and push again"
 
 
 def advance(context: TurnContext, head: Commit) -> Turn:
-    """Bring the machine to `head`. Transient where the environment keeps us from judging it."""
+    """Bring the machine to `head`. Transient if an environment fault prevents its judgement."""
     with context.attention.watching(Newer(context)):
         prepared = context.states.prepare(head.sha, head.sha in context.ledger.history.accepted)
     if prepared.denied:
@@ -112,7 +112,7 @@ def _attempt(
     except Exception as error:
         if not context.ledger.attempt(attempt.id).open or context.ledger.condemned(attempt.id):
             raise
-        # What was met during the rollback from another one is not counted as well.
+        # Faults during the rollback from another commit do not count for this one.
         counted = context.ledger.history.defects.get(head.sha, 0) > known
         if counted or not unforeseen.note(context.ledger, head.sha, error):
             return context.ledger.fault(attempt, unforeseen.fault(error))
@@ -120,7 +120,7 @@ def _attempt(
 
 
 def _local(context: TurnContext, head: Commit, prepared: Prepared) -> dict[str, Image]:
-    """What the machine has already, and a new commit does not fetch all the same."""
+    """Images that the machine has already, without those that a new commit pulls or builds again."""
     known = _is_good(context.ledger, head)
     context.watchdog.begins("look for images", "the engine")
     now = context.ports.clock.now()
@@ -226,7 +226,7 @@ def _succeed(context: TurnContext, attempt: Attempt, desired: DesiredState, roll
 
 
 def _refuse(context: TurnContext, attempt: Attempt, failure: Failure, content: str | None = None) -> Turn:
-    """The commit is bad, and nothing was created or stopped for it."""
+    """The commit is rejected before anything was created or stopped."""
     ending = Ending(
         Outcome.REJECTED, failure.reason, failure.message, CommitState.FAILURE, content, failure=failure, hint=CORRECT
     )

@@ -1,4 +1,4 @@
-"""What may end a wait: the end of the process, a suspension, a newer commit."""
+"""Ends a wait: at the end of the process, a suspension, or a newer commit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Attention:
-    """`head`: what the turn is about. `was_suspended`: when that was decided."""
+    """`head`: the commit of this turn. `was_suspended`: whether the host was suspended when the turn was decided."""
 
     def __init__(
         self, ledger: Ledger, handler: RequestHandler, options: Options, watchdog: StallWatchdog, clock: Clock
@@ -33,7 +33,7 @@ class Attention:
         self.was_suspended = False
 
     def decides(self, head: Commit) -> None:
-        """From now on the turn is about this head of the branch."""
+        """Set the commit of this turn."""
         self.head, self.was_suspended = head.sha, self.suspended()
 
     def suspended(self) -> bool:
@@ -41,7 +41,7 @@ class Attention:
 
     @contextmanager
     def watching(self, newer: Newer) -> Iterator[None]:
-        """While this lasts, a newer commit or a suspension may end what is waited for."""
+        """Within this context, a newer commit or a suspension may end a wait."""
         before, self._newer = self._newer, newer
         try:
             yield
@@ -49,7 +49,7 @@ class Attention:
             self._newer = before
 
     def listen(self) -> None:
-        """Asked by whatever waits, all through a turn. Interrupted, or Anew."""
+        """Called by every wait of a turn. Raises Interrupted or Anew."""
         self.attend()
         if self._newer is not None:
             with listening(self.attend):

@@ -1,4 +1,4 @@
-"""The end of an attempt: tidying up after its verdict, and taking away what nothing needs any more.
+"""The end of an attempt: cleans up after its verdict, and removes images, trees and models that nothing needs any more.
 
 An attempt counts as closed once this is done, so what a crash cuts off here is found again.
 """
@@ -25,7 +25,8 @@ LONGEST = 10.0
 
 
 def fetch(ports: Ports, ledger: Ledger, attempt: Attempt, want: ImageWant, files: Files) -> Image:
-    """Build or pull, and remember that it was us. What the machine had already does not become ours by a pull."""
+    """Build or pull, and record that this agent did. An image that the machine had before does not become ours by a
+    pull."""
     images, applier = ports.images, ports.applier
     if want.build is not None:
         ledger.append("fetched", revision=attempt.revision, image=want.tag, names=[])
@@ -39,7 +40,7 @@ def fetch(ports: Ports, ledger: Ledger, attempt: Attempt, want: ImageWant, files
 
 
 def close(context: TurnContext, attempt: Attempt, rollout: Rollout) -> None:
-    """What is left to tidy up after a durable verdict; the next turn does what fails here."""
+    """The cleanup after a durable verdict. The next turn repeats the parts that fail here."""
     with suppress(ReconcilerError):
         rollout.close()
         gone = collect(context)
@@ -47,9 +48,9 @@ def close(context: TurnContext, attempt: Attempt, rollout: Rollout) -> None:
 
 
 def collect(context: TurnContext) -> Sequence[str]:
-    """Remove what is not needed. Returns what of the images that we had fetched is not on the machine any more.
+    """Remove unneeded images and files. Returns fetched images that have disappeared.
 
-    Whatever cannot be removed now is left for the next time; nothing depends on it.
+    Objects that cannot be removed now are removed next time; nothing depends on that.
     """
     if any(attempt.open for attempt in context.ledger.history.attempts):
         return ()
@@ -65,7 +66,7 @@ def collect(context: TurnContext) -> Sequence[str]:
 
 
 def _kept_states(ports: Ports, ledger: Ledger) -> list[DesiredState] | None:
-    """None where last good is not known in full: then nobody can say what it needs."""
+    """None if last good is not known in full: then its needs are unknown."""
     good = ledger.history.last_good
     found = [ports.store.load(content) for content in garbage.retained(ledger.history) if content]
     states = [state for state in found if state is not None]

@@ -1,4 +1,4 @@
-"""Comparing what runs with what was applied: at once where something may have changed, else now and then."""
+"""Compares the running containers with the applied state: at once if something may have changed, else periodically."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def is_as_applied(context: TurnContext, desired: DesiredState, looked: ObservedS
 
 
 def find(ports: Ports, ledger: Ledger, desired: DesiredState, observed: ObservedState) -> Corrections:
-    """What is wrong with containers that are as wanted by their spec; what works again is noted."""
+    """Faults of containers that have the desired spec. Records services that are healthy again."""
     _note_recovered(ports, ledger, observed)
     return _wrong(ports, ledger, desired, observed)
 
@@ -61,10 +61,10 @@ def changed_by_others(
     observed: ObservedState,
     adopting: Mapping[str, Adopted] | None = None,
 ) -> Corrections:
-    """What can be corrected in place of what somebody has done to containers that a commit, or the rollback, keeps.
+    """Drift, correctable in place, of containers that a commit or the rollback keeps.
 
-    What would need another container is no matter of the commit: the next turn sees to it. Nothing is recorded: the
-    rollback must not depend on room on the disk. `adopting`: containers that are adopted as soon as the attempt begins.
+    Drift that needs another container is left to the next turn. Nothing is recorded: the rollback must not depend on
+    room on the disk. `adopting`: containers that are adopted as soon as the attempt begins.
     """
     found = _wrong(ports, ledger, desired, observed, adopting)
     return Corrections({id: items for id, items in found.drift.items() if id not in found.replaced})
@@ -73,7 +73,8 @@ def changed_by_others(
 def left_alone(
     ports: Ports, ledger: Ledger, observed: ObservedState
 ) -> dict[ServiceKey, tuple[Container, float | None]]:
-    """Services that do not work and are not started again now → one container, and when it is tried again, if ever."""
+    """Failed services that are not started again now → one container, and the time of its next start (None: gave
+    up)."""
     now = ports.clock.now()
     found = {}
     for item in observed.containers:

@@ -1,4 +1,4 @@
-"""What a turn works with: its parts, and what one turn remembers for the next."""
+"""The parts that a turn works with, and the values that one turn keeps for the next."""
 
 from __future__ import annotations
 

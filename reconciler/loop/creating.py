@@ -1,4 +1,4 @@
-"""Making the containers of a plan, which all come into being before any starts."""
+"""Creates the containers of a plan. All are created before any starts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class World:
 
 
 class Creating:
-    """`ids`: containers by stable name, as they come into being; `names`: what each was called then."""
+    """`ids`: created containers by stable name; `names`: their names at creation."""
 
     def __init__(self, world: World, desired: DesiredState, observed: ObservedState, plan: Plan) -> None:
         self._world, self._desired, self._observed, self._plan = world, desired, observed, plan
@@ -106,7 +106,7 @@ class Creating:
                 (i for i in after if (i.stack, i.service) == key and i.id not in before), key=lambda i: i.number
             )
             if len(new) != len(steps):
-                # It counts those that are there: somebody has removed or made one of them meanwhile.
+                # Compose counts existing containers: one of them was removed or created meanwhile.
                 raise Transient(
                     Reason.DEPENDENCY_NOT_READY,
                     f"Compose created {len(new)} containers for {key[0]}/{key[1]}, not {len(steps)}",

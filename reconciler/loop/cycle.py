@@ -1,4 +1,4 @@
-"""One turn: look at the branch, decide, and bring the machine to a commit that is proven, or back."""
+"""One turn: fetch the branch, decide, and bring the machine to a good commit, or roll back."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Cycle:
 
     @property
     def looked(self) -> ObservedState | None:
-        """What the last turn saw, where it changed nothing afterwards."""
+        """The observed state of the last turn, if it changed nothing afterwards."""
         return self._context.looked
 
     @property
     def decided(self) -> Turn | None:
-        """What the last turn comes to, once that is known; last good is looked after after it."""
+        """The outcome of the turn, once it is known; drift of last good is corrected after that."""
         if self._decided is None or self._rewritten is None:
             return self._decided
         return _unless_done(self._decided, self._rewritten)
@@ -74,7 +74,7 @@ class Cycle:
     def turn(self, *, patient: bool = False) -> Turn:
         """Take one turn. `patient`: wait out the delay after a fault of the environment.
 
-        Never raises for what may happen to a machine, a remote or a commit; raises Corrupt for our own state.
+        Faults of the machine, the remote or a commit never raise; raises Corrupt for our own state.
         """
         self._ledger.refresh()
         self._context.looked, self._context.planned, self._context.foreseen, self._decided = None, None, None, None
@@ -89,7 +89,7 @@ class Cycle:
             return self._ended(turn)
 
     def broken(self, error: Exception) -> Turn:
-        """What a turn came to that ended with a defect of ours; recorded once while it stays the same."""
+        """The outcome of a turn that ended with a defect of this program; recorded once while it stays the same."""
         message = f"{type(error).__name__}: {error}"
         turn = Turn(Outcome.FAILED, Reason.INTERNAL_ERROR, message, hint="this is a defect of reconciler: report it")
         if isinstance(error, Corrupt):
@@ -104,7 +104,7 @@ class Cycle:
 
     def _ended(self, turn: Turn) -> Turn:
         self._context.watchdog.decided(turn)
-        # What cannot be recorded now is found to be missing by the next turn.
+        # If it cannot be recorded now, the next turn finds it missing and records it.
         with suppress(Transient, Interrupted):
             self._give_up_on(turn)
             self._tell()
@@ -138,8 +138,8 @@ class Cycle:
             return _unless_done(turn, rewritten) if rewritten else turn
 
     def _note_held(self, turn: Turn, revision: str) -> None:
-        """What keeps a commit from being tried is on the record, and so is that it does no longer. What an attempt, a
-        verdict or a request tells already is not told again."""
+        """Records the hold of a commit, and its end. Holds that an attempt, a verdict or a request records already are
+        skipped."""
         if turn.reason in (Reason.SUSPENDED, Reason.FETCH_FAILED, Reason.INTERRUPTED):
             return
         own = next((item for item in reversed(self.history.attempts) if item.revision == revision), None)
@@ -153,7 +153,7 @@ class Cycle:
 
     def _move(self, head: Commit, patient: bool) -> Hold | Go:
         good = self.history.last_good
-        # Without the journal last good is known by name only, and is proven anew.
+        # Without the journal only the sha of last good is known, and it passes its gate again.
         current = good is not None and good.content and self._ports.store.current(good.content)
         changed = good is not None and good.revision == head.sha and not current
         inputs = self._ports.preparer.inputs()
@@ -176,7 +176,7 @@ class Cycle:
         return Hold(turn.reason, turn.message, turn.hint or "it is tried again by itself", until)
 
     def _deal(self, head: Commit, move: Hold | Go) -> Turn:
-        """What is refused or held leaves the machine at last good, also where an attempt before it was cut off."""
+        """After a rejected or held commit the machine is at last good, also if an earlier attempt was interrupted."""
         away = False
         try:
             turn = self._hold(head, move) if isinstance(move, Hold) else self._approach(head, move)
@@ -204,13 +204,13 @@ class Cycle:
         return turn
 
     def _with_warnings(self, turn: Turn, move: Hold | Go) -> Turn:
-        """A commit that is not tried is warned of all the same. What is told as violations has them already."""
+        """Adds warnings for a commit that is not tried, unless its violations contain them already."""
         judged, found = self._context.states.warned
         untried = turn.attempt is None and turn.outcome in (Outcome.HELD, Outcome.FAILED) and not turn.violations
         return replace(turn, warnings=found) if untried and _advances(move) and turn.revision == judged else turn
 
     def _unforeseen(self, head: Commit, move: Hold | Go, error: Exception) -> Turn:
-        """Nothing was done about the commit yet, so that it can be tried again, or never."""
+        """The fault came before the attempt: the commit is tried again, or gets its verdict."""
         if not unforeseen.note(self._ledger, head.sha, error):
             return _failed(unforeseen.fault(error), head, move)
         message = f"it could not be judged {unforeseen.TRIES} times: {unforeseen.told(error)}"
@@ -226,7 +226,7 @@ class Cycle:
         return self._ledger.end(ending, head.sha, Intent.ADVANCE)
 
     def _tried(self, head: Commit, inputs: str) -> tuple[str, int, str]:
-        """It is tried anew at once where an operator has asked for anything, or has changed what it is judged by."""
+        """It is tried again at once after an operator's request, or after a change of the host's config or secrets."""
         return head.sha, len(self.history.requests), inputs
 
     def _hold(self, head: Commit, move: Hold) -> Turn:
@@ -238,8 +238,8 @@ class Cycle:
         return _held(head, move)
 
     def _keep_meanwhile(self, head: Commit, waiting: bool) -> None:
-        """Until the head can be judged, no service is to be down: because of what somebody did to last good, or because
-        an attempt was cut off. A repair that failed is itself what is waited for."""
+        """While the head cannot be judged, last good is kept running: drift is corrected, and an interrupted attempt is
+        rolled back. No second try if the failed step was a repair itself."""
         last, good = self.history.last, self.history.last_good
         if good is None or last is None or last.open:
             return
@@ -269,14 +269,15 @@ class Cycle:
         return advance(self._context, head)
 
     def _kept(self, head: Commit, turn: Turn) -> Turn:
-        """Once open work has ended, a suspension is what there is to tell."""
+        """Without open work, the outcome is the suspension."""
         if turn.outcome is Outcome.UNCHANGED and self.history.suspended(self._ports.clock.now()):
             move = self._move(head, patient=False)
             return _held(head, move) if isinstance(move, Hold) else turn
         return turn
 
     def _give_up_on(self, turn: Turn) -> None:
-        """A head that the environment keeps us from judging gets its final state after a while; it is tried on."""
+        """A head that cannot be judged because of an environment fault gets its final state after ERROR_DEADLINE; tries
+        go on."""
         last = self.history.last
         if last is not None and last.open:
             return  # it is quarantined, and its final state follows from the rollback
@@ -291,7 +292,7 @@ class Cycle:
             self._ledger.end(ending, seen, Intent.ADVANCE)
 
     def _tell(self) -> None:
-        """Put each final state on its commit. A history that is told in full is not looked through again."""
+        """Report each final state on its commit. A fully reported history is not searched again."""
         self._ports.reporter.keep(self.history)
         if self.history is self._all_told:
             return
@@ -336,7 +337,7 @@ def _rewritten(head: Commit, accepted: Commit) -> Turn:
 
 
 def _without_the_head(turn: Turn, instead: Turn) -> Turn:
-    """What was done is told, and that it was done without knowing what the branch wants by now."""
+    """The outcome, with the fetch error: the branch's present head is not known."""
     told = _unless_done(turn, instead)
     if told is turn and not turn.stalled:
         told = replace(turn, message=f"{turn.message}; {instead.message}")
@@ -344,7 +345,6 @@ def _without_the_head(turn: Turn, instead: Turn) -> Turn:
 
 
 def _unless_done(turn: Turn, instead: Turn) -> Turn:
-    """Open work that was finished is told, a stall and a suspension; where nothing was to do, why nothing new could be
-    had."""
+    """The outcome of finished open work, a stall or a suspension; without any of them, the fetch error."""
     told = turn.stalled or turn.reason is Reason.SUSPENDED
     return instead if turn.outcome in (Outcome.UNCHANGED, Outcome.HELD) and not told else turn

@@ -16,12 +16,12 @@ from reconciler.loop.turn import Turn
 from reconciler.model.outcome import Intent
 
 FAULT_DELAY = 10.0
-"""Seconds until the first look after a turn that could not find out; doubled each time, at most LONGEST_DELAY."""
+"""Seconds until the next turn after an environment fault; doubled each time, at most LONGEST_DELAY."""
 
 LONGEST_DELAY = 600.0
 
 SECOND_LOOK = 3.0
-"""Seconds after which what a commit has changed is looked at again."""
+"""Seconds until the next turn after a turn that changed something."""
 
 
 class Alarm(Protocol):
@@ -36,10 +36,10 @@ class Alarm(Protocol):
 
 
 def run(cycle: Cycle, alarm: Alarm, clock: Clock, interval: float, told: Callable[[Turn], bool]) -> None:
-    """Take turns until `alarm.ended`. `interval`: seconds between two looks; `told` hears of each turn's end, and
-    says whether it is to be the last.
+    """Take turns until `alarm.ended`. `interval`: seconds between two turns. `told` is called after each turn, and
+    returns whether it was the last.
 
-    Nothing else ends it: own state that cannot be read is waited for, defects are survived.
+    Nothing else ends the loop: it waits for unreadable own state, and goes on after defects.
     """
     faults, survived = 0, Survived(clock)
     while not alarm.ended:
@@ -55,7 +55,7 @@ def run(cycle: Cycle, alarm: Alarm, clock: Clock, interval: float, told: Callabl
 
 
 def _turn(cycle: Cycle, survived: Survived) -> Turn:
-    """One turn. Whatever is wrong with us, the machine is looked after again later: nobody else does."""
+    """One turn. After a defect of this program the next turn comes as usual."""
     try:
         return cycle.turn(patient=True)
     except Corrupt as error:
@@ -66,7 +66,7 @@ def _turn(cycle: Cycle, survived: Survived) -> Turn:
 
 
 class Survived:
-    """Defects that the agent outlives, each with its trace while it is new."""
+    """Logs defects that do not end the agent; a new one with its trace."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._repeats = clock, Repeats()

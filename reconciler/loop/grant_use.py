@@ -1,4 +1,4 @@
-"""Keeping the record of which of the operator's entries last good needs, for `policy unused`."""
+"""Records which entries of the agent config last good needs, for `policy unused`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reconciler.model.uses import Uses
 def note_use(context: TurnContext) -> None:
     """Nothing is read or written while last good is that of the turn before.
 
-    It never decides about a turn: what cannot be found out is asked again by the next process.
+    It never changes a turn's outcome; after a failure the next process tries again.
     """
     good = context.ledger.history.last_good
     basis = (good.revision, good.content) if good else ("", "")

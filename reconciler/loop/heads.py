@@ -1,4 +1,4 @@
-"""The branch's heads: which one is dealt with, and what becomes of those that it has overtaken."""
+"""The branch's heads: which one is followed, and the final states of superseded ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
 
 
 class Heads:
-    """What the turns begin with."""
+    """The first part of a turn."""
 
     def __init__(self, context: TurnContext, host: str) -> None:
         self._context, self._ports, self._ledger, self._host = context, context.ports, context.ledger, host
@@ -41,7 +41,7 @@ class Heads:
             return self._unread(error)
 
     def _unread(self, error: Exception) -> tuple[Commit, Transient | None]:
-        """A head that came and cannot be read. When that has been tried often enough, it is dealt with by its name."""
+        """A fetched head that cannot be read. After enough tries it gets a verdict by its sha."""
         sha, seen = self._ports.source.fetched() or "", self.history.seen
         new = bool(sha) and (not seen or sha != seen[-1])
         if not new and not seen:
@@ -63,7 +63,7 @@ class Heads:
             return _by_name(sha)
 
     def recall(self) -> None:
-        """What the mirror remembers of good and bad commits; where it was made anew, it is told again."""
+        """The mirror's refs for good and quarantined commits; a new mirror gets them again."""
         pins, good = self._ports.source.pins(f"{self._host}/"), self.history.last_good
         self._ledger.recall(pins)
         if good is not None and f"{self._host}/good" not in pins:
@@ -72,7 +72,7 @@ class Heads:
             self._context.states.pin("good", good.revision)
 
     def accept(self, head: Commit) -> Commit:
-        """The head; where it does not descend from the last one that was accepted, that one."""
+        """The head; if it does not descend from the last accepted head, the last accepted head."""
         strict = self._context.options.require_fast_forward
         if is_followed(head.sha, self.history, self._ports.source, strict):
             self._see(head)
@@ -93,7 +93,7 @@ class Heads:
         self._supersede_undecided(head)
 
     def _supersede_undecided(self, head: Commit) -> None:
-        """Heads that were never decided have been overtaken. A rollback that is still to be taken comes first."""
+        """Heads without a verdict are superseded. A pending rollback comes first."""
         last = self.history.last
         if last is not None and last.open:
             return

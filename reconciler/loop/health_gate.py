@@ -1,4 +1,4 @@
-"""Watching containers prove themselves: every container of the commit, from its start to the end of the window."""
+"""Judges every container of the commit, from its start to the end of the window."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOK_INTERVAL = 1.0
 """Seconds after which we look at every container, whether an event was about it or not."""
 
 AWAY_LIMIT = 3
-"""So many calls in a row without an answer, and the engine counts as unavailable."""
+"""Calls in a row without an answer after which the engine counts as unavailable."""
 
 LOG_LINES = 20
 """Lines of a failed container's log that a report carries (the contract's upper bound)."""
@@ -55,7 +55,7 @@ class HealthGate:
         self._window_from = clock.monotonic()
         self._progress_at = clock.monotonic()
         self._away, self._whole = 0, True
-        self._current = False  # whether nothing was done, nor waited for, since the last look
+        self._current = False  # whether nothing was changed or waited for since the last look
         self._looked_at = clock.monotonic()
         self._unseen: set[str] = set()
         self._saw_all_at = float("-inf")
@@ -71,7 +71,7 @@ class HealthGate:
         self._current = False
 
     def forget(self, container: str, key: ServiceKey) -> None:
-        """It is about to be stopped on purpose; the service's downtime begins."""
+        """The rollout is about to stop it; the service's downtime begins."""
         self._tracks.pop(container, None)
         self._stopped.add(container)
         self._current = False
@@ -106,9 +106,9 @@ class HealthGate:
         self._wait(lambda now: None if unmet() else 0.0, unmet)
 
     def up(self, services: Collection[ServiceKey]) -> None:
-        """Wait until the containers of these services run: what shares with one of them cannot start before.
+        """Wait until the containers of these services run: namespace users cannot start before.
 
-        One that has done its work is waited for no more: its volumes are there.
+        A finished one-shot needs no wait: its volumes exist.
         """
 
         def down() -> list[Track]:
@@ -190,7 +190,7 @@ class HealthGate:
         self._current = True
 
     def _worth_a_look(self) -> list[str]:
-        """Containers that something happened to, and now and then all: in a large commit each event is about one."""
+        """Containers with events, and periodically all: in a large commit each event is about one container."""
         touched = self._watch.touched() | self._unseen
         now = self._clock.monotonic()
         if self._away or not self._whole or now - self._saw_all_at >= LOOK_INTERVAL:
@@ -199,14 +199,14 @@ class HealthGate:
         return [id for id in self._tracks if id in touched]
 
     def _befallen(self, id: str, events: Mapping[str, Collection[str]]) -> Collection[str]:
-        """Signals to a container that we have stopped ourselves say nothing."""
+        """Ignore signals to a container that the rollout stopped itself."""
         return frozenset(events.get(id, ())) - ({KILL} if id in self._stopped else set())
 
     def _resume(self, found: Mapping[str, Container], now: float) -> bool:
-        """The engine was away, or its events were: deadlines are later by that, and the window starts again.
+        """The engine or its event stream was away: deadlines move by that time, and the window starts again.
 
-        What no longer runs was stopped by the engine's own end, which no commit is to blame for: it is started again.
-        True: something was, so `found` is out of date.
+        Containers that stopped with the engine are started again, as the commit is not the cause. True if one was
+        started, so that `found` is out of date.
         """
         stopped = False
         gap = now - self._looked_at if self._away else 0.0
@@ -236,7 +236,7 @@ class HealthGate:
             self._start_again(track)
 
     def _start_again_at(self, track: Track) -> float | None:
-        """Not while one runs no more whose namespaces it shares: the engine would refuse, and that one is judged."""
+        """Not while its namespace owner is down: the engine would refuse the start, and the owner is judged itself."""
         if not all(_is_up(namespace_owner) for namespace_owner in self._namespace_owners(track)):
             return None
         return health.start_again_at(track)
@@ -247,7 +247,7 @@ class HealthGate:
         except RolloutFailed as refused:
             if refused.reason is not Reason.DEPENDENCY_NOT_READY or not self._namespace_owners(track):
                 raise
-            # one whose namespaces it shares has ended since we looked: the next look tells
+            # its namespace owner has ended since the last look: the next look decides
 
     def _namespace_owners(self, track: Track) -> list[Track]:
         return [other for other in self._tracks.values() if other.service.key in track.service.namespace_owners]

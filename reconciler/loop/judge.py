@@ -1,4 +1,4 @@
-"""Judging a commit before anything is touched: refused, held, or tried again later. Raises Ended or Transient."""
+"""Judges a commit before anything is touched: rejected, held, or tried again later. Raises Ended or Transient."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from reconciler.model.plan import Action, Plan
 
 
 def reject(ports: Ports, ledger: Ledger, head: Commit, violations: tuple[Violation, ...]) -> Turn:
-    """What breaks a rule has its final state at once; a missing Host document is held."""
+    """A denied commit gets its final state at once; a commit without a Host document is held."""
     denied = [item for item in violations if item.level is Level.DENY]
     first = denied[0]
     message = f"{place(first)}{first.message}" + (f" (and {len(denied) - 1} more)" if len(denied) > 1 else "")
@@ -80,8 +80,8 @@ def check_shrink(ports: Ports, ledger: Ledger, head: Commit, desired: DesiredSta
 
 
 def check_consent(ledger: Ledger, head: Commit, takings: Sequence[Taking]) -> None:
-    """What others have made is taken over once a person has agreed to just that. What is shown is recorded first, so
-    that an `accept` covers it."""
+    """Objects that others made are taken over only with a person's consent to exactly these. They are recorded before
+    they are shown, so that an `accept` covers them."""
     if not takings:
         return
     message = f"{head.sha[:12]} would take over objects that this agent did not make: {told(takings)}"
@@ -89,7 +89,7 @@ def check_consent(ledger: Ledger, head: Commit, takings: Sequence[Taking]) -> No
 
 
 def _ask(ledger: Ledger, head: Commit, shown: Sequence[str], message: str, hint: str) -> Turn:
-    """Held until somebody accepts just what is shown; recorded once while it stays the same."""
+    """Held until a person accepts exactly the shown objects; recorded once while they stay the same."""
     if ledger.history.asked.get(head.sha) != frozenset(shown):
         ledger.append("asked", revision=head.sha, objects=sorted(shown))
     return Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint)
@@ -98,7 +98,7 @@ def _ask(ledger: Ledger, head: Commit, shown: Sequence[str], message: str, hint:
 def check_data(
     ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
 ) -> None:
-    """A commit that takes live data out of a service's sight is held until a person has accepted it."""
+    """A commit that hides live data from a service is held until a person accepts it."""
     places, files, observed = ports.preparer.places, ports.host_files, foreseen.observed
     known = ledger.history.links
     filled = files.filled(questioned(desired, base, observed, places), known)
@@ -172,7 +172,7 @@ def _ask_about(ledger: Ledger, head: Commit, asked: Mapping[str, str], what: str
 
 
 def check_mounts(ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState, foreseen: Foreseen) -> None:
-    """Held until a person has removed what a container has put in the way, or taken the commit in two."""
+    """Held until a person removes the link that a container made, or splits the commit."""
     links = {**ledger.history.links, **foreseen.verdict.links}
     found = in_the_way(desired, foreseen.back, foreseen.observed, links, ports.host_files, ports.preparer)
     for item in found:
@@ -180,7 +180,7 @@ def check_mounts(ports: Ports, ledger: Ledger, head: Commit, desired: DesiredSta
 
 
 def check_content(context: TurnContext, head: Commit, prepared: Prepared, desired: DesiredState) -> None:
-    """What was quarantined is not tried again under another sha; what runs is not rolled out again."""
+    """Quarantined content is not tried again under another sha; running content is not rolled out again."""
     history = context.ledger.history
     bad = history.bad_content(desired.content)
     if bad is not None and bad.revision == head.sha:
@@ -203,7 +203,7 @@ def check_content(context: TurnContext, head: Commit, prepared: Prepared, desire
 
 
 def _stays_refused(context: TurnContext, head: Commit, bad: Bad) -> Turn:
-    """Last good's own commit, rendered with secrets that made it fail: what ran before them is kept."""
+    """The commit of last good failed with changed secrets: the state with the earlier secrets is kept."""
     kept = keep(context, head)
     message = f"{head.sha[:12]} with the changed secrets was refused ({bad.reason}); the state before them runs again"
     hint = "fix the secrets in secrets_dir, or push a new commit"
@@ -224,8 +224,8 @@ def _same_content(context: TurnContext, head: Commit, revision: str, content: st
 
 
 def check_images(context: TurnContext, head: Commit, missing: Sequence[ImageWant]) -> None:
-    """What may not be pulled is waited for. Names that somebody else has given to images on this machine are neither
-    taken nor read without leave."""
+    """Held while `pull_policy` forbids a pull of a missing image. Image names of others on this machine are neither
+    moved nor read without consent."""
     found = unobtainable(missing)
     if missing and not found:
         found = images_of_others.in_the_way(missing, context.ports.images.stored(), context.machine.stacks())
@@ -235,7 +235,8 @@ def check_images(context: TurnContext, head: Commit, missing: Sequence[ImageWant
 
 
 def check_plan(ports: Ports, ledger: Ledger, head: Commit, plan: Plan, observed: ObservedState, memory: Memory) -> None:
-    """Over by our own sum: refused. Over because of the engine or of other containers: not the commit's fault."""
+    """Over the budget by the commit's own sum: rejected. Over because of the engine or other containers: tried
+    again."""
     if not plan.violations:
         return
     first = plan.violations[0]
@@ -265,7 +266,7 @@ def check_missing(desired: DesiredState, observed: ObservedState) -> None:
 
 
 def check_networks(plan: Plan, observed: ObservedState) -> None:
-    """A network cannot be replaced while somebody else's container is in it."""
+    """Waits while an unmanaged container is in a network that must be replaced."""
     ours = {item.id for item in observed.containers}
     names = {item.id: item.name for item in observed.foreign}
     for step in plan.steps:
@@ -281,7 +282,7 @@ def check_networks(plan: Plan, observed: ObservedState) -> None:
 
 
 def check_addresses(plan: Plan, desired: DesiredState, observed: ObservedState) -> None:
-    """An address that a container holds which goes on running is waited for."""
+    """Waits for an address that another running container holds."""
     for service, address, holder in occupied(desired, observed, plan):
         raise Transient(
             Reason.DEPENDENCY_NOT_READY,
@@ -291,13 +292,13 @@ def check_addresses(plan: Plan, desired: DesiredState, observed: ObservedState) 
 
 
 def check_names(plan: Plan, observed: ObservedState) -> None:
-    """A name that somebody else's container has is waited for."""
+    """Waits for a name that an unmanaged container has."""
     for found in taken(plan, observed):
         raise Transient(Reason.DEPENDENCY_NOT_READY, found.message, found.hint)
 
 
 def check_ports(ports: Ports, desired: DesiredState, observed: ObservedState) -> None:
-    """A port that somebody else holds is waited for."""
+    """Waits for a port that another program holds."""
     ours = {port for item in observed.containers if item.running for port in item.ports}
     wanted = {
         port: service

@@ -1,4 +1,4 @@
-"""Staying: last good is to run. A turn that finds it so has no effects."""
+"""Keeps last good running. A turn without drift has no effects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reconciler.model.outcome import Intent, Outcome, Reason
 
 
 def keep(context: TurnContext, head: Commit) -> Turn:
-    """See to it that last good runs, tidying up what an earlier turn left."""
+    """Correct drift of last good, and clean up after an earlier turn."""
     desired = context.states.good()
     if desired is None:
         raise AssertionError("only what was good is kept")
@@ -30,14 +30,14 @@ def keep(context: TurnContext, head: Commit) -> Turn:
         if _is_settled(context, desired, looked) and not rewritten and is_as_applied(context, desired, looked):
             return _unchanged(context.ports, context.ledger, head, desired, looked)
     context.looked = None
-    from reconciler.loop.repair import repair  # a quiet turn does without what this needs
+    from reconciler.loop.repair import repair  # imported here because a turn without changes does not need it
 
     turn, observed = repair(context, head, desired, rewritten)
     return turn or _unchanged(context.ports, context.ledger, head, desired, observed)
 
 
 def _is_settled(context: TurnContext, desired: DesiredState, looked: ObservedState) -> bool:
-    """Judged once for the same look."""
+    """Judged once for the same observed state."""
     asked = desired.content, context.ledger.history.ran_once
     last = context.settled
     if last is None or last[0] is not looked or last[1] != asked:
@@ -55,7 +55,7 @@ def _unchanged(ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState
             return _troubled(head, f"{stack}/{service}", container, again)
         turn = Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "nothing to do", head.sha, Intent.REPAIR)
         graces = [desired.gate(item.stack).unhealthy_grace for item in observed.containers if is_ailing(item)]
-        # The engine does not tell when a grace is over.
+        # No event of the engine marks the end of a grace period.
         return replace(turn, until=ports.clock.now() + min(graces)) if graces else turn
     bad = ledger.history.quarantined.get(head.sha)
     why = f" ({bad.reason})" if bad else ""
@@ -72,7 +72,7 @@ def _unchanged(ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState
 
 
 def _troubled(head: Commit, service: str, container: Container, again: float | None) -> Turn:
-    """A service does not work, and for now it is not started again."""
+    """A service is down, and for now it is not started again."""
     unhealthy = container.state == "running"
     state = "unhealthy" if unhealthy else f"down (exit code {container.exit_code})"
     then = "it is started again in a while" if again else LEFT_ALONE

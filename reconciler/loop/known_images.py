@@ -1,4 +1,4 @@
-"""Which images a commit runs: what a tag names now, or what a definition that was good before was good with."""
+"""Selects the image for each service: the tag's present image, or the image of an earlier good state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def local_images(
     revision: str,
     anew: Callable[[ImageWant, Image], bool] = lambda want, image: False,
 ) -> dict[str, Image]:
-    """want.key → image of the machine. `anew`: what is fetched although it is there; it is left out."""
+    """want.key → image of the machine, without those in `anew`, which are pulled or built again."""
     images = ports.images
     found = images.local(prepared.wants)
     fresh = {want.key for want in prepared.wants if want.key in found and anew(want, found[want.key])}
@@ -35,7 +35,7 @@ def local_images(
 
 
 def good_states(history: History, load: Callable[[str], DesiredState | None]) -> Iterable[DesiredState]:
-    """Those that are kept, newest first; each is read when it is asked for."""
+    """The kept states, newest first; each is read lazily."""
     return (state for content in good_contents(history) if (state := load(content)) is not None)
 
 
@@ -60,7 +60,7 @@ def remembered(
 def _from(
     state: DesiredState, wants: Sequence[ImageWant], chosen: dict[str, Image], images: Images, lower: Lower
 ) -> list[ImageWant]:
-    """Puts what the state knows into `chosen`; returns what it does not know."""
+    """Adds the state's images to `chosen`; returns the wants without one."""
     known = state.services()
     used = {want.key: {s.image for s in known.values() if s.image_ref == want.ref} for want in wants}
     had = {want.key: next(iter(used[want.key])) for want in wants if len(used[want.key]) == 1}

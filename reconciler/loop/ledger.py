@@ -1,4 +1,4 @@
-"""What a turn remembers: the journal, the history it folds into, and the last good state."""
+"""The memory of the turns: the journal, its folded history, and the last good state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LINES = 100
 
 
 MOST_HELD = 20
-"""Different things that keep one commit from being tried, and that are recorded; what flickers is told no longer."""
+"""Maximum of recorded holds for one commit; a hold that comes and goes is not recorded for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Ending:
     """How an attempt, or a commit that was refused before any, ended.
 
     `state`: the commit's final one, recorded only if the commit has none yet. `good`: this is the new last good.
-    `closing`: something is still to be tidied up. `inputs`: what of this host the commit was judged by.
+    `closing`: cleanup remains. `inputs`: digest of the host's config and secrets that the commit was judged by.
     """
 
     outcome: Outcome
@@ -59,8 +59,8 @@ class Ending:
 class Ledger:
     """Every fact is durable when the method that records it returns.
 
-    It knows nothing before the first `refresh`. `forgetful`: what the journal told is not all that was known, so the
-    mirror's pins are to be asked (`recall`).
+    It is empty before the first `refresh`. `forgetful`: the journal is incomplete, so `recall` must read the mirror's
+    pins.
     """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
@@ -75,7 +75,7 @@ class Ledger:
         self.history = History()
 
     def refresh(self) -> None:
-        """Write what is owed, if there is room now, and take in what was appended since."""
+        """Write pending records, if there is room now, and read appended ones."""
         with self._writing:
             with suppress(Transient):
                 self._pay()
@@ -89,11 +89,11 @@ class Ledger:
 
     def _refresh(self) -> None:
         if not self._told.take(self._journal.records()):
-            self.forgetful = True  # it was deleted or replaced under us
+            self.forgetful = True  # the file was deleted or replaced
         self._know()
 
     def _know(self) -> None:
-        """What the journal tells, and what only the mirror's pins do."""
+        """The journal's records, and those that only the mirror's pins have."""
         history = self._told.history
         if not self._pinned and self._pinned_good is None:
             self.history = history
@@ -103,7 +103,7 @@ class Ledger:
         self.history = replace(history, quarantined=quarantined, last_good=history.last_good or self._pinned_good)
 
     def recall(self, pins: Mapping[str, str]) -> None:
-        """Take in, once, what the mirror's refs remember, should the journal be lost.
+        """Read the mirror's refs once, in case the journal was lost.
 
         `<host>/bad/<sha>/<content>` → sha of what was quarantined, `<host>/good` → sha of last good.
         """
@@ -123,7 +123,7 @@ class Ledger:
         self.refresh()
 
     def _write_down(self) -> None:
-        """What only the mirror remembers, so that everybody who reads the journal knows it."""
+        """Writes facts that only the mirror has into the journal."""
         known = self._told.history
         for bad in [item for sha, item in self._pinned.items() if sha not in {*known.quarantined, *known.lifted}]:
             self.append("recalled", revision=bad.revision, content=bad.content, bad=True)
@@ -137,41 +137,41 @@ class Ledger:
             self._refresh()
 
     def owe(self, kind: str, **fields: Any) -> None:
-        """As `append`; where the disk refuses, the record is kept in mind and comes before the next one."""
+        """As `append`; if the disk refuses, the record is kept in memory and written before the next one."""
         try:
             self.append(kind, **fields)
         except Transient:
             self._owed.append((kind, self._clock.now(), fields))
 
     def shorten(self) -> None:
-        """Let the journal forget what nobody asks of it any more, where it has grown long and all is closed."""
+        """Shorten a long journal when no attempt is open."""
         with self._writing:
             if self._journal.is_long and not self.history.unfinished and self._journal.shorten(compacted):
                 self._told = Following()
                 self.refresh()
 
     def silent(self, silence: Silence) -> None:
-        """What does not go on, for whoever reads the journal."""
+        """Records a stall."""
         self.append("silent", step=silence.step, reason=silence.reason, message=silence.message)
 
     def held(self, turn: Turn, revision: str) -> None:
-        """What keeps a commit from being tried, once while it stays the same."""
+        """Records the hold of a commit, once while it stays the same."""
         known, said = self.history.holding(revision), (turn.reason, turn.message)
         told = any((item.reason, item.message) == said or item == self._held.get(said) for item in known)
         if told or len(known) >= MOST_HELD:
             return
         words = {"message": turn.message, "hint": turn.hint, **_warned(turn.warnings or turn.violations)}
         self.append("held", revision=revision, outcome=turn.outcome, reason=turn.reason, **words)
-        # The journal masks secrets, and then tells it in other words.
+        # The journal masks secrets, so its text may differ.
         self._held = {**dict(list(self._held.items())[-MOST_HELD:]), said: self.history.held[-1]}
 
     def released(self, revision: str) -> None:
-        """Nothing keeps it from being tried any more."""
+        """Records the end of the hold."""
         if self.history.holding(revision):
             self.append("released", revision=revision)
 
     def cut_off(self) -> None:
-        """The process is about to be ended by force: the attempt under way is recorded as interrupted."""
+        """The process is about to be killed: record the open attempt as interrupted."""
         last = self.history.last
         if last is not None and last.open and not last.condemned:
             message = "asked to end while the engine was busy; what runs is left as it is"
@@ -187,12 +187,12 @@ class Ledger:
         return self.attempt(name)
 
     def warn(self, attempt: str, warning: Violation) -> None:
-        """What an attempt under way is warned about, beside what its commit was admitted with."""
+        """Records another warning of the open attempt."""
         logger.warning("{}", warning.message)
         self.append("warned", attempt=attempt, warnings=warning_records([warning]))
 
     def attempt(self, name: str) -> Attempt:
-        """Transient where the journal does not know it any more."""
+        """Transient if the journal no longer has it."""
         for item in reversed(self.history.attempts):
             if item.id == name:
                 return item
@@ -204,11 +204,11 @@ class Ledger:
 
     @property
     def leftover(self) -> Attempt | None:
-        """An attempt whose tidying up was cut off."""
+        """An attempt whose cleanup was interrupted."""
         return next((item for item in self.history.attempts if not item.closed), None)
 
     def condemned(self, name: str) -> bool:
-        """Whether the verdict on this attempt is written, or owed."""
+        """Whether the verdict on this attempt is written, or pending."""
         owed = any(kind == "condemned" and fields["attempt"] == name for kind, _, fields in self._owed)
         return owed or self.attempt(name).condemned
 
@@ -249,7 +249,7 @@ class Ledger:
         )
 
     def fault(self, attempt: Attempt, error: ReconcilerError, failure: Failure | None = None) -> Turn:
-        """The environment ended it: nothing is quarantined, and it is tried again after a while."""
+        """An environment fault ended it: nothing is quarantined, and it is tried again later."""
         ending = Ending(Outcome.FAILED, error.reason, error.message, failure=failure, hint=error.hint)
         return self.end(ending, attempt.revision, attempt.intent, attempt.id)
 

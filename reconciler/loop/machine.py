@@ -1,4 +1,4 @@
-"""Looking at the machine: what is ours there, what somebody else has made for our services, and taking that over."""
+"""Observes the machine: managed containers, containers that others made for our services, and their adoption."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ class Machine:
             )
 
     def _note_completed(self, observed: ObservedState, states: Sequence[DesiredState | None]) -> None:
-        """One-shots that have ended since a process that had started them was killed."""
+        """Records one-shots that an earlier, killed process started, and that have ended since."""
         from reconciler.decide.slots import completed
 
         once = {

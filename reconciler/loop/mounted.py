@@ -1,4 +1,4 @@
-"""Where a commit's mounts lead on this machine, judged before anything is touched."""
+"""Judges the host paths of a commit's mounts before anything is touched."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def in_the_way(
         obstacle = ways[path].obstacle if path in ways else None
         if obstacle is not None:
             yield obstacle
-    known = set(nested(before, before, ways, links))  # it runs so, and nothing gets worse
+    known = set(nested(before, before, ways, links))  # it runs with both mounts already, so nothing gets worse
     for inner, outer in nested(every, every, ways, links):
         changes = inner in new or outer in new
         if changes and (inner, outer) not in known and not preparer.may_nest(inner, outer):

@@ -1,8 +1,8 @@
-"""While something is waited for: is there a newer commit, or a suspension, and does it take over?
+"""Decides during a wait whether a newer commit or a suspension takes over.
 
-Before the first stop the newest commit wins at once, and so does a suspension. After it a service may be down, so a
-newer commit wins only where it is valid and changes what has still to be proven: it is then approached by the same
-planner from wherever the machine is. A suspension waits for the verdict.
+Before the first stop a newer commit or a suspension takes over at once. After it a service may be down. Then a newer
+commit takes over only if it is valid and changes a service that is not proven yet; the same planner plans from the
+observed state. A suspension waits for the verdict.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ for ever must be interruptible."""
 
 
 class Newer:
-    """What is under way, as seen by what might end it. `rollout` None: nothing is created yet."""
+    """The work that a newer commit might end. `rollout` None: nothing is created yet."""
 
     def __init__(self, context: TurnContext, intent: Intent = Intent.ADVANCE, rollout: Rollout | None = None) -> None:
         self._context, self._intent, self._rollout = context, intent, rollout
@@ -61,7 +61,7 @@ class Newer:
             raise Superseded(head, self.touched)
 
     def heed_suspension(self) -> None:
-        """Anew where it may begin now."""
+        """Raises Anew if the suspension may begin now."""
         if not self.touched and self._context.attention.suspended() and not self._context.attention.was_suspended:
             raise Anew("suspended")
 
@@ -73,7 +73,7 @@ class Newer:
         return any(newest.get(key) != current.get(key) for key in self._rollout.unproven())
 
     def _newest(self, head: Commit) -> Mapping[ServiceKey, str] | None:
-        """What the commit brings each service to; None where it is not admitted. Judged once."""
+        """The commit's desired services; None if it is not admitted. Judged once."""
         if head.sha not in self._specs:
             ports = self._context.ports
             try:
@@ -90,7 +90,7 @@ class Newer:
 
 
 def give_way(ledger: Ledger, attempt: Attempt, why: Anew) -> None:
-    """An attempt under way ends, unless it has: because of a newer commit, or of a suspension."""
+    """Ends the open attempt, if any, because of a newer commit or a suspension."""
     if not ledger.attempt(attempt.id).open:
         return
     if isinstance(why, Superseded):

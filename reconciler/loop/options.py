@@ -1,4 +1,4 @@
-"""What a turn works through, and how this agent behaves."""
+"""The ports of a turn, and the options of this agent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from reconciler.model.plan import Plan, Step
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Everything that a turn works through. `changed`: whether the engine told of our containers since it was asked."""
+    """All ports of a turn. `changed`: whether the engine reported events of our containers since the last call."""
 
     source: Source
     preparer: Preparer

@@ -1,4 +1,4 @@
-"""How long a head waits that could not even be judged: as long as one whose attempt met a fault of the environment."""
+"""Delay for a head that could not be judged: the same as after an attempt with an environment fault."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reconciler.loop.turn import Turn
 
 
 class Patience:
-    """Of this process alone: what a turn comes to before an attempt is not recorded, or each would be."""
+    """Kept in this process only: the outcomes of turns without an attempt are not recorded."""
 
     def __init__(self) -> None:
         self._about: Hashable = None
@@ -17,14 +17,14 @@ class Patience:
         self._turn: Turn | None = None
 
     def failed(self, about: Hashable, turn: Turn, now: float) -> float:
-        """`about`: the head, and whatever else makes it worth another try at once. Returns when it is tried again
-        (Unix seconds)."""
+        """`about`: the head, and other inputs whose change allows a try at once. Returns the time of the next try (Unix
+        seconds)."""
         self._faults = self._faults + 1 if about == self._about else 1
         self._about, self._turn, self._until = about, turn, now + fault_delay(self._faults)
         return self._until
 
     def waits_for(self, about: Hashable, now: float) -> tuple[Turn, float] | None:
-        """What it met last, and until when (Unix seconds) it is left alone; None: it may be tried."""
+        """The last fault, and the time of the next try (Unix seconds); None: it may be tried."""
         if self._turn is None or about != self._about or now >= self._until:
             return None
         return self._turn, self._until

@@ -31,10 +31,10 @@ class Clock(Protocol):
 
 
 class Source(Protocol):
-    """The watched branch. Everything but `fetch` works on the local mirror alone."""
+    """The watched branch. Only `fetch` contacts the remote; all other methods read the local mirror."""
 
     def fetch(self) -> Commit:
-        """The branch's head, fetched. Transient (FetchFailed) when the remote or the branch cannot be had."""
+        """The branch's head, fetched. Transient (FetchFailed) if the remote or the branch cannot be read."""
 
     def commit(self, sha: str) -> Commit:
         """KeyError when the mirror does not have it."""
@@ -42,7 +42,7 @@ class Source(Protocol):
     def files(self, sha: str) -> Files: ...
 
     def is_ancestor(self, old: str, new: str) -> bool:
-        """False also when `old` is not known any more."""
+        """False also if the mirror no longer has `old`."""
 
     def pin(self, name: str, sha: str) -> None:
         """Keep a commit under `refs/reconciler/<name>` (an effect only where it changes something)."""
@@ -54,10 +54,10 @@ class Source(Protocol):
         """name → sha of every pin whose name begins with `prefix`."""
 
     def tidy(self) -> None:
-        """Give up what no head and no pin leads to, where enough has piled up. Transient when it takes too long."""
+        """Repack and drop unreachable objects, if there are enough. Transient if it takes too long."""
 
     def find(self, revision: str) -> str | None:
-        """The full sha of the commit that people call so: a sha, the beginning of one, the branch, main~2."""
+        """The full sha for a revision that a person wrote: a sha, its beginning, the branch, main~2."""
 
     def fetched(self) -> str | None:
         """The branch's head as it was fetched last; None before the first fetch."""
@@ -68,45 +68,46 @@ class Renderer(Protocol):
         """Compose's canonical model; it reads `named`, of `files`. Transient when Compose itself cannot be run."""
 
     def close(self) -> None:
-        """Remove what was laid out for Compose; called once the stacks of a commit are rendered."""
+        """Remove the files that were written for Compose; called once the stacks of a commit are rendered."""
 
     def given(self, stack: str) -> Mapping[str, str]:
         """Variables that the host has for this stack."""
 
     def trouble(self) -> Usage | None:
-        """What keeps the host's secrets from being read as they are now; what they held before counts until then."""
+        """The fault that prevents reading the host's secrets; until it ends, their earlier values count."""
 
     def fingerprint(self) -> str:
-        """Digest of everything on the host that flows into a model (secrets_dir); '' where there is none."""
+        """Digest of all host inputs of a model (secrets_dir); '' without secrets_dir."""
 
 
 class Requests(Protocol):
-    """What operators ask of the process that holds the state lock."""
+    """Operators' requests to the process that holds the state lock."""
 
     def waiting(self) -> Sequence[Request]:
-        """Those that nobody has removed, oldest first. What cannot be understood is put aside."""
+        """Waiting requests, oldest first. Files that are no requests are renamed."""
 
     def remove(self, request: Request) -> None:
-        """It was answered, durably."""
+        """Remove a request, after its answer is durable."""
 
 
 class Store(Protocol):
-    """Admitted states, kept for the rollback. Transient when the disk refuses."""
+    """Stored desired states, for the rollback. Transient if the disk refuses."""
 
     def save(self, desired: DesiredState, models: Mapping[str, Mapping[str, Any]]) -> None:
-        """Durable before it returns; an effect only where it is new, or came from another commit or other secrets."""
+        """Durable before it returns; an effect only if the state is new, or came from another commit or other
+        secrets."""
 
     def load(self, content: str) -> DesiredState | None: ...
 
     def current(self, content: str) -> bool:
-        """Whether the host's secrets are still those that it was rendered with."""
+        """Whether the host's secrets are the same as when it was rendered."""
 
     def keep(self, contents: Iterable[str]) -> None:
-        """Forget every state but these; each that goes is an effect."""
+        """Remove every state but these; each removal is an effect."""
 
 
 class Journal(Protocol):
-    """The only truth. Each append is durable before it returns."""
+    """The one source of truth. Each append is durable before it returns."""
 
     def append(self, kind: str, *, at: float, **fields: Any) -> None: ...
 
@@ -114,24 +115,24 @@ class Journal(Protocol):
 
     @property
     def is_long(self) -> bool:
-        """Whether what was read last is worth shortening."""
+        """Whether the journal is long enough to be shortened."""
 
     def shorten(self, shorter: Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]) -> bool:
         """Put `shorter(records)` in their place, durably or not at all, where that is worth it. Whether it was."""
 
 
 class Reporter(Protocol):
-    """Tells a commit's final state on the commit."""
+    """Writes a commit's final state into a note on the commit."""
 
     def tell(self, attempt: Attempt) -> bool:
-        """False: it could not be told now; it is tried again."""
+        """False: the note could not be written now; it is tried again."""
 
     def keep(self, history: History) -> None:
-        """See that what was told still stands; asked in every turn, so cheap where it does."""
+        """Restore missing notes. Called in every turn, so it is cheap if none is missing."""
 
 
 class UseRecord(Protocol):
-    """Which of the operator's entries last good needs. Raises nothing: it can be lost at any time."""
+    """Which entries of the agent config last good needs. Raises nothing: this record can be lost at any time."""
 
     def load(self) -> Uses: ...
 
@@ -154,10 +155,10 @@ class HostFiles(Protocol):
         (RFC 3339)."""
 
     def filled(self, paths: Iterable[str], links: Mapping[str, str]) -> frozenset[str]:
-        """Those of the paths that are folders with something in them, or files. `links`: as in `ways`."""
+        """Those of the paths that are files or non-empty folders. `links`: as in `ways`."""
 
     def ways(self, paths: Iterable[str], links: Mapping[str, str]) -> Mapping[str, Way]:
-        """Where these paths of the host lead, without following what a container may have made. `links`: those that
+        """The targets of these host paths, without following links that a container may have made. `links`: those that
         adoption made, place → target."""
 
 
@@ -168,7 +169,7 @@ class Watch(Protocol):
         """Return at the next event or after `timeout` seconds. False: the stream broke since the last call."""
 
     def events(self) -> Mapping[str, Collection[str]]:
-        """Container's id → what befell it since the watch began: `oom` (the kernel has killed), `kill` (a signal)."""
+        """Container's id → its events since the watch began: `oom` (the kernel killed a process), `kill` (a signal)."""
 
     def touched(self) -> frozenset[str]:
         """Ids of containers that the events since the last call are about."""
@@ -178,19 +179,20 @@ class Observer(Protocol):
     """Looks at the engine. Away when it does not answer."""
 
     def look(self, stacks: Iterable[str]) -> ObservedState:
-        """One cheap list of the stacks' containers."""
+        """The stacks' containers, by one sparse call."""
 
     def inspect(self, stacks: Iterable[str]) -> ObservedState:
-        """Everything: details of the stacks' containers, networks, volumes, the others' memory, the engine's size."""
+        """The full state: details of the stacks' containers, networks, volumes, memory of other containers, the
+        engine's size."""
 
     def in_use(self) -> InUse:
-        """What all containers on the machine need, those of others and stopped ones too."""
+        """Images, mounts and networks of all containers on the machine, also unmanaged and stopped ones."""
 
     def defaults(self, images: Iterable[str]) -> Mapping[str, ImageDefaults]:
-        """What these images (ids) say; those that are gone are left out."""
+        """Defaults of these images (ids); missing images are left out."""
 
     def details(self, ids: Iterable[str]) -> Mapping[str, Container]:
-        """These containers, inspected; those that are gone are left out."""
+        """These containers, inspected; missing ones are left out."""
 
     def usage(self, ids: Iterable[str]) -> Mapping[str, int]:
         """Bytes that running containers use, without page cache that can be given back."""
@@ -204,23 +206,23 @@ class Observer(Protocol):
         """What the newest probe since its last start printed."""
 
     def addresses_used(self, without: Collection[str], hosts: Iterable[str]) -> Sequence[Claim]:
-        """What the machine itself uses: routes, addresses, gateways, resolvers, and where `hosts` are. `without`:
-        interfaces whose routes do not count. Of a machine that is not this one only the hosts are known."""
+        """Addresses that the machine itself uses: routes, own addresses, gateways, resolvers, and those of `hosts`.
+        `without`: interfaces whose routes do not count. Of a machine that is not this one only the hosts are known."""
 
     def ports_taken(self, ports: Iterable[tuple[str, int, str]]) -> Mapping[tuple[str, int, str], str]:
-        """Those of (address, port, protocol) that something on the machine holds, with the holder's name."""
+        """Those of (address, port, protocol) that are in use on the machine, with the holder's name."""
 
 
 class ReadBack(Protocol):
-    """Compose, asked what it reads in a create-file."""
+    """Lets Compose read a create-file back."""
 
     @property
     def version(self) -> str:
-        """Of Compose: major and minor."""
+        """Compose's version: major and minor."""
 
     def __call__(self, stack: str, project: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
-        """Why Compose refuses it ('': it does not), and service and key of what it reads in another way than it is
-        written. Transient when Compose cannot be run."""
+        """Compose's error ('' if none), and the services and keys that Compose reads differently from the file.
+        Transient when Compose cannot be run."""
 
 
 class Applier(Protocol):
@@ -233,20 +235,20 @@ class Applier(Protocol):
         """ImageFailed when the build fails."""
 
     def remove_image(self, name: str) -> None:
-        """A tag or an id. What anything uses stays, as the engine decides; no error when it is gone."""
+        """Remove a tag or an id. The engine keeps images in use; no error if it is gone."""
 
     def stored_trees(self) -> Sequence[str]:
-        """Digests of the trees that there are."""
+        """Digests of the existing trees."""
 
     def remove_trees(self, digests: Iterable[str]) -> None: ...
 
     def trees(self, desired: DesiredState, files: Files | None) -> frozenset[str]:
-        """Write the mounts of the commit that are missing; `files` None: only what needs no commit. Returns the digests
-        of what was written."""
+        """Write missing mounts of the commit; `files` None: only those without files of the commit. Returns the digests
+        of the written ones."""
 
     def link(self, folder: str, to: str) -> None:
-        """Let a data folder of ours be one that is there already. No effect where it is; Transient where it holds
-        data of its own."""
+        """Make a data folder of ours a link to an existing folder. No effect if the link exists; Transient if the
+        folder has data."""
 
     def create_network(self, network: Network) -> None: ...
 
@@ -256,15 +258,16 @@ class Applier(Protocol):
     def create_volume(self, volume: Volume) -> None: ...
 
     def create(self, stack: Stack, services: Sequence[Creation], existing: Mapping[str, int]) -> None:
-        """Create, never start: ONE Compose call. `existing`: containers of each service there are already.
-        Transient, and nothing is created, where a path leads over a link that a container may have made."""
+        """Create, never start: ONE Compose call. `existing`: number of existing containers of each service. Transient,
+        and nothing is created, if a path leads through a link that a container may have made."""
 
     def start(self, container: str) -> None:
-        """RolloutFailed when the engine refuses to start it (Crashed: its program cannot be started); Transient where
-        one of its paths leads over a link that a container may have made."""
+        """RolloutFailed if the engine refuses to start it (Crashed: its program cannot be started); Transient if one of
+        its paths leads through a link that a container may have made."""
 
     def start_all(self, containers: Sequence[str]) -> Mapping[str, ReconcilerError]:
-        """Start them together, each an effect. Those that do not start, with what `start` would have raised."""
+        """Start them together, each an effect. Returns those that did not start, with the error that `start` would
+        raise."""
 
     def stop_all(self, graces: Mapping[str, float]) -> None:
         """Stop them together, each an effect. `graces`: container → seconds until it is killed."""
@@ -275,18 +278,20 @@ class Applier(Protocol):
         """Set the restart policy (Compose's spelling: no, always, unless-stopped, on-failure[:N])."""
 
     def update_all(self, policies: Mapping[str, str]) -> None:
-        """Set those of several containers together, each an effect. What `update` raises, when all have been tried."""
+        """Set the policies of several containers together, each an effect. Raises like `update`, after all were
+        tried."""
 
     def limit(self, container: str, limits: Mapping[str, Any]) -> None:
-        """Hold a container that may run to these, as in decide.wanted_facts.limits. RolloutFailed when refused."""
+        """Set the limits of a container, also of a running one, as in decide.drift.wanted_facts.limits. RolloutFailed
+        if refused."""
 
     def resume(self, container: str) -> None:
-        """Continue what somebody has paused. No error where it is not paused."""
+        """Unpause a container. No error if it is not paused."""
 
     def connect(self, container: str, endpoint: Endpoint) -> None:
-        """The whole endpoint; one that lacks something of it is replaced."""
+        """Connect with the whole endpoint; an incomplete one is replaced."""
 
     def disconnect(self, container: str, network: str) -> None: ...
 
     def remove(self, container: str) -> None:
-        """Never with volumes. No error when it is gone."""
+        """Remove it, never its volumes. No error if it is gone."""

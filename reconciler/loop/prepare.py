@@ -1,4 +1,4 @@
-"""From a commit to a desired state that has been admitted, or to every mistake in it at once. Touches nothing."""
+"""Turns a commit into an admitted desired state, or returns all its violations at once. Touches nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.model.admission import Budget
 
 MOST_VIOLATIONS = 1_000
-"""What a commit is told at most, denials first."""
+"""Maximum of reported violations, denials first."""
 
 LONGEST_TEXT = 2_000
 """Characters of one message, and of its remedy."""
@@ -33,7 +33,7 @@ HOST_MISSING = "host-file-missing"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the operator decides on the host, never the repository."""
+    """Settings of the operator on the host, never from the repository."""
 
     host: str
     places: Places
@@ -47,7 +47,7 @@ class Rules:
 class Prepared:
     """A commit, read and judged. `document` None: the Host document itself cannot be used.
 
-    `wants`: the images of a commit that all policies have admitted. `read`: what of it Compose reads. `used`: the
+    `wants`: the images of a commit that all policies have admitted. `read`: the files that Compose reads. `used`: the
     operator's entries that it needs; None where the policies have not judged it.
     """
 
@@ -93,11 +93,11 @@ class Preparer:
         return digest([repr(rules.permissions), rules.base, secrets, self._signers()])
 
     def trouble(self) -> Usage | None:
-        """What keeps the operator's secrets from being read: no commit can be judged by them."""
+        """The fault that prevents reading the secrets: no commit can be judged."""
         return self._renderer.trouble()
 
     def may_nest(self, inner: Mounted, outer: Mounted) -> bool:
-        """Whether the operator lets a service mount what lies in a folder that another one can write to."""
+        """Whether a grant lets a service mount a path in a folder that another service can write to."""
         from reconciler.decide.admit.policies import nesting
 
         return nesting.allowed(inner, outer, self._rules.permissions, self.data)
@@ -123,7 +123,7 @@ class Preparer:
         violations: tuple[Violation, ...] = ()
         unsigned = tuple(item for item in files.refused if item.reason is Reason.SIGNATURE_INVALID)
         if unsigned:
-            return Prepared(files, document, violations=unsigned)  # what a stranger wrote is not even read
+            return Prepared(files, document, violations=unsigned)  # an unsigned commit's files are not even read
         if document is None:
             document, violations = host_document(files, self._rules.host, self._rules.base, self._rules.stack)
         faults = (*files.refused, *case_collisions(files))
@@ -157,11 +157,11 @@ class Preparer:
         return replace(prepared, violations=(*map(self._told, found), *prepared.violations)) if found else prepared
 
     def without_stacks(self, files: Files) -> Prepared:
-        """A commit that wants nothing of this host, and an operator has accepted that."""
+        """A commit without stacks for this host, which an operator has accepted."""
         return Prepared(files, HostDocument(self._rules.host, ()), used=frozenset())
 
     def lower(self, prepared: Prepared, images: Mapping[str, Image], revision: str) -> DesiredState:
-        """The admitted commit in the form in which it is applied."""
+        """The admitted commit as a desired state."""
         from reconciler.decide.lower.lower import lower
 
         if prepared.document is None or prepared.denied:
@@ -169,7 +169,7 @@ class Preparer:
         return lower(prepared.document, prepared.sources, prepared.files, images, self._rules.places, revision)
 
     def _stacks(self, files: Files, document: HostDocument, violations: tuple[Violation, ...]) -> Prepared:
-        """Nothing reaches Compose that the scan has not let through."""
+        """Compose gets only files that passed the scan."""
         from reconciler.decide.read.beside import left_out
         from reconciler.decide.read.inputs import Inputs
         from reconciler.decide.read.rejected import placed
@@ -234,22 +234,22 @@ class Preparer:
             for stack, one in zip(document.stacks, rendered, strict=True)
         )
         prepared = Prepared(files, document, sources, violations, total, used=used)
-        # What is judged only, without policies or in a working folder, may name what nobody could build.
+        # Judged without policies, or in a working folder, a commit may name images that nobody can build.
         if prepared.denied or not self._rules.policies or files.revision is None:
             return prepared
         return replace(prepared, wants=wants(sources, files))
 
     def _told(self, found: Violation) -> Violation:
-        """Without parts of secrets: whole ones are masked wherever something is said. No text is longer than fits."""
+        """Masks parts of secrets (all output masks whole ones), and shortens long texts."""
         secrets = self._renderer.given(found.stack).values() if found.stack else ()
         message, hint = found.message[:LONGEST_TEXT], found.hint[:LONGEST_TEXT]
         told = without_parts(hint, secrets)
-        # An entry that would show part of a secret is not handed out.
+        # An entry that contains part of a secret is not returned.
         need = found.need if told == hint else None
         return replace(found, message=without_parts(message, secrets), hint=told, need=need)
 
     def _in_force(self, violations: tuple[Violation, ...]) -> tuple[Violation, ...]:
-        """Without policies only what keeps Compose from reading the files counts."""
+        """Without policies only violations that stop Compose from reading the files count."""
         if self._rules.policies:
             return violations
         off = (Reason.POLICY_VIOLATION, Reason.BUDGET_EXCEEDED)

@@ -37,11 +37,12 @@ TOLD = {
     Outcome.HELD: Outcome.HELD,
     Outcome.REJECTED: Outcome.REJECTED,
 }
-"""A turn that succeeds without a step has found the content that runs already."""
+"""A turn that succeeds without a step has found the running content."""
 
 
 class Begins(BaseException):
-    """The turn would begin to change the machine. No `except Exception` may take it for a fault."""
+    """Raised where the turn would begin to change the machine. Not an Exception, so that no handler takes it for a
+    fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def _nothing(turn: Turn | None, head: Commit, base: str | None) -> Plan:
 
 
 def _denials(turn: Turn | None) -> tuple[Violation, ...]:
-    """Beside a repair stands why the head is not tried."""
+    """A repair also says why the head is not tried."""
     return turn.violations if turn else ()
 
 
@@ -128,7 +129,7 @@ _FETCHING = {Action.PULL: "pull", Action.BUILD: "build"}
 
 
 class _Notebook:
-    """The journal as it was, and what this turn alone adds."""
+    """The journal, and records that this turn adds in memory."""
 
     is_long = False
 
@@ -149,7 +150,7 @@ class _Notebook:
 
 
 class _Through:
-    """Gives what it does not define itself from the real port."""
+    """Delegates all other methods to the real port."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -197,7 +198,7 @@ class _Preparer(_Through):
 
 
 class _Store(_Through):
-    """What is saved here is kept in mind only."""
+    """Saves in memory only."""
 
     def __init__(self, real: Any) -> None:
         super().__init__(real)
@@ -234,7 +235,7 @@ class _Reporter:
 
 
 class _Requests:
-    """Those that wait are answered as the turn would, and stay where they are."""
+    """Waiting requests are answered as in a turn, but stay in their folder."""
 
     def __init__(self, waiting: Iterable[Request]) -> None:
         self._waiting = list(waiting)
@@ -247,13 +248,14 @@ class _Requests:
 
 
 class _Applier:
-    """What a turn does without an attempt is done to nothing, and the turn goes on. All else would be in an attempt."""
+    """Effects of a turn outside of an attempt are skipped, and the turn goes on. All other effects belong to an
+    attempt."""
 
     def __init__(self, stored: Callable[[], Iterable[str]] = tuple) -> None:
         self._stored = stored
 
     def trees(self, desired: DesiredState, files: Files | None) -> frozenset[str]:
-        """Those that would be written: what mounts them starts again."""
+        """Returns the trees that would be written: containers that mount them start again."""
         return frozenset({tree.digest for tree in desired.trees}.difference(self._stored()))
 
     def stored_trees(self) -> Sequence[str]:
@@ -278,4 +280,4 @@ class _Applier:
 
 
 NO_HANDS, NO_VOICE = _Applier(), _Reporter()
-"""Ports of somebody who only asks."""
+"""Ports for callers that only read."""

@@ -1,4 +1,4 @@
-"""Repair: what somebody did to last good, or what a cut-off attempt has left, is undone."""
+"""Repair: corrects drift of last good, and removes the leftovers of an interrupted attempt."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ from reconciler.model.outcome import Intent, Outcome, Reason
 from reconciler.model.plan import Action, Change, Plan
 
 CONSEQUENCES = re.compile(r"created|replaced|proves itself|restart policy \S+")
-"""Causes of steps that say nothing about why a service had to be corrected."""
+"""Causes of steps that do not explain why a service had to be corrected."""
 
 NOT_THEIR_FAULT = (Reason.DEPENDENCY_NOT_READY, Reason.ENGINE_UNAVAILABLE, Reason.POLICY_VIOLATION)
-"""Of a start that was refused: for something else on the machine, or for a link in the way of a mount."""
+"""Reasons of a refused start that the service did not cause: another program on the machine, or a link in a mount's
+path."""
 
 
 def repair(
     context: TurnContext, head: Commit, desired: DesiredState, rewritten: frozenset[str]
 ) -> tuple[Turn | None, ObservedState]:
-    """Bring the machine back to last good, `desired`. The turn is None where nothing was to be done but tidying up.
+    """Bring the machine back to last good, `desired`. The turn is None if only cleanup was necessary.
 
     `rewritten`: digests of mounts that were missing on the disk.
     """
@@ -62,7 +63,7 @@ def repair(
 
 
 def clear(context: TurnContext) -> None:
-    """Nothing was ever good: what attempts that were cut off have left goes; volumes stay."""
+    """Without any last good: removes the leftovers of interrupted attempts; volumes stay."""
     leftover, last = context.ledger.leftover, context.ledger.history.last
     if last is None or (leftover is None and not context.machine.look().containers):
         return
@@ -76,9 +77,9 @@ def clear(context: TurnContext) -> None:
 
 
 def let_run(context: TurnContext, failed: Attempt) -> None:
-    """What runs since a rollback that failed is accepted: from now on the engine restarts it as its service asks.
+    """The state after a failed rollback was accepted: set the restart policies of its running containers.
 
-    Once in each process; a container that does not run is left as it is.
+    Once in each process; stopped containers are not touched.
     """
     if context.let_run == failed.id:
         return
@@ -159,7 +160,7 @@ def _note_started_again(ledger: Ledger, plan: Plan, observed: ObservedState, fou
 
 
 def _note_not_started(ledger: Ledger, turn: Turn, services: Iterable[ServiceKey], rollout: Rollout) -> None:
-    """A disk that is away for a day is waited for that long: what was never started has not failed."""
+    """A start that never happened is not a failure: a missing disk, for example, is waited for."""
     if turn.outcome is Outcome.FAILED and turn.reason in NOT_THEIR_FAULT:
         for stack, service in services:
             if (stack, service) not in rollout.started:
@@ -167,7 +168,7 @@ def _note_not_started(ledger: Ledger, turn: Turn, services: Iterable[ServiceKey]
 
 
 def _note_tolerated(context: TurnContext, desired: DesiredState, observed: ObservedState, found: Corrections) -> None:
-    """A difference that outlives its own repair is how this engine makes containers: it is not corrected for ever."""
+    """A difference that remains after its correction comes from the engine, and is not corrected again."""
     corrected = _differences_told(observed, found)
     if corrected:
         after = context.machine.details(context.machine.look(desired))

@@ -1,4 +1,4 @@
-"""Where operators' requests are answered: by whoever holds the state lock, one after the other."""
+"""Answers operators' requests one after the other, in the process that holds the state lock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from reconciler.model.times import rfc3339
 
 
 class RequestHandler:
-    """`serve` may be called at any time by the one thread that acts; it changes the memory, never the machine."""
+    """The acting thread may call `serve` at any time; it changes the journal and the mirror's refs, never the
+    machine."""
 
     def __init__(
         self, ledger: Ledger, source: Source, requests: Requests, clock: Clock, host: str, require_fast_forward: bool
@@ -20,7 +21,7 @@ class RequestHandler:
         self._require_fast_forward = require_fast_forward
 
     def serve(self, *, working: bool = False) -> None:
-        """Answer everything that waits. `working`: a rollout is under way in this process."""
+        """Answer all waiting requests. `working`: a rollout is running in this process."""
         waiting = self._requests.waiting()
         if waiting:
             self._ledger.recall(self._source.pins(f"{self._host}/"))
@@ -53,7 +54,7 @@ class RequestHandler:
         )
 
     def _unpin(self) -> None:
-        """The mirror's memory follows the journal's."""
+        """Update the mirror's refs from the journal."""
         for revision in self._ledger.history.lifted:
             for name in self._source.pins(f"{self._host}/bad/{revision}/"):
                 self._source.unpin(name)

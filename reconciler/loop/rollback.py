@@ -1,4 +1,4 @@
-"""Back: a commit has failed, and what ran before runs again, judged by the same rules."""
+"""Rollback: after a failed commit the state before it runs again, judged by the same rules."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def go_back(
     """
     if not condemned:
         return roll_back(context, replace(attempt, failure=failure, content=bad.content), forward, condemned=False)
-    # Without room for the verdict the service must not stay down: the rollback needs none, and nothing new is begun
-    # before the verdict is written.
+    # A full disk must not keep the service down: the rollback needs no space for the verdict, and nothing new begins
+    # until the verdict is written.
     context.ledger.owe(
         "condemned",
         attempt=attempt.id,
@@ -63,7 +63,7 @@ def roll_back(
     )
     rollout = make_rollout(context, attempt, target, bad, observed, plan)
     failure = attempt.failure or Failure(Reason.STALLED, "it failed")
-    # The bound is not asked again: what is started here ran a moment ago, and holding it back would be an outage.
+    # No memory check: these containers ran a moment ago, and holding them back would cause an outage.
     try:
         rollout.walk()
     except RolloutFailed as error:
@@ -113,7 +113,7 @@ def _reverted(
 def _cut_short(
     ledger: Ledger, attempt: Attempt, failure: Failure, head: Commit, services: tuple[ServiceRecord, ...]
 ) -> None:
-    """A newer commit brings what the rollback waited for, and more. The verdict on this one stays."""
+    """A newer commit supersedes the rollback. The verdict on this commit stays."""
     ending = Ending(
         Outcome.ROLLED_BACK if attempt.touched else Outcome.REJECTED,
         failure.reason,
@@ -134,7 +134,7 @@ def _without_revision(target: DesiredState) -> str:
 
 
 def _stall(ledger: Ledger, attempt: Attempt, failure: Failure, second: Failure) -> Turn:
-    """Never revert a revert: what runs is kept."""
+    """A failed rollback is never rolled back: running containers stay."""
     ending = Ending(
         Outcome.ROLLBACK_FAILED,
         Reason.ROLLBACK_FAILED,
@@ -148,7 +148,7 @@ def _stall(ledger: Ledger, attempt: Attempt, failure: Failure, second: Failure) 
 
 
 def _ran_once(ports: Ports, ledger: Ledger, attempt: Attempt, target: DesiredState) -> str:
-    """One-shots of the bad commit that did run: their doing is not undone, so that comes first."""
+    """One-shots of the bad commit that did run. Their effects are not undone, so the message names them first."""
     bad = ports.store.load(attempt.content) if attempt.content else None
     kept = {service.spec for service in target.services().values()}
     ran = [
@@ -160,7 +160,7 @@ def _ran_once(ports: Ports, ledger: Ledger, attempt: Attempt, target: DesiredSta
 
 
 def _merged(rollout: Rollout, forward: Rollout | None) -> tuple[ServiceRecord, ...]:
-    """What the rollback did, and for services that it did not touch what the rollout had done."""
+    """The service records of the rollback, and those of the rollout for services that the rollback did not touch."""
     there = {(item.stack, item.service): item for item in (forward.records() if forward else ())}
     back = {(item.stack, item.service): item for item in rollout.records()}
     merged = []

@@ -1,4 +1,4 @@
-"""From a state to its plan, and from the plan to a rollout that notices a newer commit."""
+"""Makes the plan for a state, and a rollout of it that notices a newer commit."""
 
 from __future__ import annotations
 

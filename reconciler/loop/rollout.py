@@ -1,4 +1,4 @@
-"""Walking a plan: one step after the other, each an effect or a wait. Decides nothing; stops at the first failure."""
+"""Carries out a plan, step by step; each step is an effect or a wait. Decides nothing; stops at the first failure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from reconciler.model.plan import Action, Change, Plan, Step
 STARTS = (Action.START_CONTAINER, Action.RUN_ONCE)
 
 TRIES = 5
-"""Starts, at most, of what shares namespaces with a container that keeps ending: by then that one has failed itself."""
+"""Maximum of start attempts while the namespace owner keeps exiting: by then the owner has failed itself."""
 
 LEFT_BY_A_KILLED_ENGINE = "already exists"
 """`task … already exists`: such a container never starts again, though it is the engine's own fault."""
@@ -53,7 +53,7 @@ class Hooks:
 
 @dataclass(slots=True)
 class _Known:
-    """What has been done to each service. `once`: those that may end, and have run once when they do."""
+    """The record of each service. `once`: one-shots, which may end."""
 
     actions: dict[ServiceKey, str] = field(default_factory=dict)
     once: set[ServiceKey] = field(default_factory=set)
@@ -83,7 +83,7 @@ class Rollout:
         self.touched = False
 
     def walk(self) -> None:
-        """All steps up to the verdict. Returns when the window has held; raises RolloutFailed otherwise."""
+        """All steps up to the verdict. Returns after the window; raises RolloutFailed otherwise."""
         steps = self._plan.steps[: len(self._plan.steps) - self._plan.closing]
         with self._world.observer.watch() as watch, self._hooks.watching(self):
             self._health_gate = HealthGate(
@@ -103,7 +103,8 @@ class Rollout:
                 position += self._do(step, steps[position:])
 
     def close(self) -> None:
-        """What follows a durable good verdict: restart policies, and what is not wanted any more goes."""
+        """After a durable good verdict: set restart policies, and remove containers and networks that are no longer
+        needed."""
         steps = self._plan.steps[len(self._plan.steps) - self._plan.closing :]
         updates = [step for step in steps if step.action is Action.UPDATE_CONTAINER]
         self._set_policies(updates)
@@ -112,7 +113,7 @@ class Rollout:
             self._close_step(step)
 
     def records(self) -> tuple[ServiceRecord, ...]:
-        """What was done to each service of the plan so far."""
+        """The records of the plan's services so far."""
         gate = self._health_gate
         downtime = gate.downtime() if gate else {}
         done = self._known.actions
@@ -123,7 +124,7 @@ class Rollout:
         )
 
     def unproven(self) -> set[ServiceKey]:
-        """Services that this rollout has still to prove: not started yet, or not good yet."""
+        """Services without a good verdict in this rollout: not started yet, or not healthy yet."""
         planned = {(s.stack or "", s.service or "") for s in self._plan.steps if s.action is Action.START_CONTAINER}
         waiting = self._health_gate.unproven() if self._health_gate else set()
         return (planned - self._known.started) | waiting
@@ -134,7 +135,7 @@ class Rollout:
         return frozenset(self._known.started)
 
     def specs(self) -> dict[ServiceKey, str]:
-        """What this rollout brings each service to."""
+        """The desired services of this rollout."""
         return {key: service.spec for key, service in self._services.items()}
 
     # -- one step ----------------------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ class Rollout:
         return 1
 
     def _update(self, step: Step) -> None:
-        """A container that stays gets back what it was made with, without a restart."""
+        """Restores settings of a kept container in place, without a restart."""
         container, applier = step.id or "", self._world.applier
         service = self._service(step)
         if step.change is not None:
@@ -200,7 +201,7 @@ class Rollout:
         self._world.applier.update_all({self._container(step): self._service(step).restart for step in steps})
 
     def _stop(self, rest: Sequence[Step]) -> int:
-        """Stops that follow each other in the plan are made together, but nothing stops beside what needs it."""
+        """Consecutive stops of the plan run together, but a service never stops together with its dependents."""
         self.touched = True
         there = {item.id: item for item in self._observed.containers}
         batch: dict[str, Step] = {}
@@ -223,7 +224,7 @@ class Rollout:
         return len(batch)
 
     def _stops(self, container: Container) -> None:
-        """It is about to: nobody judges it any more."""
+        """It is about to stop: it is judged no longer."""
         key = (container.stack, container.service)
         if container.running and any(known is not None and known.completes for known in self._both(key)):
             self._hooks.stops(container)
@@ -231,7 +232,7 @@ class Rollout:
         self._known.actions.setdefault(key, "Removed" if key not in self._services else "Switched")
 
     def _both(self, key: ServiceKey) -> tuple[Service | None, Service | None]:
-        """What the service was, and what it is to be."""
+        """The service as in last good, and as desired."""
         return self._base.get(key), self._services.get(key)
 
     def _grace(self, container: Container) -> float:
@@ -240,8 +241,8 @@ class Rollout:
         return grace_of(container, was=was, wanted=wanted, intent=self._plan.intent, longest=longest)
 
     def _start(self, rest: Sequence[Step]) -> int:
-        """Starts that follow each other in the plan are made together. Those that succeed are followed, then the first
-        that did not ends the rollout."""
+        """Consecutive starts of the plan run together. Started containers are judged; then the first that did not start
+        ends the rollout."""
         self.touched = True
         batch = {self._container(step): step for step in takewhile(lambda step: step.action in STARTS, rest)}
         for container, step in batch.items():
@@ -281,7 +282,7 @@ class Rollout:
         return failed
 
     def _may_start_later(self, step: Step, error: ReconcilerError, followed: set[ServiceKey]) -> bool:
-        """Only what shares with containers that are judged themselves: they run again, or are the reason to end."""
+        """Only for namespace users whose owners are judged: the owners run again, or end the rollout."""
         namespace_owners = self._service(step).namespace_owners
         return (
             bool(namespace_owners)
@@ -299,7 +300,7 @@ class Rollout:
             self._health_gate.follow(service, container, changed=True)
 
     def _refused(self, step: Step, error: ReconcilerError) -> ReconcilerError:
-        """What is to be raised about a container that did not start."""
+        """The error for a container that did not start."""
         killed = isinstance(error, Away) and LEFT_BY_A_KILLED_ENGINE in error.message
         refused = isinstance(error, RolloutFailed) and error.reason is not Reason.DEPENDENCY_NOT_READY
         if step.id is not None and (killed or refused):
@@ -325,7 +326,7 @@ class Rollout:
     # -- what is judged ----------------------------------------------------------------------------------------
 
     def _follow_running(self, steps: Sequence[Step]) -> None:
-        """Containers that stay are judged as well, unless they were broken before and the commit leaves them."""
+        """Kept containers are judged as well, unless they were unhealthy before and the commit does not change them."""
         stopping = {step.id for step in steps if step.action is Action.STOP_CONTAINER}
         for service in self._services.values():
             for item in self._there.get(service.key, ()):

@@ -16,10 +16,10 @@ from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.status import Silence
 
 LIMIT = 300.0
-"""Seconds without progress, or in one and the same trouble, after which it is told."""
+"""Seconds without progress, or with the same failure, after which a stall is reported."""
 
 FETCH = "fetch the branch"
-"""The step that begins each turn. Where it fails the turn goes on and looks after what runs."""
+"""The first step of each turn. If it fails, the turn goes on and corrects drift."""
 
 
 @dataclass(slots=True)
@@ -55,17 +55,17 @@ class StallWatchdog:
 
     @property
     def silence(self) -> Silence | None:
-        """What was told and is not over yet."""
+        """The reported stall, if it is not over yet."""
         return self._told
 
     def begins(self, step: str, waits_for: str) -> None:
-        """A step of a turn begins: what is done, and whose answer it needs."""
+        """A step of a turn begins: its name, and the program or service that it waits for."""
         with self._lock:
             self._step, self._waits_for, self._busy = step, waits_for, True
         self.heard()
 
     def heard(self) -> None:
-        """What is under way makes progress."""
+        """The present step makes progress."""
         with self._lock:
             self._heard_at = self._clock.monotonic()
             over = self._told is not None and self._told.blocked
@@ -75,7 +75,7 @@ class StallWatchdog:
             self._ended()
 
     def decided(self, turn: Turn) -> None:
-        """What a turn has come to: the same trouble as the last one, another, or none."""
+        """A turn ended: with the same failure as the last one, another, or none."""
         self.heard()
         with self._lock:
             self._trouble = self._same_trouble(turn)
@@ -83,13 +83,13 @@ class StallWatchdog:
                 self._told = None
 
     def rests(self) -> None:
-        """Until the next step begins nothing is expected to move."""
+        """No progress is expected until the next step begins."""
         self.heard()
         with self._lock:
             self._busy = False
 
     def check(self) -> None:
-        """Tell what has been silent for too long, unless that was told."""
+        """Report a stall, unless it was reported."""
         with self._lock:
             silence = self._blocked() or self._stuck()
             if silence is None or (self._told is not None and self._told.since == silence.since):
@@ -101,7 +101,7 @@ class StallWatchdog:
         if turn.outcome not in (Outcome.FAILED, Outcome.HELD, Outcome.ROLLBACK_FAILED):
             return None
         if turn.reason is Reason.SUSPENDED:
-            return None  # an operator wants it so
+            return None  # an operator suspended the host
         known = self._trouble
         if known is not None and known.reason is turn.reason:
             return known

@@ -1,4 +1,4 @@
-"""Commits in the form in which they are applied: read, judged, lowered, and what they mount written to the disk."""
+"""Turns commits into desired states: reads, judges and lowers them, and writes their mounts to the disk."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class States:
         stored = self._ports.store.load(good.content) if good.content else None
         if stored is not None:
             return replace(stored, revision=good.revision)
-        prepared = self.prepare(good.revision, vouched=True)  # else it had not been good
+        prepared = self.prepare(good.revision, vouched=True)  # it was good before, so a missing host document was accepted
         if prepared.denied:
             raise Transient(
                 Reason.FILE_MISSING,
@@ -57,7 +57,7 @@ class States:
         return desired
 
     def nothing(self) -> DesiredState:
-        """The state in which nothing of ours runs."""
+        """The empty desired state."""
         return DesiredState(self._host, "", "", Memory(), ())
 
     def prepare(self, revision: str, vouched: bool) -> Prepared:
@@ -88,8 +88,8 @@ class States:
         self._ports.store.save(desired, {source.document.name: source.model for source in prepared.sources})
 
     def write_trees(self, desired: DesiredState, files: Files | None = None) -> frozenset[str]:
-        """Mounts that are missing are written before anything else: the engine would make empty folders there. Returns
-        the digests of those."""
+        """Writes missing mounts before anything else, because the engine would make empty folders there. Returns their
+        digests."""
         for folder, to in sorted(self._ledger.history.links.items()):  # outer ones first
             self._ports.applier.link(folder, to)
         if not desired.revision:
@@ -97,10 +97,10 @@ class States:
         return self._ports.applier.trees(desired, files or LazyFiles(self.files, desired.revision))
 
     def pin(self, name: str, revision: str) -> None:
-        """Keep a commit in the mirror. It is a second memory only: what it cannot keep stops nothing."""
+        """Pin a commit in the mirror. This is only a second record: a failure stops nothing."""
         with suppress(KeyError, Transient):
             self._ports.source.pin(f"{self._host}/{name}", revision)
 
     def pin_bad(self, revision: str, content: str | None) -> None:
-        """The second memory of what is never tried again, should the journal be lost."""
+        """Pins a quarantined commit, in case the journal is lost."""
         self.pin(f"bad/{revision}/{content or 'refused'}", revision)

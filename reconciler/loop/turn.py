@@ -18,12 +18,11 @@ _EXIT_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the contract calls `Turn`. `until`: Unix seconds before which nothing is tried again.
+    """The contract's `Turn`. `until`: Unix seconds; no try before this time.
 
-    `applied`: the machine holds the branch's head. `attempt` None: nothing was started. `fetch_error`: why nobody knows
-    the branch's head just now; then what was done was done about the last one that was seen.
-    `again`: Unix seconds of the next try of what the environment kept from being tried. `warnings`: of a commit that
-    was judged and not tried.
+    `applied`: the machine runs the branch's head. `attempt` None: nothing was started. `fetch_error`: why nobody knows
+    the branch's head just now; then what was done was done about the last one that was seen. `again`: Unix seconds of
+    the next try of what the environment kept from being tried. `warnings`: of a commit that was judged and not tried.
     """
 
     outcome: Outcome
@@ -58,9 +57,9 @@ class Ended(Exception):
 
 
 class Anew(Exception):
-    """What the turn was decided by has changed while it waited: it is decided anew.
+    """The inputs of the turn changed while it waited: it is decided again.
 
-    `touched`: what was under way may have left a service down.
+    `touched`: a service may be down.
     """
 
     def __init__(self, why: str, touched: bool = False) -> None:
@@ -69,7 +68,7 @@ class Anew(Exception):
 
 
 class Superseded(Anew):
-    """A newer commit makes what is under way pointless."""
+    """A newer commit supersedes the present attempt."""
 
     def __init__(self, head: Commit, touched: bool = False) -> None:
         super().__init__(head.sha, touched)

@@ -1,6 +1,6 @@
-"""What nobody has foreseen, met while a commit is read, judged or rolled out: three tries, then a verdict about it.
+"""Unexpected errors while a commit is read, judged or rolled out: three tries, then its verdict.
 
-Otherwise one commit could keep the machine from being looked after for as long as it is the head.
+Otherwise one commit could stop all corrections for as long as it is the head.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from reconciler.model.outcome import Reason
 TRIES = 3
 
 LONGEST = 300
-"""Characters of an error that are told."""
+"""Characters of an error that are reported."""
 
 HINT = "this is a defect of reconciler: report it; it is tried again by itself"
 
@@ -24,7 +24,7 @@ HINT = "this is a defect of reconciler: report it; it is tried again by itself"
 def note(ledger: Ledger, revision: str, error: Exception) -> bool:
     """Record it with the commit, or with none (""); whether that has been tried often enough.
 
-    What goes on and on is not recorded any more.
+    Repeated errors are not recorded any more.
     """
     logger.opt(exception=error).error("a defect of reconciler, met in commit {}: {}", revision[:12], error)
     if ledger.history.defects.get(revision, 0) >= TRIES:
@@ -39,11 +39,11 @@ def told(error: Exception) -> str:
 
 
 def refused(revision: str) -> str:
-    """The way out of a verdict that a defect of ours was."""
+    """The hint of a verdict that was caused by a defect of this program."""
     retry = f"`reconciler retry {revision[:12]}`"
     return f"this is a defect of reconciler: report it; push another commit, or after an update {retry}"
 
 
 def fault(error: Exception) -> Transient:
-    """For one that is tried again."""
+    """The fault for a commit that is tried again."""
     return Transient(Reason.INTERNAL_ERROR, told(error), HINT)

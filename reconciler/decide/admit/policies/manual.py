@@ -16,13 +16,13 @@ _INTRO = """\
 *Made from `reconciler/data/compose-keys.json` and `bundles.json`; do not edit by hand.*
 
 Every commit is judged before anything is touched, by Compose's canonical model (what `docker compose config` prints):
-no spelling of the YAML can hide a setting. What is **refused** makes the commit invalid; a **warning** never does. Each
+no spelling of the YAML can hide a setting. A **denial** rejects the commit; a **warning** never does. Each
 key of the Compose specification has its place in the table at the end; a key that is not in it is refused until
 somebody has judged it.
 
-The operator can allow what is marked *can be granted*, in the agent's own configuration on the host and never in the
-repository. Each refusal prints the line that would allow it, and nothing else; `reconciler validate --grants` prints
-all that a commit needs as blocks to paste: grants, binds, exports, and names that are not set. Where a stack mounts
+The operator can grant rules that are marked *can be granted*, in the agent config on the host and never in the
+repository. Each denial prints the line that would allow exactly it; `reconciler validate --grants` prints
+everything that a commit needs, ready to paste: grants, binds, exports, and unset variables. If a stack mounts
 three or more paths of one data folder, one bind for that folder stands for them. Reasons are left empty, and the agent
 does not start until each is written.
 
@@ -37,11 +37,11 @@ grants:
   - {bundle: vpn, stack: away, service: tunnel, reason: the way home}
 ```
 
-`policy` is the rule, or the key as Compose calls it. `values` say what of it: a grant for one value lets no other pass,
-and where the table says *required*, a grant without is refused when the agent starts. `privileged` is a rule of its
+`policy` is the rule, or Compose's name of the key. `values` limit it: a grant for one value allows no other value,
+and if the table says *required*, the agent does not start with a grant without values. `privileged` is a rule of its
 own. `*` stands for every stack or service. Networks and volumes belong to no service: there, `service` has to be `'*'`.
-What a service gets from another one (`volumes_from`, `pid: service:x`, `network_mode: service:x`) needs a grant for
-both.
+Resources that a service gets from another one (`volumes_from`, `pid: service:x`, `network_mode: service:x`) need a
+grant for both.
 
 Values have one form, in which they are compared: capabilities without `CAP_`, in capitals; devices by their path on the
 host (a CDI device by its name, graphics cards that are reserved as `gpu`, a control group's rule word by word); sysctls
@@ -61,20 +61,20 @@ mount that could write is then refused with the line to write, never turned into
 with the longest path decides, then the one that names the service. `host` says where the path really lies on this
 machine. The clocks, `/etc/localtime` and `/etc/timezone`, need no entry where they are only read.
 
-## What is not used any more
+## Unused grants
 
 `reconciler policy unused` names the entries that nothing has used for 30 days, and ends with 1 where there are some. An
 entry is used while it allows anything that last good asks for, whether or not another entry allows the same; so is a
 bundle. One that was never used counts from the day on which the agent met it. The agent keeps the record in
 `<state>/grants.json`; the file can be deleted, and the record begins anew.
 
-## What is equal to root
+## Grants equal to root
 
-Some things give away the whole machine, and messages say so: `privileged`, the engine's socket, capabilities like
+Some grants give root on the machine, and messages say so: `privileged`, the engine's socket, capabilities like
 `SYS_ADMIN`, disks and memory among the devices, `pid: host`, and paths such as `/`, `/etc`, `/run`, `/root`, the state
 folder, and (to be written) `/boot`, `/dev`, `/sys`, `/usr`. `/proc` is among them even where it is only read: below
-`<pid>/root` it holds every other container's files, writable. Whoever may choose the image or the command of such a
-service is root, so an entry for it says which they are:
+`<pid>/root` it holds every other container's files, writable. Who can choose the image or the command of such a
+service is root, so the entry must name both:
 
 ```yaml
 grants:
@@ -91,13 +91,13 @@ grants:
 all else that decides what the service does: environment (without secrets), health check, user, mounts with the files
 that the commit mounts there, and the services of any stack that write where this one reads, with all that they are
 built from. It is left out where there is none of these. The refusal prints the whole line; look at the commit, then
-paste it. Images that the commit builds cannot be pinned, however their name is spelled. Tags can be moved by whoever
-owns the image: pin a digest (`image: traefik@sha256:…`) where that matters. A commit is held until `accept` when a
+paste it. Images that the commit builds cannot be pinned, however their name is spelled. The owner of an image can move
+its tags: pin a digest (`image: traefik@sha256:…`) if that matters. A commit is held until `accept` when a
 pinned service would read a volume or data folder that is there already, or when somebody else could write in one while
-the pinned service is away. What such a service answers on its networks, it answers whoever shares them: a proxy before
-the engine's socket belongs into a network with nothing but its users.
+the pinned service is away. Such a service answers everybody on its networks: put a proxy for
+the engine's socket into a network with only its users.
 
-Without `image` such entries count only where `source.allowed_signers` (or `gpg_home`) keeps everybody else from
+Without `image` such entries count only if `source.allowed_signers` (or `gpg_home`) prevents everybody else from
 changing what runs; otherwise they are refused when the agent starts.
 
 ## Who may push
@@ -106,13 +106,13 @@ changing what runs; otherwise they are refused when the agent starts.
 trust: owner
 ```
 
-`trust: strangers`, the default, denies what no grant allows. `trust: owner` says that whoever can push is the operator:
-**everybody who can push to the branch can then become root on this machine.** What could be granted becomes a warning
-that ends with *allowed by trust: owner*, and no pin is asked for. What protects from mistakes stays denied: everything
-under *whatever the operator grants* below, what belongs to others on the machine, and what would end the agent (its own
-folders to be written, `oom_kill_disable`, a negative `oom_score_adj`, a `cgroup_parent` past the memory budget), unless
-a grant allows it. `init` asks on a terminal; otherwise it writes `owner` where the repository is a bare one on this
-machine that only the same user can write to. `doctor` and `status` say which one is in force.
+`trust: strangers`, the default, applies all denials without a grant. `trust: owner` means that who can push is the
+operator: **everybody who can push to the branch can then become root on this machine.** A denial that a grant could
+lift becomes a warning that ends with *allowed by trust: owner*, and no pin is needed. Rules against mistakes still
+deny: everything under *whatever the operator grants* below, what belongs to others on the machine, and what would end
+the agent (its own folders to be written, `oom_kill_disable`, a negative `oom_score_adj`, a `cgroup_parent` past the
+memory budget), unless a grant allows it. `init` asks on a terminal; otherwise it writes `owner` where the repository is
+a bare one on this machine that only the same user can write to. `doctor` and `status` say which one is in force.
 
 """
 
