@@ -49,7 +49,7 @@ def refusal(tmp_path: Path, text: str) -> str:
         ("{policy: volumes_from, reason: x}", "without values"),
         ("{policy: volume-driver, reason: x}", "values: [nfs://nas.lan]"),
         ("{policy: capability, values: [], reason: x}", "without values"),
-        ("{policy: capability, values: ['*'], reason: x}", "stands for nothing"),
+        ("{policy: capability, values: ['*'], reason: x}", "matches nothing"),
         ("{policy: absolute-bind, stack: s, reason: x}", "binds: {path: /PATH, stack: s, read_only: true, reason: x}"),
         ("{policy: develop, values: [x], reason: x}", "knows none"),
         ("{policy: privleged, reason: x}", "Did you mean 'privileged'?"),

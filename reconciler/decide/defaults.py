@@ -1,5 +1,5 @@
-"""What a new container gets where its file says nothing. It is no part of what identifies a service: containers that
-run without it are left as they are."""
+"""Defaults of new containers for keys that the file leaves open. They do not count for a service's identity: running
+containers without them are kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOG = {"max-size": "10m", "max-file": "3"}
 
 
 def missing(config: Json, log_driver: str) -> dict[str, str]:
-    """What the file leaves open and how it is closed, in Compose's words. `log_driver`: the engine's own."""
+    """Compose's keys that the file leaves open, with their default values. `log_driver`: the engine's default."""
     found = {}
     limits = ((config.get("deploy") or {}).get("resources") or {}).get("limits") or {}
     if not int(limits.get("pids") or config.get("pids_limit") or 0):

@@ -1,4 +1,4 @@
-"""What a container takes of the machine beside its own limit, and what volumes in memory take.
+"""Memory of a container beside its own limit, and memory of volumes.
 
 The one price list of `validate`, `plan` and `status`. The figures are proportional shares (PSS), measured with engine
 26.1 and containerd 1.7 on Linux 6.18, amd64, and rounded up; docs/memory.md has them.
@@ -34,9 +34,9 @@ SHARED_MEMORY = 64 * MIB
 """The engine's own `shm_size`."""
 
 PROCESSES = 3 * SHARED_MEMORY
-"""Who shares the processes of another container can fill its /dev and /dev/shm, and be filled: 64 MiB each, its own
-/dev/shm apart. What was written so stays with the other container and is in nobody's limit once the writer has ended:
-20 MiB more each time that one of 32 MiB was started again."""
+"""Containers that share processes can fill each other's /dev and /dev/shm: 64 MiB each, without its own /dev/shm. These
+files stay with the other container, and count in no limit once the writer has ended: 20 MiB more each time that one of
+32 MiB was started again."""
 
 INODE = 2048
 """Bytes of the kernel's own memory for one file in memory: inode, name and list entry come to some 1.2 KiB."""
@@ -64,7 +64,7 @@ def of_service(service: Service) -> int:
 
 
 def of_container(item: Container) -> int:
-    """The same for one that is there."""
+    """The same for an observed container."""
     facts = item.facts
     if not facts:
         return item.memory + CONTAINER + PROXY * len(item.ports)
@@ -79,12 +79,12 @@ def of_container(item: Container) -> int:
 
 
 def of_foreign(item: Foreign) -> int:
-    """The same for one of somebody else's."""
+    """The same for an unmanaged container."""
     return item.memory + beside_limit(item)
 
 
 def beside_limit(item: Foreign) -> int:
-    """What somebody else's container takes beside its limit."""
+    """Memory of an unmanaged container beside its limit."""
     return CONTAINER + PROXY * len(item.ports)
 
 
@@ -104,7 +104,7 @@ def ending_of(desired: DesiredState) -> frozenset[ServiceKey]:
 
 
 def steady(desired: DesiredState) -> int:
-    """Bytes of all that stays, the volumes in memory included."""
+    """Bytes of all services that stay, with the volumes in memory."""
     services, ends = desired.services().values(), ending_of(desired)
     used = {name for service in services if service.replicas for name in mounted(service.config)}
     return sum(of_service(service) * service.replicas for service in services if service.key not in ends) + sum(
@@ -154,8 +154,7 @@ def default_inodes(pages: int) -> int:
 
 
 def as_made(asked: Volume) -> Volume:
-    """The volume with the options with which it is made: one in memory that leaves the number of files open gets a
-    bound."""
+    """The volume with its final options: a volume in memory without a limit of files gets one."""
     options = asked.definition.get("driver_opts") or {}
     found = _mount_options(options)
     pages = kernel_number(found.get("size"))
@@ -177,7 +176,7 @@ def wanted_volumes(desired: DesiredState) -> dict[str, int]:
 
 
 def observed_volumes(observed: ObservedState) -> dict[str, int]:
-    """The same of those that are there."""
+    """The same for existing volumes."""
     return {name: volume(item.options) or 0 for name, item in observed.volumes.items() if in_memory(item.options)}
 
 
@@ -196,7 +195,7 @@ def mounted(config: Json) -> set[str]:
 
 
 def mounted_by(item: Container) -> set[str]:
-    """The same of a container that is there."""
+    """The same for an observed container."""
     return {mount.source for mount in item.mounts if mount.kind == "volume"}
 
 

@@ -1,4 +1,4 @@
-"""Is a container good? One container's life is folded into a Track; a Track is judged against its gate."""
+"""Health of one container: its observations are folded into a Track, and the Track is judged against its gate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESTART_DELAYS = (1.0, 2.0, 4.0)
 """Seconds before we start a container again that its policy restarts; the exit after the last one is final."""
 
 FLIPS = 3
-"""So many turns from healthy to unhealthy are a verdict, however short each was."""
+"""Changes from healthy to unhealthy that fail a service, however short each was."""
 
 
 class State(Enum):
@@ -30,9 +30,9 @@ class State(Enum):
 class Track:
     """One container's life in this rollout. Times are monotonic seconds.
 
-    `since`: when we started it or first looked. `changed`: the commit asks for it to be proven; a container that the
-    commit leaves alone may blink while its neighbours are switched. `changed_by_hand`: what somebody has
-    done to it meanwhile.
+    `since`: when we started it or first observed it. `changed`: the commit asks for it to be proven; a container that
+    the commit does not change may be unhealthy for a moment while its neighbours are switched. `changed_by_hand`: what
+    somebody has done to it meanwhile.
     """
 
     service: Service
@@ -67,10 +67,10 @@ class Verdict:
 def observe(track: Track, container: Container | None, events: Collection[str], now: float, late: float = 0.0) -> Track:
     """Fold one look at the container into its track. `events`: OOM, or KILL where it was not ours.
 
-    The engine forgets the event of an OOM among those of busy neighbours, if we are cut off meanwhile, and the
-    container's mark once it is started again; so either counts.
-    `late`: seconds since the look before. What waits for us to start it again, because we were stopping others, has as
-    much longer: since it may have exited, or since it was due.
+    The engine can lose the event of an OOM while we are disconnected, and clears the container's OOM mark at its next
+    start; so either counts. `late`: seconds since the look before. If a container waits for its next start because we
+    were stopping others, its deadlines move by the time we were busy: since it may have exited, or since its start was
+    due.
     """
     if container is None:
         return replace(track, state="removed", health="none", good_since=None, bad_since=_first(track.bad_since, now))
@@ -98,7 +98,7 @@ def observe(track: Track, container: Container | None, events: Collection[str], 
 
 
 def postponed(track: Track, seconds: float) -> Track:
-    """The same track where nobody could look for so long: its deadlines are later by that."""
+    """The same track after a time without observations: its deadlines move by that time."""
     return replace(
         track,
         since=track.since + seconds,
@@ -109,12 +109,12 @@ def postponed(track: Track, seconds: float) -> Track:
 
 
 def was_stopped(track: Track, container: Container | None) -> bool:
-    """Whether it ran when we last looked and does not any more."""
+    """Whether it has stopped since the last look."""
     return track.state == "running" and container is not None and container.state in ("exited", "dead")
 
 
 def judge(track: Track, gate: Gate, now: float) -> Verdict:
-    """What the track says about its service at `now`."""
+    """The verdict of the track at `now`."""
     verdict = _judge(track, gate, now)
     if verdict.state is State.FAILED and track.changed_by_hand:
         return _failed(Reason.DEPENDENCY_NOT_READY, f"{_name(track)}: somebody {track.changed_by_hand} its container")
@@ -204,7 +204,7 @@ def _name(track: Track) -> str:
 
 
 def _cut_off(service: Service, container: Container) -> bool:
-    """Running, even healthy, and out of a network that it belongs to: nobody would reach it."""
+    """Running, even healthy, but disconnected from one of its networks: nobody can reach it."""
     return container.running and not {endpoint.network for endpoint in service.endpoints} <= container.networks
 
 

@@ -1,4 +1,4 @@
-"""The heart: what to do next, from the branch's head and what has happened so far."""
+"""The next move, from the branch's head and the history."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ FIRST_DELAY, LONGEST_DELAY, JITTER = 10.0, 600.0, 0.2
 """Seconds after the first fault of the environment, at most, and the share by which each delay is spread."""
 
 UNENDED_LIMIT = 3
-"""Attempts that began and never ended (a power cut, a kill) before we stop and ask."""
+"""Interrupted attempts (a power cut, a kill) after which the host is stalled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Nothing is to be changed now. `until`: Unix seconds after which to ask again; None: only a person can tell.
+    """Change nothing now. `until`: Unix seconds of the next decision; None: only a person can end it.
 
-    `untouched`: not even last good is corrected meanwhile; so it is where `stalled` is set, too.
+    `untouched`: even drift of last good is not corrected meanwhile; the same if `stalled` is set.
     """
 
     reason: Reason
@@ -45,9 +45,9 @@ def next_move(
 ) -> Hold | Go:
     """The table of the architecture, row by row.
 
-    `head`: the newest commit that descends from those accepted before. `inputs`: what of this host commits are judged
-    by. `inputs_changed`: the host's secrets differ from those that last good was rendered with. `patient`: wait out the
-    delay after a fault of the environment.
+    `head`: the newest commit that descends from those accepted before. `inputs`: digest of the host's config and
+    secrets that commits are judged by. `inputs_changed`: the host's secrets differ from those that last good was
+    rendered with. `patient`: wait out the delay after a fault of the environment.
     """
     good = history.last_good
     last = history.last
@@ -107,12 +107,12 @@ def _by_revision(head: Commit, history: History, inputs: str, inputs_changed: bo
 
 
 def fault_delay(faults: int) -> float:
-    """Seconds until the next try after so many faults in a row."""
+    """Seconds until the next try after this number of faults in a row."""
     return backoff(faults, FIRST_DELAY, LONGEST_DELAY)
 
 
 def spread_delay(faults: int, seed: str) -> float:
-    """The same, spread by what is tried: not all that failed at once is tried at once."""
+    """The same, spread by a hash of `seed`, so that several failed subjects are not retried at the same time."""
     spread = int(hashlib.sha256(seed.encode()).hexdigest()[:4], 16) / 0xFFFF * 2 - 1
     return fault_delay(faults) * (1 + JITTER * spread)
 

@@ -1,4 +1,5 @@
-"""What leaves the process passes here: secrets are masked, and no text can steer a terminal or forge a line.
+"""All output passes here: secrets are masked, and control characters are removed, so that no text controls a terminal
+or forges a line.
 
 Known values are masked in the forms in which programs print them (raw, URL-encoded, base64, hexadecimal,
 JSON-escaped), unknown ones by the patterns of credentials, tokens and private keys.
@@ -24,7 +25,7 @@ _LONG_WORD = 12
 """Characters from which on a word without a digit is taken for a part of a secret, not for one that is in it, too."""
 
 KEPT, LONG = 2048, 200
-"""So many cleaned texts of at most so many characters are kept."""
+"""Maximum number of cached cleaned texts, and of characters in each."""
 
 WHOLE = 2048
 """Characters of the longest form that is sought as a whole; of longer ones blocks are, which cost no compiling: 16 KiB
@@ -41,7 +42,7 @@ _SHORTEST_LINE = 8
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])")
 _CUT = re.compile(r"…|\.\.\.")
-"""Where a long text was cut off, by us or by the engine."""
+"""Places where a long text was cut off, by us or by the engine."""
 
 _LINE_ENDS = re.compile(r"\r\n?|[\x85\u2028\u2029]")
 _UNSEEN = re.compile(

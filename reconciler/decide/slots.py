@@ -1,4 +1,4 @@
-"""Which container stands for which place of a service: the pairing of what is wanted with what is there."""
+"""Pairs the desired containers of each service with the observed ones."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from reconciler.model.desired import DesiredState, Service, ServiceKey
 from reconciler.model.observed import Container, ObservedState, is_anonymous
 
 STANDBY = ".standby"
-"""Ends the name of a container that waits, stopped, for the verdict on its successor."""
+"""Suffix of the name of a standby."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One wanted container. `container` None: it has still to be created."""
+    """One desired container. `container` None: it must be created."""
 
     name: str
     container: Container | None
@@ -71,7 +71,7 @@ def by_service(observed: ObservedState) -> dict[ServiceKey, tuple[Container, ...
 
 
 def stable_name(container: Container) -> str:
-    """What a container is called while it is no standby."""
+    """The container's name without the standby suffix."""
     if not container.name.endswith(STANDBY):
         return container.name
     return container.name.removesuffix(STANDBY).removesuffix(f".{container.id[:8]}")
@@ -94,7 +94,7 @@ def completed(container: Container | None) -> bool:
 
 
 def removed(desired: DesiredState, observed: ObservedState) -> dict[ServiceKey, tuple[Container, ...]]:
-    """Containers of services that nobody wants any more, by service."""
+    """Containers of services that are no longer desired, by service."""
     wanted = set(desired.services())
     suspended = {stack.name for stack in desired.stacks if stack.suspended}
     there = by_service(observed)
@@ -119,8 +119,8 @@ def _pair(
 
 
 def _slots(service: Service, kept: Sequence[Container], extras: Sequence[Container]) -> tuple[Slot, ...]:
-    """What a candidate was called when it was created means nothing: it takes the place of the container whose volumes
-    without a name it has taken over, so that this one stops first."""
+    """Ignores the candidate's first name: it takes the place of the container whose anonymous volumes it uses, so that
+    this container stops first."""
     names = [service.container(number) for number in range(1, service.replicas + 1)]
     placed = {item.name: item for item in kept if item.running and item.name in names}
     owners = {source: stable_name(item) for item in extras if has_run(item) for source in _nameless(item)}

@@ -37,7 +37,7 @@ class States:
         stored = self._ports.store.load(good.content) if good.content else None
         if stored is not None:
             return replace(stored, revision=good.revision)
-        prepared = self.prepare(good.revision, vouched=True)  # it was good before, so a missing host document was accepted
+        prepared = self.prepare(good.revision, vouched=True)  # a good commit without a host document was accepted
         if prepared.denied:
             raise Transient(
                 Reason.FILE_MISSING,

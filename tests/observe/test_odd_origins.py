@@ -121,7 +121,7 @@ def test_who_listens_while_git_is_at_work_fetches_nothing(pipes_as_objects: Repo
     with listening(asks), pytest.raises(Interrupted):
         ours.fetch()
     assert len(heard) == 1
-    assert "another git process works there" in heard[0]
+    assert "git is running there" in heard[0]
 
 
 def test_git_that_waits_for_a_pipe_is_ended_when_it_is_not_wanted_any_more(pipes_as_objects: Repository) -> None:

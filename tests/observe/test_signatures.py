@@ -246,7 +246,7 @@ def test_a_repository_cannot_name_the_program_that_verifies_it(forge: Forge, tmp
     for name in ("gpg.program", "gpg.ssh.program", "gpg.openpgp.program", "gpg.x509.program"):
         forge.repository.git("config", name, str(liar))
     forge.repository.git("config", "gpg.ssh.allowedSignersFile", str(tmp_path / "stranger.pub"))
-    assert "does not count" in why(files_at(forge.repository.folder, "main", os.environ, signers).refused)
+    assert "is not accepted" in why(files_at(forge.repository.folder, "main", os.environ, signers).refused)
     assert not (tmp_path / "marker").exists()
 
 

@@ -1,1 +1,1 @@
-"""How what runs differs from what was applied, and what to do about it."""
+"""Differences between the running and the applied state, and their corrections."""

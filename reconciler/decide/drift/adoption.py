@@ -1,8 +1,8 @@
-"""Which containers that plain Compose has started stand for which service, and why others cannot. Pure.
+"""Matches containers that plain Compose started with services, and gives the reason for those that do not match. Pure.
 
-A label cannot be added to a container that runs. So what an adopted container is stands in the journal: the spec that
-its facts agree with, and the facts that are other words for the same thing (a file of the working folder for the same
-bytes of the commit, `./data` of the project for the host's data folder, an image of the same layers).
+A label cannot be added to a container that runs. So the journal has the spec of each adopted container, and those of
+its facts that are equivalent but not equal (a file of the working folder for the same bytes of the commit, `./data` of
+the project for the host's data folder, an image of the same layers).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`records`: what the journal has to learn, by container. `causes`: why a service's container cannot stay.
+    """`records`: new adoptions for the journal, by container. `causes`: why a service's container cannot stay.
 
     `links`: folder that commits will mount → the folder of the machine that it has to be.
     `hidden`: places with data (service, found, wanted) that the commit would hide behind an empty folder.
@@ -51,7 +51,7 @@ class Verdict:
 
 
 def without_unmanaged(observed: ObservedState, target: DesiredState, adopted: Mapping[str, Adopted]) -> ObservedState:
-    """Containers that nobody has adopted are others', whatever project they call themselves of."""
+    """Removes unmanaged containers, whatever project their labels name."""
     unmanaged = [item for item in observed.containers if _is_unmanaged(item, target, adopted)]
     ids = {item.id for item in unmanaged}
     foreign = tuple(Foreign(c.id, c.name, c.memory, c.ports) for c in unmanaged if c.running)
@@ -64,7 +64,7 @@ def without_unmanaged(observed: ObservedState, target: DesiredState, adopted: Ma
 
 
 def questions(target: DesiredState, observed: ObservedState, adopted: Mapping[str, Adopted]) -> list[Question]:
-    """What has to be known of the machine's files before `judge` can tell."""
+    """Questions about the machine's files that `judge` needs."""
     trees = {tree.digest for tree in target.trees if tree.path is not None}
     asked = []
     for service, item in _candidates(target, observed, adopted):
@@ -84,8 +84,8 @@ def judge(
     images: Mapping[str, Image],
     data: str,
 ) -> Verdict:
-    """`same`: the questions whose answer is yes. `images`: those of `target`, by id. `data`: where relative folders
-    of the host lie. An image that has still to be built counts as the one that runs."""
+    """`same`: the questions whose answer is yes. `images`: those of `target`, by id. `data`: where relative folders of
+    the host lie. An image that is not built yet counts as equal to the running one."""
     records: dict[str, Adopted] = {}
     causes: dict[ServiceKey, tuple[str, ...]] = {}
     links: dict[str, str] = {}
@@ -118,7 +118,7 @@ def baseline(
 ) -> DesiredState:
     """The rollback state: last good, and the running containers of services that only `target` has.
 
-    `observed`: with the overlay. A container that agrees stands for its service, any other only for itself.
+    `observed`: with the overlay. A container that agrees gets its service's spec, any other a spec of its own.
     """
     asked = {stack.name: stack for stack in target.stacks if not stack.suspended}
     before = good.stacks if good else ()
@@ -148,7 +148,7 @@ def _is_unmanaged(item: Container, target: DesiredState, adopted: Mapping[str, A
 
 
 def _is_left(item: Container, unmanaged: set[str]) -> bool:
-    """Whether nobody may rename it: a stranger, or what `docker compose run` has made."""
+    """Whether it must not be renamed: an unmanaged container, or one of `docker compose run`."""
     return item.id in unmanaged or (item.host is None and item.oneoff)
 
 
@@ -245,7 +245,7 @@ def _as_found(stack: Stack, observed: ObservedState, causes: Mapping[ServiceKey,
 
 
 def _service_as_found(service: Service, there: Sequence[Container], causes: Sequence[str]) -> Service:
-    """What did not run before is not started during the rollback either."""
+    """A service that did not run before is not started during the rollback either."""
     restart = there[0].restart or service.restart
     ended = service.completes or not any(item.running for item in there)
     plain = replace(service, restart=restart, replicas=len(there), completes=ended)

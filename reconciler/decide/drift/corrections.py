@@ -1,4 +1,4 @@
-"""What is wrong with running containers: corrected in place, started again, or to be made anew."""
+"""Faults and drift of running containers: corrected in place, started again, or replaced."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Corrections:
 
     @property
     def replaced(self) -> frozenset[str]:
-        """Containers that another one takes the place of."""
+        """Containers that must be replaced."""
         return self.lost | {id for id, found in self.drift.items() if not all(item.correctable for item in found)}
 
     def cause(self, container: Container) -> str:
@@ -98,7 +98,7 @@ def _counts(item: Difference, secrets_known: bool, adopted: bool) -> bool:
 
 
 def is_ailing(container: Container) -> bool:
-    """Whether its own probe says that it does not work."""
+    """Whether its health check fails."""
     return container.state == "running" and container.health == "unhealthy"
 
 

@@ -1,7 +1,7 @@
-"""What a container is, compared with what its service asks for. Judged from `inspect` alone, never by Compose's hash.
+"""Compares a container with its service, by `inspect` alone, never by Compose's hash.
 
-`wanted` and `observe.facts.of` speak the same words: a fact's name → a plain value. What the service has no opinion
-about (the engine's own defaults) is left out of the one and not looked at in the other.
+`wanted` and `observe.facts.of` return the same form: a fact's name → a plain value. Facts that the service does not set
+(the engine's defaults) are not in `wanted`, and are not compared.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ CLEARABLE = ("pids",)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing in which a container is not what it was made as.
+    """One difference between a container and its applied form.
 
-    `wanted` and `found` are words for people; `wanted` is empty where `found` says it all. They never hold the values
-    of environment variables and labels. `correctable`: the engine can correct it
-    without another container or a restart.
+    `wanted` and `found` are texts for people; `wanted` is empty if `found` is enough. They never hold the values of
+    environment variables and labels. `correctable`: the engine can correct it without another container or a restart.
     """
 
     fact: str
@@ -42,7 +41,7 @@ class Difference:
 
 
 def differences(service: Service, container: Container, image: ImageDefaults | None) -> tuple[Difference, ...]:
-    """What of the container is not as the service asks; nothing for one that was only listed, not inspected.
+    """Differences of the container from its service; none for one that was only listed, not inspected.
 
     `image`: what the container's own image says; None where that image is gone, and with it the facts that it decides.
     Name, number and whether it runs are not looked at, nor is anything about a container that it shares with.

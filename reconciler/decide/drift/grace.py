@@ -1,4 +1,4 @@
-"""How long a container has to stop in."""
+"""The stop grace period of a container."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def grace_of(
 ) -> float:
     """Seconds between its stop signal and its end by force: what it was made with, at most `longest`.
 
-    `was`, `wanted`: what its service was and is to be. During a rollback, what a failed commit has brought has no
-    longer than an engine gives by itself: what ran before waits meanwhile.
+    `was`, `wanted`: what its service was and is to be. During a rollback, containers of the failed commit get at most
+    the engine's default, because the earlier services wait.
     """
     known = next((service.grace for service in (was, wanted) if service is not None), DEFAULT_GRACE)
     grace = min(known if container.grace is None else container.grace, longest)
@@ -24,7 +24,7 @@ def grace_of(
 
 
 def _never_good(container: Container, good: Service | None) -> bool:
-    """What plain Compose had started stands for what was there before."""
+    """Containers that plain Compose started count as the earlier ones."""
     if container.spec is None or container.spec.startswith(FOUND_SPEC):
         return False
     return good is None or good.spec != container.spec

@@ -1,4 +1,4 @@
-"""Adopted containers, as what they stand for."""
+"""Gives adopted containers the specs that they stand for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reconciler.model.observed import Container, ObservedState
 
 
 def overlay(observed: ObservedState, adopted: Mapping[str, Adopted], host: str) -> ObservedState:
-    """What is observed, with adopted containers as what they stand for."""
+    """The observed state, with the specs of adopted containers."""
     images = dict(observed.images)
     containers = []
     for item in observed.containers:
@@ -22,7 +22,7 @@ def overlay(observed: ObservedState, adopted: Mapping[str, Adopted], host: str) 
 
 
 def as_adopted(item: Container, record: Adopted, host: str) -> Container:
-    """The container in the words of what it stands for. What stands only for itself is compared with nothing."""
+    """The container with its service's spec. A container with a spec of its own is compared with nothing."""
     facts = dict(item.facts)
     if record.itself:
         facts = {}

@@ -10,10 +10,10 @@ from reconciler.model.documents import GIB, MIB, HostDocument, Memory
 from reconciler.model.proposal import Limit, Origin, Project
 
 LEAST = 64 * MIB
-"""Bytes. Less hardly holds a shell and a program; a limit that is too small is found out only under load."""
+"""Bytes. A smaller limit has hardly room for a shell and a program, and fails only under load."""
 
 HEADROOM = 2
-"""A limit is so many times what was used: one look is not the busiest hour."""
+"""Factor between measured use and limit, because one measurement may miss the peak."""
 
 BUDGET_STEP = 256 * MIB
 

@@ -9,7 +9,7 @@ FIRST_DELAY, LONGEST_DELAY = 10.0, 600.0
 """Seconds between two starts of a service, doubled each time; the first start comes at once."""
 
 MOST, WITHIN = 5, 600.0
-"""So many starts within so many seconds, and the service is left alone."""
+"""Number of starts within this number of seconds after which we give up."""
 
 LEFT_ALONE = f"after {MOST} starts within {WITHIN / 60:g} minutes it is left alone until it stays healthy"
 
@@ -18,7 +18,7 @@ REMEMBERED = 3600.0
 
 
 def begin_anew(revision: str) -> str:
-    """What a person can do about it. `revision`: last good, '' where that is no commit."""
+    """The hint for a person. `revision`: last good, '' where that is no commit."""
     retry = f" or `reconciler retry {revision[:12]}`" if revision else ""
     return f"look at its log; a new commit{retry} begins anew"
 
@@ -31,12 +31,12 @@ def started_again(backoff: RestartBackoff, at: float) -> RestartBackoff:
 
 
 def not_started(backoff: RestartBackoff) -> RestartBackoff:
-    """Without the last start, which did not come about."""
+    """The backoff without its last start, which failed."""
     return RestartBackoff(backoff.times[:-1])
 
 
 def next_start(known: RestartBackoff | None, now: float) -> float | None:
-    """From when on it may be started again (Unix seconds); None: it is left alone."""
+    """The time of the next start (Unix seconds); None: gave up."""
     if known is None:
         return 0.0
     if known.given_up:
@@ -48,5 +48,5 @@ def next_start(known: RestartBackoff | None, now: float) -> float | None:
 
 
 def recovered(backoff: RestartBackoff, now: float) -> bool:
-    """Whether a service that is good now has been left alone long enough for that to be its own doing."""
+    """Whether a healthy service that we gave up has recovered: enough time has passed since our last start."""
     return backoff.given_up and now - backoff.times[-1] >= WITHIN

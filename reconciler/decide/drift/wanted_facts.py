@@ -40,7 +40,7 @@ def wanted(service: Service, image: ImageDefaults | None) -> dict[str, Any]:
 
 
 def limits(service: Service) -> dict[str, Any]:
-    """What the engine is to hold the container to. 0 and '' are no limit."""
+    """Limits of the container. 0 and '' are no limit."""
     config = service.config
     resources = (config.get("deploy") or {}).get("resources") or {}
     most, least = resources.get("limits") or {}, resources.get("reservations") or {}

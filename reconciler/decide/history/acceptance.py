@@ -1,4 +1,4 @@
-"""When a commit was accepted, by what the journal says: signatures are judged as of then."""
+"""The time at which a commit was accepted, from the journal: signatures are judged as of then."""
 
 from __future__ import annotations
 

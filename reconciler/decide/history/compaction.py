@@ -1,4 +1,4 @@
-"""A journal without what nobody asks of it any more. Pure: what it tells of today stays the same, word for word.
+"""Removes records that are no longer needed from the journal. Pure: the folded history of today stays the same.
 
 For ever stay: last good, what is quarantined and why, every commit's one final state and that it was told, one-shots
 that have run, and kinds of records that this version does not know. Of old attempts go their steps, logs and details,
@@ -17,7 +17,7 @@ Record = Mapping[str, Any]
 
 _OF_ATTEMPTS = ("started", "warned", "prepared", "condemned", "ended")
 _PASSING = ("closed", "fetched", "silent", "defect", "stopped", "held", "released", "planned")
-"""Of no meaning once something newer of the kind was recorded, or once people have had the time to read it."""
+"""Kinds that matter only until a newer record of the kind, or until people had time to read them."""
 
 
 def compacted(records: Sequence[Record], recent: int = RECENT) -> list[Record]:
@@ -60,9 +60,9 @@ def _first_recent(records: Sequence[Record], recent: int) -> int:
 
 
 def _newest(records: Sequence[Record]) -> set[int]:
-    """Of these only the last one counts: the head that was seen, the closing, and each image that was fetched.
+    """Of these only the last one counts: the seen head, the closing, and each fetched image.
 
-    What an operator asked for was about the head of that moment.
+    A request was about the head of its time.
     """
     found: dict[tuple[str, str], int] = {}
     heads: set[int] = set()
@@ -94,7 +94,7 @@ def _decides(record: Record) -> bool:
 
 
 def _shortened(record: Record, contents: Mapping[str, str], told: bool) -> Record:
-    """Without details, once they are told. What an earlier record of the attempt said of its content is said here."""
+    """The record without details, once reported. It gets the content from an earlier record of the attempt."""
     changes: dict[str, Any] = {}
     if record["kind"] == "ended" and record["attempt"] in contents:
         changes["content"] = record.get("content") or contents[record["attempt"]]

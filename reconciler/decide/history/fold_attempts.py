@@ -109,7 +109,7 @@ def _ended(state: FoldState, record: Record) -> None:
 
 
 def _closed(state: FoldState, record: Record) -> None:
-    """Tidying up is one deed, whatever attempts had left something."""
+    """One `closed` record closes all attempts."""
     for name in list(state.drafts):
         state.tell(name, {"closed": True})
     for key in record.get("gone", ()):

@@ -1,4 +1,4 @@
-"""Requests of operators and their answers, folded into the memory. What was refused changes nothing."""
+"""Folds operators' requests and their answers. Refused requests change nothing."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def _suspend(state: FoldState, asked: Answered) -> None:
 
 def _resume(state: FoldState, asked: Answered) -> None:
     state.suspension = None
-    state.seen_at = asked.at  # a head that was kept waiting has its whole time before it
+    state.seen_at = asked.at  # a delayed head gets its full time again
 
 
 def _retry(state: FoldState, asked: Answered) -> None:
-    """What was refused is so no longer; where that concerns the head, its final state is open again."""
+    """Lifts quarantines and rejections; if this includes the head, its final state is open again."""
     concerned = {asked.revision, *asked.lifted}
     for sha in asked.lifted:
         state.quarantined.pop(sha, None)
@@ -64,8 +64,8 @@ def _reopen(state: FoldState, revision: str, at: float) -> None:
 
 
 def _accept(state: FoldState, asked: Answered) -> None:
-    """Consent covers what was shown before it, and nothing else. Of a stalled commit it is what runs that is accepted,
-    so that the next failure of the same commit is a stall again."""
+    """Consent covers only objects that were shown before it. For a stalled commit the running state is accepted; the
+    next failure of the same commit is a stall again."""
     revision, last = asked.revision or "", next(reversed(state.attempts), "")
     stalled = (state.known(last, "outcome"), state.known(last, "revision")) == (Outcome.ROLLBACK_FAILED, revision)
     if stalled and revision not in state.lifted:

@@ -1,4 +1,4 @@
-"""What the journal's records have told so far, while they are folded in one after the other."""
+"""The state of the fold, after the records so far."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WARNED_TEXT = 1 << 15
 _WARNING = ("reason", "rule", "message", "hint", "path", "line", "column", "pointer", "stack", "service")
 
 _DRAFT = Attempt("", "", Intent.ADVANCE, 0.0)
-"""Keeps the place of an attempt among the others until it is made."""
+"""Placeholder of an attempt until it is built."""
 
 
 @dataclass(slots=True)
@@ -76,7 +76,7 @@ class FoldState:
         self.open.add(name)
 
     def tell(self, name: str, known: Mapping[str, Any]) -> None:
-        """More of an attempt; nothing where nobody has told that it began."""
+        """Adds fields to an attempt; ignored if the attempt has no `started` record."""
         if name not in self.attempts:
             return
         if name not in self.drafts:
@@ -89,7 +89,7 @@ class FoldState:
             self.attempts[name] = Attempt(**self.drafts.pop(name))
 
     def release(self, at: float, revision: str | None = None) -> None:
-        """What kept this commit from being tried is over; None: that of any."""
+        """Ends the hold of this commit; None: of every commit."""
         for n in range(self.released, len(self.held)):
             item = self.held[n]
             if item.ended_at is None and revision in (None, item.revision):
@@ -193,7 +193,7 @@ def time_of(record: Record) -> float:
 
 
 def quarantine(state: FoldState, record: Record, reason: Reason) -> None:
-    """What was refused for its content stays so; a refusal by this host's inputs is replaced by a later verdict."""
+    """A quarantine by content stays; a rejection by this host's inputs is replaced by a later verdict."""
     state.lifted.discard(record["revision"])
     bad = Bad(record["revision"], record.get("content"), reason, time_of(record), record.get("inputs") or "")
     known = state.quarantined.get(bad.revision)

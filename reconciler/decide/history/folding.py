@@ -79,8 +79,8 @@ class Following:
         self.history = self._fold.history()
 
     def take(self, records: Sequence[Record]) -> bool:
-        """Take in all that the journal tells now. False where it was deleted or replaced since the last time, so that
-        all of it was folded anew.
+        """Fold in the journal's new records. False if the journal was deleted or replaced since the last call, so that
+        all of it was folded again.
         """
         same = len(records) >= self._taken and (not self._taken or records[self._taken - 1] is self._latest)
         if not same:
@@ -95,7 +95,7 @@ class Following:
 
 
 def fold(records: Sequence[Record]) -> History:
-    """Everything that the journal tells."""
+    """Fold all records."""
     following = Following()
     following.take(records)
     return following.history
@@ -103,7 +103,7 @@ def fold(records: Sequence[Record]) -> History:
 
 @contextmanager
 def _nothing_is_garbage(number: int) -> Iterator[None]:
-    """All that is made of records stays. Looking for garbage in it again and again takes half of the time."""
+    """Switches the garbage collector off: all objects of the fold stay, and scanning them takes half of the time."""
     if number < MANY or not gc.isenabled():
         yield
         return

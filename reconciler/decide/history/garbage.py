@@ -1,7 +1,7 @@
-"""What is not needed any more, of the things that we have brought to the machine ourselves.
+"""Selects images, trees and models of ours that nothing needs any more.
 
-Kept are the last good state and the two before it (`git revert` needs no build), what the branch's head asks for,
-and whatever any container uses. Everything that somebody else may have made is none of our business.
+Kept are the last good state and the two before it (`git revert` needs no build), what the branch's head asks for, and
+whatever any container uses. Objects that somebody else may have made are never selected.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def _own_tags(image: StoredImage, stacks: Collection[str], fetched: Mapping[str,
 
 
 def _with_given(image: StoredImage, own: list[str], fetched: Mapping[str, Fetched]) -> list[str]:
-    """The names that its builds gave it, too, as far as they still are its own."""
+    """The names from its builds, if they still belong to it."""
     given = {familiar(name) for tag in own if tag in fetched for name in fetched[tag].names}
     return [*(name for name in image.names if name in given and name not in own), *own]
 
 
 def _is_pulled(image: StoredImage, fetched: Mapping[str, Fetched]) -> bool:
-    """By us, and nobody has given it another name since."""
+    """Whether we pulled it, and it has no other name."""
     return image.id in fetched and set(image.names) <= set(fetched[image.id].names)

@@ -1,4 +1,4 @@
-"""A plan in a few words, as the journal keeps it for those who are told of the commit."""
+"""The summary of a plan that the journal keeps for reports."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What is answered to an operator's request. Nothing is done here: the answer is recorded, and the next move follows
-from the record."""
+"""Answers an operator's request. The answer is only recorded; the next move follows from the record."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a request is judged by. `head`: the branch's head as fetched last, accepted or not.
+    """The inputs of an answer. `head`: the branch's head as fetched last, accepted or not.
 
     `resolved`: the full sha of the commit that was named. `working`: a rollout is under way in this process.
     `forward`: the head descends from the commit that was followed before it, or was accepted.
@@ -47,12 +46,12 @@ class Known:
         return revision in (self.head, self.history.seen[-1] if self.history.seen else None)
 
     def is_rewritten(self, revision: str) -> bool:
-        """Whether it is held since the branch was rewritten."""
+        """Whether it is held because the branch was rewritten."""
         return revision == self.head and not self.forward
 
     @property
     def suspended(self) -> str:
-        """What else a granted request waits for."""
+        """Other holds that remain after a granted request."""
         return "it is suspended, too: `reconciler resume` ends that" if self.history.suspended(self.now) else ""
 
 
@@ -124,7 +123,8 @@ def _retry(request: Request, known: Known) -> Reply:
 
 
 def _retry_last_good(revision: str, known: Known) -> Reply:
-    """What runs is not rolled out again. What of it was left alone, or could not be corrected, is tried anew."""
+    """The running commit is not rolled out again. Its services that we gave up, and failed corrections, are tried
+    again."""
     history = known.history
     if not (history.unended or history.faults or history.backoffs):
         message = f"{revision[:SHORT]} runs already: nothing keeps it from being tried"
@@ -134,7 +134,7 @@ def _retry_last_good(revision: str, known: Known) -> Reply:
 
 
 def _what_ends(revision: str, history: History) -> tuple[str, str]:
-    """What a head was waiting for that was not refused; and what `retry` does not end."""
+    """The answer for a head that is delayed or held, but not rejected; with the holds that `retry` does not end."""
     last = history.last
     if history.unended >= UNENDED_LIMIT or (last is not None and last.outcome is Outcome.ROLLBACK_FAILED):
         return "not stalled any more: it is tried again", ""
@@ -183,7 +183,7 @@ def _joined(hints: Iterable[str]) -> str:
 
 
 def _nothing_holds(history: History, revision: str, working: bool) -> str | None:
-    """What becomes of a head that waits for nobody's consent; None where it may be held."""
+    """The answer for a head that needs no consent; None if it may be held."""
     last, short = history.last, revision[:SHORT]
     if history.unended >= UNENDED_LIMIT:
         return f"{short} is stalled, not held: {history.unended} attempts began and never ended"

@@ -1,1 +1,1 @@
-"""What holds a commit on this machine until a person or a change of the machine ends it."""
+"""Conditions on this machine that hold a commit until a person or a change of the machine ends them."""

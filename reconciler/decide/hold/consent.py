@@ -1,7 +1,7 @@
-"""What of others' a commit would take over, so that somebody is asked first. Pure.
+"""Finds objects of others that a commit would take over, and that need consent. Pure.
 
-A Compose project, a network or a volume that this agent did not make is somebody's, whatever it is called: whoever
-pushes must not read its data by choosing its name. What last good uses already is not asked for again.
+A Compose project, a network or a volume that this agent did not make belongs to somebody else, whatever its name: a
+commit must not get its data by choosing its name. Objects that last good uses need no further consent.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SHOWN = 8
 class Taking:
     """One object without a label of ours that a commit would use from now on. `kind`: container, network, volume.
 
-    `stack`: the Compose project that it is of, else the stack that names it. `host`: the other reconciler host that
-    made it, '' where none did.
+    `stack`: the object's Compose project, else the stack that names it. `host`: the other reconciler host that made it,
+    '' where none did.
     """
 
     stack: str
@@ -33,7 +33,7 @@ class Taking:
 
     @property
     def key(self) -> str:
-        """What consent is recorded for."""
+        """The key under which consent is recorded."""
         return f"{self.kind} {self.name}"
 
 
@@ -46,7 +46,8 @@ def takings(
 ) -> tuple[Taking, ...]:
     """`observed`: as the engine tells, without any overlay. `stacks`: every stack that is or was this host's.
 
-    A stack that is new here takes all that its project has. One that is ours takes only what it names beyond `base`.
+    A new stack takes over all objects of its project. A known stack takes over only objects that it names and `base`
+    does not.
     """
     known = frozenset(stacks)
     found: set[Taking] = set()
@@ -57,7 +58,7 @@ def takings(
 
 
 def left(found: Iterable[Taking], adopt: Iterable[str], consented: Iterable[str]) -> tuple[Taking, ...]:
-    """Those that nobody has consented to. `adopt`: stacks of the agent config; `consented`: keys of takings."""
+    """Takings without consent. `adopt`: stacks of the agent config; `consented`: keys of takings."""
     free, agreed = frozenset(adopt), frozenset(consented)
     return tuple(item for item in found if item.stack not in free and item.key not in agreed)
 
@@ -71,7 +72,7 @@ def told(found: Iterable[Taking]) -> str:
 
 
 def remedy(found: Iterable[Taking], revision: str) -> str:
-    """Both ways to consent, and the way not to."""
+    """The hint: both ways to consent, and how to avoid it."""
     names = ", ".join(dict.fromkeys(item.stack for item in found))
     return (
         f"to take it over: `reconciler accept {revision[:12]}`, or `adopt: [{names}]` in the agent config, which a "
@@ -86,7 +87,7 @@ def _listed(items: list[Taking]) -> str:
 
 
 class _Judge:
-    """One stack of the target beside what there is."""
+    """One stack of the target, compared with the observed state."""
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class _Judge:
             "volume": {item.name for one in proven for item in one.volumes},
         }
         own = [item for item in observed.containers if item.stack == stack.name and self._is_ours(item)]
-        # What a container of ours uses was consented to, also where the journal that knew it is lost.
+        # Objects that a managed container uses have consent, even if the journal is lost.
         self._names["network"] |= {name for item in own for name in item.networks}
         self._names["volume"] |= {mount.source for item in own for mount in item.mounts if mount.kind == "volume"}
         self._is_new = not own and stack.name not in {one.name for one in proven}
@@ -133,7 +134,7 @@ class _Judge:
         return item.host == self._host or item.id in self._adopted
 
     def _takes(self, item: Container) -> bool:
-        """A container of another host is no matter of consent: it is refused."""
+        """A container of another host is refused; consent cannot allow it."""
         if item.stack != self._stack.name or item.host is not None or item.id in self._adopted:
             return False
         named = item.service in self._services and item.number > 0 and not item.oneoff
@@ -142,6 +143,6 @@ class _Judge:
     def _takes_object(self, name: str, labels: Mapping[str, str], wanted: bool) -> bool:
         if labels.get(LABEL_HOST) == self._host:
             return False
-        if wanted:  # what is another project's is denied, and asked for in vain
+        if wanted:  # objects of another project are denied, so consent has no use
             return not belongs_to_others(labels, name, self._stack.name, self._stacks)
         return self._is_new and labels.get(COMPOSE_PROJECT) == self._stack.name

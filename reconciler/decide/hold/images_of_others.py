@@ -1,4 +1,4 @@
-"""Images that somebody else has made on this machine, and what a commit may not do with their names."""
+"""Protects the names of images that somebody else made on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RULE = "foreign-image"
 def in_the_way(
     wants: Iterable[ImageWant], stored: Collection[StoredImage], stacks: Collection[str]
 ) -> tuple[Violation, ...]:
-    """What is in the way of building and pulling `wants`, and what to do.
+    """Conflicts of building and pulling `wants`, each with a remedy.
 
     `stacks`: every stack that is or was this host's; what plain Compose has built for one of them is its own.
     """

@@ -1,7 +1,7 @@
-"""Container names that a plan needs and somebody else's container has. Pure.
+"""Container names that a plan needs and an unmanaged container has. Pure.
 
-The engine gives a name to one container, running or not. What stands in the way is found before anything is stopped:
-found at the switch, it would end each try with an outage.
+The engine gives a name to one container, running or not. A conflict is found before anything is stopped: at the switch,
+it would cause an outage in each try.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def taken(plan: Plan, observed: ObservedState) -> Iterator[Taken]:
 
 
 def _needed(plan: Plan, observed: ObservedState) -> Iterator[tuple[Step, str]]:
-    """What containers will be called, and what Compose calls new ones until they take their places."""
+    """Final names of containers, and Compose's names of candidates until the switch."""
     created: dict[ServiceKey, int] = {}
     for step in plan.steps:
         if step.action is Action.CREATE_CONTAINER:

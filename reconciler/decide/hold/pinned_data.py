@@ -1,8 +1,8 @@
-"""What services that are equal to root read, and others could have written. Pure.
+"""Finds data that a service equal to root reads and another service could have written. Pure.
 
-A pin (`policies/pins.py`) counts who writes where its service reads in the same commit. What another commit leaves
-there is looked at here: when the service comes to read it, and already when somebody else comes to write it, for a
-rollback starts the service again without a question.
+A pin (`policies/pins.py`) counts who writes where its service reads in the same commit. Data from another commit is
+judged here: when the service starts to read it, and also when another service starts to write it, because a rollback
+starts the pinned service again without a question.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def read_anew(
 def written_behind(
     desired: DesiredState, base: DesiredState | None, permissions: Permissions, places: Places
 ) -> Iterator[tuple[Service, Service, str]]:
-    """(writer, pinned service of `base`, place): what a writer could leave where the other one reads, which itself is
-    away in this commit or has other rights. Where it has the same, its pin counts the writer."""
+    """(writer, pinned service of `base`, place): places that the writer can write and the pinned service reads, if this
+    commit drops the pinned service or changes its rights. With the same rights its pin counts the writer."""
     before, now = base.services() if base else {}, desired.services()
     for pinned in before.values():
         rights, new = _rights(pinned.config, places), now.get(pinned.key)
@@ -57,7 +57,7 @@ def written_behind(
 
 
 def questioned(desired: DesiredState, places: Places) -> Collection[str]:
-    """Data folders of which has to be known whether something is in them."""
+    """Data folders for which the caller must tell whether they are empty."""
     found = {item for service in desired.services().values() for item in _sources(service, places)}
     return {item for item in found if item.startswith(f"{places.data}/")}
 
@@ -67,7 +67,7 @@ def _is_pinned(service: Service, permissions: Permissions) -> bool:
 
 
 def _rights(config: Json, places: Places) -> dict[str, Any]:
-    """What a service has beyond an ordinary one. Empty: nothing."""
+    """Rights of a service beyond an ordinary one. Empty: none."""
     found = {key: config[key] for key in sorted(JUDGED) if config.get(key)}
     paths = [
         [mount["source"], is_writable(mount)]
@@ -78,7 +78,7 @@ def _rights(config: Json, places: Places) -> dict[str, Any]:
 
 
 def _sources(service: Service, places: Places, *, written: bool = False) -> Iterator[str]:
-    """What a service mounts but for files of the commit and secrets: volumes by name, the rest by path."""
+    """Mounts of a service, without files of the commit and secrets: volumes by name, others by path."""
     for mount in service.config.get("volumes") or ():
         source = str(mount.get("source") or "")
         if source and not _is_file(source, places) and (is_writable(mount) or not written):
@@ -86,7 +86,7 @@ def _sources(service: Service, places: Places, *, written: bool = False) -> Iter
 
 
 def _is_own(source: str, places: Places) -> bool:
-    """Whether it is a volume or a folder of data: what no operator has chosen."""
+    """Whether it is a volume or a data folder, and not a path that an operator granted."""
     return not source.startswith("/") or source.startswith(f"{places.data}/")
 
 

@@ -1,4 +1,4 @@
-"""Does a commit take most of what runs away? Rather a mistake than a wish, at once or in several steps."""
+"""Detects commits that remove most services, at once or in several steps: usually a mistake."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SHRINK = 0.5
 """A commit that drops more than this share of the services is held."""
 
 WINDOW = 86_400.0
-"""Seconds for which what was dropped still counts: halving twice in a day is dropping three quarters."""
+"""Seconds for which dropped services still count: two commits that drop half each drop three quarters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shrinkage:
-    """`gone` of `before` services would run no longer; `earlier`: some of them were dropped by commits before."""
+    """`gone` of `before` services would be removed; `earlier`: earlier commits dropped some of them."""
 
     gone: tuple[ServiceKey, ...]
     before: int
@@ -25,7 +25,7 @@ class Shrinkage:
 
 
 def shrinkage(desired: DesiredState, base: DesiredState | None, dropped: frozenset[ServiceKey]) -> Shrinkage | None:
-    """None where enough stays. `base`: last good. `dropped`: services that commits have taken away lately.
+    """None if enough services stay. `base`: last good. `dropped`: services that commits have taken away lately.
 
     A service that is to have no container is as good as dropped.
     """
@@ -38,7 +38,7 @@ def shrinkage(desired: DesiredState, base: DesiredState | None, dropped: frozens
 
 
 def dropped_lately(history: History, now: float) -> frozenset[ServiceKey]:
-    """What good commits have taken away in the last day, since the last one that a person has let pass."""
+    """Services that good commits dropped in the last day, since the last commit that a person accepted."""
     found: set[ServiceKey] = set()
     for attempt in reversed(history.attempts):
         if (attempt.intent, attempt.outcome) != (Intent.ADVANCE, Outcome.SUCCEEDED):

@@ -1,7 +1,7 @@
-"""Whose addresses a chosen subnet would take. Pure.
+"""Finds addresses in use that a chosen subnet would cover. Pure.
 
-A network's subnet becomes a route of the machine: whatever the machine reached there before, it does no longer, and
-containers of the commit answer in its place. So a subnet is compared before the network is made, whatever was granted.
+A network's subnet becomes a route of the machine: the machine can no longer reach other hosts there, and containers of
+the commit answer instead. So a subnet is checked before the network is made, whatever was granted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def chosen(network: Network) -> tuple[str, ...]:
 
 
 def bridges(observed: ObservedState) -> frozenset[str]:
-    """Interfaces of the engine's own networks: routes by them are those networks."""
+    """Interfaces of the engine's own networks, so that their routes belong to these networks."""
     networks = observed.networks.values()
     named = {str((item.raw.get("Options") or {}).get(_BRIDGE) or f"br-{item.id[:12]}") for item in networks}
     return frozenset(named)
@@ -47,7 +47,7 @@ def engine_claims(observed: ObservedState, without: Iterable[str]) -> Iterator[C
 
 
 def collisions(networks: Sequence[Network], claims: Iterable[Claim]) -> Iterator[tuple[Network, str, Claim]]:
-    """(network, its subnet, what is there already), each network with the first that it meets."""
+    """(network, its subnet, conflicting claim), each network with its first conflict."""
     known = [(found, claim) for claim in claims if (found := range_of(claim.range)) is not None]
     for network in networks:
         met = next(_met(network, known), None)

@@ -1,7 +1,8 @@
-"""Which data a commit would take out of a service's sight. Volumes and folders stay; what would start is empty.
+"""Finds data that a commit would hide from a service. The data stay, but the service would start with an empty volume
+or folder.
 
-It compares what the containers of a service mount now, or what last good mounts where somebody has removed them, with
-what the commit mounts at the same place.
+It compares the present mounts of a service's containers (or those of last good, if the containers are gone) with the
+commit's mounts at the same place.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ LIVE = ("volume", "bind")
 def questioned(
     desired: DesiredState, base: DesiredState | None, observed: ObservedState, places: Places
 ) -> tuple[str, ...]:
-    """Data folders of which `vanishing` has to know whether something is in them."""
+    """Data folders for which `vanishing` needs to know whether they are empty."""
     now = {mount.source for item in observed.containers for mount in item.mounts}
     states = [state for state in (desired, base) if state is not None]
     asked = {source for state in states for service in state.services().values() for source in _sources(service)}
@@ -71,7 +72,7 @@ def vanishing(
 
 
 def _passing(service: Service) -> Iterator[tuple[str, str]]:
-    """Where a service mounts what each of its containers begins empty, and what it is."""
+    """Mounts of a service that are empty in each new container, with their kind."""
     for mount in service.config.get("volumes") or ():
         if mount["type"] == "tmpfs":
             yield mount["target"], "a tmpfs"
@@ -106,7 +107,7 @@ def _is_empty(mount: Mapping[str, object], observed: ObservedState, filled: Coll
 
 
 def _has_data(mount: Mount, observed: ObservedState, filled: Collection[str], places: Places) -> bool:
-    """A volume that is there counts as filled: whether it is, only a container could tell."""
+    """An existing volume counts as filled, because only a container could read it."""
     if mount.kind == "volume":
         return mount.writable and mount.source in observed.volumes
     return mount.source in filled or not mount.source.startswith(f"{places.data}/")

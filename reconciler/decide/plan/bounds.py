@@ -1,4 +1,4 @@
-"""What a plan may not do, whatever it is for: promise too much memory, or change a volume."""
+"""Limits of every plan: it may not exceed the memory bound or change a volume."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from reconciler.model.outcome import Intent, Level, Reason, Violation
 from reconciler.model.plan import Action, Step
 
 PEAK = "memory-peak"
-"""The rule that a plan breaks whose steps would promise too much memory."""
+"""The rule for a plan whose steps exceed the memory bound."""
 
 BUILD = "build-memory"
-"""The rule that a build breaks which may take more than what runs leaves."""
+"""The rule for a build that may need more memory than the running containers leave."""
 
 
 def bound(desired: DesiredState, observed: ObservedState) -> int:
-    """Bytes that the limits of all running containers may add up to."""
+    """Upper bound in bytes for the sum of all running containers' limits."""
     available = min(desired.memory.budget, observed.memory_total or desired.memory.budget)
     return available - desired.memory.reserve
 
 
 def violations(diff: StateDiff, builder: PlanBuilder, limit: int, stacks: Collection[str]) -> Iterable[Violation]:
-    """Why the plan on the sheet may not be carried out. `stacks`: every stack that is or was this host's."""
+    """The violations of a plan. `stacks`: every stack that is or was this host's."""
     builds = (step for step in builder.steps if step.action is Action.BUILD)
     build = next((step for step in builds if step.memory_after > limit), None)
     if build is not None:
@@ -58,7 +58,7 @@ def _made(volume: Volume) -> tuple[str, dict[str, Any]]:
 
 
 def leeway(diff: StateDiff) -> int:
-    """What was good before anything beside the limits counted is still looked after, and gone back to."""
+    """A state that was good before overhead counted is still corrected and rolled back to."""
     if diff.intent is Intent.ADVANCE:
         return 0
     desired, observed = diff.desired, diff.observed
@@ -96,7 +96,7 @@ def _too_large(step: Step, limit: int) -> Violation:
 
 
 def _captures(diff: StateDiff, stacks: Collection[str]) -> Iterable[Violation]:
-    """Networks and volumes that are there already and belong to others: a name is no leave to use them."""
+    """Existing networks and volumes of others: naming them gives no right to use them."""
     for stack in diff.desired.stacks:
         for kind, wanted, there in (
             ("network", stack.networks, diff.observed.networks),
@@ -115,7 +115,8 @@ def _captures(diff: StateDiff, stacks: Collection[str]) -> Iterable[Violation]:
 
 
 def belongs_to_others(labels: Mapping[str, str], name: str, stack: str, stacks: Collection[str]) -> bool:
-    """Whether an object is another project's. One without a project is a person's, unless its name is ours anyway."""
+    """Whether an object belongs to another project. An object without a project belongs to a person, unless it has our
+    own name."""
     owner = labels.get(COMPOSE_PROJECT)
     if owner is None:
         return not name.startswith(f"{stack}_")

@@ -1,4 +1,4 @@
-"""The steps of a plan as they are written down, and what is true of the machine after them."""
+"""Collects the steps of a plan, and follows the machine's state after each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reconciler.model.plan import Action, Change, Downtime, Step
 
 @dataclass(slots=True)
 class Memory:
-    """What is promised to running containers, followed along the plan. All in bytes.
+    """Memory of running containers, followed along the plan. All in bytes.
 
     `volumes`: sizes of the volumes in memory. Each counts once, while a running container mounts it.
     """
@@ -30,7 +30,7 @@ class Memory:
         self.total = self.foreign
 
     def start(self, container: str, size: int, mounts: Iterable[str]) -> None:
-        """`size`: its limit and what it takes beside it. `mounts`: volumes, of which those in memory count."""
+        """`size`: its limit and its overhead. `mounts`: its volumes; those in memory count."""
         self.stop(container)
         used = {name for name in mounts if name in self.volumes}
         self.running[container] = (size, used)
@@ -54,8 +54,8 @@ class PlanBuilder:
 
     `stopped`: containers (ids) that the plan has stopped so far; `renamed`: their names after it.
 
-    `restarted_only`: whatever it has started so far had run until then, and ailed.
-    `begun`: ids of what it starts, or stable names of what has still to be created; `touched`: their services.
+    `restarted_only`: all starts so far were restarts of unhealthy containers. `begun`: ids of what it starts, or stable
+    names of what has still to be created; `touched`: their services.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class PlanBuilder:
         self.steps.append(Step(0, action, stack, service, container, cause, memory, id, name, condition, change))
 
     def promise(self, item: Container, service: Service) -> None:
-        """A container that runs is held to its service's limits again."""
+        """Restores the limits of a running container."""
         if item.running:
             self.memory.start(item.id, footprint.of_service(service), footprint.mounted_by(item))
 
@@ -129,7 +129,7 @@ class PlanBuilder:
                 self.add(Action.WAIT_HEALTHY, *service.key, service.name, cause, condition=condition)
 
     def _just_waited(self, service: Service, condition: Condition) -> bool:
-        """Whether one of the waits at the end of the plan so far is as good."""
+        """Whether one of the waits at the end of the plan so far makes this one unnecessary."""
         waits = takewhile(lambda step: step.action is Action.WAIT_HEALTHY, reversed(self.steps))
         enough = (condition, Condition.HEALTHY) if condition is Condition.STARTED else (condition,)
         return any((step.stack, step.service) == service.key and step.condition in enough for step in waits)

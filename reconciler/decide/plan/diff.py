@@ -1,4 +1,4 @@
-"""What a plan starts from: the wanted and the found, put side by side once."""
+"""The input of a plan: desired and observed state, paired once."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NETWORK_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class StateDiff:
-    """`pairings` of every service in `order`; `gone`: containers that nobody wants any more.
+    """`pairings` of every service in `order`; `gone`: containers of removed services.
 
-    `services` as wanted, `known` as last good has them. `replaced`: networks whose definition has changed.
-    `namespace_users`: who lives in a service's namespaces.
+    `services`: as desired; `known`: as in last good. `replaced`: networks whose definition has changed.
+    `namespace_users`: the namespace users of each service.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class StateDiff:
         return grace_of(item, was=was, wanted=wanted, intent=self.intent, longest=longest)
 
     def made_anew(self, key: ServiceKey) -> bool:
-        """Whether a container of the service had vanished. One that has ended is only started again."""
+        """Whether a container of the service is gone. A stopped one is only started again."""
         pairing = self.pairings[key]
         whole = self.intent is Intent.REPAIR or len(pairing.missing) == len(pairing.slots)  # else it is scaled
         return key in self.known and whole and bool(pairing.missing)
@@ -66,8 +66,8 @@ class StateDiff:
         return [service.key for service in self.order]
 
     def is_lost(self, volume: Volume) -> bool:
-        """Whether a volume that is not there was there with last good. One whose options say where its data lies is
-        not empty when it is made anew."""
+        """Whether a volume that is not there was there with last good. A volume whose options name the place of its
+        data is not empty after it is made again."""
         base = self.base.stacks if self.base else ()
         known = {item.name for stack in base if not stack.suspended for item in stack.volumes}
         elsewhere = bool(volume.definition.get("driver_opts")) or volume.definition.get("driver", "local") != "local"
@@ -93,7 +93,7 @@ class StateDiff:
         return moved
 
     def lost_network(self, item: Container) -> bool:
-        """Whether the container can never start again: it is bound to the id of a network that goes or is gone.
+        """Whether the container can never start again: it has the id of a network that is replaced or gone.
 
         Compose writes the id where a network is external; a name would lead to the network that has it now.
         """
@@ -113,7 +113,7 @@ class StateDiff:
 
 
 def needs(service: Service) -> set[ServiceKey]:
-    """Services that come before this one where they are wanted at all."""
+    """Dependencies of this service that are in the desired state."""
     return {*((d.stack, d.service) for d in service.depends_on), *service.namespace_owners}
 
 

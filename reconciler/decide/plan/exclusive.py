@@ -1,7 +1,8 @@
-"""What only one running container can have: a published port, an address in a network, a volume that it writes.
+"""Resources that only one running container can have: a published port, an address in a network, a volume that it
+writes.
 
-When such a thing moves from one service to another, whoever holds it stops before the other one starts. Names are
-handled where containers are renamed.
+If one moves to another service, its present holder stops before the other service starts. Names are handled where
+containers are renamed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Thing = tuple[str, str, str]
 
 
 class Holders:
-    """Running containers that a plan replaces, by what they hold and what their own service gives up."""
+    """Running containers that a plan replaces, by the resources that they hold and their service gives up."""
 
     def __init__(self, pairings: Iterable[Pairing], observed: ObservedState) -> None:
         self._found: dict[Thing, list[tuple[Pairing, Container]]] = {}
@@ -33,7 +34,7 @@ class Holders:
                     self._found.setdefault(thing, []).append((pairing, item))
 
     def of(self, service: Service) -> Iterator[tuple[Pairing, Container, str]]:
-        """Containers of other services beside which this one cannot start, and what it takes of them."""
+        """Containers of other services that must stop before this one starts, with the resource."""
         for thing, what in _needed(service):
             for pairing, item in self._found.get(thing, ()):
                 ports = thing[0] != PORT or any(overlaps(a, b) for a in service.ports for b in item.ports)
@@ -42,7 +43,7 @@ class Holders:
 
 
 def _held(item: Container, observed: ObservedState, kept: Set[str]) -> Iterator[Thing]:
-    """`kept`: sources that its own service goes on writing: those are meant to be shared."""
+    """`kept`: sources that its own service still writes: they are shared on purpose."""
     for _, number, protocol in item.ports:
         yield PORT, str(number), protocol
     for network in item.networks:
@@ -55,7 +56,7 @@ def _held(item: Container, observed: ObservedState, kept: Set[str]) -> Iterator[
 
 
 def _needed(service: Service) -> Iterator[tuple[Thing, str]]:
-    """What a service wants for itself alone, and the words for it."""
+    """The exclusive resources of a service, with texts for people."""
     for _, number, protocol in service.ports:
         yield (PORT, str(number), protocol), f"port {number}/{protocol}"
     for network, address in _asked(service):
@@ -65,7 +66,7 @@ def _needed(service: Service) -> Iterator[tuple[Thing, str]]:
 
 
 def occupied(desired: DesiredState, observed: ObservedState, plan: Plan) -> Iterable[tuple[Service, str, str]]:
-    """(service, address, container's name): addresses that a container holds which the plan leaves running."""
+    """(service, address, container's name): addresses held by containers that the plan keeps running."""
     stopped = {step.id for step in plan.steps if step.action is Action.STOP_CONTAINER}
     names = {item.id: item.name for item in observed.foreign} | {item.id: item.name for item in observed.containers}
     for service in desired.services().values():

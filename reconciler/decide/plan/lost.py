@@ -1,4 +1,4 @@
-"""What is told of a volume that somebody removed, and that is made anew."""
+"""The warning about a volume that somebody removed, and that is made again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what is there to what is wanted, in order. One planner for advancing, reverting, repairing and resuming."""
+"""Ordered steps from the observed to the desired state. One planner for advance, rollback, repair and resume."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def plan(
     """The steps from `observed` (complete) to `desired`.
 
     `base`: the last good state, for causes and for the order in which removed services stop. `images`: Pull and Build
-    steps for images that the machine lacks, `memory_after` what each of them may take itself. `stacks`: every stack
-    that is or was this host's. `corrections`: what is wrong with containers that have the wanted spec. `longest_stop`:
-    seconds that any container has to stop in. Where replacing one service after the other would promise too much memory
-    on the way, all that is replaced stops first.
+    steps for images that the machine lacks, with the memory of the step itself in `memory_after`. `stacks`: every stack
+    that is or was this host's. `corrections`: faults and drift of containers that have the desired spec.
+    `longest_stop`: seconds that any container has to stop in. If replacing one service after the other would exceed the
+    memory bound, all replaced containers stop first.
     """
 
     def planned(stop_first: bool) -> Plan:
@@ -62,7 +62,7 @@ class _Planner:
         self.stacks = stacks | {stack.name for stack in diff.desired.stacks}
         self.switching = Switching(diff, self.builder)
         for step in images:
-            beside = max(0, step.memory_after - self.desired.memory.reserve)  # the reserve is for such things
+            beside = max(0, step.memory_after - self.desired.memory.reserve)  # the reserve covers this
             self.builder.add(step.action, step.stack, step.service, step.container, step.cause, beside=beside)
 
     def plan(self, stop_first: bool) -> Plan:
@@ -140,7 +140,7 @@ class _Planner:
         return "changed: " + (", ".join(_differences(old, service)) or "its definition")
 
     def _defaults(self) -> Iterable[Default]:
-        """What the file of a service leaves open, for those that get a new container."""
+        """Defaults of services that get a new container."""
         found: dict[tuple[str, str], list[ServiceKey]] = {}
         made = {
             (step.stack or "", step.service or "")
@@ -168,7 +168,7 @@ class _Planner:
     # -- the verdict and after it ------------------------------------------------------------------------------
 
     def _await_one_shots(self) -> None:
-        """What somebody waits for has to end well, also where nobody is started after it."""
+        """A one-shot with a waiting service must succeed, even if nothing starts after it."""
         waited_for = footprint.ending_of(self.desired)
         for service in dict.fromkeys(service.key for service, _ in self.builder.started):
             if service in waited_for:
@@ -216,14 +216,14 @@ class _Planner:
         self.builder.add(Action.REMOVE_CONTAINER, item.stack, item.service, name, cause, id=item.id)
 
     def _remove_networks(self) -> None:
-        """Ours alone: of a stack of this host, and made by this host's agent."""
+        """Only our own networks: of a stack of this host, and made by this host's agent."""
         wanted = wanted_networks(self.desired)
         own = {item.id for item in self.observed.containers}
         suspended = {stack.name for stack in self.desired.stacks if stack.suspended}
         for name, network in sorted(self.observed.networks.items()):
             stack = network.labels.get(COMPOSE_PROJECT)
             ours = stack in self.stacks and network.labels.get(LABEL_HOST) == self.desired.host
-            # With a guest in it the engine would refuse: it is removed once the guest has left.
+            # The engine refuses while an unmanaged container is in it: it is removed after that container has left.
             if ours and name not in wanted and stack not in suspended and network.containers <= own:
                 self.builder.add(Action.REMOVE_NETWORK, stack, None, name, "nobody uses it any more")
 

@@ -15,11 +15,11 @@ from reconciler.model.outcome import Intent
 from reconciler.model.plan import Action, Change
 
 TOGETHER = 4
-"""Services of one level that wait for what they depend on, and then start, together."""
+"""Services of one level that wait for their dependencies, and then start together."""
 
 
 class Switching:
-    """Writes onto the sheet what brings one service after the other to what is wanted."""
+    """Adds the steps that bring each service to its desired state."""
 
     def __init__(self, diff: StateDiff, builder: PlanBuilder) -> None:
         self.diff, self.builder = diff, builder
@@ -49,9 +49,9 @@ class Switching:
                 self.stop_old(pairing, "frees memory for the next start")
 
     def switch_all(self) -> None:
-        """New services start together, level by level; what replaces something goes one service at a time.
+        """New services start together, level by level; services that replace containers go one at a time.
 
-        During a rollback all go level by level: what starts there is known to be good, and each wait is an outage.
+        During a rollback all go level by level: these containers were good, and each wait is an outage.
         """
         if self.intent is Intent.REVERT:
             self._stop_replaced()
@@ -69,8 +69,8 @@ class Switching:
             new = [service for service in new if service.key in waiting]
 
     def _stop_replaced(self) -> None:
-        """During a rollback all that is replaced stops first, dependents before what they need, so that those of one
-        level stop together."""
+        """During a rollback all replaced containers stop first, dependents before their dependencies, so that one level
+        stops together."""
         depths: dict[ServiceKey, int] = {}
         for service in self.order:
             depths[service.key] = 1 + max((depths[key] for key in needs(service) if key in depths), default=0)
@@ -79,7 +79,7 @@ class Switching:
             self.stop_old(self.pairings[service.key], "replaced")
 
     def _goes_with_others(self, service: Service) -> bool:
-        """On the way forward: nothing of it is there, so that nothing has to make room for it."""
+        """In an advance: a service without containers needs no stop before its start."""
         pairing = self.pairings[service.key]
         if self.intent is Intent.REVERT:
             return True
@@ -137,13 +137,13 @@ class Switching:
             self.builder.wait(service, Condition.HEALTHY if service.healthcheck else Condition.STARTED, "proves itself")
 
     def _stop_namespace_users(self, service: Service) -> None:
-        """Those that live in its namespaces go down before it and come up after it."""
+        """Its namespace users stop before it and start after it."""
         for other in self.namespace_users.get(service.key, ()):
             self._stop_namespace_users(other)
             self.stop_old(self.pairings[other.key], f"shares with {service.name}")
 
     def _stop_guests(self, service: Service, started: Container) -> None:
-        """Who lives in a container's namespaces has none once it was started anew, and starts again after it."""
+        """A namespace user loses its namespaces when the owner restarts, so it starts again after the owner."""
         for other in self.namespace_users.get(service.key, ()):
             for slot in self.pairings[other.key].slots:
                 guest = slot.container
@@ -165,7 +165,7 @@ class Switching:
         self._restart_set(pairing)
 
     def _restart_set(self, pairing: Pairing) -> None:
-        """A kept container whose network is replaced under it has to stop, too; it is started again in its turn."""
+        """A kept container whose network is replaced must stop, too; it starts again later in the plan."""
         for slot in pairing.slots:
             item = slot.container
             if (
@@ -231,12 +231,12 @@ class Switching:
                 self.builder.wait(self.pairings[key].service, dependency.condition, f"{service.name} depends on it")
 
     def _pending(self, key: ServiceKey, condition: Condition) -> bool:
-        """Whether a rollout that was cut off has begun what its dependents wait for."""
+        """Whether an interrupted rollout has started the service that its dependents wait for."""
         running = [slot.container for slot in self.pairings[key].slots if slot.container and slot.container.running]
         return any(condition is Condition.COMPLETED or item.health not in ("none", "healthy") for item in running)
 
     def _restart_dependent(self, service: Service) -> None:
-        """`depends_on: restart: true`: an unchanged service starts again after one that was replaced or made anew."""
+        """`depends_on: restart: true`: an unchanged service restarts after a dependency that was replaced."""
         causes = [d for d in service.depends_on if d.restart and self._was_down((d.stack, d.service))]
         if service.key in self.builder.touched or not causes:
             return
@@ -250,10 +250,10 @@ class Switching:
     def _was_down(self, key: ServiceKey) -> bool:
         return key in self.builder.downtime or (key in self.builder.touched and self.diff.made_anew(key))
 
-    # -- containers that are as wanted by their spec, and all the same are not as they were made -------------------
+    # -- drift of containers that have the desired spec ------------------------------------------------------------
 
     def _correct(self, service: Service, slot: Slot, item: Container) -> None:
-        """In place; what has ended or ails is started again, unless that has been done too often."""
+        """Corrects in place; starts stopped or unhealthy containers again, unless we gave up."""
         found = self.corrections.drift.get(item.id, ())
         limits = [fact.text for fact in found if fact.fact in LIMITS]
         if limits:
@@ -283,7 +283,7 @@ class Switching:
         self.builder.add(Action.UPDATE_CONTAINER, *service.key, slot.name, cause, id=item.id, name=name, change=change)
 
     def _stop_holders(self, service: Service) -> None:
-        """What only one container can have moves to this service: whoever is to give it up stops first."""
+        """An exclusive resource moves to this service: its present holder stops first."""
         for pairing, item, what in self.holders.of(service):
             if item.id not in self.builder.stopped:
                 self._stop_namespace_users(pairing.service)
@@ -291,7 +291,7 @@ class Switching:
                 self.builder.note_downtime(pairing.service)
 
     def _clear_name(self, slot: Slot) -> None:
-        """Whatever else holds the name of a container that is wanted gives it up first, whosever service it is."""
+        """Any other container with the name of a desired container stops and is renamed first."""
         for item in self.named.get(slot.name, ()):
             if item != slot.container and item.id not in self.builder.renamed:
                 self.builder.stop(item, f"another container takes the name {slot.name}", self.builder.standby(item))

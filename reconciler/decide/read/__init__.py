@@ -1,1 +1,1 @@
-"""What a commit says: files, documents and variables, read strictly, each finding with its place."""
+"""Reads a commit strictly: files, documents and variables, each finding with its place."""

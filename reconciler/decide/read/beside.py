@@ -1,4 +1,4 @@
-"""Compose files that lie beside those of a stack: plain Compose would read them, or people think that it does."""
+"""Compose files beside those of a stack that plain Compose would read, or that people expect it to read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reconciler.model.outcome import Level, Reason, Violation
 def left_out(files: Files, document: HostDocument, read: Collection[str], base: str = "") -> Iterator[Violation]:
     """A warning for each. `read`: the Compose files of all stacks, with what they include and extend.
 
-    A stack whose first file has a name of its own is never started without `-f`: nothing is expected of others there.
+    A stack whose first file has an unusual name is never started without `-f`, so no other file is expected there.
     """
     for stack in document.stacks:
         folder, first = posixpath.split(stack.files[0])
@@ -54,5 +54,5 @@ def _warning(document: HostDocument, stack: StackDocument, path: str, merged: bo
 
 
 def _ordered(named: list[str]) -> list[str]:
-    """The override right behind the first file, before what a person has put over both."""
+    """The order of files: the override directly after the first file, before further files."""
     return [named[0], named[-1], *named[1:-1]]

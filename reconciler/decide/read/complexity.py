@@ -1,4 +1,5 @@
-"""What it would take Compose to read a stack: it makes every port of a range, and follows dependencies on every way."""
+"""Estimates Compose's work to read a stack: Compose expands every port of a range, and follows every path of
+dependencies."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ RULE = "too-complex"
 MOST_SERVICES = 1_000
 MOST_PORTS = 10_000
 MOST_WAYS = 200_000
-"""Ways from one service to another along their dependencies; Compose walks a million in a second."""
+"""Paths between services along their dependencies; Compose walks a million in a second."""
 
 Locate = Callable[..., Place]
 
@@ -26,7 +27,7 @@ _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
 
 
 def too_complex(read: ComposeFiles, stack: str, locate: Locate) -> Iterator[Violation]:
-    """What is too much. `read` has no violations: files and copies are within their own limits."""
+    """The violations. `read` has none itself: files and copies are within their own limits."""
 
     def told(message: str, hint: str, *pointer: str) -> Violation:
         at = locate("services", *pointer)
@@ -56,7 +57,7 @@ Parts = list[tuple[Unit, Node]]
 
 
 def _services(read: ComposeFiles) -> dict[str, Parts]:
-    """Each service with all the places at which something is said of it, what it extends included."""
+    """Each service with all nodes that define it, with those that it extends."""
     found: dict[str, Parts] = {}
     for number, unit in enumerate(read.units):
         for name in read.used[number] if unit.whole else ():
@@ -101,7 +102,7 @@ def _texts(unit: Unit, node: Node | None) -> Iterator[str]:
 
 
 def _crowded(graph: dict[str, set[str]]) -> str | None:
-    """The first service with which the ways are too many; None where they are not. Circles are Compose's to tell."""
+    """The first service at which the paths exceed the limit; None if they do not. Compose reports circles itself."""
     try:
         order = tuple(TopologicalSorter(graph).static_order())
     except CycleError:

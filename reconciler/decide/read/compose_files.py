@@ -40,7 +40,7 @@ MOST_NODES = 200_000
 
 
 _AT_ONCE = ("extends", "include", "include.env_file", "include.project_directory")
-"""What Compose reads as it meets it: no later file takes that back."""
+"""Keys that Compose reads at once: no later file can remove them."""
 
 
 class ComposeFiles:
@@ -49,8 +49,8 @@ class ComposeFiles:
     `used`: the services of it that count.
 
     `env_files`: those of services, by path; `reads_env`: which service has which of them read, its variables replaced.
-    `extends`: which service of which unit a service builds upon. What keeps the files from being read is in
-    `violations`; whether `references` may stand is for others to judge.
+    `extends`: which service of which unit a service builds upon. `violations`: faults that prevent reading the files;
+    `decide.read.judged` judges `references`.
     """
 
     def __init__(self, source: Files, stack: StackDocument, inputs: Inputs) -> None:
@@ -101,7 +101,7 @@ class ComposeFiles:
     def _roots(self, path: str, why: Reference | None) -> list[Node]:
         missing = file_violation(self._source, path) or unreadable(self._source, path)
         if missing is not None:
-            if why is None:  # who refers to it is judged with the references
+            if why is None:  # the reference to it is judged with the others
                 self._complain(missing)
             return []
         if path not in self._trees:
@@ -113,7 +113,7 @@ class ComposeFiles:
         return [root for root in self._trees[path].documents if isinstance(root, nodes.Mapping)]
 
     def _take(self, path: str, why: Reference | None) -> None:
-        """A file is about to be read, by us and then by Compose; each time is the same work again."""
+        """A file is about to be read, by us and then by Compose; each use repeats the work."""
         self.named[path] = None
         if not self._inputs.take(self._source, path):
             self._complain(violations.too_large(path, why, self._inputs))
@@ -273,7 +273,7 @@ class ComposeFiles:
     # ----------------------------------------------------------- references
 
     def _reference(self, number: int, named: Named) -> Reference | None:
-        """Note what is named; None where its text cannot be computed or a later file takes it back."""
+        """Record a reference; None if its text cannot be computed or a later file removes it."""
         unit = self.units[number]
         if named.kind not in _AT_ONCE and self._taken_back(number, named.pointer):
             return None
@@ -299,7 +299,7 @@ class ComposeFiles:
         return any(number < later and pointer[: len(gone)] == gone for later, gone in self._resets)
 
     def _reset_in(self, number: int) -> Iterator[tuple[int, Pointer]]:
-        """`!reset` and `!override` of this unit: what earlier files say there does not count."""
+        """`!reset` and `!override` of this unit: values of earlier files there do not count."""
         seen: set[int] = set()
         todo: list[tuple[Pointer, Node]] = [((), self.units[number].root)]
         while todo:
@@ -330,4 +330,4 @@ def expand(unit: Unit, node: Scalar) -> str | None:
     try:
         return interpolate(node.text, unit.variables).text
     except TemplateError:
-        return None  # told where all values are looked at
+        return None  # reported with the check of all values

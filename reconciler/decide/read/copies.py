@@ -1,4 +1,4 @@
-"""How large services become by what they extend: Compose copies all of it into each of them."""
+"""Sizes of services with `extends`: Compose copies the extended service into each of them."""
 
 from __future__ import annotations
 

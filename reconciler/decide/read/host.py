@@ -1,4 +1,4 @@
-"""What a Host document's fields mean, once its schema holds: values, defaults, and rules between fields."""
+"""Interprets a schema-valid Host document: values, defaults, and rules between fields."""
 
 from __future__ import annotations
 

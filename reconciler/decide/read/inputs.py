@@ -1,4 +1,4 @@
-"""How much Compose may be given to read for one host: judged before a byte of it is parsed or written."""
+"""Limits the files that Compose reads for one host, before any of them is parsed or written."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MOST_FILES = 2_000
 """Files of them, counted the same way."""
 
 NAMED = 3
-"""So many of the largest are told."""
+"""Number of the largest files that a message names."""
 
 
 class Inputs:
-    """What has been read so far."""
+    """The files that were read so far."""
 
     def __init__(self) -> None:
         self._bytes = self._files = 0
@@ -33,7 +33,7 @@ class Inputs:
 
     @property
     def message(self) -> str:
-        """What is too much, with the largest files."""
+        """The violation, with the largest files."""
         largest = sorted(self._sizes, key=lambda path: -self._sizes[path])[:NAMED]
         named = ", ".join(f"{shorten(path)} ({shown(self._sizes[path])})" for path in largest)
         return f"Compose would read more than {shown(MOST_BYTES)} or {MOST_FILES} files for this host; largest: {named}"

@@ -1,4 +1,4 @@
-"""Which references of a Compose file may stand. Only those are judged that Compose's canonical model does not show."""
+"""Judges references of a Compose file that Compose's canonical model does not show."""
 
 from __future__ import annotations
 

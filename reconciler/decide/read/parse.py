@@ -1,4 +1,4 @@
-"""From the files of a commit to the Host document: what one machine is to run."""
+"""Reads the Host document of one machine from the files of a commit."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from reconciler.model.files import Files
 from reconciler.model.outcome import Level, Reason, Violation
 
 COMPOSE_LIMITS = nodes.Limits(size=1 << 20, depth=64, nodes=100_000, text=8 << 20)
-"""What a Compose file may cost, before Compose sees it."""
+"""Limits of a Compose file, before Compose reads it."""
 
 NOTHING_DESIRED = "nothing-desired"
-"""The rule by which a commit is refused that describes no machine at all."""
+"""The rule for a commit that describes no machine at all."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -85,7 +85,7 @@ def _implied(files: Files, host: str, base: str, stack: str) -> Result:
 
 
 def _as_named(files: Files, path: str, name: str) -> Violation | None:
-    """Why a Compose file, found or named by COMPOSE_FILE as `name`, cannot be read."""
+    """The reason why a Compose file, found or named by COMPOSE_FILE as `name`, cannot be read."""
     if path:
         return file_violation(files, path)
     message = f"COMPOSE_FILE of .env names {nodes.shorten(name)}, which is not inside the repository"
@@ -105,7 +105,7 @@ def _profiles(files: Files, stack: StackDocument) -> tuple[str, ...]:
 
 
 def _steering(files: Files, compose_file: str) -> Steering:
-    """What the committed `.env` beside the first Compose file says to Compose."""
+    """Compose's settings in the committed `.env` beside the first Compose file."""
     path = posixpath.join(posixpath.dirname(compose_file), ".env")
     return steering(content(files, path)) if is_readable(files, path) else Steering()
 
@@ -120,7 +120,7 @@ def read_compose(files: Files, path: str) -> nodes.Tree:
 
 
 def own_name(tree: nodes.Tree) -> str:
-    """The Compose file's top-level name as it stands there; ''. What is wrong with the file is told later."""
+    """The Compose file's top-level name; '' if none. Faults of the file are reported later."""
     for root in tree.documents[:1]:
         for key, item in root.pairs if isinstance(root, nodes.Mapping) else ():
             if isinstance(key, nodes.Scalar) and key.text == "name" and isinstance(item, nodes.Scalar):

@@ -1,4 +1,4 @@
-"""Paths of a commit: where they lead, and what must not lie there."""
+"""Resolves paths of a commit, and finds links and submodules on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reconciler.model.files import SYMLINK, Files, is_folder
 from reconciler.model.outcome import Reason, Violation
 
 MOST_TOLD = 200
-"""Violations that one report names; nobody reads more."""
+"""Maximum of violations in one report."""
 
 SOUGHT, COMPARED = 2000, 100
 """Names of the commit that are looked at for a missing one, and those of its kind that are compared with it."""
@@ -121,7 +121,7 @@ def _clash(one: str, other: str) -> tuple[str, str] | None:
 
 
 def _folded(path: str) -> str:
-    """Folders end with what comes before all other characters, so that what lies in one stands together."""
+    """Folders end with the smallest character, so that the files of one folder are sorted together."""
     plain = path if path.isascii() and path.islower() else unicodedata.normalize("NFC", path).casefold()
     return plain.replace("/", "\0")
 
@@ -154,7 +154,7 @@ def _nearest(files: Files, path: str) -> str:
 
 
 def _kind(path: str) -> str:
-    """What a file is by its name. A `.env` belongs to its own folder: another one is never what was meant."""
+    """The kind of a file, by its name. A `.env` belongs to its own folder: a `.env` elsewhere is never suggested."""
     name = posixpath.basename(path).lower()
     stem, dot, ending = name.rpartition(".")
     if name == ".env" or _EXAMPLE.search(name):

@@ -1,4 +1,4 @@
-"""Where a value of Compose's canonical model stands in the files that the user wrote."""
+"""Finds the place of a value of Compose's canonical model in the user's files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Unit:
 
 
 class Locator:
-    """Finds pointers of the model in units. Later units win; what a service extends counts where nothing is nearer."""
+    """Finds pointers of the model in units. Later units win; extended services come last."""
 
     def __init__(self, units: tuple[Unit, ...] = (), extends: Mapping[ServiceIn, ServiceIn] | None = None) -> None:
         self._units = units
@@ -87,7 +87,7 @@ class Locator:
                 here = self._extends.get(here)
 
     def _descend(self, root: Node, pointer: tuple[str | int, ...]) -> tuple[int, Node | None]:
-        """How many parts of the pointer are there, and where the last of them is written."""
+        """The number of existing parts of the pointer, and the place of the last one."""
         where: Node | None = None
         node = root
         for depth, part in enumerate(pointer):

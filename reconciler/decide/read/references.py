@@ -1,4 +1,4 @@
-"""What a Compose file names outside itself: files to read, folders to build from, paths to mount."""
+"""References of a Compose file: files to read, folders to build from, paths to mount."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from reconciler.formats.nodes import Mapping, Node, Scalar
 class Reference:
     """A path that a Compose file names.
 
-    `kind` is the key it stands at: env_file, label_file, extends, include, include.env_file,
-    include.project_directory, build.context, build.dockerfile, additional_context, bind, config.file, secret.file.
-    `value` is what stands there with its variables replaced; `resolved` the path from the repository's root ('' is
-    the root), None when it leads out of the commit. `required`: the service cannot do without it.
+    `kind` is the key it stands at: env_file, label_file, extends, include, include.env_file, include.project_directory,
+    build.context, build.dockerfile, additional_context, bind, config.file, secret.file. `value` is its text with
+    variables replaced; `resolved` the path from the repository's root ('' is the root), None when it leads out of the
+    commit. `required`: the service cannot do without it.
     """
 
     kind: str

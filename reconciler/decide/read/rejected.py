@@ -1,4 +1,4 @@
-"""What Compose rejects, with its place in the user's files and, for an unknown key, the one that was meant."""
+"""Adds the place in the user's files to Compose's errors and, for an unknown key, a suggestion."""
 
 from __future__ import annotations
 

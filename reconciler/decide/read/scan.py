@@ -1,7 +1,7 @@
-"""A stack's Compose files, looked over before Compose sees them: their size, what they read, where things stand.
+"""Scans a stack's Compose files before Compose reads them: sizes, references, and places of values.
 
-What is judged here is what vanishes from Compose's canonical model (files that are read in) and what would hurt
-Compose itself (bombs). Everything else is judged on the model.
+It judges references that the canonical model does not show (files that are read in), and files that would overload
+Compose (bombs). Everything else is judged on the model.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from reconciler.model.outcome import Violation
 
 @dataclass(frozen=True)
 class Scan:
-    """What was found. `files` are the Compose and dotenv files of the commit that were read, in Compose's order;
-    `named`: with everything else of the commit that Compose reads for this stack, folders with a `/` at the end."""
+    """The result. `files` are the Compose and dotenv files of the commit that were read, in Compose's order; `named`:
+    with everything else of the commit that Compose reads for this stack, folders with a `/` at the end."""
 
     files: tuple[str, ...]
     named: tuple[str, ...]
@@ -59,11 +59,11 @@ def scan(
 ) -> Scan:
     """Look a stack's files over. `variables` are what the host has for it.
 
-    The stack's `env` and a committed `.env` beside its first file are added here, under them. Every violation has
-    its place: those of reason PolicyViolation are a matter of policy (paths out of the commit, unset variables,
-    several documents in a file), the others keep Compose from reading the stack at all. `inputs`: what the host's other
-    stacks have had read. `strict`: an unset variable is refused wherever it stands, since the operator keeps values on
-    the host, and one that is gone must not empty what runs.
+    The stack's `env` and a committed `.env` beside its first file are added here, under them. Every violation has its
+    place: those of reason PolicyViolation are a matter of policy (paths out of the commit, unset variables, several
+    documents in a file), the others keep Compose from reading the stack at all. `inputs`: files read for the host's
+    other stacks. `strict`: an unset variable is refused wherever it stands, since the operator keeps values on the
+    host, and one that is gone must not empty what runs.
     """
     read = ComposeFiles(files, stack, inputs or Inputs())
     read.load({**stack.env, **variables, "COMPOSE_PROJECT_NAME": stack.name})

@@ -1,4 +1,4 @@
-"""Which files of a commit are not their content."""
+"""Finds files of a commit that are stored in another form than their content."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _last: tuple[weakref.ref[Files], GitFilters] | None = None
 
 
 def filters(files: Files) -> GitFilters:
-    """What the commit's .gitattributes say."""
+    """The rules of the commit's .gitattributes."""
     global _last
     if _last is None or _last[0]() is not files:
         _last = (weakref.ref(files), _filters(files))
@@ -52,7 +52,7 @@ def form_of(files: Files, path: str) -> Form | None:
 
 
 def unreadable(files: Files, path: str, *, env: bool = False) -> Violation | None:
-    """Why Compose could make nothing of a file that it reads in. `env`: values are looked for in it."""
+    """Why Compose cannot use a file that it reads in. `env`: it is an env file."""
     form = form_of(files, path)
     if form is None:
         return None
@@ -61,7 +61,7 @@ def unreadable(files: Files, path: str, *, env: bool = False) -> Violation | Non
 
 
 def lost_in(files: Files, folder: str) -> Iterator[tuple[str, Form]]:
-    """Files below a folder whose content nothing in a container can make of what the commit has."""
+    """Files below a folder whose content a container cannot restore from the stored form."""
     names = names_below(files, folder)
     for name in names:
         entry = files.entries[name]
@@ -74,5 +74,5 @@ def lost_in(files: Files, folder: str) -> Iterator[tuple[str, Form]]:
 def _by_start(files: Files, path: str) -> Form | None:
     filtered = filters(files).of(path)
     found = by_head(files.head(path, HEAD), filtered)
-    # A working folder has the content where git would store something else.
+    # A working folder has the content even if git stores another form.
     return by_filter(filtered) if found is None and files.revision is None else found

@@ -1,4 +1,4 @@
-"""Which variables a stack's files need, and which of them nobody has set."""
+"""Finds variables that a stack's files need and that are not set."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class _Walk:
             self._add(node, pointer, "too-large", message, "Use shorter values.", Reason.PARSE_FAILED)
 
     def visit_rest(self) -> None:
-        """What was not visited: only what Compose itself refuses counts there."""
+        """Nodes that were not visited: only errors of Compose count there."""
         self._needed = False
         self._weigh(self._unit.root, ())
 
@@ -211,7 +211,7 @@ def _unset(use: Use, stack: str) -> Violation:
     else:
         hint = f"{where} give it a default: ${{{name}:-…}}."
     found = _violation(use.path, use.node, use.pointer, stack, ("unset-variable", message, hint))
-    # PWD is to be set by nobody, and what is no name could become lines of its own where it is pasted.
+    # Nobody should set PWD, and a text that is no name could add lines where it is pasted.
     proper = use.name != "PWD" and use.name.isascii() and use.name.isidentifier()
     return replace(found, level=use.level, need=Variable(stack, use.name) if proper else None)
 

@@ -1,4 +1,4 @@
-"""What is said of Compose files that cannot be read as they are."""
+"""Violations of Compose files that cannot be read."""
 
 from __future__ import annotations
 

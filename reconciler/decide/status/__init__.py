@@ -1,1 +1,1 @@
-"""How the host stands: sync, health, and the one reason."""
+"""The host's sync, health, and the one reason."""

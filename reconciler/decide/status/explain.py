@@ -1,4 +1,4 @@
-"""The one reason and sentence that explain how the host stands."""
+"""The one reason and message that explain the host's status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Explanation = tuple[Reason | None, str, float | None]
 
 
 def explain(facts: StatusFacts, health: Health, stacks: Sequence[StackStatus]) -> Explanation:
-    """The most pressing thing first: what is blocked, held, under way, out of sight, bad, stale; else good."""
+    """The most urgent condition first: blocked, held, rolling out, unknown, bad, stale; else good."""
     if facts.silence is not None and facts.silence.blocked:
         return facts.silence.reason, facts.silence.message, facts.silence.since
     if facts.suspension is not None and facts.rollout is None:
@@ -35,7 +35,7 @@ def explain(facts: StatusFacts, health: Health, stacks: Sequence[StackStatus]) -
 
 
 def active(stacks: Sequence[StackStatus]) -> list[StackStatus]:
-    """A stack that the commit itself suspends says nothing about the host, unless there is no other."""
+    """A stack that the commit itself suspends does not count, unless there is no other."""
     return [stack for stack in stacks if stack.health is not Health.SUSPENDED] or list(stacks)
 
 
@@ -59,12 +59,12 @@ def _explain_head(facts: StatusFacts) -> Explanation | None:
 
 
 def told(message: str, hint: str) -> str:
-    """What is wrong and what a person can do, in one sentence."""
+    """The fault and the remedy, in one sentence."""
     return "; ".join(part for part in (message, hint) if part)
 
 
 def _answers_again(facts: StatusFacts, holding: Holding) -> bool:
-    """Whether it is over by what was seen just now."""
+    """Whether the present observation shows that it is over."""
     return holding.reason is Reason.ENGINE_UNAVAILABLE and facts.observed is not None
 
 

@@ -1,4 +1,4 @@
-"""Which commit was tried, which one the machine holds: read from the history."""
+"""The tried commit and the applied commit, from the history."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from reconciler.model.status import StatusFacts
 
 
 def head_is_applied(facts: StatusFacts) -> bool:
-    """Whether what the head asks for has been proven on this machine and nothing is on its way elsewhere."""
+    """Whether the head's content is good on this machine, and no rollout is open."""
     good, head = facts.history.last_good, facts.source.head
     if facts.rollout is not None and facts.rollout.revision == head:
         return False
@@ -24,17 +24,17 @@ def attempt_at(facts: StatusFacts, revision: str | None) -> Attempt | None:
 
 
 def last_attempted(facts: StatusFacts) -> str | None:
-    """The newest commit that was not refused at sight."""
+    """The newest commit that was not rejected before its attempt."""
     return next((item.revision for item in reversed(facts.history.attempts) if not _refused_at_sight(item)), None)
 
 
 def _refused_at_sight(attempt: Attempt) -> bool:
-    """Nothing was begun for it: then the journal knows its end only."""
+    """No attempt was begun for it: the journal has only its end."""
     return attempt.outcome is Outcome.REJECTED and attempt.started_at == attempt.ended_at
 
 
 def last_applied(facts: StatusFacts) -> str | None:
-    """What the machine holds; None in the middle of things: then it may hold a mixture."""
+    """The applied commit; None during a rollout: then it may be a mixture."""
     for item in reversed(facts.history.attempts):
         match item.outcome:
             case Outcome.SUCCEEDED:
@@ -50,7 +50,7 @@ def last_applied(facts: StatusFacts) -> str | None:
 
 
 def warnings(facts: StatusFacts) -> tuple[Violation, ...]:
-    """Of the head, tried or held, and of corrections since last good was proven."""
+    """Warnings of the head, tried or held, and of corrections since last good passed its gate."""
     head, found = facts.source.head, []
     for attempt in reversed(facts.history.attempts):
         if attempt.revision == head or attempt.intent is Intent.REPAIR:

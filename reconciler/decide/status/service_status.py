@@ -1,4 +1,4 @@
-"""How one service stands: its containers against what is wanted of it."""
+"""The status of one service: its containers compared with the desired state."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ WORST_LAST = (
     Health.DEGRADED,
     Health.UNKNOWN,
 )
-"""Argo CD's order: a whole is as healthy as the worst of its parts."""
+"""Argo CD's order: a group is as healthy as its worst member."""
 
 
 def worst(parts: Iterable[Health]) -> Health:
-    """The health of a whole; Healthy where there are no parts."""
+    """The health of a group; Healthy if it is empty."""
     return max(parts, key=WORST_LAST.index, default=Health.HEALTHY)
 
 
 def counted(containers: Iterable[Container]) -> tuple[Container, ...]:
-    """Those that stand for their service: no standbys, nothing from `compose run`."""
+    """The service's own containers: no standbys, nothing from `compose run`."""
     return tuple(item for item in containers if not item.oneoff and not item.name.endswith(STANDBY))
 
 
@@ -147,7 +147,7 @@ def _probed(container: Container) -> tuple[Health, Reason | None]:
 
 
 def _ended_well(container: Container, done: bool) -> bool:
-    """A list does not say when a container was started; what is done was."""
+    """A list does not say whether a container was started; a finished one was."""
     started = done or engine_time(container.started_at) is not None
     return container.state == "exited" and container.exit_code == 0 and started
 

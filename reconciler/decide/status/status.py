@@ -1,4 +1,4 @@
-"""How things stand: sync and health of services, stacks and the host."""
+"""Sync and health of services, stacks and the host."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from reconciler.model.status import (
 
 
 def judge(facts: StatusFacts) -> HostStatus:
-    """The answer for the whole host. Total: every combination of known and unknown has one."""
+    """The status of the whole host. Total: every combination of known and unknown inputs has a result."""
     stacks = _stacks(facts)
     sync = _sync(facts, stacks)
     health = _health(facts, stacks)
@@ -124,7 +124,7 @@ def _health(facts: StatusFacts, stacks: Sequence[StackStatus]) -> Health:
         return Health.PROGRESSING
     if facts.desired is None:
         return Health.MISSING
-    # Though the head runs, a person has something to correct: its next start may fail.
+    # The head runs, but a person must correct something: its next start may fail.
     held = facts.holding is not None and facts.holding.until is None and head_is_applied(facts)
     return worst([*(stack.health for stack in active(stacks)), *([Health.DEGRADED] if held else [])])
 
@@ -164,7 +164,7 @@ def _memory(facts: StatusFacts) -> MemoryStatus:
 
 
 def _leftovers(facts: StatusFacts) -> tuple[str, ...] | None:
-    """Volumes of stacks that are or were this host's, and that nothing asks for."""
+    """Volumes of stacks that are or were this host's, and that nothing uses."""
     if facts.desired is None or facts.observed is None or not facts.observed.complete:
         return None
     stacks = {stack.name for stack in facts.desired.stacks} | facts.history.stacks
@@ -179,7 +179,7 @@ def _leftovers(facts: StatusFacts) -> tuple[str, ...] | None:
 
 
 def _leftover_networks(facts: StatusFacts) -> tuple[str, ...] | None:
-    """Networks that this host made and that nothing asks for."""
+    """Networks that this host made and that nothing uses."""
     if facts.desired is None or facts.observed is None or not facts.observed.complete:
         return None
     wanted = wanted_networks(facts.desired)
