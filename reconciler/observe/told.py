@@ -29,11 +29,16 @@ def told_in(repository: Path) -> Path:
 
 def told(folder: Path) -> Iterator[Json]:
     """What agents have written there. Whoever may write to the repository may have forged it."""
+    return (document for _, document in told_files(folder))
+
+
+def told_files(folder: Path) -> Iterator[tuple[str, Json]]:
+    """The same with the name of each file."""
     with suppress(OSError):
         for name in sorted(os.listdir(folder)):
             found = read_told(folder / name) if name.endswith(".json") else None
             if isinstance(found, dict) and found.get("kind") == "Push":
-                yield found
+                yield name, found
 
 
 def is_alive(document: Json) -> bool:

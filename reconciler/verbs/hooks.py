@@ -14,7 +14,7 @@ from pathlib import Path
 from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 from reconciler.observe.hook_place import HookPlace
-from reconciler.observe.told import TOLD
+from reconciler.observe.told import TOLD, told_files
 from reconciler.record.summary_hooks import hooks as document
 from reconciler.verbs import Answer
 
@@ -27,10 +27,12 @@ BEFORE = ".before-reconciler"
 """Ends the name of a hook that was there before ours, which calls it first."""
 
 PROGRAM, CONFIG, CHANGED = "reconciler.program", "reconciler.config", "reconciler.changed"
-"""Git settings of ours. The last: names of those in RECEIVING that `install` has set."""
+"""Git settings of ours. The last: those in RECEIVING that `install` has set, each as NAME or NAME=VALUE BEFORE."""
 
 RECEIVING = {"receive.advertisePushOptions": "true", "receive.denyDeleteCurrent": "ignore"}
 """Push options reach the hooks; whether the branch may be deleted is decided by pre-receive."""
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Settings = Callable[[str], str | None]
 Change = Callable[[str, str | None], None]
@@ -86,15 +88,15 @@ class RepositoryHooks:
                     item.path.rename(item.aside)
                 _write(item.path, shipped(item.name), self._mode())
             if self._place.bare:
-                (self._place.common / TOLD).mkdir(exist_ok=True)
-                (self._place.common / TOLD).chmod(stat.S_IMODE(self._place.common.stat().st_mode) | 0o700)
+                _make_told(self._place.common)
         except OSError as error:
             raise _unwritable(error) from error
         self._put(PROGRAM, program)
         if config is not None:
             self._put(CONFIG, config)
-        new = {name: value for name, value in RECEIVING.items() if self._place.bare and self._get(name) != value}
-        for name, value in new.items():
+        wanted = RECEIVING.items() if self._place.bare else ()
+        new = [self._changed(name) for name, value in wanted if self._get(name) != value]
+        for name, value in wanted:
             self._put(name, value)
         if new:
             self._put(CHANGED, " ".join(dict.fromkeys([*(self._get(CHANGED) or "").split(), *new])))
@@ -105,16 +107,23 @@ class RepositoryHooks:
         """Remove what `install` made, and put back what was there before."""
         gone = [item for item in self._hooks() if item.ours]
         try:
-            for item in gone:
-                item.path.unlink()
-                if item.before:
-                    item.aside.rename(item.path)
+            for hook in gone:
+                hook.path.unlink()
+                if hook.before:
+                    hook.aside.rename(hook.path)
             _remove_told(self._place.common / TOLD)
         except OSError as error:
             raise _unwritable(error) from error
-        for name in (*(self._get(CHANGED) or "").split(), PROGRAM, CONFIG, CHANGED):
+        for item in (self._get(CHANGED) or "").split():
+            name, _, value = item.partition("=")
+            self._put(name, value or None)
+        for name in (PROGRAM, CONFIG, CHANGED):
             self._put(name, None)
         return 0, self._document(self._hooks(), gone)
+
+    def _changed(self, name: str) -> str:
+        before = self._get(name)
+        return name if before is None else f"{name}={before}"
 
     def _hooks(self) -> list[Hook]:
         names = OF_BARE if self._place.bare else OF_CLONES
@@ -124,6 +133,9 @@ class RepositoryHooks:
         folder = self._place.hooks
         if os.path.lexists(folder) and not folder.is_dir():
             return [f"{folder} is no folder: git looks for hooks there (core.hooksPath), and finds none"]
+        told = self._place.common / TOLD
+        if self._place.bare and (told.is_symlink() or (told.exists() and not told.is_dir())):
+            return [f"{told} is no folder of this repository, and the agent would not write there: remove it"]
         return [
             f"{item.path} is a hook of somebody else, and so is {item.aside.name}: put them together or remove one"
             for item in hooks
@@ -151,7 +163,7 @@ def _hook(path: Path) -> Hook:
     if not os.path.lexists(path):
         return Hook(path.name, path, State.MISSING, before)
     try:
-        data = b"" if path.is_symlink() else path.read_bytes()
+        data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
     except OSError:
         data = b""
     if data == shipped(path.name) and os.access(path, os.X_OK):
@@ -170,11 +182,27 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         draft.unlink(missing_ok=True)
 
 
+def _make_told(common: Path) -> None:
+    """As open as the repository. Whoever can write to it may put a link to another folder there."""
+    with suppress(FileExistsError):
+        (common / TOLD).mkdir()
+    there = os.open(common / TOLD, _FOLDER)
+    try:
+        os.fchmod(there, stat.S_IMODE(common.stat().st_mode) | 0o700)
+    finally:
+        os.close(there)
+
+
 def _remove_told(folder: Path) -> None:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        for path in folder.glob("*.json"):
-            path.unlink()
+    """What agents have told, and nothing else."""
+    ours = [name for name, _ in told_files(folder)]
     with suppress(OSError):
+        there = os.open(folder, _FOLDER)
+        try:
+            for name in ours:
+                os.unlink(name, dir_fd=there)
+        finally:
+            os.close(there)
         folder.rmdir()
 
 

@@ -157,3 +157,39 @@ def test_uninstalling_must_leave_a_bare_repository_without_a_trace(tmp_path: Pat
     assert git(tmp_path / "plain.git", "config", "receive.advertisePushOptions") == "true"
     reconciler(tmp_path, "hooks", "uninstall", "--repo", "plain.git")
     assert {path: path.read_bytes() for path in (tmp_path / "plain.git").rglob("*") if path.is_file()} == before
+
+
+def test_a_link_in_place_of_the_folder_of_the_agent_must_lead_nowhere(tmp_path: Path) -> None:
+    made, other = tmp_path / "home.git", tmp_path / "other"
+    git(tmp_path, "init", "-q", "--bare", str(made))
+    made.chmod(0o755)
+    other.mkdir(mode=0o700)
+    (other / "daemon.json").write_text('{"kind": "Push"}')
+    (made / "reconciler").symlink_to(other)
+    ran = reconciler(tmp_path, "hooks", "install", "--repo", str(made))
+    assert (ran.code, "is no folder of this repository" in " ".join(ran.stdout.split())) == (1, True), ran
+    assert not (made / "hooks/post-receive").exists()
+    assert stat.S_IMODE(other.stat().st_mode) == 0o700
+    reconciler(tmp_path, "hooks", "uninstall", "--repo", str(made))
+    assert (other / "daemon.json").exists()
+
+
+def test_uninstalling_must_keep_what_others_have_put_there_and_set(tmp_path: Path) -> None:
+    made = tmp_path / "home.git"
+    git(tmp_path, "init", "-q", "--bare", str(made))
+    git(made, "config", "receive.denyDeleteCurrent", "refuse")
+    for _ in range(2):
+        assert reconciler(tmp_path, "hooks", "install", "--repo", str(made)).code == 0
+    assert git(made, "config", "receive.denyDeleteCurrent") == "ignore"
+    (made / "reconciler/mini.json").write_text('{"kind": "Push"}')
+    (made / "reconciler/theirs.json").write_text("{}")
+    assert reconciler(tmp_path, "hooks", "uninstall", "--repo", str(made)).code == 0
+    assert [path.name for path in (made / "reconciler").iterdir()] == ["theirs.json"]
+    assert git(made, "config", "receive.denyDeleteCurrent") == "refuse"
+    assert "advertisePushOptions" not in (made / "config").read_text()
+
+
+def test_a_pipe_in_place_of_a_hook_must_hold_nobody(tmp_path: Path) -> None:
+    made = clone(tmp_path)
+    os.mkfifo(made / ".git/hooks/pre-commit")
+    assert reconciler(made, "hooks", "status").code == 1
