@@ -13,6 +13,8 @@ from reconciler.settings import ForgeSettings
 PAGES = 10
 """Pages that are looked through for a comment of ours: a thousand comments on one commit."""
 PAGE = 100
+LONGEST_ID = 100
+"""Characters; it is kept on the disk."""
 
 
 def connect(settings: ForgeSettings, token: str, clean: Clean, branch: str) -> Forge:
@@ -64,6 +66,6 @@ def text_of(item: Mapping[str, Any], key: str) -> str:
 def id_of(body: Any) -> str:
     """The id of what was made. ValueError where the answer has none."""
     found = body.get("id") if isinstance(body, dict) else None
-    if not isinstance(found, int | str) or isinstance(found, bool) or found == "":
+    if not isinstance(found, int | str) or isinstance(found, bool) or not 0 < len(str(found)) <= LONGEST_ID:
         raise ValueError("the answer names no id")
     return str(found)

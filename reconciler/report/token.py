@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
-from pathlib import Path
 
 from reconciler.errors import Usage
 from reconciler.formats.forges import TOKEN
@@ -23,7 +23,8 @@ def read_token(settings: ForgeSettings, environ: Mapping[str, str], register: Ca
     if settings.token_file:
         require(settings.token_file, SECRET)
         try:
-            with Path(settings.token_file).open("rb") as file:
+            # A pipe would have us wait for somebody who writes.
+            with os.fdopen(os.open(settings.token_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
                 text = file.read(LONGEST).decode(errors="replace").strip()
         except OSError as error:
             hint = "write the token into it, readable for the agent's user alone"

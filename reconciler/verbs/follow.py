@@ -92,7 +92,7 @@ class Following:
             if host in self._views and not view.ended:
                 lines = view.lines(document, now)
                 self._say(lines if alive or view.ended else [*lines, *view.dead(document)])
-        except (LookupError, TypeError, ValueError, AttributeError):
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
             view.ended = True
             self._views[host] = view
             self._tell(f"{host}: its agent has another version than this hook: run `reconciler hooks install` again")

@@ -22,6 +22,7 @@ from reconciler.model.outcome import Reason
 from reconciler.observe import hook_place
 from reconciler.observe.pushed import PushedRepository, push_options, pushed_updates, updates
 from reconciler.observe.secrets import SecretStore
+from reconciler.record.text.layout import middle
 from reconciler.settings import Settings, load_settings
 from reconciler.verbs import Answer
 from reconciler.verbs.gate import Gate, Tell, Watched
@@ -29,6 +30,9 @@ from reconciler.wiring.reading import Reading
 
 if TYPE_CHECKING:
     from reconciler.verbs.hooks import RepositoryHooks
+
+LONGEST = 1000
+"""Characters of a line in a push, whoever has made it so long."""
 
 NOWHERE = "/nonexistent/reconciler"
 """In place of the agent's state, which no hook reads."""
@@ -72,12 +76,16 @@ def run(
 ) -> int:
     """Do what git has started a hook for; returns the exit code. `arguments`: git's; `config`: as typed."""
     repository = PushedRepository(environ)
+
+    def say(line: str) -> None:
+        tell(middle(line, LONGEST))
+
     settings, trouble = _settings(repository.folder, config, environ)
     if name == "post-receive":
         from reconciler.verbs.follow import follow
 
         branch = _watched(repository, settings, "", "", secrets=False).branch
-        follow(repository, updates(sys.stdin.read()), push_options(environ), branch, tell)
+        follow(repository, updates(sys.stdin.read()), push_options(environ), branch, say)
         return 0
     remote = arguments[0] if arguments and name == "pre-push" else ""
     with tempfile.TemporaryDirectory(prefix="reconciler-") as scratch:
@@ -90,7 +98,7 @@ def run(
             lambda sha: repository.files(sha, parts.signers),
             partial(parts.preparer, Path(scratch)),
             parts.known("hooks", watched),
-            tell,
+            say,
         )
         if name == "pre-commit":
             return gate.pre_commit(arguments[0] if arguments else "")

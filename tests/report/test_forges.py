@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import subprocess
@@ -15,9 +16,11 @@ from pathlib import Path
 import pytest
 import requests
 
+from reconciler.errors import Usage
 from reconciler.report import web
 from reconciler.report.answers import ForgeError, Refused, Unreachable
-from reconciler.report.forge import connect
+from reconciler.report.forge import connect, id_of
+from reconciler.report.token import read_token
 from reconciler.settings import ForgeSettings
 from tests.report.attempts import BACK, BAD, GOOD, back, bad, good, history, overtaken, running
 from tests.report.fake_forge import TOKEN, Comment, FakeForge, Reply, serving
@@ -297,3 +300,25 @@ def test_a_server_that_is_away_is_unreachable(tmp_path: Path) -> None:
     with pytest.raises(Unreachable) as caught:
         connect(settings, TOKEN, str, "main").look()
     assert "127.0.0.1" in caught.value.message
+
+
+def test_a_pipe_in_place_of_the_token_holds_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token", 0o600)
+    settings = ForgeSettings("gitea", "http://127.0.0.1:1", "me/home", token_file=str(tmp_path / "token"))
+    told: list[str] = []
+
+    def read() -> None:
+        with pytest.raises(Usage) as caught:
+            read_token(settings, {}, lambda values: None)
+        told.append(caught.value.message)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(5.0)
+    assert told == [f"{tmp_path}/token holds no token"]
+
+
+@pytest.mark.parametrize("given", [None, True, "", "x" * 101, 1.5, [1], {}])
+def test_an_id_that_is_none_is_not_kept(given: object) -> None:
+    with pytest.raises(ValueError, match="names no id"):
+        id_of({"id": given})

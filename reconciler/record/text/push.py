@@ -6,6 +6,7 @@ LookupError, TypeError or ValueError for one that is none of ours.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ Json = Mapping[str, Any]
 
 STYLE = Style(width=72)
 """Git puts `remote: ` before each line: that makes 80 columns."""
+
+QUOTED = 500
+"""Characters that are shown of one line of a program."""
 
 SILENT = 5.0
 """Seconds without a line after which one says what is waited for; then with twice the pause, at most LONGEST."""
@@ -156,7 +160,7 @@ def verdict(host: str, row: Json, pushed: Pushed) -> list[str]:
         return [*lines, f"{host}: {short(row['revision'])} {word}{took}"]
     lines = _because(row)
     if row["failure"] is not None:
-        lines += failure(row["failure"], STYLE)
+        lines += [part for line in failure(row["failure"], STYLE) for part in _broken(line)]
     if row["outcome"] == "Superseded":
         return [*lines, f"{host}: {told}: a newer commit is on its way"]
     if row["outcome"] == "Held":
@@ -165,6 +169,11 @@ def verdict(host: str, row: Json, pushed: Pushed) -> list[str]:
     lines += [f"{short(back)} runs again"] if back else ["nothing was touched"] if row["outcome"] == "Rejected" else []
     lines += [f"to revert it in git: {pushed.revert}"] if pushed.revert else []
     return [*lines, f"{host}: FAILED: {told} ({row['reason']}){took}"]
+
+
+def _broken(line: str) -> list[str]:
+    """What a program has printed, on lines that fit; of a very long one its beginning and its end."""
+    return textwrap.wrap(middle(line, QUOTED), STYLE.width, subsequent_indent="    ") or [line]
 
 
 def _because(row: Json) -> list[str]:

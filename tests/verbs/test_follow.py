@@ -1,0 +1,70 @@
+"""The hook that shows a rollout believes nothing of the file that it reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.observe.pushed import PushedRepository, Update
+from reconciler.record.text.push import STYLE
+from reconciler.verbs import follow
+from tests.repository import ENVIRONMENT
+
+SHA = "a" * 40
+UPDATE = Update("refs/heads/main", "0" * 40, SHA)
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    made = {"revision": SHA, "outcome": "RolledBack", "reason": "HealthCheckFailed", "message": "m", "hint": None}
+    more: dict[str, Any] = {
+        "applied": True,
+        "again": None,
+        "revertedTo": None,
+        "seconds": 1.0,
+        "lines": [],
+        "services": [],
+    }
+    return {**made, **more, "failure": None, "at": time.time() + 60, **changes}
+
+
+def shown(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list[str]:
+    subprocess.run(["git", "init", "-q", "--bare", str(folder)], check=True, env=ENVIRONMENT)
+    (folder / "reconciler").mkdir()
+    agent = {"kind": "Push", "host": "mini", "branch": "main", "pid": os.getpid(), "born": None}
+    told = {**agent, "plan": None, "rollout": None, "error": None, "silence": None, "turns": [], **changes}
+    (folder / "reconciler/mini.json").write_text(json.dumps(told))
+    monkeypatch.setattr(follow, "LONGEST", 0.5)
+    monkeypatch.setattr(follow, "_nobody_reads", lambda: False)
+    lines: list[str] = []
+    repository = PushedRepository({**ENVIRONMENT, "GIT_DIR": str(folder)})
+    follow.follow(repository, [UPDATE], [], "main", lines.append)
+    return lines
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), "soon", [1]])
+def test_a_number_that_is_none_must_end_the_view(
+    seconds: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = shown(tmp_path / "r.git", monkeypatch, turns=[row(seconds=seconds)])
+    assert "another version than this hook" in lines[-1]
+
+
+def test_amounts_without_end_must_end_the_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = {"attempt": "1", "revision": SHA, "intent": "Advance", "steps": 1, "services": []}
+    lines = shown(tmp_path / "r.git", monkeypatch, plan={**plan, "peakBytes": 10**4000, "boundBytes": 10**4000})
+    assert "another version than this hook" in lines[-1]
+
+
+def test_what_a_program_has_printed_must_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = ["first " + "word " * 30, "x" * 300_000, "  last"]
+    failure = {"stack": "shop", "service": "web", "exitCode": 1, "healthOutput": None, "log": log}
+    lines = shown(tmp_path / "r.git", monkeypatch, turns=[row(failure=failure)])
+    assert max(map(len, lines)) <= STYLE.width
+    assert len(lines) < 25
+    assert "  |   last" in lines
