@@ -1,4 +1,4 @@
-"""All that may change the machine, behind one port."""
+"""All changes of the machine, behind one port."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class MachineApplier:
         self._engine.start(container)
 
     def start_all(self, containers: Sequence[str]) -> Mapping[str, ReconcilerError]:
-        """Each start makes the engine follow the paths anew, so each is looked at first."""
+        """At each start the engine resolves the paths again, so they are checked before."""
         failed: dict[str, ReconcilerError] = {}
         for container in containers:
             try:

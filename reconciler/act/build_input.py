@@ -1,4 +1,4 @@
-"""What the builder is given for one build: the project, the Dockerfile, and which sources it may read."""
+"""The builder's input for one build: the project, the Dockerfile, and the source policy."""
 
 from __future__ import annotations
 

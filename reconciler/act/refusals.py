@@ -1,4 +1,4 @@
-"""The engine's refusals, read by consequence: about the commit, the other tenants, or the engine itself."""
+"""Classifies the engine's refusals by cause: the commit, other programs on the machine, or the engine itself."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def gone(container: str) -> Iterator[None]:
 
 @contextmanager
 def refusals(what: str) -> Iterator[None]:
-    """The engine understood and said no: that is about the commit, or about what else is on the machine."""
+    """The engine refused a valid call, because of the commit or of something else on the machine."""
     try:
         yield
     except APIError as error:

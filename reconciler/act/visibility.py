@@ -1,4 +1,4 @@
-"""Does a folder of this machine look the same inside containers? An engine in a virtual machine may not see it."""
+"""Checks whether containers see a folder of this machine. An engine in a virtual machine may not see it."""
 
 from __future__ import annotations
 

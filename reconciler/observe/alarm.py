@@ -1,4 +1,4 @@
-"""What wakes the agent before its time: a push to a local repository, a changed config, a request, SIGHUP, the end."""
+"""Wakes the agent early: at a push to a local repository, a changed config, a request, SIGHUP, or the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a commit is there, and what is wrong with its own lines.
+"""Reads a commit object, and finds faults in its header and message.
 
 Git is not asked to check what it fetches: it would refuse the whole branch for one bad commit anywhere in its history.
 Nothing of a commit but its tree is ever applied, and only the head's is; so the head alone is judged.

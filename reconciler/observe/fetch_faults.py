@@ -1,4 +1,4 @@
-"""What git says when a fetch or a push fails, in words that a person can act on."""
+"""Turns git's errors of a fetch or a push into messages with a remedy."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def shallow(what: str, remote: Remote) -> Transient:
 
 
 def other_ref(git: Git, remote: Remote, branch: str, what: str) -> Transient | None:
-    """What the remote has in place of a branch of this name: a tag, or the branch by its short name."""
+    """A similar ref of the remote, if the branch is missing: a tag, or the branch by its short name."""
     short = re.sub(r"^(?:refs/)?(?:heads/|remotes/)?(?:origin/)?", "", branch)
     names = [f"refs/tags/{branch.removeprefix('refs/').removeprefix('tags/')}", f"refs/heads/{short}"]
     options = (*reading(remote), "--end-of-options")

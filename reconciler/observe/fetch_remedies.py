@@ -1,4 +1,4 @@
-"""What to do about each thing that git says when a fetch fails. Words in braces are filled in by `fetch_faults`."""
+"""The remedy for each error of git in a fetch. `fetch_faults` fills in the words in braces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Can the surroundings be reached? Asked without the mirror, so that a running agent is not disturbed."""
+"""Checks whether remote and engine can be reached, without the mirror, so that a running agent is not disturbed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Compose reads in the file that it would be given to create containers from. Needs no engine."""
+"""Lets Compose read the create-file back. Needs no engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refs read from a repository's files: a look at the branch costs no process."""
+"""Reads refs from a repository's files, without a process."""
 
 from __future__ import annotations
 

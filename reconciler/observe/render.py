@@ -63,7 +63,7 @@ class ComposeRenderer:
         return self._secrets.fingerprint()
 
     def trouble(self) -> Usage | None:
-        """What keeps the secrets from being read as they are now."""
+        """The fault that prevents reading the secrets."""
         return self._secrets.trouble()
 
     def render(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Rendered:
@@ -152,7 +152,7 @@ class ComposeRenderer:
             yield path
 
     def _config(self, stack: StackDocument, variables: Mapping[str, str], root: Path, path: Path) -> Completed | None:
-        """None: it has worked for longer than any honest stack needs."""
+        """None: it has used more processor time than any valid stack needs."""
         files = [part for name in stack.files for part in ("-f", str(root / name))]
         profiles = [part for name in stack.profiles for part in ("--profile", name)]
         folder = root / posixpath.dirname(stack.files[0])

@@ -64,7 +64,7 @@ class SecretStore:
         self._trouble: Usage | None = None
 
     def trouble(self) -> Usage | None:
-        """What keeps the files from being read as they are now."""
+        """The fault that prevents reading the files."""
         try:
             self._load()
         except Usage as error:

@@ -57,7 +57,7 @@ class Signers:
         return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
     def refusals(self, git: Git, sha: str) -> tuple[Violation, ...]:
-        """Why nobody vouches for this commit; empty when somebody does. Usage when this host cannot find out."""
+        """Why the commit has no accepted signature; empty if it has one. Usage when this host cannot find out."""
         if not self.fingerprint():
             return ()
         kind = _signature(git, sha)

@@ -1,1 +1,1 @@
-"""Memory and voice: the journal, what is told on a commit, what a person reads. Append only."""
+"""Stored state and output: the journal, notes on commits, texts for people. Append only."""

@@ -1,4 +1,4 @@
-"""The memory: one JSON line for each thing that has happened, durable before anybody relies on it."""
+"""The journal: one JSON line for each event, durable before anything depends on it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONG = 4 << 20
 Record = Mapping[str, Any]
 
 REMARKS = frozenset({"held", "released", "planned"})
-"""Kinds from which nothing follows but what people are told: to write one down is no effect."""
+"""Kinds that only reports use: writing one is no effect."""
 
 IDENTITIES = frozenset(
     {"attempt", "revision", "intent", "outcome", "reason", "state", "before", "revertedTo", "content", "spec"}

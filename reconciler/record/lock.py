@@ -1,4 +1,4 @@
-"""One process at a time: who holds the state folder may act and append; everybody else reads or asks."""
+"""The lock on the state folder: only its holder may act and append; other processes read or leave requests."""
 
 from __future__ import annotations
 

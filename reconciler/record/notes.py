@@ -1,4 +1,4 @@
-"""What became of a commit, as a git note on it: in the mirror, and pushed to where the commit came from."""
+"""Writes a commit's outcome as a git note: in the mirror, and pushed to the source."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class NoteWriter:
         return self._told([report])
 
     def keep(self, reports: Callable[[], Iterable[FinalReport]]) -> None:
-        """See that what was told still stands there. `reports`: all of it, for a mirror that has not told it yet."""
+        """Restore missing notes. `reports`: all final reports, for a new mirror."""
         ours, sent = self._read(self._ref), self._read(self._sent)
         if sent is None if self._push else ours is None:
             told = list(reports())
@@ -184,7 +184,7 @@ class NoteWriter:
         return sent is not None and there == sent and self._read(self._of) == ours
 
     def _publish(self) -> bool:
-        """Put ours there. Bounded: somebody who changes it each time we do has us try again at the next turn."""
+        """Push our notes. Bounded: if another program changes the ref each time, the next turn tries again."""
         for _ in range(TRIES):
             there = self._there()
             if there is None:

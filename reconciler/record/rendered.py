@@ -1,4 +1,4 @@
-"""Admitted states, kept so that the rollback needs neither Compose nor the commit: `<state>/rendered/<content>/`."""
+"""Stored desired states, so that a rollback needs neither Compose nor the commit: `<state>/rendered/<content>/`."""
 
 from __future__ import annotations
 

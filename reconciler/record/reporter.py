@@ -1,5 +1,4 @@
-"""From an attempt in the journal to what stands on the commit. Nothing else goes in, so a lost note comes again
-as it was."""
+"""Makes the note of a commit from its attempt in the journal alone, so a lost note can be written again unchanged."""
 
 from __future__ import annotations
 
@@ -23,11 +22,11 @@ class Reporter:
         self._host, self._notes, self._log_lines, self._output = host, notes, log_lines, output
 
     def tell(self, attempt: Attempt) -> bool:
-        """False: it could not be told now."""
+        """False: the note could not be written now."""
         return self._notes.tell(self._report(attempt))
 
     def keep(self, history: History) -> None:
-        """See that what was told still stands there."""
+        """Restore missing notes."""
 
         def told() -> list[FinalReport]:
             finals = history.finals

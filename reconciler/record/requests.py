@@ -1,4 +1,4 @@
-"""<state>/requests/<time>-<verb>.json: what one process asks of the one that holds the state lock."""
+"""<state>/requests/<time>-<verb>.json: requests to the process that holds the state lock."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class RequestBox:
         return tuple(request for request in found if request is not None)
 
     def remove(self, request: Request) -> None:
-        """It was answered, durably."""
+        """Remove a request, after its answer is durable."""
         self._effects.point(f"answered {request.id}")
         (self._folder / f"{request.id}.json").unlink(missing_ok=True)
         self._collect()

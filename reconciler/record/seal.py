@@ -1,4 +1,4 @@
-"""Makes of digests that depend on secrets ones by which nobody can test guesses: `<state>/seal.json`."""
+"""Keys digests that depend on secrets, so that nobody can test guesses with them: `<state>/seal.json`."""
 
 from __future__ import annotations
 

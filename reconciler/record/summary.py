@@ -207,7 +207,7 @@ def history(
     held: Sequence[Held] = (),
     limit: int | None = None,
 ) -> Document:
-    """What was tried, what kept commits from being tried, and what was asked: the newest first. `limit`: rows."""
+    """Attempts, holds and requests, newest first. `limit`: rows."""
     rows = [*((item.started_at, _attempt(item)) for item in attempts), *((item.since, _held(item)) for item in held)]
     if held:
         rows.sort(key=lambda row: row[0], reverse=True)
@@ -237,7 +237,7 @@ def _request(value: Answered) -> Document:
 
 
 def doctor(checks: Iterable[Check]) -> Document:
-    """What was looked at. `ok` is null where it could not be checked."""
+    """The checks. `ok` is null if a check could not run."""
     rows = [{"name": item.name, "ok": item.ok, "message": item.message, "hint": item.hint} for item in checks]
     return document("Doctor") | {"checks": rows}
 

@@ -21,7 +21,7 @@ from reconciler.record.contract import Document, document, moment, violation, wo
 
 
 def status(facts: StatusFacts, answer: HostStatus) -> Document:
-    """How things stand; `answer` is what `decide.status.judge` says of the same facts."""
+    """The Status document; `answer` is the result of `decide.status.judge` for the same facts."""
     return document("Status") | {
         "host": facts.host,
         "agent": {

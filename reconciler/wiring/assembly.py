@@ -1,4 +1,4 @@
-"""The composition root: what each verb is made of. Concrete adapters are named in `wiring` alone."""
+"""The composition root: gives each verb its adapters. Only `wiring` names concrete adapters."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def build(
     application = Application(settings, stop, redactor, os.environ, before=before)
     redactor.register(credentials(settings.source.url) if settings else ())
     try:
-        application.secrets.values()  # so that they are masked from now on
+        application.secrets.values()  # registers them for masking
     except ReconcilerError:
         if not tolerant and before is None:
             raise

@@ -1,4 +1,4 @@
-"""What `doctor` is made of: a part of the composition root that an agent never loads."""
+"""The adapters of `doctor`: a part of the composition root that an agent never loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the hooks' verbs are made of."""
+"""The adapters of the hooks' verbs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only a commit needs is loaded while git is still asked for it."""
+"""Loads modules that only a commit needs, while git fetches it."""
 
 from __future__ import annotations
 

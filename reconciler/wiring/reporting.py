@@ -1,4 +1,4 @@
-"""What tells the forge: the outbox of a process that acts, and what others are told of it."""
+"""The adapters for reports to the forge: the outbox of the acting process, and its published status."""
 
 from __future__ import annotations
 

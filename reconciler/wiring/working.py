@@ -1,4 +1,4 @@
-"""What `once` and `run` are made of: adapters that change the machine, and what others see of it meanwhile."""
+"""The adapters of `once` and `run` that change the machine, and the files that publish their progress."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def test_both_places_are_named_and_the_line_that_allows_it() -> None:
     found = told({"one": {"a": mounts("/srv/media")}, "two": {"b": mounts("/srv/media/films")}}, SRV)
     assert [(item.stack, item.pointer) for item in found] == [("two", "/services/b/volumes/0")]
     assert "/srv/media/films is mounted and lies in /srv/media, which one/a can write to" in found[0].message
-    assert "makes root of whoever runs code in the outer service" in found[0].hint
+    assert "code in the outer service can become root" in found[0].hint
     assert "{policy: nested-mount, values: [/srv/media/films], stack: two, service: b, reason:" in found[0].hint
 
 

@@ -89,7 +89,7 @@ def test_without_an_agent_the_push_must_say_so_and_succeed(host: Host) -> None:
     pusher.commit({"app": stated("1")})
     push = pusher.push()
     assert push.end() == 0
-    assert "no agent tells of itself" in "\n".join(push.lines)
+    assert "no agent writes its status" in "\n".join(push.lines)
     host.once()
     pusher.commit({"app": stated("2")})
     push = pusher.push()
@@ -102,7 +102,7 @@ def test_an_agent_that_dies_must_be_told_and_the_next_one_go_on(host: Host) -> N
     with host.started("run") as agent:
         sha = pusher.commit({"app": SLOW})
         push = pusher.push()
-        push.says("watch all of it")
+        push.says("check that all services stay")
         agent.kill()
         assert push.end(30) == 0
         assert f"the agent (process {agent.pid}) has ended" in " ".join(push.lines)
@@ -115,7 +115,7 @@ def test_whoever_goes_away_must_change_nothing(host: Host) -> None:
     with host.started("run"):
         sha = pusher.commit({"app": SLOW})
         push = pusher.push()
-        push.says("watch all of it")
+        push.says("check that all services stay")
         push.interrupt()
         assert push.end(30) != 0
         eventually(lambda: not _hooks_of(str(host.repository.folder)))
@@ -127,7 +127,7 @@ def test_a_newer_push_must_end_the_view_of_the_older_one(host: Host) -> None:
     with host.started("run"):
         first = pusher.commit({"app": living("sleep 1", healthcheck=SLOW["healthcheck"])})
         one = pusher.push()
-        one.says("watch all of it")
+        one.says("check that all services stay")
         second = pusher.commit({"app": stated("2")})
         two = pusher.push()
         assert (one.end(), two.end()) == (0, 0)

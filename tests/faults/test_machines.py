@@ -110,7 +110,7 @@ def test_a_journal_that_is_damaged_under_a_running_agent_must_be_waited_for(host
         sha = push(host, "2")
         time.sleep(2)
         assert agent.poll() is None
-        assert host.exec("web-1", "echo $VERSION") == "1", "nothing is done that cannot be recorded"
+        assert host.exec("web-1", "echo $VERSION") == "1", "until then nothing is changed"
         journal.write_bytes(whole)
         eventually(lambda: status().get("lastGoodRevision") == sha, 60)
         assert agent.poll() is None

@@ -93,7 +93,7 @@ SAID = {
         f"Host key verification failed.\r\n{NO_ACCESS}",
         ["ssh-keyscan forge.example >> ~/.ssh/known_hosts"],
     ),
-    "other host key": (SSH, CHANGED + NO_ACCESS, ["ssh-keygen -R '[forge.example]:2222'", "another one than before"]),
+    "other host key": (SSH, CHANGED + NO_ACCESS, ["ssh-keygen -R '[forge.example]:2222'", "has changed"]),
     "no key": (
         SSH,
         f"git@forge.example: Permission denied (publickey).\r\n{NO_ACCESS}",
@@ -149,7 +149,7 @@ SAID = {
         f"remote: HTTP Basic: Access denied.\nfatal: Authentication failed for '{HTTPS}/'",
         ["USER:TOKEN@"],
     ),
-    "forbidden": (HTTPS, f"{ACCESS}The requested URL returned error: 403", ["does not let them read"]),
+    "forbidden": (HTTPS, f"{ACCESS}The requested URL returned error: 403", ["may not read the repository"]),
     "not there": (
         HTTPS,
         f"remote: Not Found\nfatal: repository '{HTTPS}/' not found",

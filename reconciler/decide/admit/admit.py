@@ -1,4 +1,4 @@
-"""May this commit be applied? Every reason against it at once, each with its place and a remedy.
+"""Admits a commit, or returns all violations at once, each with its place and a remedy.
 
 The policies judge Compose's canonical model and nothing else: what Compose was given is not what it understood.
 """

@@ -1,4 +1,4 @@
-"""Does a commit fit into the share of memory that containers have? Judged by its own limits alone."""
+"""Judges whether a commit fits into the memory budget, by its own limits alone."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from reconciler.model.documents import BindGrant, Grant, Permissions
 from reconciler.model.uses import Use
 
 DAYS = 30
-"""Without use, after which an entry is told. Ours: longer than a holiday, or a service that is stopped for repair."""
+"""Time without use after which an entry is reported: longer than a holiday, or a service that is stopped for repair."""
 
 Entry = Grant | BindGrant
 

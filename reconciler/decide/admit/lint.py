@@ -1,4 +1,4 @@
-"""What is allowed and still better done otherwise. One warning for each service and rule."""
+"""Warnings about allowed settings with a better alternative. One for each service and rule."""
 
 from __future__ import annotations
 

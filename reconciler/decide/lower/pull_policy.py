@@ -49,7 +49,7 @@ def is_fetched_anew(want: ImageWant, image: Image, now: float) -> bool:
 
 
 def unobtainable(missing: Iterable[ImageWant]) -> tuple[Violation, ...]:
-    """Of what the machine does not have, what nobody may fetch."""
+    """Missing images that `pull_policy` forbids to pull."""
     return tuple(
         Violation(Reason.PULL_FAILED, RULE, *_told(want), stack=want.stack, service=want.service)
         for want in missing

@@ -32,7 +32,7 @@ def wants(sources: Sequence[Source], files: Files) -> tuple[ImageWant, ...]:
 
 
 def unresolved(want: ImageWant) -> str:
-    """What stands for the id of an image that the machine does not have yet."""
+    """Placeholder for the id of a missing image."""
     return f"unresolved:{want.key}"
 
 

@@ -43,7 +43,7 @@ def shared_services(model: Json) -> Iterable[str]:
 
 
 def file_target(kind: str, use: Json) -> str:
-    """Where a service finds a config or secret."""
+    """The path of a config or secret in the container."""
     folder = "/run/secrets/" if kind == "secrets" else "/"
     target: str = use.get("target") or use["source"]
     return target if target.startswith("/") else folder + target

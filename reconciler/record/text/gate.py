@@ -1,4 +1,4 @@
-"""What a hook says of a push or a commit that it lets pass or refuses. Git puts `remote: ` before each line."""
+"""Texts of the hooks for accepted and refused pushes and commits. Git puts `remote: ` before each line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STYLE = Style(width=72)
 """With `remote: ` before them, 80 columns."""
 
 MOST = 50
-"""Violations that are told; `validate` tells them all."""
+"""Maximum of shown violations; `validate` shows all."""
 
 
 def deletion(branch: str, option: str) -> list[str]:
@@ -38,7 +38,7 @@ def unknown(name: str, why: str) -> list[str]:
 
 
 def unseen(trouble: str, excused: bool) -> list[str]:
-    """What was judged without knowing what the operator has provided for."""
+    """Parts that were judged without the agent config or secrets_dir."""
     told = []
     if trouble:
         told += _said(f"the agent config cannot be used here, so its grants are not known: {trouble}")

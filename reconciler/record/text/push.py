@@ -23,7 +23,7 @@ QUOTED = 500
 """Characters that are shown of one line of a program."""
 
 SILENT = 5.0
-"""Seconds without a line after which one says what is waited for; then with twice the pause, at most LONGEST."""
+"""Seconds without a line after which a line names the present wait; then with twice the pause, at most LONGEST."""
 LONGEST = 60.0
 
 WORDS = {
@@ -66,7 +66,7 @@ class PushView:
         self.ended = False
 
     def lines(self, document: Json, now: float) -> list[str]:
-        """What is new in the document. `now`: Unix seconds."""
+        """Lines for the changes since the last document. `now`: Unix seconds."""
         lines = self._verdict(document)
         if not self.ended:
             lines += [*self._plan(document["plan"], now), *self._step(document["rollout"], now)]
@@ -126,7 +126,7 @@ class PushView:
         return [self._stamped(f"{back + words:<22} {where}".rstrip(), now)]
 
     def _trouble(self, document: Json, now: float) -> list[str]:
-        """What keeps the agent from going on, once each; it may be over with the push."""
+        """The hold or fault that stops the agent, once each; the push may end here."""
         if now - self._begun < SILENT or document["rollout"] is not None:
             return []
         told = [text for text in (document["error"], document["silence"]) if text and self._new(text)]

@@ -1,1 +1,1 @@
-"""What a commit may not ask of the machine. One module for each kind of thing that Compose can name."""
+"""Settings that a commit may not use. One module for each kind of Compose's objects."""

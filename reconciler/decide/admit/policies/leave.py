@@ -1,4 +1,4 @@
-"""What the operator allows of that which the rules refuse, and the line that would allow it."""
+"""Applies the operator's grants and binds to findings, and makes the line that would lift a denial."""
 
 from __future__ import annotations
 

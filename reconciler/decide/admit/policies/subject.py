@@ -1,4 +1,4 @@
-"""What the policies look at, and what they find."""
+"""The input and the findings of the policies."""
 
 from __future__ import annotations
 
