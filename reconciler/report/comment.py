@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 from reconciler.model.history import Attempt, Planned
@@ -23,15 +24,18 @@ LISTED = 30
 AGAIN = "It is tried again. `reconciler status` on the machine says what is missing."
 
 
-def marker(host: str, revision: str) -> str:
+def marker(policy: Policy, revision: str) -> str:
     """What a comment of ours begins with; nobody sees it."""
-    return f"<!-- reconciler:{host} -->\n<!-- revision:{revision} -->"
+    mark = f"<!-- reconciler:{policy.host} -->\n<!-- revision:{revision} -->"
+    if policy.seal is None:
+        return mark
+    return f"{mark}\n<!-- seal:{policy.seal(hashlib.sha256(mark.encode()).hexdigest())[:32]} -->"
 
 
 def comment(message: Message, policy: Policy) -> str:
     """The whole text. It has to pass the redactor before it leaves."""
     attempt = message.attempt
-    lines = [marker(policy.host, message.revision), *_head(message, policy.host), ""]
+    lines = [marker(policy, message.revision), *_head(message, policy.host), ""]
     if message.state is State.RUNNING:
         lines += _plan(attempt.planned or Planned())
     elif message.state is State.PENDING:

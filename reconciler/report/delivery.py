@@ -169,6 +169,8 @@ class Delivery:
             self._say(message, entry, access.forge(), uncertain)
         except ForgeError as error:
             self._failed(message, entry, error, access)
+        except ReconcilerError as error:
+            self._failed(message, entry, Broken(error.message), access)
         except ValueError as error:
             self._failed(message, entry, Broken(f"an unexpected answer: {error}"), access)
         else:
@@ -193,7 +195,7 @@ class Delivery:
         from reconciler.report.comment import comment, marker  # not for an agent that has nothing to tell
 
         text = self._clean(comment(message, self._policy))
-        remote = entry.remote or forge.find_comment(message.revision, marker(self._policy.host, message.revision))
+        remote = entry.remote or forge.find_comment(message.revision, marker(self._policy, message.revision))
         if remote:
             try:
                 forge.edit_comment(message.revision, remote, text)

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -43,7 +43,8 @@ class State(StrEnum):
 class Policy:
     """Who tells, and what. `comments`: failures, changes, all or none. `log_lines`: of a failed service's log.
 
-    `output`: with what containers, health checks and builds have said.
+    `output`: with what containers, health checks and builds have said. `seal`: what nobody else can make of a digest,
+    by which a comment of this host is told from one that somebody has made like it.
     """
 
     host: str
@@ -52,6 +53,7 @@ class Policy:
     deployments: bool = False
     log_lines: int = 20
     output: bool = True
+    seal: Callable[[str], str] | None = None
 
     @property
     def channels(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
 from reconciler.model.history import History
 from reconciler.model.status import Channel
+from reconciler.record.seal import Seal
 from reconciler.report import box as boxes
 from reconciler.report.channels import channels
 from reconciler.report.delivery import Access, Delivery, Forge
@@ -20,6 +21,9 @@ from reconciler.report.token import basis, read_token
 from reconciler.settings import ForgeSettings, Settings
 
 FILE = "outbox.json"
+MARK = "mark.json"
+"""The key of the hidden line in comments: apart from the outbox, as comments outlive it."""
+
 WITH_DEPLOYMENTS = ("github", "gitlab")
 
 
@@ -33,8 +37,9 @@ class ForgeReport:
         self._forge, self._branch, self._environ, self._redactor = forge, settings.source.branch, environ, redactor
         self._file = state / FILE
         deployments = settings.deployments and forge.kind in WITH_DEPLOYMENTS
+        mark = Seal(state / MARK, tuple)
         self.policy = Policy(
-            settings.host, settings.statuses, settings.comments, deployments, settings.log_lines, output
+            settings.host, settings.statuses, settings.comments, deployments, settings.log_lines, output, mark
         )
         self._client: tuple[str, Forge] | None = None
         self._outbox: Outbox | None = None

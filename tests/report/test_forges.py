@@ -20,6 +20,7 @@ from reconciler.errors import Usage
 from reconciler.report import web
 from reconciler.report.answers import ForgeError, Refused, Unreachable
 from reconciler.report.forge import connect, id_of
+from reconciler.report.messages import Policy
 from reconciler.report.token import read_token
 from reconciler.settings import ForgeSettings
 from tests.report.attempts import BACK, BAD, GOOD, back, bad, good, history, overtaken, running
@@ -114,6 +115,24 @@ def test_somebody_elses_comment_with_our_mark_is_left_alone(forge: FakeForge, se
     forged = f"<!-- reconciler:mini -->\n<!-- revision:{BAD} -->\nmine"
     forge.comments.append(Comment(1, BAD, forged, mine=False))
     sender.tell_all(history(bad()))
+    assert forge.comments_of(BAD)[0] == forged
+    assert "rolled back" in forge.comments_of(BAD)[1]
+
+
+def test_a_comment_that_only_looks_like_ours_is_not_edited_though_the_token_may(
+    forge: FakeForge, tmp_path: Path
+) -> None:
+    """Who could edit it into anything later is somebody else."""
+    sealed = Policy("mini", seal=lambda digest: f"sealed{digest}")
+    forged = f"<!-- reconciler:mini -->\n<!-- revision:{BAD} -->\n<!-- seal:guess -->\nmine"
+    forge.comments.append(Comment(1, BAD, forged))
+    sender = Sender(forge, tmp_path, sealed, now=50.0)
+    sender.tell_all(history(bad()))
+    (tmp_path / "outbox.json").unlink()
+    sender.now = 1000.0
+    sender.start()
+    sender.tell_all(history(bad()))
+    assert len(forge.comments_of(BAD)) == 2
     assert forge.comments_of(BAD)[0] == forged
     assert "rolled back" in forge.comments_of(BAD)[1]
 
