@@ -70,7 +70,7 @@ def test_a_hostile_path_is_refused_with_its_reason(theirs: Repository, name: byt
     assert list(files.entries) == [prefix + "zz"]
     (violation,) = files.refused
     assert HOSTILE[name] in violation.message
-    rule = "unsafe-path" if HOSTILE[name].startswith(("leads", "git")) else "odd-path"
+    rule = "unsafe-path" if HOSTILE[name].startswith(("leads", "reserved")) else "odd-path"
     assert (violation.reason, violation.rule, violation.level) == (Reason.POLICY_VIOLATION, rule, Level.DENY)
     assert violation.path is not None
     assert violation.path.startswith(prefix)
