@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from reconciler.errors import Transient
@@ -73,9 +74,16 @@ class Foretold:
         return self._life.journal.lines[self._lines :]
 
     def _first(self) -> list[tuple[Attempt, Step]]:
-        """What was carried out first: of one attempt in one direction."""
+        """What was carried out first: of one attempt in one direction, and of one walk. An attempt that was interrupted
+        by a newer commit may be walked again in the same turn."""
         walked = self._life.walked[self._walked :]
-        return [item for item in walked if _leg(item) == _leg(walked[0])]
+        leg = [item for item in walked if _leg(item) == _leg(walked[0])]
+        again = (
+            n
+            for n, ((_, before), (_, step)) in enumerate(pairwise(leg), 1)
+            if step.n <= before.n and before.action not in FETCHING
+        )
+        return leg[: next(again, len(leg))]
 
     def _agree(self, walked: Sequence[Step]) -> bool:
         """Whether all of the plan was carried out."""
