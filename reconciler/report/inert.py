@@ -29,7 +29,7 @@ def block(lines: Sequence[str], most: int) -> list[str]:
     kept: list[str] = []
     room = most
     for line in reversed(lines):
-        short = INDENT + shortened(line.rstrip("\n"), WIDEST)
+        short = INDENT + shortened(" ".join(line.splitlines()), WIDEST)
         room -= len(short.encode(errors="replace")) + 1
         if room < 0:
             kept.append(INDENT + CUT)

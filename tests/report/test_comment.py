@@ -103,3 +103,10 @@ def alive(told: str) -> str:
 def test_a_status_is_one_line(said: str) -> None:
     found = messages(history(hostile(said)), POLICY, 0.0)[0]
     assert "\n" not in Redactor().clean(description(found))
+
+
+@pytest.mark.parametrize("end", ["\r", "\x85", "\u2028", "\u2029", "\n"])
+def test_no_line_of_a_block_ends_early(end: str) -> None:
+    """The redactor makes of each of these the end of a line."""
+    text = "\n".join(block([f"a{end}```{end}@everybody"], 1000))
+    assert Redactor().clean(text, multiline=True).splitlines() == ["```", "    a ``` @everybody", "```"]
