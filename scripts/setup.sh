@@ -13,6 +13,8 @@ umask 022  # what is made here is run and read by an agent, and refused where ot
 
 PATH="${PATH:+$PATH:}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/homebrew/bin"
 export PATH
+# Where a machine forbids it, each start of the program would compile all its modules again (0.3 s).
+unset PYTHONDONTWRITEBYTECODE
 # Where the two scripts run without a home (a CI job), a folder of the repository is the home.
 : "${root:=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)}"
 build=$root/.build
