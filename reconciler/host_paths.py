@@ -19,9 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from reconciler.model.ways import Identity, Obstacle, Way
-
-FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
-"""How a folder is opened: O_PATH needs no right to list it, but only Linux has it."""
+from reconciler.ownership import FOLDER
 
 MODE = 0o755
 """Of folders that are made, whatever the umask: programs in containers have other users."""

@@ -5,6 +5,7 @@ What root or the agent's own user alone can change is the operator's word; the r
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import stat
@@ -16,6 +17,10 @@ from pathlib import Path
 
 from reconciler.errors import Usage
 from reconciler.model.outcome import Reason
+
+FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+"""How a folder is opened on a way that is walked step by step: O_PATH needs no right to list it, but only Linux has
+it."""
 
 WRITABLE = 0o022
 OPEN = 0o077
@@ -110,6 +115,39 @@ def entry_faults(path: str, status: os.stat_result, demand: Demand) -> list[Faul
     return found
 
 
+def open_folder(path: str) -> int:
+    """Open a folder. A link on the way is followed only if nobody else can have made it: it belongs to root or us, and
+    so does the folder in which it lies. OSError (ELOOP) for any other link."""
+    folders, links = [os.open("/", FOLDER)], 0
+    pending = _parts(os.path.join(os.getcwd(), path))
+    try:
+        while pending:
+            name, here = pending.pop(0), folders[-1]
+            if name == "..":
+                if len(folders) > 1:
+                    os.close(folders.pop())
+                continue
+            status = os.stat(name, dir_fd=here, follow_symlinks=False)
+            if not stat.S_ISLNK(status.st_mode):
+                folders.append(os.open(name, FOLDER, dir_fd=here))
+            elif links < _MOST_LINKS and status.st_uid in _trusted() and _is_only_ours(os.fstat(here)):
+                target, links = os.readlink(name, dir_fd=here), links + 1
+                while target.startswith("/") and len(folders) > 1:
+                    os.close(folders.pop())
+                pending[:0] = _parts(target)
+            else:
+                raise OSError(errno.ELOOP, "a link that somebody else may have made", os.path.join(path, name))
+        return os.dup(folders[-1])
+    finally:
+        for folder in folders:
+            os.close(folder)
+
+
+def _is_only_ours(folder: os.stat_result) -> bool:
+    """Whether nobody else can put a link of ours into the place of another entry of the folder."""
+    return folder.st_uid in _trusted() and (not folder.st_mode & WRITABLE or bool(folder.st_mode & stat.S_ISVTX))
+
+
 def _link(path: str, status: os.stat_result, demand: Demand, *, last: bool) -> list[Fault]:
     target = os.path.realpath(path)
     if last and not demand.link:
@@ -135,7 +173,7 @@ def _folder(path: str, status: os.stat_result, demand: Demand, below: os.stat_re
 def _steps(path: str) -> Iterator[tuple[str, os.stat_result, bool]]:
     """Each folder and link on the way, from /, and what it comes to; ends where there is nothing. The third: whether
     the path as it is written, or a link that it ends with, ends there."""
-    here, pending, links = "/", [part for part in path.split("/") if part not in ("", ".")], 0
+    here, pending, links = "/", _parts(path), 0
     yield here, os.lstat(here), not pending
     while pending:
         item = os.path.normpath(os.path.join(here, pending.pop(0)))
@@ -151,7 +189,11 @@ def _steps(path: str) -> Iterator[tuple[str, os.stat_result, bool]]:
                 return
             target = os.readlink(item)
             here = "/" if target.startswith("/") else os.path.dirname(item)
-            pending = [part for part in target.split("/") if part not in ("", ".")] + pending
+            pending = _parts(target) + pending
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
 
 
 def _trusted() -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """How the agent stands, in a file of the repository that people push to: its hook shows it in the push.
 
 Whoever may read the repository may read it, and nobody needs to see the state folder. It tells no more than git notes
-do, and is derived; nobody acts on it. The repository may be another user's: no link in it is followed.
+do, and is derived; nobody acts on it. The repository may be another user's: no link is followed that this user can have
+made.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from reconciler.model.history import Attempt
 from reconciler.model.outcome import Reason
 from reconciler.model.plan import Action, Plan
 from reconciler.observe.told import process_facts, read_told, told_in
+from reconciler.ownership import FOLDER, open_folder
 from reconciler.verbs.agent import Progress
 
 Json = Mapping[str, Any]
@@ -31,7 +33,6 @@ _TURNS = 5
 _LINES = 10
 """Violations that are told of a commit that was rejected."""
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -94,7 +95,11 @@ class PushFile:
 
 def _replace(folder: Path, name: str, data: bytes) -> None:
     """As readable as the folder is, and its owner's."""
-    there = os.open(folder, _DIRECTORY)
+    repository = open_folder(str(folder.parent))
+    try:
+        there = os.open(folder.name, FOLDER, dir_fd=repository)
+    finally:
+        os.close(repository)
     try:
         status, draft = os.fstat(there), f".{name}.new"
         with suppress(FileNotFoundError):

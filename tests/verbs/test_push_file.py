@@ -21,6 +21,7 @@ from reconciler.verbs.clock import SystemClock
 from reconciler.verbs.push_file import PushFile
 
 SHA = "a" * 40
+OWNER = 12345
 
 
 def published(repository: Path, *turns: Turn) -> list[Mapping[str, Any]]:
@@ -65,6 +66,29 @@ def test_no_link_must_be_followed(tmp_path: Path) -> None:
     (tmp_path / "linked/reconciler").symlink_to(elsewhere)
     published(tmp_path / "linked")
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+@pytest.mark.parametrize("swapped", ["home.git", "home.git/.git", "home.git/reconciler"])
+def test_whoever_owns_a_repository_must_not_lead_root_into_another_folder(tmp_path: Path, swapped: str) -> None:
+    """`swapped`: what is a link to a folder that has one of ours in it."""
+    theirs, elsewhere = tmp_path / "theirs", tmp_path / "elsewhere"
+    (theirs / "home.git/reconciler").mkdir(parents=True)
+    (elsewhere / "reconciler").mkdir(parents=True)
+    assert published(theirs / "home.git"), "it is written where nothing is swapped"
+    if (theirs / swapped).exists():
+        (theirs / swapped).rename(tmp_path / "aside")
+    (theirs / swapped).symlink_to(elsewhere / "reconciler" if swapped.endswith("reconciler") else elsewhere)
+    for path in (theirs, *theirs.rglob("*")):
+        os.chown(path, OWNER, OWNER, follow_symlinks=False)
+    published(theirs / "home.git")
+    assert list((elsewhere / "reconciler").iterdir()) == []
+
+
+def test_a_link_of_the_operator_s_must_lead_to_the_repository(tmp_path: Path) -> None:
+    (tmp_path / "disk/home.git/reconciler").mkdir(parents=True)
+    (tmp_path / "srv").symlink_to("disk")
+    assert [one["host"] for one in published(tmp_path / "srv/home.git")] == ["mini"]
 
 
 def test_every_turn_must_be_told_until_it_is_old(tmp_path: Path) -> None:
