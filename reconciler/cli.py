@@ -49,7 +49,9 @@ def main(arguments: Sequence[str] | None = None, build: Build | None = None) -> 
 
 
 def _perform(typed: argparse.Namespace, output: Output, redactor: Redactor, signals: Signals, build: Build) -> int:
-    start_logs(os.environ.get("RECONCILER_LOG_LEVEL") or typed.verb.logs, redactor)
+    start_logs(
+        os.environ.get("RECONCILER_LOG_LEVEL") or typed.verb.logs, redactor, os.environ.get("RECONCILER_LOG_FILE")
+    )
     leave_working_folder(os.environ)
     signals.listen(patient=typed.verb.patient)
     code, document = build(typed, redactor, signals.stop).answer(typed, output.progress)

@@ -120,6 +120,15 @@ EVERY = Option("--all", "in the text, each warning with its hint, instead of one
 HOOKS = ("pre-commit", "pre-push", "pre-receive", "post-receive")
 REPOSITORY = Option("--repo", "the clone or bare repository", "DIR", ".")
 
+PRINT = Option("--print", "only show what would be done")
+PLATFORM = Option(
+    "--platform",
+    "the service manager; auto: the one of this machine",
+    "NAME",
+    "auto",
+    {"choices": ("auto", "systemd", "systemd-user", "launchd")},
+)
+
 VERBS = (
     Verb(
         "init",
@@ -262,6 +271,40 @@ VERBS = (
         "there are none",
         "there are some",
         "PolicyUse",
+    ),
+    Verb(
+        "install",
+        "Make the agent a service of this machine (systemd, launchd) and start it; again after a change of its config",
+        "installed and started",
+        "a file of somebody else is in the way; nothing was changed",
+        "Install",
+        (
+            PRINT,
+            Option("--user", "the account that the agent runs as; without it the one that calls this", "NAME"),
+            PLATFORM,
+            Option("--no-start", "write the files and enable the service, but do not start it"),
+        ),
+        tolerant=True,
+    ),
+    Verb(
+        "uninstall",
+        "Remove the service; with --level also the containers, or the state. Volumes and data/ always stay",
+        "removed, or shown by --print",
+        "nobody agreed; nothing was removed",
+        "Install",
+        (
+            Option(
+                "--level",
+                "agent: only the service; containers: also what it runs; state: also its state folder, but for data/",
+                "LEVEL",
+                "agent",
+                {"choices": ("agent", "containers", "state")},
+            ),
+            PRINT,
+            Option("--yes", "do not ask"),
+            PLATFORM,
+        ),
+        tolerant=True,
     ),
     Verb(
         "hooks install",

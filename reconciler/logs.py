@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,17 @@ if TYPE_CHECKING:
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 
+LARGEST = 10 << 20
+"""Bytes of a log file, after which it becomes `FILE.1` in place of the one before."""
+
 LINE = "{time:YYYY-MM-DDTHH:mm:ss.SSS!UTC}Z {level:<7} {message}"
 
 
-def start_logs(level: str, redactor: Redactor) -> None:
-    """Send logs from `level` up to stderr. Usage where there is no such level."""
+def start_logs(level: str, redactor: Redactor, file: str | None = None) -> None:
+    """Send logs from `level` up to stderr. Usage where there is no such level.
+
+    `file`: where stderr leads, by the service manager's word, and which nobody else keeps small.
+    """
     from loguru import logger
 
     if level.upper() not in LEVELS:
@@ -36,9 +43,23 @@ def start_logs(level: str, redactor: Redactor) -> None:
         try:
             sys.stderr.write(redactor.clean(message, multiline=True))
             sys.stderr.flush()
+            if file:
+                _keep_small(file)
         except OSError:
             logger.remove()
 
     logger.remove()
     logger.configure(patcher=tidy)
     logger.add(write, level=level.upper(), format=LINE, diagnose=False, backtrace=False, catch=False)
+
+
+def _keep_small(file: str) -> None:
+    """Only a file that is stderr itself: two files of LARGEST bytes at most."""
+    here = os.fstat(sys.stderr.fileno())
+    if here.st_size < LARGEST or not os.path.samestat(here, os.stat(file)):
+        return
+    os.replace(file, f"{file}.1")
+    new = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    for stream in (1, 2):
+        os.dup2(new, stream)
+    os.close(new)

@@ -50,6 +50,7 @@ class Attention:
 
     def listen(self) -> None:
         """Called by every wait of a turn. Raises Interrupted or Anew."""
+        self._options.seen()
         self.attend()
         if self._newer is not None:
             with listening(self.attend):

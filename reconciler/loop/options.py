@@ -49,7 +49,7 @@ class Options:
     `host`: whose labels are ours. `planned`: told of each plan that is going to be walked. `progress`: told of each
     step (step, of how many, attempt). `stopping`: asked between steps and while waiting; True ends the turn as
     Interrupted. `pushed`: whether something has told of a newer commit since it was asked, which makes that look come
-    sooner. `watchdog` hears of all progress.
+    sooner. `watchdog` hears of all progress. `seen` is called by every wait: the thread that acts is alive.
     `adopt`: Compose projects that commits may take over without asking. `longest_stop`: seconds that any container has
     to stop in, whatever it asks for. `hosts`: names that the agent has to reach. `build_memory`: bytes that a build may
     take; 0 where nobody has said.
@@ -63,6 +63,7 @@ class Options:
     stopping: Callable[[], bool] = lambda: False
     pushed: Callable[[], bool] = lambda: False
     watchdog: StallWatchdog | None = None
+    seen: Callable[[], None] = lambda: None
     adopt: tuple[str, ...] = ()
     longest_stop: float = LONGEST_STOP
     hosts: tuple[str, ...] = ()

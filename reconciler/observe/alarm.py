@@ -19,7 +19,8 @@ SETTLE = 0.05
 class AgentAlarm(FileSystemEventHandler):
     """Timer and trigger. A trigger only shortens a wait: one that is lost or forged changes nothing but the time.
 
-    `moved` is called, by another thread, when `branch` of a repository on this machine has moved.
+    `moved` is called, by another thread, when `branch` of a repository on this machine has moved. `seen` is called
+    twice a second while it waits.
     """
 
     def __init__(
@@ -30,8 +31,9 @@ class AgentAlarm(FileSystemEventHandler):
         requests: Path,
         branch: str = "",
         moved: Callable[[], None] = lambda: None,
+        seen: Callable[[], None] = lambda: None,
     ) -> None:
-        self._stop, self._ref, self._moved = stop, f"/refs/heads/{branch}", moved
+        self._stop, self._ref, self._moved, self._seen = stop, f"/refs/heads/{branch}", moved, seen
         self._changed, self._pushed = threading.Event(), threading.Event()
         self._observer = Observer()
         self._folders = {*_ref_folders(Path(url)), *(Path(item).parent for item in files), requests}
@@ -46,6 +48,7 @@ class AgentAlarm(FileSystemEventHandler):
         """Return after `seconds`, at a trigger or when the process is asked to end."""
         left = seconds
         while left > 0 and not self._stop.is_set():
+            self._seen()
             # A signal's handler runs between two short waits; a single long one would sleep through it.
             if self._changed.wait(min(left, 0.5)):
                 self._changed.clear()

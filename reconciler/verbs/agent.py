@@ -47,6 +47,16 @@ class Progress:
     _since: dict[str, float] = field(default_factory=dict)
     _published_at: float = 0.0
 
+    @property
+    def line(self) -> str:
+        """What is being done, or how the last turn ended, in one line."""
+        doing = self.rollout
+        if doing is not None:
+            return f"{doing.intent} to {doing.revision[:12]}: step {doing.step} of {doing.steps}"
+        if self.turn is None:
+            return "first turn"
+        return f"{self.turn.outcome} {self.turn.reason} {(self.turn.revision or '')[:12]}: {self.turn.message}"
+
     def planned(self, plan: Plan, attempt: Attempt) -> None:
         """A plan is going to be walked."""
         self.plan = plan, attempt

@@ -221,6 +221,16 @@ class Application:
             logger.warning("{}. {}", trouble.message, trouble.hint)
         return self._parts.status.history(typed.REV, typed.limit)
 
+    def install(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.service import install
+
+        return install(typed, self._parts)
+
+    def uninstall(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.service import uninstall
+
+        return uninstall(typed, self._parts)
+
     def hooks_install(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.hooks import install
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import sys
 import tempfile
@@ -18,7 +17,6 @@ from reconciler.agent_config import searched
 from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
 from reconciler.errors import ReconcilerError, Usage
-from reconciler.model.outcome import Reason
 from reconciler.observe import hook_place
 from reconciler.observe.pushed import PushedRepository, push_options, pushed_updates, updates
 from reconciler.observe.secrets import SecretStore
@@ -26,6 +24,7 @@ from reconciler.record.text.layout import middle
 from reconciler.settings import Settings, load_settings
 from reconciler.verbs import Answer
 from reconciler.verbs.gate import Gate, Tell, Watched
+from reconciler.wiring.program import program
 from reconciler.wiring.reading import Reading
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def hooks_of(repository: str, environ: Mapping[str, str], *, change: bool = Fals
 def install(repository: str, config: str | None, environ: Mapping[str, str]) -> Answer:
     """`config`: as typed."""
     named = config or environ.get("RECONCILER_CONFIG")
-    return hooks_of(repository, environ, change=True).install(_program(), os.path.abspath(named) if named else None)
+    return hooks_of(repository, environ, change=True).install(program(), os.path.abspath(named) if named else None)
 
 
 def make_repository(
@@ -151,13 +150,3 @@ def _watched(
     known = repository.remote_branch(remote) if remote else None
     branch = repository.setting("reconciler.branch") or known or (None if remote else repository.default_branch)
     return Watched(branch or "main", trouble=trouble)
-
-
-def _program() -> str:
-    """The command beside the Python that runs us, else the one in PATH. Usage where it is not installed."""
-    beside = str(Path(sys.executable).parent / "reconciler")
-    found = beside if os.access(beside, os.X_OK) else shutil.which("reconciler")
-    if found is None:
-        hint = "install the package (`pip install .` in a virtual environment), then call that command"
-        raise Usage(Reason.USAGE_INVALID, f"there is no command {beside}, which hooks could call", hint)
-    return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,6 +29,7 @@ from reconciler.observe.project import CommittableFiles, Repository, compose_fol
 from reconciler.settings import OWNER, STRANGERS, Settings
 from reconciler.verbs import Answer
 from reconciler.verbs.init import Engine, Initialiser, Judged, Place, Running
+from reconciler.wiring.asking import terminal
 from reconciler.wiring.first_turn import judged
 
 STATE_OF_ROOT = "/var/lib/reconciler"
@@ -63,7 +63,7 @@ def initialise(
     written = os.path.expanduser(named) if named else usual_place(environ, os.geteuid())
     place = _place(root, repository, host, url, written, settings, state)
     if settings is None:
-        place = replace(place, trust=chosen_trust(place.source["url"], ask or _terminal()))
+        place = replace(place, trust=chosen_trust(place.source["url"], ask or terminal()))
     engine = _Engine(settings.engine if settings else None, place.host, environ)
     asked = Engine(engine.started, engine.look)
     preparer = make(place.host, False, place.base, False, None)
@@ -88,19 +88,6 @@ def _mine_alone(folder: Path) -> bool:
         return False
     found = [item.stat() for item in (folder, folder / "refs", folder / "objects", folder / "HEAD")]
     return all(item.st_uid == os.geteuid() and not item.st_mode & (stat.S_IWGRP | stat.S_IWOTH) for item in found)
-
-
-def _terminal() -> Callable[[str], str] | None:
-    """Questions on stderr, as stdout is for the document; None where nobody sits there."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return None
-
-    def ask(question: str) -> str:
-        sys.stderr.write(question)
-        sys.stderr.flush()
-        return sys.stdin.readline()
-
-    return ask
 
 
 def _place(

@@ -24,6 +24,7 @@ from reconciler.loop.ledger import Ledger
 from reconciler.loop.options import Ports
 from reconciler.loop.stall_watchdog import LIMIT, StallWatchdog
 from reconciler.model.status import Silence
+from reconciler.notify import ServiceManager
 from reconciler.observe import origin
 from reconciler.observe.alarm import AgentAlarm
 from reconciler.observe.changes import ChangeWatch
@@ -72,6 +73,7 @@ class Working:
         self._started_at = before.started_at if before else time.time()
         self._changes: ChangeWatch | None = None
         self._alarm: AgentAlarm | None = None
+        self._manager = ServiceManager(parts.environ)
         self._outbox: Outbox | None = None
         self.deadline = float("inf")
 
@@ -85,6 +87,7 @@ class Working:
             while not self._watch(verbs):
                 with self._outbox.resting() if self._outbox else contextlib.nullcontext():
                     start_anew(self._parts.settings, self._lock.descriptor, self._started_at, self._stop)
+            self._manager.stopping()
         return 143
 
     def _watch(self, verbs: AgentVerbs) -> bool:
@@ -95,11 +98,18 @@ class Working:
         watched = [settings.path] if settings.path else []
         with (
             AgentAlarm(
-                self._stop, settings.source.url, watched, requests, settings.source.branch, verbs.expect_work
+                self._stop,
+                settings.source.url,
+                watched,
+                requests,
+                settings.source.branch,
+                verbs.expect_work,
+                self._manager.pulse,
             ) as alarm,
             ChangeWatch(self._parts.engine, settings.host, alarm.ring, verbs.stacks, verbs.containers) as self._changes,
         ):
             self._alarm = alarm
+            self._manager.ready()
             return verbs.run(alarm, settings.source.interval, fresh=self._before is not None)
 
     def _changed(self) -> bool:
@@ -123,9 +133,13 @@ class Working:
             with (
                 self._outbox or contextlib.nullcontext(),
                 EndInTime(self._stop, ledger.cut_off),
-                Every(watchdog.limit / 60, watchdog.check),
+                Every(watchdog.limit / 60, partial(self._look_after, watchdog)),
             ):
                 yield AgentVerbs(cycle, self._parts.effects, self._progress, self._parts.clock, preload, self._outbox)
+
+    def _look_after(self, watchdog: StallWatchdog) -> None:
+        self._manager.alive()
+        watchdog.check()
 
     def _sweep(self) -> None:
         """What processes that were killed have left is no state of ours, and takes room."""
@@ -161,6 +175,7 @@ class Working:
             stopping=self._stopping,
             pushed=self._pushed,
             watchdog=watchdog,
+            seen=self._manager.pulse,
         )
         return Cycle(ports, options, ledger)
 
@@ -232,6 +247,8 @@ class Working:
 
     def _publish(self, cycle: Cycle, watchdog: StallWatchdog) -> None:
         """Tell other processes; the whole Status too, for those that read files."""
+        self._manager.pulse()
+        self._manager.status(self._redactor.clean(self._progress.line))
         if self._outbox is not None:
             self._outbox.hear(cycle.history)
         self._progress.silence = watchdog.silence

@@ -13,6 +13,7 @@ from reconciler.record.text.layout import Style, paragraph
 from reconciler.record.text.plan import plan
 from reconciler.record.text.policy import policy_use
 from reconciler.record.text.request import request
+from reconciler.record.text.service import install
 from reconciler.record.text.status import status
 from reconciler.record.text.turn import turn
 from reconciler.record.text.validation import validation
@@ -32,6 +33,7 @@ _KINDS: Mapping[str, Callable[[Json, Style, float], Sequence[str]]] = {
     "Request": request,
     "Doctor": doctor,
     "Hooks": hooks,
+    "Install": install,
 }
 
 

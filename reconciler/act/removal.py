@@ -1,0 +1,64 @@
+"""Removes what an agent leaves on a machine: its containers, its networks, its state. Never a volume, never `data/`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import docker
+from docker.errors import APIError, NotFound
+from loguru import logger
+
+from reconciler.act.engine import EngineApplier
+from reconciler.engine import engine_calls, explanation
+from reconciler.errors import Transient
+from reconciler.materialise import remove
+from reconciler.model.observed import LABEL_HOST
+from reconciler.model.outcome import Reason
+
+KEPT = "data"
+"""What containers have written there is people's data."""
+
+
+def remove_containers(
+    applier: EngineApplier, client: docker.APIClient, host: str, graces: Mapping[str, float]
+) -> tuple[str, ...]:
+    """Stop and remove these containers (id → seconds to stop in), then the networks of this host; returns their
+    names. Away where the engine does not answer; what is removed by then stays removed."""
+    applier.update_all(dict.fromkeys(graces, "no"))  # else the engine starts again what has just been stopped
+    applier.stop_all(graces)
+    for container in graces:
+        applier.remove(container)
+    with engine_calls("remove networks"):
+        found = client.networks(filters={"label": f"{LABEL_HOST}={host}"})
+        return tuple(sorted(str(item["Name"]) for item in found if _removed(client, str(item["Id"]))))
+
+
+def _removed(client: docker.APIClient, network: str) -> bool:
+    """One that somebody else's container is in stays."""
+    try:
+        client.remove_network(network)
+    except NotFound:
+        return False
+    except APIError as error:
+        logger.warning("a network stays: {}", explanation(error))
+        return False
+    return True
+
+
+def remove_state(folder: Path) -> bool:
+    """Remove all but `data/`; the folder, too, where nothing is left in it. Returns whether data is left."""
+    data = folder / KEPT
+    try:
+        for item in sorted(folder.iterdir()):
+            if item != data:
+                remove(item)
+        if data.is_dir() and not any(data.iterdir()):
+            data.rmdir()
+        if data.exists() or data.is_symlink():
+            return True
+        folder.rmdir()
+    except OSError as error:
+        told = f"{error.filename or folder} cannot be removed: {error.strerror}"
+        raise Transient(Reason.DISK_FAILED, told, "see who owns it, and run the same command again") from error
+    return False

@@ -1,0 +1,1 @@
+"""The files of the service, and the calls of the service manager, as values."""

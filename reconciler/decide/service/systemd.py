@@ -1,0 +1,150 @@
+"""The systemd unit of the agent.
+
+It is as closed as the engine's socket, git and ssh allow. What stays open, and why, stands in docs/service.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from posixpath import join
+
+from reconciler.model.service import Service
+
+NAME = "reconciler.service"
+SYSTEM_FOLDER = "/etc/systemd/system"
+MARK = "# Written by `reconciler install`; `systemctl edit reconciler` changes it in a file of its own."
+ENVIRONMENT_FILE = "/etc/reconciler/environment"
+"""Variables that are secrets; only root can read it."""
+
+OTHER_ACCOUNT = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_SETGID", "CAP_SETUID")
+"""Root writes notes into the repository of another account, as that account."""
+ANY_OWNER = ("CAP_DAC_READ_SEARCH",)
+"""Root looks into data folders that containers have given to their own users."""
+
+_SHARED_TMP = ("/tmp", "/var/tmp")  # noqa: S108  # looked for in paths, never written
+
+_SYSTEM_CALLS = """\
+NoNewPrivileges=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service"""
+
+_MACHINE = """\
+ProtectSystem=strict
+ProtectHome=read-only
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProcSubset=pid
+PrivateDevices=yes
+PrivateIPC=yes
+RemoveIPC=yes
+KeyringMode=private"""
+
+
+def path(service: Service, own: bool) -> str:
+    """Where the unit lies. `own`: with the account's other units."""
+    return join(service.folder if own else SYSTEM_FOLDER, NAME)
+
+
+def unit(service: Service, own: bool) -> bytes:
+    """The unit file. `own`: for the service manager of one account, which cannot close off the file system."""
+    parts = [MARK, _unit(service, own), _service(service, own), _install(own)]
+    return ("\n\n".join(parts) + "\n").encode()
+
+
+def _unit(service: Service, own: bool) -> str:
+    lines = [
+        "[Unit]",
+        "Description=reconciler: keeps Docker Compose stacks at the head of a git branch",
+        # Only an order: the agent itself waits for an engine that is not up, and goes on when it comes back.
+        "After=docker.service docker.socket podman.socket network-online.target",
+        "StartLimitIntervalSec=0",
+    ]
+    if not own:
+        lines += ["Wants=network-online.target", f"RequiresMountsFor={_paths([service.state])}"]
+    return "\n".join(lines)
+
+
+def _service(service: Service, own: bool) -> str:
+    words = [*service.program, "--config", service.config, "run"]
+    if any(letter in words[0] for letter in "\"'\\$"):
+        words.insert(0, "/usr/bin/env")  # systemd starts no program with such a name by itself
+    lines = [
+        "[Service]",
+        "Type=notify",
+        f"ExecStart={' '.join(_word(word) for word in words)}",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+        "Restart=always",
+        "RestartSec=10",
+        # The agent ends with 143 when it is asked to end.
+        "SuccessExitStatus=143",
+        "KillMode=mixed",
+        "TimeoutStopSec=30",
+        # Fed from the loop itself, at least every two minutes; a kill at any moment does no harm.
+        "WatchdogSec=3min",
+        "WatchdogSignal=SIGKILL",
+        "OOMPolicy=continue",
+        "MemoryMax=1G",
+        "TasksMax=512",
+        "UMask=0077",
+        *(f"Environment={_quoted(f'{name}={value}')}" for name, value in sorted(service.environment.items())),
+    ]
+    if own:
+        return "\n".join([*lines, "", _SYSTEM_CALLS])
+    lines[1:1] = [f"User={service.user}"]
+    lines.append(f"EnvironmentFile=-{ENVIRONMENT_FILE}")
+    return "\n".join([*lines, "", *_closed(service)])
+
+
+def _closed(service: Service) -> Iterator[str]:
+    yield _SYSTEM_CALLS
+    if not service.foreign:
+        yield "SystemCallFilter=~@privileged"
+    capabilities = _capabilities(service)
+    yield f"CapabilityBoundingSet={' '.join(capabilities)}".rstrip()
+    yield _MACHINE
+    yield f"ProtectControlGroups={'no' if service.control_groups else 'yes'}"
+    yield f"PrivateTmp={'no' if _in_tmp(service) else 'yes'}"
+    writable = [service.state, *service.writable, *(["/sys/fs/cgroup"] if service.control_groups else ())]
+    yield f"ReadWritePaths={_paths(writable)}"
+
+
+def _capabilities(service: Service) -> tuple[str, ...]:
+    if service.user != "root":
+        return ()
+    return tuple(sorted({*ANY_OWNER, *(OTHER_ACCOUNT if service.foreign else ())}))
+
+
+def _in_tmp(service: Service) -> bool:
+    named = [service.config, service.state, *service.used, *(item.lstrip("-") for item in service.writable)]
+    return any(item == folder or item.startswith(f"{folder}/") for item in named for folder in _SHARED_TMP)
+
+
+def _install(own: bool) -> str:
+    return f"[Install]\nWantedBy={'default' if own else 'multi-user'}.target"
+
+
+def _paths(paths: Iterable[str]) -> str:
+    """Each once, in order. `-` before the quote lets a path be missing."""
+    return " ".join(f"-{_quoted(item[1:])}" if item.startswith("-") else _quoted(item) for item in dict.fromkeys(paths))
+
+
+def _quoted(text: str) -> str:
+    """As one word of a setting, whatever it contains."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
+    return f'"{escaped}"' if any(letter in escaped for letter in " \t'\"\\;#") or not escaped else escaped
+
+
+def _word(text: str) -> str:
+    """The same on a command line, where `$` would name a variable."""
+    return _quoted(text.replace("$", "$$"))

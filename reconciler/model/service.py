@@ -1,0 +1,56 @@
+"""The agent as a service of the machine: what its files are made from, and the files themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Platform(StrEnum):
+    """The service manager. `SYSTEMD_USER`: the one of a single account, for rootless engines."""
+
+    SYSTEMD = "systemd"
+    SYSTEMD_USER = "systemd-user"
+    LAUNCHD = "launchd"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the service's files follow from. All paths are absolute.
+
+    `program`: the command before `--config FILE run`. `user`, `home`: the account that the agent runs as.
+    `writable`: what it writes beside the state folder; a path with a leading `-` may be missing. `used`: every other
+    path that it has to see. `foreign`: it runs as root and the watched repository belongs to another account.
+    `control_groups`: it limits the memory of builds there. `environment`: no secrets, since everybody can read it.
+    `folder`: of the account's own unit files; only for SYSTEMD_USER.
+    """
+
+    program: tuple[str, ...]
+    config: str
+    user: str
+    home: str
+    state: str
+    writable: tuple[str, ...] = ()
+    used: tuple[str, ...] = ()
+    foreign: bool = False
+    control_groups: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    folder: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFile:
+    """One file of the service. `mode`: its permission bits; it belongs to whoever installs it."""
+
+    path: str
+    mode: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCommand:
+    """One call of the service manager. `needed`: a failure ends the installation; else it is told and passed over."""
+
+    argv: tuple[str, ...]
+    needed: bool = True

@@ -1,0 +1,169 @@
+"""`install` and `uninstall`: the agent as a service of this machine, and its way out in three levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from reconciler.decide.service.files import (
+    MARKS,
+    forget_commands,
+    restart_commands,
+    service_files,
+    start_commands,
+    stop_commands,
+)
+from reconciler.model.observed import Container
+from reconciler.model.service import Platform, Service, ServiceCommand, ServiceFile
+from reconciler.record import summary_service
+from reconciler.verbs import Answer
+
+FOREIGN = "is somebody else's file: move it away, or run the agent by that service"
+UNASKED = "nobody could be asked: add --yes"
+
+
+class Level(StrEnum):
+    """How much `uninstall` removes; each level includes the ones before it."""
+
+    AGENT = "agent"
+    CONTAINERS = "containers"
+    STATE = "state"
+
+
+class Hands(Protocol):
+    """What touches the machine (`act.service.ServiceHands`)."""
+
+    def read(self, path: str) -> bytes | None: ...
+
+    def write(self, file: ServiceFile) -> None: ...
+
+    def remove(self, path: str) -> None: ...
+
+    def call(self, commands: Iterable[ServiceCommand]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The host's own part of `uninstall`. `locked`: no agent works while it lasts; `containers`: those of the agent;
+    `remove_containers` returns the networks that it has removed, too; `remove_state` whether data is left."""
+
+    state: str
+    locked: Callable[[], AbstractContextManager[object]]
+    containers: Callable[[], Sequence[Container]]
+    remove_containers: Callable[[Sequence[Container]], Sequence[str]]
+    remove_state: Callable[[], bool]
+
+
+@dataclass(slots=True)
+class Done:
+    """What the document tells. `files`: with the state of each."""
+
+    files: list[tuple[ServiceFile, str]] = field(default_factory=list)
+    commands: list[ServiceCommand] = field(default_factory=list)
+    containers: list[str] = field(default_factory=list)
+    networks: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+
+class Installer:
+    """The service of one agent."""
+
+    def __init__(self, platform: Platform, service: Service, hands: Hands) -> None:
+        self._platform, self._service, self._hands = platform, service, hands
+        self._files = service_files(platform, service)
+
+    def shown(self) -> Answer:
+        """What `install` would write and call; reads and changes nothing."""
+        done = Done([(item, "shown") for item in self._files], [*start_commands(self._platform, self._service)])
+        return 0, self._document("install", done)
+
+    def install(self, start: bool, own: Callable[[], None]) -> Answer:
+        """Write what differs and start it; `own` makes the state folder.
+
+        A service that runs with the same files is started anew as well: the agent reads its config only at its start.
+        Containers are not touched by that.
+        """
+        states = [(item, self._state(item)) for item in self._files]
+        foreign = [item.path for item, state in states if state == "foreign"]
+        if foreign:
+            return 1, self._document("install", Done(states, messages=[f"{path} {FOREIGN}" for path in foreign]))
+        own()
+        written = [(item, state if state == "unchanged" else "written") for item, state in states]
+        for item, state in written:
+            if state == "written":
+                self._hands.write(item)
+        commands = start_commands(self._platform, self._service)
+        if not start:
+            last = restart_commands(self._platform)
+            commands = tuple(item for item in commands if item not in last) if self._is_systemd else ()
+        self._hands.call(commands)
+        return 0, self._document("install", Done(written, [*commands]))
+
+    def uninstall(
+        self, level: Level, machine: Machine, ask: Callable[[str], bool] | None, *, show: bool = False
+    ) -> Answer:
+        """`ask` None: nobody can be asked, and nothing is done; `show`: nothing is done either, and that is well."""
+        states = [(item, self._state(item)) for item in self._files]
+        ours = [(item, "shown") for item, state in states if state in ("unchanged", "outdated")]
+        doing = Done(ours, [*stop_commands(self._platform), *forget_commands(self._platform)] if ours else [])
+        containers = machine.containers() if level is not Level.AGENT else ()
+        doing.containers = [item.name for item in containers]
+        state = [f"everything in {machine.state} but data/"] if level is Level.STATE else []
+        if show or ask is None or not ask(self._question(doing, state)):
+            refused = [] if show else [UNASKED if ask is None else "nothing was removed"]
+            doing.messages = [*(f"would remove {item}" for item in state), *refused]
+            return (0 if show else 1), self._document("uninstall", doing)
+        if ours:
+            self._hands.call(stop_commands(self._platform))
+            for item, _ in ours:
+                self._hands.remove(item.path)
+            self._hands.call(forget_commands(self._platform))
+        doing.files = [(item, "removed") for item, _ in ours]
+        doing.messages = [f"{item.path} {FOREIGN}" for item, state in states if state == "foreign"]
+        if level is not Level.AGENT:
+            with machine.locked():
+                self._remove(level, machine, doing)
+        return 0, self._document("uninstall", doing)
+
+    def _remove(self, level: Level, machine: Machine, doing: Done) -> None:
+        containers = machine.containers()
+        doing.networks = [*machine.remove_containers(containers)]
+        doing.containers = [item.name for item in containers]
+        doing.messages.append("all volumes stay: `docker volume ls` lists them")
+        if level is Level.STATE:
+            kept = machine.remove_state()
+            doing.messages.append(
+                f"{machine.state}/data stays: it is your data" if kept else f"removed {machine.state}"
+            )
+
+    @property
+    def _is_systemd(self) -> bool:
+        return self._platform is not Platform.LAUNCHD
+
+    def _state(self, file: ServiceFile) -> str:
+        there = self._hands.read(file.path)
+        if there is None:
+            return "missing"
+        if there == file.data:
+            return "unchanged"
+        return "outdated" if any(mark in there for mark in MARKS) else "foreign"
+
+    def _question(self, doing: Done, state: Sequence[str]) -> str:
+        lines = [f"stop the service and remove {item.path}" for item, _ in doing.files]
+        lines += [f"stop and remove the container {name}" for name in doing.containers]
+        lines += [f"remove {item}" for item in state]
+        return "\n".join([*lines, "Volumes and data/ stay. Go on? [y/N] "])
+
+    def _document(self, action: str, done: Done) -> dict[str, object]:
+        return summary_service.install(
+            action,
+            self._platform,
+            [(item.path, item.mode, state, item.data.decode()) for item, state in done.files],
+            [item.argv for item in done.commands],
+            done.containers,
+            done.networks,
+            done.messages,
+        )

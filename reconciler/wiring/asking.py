@@ -1,0 +1,27 @@
+"""Questions to the person at the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+def terminal() -> Callable[[str], str] | None:
+    """Questions on stderr, as stdout is for the document; None where nobody sits there."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+
+    def ask(question: str) -> str:
+        sys.stderr.write(question)
+        sys.stderr.flush()
+        return sys.stdin.readline()
+
+    return ask
+
+
+def consent(yes: bool) -> Callable[[str], bool] | None:
+    """Whether a person agrees; `yes`: one has agreed already. None where nobody can be asked."""
+    if yes:
+        return lambda question: True
+    ask = terminal()
+    return None if ask is None else lambda question: ask(question).strip().lower() in ("y", "yes")

@@ -1,0 +1,39 @@
+"""The command by which this program is started again: by hooks, and by the machine's service manager."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from reconciler.errors import Usage
+from reconciler.model.outcome import Reason
+
+CURRENT = "current"
+"""The link beside the versions of the program: an upgrade moves it."""
+
+
+def program() -> str:
+    """The command beside the Python that runs us, by the link `current` where there is one, else the one in PATH.
+    Usage where it is not installed."""
+    beside = Path(sys.executable).parent / "reconciler"
+    if os.access(beside, os.X_OK):
+        return str(_by_link(beside))
+    found = shutil.which("reconciler")
+    if found is None:
+        hint = "install the package (`pip install .` in a virtual environment), then call that command"
+        raise Usage(Reason.USAGE_INVALID, f"there is no command {beside}", hint)
+    return found
+
+
+def versions(prefix: str = sys.prefix) -> Path | None:
+    """The folder of all installed versions, where this one lies in such a folder and is the current one."""
+    folder = Path(prefix).parent
+    link = folder / CURRENT
+    return folder if link.is_symlink() and os.path.exists(link) and link.samefile(prefix) else None
+
+
+def _by_link(beside: Path) -> Path:
+    folder = versions(str(beside.parent.parent))
+    return beside if folder is None else folder / CURRENT / "bin" / beside.name

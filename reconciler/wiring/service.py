@@ -1,0 +1,184 @@
+"""The composition root of `install` and `uninstall`: what this machine, the agent config and the account come to."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from loguru import logger
+
+from reconciler.act.service import ServiceHands, make_state
+from reconciler.agent_config import twins
+from reconciler.decide.history.folding import fold
+from reconciler.errors import Usage
+from reconciler.formats.forges import TOKEN
+from reconciler.model.observed import Container
+from reconciler.model.outcome import Reason
+from reconciler.model.service import Platform, Service
+from reconciler.observe.origin import stranger
+from reconciler.record.lock import StateLock
+from reconciler.settings import Settings
+from reconciler.verbs import Answer
+from reconciler.verbs.install import Installer, Level, Machine
+from reconciler.wiring.asking import consent
+from reconciler.wiring.program import program
+from reconciler.wiring.reading import Reading
+
+PASSED = (
+    "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY",
+    "GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY",
+)  # fmt: skip
+"""Variables of the account that installs which the agent needs as well."""
+
+STOP = 10.0
+"""Seconds for a container to stop in that says nothing of its own, as with `docker stop`."""
+
+
+def install(typed: argparse.Namespace, parts: Reading) -> Answer:
+    """Usage where this machine has no service manager that we know, or the account cannot run the agent."""
+    platform = _platform(typed.platform)
+    account = _account(typed.user, platform)
+    made = service(platform, account, parts)
+    installer = Installer(platform, made, ServiceHands(parts.environ))
+    if typed.print:
+        return installer.shown()
+    _require_rights(platform, account)
+    return installer.install(not typed.no_start, partial(make_state, made.state, account.pw_uid, account.pw_gid))
+
+
+def uninstall(typed: argparse.Namespace, parts: Reading) -> Answer:
+    platform = _platform(typed.platform)
+    account = _account(None, platform)
+    installer = Installer(platform, service(platform, account, parts), ServiceHands(parts.environ))
+    if not typed.print:
+        _require_rights(platform, account)
+    ask = consent(typed.yes)
+    return installer.uninstall(Level(typed.level), _machine(parts), ask, show=typed.print)
+
+
+def service(platform: Platform, account: pwd.struct_passwd, parts: Reading) -> Service:
+    """What the files of the service follow from."""
+    settings, source = parts.settings, parts.source.remote.path
+    config = settings.path
+    if config is None:
+        hint = "write it to /etc/reconciler/reconciler.yaml: a service has no environment of yours"
+        raise Usage(Reason.USAGE_INVALID, "the agent config is given by the environment alone", hint)
+    command = program()
+    _require_reach(command, account)
+    folders = [str(source)] if source is not None else []
+    secrets = [settings.secrets_dir] if settings.secrets_dir else []
+    return Service(
+        program=(command,),
+        config=config,
+        user=account.pw_name,
+        home=account.pw_dir,
+        state=settings.state,
+        writable=(*(f"-{item}" for item in [*folders, *secrets]), *_binds(settings)),
+        used=(*_keys(settings), *_endpoint(settings, parts.environ), command),
+        foreign=account.pw_uid == 0 and source is not None and stranger(source) is not None,
+        control_groups=settings.build.memory is not None,
+        environment=dict(_environment(parts.environ)),
+        folder=os.path.join(parts.environ.get("XDG_CONFIG_HOME") or f"{account.pw_dir}/.config", "systemd/user"),
+    )
+
+
+def _platform(named: str) -> Platform:
+    if named != "auto":
+        return Platform(named)
+    if sys.platform == "darwin":
+        return Platform.LAUNCHD
+    if os.path.isdir("/run/systemd/system"):
+        return Platform.SYSTEMD if os.geteuid() == 0 else Platform.SYSTEMD_USER
+    hint = "let your own service manager start `reconciler run`; `--print --platform systemd` shows what it needs"
+    raise Usage(Reason.USAGE_INVALID, "this machine runs neither systemd nor launchd", hint)
+
+
+def _account(named: str | None, platform: Platform) -> pwd.struct_passwd:
+    """The named one; else who runs this, but on a Mac who has called sudo: Colima's engine is that account's."""
+    name = named or (os.environ.get("SUDO_USER") if platform is Platform.LAUNCHD and os.geteuid() == 0 else None)
+    try:
+        found = pwd.getpwnam(name) if name else pwd.getpwuid(os.geteuid())
+    except KeyError:
+        raise Usage(Reason.USAGE_INVALID, f"there is no account {name or os.geteuid()}", "correct --user") from None
+    if platform is Platform.SYSTEMD_USER and found.pw_uid != os.geteuid():
+        hint = f"run it as that account: sudo -u {found.pw_name} reconciler install"
+        raise Usage(Reason.USAGE_INVALID, "the service of one account can be installed by that account alone", hint)
+    return found
+
+
+def _require_rights(platform: Platform, account: pwd.struct_passwd) -> None:
+    if platform is not Platform.SYSTEMD_USER and os.geteuid() != 0:
+        told = f"a service of the whole machine ({platform.value}) can be changed by root alone"
+        hint = f"sudo reconciler …, with --user {account.pw_name} if the agent is not to run as root"
+        raise Usage(Reason.USAGE_INVALID, told, hint)
+
+
+def _require_reach(command: str, account: pwd.struct_passwd) -> None:
+    """Usage where the account cannot run the program: it may lie in the home folder of another one."""
+    for path in (command, os.path.realpath(command)):
+        for folder in Path(path).parents:
+            status = folder.stat()
+            if account.pw_uid not in (0, status.st_uid) and not status.st_mode & 0o001:
+                hint = "install the program where every account can run it, such as /opt/reconciler"
+                told = f"{account.pw_name} cannot run {command}: {folder} is closed to other accounts"
+                raise Usage(Reason.USAGE_INVALID, told, hint)
+
+
+def _binds(settings: Settings) -> Iterator[str]:
+    """Granted paths in which the agent may make folders."""
+    return (f"-{item.host}" for item in settings.binds if not item.read_only)
+
+
+def _keys(settings: Settings) -> list[str]:
+    source, forge = settings.source, settings.forge
+    named = [source.allowed_signers, source.gpg_home, settings.compose, *(item.host for item in settings.binds)]
+    return [item for item in [*named, *((forge.token_file, forge.ca_file) if forge else ())] if item]
+
+
+def _endpoint(settings: Settings, environ: Mapping[str, str]) -> list[str]:
+    """The engine's socket, where somebody has named it."""
+    named = settings.engine or environ.get("DOCKER_HOST") or ""
+    return [named.removeprefix("unix://")] if named.startswith("unix://") else []
+
+
+def _environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What the agent needs of this environment. Everybody can read the files, so what may be a secret is left out."""
+    named = {*PASSED, *twins(), "RECONCILER_LOG_LEVEL"}
+    for name in sorted(named & environ.keys() - {"RECONCILER_CONFIG"}):
+        value = environ[name]
+        if name == TOKEN or "@" in value.partition("://")[2].partition("/")[0]:
+            logger.warning("{} is left out of the service's files: it may hold a secret; see docs/service.md", name)
+        elif value and "\n" not in value:
+            yield name, value
+
+
+def _machine(parts: Reading) -> Machine:
+    from reconciler.act.engine import EngineApplier
+    from reconciler.act.removal import remove_containers, remove_state
+
+    def remove(containers: Sequence[Container]) -> Sequence[str]:
+        applier = EngineApplier(parts.client, parts.effects, parts.settings.host)
+        graces = {item.id: STOP if item.grace is None else item.grace for item in containers}
+        return remove_containers(applier, parts.client, parts.settings.host, graces)
+
+    return Machine(
+        state=parts.settings.state,
+        locked=lambda: StateLock(parts.state),
+        containers=partial(_containers, parts),
+        remove_containers=remove,
+        remove_state=lambda: remove_state(parts.state),
+    )
+
+
+def _containers(parts: Reading) -> Sequence[Container]:
+    """Those that have our label, and those that were adopted, in full."""
+    history = fold(parts.journal.records())
+    looked = parts.observer.look(history.stacks)
+    ours = [item.id for item in looked.containers if item.host == parts.settings.host or item.id in history.adopted]
+    return sorted(parts.observer.details(ours).values(), key=lambda item: item.name)

@@ -1,0 +1,174 @@
+"""The files of the service: golden texts, what systemd itself says of them, and what launchd would read."""
+
+from __future__ import annotations
+
+import os
+import plistlib
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.decide.service.files import (
+    MARKS,
+    forget_commands,
+    restart_commands,
+    service_files,
+    start_commands,
+    stop_commands,
+)
+from reconciler.model.service import Platform, Service
+from tests.golden import CASES, matches
+
+PLAIN = Service(
+    program=("/opt/reconciler/current/bin/reconciler",),
+    config="/etc/reconciler/reconciler.yaml",
+    user="root",
+    home="/root",
+    state="/var/lib/reconciler",
+    writable=("-/srv/git/home.git", "-/etc/reconciler/secrets"),
+)
+SERVICES = {
+    "root": (Platform.SYSTEMD, PLAIN),
+    "other-account": (Platform.SYSTEMD, replace(PLAIN, foreign=True, control_groups=True)),
+    "user": (Platform.SYSTEMD, replace(PLAIN, user="reconciler", home="/var/lib/reconciler")),
+    "rootless": (
+        Platform.SYSTEMD_USER,
+        replace(
+            PLAIN,
+            user="me",
+            home="/home/me",
+            folder="/home/me/.config/systemd/user",
+            environment={"DOCKER_HOST": "unix:///run/user/1000/docker.sock"},
+        ),
+    ),
+    "mac": (
+        Platform.LAUNCHD,
+        replace(
+            PLAIN,
+            config="/Users/me/.config/reconciler/reconciler.yaml",
+            user="me",
+            home="/Users/me",
+            state="/Users/me/.local/state/reconciler",
+            environment={"DOCKER_HOST": "unix:///Users/me/.colima/default/docker.sock"},
+        ),
+    ),
+}
+MOST_EXPOSED = 3.0
+"""Of the ten that `systemd-analyze security` gives to a service without any protection."""
+
+
+def unit(service: Service, platform: Platform = Platform.SYSTEMD) -> str:
+    (file,) = service_files(platform, service)
+    return file.data.decode()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_files_are_as_written(name: str) -> None:
+    platform, service = SERVICES[name]
+    (file,) = service_files(platform, service)
+    matches(CASES / "service" / f"{name}.txt", f"{file.path} {file.mode:o}\n{file.data.decode()}")
+    assert any(mark in file.data for mark in MARKS)
+
+
+@pytest.mark.parametrize("name", ["root", "other-account", "user"])
+def test_systemd_itself_finds_the_unit_well_closed(name: str, tmp_path: Path) -> None:
+    _require_systemd()
+    (tmp_path / "reconciler.service").write_text(unit(SERVICES[name][1]))
+    done = _analyze("security", "--offline=true", str(tmp_path / "reconciler.service"))
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert found, done.stdout + done.stderr
+    assert float(found[1]) <= MOST_EXPOSED, done.stdout
+
+
+def test_systemd_itself_understands_any_path_and_value(tmp_path: Path) -> None:
+    """It names settings that it does not know, and words that it cannot read."""
+    _require_systemd()
+    program = tmp_path / 'my %h $HOME program\'s "copy"' / "reconciler"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    odd = replace(
+        PLAIN,
+        program=(str(program),),
+        config=f"{tmp_path}/a b/50%.yaml",
+        state=f"{tmp_path}/it's mine",
+        writable=(f"-{tmp_path}/back\\slash", "-/srv/#1;2"),
+        environment={"DOCKER_HOST": 'unix:///tmp/a "b" %n.sock'},
+    )
+    for name, (platform, service) in {**SERVICES, "odd": (Platform.SYSTEMD, odd)}.items():
+        if platform is Platform.LAUNCHD:
+            continue
+        service = replace(service, program=(str(program),), user="root")
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "reconciler.service").write_text(unit(service, platform))
+        done = _analyze("verify", "--recursive-errors=no", "--man=no", str(folder / "reconciler.service"))
+        assert (done.returncode, done.stderr) == (0, ""), name
+
+
+def test_an_agent_that_is_not_root_has_no_capability_at_all() -> None:
+    assert "\nCapabilityBoundingSet=\n" in unit(SERVICES["user"][1])
+
+
+def test_another_accounts_repository_is_the_only_reason_to_become_that_account() -> None:
+    assert "CAP_SETUID" not in unit(PLAIN)
+    assert "SystemCallFilter=~@privileged" in unit(PLAIN)
+    foreign = unit(replace(PLAIN, foreign=True))
+    assert "CAP_SETUID" in foreign
+    assert "SystemCallFilter=~@privileged" not in foreign
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        replace(PLAIN, state="/tmp/state"),
+        replace(PLAIN, writable=("-/var/tmp/home.git",)),
+        replace(PLAIN, used=("/tmp/docker.sock",)),
+        replace(PLAIN, config="/tmp/reconciler.yaml"),
+    ],
+)
+def test_what_lies_in_a_shared_tmp_stays_visible(service: Service) -> None:
+    assert "PrivateTmp=yes" in unit(PLAIN)
+    assert "PrivateTmp=no" in unit(service)
+
+
+def test_launchd_gets_a_list_that_it_can_read() -> None:
+    (file,) = service_files(*SERVICES["mac"])
+    read = plistlib.loads(file.data)
+    assert read["ProgramArguments"][-3:] == ["--config", "/Users/me/.config/reconciler/reconciler.yaml", "run"]
+    assert (read["UserName"], read["KeepAlive"], read["RunAtLoad"]) == ("me", True, True)
+    assert read["ExitTimeOut"] > 20
+    assert read["EnvironmentVariables"]["HOME"] == "/Users/me"
+    assert "/opt/homebrew/bin" in read["EnvironmentVariables"]["PATH"].split(":")
+    assert read["EnvironmentVariables"]["RECONCILER_LOG_FILE"] == read["StandardErrorPath"]
+    assert file.path.startswith("/Library/LaunchDaemons/")
+
+
+@pytest.mark.parametrize("platform", Platform)
+def test_the_service_is_ended_before_its_files_go(platform: Platform) -> None:
+    started = [" ".join(item.argv) for item in start_commands(platform, PLAIN)]
+    assert " ".join(restart_commands(platform)[0].argv) in [*started, *_KICK]
+    assert "disable --now" in _joined(stop_commands(platform)) or "bootout" in _joined(stop_commands(platform))
+    assert "restart" not in _joined(forget_commands(platform))
+    assert ("enable-linger" in " ".join(started)) is (platform is Platform.SYSTEMD_USER)
+
+
+_KICK = ["launchctl kickstart -k system/dev.reconciler"]
+
+
+def _joined(commands: object) -> str:
+    return str(commands).replace("', '", " ")
+
+
+def _require_systemd() -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+
+
+def _analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "SYSTEMD_COLORS": "0", "SYSTEMD_LOG_LEVEL": "warning"}
+    return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, env=environment, timeout=60)

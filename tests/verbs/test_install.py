@@ -1,0 +1,162 @@
+"""`install` and `uninstall` as people call them. The service manager's own part runs in tests/target/."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hooks.tool import Ran, reconciler, script
+from tests.repository import Repository
+
+
+@dataclass(frozen=True)
+class Place:
+    """An agent config, and an account whose service manager only writes down what it is asked."""
+
+    folder: Path
+
+    def run(self, *arguments: str, **environment: str) -> Ran:
+        kept = {"HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder / "config")}
+        path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
+        config = ("--config", str(self.folder / "reconciler.yaml"))
+        return reconciler(self.folder, *config, *arguments, PATH=path, **kept, **environment)
+
+    def json(self, *arguments: str, **environment: str) -> tuple[int, dict[str, Any]]:
+        done = self.run("--output", "json", *arguments, "--platform", "systemd-user", **environment)
+        return done.code, json.loads(done.stdout)
+
+    @property
+    def unit(self) -> Path:
+        return self.folder / "config/systemd/user/reconciler.service"
+
+    def calls(self) -> list[str]:
+        log = self.folder / "calls"
+        found = log.read_text().splitlines() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return found
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    Repository(tmp_path / "home.git").push({"compose.yaml": "services: {}\n"})
+    (tmp_path / "reconciler.yaml").write_text(
+        f"host: mini\nsource: {{url: {tmp_path}/home.git}}\nstate: {tmp_path}/state\n"
+        f"engine: unix://{tmp_path}/no-engine.sock\n"
+    )
+    for name in ("systemctl", "loginctl"):
+        script(tmp_path / "bin" / name, f'echo "{name} $*" >> {tmp_path}/calls; test ! -e {tmp_path}/{name}-fails')
+    return Place(tmp_path)
+
+
+@pytest.mark.parametrize("platform", ["systemd", "systemd-user", "launchd"])
+def test_print_shows_every_file_and_changes_nothing(place: Place, platform: str) -> None:
+    before = sorted(place.folder.rglob("*"))
+    done = place.run("install", "--print", "--platform", platform, "--output", "json")
+    (file,) = done.document["files"]
+    assert (done.code, file["state"], file["mode"]) == (0, "shown", "0644")
+    assert f"{place.folder}/reconciler.yaml" in file["content"]
+    assert done.document["commands"]
+    text = place.run("install", "--print", "--platform", platform).stdout
+    assert file["content"].splitlines()[-1] in text.splitlines()
+    assert "# then called: " in text
+    assert sorted(place.folder.rglob("*")) == before
+    assert place.calls() == []
+
+
+def test_install_writes_starts_and_can_be_repeated(place: Place) -> None:
+    code, document = place.json("install")
+    assert (code, document["files"][0]["state"]) == (0, "written")
+    assert f"--config {place.folder}/reconciler.yaml run" in place.unit.read_text()
+    calls = place.calls()
+    assert calls[0] == "systemctl --user daemon-reload"
+    assert calls[-1] == "systemctl --user restart reconciler.service"
+    assert any(item.startswith("loginctl enable-linger") for item in calls)
+    assert (place.folder / "state").stat().st_mode & 0o777 == 0o700
+    code, document = place.json("install", "--no-start")
+    assert (code, document["files"][0]["state"]) == (0, "unchanged")
+    assert not any("restart" in item for item in place.calls())
+
+
+def test_an_older_file_of_ours_is_replaced_and_a_foreign_one_stays(place: Place) -> None:
+    place.json("install")
+    place.unit.write_text(place.unit.read_text().replace("RestartSec=10", "RestartSec=1"))
+    assert place.json("install")[1]["files"][0]["state"] == "written"
+    assert "RestartSec=10" in place.unit.read_text()
+    place.calls()
+    place.unit.write_text("[Service]\nExecStart=/usr/bin/something-else\n")
+    code, document = place.json("install")
+    assert (code, document["files"][0]["state"]) == (1, "foreign")
+    assert "somebody else's file" in document["messages"][0]
+    code, document = place.json("uninstall", "--yes")
+    assert (code, document["files"]) == (0, [])
+    assert place.unit.exists()
+    assert place.calls() == []
+
+
+def test_a_service_manager_that_fails_is_told_in_its_own_words(place: Place) -> None:
+    (place.folder / "systemctl-fails").touch()
+    code, document = place.json("install")
+    assert (code, document["reason"]) == (3, "ServiceFailed")
+    assert document["message"].startswith("`systemctl --user daemon-reload` failed")
+
+
+def test_the_environment_of_whoever_installs_is_kept_without_secrets(place: Place) -> None:
+    secret = {"HTTPS_PROXY": "http://me:hunter22@proxy:3128", "RECONCILER_REPORT_FORGE_TOKEN": "canary-token"}
+    done = place.run(
+        "install", "--print", "--platform", "systemd", DOCKER_HOST="unix:///run/user/7/docker.sock", **secret
+    )
+    assert "Environment=DOCKER_HOST=unix:///run/user/7/docker.sock" in done.stdout
+    assert "hunter22" not in done.stdout + done.stderr
+    assert "canary-token" not in done.stdout + done.stderr
+    assert "HTTPS_PROXY is left out" in done.stderr
+
+
+def test_nothing_is_removed_before_somebody_agrees(place: Place) -> None:
+    place.json("install")
+    place.calls()
+    code, document = place.json("uninstall")
+    assert (code, document["messages"]) == (1, ["nobody could be asked: add --yes"])
+    code, document = place.json("uninstall", "--print", "--level", "state")
+    assert (code, document["files"][0]["state"]) == (0, "shown")
+    assert document["messages"] == [f"would remove everything in {place.folder}/state but data/"]
+    assert place.unit.exists()
+    assert place.calls() == []
+    code, document = place.json("uninstall", "--yes")
+    assert (code, document["files"][0]["state"]) == (0, "removed")
+    assert not place.unit.exists()
+    assert (place.folder / "state").is_dir()
+    assert place.calls()[0] == "systemctl --user disable --now reconciler.service"
+
+
+def test_an_engine_that_is_away_keeps_the_state_from_being_removed(place: Place) -> None:
+    place.json("install")
+    (place.folder / "state/journal.jsonl").touch(mode=0o600)
+    code, document = place.json("uninstall", "--yes", "--level", "state")
+    assert (code, document["reason"]) == (3, "EngineUnavailable")
+    assert (place.folder / "state/journal.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ("install", "--platform", "systemd", "--user", "nobody-by-this-name"),
+            "there is no account nobody-by-this-name",
+        ),
+        (("uninstall", "--level", "volumes"), "--level: invalid choice: 'volumes'"),
+        (("install", "--platform", "openrc"), "--platform: invalid choice: 'openrc'"),
+    ],
+)
+def test_wrong_usage_is_told(place: Place, arguments: tuple[str, ...], told: str) -> None:
+    done = place.run(*arguments)
+    assert (done.code, told in done.stderr) == (2, True), done.stderr
+
+
+def test_without_an_agent_config_there_is_no_service(place: Place) -> None:
+    (place.folder / "reconciler.yaml").unlink()
+    assert place.run("install", "--print", "--platform", "systemd").code == 2
