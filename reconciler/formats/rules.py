@@ -43,7 +43,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """How one key is judged. `kind`: allow, deny, hygiene or grant (refused unless the operator allows it).
+    """How one key is judged. `kind`: allow, deny, warn or grant (refused unless the operator allows it).
 
     `always`: refused wherever it is set, whatever its value; otherwise its value decides.
     """

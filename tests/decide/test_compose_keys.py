@@ -17,7 +17,7 @@ from reconciler.model.outcome import Level
 from tests.decide.judging import ROOT, Commit, denied, judge, warned
 
 REPOSITORY = Path(__file__).parents[2]
-KINDS = {"allow", "deny", "hygiene", "grant"}
+KINDS = {"allow", "deny", "warn", "grant"}
 OUT = "https://example.org/code.git"
 
 
@@ -184,7 +184,7 @@ BY_VALUE: dict[str, tuple[dict[str, Any], str]] = {
 }
 """Key → a model that uses it as it is refused, and the rule."""
 
-HYGIENE: dict[str, tuple[dict[str, Any], str]] = {
+WARNED: dict[str, tuple[dict[str, Any], str]] = {
     "services.*.depends_on.*.condition": (
         {
             "services": {
@@ -250,7 +250,7 @@ def test_a_class_fits_its_rules(key: Any) -> None:
     found = [rules()[name] for name in key.rules]
     assert key.kind in KINDS
     assert bool(found) == (key.kind != "allow")
-    if key.kind == "hygiene":
+    if key.kind == "warn":
         assert {rule.level for rule in found} == {Level.WARN}
     if key.kind in ("grant", "deny"):
         assert any(rule.level is Level.DENY for rule in found)
@@ -269,9 +269,9 @@ def test_a_key_is_refused_by_its_value(path: str) -> None:
     assert [item for item in denied(judge(model, Commit({"Dockerfile": ""}))) if item != "invalid-value"] == [rule]
 
 
-@pytest.mark.parametrize("path", HYGIENE)
+@pytest.mark.parametrize("path", WARNED)
 def test_a_key_is_warned_about(path: str) -> None:
-    model, rule = HYGIENE[path]
+    model, rule = WARNED[path]
     assert rule in keys()[path].rules
     violations = judge(model, Commit({"Dockerfile": ""}))
     assert rule in warned(violations)
@@ -281,7 +281,7 @@ def test_a_key_is_warned_about(path: str) -> None:
 def test_no_key_that_can_be_refused_or_warned_about_lacks_a_case() -> None:
     refused = {path for path, key in keys().items() if key.kind in ("deny", "grant") and not key.always}
     assert set(BY_VALUE) == refused
-    assert set(HYGIENE) == {path for path, key in keys().items() if key.kind == "hygiene"}
+    assert set(WARNED) == {path for path, key in keys().items() if key.kind == "warn"}
 
 
 @pytest.mark.parametrize("path", [path for path, key in keys().items() if key.kind == "allow" and path not in TOGETHER])

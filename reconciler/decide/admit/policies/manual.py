@@ -200,7 +200,7 @@ def _keys() -> Iterator[str]:
 
 
 def _refused(key: Key) -> str:
-    if key.kind == "hygiene":
+    if key.kind == "warn":
         return "never"
     return "always" if key.always else "by value"
 
