@@ -1,6 +1,6 @@
-"""Admits a commit, or returns all violations at once, each with its place and a remedy.
+"""Admits a commit, or returns all its violations at once, each with its place and a remedy.
 
-The policies judge Compose's canonical model and nothing else: what Compose was given is not what it understood.
+The policies judge only Compose's canonical model, because the files can be written in many ways that mean the same.
 """
 
 from __future__ import annotations
@@ -50,21 +50,22 @@ from reconciler.model.outcome import Violation
 
 
 class Scan(Protocol):
-    """What is known of a stack's Compose files before Compose has read them."""
+    """What is known about a stack's Compose files before Compose reads them."""
 
     def locate(self, *pointer: str | int) -> Place:
-        """The place of what the pointer leads to in the model, or of the nearest thing above it."""
+        """The place of the pointer's value in the files, or of its nearest parent that has a place."""
 
     def written(self, *pointer: str | int) -> str | None:
-        """The text of the value there; None where no file has one."""
+        """The text of the value there; None if no file has one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One stack of the commit, asking to be admitted.
+    """One stack of the commit that is to be judged.
 
-    `model` is Compose's canonical JSON; `root` the absolute folder in which the commit's files lay when Compose
-    rendered it. `concealed`: values that came from the host's secrets_dir; `secrets`: names of variables that did.
+    `model` is Compose's canonical JSON; `root` the absolute folder that contained the commit's files when Compose
+    rendered it. `concealed`: values that came from the host's secrets_dir; `secrets`: names of the variables that came
+    from there.
     """
 
     stack: StackDocument
@@ -77,7 +78,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The violations of a commit, and the operator's entries without which there would be more."""
+    """The violations of a commit, and the operator's entries that lifted others."""
 
     violations: tuple[Violation, ...]
     used: frozenset[Grant | BindGrant]
@@ -89,9 +90,9 @@ def admit(
     files: Files,
     permissions: Permissions = NOTHING_ALLOWED,
 ) -> Admitted:
-    """Every violation of the whole host, in the order of its stacks and then of the places in their files.
+    """All violations of the whole host, in the order of its stacks, then of the places in their files.
 
-    The commit may be applied when none of them has the level deny.
+    The commit may be applied if none of them has the level deny.
     """
     commit = CommitPaths(files)
     built = frozenset(name for item in stacks for name in built_names(item.stack.name, item.model))
@@ -125,7 +126,7 @@ def admit(
 
 
 def demands(stacks: Sequence[Candidate], default: int) -> tuple[Demand, ...]:
-    """What every service may take, for `budget.judge`. `default`: bytes for a service that names no limit."""
+    """Memory demand of each service, for `budget.judge`. `default`: bytes for a service without a limit."""
     return tuple(_demands(stacks, default))
 
 
@@ -164,7 +165,7 @@ def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
 
 
 def _violation(finding: Finding, ruling: Ruling, scan: Scan, export: Export | None) -> Violation:
-    """`export`: by which the owner of what is asked for would lend it."""
+    """`export`: the export that would let the stack use the object."""
     rule = rules()[finding.rule]
     place = scan.locate(*finding.pointer)
     return Violation(

@@ -22,7 +22,7 @@ LARGEST_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """A row and the place in the commit that says so (lines and columns from 1, None where unknown)."""
+    """A row, and its place in the commit (lines and columns from 1, None if unknown)."""
 
     row: Row
     path: str | None = None
@@ -31,7 +31,7 @@ class Demand:
 
 
 def service_memory(service: Json, default: int) -> tuple[int, bool]:
-    """Bytes that one container may take, and whether that is `default` because the file sets no limit.
+    """Bytes that one container may use, and whether that is `default` because the file sets no limit.
 
     Compose's canonical model gives sizes in bytes, as text or number; 0 and -1 mean "no limit".
     """
@@ -43,7 +43,7 @@ def service_memory(service: Json, default: int) -> tuple[int, bool]:
 
 
 def replicas(service: Json) -> int:
-    """How many containers the service is to have; 0 where the file says so, 1 where it says nothing."""
+    """Number of containers of the service; 0 if the file says so, 1 if it says nothing."""
     deploy = service.get("deploy") or {}
     if deploy.get("mode") == "global":
         return 1
@@ -54,7 +54,7 @@ def replicas(service: Json) -> int:
 
 
 def ending(services: Mapping[str, Json]) -> frozenset[str]:
-    """Those of a stack's canonical model that are sure to end: see `footprint.ending`."""
+    """The services of a stack's canonical model that are sure to end: see `footprint.ending`."""
     waits = (item for service in services.values() for item in (service.get("depends_on") or {}).items())
     return footprint.ending((name, str((wait or {}).get("condition"))) for name, wait in waits)
 
@@ -71,7 +71,7 @@ def rows(stack: str, model: Json, default: int) -> tuple[Row, ...]:
 
 
 def volumes(stack: str, model: Json) -> tuple[MemoryVolume, ...]:
-    """The volumes in memory of a stack's canonical model that are its own and mounted."""
+    """The volumes in memory that a stack's canonical model makes and mounts."""
     services: Mapping[str, Json] = model.get("services") or {}
     used = {name for service in services.values() if replicas(service) for name in footprint.mounted(service)}
     owned = {key: item for key, item in (model.get("volumes") or {}).items() if item and not item.get("external")}
@@ -85,10 +85,10 @@ def volumes(stack: str, model: Json) -> tuple[MemoryVolume, ...]:
 def judge(
     document: HostDocument, demands: Iterable[Demand], volumes: Iterable[MemoryVolume] = ()
 ) -> tuple[Budget, tuple[Violation, ...]]:
-    """The sums of the whole host, and what is wrong with them.
+    """The sums of the whole host, and their violations.
 
-    Steady is what stays. Peak adds what runs once: all of it at the same time, since independent services
-    start together. A replacement adds nothing, as the old container is stopped first.
+    Steady is the sum of all services except one-shots. Peak adds all one-shots at once, since independent services
+    start together. A replacement adds nothing, because the old container stops first.
     """
     demands = tuple(demands)
     budget = _sum(document, tuple(demand.row for demand in demands), tuple(volumes))
@@ -124,7 +124,7 @@ def _over(document: HostDocument, budget: Budget, demands: Sequence[Demand]) -> 
 
 
 def _beside(budget: Budget, demands: Iterable[Demand]) -> str:
-    """What of the sum is in nobody's limit."""
+    """The part of the sum that no limit contains."""
     overhead = sum(demand.row.replicas * demand.row.overhead for demand in demands)
     in_memory = sum(item.size for item in budget.volumes)
     names = ", ".join(f"{item.stack}/{item.volume}" for item in budget.volumes[:LARGEST_NAMED])
@@ -136,7 +136,7 @@ def _beside(budget: Budget, demands: Iterable[Demand]) -> str:
 def _exceeded(
     document: HostDocument, rule: str, pointer: str, demands: Sequence[Demand], over: int, what: str
 ) -> Violation:
-    """At the Host document, or, where none says how much there is, at the largest service."""
+    """At the Host document; without one, at the largest service."""
     largest = sorted(demands, key=lambda demand: (-demand.row.total, demand.row.stack, demand.row.service))
     named = ", ".join(_describe(demand.row) for demand in largest[:LARGEST_NAMED])
     at = next(iter(largest), None) if document.path is None else None

@@ -10,13 +10,14 @@ from reconciler.model.documents import BindGrant, Grant, Permissions
 from reconciler.model.uses import Use
 
 DAYS = 30
-"""Time without use after which an entry is reported: longer than a holiday, or a service that is stopped for repair."""
+"""Seconds without use after which an entry is reported. Longer than a holiday, or a service that is stopped for repair.
+"""
 
 Entry = Grant | BindGrant
 
 
 def entries(permissions: Permissions) -> Mapping[str, Entry]:
-    """What the config says, each as one line without its reason; a bundle is one entry, whatever it stands for."""
+    """The entries of the config, each as one line without its reason; a bundle is one entry."""
     found: dict[str, Entry] = {}
     allowed: Sequence[Entry] = (*permissions.grants, *permissions.binds)
     for item in allowed:
@@ -27,8 +28,8 @@ def entries(permissions: Permissions) -> Mapping[str, Entry]:
 def noted(
     known: Mapping[str, Use], permissions: Permissions, used: Collection[Entry] | None, now: float
 ) -> Mapping[str, Use]:
-    """The record of all entries that the config has now. `used`: by last good; None: it could not be judged, so what
-    was known stays. A clock that was set back leaves nothing in the future."""
+    """The record of all entries that the config has now. `used`: the entries that last good uses; None if it could not
+    be judged: then earlier uses are kept. No time in the record is later than now, even if the clock was set back."""
     needed = None if used is None else {_name(item) for item in used}
     found = {}
     for name in entries(permissions):
@@ -40,7 +41,8 @@ def noted(
 
 
 def unused(known: Mapping[str, Use], permissions: Permissions, now: float) -> Sequence[tuple[Entry, Use]]:
-    """Entries that nothing has used for a month, in the config's order. What the agent has not met yet is new."""
+    """Entries that nothing has used for a month, in the config's order. An entry that the agent has not seen before
+    counts as new."""
     found = [(item, known[name]) for name, item in entries(permissions).items() if name in known]
     return [(item, use) for item, use in found if not use.now and now - (use.last or use.since) >= DAYS * 86400]
 

@@ -1,4 +1,4 @@
-"""Warnings about allowed settings with a better alternative. One for each service and rule."""
+"""Warnings about allowed settings that have a better alternative. At most one for each service and rule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubje
 from reconciler.decide.mounts.mount_paths import inside
 
 OWNED = {"uid": frozenset({"0"}), "gid": frozenset({"0"}), "mode": frozenset({"0", "0444", "444", "292"})}
-"""What configs and secrets have in containers; Compose 2.26 prints the mode as a decimal number."""
+"""Defaults of configs and secrets in containers; Compose 2.26 prints the mode as a decimal number."""
 
 PUBLIC_ADDRESSES = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - looked for, not bound
 _SECRET_NAME = re.compile(r"(?i)(password|passwd|passphrase|secret|token)|(^|_)(api|access|private)?_?key$")
@@ -39,13 +39,13 @@ def findings(subject: Subject, concealed: Collection[str]) -> Iterator[Finding]:
 
 
 def disabled_healthcheck(service: Json) -> bool:
-    """Whether the file switches off whatever check the image may bring."""
+    """Whether the file switches off a check that the image may have."""
     check: Json = service.get("healthcheck") or {}
     return bool(check.get("disable")) or check.get("test") in (["NONE"], "NONE")
 
 
 def mutable_tag(image: str) -> bool:
-    """Whether the reference may name another image tomorrow without anybody changing the file: latest, or no tag."""
+    """Whether the reference can name another image without a change of the file: latest, or no tag."""
     name, _, digest = image.partition("@")
     if digest or image.startswith("sha256:"):
         return False
@@ -67,7 +67,7 @@ def _service(service: ServiceSubject, services: Mapping[str, Json], concealed: C
 
 
 def _joined_ipc(service: ServiceSubject, services: Mapping[str, Json]) -> Iterator[Finding]:
-    """One that joins another's, or the host's, passes on what can be joined."""
+    """A service that itself joins the IPC of another service, or of the host, can be joined, too."""
     kind, _, owner = str(service.model.get("ipc") or "").partition(":")
     if kind == "service" and (services.get(owner) or {}).get("ipc") in (None, "", "private", "none"):
         what = f"it joins the IPC of {owner}, which does not share it"
@@ -156,7 +156,7 @@ def _plain_secret(name: str, value: str, concealed: Collection[str]) -> bool:
 
 
 def looks_secret(name: str, value: str) -> bool:
-    """Whether a variable is named like a password or key, and has a value that could be one."""
+    """Whether a variable has the name of a password or key, and a value that could be one."""
     named = _SECRET_NAME.search(name) and not _NO_SECRET_NAME.search(name)
     return bool(named) and not _NO_SECRET_VALUE.fullmatch(value)
 

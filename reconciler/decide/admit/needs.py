@@ -1,4 +1,4 @@
-"""All that a commit needs to be admitted, as few entries as say it without allowing much more."""
+"""The entries that a commit needs to be admitted: as few as possible, without allowing much more than it needs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from reconciler.model.needs import Export, Variable
 from reconciler.model.outcome import Level, Violation
 
 TREE = 3
-"""Paths of one stack from which on one entry for the folder around them is written."""
+"""From so many paths of one stack on, one entry for the folder around them is written."""
 
 DATA = frozenset({"/Volumes", "/data", "/media", "/mnt", "/srv", "/storage"})
-"""Folders below / that hold people's data and nothing else; elsewhere a tree lies at least two folders deep."""
+"""Folders below / that contain only people's data. Elsewhere, an entry is for a folder at least two levels deep."""
 
 
 def needs(
@@ -44,7 +44,7 @@ def _written(item: Grant | BindGrant) -> Mapping[str, Any]:
 
 
 def _grants(asked: Iterable[Grant]) -> Iterable[Grant]:
-    """One for all values of a rule that one service asks for."""
+    """One entry for all values of a rule that one service needs."""
     values: dict[Grant, dict[str, None]] = defaultdict(dict)
     for item in asked:
         values[replace(item, values=())] |= dict.fromkeys(item.values)
@@ -52,7 +52,7 @@ def _grants(asked: Iterable[Grant]) -> Iterable[Grant]:
 
 
 def _binds(asked: Sequence[BindGrant], permissions: Permissions) -> Iterable[BindGrant]:
-    """Pinned entries and those that lead elsewhere stay as they are."""
+    """Pinned entries, and entries with another path on the machine, are not merged."""
     plain = [item for item in asked if item.pin is None and item.host == item.path]
     groups: dict[tuple[str, bool, str], list[BindGrant]] = defaultdict(list)
     for item in plain:
@@ -65,9 +65,9 @@ def _binds(asked: Sequence[BindGrant], permissions: Permissions) -> Iterable[Bin
 
 
 def _data_folder(path: str, permissions: Permissions) -> str | None:
-    """The largest folder around the path that may be allowed as a whole; None: there is none.
+    """The largest folder around the path that may be allowed as a whole; None if there is none.
 
-    None either where the config has an entry in it already: there the longer path would decide.
+    None, too, if the config already has an entry inside that folder, because there the longer path decides.
     """
     parts = path.split("/")[1:]
     folders = ("/" + "/".join(parts[:depth]) for depth in range(1, len(parts)))
@@ -89,9 +89,9 @@ def _tree(group: Sequence[BindGrant], permissions: Permissions) -> BindGrant | N
 
 
 def _says(one: BindGrant, other: BindGrant) -> bool:
-    """Whether `one` allows all of `other`, which then needs no entry.
+    """Whether `one` allows everything that `other` allows, which is then not needed.
 
-    What is only read stays so where what lies around it is written to be read by one service alone.
+    A path that is only read stays read-only if just one service needs to write around it.
     """
     if one.pin is not None or other.pin is not None or one.host != one.path or other.host != other.path:
         return False

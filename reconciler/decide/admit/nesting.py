@@ -1,7 +1,7 @@
-"""Mounts that lie in folders which another mount lets a container write to. Pure.
+"""Mounts inside a folder that another mount lets a container write to. Pure.
 
-Such a container can put a symbolic link in the inner one's place, and the engine follows it whenever it mounts: that is
-root on the host (docs/adr/0010). So no inner one may be started while an outer one can run.
+Such a container can replace the inner path by a symbolic link, and the engine follows it whenever it mounts, as root
+(docs/adr/0010). So an inner mount may not start while an outer one can run.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def nested(
     ways: Mapping[str, Way] = NO_WAYS,
     links: Mapping[str, str] = NO_LINKS,
 ) -> Iterator[Pair]:
-    """Each of `inner` that lies in one of `outer` that can be written to. `ways`: where the paths lead, as far as that
-    is known. `links`: those of adoption, place → target."""
+    """Each mount of `inner` that lies in a writable one of `outer`. `ways`: known targets of paths. `links`: the links
+    of adoption, place → target."""
     by_path: dict[str, list[Mounted]] = defaultdict(list)
     by_folder: dict[Identity, list[Mounted]] = defaultdict(list)
     for place in outer:
@@ -64,13 +64,15 @@ def nested(
 
 
 def is_writable(mount: Mapping[str, Any]) -> bool:
-    """By Compose's long syntax. What is mounted below a read-only mount stays writable where `recursive` says so."""
+    """Whether the mount is writable, in Compose's long syntax. Mounts below a read-only mount stay writable unless
+    `recursive` says otherwise."""
     recursive = (mount.get("bind") or {}).get("recursive")
     return not mount.get("read_only") or recursive in ("writable", "disabled")
 
 
 def of_state(state: DesiredState, volumes: Mapping[str, ObservedVolume] = NO_VOLUMES) -> Iterator[Mounted]:
-    """What the services of a state mount. `volumes`: those that there are, by name; others' may be mounted, too."""
+    """The mounts of a state's services. `volumes`: the existing volumes by name, since foreign ones may be mounted,
+    too."""
     devices = _devices(volumes)
     made = [item for stack in state.stacks for item in stack.volumes]
     devices |= {item.name: bound_device(item.definition.get("driver_opts") or {}) for item in made}
@@ -83,7 +85,7 @@ def of_state(state: DesiredState, volumes: Mapping[str, ObservedVolume] = NO_VOL
 
 
 def of_containers(observed: ObservedState, links: Mapping[str, str]) -> Iterator[Mounted]:
-    """What containers mount that there are, stopped ones too; an adopted folder by the name that commits have."""
+    """The mounts of existing containers, stopped ones too. An adopted folder has the name that commits use."""
     devices = _devices(observed.volumes)
     places = {target: place for place, target in links.items()}
     for item in observed.containers:
@@ -98,12 +100,12 @@ def _devices(volumes: Mapping[str, ObservedVolume]) -> dict[str, str | None]:
 
 
 def _forms(path: str, links: Mapping[str, str]) -> set[str]:
-    """By what names it may be met: file systems exist that ignore case and Unicode form."""
+    """All spellings of a path that some file system treats as one: without regard to case and Unicode form."""
     return {unicodedata.normalize("NFC", form).casefold() for form in (path, _moved(path, links))}
 
 
 def _moved(path: str, links: Mapping[str, str]) -> str:
-    """Where the path lies by way of a link."""
+    """The path behind a link."""
     for above in (path, *_above(path)):
         if above in links:
             return normal(links[above] + path[len(above) :])

@@ -1,4 +1,4 @@
-"""What programs are told to use, against what the engine grants them. Only what is certain is said."""
+"""Compares sizes that programs are told to use with the sizes that the engine allows. Reports only what is certain."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _POSTGRES_TUNING = re.compile(
 
 
 def findings(service: ServiceSubject) -> Iterator[Finding]:
-    """Heaps and shared memory beyond the limit, and settings that the official images do not read or refuse."""
+    """Heaps and shared memory above the limit, and settings that the official images ignore or refuse."""
     environment: Mapping[str, str] = {
         name: str(value) for name, value in (service.model.get("environment") or {}).items() if value is not None
     }
@@ -42,7 +42,7 @@ def findings(service: ServiceSubject) -> Iterator[Finding]:
 
 
 def _heaps(environment: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    """Variable → bytes that its program will take before it refuses or frees anything."""
+    """Variable → bytes that its program allocates before it refuses or frees anything."""
     for name, value in environment.items():
         found = _JVM_HEAP.findall(value) if name in _JVM_OPTIONS else ()
         if found:
@@ -65,7 +65,7 @@ def _settings(service: ServiceSubject, environment: Mapping[str, str]) -> Iterat
 
 
 def _image(service: Json) -> str:
-    """An official or well-known image's name without registry, tag and digest; empty where it is built here."""
+    """Name of an official or well-known image without registry, tag and digest; empty if the commit builds it."""
     if service.get("build"):
         return ""
     parts = str(service.get("image") or "").partition("@")[0].split("/")
@@ -77,12 +77,12 @@ def _image(service: Json) -> str:
 
 
 def _mentioned(service: Json, variable: str) -> bool:
-    """A command may read it by itself."""
+    """Whether a command contains the variable, and so may read it itself."""
     return variable in f"{service.get('command')}{service.get('entrypoint')}"
 
 
 def _bytes(value: object) -> int:
-    """0 where it is no size: that is not ours to judge."""
+    """The size in bytes; 0 if it is no size, which is then not judged."""
     try:
         return size(str(value))
     except QuantityError:

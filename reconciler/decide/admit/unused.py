@@ -1,7 +1,6 @@
-"""What is wrong with paths of a commit counts where a stack mounts, builds or reads them, and nowhere else.
+"""Faults of a commit's paths count only if a stack mounts, builds or reads them.
 
-A path that cannot stand on a disk or be named in a report is none of the commit's files; where nothing would have laid
-it out, nothing is missing.
+A path that a disk or a report cannot hold is not among the commit's files. If no stack uses it, nothing is missing.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ JUDGED_WHERE_USED = (ODD_PATH, COLLISION)
 
 
 def where_used(faults: Iterable[Violation], used: Iterable[str]) -> Iterator[Violation]:
-    """Denials of what lies at, below or on the way to one of the paths `used`; of the rest odd paths are warnings."""
+    """The denials at, below or on the way to one of the paths `used`. For other odd paths, warnings."""
     places = frozenset(used)
     shown = frozenset(told_path(path.encode(errors="surrogateescape")) for path in places)
     for fault in faults:
@@ -32,7 +31,7 @@ def where_used(faults: Iterable[Violation], used: Iterable[str]) -> Iterator[Vio
 
 
 def used_by(sources: Iterable[Source]) -> Iterator[str]:
-    """Paths of the commit that stacks have laid out; '.' is all of it."""
+    """Paths of the commit that stacks need on the disk; '.' is all of it."""
     for source in sources:
         for path in _named(source.model, services_of(source).values()):
             found = inside(posixpath.normpath(path), source.root) if path.startswith("/") else None

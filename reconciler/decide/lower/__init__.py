@@ -1,1 +1,1 @@
-"""From Compose's canonical model to the desired state and to what Compose is given to create."""
+"""From Compose's canonical model to the desired state and the create-file."""

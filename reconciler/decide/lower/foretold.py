@@ -1,4 +1,4 @@
-"""The create-files of a commit that is only judged: without its images, and without reading what it mounts."""
+"""The create-files of a commit that is only judged: without its images, and without reading mounted files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reconciler.model.files import Entry, Files
 def create_files(
     document: HostDocument, sources: Sequence[Source], files: Files, places: Places
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Stack and what Compose would be given for it, of a commit that all policies have admitted."""
+    """Stack and its create-file, for a commit that all policies have admitted."""
     plain = [_by_name(source) for source in sources]
     for stack in lower(document, plain, _Unread(files), {}, replace(places, seal=str), "").stacks:
         creations = [Creation(with_defaults(service, "json-file"), 1, {}, {}) for service in stack.services]
@@ -27,7 +27,7 @@ def create_files(
 
 
 def _by_name(source: Source) -> Source:
-    """A create-file names images and files, whoever has made them. In a working folder some are still missing."""
+    """A create-file names images and files, whoever made them. In a working folder some are still missing."""
     stack, model = source.document.name, dict(source.model)
     model["services"] = {
         name: {"image": f"{stack}-{name}", **{key: value for key, value in body.items() if key != "build"}}
@@ -39,7 +39,8 @@ def _by_name(source: Source) -> Source:
 
 
 class _Unread:
-    """Files whose content is told apart by their paths: a working folder computes a digest only by reading."""
+    """Files whose content is identified by their path, because a working folder would have to read them for a digest.
+    """
 
     def __init__(self, files: Files) -> None:
         self._files, self.entries = files, _Named(files.entries)

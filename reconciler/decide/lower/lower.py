@@ -1,7 +1,7 @@
 """From Compose's canonical model to the form in which it is applied. Pure; every rule has a golden case.
 
-Compose is left with nothing to decide: images by id, networks and volumes by the engine's name, files as read-only
-binds of content-addressed trees, no order, no build, no restart policy before the verdict.
+Compose has nothing left to decide: images by id, networks and volumes by the engine's name, files as read-only binds of
+content-addressed trees, no order, no build, no restart policy before the verdict.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ class _Stack:
                 yield Volume(self.name, key, definition["name"], plain)
 
     def _sealed(self, digest: str, value: Json) -> str:
-        """A digest that becomes a label, which monitoring shows to people who may not know the secrets in `value`."""
+        """The digest in the form for a label. Monitoring shows labels to people who may not know the secrets in
+        `value`."""
         texts = list(texts_of(value))
         return self.seal(digest) if self.source.conceals(*texts, " ".join(texts)) else digest
 
@@ -133,7 +134,7 @@ class _Stack:
             stack=self.name,
             name=name,
             spec=spec,
-            # After the digest: no container is replaced because of how Compose wants its file written.
+            # After the digest, so that a change in the form of Compose's file replaces no container.
             config=readable({**config, "labels": labels}),
             image=image,
             image_ref=want.ref,
@@ -161,7 +162,7 @@ class _Stack:
             config["deploy"] = {"resources": resources}
         if default:
             config["mem_limit"] = str(memory)
-        if str(config.get("memswap_limit") or "0") == "0":  # which is twice the memory for the engine
+        if str(config.get("memswap_limit") or "0") == "0":  # which would be twice the memory for the engine
             config["memswap_limit"] = str(memory)
         volumes = self.mounts.of(name, model)
         if volumes:
@@ -179,7 +180,8 @@ class _Stack:
         }
 
     def _aliases_from_links(self, model: Json, network: str) -> list[str]:
-        """`links: [db:database]` anywhere in the stack gives `db` the alias `database` on the networks they share."""
+        """`links: [db:database]` anywhere in the stack gives `db` the alias `database` on the networks that they share.
+        """
         own = next(name for name, item in services_of(self.source).items() if item is model)
         aliases = set()
         for other in services_of(self.source).values():
@@ -209,7 +211,7 @@ class _Stack:
                 yield Dependency(self.name, name, condition, bool(options.get("restart")))
 
     def _completes(self, name: str, model: Json) -> bool:
-        """Whether exit 0 is a proper end: somebody waits for it, or nothing says that it is to go on."""
+        """Whether exit 0 is the intended end: somebody waits for it, or nothing says that the service keeps running."""
         services = services_of(self.source)
         if name in ending(services):
             return True

@@ -1,4 +1,4 @@
-"""What a service mounts: files of the commit, data and granted paths of the host, configs and secrets."""
+"""Mounts of a service: files of the commit, data folders, granted paths of the host, configs and secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reconciler.model.files import Files, below, has_content
 
 
 class Mounts:
-    """The mounts of one stack; `trees` are those of the commit that they need, as they are met."""
+    """The mounts of one stack. `trees` collects those of the commit that the mounts need."""
 
     def __init__(self, source: Source, files: Files, places: Places) -> None:
         self.source, self.files, self.places = source, files, places
@@ -59,7 +59,7 @@ class Mounts:
         return Tree(key, path=path, empty_folders=empty_folders, empty_files=empty_files)
 
     def _mounted(self, model: Json) -> dict[str, bool]:
-        """Where a service has something mounted → whether that is a file, as far as the commit can tell."""
+        """Each mount target of a service → whether it is a file, as far as the commit tells."""
         mounted = {str(item).partition(":")[0]: False for item in model.get("tmpfs") or ()}
         for mount in model.get("volumes") or ():
             is_bind = mount["type"] == "bind"
@@ -69,7 +69,7 @@ class Mounts:
         return mounted
 
     def _files_of(self, kind: str, model: Json) -> Iterable[dict[str, Any]]:
-        """Configs and secrets, whatever their source, as read-only binds."""
+        """Configs and secrets, from any source, as read-only binds."""
         definitions = self.source.model.get(kind) or {}
         for use in model.get(kind) or ():
             yield {

@@ -1,6 +1,6 @@
-"""`pull_policy`: what a new commit fetches although the machine has it, and what is never fetched.
+"""`pull_policy`: which images a new commit pulls although the machine has them, and which are never pulled.
 
-As Compose does it at `up`; what only keeps last good running asks no registry.
+As Compose does at `up`. A turn that only keeps last good running asks no registry.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _AGES = {"daily": _SECONDS["d"], "weekly": _SECONDS["w"]}
 
 
 def longest_age(policy: str | None) -> float | None:
-    """Seconds after which an image is fetched anew: 0 is always, None never."""
+    """Seconds after which an image is pulled anew: 0 is always, None never."""
     if policy == "always":
         return 0.0
     every = _EVERY.fullmatch(policy or "")
@@ -29,7 +29,7 @@ def longest_age(policy: str | None) -> float | None:
 
 
 def stricter(one: ImageWant, other: ImageWant) -> str | None:
-    """Where two services have one image, the policy that fetches it more often counts for both."""
+    """If two services use one image, the policy that pulls it more often counts for both."""
     return min(one, other, key=_rank).pull_policy
 
 
@@ -41,7 +41,7 @@ def _rank(want: ImageWant) -> tuple[float, bool]:
 
 
 def is_fetched_anew(want: ImageWant, image: Image, now: float) -> bool:
-    """Whether a new commit asks for it although the machine has it. `now`: Unix seconds."""
+    """Whether a new commit pulls the image although the machine has it. `now`: Unix seconds."""
     if want.build is not None:
         return want.pull_policy == "build"
     age = longest_age(want.pull_policy)
@@ -60,8 +60,8 @@ def unobtainable(missing: Iterable[ImageWant]) -> tuple[Violation, ...]:
 def moved_tags(
     wants: Iterable[ImageWant], named: Mapping[str, Image], chosen: Mapping[str, Image]
 ) -> tuple[Violation, ...]:
-    """Names that mean another image on this machine than the one that runs on, because the commit leaves its services
-    as they were."""
+    """Tags that name another image on this machine than the one that keeps running, because the commit does not change
+    their services."""
     return tuple(
         Violation(
             Reason.POLICY_VIOLATION,

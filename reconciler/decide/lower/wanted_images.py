@@ -1,4 +1,4 @@
-"""Which images the stacks of a commit need: pulled ones by name, built ones by what they are made of."""
+"""Images that the stacks of a commit need: pulled ones by name, built ones by their sources."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reconciler.model.images import OURS, ImageWant, Sources, familiar
 
 
 def wants(sources: Sequence[Source], files: Files) -> tuple[ImageWant, ...]:
-    """Every image that the stacks need, each once: built ones first, and each after those that it is built upon."""
+    """Every image that the stacks need, each once: built ones first, and each after its base images."""
     built = Built(sources, files)
     found: dict[str, ImageWant] = {}
     for want in built.in_order():
@@ -38,7 +38,7 @@ def unresolved(want: ImageWant) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    """One service's build: its names, and what its Dockerfile reads."""
+    """One service's build: the names of its image, and what its Dockerfile reads."""
 
     source: Source
     service: str
@@ -52,7 +52,8 @@ class _Build:
 
 
 class Built:
-    """The builds of a commit. A service is given its own; others that name the image get their stack's first."""
+    """The builds of a commit. A service gets its own; other services that name the image get the first one of their
+    stack."""
 
     def __init__(self, sources: Sequence[Source], files: Files) -> None:
         self._files = files
@@ -72,7 +73,7 @@ class Built:
         )
 
     def in_order(self) -> Iterator[ImageWant]:
-        """Those that others are built upon come before them."""
+        """The builds, each after its base images."""
         for place in self._builds:
             self._want(place)
         yield from (want for want in self._wants.values() if want is not None)
@@ -90,11 +91,11 @@ class Built:
         return next((place for place in found if place[0] == stack), next(iter(reversed(found)), None))
 
     def _want(self, place: tuple[str, str]) -> ImageWant | None:
-        """None where it would be built upon itself."""
+        """None if the image would be its own base."""
         if place not in self._wants:
             self._wants[place] = None
             want = self._made(self._builds[place])
-            del self._wants[place]  # what it is built upon stands before it
+            del self._wants[place]  # base images come first
             self._wants[place] = want
         return self._wants[place]
 
@@ -145,7 +146,7 @@ def _secrets(model: Json, build: Json) -> dict[str, str]:
 
 
 def _names(source: Source, name: str, model: Json) -> frozenset[str]:
-    """What other services and Dockerfiles of the commit may call it."""
+    """Names by which other services and Dockerfiles of the commit may call the image."""
     ref = model.get("image") or f"{source.document.name}-{name}"
     return frozenset(familiar(str(item)) for item in (ref, *(model["build"].get("tags") or ())))
 

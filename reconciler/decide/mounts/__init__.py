@@ -1,1 +1,1 @@
-"""Where the sources of mounts lie, and what identifies their content."""
+"""Sources of mounts: their place on the host, and the digest of their content."""

@@ -1,4 +1,4 @@
-"""Reading one service of Compose's canonical model as Compose and the engine would."""
+"""Reads one service of Compose's canonical model as Compose and the engine would."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def restart_policy(model: Json) -> str:
 
 
 def healthcheck(model: Json) -> bool | None:
-    """True or False where the file says so; None where the image decides."""
+    """True or False if the file says so; None if the image decides."""
     check = model.get("healthcheck")
     if not check:
         return None

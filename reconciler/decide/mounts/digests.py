@@ -1,4 +1,4 @@
-"""What names a content-addressed tree: the same bytes and execute bits have the same name everywhere."""
+"""Names of content-addressed trees: the same bytes and execute bits have the same name everywhere."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _BITS = {EXECUTABLE: "x", SYMLINK: "l"}
 def tree_digest(files: Files, path: str) -> str:
     """Digest (sha256, hex) of a file or folder of a commit: relative paths, execute bits, contents, links as links.
 
-    KeyError where the commit has nothing at `path`; ValueError where a submodule lies in it (admission refuses those
-    with their place before anything asks for a digest; symbolic links it lets into builds alone).
+    KeyError if the commit has nothing at `path`. ValueError if a submodule lies in it; admission rejects those earlier,
+    with their place. Symbolic links are only in trees for builds.
     """
     global _last
     if _last is None or _last[0]() is not files:
@@ -29,7 +29,7 @@ def tree_digest(files: Files, path: str) -> str:
 
 
 _last: tuple[weakref.ref[Files], dict[str, str]] | None = None
-"""Of the commit that was asked about last: a thousand services may mount one large folder."""
+"""Cached for the last commit: a thousand services may mount one large folder."""
 
 
 def _tree_digest(files: Files, path: str) -> str:

@@ -1,4 +1,4 @@
-"""Paths that a model names: of the commit, of the stack's data beside it, or of the host."""
+"""Paths in a model: of the commit, of the stack's data folder, or of the host."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from reconciler.model.files import SYMLINK, Entry, Files, below, has_content, is
 
 
 class CommitPaths:
-    """Which paths a commit has. Paths are relative to the repository's root; '.' is the root itself."""
+    """The paths of a commit, relative to the repository's root; '.' is the root itself."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
 
     @property
     def is_commit(self) -> bool:
-        """False for a working folder, in which empty folders exist that git would not keep."""
+        """False for a working folder, which can contain empty folders that git would not keep."""
         return self._files.revision is not None
 
     def has(self, path: str) -> bool:
@@ -29,11 +29,11 @@ class CommitPaths:
         return path == "." or path in self._files.entries or is_folder(self._files, path)
 
     def has_content(self, path: str) -> bool:
-        """Whether there is something to mount: no folder that is kept by a placeholder only."""
+        """Whether there is something to mount. A folder that is kept only by a placeholder does not count."""
         return has_content(self._files, path)
 
     def content(self, path: str) -> list[list[str]] | None:
-        """Name, mode and git's id of each file at or below `path`; None where the commit has nothing there."""
+        """Name, mode and git's id of each file at or below `path`; None if the commit has nothing there."""
         if not self.has(path):
             return None
         return [[e.path, e.mode, e.oid] for _, e in sorted(below(self._files, path).items())]
@@ -50,7 +50,7 @@ class CommitPaths:
         return path in self._files.entries
 
     def text(self, path: str) -> str:
-        """A file as text; of one that nobody would write by hand only so much that it is seen to be one."""
+        """A file as text. If it is larger than anybody writes by hand, only the beginning."""
         return content(self._files, path).decode(errors="surrogateescape")
 
     def links(self, path: str) -> tuple[Entry, ...]:
@@ -58,11 +58,11 @@ class CommitPaths:
         return tuple(entry for entry in self._links if _related(entry.path, path))
 
     def form(self, path: str) -> Form | None:
-        """In which other form than its content the commit has a file; None for the content itself."""
+        """The form in which git holds the file instead of its content (`stored-form`); None for the content itself."""
         return form_of(self._files, path)
 
     def lost(self, path: str) -> list[tuple[str, Form]]:
-        """Of the files in the folder `path`, those that git has only a stand-in of, or ciphertext of its own."""
+        """Files below the folder `path` of which git holds only a pointer or ciphertext."""
         return list(lost_in(self._files, path))
 
     @cached_property
@@ -77,10 +77,10 @@ def normal(path: str) -> str:
 
 
 def inside(path: str, root: str) -> str | None:
-    """`path` relative to `root` ('.' for itself), None where it lies elsewhere. Both absolute.
+    """`path` relative to `root` ('.' for itself), None if it lies elsewhere. Both absolute.
 
-    A path with `..` lies nowhere: Compose has resolved relative ones, so somebody wrote an absolute one that way, and
-    those who use it later may not resolve it as we do.
+    A path with `..` lies nowhere: Compose has resolved relative ones, so somebody wrote an absolute path that way, and
+    later users of the path may resolve it differently.
     """
     if ".." in path.split("/"):
         return None
@@ -91,7 +91,7 @@ def inside(path: str, root: str) -> str | None:
 
 
 def written(path: str, root: str) -> str:
-    """`path` for a message: as somebody wrote it who went up from `root`, for nobody knows where that lay."""
+    """`path` for a message, relative to `root` with `..`, because nobody knows the absolute place."""
     parent = posixpath.dirname(normal(root))
     grandparent = posixpath.dirname(parent)
     around = parent if grandparent == "/" else grandparent
@@ -101,7 +101,7 @@ def written(path: str, root: str) -> str:
 
 
 def bind_grant(path: str, binds: Sequence[BindGrant], stack: str, service: str) -> BindGrant | None:
-    """The operator's word on mounting `path` into a service, None where there is none. Of several entries the one for
+    """The operator's entry for mounting `path` into a service, None if there is none. Of several entries the one with
     the longest path decides, then the one that names the service, then the one that names the stack."""
     fitting = [
         grant
@@ -112,8 +112,8 @@ def bind_grant(path: str, binds: Sequence[BindGrant], stack: str, service: str) 
 
 
 def host_path(path: str, binds: Sequence[BindGrant], stack: str, service: str) -> str:
-    """Where a path outside the commit lies on this machine. What `bind_grant` admits is what is mapped here: both
-    look at one normal form."""
+    """The place of a path outside the commit on this machine. It uses the same normal form as `bind_grant`, so what is
+    admitted is what is mapped."""
     grant = bind_grant(path, binds, stack, service)
     below = inside(path, grant.path) if grant is not None else None
     if grant is None or below is None:

@@ -1,6 +1,6 @@
 """Places inside a mounted folder of the commit at which something else is mounted (`./app:/app`, `/app/node_modules`).
 
-The engine makes them as it starts a container, but not in a folder that is read-only: the tree must have them.
+The engine makes them when it starts a container, but not in a read-only folder. So the tree must contain them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from reconciler.model.files import is_among
 
 
 def mountpoints(target: str, present: Iterable[str], mounts: Mapping[str, bool]) -> dict[str, bool]:
-    """Path below the folder at `target` → whether it is to be a file, for each place that it lacks.
+    """Path below the folder at `target` → whether it is a file, for each mount place that the folder lacks.
 
-    `present`: the folder's own files. `mounts`: where the service has something mounted → whether that is a file.
+    `present`: the folder's own files. `mounts`: each mount target of the service → whether it is a file.
     """
     folder = _normal(target)
     places = {_normal(place): is_file for place, is_file in mounts.items()}
@@ -25,7 +25,7 @@ def mountpoints(target: str, present: Iterable[str], mounts: Mapping[str, bool])
 
 
 def _holder(place: str, places: Iterable[str]) -> str:
-    """The innermost mount that `place` lies in; '' where there is none."""
+    """The innermost mount that contains `place`; '' if there is none."""
     around = (item for item in places if item != place and place.startswith(item.rstrip("/") + "/"))
     return max(around, key=len, default="")
 

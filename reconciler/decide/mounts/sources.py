@@ -1,4 +1,4 @@
-"""What is lowered, and where its mounts lie on the host."""
+"""The input of lowering, and the places of its mounts on the host."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Folders of the host in which mounts lie (absolute). `secrets` is None without a secrets_dir.
+    """Folders of the host that contain mounts (absolute). `secrets` is None without a secrets_dir.
 
-    `binds`: where the paths that the operator has granted lie on this machine. `seal`: makes of a digest that depends
-    on secrets one by which nobody can guess them.
+    `binds`: the real places of granted paths on this machine. `seal`: turns a digest that depends on secrets into one
+    that nobody can guess them from.
     """
 
     trees: str
@@ -45,7 +45,7 @@ class Source:
 
 
 def services_of(source: Source) -> Mapping[str, Json]:
-    """name → its canonical model."""
+    """Service name → its canonical model."""
     return source.model.get("services") or {}
 
 
@@ -63,7 +63,7 @@ def texts_of(value: Any) -> Iterator[str]:
 
 
 def inside(path: str, root: str) -> str:
-    """A path below `root` as '/'-separated relative one ('.' for the root itself), by the policies' own reading; any
-    other path as it is."""
+    """A path below `root` as a relative path with '/' ('.' for the root itself), as the policies read it; any other
+    path unchanged."""
     below = relative(path, root)
     return path if below is None else below

@@ -1,4 +1,4 @@
-"""Addresses that a commit chooses: the engine gives them where they lie in a subnet that the commit chooses, too."""
+"""Addresses that a commit chooses. They are allowed if the commit may choose the subnet that contains them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How much of a commit would be laid out on the host's disk: what containers mount, and what is built."""
+"""Limits for the files of a commit that are written to the host's disk: files that containers mount, and build
+contexts."""
 
 from __future__ import annotations
 
@@ -15,25 +16,25 @@ from reconciler.formats.quantities import shown
 from reconciler.formats.yamls import Pointer
 
 MOST_BYTES = 1 << 30
-"""Bytes of files that containers of a host mount of one commit, and of those that are built, together: what is larger
-does not belong into git. Each mounted path counts with all it holds, a file in several build contexts once."""
+"""Bytes of all files of one commit that containers of a host mount or builds use. Larger data does not belong into git.
+Each mounted path counts with all its files; a file in several build contexts counts once."""
 
 MOST_FILES = 100_000
-"""Files and folders of them, counted the same way; so many take 17 s to write."""
+"""Number of these files and folders, counted in the same way. Writing so many takes 17 s."""
 
 LONGEST_TARGET = 500
-"""Bytes of a path in a container; inside of a mounted folder its places are made on the host."""
+"""Longest path in a container, in bytes. A place inside a mounted folder is made on the host."""
 
 NAMED = 3
-"""So many of the largest files are told."""
+"""Number of the largest files that the message lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One place of a model that has files of the commit laid out.
+    """One place of a model that needs files of the commit on the disk.
 
-    `places`: where the service mounts something else inside of it; the folder has these places then, and so is another
-    one than without them.
+    `places`: where the service mounts something else inside of it. The written folder contains these places, so it
+    differs from one without them.
     """
 
     subject: Subject
@@ -61,7 +62,8 @@ class _Cost:
 
 
 def findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
-    """Too much is one for the whole host, at the place that takes most; targets that no file system can hold."""
+    """At most one finding for the whole host, at the largest place; and one for each target path that no file system
+    can hold."""
     if not subjects:
         return
     yield from (finding for subject in subjects for finding in _long_targets(subject))
@@ -79,7 +81,7 @@ def findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
 
 
 def _costs(subjects: Sequence[Subject]) -> list[_Cost]:
-    """What each place adds, up to the one with which it is too much."""
+    """What each place adds, up to the one that exceeds the limit."""
     commit, costs = subjects[0].commit, list[_Cost]()
     built, mounted = set[str](), set[tuple[str, frozenset[str]]]()
     size = files = 0
@@ -99,7 +101,8 @@ def _costs(subjects: Sequence[Subject]) -> list[_Cost]:
 
 
 def _folders(names: Sequence[str]) -> int:
-    """How many folders these files lie in; they are in order, so that each adds what the one before does not have."""
+    """Number of folders that contain these files. The files are sorted, so each adds the folders that its predecessor
+    does not have."""
     count, before = 0, list[str]()
     for name in names:
         folders = name.split("/")[:-1]
@@ -115,7 +118,7 @@ def _largest(use: Use) -> str:
 
 
 def uses(subject: Subject) -> Iterator[Use]:
-    """Every place of a model that has files of the commit laid out."""
+    """Every place of a model that needs files of the commit on the disk."""
     for kind in ("configs", "secrets"):
         for name, definition in sorted((subject.model.get(kind) or {}).items()):
             yield from _use(subject, None, (kind, name, "file"), str((definition or {}).get("file") or ""))
@@ -133,7 +136,7 @@ def uses(subject: Subject) -> Iterator[Use]:
 
 
 def _targets(model: Json) -> list[str]:
-    """Where a service has anything mounted."""
+    """All mount targets of a service."""
     found = [str(item).partition(":")[0] for item in model.get("tmpfs") or ()]
     found += [str(mount.get("target") or "") for mount in model.get("volumes") or ()]
     found += [file_target(kind, use) for kind in ("configs", "secrets") for use in model.get(kind) or ()]

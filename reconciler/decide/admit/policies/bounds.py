@@ -1,4 +1,4 @@
-"""What a service may ask of the machine beside memory and processors: each has a cap, or is counted, or both."""
+"""Resources that a service may use beside memory and processors. Each is capped, or counted, or both."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from reconciler.formats.quantities import QuantityError, seconds, shown, size
 from reconciler.model.documents import GIB, MIB
 
 MOST_PORTS, MOST_PORTS_OF_HOST = 100, 400
-"""Published ports, each replica's counted. Each is one or two processes of the engine's, and a rule of the firewall."""
+"""Published ports, over all replicas. The engine needs one or two processes and a firewall rule for each."""
 
 MOST_PIDS = 16_384
-"""Half of the 32,768 that many kernels have for the whole machine."""
+"""Half of the 32,768 processes that many kernels allow on the whole machine."""
 
 LARGEST_LOG_BUFFER = 4 * MIB
-"""It is the engine's own memory, not the container's."""
+"""The buffer is memory of the engine, not of the container."""
 
 LARGEST_LOG = GIB
-"""Bytes that the log files of one container may come to."""
+"""Bytes of all log files of one container."""
 
 MOST_LOG_FILES = 1000
 
 SHORTEST_PROBE = 0.1
-"""Seconds. A probe takes 30 to 50 ms of a processor, and the engine takes a millisecond for an interval."""
+"""Seconds. A probe takes 30 to 50 ms of a processor, and the engine accepts intervals down to a millisecond."""
 
 WHOLE = re.compile(r"-?[0-9]{1,19}")
 
@@ -46,7 +46,7 @@ def findings(service: ServiceSubject) -> Iterator[Finding]:
 
 
 def ports_of_host(subjects: Sequence[Subject]) -> Iterator[Finding]:
-    """Told at the service with the most of them, where it is not told that it alone has too many."""
+    """Reported at the service with most of them, unless that service exceeds the cap alone."""
     services = [service for subject in subjects for service in subject.services()]
     number = sum(map(_ports, services))
     if number > MOST_PORTS_OF_HOST and max(map(_ports, services)) <= MOST_PORTS:
@@ -55,7 +55,7 @@ def ports_of_host(subjects: Sequence[Subject]) -> Iterator[Finding]:
 
 
 def volume_findings(subject: Subject) -> Iterator[Finding]:
-    """Volumes in memory without a size: the kernel would give each half of the machine's memory."""
+    """Volumes in memory without a size: the kernel would allow each half of the machine's memory."""
     for name, definition in sorted((subject.model.get("volumes") or {}).items()):
         options: Json = (definition or {}).get("driver_opts") or {}
         if footprint.in_memory(options) and footprint.volume(options) is None:
@@ -64,8 +64,8 @@ def volume_findings(subject: Subject) -> Iterator[Finding]:
 
 
 def _reached_memory(service: ServiceSubject) -> Iterator[Finding]:
-    """What lies in memory of a service whose processes others share: they reach it by /proc/<pid>/root, and what they
-    wrote stays when their container has ended. What each container has anyway is counted (`footprint.PROCESSES`)."""
+    """Files in memory of a service that shares its processes: the others reach them by /proc/<pid>/root, and what they
+    wrote stays when its container has ended. What each container always has is counted (`footprint.PROCESSES`)."""
     others = ", ".join(sorted(processes_with(service)))
     if not others:
         return
@@ -133,7 +133,7 @@ def _logs(service: ServiceSubject) -> Iterator[Finding]:
     if buffer not in (None, "") and not 0 < _bytes(buffer) <= LARGEST_LOG_BUFFER:
         what = f"a log buffer of {buffer}, and the maximum is {LARGEST_LOG_BUFFER // MIB}m"
         yield service.finding("log-buffer", ("logging", "options", "max-buffer-size"), what)
-    for prefix in ("", "cache-"):  # the engine keeps copies of logs that it could not read elsewhere
+    for prefix in ("", "cache-"):  # the engine keeps local copies for log drivers that cannot read logs
         largest, number = options.get(f"{prefix}max-size"), options.get(f"{prefix}max-file")
         files = 1 if number in (None, "") else _whole(number)
         if files is None or not 1 <= files <= MOST_LOG_FILES:
@@ -153,13 +153,13 @@ def _probes(service: ServiceSubject) -> Iterator[Finding]:
 
 
 def _whole(value: object) -> int | None:
-    """0 where nothing is set; None where it is no whole number."""
+    """The whole number; 0 if nothing is set, None if it is no whole number."""
     text = str(value if value is not None else 0).strip()
     return int(text) if WHOLE.fullmatch(text) else None
 
 
 def _bytes(value: object) -> int:
-    """-1 where it is no size."""
+    """The size in bytes; -1 if it is no size."""
     try:
         return size(str(value))
     except QuantityError:
@@ -167,7 +167,7 @@ def _bytes(value: object) -> int:
 
 
 def _seconds(text: str) -> float:
-    """-1 where it is no duration: Compose or the engine refuses it."""
+    """The seconds; -1 if it is no duration, which Compose or the engine rejects."""
     try:
         return seconds(text)
     except QuantityError:

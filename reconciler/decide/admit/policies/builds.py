@@ -1,4 +1,4 @@
-"""What is built, from what, and with which rights."""
+"""What is built, from which sources, and with which rights."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SAFE_NETWORKS = frozenset({"", "default", "bridge", "none"})
 BUILDER_ARGS = frozenset(
     {"BUILDKIT_INLINE_CACHE", "BUILDKIT_MULTI_PLATFORM", "BUILDKIT_CONTEXT_KEEP_GIT_DIR", "BUILDKIT_SANDBOX_HOSTNAME"}
 )
-"""Arguments by which a build may steer the builder; none of them reaches beyond the build."""
+"""Arguments that change the builder's behaviour, but only inside the build."""
 
 IN_HISTORY = ("args", "dockerfile_inline", "labels")
-"""Keys whose text whoever has the image, or its cache, can read."""
+"""Keys whose text can be read by everybody who has the image or its cache."""
 
 
 def findings(service: ServiceSubject, concealed: Collection[str] = ()) -> Iterator[Finding]:
@@ -50,7 +50,7 @@ def _additional(service: ServiceSubject, context: str, place: Pointer) -> Iterat
 
 
 def _context(service: ServiceSubject, context: str, place: Pointer) -> Iterator[Finding]:
-    # Compose makes every local context absolute; what is not is a URL in one of git's or the builder's spellings
+    # Compose makes every local context absolute; anything else is a URL in one of the spellings of git or the builder
     if not context.startswith("/"):
         yield service.finding("build-remote", place, f"{context} is not of the commit")
         return
@@ -108,7 +108,8 @@ def _network_and_cache(service: ServiceSubject, build: Json) -> Iterator[Finding
         what = f"the build uses the network {network}"
         yield service.finding("build-network", ("build", "network"), what, value=network)
     for index, cache in enumerate(build.get("cache_from") or ()):
-        # A plain image name is a registry's; the other kinds read paths of the host. Of several types the last counts.
+        # A plain image name is in a registry; the other types read paths of the host. If several types are given, the
+        # last counts.
         kinds = [part for part in re.split(r"[,\s\"]+", str(cache).lower()) if part.startswith("type")]
         if kinds and set(kinds) != {"type=registry"}:
             place: Pointer = ("build", "cache_from", index)
@@ -116,7 +117,7 @@ def _network_and_cache(service: ServiceSubject, build: Json) -> Iterator[Finding
 
 
 def _arguments(service: ServiceSubject, args: Json) -> Iterator[Finding]:
-    """Some of the names are the builder's own."""
+    """Some names belong to the builder."""
     for name, value in sorted(args.items()):
         place: Pointer = ("build", "args", name)
         if name == dockerfile.SYNTAX:
@@ -140,7 +141,7 @@ def _secrets(service: ServiceSubject, uses: Sequence[Json]) -> Iterator[Finding]
 
 
 def _texts(value: object, pointer: Pointer) -> Iterator[tuple[Pointer, str]]:
-    """Every text below, with its place; a key that holds a secret counts as its value's."""
+    """Every text below, with its place; a key that contains a secret is reported at its value."""
     if isinstance(value, dict):
         for name, item in value.items():
             yield from _texts(name, (*pointer, name))

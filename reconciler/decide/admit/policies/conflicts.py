@@ -1,4 +1,4 @@
-"""What two services or networks of one host cannot both have: names, published ports and subnets."""
+"""Names, published ports and subnets that two services or networks of one host cannot share."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from reconciler.formats.yamls import Pointer
 
 MOST_REPLICAS = 1000
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-"""What the engine takes for a container's name (moby, daemon/names)."""
+"""Names that the engine allows for a container (moby, daemon/names)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """`count` ports of `first`…`last` that a service needs on one address ('' is any of its family)."""
+    """`count` ports out of `first`…`last` that a service needs on one address ('' is any address of the family)."""
 
     service: ServiceSubject
     index: int
@@ -47,7 +47,7 @@ class _Claim:
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """One subnet that a network of the commit names. `network`: its key in the model."""
+    """One subnet that a network of the commit chooses. `network`: its key in the model."""
 
     of: Subject
     network: str
@@ -60,7 +60,7 @@ class _Pool:
 
 
 def findings(subjects: Sequence[Subject], stacks: Sequence[str]) -> Iterator[Finding]:
-    """`stacks`: the names of all stacks of the host, of which some may have no model to judge."""
+    """`stacks`: the names of all stacks of the host; some may have no model to judge."""
     yield from _ports(subjects)
     yield from _container_names(subjects)
     yield from _subnets(subjects)
@@ -89,7 +89,7 @@ def _single_conflicts(claims: Sequence[_Claim]) -> Iterator[tuple[_Claim, list[_
 
 
 def _range_conflicts(claims: Sequence[_Claim]) -> Iterator[tuple[_Claim, list[_Claim]]]:
-    """A range is too small where the claims that can only be met within it need more ports than it has."""
+    """A range is too small if the claims that only it can satisfy need more ports than it has."""
     for span in claims:
         if span.first != span.last:
             rivals = [item for item in claims if item.within(span) and item.meets(span)]
@@ -119,7 +119,7 @@ def _claims(service: ServiceSubject) -> Iterator[_Claim]:
 
 
 def _addresses(text: str) -> tuple[tuple[int, str], ...]:
-    """(family, address): without an address the engine listens on every one of both families."""
+    """(family, address). Without an address the engine listens on every address of both families."""
     if not text:
         return ((4, ""), (6, ""))
     try:
@@ -155,8 +155,9 @@ def _container_name(service: ServiceSubject, taken: dict[str, str]) -> Iterator[
 
 
 def _subnets(subjects: Sequence[Subject]) -> Iterator[Finding]:
-    """Each network whose range lies in that of another, or in another of its own; two ranges that meet always nest."""
-    pools = sorted(_pools(subjects), key=lambda pool: (pool.range.version, pool.range))  # ranges before what is in them
+    """Each network whose range lies in that of another, or in another range of its own. Two overlapping ranges always
+    nest."""
+    pools = sorted(_pools(subjects), key=lambda pool: (pool.range.version, pool.range))  # outer ranges first
     widest: _Pool | None = None
     for pool in pools:
         if widest is None or not overlap(widest.range, pool.range):
@@ -180,7 +181,7 @@ def _pools(subjects: Sequence[Subject]) -> Iterator[_Pool]:
 
 
 def _object_names(subjects: Sequence[Subject], kind: str, stacks: Sequence[str]) -> Iterator[Finding]:
-    """Names that two stacks own, or that begin as the names of another stack's do."""
+    """Names that two stacks own, or that begin like the names of another stack."""
     owners: Mapping[str, list[str]] = _owners(subjects, kind)
     for subject in subjects:
         others = [stack for stack in stacks if stack != subject.stack]

@@ -1,4 +1,4 @@
-"""Services that wait for each other, or live in each other's namespaces, in a circle."""
+"""Services that wait for each other, or share each other's namespaces, in a circle."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def findings(subject: Subject) -> Iterator[Finding]:
 
 
 def _references(service: Json) -> dict[str, Pointer]:
-    """Service that is referred to → where."""
+    """Service that is referred to → the places of the references."""
     found: dict[str, Pointer] = {}
     for index, source in enumerate(service.get("volumes_from") or ()):
         if not str(source).startswith("container:"):
@@ -40,7 +40,7 @@ def _references(service: Json) -> dict[str, Pointer]:
 
 
 def _circle(edges: Mapping[str, Mapping[str, Pointer]], start: str) -> list[str]:
-    """The shortest way from `start` back to itself, without the return; empty where there is none."""
+    """The shortest path from `start` back to itself, without the return; empty if there is none."""
     ways: list[list[str]] = [[start]]
     seen: set[str] = set()
     for way in ways:

@@ -1,7 +1,7 @@
-"""Networks and volumes that one stack of the host lends to the others, by `exports` in the Host document.
+"""Networks and volumes that one stack of the host shares with the others, by `exports` in the Host document.
 
-All stacks of a document come with the same commit, so that between them there is nothing to protect: the owner says
-what may be used, and no grant is needed.
+All stacks of a document come with the same commit, so they need no protection from each other. The owner says what may
+be used, and no grant is needed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RULES = {"external-network": "networks", "external-volume": "volumes"}
 def without_lent(
     found: Iterable[Finding], stacks: Sequence[StackDocument], subjects: Sequence[Subject]
 ) -> list[Finding]:
-    """The findings but for external networks and volumes that a stack of this host exports."""
+    """The findings except those about external networks and volumes that a stack of this host exports."""
     models = {subject.stack: subject.model for subject in subjects}
     lent = {
         (kind, name)
@@ -31,7 +31,8 @@ def without_lent(
 
 
 def owners(subjects: Sequence[Subject]) -> Mapping[tuple[str, str | None], Export]:
-    """(rule, name on the engine) → by which its owner would lend it, of all that stacks of the commit make."""
+    """(rule, name on the engine) → the export that would share the object, for all objects that stacks of the commit
+    make."""
     return {
         (rule, name): Export(subject.stack, kind, key)
         for subject in subjects
@@ -41,7 +42,7 @@ def owners(subjects: Sequence[Subject]) -> Mapping[tuple[str, str | None], Expor
 
 
 def violations(stacks: Sequence[StackDocument], subjects: Sequence[Subject], path: str | None) -> Iterator[Violation]:
-    """Exports of what the stack does not have. `path`: of the Host document."""
+    """Exports of objects that the stack does not have. `path`: of the Host document."""
     models = {subject.stack: subject.model for subject in subjects}
     for stack in stacks:
         for kind in RULES.values():
@@ -61,6 +62,6 @@ def _names(stack: StackDocument, kind: str, model: Json) -> Iterator[str]:
 
 
 def _own(model: Json, kind: str) -> dict[str, str]:
-    """Key → the engine's name, of what the stack makes itself."""
+    """Key → name on the engine, of the objects that the stack makes itself."""
     defined = {key: item or {} for key, item in (model.get(kind) or {}).items()}
     return {key: str(item.get("name") or key) for key, item in defined.items() if not item.get("external")}

@@ -1,4 +1,4 @@
-"""Keys that are refused wherever they are set, and keys that nobody has judged."""
+"""Keys that are always denied, and keys that no rule knows."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from reconciler.formats.yamls import Pointer
 
 _GPU_DRIVERS = frozenset({"", "nvidia", "amd"})
 _GPU = frozenset({"amd", "compat32", "compute", "display", "gpu", "graphics", "ngx", "nvidia", "utility", "video"})
-"""Abilities of graphics cards as nvidia's and AMD's runtimes name them."""
+"""Abilities of graphics cards, as the runtimes of nvidia and AMD name them."""
 
 _UNSET: tuple[object, ...] = (None, False, "", [], {})
 
 
 def findings(subject: Subject) -> Iterator[Finding]:
-    """Along the whole model, key by key; below a refused key nothing more is said."""
+    """Walks the whole model key by key. Below a denied key nothing more is reported."""
     yield from _walk(subject, tree(), subject.model, ())
 
 
@@ -46,7 +46,7 @@ def _field(subject: Subject, node: Node, name: str, value: Any, pointer: Pointer
 
 
 def _refused(subject: Subject, pointer: Pointer, rule: str, value: Any) -> Iterator[Finding]:
-    """One finding for each thing that a grant would name."""
+    """One finding for each value that a grant would name."""
     if rules()[rule].values is Values.NONE:
         yield _finding(subject, pointer, rule)
     elif pointer[-1] == "external":
@@ -61,7 +61,7 @@ def _refused(subject: Subject, pointer: Pointer, rule: str, value: Any) -> Itera
 
 
 def _names(rule: str, item: Any) -> Iterator[str]:
-    """What a grant calls an item of a list."""
+    """The name that a grant uses for an item of a list."""
     if not isinstance(item, dict):
         yield normal(rule, str(item))
     elif "source" in item:
@@ -71,7 +71,7 @@ def _names(rule: str, item: Any) -> Iterator[str]:
 
 
 def _reserved(item: dict[str, Any]) -> Iterator[str]:
-    """Devices that are asked for by what they can do: `gpu`, unless there is more to it."""
+    """Devices that are requested by an ability: `gpu`, unless the request says more."""
     driver, abilities = str(item.get("driver") or ""), [str(name) for name in item.get("capabilities") or ()]
     if driver == "cdi":
         yield from map(str, item.get("device_ids") or ["cdi"])

@@ -18,9 +18,10 @@ BY_OWNER = "allowed by trust: owner"
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What becomes of a finding. `why` and `hint` stand behind the rule's own words.
+    """The result for a finding. `why` and `hint` follow the rule's own words.
 
-    `need`: the entry that would allow it, its reason empty. `by`: entries that do, each of them; nothing is left then.
+    `need`: the entry that would allow it, with an empty reason. `by`: the entries that allow it; then nothing is left
+    to report.
     """
 
     level: Level
@@ -31,7 +32,7 @@ class Ruling:
 
 
 def rule_on(finding: Finding, subject: Subject) -> Ruling:
-    """Whether the operator's entries lift it, and what it comes to where none does."""
+    """Whether the operator's entries lift the finding, and the result if none does."""
     rule, permissions = rules()[finding.rule], subject.permissions
     level = finding.level or rule.level
     if finding.by is not None:
@@ -51,9 +52,9 @@ def rule_on(finding: Finding, subject: Subject) -> Ruling:
 
 
 def holds(pin: Pin | None, root: str, subject: Subject, service: str | None) -> bool:
-    """Whether an entry counts for what `service` is now: what is equal to root needs a pin or a signature.
+    """Whether an entry applies to the present `service`: what is equal to root needs a pin or a signature.
 
-    `root`: why it is equal to root, '' where it is not.
+    `root`: why it is equal to root, '' if it is not.
     """
     if pin is not None:
         return service is not None and pin_of(subject, service) == pin
@@ -61,7 +62,7 @@ def holds(pin: Pin | None, root: str, subject: Subject, service: str | None) -> 
 
 
 def fits(grant: Grant, finding: Finding, rule: Rule) -> bool:
-    """Whether the grant is about this, whatever it needs beside."""
+    """Whether the grant matches the finding, apart from pins and signatures."""
     by_key = grant.policy in finding.names and rule.id in rules_of_keys().get(grant.policy, ())
     where = grant.stack in ("*", finding.stack) and grant.service in ("*", finding.service)
     by_name = by_key or grant.policy == rule.id
@@ -69,7 +70,7 @@ def fits(grant: Grant, finding: Finding, rule: Rule) -> bool:
 
 
 def _names(grant: Grant, finding: Finding, rule: Rule) -> bool:
-    """Whether the grant names what is asked for."""
+    """Whether the grant names the value."""
     if rule.values is Values.NONE or (rule.values is Values.OPTIONAL and not grant.values):
         return True
     asked = finding.value
@@ -106,7 +107,7 @@ def _need(finding: Finding, rule: Rule, pin: Pin | None) -> Grant | BindGrant:
 
 
 def entry(need: Grant | BindGrant) -> Mapping[str, Any]:
-    """What the operator would write, but for the reason."""
+    """The entry that the operator would write, without the reason."""
     where = {"stack": need.stack, "service": need.service}
     pin = pin_entry(need.pin) if need.pin else {}
     if isinstance(need, BindGrant):
@@ -117,6 +118,6 @@ def entry(need: Grant | BindGrant) -> Mapping[str, Any]:
 
 
 def pin_entry(pin: Pin) -> Mapping[str, Any]:
-    """A pin as an entry of the config has it."""
+    """A pin, in the form of the config."""
     words = {key: list(value) for key in ("entrypoint", "command") if (value := getattr(pin, key)) is not None}
     return {"image": pin.image, **words, **({"rest": pin.rest} if pin.rest else {})}

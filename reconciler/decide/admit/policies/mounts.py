@@ -1,4 +1,4 @@
-"""Where mounts, configs and secrets come from."""
+"""Allowed sources of mounts, configs and secrets."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def link_findings(
 ) -> Iterator[Finding]:
     """Symlinks and submodules of the commit at, below or on the way to `path`; one finding for each kind.
 
-    `built`: it is a build's context, in which the builder sees links as links and follows none out of it.
+    `built`: the path is a build context. The builder sees links there as links, and follows none out of the context.
     """
     links = [item for item in subject.commit.links(path) if not (built and _is_sent(item, path))]
     for rule, chosen in (
@@ -64,13 +64,13 @@ def link_findings(
 
 
 def _is_sent(link: Entry, context: str) -> bool:
-    """Whether the builder is given it as a link. What Compose reads of the context it reads on the host."""
+    """Whether the builder gets it as a link. Compose reads some files of the context itself, on the host."""
     inside = "" if context == "." else f"{context}/"
     return link.mode != SUBMODULE and link.path.startswith(inside) and link.path != inside + IGNORED
 
 
 def missing_level(subject: Subject) -> Level | None:
-    """A working folder does not tell empty folders from missing ones, so there it is a warning only."""
+    """A working folder does not tell empty folders from missing ones, so a missing file there is only a warning."""
     return None if subject.commit.is_commit else Level.WARN
 
 
@@ -88,7 +88,7 @@ def _bind(service: ServiceSubject, mount: Json, place: Pointer) -> Iterator[Find
 
 
 def _outside(service: ServiceSubject, mount: Json, place: Pointer, lender: str) -> Iterator[Finding]:
-    """A path of the host that `lender`, the service itself or another, has mounted."""
+    """A path of the host that `lender`, the service itself or another one, mounts."""
     source = str(mount.get("source") or "")
     via = "" if lender == service.name else f" through the service {lender}"
     if posixpath.basename(normal(source)).lower() in SOCKETS:
@@ -98,7 +98,7 @@ def _outside(service: ServiceSubject, mount: Json, place: Pointer, lender: str) 
 
 
 def _of_the_host(service: ServiceSubject, mount: Json, place: Pointer, lender: str, via: str) -> Iterator[Finding]:
-    """A mount of a path of the host, and whether an entry under binds allows it as it is."""
+    """A mount of a path of the host, and whether an entry of binds allows it."""
     permissions, read_only = service.of.permissions, _only_read(mount)
     source = str(mount.get("source") or "")
     path = normal(source)
@@ -109,7 +109,7 @@ def _of_the_host(service: ServiceSubject, mount: Json, place: Pointer, lender: s
     root = root_path(real, read_only=read_only, own=permissions.own)
     shown = written(source, service.of.root)
     if grant is not None and (read_only or not grant.read_only):
-        # What is allowed by an entry for the whole machine needs the pin that the entry needs, whatever path it is.
+        # What is allowed by an entry for the whole machine needs that entry's pin, for whatever path.
         whole = root_path(grant.host, read_only=grant.read_only, own=permissions.own)
         if holds(grant.pin, root or whole, service.of, service.name):
             yield replace(service.finding("absolute-bind", place, _mounted(shown) + via, value=path), by=grant)
@@ -127,7 +127,7 @@ def _of_the_host(service: ServiceSubject, mount: Json, place: Pointer, lender: s
 
 
 def _only_read(mount: Json) -> bool:
-    """Whether nothing of the host changes: a disk below may be mounted to be written, and `selinux` sets labels."""
+    """Whether the mount cannot change the host: a disk below may be mounted writable, and `selinux` sets labels."""
     options: Json = mount.get("bind") or {}
     return bool(mount.get("read_only")) and options.get("recursive") != "writable" and not options.get("selinux")
 

@@ -1,4 +1,4 @@
-"""Mounts of a commit that lie in folders which another service can write to."""
+"""Mounts of a commit inside folders that another service can write to."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from reconciler.model.documents import Permissions
 
 RULE = "nested-mount"
 DATA = "//data/"
-"""Begins the path of what lies in the data folder of the host, wherever that is; no path of a host begins so."""
+"""Prefix of paths in the host's data folder, wherever that is; no path of the host begins like this."""
 
 
 def findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
-    """One for each mount, however many others it lies in."""
+    """One finding for each mount, even if it lies in several others."""
     places: dict[Mounted, list[tuple[ServiceSubject, int]]] = defaultdict(list)
     for subject in subjects:
         for service in subject.services():
@@ -36,7 +36,7 @@ def findings(subjects: Sequence[Subject]) -> Iterator[Finding]:
 
 
 def allowed(inner: Mounted, outer: Mounted, permissions: Permissions, data: str) -> bool:
-    """Whether the operator lets these two lie in each other. `data`: the data folder of the host."""
+    """Whether the operator lets the first mount lie in the second. `data`: the data folder of the host."""
     if permissions.owner or _is_root(outer.path, permissions, data):
         return True
     asked = Finding(inner.stack, RULE, (), "", inner.service, value=value(inner.path, inner.stack, data))
@@ -44,12 +44,12 @@ def allowed(inner: Mounted, outer: Mounted, permissions: Permissions, data: str)
 
 
 def value(path: str, stack: str, data: str) -> str:
-    """What a grant names: a path of the host, or one of data as it counts from the repository's root."""
+    """The value that a grant names: a path of the host, or a data path relative to the repository's root."""
     return path.removeprefix(f"{data.rstrip('/')}/{stack}/")
 
 
 def lies_in(inner: Mounted, outer: Mounted, data: str) -> str:
-    """What is wrong, behind the name of the inner one's service."""
+    """The end of the message, after the name of the inner mount's service."""
     return (
         f"{value(inner.path, inner.stack, data)} is mounted and lies in {value(outer.path, outer.stack, data)}, which "
         f"{outer.stack}/{outer.service} can write to"
@@ -57,7 +57,7 @@ def lies_in(inner: Mounted, outer: Mounted, data: str) -> str:
 
 
 def _is_root(path: str, permissions: Permissions, data: str) -> bool:
-    """Whether who may write there is root anyway: the operator has pinned that service."""
+    """Whether code that can write there is root anyway, because the operator has pinned that service."""
     return not path.startswith(data) and bool(root_path(path, read_only=False, own=permissions.own))
 
 

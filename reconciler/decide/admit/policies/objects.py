@@ -1,4 +1,4 @@
-"""Networks, volumes and labels: what a stack makes beside its containers."""
+"""Networks, volumes and labels, which a stack makes beside its containers."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ NETWORK_OPTIONS = frozenset(
         "enable_ipv6",
     )
 )
-"""Options of the bridge driver that concern the new network only; the others name interfaces of the host."""
+"""Options of the bridge driver that affect only the new network; the others name interfaces of the host."""
 
 RESERVED_NETWORKS = frozenset({"bridge", "default", "docker_gwbridge", "host", "ingress", "none"})
-"""Names that are no networks to be made: `host` would be the host's own network."""
+"""Names that are not made as networks: `host` would be the host's own network."""
 
 LOGGING_DRIVERS = frozenset({"", "json-file", "local", "journald", "none"})
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-"""What the engine takes for a name. Anything else might be a path to it."""
+"""Names that the engine allows. Anything else could be a path to it."""
 
 ID = re.compile(r"[0-9a-f]{64}")
-"""What the engine takes for an object's id before it looks for the name: it would be somebody else's."""
+"""The engine takes such a name for an object's id first, which would be a foreign object."""
 
 TMPFS_OPTIONS = frozenset({"size", "uid", "gid", "mode", "nr_inodes", "noexec", "nosuid", "nodev"})
 
@@ -89,7 +89,7 @@ def _name(subject: Subject, definition: Json, place: Pointer, reserved: Collecti
 
 
 def _subnets(subject: Subject, definition: Json, place: Pointer) -> Iterator[Finding]:
-    """Addresses that the commit chooses: the subnet, and what is not in it."""
+    """Addresses that the commit chooses: the subnet, and addresses outside of it."""
     allowed = subject.permissions.address_pool
     for index, pool in enumerate((definition.get("ipam") or {}).get("config") or ()):
         for key, text in _chosen(pool or {}):
@@ -121,7 +121,7 @@ def _volume(subject: Subject, definition: Json, place: Pointer) -> Iterator[Find
 
 
 def _tmpfs(options: Json) -> bool:
-    """Whether the options describe memory and nothing else: `o: bind` would mount whatever `device` names."""
+    """Whether the options describe only memory: `o: bind` would mount whatever `device` names."""
     if (options.get("type"), options.get("device")) != ("tmpfs", "tmpfs") or set(options) - {"type", "device", "o"}:
         return False
     names = {part.partition("=")[0] for part in str(options.get("o") or "").split(",") if part}

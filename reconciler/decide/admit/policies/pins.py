@@ -1,6 +1,7 @@
-"""What a service is, word by word: image, entrypoint and command, and a digest of what else decides what it does.
+"""The pin of a service: image, entrypoint, command, and a digest of everything else that decides what it does.
 
-What is equal to root is given to a service that the operator has read, and to no other that a commit puts in its place.
+An entry that is equal to root applies only to the service that the operator has read, and not to one that a commit puts
+in its place.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from reconciler.model.documents import Pin
 from reconciler.model.images import familiar
 
 DIGITS = 32
-"""Of a sha256, as the operator's config holds them: 128 bits."""
+"""Length of the digest in hex digits, as in the operator's config: 128 bits of a sha256."""
 
 SOCKETS = frozenset({"docker.sock", "containerd.sock", "podman.sock", "buildkitd.sock", "crio.sock"})
 
 OF_THE_HOST = frozenset({"/", "/dev", "/etc", "/proc", "/run", "/run/docker.sock", "/run/podman/podman.sock", "/sys"})
-"""What a pinned service may mount without a word of it in `rest`: it is what is granted, and no container writes
-programs there. What lies deeper is another matter: volumes of other services are below /, too."""
+"""Targets that a pinned service may mount and `rest` leaves out: they are what is granted, and no container writes
+programs there. Deeper targets count, because volumes of other services are below /, too."""
 
 _SHOWN = frozenset({"image", "entrypoint", "command"})
 JUDGED = frozenset(
@@ -38,7 +39,7 @@ JUDGED = frozenset(
         "network_mode", "pid", "privileged", "runtime", "security_opt", "sysctls", "userns_mode", "uts",
     }
 )  # fmt: skip
-"""What has rules of its own."""
+"""Keys with rules of their own."""
 
 _HARMLESS = frozenset(
     {
@@ -49,17 +50,17 @@ _HARMLESS = frozenset(
         "scale", "shm_size", "stdin_open", "stop_grace_period", "stop_signal", "tmpfs", "tty", "ulimits",
     }
 )  # fmt: skip
-"""What says how much a service gets and whom it reaches, not what it does."""
+"""Keys that say how much a service gets and whom it reaches, not what it does."""
 
 _UNSET: tuple[object, ...] = (None, False, "", [], {})
 
 _HIDDEN = "(secret)"
-"""In place of values from the host's secrets_dir: a digest of them would let others guess them."""
+"""Replaces values from the host's secrets_dir: a digest of them would let others guess them."""
 
 
 def pin_of(subject: Subject, service: str) -> Pin | None:
-    """What the service is now; None where the commit itself makes its image, or that of one that writes where it
-    reads, by another service's build."""
+    """The present pin of the service. None if another service's build of the commit makes its image, or the image of a
+    service that writes where it reads."""
     model = _services(subject).get(service) or {}
     image = str(model.get("image") or "")
     beside = _beside(subject, service)
@@ -70,8 +71,8 @@ def pin_of(subject: Subject, service: str) -> Pin | None:
 
 
 def built_names(stack: str, model: Json) -> Iterator[str]:
-    """What images that a stack builds are called, in the form in which they are compared: another service that names
-    one gets it, too, however it spells the name."""
+    """Names of the images that a stack builds, in the form that is compared. Another service that names one gets it,
+    too, however it spells the name."""
     for name, service in (model.get("services") or {}).items():
         if (service or {}).get("build"):
             yield familiar(str(service.get("image") or f"{stack}-{name}"))
@@ -79,7 +80,7 @@ def built_names(stack: str, model: Json) -> Iterator[str]:
 
 
 def _is_built_elsewhere(service: ServiceSubject) -> bool:
-    """Whether its image, or what its own build is made of, is the work of another build of the commit."""
+    """Whether its image, or an image that its own build uses, comes from another build of the commit."""
     build: Json = service.model.get("build") or {}
     if not build:
         return familiar(str(service.model.get("image") or "")) in service.of.built
@@ -107,7 +108,7 @@ def _words(model: Json, key: str) -> tuple[str, ...] | None:
 def _rest(subject: Subject, service: str, beside: Sequence[ServiceSubject]) -> str:
     own = _decisive(subject, service)
     others = {_name(other, subject): [_whole(other)] for other in beside}
-    # Where the commit's files lay while they were judged is another place each time.
+    # The commit's files lay in another folder each time they were judged.
     text = json.dumps([own, others], sort_keys=True).replace(subject.root, ".")
     return digest(text)[:DIGITS] if own or others else ""
 
@@ -117,7 +118,7 @@ def _name(other: ServiceSubject, subject: Subject) -> str:
 
 
 def _whole(service: ServiceSubject) -> dict[str, Any]:
-    """A service that can write what the pinned one reads."""
+    """Everything of a service that can write where the pinned one reads."""
     model, subject = service.model, service.of
     shown: dict[str, Any] = {key: model[key] for key in sorted(_SHOWN) if model.get(key)}
     if build := model.get("build"):
@@ -127,7 +128,7 @@ def _whole(service: ServiceSubject) -> dict[str, Any]:
 
 
 def _decisive(subject: Subject, service: str) -> dict[str, Any]:
-    """What decides what the service does, beside image, entrypoint and command. Empty: nothing."""
+    """Everything that decides what the service does, beside image, entrypoint and command. Empty: nothing."""
     found: dict[str, Any] = {}
     for key, value in sorted(_services(subject)[service].items()):
         if key in _SHOWN | JUDGED | _HARMLESS:
@@ -143,7 +144,7 @@ def _decisive(subject: Subject, service: str) -> dict[str, Any]:
 
 
 def _mount(subject: Subject, mount: Json) -> Iterator[list[Any]]:
-    """Without what holds nothing that containers could have written."""
+    """The mount; None if containers cannot have written anything into it."""
     source = str(mount.get("source") or "")
     if mount.get("type") != "bind":
         yield [mount, None]
@@ -161,13 +162,13 @@ def _file(subject: Subject, kind: str, use: Any) -> Any:
 
 
 def _content(subject: Subject, path: str) -> list[list[str]] | None:
-    """Names and contents of what the commit has at a path below its root; None where that is data."""
+    """Names and contents of the commit's files at a path below its root; None if the path is data."""
     relative = inside(path, subject.root)
     return None if relative is None else subject.commit.content(relative)
 
 
 def _beside(subject: Subject, service: str) -> list[ServiceSubject]:
-    """Services of the host that write where this one reads, and those that write where they read, and so on."""
+    """Services of the host that write where this one reads, and services that write where those read, and so on."""
     found, ahead = [(subject.stack, service)], [subject.service(service)]
     others = [one for each in (subject.host or (subject,)) for one in each.services()]
     written = [(other, list(_places(other, written=True))) for other in others]
@@ -185,10 +186,11 @@ def _beside(subject: Subject, service: str) -> list[ServiceSubject]:
 
 
 def _places(service: ServiceSubject, *, written: bool) -> Iterator[str]:
-    """Volumes, folders of data and paths of the host that a service reaches; volumes begin with ':' and have their name
-    on the engine, data with the stack's.
+    """Volumes, data folders and paths of the host that a service reaches. Volumes begin with ':' and have their name on
+    the engine, data folders begin with the stack's name.
 
-    Of paths of the host, which many may read, only what it writes where `written`, else what it reads.
+    Many services may read a path of the host. So of these paths only those that it writes if `written`, else those that
+    it reads.
     """
     subject = service.of
     volumes: Json = subject.model.get("volumes") or {}
@@ -213,7 +215,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _pruned(value: Any) -> Any:
-    """Without what Compose writes down in one version and leaves out in another."""
+    """The value without entries that one version of Compose writes and another leaves out."""
     if isinstance(value, Mapping):
         pruned = {key: _pruned(item) for key, item in value.items() if key != "create_host_path"}
         return {key: item for key, item in pruned.items() if item not in _UNSET}

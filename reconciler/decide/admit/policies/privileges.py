@@ -1,4 +1,4 @@
-"""Keys whose value decides: namespaces, capabilities, confinement, kernel settings, groups."""
+"""Keys that are judged by value: namespaces, capabilities, confinement, kernel settings, groups."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ SAFE_CAPABILITIES = frozenset(
         "SYS_CHROOT",
     }
 )
-"""The capabilities that the engine gives every container anyway (moby, oci/caps/defaults.go)."""
+"""Capabilities that the engine gives every container (moby, oci/caps/defaults.go)."""
 
 SAFE_SECURITY = frozenset({"no-new-privileges", "apparmor=docker-default", "seccomp=builtin"})
-"""Options that take nothing away from the engine's own confinement; no-new-privileges with any value."""
+"""Options that do not weaken the engine's own confinement; no-new-privileges with any value."""
 
 SAFE_SYSCTLS = (
     "net.core.somaxconn",
@@ -49,23 +49,24 @@ SAFE_SYSCTLS = (
     "net.ipv6.ip_nonlocal_bind",
 )
 """Settings that the kernel keeps apart for each network namespace and that open nothing on the host: the container
-forwards what reaches its own namespace. In the host's namespace they are the host's."""
+forwards what reaches its own namespace. In the host's namespace they would change the host."""
 
 _SYSCTL = re.compile(r"[a-z0-9_-]+(\.[a-zA-Z0-9_-]+)+")
 
 SAFE_RUNTIMES = re.compile(r"runc|io\.containerd\.[a-z0-9-]+\.v[0-9]+")
-"""runc, and the shims that containerd finds by this name among the host's programs (Wasm, Kata, gVisor). Anything
-else may be a path, which the engine would execute, or a runtime that hands out devices."""
+"""runc, and the shims that containerd finds by this name among the host's programs (Wasm, Kata, gVisor). Anything else
+may be a path, which the engine would execute, or a runtime that gives access to devices."""
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
 REFUSED_GROUPS = frozenset({"0", "root", "docker"})
 FOR_PEOPLE = "org.opencontainers.image."
-"""How the names of annotations begin that no runtime obeys. Others have doors of their own: org.systemd.property.,
-run.oci., io.katacontainers., dev.gvisor., cdi.k8s.io/ and more to come."""
+"""Prefixes of annotations that no runtime obeys. Runtimes obey others: org.systemd.property., run.oci.,
+io.katacontainers., dev.gvisor., cdi.k8s.io/ and more in the future."""
 
 _NETWORK_MODES = frozenset({"", "bridge", "default", "none"})
 _OWN_NAMESPACES = frozenset({"", "none", "private", "shareable"})
-"""By these a container has a namespace of its own. Engines have more words for others': podman's `ns:/proc/1/…`."""
+"""With these a container has a namespace of its own. Engines know more words for other namespaces: podman's
+`ns:/proc/1/…`."""
 
 
 def findings(service: ServiceSubject) -> Iterator[Finding]:
@@ -106,8 +107,8 @@ def _foreign_volumes(service: ServiceSubject) -> Iterator[Finding]:
 
 
 def _by_service(service: ServiceSubject, found: Finding, written: str) -> Finding:
-    """A container of this stack is named by its service: a grant would let the commit pass and the container be created
-    with one that is about to be replaced."""
+    """A container of this stack must be named by its service. With a grant, the commit would pass, and the container
+    would be created with one that is about to be replaced."""
     for name, model in (service.of.model.get("services") or {}).items():
         if name != service.name and found.value in (model.get("container_name"), f"{service.of.stack}-{name}-1"):
             hint = f"Write `{written}{name}`: {name} of this stack has that container, which is replaced with it."

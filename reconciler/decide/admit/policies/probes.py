@@ -1,4 +1,4 @@
-"""Health checks whose first probe comes after the gate has given the service up: no commit with one could succeed."""
+"""Health checks whose first probe comes after the gate's deadline: no commit with one could succeed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies behind a volume of the local driver: a share of the network, a path of the host, or something else."""
+"""What a volume of the local driver stands for: a network share, a path of the host, or something else."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _WORDS = frozenset({
     "noresvport", "noserverino", "nosuid", "nounix", "rdirplus", "nordirplus", "relatime", "resvport", "ro", "rw",
     "serverino", "sharecache", "nosharecache", "soft", "sync", "tcp", "udp", "unix",
 })  # fmt: skip
-"""Options of nfs(5) and mount.cifs(8) that change how a share is used, not what is mounted. Others may do so: `bind`
-makes a path of the host of it."""
+"""Options of nfs(5) and mount.cifs(8) that change how a share is used, not what is mounted. Other options can change
+that: `bind` makes it a path of the host."""
 
 _SERVER = re.compile(r"[A-Za-z0-9._-]+|\[?[0-9a-fA-F:]+\]?")
 
 
 def source(options: Mapping[str, Any]) -> str:
-    """What a volume with these options is, in the form in which a grant names it: nfs://SERVER/PATH,
+    """What a volume with these options stands for, in the form that a grant names: nfs://SERVER/PATH,
     cifs://SERVER/PATH, a path of the host, or the options word by word."""
     kind, device = str(options.get("type") or ""), str(options.get("device") or "")
     words = [word for word in str(options.get("o") or "").split(",") if word]
@@ -44,7 +44,7 @@ def source(options: Mapping[str, Any]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Quoted, so that different maps of options never give the same text."""
+    """Quoted, so that different options never give the same text."""
     return text if re.fullmatch(r"[^\s\"]*", text) else json.dumps(text)
 
 
@@ -63,7 +63,7 @@ def _cifs(device: str, words: list[str]) -> str:
 
 
 def _server(words: list[str]) -> str:
-    """The address that the options name; something that is no address where they name several."""
+    """The address in the options; if they name several, a text that is no address."""
     named = [word.partition("=")[2] for word in words if word.partition("=")[0] in ("addr", "ip")]
     return named[0] if len(named) == 1 else "" if not named else "?"
 

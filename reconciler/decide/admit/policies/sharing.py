@@ -1,6 +1,6 @@
-"""What a service gets from others of its stack: their namespaces, and what they mount.
+"""What a service gets from other services of its stack: their namespaces and their mounts.
 
-A grant for one service would otherwise be one for each that refers to it.
+Otherwise a grant for one service would hold for every service that refers to it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ OWN = "service:"
 
 
 def namespace(service: ServiceSubject, key: str) -> str:
-    """What `key` (network_mode, pid, ipc) comes to, where it names another service that names one itself."""
+    """The value of `key` (network_mode, pid, ipc); if it names a service that itself names another, the last one's
+    value."""
     services: Mapping[str, Json] = service.of.model.get("services") or {}
     value, seen = str(service.model.get(key) or ""), {service.name}
     while value.startswith(OWN) and (name := value.removeprefix(OWN)) not in seen:
@@ -26,7 +27,8 @@ def namespace(service: ServiceSubject, key: str) -> str:
 def mounts_of_others(service: ServiceSubject) -> Iterator[tuple[Pointer, str, Json]]:
     """(place, service that mounts it, mount) of what `service` reaches without mounting it itself.
 
-    By volumes_from, and below /proc/<pid>/root of those who share its processes, in whichever direction that was said.
+    It reaches mounts by volumes_from, and below /proc/<pid>/root of services that share its processes, in both
+    directions.
     """
     services: Mapping[str, Json] = service.of.model.get("services") or {}
     reached: dict[str, Pointer] = {}
@@ -46,7 +48,7 @@ def mounts_of_others(service: ServiceSubject) -> Iterator[tuple[Pointer, str, Js
 
 
 def processes_with(service: ServiceSubject) -> set[str]:
-    """The other services that see its processes, in whichever direction that was said."""
+    """The other services that see its processes, in both directions."""
     roots = _roots(service.of.model.get("services") or {})
     return {name for name, root in roots.items() if root == roots.get(service.name)} - {service.name}
 
@@ -58,7 +60,7 @@ def _lenders(model: Json) -> Iterator[tuple[int, str]]:
 
 
 def _all_lenders(services: Mapping[str, Json], name: str) -> set[str]:
-    """A service and those whose volumes it has, and so on."""
+    """A service, the services whose volumes it has, and so on."""
     found, ahead = {name}, [name]
     while ahead:
         for _, other in _lenders(services.get(ahead.pop()) or {}):
@@ -69,7 +71,7 @@ def _all_lenders(services: Mapping[str, Json], name: str) -> set[str]:
 
 
 def _roots(services: Mapping[str, Json]) -> dict[str, str]:
-    """Service → the one whose processes it shares in the end: its own, where it shares none."""
+    """Service → the service whose processes it finally shares; itself if it shares none."""
     roots = {}
     for name in services:
         root, seen = name, {name}

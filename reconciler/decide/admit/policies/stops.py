@@ -1,4 +1,4 @@
-"""How long a container may take to stop: until then a rollout waits, and what it replaces is down."""
+"""How long a container may take to stop. The rollout waits for it, and the replaced service is down meanwhile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def findings(service: ServiceSubject) -> Iterator[Finding]:
     longest = service.of.permissions.longest_stop
     try:
         over = seconds(str(written)) > longest
-    except QuantityError:  # Compose lets a negative one pass
+    except QuantityError:  # Compose accepts negative ones
         over = True
     if over:
         yield service.finding("stop-grace-period", (KEY,), f"{KEY} is {written}, and the maximum is {longest:g}s")

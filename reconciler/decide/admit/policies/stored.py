@@ -1,4 +1,4 @@
-"""Files that git holds in another form than their content, where a container or a build would read them."""
+"""Files that git holds in another form than their content, and that a container or a build would read."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ENCRYPTED = "encrypted-file"
 
 
 def findings(subject: Subject) -> Iterator[Finding]:
-    """A file that is mounted or built as such; a folder with what is lost in it. The whole repository as a mount is
-    only warned about: hardly all of it is meant."""
+    """Such a file that is mounted or built, and a folder whose content is not in git. If the whole repository is
+    mounted, it is only a warning, because hardly all of it is needed."""
     for use in uses(subject):
         if use.built and use.pointer[-1] != "dockerfile":
             continue
@@ -49,7 +49,7 @@ def _finding(
 
 
 def _built(service: ServiceSubject, build: Json) -> Iterator[Finding]:
-    """Of a context what its Dockerfile copies and .dockerignore lets in."""
+    """The files of a context that its Dockerfile copies and .dockerignore does not exclude."""
     subject, commit = service.of, service.of.commit
     top: Pointer = ("services", service.name, "build")
     for key, place in (build.get("additional_contexts") or {}).items():
@@ -75,7 +75,7 @@ def _built(service: ServiceSubject, build: Json) -> Iterator[Finding]:
 
 
 def _dockerfile(subject: Subject, build: Json, context: str) -> tuple[str, DockerIgnore]:
-    """Its text, and what is ignored: by a file of its own, else by the context's."""
+    """The Dockerfile's text, and the ignored paths: from its own ignore file, else from the context's."""
     commit = subject.commit
     named = posixpath.normpath(posixpath.join(context, str(build.get("dockerfile") or "Dockerfile")))
     inline = build.get("dockerfile_inline")

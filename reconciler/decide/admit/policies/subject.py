@@ -17,13 +17,13 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One rule that a model breaks. `pointer` leads to it in the model; `message` says what, without the why.
+    """One rule that a model breaks. `pointer` leads to the place in the model; `message` says what, without the reason.
 
-    `level` overrules the rule's own where the case is a lighter one. `value`: what exactly is asked for, in the form
-    of `reconciler.formats.grants`; a grant lifts the finding only if it names it. `root`: why it is equal to root,
-    where rule and value do not tell. `stays`: denied although the operator trusts whoever pushes. `bind`: the entry
-    under binds that would allow it. `by`: the entry that does. `hint`: a remedy that fits better than the rule's own;
-    `corrected`: no other helps, so no entry is offered.
+    `level` replaces the rule's level for a lighter case. `value`: the denied value, in the form of
+    `reconciler.formats.grants`; a grant lifts the finding only if it names this value. `root`: why it is equal to root,
+    if rule and value do not tell. `stays`: denied even with `trust: owner`. `bind`: the entry of binds that would allow
+    it. `by`: the entry that allows it. `hint`: a remedy that fits better than the rule's own. `corrected`: the only
+    remedy is a correction, so no entry is offered.
     """
 
     stack: str
@@ -42,10 +42,10 @@ class Finding:
 
     @property
     def names(self) -> frozenset[str]:
-        """By which names, beside the rule's, the operator may grant it: the service's key, and the one below
-        `build` and `deploy`.
+        """Names, beside the rule's, by which the operator may grant it: the service's key, and the one below `build`
+        and `deploy`.
 
-        No deeper: there the commit itself chooses names, and could choose that of a grant.
+        Not deeper: there the commit chooses names, and could choose the name in a grant.
         """
         if self.pointer[:1] != ("services",):
             return frozenset()
@@ -55,11 +55,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One stack under judgement. `root`: where the commit's files lay while Compose rendered the model.
+    """One stack that is judged. `root`: the folder of the commit's files when Compose rendered the model.
 
-    `concealed`: values that came from the host's secrets_dir; `secrets`: names of the variables that did.
-    `built`: names of images that the commit itself makes, in whichever of its stacks. `host`: the subjects of all
-    stacks of the commit, this one too; empty: it is alone.
+    `concealed`: values that came from the host's secrets_dir; `secrets`: names of the variables that came from there.
+    `built`: names of images that the commit makes, in any of its stacks. `host`: the subjects of all stacks of the
+    commit, this one included; empty if it is alone.
     """
 
     stack: str
@@ -77,7 +77,7 @@ class Subject:
             yield ServiceSubject(self, name, model or {})
 
     def service(self, name: str) -> ServiceSubject:
-        """One that the model need not have."""
+        """A service, or an empty one if the model does not have it."""
         return ServiceSubject(self, name, (self.model.get("services") or {}).get(name) or {})
 
     def finding(self, rule: str, pointer: Pointer, message: str, value: str | None = None) -> Finding:
@@ -86,7 +86,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class ServiceSubject:
-    """One service under judgement."""
+    """One service that is judged."""
 
     of: Subject
     name: str
@@ -95,6 +95,6 @@ class ServiceSubject:
     def finding(
         self, rule: str, pointer: Pointer, message: str, level: Level | None = None, *, value: str | None = None
     ) -> Finding:
-        """`pointer` begins below the service; the message with its name."""
+        """`pointer` starts below the service; the message starts with the service's name."""
         place = ("services", self.name, *pointer)
         return Finding(self.of.stack, rule, place, f"service {self.name}: {message}", self.name, level, value)

@@ -1,7 +1,7 @@
-"""Values that Compose lets pass and the engine refuses, when a container is made or when it starts.
+"""Values that Compose accepts and the engine refuses, when a container is created or started.
 
-They are found with their place before anything is touched. So are those that Compose or the engine silently takes for
-something else.
+They are found with their place before anything is touched. So are values that Compose or the engine silently
+understands as something else.
 """
 
 from __future__ import annotations
@@ -117,14 +117,14 @@ FORMS: Mapping[str, tuple[str, Fits]] = {
     "services.*.volumes[].volume.subpath": ("a relative path within the volume", forms.subpath),
     "services.*.working_dir": ("an absolute path", lambda value: str(value).startswith("/")),
 }  # fmt: skip
-"""Path of a key in the canonical model, as in data/compose-keys.json (`!`: a dot within a name) → what it has to be."""
+"""Path of a key in the canonical model, as in data/compose-keys.json (`!`: a dot within a name) → the required form."""
 
 _OF_DRIVER = {
     "json-file": ("max-size", "max-file", "labels", "labels-regex", "env", "env-regex", "tag", "compress"),
     "local": ("max-size", "max-file", "compress"),
     "journald": ("labels", "labels-regex", "env", "env-regex", "tag"),
 }
-"""Options that the engine's log drivers know, beside those that all have."""
+"""Options of the engine's log drivers, beside those that all of them have."""
 
 _SIZES = ("mem_limit", "mem_reservation", "memswap_limit", "shm_size")
 _DRIVE = re.compile(r"[A-Za-z]:/")
@@ -133,11 +133,11 @@ _FRACTION = re.compile(r"[+-]?[0-9][0-9_]*(\.[0-9]*)?([eE][+-]?[0-9]+)?|\.[0-9]+
 _OF_ALL = ("mode", "max-buffer-size")
 
 _OWNERS = ("ports", "hostname", "dns", "extra_hosts", "expose", "links")
-"""What the engine refuses beside another container's network."""
+"""Settings that the engine refuses together with another container's network."""
 
 
 def findings(subject: Subject, memory: int) -> Iterator[Finding]:
-    """`memory`: bytes for a service that names no limit."""
+    """`memory`: bytes for a service without a limit."""
     for path, (form, fits) in FORMS.items():
         for pointer, value in _values(subject.model, path.replace("[]", ".[]").split("."), ()):
             if value is not None and value != "" and not fits(value):
@@ -160,7 +160,7 @@ def findings(subject: Subject, memory: int) -> Iterator[Finding]:
 
 
 def dropped(service: ServiceSubject, written: Callable[..., str | None]) -> Iterator[Finding]:
-    """Sizes that a file has and the model has not: Compose leaves fractions out without a word."""
+    """Sizes that are in a file and not in the model: Compose drops fractions without a message."""
     for key in _SIZES:
         text = written("services", service.name, key) if service.model.get(key) is None else None
         if text and _FRACTION.fullmatch(text) and float(text):
@@ -169,7 +169,7 @@ def dropped(service: ServiceSubject, written: Callable[..., str | None]) -> Iter
 
 
 def _values(node: Any, parts: list[str], pointer: Pointer) -> Iterator[tuple[Pointer, Any]]:
-    """Every value at such a path; Compose writes some keys (blkio_config) with a capital."""
+    """All values at such a path; Compose writes some keys (blkio_config) with a capital."""
     if not parts:
         yield pointer, node
         return
@@ -202,7 +202,7 @@ def _text(value: Any) -> str:
 
 
 def _octal(value: object) -> object:
-    """2.40 prints modes in octal, 2.26 in decimal."""
+    """Compose 2.40 prints modes in octal, 2.26 in decimal."""
     text = str(value)
     return int(text, 8) if text.startswith("0") and set(text) <= set("01234567") else value
 
@@ -247,7 +247,7 @@ def _ulimits(service: ServiceSubject) -> Iterator[Finding]:
 
 
 def _targets(service: ServiceSubject) -> Iterator[Finding]:
-    """A tmpfs where something else is mounted; 2.26 lets it pass."""
+    """A tmpfs at a target that has another mount; Compose 2.26 accepts it."""
     taken = {str(item.get("target")) for item in service.model.get("volumes") or ()}
     for index, item in enumerate(service.model.get("tmpfs") or ()):
         path = str(item).partition(":")[0]
