@@ -13,13 +13,13 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
 SETTLE = 0.05
-"""Seconds after a change before we look: git writes a ref by renaming its lock file over it."""
+"""Seconds between a change and our look: git writes a ref by renaming its lock file over it."""
 
 
 class AgentAlarm(FileSystemEventHandler):
-    """Timer and trigger. A trigger only shortens a wait: one that is lost or forged changes nothing but the time.
+    """Timer and trigger. A trigger only shortens a wait: a lost or forged one changes nothing but the time.
 
-    `moved` is called, by another thread, when `branch` of a repository on this machine has moved. `seen` is called
+    `moved` is called, in another thread, when `branch` of a repository on this machine has moved. `seen` is called
     twice a second while it waits.
     """
 
@@ -45,11 +45,11 @@ class AgentAlarm(FileSystemEventHandler):
         return self._stop.is_set()
 
     def wait(self, seconds: float) -> None:
-        """Return after `seconds`, at a trigger or when the process is asked to end."""
+        """Return after `seconds`, or at a trigger, or when the process must end."""
         left = seconds
         while left > 0 and not self._stop.is_set():
             self._seen()
-            # A signal's handler runs between two short waits; a single long one would sleep through it.
+            # A signal's handler runs between two short waits; it could not run during a single long one.
             if self._changed.wait(min(left, 0.5)):
                 self._changed.clear()
                 self._pushed.clear()
@@ -74,7 +74,7 @@ class AgentAlarm(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         path = str(event.dest_path or event.src_path)
         if Path(path).parent == self._requests:
-            # What we remove or put aside ourselves is no reason to look.
+            # Files that we remove or rename ourselves are no reason to look.
             if path.endswith(".json") and event.event_type in ("created", "moved"):
                 self._changed.set()
         elif event.event_type not in ("opened", "closed_no_write") and (path in self._files or "/refs" in path):
@@ -83,7 +83,7 @@ class AgentAlarm(FileSystemEventHandler):
                 self._moved()
 
     def ring(self) -> None:
-        """Something may have happened."""
+        """End the present wait: something may have happened."""
         self._changed.set()
 
     def pushed(self) -> bool:
@@ -101,6 +101,6 @@ class AgentAlarm(FileSystemEventHandler):
 
 
 def _ref_folders(repository: Path) -> list[Path]:
-    """Where the branches of a repository on this machine lie; none for a remote one."""
+    """Folders with the branches of a repository on this machine; none for a remote one."""
     found = [folder / "refs" for folder in (repository, repository / ".git")]
     return [folder for folder in found if repository.is_absolute() and folder.is_dir()]

@@ -1,6 +1,6 @@
-"""The Compose binary: where it is, and whether it is new enough.
+"""The Compose binary: its path, and whether it is new enough.
 
-It is run directly: through `docker compose` each call costs twice as much.
+It is run directly, because a call through `docker compose` takes twice as long.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from reconciler.ownership import PROGRAM, faults, require
 from reconciler.process import run
 
 OLDEST = (2, 20)
-"""First Compose with `include`."""
+"""First version of Compose with `include`."""
 
 PLUGIN_FOLDERS = (
     "/usr/libexec/docker/cli-plugins",
@@ -37,8 +37,8 @@ INSTALL = (
 def find_compose(setting: str | None, environ: Mapping[str, str]) -> str:
     """Path of the Compose binary: `compose` of the agent config, else the first plugin, else one on $PATH.
 
-    One that others could replace is passed over. Usage where the config names it, or there is no other, or the config
-    names a file that cannot be run; Transient where there is none at all.
+    A binary that others could replace is skipped. Usage if the config names such a one, or there is no other, or the
+    config names a file that cannot be run; Transient if there is none at all.
     """
     if setting:
         if not os.path.isabs(setting):
@@ -65,7 +65,7 @@ def find_compose(setting: str | None, environ: Mapping[str, str]) -> str:
 
 
 def compose_version(path: str) -> tuple[int, int]:
-    """Major and minor version of a Compose binary. Transient where it cannot be run or is older than 2.20."""
+    """Major and minor version of a Compose binary. Transient if it cannot be run or is older than 2.20."""
     completed = run([path, "version", "--short"], env={"HOME": NO_HOME, "DOCKER_CONFIG": NO_HOME}, timeout=10)
     said = completed.stdout.decode(errors="replace").strip()
     match = re.match(r"v?(\d+)\.(\d+)\.", said)

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from reconciler.observe.git import Git
 
 STREAMED = 1 << 20
-"""Bytes from which a blob is never held in memory."""
+"""Bytes from which on a blob is never held in memory."""
 
 SLOWEST = 600.0
 """Seconds that unpacking one blob may take."""
@@ -20,18 +20,18 @@ _CHUNK = 1 << 16
 
 
 class DamagedError(Exception):
-    """The repository does not give what it should have."""
+    """The repository lacks an object that it should have."""
 
 
 class Blobs:
-    """Blobs by id. Opened when the first is read; what git itself cannot read either is DamagedError."""
+    """Blobs by id. The object database is opened at the first read. DamagedError if git cannot read a blob either."""
 
     def __init__(self, git: Git) -> None:
         self._git = git
         self._database: Any = None
 
     def read(self, oid: str, size: int) -> bytes:
-        """The blob's bytes; `size` is what the tree says of it."""
+        """The blob's bytes; `size` as in the tree."""
         for attempt in (self._in_process, self._by_git):
             data = attempt(oid, size)
             if data is not None and blob_id(data, oid) == oid:
@@ -39,7 +39,8 @@ class Blobs:
         raise DamagedError(f"the object {oid} cannot be read")
 
     def head(self, oid: str, size: int, most: int) -> bytes:
-        """The first bytes. Of a large blob nothing is checked: git unpacks it, and is ended once it has given them."""
+        """The first bytes. Of a large blob they are not checked: git unpacks it, and is ended when it has given them.
+        """
         if size < STREAMED:
             return self.read(oid, size)[:most]
         done = self._git.run("cat-file", "blob", oid, limit=most)
@@ -48,7 +49,7 @@ class Blobs:
         return done.stdout
 
     def copy(self, oid: str, size: int, target: BinaryIO) -> None:
-        """Write the blob to an empty file; a large one in pieces, by git, which hands it over as it unpacks it."""
+        """Write the blob to an empty file. Git writes a large one in pieces while it unpacks it."""
         if size < STREAMED:
             target.write(self.read(oid, size))
             return
@@ -69,7 +70,7 @@ class Blobs:
             self._database = _open(self._git.folder)
         try:
             return bytes(self._database.stream(bytes.fromhex(oid)).read())
-        except Exception:  # the library lets whatever broken data cause come through; git has the last word
+        except Exception:  # the library raises many kinds of errors for broken data; git decides
             return None
 
     def _by_git(self, oid: str, size: int) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Whether something may have happened to managed containers: it wakes the agent early."""
+"""Notices events of managed containers, to wake the agent early."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PAUSE = 5.0
 class ChangeWatch:
     """Reads the engine's events in a thread while it is entered; `woken` is called at each that may concern `host`.
 
-    `stacks`, `containers`: names and ids of what is looked after, asked at each event; None: not known just now. What
-    other projects do wakes nobody.
+    `stacks`, `containers`: names and ids of managed ones, asked for at each event; None: not known at the moment.
+    Events of other projects wake nobody.
 
-    Without the engine's library, and so on a unix socket alone; elsewhere there is nothing to wake anybody, and
-    `changed` says yes, so that every turn compares.
+    It works without the engine's library, and so only on a unix socket. For other engines `changed` is always true, so
+    that every turn compares.
     """
 
     def __init__(
@@ -73,12 +73,13 @@ class ChangeWatch:
                 self._follow()
             except (OSError, ValueError) as error:
                 logger.debug("no events from the engine: {}", error)
-            # Whatever happened while nobody listened is found by comparing once.
+            # After a broken connection, one comparison finds what happened meanwhile.
             self._news.set()
             self._ended.wait(PAUSE)
 
     def _follow(self) -> None:
-        # Events of networks carry no labels of containers, and containers that others make for us have not ours.
+        # Events of networks carry no labels of containers, and containers that others make for us do not have our
+        # labels.
         with plain_events(self._address, {"type": ["container", "network"], "event": EVENTS}) as connection:
             connection.settimeout(None)
             self._connection = connection

@@ -1,7 +1,7 @@
 """Reads a commit object, and finds faults in its header and message.
 
-Git is not asked to check what it fetches: it would refuse the whole branch for one bad commit anywhere in its history.
-Nothing of a commit but its tree is ever applied, and only the head's is; so the head alone is judged.
+Git does not check what it fetches: it would refuse the whole branch for one bad commit anywhere in its history. Only
+the head's tree is ever applied, so only the head is judged.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _ORDER = re.compile(
 
 
 def read_commit(git: Git, sha: str) -> Commit:
-    """KeyError when the repository does not have it. Whatever is wrong with it, it is read."""
+    """KeyError if the repository does not have it. A commit with faults is read, too."""
     _raw(git, sha)
     return Commit(sha)
 
 
 def malformed(git: Git, sha: str) -> tuple[Violation, ...]:
-    """What git's own check would say of this commit, as far as it matters."""
+    """The faults that git's own check would report for this commit, as far as they matter."""
     data = _raw(git, sha)
     head, _, message = data.partition(b"\n\n")
     if b"\0" in head:
@@ -40,7 +40,7 @@ def malformed(git: Git, sha: str) -> tuple[Violation, ...]:
 
 
 def _raw(git: Git, sha: str) -> bytes:
-    """The beginning of the object, of one that is larger than any program's output may be."""
+    """The commit object; only its beginning if it is larger than the limit for a program's output."""
     done = git.run("cat-file", "commit", sha) if SHA.fullmatch(sha) else None
     if done is None or (done.returncode != 0 and not done.cut):
         raise KeyError(sha)

@@ -1,4 +1,4 @@
-"""The engine's JSON read as nouns. Pure: every figure comes from the answer that is passed in."""
+"""Turns the engine's JSON into nouns of the model. Pure: all values come from the given answer."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ Port = tuple[str, int, str]
 
 ACTIVE = ("running", "paused", "restarting")
 LEAST_COUNTED = 64 << 20
-"""Bytes that a container without a limit counts for at least: at its start it uses next to nothing."""
+"""Bytes that a container without a limit counts for at least: at its start it uses almost nothing."""
 
 
 def label_filter(stacks: frozenset[str]) -> dict[str, list[str]]:
-    """What to ask the engine's list for. It may bring containers of more stacks than these."""
-    # Several labels in one filter mean "and", so several stacks are told apart afterwards.
+    """The filter for the engine's list. The answer can contain containers of more stacks than these."""
+    # Several labels in one filter mean "and", so several stacks are separated afterwards.
     only = next(iter(stacks)) if len(stacks) == 1 else None
     return {"label": [f"{COMPOSE_PROJECT}={only}" if only else COMPOSE_PROJECT]}
 
 
 def listed_state(stacks: frozenset[str], answers: Iterable[Answer]) -> ObservedState:
-    """What a list shows of these stacks."""
+    """The state of these stacks, as far as a list shows it."""
     return ObservedState(containers=ordered(listed(answer) for answer in answers if stack_of(answer) in stacks))
 
 
 def started(answers: Iterable[Answer]) -> list[Started]:
-    """The projects that entries of a list belong to, without those of an agent. The newest container tells."""
+    """Projects of the list's entries that no agent made. The newest container of a project decides."""
     found: dict[str, Started] = {}
     for answer in sorted(answers, key=lambda item: int(item.get("Created") or 0)):
         labels = answer.get("Labels") or {}
@@ -69,7 +69,7 @@ def stack_of(answer: Answer) -> str | None:
 
 
 def listed(answer: Answer) -> Container:
-    """A container as the list shows it: cheap, without the fields that only an inspect knows."""
+    """A container as the list shows it: cheap, without the fields that only an inspect has."""
     labels = answer.get("Labels") or {}
     mode = answer.get("HostConfig", {}).get("NetworkMode", "")
     return Container(
@@ -95,7 +95,7 @@ def listed(answer: Answer) -> Container:
 
 
 def inspected(answer: Answer, counted: int | None = None) -> Container:
-    """A container in full. `counted`: what it counts for in memory where it has no limit."""
+    """A container in full. `counted`: its memory in the sum if it has no limit."""
     labels = answer["Config"].get("Labels") or {}
     state, host = answer["State"], answer["HostConfig"]
     settings = answer.get("NetworkSettings") or {}
@@ -145,7 +145,7 @@ def network(answer: Answer, attached: Mapping[str, frozenset[str]]) -> ObservedN
 
 
 def addresses(endpoint: Answer) -> frozenset[str]:
-    """What an endpoint has while its container runs: IPv4, IPv6 and MAC in lower case."""
+    """Addresses of an endpoint while its container runs: IPv4, IPv6 and MAC in lower case."""
     told = (endpoint.get(key) for key in ("IPAddress", "GlobalIPv6Address", "MacAddress"))
     return frozenset(text.lower() for text in told if text)
 
@@ -159,7 +159,7 @@ def volume(answer: Answer) -> ObservedVolume:
 
 
 def name_of(answer: Answer) -> str:
-    """The name in a list's entry. Links add further names, with a second slash, that are none of its own."""
+    """The name in a list's entry. Links add further names, with a second slash, that belong to other containers."""
     names = [name.lstrip("/") for name in answer.get("Names") or () if name.count("/") == 1]
     return str(names[0] if names else answer["Id"][:12])
 
@@ -183,7 +183,7 @@ def working_set(stats: Answer) -> int:
 
 
 def _network_ids(answer: Answer) -> dict[str, str]:
-    """Empty ids are left out: a container that was never started has none."""
+    """Ids of the networks. Empty ones are left out: a container that was never started has none."""
     networks = (answer.get("NetworkSettings") or {}).get("Networks") or {}
     return {name: endpoint["NetworkID"] for name, endpoint in networks.items() if (endpoint or {}).get("NetworkID")}
 
@@ -194,7 +194,7 @@ def _number(labels: Answer) -> int:
 
 
 def _grace(config: Answer) -> float | None:
-    """The engine takes a negative one for "as long as it likes"; we do not."""
+    """Seconds. For the engine a negative value means no limit; we do not allow that."""
     timeout = config.get("StopTimeout")
     if timeout is None:
         return None
@@ -206,13 +206,13 @@ def _is_oneoff(labels: Answer) -> bool:
 
 
 def _exit_code_in_words(status: str) -> int:
-    """`Exited (3) 5 minutes ago`: the list has no other place for it."""
+    """The exit code in `Exited (3) 5 minutes ago`, the only place in the list that has it."""
     found = re.match(r"Exited \((\d+)\)", status)
     return int(found.group(1)) if found else 0
 
 
 def _health_in_words(state: str, status: str) -> str:
-    """'Up 3 seconds (health: starting)' → starting. Only a running container's health says anything."""
+    """'Up 3 seconds (health: starting)' → starting. Only a running container has a health."""
     if state != "running" or not status.endswith(")"):
         return "none"
     words = status[status.rfind("(") + 1 : -1].removeprefix("health: ")
@@ -220,7 +220,7 @@ def _health_in_words(state: str, status: str) -> str:
 
 
 def _health(state: Answer) -> str:
-    # A stopped container keeps reading "unhealthy", whatever it was.
+    # A stopped container always shows "unhealthy".
     if state["Status"] != "running":
         return "none"
     return (state.get("Health") or {}).get("Status") or "none"
@@ -229,7 +229,7 @@ def _health(state: Answer) -> str:
 def unhealthy_for(answer: Answer) -> float:
     """Seconds between the probe that made it unhealthy and the newest one, both by the engine's clock.
 
-    The engine keeps five probes; what is older is reckoned by the interval.
+    The engine keeps five probes; older ones are computed from the interval.
     """
     health = answer["State"].get("Health") or {}
     if health.get("Status") != "unhealthy" or not health.get("Log"):
@@ -280,7 +280,7 @@ def _published(bindings: Answer | None) -> tuple[Port, ...]:
     for inside, outsides in (bindings or {}).items():
         protocol = inside.partition("/")[2] or "tcp"
         for outside in outsides or ():
-            # A port that the engine is to choose has no number before the start.
+            # A port that the engine chooses has no number before the start.
             if outside.get("HostPort", "").isdecimal() and outside["HostPort"] != "0":
                 found.add((outside.get("HostIp", ""), int(outside["HostPort"]), protocol))
     return tuple(sorted(found))

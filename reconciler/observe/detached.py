@@ -1,6 +1,6 @@
-"""A commit's signature apart from the commit, verified at a moment of our choice.
+"""Verifies a commit's signature apart from the commit, for a chosen moment.
 
-Git asks whether the key was valid when the commit says that it was made, and whoever signs writes that date.
+Git checks whether the key was valid at the date in the commit, and the signer writes that date.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OLD_OPENSSH = re.compile(rb"unknown option|illegal option|[Ii]nvalid .*option|u
 
 
 def split(commit: bytes) -> tuple[bytes, bytes]:
-    """The commit without its signature, which is what was signed, and the signature."""
+    """The signed bytes (the commit without its signature), and the signature."""
     head, blank, message = commit.partition(b"\n\n")
     kept: list[bytes] = []
     signature: list[bytes] = []
@@ -36,7 +36,7 @@ def split(commit: bytes) -> tuple[bytes, bytes]:
             target = signature
             signature.append(value)
         elif name.startswith(_SIGNATURE + b"-"):
-            target = []  # over another form of the object: nothing that is signed here
+            target = []  # signs another form of the object, which we do not use
         else:
             target = kept
             kept.append(line)
@@ -44,7 +44,7 @@ def split(commit: bytes) -> tuple[bytes, bytes]:
 
 
 def ssh_holds(git: Git, sha: str, allowed_signers: Path, moment: float) -> bool:
-    """Whether a key of the list signed the commit, and was valid at `moment` (seconds of the Unix epoch)."""
+    """Whether a listed key signed the commit, and was valid at `moment` (seconds of the Unix epoch)."""
     payload, signature = split(git.run("cat-file", "commit", sha).stdout)
     with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
         file = Path(folder) / "signature"
@@ -58,7 +58,7 @@ def ssh_holds(git: Git, sha: str, allowed_signers: Path, moment: float) -> bool:
 
 
 def openpgp_holds(git: Git, sha: str, home: Path, moment: float) -> bool:
-    """The same for gpg's folder of keys."""
+    """The same for the keys in gpg's folder."""
     payload, signature = split(git.run("cat-file", "commit", sha).stdout)
     with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
         file = Path(folder) / "signature"
@@ -71,7 +71,7 @@ def openpgp_holds(git: Git, sha: str, home: Path, moment: float) -> bool:
 
 
 def _keygen(git: Git, arguments: Sequence[str], moment: float, stdin: bytes = b"") -> Completed:
-    """ssh-keygen -Y …; without the moment where it is too old to be told one, and takes now."""
+    """ssh-keygen -Y …; without the moment if it is too old to accept one, and uses the present."""
     when = datetime.fromtimestamp(moment, UTC).strftime("%Y%m%d%H%M%S")
     command = ["ssh-keygen", "-Y", *arguments]
     done = git.tool([*command, f"-Overify-time={when}"], stdin)

@@ -1,4 +1,4 @@
-"""Where the engine is, found the way Docker's own command line finds it."""
+"""Finds the engine's address in the same way as Docker's command line."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 
 def engine_host(setting: str | None, environ: Mapping[str, str]) -> str:
-    """The engine's URL (unix://, tcp://, ssh://). Asks nothing of the engine itself.
+    """The engine's URL (unix://, tcp://, ssh://). Does not contact the engine.
 
-    In this order: `engine` of the agent config, DOCKER_HOST, Docker's current context, the usual socket,
-    Colima's. Usage where a context is named that does not exist, or Docker's config cannot be read.
+    In this order: `engine` of the agent config, DOCKER_HOST, Docker's current context, the usual socket, Colima's.
+    Usage if a named context does not exist, or Docker's config cannot be read.
     """
     return setting or environ.get("DOCKER_HOST") or _context_host(environ) or _socket(environ)
 

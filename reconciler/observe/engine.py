@@ -1,4 +1,4 @@
-"""Looking at the engine. Every method raises Away when it does not answer."""
+"""Observes through the engine. Every method raises Away if the engine does not answer."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ STARTED_AT_LAG = 0.5
 
 
 class EngineObserver:
-    """Everything that can be seen through the engine at `client` (see `reconciler.engine.connect`).
+    """All observations through the engine at `client` (see `reconciler.engine.connect`).
 
-    `host`: the name of the host whose containers are ours, as in the label `dev.reconciler.host`.
+    `host`: name of the host whose containers are ours, as in the label `dev.reconciler.host`.
     """
 
     def __init__(self, client: docker.APIClient, host: str) -> None:
@@ -47,14 +47,14 @@ class EngineObserver:
         self._images: dict[str, ImageDefaults] = {}
 
     def look(self, stacks: Iterable[str]) -> ObservedState:
-        """One list call; nothing that only an inspect knows. A state may lag behind by some milliseconds."""
+        """One list call, without what only an inspect knows. The state may be some milliseconds old."""
         wanted = frozenset(stacks)
         if not wanted:
             return ObservedState()
         return read.listed_state(wanted, self._list(read.label_filter(wanted)))
 
     def inspect(self, stacks: Iterable[str]) -> ObservedState:
-        """Everything there is: one call for each container that runs or is ours, and four lists."""
+        """The full state: one inspect for each container that runs or is ours, and four lists."""
         wanted = frozenset(stacks)
         answers = self._list()
         ours = [answer["Id"] for answer in answers if read.stack_of(answer) in wanted]
@@ -86,7 +86,8 @@ class EngineObserver:
         return found
 
     def defaults(self, images: Iterable[str]) -> Mapping[str, ImageDefaults]:
-        """What these images (ids) say; those that are gone are left out. Each is asked for once: ids never change."""
+        """Settings of these images (by id); missing images are left out. Each is requested once, because ids never
+        change."""
         wanted = dict.fromkeys(images)
         for image in wanted:
             if image not in self._images and (found := self._image(image)) is not None:
@@ -102,19 +103,19 @@ class EngineObserver:
             return defaults_of(answer)
 
     def usage(self, ids: Iterable[str]) -> Mapping[str, int]:
-        """Bytes of memory that containers use now (working set); those that do not run are left out."""
+        """Bytes of memory that containers use now (working set); containers that do not run are left out."""
         measured = {container: self._working_set(container) for container in ids}
         return {container: size for container, size in measured.items() if size}
 
     def started(self) -> Sequence[Started]:
-        """The Compose projects that were started without an agent, by name."""
+        """Names of the Compose projects that were started without an agent."""
         return read.started(self._list({"label": COMPOSE_PROJECT}))
 
     def watch(self) -> EventWatch:
         return EventWatch(self._client, self._host)
 
     def logs(self, container: str, lines: int) -> tuple[str, ...]:
-        """Empty where the container is gone or its log driver cannot be read."""
+        """Empty if the container is gone or its log driver cannot be read."""
         answer = self._inspect(container)
         if answer is None or not lines:
             return ()
@@ -122,7 +123,8 @@ class EngineObserver:
         found = self._tail(container, lines, began)
         if found or began is None or answer["State"]["Running"]:
             return found
-        # A busy engine notes the start of a short life when it is over: better what it said before, too, than nothing.
+        # On a busy machine the engine records the start of a short run only after its end. Then lines of the previous
+        # run are better than none.
         return self._tail(container, lines, None)
 
     def _tail(self, container: str, lines: int, since: float | None) -> tuple[str, ...]:
@@ -144,14 +146,15 @@ class EngineObserver:
         return str(recent[-1]["Output"]).strip() if recent else None
 
     def addresses_used(self, without: Collection[str], hosts: Iterable[str]) -> Sequence[Claim]:
-        """On Linux, of this machine; where the engine lives in a virtual machine, the hosts alone are known."""
+        """On Linux, the addresses that this machine uses. If the engine lives in a virtual machine, only those of the
+        hosts."""
         from reconciler.observe import routes
 
         own = routes.of_this_machine(without) if self._on_this_machine() else []
         return [*own, *routes.of_hosts(hosts)]
 
     def ports_taken(self, ports: Iterable[Port]) -> Mapping[Port, str]:
-        """Ours do not count: a switch stops the holder first."""
+        """Ports of our own containers do not count: a switch stops their holder first."""
         wanted = tuple(ports)
         if not wanted:
             return {}
@@ -172,7 +175,7 @@ class EngineObserver:
         return ours, foreign
 
     def _on_this_machine(self) -> bool:
-        # Elsewhere (macOS too) the engine lives in a virtual machine, whose ports cannot be tried from here.
+        # Elsewhere (macOS, too) the engine lives in a virtual machine, whose ports cannot be tried from here.
         return sys.platform == "linux" and self._client.base_url == "http+docker://localhost"
 
     def _list(self, filters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -201,7 +204,7 @@ class EngineObserver:
         return Foreign(container.id, container.name, container.memory, container.ports)
 
     def _counted(self, answer: Mapping[str, Any]) -> int | None:
-        """What a running container without a limit counts for; None where that question does not arise."""
+        """Memory that a running container without a limit counts for; None if it has a limit or does not run."""
         if answer["HostConfig"].get("Memory") or answer["State"]["Status"] not in read.ACTIVE:
             return None
         return max(read.LEAST_COUNTED, self._working_set(answer["Id"]))
@@ -233,10 +236,10 @@ class EngineObserver:
 
 
 def _life_began(state: Mapping[str, Any]) -> float | None:
-    """When the last start began; None where nothing was before it.
+    """Time of the last start; None if there was no run before.
 
-    The engine notes StartedAt once the program runs already, so its first lines may be older; but never older than the
-    end of the life before.
+    The engine records StartedAt when the program already runs, so its first lines may be older, but never older than
+    the end of the previous run.
     """
     started, finished = engine_time(state.get("StartedAt", "")), engine_time(state.get("FinishedAt", ""))
     if not started or not finished:

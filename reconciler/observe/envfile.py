@@ -1,4 +1,4 @@
-"""Writes variables so that every Compose reads them back byte for byte."""
+"""Writes variables so that every version of Compose reads back the same bytes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 
 def env_file(variables: Mapping[str, str]) -> bytes:
-    """An env file for `--env-file`. Values may hold anything but NUL; names are letters, digits and `_.-`.
+    """An env file for `--env-file`. Values may contain anything but NUL; names are letters, digits and `_.-`.
 
-    Compose reads a double-quoted value in three passes: `\\"` becomes `"`, then escapes like `\\n` and `\\\\`
-    are expanded, then `$` introduces a variable unless it is doubled. Newlines stand for themselves.
+    Compose reads a double-quoted value in three passes: `\"` becomes `"`, then escapes like `\n` and `\\` are expanded,
+    then `$` introduces a variable unless it is doubled. Newlines stand for themselves.
     """
     return "".join(f"{name}={_quoted(variables[name])}\n" for name in sorted(variables)).encode()
 

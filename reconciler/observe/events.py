@@ -1,4 +1,4 @@
-"""The engine's events about our containers: a reason to look again, and the only proof of OOM kills and signals."""
+"""The engine's events about our containers. They shorten waits, and only they prove OOM kills and signals."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 class EventWatch:
     """Reads events in a thread of its own from `__enter__` on; `__exit__` ends it and its connection.
 
-    `host`: whose containers are ours, by their label `dev.reconciler.host`.
-    Little is missed while the stream is opened, also again: the engine is asked for what happened since, and remembers
-    its last 256 events, whoever they are about (moby, daemon/events, eventsLimit).
+    `host`: name of the host whose containers are ours, as in their label `dev.reconciler.host`. While the stream is
+    opened, also again, few events are missed: the engine is asked for what happened since, and it keeps its last 256
+    events of any kind (moby, daemon/events, eventsLimit).
     """
 
     def __init__(self, client: docker.APIClient, host: str) -> None:
@@ -57,9 +57,9 @@ class EventWatch:
         self._thread.join(timeout=5)
 
     def wait(self, timeout: float) -> bool:
-        """Return at the next event (at once where one came since the last call) or after `timeout` seconds.
+        """Return at the next event (at once if one came since the last call) or after `timeout` seconds.
 
-        False, once: the stream broke since the last call, so events may be missing and a list has to tell.
+        False, once: the stream broke since the last call. Then events may be missing, and a list must be read.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._news, timeout=max(0.0, timeout))
@@ -68,19 +68,19 @@ class EventWatch:
             return whole
 
     def events(self) -> Mapping[str, frozenset[str]]:
-        """Container's id → which of REMEMBERED has befallen it since the watch began."""
+        """Container id → its events that are in REMEMBERED, since the watch began."""
         with self._changed:
             return dict(self._events)
 
     def touched(self) -> frozenset[str]:
-        """Ids of containers that something has happened to since the last call."""
+        """Ids of containers with an event since the last call."""
         with self._changed:
             touched, self._touched = self._touched, set()
             return frozenset(touched)
 
     def _subscribe(self) -> None:
         with engine_calls("send events"):
-            # The engine takes fractions of a second; the library's types know whole ones only.
+            # The engine accepts fractions of a second; the library's types have only whole ones.
             since = cast(int, self._since)
             stream = self._client.events(since=since, filters=self._filters, decode=True)
         with self._changed:
@@ -101,7 +101,7 @@ class EventWatch:
             for event in self._stream:
                 self._tell(partial(self._take, event))
         except (DockerException, OSError, ValueError, AttributeError) as error:
-            # The library's stream breaks in as many ways as it has layers once its socket is closed.
+            # When its socket is closed, the library's stream raises a different error in each of its layers.
             logger.debug("the engine's event stream ended: {}", error)
         finally:
             self._hang_up()

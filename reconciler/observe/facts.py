@@ -1,4 +1,4 @@
-"""What an inspected container is, in the words of `model.facts`. Pure."""
+"""Facts of an inspected container, in the words of `model.facts`. Pure."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _program(config: Answer) -> dict[str, Any]:
 
 
 def _mounts(answer: Answer) -> dict[str, tuple[str, str, bool]]:
-    """A bind's source is what was asked for: some engines tell where it lies in their own virtual machine."""
+    """The source of a bind is the requested path: some engines report a place inside their own virtual machine."""
     host = answer["HostConfig"]
     asked = {item["Target"]: item.get("Source") or "" for item in host.get("Mounts") or () if item["Type"] == "bind"}
     found = {
@@ -130,7 +130,7 @@ def _networks(answer: Answer) -> dict[str, dict[str, Any]]:
             "aliases": frozenset(endpoint.get("Aliases") or ()),
             "ipv4": addresses.get("IPv4Address") or "",
             "ipv6": addresses.get("IPv6Address") or "",
-            # Without a running container there is none yet.
+            # Without a running container it does not exist yet.
             "mac": (endpoint.get("MacAddress") or "") if running else None,
         }
     return found

@@ -16,14 +16,14 @@ from reconciler.observe.remote import Remote
 
 _SHOWN_LINES = 3
 LONGEST = 400
-"""Characters of what git says."""
+"""Characters of git's message."""
 _NOISE = re.compile(
     r"^(?:Please make sure you have|and the repository exists|remote: *$|hint: |warning: (?!rejected)|@)"
 )
 
 
 def known_fault(what: str, stderr: bytes, remote: Remote) -> Transient | None:
-    """The fault, when it is plainly not the mirror's. `what` could not be done: 'fetch branch main from …'."""
+    """The fault, if git clearly says that the mirror is not its cause. `what` failed: 'fetch branch main from …'."""
     text = stderr.decode(errors="replace")
     for pattern, hint in REMEDIES:
         if pattern.search(text):
@@ -33,13 +33,13 @@ def known_fault(what: str, stderr: bytes, remote: Remote) -> Transient | None:
 
 
 def shallow(what: str, remote: Remote) -> Transient:
-    """The remote's history ends in the middle, so that nobody could tell a new commit from a rewritten branch."""
+    """The remote has only a part of its history, so a new commit cannot be told from a rewritten branch."""
     command = f"`git{_words(remote)['at']} fetch --unshallow`"
     return Transient(Reason.FETCH_FAILED, f"cannot {what}: the source is a shallow clone", f"run {command} there")
 
 
 def other_ref(git: Git, remote: Remote, branch: str, what: str) -> Transient | None:
-    """A similar ref of the remote, if the branch is missing: a tag, or the branch by its short name."""
+    """A similar ref of the remote if the branch is missing: a tag, or the branch by its short name."""
     short = re.sub(r"^(?:refs/)?(?:heads/|remotes/)?(?:origin/)?", "", branch)
     names = [f"refs/tags/{branch.removeprefix('refs/').removeprefix('tags/')}", f"refs/heads/{short}"]
     options = (*reading(remote), "--end-of-options")
@@ -59,7 +59,7 @@ def other_ref(git: Git, remote: Remote, branch: str, what: str) -> Transient | N
 
 
 def _words(remote: Remote) -> dict[str, str]:
-    """How the remedies call what is watched: `known` is the host's name in known_hosts."""
+    """Words for the remedies. `known`: the host's name in known_hosts."""
     if remote.path is not None:
         return dict.fromkeys(("host", "login", "known", "path"), str(remote.path)) | {
             "at": f" -C {shlex.quote(str(remote.path))}", "scan": "", "port": "", "unseen": "",
@@ -86,12 +86,12 @@ def _words(remote: Remote) -> dict[str, str]:
 
 
 def unknown_fault(what: str, stderr: bytes) -> Transient:
-    """The fault, when nothing better is known than git's own words."""
+    """The fault in git's own words, if no better explanation is known."""
     return _fault(Reason.FETCH_FAILED, what, stderr.decode(errors="replace"), "it is tried again later")
 
 
 def too_large(what: str, most: int) -> Transient:
-    """Git was killed because what it fetched took more than `most` bytes."""
+    """Git was killed because the fetched data took more than `most` bytes."""
     return Transient(
         Reason.DISK_FAILED,
         f"cannot {what}: it is larger than {shown(most)}, which may be used of the disk",
@@ -101,7 +101,7 @@ def too_large(what: str, most: int) -> Transient:
 
 
 def timed_out(what: str, seconds: float) -> Transient:
-    """Git was killed because its time was over."""
+    """Git was killed because its time had passed."""
     return Transient(
         Reason.FETCH_FAILED,
         f"cannot {what}: no end within {seconds:g} s",

@@ -17,7 +17,7 @@ _KEY = (
 )
 _NO_DISK = r"no space left|disk quota|unable to (?:create temporary|write)|write error|file too large"
 DISK = re.compile(_NO_DISK, re.IGNORECASE)
-"""Of these it is our own disk that is at fault."""
+"""Errors that are caused by our own disk."""
 
 REMEDIES = tuple(
     (re.compile(pattern, re.IGNORECASE), hint)

@@ -1,4 +1,4 @@
-"""The files of a working folder, seen as git would see them if all were committed."""
+"""The files of a working folder, as git would see them if all were committed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _NO_COMMIT = "0" * 40
 class FolderFiles:
     """A folder's files (`model.files.Files`).
 
-    Links are entries, never followed; .git is left out; a folder with a .git of its own is a submodule; what is neither
-    file, folder nor link is left out too, as git does. So are folders in it that cannot be read, with a warning: they
-    are the data of services that run as other users. Contents are read when they are asked for; Usage where they cannot
-    be.
+    Links are entries, and are never followed; .git is left out; a folder with a .git of its own is a submodule. As in
+    git, anything else than files, folders and links is left out. So are folders that cannot be read, with a warning:
+    they are the data of services that run as other users. Contents are read when they are needed; Usage if they cannot
+    be read.
     """
 
     def __init__(self, root: Path) -> None:
@@ -50,7 +50,7 @@ class FolderFiles:
             self._closed.append(prefix.rstrip("/"))
             return
         for item in items:
-            # People and programs work here: what has gone since it was listed is not there.
+            # People and programs work here: a listed file may be gone by now.
             with suppress(FileNotFoundError):
                 yield from self._below(item, prefix + item.name)
 
@@ -74,11 +74,11 @@ class FolderFiles:
 
     @property
     def refused(self) -> tuple[Violation, ...]:
-        """What stands in the folder and is not taken: such paths are not among the entries."""
+        """Paths of the folder that are left out of the entries, as violations."""
         return self._refused
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
-        """KeyError where there is no regular file, TooLargeError beyond `limit` bytes."""
+        """KeyError if it is no regular file, TooLargeError beyond `limit` bytes."""
         if self._entries[path].mode not in REGULAR:
             raise KeyError(path)
         with _readable(self._root / path), _opened(self._root / path) as file:
@@ -88,21 +88,21 @@ class FolderFiles:
         return data
 
     def head(self, path: str, most: int) -> bytes:
-        """KeyError where there is no regular file."""
+        """KeyError if it is no regular file."""
         if self._entries[path].mode not in REGULAR:
             raise KeyError(path)
         with _readable(self._root / path), _opened(self._root / path) as file:
             return file.read(most)
 
     def link(self, path: str) -> str:
-        """KeyError where there is no symbolic link."""
+        """KeyError if it is no symbolic link."""
         if self._entries[path].mode in REGULAR:
             raise KeyError(path)
         with _readable(self._root / path):
             return os.readlink(self._root / path)
 
     def copy(self, path: str, target: BinaryIO) -> None:
-        """KeyError where there is no regular file."""
+        """KeyError if it is no regular file."""
         if self._entries[path].mode not in REGULAR:
             raise KeyError(path)
         with _readable(self._root / path):
@@ -112,7 +112,7 @@ class FolderFiles:
 
 
 class FolderEntry(Entry):
-    """An entry whose id is computed when it is asked for: a working folder may hold much that nobody reads."""
+    """An entry whose id is computed when it is needed: a working folder may contain much that nobody reads."""
 
     _root: Path
 
@@ -133,7 +133,7 @@ class FolderEntry(Entry):
 
 
 def folder_entry(root: Path, path: str, status: os.stat_result) -> FolderEntry | None:
-    """What git would commit of a file or link; None for what it leaves out."""
+    """The entry that git would commit for a file or link; None for what it leaves out."""
     if stat.S_ISLNK(status.st_mode):
         return FolderEntry(root, path, SYMLINK, status.st_size)
     if stat.S_ISREG(status.st_mode):
@@ -155,7 +155,7 @@ def _left_out(path: str) -> Violation:
 
 
 def _opened(path: Path) -> BinaryIO:
-    # What was a file while listing may be a link or a pipe by now.
+    # A file in the listing may be a link or a pipe by now.
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 

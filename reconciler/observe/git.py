@@ -1,4 +1,4 @@
-"""How git is started: fixed arguments, nothing of the user's or the system's configuration, no hooks, no helpers."""
+"""Starts git: fixed arguments, no configuration of the user or the system, no hooks, no helpers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PASSED = (
     "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY",
     "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR",
 )  # fmt: skip
-"""What git, ssh and curl need of the agent's environment: keys, proxies, certificates."""
+"""Variables that git, ssh and curl need from the agent's environment: keys, proxies, certificates."""
 
 _FIXED = {
     "GIT_ATTR_NOSYSTEM": "1",
@@ -29,7 +29,8 @@ _FIXED = {
 }
 
 STREAMED = "1m"
-"""Larger files are streamed: a commit with one of half a gigabyte needs no memory, here or on the other side."""
+"""Files of this size and more are streamed, so a commit with a file of half a gigabyte needs no memory on either side.
+"""
 
 _CONFIG = (
     f"core.bigFileThreshold={STREAMED}",
@@ -57,11 +58,11 @@ _SSH = "ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15"
 
 
 class Git:
-    """Git on one repository. With `remote` it may speak that remote's protocol, without it no protocol at all.
+    """Git on one repository. With `remote` it may use that remote's protocol, without it no protocol at all.
 
-    `environ` is the agent's environment, of which only what keys, proxies and certificates need is passed on.
-    `quarantine`: variables that name the objects of a push which nobody has accepted yet.
-    `running`: gits that are waited for just now; who listens meanwhile may start others, but must not fetch.
+    `environ` is the agent's environment; only variables for keys, proxies and certificates are passed on. `quarantine`:
+    variables that name the objects of a push that is not accepted yet. `running`: number of git processes that run now.
+    Code that runs during such a wait may start git, but must not fetch.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Git:
         self._environment = {name: environ[name] for name in _PASSED if name in environ}
         self._environment |= {**_FIXED, **(quarantine or {})}
         self._environment.setdefault("GIT_SSH_COMMAND", _SSH)
-        # Stronger than any configuration: a repository could allow a protocol that starts a program.
+        # These override any configuration: a repository could allow a protocol that starts a program.
         self._environment["GIT_ALLOW_PROTOCOL"] = remote.protocol if remote else "none"
         if remote is not None:
             self._open(remote)
@@ -94,10 +95,11 @@ class Git:
         extra: Mapping[str, str] | None = None,
         largest: int | None = None,
     ) -> process.Completed:
-        """`git <arguments>` to its end; a return code other than 0 is the caller's to judge.
+        """Run `git <arguments>` to its end. The caller judges the return code.
 
-        Output beyond `limit` bytes ends it (`cut`); it is kept, or goes to `sink` piece by piece. `timeout` in seconds,
-        then ProcessTimeout (FetchFailed). `extra` is added to the environment. `largest`: bytes of any file it writes.
+        Output beyond `limit` bytes ends it (`cut`). Output is returned, or passed to `sink` in pieces. `timeout` in
+        seconds, then ProcessTimeout (FetchFailed). `extra` is added to the environment. `largest`: bytes of any file
+        that it may write.
         """
         self.running += 1
         try:
@@ -116,7 +118,7 @@ class Git:
             self.running -= 1
 
     def tool(self, argv: Sequence[str], stdin: bytes) -> process.Completed:
-        """Another program, in git's environment; times are UTC."""
+        """Run another program in git's environment; times are in UTC."""
         environment = {**self._environment, "TZ": "UTC"}
         return process.run(argv, env=environment, timeout=60.0, stdin=stdin, reason=Reason.FETCH_FAILED)
 
@@ -125,18 +127,18 @@ class Git:
             self._environment["GIT_CONFIG_GLOBAL"] = str(self.folder / LOCAL_CONFIG)
         if remote.authorization is not None:
             key, value = remote.authorization
-            # Not as an argument: those can be read by every user of the machine.
+            # Not as an argument: every user of the machine can read arguments.
             self._environment |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": key, "GIT_CONFIG_VALUE_0": value}
 
 
 LOCAL_CONFIG = "local.gitconfig"
-"""Beside the mirror's own: what the other side of a local remote has to know (see `local_config`)."""
+"""Beside the mirror's own config: settings for the other side of a local remote (see `local_config`)."""
 
 
 def local_config(path: Path) -> str:
-    """For the git that serves a folder of this machine; only this file reaches it.
+    """The config for the git process that serves a folder of this machine; it reads only this file.
 
-    The operator named the folder, so it may be another user's; what that user could start with it is switched off
+    The operator named the folder, so it may belong to another user. What that user could start with it is switched off
     (see `observe.origin`).
     """
     folders = dict.fromkeys(str(item) for base in (path, path.resolve()) for item in (base, base / ".git"))

@@ -1,4 +1,4 @@
-"""Where git looks for the hooks of a repository, and the few settings of it that are ours."""
+"""Finds the folder in which git looks for hooks, and reads and writes our few settings of a repository."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from reconciler.model.outcome import Reason
 from reconciler.process import Completed, run
 
 _OTHERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE")
-"""They would name another repository than the one that was asked for."""
+"""These variables would name another repository than the given one."""
 
 
 @dataclass(frozen=True, slots=True)
 class HookPlace:
     """A repository on this machine. `common`: its folder without a working tree (.git), the same for all worktrees.
-    `hooks`: where git looks for hooks, by core.hooksPath where that is set."""
+    `hooks`: folder in which git looks for hooks (core.hooksPath if it is set)."""
 
     common: Path
     hooks: Path
@@ -26,7 +26,7 @@ class HookPlace:
 
 
 def find_place(folder: str, environ: Mapping[str, str]) -> HookPlace:
-    """The repository that `folder` is or lies in. Usage where there is none."""
+    """The repository at or around `folder`. Usage if there is none."""
     told = ("--path-format=absolute", "--git-common-dir", "--git-path", "hooks", "--is-bare-repository")
     done = _git(folder, environ, "rev-parse", *told)
     lines = done.stdout.decode(errors="surrogateescape").splitlines()
@@ -39,7 +39,7 @@ def find_place(folder: str, environ: Mapping[str, str]) -> HookPlace:
 
 
 def require_own(place: HookPlace) -> None:
-    """Usage where the repository is another user's: what root writes into it, its owner could not read or run."""
+    """Usage if the repository belongs to another user, who could not read or run the files that root writes into it."""
     owner = place.common.stat().st_uid
     if owner != os.geteuid():
         told = f"{place.common} belongs to another user (uid {owner})"
@@ -47,7 +47,7 @@ def require_own(place: HookPlace) -> None:
 
 
 def make_bare(folder: str, branch: str, environ: Mapping[str, str]) -> None:
-    """A new bare repository, without the sample hooks. Transient where git cannot make it."""
+    """A new bare repository, without the sample hooks. Transient if git cannot make it."""
     done = _git("/", environ, "init", "--quiet", "--bare", "--template=", f"--initial-branch={branch}", folder)
     if done.returncode != 0:
         why = done.stderr.decode(errors="replace").strip()
@@ -55,13 +55,13 @@ def make_bare(folder: str, branch: str, environ: Mapping[str, str]) -> None:
 
 
 def setting(place: HookPlace, name: str, environ: Mapping[str, str]) -> str | None:
-    """A setting of this repository alone."""
+    """A setting of this repository, without those of the user and the system."""
     done = _git("/", environ, f"--git-dir={place.common}", "config", "--local", "--get", name)
     return done.stdout.decode(errors="replace").removesuffix("\n") if done.returncode == 0 else None
 
 
 def change_setting(place: HookPlace, name: str, value: str | None, environ: Mapping[str, str]) -> None:
-    """Write one, or remove it (None). Transient where the repository's config cannot be written."""
+    """Write a setting, or remove it (None). Transient if the repository's config cannot be written."""
     if setting(place, name, environ) == value:
         return
     how = ("--unset-all", name) if value is None else ("--replace-all", name, value)
@@ -73,6 +73,7 @@ def change_setting(place: HookPlace, name: str, value: str | None, environ: Mapp
 
 
 def _git(folder: str, environ: Mapping[str, str], *arguments: str) -> Completed:
-    """With the user's own configuration: it decides where hooks are looked for. These commands start no program."""
+    """Git with the user's own configuration, which decides where hooks are looked for. These commands start no program.
+    """
     kept = {name: value for name, value in environ.items() if name not in _OTHERS}
     return run(["git", "-C", os.path.abspath(folder), *arguments], env=kept, timeout=30.0, reason=Reason.DISK_FAILED)

@@ -1,4 +1,4 @@
-"""Ports of the machine: who holds them, as far as can be told from here."""
+"""Finds the holders of ports on this machine, as far as that is possible from here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EVERYWHERE = {"0.0.0.0": socket.AF_INET, "::": socket.AF_INET6}  # noqa: S104
 
 
 def holders(ports: Iterable[Port], held: Mapping[Port, str]) -> dict[Port, str]:
-    """Those of `ports` that overlap with one of `held` (port → holder's name)."""
+    """The `ports` that overlap with one of `held` (port → holder's name)."""
     found = {}
     for port in ports:
         name = next((held[other] for other in sorted(held) if overlaps(port, other)), None)
@@ -22,7 +22,7 @@ def holders(ports: Iterable[Port], held: Mapping[Port, str]) -> dict[Port, str]:
 
 
 def is_bound(port: Port) -> bool:
-    """Does a process of this machine hold the port? False also where that cannot be tried."""
+    """Whether a process of this machine holds the port. False, too, if that cannot be tried."""
     return any(_refuses(family, address, port) for family, address in _places(bare(port[0])))
 
 
@@ -47,7 +47,7 @@ def _refuses(family: socket.AddressFamily, address: str, port: Port) -> bool:
 def _bind_as_the_engine_does(probe: socket.socket, family: int, address: str, number: int) -> None:
     stream = probe.type == socket.SOCK_STREAM
     if stream:
-        # Without it, connections of a container that was just stopped (TIME_WAIT) would read as a holder.
+        # Without it, connections of a container that was just stopped (TIME_WAIT) would look like a holder.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
         probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

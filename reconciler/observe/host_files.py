@@ -1,4 +1,4 @@
-"""Files of the machine itself, where containers that we did not create mount them."""
+"""Files of the machine that containers mount which we did not create."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from reconciler.observe.blobs import file_id
 
 
 class HostFiles:
-    """`loop.ports.HostFiles` for an engine on this machine; paths that are not here hold nothing."""
+    """`loop.ports.HostFiles` for an engine on this machine; paths that do not exist here have no content."""
 
     def __init__(self, paths: HostPaths | None = None) -> None:
-        """`paths`: what an agent mounts; None where there is no agent."""
+        """`paths`: paths that an agent mounts; None if there is no agent."""
         self._paths = paths
 
     def ways(self, paths: Iterable[str], links: Mapping[str, str]) -> Mapping[str, Way]:
@@ -33,7 +33,7 @@ class HostFiles:
 
 
 def _same(path: Path, entry: Entry, until: float) -> bool:
-    """A program has read what stood there when it was started; what was written later it may not know."""
+    """A program has read the content of its start; it may not know what was written later."""
     try:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:

@@ -1,6 +1,6 @@
-"""The mirror's folder: made by hand, swept of what killed processes left, thrown away when it is damaged.
+"""The mirror's folder: made by us, cleaned after killed processes, and deleted if it is damaged.
 
-The holder of the state lock alone fetches, so whatever is locked or half-written in it belongs to the dead.
+Only the holder of the state lock fetches, so locks and half-written files in it belong to dead processes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HALF_WRITTEN = ("tmp_", ".tmp-", "incoming-", "tmp_objdir-")
 _CHECK_TIMEOUT = 300.0
 
 MALFORMED = 1
-"""Exit code of `git fsck` where the packs are whole, and some objects are malformed."""
+"""Exit code of `git fsck` if the packs are whole, and some objects are malformed."""
 
 _MANY_PACKS = 50
 """Pack count from which all packs are repacked into one. Each fetch that brings objects adds a pack."""
@@ -44,7 +44,7 @@ class Mirror:
             self._files[LOCAL_CONFIG] = local_config(remote.path)
 
     def prepare(self) -> None:
-        """Make it, or make it usable again after whatever killed the last user. Transient when the disk refuses."""
+        """Make it, or make it usable again after a killed process. Transient if the disk refuses."""
         try:
             self._prepare()
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
@@ -54,7 +54,8 @@ class Mirror:
             raise self._unusable(error) from error
 
     def sweep(self) -> int:
-        """Remove what a git that was killed, or found no room, has left half-written. Bytes of the largest file."""
+        """Remove what a git process left half-written when it was killed or found no space. Returns bytes of the
+        largest file."""
         largest = 0
         for path in list(self._left_behind()):
             with suppress(FileNotFoundError):
@@ -63,7 +64,7 @@ class Mirror:
         return largest
 
     def sound(self, git: Git) -> bool:
-        """Whether every object is whole and every ref leads to what it needs. Reads all of it."""
+        """Whether every object is whole, and every ref leads to all objects that it needs. Reads all of it."""
         try:
             code = git.run("fsck", "--full", "--no-dangling", "--no-progress", timeout=_CHECK_TIMEOUT).returncode
             return code in (0, MALFORMED)
@@ -71,7 +72,7 @@ class Mirror:
             return False
 
     def discard(self) -> None:
-        """Out of the way; `forget` deletes it once there is a new one."""
+        """Move it aside; `forget` deletes it when there is a new one."""
         try:
             self.forget()
             self.folder.rename(self._aside)
@@ -81,30 +82,31 @@ class Mirror:
             raise self._unusable(error) from error
 
     def drop(self, prefix: str) -> None:
-        """Delete the refs below `prefix` ('refs/…/'): they are to be fetched again. Also what packs refs: not we."""
+        """Delete the refs below `prefix` ('refs/…/'), so that they are fetched again. Also refs that other programs
+        have packed."""
         shutil.rmtree(self.folder / prefix, ignore_errors=True)
         (self.folder / "packed-refs").unlink(missing_ok=True)
 
     def forget(self) -> None:
-        """Delete what was put out of the way."""
+        """Delete what `discard` moved aside."""
         if self._aside.is_dir() and not self._aside.is_symlink():
             shutil.rmtree(self._aside)
         else:
             self._aside.unlink(missing_ok=True)
 
     def pack(self, git: Git) -> None:
-        """Put many packs together. Nothing is lost by it, or when it is killed; unreachable commits are kept."""
+        """Merge many packs into one. Nothing is lost, even if it is killed; unreachable commits are kept."""
         if self._are_many(_MANY_PACKS):
             git.run("repack", "-a", "-d", "-k", "-q", timeout=_CHECK_TIMEOUT)
 
     def tidy(self, git: Git) -> None:
-        """The same, a little earlier, and what no ref leads to is given up."""
+        """The same from a smaller number of packs on, and without objects that no ref leads to."""
         if self._are_many(_SOME_PACKS):
             git.run("repack", "-a", "-d", "-q", timeout=_CHECK_TIMEOUT)
             git.run("prune", "--expire=now", timeout=_CHECK_TIMEOUT)
 
     def _are_many(self, most: int) -> bool:
-        """Whether there are more packs than `most`, and room for all that is in them once more."""
+        """Whether there are more than `most` packs, and space for a second copy of all of them."""
         packs = list(self.folder.glob("objects/pack/*.pack"))
         return len(packs) > most and room(self.folder) > sum(path.stat().st_size for path in packs)
 
@@ -124,7 +126,7 @@ class Mirror:
         self.sweep()
 
     def _left_behind(self) -> Iterator[Path]:
-        """Asked at every turn, hence without pathlib's globs."""
+        """Called in every turn, so it does not use pathlib's slow globs."""
         yield self.folder / "shallow"
         yield from _named(self.folder, lambda name: name.endswith(".lock"))
         for base, _, names in os.walk(self.folder / "refs"):
@@ -142,7 +144,7 @@ class Mirror:
 
 
 def _named(folder: Path, wanted: Callable[[str], bool]) -> Iterator[Path]:
-    """Those of the folder's files and folders whose name is wanted; nothing where it is no folder."""
+    """Files and folders of the folder whose name `wanted` accepts; nothing if it is no folder."""
     with suppress(FileNotFoundError, NotADirectoryError):
         yield from (folder / name for name in os.listdir(folder) if wanted(name))
 

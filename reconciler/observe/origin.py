@@ -1,7 +1,7 @@
-"""A folder of this machine as the remote: whose it is, and how git serves it without running anything of its own.
+"""A folder of this machine as the remote: who owns it, and how git serves it without starting a program of it.
 
-Whoever owns the repository decides what its configuration and its hooks say, and may be anybody. Git on that side runs
-as us, so what would start a program there is overridden on its command line, which no configuration can undo.
+The owner of the repository decides on its configuration and hooks, and may be anybody. Git on that side runs as us, so
+its command line overrides everything that would start a program; no configuration can undo that.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ _INERT = (
     "gc.auto=0",
     "maintenance.auto=false",
 )
-"""`true` and `false` are programs that do nothing; a hooks folder that is none has no hooks."""
+"""`true` and `false` are programs that do nothing; a hooks folder that does not exist has no hooks."""
 
 _WRITTEN = (
     *_INERT,
     "receive.autogc=false",
-    "receive.denyCurrentBranch=ignore",  # never checked out: that goes through filters, which are programs
+    "receive.denyCurrentBranch=ignore",  # never checked out, because that runs filters, which are programs
     "receive.denyNonFastForwards=false",
-    "receive.unpackLimit=1",  # a push must not leave folders that the owner cannot write to
+    "receive.unpackLimit=1",  # a push must leave no folders that the owner cannot write to
     "receive.updateServerInfo=false",
 )
 _DECIDES = ("", "config", "HEAD", "hooks", "objects", "refs")
-"""What decides of a repository's content and behaviour."""
+"""The files and folders that decide on a repository's content and behaviour."""
 
 
 def reading(remote: Remote) -> tuple[str, ...]:
-    """Options of `fetch` and `ls-remote`: how a folder is read. None for what another machine serves."""
+    """Options of `fetch` and `ls-remote` for reading a folder. None for a repository on another machine."""
     return () if remote.path is None else (f"--upload-pack={_command('upload-pack', _INERT)}",)
 
 
 def writing(remote: Remote) -> tuple[str, ...]:
-    """The same for `push`. Root writes to another user's folder as that user, where the user can get there: then no
-    link in it leads to what only root may write."""
+    """The same for `push`. Root writes to another user's folder as that user, if the user can reach it. Then no link in
+    it leads to a file that only root may write."""
     if remote.path is None:
         return ()
     return (f"--receive-pack=umask 022 && {_command('receive-pack', _WRITTEN, as_owner(remote.path))}",)
 
 
 def peek(remote: Remote, ref: str) -> str | None:
-    """The sha of a ref there, '' for none, read from its file; None where only git can tell."""
+    """The sha of a ref there, '' if it does not exist, read from its file; None if only git can tell."""
     refs = refs_of(remote.path) if remote.path else None
     if refs is None:
         return None
@@ -64,7 +64,7 @@ def peek(remote: Remote, ref: str) -> str | None:
 
 
 def stranger(folder: Path) -> int | None:
-    """The uid of somebody, neither root nor us, who owns the repository or what decides in it."""
+    """The uid of an owner of the repository, or of its deciding parts, who is neither root nor us."""
     for path in _parts(folder):
         with suppress(OSError):
             owner = path.stat().st_uid
@@ -74,7 +74,7 @@ def stranger(folder: Path) -> int | None:
 
 
 def not_pushed(folder: Path, owner: int) -> str:
-    """Why notes are kept, for people."""
+    """Why notes are not pushed, for people."""
     return (
         f"notes stay in the state folder: {folder} belongs to another user (uid {owner}). "
         "To push them, with that repository's hooks switched off: `notes: {push: true}` in the agent config"
@@ -82,7 +82,7 @@ def not_pushed(folder: Path, owner: int) -> str:
 
 
 def as_owner(folder: Path) -> tuple[str, ...]:
-    """What starts a program as the folder's owner; empty where we are that user, or cannot."""
+    """The prefix that starts a program as the folder's owner; empty if we are that user, or cannot become it."""
     setpriv = shutil.which("setpriv", path=os.defpath) if sys.platform == "linux" else None
     if os.geteuid() != 0 or setpriv is None:
         return ()
@@ -101,7 +101,7 @@ def _parts(folder: Path) -> Iterator[Path]:
 
 
 def _reaches(folder: Path, uid: int, gid: int) -> bool:
-    """Whether a user without further groups can walk to the folder."""
+    """Whether a user without further groups can reach the folder."""
     for above in folder.parents:
         status = above.stat()
         shift = 6 if status.st_uid == uid else 3 if status.st_gid == gid else 0
@@ -111,7 +111,7 @@ def _reaches(folder: Path, uid: int, gid: int) -> bool:
 
 
 def _command(program: str, settings: Sequence[str], start: Sequence[str] = ()) -> str:
-    """For a shell. No configuration of the user is read as another one; and nothing is fetched on demand."""
+    """A command for a shell. Git reads no other user's configuration, and fetches nothing on demand."""
     given = ["GIT_ALLOW_PROTOCOL=none", "GIT_NO_LAZY_FETCH=1", *(["GIT_CONFIG_GLOBAL=/dev/null"] if start else [])]
     options = [part for setting in settings for part in ("-c", setting)]
     return " ".join([*given, shlex.join([*start, "git", *options, program])])

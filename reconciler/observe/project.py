@@ -1,4 +1,4 @@
-"""Compose projects that lie in a folder, and the git repository around them. Reads only."""
+"""Compose projects in a folder, and the git repository around them. Only reads."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from reconciler.observe.git import Git
 from reconciler.observe.tree import LIST_LIMIT
 
 DEEPEST = 2
-"""So many folders below the given one Compose files are still looked for, where it has none itself."""
+"""Depth below the given folder down to which Compose files are searched, if the folder itself has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A git repository; paths count from its root. `origin` is None where there is none that could be watched.
+    """A git repository; paths start at its root. `origin` is None if it has none that can be watched.
 
-    `tracked`: what it holds; `paths`: and what it would take in besides.
+    `tracked`: files in it; `paths`: these, and the files that `git add` would add.
     """
 
     root: Path
@@ -36,7 +36,7 @@ class Repository:
 
 
 def find_folders(folder: Path) -> list[ComposeFolder]:
-    """Where Compose projects lie: `folder` itself, else those below it that have Compose files."""
+    """Folders with Compose projects: `folder` itself, else those below it that have Compose files."""
     own = compose_folder(folder)
     if own.files:
         return [own]
@@ -45,7 +45,7 @@ def find_folders(folder: Path) -> list[ComposeFolder]:
 
 
 def compose_folder(folder: Path) -> ComposeFolder:
-    """A folder of the disk; empty where it cannot be read."""
+    """A folder of the disk; empty if it cannot be read."""
     try:
         names = frozenset(item.name for item in folder.iterdir() if item.is_file())
         told = steering((folder / ".env").read_bytes()) if ".env" in names else Steering()
@@ -55,7 +55,7 @@ def compose_folder(folder: Path) -> ComposeFolder:
 
 
 def find_repository(folder: Path, environ: Mapping[str, str]) -> Repository | None:
-    """The repository that `folder` is in; None where there is none."""
+    """The repository around `folder`; None if there is none."""
     root = _repository(folder)
     if root is None:
         return None
@@ -72,9 +72,10 @@ def find_repository(folder: Path, environ: Mapping[str, str]) -> Repository | No
 
 
 def working_folder(folder: Path, environ: Mapping[str, str]) -> FolderFiles:
-    """What `git add -A` would commit of a folder; all of it where it is in no repository, or git ignores all of it.
+    """The files that `git add -A` would commit of a folder; all files if it is in no repository, or git ignores all of
+    it.
 
-    Usage where it cannot be read.
+    Usage if it cannot be read.
     """
     root = _repository(folder.absolute())
     if root is None:
@@ -86,7 +87,7 @@ def working_folder(folder: Path, environ: Mapping[str, str]) -> FolderFiles:
 
 
 class CommittableFiles(FolderFiles):
-    """A working folder as its repository would take it: what git ignores is left out."""
+    """A working folder without the files that git ignores."""
 
     def __init__(self, root: Path, paths: Iterable[str]) -> None:
         self._paths = sorted(paths)
@@ -97,7 +98,7 @@ class CommittableFiles(FolderFiles):
             try:
                 status = os.lstat(self._root / path)
             except (FileNotFoundError, NotADirectoryError):
-                continue  # deleted, and not committed yet
+                continue  # deleted, but not committed yet
             entry = folder_entry(self._root, path.rstrip("/"), status)
             if entry is not None:
                 yield entry
@@ -120,7 +121,7 @@ def _repository(folder: Path) -> Path | None:
 
 
 def _listed(git: Git, root: Path, *which: str) -> frozenset[str]:
-    """Paths from the root, whatever folder we are in; a repository of its own within it ends with a '/'."""
+    """Paths from the root, for any folder; a nested repository ends with a '/'."""
     arguments = ("-C", str(root), f"--work-tree={root}", "ls-files", "-z", "--exclude-standard", *which)
     done = git.run(*arguments, limit=LIST_LIMIT)
     if done.cut:
@@ -133,7 +134,7 @@ def _listed(git: Git, root: Path, *which: str) -> frozenset[str]:
 
 
 def _ignored(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The file of patterns that the user's own configuration names, which is not read otherwise."""
+    """The file of ignore patterns that the user's own configuration names; nothing else of it is read."""
     home = environ.get("HOME", "")
     git = Git(Path(os.devnull), environ)
     named = _output(git, "config", "--file", f"{home}/.gitconfig", "--type=path", "core.excludesFile").strip()

@@ -1,4 +1,4 @@
-"""A repository as one of its hooks sees it: what git has told the hook, and the objects that it may read."""
+"""A repository as one of its hooks sees it: what git tells the hook, and the objects that the hook may read."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from reconciler.observe.tree import GitFiles
 
 _QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
 _OPTIONS = 100
-"""Push options that are looked at."""
+"""Number of push options that are read."""
 
 NOTHING = re.compile(r"0{40,64}")
-"""The sha of a branch that is not there."""
+"""The sha that git uses for a branch that does not exist."""
 
 _AUTHOR = {f"GIT_{who}_{what}": "reconciler" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A ref that is pushed. `old`, `new`: zeros where there is none before, or none after."""
+    """A pushed ref. `old`, `new`: zeros if it did not exist before, or does not exist after."""
 
     ref: str
     old: str
@@ -47,27 +47,27 @@ class Update:
 
 
 def updates(text: str) -> list[Update]:
-    """What git gives pre-receive and post-receive: lines of old sha, new sha and ref."""
+    """Input of pre-receive and post-receive: lines of old sha, new sha and ref."""
     words = [line.split(" ", 2) for line in text.splitlines()]
     return [Update(item[2], item[0], item[1]) for item in words if len(item) == 3]
 
 
 def pushed_updates(text: str) -> list[Update]:
-    """What git gives pre-push: lines of local ref, local sha, remote ref and remote sha."""
+    """Input of pre-push: lines of local ref, local sha, remote ref and remote sha."""
     words = [line.split(" ") for line in text.splitlines()]
     return [Update(item[2], item[3], item[1]) for item in words if len(item) == 4]
 
 
 def push_options(environ: Mapping[str, str]) -> list[str]:
-    """What stood behind `git push -o`."""
+    """The values of `git push -o`."""
     count = environ.get("GIT_PUSH_OPTION_COUNT", "")
     number = min(int(count), _OPTIONS) if count.isdecimal() else 0
     return [environ.get(f"GIT_PUSH_OPTION_{n}", "") for n in range(number)]
 
 
 class PushedRepository:
-    """The repository in which git has started a hook. What is pushed is read from where git keeps it until the hook has
-    accepted it. Nothing of the repository's configuration starts a program."""
+    """The repository in which git has started a hook. Pushed objects are read from the place where git keeps them until
+    the hook accepts them. Nothing in the repository's configuration starts a program."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         named = environ.get("GIT_DIR")
@@ -76,7 +76,7 @@ class PushedRepository:
         self._git = Git(self.folder, environ, quarantine=kept)
 
     def setting(self, name: str) -> str | None:
-        """Of this repository alone."""
+        """A setting of this repository, without those of the user and the system."""
         done = self._git.run("config", "--local", "--get", name)
         return done.stdout.decode(errors="replace").strip() or None if done.returncode == 0 else None
 
@@ -97,7 +97,7 @@ class PushedRepository:
         return self._git.run("merge-base", "--is-ancestor", update.old, update.new).returncode == 0
 
     def commits(self, update: Update) -> int:
-        """How many commits come new to the branch."""
+        """Number of commits that are new on the branch."""
         done = self._git.run("rev-list", "--count", f"{update.old}..{update.new}")
         return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdigit() else 0
 
@@ -105,19 +105,19 @@ class PushedRepository:
         return self._git.run("rev-parse", "--verify", "--quiet", f"{sha}^2").returncode == 0
 
     def newest(self, ref: str) -> str | None:
-        """What the ref names now, read from its file; None where only git can tell."""
+        """The present sha of the ref, read from its file; None if only git can tell."""
         refs = refs_of(self.folder)
         return refs.read(ref) if refs else None
 
     def changed_at(self, ref: str) -> float | None:
-        """When the ref was written, in Unix seconds; None where it has no file of its own."""
+        """Time at which the ref was written, in Unix seconds; None if it has no file of its own."""
         try:
             return (self.folder / ref).lstat().st_mtime
         except OSError:
             return None
 
     def files(self, sha: str, signers: Signers) -> Files:
-        """Of a pushed commit. Transient where it is not whole, or no commit."""
+        """Files of a pushed commit. Transient if it is not complete, or no commit."""
         try:
             if SHA.fullmatch(sha):
                 return GitFiles(self._git, sha, signers=signers)
@@ -127,7 +127,7 @@ class PushedRepository:
             raise Transient(Reason.FETCH_FAILED, told, "run `git fsck` in the clone it comes from") from error
 
     def committed(self, tree: str) -> str:
-        """A commit of this tree, which nothing leads to: it is judged as the one that is about to be made would be."""
+        """A commit of this tree that no ref names: it is judged like the commit that is about to be made."""
         done = self._git.run("commit-tree", tree, "-m", "to be committed", extra=_AUTHOR)
         if done.returncode != 0:
             raise Transient(Reason.FETCH_FAILED, f"{tree[:12]} is no tree of this repository", "run `git fsck`")

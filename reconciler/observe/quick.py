@@ -1,4 +1,4 @@
-"""The little that a turn with nothing to do asks for, without the engine's library: it is half of the memory."""
+"""Observes what a turn without changes needs, without the engine's library, which takes half of the memory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from reconciler.model.observed import Container, ObservedState
 from reconciler.observe.containers import inspected, label_filter, listed_state
 
 _AGE = re.compile(rb'("Status":"(?:Up |Exited \(\d+\) ))[^("]*')
-"""`Up 5 minutes (healthy)`: the one thing in the engine's list that changes by itself."""
+"""`Up 5 minutes (healthy)`: the only field of the engine's list that changes by itself."""
 
 
 class QuickObserver:
-    """`loop.ports.Observer` that looks and compares cheaply; for all else `full` is called once to make the real one.
+    """`loop.ports.Observer` that looks and compares cheaply. For everything else `full` is called once to make the real
+    observer.
 
     `address`: the engine's URL.
     """
@@ -28,7 +29,7 @@ class QuickObserver:
         self._last: tuple[frozenset[str], bytes, ObservedState] | None = None
 
     def look(self, stacks: Iterable[str]) -> ObservedState:
-        """The same object as before where the engine's list is the same but for ages."""
+        """The same object as before if the engine's list is equal apart from ages."""
         wanted = frozenset(stacks)
         if not wanted:
             return ObservedState()
@@ -45,7 +46,7 @@ class QuickObserver:
         wanted, found = list(ids), {}
         for container in wanted:
             known, answer = plain_inspect(self._address, "containers", container)
-            # What runs without a limit has to be measured.
+            # A running container without a limit must be measured.
             if not known or (answer is not None and not answer["HostConfig"].get("Memory")):
                 full: Mapping[str, Container] = self._full().details(wanted)
                 return full
@@ -54,7 +55,7 @@ class QuickObserver:
         return found
 
     def defaults(self, images: Iterable[str]) -> Mapping[str, ImageDefaults]:
-        """Each is asked for once: an id is its content."""
+        """Each image is requested once: its id identifies its content."""
         wanted = list(dict.fromkeys(images))
         for image in wanted:
             if image not in self._images:

@@ -23,11 +23,11 @@ from reconciler.observe.origin import reading
 from reconciler.observe.remote import Remote
 
 SAMPLES = 3
-"""Containers that are measured to see whether any can be."""
+"""Number of containers that are measured, to see whether the engine can measure any."""
 
 
 def branch_head(remote: Remote, branch: str, folder: Path, environ: Mapping[str, str]) -> str:
-    """The sha of the remote's branch. `folder`: to be made and thrown away. Transient says why it cannot be had."""
+    """The sha of the remote's branch. `folder`: is made and removed. Transient says why it cannot be read."""
     Mirror(folder, remote).prepare()
     ref = f"refs/heads/{branch}"
     options = (*reading(remote), "--end-of-options")
@@ -46,7 +46,7 @@ def branch_head(remote: Remote, branch: str, folder: Path, environ: Mapping[str,
 
 
 def engine_facts(client: docker.APIClient) -> EngineFacts:
-    """Away when it does not answer."""
+    """Away if the engine does not answer."""
     with engine_calls("describe itself"):
         asked = time.time()
         info = client.info()
@@ -56,13 +56,13 @@ def engine_facts(client: docker.APIClient) -> EngineFacts:
 
 
 def _measured(client: docker.APIClient) -> bool | None:
-    """Whether one of a few running containers has a figure. The oldest are asked: the newest may be about to end."""
+    """Whether one of a few running containers has a figure. The oldest are asked, because the newest may end soon."""
     with engine_calls("measure containers"):
         silent = False
         for item in client.containers(filters={"status": "running"})[-SAMPLES:]:
             with suppress(NotFound):
                 if working_set(client.stats(item["Id"], stream=False, one_shot=True)):
                     return True
-                # One that has ended meanwhile has no figure on any engine.
+                # A container that has just ended has no figure on any engine.
                 silent |= client.inspect_container(item["Id"])["State"]["Running"]
     return False if silent else None

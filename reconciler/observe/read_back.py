@@ -18,13 +18,13 @@ from reconciler.observe.binary import compose_version
 from reconciler.process import run
 
 CACHE = "read.json"
-"""In the state folder."""
+"""File in the state folder."""
 
 TIMEOUT = 10.0
 """Seconds; 190 services take 0.3."""
 
 KEPT = 500
-"""Files that were read as they were written and are not read again; a host has some ten."""
+"""Number of files that are remembered as read back without a difference; a host has some ten."""
 
 _ENVIRONMENT = {"HOME": NO_HOME, "DOCKER_CONFIG": NO_HOME, "DOCKER_HOST": f"unix://{NO_HOME}/docker.sock"}
 
@@ -33,8 +33,8 @@ class ReadBack:
     """`loop.ports.ReadBack`, with one Compose binary."""
 
     def __init__(self, compose: str, cache: Path | None = None, seal: Callable[[str], str] = str) -> None:
-        """`cache`: a file that remembers what was read as it was written. It may be lost, or not be writable. `seal`:
-        of digests, as secrets are part of what is read."""
+        """`cache`: a file that remembers files without a difference. It may be lost, or not writable. `seal`: for
+        digests, because the files contain secrets."""
         self._compose, self._cache, self._seal = compose, cache, seal
 
     def __call__(self, stack: str, project: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -66,7 +66,7 @@ class ReadBack:
         return ".".join(map(str, compose_version(self._compose)))
 
     def _name(self, what: object) -> str:
-        """Another Compose reads anew."""
+        """The name contains the version, so another Compose reads the file again."""
         path = os.path.realpath(self._compose)
         found = os.stat(path)
         text = json.dumps([path, found.st_mtime_ns, found.st_size, what], sort_keys=True)

@@ -13,7 +13,7 @@ from reconciler.formats.quantities import shown
 SHA = re.compile(r"[0-9a-f]{40}")
 
 LARGEST = 64 << 20
-"""Bytes of a file of refs; a million of them are as many."""
+"""Largest file of refs in bytes; a million refs need so much."""
 
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
@@ -25,23 +25,23 @@ _KINDS = (
 
 
 class Refs:
-    """The refs of the repository in this folder, where they are stored as files. Never raises: what is not readable
-    is not there."""
+    """The refs of the repository in this folder, if they are stored as files. Never raises: what is not readable does
+    not exist."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def read(self, name: str) -> str | None:
-        """The sha of a ref by its full name; None for none, and for a symbolic one."""
+        """The sha of a ref by its full name; None if it does not exist, or is symbolic."""
         loose = self._loose(self._folder / name)
         return loose if loose is not None else self._packed().get(name)
 
     def stands(self, name: str) -> bool:
-        """Whether there is a file for it, be it readable or not."""
+        """Whether a file for it exists, readable or not."""
         return os.path.lexists(self._folder / name)
 
     def under(self, prefix: str) -> dict[str, str]:
-        """Full name → sha of every ref whose name begins with `prefix` ('refs/reconciler/')."""
+        """Full name → sha of every ref whose name starts with `prefix` ('refs/reconciler/')."""
         base = self._folder / prefix.rpartition("/")[0]
         loose = {path.relative_to(self._folder).as_posix(): self._loose(path) for path in _files(base)}
         found = self._packed() | {name: sha for name, sha in loose.items() if sha is not None}
@@ -57,7 +57,7 @@ class Refs:
 
 
 def refs_of(repository: Path) -> Refs | None:
-    """The refs of a user's repository; None where they may stand elsewhere (worktree, reftable) or there is none."""
+    """The refs of a user's repository; None if they may be stored elsewhere (worktree, reftable), or there are none."""
     folder = repository / ".git" if (repository / ".git").exists() else repository
     plain = all((folder / name).is_dir() for name in ("objects", "refs")) and (folder / "HEAD").is_file()
     elsewhere = any((folder / name).exists() for name in ("reftable", "commondir"))
@@ -65,8 +65,8 @@ def refs_of(repository: Path) -> Refs | None:
 
 
 def odd_file(repository: Path, branch: str) -> str | None:
-    """What keeps git from reading a repository on this machine, and would let it wait for ever: 'refs/heads/main is a
-    pipe'. None where every file that git begins with is a file, or is not there."""
+    """What keeps git from reading a repository on this machine, and could make it wait for ever: 'refs/heads/main is a
+    pipe'. None if every file that git reads first is a regular file, or does not exist."""
     base = repository / ".git" if os.path.lexists(repository / ".git") else repository
     named = ("HEAD", "config", "packed-refs", "shallow", "objects/info/alternates", f"refs/heads/{branch}")
     names = [""] if not base.is_dir() and os.path.lexists(base) else named
@@ -78,7 +78,7 @@ def odd_file(repository: Path, branch: str) -> str | None:
 
 
 def is_shallow(repository: Path) -> bool:
-    """Whether the history of a repository on this machine ends in the middle."""
+    """Whether a repository on this machine has only a part of its history."""
     base = repository / ".git" if (repository / ".git").is_dir() else repository
     return _text(base / "shallow") != ""
 
@@ -94,8 +94,8 @@ def _odd(path: Path) -> str | None:
 
 
 def _text(path: Path) -> str:
-    """'' where it is no plain file: whoever owns the repository decides what stands there, a pipe without a writer,
-    a device or a link to either."""
+    """'' if it is no regular file: the repository's owner decides what it is, for example a pipe without a writer, a
+    device, or a link to one."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError:

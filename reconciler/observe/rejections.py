@@ -1,4 +1,4 @@
-"""Reads what Compose says when it refuses a file: which file, where in it, what (without our folders)."""
+"""Reads Compose's message about a refused file: the file, the place in it, and the mistake (without our folders)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reconciler.model.outcome import Reason, Violation
 RULE = "compose-rejects"
 
 LONGEST = 600
-"""Characters of a message: Compose repeats whole values."""
+"""Characters of a message, because Compose repeats whole values."""
 
 _LOG_LINE = re.compile(r'^time="[^"]*" level=\w+ msg=')
 _LINE = re.compile(r"\bline (\d+)\b")
@@ -29,8 +29,8 @@ _MISSING = ("no such file or directory", " not found: stat ")
 def rejections(stderr: str, stack: str, root: str, known: Sequence[str]) -> tuple[Violation, ...]:
     """The mistakes that Compose names in `stderr`.
 
-    `root`: the folder in which it read the commit, taken out of every message. `known`: the commit's files
-    that a message may name; the first stands in where it names none.
+    `root`: the folder in which it read the commit; it is removed from every message. `known`: files of the commit that
+    a message may name; the first is used if it names none.
     """
     text = "\n".join(line for line in stderr.splitlines() if line.strip() and not _LOG_LINE.match(line))
     messages = text.partition(_LISTED)[2].splitlines() if _LISTED in text else [" ".join(text.split("\n"))]
@@ -57,7 +57,7 @@ def _violation(message: str, stack: str, root: str, known: Sequence[str]) -> Vio
 
 
 def _by_length(names: Iterable[str]) -> list[str]:
-    """Longest first: one name may be the beginning of another."""
+    """Longest first, because one name may be the beginning of another."""
     return sorted(names, key=len, reverse=True)
 
 
@@ -80,7 +80,7 @@ def _pointer(message: str) -> str | None:
 
 
 def _reason(message: str) -> Reason:
-    if "MarshalJSON" in message:  # it reads `build.ssh` well and cannot print it (2.26 and 2.40)
+    if "MarshalJSON" in message:  # Compose reads `build.ssh` correctly and cannot print it (2.26 and 2.40)
         return Reason.POLICY_VIOLATION
     if any(words in message for words in _MISSING):
         return Reason.FILE_MISSING

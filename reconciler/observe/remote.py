@@ -1,4 +1,4 @@
-"""Where commits come from: a folder of this machine, https or ssh. Anything else that git could be told is refused."""
+"""The source of commits: a folder of this machine, https or ssh. Anything else that git accepts is refused."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ PUBLIC_FORGES = (
     "github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitea.com", "sr.ht", "azure.com", "visualstudio.com",
     "framagit.org", "notabug.org", "salsa.debian.org", "sourceforge.net", "sf.net", "gitee.com", "disroot.org",
 )  # fmt: skip
-"""Where strangers may read what is pushed; their subdomains too."""
+"""Hosts on which strangers may read what is pushed; their subdomains, too."""
 
 _SHORTEST_TOKEN = 16
-"""Characters from which on a user's name without a password is taken for a token."""
+"""A user's name with so many characters and without a password counts as a token."""
 
 _BRANCH_NOT = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|^[-./]|\.lock(?:/|$)|[./]$|^@$|^$")
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A checked address. `address` is for git and holds no credentials, `shown` is for people.
+    """A checked address. `address` is for git and contains no credentials, `shown` is for people.
 
-    `protocol` is git's word for the one protocol that may be used. `path`: the folder, where it is one.
-    `authorization`: (git's config key, header), to be passed where no other user can read it.
+    `protocol` is git's word for the only protocol that may be used. `path`: the folder, if it is one. `authorization`:
+    (git's config key, header), to be passed where no other user can read it.
     """
 
     address: str
@@ -41,7 +41,7 @@ class Remote:
 
 
 def parse_remote(url: str) -> Remote:
-    """The address in the agent config. Usage where it is none that we would give to git."""
+    """The address in the agent config. Usage if we would not give it to git."""
     if not url or url.startswith("-") or any(ord(character) < 33 or ord(character) == 127 for character in url):
         raise _refused(url, "is empty, begins with a dash or holds blanks or control characters")
     if "://" in url:
@@ -56,7 +56,7 @@ def parse_remote(url: str) -> Remote:
 
 
 def credentials(url: str) -> tuple[str, ...]:
-    """What of an address is secret: its password, or where it has none a token in the place of the user's name."""
+    """The secret part of an address: its password, or without one a token in the place of the user's name."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -67,7 +67,7 @@ def credentials(url: str) -> tuple[str, ...]:
 
 
 def on_public_forge(remote: Remote) -> bool:
-    """Whether the repository may be one that everybody reads. A name of ssh's own configuration is not seen through."""
+    """Whether everybody may be able to read the repository. An alias of ssh's own configuration is not resolved."""
     if remote.path is not None:
         return False
     return is_public(remote.address)
@@ -85,7 +85,7 @@ def _scp_host(address: str) -> str:
 
 
 def check_branch(branch: str) -> str:
-    """The name itself, when git would accept it for a branch; else Usage."""
+    """The name itself, if git accepts it for a branch; else Usage."""
     if _BRANCH_NOT.search(branch) or len(branch.encode()) > 200:
         raise Usage(
             Reason.USAGE_INVALID,

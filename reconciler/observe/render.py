@@ -1,4 +1,5 @@
-"""Compose's canonical model of a stack: it reads the commit's own bytes and nothing else of this machine."""
+"""Lets Compose make the canonical model of a stack. It reads only the commit's own bytes, and nothing else of this
+machine."""
 
 from __future__ import annotations
 
@@ -26,15 +27,15 @@ from reconciler.process import Completed, ProcessTimeout, run
 from reconciler.workspace import Workspace
 
 LARGEST_FILE = 1 << 20
-"""Bytes: larger files of a commit are data, not something that Compose reads. The scan has refused them."""
+"""Bytes. Larger files of a commit are data, which Compose does not read. The scan has rejected them."""
 
 LARGEST_MODEL = 16 << 20
 """Bytes of the models of all stacks of a host together; one of 57 services has 0.2 MiB."""
 TIMEOUT = 10.0
-"""Seconds that Compose may take for one stack; where the machine is so busy that Compose gets less than half of WORK,
-the stack is not at fault."""
+"""Seconds that Compose may take for one stack. If it got less than half of WORK by then, the machine was busy, and the
+stack is not at fault."""
 WORK = 5
-"""Seconds of processor time after which it is the stack that is at fault; the largest of 39 public stacks needs 0.1."""
+"""Seconds of processor time after which the stack is at fault; the largest of 39 public stacks needs 0.1."""
 
 _TROUBLE = ("cannot allocate memory", "out of memory", "no space left on device", "too many open files")
 
@@ -45,7 +46,7 @@ class ComposeRenderer:
     def __init__(
         self, compose: str, folder: Path, secrets: SecretStore, *, timeout: float = TIMEOUT, work: int = WORK
     ) -> None:
-        """`folder`: where Compose finds the files that it reads; what dead processes left there goes."""
+        """`folder`: where the files for Compose are written. What dead processes left there is removed."""
         self._timeout, self._work = timeout, work
         self._compose = compose
         self._folder = folder
@@ -55,11 +56,11 @@ class ComposeRenderer:
         self._room = LARGEST_MODEL
 
     def given(self, stack: str) -> Mapping[str, str]:
-        """Variables that the operator's secrets_dir has for this stack."""
+        """Variables of this stack in the operator's secrets_dir."""
         return self._secrets.variables(stack)
 
     def fingerprint(self) -> str:
-        """Digest of what flows from this machine into models: the secrets. '' where there are none."""
+        """Digest of the host's values that models contain, which are the secrets. '' if there are none."""
         return self._secrets.fingerprint()
 
     def trouble(self) -> Usage | None:
@@ -67,13 +68,12 @@ class ComposeRenderer:
         return self._secrets.trouble()
 
     def render(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Rendered:
-        """The canonical model, `$` standing for itself (Compose doubles it in what it prints).
+        """The canonical model, in which `$` stands for itself (Compose doubles it in its output).
 
-        `named`: the files of the commit that Compose reads for this stack. Nothing else is laid out: of build contexts,
-        mounts, configs and secrets it wants no more than the path. A path that ends with `/` is a folder that has to be
-        there: of a project_directory that it does not find, Compose takes the folder above.
-        What Compose rejects comes back as violations. Transient where Compose cannot be run; Usage where a
-        secret cannot be used.
+        `named`: the files of the commit that Compose reads for this stack. Nothing else is written for it: of build
+        contexts, mounts, configs and secrets it needs only the path. A path that ends with `/` is a folder that must
+        exist, because Compose replaces a missing project_directory by its parent. What Compose rejects is returned as
+        violations. Transient if Compose cannot be run; Usage if a secret cannot be used.
         """
         self._check_version()
         secrets = self._secrets.variables(stack.name)
@@ -96,7 +96,7 @@ class ComposeRenderer:
         )
 
     def close(self) -> None:
-        """Remove what was laid out last."""
+        """Remove the files that were written last."""
         if self._laid_out:
             self._laid_out[1].remove()
         self._laid_out, self._room = None, LARGEST_MODEL
@@ -138,7 +138,7 @@ class ComposeRenderer:
 
     @contextlib.contextmanager
     def _env_file(self, variables: Mapping[str, str], secret: bool, root: Path) -> Iterator[Path]:
-        """Secret values stay below secrets_dir, even in a file that lives for a tenth of a second."""
+        """Secret values stay below secrets_dir, even in a file that exists for a tenth of a second."""
         data = env_file(variables)
         if secret:
             with self._secrets.scratch(data) as path:
@@ -152,12 +152,12 @@ class ComposeRenderer:
             yield path
 
     def _config(self, stack: StackDocument, variables: Mapping[str, str], root: Path, path: Path) -> Completed | None:
-        """None: it has used more processor time than any valid stack needs."""
+        """None if Compose used more processor time than any valid stack needs."""
         files = [part for name in stack.files for part in ("-f", str(root / name))]
         profiles = [part for name in stack.profiles for part in ("--profile", name)]
         folder = root / posixpath.dirname(stack.files[0])
         argv = [self._compose, "-p", stack.name, "--project-directory", str(folder), *files, *profiles]
-        enough = self._work / 2  # on a busy machine the kernel counts more than it tells us in the end
+        enough = self._work / 2  # on a busy machine the kernel ends it before that time is reported
         try:
             completed = run(
                 [*argv, "--env-file", str(path), "config", "--format", "json"],
@@ -176,8 +176,8 @@ class ComposeRenderer:
 
 
 def _without_own(model: Mapping[str, Any], variables: Mapping[str, str]) -> Mapping[str, Any]:
-    """`environment: [HOME]` names a variable that the stack has not: Compose was given one of ours, which is taken out
-    again."""
+    """`environment: [HOME]` names a variable that the stack does not have. Compose took the value that we gave it for
+    itself, which is removed again."""
     own = {name: value for name, value in _environment(variables).items() if value and name not in variables}
     for service in (model.get("services") or {}).values():
         for name, value in own.items():
@@ -187,9 +187,9 @@ def _without_own(model: Mapping[str, Any], variables: Mapping[str, str]) -> Mapp
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Compose prefers its environment to the env file, so the few names in it must say the same.
+    """Compose prefers its environment to the env file, so the few names in it must have the same values.
 
-    Without PATH it can start nothing. PWD: 2.40 makes it up where it is unset, 2.26 does not.
+    Without PATH it can start nothing. PWD: 2.40 sets it itself if it is missing, 2.26 does not.
     """
     return {
         "HOME": variables.get("HOME", NO_HOME),

@@ -1,5 +1,5 @@
-"""Addresses that this machine uses: its routes of every table, its own addresses, its gateways and resolvers, and those
-of hosts that the agent has to reach."""
+"""Addresses in use: routes of every table, the machine's own addresses, gateways and resolvers, and hosts that the
+agent must reach."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from loguru import logger
 from reconciler.model.addresses import Claim
 
 RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
-"""The second has the real ones where the first names systemd's own."""
+"""The second file has the real resolvers if the first names systemd's own."""
 
 PATIENCE = 2.0
 """Seconds to wait for the name service."""
 
 WIDEST = {4: 8, 6: 7}
-"""A route to more than this (a shorter prefix) stands for all addresses, as VPNs split the default route in two."""
+"""A route with a shorter prefix counts as a route to everything, because VPNs split the default route in two."""
 
 _GETROUTE, _DUMP, _DONE, _ERROR = 26, 0x301, 3, 2
 _DST, _OIF, _GATEWAY = 1, 4, 5
@@ -32,12 +32,12 @@ _LINK_LOCAL = ipaddress.ip_network("fe80::/10")
 
 
 def of_this_machine(interfaces: Collection[str]) -> list[Claim]:
-    """Routes, addresses, gateways and resolvers. `interfaces`: those whose routes do not count."""
+    """Routes, addresses, gateways and resolvers. `interfaces`: their routes do not count."""
     return [*_routes(interfaces), *_resolvers()]
 
 
 def host_of(address: str) -> str:
-    """The host of a URL or of `user@host:path`; '' where there is none."""
+    """The host of a URL or of `user@host:path`; '' if there is none."""
     if "://" in address:
         try:
             return urlsplit(address).hostname or ""
@@ -48,7 +48,7 @@ def host_of(address: str) -> str:
 
 
 def of_hosts(names: Iterable[str]) -> list[Claim]:
-    """Addresses of hosts (names or addresses). One that cannot be resolved in time is left out."""
+    """Addresses of hosts (names or addresses). A host that cannot be resolved in time is left out."""
     return [Claim(address, f"{name} ({address})") for name in dict.fromkeys(names) for address in _resolved(name)]
 
 
@@ -127,7 +127,7 @@ def _resolved(name: str) -> list[str]:
             return
         found.extend(dict.fromkeys(str(answer[4][0]).partition("%")[0] for answer in answers))
 
-    # The library's call knows no deadline.
+    # The library's call has no deadline.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PATIENCE)

@@ -1,4 +1,4 @@
-"""Reading the files of secrets_dir, strictly."""
+"""Reads the files of secrets_dir, strictly."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from reconciler.ownership import SECRET, SECRETS_OF_STACK, Demand, entry_faults
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 LARGEST = 1 << 20
-"""Bytes that one secret may have; the engine refuses environments that are much smaller."""
+"""Largest secret in bytes; the engine refuses environments that are much smaller."""
 
 
 def read(folder: Path, paths: Iterable[Path]) -> dict[str, dict[str, bytes]]:
-    """Env files come before folders, so that a file of its own wins."""
+    """Env files come before folders, so that a separate file wins."""
     stacks: dict[str, dict[str, bytes]] = {}
     for path in sorted(paths, key=lambda item: item.parent != folder):
         if path.parent == folder:
@@ -47,7 +47,7 @@ def _env_file(path: Path) -> dict[str, bytes]:
     variables, violations = dotenv(data, str(path))
     if violations:
         first = violations[0]
-        # what cannot be read may be part of a secret: it is not quoted
+        # an unreadable line may be part of a secret, so it is not quoted
         what, hint = "the line cannot be read as NAME=value", first.hint
         if first.rule in ("reserved-variable", "ignored-variable"):
             what = "a variable with this name controls Compose, Docker or the agent, and cannot be a value of a stack"
@@ -64,7 +64,7 @@ def _env_file(path: Path) -> dict[str, bytes]:
 
 
 def secret_files(folder: Path) -> Iterable[Path]:
-    """`<stack>.env` and `<stack>/<NAME>`, by path; hidden ones are no secrets."""
+    """`<stack>.env` and `<stack>/<NAME>`, by path; hidden files are no secrets."""
     try:
         for entry in sorted(_visible(folder)):
             if entry.is_dir():
@@ -80,7 +80,7 @@ def secret_files(folder: Path) -> Iterable[Path]:
 
 
 def salvaged(folder: Path) -> Iterator[bytes]:
-    """What may be values in files that cannot be used, for masking: whole files, lines, what follows a `=`."""
+    """Possible values in files that cannot be used, for masking: whole files, lines, and text after a `=`."""
     with suppress(OSError):
         for path in [*folder.glob("*.env"), *folder.glob("*/*")]:
             with suppress(OSError):

@@ -1,7 +1,7 @@
 """The operator's values, never in git: `<secrets_dir>/<stack>.env` and `<secrets_dir>/<stack>/<NAME>`.
 
-Where one is mounted its bytes are those of the file. As `${NAME}` it is their text without one final newline, which
-editors add.
+A mounted secret has the bytes of its file. As `${NAME}` it is the text without one final newline, because editors add
+one.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ MOUNTS = ".mounts"
 SCRATCH = ".scratch"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 ABANDONED = 86_400.0
-"""Seconds after which a scratch file belongs to no living process; a build needs its secrets as long as it lasts."""
+"""Seconds after which a scratch file belongs to no living process; a build needs its secrets until its end."""
 
 SETTLED = 2.0
-"""Seconds after which a file that changes is sure to get another time stamp (FAT's are the coarsest)."""
+"""Seconds after which a changed file is sure to have another time stamp (FAT has the coarsest)."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """What the folder held when its files had these stamps; `settled` when the stamps can be trusted."""
+    """Content of the folder when its files had these stamps; `settled` if the stamps can be trusted."""
 
     stamps: tuple[tuple[str, int, int, int, int], ...]
     settled: bool
@@ -44,12 +44,12 @@ class _Loaded:
 
 
 class SecretStore:
-    """The operator's secrets. `folder` None: there are none. `learned` is told all values whenever they were read.
-    `seal`: a digest of a value → the name under which it is mounted, by which nobody can guess it.
+    """The operator's secrets. `folder` None: there are none. `learned` gets all values whenever they were read. `seal`:
+    a digest of a value → the name under which it is mounted, from which nobody can guess the value.
 
-    Everything raises Usage where a file is readable by others, is too large or is not named like a variable,
-    with the command that corrects it; Transient where one goes away while it is read. What they held when they could
-    be read counts until they can be read again, and `trouble` says why.
+    Every method raises Usage if a file is readable by others, too large, or not named like a variable, with the command
+    that corrects it; Transient if a file disappears while it is read. Earlier contents count until the files can be
+    read again, and `trouble` says why.
     """
 
     def __init__(
@@ -72,20 +72,20 @@ class SecretStore:
         return self._trouble
 
     def tolerate(self) -> None:
-        """For who only reads: files that cannot be used are as if they were empty, and yet their values are masked."""
+        """For readers only: files that cannot be used count as empty, but their values are masked."""
         self._known = True
         if self.trouble() is not None and self._folder is not None:
             self._learned(salvaged(self._folder))
 
     def variables(self, stack: str) -> Mapping[str, str]:
-        """name → text for one stack. A file of its own wins over a line of the env file.
+        """Variable → text for one stack. A separate file wins over a line of the env file.
 
-        One that is no UTF-8 text or holds NUL is Opaque: there, but of no use in a text.
+        A value that is no UTF-8 text or contains NUL is Opaque: it exists, but cannot be used in a text.
         """
         return self._load().texts.get(stack, {})
 
     def contents(self, stack: str) -> Mapping[str, bytes]:
-        """The same with their bytes as they are, for mounting."""
+        """The same as bytes, for mounting."""
         return self._load().stacks.get(stack, {})
 
     def values(self) -> frozenset[bytes]:
@@ -97,14 +97,14 @@ class SecretStore:
         return self._load().fingerprint
 
     def place(self, name: str) -> Path:
-        """Where a value lies that is mounted under this name."""
+        """Path of the value that is mounted under this name."""
         return self._required() / MOUNTS / name
 
     def mount(self, name: str, *contents: bytes) -> bool:
-        """A read-only file for mounting into containers (0444 in a folder of 0700) with that one of `contents` which
-        has this name. False where none has.
+        """Make a read-only file for mounting (0444 in a folder of 0700) with the one of `contents` that has this name.
+        False if none has it.
 
-        The name follows from the bytes, so that a container keeps them when the secret changes.
+        The name follows from the bytes, so containers keep their file when the secret changes.
         """
         for data in contents:
             if self._seal(hashlib.sha256(data).hexdigest()) == name:
@@ -115,7 +115,7 @@ class SecretStore:
     def forms(self, stack: str, name: str) -> tuple[bytes, bytes]:
         """A secret's bytes as they are, and as older versions mounted them: without a final newline.
 
-        Transient (FileMissing) where there is no such secret.
+        Transient (FileMissing) if there is no such secret.
         """
         data = self._content(stack, name)
         return data, data.removesuffix(b"\n")
@@ -129,7 +129,7 @@ class SecretStore:
         return []
 
     def forget(self, digest: str) -> None:
-        """Remove a file that nothing mounts any more; the value stays where the operator has put it."""
+        """Remove a file that nothing mounts any more. The operator's file stays."""
         path = self.place(digest)
         try:
             path.unlink(missing_ok=True)
@@ -138,7 +138,8 @@ class SecretStore:
 
     @contextmanager
     def scratch(self, data: bytes) -> Iterator[Path]:
-        """A private file with `data` beside the secrets, gone afterwards; so is what a killed process left."""
+        """A private file with `data` beside the secrets. It is removed afterwards, and so are those of killed
+        processes."""
         folder = self._required() / SCRATCH
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -155,7 +156,7 @@ class SecretStore:
 
     @contextmanager
     def private(self, stack: str, name: str) -> Iterator[Path]:
-        """A private file with the bytes of a secret, gone afterwards. Transient (FileMissing) where there is none."""
+        """A private file with the bytes of a secret, removed afterwards. Transient (FileMissing) if there is none."""
         with self.scratch(self._content(stack, name)) as path:
             yield path
 
@@ -175,7 +176,7 @@ class SecretStore:
         return self._folder
 
     def _examine(self, folder: Path) -> None:
-        """Checked once. Whoever could replace it later could have replaced it before the agent started."""
+        """Checked once. Somebody who can replace it later could have replaced it before the agent's start."""
         if not self._examined:
             require(str(folder), SECRETS)
             require_contents(folder, SECRETS)

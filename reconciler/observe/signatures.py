@@ -1,8 +1,8 @@
-"""Who vouches for a commit: git's own verification, against keys that the operator keeps on the host, and a look at
-whether the key is valid at the moment at which the commit is accepted.
+"""Checks who signed a commit: git's own verification with keys that the operator keeps on the host, and a check that
+the key is valid when the commit is accepted.
 
-Only the commit that is to be applied is asked for a signature: who signs it vouches for all of its files, and nothing
-of its ancestors is ever applied.
+Only the commit that is to be applied needs a signature: it covers all of its files, and nothing of its ancestors is
+ever applied.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _WHY = (
 
 @dataclass(frozen=True, slots=True)
 class Signers:
-    """Whose commits are taken: `allowed_signers` is a file of SSH keys, `gpg_home` gpg's folder with OpenPGP keys.
+    """Accepted signers: `allowed_signers` is a file of SSH keys, `gpg_home` gpg's folder of OpenPGP keys.
 
-    With neither, signatures are not asked for. `moment`: when a commit was accepted, in seconds of the Unix epoch; now
-    for one that was not yet.
+    With neither, no signature is needed. `moment`: when a commit was accepted, in seconds of the Unix epoch; now for a
+    commit that was not accepted yet.
     """
 
     allowed_signers: Path | None = None
@@ -48,7 +48,7 @@ class Signers:
     moment: Callable[[str], float] = lambda sha: time.time()
 
     def fingerprint(self) -> str:
-        """Digest of the keys, '' where signatures are not asked for. Usage when they cannot be read."""
+        """Digest of the keys, '' if no signature is needed. Usage if they cannot be read."""
         if self.allowed_signers is None and self.gpg_home is None:
             return ""
         parts = [_read(self.allowed_signers)] if self.allowed_signers else [b""]
@@ -57,7 +57,7 @@ class Signers:
         return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
     def refusals(self, git: Git, sha: str) -> tuple[Violation, ...]:
-        """Why the commit has no accepted signature; empty if it has one. Usage when this host cannot find out."""
+        """Why the commit has no accepted signature; empty if it has one. Usage if this host cannot find out."""
         if not self.fingerprint():
             return ()
         kind = _signature(git, sha)
@@ -67,15 +67,15 @@ class Signers:
             return self._verify(git, sha, "fully") or self._too_late(git, sha, self.allowed_signers)
         if kind.startswith("PGP ") and self.gpg_home:
             found = self._verify(git, sha, "undefined")
-            # gpg itself judges keys as of now; a commit that was accepted keeps its standing when a key expires.
+            # gpg judges keys as of now; an accepted commit stays accepted when a key expires.
             then = self.moment(sha)
             accepted = found and then < time.time() - 1 and openpgp_holds(git, sha, self.gpg_home, then)
             return () if accepted else found
         return (_refused(sha, f"has a signature of the kind '{kind.lower()}', for which there are no keys here"),)
 
     def _verify(self, git: Git, sha: str, trust: str) -> tuple[Violation, ...]:
-        """`trust`: git's word for how much of it a signature needs: SSH keys must be somebody's that is listed; which
-        OpenPGP keys count is decided by what the folder holds, not by whom they trust."""
+        """`trust`: git's word for the trust level that a signature needs. SSH keys must belong to somebody in the list.
+        Which OpenPGP keys count is decided by the content of the folder, not by their trust in each other."""
         settings = ["-c", f"gpg.minTrustLevel={trust}", *self._settings()]
         done = git.run(*settings, "verify-commit", "--raw", sha, extra=self._environment())
         if done.returncode == 0:
@@ -88,14 +88,14 @@ class Signers:
         return (_refused(sha, _why(said)),)
 
     def _too_late(self, git: Git, sha: str, keys: Path) -> tuple[Violation, ...]:
-        """A commit can say that it was made while the key was valid; when it came to us is what we know."""
+        """A commit can claim a date at which the key was valid; we know when it arrived."""
         if ssh_holds(git, sha, keys, self.moment(sha)):
             return ()
         told = "has a signature that is not accepted: the key has expired, or was not valid yet, when the commit came"
         return (_refused(sha, told),)
 
     def _settings(self) -> list[str]:
-        """Programs are named, lest a repository's own configuration does it."""
+        """The programs are set, so that a repository's own configuration cannot choose them."""
         settings = ["gpg.ssh.program=ssh-keygen", "gpg.x509.program=false"]
         settings += [f"gpg.{name}program={'gpg' if self.gpg_home else 'false'}" for name in ("", "openpgp.")]
         settings += [f"gpg.ssh.allowedSignersFile={self.allowed_signers or '/dev/null'}"]
@@ -126,7 +126,7 @@ def _read(path: Path) -> bytes:
 
 
 def _signature(git: Git, sha: str) -> str | None:
-    """The kind of signature that a commit has: 'SSH SIGNATURE', 'PGP SIGNATURE', …"""
+    """The kind of signature of a commit: 'SSH SIGNATURE', 'PGP SIGNATURE', …"""
     head = git.run("cat-file", "commit", sha).stdout.partition(b"\n\n")[0]
     found = _HEADER.search(head)
     return found[1].decode("ascii") if found else None

@@ -25,23 +25,23 @@ from reconciler.process import ProcessTimeout
 from reconciler.workspace import room
 
 SMALL_PUSH = 16 << 20
-"""Bytes that a fetch may bring however full the disk is: among them the commit that makes room."""
+"""Bytes that a fetch may always bring, even if the disk is full: the commit that frees space may be among them."""
 
 OURS = "refs/reconciler/"
 HEADS = "refs/fetched/"
 _PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9][A-Za-z0-9_-]*)*")
 
 TIMEOUTS = (60.0, 900.0)
-"""Seconds for a fetch, and for the first: that brings the whole history and cannot go on where it broke off."""
+"""Seconds for a fetch, and for the first one, which brings the whole history and cannot be continued."""
 
 
 class GitSource:
     """One branch of one repository (`loop.ports.Source`).
 
-    `mirror`: a folder that is ours alone; a damaged one is replaced without a word, pins are lost then.
-    `environ`: the agent's environment. `signers`: who has to vouch for a commit that is judged.
-    Usage when the address or the branch are not to be given to git.
-    Only the holder of the state lock may fetch; others may read, and then nothing is corrected.
+    `mirror`: a folder that only we use. A damaged mirror is replaced silently; its pins are lost then. `environ`: the
+    agent's environment. `signers`: the signers of which one must have signed a judged commit. Usage if the address or
+    the branch may not be given to git. Only the holder of the state lock may fetch; others may read, and then nothing
+    is repaired.
     """
 
     def __init__(
@@ -65,22 +65,22 @@ class GitSource:
         self._may_correct = False
 
     def fetch(self) -> Commit:
-        """The branch's head. Transient (FetchFailed, DiskFailed) when the remote or the branch cannot be had."""
+        """The branch's head. Transient (FetchFailed, DiskFailed) if the remote or the branch cannot be read."""
         if self.git.running:
-            # Asked by somebody who listens while git works here: what it has locked is not to be swept away.
+            # Called during a wait for another git process here: its locks must not be removed.
             raise Transient(Reason.FETCH_FAILED, f"cannot {self._what}: git is running there", "it is asked again soon")
         self._may_correct = True
         self._mirror.prepare()
         return self._unchanged() or self._fetched()
 
     def commit(self, sha: str) -> Commit:
-        """KeyError when the mirror does not have it."""
+        """KeyError if the mirror does not have it."""
         if sha not in self._commits:
             self._commits[sha] = read_commit(self.git, sha)
         return self._commits[sha]
 
     def files(self, sha: str) -> Files:
-        """KeyError when the mirror does not have the commit."""
+        """KeyError if the mirror does not have the commit."""
         self.commit(sha)
         try:
             return GitFiles(self.git, sha, self._correct, self._signers)
@@ -92,15 +92,15 @@ class GitSource:
             raise KeyError(sha) from None
 
     def is_ancestor(self, old: str, new: str) -> bool:
-        """Whether `new` builds on `old`. False also when either is not known any more."""
+        """Whether `new` descends from `old`. False, too, if one of them is no longer known."""
         if not (SHA.fullmatch(old) and SHA.fullmatch(new)):
             return False
         return old == new or self.git.run("merge-base", "--is-ancestor", old, new).returncode == 0
 
     def pin(self, name: str, sha: str) -> None:
-        """Keep a commit under `refs/reconciler/<name>`: an effect, only where it changes something.
+        """Keep a commit under `refs/reconciler/<name>`: an effect, but only if it changes something.
 
-        KeyError when the mirror does not have the commit.
+        KeyError if the mirror does not have the commit.
         """
         ref = _pin_ref(name)
         if self._refs.read(ref) == sha:
@@ -112,7 +112,7 @@ class GitSource:
             raise unknown_fault(f"keep commit {sha} as {name}", done.stderr)
 
     def unpin(self, name: str) -> None:
-        """Forget what `pin` kept: an effect, only where there is such a pin."""
+        """Remove a pin: an effect, but only if the pin exists."""
         ref = _pin_ref(name)
         if self._refs.read(ref) is None:
             return
@@ -122,7 +122,7 @@ class GitSource:
             raise unknown_fault(f"forget {name}", done.stderr)
 
     def find(self, revision: str) -> str | None:
-        """The full sha of the commit that people call so: a sha, the beginning of one, the branch, main~2."""
+        """The full sha for a revision that people write: a sha, the beginning of one, the branch, main~2."""
         if not revision or revision.startswith("-") or not revision.isprintable():
             return None
         for name in (revision, HEADS + revision):
@@ -133,23 +133,23 @@ class GitSource:
         return None
 
     def fetched(self) -> str | None:
-        """The branch's head as it was fetched last; None before the first fetch."""
+        """The branch's head of the last fetch; None before the first fetch."""
         return self._refs.read(HEADS + self.branch)
 
     def pins(self, prefix: str) -> Mapping[str, str]:
-        """name → sha of every pin whose name begins with `prefix`."""
+        """name → sha of every pin whose name starts with `prefix`."""
         found = self._refs.under(OURS + prefix)
         return {name.removeprefix(OURS): sha for name, sha in found.items()}
 
     def tidy(self) -> None:
-        """Give up what no head and no pin leads to, where many packs have piled up.
+        """Drop objects that no head and no pin leads to, if there are many packs.
 
-        Only the holder of the state lock may. Transient where git takes too long.
+        Only the holder of the state lock may do so. Transient if git takes too long.
         """
         self._mirror.tidy(self.git)
 
     def _unchanged(self) -> Commit | None:
-        """The head, where a look at the other repository's files is enough to know that it is the one we have."""
+        """The head, if the other repository's files show that it is the one that we have."""
         refs = refs_of(self.remote.path) if self.remote.path else None
         there = refs.read(f"refs/heads/{self.branch}") if refs else None
         if there is None or there != self._refs.read(HEADS + self.branch):
@@ -191,7 +191,7 @@ class GitSource:
         self._anew()
 
     def _attempt(self) -> Commit:
-        """One fetch. DamagedError when it failed and the remote is not plainly why."""
+        """One fetch. DamagedError if it failed and the remote is not clearly the reason."""
         self._refuse_what_git_would_wait_for()
         first = not self._refs.under("refs/")
         if first and self.remote.path and is_shallow(self.remote.path):
@@ -209,7 +209,7 @@ class GitSource:
             if outgrown:
                 raise too_large(self._what, largest)
             raise self._fault(done.stderr) or DamagedError(done.stderr.decode(errors="replace"))
-        if b"shallow roots are not allowed" in done.stderr:  # a warning: the ref is as it was, or not there
+        if b"shallow roots are not allowed" in done.stderr:  # a warning: the ref is unchanged, or missing
             raise shallow(self._what, self.remote)
         sha = self._refs.read(HEADS + self.branch)
         try:
@@ -235,7 +235,7 @@ class GitSource:
             )
 
     def _refuse_what_is_no_commit(self, sha: str) -> None:
-        """Git writes nothing else into a branch; a person, or another program, can."""
+        """Git itself writes only commits into a branch; a person, or another program, can write anything."""
         kind = self.git.run("cat-file", "-t", sha).stdout.decode(errors="replace").strip()
         if kind:
             raise Transient(
@@ -262,8 +262,8 @@ _FETCH = (
 def files_at(git_dir: Path, revision: str, environ: Mapping[str, str], signers: Signers = NOBODY_ASKED) -> Files:
     """The files of a commit of a user's repository: `git_dir` is its folder or the .git in it.
 
-    `revision` is anything that names a commit there: a sha, an abbreviated one, a branch, HEAD~2.
-    Usage when there is no such repository or commit.
+    `revision` is anything that names a commit there: a sha, an abbreviated one, a branch, HEAD~2. Usage if there is no
+    such repository or commit.
     """
     git = Git(_git_folder(git_dir), environ)
     done = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", _named(revision) + "^{commit}")

@@ -1,4 +1,4 @@
-"""What agents tell those who push, in a folder of the repository: where it lies, and whether they still run."""
+"""Reads the files that agents write for pushers: their place in the repository, and whether the agents still run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 Json = Mapping[str, Any]
 
 TOLD = "reconciler"
-"""Folder of a repository into which the agent writes; where there is none, nobody asks to be told."""
+"""Folder of a repository into which the agent writes, if the folder exists."""
 
 LARGEST = 1 << 20
-"""Bytes of such a file."""
+"""Largest such file in bytes."""
 
 _OLD = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -28,7 +28,7 @@ def told_in(repository: Path) -> Path:
 
 
 def told(folder: Path) -> Iterator[Json]:
-    """What agents have written there. Whoever may write to the repository may have forged it."""
+    """The contents of the files there. Whoever may write to the repository may have forged them."""
     return (document for _, document in told_files(folder))
 
 
@@ -42,7 +42,7 @@ def told_files(folder: Path) -> Iterator[tuple[str, Json]]:
 
 
 def is_alive(document: Json) -> bool:
-    """Whether the process that wrote it is there: the same one, not one that got its number."""
+    """Whether the process that wrote it still runs; another process with the same id does not count."""
     pid, born = document.get("pid"), document.get("born")
     if not isinstance(pid, int) or pid <= 0:
         return False
@@ -57,7 +57,7 @@ def is_alive(document: Json) -> bool:
 
 
 def process_facts(pid: int) -> tuple[str, str | None]:
-    """A process's state and the moment of its start, as Linux tells them; '' and None elsewhere."""
+    """A process's state and start time, as Linux has them; '' and None elsewhere."""
     try:
         words = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()
         return words[0], words[19]
@@ -66,7 +66,7 @@ def process_facts(pid: int) -> tuple[str, str | None]:
 
 
 def read_told(path: Path) -> object:
-    """One such file; None for what is none."""
+    """One such file; None if it is not valid."""
     try:
         with os.fdopen(os.open(path, _OLD), "rb") as file:
             plain = stat.S_ISREG(os.fstat(file.fileno()).st_mode)

@@ -25,10 +25,10 @@ LIST_LIMIT = 64 << 20
 """Bytes of a listing, some 500,000 files. A tree of trees of trees can name billions with a few objects."""
 
 MOST_TOLD = 200
-"""Bad paths that are told; nobody reads more."""
+"""Number of bad paths that are reported; nobody reads more."""
 
 LONGEST = 3_000
-"""Bytes of a path: Linux takes 4,095, and our own folder comes before it."""
+"""Bytes of a path: Linux allows 4,095, and our own folder comes before it."""
 
 LONGEST_NAME = 255
 DEEPEST = 100
@@ -47,8 +47,8 @@ _STEERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2
 class GitFiles:
     """A commit's files (`model.files.Files`).
 
-    DamagedError when the repository lacks some of it. `correct` is called once when that shows later, while
-    reading; it has to leave a repository that can be read. `signers`: who has to vouch for the commit.
+    DamagedError if the repository lacks some of it. If that shows only while reading, `correct` is called once; it must
+    make the repository readable again. `signers`: the signers of which one must have signed the commit.
     """
 
     def __init__(
@@ -68,12 +68,12 @@ class GitFiles:
 
     @property
     def refused(self) -> tuple[Violation, ...]:
-        """What the commit names and we do not take (such paths are not among the entries), or why none of it."""
+        """Violations for paths that are left out of the entries, or for the whole commit."""
         return (*self._unvouched, *self._malformed, *self._refused)
 
     @cached_property
     def _unvouched(self) -> tuple[Violation, ...]:
-        """Asked for only where the commit is judged, not where what was admitted is read again."""
+        """Called only where the commit is judged, not where an admitted one is read again."""
         return self._signers.refusals(self._git, self._revision)
 
     @cached_property
@@ -81,26 +81,26 @@ class GitFiles:
         return malformed(self._git, self._revision)
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
-        """KeyError where there is no regular file, TooLargeError beyond `limit` bytes."""
+        """KeyError if it is no regular file, TooLargeError beyond `limit` bytes."""
         entry = self._regular(path)
         if entry.size > limit:
             raise TooLargeError(path, entry.size, limit)
         return self._corrected(entry, lambda: self._blobs.read(entry.oid, entry.size))
 
     def head(self, path: str, most: int) -> bytes:
-        """KeyError where there is no regular file."""
+        """KeyError if it is no regular file."""
         entry = self._regular(path)
         return self._corrected(entry, lambda: self._blobs.head(entry.oid, entry.size, most))
 
     def link(self, path: str) -> str:
-        """KeyError where there is no symbolic link."""
+        """KeyError if it is no symbolic link."""
         entry = self._entries[path]
         if entry.mode != SYMLINK:
             raise KeyError(path)
         return os.fsdecode(self._corrected(entry, lambda: self._blobs.read(entry.oid, entry.size)))
 
     def copy(self, path: str, target: BinaryIO) -> None:
-        """KeyError where there is no regular file."""
+        """KeyError if it is no regular file."""
         entry = self._regular(path)
         self._corrected(entry, lambda: self._blobs.copy(entry.oid, entry.size, target))
 
@@ -111,7 +111,7 @@ class GitFiles:
         return entry
 
     def _corrected(self, entry: Entry, read: Callable[[], T]) -> T:
-        """What `read` gives, tried once more where the repository could be corrected. Transient where it cannot."""
+        """What `read` returns, tried once more if the repository could be repaired. Transient if not."""
         try:
             return read()
         except DamagedError as first:
@@ -131,9 +131,9 @@ class GitFiles:
 
 
 def sane(entries: Iterable[tuple[bytes, Entry]]) -> tuple[dict[str, Entry], tuple[Violation, ...]]:
-    """The entries that can stand on a disk and be named in a report, and a violation for each of the others.
+    """The entries that a disk and a report can hold, and a violation for each of the others.
 
-    Takes each with its path as it is stored.
+    Takes each with its stored path.
     """
     listed = list(entries)
     twice = _twice(sorted(raw for raw, _ in listed))
@@ -149,7 +149,7 @@ def sane(entries: Iterable[tuple[bytes, Entry]]) -> tuple[dict[str, Entry], tupl
 
 
 def _twice(names: Sequence[bytes]) -> frozenset[bytes]:
-    """Names that stand there twice, or once as a file and once as a folder. `names` are in order."""
+    """Names that occur twice, or once as a file and once as a folder. `names` are sorted."""
     again = (one for one, other in pairwise(names) if one == other)
     return frozenset(again) | frozenset(raw for raw in names if _is_folder(names, raw))
 
@@ -182,12 +182,12 @@ _LONG = "is longer than file systems allow"
 _DEEP = f"lies deeper than {DEEPEST} folders"
 _CONTROL = "holds control characters"
 _ODD = frozenset({_LONG, _DEEP, _CONTROL})
-"""What happens to people. The rest is made by somebody who means harm, and refused wherever it stands."""
+"""Mistakes that people make. Other faults are made on purpose, and are denied everywhere."""
 
 
 def _fault(raw: bytes) -> str | None:
     if len(raw) <= LONGEST_NAME and _PLAIN.fullmatch(raw) and raw.count(b"/") <= DEEPEST:
-        return None  # as nearly all are: the checks below take ten times as long
+        return None  # almost all names; the checks below take ten times as long
     try:
         path = raw.decode("utf-8")
     except UnicodeDecodeError:
