@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class MachineApplier:
-    """`loop.ports.Applier`: each call goes to the one that can do it."""
+    """`loop.ports.Applier`: passes each call to the class that can do it."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class MachineApplier:
         return self._builder.build(want, files)
 
     def trees(self, desired: DesiredState, files: Files | None) -> frozenset[str]:
-        """The commit's mounts, and the folders for data of the host that it names (created empty, never removed)."""
+        """The commit's mounts, and the host's data folders that it names (created empty, never removed)."""
         written = self._trees.ensure(desired.trees, files, self._secrets)
         self._data.ensure(desired)
         return written
@@ -78,7 +78,7 @@ class MachineApplier:
         self._engine.start(container)
 
     def start_all(self, containers: Sequence[str]) -> Mapping[str, ReconcilerError]:
-        """At each start the engine resolves the paths again, so they are checked before."""
+        """The engine resolves paths anew at each start, so they are checked before."""
         failed: dict[str, ReconcilerError] = {}
         for container in containers:
             try:

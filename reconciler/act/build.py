@@ -34,10 +34,10 @@ PASSED_ON = (
     "PATH", "HOME", "DOCKER_CONFIG", "SSH_AUTH_SOCK", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "SSL_CERT_FILE",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
 )  # fmt: skip
-"""What finding the engine and asking registries as the agent's user needs of the agent's environment."""
+"""Variables of the agent's environment that are needed to find the engine and to ask registries as the agent's user."""
 
 POLICY = "EXPERIMENTAL_BUILDKIT_SOURCE_POLICY"
-"""Names the file with the source policy to Compose (2.14 and later)."""
+"""The variable that names the file with the source policy to Compose (2.14 and later)."""
 
 _REFUSED = re.compile(r'source "([a-z-]+)://([^"]*)" denied by policy')
 _KILLED = "exit code: 137"
@@ -48,7 +48,7 @@ _NOT_THERE = re.compile(
     r"not found|denied|does not exist|invalid reference format|no match for platform|not supported", re.IGNORECASE
 )
 _NAMES = re.compile(r"\S*[/\"]\S*")
-"""Images and addresses, which may have any words in them."""
+"""Images and addresses, whose names may contain any words."""
 
 _NETWORK = re.compile(
     r"temporary failure (?:in name resolution|resolving)|could not resolve host|network is unreachable"
@@ -60,21 +60,21 @@ _NETWORK = re.compile(
 _UNBOUND = BuildSettings()
 
 LONGEST_LINK = 4096
-"""Bytes of a link's text, and of what ends it (Linux, PATH_MAX)."""
+"""Bytes of a link's text, with the byte that ends it (Linux, PATH_MAX)."""
 
 
 class ImageBuilder:
-    """The building half of `loop.ports.Applier`."""
+    """The part of `loop.ports.Applier` that builds."""
 
     def __init__(
         self, compose: str, address: str, client: docker.APIClient, folder: Path, effects: Effects,
         environ: Mapping[str, str], heard: Callable[[], None] = lambda: None, *,
         host: str, secret: Callable[[str, str], AbstractContextManager[Path]], bounds: BuildSettings = _UNBOUND,
     ) -> None:  # fmt: skip
-        """`compose`: path of the binary; `address`: the engine's URL; `folder`: where contexts lie for a build.
+        """`compose`: path of the binary; `address`: the engine's URL; `folder`: contains the contexts during a build.
 
-        `heard` is called whenever the builder says something. `host`: our own name. `secret`: a file with the
-        bytes of a stack's variable while they are needed.
+        `heard` is called at each output of the builder. `host`: our own name. `secret`: gives a file with the bytes of
+        a stack's variable while it is needed.
         """
         self._compose, self._heard = compose, heard
         self._client, self._address = client, address
@@ -84,15 +84,15 @@ class ImageBuilder:
         self._environment = {
             **{name: environ[name] for name in PASSED_ON if name in environ},
             "DOCKER_HOST": address,
-            # Else 2.40 hands over to a separate buildx of at least 0.17, which many machines do not have.
+            # Otherwise 2.40 calls a separate buildx of at least 0.17, which many machines do not have.
             "COMPOSE_BAKE": "false",
         }
 
     def build(self, want: ImageWant, files: Files) -> Image:
-        """Build it and tag it `want.tag`, and nothing else. Only bytes of the commit go in.
+        """Build it and tag it only as `want.tag`. Only bytes of the commit go in.
 
-        ImageFailed (BuildFailed) with the last lines of the output in `details` where the build fails, Transient
-        where a registry, the network or the disk fails it, Away where the engine does not answer.
+        ImageFailed (BuildFailed) with the last lines of the output in `details` if the build fails; Transient if a
+        registry, the network or the disk makes it fail; Away if the engine does not answer.
         """
         self._effects.point(f"build {want.ref}")
         with engine_calls("look at images and the engine"):
@@ -149,15 +149,15 @@ class ImageBuilder:
 
 
 def _link(files: Files, entries: Mapping[str, Entry], root: Path) -> None:
-    """Links stand last, so that nothing is written over one; only the builder looks where they lead, and stays within
-    the context. Those that no file system could hold are left out."""
+    """Links come last, so that nothing is written through one. Only the builder follows them, and it stays within the
+    context. Links that no file system can hold are left out."""
     for path, entry in entries.items():
         if entry.mode == SYMLINK and 0 < entry.size < LONGEST_LINK and "\0" not in (to := files.link(entry.path)):
             os.symlink(to, root / path)
 
 
 def context_entries(want: ImageWant, files: Files) -> dict[str, Entry]:
-    """What the builder may see beside the Dockerfile: context and further local contexts; path → entry."""
+    """Everything that the builder may see beside the Dockerfile: context and further local contexts; path → entry."""
     build = want.build or {}
     folders = [build["context"], *(build.get("additional_contexts") or {}).values()]
     entries = [below(files, path).values() for path in folders]
@@ -165,7 +165,7 @@ def context_entries(want: ImageWant, files: Files) -> dict[str, Entry]:
 
 
 def build_error(want: ImageWant, output: str, memory: int | None = None) -> ReconcilerError:
-    """What a failed build means, from the words of Compose and BuildKit. `memory`: what it was held to."""
+    """The meaning of a failed build, from the words of Compose and BuildKit. `memory`: its limit."""
     lines = tuple(line.rstrip() for line in output.splitlines() if line.strip() and "COMPOSE_BAKE" not in line)
     cause = next((line for line in reversed(lines) if "failed to solve" in line), lines[-1] if lines else "")
     tail, name = lines[-LINES:], f"{want.stack}/{want.service}"
@@ -203,7 +203,7 @@ def _remedy(want: ImageWant, cause: str, memory: int | None) -> str:
 
 
 def _is_environment(cause: str, tail: Iterable[str]) -> bool:
-    """A step that ran and failed is the Dockerfile's fault, unless its own words blame the network."""
+    """A step that ran and failed is the Dockerfile's fault, unless its own output blames the network."""
     if _RUN_FAILED in cause:
         return any(_NETWORK.search(line) for line in tail)
     if any(part in cause for part in _REGISTRY):

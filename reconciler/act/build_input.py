@@ -18,7 +18,7 @@ from reconciler.settings import BuildSettings
 
 CACHE_NAMESPACE = "BUILDKIT_CACHE_MOUNT_NS"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
-"""Arguments that Compose fills from Docker's own config file, passwords included, where a build has no such one."""
+"""Arguments that Compose takes from Docker's own config file, passwords included, if a build does not set them."""
 
 _PLAIN = re.compile(r"(?:(?!\.git(?:#|$))[^$\\\"'#])*")
 _REMOTES = ("http://*", "https://*", "git://*", "ssh://*")
@@ -27,10 +27,10 @@ _REMOTES = ("http://*", "https://*", "git://*", "ssh://*")
 def build_file(
     want: ImageWant, root: Path, dockerfile: Path, bounds: BuildSettings, host: str, secrets: Mapping[str, Path]
 ) -> dict[str, Any]:
-    """The project for one build. Arguments without a value are left out: Compose would ask the environment.
+    """The project for one build. Arguments without a value are left out: Compose would take them from the environment.
 
-    `root`: where the commit's files lie; `dockerfile`: its copy for the builder; `host`: whose cache mounts it uses.
-    `secrets`: variable → a file with its bytes, which an environment could not hold as they are.
+    `root`: the folder of the commit's files; `dockerfile`: its copy for the builder; `host`: the host whose cache
+    mounts it uses. `secrets`: variable → a file with its bytes, because an environment cannot hold all bytes.
     """
     build = dict(want.build or {})
     build["context"] = _absolute(root, build["context"])
@@ -45,7 +45,7 @@ def build_file(
     else:
         build["dockerfile"] = str(dockerfile)
     if want.sources.built:
-        build.pop("pull", None)  # no registry has what the commit itself builds
+        build.pop("pull", None)  # an image that the commit itself builds is in no registry
     build.pop("tags", None)
     if bounds.network == "none":
         build["network"] = "none"
@@ -60,7 +60,7 @@ def build_file(
 
 
 def write_dockerfile(want: ImageWant, files: Files, folder: Path) -> Path:
-    """A copy for the builder outside of the context, which stays as it was committed. `folder` is there."""
+    """A copy for the builder outside of the context, which stays as committed. `folder` exists."""
     path = dockerfile_path(want)
     copy = folder / posixpath.basename(path)
     if path not in files.entries:
@@ -75,16 +75,16 @@ def write_dockerfile(want: ImageWant, files: Files, folder: Path) -> Path:
 
 
 def dockerfile_path(want: ImageWant) -> str:
-    """Where it lies in the commit."""
+    """Path of the Dockerfile in the commit."""
     build = want.build or {}
     return posixpath.normpath(posixpath.join(build["context"], build.get("dockerfile") or "Dockerfile"))
 
 
 def source_policy(want: ImageWant, stored: Iterable[StoredImage]) -> str:
-    """BuildKit's source policy, which the last rule that fits decides: whatever spelling leads to a source.
+    """BuildKit's source policy. Its last matching rule decides, however a source is spelled.
 
-    Refused are addresses (the builder fetches them in the host's network) and images that somebody has made on this
-    machine, unless the commit builds them or is made of them.
+    It refuses addresses (the builder fetches them in the host's network), and images that somebody has made on this
+    machine, unless the commit builds them or builds on them.
     """
     own = {familiar(tag) for tag in want.sources.built.values()}
     rules = [_rule("DENY", "*"), _rule("ALLOW", "local://*"), _rule("ALLOW", "docker-image://*")]
@@ -97,7 +97,7 @@ def source_policy(want: ImageWant, stored: Iterable[StoredImage]) -> str:
     for address in want.sources.remotes:
         if address.startswith(("http://", "https://")) and _PLAIN.fullmatch(address):
             rules.append(_rule("ALLOW", address, "EXACT"))
-        else:  # the builder makes another address of it
+        else:  # the builder turns it into another address
             rules += [_rule("ALLOW", scheme) for scheme in _REMOTES]
     return json.dumps({"rules": rules})
 
@@ -109,7 +109,7 @@ def _rule(action: str, identifier: str, kind: str = "WILDCARD") -> dict[str, Any
 def _arguments(want: ImageWant, host: str) -> dict[str, Any]:
     given = (want.build or {}).get("args") or {}
     args = {name: value for name, value in given.items() if value is not None}
-    for proxy in PROXIES:  # the builder takes one of both spellings, and Compose fills each
+    for proxy in PROXIES:  # the builder accepts both spellings, and Compose fills each
         own = args.get(proxy) or args.get(proxy.lower()) or ""
         args |= {proxy: own, proxy.lower(): own}
     if not want.sources.frontend:

@@ -1,7 +1,7 @@
-"""Holds all builds that run on the engine to a limit together, where we may.
+"""Gives all builds on the engine one common memory limit, where that is possible.
 
-BuildKit itself knows no limit of memory. What it runs is in one control group below the engine's, though, where the
-engine uses the driver `cgroupfs`; with the driver `systemd` each step has a scope of its own, and none holds them all.
+BuildKit itself has no memory limit. But with the engine's driver `cgroupfs`, all its processes are in one control group
+below the engine's. With the driver `systemd` each step has a scope of its own, and no group contains them all.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ GROUPS = Path("/sys/fs/cgroup")
 
 @contextmanager
 def held_to(memory: int | None, driver: str, groups: Path = GROUPS) -> Iterator[bool]:
-    """While it lasts, what builds run has at most so many bytes in all. Tells whether that could be had.
+    """Within this context, all builds together have at most so many bytes. Yields whether that is possible.
 
-    `driver`: the engine's cgroup driver; '' where the engine is not on this machine.
+    `driver`: the engine's cgroup driver; '' if the engine is not on this machine.
     """
     files = _files(groups) if memory is not None and driver == "cgroupfs" and sys.platform == "linux" else ()
     try:
@@ -32,7 +32,7 @@ def held_to(memory: int | None, driver: str, groups: Path = GROUPS) -> Iterator[
 
 
 def _files(groups: Path) -> tuple[tuple[Path, str], ...]:
-    """Files that take the limit, in order, and what they say where there is none. Empty where we may not."""
+    """Files that take the limit, in order, and their content without a limit. Empty if we may not write them."""
     old, new = groups / "memory" / GROUP, groups / GROUP
     with suppress(OSError):
         if (groups / "memory").is_dir():
@@ -47,7 +47,7 @@ def _files(groups: Path) -> tuple[tuple[Path, str], ...]:
 
 
 def _written(files: tuple[tuple[Path, str], ...], memory: str) -> bool:
-    """Only the first file must be written; the second is missing where swap accounting is off."""
+    """Only the first file must be written; the second is missing if swap accounting is off."""
     try:
         files[0][0].write_text(memory, "utf-8")
     except OSError:

@@ -17,11 +17,11 @@ from reconciler.model.outcome import Failure, Reason
 from reconciler.process import run
 
 TIMEOUT = 300.0
-"""Seconds that one call may take; creating 25 containers takes two."""
+"""Seconds for one call; creating 25 containers takes two."""
 
 NOWHERE = "/nonexistent"
 PASSED_ON = ("PATH", "HOME", "SSH_AUTH_SOCK", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
-"""What reaching an engine over ssh or TLS needs of the agent's environment."""
+"""Variables of the agent's environment that are needed to reach an engine over ssh or TLS."""
 
 _PROGRESS = re.compile(r"^ ?(?:Container|Network|Volume|Image) \S+  \S+$")
 _CONTAINER = re.compile(r"Container (\S+)  Error ")
@@ -29,11 +29,11 @@ _AWAY = ("cannot connect to the docker daemon", "error during connect", "is the 
 _VANISHED = re.compile(r"no such image|could not be found|external (?:volume|network)|network \S+ not found")
 _EXTERNAL = re.compile(r'external (volume|network) "([^"]+)" not found')
 _MEANWHILE = re.compile(r"container name \S+ is already in use")
-"""Somebody has made it since we looked; that may be the engine itself, at the end of a call of ours that was cut."""
+"""Somebody made it after our look. That may be the engine itself, at the end of an interrupted call of ours."""
 
 
 class ComposeCreator:
-    """The creating half of `loop.ports.Applier`."""
+    """The part of `loop.ports.Applier` that creates containers."""
 
     def __init__(
         self, compose: str, host: str, effects: Effects, environ: Mapping[str, str],
@@ -54,11 +54,12 @@ class ComposeCreator:
         }
 
     def create(self, stack: Stack, creations: Sequence[Creation], existing: Mapping[str, int]) -> None:
-        """Create `count` more containers of each service. `existing`: how many there are, stopped ones too.
+        """Create `count` more containers of each service. `existing`: the number of existing ones, stopped ones
+        included.
 
-        A number in `existing` that is too small would make Compose remove containers. After an error some of
-        the new containers may be there. RolloutFailed where the engine refuses one of them, Transient where a
-        network, volume, image or secret has vanished, Away where the engine does not answer.
+        With too small a number in `existing`, Compose would remove containers. After an error some of the new
+        containers may exist. RolloutFailed if the engine refuses one of them, Transient if a network, volume, image or
+        secret is gone, Away if the engine does not answer.
         """
         project = create_file(creations, self._keys(stack))
         check_whole(project)
@@ -77,7 +78,7 @@ class ComposeCreator:
             )
 
     def _unread(self, stack: str, document: bytes) -> Transient | None:
-        """Where Compose does not read what we have written: it has read what the commit says, so the fault is ours."""
+        """Compose cannot read our create-file. It has read the commit's own files, so the fault is ours."""
         checked = run(
             [self._compose, *_project(stack), "config", "--quiet"],
             env=self._environment,
@@ -92,16 +93,18 @@ class ComposeCreator:
         return Transient(Reason.INTERNAL_ERROR, message + lines[-1], UNREAD)
 
     def _keys(self, stack: Stack) -> dict[str, str]:
-        """Engine's name → Compose's key of the networks that need not be declared as external.
+        """Engine's name → Compose's key, of the networks that need not be declared external.
 
-        Of an external network 2.26 writes the id into the container, which could never start again once the network
-        was replaced. One that Compose made has to stay external: 2.40 would replace it under what runs.
+        For an external network, Compose 2.26 writes the id into the container, which can never start again once the
+        network is replaced. A network that Compose made must stay external: 2.40 would replace it under running
+        containers.
         """
         return {network.name: network.key for network in stack.networks if self._is_ours(network.name)}
 
 
 def arguments(compose: str, stack: str, creations: Sequence[Creation], existing: Mapping[str, int]) -> list[str]:
-    """The one Compose call. The create-file comes by stdin, for it may hold secrets; no prompt can be answered."""
+    """The arguments of the Compose call. The create-file comes by stdin, because it can contain secrets; nobody can
+    answer a prompt."""
     names = [item.service.name for item in creations]
     scales = [f"--scale={item.service.name}={existing.get(item.service.name, 0) + item.count}" for item in creations]
     create_only = ["--no-start", "--no-deps", "--no-recreate", "--no-build", "--pull", "never"]
@@ -140,7 +143,7 @@ def _failure(stack: str, services: Sequence[str], stderr: str) -> ReconcilerErro
 
 
 def _service_in(lines: Sequence[str], stack: str, services: Sequence[str]) -> str | None:
-    """2.40 names the container in a line of its own, 2.26 none."""
+    """Compose 2.40 names the container in a separate line, 2.26 names none."""
     if len(services) == 1:
         return services[0]
     named = [match[1] for line in lines if (match := _CONTAINER.search(line))]

@@ -1,4 +1,4 @@
-"""`<state>/data`: relative folders that containers write to and no commit holds. Never removed.
+"""`<state>/data`: relative folders that containers write to and that no commit contains. Never removed.
 
 Containers can make links there. Nothing here follows one: see `reconciler.host_paths`.
 """
@@ -22,15 +22,15 @@ from reconciler.model.ways import Obstacle
 
 
 class DataFolders:
-    """Folders are created empty; the data of an adopted project stays where it is, behind a link."""
+    """Makes folders, empty. The data of an adopted project stays at its place, behind a link."""
 
     def __init__(self, root: Path, effects: Effects, paths: HostPaths) -> None:
         self._root, self._effects, self._paths = root, effects, paths
         self._links: dict[str, str] = {}
 
     def ensure(self, desired: DesiredState) -> None:
-        """Those that the state names. Transient where the disk refuses. Where a link is in the way nothing is made;
-        `check` tells of it before anything is mounted."""
+        """Make the folders that the state names. Transient if the disk refuses. If a link is in the way, nothing is
+        made; `check` reports it before anything is mounted."""
         for path in self._named(desired):
             if not os.path.lexists(path):
                 with writing(path):
@@ -39,7 +39,7 @@ class DataFolders:
                         pass
 
     def link(self, folder: str, to: str) -> None:
-        """No effect where the link exists. An empty folder is replaced by the link; one with data is Transient."""
+        """No effect if the link exists. An empty folder is replaced by the link; one with data is Transient."""
         self._links[folder] = to
         path = Path(folder)
         if path.is_symlink() and str(path.readlink()) == to:
@@ -55,12 +55,12 @@ class DataFolders:
                     _place(path.name, to, walk.folder)
 
     def check(self, paths: Iterable[str]) -> None:
-        """Before anything is mounted from these. Transient where one leads over a link that a container can make."""
+        """Called before these folders are mounted. Transient if a path leads over a link that a container can make."""
         for way in self._paths.ways([normal(path) for path in paths], self._links).values():
             _refuse(way.obstacle)
 
     def _is_same(self, folder: str, to: str) -> None:
-        """It lies in a folder that is a link itself, and so is where it belongs already."""
+        """Whether the link's place and its target are the same, because a folder above is a link."""
         found = self._paths.ways([folder, to], self._links)
         if found[folder].end != found[to].end:
             message = f"{folder} is to be {to}, and lies in an adopted folder in which something else has that name"
@@ -83,7 +83,7 @@ def _refuse(obstacle: Obstacle | None) -> None:
 
 
 def _place(name: str, to: str, folder: int) -> None:
-    """A link in an open folder, in place of an empty folder of that name."""
+    """Make a link in an open folder, in place of an empty folder of that name."""
     with suppress(FileNotFoundError):
         if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             os.rmdir(name, dir_fd=folder)

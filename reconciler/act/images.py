@@ -1,4 +1,4 @@
-"""Pulls images, and tells the commit's mistakes from the registry's troubles."""
+"""Pulls images, and tells faults of the commit from faults of the registry."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from reconciler.model.outcome import Reason
 from reconciler.waiting import patiently
 
 DEADLINE = 1800.0
-"""Seconds that one pull may take."""
+"""Seconds for one pull."""
 
 SILENCE = 300.0
-"""Seconds without a word from the engine after which a pull is given up."""
+"""Seconds without a message from the engine after which a pull is given up."""
 
 NOT_THERE = (
     "manifest unknown",
@@ -41,18 +41,18 @@ NOT_THERE = (
     "does not match the specified platform",
     "missing signature key",
 )
-"""Answers that stay the same however often one asks: the commit names what the registry does not give."""
+"""Answers that do not change with time: the commit names an image that the registry does not give us."""
 
 
 _BODY = re.compile(
     r"\b(response body|denied|forbidden|unauthorized|toomanyrequests|unknown)(?:: .*|$)", re.IGNORECASE | re.DOTALL
 )
-"""Behind these words the engine repeats what it was answered. It asks in the host's own network, and a commit chooses
-whom: `127.0.0.1:8080/x`, or a registry that sends it there. The report must not carry the answer out."""
+"""After these words the engine repeats the answer that it got. It asks in the host's own network, and a commit chooses
+the address: `127.0.0.1:8080/x`, or a registry that redirects there. The report must not contain the answer."""
 
 
 class PatientClient(docker.APIClient):
-    """A client whose pulls end: docker-py lets them wait for ever."""
+    """A client whose pulls end; in docker-py they can wait for ever."""
 
     def __init__(self, host: str) -> None:
         super().__init__(base_url=host, version=API_VERSION, timeout=60)
@@ -64,7 +64,8 @@ class PatientClient(docker.APIClient):
         return self._answer
 
     def hang_up(self) -> None:
-        """End the answer that another thread reads just now; the engine ends what it does for a caller that is gone."""
+        """End the answer that another thread reads at this moment; the engine cancels the work when its caller is gone.
+        """
         if self._answer is not None:
             with suppress(DockerException, OSError, AttributeError, ValueError):
                 CancellableStream(iter(()), self._answer).close()
@@ -74,15 +75,15 @@ class ImagePuller:
     """Pulls with the credentials of Docker's own config file."""
 
     def __init__(self, client: PatientClient, effects: Effects, heard: Callable[[], None] = lambda: None) -> None:
-        """`heard` is called whenever the engine says how far it is."""
+        """`heard` is called whenever the engine reports progress."""
         self._client = client
         self._effects = effects
         self._heard = heard
 
     def pull(self, want: ImageWant) -> Image:
-        """Fetch `want.ref`. ImageFailed (PullFailed) when there is no such image for us.
+        """Pull `want.ref`. ImageFailed (PullFailed) if there is no such image for us.
 
-        Transient (PullFailed) when the registry cannot be asked or does not answer, Away when the engine does not.
+        Transient (PullFailed) if the registry cannot be asked or does not answer, Away if the engine does not.
         """
         self._effects.point(f"pull {want.ref}")
         cut = threading.Event()
@@ -94,7 +95,7 @@ class ImagePuller:
         return patiently(lambda: self._pull(want, cut), hang_up)
 
     def _pull(self, want: ImageWant, cut: threading.Event) -> Image:
-        """In a thread of its own: the engine says nothing for as long as a registry does not answer it."""
+        """In a thread of its own, because the engine says nothing while a registry does not answer."""
         with engine_calls(f"pull {want.ref}"):
             try:
                 lines = self._client.pull(want.ref, platform=want.platform, stream=True, decode=True)
@@ -117,7 +118,7 @@ class ImagePuller:
     def _follow(self, ref: str, lines: Iterable[Mapping[str, Any]], cut: threading.Event) -> None:
         deadline = time.monotonic() + DEADLINE
         for line in lines:
-            if cut.is_set():  # before there was an answer to hang up on
+            if cut.is_set():  # before there was an answer to end
                 self._client.hang_up()
                 return
             if line.get("error"):
@@ -128,7 +129,7 @@ class ImagePuller:
 
 
 def pull_error(ref: str, text: str) -> ReconcilerError:
-    """What a refused pull means, from the words of engine and registry."""
+    """The meaning of a refused pull, from the words of engine and registry."""
     if is_disk_full(text):
         return disk_full(f"pull {ref}", text)
     words, text = text.lower(), _BODY.sub(r"\1", text, count=1)
@@ -144,7 +145,7 @@ def pull_error(ref: str, text: str) -> ReconcilerError:
 
 
 def _given_up(ref: str, error: Exception) -> ReconcilerError:
-    """A client that cannot reach the engine at all is not the registry's fault."""
+    """If the client cannot reach the engine at all, the registry is not at fault."""
     if isinstance(error, Disconnected) and "Read timed out" not in str(error):
         raise error
     return _transient(ref, f"nothing has come for {SILENCE:g} s")

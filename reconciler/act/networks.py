@@ -1,4 +1,4 @@
-"""Compose's canonical definitions of networks and volumes in the engine's own words. Pure."""
+"""Turns Compose's canonical definitions of networks and volumes into the engine's requests. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMPOSE_VOLUME = "com.docker.compose.volume"
 
 
 def network_request(network: Network, host: str) -> dict[str, Any]:
-    """Arguments of the client's `create_network`, labelled as Compose would and with ours."""
+    """Arguments of the client's `create_network`, with Compose's labels and ours."""
     definition = network.definition
     labels = _labels(network, host) | {COMPOSE_NETWORK: network.key, LABEL_SPEC: network.digest}
     return {
@@ -31,7 +31,7 @@ def network_request(network: Network, host: str) -> dict[str, Any]:
 
 
 def volume_request(volume: Volume, host: str) -> dict[str, Any]:
-    """Arguments of the client's `create_volume`, labelled as Compose would and with ours."""
+    """Arguments of the client's `create_volume`, with Compose's labels and ours."""
     return {
         "name": volume.name,
         "driver": volume.definition.get("driver"),
@@ -53,7 +53,7 @@ def endpoint_request(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def is_endpoint(present: Mapping[str, Any], endpoint: Endpoint) -> bool:
-    """Whether what a container has in a network (by inspect) is all that is wanted of it."""
+    """Whether a container's endpoint in a network (by inspect) has everything that is desired."""
     addresses = present.get("IPAMConfig") or {}
     wanted = (endpoint.ipv4 or "", endpoint.ipv6 or "")
     there = (addresses.get("IPv4Address") or "", addresses.get("IPv6Address") or "")
@@ -62,7 +62,7 @@ def is_endpoint(present: Mapping[str, Any], endpoint: Endpoint) -> bool:
 
 
 def limits_request(limits: Mapping[str, Any]) -> dict[str, Any]:
-    """Body of an update. A limit of 0 or '' cannot be asked for and is left out; that of processes is taken away."""
+    """Body of an update. A limit of 0 or '' cannot be requested and is left out; the limit of processes is removed."""
     words = {
         "memory": "Memory",
         "memory with swap": "MemorySwap",
@@ -98,7 +98,7 @@ def _ipam(definition: Mapping[str, Any]) -> IPAMConfig | None:
 
 
 def _words(mapping: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """The engine takes text only; Compose's JSON may hold numbers and booleans."""
+    """The engine accepts only text; Compose's JSON can contain numbers and booleans."""
     if not mapping:
         return None
     return {key: _word(value) for key, value in mapping.items()}

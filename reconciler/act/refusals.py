@@ -22,7 +22,7 @@ OUTSIDE = (
     "non-overlapping ipv4 address pool",
     "already exists",
 )
-"""Words of refusals that tell of something else on the machine, which may go away without a new commit."""
+"""Words of refusals that come from something else on the machine, which may end without a new commit."""
 
 ABSENT = "bind source path does not exist: "
 """Never the commit's fault: the operator has granted the path, or it is ours. A disk may not be mounted."""
@@ -30,28 +30,28 @@ ABSENT = "bind source path does not exist: "
 MAKE_IT = "Mount the disk that it is on, or make the folder; it is tried again by itself."
 
 NAMESPACE_OWNER_DOWN = "of a non running container"
-"""Whoever shares namespaces cannot start while their owner does not run; the owner answers for that itself."""
+"""A namespace user cannot start while its namespace owner does not run. The owner has a verdict of its own."""
 
 _LAYERS = re.compile(
     r"^(?:(?:failed to create task for container|failed to create shim task|OCI runtime create failed"
     r"|runc create failed|unable to start container process|starting container process caused"
     r"|error during container init|container_linux\.go:\d+|crun|linux spec user): )+"
 )
-"""Who passed a refusal on to whom; what is wrong stands behind it."""
+"""Prefixes that say which program passed a refusal on. The cause follows them."""
 
 _PROGRAM = re.compile(
     r"exec[: ]|executable file |open executable|unable to find (?:user|group) |chdir to cwd "
     r"|no matching entries in (?:passwd|group) "
 )
-"""Begins what runc, crun and the engine say of a program that cannot be started as its user in its folder."""
+"""Prefix of messages by runc, crun and the engine about a program that cannot be started as its user in its folder."""
 
 _IPV6_POOL = "non-overlapping ipv6 address pool"
-"""Engines before 27 choose no IPv6 subnet by themselves; a later commit or a pool of the daemon helps."""
+"""Engines before 27 choose no IPv6 subnet by themselves. A later commit, or a pool of the daemon, helps."""
 
 
 @contextmanager
 def gone(container: str) -> Iterator[None]:
-    """Around a call that needs the container: Transient when it is not there any more."""
+    """Around a call that needs the container: Transient if it no longer exists."""
     try:
         yield
     except NotFound as error:
@@ -67,7 +67,8 @@ def gone(container: str) -> Iterator[None]:
 
 @contextmanager
 def refusals(what: str) -> Iterator[None]:
-    """The engine refused a valid call, because of the commit or of something else on the machine."""
+    """Turns the engine's refusal of a valid call into an error: its cause is the commit, or something else on the
+    machine."""
     try:
         yield
     except APIError as error:
@@ -87,7 +88,7 @@ def _refusal(what: str, text: str) -> Failure:
 
 
 def absent_path(text: str) -> str:
-    """The path of the host that the engine misses; '' where it misses none."""
+    """The path of the host that the engine misses; '' if it misses none."""
     return text.partition(ABSENT)[2].strip()
 
 
@@ -104,7 +105,7 @@ def _remedy(text: str) -> str:
 
 
 def name_taken(name: str, error: APIError) -> Transient:
-    """What to raise for a rename that another container stands in the way of."""
+    """The error for a rename to a name that another container has."""
     return Transient(
         Reason.DEPENDENCY_NOT_READY,
         f"the container name {name} is taken: {explanation(error)}",

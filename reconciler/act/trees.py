@@ -22,7 +22,7 @@ _UNFINISHED = ".new-"
 
 
 class SecretMounts(Protocol):
-    """Where secrets lie for mounting: below secrets_dir, never in the state folder."""
+    """Mounted secrets are below secrets_dir, never in the state folder."""
 
     def place(self, name: str) -> Path: ...
 
@@ -36,21 +36,21 @@ class SecretMounts(Protocol):
 
 
 class TreeStore:
-    """`<state>/trees`: a file or folder for each digest, 0444 and 0555. What stands there is whole."""
+    """`<state>/trees`: a file or folder for each digest, 0444 and 0555. A tree that exists is complete."""
 
     def __init__(self, root: Path, effects: Effects) -> None:
         self._root = root
         self._effects = effects
 
     def path(self, digest: str) -> Path:
-        """Where the tree stands or will stand."""
+        """The path of a tree, whether it exists or not."""
         return self._root / digest
 
     def ensure(self, trees: Sequence[Tree], files: Files | None, secrets: SecretMounts) -> frozenset[str]:
-        """Write the trees that are missing; each is one effect. Returns the digests of those.
+        """Write the missing trees; each is one effect. Returns their digests.
 
-        `files` None: trees of a commit are left as they are. Transient (FileMissing) where a secret is gone or
-        has another value than the tree's digest says; Transient (DiskFailed) where the disk is full, or would be.
+        `files` None: trees of a commit are not written. Transient (FileMissing) if a secret is gone, or its value does
+        not match the tree's digest; Transient (DiskFailed) if the disk is full, or would be.
         """
         written, made = Written(), set[str]()
         if files is not None and any(self._lacks(tree, files) for tree in trees):
@@ -69,11 +69,11 @@ class TreeStore:
         return frozenset(made)
 
     def stored(self) -> list[str]:
-        """Digests of the trees that there are."""
+        """Digests of the existing trees."""
         return sorted(path.name for path in self._root.glob("*") if DIGEST.fullmatch(path.name))
 
     def remove(self, digests: Iterable[str], secrets: SecretMounts | None = None) -> None:
-        """Each is one effect, and gone as a whole or not at all. Transient where the disk refuses."""
+        """Each is one effect, and removed completely or not at all. Transient if the disk refuses."""
         mounted = frozenset(secrets.mounted() if secrets else ())
         for digest in digests:
             self._effects.point(f"remove tree {digest}")
@@ -85,7 +85,7 @@ class TreeStore:
                 self.sweep()
 
     def sweep(self) -> None:
-        """Remove what was not finished."""
+        """Remove unfinished trees."""
         for path in self._root.glob(f"{_UNFINISHED}*"):
             remove(path)
 
@@ -94,7 +94,7 @@ class TreeStore:
         return writable and not self.path(tree.digest).exists()
 
     def _needed(self, trees: Sequence[Tree], files: Files) -> int:
-        """Bytes of the trees that are missing."""
+        """Bytes of the missing trees."""
         total, seen = 0, set()
         for tree in trees:
             if tree.path is None or not self._lacks(tree, files):
@@ -123,7 +123,7 @@ class TreeStore:
     def _write(self, tree: Tree, files: Files | None, written: Written) -> None:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.sweep()
-        # Beside its final place: a read-only folder may be renamed by its owner, but not into another folder.
+        # Beside its final place: the owner of a read-only folder may rename it, but not move it into another folder.
         whole = self._root / f"{_UNFINISHED}{tree.digest}"
         try:
             if tree.path is None:
@@ -159,7 +159,7 @@ def _copy(files: Files, tree: Tree, path: str, target: Path, written: Written) -
 
 @contextlib.contextmanager
 def writing(root: Path) -> Iterator[None]:
-    """Around writing below `root`: Transient when the disk refuses."""
+    """Around writing below `root`: Transient if the disk refuses."""
     try:
         yield
     except OSError as error:

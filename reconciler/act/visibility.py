@@ -20,9 +20,9 @@ _TARGET = "/reconciler-doctor"
 
 
 def visible(client: docker.APIClient, folder: Path) -> bool | None:
-    """Whether a file in `folder` is read back through a container, which is made and never started.
+    """Whether a file in `folder` can be read through a container, which is created and never started.
 
-    None: the engine has no image to make one from. Away when the engine does not answer.
+    None: the engine has no image for a container. Away if the engine does not answer.
     """
     image = next(_images(client), None)
     if image is None:
@@ -40,7 +40,7 @@ def visible(client: docker.APIClient, folder: Path) -> bool | None:
 
 
 def _images(client: docker.APIClient) -> Iterator[str]:
-    """Small ones first; without volumes of their own, which a container would leave behind."""
+    """Small images first; without volumes of their own, which a container would leave behind."""
     with engine_calls("list images"):
         listed = client.images()
     for item in sorted(listed, key=lambda item: item["Size"]):

@@ -1,1 +1,1 @@
-"""Outcomes told where a change was made: what each channel should say, what was delivered, and the way there."""
+"""Reports outcomes to the forge of a commit: what each channel should say, what was delivered, and the delivery."""

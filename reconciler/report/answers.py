@@ -1,10 +1,10 @@
-"""How a forge answers when it does not do what it was asked: the errors of this room, and what each asks of us."""
+"""The errors of this room: answers of a forge that are no success, and the remedy for each."""
 
 from __future__ import annotations
 
 
 class ForgeError(Exception):
-    """`message` says what happened, for people; it holds no secret."""
+    """`message` says what happened, for people; it contains no secret."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -12,7 +12,7 @@ class ForgeError(Exception):
 
 
 class Unreachable(ForgeError):
-    """No answer, or none that can be understood: nothing else that is asked now will be answered either.
+    """No answer, or none that can be understood. Other requests would fail now, too.
 
     `wait`: seconds that the forge asks us to wait; None: it does not say.
     """
@@ -23,11 +23,11 @@ class Unreachable(ForgeError):
 
 
 class Broken(ForgeError):
-    """5xx: this request fails there; others may not."""
+    """5xx: this request fails on the forge; others may succeed."""
 
 
 class Refused(ForgeError):
-    """4xx: it stays so until somebody changes something. `status` is HTTP's; `hint`: what to change."""
+    """4xx: the request fails until somebody changes something. `status` is HTTP's; `hint`: what to change."""
 
     def __init__(self, status: int, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -35,16 +35,16 @@ class Refused(ForgeError):
 
     @property
     def for_all(self) -> bool:
-        """Whether the token is what is refused, so that every message of the channel would be."""
+        """Whether the token was refused, so that every message of the channel would be."""
         return self.status in (401, 403)
 
 
 class Nowhere(ForgeError):
-    """The forge has no place for such a message, or has none yet."""
+    """The forge has no place for such a message, or not yet."""
 
 
 def remedy(error: Refused, channel: str, scope: str) -> str:
-    """What to do about it. `scope`: what the token needs for the channel."""
+    """The remedy. `scope`: the scope that the token needs for the channel."""
     accepts = f" ({error.hint})" if error.hint else ""
     match error.status:
         case 401:

@@ -1,7 +1,7 @@
-"""The outbox on the disk: `<state>/outbox.json`. What was delivered, and what is about to be.
+"""The outbox on the disk: `<state>/outbox.json`. It lists what was delivered, and what is about to be.
 
-Written before a message leaves and after it has arrived, each time whole and synced. So a process that dies in between
-leaves a message of which nobody knows whether it arrived; the next one asks the forge.
+It is written before a message leaves and after it has arrived, each time completely and synced. If a process dies in
+between, nobody knows whether the message arrived; the next process asks the forge.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from reconciler.model.outcome import Reason
 
 VERSION = 1
 MOST = 1200
-"""Entries that are kept: 200 commits with a status each for the host and its stacks, a comment and a deployment."""
+"""Number of entries that are kept: 200 commits with a status each for the host and its stacks, a comment and a
+deployment."""
 
 
 @dataclass(slots=True)
 class Entry:
-    """One message's way. `digest`: what was delivered last, '' for nothing; `remote`: the forge's id of it.
+    """Delivery of one message. `digest`: what was delivered last, '' for nothing; `remote`: the forge's id of it.
 
-    `sending`: what left the process last, of which nobody knows whether it arrived. `due`: since when it is to be
-    delivered; `tries` that failed; `next_at`: not before. `error`: why the last one did. `closed`: the digest that is
-    not tried any more, as the forge refused it with the config and token of `basis`, or the deadline has passed.
+    `sending`: what the process sent last, without an answer yet. `due`: time from which it is to be delivered; `tries`:
+    failed tries; `next_at`: time of the next try. `error`: why the last try failed. `closed`: the digest that is not
+    tried any more, because the forge refused it with the config and token of `basis`, or the deadline has passed.
     """
 
     digest: str = ""
@@ -45,8 +46,8 @@ class Entry:
 
 @dataclass(slots=True)
 class Channel:
-    """`refused`: why nothing of it can be delivered with the config and token of `basis`; from `next_at` on it is tried
-    all the same. `lost`: what was given up since something was delivered last."""
+    """`refused`: why nothing can be delivered with the config and token of `basis`; after `next_at` it is tried again.
+    `lost`: what was given up since the last delivery."""
 
     delivered_at: float | None = None
     refused: str = ""
@@ -57,9 +58,10 @@ class Channel:
 
 @dataclass(slots=True)
 class Box:
-    """`since`: when it was made: what is older may have been delivered by one that was lost. `floor`: see `messages`.
+    """`since`: when it was made; older messages may have been delivered from a box that was lost. `floor`: see
+    `messages`.
 
-    `paused_until`: the forge asked for quiet, or does not answer; `faults` in a row; `error`: which.
+    `paused_until`: the forge asked for a pause, or does not answer; `faults`: in a row; `error`: the last fault.
     """
 
     since: float
@@ -77,7 +79,7 @@ class Box:
         return self.channels.setdefault(name, Channel())
 
     def forget(self) -> None:
-        """The oldest that were delivered make room, for good."""
+        """Remove the oldest delivered entries, for good."""
         if len(self.entries) <= MOST:
             return
         oldest = sorted(self.entries, key=lambda key: max(self.entries[key].at, self.entries[key].due))
@@ -93,11 +95,11 @@ class BoxFile:
         self._path, self._effects = path, effects
 
     def load(self, now: float) -> Box:
-        """A new one where there is none, or one that cannot be read."""
+        """A new one if there is none, or it cannot be read."""
         return read(self._path) or Box(now, now)
 
     def save(self, box: Box) -> None:
-        """Whole and durable, or not at all: Transient."""
+        """Complete and durable, or not at all: then Transient."""
         text = json.dumps({"v": VERSION, **asdict(box)}, separators=(",", ":"))
         self._effects.point("outbox")
         draft = self._path.with_suffix(".draft")
@@ -113,7 +115,7 @@ class BoxFile:
 
 
 def read(path: Path) -> Box | None:
-    """None where there is none, or nothing that this version has written."""
+    """None if there is none, or this version did not write it."""
     try:
         found = json.loads(path.read_bytes())
         return _box(found) if found["v"] == VERSION else None
@@ -134,7 +136,7 @@ def _box(found: Mapping[str, Any]) -> Box:
 
 
 def _typed(kind: type[Entry] | type[Channel], value: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that the kind has, each with the type of its default; None only where that is the default."""
+    """The fields of the class, each with the type of its default; None only if that is the default."""
     found: dict[str, Any] = {}
     for item in fields(kind):
         given = value[item.name]

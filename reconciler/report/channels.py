@@ -1,4 +1,4 @@
-"""What is still to be said, and how the channels stand, for `status` and `doctor`."""
+"""The pending messages, and the state of the channels for `status` and `doctor`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reconciler.report.messages import Message, Policy, messages
 
 
 def channels(history: History, policy: Policy, box: Box | None) -> tuple[Channel, ...]:
-    """One for each that is on. `box` None: nothing was told yet."""
+    """One for each enabled channel. `box` None: nothing was delivered yet."""
     box = box or Box(0.0, float("inf"))
     waiting = pending(history, policy, box)
     found = []
@@ -28,7 +28,7 @@ def channels(history: History, policy: Policy, box: Box | None) -> tuple[Channel
 
 
 def pending(history: History, policy: Policy, box: Box) -> Sequence[Message]:
-    """What is still to be said, in the order in which it is."""
+    """The pending messages, in the order of delivery."""
     return [
         message for message in messages(history, policy, box.floor) if _waits(message, box.entries.get(message.key))
     ]

@@ -1,4 +1,5 @@
-"""A comment on a commit: made as the plan, edited into the outcome. Markdown in which no text of others is alive."""
+"""A comment on a commit: made with the plan, later edited to the outcome. In its Markdown, text of others has no
+effect."""
 
 from __future__ import annotations
 
@@ -16,16 +17,16 @@ LARGEST = 60_000
 """Bytes of a whole comment; forges take 65,536 characters at least."""
 
 _LOG, _PROBE, _WARNINGS, _LINES = 24_000, 6_000, 12_000, 8_000
-"""Bytes of each part."""
+"""Largest size of each part in bytes."""
 
 LISTED = 30
-"""Services that are listed."""
+"""Number of listed services."""
 
 AGAIN = "It is tried again. `reconciler status` on the machine says what is missing."
 
 
 def marker(policy: Policy, revision: str) -> str:
-    """What a comment of ours begins with; nobody sees it."""
+    """The hidden first line of our comments."""
     mark = f"<!-- reconciler:{policy.host} -->\n<!-- revision:{revision} -->"
     if policy.seal is None:
         return mark
@@ -33,7 +34,7 @@ def marker(policy: Policy, revision: str) -> str:
 
 
 def comment(message: Message, policy: Policy) -> str:
-    """The whole text. It has to pass the redactor before it leaves."""
+    """The whole text. It must pass the redactor before it is sent."""
     attempt = message.attempt
     lines = [marker(policy, message.revision), *_head(message, policy.host), ""]
     if message.state is State.RUNNING:

@@ -1,4 +1,4 @@
-"""One message after the other, the newest commit first: what is to be said now, and not before the forge wants it."""
+"""Delivers one message after the other, the newest commit first, at the times that the forge allows."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ DEADLINE = 86400.0
 """Seconds after which a message is given up."""
 
 TRIES = 4
-"""Of a message that the forge refuses for itself: the commit may be on its way there."""
+"""Tries of a message that the forge refuses for itself: the commit may not have arrived there yet."""
 
 PLACES = 3
-"""Looks for the pull request that brought a commit: Gitea knows it a second after the push."""
+"""Searches for the pull request of a commit: Gitea knows it a second after the push."""
 
 BROKEN = 3
-"""Commits in a row of which the forge cannot take something (5xx), after which all the others wait, too."""
+"""Number of commits in a row with a 5xx answer, after which all others wait, too."""
 
 REFUSED = 3600.0
-"""Seconds until a token that was refused is tried again: a scope can be added to it on the forge."""
+"""Seconds until a refused token is tried again: somebody can add a scope to it on the forge."""
 
 BLOCKED = 60.0
-"""Seconds between two looks whether config or token have changed, while they are what is refused."""
+"""Seconds between two checks for a changed config or token, while these are refused."""
 
 Keep = Callable[[Box], None]
 
 
 class Forge(Protocol):
-    """One repository on one forge. Each method raises what `report.answers` names, or ValueError for an odd answer.
+    """One repository on one forge. Each method raises errors of `report.answers`, or ValueError for an odd answer.
 
-    `find_…` answer for a message of which nobody knows whether it has arrived: the remote id, '' for none.
+    `find_…` answer for a message that may have arrived or not: the remote id, '' for none.
     """
 
     description: int
-    """Characters that a status may have."""
+    """Longest description of a status, in characters."""
     scopes: Mapping[str, str]
-    """Channel → what the token needs for it, for people."""
+    """Channel → the scope that the token needs for it, for people."""
 
     def look(self) -> str:
-        """Ask for the repository; what is to be known of the token, or ''."""
+        """Ask for the repository; returns a note on the token, or ''."""
 
     def find_status(self, message: Message, text: str) -> str: ...
 
@@ -62,7 +62,7 @@ class Forge(Protocol):
     def add_comment(self, revision: str, text: str) -> str: ...
 
     def edit_comment(self, revision: str, remote: str, text: str) -> None:
-        """KeyError: it is gone."""
+        """KeyError: the comment is gone."""
 
     def find_deployment(self, message: Message) -> str: ...
 
@@ -71,7 +71,7 @@ class Forge(Protocol):
     def set_deployment(self, message: Message, remote: str, text: str) -> None: ...
 
     def quiet(self) -> float:
-        """Seconds for which the last answer asks for nothing more."""
+        """Seconds for which the last answer asks us to send nothing."""
 
     def close(self) -> None: ...
 
@@ -96,8 +96,8 @@ class Delivery:
         self._broken: set[str] = set()
 
     def step(self, history: History) -> float | None:
-        """Deliver what is due first, if anything is. Seconds until it is worth to ask again, 0 for at once; None:
-        nothing is left to tell. Raises nothing that a forge or a disk can do."""
+        """Deliver the first due message, if there is one. Returns seconds until the next call is useful, 0 for at once;
+        None: nothing is pending. Faults of a forge or a disk raise nothing."""
         waiting = pending(history, self._policy, self.box)
         now = self._now()
         for message in waiting:
@@ -135,7 +135,7 @@ class Delivery:
         return True
 
     def _blocked(self, message: Message, basis: str) -> bool:
-        """Whether the forge has refused it, or all of its channel, with this config and token."""
+        """Whether the forge has refused it, or its whole channel, with this config and token."""
         channel, entry = self.box.channel(message.channel), self.box.entry(message.key)
         if channel.refused and channel.basis != basis:
             self._unblock(message.channel)
@@ -146,7 +146,7 @@ class Delivery:
         return blocked or entry.closed == message.digest
 
     def _unblock(self, name: str) -> None:
-        """What has waited for another token has its whole time before it."""
+        """A message that has waited for another token gets its full time again."""
         channel = self.box.channel(name)
         channel.refused = channel.basis = ""
         for key, other in self.box.entries.items():
@@ -191,8 +191,8 @@ class Delivery:
             self._deployment(message, entry, forge)
 
     def _comment(self, message: Message, entry: Entry, forge: Forge) -> None:
-        """Without an id of our own the commit is looked through: another process may have made it."""
-        from reconciler.report.comment import comment, marker  # not for an agent that has nothing to tell
+        """Without an id in the outbox, the commit's comments are searched: another process may have made ours."""
+        from reconciler.report.comment import comment, marker  # not for an agent with no pending message
 
         text = self._clean(comment(message, self._policy))
         remote = entry.remote or forge.find_comment(message.revision, marker(self._policy, message.revision))
@@ -252,7 +252,8 @@ class Delivery:
         return None
 
     def _refused(self, message: Message, entry: Entry, error: Refused, told: str, access: Access) -> None:
-        """Told at once. What is refused for the token waits for another one; the rest is tried a few times."""
+        """Reported at once. A message that is refused for the token waits for another one; others are tried a few
+        times."""
         entry.sending = ""
         entry.error = f"{told}. {remedy(error, message.channel, access.forge().scopes.get(message.channel, ''))}"
         if error.for_all:
@@ -275,7 +276,7 @@ class Delivery:
             self._kept()
 
     def _pause(self, told: str, wait: float | None) -> None:
-        """All of it waits: as long as the forge asks for, else by the backoff."""
+        """All messages wait: as long as the forge asks, else by the backoff."""
         self.box.faults += 1
         delay = spread_delay(self.box.faults, self._policy.host) if wait is None else wait
         self.box.paused_until = self._now() + delay

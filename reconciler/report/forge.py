@@ -1,4 +1,4 @@
-"""The forge that the agent config names, and what the clients share."""
+"""The forge in the agent config, and the functions that all clients share."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from reconciler.report.web import Clean, Web
 from reconciler.settings import ForgeSettings
 
 PAGES = 10
-"""Pages that are looked through for a comment of ours: a thousand comments on one commit."""
+"""Number of pages that are searched for our comment: a thousand comments on one commit."""
 PAGE = 100
 LONGEST_ID = 100
-"""Characters; it is kept on the disk."""
+"""Characters of a forge's id; ids are kept on the disk."""
 
 
 def connect(settings: ForgeSettings, token: str, clean: Clean, branch: str) -> Forge:
-    """`branch`: the watched one, which GitLab wants to know."""
+    """`branch`: the watched one, which GitLab needs."""
     from reconciler.report.gitea import Gitea
     from reconciler.report.github import GitHub
     from reconciler.report.gitlab import GitLab
@@ -38,7 +38,7 @@ def connect(settings: ForgeSettings, token: str, clean: Clean, branch: str) -> F
 def listed(
     web: Web, path: str, query: Mapping[str, str] | None = None, size: str = "per_page"
 ) -> Iterator[Mapping[str, Any]]:
-    """The entries of a list, page by page. A forge may have shorter pages than we ask for, or one page only."""
+    """The entries of a list, page by page. A forge may have shorter pages than we ask for, or only one page."""
     last: object = None
     for page in range(1, PAGES + 1):
         body = web.ask("GET", path, query={**(query or {}), size: str(PAGE), "page": str(page)}).body
@@ -50,8 +50,8 @@ def listed(
 
 
 def stands(found: Iterable[Mapping[str, Any]], name: str, message: Message, said: tuple[str, str]) -> str:
-    """Whether the newest status of the message's context says `said` (state and description). `name`: the field of the
-    context. 'there' or ''."""
+    """Whether the newest status of the message's context says `said` (state and description): 'there' or ''. `name`:
+    the field of the context."""
     ours = [item for item in found if item.get(name) == message.subject and isinstance(item.get("id"), int)]
     newest = max(ours, key=lambda item: int(item["id"]), default={})
     state = newest.get("status") or newest.get("state")
@@ -64,7 +64,7 @@ def text_of(item: Mapping[str, Any], key: str) -> str:
 
 
 def id_of(body: Any) -> str:
-    """The id of what was made. ValueError where the answer has none."""
+    """The id of the new object. ValueError if the answer has none."""
     found = body.get("id") if isinstance(body, dict) else None
     if not isinstance(found, int | str) or isinstance(found, bool) or not 0 < len(str(found)) <= LONGEST_ID:
         raise ValueError("the answer names no id")

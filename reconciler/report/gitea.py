@@ -72,7 +72,7 @@ class Gitea:
         self._web.close()
 
     def _pull(self, revision: str) -> str:
-        """The number of the pull request; Nowhere: it was pushed without one, or that is not known yet."""
+        """The number of the pull request; Nowhere: it was pushed without one, or the number is not known yet."""
         try:
             body = self._web.ask("GET", f"{self._repository}/commits/{revision}/pull").body
         except Refused as error:

@@ -12,7 +12,7 @@ from reconciler.report.web import Web
 
 _STATUS = {State.RUNNING: "pending", State.SUPERSEDED: "error"}
 _DEPLOYMENT = {State.RUNNING: "in_progress", State.SUPERSEDED: "inactive"}
-"""Where a forge has another word than ours."""
+"""States for which a forge has another word than we do."""
 
 
 class GitHub:

@@ -12,7 +12,7 @@ from reconciler.report.web import Web
 
 _WORDS = {State.FAILURE: "failed", State.ERROR: "failed", State.SUPERSEDED: "canceled"}
 _ALREADY = "cannot transition status via"
-"""What is answered to a state that the context has already."""
+"""The answer to a state that the context has already."""
 
 
 class GitLab:

@@ -1,4 +1,4 @@
-"""Text of others inside Markdown, where nothing of it is alive: no mark, no mention, no HTML, no command."""
+"""Puts text of others into Markdown so that nothing in it has an effect: no mark, no mention, no HTML, no command."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 from collections.abc import Sequence
 
 INDENT = " " * 4
-"""No line that begins so closes a fence, and none is a command of GitLab's."""
+"""Prefix of each line: then no line closes a fence or is a command of GitLab's."""
 
 CUT = "…"
 WIDEST = 500
-"""Characters of one line of a log."""
+"""Longest line of a log, in characters."""
 
 
 def code(text: str, most: int = WIDEST) -> str:
-    """One line as a code span, which no backtick in it ends."""
+    """One line as a code span; backticks in it do not end the span."""
     line = shortened(" ".join(text.split()), most)
     if not line:
         return ""
@@ -25,7 +25,8 @@ def code(text: str, most: int = WIDEST) -> str:
 
 
 def block(lines: Sequence[str], most: int) -> list[str]:
-    """Lines in a fence; of more than `most` bytes the last ones are kept, as logs end with what matters."""
+    """Lines in a fence. Of more than `most` bytes the last lines are kept, because the important ones are at a log's
+    end."""
     kept: list[str] = []
     room = most
     for line in reversed(lines):

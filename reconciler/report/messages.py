@@ -2,10 +2,10 @@
 
 | commit | statuses | comment | deployment |
 |---|---|---|---|
-| its attempt is under way | pending, with the plan | the plan, where something changes | in progress |
-| held, or to be tried again | pending, with the reason | edited, where there is one | edited, where there is one |
+| its attempt is under way | pending, with the plan | the plan, if something changes | in progress |
+| held, or to be tried again | pending, with the reason | edited, if there is one | edited, if there is one |
 | final: success, failure, error | that | the outcome (`report.comments`) | that |
-| superseded | error | edited, where there is one | edited, where there is one |
+| superseded | error | edited, if there is one | edited, if there is one |
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from reconciler.model.outcome import CommitState, Intent
 STATUSES, COMMENTS, DEPLOYMENTS = "statuses", "comments", "deployments"
 
 MOST = 200
-"""Commits that are told at most, the newest ones."""
+"""Number of reported commits, the newest ones."""
 
 
 class State(StrEnum):
-    """What a message says of its commit."""
+    """The message's statement about its commit."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -41,10 +41,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Who tells, and what. `comments`: failures, changes, all or none. `log_lines`: of a failed service's log.
+    """The host, and what it reports. `comments`: failures, changes, all or none. `log_lines`: of a failed service's
+    log.
 
-    `output`: with what containers, health checks and builds have said. `seal`: what nobody else can make of a digest,
-    by which a comment of this host is told from one that somebody has made like it.
+    `output`: with output of containers, health checks and builds. `seal`: turns a digest into one that only this host
+    can make; it tells our comments from forged ones.
     """
 
     host: str
@@ -63,11 +64,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One thing to say. `subject`: a status's context, a deployment's environment; '' of a comment.
+    """One message. `subject`: a status's context, a deployment's environment; '' for a comment.
 
-    `attempt` is what it is about. `held`: why nothing is tried now. `edits`: it only replaces what the channel has said
-    of the commit before.
-    `at`: since when it is true, in Unix seconds.
+    `attempt`: its subject. `held`: why nothing is tried now. `edits`: it only replaces an earlier message of the
+    channel about the commit. `at`: time since which it is true, in Unix seconds.
     """
 
     channel: str
@@ -86,14 +86,15 @@ class Message:
 
     @property
     def digest(self) -> str:
-        """What it says, apart from how: neither another version's words nor a journal that was shortened are a reason
-        to say it again."""
+        """Digest of the facts, without the words. So neither another version's words nor a shortened journal repeats a
+        message."""
         facts = (self.attempt.id, self.state, self.attempt.reason or "", self.held)
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def messages(history: History, policy: Policy, floor: float) -> list[Message]:
-    """All of them, the newest commit first. `floor`: what ended before is told by nobody, but for the head's."""
+    """All messages, the newest commit first. `floor`: attempts that ended before are not reported, except the head's.
+    """
     found: list[Message] = []
     for revision, attempts in _commits(history, floor):
         found += _of_commit(history, policy, revision, attempts)
@@ -101,7 +102,7 @@ def messages(history: History, policy: Policy, floor: float) -> list[Message]:
 
 
 def _commits(history: History, floor: float) -> Iterator[tuple[str, list[Attempt]]]:
-    """Commits that somebody has tried to apply, and all attempts at each, newest first."""
+    """Commits that were tried, with all their attempts, newest first."""
     tried: dict[str, list[Attempt]] = {}
     for attempt in reversed(history.attempts):
         if attempt.intent is Intent.ADVANCE:
@@ -150,7 +151,7 @@ def _of_commit(history: History, policy: Policy, revision: str, attempts: list[A
 
 
 def _commented(policy: Policy, state: State, attempt: Attempt) -> bool:
-    """Whether a comment is worth being made for it."""
+    """Whether the commit gets a comment."""
     changes = bool(attempt.planned and attempt.planned.changes)
     changes = changes or any(item.action != "Unchanged" for item in attempt.services)
     if state is State.PENDING:

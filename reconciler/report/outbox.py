@@ -1,4 +1,4 @@
-"""The outbox of a process that acts: a thread beside the acting one, alive only while something is to be told."""
+"""The outbox of an acting process: a thread beside the acting one, which lives only while a message is pending."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from reconciler.model.history import History
 from reconciler.report.delivery import Delivery
 
 PATIENCE = 5.0
-"""Seconds that the end of a process waits for what is still to be told."""
+"""Seconds that the end of a process waits for pending messages."""
 
 HURRY = 1.0
-"""The same after a signal: there are ten seconds for everything."""
+"""The same after a signal, because ten seconds must be enough for everything."""
 
 SOON = 5.0
-"""Seconds; what is due within them is waited for before the agent starts anew."""
+"""Seconds. Messages that are due within this time are delivered before the agent starts anew."""
 
 
 class Outbox:
-    """While this lasts, what it hears of is told. It never blocks the thread that tells it.
+    """Within this context, messages are delivered. It never blocks the thread that calls it.
 
     `stop`: set when the process was asked to end.
     """
@@ -37,7 +37,7 @@ class Outbox:
         self._closing = False
         self._next: float | None = None
         self.worked = False
-        """Whether a client of a forge was loaded, which takes memory that only a start anew gives back."""
+        """Whether the client of a forge was loaded, which takes memory that only a start anew frees."""
 
     def __enter__(self) -> Outbox:
         return self
@@ -56,7 +56,7 @@ class Outbox:
             thread.join(0.1)
 
     def hear(self, history: History) -> None:
-        """The journal tells this by now."""
+        """Pass the present history."""
         with self._changed:
             if history is self._history or self._closing:
                 return
@@ -68,13 +68,13 @@ class Outbox:
 
     @property
     def busy(self) -> bool:
-        """Whether something is told now or in a moment."""
+        """Whether a message is being delivered, or will be in a moment."""
         with self._changed:
             return self._thread is not None and self._next is not None and self._next <= SOON
 
     @contextmanager
     def resting(self) -> Iterator[None]:
-        """Nothing is under way while this lasts, unless that takes longer than PATIENCE."""
+        """No delivery runs within this context, unless one takes longer than PATIENCE."""
         got = self._one.acquire(timeout=PATIENCE)
         try:
             yield
@@ -98,7 +98,7 @@ class Outbox:
                     self._changed.wait(wait)
 
     def _step(self, history: History | None) -> float | None:
-        """A defect of ours stays in this thread."""
+        """An error of this program ends only this thread's step."""
         if history is None:
             return None
         try:

@@ -12,11 +12,11 @@ from reconciler.report.messages import Message, State
 
 MIB = 1 << 20
 NAMED = 4
-"""Services that are named in one line."""
+"""Number of services that are named in one line."""
 
 
 def description(message: Message, output: bool = True) -> str:
-    """What a status says. `output`: with what programs of the commit have said."""
+    """The text of a status. `output`: with output of the commit's programs."""
     attempt = replace(message.attempt, message=told_message(message.attempt, output))
     return " ".join(_said(replace(message, attempt=attempt)).split())
 
@@ -38,7 +38,7 @@ def _said(message: Message) -> str:
 
 
 def plan_line(planned: Planned, stack: str = "") -> str:
-    """A plan in one line; with `stack` what it says of that one."""
+    """A plan in one line; with `stack`, the part about that stack."""
     restarts, creates, removes = (_of(stack, item) for item in (planned.restarts, planned.creates, planned.removes))
     parts = [f"{verb} {named(items)}" for verb, items in _verbs(restarts, creates, removes) if items]
     if not parts:
@@ -63,7 +63,7 @@ def duration(attempt: Attempt) -> float:
 
 
 def changed(attempt: Attempt, stack: str = "") -> list[str]:
-    """Services that the attempt did something to."""
+    """Services that the attempt changed."""
     done = [f"{item.stack}/{item.service}" for item in attempt.services if item.action != "Unchanged"]
     return [name for name in done if not stack or name.startswith(f"{stack}/")]
 
@@ -92,7 +92,7 @@ def _failed(attempt: Attempt, stack: str) -> str:
 
 
 def verdict(attempt: Attempt) -> str:
-    """What became of it, in words."""
+    """The outcome in words."""
     return _VERDICTS.get(attempt.outcome, "failed")
 
 

@@ -14,16 +14,16 @@ from reconciler.ownership import SECRET, require
 from reconciler.settings import ForgeSettings
 
 LONGEST = 4096
-"""Bytes of a token's file."""
+"""Largest token file in bytes."""
 
 
 def read_token(settings: ForgeSettings, environ: Mapping[str, str], register: Callable[[list[str]], None]) -> str:
-    """The token, masked from now on. Usage where there is none that may be used."""
+    """The token, which is masked from now on. Usage if there is none that may be used."""
     origin = settings.token_file or f"${TOKEN}"
     if settings.token_file:
         require(settings.token_file, SECRET)
         try:
-            # A pipe would have us wait for somebody who writes.
+            # With a pipe we would wait for a process that writes.
             with os.fdopen(os.open(settings.token_file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
                 text = file.read(LONGEST).decode(errors="replace").strip()
         except OSError as error:
@@ -39,5 +39,5 @@ def read_token(settings: ForgeSettings, environ: Mapping[str, str], register: Ca
 
 
 def basis(settings: ForgeSettings, token: str) -> str:
-    """What an answer depends on: the config and the token, which this does not give away."""
+    """What an answer depends on: the config and the token, as a digest that does not reveal it."""
     return hashlib.sha256(repr((astuple(settings), token)).encode()).hexdigest()[:16]

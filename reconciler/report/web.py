@@ -1,4 +1,4 @@
-"""HTTP to one forge. The token goes to its scheme, host and port and nowhere else; nothing is read without a bound."""
+"""HTTP to one forge. The token is sent only to its scheme, host and port; all reads are bounded."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from reconciler.formats.forges import is_loopback
 from reconciler.report.answers import Broken, ForgeError, Refused, Unreachable
 
 CONNECT, READ = 5.0, 15.0
-"""Seconds until a connection stands, and between two pieces of an answer."""
+"""Seconds for a connection, and between two pieces of an answer."""
 
 WHOLE = 30.0
-"""Seconds that an answer may take in all, from the request to its last byte."""
+"""Seconds for a whole answer, from the request to its last byte."""
 
 LARGEST = 4 << 20
-"""Bytes of an answer: a page of 100 comments of 64 kB would not fit, and is asked for in smaller pages."""
+"""Bytes of an answer: a page of 100 comments of 64 kB would not fit, and is requested in smaller pages."""
 
 LONGEST_WAIT = 6 * 3600.0
-"""Seconds that a forge can have us wait; GitHub's limits last an hour at most."""
+"""Longest wait that a forge can ask for, in seconds; GitHub's limits last an hour at most."""
 
 REDIRECTS = 3
 SAID = 300
-"""Characters that are told of what a forge says."""
+"""Characters of a forge's message that are shown."""
 
 Clean = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A successful one. `body`: parsed JSON, None where there is none."""
+    """A successful answer. `body`: parsed JSON, None if there is none."""
 
     status: int
     body: Any
@@ -51,7 +51,7 @@ class Answer:
 
 
 class Web:
-    """`headers` come with each request, the token among them. `clean` masks what is told of answers."""
+    """`headers` are sent with each request, the token among them. `clean` masks the shown parts of answers."""
 
     def __init__(
         self, api: str, headers: Mapping[str, str], clean: Clean, ca_file: str | None = None,
@@ -60,7 +60,7 @@ class Web:
         self._api, self._clean, self._now = api.rstrip("/"), clean, now
         self._origin = _origin(api)
         self._session = requests.Session()
-        # Neither ~/.netrc nor $REQUESTS_CA_BUNDLE decides who gets the token, or who is believed.
+        # Neither ~/.netrc nor $REQUESTS_CA_BUNDLE decides who gets the token, or which server is trusted.
         self._session.trust_env = False
         self._session.verify = ca_file or True
         self._socket: socket.socket | None = None
@@ -111,15 +111,15 @@ class Web:
         self._socket = connection
 
     def _cut(self) -> None:
-        """End a request whose header, interim answers or trailer never end: each piece of them comes in time."""
+        """End a request whose header, interim answers or trailer never end, although each piece arrives in time."""
         self._late = True
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def _followed(self, url: str, target: str) -> str:
-        """A repository that was renamed is redirected to; another host is never told the token. The address is read as
-        the one that is connected to: `http://evil\\@forge/` is the forge's by urlsplit, and evil's by requests."""
+        """A redirect of a renamed repository is followed, but no other host gets the token. The address is parsed by
+        the library that connects: `http://evil\@forge/` names the forge for urlsplit, and evil for requests."""
         found = requests.Request("GET", urljoin(url, target)).prepare().url or ""
         if _origin(found) != self._origin:
             elsewhere = self._clean("://".join(_origin(found)[:2]))
@@ -175,7 +175,7 @@ class Web:
         return self._clean(told)[:SAID]
 
     def _wait(self, status: int, headers: Mapping[str, str]) -> float | None:
-        """Seconds that the answer asks us to wait: `Retry-After`, or what its rate limit says."""
+        """Seconds that the answer asks us to wait: `Retry-After`, or from its rate limit."""
         after = headers.get("retry-after")
         if after is not None and status >= 400:
             return _bounded(_seconds(after, self._now()))
@@ -187,7 +187,7 @@ class Web:
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Tells `hold` the socket of each connection that it makes."""
+    """Passes the socket of each connection that it makes to `hold`."""
 
     def __init__(self, hold: Callable[[socket.socket], None]) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ def _origin(url: str) -> tuple[str, str, int]:
 
 
 def _seconds(text: str, now: float) -> float | None:
-    """Of `Retry-After`: a number, or a date."""
+    """The value of `Retry-After`: a number, or a date."""
     text = text.strip()
     if text.isdecimal():
         return float(text)
@@ -230,7 +230,7 @@ def _bounded(seconds: float | None) -> float:
 
 
 def _why(error: Exception) -> str:
-    """The innermost reason: what surrounds it repeats addresses."""
+    """The innermost reason, because the outer ones repeat addresses."""
     while isinstance(
         inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__), Exception
     ):

@@ -1,4 +1,4 @@
-"""`once` and `run`: the only verbs that change the machine, and hold the state lock while they do."""
+"""`once` and `run`: the only verbs that change the machine. They hold the state lock meanwhile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reconciler.model.status import Holding, Rollout, Silence
 from reconciler.verbs import Answer
 
 BRIEF = frozenset({Action.START_CONTAINER, Action.RUN_ONCE, Action.UPDATE_CONTAINER, Action.REMOVE_CONTAINER})
-"""Steps that end within about the time that it takes to publish them."""
+"""Steps that take about as long as it takes to publish them."""
 
 SELDOM = 0.25
 """Minimum seconds between two status writes during brief steps: one write takes as long as such a step."""
@@ -30,7 +30,7 @@ SELDOM = 0.25
 
 @dataclass(slots=True)
 class Progress:
-    """What is being done just now, for status and for people."""
+    """The present progress, for status and for people."""
 
     clock: Clock
     tell: Callable[[str], None] = lambda line: None
@@ -58,7 +58,7 @@ class Progress:
         return f"{self.turn.outcome} {self.turn.reason} {(self.turn.revision or '')[:12]}: {self.turn.message}"
 
     def planned(self, plan: Plan, attempt: Attempt) -> None:
-        """A plan is going to be walked."""
+        """A plan will be carried out."""
         self.plan = plan, attempt
 
     def step(self, step: Step, steps: int, attempt: Attempt) -> None:
@@ -88,12 +88,12 @@ class Progress:
 
 
 def _not_fetched(turn: Turn) -> bool:
-    """That is told as an error of the source."""
+    """Reported as an error of the source."""
     return turn.reason is Reason.FETCH_FAILED
 
 
 class Outbox(Protocol):
-    """`worked`: it has loaded what only a start anew gets rid of. `busy`: it is telling something."""
+    """`worked`: it has loaded modules that only a start anew frees. `busy`: it delivers a message."""
 
     worked: bool
 
@@ -102,7 +102,7 @@ class Outbox(Protocol):
 
 
 class AgentVerbs:
-    """Made only for verbs that may change the machine. `outbox` None: no forge is told."""
+    """Made only for verbs that may change the machine. `outbox` None: no forge gets reports."""
 
     def __init__(
         self,
@@ -126,9 +126,9 @@ class AgentVerbs:
         return turn.exit_code, self._document(turn, self._clock.monotonic() - begun)
 
     def run(self, alarm: Alarm, interval: float, *, fresh: bool) -> bool:
-        """Turn after turn. True: asked to end. False: what there was to do is done, and a turn has found it so.
+        """Turn after turn. True: asked to end. False: all work is done, and a turn has found nothing to do.
 
-        `fresh`: this process has done nothing yet that would be worth starting anew.
+        `fresh`: this process has done no work yet that makes a start anew useful.
         """
         self._progress.tell = logger.info
         self._worked = not fresh
@@ -137,22 +137,23 @@ class AgentVerbs:
         return alarm.ended
 
     def expect_work(self) -> None:
-        """The branch has moved: what a commit takes is loaded now, once, and got rid of when nothing is left to do."""
+        """The branch has moved: load the modules that a commit needs, once. They are freed when nothing is left to do.
+        """
         if not self._worked:
             self._worked = True
             self._preload()
 
     def stacks(self) -> Collection[str]:
-        """Names of the stacks that are or were looked after."""
+        """Names of the stacks that are or were managed."""
         return self._cycle.history.stacks
 
     def containers(self) -> Collection[str] | None:
-        """Ids of the containers that the last turn saw; None where it has changed some since."""
+        """Ids of the containers that the last turn saw; None if it has changed some since."""
         looked = self._cycle.looked
         return None if looked is None else {item.id for item in looked.containers}
 
     def _told(self, turn: Turn) -> bool:
-        """Whether work is done."""
+        """Whether all work is done."""
         self._progress.ended(turn)
         self._worked = self._worked or turn.attempt is not None
         level = "INFO" if turn.exit_code == 0 else "WARNING"

@@ -17,7 +17,7 @@ from reconciler.verbs import Answer
 def make(
     path: str, host: str, branch: str, init: Callable[[str, str], None], install: Callable[[str], Answer]
 ) -> Answer:
-    """`host`: the name that the agent config gives. `init`: makes the repository; `install`: puts our hooks into it."""
+    """`host`: the name in the agent config. `init`: makes the repository; `install`: puts our hooks into it."""
     folder = Path(path).absolute()
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         return 1, _document(host, folder, [], [f"refused to overwrite {folder}: choose a path where nothing is"])
@@ -32,7 +32,7 @@ def make(
 
 
 def _next(folder: Path, host: str, branch: str) -> list[str]:
-    """What is to be done now."""
+    """The next steps for a person."""
     name, quoted = shlex.quote(host), shlex.quote(str(folder))
     return [
         f"1. In the agent config: source: {{url: {folder}, branch: {branch}}}; then `reconciler run`",

@@ -1,4 +1,4 @@
-"""`doctor`: is everything there that an agent needs? Each thing is looked at, whatever the others say."""
+"""`doctor`: checks whether everything that an agent needs is there. Each check runs, whatever the others find."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from reconciler.record import summary
 from reconciler.verbs import Answer
 
 SKEW = 5.0
-"""Seconds that the engine's clock may differ: health and logs are judged by its times."""
+"""Seconds by which the engine's clock may differ: health and logs are judged by its times."""
 LEAST_FREE = 2 << 30
-"""Bytes that the state folder's disk should have: less, and the next fetch or build may fill it."""
+"""Free bytes that the state folder's disk should have; with less, the next fetch or build may fill it."""
 OLDEST_ENGINE = 25
 MIB = 1 << 20
 
@@ -29,12 +29,12 @@ Found = tuple[bool | None, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What is asked of the surroundings. Each may raise ReconcilerError, which is then the finding.
+    """Functions that read the machine. Each may raise ReconcilerError, which is then the finding.
 
-    `endpoint`: the engine's address. `compose`: path and version. `remote`: the branch's head. `budget`: bytes, None
-    where no commit is known. `visible`: whether containers see a folder, None without any image. `journal`: how many
+    `endpoint`: the engine's address. `compose`: path and version. `remote`: the branch's head. `budget`: bytes, None if
+    no commit is known. `visible`: whether containers see a folder, None without any image. `journal`: number of
     records. `secrets`: reads them all. `lock`: the holder's pid (None: nobody), and whether it is an agent. `kept`: why
-    notes are not pushed, if so. `forge`: how it answers, None where none is told.
+    notes are not pushed, if so. `forge`: its answer, None if none is configured.
     """
 
     endpoint: Callable[[], str]
@@ -51,8 +51,8 @@ class Probes:
 
 
 class Doctor:
-    """`state` and `secrets`: folders of the agent config. `least_free`: bytes that the disk should have. `owner`: the
-    config trusts whoever pushes."""
+    """`state` and `secrets`: folders of the agent config. `least_free`: free bytes that the disk should have. `owner`:
+    the config trusts pushers."""
 
     def __init__(
         self, state: Path, secrets: Path | None, probes: Probes, least_free: int = LEAST_FREE, owner: bool = False
@@ -232,5 +232,5 @@ def _private(folder: Path) -> Found:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
+    """The folder, or its nearest existing parent."""
     return next(item for item in (folder, *folder.parents) if item.exists())

@@ -1,4 +1,4 @@
-"""Asked to end, the process ends in time, even while a call to the engine takes longer."""
+"""Ends the process in time after a signal, even if a call to the engine takes longer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATIENCE = 8.0
 
 
 class EndInTime:
-    """While this lasts, `stop` being set means that the process is gone within PATIENCE seconds.
+    """Within this context, the process ends at most PATIENCE seconds after `stop` was set.
 
     `record` is called before an end by force, which is as safe as a crash: the engine finishes the call by itself.
     """

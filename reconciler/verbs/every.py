@@ -1,4 +1,4 @@
-"""A timer beside the thread that acts: it goes on while that one is blocked."""
+"""A timer in a thread of its own, which runs while the acting thread is blocked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from loguru import logger
 
 
 class Every:
-    """While this lasts, `what` is called every `seconds` in a thread of its own; what it raises is logged."""
+    """Within this context, `what` is called every `seconds` in a thread of its own; errors are logged."""
 
     def __init__(self, seconds: float, what: Callable[[], None]) -> None:
         self._seconds, self._what = seconds, what

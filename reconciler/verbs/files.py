@@ -1,4 +1,4 @@
-"""Small files in the state folder that one process writes for the others to read. Derived; never read by the loop."""
+"""Small files in the state folder that one process writes and others read. Derived; never read by the loop."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 T = TypeVar("T", Holding, Silence, Rollout)
 
 LAST_MOMENT = 32_000_000_000
-"""Beyond that year, 2983, a time cannot be written down everywhere."""
+"""Later than the year 2983, a time cannot be written in every format."""
 
 
 def publish(path: Path, value: Mapping[str, Any]) -> None:
-    """Replace the file in one go. A full disk is no reason to stop working."""
+    """Replace the file in one step. A full disk does not stop the agent."""
     draft = path.with_suffix(f".{os.getpid()}-{threading.get_native_id()}")
     try:
         draft.write_text(json.dumps(value, ensure_ascii=False), "utf-8")
@@ -34,7 +34,7 @@ def publish(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read(path: Path) -> Mapping[str, Any]:
-    """What was published; empty where nothing was, or it cannot be read."""
+    """The published document; empty if there is none, or it cannot be read."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -43,7 +43,7 @@ def read(path: Path) -> Mapping[str, Any]:
 
 
 def text(record: Mapping[str, Any], field: str) -> str | None:
-    """None also where something else stands there: a file may hold anything."""
+    """The text; None, too, if the value is no text: a file can contain anything."""
     found = record.get(field)
     return found if isinstance(found, str) else None
 
@@ -55,7 +55,7 @@ def moment(record: Mapping[str, Any], field: str) -> float | None:
 
 
 def progress_record(progress: Progress, pid: int, started_at: float, version: str) -> dict[str, Any]:
-    """What the process that works tells the others."""
+    """The record of the acting process for the others."""
     return {
         "pid": pid,
         "startedAt": started_at,
@@ -87,7 +87,7 @@ def rollout(record: Mapping[str, Any]) -> Rollout | None:
 
 
 def _read_as(found: Any, made: Callable[[Mapping[str, Any]], T]) -> T | None:
-    """None where nothing was published, or something that nobody of this version writes."""
+    """None if nothing was published, or no process of this version wrote it."""
     try:
         value = made(found) if found else None
     except (TypeError, ValueError, LookupError):

@@ -1,4 +1,4 @@
-"""post-receive: shows in the push what the agent does with it, until the verdict. Changes nothing, and asks nobody."""
+"""post-receive: shows in the push what the agent does, until the verdict. It changes nothing, and asks nobody."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from reconciler.record.text.push import STYLE, Pushed, PushView
 from reconciler.verbs.gate import NO_WAIT
 
 LOOK = 0.2
-"""Seconds between two looks at the agent's file."""
+"""Seconds between two reads of the agent's file."""
 
 DEAD = 1.0
-"""Seconds in which an agent that has just been started may say that it runs."""
+"""Seconds within which an agent that has just started reports that it runs."""
 
 LONGEST = 3600.0
-"""Seconds after which nobody looks on any more."""
+"""Seconds after which the view ends."""
 
 Tell = Callable[[str], None]
 Json = dict[str, Any]
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 def follow(
     repository: PushedRepository, updates: Sequence[Update], options: Sequence[str], branch: str, tell: Tell
 ) -> None:
-    """`branch`: the watched one, where no agent has told which it is."""
+    """`branch`: the watched one, if no agent has told which it is."""
     folder = repository.folder / TOLD
     watched = {str(one.get("branch")) for one in told(folder)} or {branch}
     for update in updates:
@@ -42,7 +42,7 @@ def follow(
 
 
 class Following:
-    """One update, and what the agents of the hosts that watch its branch do about it."""
+    """One update, and the reactions of the agents whose hosts watch its branch."""
 
     def __init__(self, repository: PushedRepository, update: Update, folder: Path, tell: Tell) -> None:
         self._repository, self._update, self._folder, self._tell = repository, update, folder, tell
@@ -52,7 +52,7 @@ class Following:
         self._begun = time.monotonic()
 
     def run(self) -> None:
-        """Until there is nothing more to show, or nobody to show it to."""
+        """Run until there is nothing more to show, or nobody reads it."""
         while not self._over():
             if _nobody_reads():
                 return
@@ -98,7 +98,7 @@ class Following:
             self._tell(f"{host}: its agent has another version than this hook: run `reconciler hooks install` again")
 
     def _is_rolled_out(self) -> bool:
-        """Whether an agent is at this very commit: then it will say what became of it."""
+        """Whether an agent works on this very commit, so that it will report the outcome."""
         rollouts = [one.get("rollout") for one in self._documents() if is_alive(one)]
         return any(isinstance(one, dict) and one.get("revision") == self._update.new for one in rollouts)
 
@@ -115,7 +115,7 @@ class Following:
         return paragraph(told, STYLE, after="  ")
 
     def _revert(self) -> str:
-        """The command that takes back what was pushed."""
+        """The command that reverts the pushed commits."""
         old, new = self._update.old, self._update.new
         if self._update.creates:
             return ""
@@ -130,7 +130,7 @@ class Following:
 
 
 def _nobody_reads() -> bool:
-    """Whether git has closed its end: the connection is gone, or the one who pushed has given up."""
+    """Whether git has closed its end: the connection is gone, or the pusher has stopped."""
     poll = select.poll()
     poll.register(1, 0)
     return any(event & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0))

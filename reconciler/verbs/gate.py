@@ -1,7 +1,7 @@
-"""The hooks that may say no: pre-receive on the machine, pre-commit and pre-push on the laptop.
+"""The hooks that can refuse: pre-receive on the machine, pre-commit and pre-push on the laptop.
 
-They refuse what they have found to be wrong. What they cannot find out they say, and let pass: the agent judges every
-commit again before anything is touched.
+They refuse only what they found to be wrong. If they cannot check something, they say so and do not refuse: the agent
+judges every commit again before anything is touched.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What is known of the agent. `host` None: judged for every host that the commit describes. `base`: folder in the
-    repository. `forward`: a force-push needs consent. `trouble`: why there is no agent config, where there is one that
-    cannot be read: then nobody knows what it grants. `secrets`: whether the values of secrets_dir are known here."""
+    """What is known about the agent. `host` None: a commit is judged for every host that it describes. `base`: folder
+    in the repository. `forward`: a force-push needs consent. `trouble`: why an existing agent config cannot be read;
+    then nobody knows its grants. `secrets`: whether the values of secrets_dir are known here."""
 
     branch: str
     host: str | None = None
@@ -58,7 +58,7 @@ class Gate:
         self._read, self._make, self._tell = read, make, tell
 
     def pre_receive(self, updates: Sequence[Update], options: Sequence[str]) -> int:
-        """Whether a push may come in; other branches and tags are not looked at."""
+        """Whether a push is accepted; other branches and tags are not checked."""
         unknown = [item for item in options if item.startswith("reconciler.") and item not in (ACCEPT, NO_WAIT)]
         for item in unknown:
             self._tell(f"reconciler: there is no push option {item}; there are {ACCEPT} and {NO_WAIT}")
@@ -66,7 +66,7 @@ class Gate:
         return max((self._received(item, accepted) for item in self._ours(updates)), default=0)
 
     def pre_push(self, updates: Sequence[Update]) -> int:
-        """Whether a push may go out."""
+        """Whether a push may be sent."""
         return max((self._left(item.new) for item in self._ours(updates) if not item.deletes), default=0)
 
     def pre_commit(self, tree: str) -> int:
@@ -96,7 +96,7 @@ class Gate:
         return self._judged(name or f"{self._watched.branch} {sha[:7]}", sha, passing, quiet=True)
 
     def _judged(self, name: str, sha: str, passing: Collection[str], quiet: bool) -> int:
-        """`passing`: rules that refuse nothing here. `quiet`: nothing is told of a commit that is valid."""
+        """`passing`: rules that refuse nothing here. `quiet`: print nothing about a valid commit."""
         try:
             files = self._read(sha)
             answer, kept = self._known.get(files)
@@ -126,7 +126,7 @@ class Gate:
         return self._refuse(text.invalid(name, document, unseen))
 
     def _excused(self, item: Violation) -> bool:
-        """Whether the operator may have provided for it where we may not look."""
+        """Whether the operator may have configured what we cannot read."""
         if isinstance(item.need, Variable):
             return not self._watched.secrets
         return bool(self._watched.trouble) and isinstance(item.need, Grant | BindGrant)

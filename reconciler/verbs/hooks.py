@@ -1,4 +1,4 @@
-"""`hooks install`, `uninstall`, `status`: our hooks in a clone or a bare repository, beside those that are there."""
+"""`hooks install`, `uninstall`, `status`: our hooks in a clone or a bare repository, beside existing ones."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from reconciler.verbs import Answer
 OF_CLONES = ("pre-commit", "pre-push")
 OF_BARE = ("pre-receive", "post-receive")
 MARK = b"# A hook of reconciler:"
-"""Begins the second line of each of our hooks, in every version."""
+"""Prefix of the second line of each of our hooks, in every version."""
 
 BEFORE = ".before-reconciler"
-"""Ends the name of a hook that was there before ours, which calls it first."""
+"""Suffix of the name of an earlier hook, which ours calls first."""
 
 PROGRAM, CONFIG, CHANGED = "reconciler.program", "reconciler.config", "reconciler.changed"
-"""Git settings of ours. The last: those in RECEIVING that `install` has set, each as NAME or NAME=VALUE BEFORE."""
+"""Our git settings. The last lists those in RECEIVING that `install` has set, each as NAME or NAME=VALUE BEFORE."""
 
 RECEIVING = {"receive.advertisePushOptions": "true", "receive.denyDeleteCurrent": "ignore"}
-"""Push options reach the hooks; whether the branch may be deleted is decided by pre-receive."""
+"""So that push options reach the hooks, and pre-receive decides whether the branch may be deleted."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -47,7 +47,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """One hook in its folder. `before`: whether a hook that was there before ours is kept."""
+    """One hook in its folder. `before`: whether an earlier hook is kept."""
 
     name: str
     path: Path
@@ -75,8 +75,8 @@ class RepositoryHooks:
         return (0 if whole else 1), self._document(hooks, [item for item in hooks if item.ours])
 
     def install(self, program: str, config: str | None) -> Answer:
-        """`program`: what the hooks call; `config`: the agent config that they name, if it was named. What cannot be
-        chained leaves everything as it is."""
+        """`program`: what the hooks call; `config`: the agent config for the hooks, if it was given. If a hook cannot
+        be chained, nothing changes."""
         hooks = self._hooks()
         wrong = self._in_the_way(hooks)
         if wrong:
@@ -104,7 +104,7 @@ class RepositoryHooks:
         return 0, self._document(made, made)
 
     def uninstall(self) -> Answer:
-        """Remove what `install` made, and put back what was there before."""
+        """Remove what `install` made, and restore the earlier hooks."""
         gone = [item for item in self._hooks() if item.ours]
         try:
             for hook in gone:
@@ -143,7 +143,7 @@ class RepositoryHooks:
         ]
 
     def _mode(self) -> int:
-        """Whoever may look into the folder may run the hooks: git runs them as the one who pushes."""
+        """Everybody who may enter the folder may run the hooks, because git runs them as the pusher."""
         return 0o700 | (self._place.hooks.stat().st_mode & 0o055)
 
     def _document(self, hooks: Sequence[Hook], done: Sequence[Hook], *messages: str) -> dict[str, object]:
@@ -183,7 +183,7 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 
 def _make_told(common: Path) -> None:
-    """As open as the repository. Whoever can write to it may put a link to another folder there."""
+    """With the permissions of the repository. Somebody who can write to it may put a link to another folder there."""
     with suppress(FileExistsError):
         (common / TOLD).mkdir()
     there = os.open(common / TOLD, _FOLDER)
@@ -194,7 +194,7 @@ def _make_told(common: Path) -> None:
 
 
 def _remove_told(folder: Path) -> None:
-    """What agents have told, and nothing else."""
+    """Remove only the files that agents have written."""
     ours = [name for name, _ in told_files(folder)]
     with suppress(OSError):
         there = os.open(folder, _FOLDER)

@@ -1,4 +1,4 @@
-"""`init`: the files that adopt Compose projects that run already, proposed from what they use."""
+"""`init`: the files that adopt running Compose projects, made from what they use."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ IGNORE = ".gitignore"
 
 
 class Initialiser:
-    """One proposal for one folder. `judge` asks what the first turn would do."""
+    """The files for one folder. `judge` finds what the first turn would do."""
 
     def __init__(
         self,
@@ -44,7 +44,8 @@ class Initialiser:
         judge: Callable[[Sequence[str], bool], Judged],
         look_at: Callable[[Path], ComposeFolder],
     ) -> None:
-        """`preparer`: one without policies: what they refuse is told by `judge`, and keeps no limit from being read.
+        """`preparer`: one without policies. `judge` reports their denials, and a denial must not keep limits from being
+        read.
 
         `judge` gets the paths that are no files of the commit, and whether values were written for it. `look_at` reads
         a folder.
@@ -89,11 +90,11 @@ class Initialiser:
     # -- reading -----------------------------------------------------------------------------------------------
 
     def _paths(self, own: Iterable[str]) -> list[str]:
-        """Paths of the repository, of such as count from our folder."""
+        """Paths relative to the repository, from paths relative to our folder."""
         return [posixpath.normpath(posixpath.join(self._place.base, path)) for path in own]
 
     def _own(self, paths: Iterable[str]) -> list[str]:
-        """The other way round; without those that lie elsewhere in the repository."""
+        """The reverse, without paths elsewhere in the repository."""
         own = (posixpath.relpath(path, self._place.base or ".") for path in paths)
         return [path for path in own if not path.startswith("../")]
 
@@ -128,7 +129,7 @@ class Initialiser:
         return self._preparer.prepare(files, HostDocument(self._place.host, tuple(stacks)))
 
     def _wrong(self, files: Files, texts: Mapping[Path, str]) -> list[Violation]:
-        """Why the Host document that would be written is not one."""
+        """Why the Host document that would be written is not valid."""
         place = self._place
         inside = {path: text for path, text in texts.items() if path != place.config}
         shown = {self._paths([self._shown(path)])[0]: text for path, text in inside.items()}
@@ -156,7 +157,7 @@ class Initialiser:
         return texts
 
     def _write_all(self, texts: Mapping[Path, str], kept: Kept, ignored: Sequence[str]) -> list[Path]:
-        """What may fail for somebody else's folder comes first; .gitignore is extended, never replaced."""
+        """What may fail in another user's folder comes first; .gitignore is extended, never replaced."""
         place = self._place
         secrets = {
             Path(place.secrets or "", f"{stack}.env"): env_file(values).decode()
@@ -180,7 +181,7 @@ class Initialiser:
         return [*texts, *secrets, *([path] if new else [])]
 
     def _write(self, path: Path, text: str, own: bool = False) -> None:
-        """`own`: its owner's alone; the rest is for a repository, in which modes say little."""
+        """`own`: readable only by its owner. Other files are for a repository, in which modes hardly matter."""
         try:
             make_folders(path.parent, 0o700 if own else 0o755)
             write(path, text.encode(), 0o600 if own else 0o644, durable=False)
@@ -222,7 +223,7 @@ class Initialiser:
 
 
 class Refused(Usage):
-    """What stands there already is somebody's."""
+    """An existing file belongs to somebody."""
 
     exit_code = 1
 

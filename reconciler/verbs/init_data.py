@@ -1,4 +1,4 @@
-"""Folders that containers write to: data, which is no part of a commit."""
+"""Folders that containers write to: data, which is not part of a commit."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from reconciler.model.times import instant
 Json = Mapping[str, Any]
 
 MOST_LOOKED_AT = 1000
-"""Files of a folder that are looked at to tell what it is."""
+"""Number of files that are read to tell what a folder is."""
 
 
 def data_folders(
     folder: Path, base: str, tracked: frozenset[str] | None, prepared: Prepared, containers: Sequence[Container]
 ) -> list[str]:
-    """Those below `folder` that containers write to and that no commit holds, relative to it.
+    """Folders below `folder` that containers write to and that no commit contains, relative to it.
 
-    `base`: where `folder` is in the repository. `tracked`: what git holds; None where there is no repository yet.
+    `base`: path of `folder` in the repository. `tracked`: files in git; None if there is no repository yet.
     """
     found = set()
     for source in prepared.sources:
@@ -37,8 +37,8 @@ def data_folders(
 
 
 def _is_data(root: Path, path: str, folder: Path, tracked: frozenset[str] | None, since: float) -> bool:
-    """Where git holds something, it is what git does not hold; else what somebody else wrote, or nobody before the
-    project was started."""
+    """If git has files of the folder, the others are data; else files that another user wrote, or files newer than the
+    project's first start."""
     if tracked:
         return not any(item.startswith(f"{path}/") for item in tracked)
     if not folder.is_dir():
@@ -52,13 +52,13 @@ def _is_data(root: Path, path: str, folder: Path, tracked: frozenset[str] | None
 
 
 def _first_start(containers: Sequence[Container], stack: str) -> float:
-    """When the first of a stack's containers was started (seconds of the Unix epoch); never, where none runs."""
+    """The first start of one of a stack's containers (seconds of the Unix epoch); never, if none runs."""
     starts = [item.started_at for item in containers if item.stack == stack and item.running]
     return min((instant(start) for start in starts if start), default=float("inf"))
 
 
 def _written(model: Json, root: str) -> Iterable[str]:
-    """Relative folders that services mount to write to them, and that nothing is built from."""
+    """Relative folders that services mount writable, and that nothing is built from."""
     services = (model.get("services") or {}).values()
     built = [inside(item["build"]["context"], root) for item in services if item.get("build")]
     for path in _mounted(model, root):

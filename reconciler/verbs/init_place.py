@@ -1,4 +1,4 @@
-"""What `init` is told of the place, the engine and the first turn, and what it proposes."""
+"""Input of `init` about the place, the engine and the first turn, and its result."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from reconciler.verbs.init_values import Kept
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What the engine says: containers that run, bytes they use, its memory.
+    """Facts from the engine: running containers, bytes that they use, its memory.
 
-    `present`: Compose projects that have a container, a network or a volume which no agent has made.
-    `missing` says why nothing is known, where the engine does not answer.
+    `present`: Compose projects with a container, network or volume that no agent has made. `missing` says why nothing
+    is known if the engine does not answer.
     """
 
     containers: Sequence[Container] = ()
@@ -31,12 +31,12 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the files go. `folder` holds the projects and is `base` in the repository ('' is its root).
+    """Destination of the files. `folder` contains the projects and is `base` in the repository ('' is its root).
 
-    `config`: the agent config to write, None where one is in force. `adopt`: what that one lets commits take over
-    already. `source`: what goes into a new one, and `trust`: what it says of those who push. `secrets`: the folder for
-    what must not be in git, None where the config in force has none. `files`: what a commit would hold now, without
-    the first paths and with the second ones, which git ignores. `tracked` None: there is no repository yet.
+    `config`: the agent config to write, None if one exists. `adopt`: projects that commits may take over by that one.
+    `source`: for a new one, and `trust`: its `trust`. `secrets`: the folder for what must not be in git, None if the
+    existing config has none. `files`: the present content of a commit, without the first paths and with the second
+    ones, which git ignores. `tracked` None: there is no repository yet.
     """
 
     folder: Path
@@ -54,7 +54,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """`started`: the projects that plain Compose has started. `look`: at those of these names."""
+    """`started`: the projects that plain Compose has started. `look`: finds those of these names."""
 
     started: Callable[[], Sequence[Started]]
     look: Callable[[Sequence[str]], Running]
@@ -62,7 +62,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the first turn would make of it. `needs`: what would admit it, None where nothing was written.
+    """The outcome of the first turn. `needs`: what would admit the commit, None if nothing was written.
 
     `notes`: why the turn would not try it.
     """
@@ -76,7 +76,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What is proposed. `left`: what is no part of it; `notes`: what a person should know of its names."""
+    """The result. `left`: projects that are left out; `notes`: what a person should know about the names."""
 
     projects: Sequence[Project] = ()
     limits: Sequence[Limit] = ()

@@ -1,4 +1,4 @@
-"""Which Compose projects `init` takes: under the name, with the files and profiles that they run with."""
+"""Chooses the Compose projects for `init`, with the name, files and profiles that they run with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from reconciler.model.proposal import Left, Project
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The projects of a folder, and what of it is left out, each with the reason."""
+    """The projects of a folder, and what is left out, each with the reason."""
 
     projects: tuple[Project, ...]
     left: tuple[Left, ...]
@@ -39,9 +39,10 @@ def choose(
     files: Files,
     base: str,
 ) -> Choice:
-    """`root`: absolute, and paths of the result are relative to it. `started`: what runs or ran. `look`: at a folder.
+    """`root`: absolute; paths of the result are relative to it. `started`: projects that run or ran. `look`: reads a
+    folder.
 
-    `files`: what a commit would hold, in which `root` is `base`.
+    `files`: the content of a commit, in which `root` is `base`.
     """
     by_folder: dict[Path, list[Started]] = {}
     for item in started:
@@ -78,7 +79,7 @@ def choose(
 
 
 def with_profiles(project: Project, files: Files, paths: Sequence[str], containers: Iterable[Container]) -> Project:
-    """With the profiles of the services that run. `paths`: the project's files in `files`."""
+    """The project with the profiles of its running services. `paths`: the project's files in `files`."""
     runs = {item.service for item in containers if item.stack == project.name and item.running and not item.oneoff}
     read = ComposeFiles(files, StackDocument(project.name, tuple(paths)), Inputs())
     read.load({})
@@ -86,7 +87,7 @@ def with_profiles(project: Project, files: Files, paths: Sequence[str], containe
 
 
 def _profiles(given: Sequence[str], of: Mapping[str, set[str]], runs: set[str]) -> tuple[str, ...]:
-    """A profile of which all services run, where a running service has one; else its first."""
+    """A profile whose services all run, if a running service has one; else its first."""
     profiles = list(given)
     for service in sorted(runs & set(of)):
         if not of[service] & {*profiles, "*"} and of[service]:
@@ -97,7 +98,7 @@ def _profiles(given: Sequence[str], of: Mapping[str, set[str]], runs: set[str]) 
 
 
 def _files(root: Path, folder: ComposeFolder, started: Started | None) -> tuple[str, ...] | Left:
-    """Relative to `root`: what it runs with, else what Compose finds, else the only one that there is."""
+    """Relative to `root`: the files it runs with, else those that Compose finds, else the only one that exists."""
     here = _below(root, str(folder.path)) or "."
     if started and started.files:
         outside = [path for path in started.files if _below(root, path) is None]
@@ -117,7 +118,7 @@ def _files(root: Path, folder: ComposeFolder, started: Started | None) -> tuple[
 def _unusable(
     root: Path, folder: ComposeFolder, paths: Sequence[str], files: Files, base: str, started: Started | None
 ) -> str:
-    """Why a stack cannot have these files; ''."""
+    """Why a stack cannot have these files; '' if it can."""
     for path in paths:
         odd = file_violation(files, posixpath.join(base, path))
         if odd is not None:
@@ -133,21 +134,21 @@ def _unusable(
 
 
 def _below(root: Path, path: str) -> str | None:
-    """The path from `root`, its folder's links followed; None where it is not in it."""
+    """The path from `root`, with links of its folder resolved; None if it is not in it."""
     folder, name = os.path.split(os.path.normpath(path))
     real = Path(os.path.realpath(folder)) / name
     return real.relative_to(root).as_posix() if real.is_relative_to(root) else None
 
 
 def _own_name(folder: ComposeFolder, files: Files, paths: Sequence[str]) -> str:
-    """The project's name as Compose finds it: that of `.env`, the last file's own, else the folder's."""
+    """The project's name as Compose finds it: from `.env`, else from the last file, else the folder's."""
     own = (own_name(read_compose(files, path)) for path in reversed(paths) if is_readable(files, path))
     names = [folder.steering.project, *own]
     return next((name for name in names if name and "$" not in name), folder.path.name)
 
 
 def _distinct(root: Path, projects: Sequence[Project]) -> list[Project]:
-    """No two with one name, which would be one project for the engine. What runs keeps its name."""
+    """No two projects with one name, which the engine would treat as one. A running project keeps its name."""
     plain = [item if item.runs else replace(item, name=proposal.project_name(item.name)) for item in projects]
     often = Counter(item.name for item in plain)
     taken = {item.name for item in plain if item.runs or often[item.name] == 1}

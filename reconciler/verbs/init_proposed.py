@@ -1,4 +1,4 @@
-"""A commit as it would be once `init` has written its files, and what git is to ignore of a folder."""
+"""A commit as it would be after `init` has written its files, and what git must ignore of a folder."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Proposed:
 def ignore_lines(
     folders: Iterable[str], files: Iterable[str], committable: Callable[[str], bool], root: Path
 ) -> list[str]:
-    """Lines of a `.gitignore` in `root`. Folders of which git takes nothing already need none."""
+    """Lines of a `.gitignore` in `root`. Folders of which git already takes nothing need none."""
     new = [path for path in folders if not _holds(root / path) or _takes(root / path, root, committable)]
     return [f"/{_escaped(path)}/" for path in new] + [f"/{_escaped(path)}" for path in files]
 
 
 def _holds(folder: Path) -> bool:
-    """Whether there is anything by which to tell what git does with the folder."""
+    """Whether the folder has files that show how git treats it."""
     try:
         return any(folder.iterdir())
     except OSError:

@@ -24,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 @dataclass(slots=True)
 class Kept:
     """`stacks`: stack → its variables that must not be in git; `env`: → those that may. `ignored`: files that git must
-    ignore from now on, from the folder that was looked at. `told`: what a person has to know or to do."""
+    ignore from now on, relative to the examined folder. `told`: what a person must know or do."""
 
     env: dict[str, dict[str, str]] = field(default_factory=dict)
     stacks: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ def is_plain(root: Path, project: Project, path: str) -> bool:
 
 
 def env_files(project: Project, files: Files, paths: Sequence[str]) -> list[str]:
-    """The env files that services of a project name, as paths of `files`. `paths`: the project's files there."""
+    """The env files of a project's services, as paths of `files`. `paths`: the project's files there."""
     read = ComposeFiles(files, StackDocument(project.name, tuple(paths)), Inputs())
     read.load({})
     found = (item.resolved for item in read.references if item.kind == "env_file")
@@ -55,8 +55,8 @@ def keep(
 ) -> Kept:
     """`named`: stack → the env files of its services. All paths are relative to `root`.
 
-    `committable`: whether a commit of all that git does not ignore would hold a path; `tracked`: whether git does
-    already. `secrets`: the operator's folder for values, None where the agent config in force has none.
+    `committable`: whether a commit of everything that git does not ignore would contain a path; `tracked`: whether git
+    has it already. `secrets`: the operator's folder for values, None if the existing agent config has none.
     """
     kept = Kept()
     for project in projects:
@@ -73,7 +73,8 @@ def keep(
                 continue
             if committable(path) and names and path not in kept.ignored:
                 kept.ignored.append(path)
-            # What git ignored already is nobody's business; of the rest, only what looks like a secret is hidden.
+            # All values of a file that git ignored already are hidden; of other files, only those that look like
+            # secrets.
             hidden = {name: values[name] for name in (names if committable(path) else values)}
             open_ones = {name: value for name, value in values.items() if name not in hidden and _NAME.fullmatch(name)}
             kept.stacks[project.name] = hidden | kept.stacks.get(project.name, {})
@@ -103,7 +104,7 @@ def _is_secret(name: str, value: str) -> bool:
 
 
 def values_of(path: Path) -> dict[str, str]:
-    """What a file sets for its stack; nothing where it cannot be read."""
+    """The values that a file sets for its stack; none if it cannot be read."""
     try:
         return dotenv(path.read_bytes(), path.name)[0]
     except OSError:

@@ -1,6 +1,6 @@
-"""Answers of `validate`, remembered by all that they follow from: the files, the rules, this program and Compose.
+"""Remembers answers of `validate` by everything that they depend on: the files, the rules, this program and Compose.
 
-In the user's own cache folder, never in the folder that is checked. Whatever is wrong with it, nothing is remembered.
+In the user's own cache folder, never in the checked folder. If the cache has any fault, nothing is remembered.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from reconciler.ownership import STATE, faults
 from reconciler.verbs import Answer
 
 MOST = 100
-"""Answers that are kept."""
+"""Number of answers that are kept."""
 
 LARGEST = 64 << 20
-"""Bytes of files that are read to be compared: judging is quicker than reading more."""
+"""Bytes of files that are read for a comparison; with more, judging anew is quicker."""
 
 
 class KnownAnswers:
-    """`place`: the folder; None: nothing is remembered. `rules`: what is judged by, besides the files."""
+    """`place`: the folder; None: nothing is remembered. `rules`: what the judgement depends on, besides the files."""
 
     def __init__(self, place: Path | None, rules: str) -> None:
         self._place = place if place is not None and not faults(str(place), STATE) else None
         self._rules = rules
 
     def get(self, files: Files, about: str | None = None) -> tuple[Answer | None, str]:
-        """The answer for these files and `about`, where it is known; and its name here, '' where none is kept."""
+        """The answer for these files and `about`, if it is known; and its name here, '' if none is kept."""
         if self._place is None or sum(entry.size for entry in files.entries.values()) > LARGEST:
             return None, ""
         digest = hashlib.sha256(f"{self._rules}\0{about}\0{files.refused}".encode(errors="replace"))
@@ -46,7 +46,7 @@ class KnownAnswers:
             return None, name
 
     def put(self, name: str, answer: Answer) -> None:
-        """Remember it under the name that `get` gave."""
+        """Remember it under the name that `get` returned."""
         if self._place is None or not name:
             return
         with suppress(OSError):
@@ -59,7 +59,7 @@ class KnownAnswers:
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path | None:
-    """Where this user's programs keep what they can make again (XDG)."""
+    """The user's cache folder (XDG)."""
     named = environ.get("XDG_CACHE_HOME", "")
     if os.path.isabs(named):
         return Path(named) / "reconciler/validate"
@@ -68,7 +68,7 @@ def cache_folder(environ: Mapping[str, str]) -> Path | None:
 
 
 def program(compose: str) -> str:
-    """What changes whenever this program or Compose is replaced."""
+    """A text that changes whenever this program or Compose is replaced."""
     status = os.stat(compose)
     parts = [compose, str(status.st_mtime_ns), str(status.st_size), *_stamps(str(Path(__file__).parent.parent))]
     return hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()

@@ -1,4 +1,4 @@
-"""`suspend`, `resume`, `retry`, `accept`: an operator asks the holder of the state lock, who may be nobody but us."""
+"""`suspend`, `resume`, `retry`, `accept`: a request to the holder of the state lock, which may be this process."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from reconciler.record.requests import RequestBox
 from reconciler.verbs import Answer
 
 PATIENCE = 10.0
-"""Seconds to wait for a running agent; it looks between the steps of a rollout, too."""
+"""Seconds to wait for a running agent; it reads requests between the steps of a rollout, too."""
 PAUSE = 0.1
 
 WAITING = "the agent has not taken it up yet; it will, between two steps: `reconciler history` shows what it answers"
 
 
 class Operator:
-    """A request always goes through the folder, so that there is one way in which it is answered.
+    """A request always goes through the folder, so that there is one way to answer it.
 
-    `serving`: the state lock and the desk, for as long as nobody else has the lock; raises Locked otherwise.
+    `serving`: holds the state lock and gives the request handler while nobody else has the lock; raises Locked
+    otherwise.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Operator:
             time.sleep(PAUSE)
 
     def _serve(self) -> bool:
-        """Whether we had the lock, and answered everything that waits."""
+        """Whether we had the lock, and answered all waiting requests."""
         try:
             with self._serving() as handler:
                 handler.serve()

@@ -1,4 +1,4 @@
-"""`plan`: what the next turn would come to. It changes nothing."""
+"""`plan`: the outcome of the next turn. It changes nothing."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def plan(
     revision: str | None,
     fetch: bool,
 ) -> Answer:
-    """What a turn would come to, and each of its steps, if `revision` were the branch's head.
+    """The outcome of a turn, and each of its steps, if `revision` were the branch's head.
 
-    `ports`, `records`, `trees`: as `rehearse` takes them. `options`: how the agent that acts behaves. `revision`: a
-    full sha, or the beginning of one that was head; None: the branch's head. `fetch` False: another process holds the
-    mirror; its newest head will do. A commit that is named is judged as if it were the head, wherever it stands.
+    `ports`, `records`, `trees`: as for `rehearse`. `options`: behaviour of the acting agent. `revision`: a full sha, or
+    the beginning of one that was head; None: the branch's head. `fetch` False: another process holds the mirror, so its
+    newest head is used. A given commit is judged as if it were the head, wherever it is.
     """
     newest = ports.source.fetch() if fetch else None
     head = newest if newest is not None and revision is None else _commit(ports.source, records, revision)
@@ -51,7 +51,7 @@ def _moved(ports: Ports, found: Rehearsal) -> tuple[Violation, ...]:
 
 
 def _commit(source: Source, records: Sequence[Record], revision: str | None) -> Commit:
-    """The newest head that begins so; None: the newest of all."""
+    """The newest head that starts so; None: the newest of all."""
     begins = revision or ""
     wanted = next((sha for sha in reversed(fold(records).seen) if sha.startswith(begins)), begins)
     try:

@@ -1,4 +1,4 @@
-"""`policy unused`: what the operator allows and nothing has used for a month. Reads one file; needs no engine."""
+"""`policy unused`: grants and binds that nothing has used for a month. Reads one file; needs no engine."""
 
 from __future__ import annotations
 

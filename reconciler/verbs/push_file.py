@@ -1,8 +1,8 @@
-"""How the agent stands, in a file of the repository that people push to: its hook shows it in the push.
+"""The state of the agent, in a file of the repository that people push to: its hook shows it in the push.
 
-Whoever may read the repository may read it, and nobody needs to see the state folder. It tells no more than git notes
-do, and is derived; nobody acts on it. The repository may be another user's: no link is followed that this user can have
-made.
+Everybody who may read the repository may read it, so nobody needs access to the state folder. It contains no more than
+git notes do, and is derived; nobody acts on it. The repository may belong to another user, so no link that this user
+can have made is followed.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from reconciler.verbs.agent import Progress
 Json = Mapping[str, Any]
 
 _TURNS = 5
-"""Newest turns that are told: of a turn that was followed by another within a moment, too."""
+"""Number of newest turns in the file, because one turn can follow another within a moment."""
 
 _LINES = 10
-"""Violations that are told of a commit that was rejected."""
+"""Number of violations of a rejected commit in the file."""
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PushFile:
-    """`repository`: its folder on this machine; None where it is elsewhere. `mask` takes secrets out of a document;
-    without `output` nothing that a program of the commit has printed is told."""
+    """`repository`: its folder on this machine; None if it is elsewhere. `mask` removes secrets from a document;
+    without `output` the file contains no output of the commit's programs."""
 
     def __init__(
         self, repository: Path | None, host: str, branch: str, mask: Callable[[Json], Json], *, output: bool
@@ -51,7 +51,7 @@ class PushFile:
         self._last = b""
 
     def publish(self, progress: Progress, attempts: Sequence[Attempt]) -> None:
-        """Replace the file where something is new. What cannot be written is no reason to stop working."""
+        """Replace the file if something is new. A failed write does not stop the agent."""
         if self._folder is None or not self._folder.is_dir():
             return
         if progress.turn is not None and progress.turn is not self._turn:
@@ -63,7 +63,7 @@ class PushFile:
                 self._last = data
 
     def _known(self) -> list[Json]:
-        """What this very process has told before it started anew."""
+        """What this process wrote before it started anew."""
         before = read_told(self._folder / f"{self._host}.json") if self._folder is not None else None
         same = isinstance(before, dict) and (before.get("pid"), before.get("born")) == (os.getpid(), self._born)
         found = before.get("turns") if same and isinstance(before, dict) else None
@@ -94,7 +94,7 @@ class PushFile:
 
 
 def _replace(folder: Path, name: str, data: bytes) -> None:
-    """As readable as the folder is, and its owner's."""
+    """Replace it, with the folder's owner and permissions."""
     repository = open_folder(str(folder.parent))
     try:
         there = os.open(folder.name, FOLDER, dir_fd=repository)
@@ -150,7 +150,7 @@ _WORDS = {
 
 
 def _ended(turn: Turn, attempt: Attempt | None, output: bool) -> dict[str, Any]:
-    """How a turn ended."""
+    """The end of a turn."""
     failure, ended = turn.failure, attempt.ended_at if attempt else None
     message = turn.message
     if not output and turn.reason is Reason.BUILD_FAILED:

@@ -1,4 +1,4 @@
-"""`status`, `history`: how things stand, what has happened. They change nothing."""
+"""`status`, `history`: the present state, and past events. They change nothing."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class StatusQueries:
         self._following = Following()
 
     def status(self, facts: StatusFacts, engine: bool) -> Answer:
-        """`facts`: what is known without the engine."""
+        """`facts`: everything that is known without the engine."""
         facts = self._complete(facts, engine)
         answer = standing.judge(facts)
         return standing.exit_code(facts, answer), status_document(facts, answer)
 
     def quick(self, facts: StatusFacts, looked: ObservedState | None) -> Answer:
-        """How things stand by one cheap list, or by what was just `looked` at."""
+        """The status from one cheap list, or from the given `looked`."""
         try:
             observed = looked or self._own(self._observer.look(_stacks(facts.history, facts.desired, None)), facts)
             facts = replace(facts, observed=observed)
@@ -45,12 +45,12 @@ class StatusQueries:
         return standing.exit_code(facts, answer), status_document(facts, answer)
 
     def facts(self, agent: Agent, source: SourceFacts, holding: Holding | None, rollout: Rollout | None) -> StatusFacts:
-        """Everything that journal and state folder tell."""
+        """Everything in the journal and the state folder."""
         history = self._read()
         if source.head is None:  # a new process has not reached the branch yet
             source = replace(source, head=history.seen[-1] if history.seen else self._source.fetched())
         if holding is not None and holding.reason is Reason.SUSPENDED:
-            holding = None  # the journal knows better: it may have been resumed since
+            holding = None  # the journal is newer: it may have been resumed since
         if holding is not None:  # it may have begun before this process did
             same = [item.since for item in history.holding(source.head) if item.message == holding.message]
             holding = replace(holding, since=same[0] if same else holding.since)
@@ -97,7 +97,7 @@ class StatusQueries:
         return overlay(observed, facts.history.adopted, self._host)
 
     def history(self, revision: str | None, limit: int) -> Answer:
-        """The newest attempts first; `revision` narrows to one commit, by whatever `retry` knows it."""
+        """The newest attempts first; `revision` selects one commit, in any form that `retry` accepts."""
         from reconciler.decide.history.requests import full_sha
         from reconciler.record.summary import history as document
 

@@ -1,4 +1,4 @@
-"""The Status for those that read files: written after each turn and step, made anew only where something changed."""
+"""The Status for processes that read files: written after each turn and step, computed only if something changed."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ Document = Mapping[str, Any]
 
 
 class StatusFile:
-    """`redactor` takes secrets out of a document."""
+    """`redactor` removes secrets from a document."""
 
     def __init__(self, path: Path, queries: StatusQueries, redactor: Redactor) -> None:
         self._path, self._queries, self._redactor = path, queries, redactor
         self._last: tuple[StatusFacts, ObservedState, int, Document] | None = None
 
     def publish(self, facts: Callable[[], StatusFacts], looked: ObservedState | None) -> None:
-        """`looked`: what was just seen of the engine; None: it is asked. What cannot be known is told as an error."""
+        """`looked`: a fresh state of the engine; None: the engine is asked. What cannot be read becomes an error in the
+        status."""
         try:
             document = self._masked(facts(), looked)
         except ReconcilerError as error:
@@ -38,12 +39,12 @@ class StatusFile:
         files.publish(self._path, document)
 
     def _masked(self, facts: StatusFacts, looked: ObservedState | None) -> Document:
-        """Made and masked anew where anything has changed, also what is secret."""
+        """Computed and masked anew if anything has changed, or a secret was learned."""
         at, known = facts.source.last_fetch_at, self._redactor.known
         still = replace(facts, source=replace(facts.source, last_fetch_at=None))
         if self._last is not None and (still, looked, known) == self._last[:3]:
             return fetched_again(self._last[3], at)
         document: Document = masked(self._queries.quick(facts, looked)[1], self._redactor)
-        # While fetches fail, more than one field says when the last one did not.
+        # While fetches fail, several fields say when the last one failed.
         self._last = (still, looked, known, document) if looked is not None and facts.source.error is None else None
         return document

@@ -1,4 +1,4 @@
-"""`validate`: a folder, a commit or plain Compose files, judged as a turn would judge them. Needs no engine."""
+"""`validate`: judges a folder, a commit or plain Compose files as a turn would. Needs no engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reconciler.loop.ports import ReadBack
 
 MakePreparer = Callable[[str, bool], Preparer]
-"""host name, whether policies count → the preparer."""
+"""Arguments: host name, whether policies count. Result: the preparer."""
 
 SKIPPED = (
     "images: whether they exist is known only where they are pulled or built",
@@ -39,9 +39,9 @@ def validate_files(
     grants: bool = False,
     compose: ReadBack | None = None,
 ) -> Answer:
-    """Judge what a repository holds: for `host`, or for every host that it has a document for.
+    """Judge a repository: for `host`, or for every host that it has a document for.
 
-    `grants`: say what it needs to be admitted. `compose`: reads what would be created.
+    `grants`: list what it needs to be admitted. `compose`: reads back what would be created.
     """
     hosts = [host] if host else hosts_of(files, base)
     preparers = [make(name, policies) for name in hosts]
@@ -59,7 +59,7 @@ def validate_compose(
 ) -> Answer:
     """Judge plain Compose files as one stack named after their folder, with the defaults of an implied host.
 
-    `grants`: say what it needs to be admitted. `compose`: reads what would be created.
+    `grants`: list what they need to be admitted. `compose`: reads back what would be created.
     """
     found = [Path(path).absolute() for path in paths]
     missing = [str(path) for path in found if not path.is_file()]
@@ -83,7 +83,7 @@ def _judged(preparer: Preparer, prepared: Prepared, compose: ReadBack | None) ->
 
 
 def _answer(files: Files, judged: Sequence[Prepared], permissions: Permissions | None) -> Answer:
-    """`permissions`: those that it was judged by, where it is to be said what it needs beside."""
+    """`permissions`: those of the judgement, if the needs are to be listed."""
     violations = list(dict.fromkeys(item for one in judged for item in one.violations))
     valid = not any(item.level is Level.DENY for item in violations)
     document = summary.validation(
@@ -107,17 +107,17 @@ def fullest(judged: Sequence[Prepared]) -> Budget | None:
 
 
 def hosts_of(files: Files, base: str) -> list[str]:
-    """The hosts that a repository has documents for; one that is implied where it has none."""
+    """The hosts that a repository has documents for; an implied one if it has none."""
     folder = posixpath.join(base, "desired-state") + "/"
     inside = [path.removeprefix(folder) for path in sorted(files.entries) if path.startswith(folder)]
     return [name.removesuffix(".yaml") for name in inside if name.endswith(".yaml") and "/" not in name] or ["local"]
 
 
 def _root(first: Path) -> Path:
-    """The repository that the file is in, so that `../` works as it does there; else the file's own folder."""
+    """The repository that contains the file, so that `../` works as it does there; else the file's own folder."""
     return next((folder for folder in first.parents if (folder / ".git").exists()), first.parent)
 
 
 def _project(folder: str) -> str:
-    """The project name that Compose would take from a folder's name."""
+    """The project name that Compose would make from a folder's name."""
     return re.sub(r"[^a-z0-9_-]", "", folder.lower()).lstrip("_-")[:63] or "stack"

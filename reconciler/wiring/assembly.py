@@ -43,15 +43,15 @@ def build(
     before: Continued | None = None,
     tolerant: bool = False,
 ) -> Application:
-    """The application for these settings; without any it can only validate. `before`: it has started anew.
+    """The application for these settings; without settings it can only validate. `before`: the state of the process
+    that started anew.
 
-    `tolerant`: secrets that cannot be read are no reason to end; for a verb that only reads. Nor are they for an agent
-    that starts anew.
+    `tolerant`: continue if secrets cannot be read; for verbs that only read. An agent that starts anew continues, too.
     """
     application = Application(settings, stop, redactor, os.environ, before=before)
     redactor.register(credentials(settings.source.url) if settings else ())
     try:
-        application.secrets.values()  # registers them for masking
+        application.secrets.values()  # registers the secrets for masking
     except ReconcilerError:
         if not tolerant and before is None:
             raise
@@ -60,9 +60,10 @@ def build(
 
 
 class Application:
-    """One process. What a verb does not need is never made. `silence`: seconds without progress that are told.
+    """One process. Adapters that a verb does not need are never made. `silence`: seconds without progress that are
+    reported.
 
-    For each verb of `commands.VERBS` a method of its name, which takes what was typed.
+    For each verb of `commands.VERBS` it has a method of its name, which takes the typed options.
     """
 
     def __init__(
@@ -87,8 +88,8 @@ class Application:
     # -- verbs -------------------------------------------------------------------------------------------------
 
     def answer(self, typed: argparse.Namespace, tell: Callable[[str], None]) -> Answer:
-        """Do what was typed. `tell` gets a line for each thing that is done. ReconcilerError where it cannot be done;
-        an empty document where there is nothing to print."""
+        """Run the typed verb. `tell` gets a line for each thing that is done. ReconcilerError if it cannot be done; an
+        empty document if there is nothing to print."""
         self._tell = tell
         answer: Answer = getattr(self, typed.verb.method)(typed)
         return answer
@@ -124,7 +125,7 @@ class Application:
             return answer
 
     def _read_back(self) -> ReadBack:
-        """It remembers in the state folder what it has read, where that is this user's."""
+        """It remembers in the state folder which files it has read back, if the folder belongs to this user."""
         from reconciler.observe.read_back import CACHE, ReadBack
 
         parts, given = self._parts, self._parts.given
@@ -177,12 +178,12 @@ class Application:
         return self._working.run(), {}
 
     def working(self) -> contextlib.AbstractContextManager[AgentVerbs]:
-        """The state lock is held while this lasts."""
+        """The state lock is held within this context."""
         return self._working.verbs()
 
     @cached_property
     def _working(self) -> Working:
-        """Nothing that changes the machine is made, nor even loaded, for any other verb."""
+        """Adapters that change the machine are neither made nor imported for any other verb."""
         from reconciler.loop.stall_watchdog import LIMIT
         from reconciler.wiring.working import Working
 

@@ -26,7 +26,8 @@ from reconciler.verbs.doctor import Doctor, Found, Probes
 
 
 def examine(settings: Settings, turn_file: str, scratch: Path, redactor: Redactor) -> Answer:
-    """Look at everything. `turn_file`: where a running agent says what it does; `scratch`: a folder to throw away."""
+    """Make all checks. `turn_file`: the file in which a running agent publishes its turn; `scratch`: a temporary
+    folder."""
     state = Path(settings.state)
     secrets = Path(settings.secrets_dir) if settings.secrets_dir else None
     probes = _Reading(settings, state.resolve(), secrets, turn_file, scratch, redactor).probes()
@@ -34,7 +35,7 @@ def examine(settings: Settings, turn_file: str, scratch: Path, redactor: Redacto
 
 
 class _Reading:
-    """Adapters that read, each made when it is asked."""
+    """Adapters that read, each made when it is needed."""
 
     def __init__(
         self, settings: Settings, state: Path, secrets: Path | None, turn_file: str, scratch: Path,
@@ -76,7 +77,7 @@ class _Reading:
         return not_pushed(path, owner) if path and owner is not None else None
 
     def _forge(self) -> Found:
-        """Whether the repository is there and the token good; what a delivery was refused for."""
+        """Whether the repository exists and the token is valid; else why a delivery was refused."""
         from reconciler.report.answers import ForgeError, Refused, remedy
         from reconciler.wiring.reporting import ForgeReport
 
@@ -95,7 +96,7 @@ class _Reading:
         return True, where + (f"; {said}" if said else ""), ""
 
     def _budget(self) -> int | None:
-        """Of last good, else of the head that was fetched last."""
+        """The budget of last good, else of the head that was fetched last."""
         good = fold(self._journal.records()).last_good
         store = RenderedStore(self._state / "rendered", self._secrets.variables, self._secrets.fingerprint, Effects())
         stored = store.load(good.content) if good is not None and good.content else None

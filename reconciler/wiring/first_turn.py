@@ -1,4 +1,4 @@
-"""The first turn of a folder that is no commit yet, taken in rehearsal: for `init`, which has no state folder."""
+"""Rehearses the first turn of a folder that is no commit yet. For `init`, which has no state folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reconciler.model.requests import Request
 
 FIRST = Commit("first commit")
-"""What messages call the commit that does not exist yet."""
+"""The name of the commit that does not exist yet, in messages."""
 
 
 def judged(
@@ -36,8 +36,8 @@ def judged(
     host_files: HostFiles,
     host: str,
 ) -> Judged:
-    """What the first turn would come to, where its operator lets it take over every stack. `prepared`: the folder as it
-    was judged by `preparer`, and not denied."""
+    """The outcome of the first turn, if its operator lets it take over every stack. `prepared`: the folder as
+    `preparer` has judged it, without a denial."""
     if prepared.document is None:
         raise AssertionError("what cannot be read is denied")
     try:
@@ -121,7 +121,7 @@ class _Folder:
 
 
 class _Known:
-    """The real one, which has judged the folder already."""
+    """The real preparer, which has judged the folder already."""
 
     def __init__(self, real: Preparer, prepared: Prepared) -> None:
         self._real, self._prepared = real, prepared
@@ -134,7 +134,7 @@ class _Known:
 
 
 class _Nothing:
-    """No state was ever stored, no use noted, and nothing asked."""
+    """An agent without history: no stored state, no recorded use, no request."""
 
     def load(self, content: str = "") -> Any:
         return None if content else Uses()

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from reconciler.verbs.hooks import RepositoryHooks
 
 LONGEST = 1000
-"""Characters of a line in a push, whoever has made it so long."""
+"""Longest line in the output of a push, in characters."""
 
 NOWHERE = "/nonexistent/reconciler"
-"""In place of the agent's state, which no hook reads."""
+"""Stands for the agent's state folder, which no hook reads."""
 
 
 def hooks_of(repository: str, environ: Mapping[str, str], *, change: bool = False) -> RepositoryHooks:
-    """Usage where there is no such repository, or it is not to be changed by this user."""
+    """Usage if there is no such repository, or this user may not change it."""
     from reconciler.verbs.hooks import RepositoryHooks
 
     place = hook_place.find_place(repository, environ)
@@ -60,7 +60,7 @@ def install(repository: str, config: str | None, environ: Mapping[str, str]) -> 
 def make_repository(
     path: str, host: str | None, settings: Settings | None, config: str | None, environ: Mapping[str, str]
 ) -> Answer:
-    """A bare repository with our hooks, for the branch of the agent config where there is one."""
+    """A bare repository with our hooks, for the branch of the agent config if there is one."""
     from reconciler.decide.drift.proposal import host_name
     from reconciler.verbs import bare
 
@@ -73,7 +73,7 @@ def make_repository(
 def run(
     name: str, arguments: Sequence[str], config: str | None, environ: Mapping[str, str], redactor: Redactor, tell: Tell
 ) -> int:
-    """Do what git has started a hook for; returns the exit code. `arguments`: git's; `config`: as typed."""
+    """Do the work of a hook that git has started; returns the exit code. `arguments`: git's; `config`: as typed."""
     repository = PushedRepository(environ)
 
     def say(line: str) -> None:
@@ -107,7 +107,7 @@ def run(
 
 
 def _settings(folder: Path, config: str | None, environ: Mapping[str, str]) -> tuple[Settings | None, str]:
-    """The agent config, where it is to be had and is about this repository; and why not, where there is one."""
+    """The agent config, if it can be read and is about this repository; else why not, if one exists."""
     named = config or environ.get("RECONCILER_CONFIG")
     try:
         found = load_settings(config, environ)
@@ -128,8 +128,8 @@ def _is_another(url: str, folder: Path) -> bool:
 
 
 def _usable(settings: Settings | None, *, signed: bool) -> tuple[Settings | None, bool]:
-    """What of the agent config this account can judge by; whether the secrets are part of it. The agent's state never
-    is. `signed`: the commit may be signed already."""
+    """The parts of the agent config that this account can judge by, and whether the secrets are among them. The agent's
+    state never is. `signed`: the commit may be signed already."""
     if settings is None:
         return None, False
     source = settings.source if signed else replace(settings.source, allowed_signers=None, gpg_home=None)

@@ -36,8 +36,8 @@ STATE_OF_ROOT = "/var/lib/reconciler"
 STATE_OF_USER = "~/.local/state/reconciler"
 
 MakePreparer = Callable[[str, bool, str, bool, str | None], Preparer]
-"""host, whether policies count, base, whether whoever pushes is trusted, secrets_dir in place of the configured one →
-the preparer."""
+"""Arguments: host, whether policies count, base, whether pushers are trusted, secrets_dir instead of the configured
+one. Result: the preparer."""
 
 
 def initialise(
@@ -51,9 +51,9 @@ def initialise(
     make: MakePreparer,
     ask: Callable[[str], str] | None = None,
 ) -> Answer:
-    """`config`, `state`: as typed. `settings`: of an agent config that is there already, which then stays as it is.
+    """`config`, `state`: as typed. `settings`: of an existing agent config, which then is not changed.
 
-    `ask`: puts a question to a person and gives the answer; by itself the terminal, where there is one.
+    `ask`: asks a person a question and returns the answer; by default on the terminal, if there is one.
     """
     root = Path(folder).resolve()
     if not root.is_dir():
@@ -73,7 +73,7 @@ def initialise(
 
 
 def chosen_trust(url: str, ask: Callable[[str], str] | None) -> str:
-    """What the new agent config says of those who push: a person's answer, else what the repository tells."""
+    """`trust` of the new agent config: a person's answer, else what the repository shows."""
     found = OWNER if _mine_alone(Path(url)) else STRANGERS
     if ask is None:
         return found
@@ -122,7 +122,7 @@ def _place(
 
 
 def _files(root: Path, repository: Repository | None, without: Sequence[str], more: Sequence[str]) -> Files:
-    """What a commit of the folder would hold: the repository's own files, or all that there is."""
+    """The files of a commit of the folder: the repository's own files, or all existing ones."""
     top = repository.root if repository else root
     if repository is not None and (top / ".git").exists():
         fresh = find_repository(top, os.environ)
@@ -135,7 +135,7 @@ def _files(root: Path, repository: Repository | None, without: Sequence[str], mo
 
 
 class _Engine:
-    """Asked once; an engine that does not answer is no obstacle."""
+    """Asked once; if the engine does not answer, `init` continues without it."""
 
     def __init__(self, setting: str | None, host: str, environ: Mapping[str, str]) -> None:
         self._setting, self._host, self._environ = setting, host, environ
@@ -168,8 +168,8 @@ class _Engine:
 
 
 def _present(observed: ObservedState, names: Iterable[str]) -> frozenset[str]:
-    """Projects that have something which no agent has made; a volume or network without labels belongs to the one of
-    `names` that it is called after."""
+    """Projects with an object that no agent has made. A volume or network without labels belongs to the one of `names`
+    that its name starts with."""
     found = {item.stack for item in observed.containers if item.host is None}
     for name, labels in _labels(observed):
         if COMPOSE_PROJECT in labels and LABEL_HOST not in labels:
@@ -185,7 +185,7 @@ def _labels(observed: ObservedState) -> Iterable[tuple[str, Mapping[str, str]]]:
 
 
 def _judge(place: Place, make: MakePreparer, engine: _Engine, without: Sequence[str], values: bool) -> Judged:
-    """What the first turn would come to, by its own road. `values`: some were written into the folder for secrets."""
+    """The outcome of the first turn. `values`: secrets were written into the folder for secrets."""
     secrets = place.secrets if values else None
     preparer = make(place.host, True, place.base, place.trust == OWNER, secrets)
     prepared = preparer.prepare(place.files(without, []))

@@ -16,11 +16,11 @@ MODULES = (
     "reconciler.act.engine",
     "reconciler.act.compose",
 )
-"""In the order in which a new commit needs them. Each brings what it is made of; loading them takes 0.3 s of a core."""
+"""In the order in which a new commit needs them. Each imports what it needs; loading all takes 0.3 s of a core."""
 
 
 def preload() -> None:
-    """Begin to load them, beside what goes on. Whoever needs one of them meanwhile waits for that one only."""
+    """Begin to load them in a thread. Code that needs one of them meanwhile waits only for that one."""
     threading.Thread(target=_load, name="preload", daemon=True).start()
 
 

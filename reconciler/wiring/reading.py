@@ -1,5 +1,5 @@
-"""What every verb is made of: adapters that read, and the agent's own stores. Each is made when it is needed, and what
-only some verbs need is imported there: `validate` and the hooks are to be quick."""
+"""What every verb needs: adapters that read, and the agent's own stores. Each is made when it is needed. Modules that
+only some verbs need are imported in the methods, because `validate` and the hooks must be quick."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Reading:
 
     @property
     def settings(self) -> Settings:
-        """Usage where there is none."""
+        """Usage if there is none."""
         if self.given is None:
             hint = "write /etc/reconciler/reconciler.yaml or use --config FILE"
             raise Usage(Reason.USAGE_INVALID, "there is no agent config", hint)
@@ -75,12 +75,12 @@ class Reading:
         return SecretStore(Path(folder) if folder else None, self._redactor.register, self._seal)
 
     def _seal(self, digest: str) -> str:
-        """As it is where nothing was ever rolled out: nobody sees it."""
+        """Without a key while nothing was ever rolled out, because nobody sees the digests then."""
         return self.sealed(digest) if Path(self.settings.state).is_dir() else digest
 
     @cached_property
     def sealed(self) -> Seal:
-        """Made when a state with secrets is; what older versions left is known then."""
+        """Made with the first state that has secrets; then it also learns the digests of older versions."""
         from reconciler.decide.history.folding import fold
         from reconciler.record.seal import Seal
 
@@ -93,7 +93,7 @@ class Reading:
 
     @cached_property
     def state(self) -> Path:
-        """The state folder. Usage where others could change what lies in it."""
+        """The state folder. Usage if others could change its content."""
         require(self.settings.state, STATE)
         found = Path(self.settings.state).resolve()
         require_contents(found, STATE)
@@ -153,19 +153,20 @@ class Reading:
         return Signers(Path(keys) if keys else None, Path(home) if home else None, self._accepted_at)
 
     def _accepted_at(self, sha: str) -> float:
-        """When a commit was first rolled out; else now, or the journal's newest moment where the clock was set back."""
+        """The time at which a commit was first rolled out; else now, or the journal's newest time if the clock was set
+        back."""
         if self.given is None:
             return self.clock.now()
         from reconciler.decide.history.acceptance import moment_of
 
         try:
             return moment_of(sha, self.journal.records(), self.clock.now())
-        except (ReconcilerError, PermissionError):  # `validate` by somebody whose state folder it is not
+        except (ReconcilerError, PermissionError):  # `validate` by a user who does not own the state folder
             return self.clock.now()
 
     @cached_property
     def notes(self) -> tuple[bool, str | None]:
-        """Whether notes are pushed to the source; where nobody has decided that and they are not, why."""
+        """Whether notes are pushed to the source; if nobody decided that and they are not pushed, the reason."""
         wanted, path = self.settings.notes_push, self.source.remote.path
         if wanted is not None or path is None:
             return bool(wanted), None
@@ -174,7 +175,7 @@ class Reading:
 
     @property
     def tells_output(self) -> bool:
-        """Whether reports hold what containers and builds have said."""
+        """Whether reports contain output of containers and builds."""
         wanted, forge = self.settings.container_output, self.settings.forge
         if wanted:
             return wanted == "all"
@@ -182,7 +183,7 @@ class Reading:
 
     @cached_property
     def forge(self) -> ForgeReport | None:
-        """None: no forge is configured, and nothing of it is loaded."""
+        """None: no forge is configured, and none of its modules is loaded."""
         settings = self.settings
         if settings.forge is None:
             return None
@@ -257,7 +258,7 @@ class Reading:
 
     @cached_property
     def options(self) -> Options:
-        """How the agent behaves, as its config says."""
+        """Options of the agent's behaviour, from its config."""
         from reconciler.loop.options import Options
 
         settings = self.settings
@@ -272,7 +273,7 @@ class Reading:
         )
 
     def _hosts(self) -> tuple[str, ...]:
-        """Whom the agent has to reach: the remote, and the proxies to it."""
+        """Hosts that the agent must reach: the remote, and the proxies to it."""
         from reconciler.observe.routes import host_of
 
         proxies = [self.environ.get(name, "") for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY")]
@@ -288,8 +289,8 @@ class Reading:
         owner: bool = False,
         own_secrets: str | None = None,
     ) -> Preparer:
-        """What judges commits; Compose is run in `folder`. `base`: in place of the configured path. `owner`: whoever
-        pushes is trusted, whatever is configured. `own_secrets`: in place of the configured secrets_dir."""
+        """Judges commits; Compose runs in `folder`. `base`: instead of the configured path. `owner`: pushers are
+        trusted, whatever the config says. `own_secrets`: instead of the configured secrets_dir."""
         from reconciler.decide.mounts.sources import Places
         from reconciler.loop.prepare import Preparer, Rules
         from reconciler.observe.render import ComposeRenderer
@@ -315,7 +316,7 @@ class Reading:
         return Preparer(ComposeRenderer(self.compose, folder, store), rules, self.signers.fingerprint)
 
     def known(self, *about: object) -> KnownAnswers:
-        """Answers of `validate` that follow from `about` as well. None are kept where they follow from secrets."""
+        """Answers of `validate` that also depend on `about`. None are kept if they depend on secrets."""
         from reconciler.verbs.known import KnownAnswers, cache_folder, program
 
         given = self.given
@@ -328,7 +329,7 @@ class Reading:
         return KnownAnswers(None if secret else cache_folder(self.environ), f"{made_by} {about} {rules}")
 
     def facts(self, record: Mapping[str, Any] | None = None) -> StatusFacts:
-        """What `status` is judged from, but for the engine. `record`: of the process that works; else what it tells."""
+        """The input of `status`, except the engine. `record`: of the acting process; by default, what it publishes."""
         from reconciler.model.status import Agent, Channel, Holding, SourceFacts
         from reconciler.verbs import files
 

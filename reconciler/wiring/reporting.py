@@ -22,13 +22,13 @@ from reconciler.settings import ForgeSettings, Settings
 
 FILE = "outbox.json"
 MARK = "mark.json"
-"""The key of the hidden line in comments: apart from the outbox, as comments outlive it."""
+"""The key of the hidden line in comments. It has a file of its own, because comments live longer than the outbox."""
 
 WITH_DEPLOYMENTS = ("github", "gitlab")
 
 
 class ForgeReport:
-    """For an agent whose config names a forge. `output`: whether reports hold what programs of the commit have said."""
+    """For an agent whose config names a forge. `output`: whether reports contain output of the commit's programs."""
 
     def __init__(
         self, settings: Settings, forge: ForgeSettings, output: bool, state: Path, environ: Mapping[str, str],
@@ -48,7 +48,7 @@ class ForgeReport:
         self._known: tuple[History, int, tuple[Channel, ...]] | None = None
 
     def outbox(self, stop: threading.Event) -> Outbox:
-        """For the holder of the state lock. Its writes are no effects of a turn: they happen beside it."""
+        """For the holder of the state lock. Its writes are no effects of a turn, because they happen beside it."""
         file = boxes.BoxFile(self._file, Effects())
         self._box = file.load(time.time())
 
@@ -61,7 +61,7 @@ class ForgeReport:
         return self._outbox
 
     def channels(self, history: History) -> tuple[Channel, ...]:
-        """Looked up once while neither the journal nor the outbox changes: an agent at rest asks after each turn."""
+        """Computed once while neither the journal nor the outbox changes: an agent at rest asks after each turn."""
         known, changes = self._known, self._changes
         if self._box is None or known is None or known[0] is not history or known[1] != changes:
             found = channels(history, self.policy, self._box or boxes.read(self._file))
@@ -78,7 +78,7 @@ class ForgeReport:
         return Access(mark, lambda: self._connected(mark, token))
 
     def _connected(self, mark: str, token: str) -> Forge:
-        """The client that is there, unless config or token have changed since."""
+        """The present client, unless config or token have changed since."""
         if self._client is None or self._client[0] != mark:
             from reconciler.report.forge import connect
 

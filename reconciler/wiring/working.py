@@ -56,8 +56,8 @@ STATUS_FILE = "status.json"
 
 
 class Working:
-    """One process that holds the state lock. `before`: it has started anew; `silence`: seconds without progress that
-    are told. `deadline`: when it has to end, in seconds of the monotonic clock."""
+    """One process that holds the state lock. `before`: the state of the process that started anew; `silence`: seconds
+    without progress that are reported. `deadline`: the latest end, in seconds of the monotonic clock."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Working:
         return 143
 
     def _watch(self, verbs: AgentVerbs) -> bool:
-        """Take turns; False when work is done, and the process may be rid of what it took."""
+        """Take turns; False when all work is done, and the process may start anew to free memory."""
         settings = self._parts.settings
         requests = self._parts.state / "requests"
         requests.mkdir(mode=0o700, exist_ok=True)
@@ -120,7 +120,7 @@ class Working:
 
     @contextlib.contextmanager
     def verbs(self) -> Iterator[AgentVerbs]:
-        """The state lock is held, and what others may want to know is published, while this lasts."""
+        """Within this context the state lock is held, and the files for other processes are written."""
         with self._lock:
             self._sweep()
             ledger = Ledger(self._parts.journal, self._parts.clock)
@@ -142,7 +142,7 @@ class Working:
         watchdog.check()
 
     def _sweep(self) -> None:
-        """What processes that were killed have left is no state of ours, and takes room."""
+        """Remove what killed processes have left. It is not part of the state, and takes space."""
         for name in ("render", "build"):
             sweep(self._parts.state / name)
         with contextlib.suppress(OSError):
@@ -246,7 +246,7 @@ class Working:
     # -- what others see ---------------------------------------------------------------------------------------
 
     def _publish(self, cycle: Cycle, watchdog: StallWatchdog) -> None:
-        """Tell other processes; the whole Status too, for those that read files."""
+        """Write the files for other processes: the progress, and the whole Status."""
         self._manager.pulse()
         self._manager.status(self._redactor.clean(self._progress.line))
         if self._outbox is not None:
