@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-# Python puts the working folder first: a clone with a yaml.py in it would run as whoever checks it.
+# Python puts the working folder first: a yaml.py in a clone would run as the user who checks the clone.
 _ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if sys.path[0] == os.getcwd() != _ours:
     del sys.path[0]

@@ -1,4 +1,4 @@
-"""Commands: read what was typed, ask the application, print its answer, end with its exit code."""
+"""Runs a command: reads what was typed, calls the application, prints its answer, ends with its exit code."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DEFECT = "this is a defect of reconciler; run with RECONCILER_LOG_LEVEL=DEBUG fo
 
 
 def main(arguments: Sequence[str] | None = None, build: Build | None = None) -> int:
-    """The whole program; returns the process's exit code. `build` makes the application, once it is needed."""
+    """The whole program; returns the process's exit code. `build` makes the application when it is needed."""
     typed = sys.argv[1:] if arguments is None else list(arguments)
     redactor = Redactor()
     output = Output(wants_json(typed), colours_wanted("--no-color" in typed, os.environ), redactor)
@@ -72,7 +72,7 @@ def _build(typed: argparse.Namespace, redactor: Redactor, stop: Event) -> Applic
 
 
 def _settings(typed: argparse.Namespace) -> Settings | None:
-    """None: there is no agent config, and the verb can do without."""
+    """None: there is no agent config, and the verb does not need one."""
     if typed.verb.config == "own":
         return None
     from reconciler.agent_config import passed_over
@@ -91,7 +91,7 @@ def _settings(typed: argparse.Namespace) -> Settings | None:
 
 
 def _exists(config: str | None) -> bool:
-    """Whether there is an agent config at all: one that cannot be read must not be overlooked."""
+    """Whether an agent config exists at all: one that cannot be read must not be ignored."""
     from reconciler.agent_config import searched
 
     named = config or os.environ.get("RECONCILER_CONFIG")

@@ -1,4 +1,4 @@
-"""What can be typed: verbs and options as a table, from which the parser and docs/commands.md are made."""
+"""The verbs and options as a table, from which the parser and docs/commands.md are made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reconciler.formats.quantities import QuantityError, seconds
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option or argument. `name` as typed; `value` what follows it ('' for a switch); `more` is argparse's."""
+    """One option or argument. `name` as typed; `value`: its value's name ('' for a switch); `more` is argparse's."""
 
     name: str
     help: str
@@ -24,13 +24,13 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """All that is to be said of one verb. `Application` has a method of its name, which takes what was typed.
+    """Everything about one verb. `Application` has a method of its name, which takes the typed options.
 
-    `name`: one word, or two of which the first is shared by a group. `zero` and `one`: what exit codes 0 and 1 mean.
-    `kind`: the JSON document it prints. `config`: whether there must be an agent config; `optional`: it can do without,
-    unless one is named; `made`: it writes the one that is named; `own`: it reads one itself, or none. `patient`: a
-    first signal asks it to come to an end. `tolerant`: it goes on without secrets that cannot be read. `logs`: the
-    level without $RECONCILER_LOG_LEVEL. `check`: what is wrong with options that do not go together, if anything is.
+    `name`: one word, or two, of which the first is shared by a group. `zero` and `one`: meaning of exit codes 0 and 1.
+    `kind`: the JSON document that it prints. `config`: whether an agent config must exist; `optional`: it works without
+    one, unless one is named; `made`: it writes the named one; `own`: it reads one itself, or none. `patient`: a first
+    signal asks it to end. `tolerant`: it works without secrets that cannot be read. `logs`: the level without
+    $RECONCILER_LOG_LEVEL. `check`: returns what is wrong with options that exclude each other.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Verb:
 
     @property
     def method(self) -> str:
-        """The method of `Application` that answers it."""
+        """The method of `Application` for it."""
         return self.name.replace(" ", "_")
 
 

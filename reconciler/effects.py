@@ -1,4 +1,5 @@
-"""Every change that outlives the process passes `Effects.point` first, to be counted and cut off."""
+"""Every change that outlives the process passes `Effects.point` first, so that a test can count it and kill the process
+at it."""
 
 from __future__ import annotations
 
@@ -8,14 +9,14 @@ from collections.abc import Callable
 
 
 def kill_self() -> None:
-    """Die as if the power had gone: nothing is flushed, no handler runs."""
+    """End as if the power had failed: nothing is flushed, no handler runs."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Effects:
     """Counts effects: calls that change the engine, and files outside caches.
 
-    `crash_at`: on reaching this effect, before performing it, `crash` is called. For tests only.
+    `crash_at`: at this effect, before performing it, `crash` is called. For tests only.
     """
 
     def __init__(self, crash_at: int | None = None, crash: Callable[[], None] = kill_self) -> None:
@@ -24,7 +25,7 @@ class Effects:
         self._crash = crash
 
     def point(self, name: str) -> None:
-        """Announce one effect, just before it happens. `name` says which, for people who read a trace."""
+        """Announce one effect, just before it happens. `name`: for people who read a trace."""
         self.count += 1
         if self.count == self._crash_at:
             self._crash()

@@ -1,6 +1,7 @@
-"""The one door to the engine: a client with a timeout on every call, and one reading of its failures.
+"""The only module that calls the engine: a client with a timeout on every call, and one classification of its errors.
 
-The client's library takes 10 MB of memory, so it is imported where it is needed: a turn with nothing to do is not.
+The client's library takes 10 MB of memory, so it is imported where it is needed; a turn without changes does not need
+it.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 UNIX = "unix://"
 
 API_VERSION = "1.44"
-"""Spoken by Engine 25 and everything since; pinned, so that no call is spent on asking (0.1 s)."""
+"""Supported by Engine 25 and later; fixed, so that no call is needed to negotiate it (0.1 s)."""
 
 TIMEOUT = 30
-"""Seconds that any call may take; a stop gets the container's grace on top."""
+"""Seconds for any call; for a stop, the container's grace period is added."""
 
 LONG_ID = re.compile(r"\b[0-9a-f]{64}\b")
 DISK_FULL = ("no space left on device", "disk quota exceeded")
@@ -40,7 +41,7 @@ TROUBLE = re.compile(
 
 
 def connect(host: str, timeout: int = TIMEOUT) -> docker.APIClient:
-    """A client of the engine at `host` (unix://, tcp://, ssh://). Asks nothing yet."""
+    """A client of the engine at `host` (unix://, tcp://, ssh://). Does not contact it yet."""
     import docker
 
     with engine_calls("connect"):
@@ -49,9 +50,9 @@ def connect(host: str, timeout: int = TIMEOUT) -> docker.APIClient:
 
 @contextmanager
 def engine_calls(what: str) -> Iterator[None]:
-    """Around calls of the client: whatever goes wrong in them leaves as Away or another Transient.
+    """Around calls of the client: every error in them becomes Away or another Transient.
 
-    Answers that are about the request (gone, refused) are to be caught inside, where their meaning is known.
+    Answers about the request itself (gone, refused) must be caught inside, where their meaning is known.
     """
     from docker.errors import APIError, DockerException
     from requests.exceptions import RequestException
@@ -68,8 +69,8 @@ def engine_calls(what: str) -> Iterator[None]:
 def containers_of(host: str, filters: Mapping[str, Any]) -> bytes | None:
     """The engine's list of all containers that pass `filters`, as JSON, without the client's library.
 
-    None where that cannot be had so: `host` is no unix socket, or the engine answers with anything but the list.
-    Away when it does not answer.
+    None if that is not possible: `host` is no unix socket, or the answer is not the list. Away if the engine does not
+    answer.
     """
     if not host.startswith(UNIX):
         return None
@@ -84,7 +85,7 @@ def containers_of(host: str, filters: Mapping[str, Any]) -> bytes | None:
 def plain_inspect(host: str, kind: str, name: str) -> tuple[bool, dict[str, Any] | None]:
     """One of the engine's `containers` or `images`, without the client's library.
 
-    (True, None): it is gone. (False, None): it cannot be had so. Away when the engine does not answer.
+    (True, None): it is gone. (False, None): it cannot be read in this way. Away if the engine does not answer.
     """
     if not host.startswith(UNIX):
         return False, None
@@ -99,7 +100,7 @@ def plain_inspect(host: str, kind: str, name: str) -> tuple[bool, dict[str, Any]
 def plain_events(host: str, filters: Mapping[str, Any]) -> Iterator[socket.socket]:
     """The connection on which the engine at this unix socket sends its events, one JSON text a line, after a head.
 
-    OSError where it cannot be reached.
+    OSError if it cannot be reached.
     """
     query = urlencode({"filters": json.dumps(filters)})
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -128,7 +129,7 @@ def _get(path: str, target: str) -> tuple[bytes, bytes]:
 
 
 def away(what: str, error: Exception) -> Away:
-    """The error to raise where nothing came back."""
+    """The error for a missing answer."""
     return Away(
         Reason.ENGINE_UNAVAILABLE,
         f"the engine does not answer ({what}): {error}",
@@ -137,7 +138,7 @@ def away(what: str, error: Exception) -> Away:
 
 
 def unexpected(what: str, error: APIError) -> Transient:
-    """The error to raise for an answer that nobody at the call knows how to read. Away: the engine's own failure."""
+    """The error for an answer that the caller does not understand. Away: the engine's own failure."""
     text = explanation(error)
     if is_disk_full(text):
         return disk_full(what, text)
@@ -162,7 +163,7 @@ def is_disk_full(text: str) -> bool:
 
 
 def is_engine_trouble(text: str) -> bool:
-    """The engine failed at its own work, so the answer says nothing about what was asked of it."""
+    """The engine failed at its own work, so the answer says nothing about the request."""
     return TROUBLE.search(text) is not None
 
 

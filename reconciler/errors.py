@@ -21,7 +21,7 @@ class ReconcilerError(Exception):
 
 
 class Transient(ReconcilerError):
-    """The environment failed (engine, remote, registry, disk). Nothing is quarantined; later it may work."""
+    """The environment failed (engine, remote, registry, disk). Nothing is quarantined; it may succeed later."""
 
 
 class Away(Transient):
@@ -29,7 +29,7 @@ class Away(Transient):
 
 
 class RolloutFailed(ReconcilerError):
-    """The machine was touched and the target did not prove itself: go back."""
+    """The machine was changed, and the target failed its health gate: roll back."""
 
     exit_code = 1
 
@@ -45,7 +45,7 @@ class ImageFailed(ReconcilerError):
 
 
 class Interrupted(ReconcilerError):
-    """A signal asked us to end. What runs is left as it is."""
+    """A signal asked us to end. The machine is left as it is."""
 
     exit_code = 143
 
@@ -57,11 +57,11 @@ class Usage(ReconcilerError):
 
 
 ENVIRONMENT = (Transient, Usage)
-"""What may go wrong around a commit without being its fault: the operator's files change while an agent runs."""
+"""Faults around a commit that are not its fault: the operator's files change while an agent runs."""
 
 
 class Corrupt(ReconcilerError):
-    """Our own state cannot be trusted. Stop and ask a person."""
+    """Our own state cannot be trusted: a person is needed."""
 
     exit_code = 4
 

@@ -1,10 +1,10 @@
-"""Walking along paths of the host, so that no link which a container made leads anywhere.
+"""Walks paths of the host so that no link made by a container is followed.
 
 Containers write below `<state>/data` and below granted paths, and the engine follows symbolic links when it mounts. So
-each step is taken by hand, from the open folder before it (openat with O_NOFOLLOW), and by what a folder is (device and
-inode), not by what it is called. Links of the operator's are followed: those on the way to a granted path, as long as
-no container can write to the folder in which they lie. Links below are not, with one exception: those that adoption
-made, at exactly their place and pointing exactly where the journal says.
+each step is made from the open folder before it (openat with O_NOFOLLOW), and folders are identified by device and
+inode, not by name. Links of the operator are followed: those on the way to a granted path, if no container can write to
+the folder that contains them. Links below are not followed, except those that adoption made, exactly at their place and
+with the target in the journal.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from reconciler.model.ways import Identity, Obstacle, Way
 from reconciler.ownership import FOLDER
 
 MODE = 0o755
-"""Of folders that are made, whatever the umask: programs in containers have other users."""
+"""Mode of new folders, whatever the umask: programs in containers have other users."""
 
 LIST_IT = "Run the agent as a user who may enter the folder, or list the path itself under binds."
 
 MOST_LINKS = 40
-"""Links of the operator's that one path may lead over; the kernel's own bound."""
+"""Number of the operator's links on one path; the kernel's own bound."""
 
 
 class HostPaths:
-    """The paths that one agent mounts. `data`: its data folder; `own`: folders of its own that no container writes to;
-    `writable`: granted paths that containers may write to; `readable`: the other granted ones; `private`: what no
+    """The paths that one agent mounts. `data`: its data folder; `own`: its own folders that no container writes to;
+    `writable`: granted paths that containers may write to; `readable`: the other granted ones; `private`: paths that no
     granted path may lead into."""
 
     def __init__(
@@ -48,7 +48,7 @@ class HostPaths:
         self._granted = [*self._writable, *(normal(path) for path in readable)]
 
     def ways(self, paths: Iterable[str], links: Mapping[str, str]) -> dict[str, Way]:
-        """Each path (in its normal form) walked. `links`: those that adoption made, place → target. Makes nothing."""
+        """Each path (in its normal form), walked. `links`: those that adoption made, place → target. Makes nothing."""
         guarded = self._guarded(links)
         found = {}
         for path in paths:
@@ -57,7 +57,7 @@ class HostPaths:
         return found
 
     def filled(self, paths: Iterable[str], links: Mapping[str, str]) -> frozenset[str]:
-        """Those of the paths that are folders with something in them, or files. Makes nothing."""
+        """The paths that are files, or folders with content. Makes nothing."""
         found = set()
         for path in paths:
             with self.walk(path, links) as walk:
@@ -74,8 +74,8 @@ class HostPaths:
         make: bool = False,
         guarded: frozenset[Identity] | None = None,
     ) -> Iterator[Walk]:
-        """Walk along one path; its last folder is open meanwhile. `make`: make the folders that are missing below the
-        data folder. OSError where that fails."""
+        """Walk along one path; its last folder is open meanwhile. `make`: make the missing folders below the data
+        folder. OSError if that fails."""
         walk = Walk(links, self._guarded(links) if guarded is None else guarded)
         try:
             base = self._base(path)
@@ -90,14 +90,15 @@ class HostPaths:
             walk.close()
 
     def _base(self, path: str) -> str:
-        """The longest beginning of the path that the operator has chosen; all of it where that is none of ours."""
+        """The longest beginning of the path that the operator has chosen; the whole path if no such beginning exists.
+        """
         bases = (self._data, *self._own, *self._granted)
         above = (base for base in bases if f"{path}/".startswith(f"{base.rstrip('/')}/"))
         return max(above, key=len, default=path)
 
     def _guarded(self, links: Mapping[str, str]) -> frozenset[Identity]:
-        """The folders in which containers may have made links. Those that have no link on their way are certain. A link
-        in one of these chooses no further one; any other is the operator's."""
+        """The folders in which containers may have made links. A folder without a link on its way is certain. A link
+        inside one of these adds no further one; any other link is the operator's."""
         paths = {self._data, *self._writable, *links.values()}
         certain = {path: end for path in paths if (end := _end(path)) is not None}
         guarded = frozenset(certain.values())
@@ -115,7 +116,7 @@ class HostPaths:
 
 
 class Walk:
-    """One path, as far as it was walked. `folder`: descriptor of the last folder that was reached."""
+    """One path, as far as it was walked. `folder`: descriptor of the last reached folder."""
 
     def __init__(self, links: Mapping[str, str], guarded: frozenset[Identity]) -> None:
         self._links, self._guarded = links, guarded
@@ -139,7 +140,7 @@ class Walk:
 
     @property
     def is_folder(self) -> bool:
-        """Whether the path names the folder that was reached last, and not a file in it."""
+        """Whether the path names the last reached folder, and not a file in it."""
         return self._end == _identity(os.fstat(self.folder))
 
     def close(self) -> None:
@@ -147,13 +148,13 @@ class Walk:
             os.close(self._open.pop()[0])
 
     def along(self, parts: Sequence[str]) -> None:
-        """Over the operator's links, too."""
+        """Follows the operator's links, too."""
         todo = list(parts)
         while todo and not self._ended:
             self._step(todo, None)
 
     def below(self, base: str, rest: str, *, make: bool) -> None:
-        """Over no link but those of adoption."""
+        """Follows no link except those of adoption."""
         self._make = make
         todo, place = _parts(rest), base.rstrip("/")
         while todo and not self._ended:
@@ -161,8 +162,8 @@ class Walk:
             self._step(todo, place)
 
     def refuse_unseen(self, base: str) -> None:
-        """What lies below a folder that only the engine can see may be anything. One that is not there on the engine's
-        own machine has nothing below."""
+        """Refuse a path below a folder that only the engine can see, because anything could be there. On the engine's
+        own machine, a folder that does not exist has nothing below."""
         absent = self._end is None and self._obstacle is None
         if absent and (self._unseen or sys.platform != "linux"):
             self._stop(Obstacle(f"{base} cannot be looked at, and containers could have put a link below it", LIST_IT))
@@ -173,7 +174,7 @@ class Walk:
             self._stop(Obstacle(message, "Mount another path: no commit may use this one."))
 
     def _step(self, todo: list[str], place: str | None) -> None:
-        """Take the first of the names that are to do. `place`: by what name this is known, where no link counts."""
+        """Take the first of the remaining names. `place`: the name of this place if no link counts."""
         name = todo.pop(0)
         if name == "..":
             self._up()
@@ -240,7 +241,7 @@ class Walk:
 
 
 def _is_empty(folder: int) -> bool:
-    """`folder` may be a descriptor that only names it."""
+    """`folder` may be a descriptor that cannot list it (O_PATH)."""
     opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
     try:
         with os.scandir(opened) as entries:
@@ -250,7 +251,7 @@ def _is_empty(folder: int) -> bool:
 
 
 def _end(path: str, guarded: frozenset[Identity] | None = None) -> Identity | None:
-    """What the path names, if one may get there: without `guarded` over no link at all."""
+    """The target of the path, if it may be reached: without `guarded`, over no link at all."""
     walk = Walk({}, guarded or frozenset())
     if guarded is None:
         walk.below("", path, make=False)
@@ -261,7 +262,7 @@ def _end(path: str, guarded: frozenset[Identity] | None = None) -> Identity | No
 
 
 def _made(name: str, folder: int) -> int:
-    """A new folder, opened. OSError where somebody else puts something in its place meanwhile."""
+    """A new folder, opened. OSError if somebody else puts something in its place meanwhile."""
     try:
         os.mkdir(name, MODE, dir_fd=folder)
     except FileExistsError:

@@ -1,4 +1,4 @@
-"""Parts that a turn with nothing to do never uses: what they need is imported when they are used first."""
+"""Objects that a turn without changes never uses: their modules are imported at their first use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Part = TypeVar("Part")
 
 
 def later(make: Callable[[], Part]) -> Part:
-    """What `make` returns, made when its first method is called."""
+    """The object that `make` returns, made when its first method is called."""
     return cast(Part, _Later(make))
 
 

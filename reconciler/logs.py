@@ -1,4 +1,4 @@
-"""Logs, on stderr, for the operator. Every line passes the redactor; no text is ever taken for a template."""
+"""Logs, on stderr, for the operator. Every line passes the redactor; no text is used as a template."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ LINE = "{time:YYYY-MM-DDTHH:mm:ss.SSS!UTC}Z {level:<7} {message}"
 
 
 def start_logs(level: str, redactor: Redactor, file: str | None = None) -> None:
-    """Send logs from `level` up to stderr. Usage where there is no such level.
+    """Send logs from `level` up to stderr. Usage if there is no such level.
 
-    `file`: where stderr leads, by the service manager's word, and which nobody else keeps small.
+    `file`: the file that stderr leads to, by the service manager's word, and that nobody else keeps small.
     """
     from loguru import logger
 
@@ -39,7 +39,7 @@ def start_logs(level: str, redactor: Redactor, file: str | None = None) -> None:
         record["message"] = redactor.clean(record["message"])
 
     def write(message: Message) -> None:
-        # A trace has several lines and may quote anything: it is masked as a whole.
+        # A trace has several lines and may quote anything, so it is masked as a whole.
         try:
             sys.stderr.write(redactor.clean(message, multiline=True))
             sys.stderr.flush()

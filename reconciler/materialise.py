@@ -16,33 +16,33 @@ REGULAR = ("100644", EXECUTABLE)
 READ_ONLY_FOLDER = 0o555
 
 ATTENDED = 500
-"""Files after which whoever waits is asked whether they are still wanted."""
+"""Files after which the writer checks whether the wait must end (`waiting.attend`)."""
 
 ONCE = 64 << 10
-"""Bytes from which equal files are one on the disk, with several names. Small ones are copies: they take a block each,
-and some programs (cron) refuse a file that has a second name."""
+"""Bytes from which on equal files share one inode on the disk. Small ones are copies: they take a block each, and some
+programs (cron) refuse a file with a second name."""
 
 
 class Written:
-    """What lies on the disk already: for read-only trees that are written together."""
+    """Files that are on the disk already, for read-only trees that are written together."""
 
     def __init__(self) -> None:
         self._settled: dict[tuple[str, str], Path] = {}
         self._fresh: dict[tuple[str, str], Path] = {}
 
     def put(self, files: Files, entry: Entry, target: Path) -> None:
-        """Write a regular file durably with mode 0444 or 0555, or give an equal one that was written one name more."""
+        """Write a regular file durably with mode 0444 or 0555, or give an equal one another name."""
         if entry.size < ONCE or not self._named(entry, target):
             put(files, entry, target, 0o555 if entry.mode == EXECUTABLE else 0o444, durable=True)
             self._fresh[(entry.oid, entry.mode)] = target
 
     def moved(self, old: Path, new: Path) -> None:
-        """What was written last, as or below `old`, stands at `new` now."""
+        """Record that the files written last, at or below `old`, are at `new` now."""
         self._settled |= {key: new / path.relative_to(old) for key, path in self._fresh.items()}
         self._fresh.clear()
 
     def _named(self, entry: Entry, target: Path) -> bool:
-        """Whether there was an equal one. A file system may have no such names, or no more for this file."""
+        """Whether an equal file got another name. A file system may allow no such names, or no more for this file."""
         key = (entry.oid, entry.mode)
         there = self._fresh.get(key) or self._settled.get(key)
         if there is None:
@@ -59,8 +59,8 @@ class Written:
 def materialise(files: Files, entries: Mapping[str, Entry], folder: Path, written: Written | None = None) -> None:
     """Write `entries` (path below `folder` → entry of `files`) with modes 0644 and 0755.
 
-    With `written`, for bytes that others will rely on: read-only (0444, 0555) and fsynced, folders included. Entries
-    that are no regular files are left out. `folder` exists. OSError as the disk gives it.
+    With `written`, for bytes that others rely on: read-only (0444, 0555) and fsynced, folders included. Entries that
+    are no regular files are left out. `folder` exists. OSError from the disk.
     """
     for parent in sorted({(folder / path).parent for path in entries}):
         make_folders(parent, 0o755)
@@ -80,7 +80,7 @@ def materialise(files: Files, entries: Mapping[str, Entry], folder: Path, writte
 
 
 def put(files: Files, entry: Entry, path: Path, mode: int, *, durable: bool) -> None:
-    """Create a file that is not there yet, with an entry's bytes. They pass through in pieces, whatever their number.
+    """Create a new file with an entry's bytes. They pass through in pieces, whatever their number.
 
     The mode is exact, whatever the umask.
     """
@@ -92,7 +92,7 @@ def put(files: Files, entry: Entry, path: Path, mode: int, *, durable: bool) -> 
 
 
 def write(path: Path, data: bytes, mode: int, *, durable: bool) -> None:
-    """Create a file that is not there yet. The mode is exact, whatever the umask."""
+    """Create a new file. The mode is exact, whatever the umask."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)
@@ -107,7 +107,7 @@ def _finish(descriptor: int, mode: int, durable: bool) -> None:
 
 
 def make_folders(path: Path, mode: int) -> None:
-    """Make a folder and those above it that are missing. The mode is exact, whatever the umask."""
+    """Make a folder and its missing parents. The mode is exact, whatever the umask."""
     missing = [item for item in (path, *path.parents) if not item.exists()]
     for item in reversed(missing):
         item.mkdir()
@@ -124,7 +124,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all it holds, read-only folders too. No error when it is gone."""
+    """Remove a file or a folder with all its content, read-only folders too. No error if it is gone."""
     if path.is_dir() and not path.is_symlink():
         for directory, _, _ in os.walk(path):
             os.chmod(directory, 0o700)

@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 Json = Mapping[str, Any]
 
 WIDEST = 160
-"""Columns. Longer lines are hard to read, however wide the terminal is."""
+"""Columns. Longer lines are hard to read, even on a wide terminal."""
 
 SEVERAL_LINES = frozenset({"healthOutput", "entrypoint", "command"})
-"""Fields whose text may keep its line ends and tabs; any other text could forge a line of ours with them.
+"""Fields whose text may keep its line ends and tabs; in any other text they could forge a line of ours.
 
-Words of a pin are compared one by one with what the service has, and text for people quotes them.
+Words of a pin are compared one by one with those of the service, and text for people quotes them.
 """
 
 
 class Output:
-    """Where a command speaks. `as_json`: stdout gets exactly one JSON document and nothing else."""
+    """The output of a command. `as_json`: stdout gets exactly one JSON document and nothing else."""
 
     def __init__(self, as_json: bool, colour: bool, redactor: Redactor) -> None:
         self._as_json, self._colour, self._redactor = as_json, colour, redactor
 
     def document(self, document: Json, every: bool = False) -> None:
-        """Print the command's answer. `every`: as text, each warning with its hint."""
+        """Print the command's answer. `every`: in text, each warning with its hint."""
         clean = masked(document, self._redactor)
         if self._as_json:
             _write(sys.stdout, json.dumps(clean, indent=2, ensure_ascii=False))
@@ -45,13 +45,13 @@ class Output:
             _write(sys.stdout, text.render(clean, self._style(sys.stdout, every), time.time()))
 
     def progress(self, line: str) -> None:
-        """One line about what is being done; a reader that went away must not end a rollout."""
+        """One line about progress. If its reader is gone, the rollout must continue."""
         if not self._as_json:
             _write(sys.stdout, self._redactor.clean(line))
 
     def error(self, error: ReconcilerError) -> None:
-        """Print why there is no answer: with JSON as the one document, else on stderr."""
-        from reconciler.record import summary  # what a call that goes well never needs here
+        """Print why there is no answer: with JSON as the document, else on stderr."""
+        from reconciler.record import summary  # imported here, because a successful call never needs it
 
         document = summary.error(error.reason.value, error.message, error.hint, error.details)
         if self._as_json:
@@ -70,12 +70,12 @@ class Output:
 
 
 def colours_wanted(no_color: bool, environ: Mapping[str, str]) -> bool:
-    """Neither switched off by hand nor by the environment (no-color.org: any value that is not empty)."""
+    """Switched off neither by an option nor by the environment (no-color.org: any value that is not empty)."""
     return not no_color and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 def masked(value: Any, redactor: Redactor, several_lines: bool = False) -> Any:
-    """A document whose every text passed the redactor; the keys are ours."""
+    """The document with every text masked by the redactor; its keys are ours."""
     if isinstance(value, str):
         return redactor.clean(value, multiline=several_lines)
     if value is None or isinstance(value, int | float):
@@ -88,7 +88,7 @@ def masked(value: Any, redactor: Redactor, several_lines: bool = False) -> Any:
 
 
 def _write(stream: TextIO, line: str) -> None:
-    """UTF-8 whatever the locale is. A reader that has gone away is no error of ours; a full disk is told once."""
+    """UTF-8 in every locale. A reader that is gone is no error of ours; a full disk is reported once."""
     try:
         stream.buffer.write(f"{line}\n".encode(errors="replace"))
         stream.buffer.flush()
@@ -101,7 +101,7 @@ def _write(stream: TextIO, line: str) -> None:
 
 
 def _discard(stream: TextIO) -> None:
-    """Let later writes, and the interpreter's own last flush, go nowhere."""
+    """Discard later writes, and the interpreter's own last flush."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

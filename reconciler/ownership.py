@@ -1,6 +1,6 @@
-"""Who can change a file: its owner, its mode, links, and every folder on the way to it.
+"""Checks who can change a file: its owner, its mode, links, and every folder on the way to it.
 
-What root or the agent's own user alone can change is the operator's word; the rest is somebody else's.
+A file that only root or the agent's own user can change is under the operator's control; any other is not.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _MACS_ADMINS = 80
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a path must be like.
+    """The requirements for a path.
 
     `ours`: it belongs to the agent's user; else root may own it, too. `link`: it may be a symbolic link, if root or the
-    user made it. `mask`: mode bits that it must not have. `sticky`: it may lie in a folder that all may write to, but
-    in which only its owner may replace it (/tmp).
+    user made it. `mask`: mode bits that it must not have. `sticky`: it may be in a folder that all may write to, if
+    only its owner may replace it there (/tmp).
     """
 
     what: str
@@ -57,7 +57,7 @@ SECRETS_OF_STACK = Demand("the folder of secrets")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a path or a folder above it, and the command that corrects it."""
+    """A fault of a path or a folder above it, and the command that corrects it."""
 
     message: str
     remedy: str
@@ -74,7 +74,7 @@ def require(path: str, demand: Demand) -> None:
 
 
 def require_contents(folder: Path, demand: Demand) -> None:
-    """Usage where something in the folder belongs to another user: it may have been open to all before."""
+    """Usage if something in the folder belongs to another user, since the folder may have been open to all before."""
     with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as entries:
         for entry in entries:
             status = entry.stat(follow_symlinks=False)
@@ -84,7 +84,7 @@ def require_contents(folder: Path, demand: Demand) -> None:
 
 
 def faults(path: str, demand: Demand) -> list[Fault]:
-    """Everything that lets others change what `path` stands for, as far as we may look."""
+    """Everything that lets others change the target of `path`, as far as we may look."""
     steps, whole = list(_steps(os.path.join(os.getcwd(), path))), os.path.exists(path)
     found: list[Fault] = []
     for number, (item, status, last) in enumerate(steps):
@@ -99,7 +99,7 @@ def faults(path: str, demand: Demand) -> list[Fault]:
 
 
 def entry_faults(path: str, status: os.stat_result, demand: Demand) -> list[Fault]:
-    """The same for the thing alone, by its `lstat`."""
+    """The same for the object itself, by its `lstat`."""
     if stat.S_ISLNK(status.st_mode):
         return _link(path, status, demand, last=True)
     found = []
@@ -159,7 +159,7 @@ def _link(path: str, status: os.stat_result, demand: Demand, *, last: bool) -> l
 
 
 def _folder(path: str, status: os.stat_result, demand: Demand, below: os.stat_result | None) -> list[Fault]:
-    """A folder on the way: whoever can write to it can put something else in the place of what lies in it."""
+    """A folder on the way: whoever can write to it can replace what it contains."""
     told = f"on the way to {demand.what}: the folder {path}"
     if status.st_uid not in _trusted():
         return [Fault(f"{told} belongs to {_user(status)}", f"Choose another place, or run: {_chown(path)}")]
@@ -171,8 +171,8 @@ def _folder(path: str, status: os.stat_result, demand: Demand, below: os.stat_re
 
 
 def _steps(path: str) -> Iterator[tuple[str, os.stat_result, bool]]:
-    """Each folder and link on the way, from /, and what it comes to; ends where there is nothing. The third: whether
-    the path as it is written, or a link that it ends with, ends there."""
+    """Each folder and link on the way, from /, and its state; ends at the first missing one. Third value: whether the
+    path as written, or a link at its end, ends there."""
     here, pending, links = "/", _parts(path), 0
     yield here, os.lstat(here), not pending
     while pending:
@@ -205,8 +205,8 @@ def _only_admins(status: os.stat_result) -> bool:
 
 
 def _own_group(status: os.stat_result) -> bool:
-    """Whether the group is that of this user alone, as many systems make one for each: with umask 002 its members may
-    write to every folder. Never root's: that one is for administrators."""
+    """Whether the group belongs to this user alone. Many systems make one group for each user: with umask 002 its
+    members may write to every folder. False for root's group, which is for administrators."""
     if status.st_uid == 0 or status.st_mode & 0o002:
         return False
     import grp

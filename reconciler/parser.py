@@ -1,4 +1,4 @@
-"""What was typed, read by the table of verbs; where it cannot be understood, what was meant."""
+"""Reads the command line by the table of verbs; if it cannot be understood, says what was probably meant."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """What was typed; `verb` is the entry of the table. Usage where it cannot be understood; SystemExit(0) after --help
-    and --version."""
+    """The typed options; `verb` is the entry of the table. Usage if they cannot be understood; SystemExit(0) after
+    --help and --version."""
     try:
         typed = _parser().parse_args(arguments)
         wrong = typed.verb.check(typed)
@@ -34,7 +34,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def wants_json(arguments: Sequence[str]) -> bool:
-    """Whether --output json was typed, also where the rest cannot be understood."""
+    """Whether --output json was typed, even if the rest cannot be understood."""
     text = " ".join(arguments)
     return re.search(r"(?:^| )--output[= ]json(?: |$)", text) is not None
 
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         among = groups[group] if group else verbs
         child = among.add_parser(own, help=verb.help, description=f"{verb.help}.", allow_abbrev=False)
         child.set_defaults(verb=verb)
-        # An option typed before the verb must survive that the verb's parser knows it as well.
+        # An option typed before the verb must survive although the verb's parser knows it, too.
         _add(child, GLOBAL, argparse.SUPPRESS)
         _add(child, verb.options)
     return parser
@@ -77,7 +77,7 @@ def _add(parser: argparse.ArgumentParser, options: Sequence[Option], default: st
 
 
 def _explain(message: str, arguments: Sequence[str]) -> tuple[str, str]:
-    """argparse's message and a hint, in words that name what was meant."""
+    """argparse's message and a hint, in words that name what was probably meant."""
     firsts = list(dict.fromkeys(verb.name.partition(" ")[0] for verb in VERBS))
     first = next((word for word in arguments if word in firsts), "")
     names = _group(first) or firsts
@@ -100,7 +100,7 @@ def _explain(message: str, arguments: Sequence[str]) -> tuple[str, str]:
 
 
 def _group(first: str) -> list[str]:
-    """The second words of the verbs that begin so."""
+    """The second words of the verbs with this first word."""
     return [own for group, _, own in (verb.name.partition(" ") for verb in VERBS) if own and group == first]
 
 

@@ -1,4 +1,4 @@
-"""What the operator allows, as the agent config has it: what is wrong with an entry, and the line to write instead."""
+"""The operator's entries in the agent config: their mistakes, and the line to write instead."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from reconciler.model.documents import BindGrant, Grant, Pin
 
 Json = Mapping[str, Any]
 Wrong = tuple[str, str]
-"""What is wrong, and what to write."""
+"""The mistake, and what to write."""
 
 PINNED = "image: IMAGE, entrypoint: …, command: […], rest: …"
 _FIND_OUT = "Remove the entry and run `reconciler validate`: it prints the whole line for the commit."
 
 
 def grants(values: Json) -> tuple[Grant, ...]:
-    """Of a config without mistakes, with those that bundles stand for."""
+    """The grants of a config without mistakes, those of bundles included."""
     found = []
     for item in values.get("grants", ()):
         if not item.get("bundle"):
@@ -32,7 +32,7 @@ def grants(values: Json) -> tuple[Grant, ...]:
 
 
 def binds(values: Json) -> tuple[BindGrant, ...]:
-    """Of a config without mistakes, with those that bundles stand for."""
+    """The binds of a config without mistakes, those of bundles included."""
     found = [
         _bind(item, item["path"], item.get("host") or "", item.get("read_only", True))
         for item in values.get("binds", ())
@@ -44,7 +44,7 @@ def binds(values: Json) -> tuple[BindGrant, ...]:
 
 
 def wrong_grant(item: Json, signed: bool) -> Iterator[Wrong]:
-    """`signed`: every commit needs a signature of the operator's, or comes from him."""
+    """`signed`: every commit needs the operator's signature, or comes from the operator."""
     policy, bundle = item.get("policy"), item.get("bundle")
     if bool(policy) == bool(bundle):
         yield "must have either policy or bundle", f"Write {_line(item, {'policy': policy or 'RULE'})}"

@@ -1,7 +1,7 @@
-"""The one door through which other programs are started.
+"""The only module that starts other programs.
 
-An argument list, exactly the environment given, a time limit after which the whole process group is killed,
-and output that cannot fill the memory. Whoever waits for one listens (`waiting.attend`): what ends the wait kills it.
+With an argument list, exactly the given environment, a time limit after which the whole process group is killed, and
+output that cannot fill the memory. Each wait can be ended by `waiting.attend`, which kills the program.
 
 Safe to be used from several threads at once.
 """
@@ -32,17 +32,17 @@ OUTPUT_LIMIT = 16 << 20
 
 _CHUNK = 1 << 16
 _LOOK = 0.05
-"""Seconds between looks whether the program has ended while something else still holds its output open."""
+"""Seconds between checks whether the program has ended while another process still holds its output open."""
 _DRAIN = 1.0
-"""Seconds that output already written may take to arrive once the program has ended."""
+"""Seconds for output that was written before the program's end to arrive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """How a program ended. `returncode` is negative where a signal ended it.
+    """The end of a program. `returncode` is negative if a signal ended it.
 
-    `cut`: it wrote more than the limit. Of stdout the beginning is kept, of stderr the end (errors).
-    `seconds`: of processor time, it and what it has started and waited for.
+    `cut`: it wrote more than the limit. Of stdout the beginning is kept, of stderr the end (errors). `seconds`:
+    processor time of it and of the children that it waited for.
     """
 
     returncode: int
@@ -53,9 +53,9 @@ class Completed:
 
 
 class ProcessTimeout(Transient):
-    """The program was killed because its time was over. `details` holds the last lines it wrote to stderr.
+    """The program was killed because its time was over. `details` has its last lines on stderr.
 
-    `seconds`: of processor time that it had until then.
+    `seconds`: processor time that it used until then.
     """
 
     seconds = 0.0
@@ -80,15 +80,14 @@ def run(
     reason: Reason = Reason.ENGINE_UNAVAILABLE,
     heard: Callable[[], None] = lambda: None,
 ) -> Completed:
-    """Run a program to its end; a return code other than 0 is the caller's to judge.
+    """Run a program to its end. The caller judges the return code.
 
-    `argv[0]` is looked up in `env`'s PATH. `timeout` in seconds; `work` in seconds of processor time, after which
-    Linux kills it; `largest`: bytes of any file that it writes, likewise. `limit` in bytes for each stream; more is
-    dropped, or with `kill_when_cut` ends the program. `sink` takes what it writes to stdout as it comes, and none of it
-    is kept. Without `stdin` it reads from /dev/null.
-    Whatever the program has started in its process group dies with it. On Linux it also dies when we are killed.
-    `heard` is called whenever it writes.
-    Raises ProcessTimeout and ProcessMissing with the `reason` given, and whatever `waiting.attend` raises.
+    `argv[0]` is looked up in `env`'s PATH. `timeout` in seconds; `work` in seconds of processor time, after which Linux
+    kills it; `largest`: bytes of any file that it writes, likewise. `limit` in bytes for each stream; more is dropped,
+    or with `kill_when_cut` ends the program. `sink` gets its stdout as it comes, and none of it is kept. Without
+    `stdin` it reads from /dev/null. Everything that the program has started in its process group ends with it. On Linux
+    it also ends when we are killed. `heard` is called whenever it writes. Raises ProcessTimeout and ProcessMissing with
+    the given `reason`, and whatever `waiting.attend` raises.
     """
     program = _find(argv[0], env, reason)
     deadline = time.monotonic() + timeout
@@ -134,9 +133,9 @@ def _find(program: str, env: Mapping[str, str], reason: Reason) -> str:
 
 @functools.cache
 def _tether() -> tuple[str, ...]:
-    """What makes the kernel kill the program when we die, so that no orphan works beside our successor.
+    """The prefix that lets the kernel kill the program when we end, so that none is left beside our successor.
 
-    A program of its own because a `preexec_fn` may deadlock in a process with threads.
+    A separate program, because a `preexec_fn` may deadlock in a process with threads.
     """
     setpriv = shutil.which("setpriv", path=os.defpath) if sys.platform == "linux" else None
     if setpriv is None:
@@ -147,7 +146,7 @@ def _tether() -> tuple[str, ...]:
 
 
 def _bound(process: subprocess.Popen[bytes], what: int, most: int) -> None:
-    """Only Linux lets a parent do this; elsewhere there is the time limit alone. What it starts inherits it."""
+    """Only Linux lets a parent do this; elsewhere there is only the time limit. Children of the program inherit it."""
     if sys.platform == "linux":
         with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
             given = [limit for limit in resource.prlimit(process.pid, what) if limit != resource.RLIM_INFINITY]
@@ -168,7 +167,7 @@ def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path | str | None, 
 
 
 class _Child:
-    """The talk with one running program."""
+    """The communication with one running program."""
 
     def __init__(
         self,
@@ -193,7 +192,7 @@ class _Child:
         self._listen(process.stdin, selectors.EVENT_WRITE, self._write_stdin)
 
     def converse(self, deadline: float) -> bool:
-        """Feed it and read it until it has ended. False: it had not when the deadline came."""
+        """Write its input and read its output until it has ended. False: it had not ended at the deadline."""
         while self._selector.get_map() and not self._ended():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
@@ -212,13 +211,13 @@ class _Child:
         return True
 
     def _listen_to_others(self) -> None:
-        """Is it still wanted? What this raises has it killed."""
+        """Ask whether the wait must end. If this raises, the program is killed."""
         if time.monotonic() >= self._attend_at:
             attend()
             self._attend_at = time.monotonic() + LOOK
 
     def kill(self) -> None:
-        """End it and all that it has started; does nothing more once it has ended by itself."""
+        """End it and everything that it has started; does nothing if it has ended by itself."""
         if self._process.returncode is None:
             self._kill_group()
             self._ended(0)
@@ -231,16 +230,16 @@ class _Child:
         return Completed(self._process.returncode, bytes(self._stdout), bytes(self._stderr), self._cut, self.seconds)
 
     def last_errors(self) -> list[str]:
-        """Whole lines only: half of a secret would not be known for one."""
+        """Whole lines only: a part of a secret would not be recognised."""
         said = self._stderr[-2001:].decode(errors="replace").splitlines()
         return (said if len(self._stderr) <= 2000 else said[1:])[-5:]
 
     def _ended(self, how: int = os.WNOHANG) -> bool:
-        """Whether it has; then it is reaped. Popen's own way does not tell what it has used."""
+        """Whether it has ended; then it is reaped. Popen's own way does not return the used processor time."""
         if self._process.returncode is None:
             try:
                 reaped, status, used = os.wait4(self._process.pid, how)
-            except ChildProcessError:  # who started us ignores SIGCHLD
+            except ChildProcessError:  # the process that started us ignores SIGCHLD
                 self._process.returncode = 0
             else:
                 if reaped:
@@ -249,8 +248,8 @@ class _Child:
         return self._process.returncode is not None
 
     def _kill_group(self) -> None:
-        # Just after the leader was reaped this is safe: while a member lives the number stays the group's,
-        # and a free number is given away again only after all the others.
+        # Just after the leader was reaped this is safe: while a member lives, the number stays the group's, and a free
+        # number is given away again only after all the others.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 

@@ -1,6 +1,6 @@
-"""Writes the pages that follow from the code and its data, and schemas/, which publishes those of reconciler/data.
+"""Writes the pages that follow from the code and its data, and publishes the schemas of reconciler/data in schemas/.
 
-`python -m reconciler.reference` at the top of the repository; a test says when that was forgotten.
+Run `python -m reconciler.reference` at the top of the repository; a test fails if that was forgotten.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def output_schema() -> Json:
 
 
 def pages() -> dict[str, str]:
-    """Path in the repository → what should stand there."""
+    """Path in the repository → its content."""
     return {
         "docs/commands.md": commands_page(),
         "docs/json.md": json_page(),

@@ -1,7 +1,8 @@
-"""After work the agent starts anew in place: the same process with the same lock, without what the work has loaded.
+"""After work the agent starts anew in place: the same process with the same lock, without the memory that the work
+took.
 
-Reading, rendering and judging a commit takes libraries of 15 MB, and Python gives no memory back. The agent needs
-them for seconds a day. A start at any moment is what it is made for, so that is how it gets rid of them.
+Reading, rendering and judging a commit needs libraries of 15 MB for seconds a day, and Python gives no memory back. The
+agent may start at any moment, so a new start frees this memory.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from reconciler.settings import Settings, stored_settings
 from reconciler.signals import ENDING
 
 VARIABLE = "RECONCILER_CONTINUES"
-"""Two descriptors: the held lock, and a file with what else is known."""
+"""Two descriptors: the held lock, and a file with the other values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """What the process knew before. `settings` None: they were another version's, and are to be read again."""
+    """State of the process before. `settings` None: another version wrote them, so they must be read again."""
 
     lock: int
     started_at: float
@@ -35,15 +36,15 @@ class Continued:
 
 
 def start_anew(settings: Settings, lock: int, started_at: float, stop: threading.Event) -> None:
-    """Replace the program by itself; returns only where that fails, or `stop` is set. One thread is left alive.
+    """Replace the program by itself; returns only if that fails, or `stop` is set. One thread stays alive.
 
-    The agent config is not read again: what changes in it counts from the next start by a person.
+    The agent config is not read again: a change in it counts after the next start by a person.
     """
     with tempfile.TemporaryFile() as file:
         known = {"version": __version__, "startedAt": started_at, "settings": asdict(settings)}
         file.write(json.dumps(known).encode())
         file.seek(0)
-        # From here on a signal waits for the new program; a hang-up only asks for the look that it begins with.
+        # From here on a signal waits for the new program. SIGHUP only asks for a look, with which it begins anyway.
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
@@ -58,7 +59,7 @@ def start_anew(settings: Settings, lock: int, started_at: float, stop: threading
 
 
 def taken_over(environ: MutableMapping[str, str]) -> Continued | None:
-    """What this process knew before it started anew; None for a start by a person. `environ` says so only once."""
+    """The state from before it started anew; None for a start by a person. `environ` has it only once."""
     passed = environ.pop(VARIABLE, None)
     if passed is None:
         return None

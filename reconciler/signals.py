@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: ask for a clean end, or end at once where there is nothing to clean up."""
+"""SIGINT and SIGTERM: ask for a clean end, or end at once if there is nothing to clean up."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INTERRUPTED = 143
 
 
 class Ended(BaseException):
-    """A signal ended a command that changes nothing. No `except Exception` on the way may stop it."""
+    """A signal ended a command that changes nothing. No `except Exception` on the way may catch it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -21,7 +21,7 @@ class Ended(BaseException):
 
 
 class Signals:
-    """What the process was asked by signals. `stop` is set by the first one in a patient command."""
+    """The received signals. In a patient command, the first one sets `stop`."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
@@ -29,15 +29,15 @@ class Signals:
         self._patient = False
 
     def listen(self, patient: bool) -> None:
-        """From now on. `patient`: the first signal sets `stop`, and only the second one raises Ended."""
+        """Handle signals from now on. `patient`: the first signal sets `stop`, and only the second one raises Ended."""
         self._patient = patient
         for number in ENDING:
             signal.signal(number, self._receive)
-        # A process that has started anew held them back until now.
+        # A process that has started anew blocked them until now.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
     def exit_code(self, code: int) -> int:
-        """128 + signal in place of INTERRUPTED; any other code is the command's own."""
+        """128 + signal instead of INTERRUPTED; any other code is the command's own."""
         return 128 + self._received if self._received is not None and code == INTERRUPTED else code
 
     def _receive(self, number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,6 @@
-"""What the process was started with, made safe: no program and no file is taken from the working folder by mistake.
+"""Makes the process's environment safe: no program and no file is taken from the working folder by mistake.
 
-A person checks a clone by standing in it, and whoever pushes to it decides what lies there.
+A person checks a clone by standing in it, and whoever pushes to it decides on its content.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from reconciler.errors import Usage
 from reconciler.model.outcome import Reason
 
 PRIVATE = 0o077
-"""The umask: what we write is ours alone, but where its mode is named."""
+"""The umask: what we write is only for us, unless its mode is set explicitly."""
 
 _PATHS = ("HOME", "DOCKER_CONFIG", "DOCKER_CERT_PATH", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR")
 
 
 def leave_working_folder(environ: MutableMapping[str, str]) -> None:
-    """Drop the entries of PATH that count from the working folder. Usage where another path of ours does."""
+    """Drop the relative entries of PATH. Usage if another path of ours is relative."""
     for name in _PATHS:
         value = environ.get(name)
         if value and not os.path.isabs(value):

@@ -1,7 +1,7 @@
-"""What a thread listens to while it waits: long calls ask here whether they are still wanted.
+"""Lets long waits be ended: they ask a function of their thread whether they should go on.
 
-`listening` says what is asked; whoever waits for a program, a container or the engine calls `attend` at least each LOOK
-seconds. What that raises ends the wait. Each thread has its own; one that nobody has told anything just waits.
+`listening` sets the function; every wait for a program, a container or the engine calls `attend` at least each LOOK
+seconds. If the function raises, the wait ends. Each thread has its own function; a thread without one just waits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 def _nothing() -> None:
-    """Nobody has anything to say."""
+    """Never ends a wait."""
 
 
 _asked: ContextVar[Callable[[], None]] = ContextVar("asked", default=_nothing)
@@ -27,7 +27,8 @@ _asked: ContextVar[Callable[[], None]] = ContextVar("asked", default=_nothing)
 
 @contextmanager
 def listening(asked: Callable[[], None]) -> Iterator[None]:
-    """While this lasts, waits of this thread ask `asked` and nothing else; it may itself wait, and listen to less."""
+    """Within this context, waits of this thread call `asked` and nothing else; `asked` may itself wait with another
+    function."""
     before = _asked.set(asked)
     try:
         yield
@@ -36,14 +37,14 @@ def listening(asked: Callable[[], None]) -> Iterator[None]:
 
 
 def attend() -> None:
-    """Called while waiting. Raises whatever is to end the wait."""
+    """Called while waiting. Raises if the wait must end."""
     _asked.get()()
 
 
 def patiently(work: Callable[[], T], cut: Callable[[], None] = _nothing) -> T:
-    """What `work` returns or raises; it runs in a thread of its own, while this one listens.
+    """Return what `work` returns or raises; it runs in a thread of its own, while this one can be interrupted.
 
-    Where that ends the wait, `cut` is to end the work; what it cannot end is left to itself.
+    If the wait is ended, `cut` must end the work; if it cannot, the work goes on by itself.
     """
     job = _Job(work)
     threading.Thread(target=job.run, daemon=True, name="patience").start()

@@ -1,4 +1,4 @@
-"""Folders that live no longer than the process that works in them, and the room that is left on a disk."""
+"""Temporary folders of a process, and the free space of a disk."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from reconciler.materialise import remove
 from reconciler.model.outcome import Reason
 
 SMALL = 1 << 20
-"""Bytes that are written whatever room there is: the small commit that corrects a full disk must not wait for room."""
+"""Bytes that are written even to a full disk: the small commit that corrects it must not wait for space."""
 
 MOST_KEPT_FREE = 1 << 30
 SHARE_KEPT_FREE = 0.05
-"""Of a disk, as much as the smaller of the two stays free for its other users: databases beside us."""
+"""Share of a disk, and bytes; the smaller of both stays free for its other users, such as databases."""
 
 
 class Workspace:
-    """A new folder of this process below `parent` (made where it is missing, 0700); `path` has no links in it.
+    """A new folder of this process below `parent` (made if it is missing, 0700); `path` has no links in it.
 
-    What processes that are dead by now left there is removed: while one lives, it holds a lock on its folder.
-    OSError as the disk gives it.
+    A living process holds a lock on its folder; folders of dead processes are removed. OSError from the disk.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -37,7 +36,7 @@ class Workspace:
             self._lock = _locked(self.path)
 
     def remove(self) -> None:
-        """With all it holds."""
+        """Remove it with all its content."""
         try:
             remove(self.path)
         finally:
@@ -47,7 +46,7 @@ class Workspace:
 
 
 def sweep(parent: Path) -> None:
-    """Remove what dead processes left in `parent`. A disk that refuses is no reason not to start."""
+    """Remove what dead processes left in `parent`. An error of the disk does not prevent the start."""
     try:
         with _alone(parent):
             _sweep(parent)
@@ -56,14 +55,14 @@ def sweep(parent: Path) -> None:
 
 
 def room(folder: Path) -> int:
-    """Bytes that may still be written on the disk of `folder`, which exists; negative where it is too full already."""
+    """Bytes that may still be written on the disk of `folder`, which exists; negative if it is too full already."""
     disk = os.statvfs(folder)
     kept = min(MOST_KEPT_FREE, int(disk.f_blocks * disk.f_frsize * SHARE_KEPT_FREE))
     return disk.f_bavail * disk.f_frsize - kept
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:
-    """Transient (DiskFailed) where `needed` bytes would fill the disk of `folder`, before anything is written."""
+    """Transient (DiskFailed) if `needed` bytes would fill the disk of `folder`, before anything is written."""
     left = room(folder)
     if needed > max(SMALL, left):
         raise Transient(
@@ -87,7 +86,7 @@ def _sweep(parent: Path) -> None:
 
 
 def _locked(path: Path) -> int | None:
-    """A lock on a file or folder, which ends with the process however that ends; None where somebody has it."""
+    """A lock on a file or folder, which ends with the process in any case; None if another process has it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -102,7 +101,7 @@ def _locked(path: Path) -> int | None:
 
 @contextmanager
 def _alone(parent: Path) -> Iterator[None]:
-    """Nobody else makes a folder in `parent` or sweeps it meanwhile."""
+    """Within this context, nobody else makes a folder in `parent` or sweeps it."""
     descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -11,7 +11,8 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """`grants`: (rule, values). `binds`: (path, whether it is only read). `purpose`: whom it is for, for people."""
+    """`grants`: (rule, values). `binds`: (path, whether it is only read). `purpose`: kinds of services it is for, for
+    people."""
 
     purpose: str
     grants: tuple[tuple[str, tuple[str, ...]], ...]

@@ -1,4 +1,4 @@
-"""The names by which Compose finds its files where nobody names them (compose-go's `DefaultFileNames`)."""
+"""The default names of Compose files (compose-go's `DefaultFileNames`)."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from pathlib import Path
 from reconciler.formats.dotenv import Steering
 
 NAMESPACES = ("network_mode", "pid", "ipc")
-"""Keys of a service that may name another one whose namespace it uses (`service:NAME`)."""
+"""Keys of a service that can name another service as namespace owner (`service:NAME`)."""
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-"""The first that a folder has is read."""
+"""The first of these in a folder is read."""
 
 OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
-"""The first that lies beside it is merged over it, whatever either is called."""
+"""The first of these beside it is merged over it, whatever the names of both are."""
 
 _OTHER = re.compile(r"(docker-)?compose[.-].+\.ya?ml|.+[.-](docker-)?compose\.ya?ml", re.IGNORECASE)
 
 
 def default_files(names: Container[str]) -> tuple[str, ...]:
-    """What `docker compose up` reads in a folder that holds `names`; () where it finds nothing."""
+    """The files that `docker compose up` reads in a folder with `names`; () if it finds none."""
     first = [name for name in NAMES if name in names][:1]
     return tuple(first + [name for name in OVERRIDES if name in names][:1]) if first else ()
 
 
 def other_files(names: Iterable[str]) -> list[str]:
-    """Compose files by their names that Compose reads only where they are named: compose.prod.yml, …"""
+    """Compose files that Compose reads only if they are named: compose.prod.yml, …"""
     return sorted(name for name in names if name not in NAMES and name not in OVERRIDES and _OTHER.fullmatch(name))
 
 
 @dataclass(frozen=True, slots=True)
 class ComposeFolder:
-    """A folder (absolute) as Compose would find it: the names of its files, and what its `.env` says to Compose."""
+    """A folder (absolute) as Compose would find it: the names of its files, and the settings for Compose in its `.env`.
+    """
 
     path: Path
     names: frozenset[str]
@@ -42,5 +43,5 @@ class ComposeFolder:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """What `docker compose up` reads here, relative to it; () where it finds nothing."""
+        """The files that `docker compose up` reads here, relative to it; () if it finds none."""
         return self.steering.files or default_files(self.names)

@@ -1,4 +1,4 @@
-"""What Compose is given to create containers from, and how what it reads of it differs."""
+"""The create-file, from which Compose creates containers, and the differences in what Compose reads from it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ UNREAD = "this is a defect of reconciler: report it; until then write the value 
 
 
 def create_file(creations: Sequence[Creation], keys: Mapping[str, str]) -> dict[str, Any]:
-    """The project for one call: these services, and their networks and volumes as things that are there.
+    """The project for one call: these services, and their existing networks and volumes.
 
-    `keys`: networks that go by Compose's key, as in their labels. The others are external.
+    `keys`: networks that have Compose's key, as in their labels. The others are external.
     """
     services = {item.service.name: _in_networks(_service(item), keys) for item in creations}
     networks = {name for item in creations for name in item.service.config.get("networks") or ()}
@@ -34,7 +34,7 @@ def create_file(creations: Sequence[Creation], keys: Mapping[str, str]) -> dict[
 
 
 def escaped(value: Any) -> Any:
-    """`value` with each `$` doubled, as Compose wants what it is not to interpolate; keys it leaves alone."""
+    """`value` with each `$` doubled, which keeps Compose from replacing variables; keys are unchanged."""
     if isinstance(value, str):
         return value.replace("$", "$$")
     if isinstance(value, Mapping):
@@ -90,8 +90,8 @@ def _volumes_from(item: str, sharing: Mapping[str, str]) -> str:
 
 
 def differences(written: Mapping[str, Any], read: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Service and key of what Compose has read in another way than it was written. `written`: a create-file before it
-    is escaped; `read`: the canonical model that Compose makes of it."""
+    """Service and key that Compose has read in another way than they were written. `written`: a create-file before it
+    is escaped; `read`: Compose's canonical model of it."""
     for name, body in written["services"].items():
         found = readable((read.get("services") or {}).get(name) or {})
         for key in sorted({*body, *found} - {"depends_on"}):  # which it adds for shared namespaces
@@ -100,7 +100,7 @@ def differences(written: Mapping[str, Any], read: Mapping[str, Any]) -> Iterator
 
 
 def _plain(value: Any) -> Any:
-    """Without what Compose leaves out or adds where nothing is said."""
+    """The value without what Compose leaves out or adds for unset keys."""
     if isinstance(value, Mapping):
         plain = {key: _plain(item) for key, item in value.items()}
         said = {key: item for key, item in plain.items() if (key, item) != ("create_host_path", False)}

@@ -1,4 +1,4 @@
-"""What stands behind a volume of the engine's local driver."""
+"""Meaning of a volume of the engine's local driver."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a Dockerfile reads from outside of its context, and how to hand it to the builder without another frontend.
+"""What a Dockerfile reads from outside of its context, and how it is given to the builder without another frontend.
 
-The builder itself has the last word: it is given a policy by which it refuses every source that is not admitted
-(`act/build_input.py`). What is read here says so before anything is built, with the line.
+The builder decides in the end: its source policy refuses every source that is not admitted (`act/build_input.py`). This
+parser reports such sources before anything is built, with the line.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ FRONTEND, REMOTE_ADD = "build-frontend", "build-remote-add"
 """The rules that a Dockerfile may break, and that an operator may lift."""
 
 SYNTAX = "BUILDKIT_SYNTAX"
-"""The argument of a build that names a frontend."""
+"""The build argument that names a frontend."""
 
 BUILTIN = re.compile(r"(docker\.io/)?docker/dockerfile(-upstream)?(:[^@\s]*)?(@\S*)?")
-"""Frontends for which the engine's own one does as well."""
+"""Frontends that the engine's own one can replace."""
 
 _DIRECTIVE = re.compile(r"(?:#|//)\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*")
 _ABOVE = re.compile(r"\s*(#|//)")
@@ -32,7 +32,7 @@ _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|github\.com/|[^/]*@[^/]*:")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Something named in a Dockerfile, and the line that it stands on. `base`: by FROM."""
+    """A name in a Dockerfile, and its line. `base`: it stands after FROM."""
 
     line: int
     name: str
@@ -41,10 +41,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Dockerfile:
-    """`frontend`: what `syntax` asks for. `remotes`: what `ADD` fetches, or may fetch by a variable.
+    """`frontend`: the value of `syntax`. `remotes`: what `ADD` fetches, or could fetch with a variable.
 
-    `images`: names of FROM, `COPY --from` and mounts as written, variables replaced; neither stages nor scratch, nor
-    what has a variable of a stage in it.
+    `images`: names in FROM, `COPY --from` and mounts as written, with variables replaced; without stages, scratch, and
+    names that contain a variable of a stage.
     """
 
     frontend: Source | None
@@ -78,7 +78,7 @@ def read(text: str, args: Mapping[str, object]) -> Dockerfile:
 
 
 def copied(text: str) -> Iterator[str]:
-    """What of its context a Dockerfile reads, as patterns of paths; what a variable names may be anything."""
+    """What a Dockerfile reads of its context, as patterns of paths; a variable may stand for anything."""
     text = _plain(text)
     for _, name, rest in _instructions(text, _escape(text)):
         if name == "ONBUILD" and (inner := _INSTRUCTION.fullmatch(rest)):
@@ -103,7 +103,7 @@ def _options(value: str) -> dict[str, str]:
 
 
 def without_frontend(text: str) -> str:
-    """The same Dockerfile for the engine's own frontend: what stands above the first instruction chooses none.
+    """The same Dockerfile for the engine's own frontend: the lines above the first instruction name no frontend.
 
     Line numbers stay. The directive `escape` stays, too.
     """
@@ -126,7 +126,7 @@ def _plain(text: str) -> str:
 
 
 def _directives(text: str) -> Iterator[tuple[int, str, str]]:
-    """More than the builder takes for one: a comment in between does not end them here."""
+    """Finds more directives than the builder, which stops at a comment."""
     for number, line in enumerate(text.split("\n"), 1):
         found = _DIRECTIVE.fullmatch(line.strip())
         if found:
@@ -136,7 +136,7 @@ def _directives(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _escape(text: str) -> str:
-    """As the builder reads it: only directly at the top, one directive a line."""
+    """As the builder reads it: only at the very top, one directive a line."""
     for line in text.split("\n"):
         found = _DIRECTIVE.fullmatch(line.rstrip("\r")) if line.startswith("#") else None
         if found is None:
@@ -205,19 +205,19 @@ def _froms(name: str, flags: list[tuple[str, str]]) -> Iterator[str]:
 
 
 def _may_be_remote(word: str) -> bool:
-    """Also where a variable may make it so. What begins like a path stays one."""
+    """True, too, if a variable could make it remote. A text that starts like a path stays a path."""
     plain = _unquoted(word)
     fixed, variable, _ = plain.partition("$")
     return bool(_REMOTE.match(plain)) or bool(variable and "/" not in fixed and not fixed.startswith("."))
 
 
 def _unquoted(word: str) -> str:
-    """Without quotes and escapes, which the builder takes away as a shell does."""
+    """Without quotes and escapes, which the builder removes like a shell."""
     return re.sub(r"[\"'\\`]", "", word)
 
 
 def _expand(word: str, known: Mapping[str, str]) -> str:
-    """What has no value stays as it is written."""
+    """A variable without a value stays as written."""
 
     def value(found: re.Match[str]) -> str:
         name, operator, other = found[1] or found[2], found[3] or "", found[4] or ""

@@ -1,4 +1,4 @@
-"""Dotenv files read as data, as Compose reads them (its dotenv package)."""
+"""Reads dotenv files as data, in the same way as Compose (its dotenv package)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KEY = re.compile(r"(?P<key>[\w.\-\[\]" + _SPACE + r"]*)(?P<end>[=:\n]|\Z)")
 _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 _PLAIN = dict(zip('abfnrtv"\\', '\a\b\f\n\r\t\v"\\', strict=True)) | {"$": "$$"}
 _ALIEN = re.compile("[\udc80-\udcff]")
-"""A byte that is not UTF-8, as it was decoded."""
+"""A byte that is not UTF-8, in its decoded form."""
 
 _QUOTED = {
     "'": re.compile(r"'([^\\']*(?:\\.[^\\']*)*)'", re.DOTALL),
@@ -38,13 +38,13 @@ def dotenv(
 ) -> tuple[dict[str, str], tuple[Violation, ...]]:
     """Names and values of a dotenv file, and every violation in it.
 
-    `variables` are known from elsewhere: values may refer to them before the file's own (as in Compose).
-    Keys that steer Compose, Docker or the reconciler are violations and left out.
+    `variables` are known from elsewhere: values may refer to them before the file's own (as in Compose). Keys that
+    steer Compose, Docker or the reconciler are violations and left out.
     """
     if len(data) > _LARGEST:
         message = f"the file has more than {_LARGEST} bytes"
         return {}, (_violation(path, 1, "too-large", message, "Shorten it."),)
-    # In comments, bytes of an old editor's encoding do no harm; in names and values they are refused below.
+    # In comments, bytes of an old editor's encoding do no harm; in names and values they are violations, see below.
     reader = _Reader(data.decode("utf-8-sig", "surrogateescape"), path, variables or {})
     reader.read()
     return reader.values, tuple(reader.violations)
@@ -52,7 +52,8 @@ def dotenv(
 
 @dataclass(frozen=True, slots=True)
 class EnvFile:
-    """A service's env_file. `names` that it sets; `unset`: variables that cut a value short, with the violation."""
+    """A service's env_file. `names`: the variables that it sets; `unset`: variables that cut a value short, with the
+    violation."""
 
     names: frozenset[str]
     unset: tuple[tuple[str, Violation], ...]
@@ -60,7 +61,7 @@ class EnvFile:
 
 
 def env_file(data: bytes, path: str, variables: Mapping[str, str]) -> EnvFile:
-    """What Compose makes of it is the container's matter, but for values that it would cut."""
+    """Only the container uses its values, so only values that Compose would cut are violations."""
     if len(data) > _LARGEST:
         return EnvFile(frozenset(), (), dotenv(data, path)[1])
     reader = _Reader(data.decode("utf-8-sig", "surrogateescape"), path, variables)
@@ -71,8 +72,8 @@ def env_file(data: bytes, path: str, variables: Mapping[str, str]) -> EnvFile:
 
 @dataclass(frozen=True, slots=True)
 class Steering:
-    """What a `.env` says to Compose itself: COMPOSE_PROJECT_NAME, COMPOSE_PROFILES and COMPOSE_FILE; empty where it
-    does not."""
+    """The settings for Compose itself in a `.env`: COMPOSE_PROJECT_NAME, COMPOSE_PROFILES and COMPOSE_FILE; empty if
+    not set."""
 
     project: str = ""
     profiles: tuple[str, ...] = ()
@@ -80,7 +81,7 @@ class Steering:
 
 
 def steering(data: bytes) -> Steering:
-    """What is to be taken into account of a `.env` beside a Compose file."""
+    """The settings for Compose in a `.env` beside a Compose file that count here."""
     if len(data) > _LARGEST:
         return Steering()
     reader = _Reader(data.decode("utf-8-sig", "surrogateescape"), "", {})
@@ -110,7 +111,7 @@ class _Reader:
                 return
 
     def _statement(self) -> bool:
-        """Read one `KEY=value`; False when the rest of the file cannot be understood."""
+        """Read one `KEY=value`; False if the rest of the file cannot be understood."""
         line = self._line
         key, inherited = self._key()
         if key is None:
@@ -129,7 +130,7 @@ class _Reader:
         return self._left >= 0
 
     def _note_steering(self, key: str, value: str | None, line: int) -> None:
-        """What stands in many public `.env` files, and does no harm there, is no more than a warning."""
+        """Names that many public `.env` files contain, and that do no harm there, are only warnings."""
         self.steering[key] = value or ""
         if key == PROFILES or (key == PROJECT and value == self._known.get(PROJECT)):
             return

@@ -1,7 +1,7 @@
 """YAML text to a tree of nodes, built from the parser's events under limits.
 
-Nothing here recurses on input or expands an alias, so a bomb costs no more than the bytes that it is written in: the
-size after expansion is counted, not built.
+Nothing here recurses on input or expands an alias, so a YAML bomb costs no more than its own bytes: the size after
+expansion is counted, not built.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from reconciler.formats.nodes import Limits, Mapping, Node, Problem, Scalar, Seq
 _Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 MOST_PROBLEMS = 100
-"""Problems of one file that are told; the others would not be read."""
+"""Problems of one file that are reported; nobody would read more."""
 
 
 class _RefusedError(Exception):
@@ -43,7 +43,7 @@ def read(data: bytes, limits: Limits) -> Tree:
 
 
 class _Builder:
-    """Takes events, keeps the open collections on a stack of its own."""
+    """Handles events, and keeps the open collections on a stack of its own."""
 
     def __init__(self, limits: Limits) -> None:
         self.documents: list[Node] = []

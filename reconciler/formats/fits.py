@@ -1,4 +1,5 @@
-"""A quick yes to documents that fit a schema, so that a start with a good config need not load a whole validator."""
+"""A quick check whether a document fits a schema, so that a start with a good config need not load a whole validator.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ _CHECKED = {
 
 
 def fits(value: Any, schema: Mapping[str, Any]) -> bool:
-    """True: the value fits. False: it does not, or the schema uses a keyword that is not known here."""
+    """True: the value fits. False: it does not, or the schema uses a keyword that is unknown here."""
     if not schema.keys() <= _ANNOTATIONS | _CHECKED or not _type(value, schema.get("type", [])):
         return False
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Forges by the address of a repository: which kind, where its API answers, and the repository's name there."""
+"""The forge of a repository's address: its kind, the address of its API, and the repository's name there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 TOKEN = "RECONCILER_REPORT_FORGE_TOKEN"  # noqa: S105 (its name)
-"""The variable with the forge's token, where no token_file is named."""
+"""The variable with the forge's token, if no token_file is set."""
 
 KNOWN = {
     "github.com": ("github", "https://api.github.com"),
@@ -19,10 +19,10 @@ KNOWN = {
     "codeberg.org": ("forgejo", "https://codeberg.org/api/v1"),
     "gitea.com": ("gitea", "https://gitea.com/api/v1"),
 }
-"""Host → kind and API. The two of ssh answer on port 443, where 22 is blocked."""
+"""Host → kind and API. The two ssh hosts answer on port 443, for networks that block 22."""
 
 _API = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1", "forgejo": "/api/v1"}
-"""Path of the API on a host of its own, by the documentation of each."""
+"""Path of the API on a self-hosted forge, from the documentation of each."""
 
 _SCP = re.compile(r"(?:[^@/:]+@)?(\[[^\]]+\]|[^@/:]+):(?!//)(.+)")
 _PATH = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+")
@@ -30,7 +30,7 @@ _PATH = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a repository is. `kind` and `api` are '' where nothing says them."""
+    """A repository on a forge. `kind` and `api` are '' if unknown."""
 
     kind: str
     api: str
@@ -38,9 +38,9 @@ class Place:
 
 
 def place_of(url: str, kind: str = "") -> Place | None:
-    """What the address of a git repository says; None for a folder of this machine, or a path that no forge has.
+    """The forge and repository of a git address; None for a folder of this machine, or a path that no forge has.
 
-    `kind`: what the operator says of a host that is in no list.
+    `kind`: the operator's word on a host that is in no list.
     """
     host, path = _split(url)
     name = unquote(path).strip("/").removesuffix(".git")
@@ -53,7 +53,7 @@ def place_of(url: str, kind: str = "") -> Place | None:
 
 
 def problems(given: Mapping[str, Any], url: str, token: bool) -> Iterator[tuple[tuple[str, ...], str, str, str]]:
-    """What is wrong with `report.forge` beside its form: where below it, the rule, what, and the remedy.
+    """Mistakes in `report.forge` besides its form: place below it, rule, message and remedy.
 
     `url`: the source's; `token`: whether the environment has one.
     """
@@ -71,13 +71,13 @@ def problems(given: Mapping[str, Any], url: str, token: bool) -> Iterator[tuple[
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL's host is this machine, where http:// harms nobody."""
+    """Whether a URL's host is this machine, where http:// does no harm."""
     host = (urlsplit(url).hostname or "").lower()
     return host in ("localhost", "::1") or re.fullmatch(r"127(?:\.\d{1,3}){3}", host) is not None
 
 
 def _split(url: str) -> tuple[str, str]:
-    """Host, with the port of https where it is no usual one, and path; '' for a folder."""
+    """Host (with the port of https if it is unusual) and path; '' for a folder."""
     if "://" in url:
         try:
             parts = urlsplit(url)

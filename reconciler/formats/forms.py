@@ -1,6 +1,6 @@
-"""What values of Compose's canonical model have to look like for the engine to take them. Pure.
+"""Forms that values of Compose's canonical model must have for the engine. Pure.
 
-Each function answers for one value; what is no text or number of that kind is False. Tried on Docker Engine 26.1.
+Each function judges one value; a value that is no text or number of the kind gives False. Tried on Docker Engine 26.1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _IMAGE = re.compile(
 _MAC = re.compile(
     r"[0-9a-fA-F][02468aceACE](?:[:-][0-9a-fA-F]{2}){5}|[0-9a-fA-F][02468aceACE][0-9a-fA-F]{2}(?:\.[0-9a-fA-F]{4}){2}"
 )
-"""Six bytes, of a single station."""
+"""Six bytes; not a multicast address."""
 
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 _CPUS = re.compile(r"[0-9]{1,4}(?:-[0-9]{1,4})?(?:,[0-9]{1,4}(?:-[0-9]{1,4})?)*")
@@ -73,7 +73,7 @@ _TMPFS_VALUES = {
 
 
 def whole(value: object) -> int | None:
-    """A whole number, also as text or as a float without a rest; None for anything else."""
+    """A whole number, also as text or as a float without a fraction; None for anything else."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
@@ -106,7 +106,7 @@ def image(value: object) -> bool:
 
 
 def cpus(value: object) -> bool:
-    """0, or at least what the kernel can give: a hundredth of a processor."""
+    """0, or at least the smallest share that the kernel can give: a hundredth of a processor."""
     try:
         number = float(str(value))
     except ValueError:
@@ -115,7 +115,7 @@ def cpus(value: object) -> bool:
 
 
 def duration(value: object) -> bool:
-    """Of a health check: 0 or at least a millisecond."""
+    """Of a health check: 0, or at least a millisecond."""
     try:
         return not 0 < seconds(str(value)) < 0.001
     except QuantityError:
@@ -123,13 +123,13 @@ def duration(value: object) -> bool:
 
 
 def ports(value: object) -> bool:
-    """One published port or a range; 0 is any."""
+    """One published port or a range; 0 means any."""
     first, _, last = str(value).partition("-")
     return bool(_PORTS.fullmatch(str(value))) and int(first) <= int(last or first) <= 65535
 
 
 def address(version: int | None = None) -> Fits:
-    """An address, of that version where it is given."""
+    """An address; of that version if it is given."""
 
     def fits(value: object) -> bool:
         try:
@@ -142,7 +142,7 @@ def address(version: int | None = None) -> Fits:
 
 
 def host_address(value: object) -> bool:
-    """Of a published port; Compose leaves the brackets of some."""
+    """The address of a published port; Compose keeps the brackets of some."""
     return address()(str(value).removeprefix("[").removesuffix("]"))
 
 
@@ -151,7 +151,7 @@ def link_local(value: object) -> bool:
 
 
 def subnet(value: object) -> bool:
-    """A network without bits of a host in it."""
+    """A network without host bits."""
     try:
         return "/" in str(value) and bool(ipaddress.ip_network(str(value)))
     except ValueError:
@@ -159,7 +159,7 @@ def subnet(value: object) -> bool:
 
 
 def is_edge(text: str, subnet: str) -> bool:
-    """Whether an address is the first of an IPv4 subnet, or its last: neither is a host's."""
+    """Whether an address is the first or the last of an IPv4 subnet, which no host can have."""
     try:
         network, found = ipaddress.ip_network(subnet), ipaddress.ip_address(text)
     except ValueError:
@@ -180,7 +180,7 @@ def extra_host(value: object) -> bool:
 
 
 def identity(value: object) -> bool:
-    """Name or number of a user or group, or one of each with a colon; names are the image's."""
+    """Name or number of a user or group, or both with a colon between; names are the image's."""
     parts = str(value).split(":")[:2]
     return all(not _NUMBERED.fullmatch(part) or 0 <= int(part) <= _LARGEST_ID for part in parts)
 
@@ -216,12 +216,12 @@ def rlimit(value: object) -> bool:
 
 
 def test(value: object) -> bool:
-    """Of a health check: what is run stands behind the first word."""
+    """Of a health check: the command follows the first word."""
     return not isinstance(value, list) or value[:1] == ["NONE"] or (len(value) > 1 and value[:2] != ["CMD", ""])
 
 
 def target(value: object) -> bool:
-    """Where something is mounted."""
+    """The target of a mount."""
     return str(value).startswith("/") and bool(str(value).strip("/."))
 
 

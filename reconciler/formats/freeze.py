@@ -10,11 +10,11 @@ from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 
 SHORTEST = 4
-"""Characters from which on a value is taken for a secret: shorter ones stand in every document by chance."""
+"""Characters from which on a value counts as a secret: shorter ones occur in every document by chance."""
 
 _OPENING = "${{"
 _GONE = "\0"
-"""No text that Compose takes holds it."""
+"""A character that is in no text that Compose accepts."""
 _ESCAPED = "${{literal}}"
 _PLACEHOLDER = re.compile(r"\$\{\{(?:literal|secret ([^{}]+))\}\}")
 
@@ -22,8 +22,8 @@ _PLACEHOLDER = re.compile(r"\$\{\{(?:literal|secret ([^{}]+))\}\}")
 def freeze(document: Any, secrets: Mapping[str, str]) -> Any:
     """The document with each secret value in its strings and keys replaced by `${{secret NAME}}`.
 
-    `secrets`: name → value. Where values overlap the longest is taken, of equal ones the first by name.
-    Strings that look like a placeholder survive: `thaw` with the same secrets gives the same document.
+    `secrets`: name → value. If values overlap, the longest is taken; of equal ones, the first by name. Strings that
+    look like a placeholder survive: `thaw` with the same secrets gives the same document.
     """
     names: dict[str, str] = {}
     for name in sorted(secrets):
@@ -36,7 +36,7 @@ def freeze(document: Any, secrets: Mapping[str, str]) -> Any:
 def thaw(document: Any, secrets: Mapping[str, str]) -> Any:
     """The document with its placeholders filled in.
 
-    A secret that is gone leaves a mark that `check_whole` finds: what runs needs no value, only what is created does.
+    A missing secret leaves a mark that `check_whole` finds: running containers need no value, only new ones do.
     """
 
     def value(match: re.Match[str]) -> str:
@@ -49,7 +49,7 @@ def thaw(document: Any, secrets: Mapping[str, str]) -> Any:
 
 
 def check_whole(document: Any) -> None:
-    """Transient (FileMissing) when the thawed document needs a secret that is gone."""
+    """Transient (FileMissing) if the thawed document needs a missing secret."""
 
     def check(text: str) -> str:
         if _GONE in text:

@@ -1,4 +1,4 @@
-"""Patterns of paths as .dockerignore, .gitattributes and COPY write them. No pattern takes more than linear work."""
+"""Patterns of paths in .dockerignore, .gitattributes and COPY. No pattern takes more than linear time."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from fnmatch import translate
 from functools import lru_cache
 
 MOST_FILTERS = 100
-"""Lines of git's attributes with a filter that are looked at."""
+"""Lines with a filter in git's attributes that are read."""
 
 
 def fits(pattern: str, path: str, *, above: bool = False) -> bool:
-    """Whether a pattern fits a whole '/'-separated path; with `above` also one of the folders above it.
+    """Whether a pattern matches a whole '/'-separated path; with `above`, also one of the folders above it.
 
-    `*` and `?` stay within a name, `**` as a name of its own stands for any number of folders.
+    `*` and `?` stay within a name, `**` as a separate name matches any number of folders.
     """
     parts = pattern.split("/")
     reached = _after_stars({0}, parts)
@@ -32,7 +32,7 @@ def fits(pattern: str, path: str, *, above: bool = False) -> bool:
 
 
 def _after_stars(reached: set[int], parts: list[str]) -> set[int]:
-    """`**` may stand for nothing."""
+    """`**` can match nothing."""
     found = set(reached)
     for at in sorted(reached):
         while at < len(parts) and parts[at] == "**":
@@ -47,7 +47,7 @@ def _name(pattern: str) -> re.Pattern[str]:
 
 
 class DockerIgnore:
-    """A .dockerignore. Of the lines that fit a path, or a folder above it, the last one decides."""
+    """A .dockerignore. The last line that matches a path, or a folder above it, decides."""
 
     def __init__(self, text: str) -> None:
         self._lines: list[tuple[bool, str]] = []
@@ -67,7 +67,8 @@ class DockerIgnore:
 
 
 class GitFilters:
-    """Which filter git's attributes give a file. `files`: (folder, text) of each .gitattributes, outer ones first."""
+    """The filter that git's attributes set for a file. `files`: (folder, text) of each .gitattributes, outer ones
+    first."""
 
     def __init__(self, files: Iterable[tuple[str, str]]) -> None:
         self._lines: list[tuple[str, str, str]] = []

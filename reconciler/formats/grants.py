@@ -1,4 +1,4 @@
-"""What a grant names: the one form of each value, and which of them are equal to root."""
+"""The values that a grant names: the one form of each, and which of them are equal to root."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _NAMESPACES = {
 ROOT_CAPABILITIES = frozenset(
     {"ALL", "BPF", "DAC_READ_SEARCH", "MAC_ADMIN", "PERFMON", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO"}
 )
-"""Each of them leads out of a container (capabilities(7)): by mounts, modules, raw memory or files by their handle."""
+"""Each of them leads out of a container (capabilities(7)): by mounts, modules, raw memory, or files by their handle."""
 
 ROOT_DEVICES = re.compile(
     r"/dev(/(sd|hd|vd|xvd|nvme|mmcblk|md|dm-|loop|nbd|zd|sg|bsg|ram|mapper|disk|block|root|mem|kmem|port|uinput"
     r"|pmem|drbd|rbd|bcache|dasd|ublk|zram|zvol|cciss|char|vcio"
     r"|input|vhost|vfio|btrfs-control|mtd|ubi|tpm|mei|watchdog|tty[0-9]|console|vcs).*)?"
 )
-"""Disks, memory, and what types at the console: whoever has them writes the host's files."""
+"""Disks, memory, and devices that type at the console: with them a container can write the host's files."""
 
 ROOT_READ = re.compile(
     r"/proc(/.*)?"
@@ -35,9 +35,9 @@ ROOT_READ = re.compile(
     r"|/var/backups(/.*)?|/var/lib/(lxd|incus)(/.*)?|/var/snap/lxd(/.*)?"
     r"|/var/lib/(docker(?!/containers(/|$))|containerd|containers|kubelet)(/.*)?"
 )
-"""Equal to root even where it is only read: keys, and sockets (a read-only mount keeps nobody from asking one).
+"""Equal to root even if only read: keys, and sockets (a read-only mount does not prevent requests).
 
-/run/dbus asks systemd to run programs. /proc holds every other container's files, writable, below <pid>/root.
+/run/dbus asks systemd to run programs. /proc contains every other container's files, writable, below <pid>/root.
 """
 
 ROOT_WRITTEN = re.compile(
@@ -48,26 +48,26 @@ ROOT_WRITTEN = re.compile(
     r"|modprobe|modules|sysctl|network|netplan|NetworkManager|polkit|alternatives|crypttab|fstab|hosts|resolv|nsswitch"
     r"|ssl|ca-certificates|logrotate|update-motd|skel|X11|xdg|dnsmasq|launchd).*"
 )
-"""Equal to root where it is written: what the host runs, starts, trusts or obeys."""
+"""Equal to root if written: what the host runs, starts, trusts or obeys."""
 
 _INSIDE = (
     "/etc/shadow", "/proc", "/root", "/run/dbus", "/var/lib/docker/volumes", "/usr/bin", "/boot", "/dev", "/sys",
     "/home", "/var/spool/cron",
 )  # fmt: skip
-"""One of each kind, to know a folder that holds them."""
+"""One path of each kind, to recognise a folder that contains them."""
 
 CLOCKS = frozenset({"/etc/localtime", "/etc/timezone"})
-"""Files that tell the time zone: nothing else is in them."""
+"""Files that name the time zone and contain nothing else."""
 
 
 def normal(rule: str, value: str) -> str:
-    """The one form of what `rule` refuses, in which values are compared."""
+    """The one form of a value that `rule` denies. Values are compared in this form."""
     form = _FORMS.get(rule)
     return form(value.strip()) if form else value.strip()
 
 
 def covers(rule: str, granted: str, asked: str) -> bool:
-    """Whether leave for `granted` is leave for `asked`, which is in its normal form."""
+    """Whether a grant for `granted` also allows `asked`, which is in its normal form."""
     own = normal(rule, granted)
     if rule == "network-subnet":
         return lies_in(asked, [own])
@@ -75,13 +75,13 @@ def covers(rule: str, granted: str, asked: str) -> bool:
 
 
 def _is_folder(rule: str, own: str) -> bool:
-    """Whether leave for it is leave for what lies below, as the engine itself takes a folder of devices."""
+    """Whether a grant for it also allows what lies below, as the engine itself treats a folder of devices."""
     share = rule == "volume-driver" and own.startswith(("nfs://", "cifs://"))
     return share or (rule == "devices" and own.startswith("/dev/"))
 
 
 def root(rule: str, value: str | None, own: Collection[str] = ()) -> str:
-    """Why what `rule` refuses is equal to root, for a sentence; '' where it is not. `value` is in its normal form.
+    """Why the value is equal to root, for a sentence; '' if it is not. `value` is in its normal form.
 
     `own`: the agent's own files and folders.
     """
@@ -96,7 +96,7 @@ def root(rule: str, value: str | None, own: Collection[str] = ()) -> str:
 
 
 def root_path(path: str, *, read_only: bool, own: Collection[str] = ()) -> str:
-    """Why a mount of `path` (absolute) is equal to root, for a sentence; '' where it is not."""
+    """Why a mount of `path` (absolute) is equal to root, for a sentence; '' if it is not."""
     path = absolute(path)
     if path in CLOCKS and read_only:
         return ""
@@ -121,7 +121,7 @@ def meets(path: str, other: str) -> bool:
 
 
 def absolute(path: str) -> str:
-    """The one form of an absolute path; /run is called /var/run, too."""
+    """The one form of an absolute path; /var/run means /run."""
     path = "/" + posixpath.normpath(path).lstrip("/")
     return path.removeprefix("/var") if path == "/var/run" or path.startswith("/var/run/") else path
 
@@ -132,7 +132,7 @@ def line(entry: Mapping[str, Any]) -> str:
 
 
 def flow(value: Any) -> str:
-    """A text, number, truth or list as YAML has it within one line."""
+    """A text, number, boolean or list, in YAML's form within one line."""
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(flow, value)) + "]"
     if value is None or isinstance(value, (bool, int)):
@@ -145,7 +145,7 @@ def flow(value: Any) -> str:
 
 
 def device(value: str) -> str:
-    """`/dev/net/tun:/dev/x:rwm` → `/dev/net/tun`; a CDI device or a rule for control groups as it is."""
+    """`/dev/net/tun:/dev/x:rwm` → `/dev/net/tun`; a CDI device or a rule for control groups is unchanged."""
     if not value.startswith("/"):
         return " ".join(_rule_of_devices(value))
     return absolute(value.partition(":")[0])
@@ -173,7 +173,7 @@ def _namespace(value: str) -> str:
 
 
 def _option(value: str) -> str:
-    """security_opt, in which the engine takes name:value and name=value alike."""
+    """An entry of security_opt, in which the engine accepts both name:value and name=value."""
     return re.sub(r"\s*[:=]\s*", "=", value, count=1)
 
 

@@ -1,4 +1,4 @@
-"""`${VAR}` as Compose replaces it, to the letter (its template package), without its unbounded recursion."""
+"""Replaces `${VAR}` exactly as Compose does (its template package), without its unbounded recursion."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ _DEEPEST = 8
 
 
 class Opaque(str):
-    """The value of a variable that is set and cannot stand in a text: no UTF-8, or a NUL in it. In a text it counts as
-    unset."""
+    """The value of a variable that is set and cannot be part of a text: no UTF-8, or a NUL in it. In a text it counts
+    as unset."""
 
     __slots__ = ()
 
 
 class TemplateError(ValueError):
-    """Compose would refuse this text. The message says why."""
+    """Compose would reject this text. The message says why."""
 
 
 class TooLongError(TemplateError):
-    """The text becomes longer than the reader is ready to take."""
+    """The text becomes longer than the reader accepts."""
 
 
 @dataclass(slots=True)
 class Expansion:
-    """`text` is what Compose makes of it; `unset` the missing variables in order.
+    """`text` is Compose's result; `unset` the missing variables in order.
 
-    `required`: those of them without which Compose refuses the file (`${X:?text}`), with the file's text for it.
+    `required`: those without which Compose rejects the file (`${X:?text}`), with the file's text for it.
     """
 
     text: str = ""
@@ -40,7 +40,7 @@ class Expansion:
 
 
 def interpolate(template: str, variables: Mapping[str, str], longest: int = 1 << 20) -> Expansion:
-    """Replace the variables of one value. TemplateError for what Compose refuses and for more than `longest`."""
+    """Replace the variables of one value. TemplateError for what Compose rejects and for more than `longest`."""
     expansion = Expansion()
     if "$" not in template:
         expansion.text = template
@@ -74,7 +74,7 @@ class _Replacer:
         return "".join(parts) + text[position:]
 
     def _token(self, text: str, dollar: int, depth: int) -> tuple[str, int]:
-        """What stands for the token at `dollar`, and where the text goes on."""
+        """The replacement of the token at `dollar`, and the place where the text continues."""
         start = dollar + 1
         if text.startswith("$", start):
             return "$", start + 1
@@ -113,7 +113,7 @@ class _Replacer:
         return ""
 
     def _word(self, word: str, depth: int, used: bool) -> str:
-        """What stands behind the operator. Compose computes it always, and refuses it also where nothing needs it."""
+        """The text after the operator. Compose always computes it, and rejects a fault in it even if it is not used."""
         self._idle += not used
         expanded = self.replace(word, depth + 1) if "$" in word else word
         self._idle -= not used
@@ -131,9 +131,9 @@ class _Replacer:
 
 
 def _closing(text: str, dollar: int, least: int) -> int:
-    """Where the braces that open at `dollar` close: balanced on this line, else its last brace (as Compose).
+    """Place of the brace that closes the one at `dollar`: balanced on this line, else its last brace (as Compose).
 
-    What follows an opening brace is not looked at, whatever it is: Compose does so, too.
+    The character after an opening brace is not checked; Compose does not check it either.
     """
     depth = 0
     for brace in _BRACE.finditer(text, dollar):

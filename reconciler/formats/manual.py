@@ -1,4 +1,4 @@
-"""The manual of our documents, made from their schemas: docs/desired-state.md, docs/agent-config.md."""
+"""The manuals of our documents, made from their schemas: docs/desired-state.md, docs/agent-config.md."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _escaped(text: str) -> str:
 
 
 def _yaml(value: Any, depth: int) -> Iterator[str]:
-    """The few shapes that examples have, as YAML in the style of the documentation."""
+    """The few shapes of examples, as YAML in the style of the documentation."""
     for key, item in value.items():
         if isinstance(item, dict) and any(isinstance(inner, (dict, list)) for inner in item.values()):
             yield f"{'  ' * depth}{key}:"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a file may cost. `nodes` (keys too) and `text` (characters) count after alias expansion."""
+    """Limits for one file. `nodes` (keys too) and `text` (characters) count after alias expansion."""
 
     size: int
     depth: int
@@ -62,7 +62,7 @@ Node = Scalar | Sequence | Mapping
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a file is refused, and where."""
+    """Why a file is rejected, and where."""
 
     rule: str
     message: str
@@ -73,7 +73,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One file. `documents` is empty when a problem kept it from being read to its end.
+    """One file. `documents` is empty if a problem prevented reading it to its end.
 
     `sharing` are the places of anchors and aliases.
     """
@@ -84,6 +84,6 @@ class Tree:
 
 
 def shorten(text: str, width: int = 60) -> str:
-    """Text of a file, fit to stand in a one-line message."""
+    """Text of a file, in a form for a one-line message."""
     printable = "".join(char if char.isprintable() else "?" for char in text[: width + 1])
     return printable if len(text) <= width else printable[: width - 1] + "…"

@@ -15,7 +15,7 @@ _PERCENTAGE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)[ ]?%")
 
 
 class QuantityError(ValueError):
-    """The text is no quantity of this kind. The message says what one looks like."""
+    """The text is no quantity of this kind. The message shows the form."""
 
 
 def seconds(text: str) -> float:
@@ -50,7 +50,7 @@ def fraction(text: str) -> float:
 def shown(size: int) -> str:
     """Bytes for people, to a tenth: `17 B`, `1.5 MiB`, `300 GiB`.
 
-    GiB and TiB only where they are exact: what is a MiB above a limit must not read like the limit.
+    GiB and TiB only if they are exact: a value one MiB above a limit must not look like the limit.
     """
     units = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1))
     fits = (item for item in units if size >= item[1] and (item[1] <= 1 << 20 or size * 10 % item[1] == 0))

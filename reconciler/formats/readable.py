@@ -1,5 +1,5 @@
-"""Values of Compose's canonical model in a form that Compose reads again. `docker compose config` prints some that it
-refuses itself (2.26 to 2.40): tests/act/test_round_trip.py tries every key."""
+"""Values of Compose's canonical model in a form that Compose can read again. `docker compose config` prints some that
+it rejects itself (2.26 to 2.40): tests/act/test_round_trip.py tries every key."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 Json = Mapping[str, Any]
 
 _SIZES = ("mem_swappiness", "memswap_limit")
-"""Sizes for which -1 is a value of its own. Compose prints it as a text, and reads it as a number only."""
+"""Sizes for which -1 has a meaning. Compose prints it as a text, and reads it only as a number."""
 
 
 def readable(config: Json) -> dict[str, Any]:
-    """The body of one service, with what Compose would not read written as it reads it."""
+    """The body of one service. Values that Compose could not read are written in a form that it reads."""
     found = dict(config)
     for key in _SIZES:
         if found.get(key) == "-1":
             found[key] = -1
     if found.get("environment"):
-        # A name without a value would be taken from the environment of whoever starts Compose.
+        # Compose would take the value of a name without one from the environment of the process that starts it.
         found["environment"] = {name: value for name, value in found["environment"].items() if value is not None}
     if found.get("ulimits"):
         found["ulimits"] = {name: _ulimit(item) for name, item in found["ulimits"].items()}
@@ -39,11 +39,11 @@ def _ulimit(item: Any) -> Any:
 
 
 def _devices(item: Any) -> Any:
-    """Keys are printed with a capital, and read without."""
+    """Keys are printed with a capital, and read without one."""
     return [{key.lower(): value for key, value in entry.items()} for entry in item] if isinstance(item, list) else item
 
 
 def _limited(deploy: Json, memory: Any) -> dict[str, Any]:
-    """2.40 refuses `mem_limit` beside limits under `deploy` that do not name the same memory."""
+    """2.40 rejects `mem_limit` beside limits under `deploy` with another memory."""
     resources = deploy["resources"]
     return {**deploy, "resources": {**resources, "limits": {**resources["limits"], "memory": str(memory)}}}

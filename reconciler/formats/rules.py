@@ -24,10 +24,10 @@ class Values(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`why` it is refused or warned about, and what to do (`hint`). `granted`: the operator may allow it.
+    """`why` it is denied or warned about, and what to do (`hint`). `granted`: the operator may allow it.
 
     `values`: whether a grant names what it allows (Values.NONE: there is nothing to name); `example` is one of them.
-    `stays`: denied although the operator trusts whoever pushes.
+    `stays`: denied even with `trust: owner`.
     """
 
     id: str
@@ -43,9 +43,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """How one key is judged. `kind`: allow, deny, warn or grant (refused unless the operator allows it).
+    """The judgement of one key. `kind`: allow, deny, warn or grant (denied unless the operator allows it).
 
-    `always`: refused wherever it is set, whatever its value; otherwise its value decides.
+    `always`: denied with any value; otherwise its value decides.
     """
 
     path: str
@@ -56,7 +56,7 @@ class Key:
 
 @dataclass(slots=True)
 class Node:
-    """One level of the keys: `fields` by name ('*': any name), `items` of a list, `key` what is said of it."""
+    """One level of the keys: `fields` by name ('*': any name), `items` of a list, `key`: its judgement."""
 
     key: Key | None = None
     fields: dict[str, Node] = field(default_factory=dict)
@@ -84,8 +84,8 @@ def keys() -> Mapping[str, Key]:
 
 @cache
 def rules_of_keys() -> Mapping[str, frozenset[str]]:
-    """Name of a service's key, or of one below `build` and `deploy` → the rules that it can break and that a grant
-    by this name lifts."""
+    """Name of a service's key, or of one below `build` and `deploy` → the rules that it can break, and that a grant
+    with this name lifts."""
     found: dict[str, set[str]] = {}
     for path, key in keys().items():
         parts = path.replace("[]", "").split(".")

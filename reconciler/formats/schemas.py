@@ -1,4 +1,4 @@
-"""Documents against the packaged JSON Schemas (Draft 2020-12). The schema's own words make the messages."""
+"""Checks documents against the packaged JSON Schemas (Draft 2020-12). The schema's own words make the messages."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ def never(_: Pointer) -> bool:
 def check(document: Document, name: str, secret: Callable[[Pointer], bool] = never) -> tuple[Violation, ...]:
     """Every violation of the schema `name`, in the order of the file.
 
-    Values at pointers for which `secret` holds are never repeated in a message.
+    Values at pointers for which `secret` is true are never repeated in a message.
     """
     found = [violation for error in _errors(document.value, name) for violation in _violations(error, document, secret)]
     return tuple(sorted(found, key=lambda item: (item.line or 0, item.column or 0)))
 
 
 def _errors(value: Any, name: str) -> Iterable[ValidationError]:
-    # Here, not at the top: a turn that finds nothing to do must not pay for this import.
+    # Imported here: a turn that finds nothing to do must not pay for it.
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
     from referencing import Registry
 
-    # An empty registry: no reference is ever fetched. Patterns: '$' must not accept a last line break.
+    # An empty registry, so that no reference is ever fetched. Patterns: '$' must not accept a last line break.
     strict: Any = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
     errors: Iterable[ValidationError] = strict(load(name), registry=Registry()).iter_errors(value)
     return errors
@@ -120,7 +120,7 @@ def _told(keyword: str, error: ValidationError, where: str, shown: str) -> tuple
 
 
 def _near(value: object, schema: Mapping[str, Any]) -> str:
-    """A name or number of which case, spaces or odd characters alone are wrong, corrected; '' where nobody can tell."""
+    """The correct name or number if only case, spaces or odd characters are wrong; '' if it is not clear."""
     pattern = str(schema.get("pattern") or "")
     if not isinstance(value, str) or not pattern:
         return ""
@@ -143,7 +143,7 @@ def _unknown_keys(
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """`Did you mean '…'?`, or '' where nothing is near."""
+    """`Did you mean '…'?`, or '' if nothing is similar."""
     near = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
     return f"Did you mean '{near[0]}'?" if near else ""
 

@@ -1,7 +1,7 @@
 """Names by which an env file would steer Compose, Docker or the reconciler instead of giving values to a stack.
 
-From the manuals of Compose ("pre-defined environment variables") and of the Docker CLI; other names that begin alike,
-such as DOCKER_REGISTRY, are ordinary ones.
+From the manuals of Compose ("pre-defined environment variables") and of the Docker CLI. Other names with the same
+beginning, such as DOCKER_REGISTRY, are ordinary ones.
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ _FAMILIES = ("COMPOSE_EXPERIMENTAL_", "DOCKER_CLI_", "DOCKER_BUILDX_", "RECONCIL
 
 
 def steers(name: str) -> bool:
-    """Whether a variable of this name is no value for a stack."""
+    """Whether a variable of this name cannot be a value for a stack."""
     return name in _NAMES or name.startswith(_FAMILIES)

@@ -1,4 +1,4 @@
-"""Files whose content git holds in another form: stand-ins for what lies elsewhere, and ciphertext."""
+"""Files that git holds in another form than their content: pointers to content elsewhere, and ciphertext."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 from dataclasses import dataclass
 
 HEAD = 1024
-"""Bytes from the beginning by which a form is known; pointers of Git LFS are shorter than that."""
+"""Bytes at the beginning that show the form; pointers of Git LFS are shorter."""
 
 LARGEST = 1 << 20
-"""Bytes of a file in which SOPS is looked for: its metadata stand at the end."""
+"""Bytes of a file in which SOPS metadata are searched; they are at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """`what` a file is instead of its content. `lost`: no program in a container can make the content of it."""
+    """`what` a file is instead of its content. `lost`: no program in a container can make the content from it."""
 
     what: str
     lost: bool
@@ -57,7 +57,7 @@ _METADATA = re.compile(rb"^\s*\"?sops\"?\s*:|\"sops\"\s*:|^\[sops\]|^sops_(?:mac
 
 
 def by_head(head: bytes, filtered: str = "") -> Form | None:
-    """What a file is, by its first HEAD bytes and the filter that git's attributes name for it."""
+    """What a file is, by its first HEAD bytes and the filter that git's attributes set for it."""
     form = next((form for start, form in _HEADS if start.match(head)), None)
     if form is not None and not form.lost and filtered == "crypt":
         return _TRANSCRYPT
@@ -65,12 +65,12 @@ def by_head(head: bytes, filtered: str = "") -> Form | None:
 
 
 def by_filter(filtered: str) -> Form | None:
-    """What git would store of a file in a working folder, where the content itself lies."""
+    """What git would store of a file in a working folder, where the file itself has the content."""
     return _GIT_CRYPT if filtered.startswith("git-crypt") else _BY_FILTER.get(filtered)
 
 
 def by_content(data: bytes) -> Form | None:
-    """The same of a whole file, SOPS included: encrypted values, and where they are described."""
+    """The same for a whole file, SOPS included: encrypted values with their metadata."""
     known = by_head(data[:HEAD])
     if known is None and b"ENC[AES256_GCM," in data and _METADATA.search(data):
         return _SOPS

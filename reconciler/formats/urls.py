@@ -1,4 +1,4 @@
-"""Addresses of git repositories: which may be handed to git."""
+"""Addresses of git repositories that may be given to git."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _KNOWN = "Use an absolute path on this machine, https://…, ssh://… or user@h
 
 
 def url_problem(url: str) -> tuple[str, str] | None:
-    """What is wrong with an address, and what to do; None for one that may be handed to git.
+    """What is wrong with an address, and what to do; None if it may be given to git.
 
-    The address itself is never repeated: it may hold a password.
+    The address itself is never repeated: it may contain a password.
     """
     if any(not char.isprintable() or char.isspace() for char in url):
         return "has a line break, a blank or a control character", _KNOWN

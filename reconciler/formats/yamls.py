@@ -1,4 +1,4 @@
-"""Our own documents, read strictly: plain values with places, and every violation at once."""
+"""Reads our own documents strictly: plain values with places, and all violations at once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PREFIXED = {"0o": (re.compile(r"0o[0-7]{1,20}"), 8), "0x": (re.compile(r"0x[0-9
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`value` is None where the file could not be read. Places are (line, column) from 1.
+    """`value` is None if the file could not be read. Places are (line, column) from 1.
 
     `keys` and `values` hold the place of each key and value, `texts` each scalar as it was written.
     """
@@ -38,7 +38,7 @@ class Document:
     texts: Mapping[Pointer, str]
 
     def place(self, pointer: Pointer, key: bool = False) -> tuple[int, int]:
-        """Where a value (or its key) stands; for what is not there, where its nearest ancestor stands."""
+        """Place of a value (or its key); if it does not exist, of its nearest ancestor."""
         if key and pointer in self.keys:
             return self.keys[pointer]
         while pointer not in self.values and pointer:
@@ -77,7 +77,7 @@ def _order(problem: Problem) -> tuple[int, int]:
 
 
 class _Values:
-    """Nodes to plain values. Recursion is bounded by the limit on levels."""
+    """Turns nodes into plain values. Recursion is bounded by the limit on levels."""
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []

@@ -1,1 +1,1 @@
-"""Nouns: frozen values that every room may hold. Nothing here reads, writes or knows the time."""
+"""Nouns: frozen values that every room may use. Nothing here reads, writes or knows the time."""

@@ -1,4 +1,4 @@
-"""What the admission of a commit comes to, beside its violations: its memory, and what is missing."""
+"""Results of the admission of a commit, besides its violations: its memory, and its needs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from reconciler.model.outcome import Violation
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one service may take. `limit`: bytes of one container; `default`: the file names no limit; `overhead`: bytes
-    that each container takes beside it (`footprint.overhead`).
+    """Memory of one service. `limit`: bytes of one container; `default`: the file has no limit; `overhead`: bytes of
+    each container beside it (`footprint.overhead`).
 
-    `completes`: it runs once and ends, so it takes memory during a rollout only.
+    `completes`: it runs once and ends, so it uses memory only during a rollout.
     """
 
     stack: str
@@ -33,7 +33,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class MemoryVolume:
-    """A volume in memory: its size counts once, whoever mounts it."""
+    """A volume in memory. Its size counts once, however many containers mount it."""
 
     stack: str
     volume: str
@@ -42,7 +42,7 @@ class MemoryVolume:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """All in bytes. `over_bytes`: by how much the tighter limit is exceeded, 0 where both are kept."""
+    """All in bytes. `over_bytes`: by how much the tighter limit is exceeded, 0 if both are kept."""
 
     budget_bytes: int
     steady_limit_bytes: int
@@ -56,10 +56,10 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """`grants`, `binds`: entries of the agent config, their reasons empty, which it refuses until one is written.
+    """`grants`, `binds`: entries of the agent config with empty reasons; the config is invalid until each has a reason.
 
-    `exports`: stack → all that it is to export. `variables`: stack → names that are not set. `others`: denials that
-    none of it lifts.
+    `exports`: stack → everything that it must export. `variables`: stack → names without a value. `others`: denials
+    that none of these lifts.
     """
 
     grants: tuple[Mapping[str, Any], ...]

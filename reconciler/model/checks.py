@@ -1,4 +1,4 @@
-"""What `doctor` finds out about a machine."""
+"""Findings of `doctor` about a machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ UNMEASURED = "the engine gives no statistics of its containers"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at. `ok` None: it could not be checked, and `message` says why."""
+    """One check. `ok` None: it could not be made, and `message` says why."""
 
     name: str
     ok: bool | None
@@ -19,9 +19,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """The engine about itself. `memory` in bytes; `ahead`: seconds by which its clock is ahead of ours.
+    """Facts that the engine reports about itself. `memory` in bytes; `ahead`: seconds by which its clock is ahead of
+    ours.
 
-    `measured`: whether it says how much memory a container uses; None where none runs.
+    `measured`: whether it reports the memory use of containers; None if none runs.
     """
 
     version: str

@@ -1,4 +1,4 @@
-"""What one Compose call is to create."""
+"""The containers that one Compose call creates."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Creation:
     """`count` containers of `service`.
 
     `anonymous`: target → volume name, taken over from the predecessor. `sharing`: service → container id, for
-    namespaces and volumes of another service's container. `name`: what the one container is called at first; '': as
-    Compose calls it.
+    namespaces and volumes of another service's container. `name`: the first name of the container, if it is one; '':
+    Compose's name.
     """
 
     service: Service

@@ -13,11 +13,11 @@ ServiceKey = tuple[str, str]
 """(stack, service)"""
 
 DEFAULT_GRACE = 10.0
-"""Seconds a container may take to stop when its file names none; Compose's default."""
+"""Seconds that a container may take to stop if its file names none; Compose's default."""
 
 
 class Condition(StrEnum):
-    """What a dependent waits for; Compose's own words."""
+    """The condition that a dependent waits for; Compose's own words."""
 
     STARTED = "service_started"
     HEALTHY = "service_healthy"
@@ -36,7 +36,7 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One network of a service, as the engine has to know it. `network` is the engine's name for it."""
+    """One network of a service, in the form for the engine. `network` is the engine's name for it."""
 
     network: str
     aliases: tuple[str, ...] = ()
@@ -55,11 +55,11 @@ STOP_FIRST = "stop-first"
 class Service:
     """One service of a stack.
 
-    `config` is the service of the create-file: Compose's canonical form with the image by id, mounts resolved and
-    everything that would make Compose act on its own taken out. `spec` identifies it (sha256, hex): two containers
-    with the same spec are the same service.
-    `memory` is the limit of one container in bytes; `grace` the seconds it may take to stop.
-    `completes`: exit 0 is a proper end. `shares`: services whose namespaces or volumes it uses (same stack).
+    `config` is the service of the create-file: Compose's canonical form with the image by id, resolved mounts, and
+    without everything that would make Compose act by itself. `spec` identifies it (sha256, hex): two containers with
+    the same spec are the same service. `memory` is the limit of one container in bytes; `grace` the seconds that it may
+    take to stop. `completes`: exit 0 is the intended end. `shares`: services whose namespaces or volumes it uses (same
+    stack).
     """
 
     stack: str
@@ -87,7 +87,7 @@ class Service:
 
     @property
     def namespace_owners(self) -> tuple[ServiceKey, ...]:
-        """The services that it shares with."""
+        """The services whose namespaces it uses."""
         return tuple((self.stack, name) for name in self.shares)
 
     def container(self, number: int) -> str:
@@ -99,10 +99,10 @@ class Service:
 class Tree:
     """Read-only bytes that containers mount, stored under their digest (architecture: content-addressed mounts).
 
-    Exactly one of the three says where they come from: `path`, a file or folder of the commit; `content`, inline text
-    of the model; `secret`, the name of a variable or file of the host's secrets_dir. With `stack`, the bytes are or
-    hold secrets of that stack, and never enter the state folder.
-    `empty_folders` and `empty_files`: what a folder of the commit lacks and containers need to mount something there.
+    Exactly one of these is their source: `path`, a file or folder of the commit; `content`, inline text of the model;
+    `secret`, the name of a variable or file of the host's secrets_dir. With `stack`, the bytes are or contain secrets
+    of that stack, and never enter the state folder. `empty_folders` and `empty_files`: paths that a folder of the
+    commit lacks, and at which containers mount something.
     """
 
     digest: str
@@ -155,9 +155,9 @@ def wanted_networks(desired: DesiredState) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """A commit that has been admitted, in the form in which it is applied. Only `decide.lower` makes one.
+    """An admitted commit, in the form in which it is applied. Only `decide.lower` makes one.
 
-    `content` identifies what it asks for (sha256, hex), whatever commit says it.
+    `content` identifies it (sha256, hex); two commits with the same content have the same key.
     """
 
     host: str

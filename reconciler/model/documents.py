@@ -1,4 +1,4 @@
-"""What the desired-state document says, once it has been read. Durations in seconds, sizes in bytes."""
+"""The desired-state document as values. Durations in seconds, sizes in bytes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ GIB = 1 << 30
 MIB = 1 << 20
 
 LONGEST_STOP = 600.0
-"""Seconds that a container may ask for to stop in, where the operator says nothing. Ours: databases ask for minutes."""
+"""Longest stop_grace_period in seconds, if the operator sets none. Our choice: databases need minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """How long a service has to prove itself. Names and defaults are Nomad's; `unhealthy_grace` is ours."""
+    """Limits of the health gate. Names and defaults are Nomad's; `unhealthy_grace` is ours."""
 
     min_healthy_time: float = 10.0
     healthy_deadline: float = 300.0
@@ -27,7 +27,7 @@ DEFAULT_GATE = Gate()
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The machine's share for containers. `steady` is a fraction of `budget` (0.8 = 80 %)."""
+    """Memory of the machine for containers. `steady` is a fraction of `budget` (0.8 = 80 %)."""
 
     budget: int = 14 * GIB
     steady: float = 0.8
@@ -47,7 +47,7 @@ NO_EXPORTS = Exports()
 
 @dataclass(frozen=True, slots=True)
 class StackDocument:
-    """One Compose project as the Host document names it. Paths are relative to the repository's root."""
+    """One Compose project in the Host document. Paths are relative to the repository's root."""
 
     name: str
     files: tuple[str, ...]
@@ -62,7 +62,7 @@ class StackDocument:
 
 @dataclass(frozen=True, slots=True)
 class HostDocument:
-    """The whole desired state of one machine. `path` is None where a plain Compose file implies it."""
+    """The whole desired state of one machine. `path` is None if a plain Compose file implies it."""
 
     name: str
     stacks: tuple[StackDocument, ...]
@@ -73,10 +73,10 @@ class HostDocument:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What a service has to be, word by word, to be given what is equal to root.
+    """What a service must be, word by word, for an entry that is equal to root.
 
-    `entrypoint` and `command` None: the image's own. `rest`: a digest of what else decides what the service does
-    (environment, health check, mounts, …); '' where it says nothing of these.
+    `entrypoint` and `command` None: the image's own. `rest`: a digest of everything else that decides what the service
+    does (environment, health check, mounts, …); '' if it sets none of these.
     """
 
     image: str
@@ -89,8 +89,8 @@ class Pin:
 class Grant:
     """The operator lifts one denial, on the host, for a stated reason. '*' matches every stack or service.
 
-    `values`: what is allowed of that which the rule denies, as the operator wrote it; empty for rules without values.
-    `bundle`: the name of the bundle that it comes from.
+    `values`: the allowed values of the rule, as the operator wrote them; empty for rules without values. `bundle`: the
+    bundle that it comes from.
     """
 
     policy: str
@@ -106,7 +106,7 @@ class Grant:
 class BindGrant:
     """The operator lets commits mount this host path and what lies below. `host` is the path on the machine, absolute.
 
-    '*' matches every stack or service. `read_only`: a mount that could write is refused.
+    '*' matches every stack or service. `read_only`: a mount that could write is denied.
     """
 
     path: str
@@ -121,11 +121,11 @@ class BindGrant:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """All that the operator allows commits.
+    """Everything that the operator allows commits.
 
-    `owner`: whoever pushes is the operator (trust: owner). `signed`: no commit is applied without a signature of his.
-    `own`: the agent's own files and folders on this machine, absolute. `longest_stop`: seconds that a container may
-    have to stop in. `address_pool`: ranges (CIDR) in which commits may choose subnets.
+    `owner`: only the operator can push (trust: owner). `signed`: no commit is applied without a signature by the
+    operator. `own`: the agent's own files and folders on this machine, absolute. `longest_stop`: seconds that a
+    container may take to stop. `address_pool`: ranges (CIDR) in which commits may choose subnets.
     """
 
     grants: tuple[Grant, ...] = ()
@@ -138,9 +138,9 @@ class Permissions:
 
     @property
     def pinned(self) -> tuple[tuple[str, str], ...]:
-        """Stack and service ('*': each) of the entries that say word by word who has them."""
+        """Stack and service ('*': all) of the entries with a pin."""
         return tuple((entry.stack, entry.service) for entry in self.grants + self.binds if entry.pin is not None)
 
 
 NOTHING_ALLOWED = Permissions()
-"""Where there is no agent config, or it says nothing."""
+"""Used if there is no agent config, or it allows nothing."""

@@ -1,4 +1,4 @@
-"""A commit and its files, however they are stored."""
+"""A commit and its files, in whatever form they are stored."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from typing import BinaryIO, Protocol
 from reconciler.model.outcome import Violation
 
 READ_LIMIT = 16 << 20
-"""Bytes of a file that `Files.read` gives unless asked for more."""
+"""Most bytes of a file that `Files.read` returns by default."""
 
 
 SYMLINK = "120000"
 """Git's mode of a symbolic link."""
 
 ODD_PATH = "odd-path"
-"""Rule of paths that cannot stand on a disk or be named as they are; they count where something uses them."""
+"""Rule for paths that a disk cannot hold, or that cannot be named as they are; they count only if something uses them.
+"""
 
 LONGEST_TOLD = 300
-"""Characters of such a path that are told."""
+"""Characters of such a path that are shown."""
 
 
 def told_path(raw: bytes) -> str:
-    """How an odd path is told: as ASCII, cut off."""
+    """An odd path in a form for messages: as ASCII, cut off."""
     text = raw.decode("utf-8", errors="backslashreplace")
     return text.encode("unicode_escape").decode("ascii")[:LONGEST_TOLD]
 
@@ -42,7 +43,7 @@ class Commit:
 class Entry:
     """One path of a commit. `mode` is git's octal text: 100644, 100755, 120000 (symlink), 160000 (submodule).
 
-    `oid` identifies the content: git's blob id, for working folders computed the same way.
+    `oid` identifies the content: git's blob id; for working folders it is computed in the same way.
     """
 
     path: str
@@ -64,24 +65,24 @@ class Files(Protocol):
 
     @property
     def refused(self) -> tuple[Violation, ...]:
-        """What is wrong with paths themselves; those are not among the entries."""
+        """Violations of paths themselves; such paths are not among the entries."""
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
-        """The bytes of a regular file. KeyError where there is none, TooLargeError where it has more than `limit`."""
+        """The bytes of a regular file. KeyError if there is none, TooLargeError if it has more than `limit`."""
 
     def head(self, path: str, most: int) -> bytes:
-        """The first `most` bytes of a regular file, however large it is. KeyError where there is none."""
+        """The first `most` bytes of a regular file of any size. KeyError if there is none."""
 
     def link(self, path: str) -> str:
-        """Where a symbolic link leads, as it was written. KeyError where there is none."""
+        """The target of a symbolic link, as it was written. KeyError if there is none."""
 
     def copy(self, path: str, target: BinaryIO) -> None:
-        """Write the bytes of a regular file to an empty file, in pieces: a large one needs no memory. KeyError where
-        there is none; OSError as the disk gives it."""
+        """Write the bytes of a regular file to an empty file, in pieces, so that a large one needs no memory. KeyError
+        if there is none; OSError from the disk."""
 
 
 class TooLargeError(ValueError):
-    """A file is larger than the reader is ready to take. Sizes in bytes; `Entry.size` tells beforehand."""
+    """A file is larger than the reader accepts. Sizes in bytes; `Entry.size` tells the size before reading."""
 
     def __init__(self, path: str, size: int, limit: int) -> None:
         super().__init__(f"{path} has {size} bytes, more than {limit}")
@@ -89,41 +90,41 @@ class TooLargeError(ValueError):
 
 
 PLACEHOLDERS = frozenset({".gitkeep", ".gitignore", ".keep"})
-"""Files by which people keep an empty folder in git."""
+"""Files that people put into an empty folder so that git keeps it."""
 
 
 def has_content(files: Files, path: str) -> bool:
-    """Whether the commit has something to mount at `path`: a file, or a folder with more in it than placeholders."""
+    """Whether the commit has something to mount at `path`: a file, or a folder with more than placeholders."""
     if path in files.entries:
         return True
     return any(posixpath.basename(name) not in PLACEHOLDERS for name in names_below(files, path))
 
 
 def below(files: Files, path: str) -> dict[str, Entry]:
-    """What lies at `path`: relative path → entry.
+    """The entries at `path`: relative path → entry.
 
-    A file alone stands under ''. The path '' or '.' is the whole repository. Empty where the commit has
-    nothing there (git knows no empty folders).
+    A single file has the key ''. The path '' or '.' is the whole repository. Empty if the commit has nothing there (git
+    knows no empty folders).
     """
     entries = files.entries
     if path in entries:
         return {"": entries[path]}
     start = 0 if path in ("", ".") else len(path) + 1
-    # Only what is asked for is looked up: a working folder computes an entry's id then.
+    # Only the needed entries are looked up: a working folder computes an entry's id then.
     return {name[start:]: entries[name] for name in names_below(files, path)}
 
 
 def names_below(files: Files, path: str) -> Sequence[str]:
-    """The paths that lie in the folder `path` ('' or '.' is the whole repository), in order; cheap for few of many."""
+    """The paths in the folder `path` ('' or '.' is the whole repository), sorted; cheap if they are a few of many."""
     names = _in_order(files)
     if path in ("", "."):
         return names
-    # '0' follows '/': everything in the folder stands between the two.
+    # '0' follows '/' in the order: everything in the folder is between the two.
     return names[bisect_left(names, path + "/") : bisect_left(names, path + "0")]
 
 
 def is_among(names: Sequence[str], path: str) -> bool:
-    """Whether one of `names`, which are in order, is `path` or lies in it."""
+    """Whether one of `names`, which are sorted, is `path` or lies in it."""
     first = bisect_left(names, path)
     if first < len(names) and names[first] == path:
         return True
@@ -144,7 +145,7 @@ _last: tuple[weakref.ref[Files], Sequence[str]] | None = None
 
 
 def _in_order(files: Files) -> Sequence[str]:
-    """The names, sorted once: a commit of many files may be asked for thousands of folders. Its files never change."""
+    """The names, sorted once, because a commit may be asked for thousands of folders. Its files never change."""
     global _last
     if _last is None or _last[0]() is not files:
         _last = (weakref.ref(files, _forget), sorted(files.entries))

@@ -1,4 +1,4 @@
-"""What has happened so far, folded from the journal. Times are seconds of the Unix epoch."""
+"""Past events, folded from the journal. Times are seconds of the Unix epoch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reconciler.model.stock import Fetched
 class ServiceRecord:
     """What an attempt did to one service: Created, Switched, Updated, RanOnce, Removed or Unchanged.
 
-    `downtime`: seconds between the first stop and being accepted again.
+    `downtime`: seconds from the first stop until the service was healthy again.
     """
 
     stack: str
@@ -27,10 +27,10 @@ class ServiceRecord:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What an attempt set out to do, as its plan said before the first step; services are `stack/service`.
+    """The plan of an attempt, before its first step; services are `stack/service`.
 
-    `downtime`: seconds at most. `before`, `after`, `peak`, `bound`: bytes promised to running containers, and what they
-    must not exceed. `images`: those of new or replaced services.
+    `downtime`: longest possible seconds. `before`, `after`, `peak`: memory of running containers in bytes; `bound`:
+    their upper bound. `images`: those of new or replaced services.
     """
 
     restarts: tuple[str, ...] = ()
@@ -50,13 +50,12 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at one target. `content` is None where it ended before it was known.
+    """One attempt at one target. `content` is None if it ended before the content was known.
 
-    `final`: this is the commit's one final state, `state`. `condemned`: the verdict is durable, the rollback may not
-    have ended yet. `closed`: nothing of the attempt is left to tidy up. `warnings`: what the commit was admitted with,
-    and what was lost meanwhile.
-    `stacks`: those of the prepared commit. `planned` None: nothing was planned, or an older version did not write it
-    down.
+    `final`: this is the commit's one final state, `state`. `condemned`: the commit is quarantined; the rollback may not
+    have ended yet. `closed`: nothing of the attempt is left to clean up. `warnings`: those of the admitted commit, and
+    of what was lost meanwhile. `stacks`: those of the prepared commit. `planned` None: nothing was planned, or an older
+    version did not record it.
     """
 
     id: str
@@ -89,9 +88,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """A state of the machine that was proven by the window. `content` '': the journal that knew it is lost.
+    """A state of the machine that passed its window. `content` '': the journal that had it is lost.
 
-    `revision` '': no commit, but what ran before the first one.
+    `revision` '': no commit, but the state before the first one.
     """
 
     revision: str
@@ -101,10 +100,10 @@ class Good:
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A commit that is never tried again.
+    """A quarantined commit.
 
-    `content` None: it was refused before its content was known, by rules and secrets of this host that `inputs` names;
-    when those change it is judged anew.
+    `content` None: it was rejected before its content was known, because of the host's rules and secrets that `inputs`
+    identifies; when those change it is judged anew.
     """
 
     revision: str
@@ -116,8 +115,8 @@ class Bad:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What kept a commit from being tried, found before an attempt at it began. `outcome`: Held, or Failed where the
-    environment did. `ended_at` None: it still does, as far as anybody has looked. `warnings`: what else was found."""
+    """Why a commit was kept from being tried, before an attempt began. `outcome`: Held, or Failed if the environment
+    was the cause. `ended_at` None: it is still kept, as far as anybody has checked. `warnings`: other findings."""
 
     revision: str
     outcome: Outcome
@@ -135,11 +134,11 @@ FOUND_SPEC = "found-"
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A container that plain Compose has started, and what it stands for.
+    """A container that plain Compose has started, and the service that it is.
 
-    `mounts` (target → kind, source, writable) and `image`: what the service asks for, where the container has the same
-    thing under another name. `proven`: a commit with what it stands for was good since, so that one without it takes it
-    away.
+    `mounts` (target → kind, source, writable) and `image`: those of the service, if the container has the same under
+    another name. `proven`: a commit with this service was good since, so a commit without the service removes the
+    container.
     """
 
     stack: str
@@ -150,15 +149,15 @@ class Adopted:
 
     @property
     def itself(self) -> bool:
-        """Whether it agrees with no service, and stands only for itself: no good commit has it."""
+        """Whether it matches no service, and so represents only itself: no good commit has it."""
         return self.spec.startswith(FOUND_SPEC)
 
 
 @dataclass(frozen=True, slots=True)
 class RestartBackoff:
-    """How often containers of one service had to be started again although nothing about them had changed.
+    """How often containers of one service were started again without a change.
 
-    `times`: when, newest last. `given_up`: so often that it is left alone now.
+    `times`: when, newest last. `given_up`: it was started too often and is given up now.
     """
 
     times: tuple[float, ...] = ()
@@ -167,26 +166,22 @@ class RestartBackoff:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """`attempts` oldest first. `finals`: each commit that has its final state, with the attempt that gave it.
+    """`attempts`: oldest first. `finals`: each commit that has its final state, with the attempt that gave it.
 
-    `unended`: attempts begun since the last one that ended. `faults`: attempts in a row that the environment ended.
-    `seen`: commits that were head at a poll, newest last, that one since `seen_at`.
-    `backoffs`: services that had to be started again. `tolerated`: (spec, fact, found) of differences that outlived
-    their own repair, since this engine makes containers so. `unstartable`: ids of containers that the engine does not
-    start.
-    `stopped`: containers (ids) of services that might have ended by themselves, and that ran until a rollout stopped
-    them → when they had been started (the engine's text).
-    `defects`: commit → errors of ours that were met in it since it was decided last.
-    `held`: what kept commits from being tried, oldest first.
-    `ran_once`: specs of one-shots that have succeeded. `told`: commits whose final state stands on the commit, the
-    last one since `told_at`.
-    `asked`: commits that were held until somebody consents → the objects that they would take over (`Taking.key`).
-    `consented`: those of them that an operator has consented to.
-    `adopted`: containers that we did not create, by id. `links`: our name of a data folder → where it lies.
-    `fetched`: images that we have brought to the machine; pulled ones by id, built ones by our own tag.
-    `requests`: what operators asked, oldest first. `suspension` may be over (see `suspended`). `accepted`: commits that
-    may pass what would hold them. `lifted`: commits whose quarantine an operator has lifted, and no verdict followed.
-    `kept`: the attempt whose rollback failed and after which an operator accepts what runs.
+    `unended`: attempts since the last one that ended. `faults`: attempts in a row that the environment ended. `seen`:
+    commits that were head at a poll, newest last; that one since `seen_at`. `backoffs`: services that had to be started
+    again. `tolerated`: (spec, fact, found) of differences that remained after their own repair, because this engine
+    makes containers in this way. `unstartable`: ids of containers that the engine does not start. `stopped`: ids of
+    containers that might have ended by themselves, and that ran until a rollout stopped them → their start (the
+    engine's text). `defects`: commit → errors of this program with it since its last decision. `held`: what kept
+    commits from being tried, oldest first. `ran_once`: specs of one-shots that have succeeded. `told`: commits whose
+    final state was reported on the commit; the last one since `told_at`. `asked`: commits that are held until somebody
+    consents → the objects that they would take over (`Taking.key`). `consented`: those of the objects that an operator
+    has consented to. `adopted`: containers that we did not create, by id. `links`: our name of a data folder → its
+    target. `fetched`: images that we have brought to the machine; pulled ones by id, built ones by our own tag.
+    `requests`: operators' requests, oldest first. `suspension` may be over (see `suspended`). `accepted`: commits that
+    may pass a hold. `lifted`: commits whose quarantine an operator has lifted, without a verdict since. `kept`: the
+    attempt whose rollback failed, and after which an operator accepted the running containers.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -229,7 +224,7 @@ class History:
 
     @property
     def unfinished(self) -> bool:
-        """Whether an attempt was cut off, so that the machine may be anywhere between before and after."""
+        """Whether an attempt was interrupted, so that the machine may be anywhere between before and after."""
         return any(attempt.open or not attempt.closed for attempt in self.attempts)
 
     def suspended(self, now: float) -> Suspension | None:
@@ -238,14 +233,14 @@ class History:
 
     @property
     def digests(self) -> frozenset[str]:
-        """Contents and specs by which something is known again."""
+        """Contents and specs that identify known states."""
         contents = {item.content for item in (*self.attempts, *self.quarantined.values(), self.last_good) if item}
         specs = {item.spec for item in self.adopted.values()} | {spec for spec, _, _ in self.tolerated}
         return frozenset(item for item in contents | specs | self.ran_once if item)
 
     def was_decided(self, sha: str) -> bool:
-        """By a verdict. Where the journal that knew it is lost or cut off, the mirror's refs remember it, and the
-        commit's note tells it."""
+        """Whether a verdict decided on it. If the journal that knew it is lost or cut off, the mirror's refs remember
+        it, and the commit's note shows it."""
         return sha in self.quarantined or (self.last_good is not None and self.last_good.revision == sha)
 
     def bad_content(self, content: str) -> Bad | None:

@@ -1,4 +1,4 @@
-"""Images: what a commit names, and what the machine has."""
+"""Images: those that a commit names, and those that the machine has."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from reconciler.model.facts import labels
 from reconciler.model.times import engine_time
 
 OURS = "reconciler/"
-"""How the names of images begin that agents have built."""
+"""Prefix of the names of images that agents have built."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a build may read beside its context.
+    """What a build may read besides its context.
 
-    `built`: images of the commit's own that its Dockerfile names (name → tag). `copied`: other images that it copies
-    from or mounts. `named`: images that it or a service of the commit is made of; they may have been made on this
+    `built`: images of the same commit that its Dockerfile names (name → tag). `copied`: other images that it copies
+    from or mounts. `named`: images that it or a service of the commit builds on; they may have been made on this
     machine. `secrets`: id of a build secret → the variable of secrets_dir with its value. `remotes`: addresses that ADD
-    names; `frontend`: its own is used. Both are there only where the operator allows them.
+    names; `frontend`: its own is used. Both are set only if the operator allows them.
     """
 
     built: Mapping[str, str] = field(default_factory=dict)
@@ -37,9 +37,9 @@ class Sources:
 class ImageWant:
     """An image that a service needs.
 
-    Pulled (`build` None): `ref` as the file has it. Built: `build` is Compose's canonical build definition (paths
-    relative to the repository's root), `key` the digest of definition and context, `tag` the only name under which the
-    machine keeps the result (`reconciler/<stack>-<service>:<key>`), `ref` the name that the commit knows it by.
+    Pulled (`build` None): `ref` as in the file. Built: `build` is Compose's canonical build definition (paths relative
+    to the repository's root), `key` the digest of definition and context, `tag` the only name under which the machine
+    keeps the result (`reconciler/<stack>-<service>:<key>`), `ref` the name that the commit uses for it.
     """
 
     stack: str
@@ -55,11 +55,10 @@ class ImageWant:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image on the machine. `digest` is the repository digest where one exists.
+    """An image on the machine. `digest` is the repository digest if one exists.
 
-    `tagged`: when a name was last given to it, in Unix seconds; 0 where nobody knows. A pull counts where it brought
-    another image.
-    `content`: the same for images of the same layers and settings, whenever and by whom they were built.
+    `tagged`: when a name was last given to it, in Unix seconds; 0 if unknown. A pull counts if it brought another
+    image. `content`: the same for images with the same layers and settings, no matter who built them and when.
     """
 
     id: str
@@ -71,10 +70,9 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class ImageDefaults:
-    """What a container gets from its image where its file says nothing. `environment` are NAME=value.
+    """Settings that a container gets from its image if its file does not set them. `environment` are NAME=value.
 
-    `healthcheck` is in the engine's words. `volumes`: targets that get an anonymous volume.
-    `content`: as in `Image`.
+    `healthcheck` is in the engine's words. `volumes`: targets that get an anonymous volume. `content`: as in `Image`.
     """
 
     environment: tuple[str, ...] = ()
@@ -90,7 +88,7 @@ class ImageDefaults:
 
 
 def defaults_of(inspected: Mapping[str, Any]) -> ImageDefaults:
-    """From what the engine says of an image."""
+    """From the engine's answer about an image."""
     config = inspected.get("Config") or {}
     return ImageDefaults(
         environment=tuple(config.get("Env") or ()),
@@ -107,7 +105,7 @@ def defaults_of(inspected: Mapping[str, Any]) -> ImageDefaults:
 
 
 def image_of(inspected: Mapping[str, Any], ref: str) -> Image:
-    """What the engine says of an image. Of several digests the one of `ref`'s repository is taken."""
+    """From the engine's answer about an image. Of several digests the one of `ref`'s repository is taken."""
     digests = list(inspected.get("RepoDigests") or ())
     repository = ref.partition("@")[0].rpartition("/")[2].partition(":")[0]
     own = [item for item in digests if item.partition("@")[0].rpartition("/")[2] == repository]

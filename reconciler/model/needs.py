@@ -1,4 +1,4 @@
-"""What would let a commit pass that is refused: what the operator writes on the host, or into the Host document."""
+"""What would let a denied commit pass: entries that the operator writes on the host, or into the Host document."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from reconciler.model.documents import BindGrant, Grant
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A stack lends what it owns to the others. `kind`: networks or volumes; `key`: its name below these."""
+    """A stack shares an object that it owns with the others. `kind`: networks or volumes; `key`: its name below these.
+    """
 
     stack: str
     kind: str
@@ -18,7 +19,7 @@ class Export:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A stack uses a variable that nobody has set."""
+    """A stack uses a variable without a value."""
 
     stack: str
     name: str

@@ -1,4 +1,4 @@
-"""What the engine says is there. Times are seconds of the Unix epoch by the engine's clock."""
+"""The observed state, from the engine. Times are seconds of the Unix epoch by the engine's clock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ COMPOSE_FILES = "com.docker.compose.project.config_files"
 COMPOSE_ENV_FILES = "com.docker.compose.project.environment_file"
 
 OOM, KILL = "oom", "kill"
-"""The engine's words for what befalls a container: the kernel kills for memory, somebody has a signal sent to it."""
+"""The engine's words for events of a container: the kernel kills a process for lack of memory, somebody sends a signal.
+"""
 
 
 def is_anonymous(volume: str) -> bool:
@@ -42,13 +43,12 @@ class Mount:
 class Container:
     """One container of one of our stacks.
 
-    `state` is the engine's word: created running paused restarting exited removing dead.
-    `health` is none, starting, healthy or unhealthy. The fields from `started_at` on are known after an inspect only.
-    `folder`: where Compose was told to start it. `facts`: what it was made as, in the words of `model.facts`, for the
-    comparison with what is wanted. `network_ids`: network's name → the id that it had when the container was last
-    connected; another network may have that name since. `unhealthy_for`: seconds, as far as its probes tell.
-    `cut_off`: it ran until a rollout of ours stopped it, so that its exit code says nothing. `grace`: seconds that it
-    was made to have for its stop; None: nothing says so.
+    `state` is the engine's word: created running paused restarting exited removing dead. `health` is none, starting,
+    healthy or unhealthy. The fields from `started_at` on are known only after an inspect. `folder`: the folder in which
+    Compose was started for it. `facts`: its settings in the words of `model.facts`, to be compared with the desired
+    ones. `network_ids`: network's name → its id when the container was last connected; another network may have that
+    name since. `unhealthy_for`: seconds, as far as its probes tell. `cut_off`: it ran until a rollout of ours stopped
+    it, so its exit code says nothing. `grace`: seconds for its stop, set at creation; None: not set.
     """
 
     id: str
@@ -87,7 +87,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """A running container that is none of ours. `memory` is its limit, or what it is counted as without one."""
+    """A running container that is not ours. `memory` is its limit, or what it counts for without one."""
 
     id: str
     name: str
@@ -97,9 +97,9 @@ class Foreign:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A project that plain Compose has started: its name, the folder, Compose files and env files that it was given.
+    """A project that plain Compose has started: its name, and its folder, Compose files and env files.
 
-    Paths are absolute, as they were when its newest container was made.
+    Paths are absolute, as when its newest container was made.
     """
 
     project: str
@@ -110,7 +110,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class ObservedNetwork:
-    """`digest` is what our label says of its definition; None where Compose or a person made it.
+    """`digest`: digest of its definition from our label; None if Compose or a person made it.
 
     `addresses`: id of a running container → its IPv4, IPv6 and MAC addresses in this network, in lower case.
     """
@@ -133,12 +133,12 @@ class ObservedVolume:
 
 @dataclass(frozen=True, slots=True)
 class ObservedState:
-    """Ours (`containers`), the rest (`foreign`) and the engine's own size.
+    """Our containers (`containers`), foreign ones (`foreign`) and the engine's own size.
 
-    A sparse look leaves `foreign`, `networks`, `volumes` empty and `memory_total` 0 (`complete` False).
-    `images`: what the images of our containers say, by id, as far as they are there. `others`: name of each container
-    that is none of ours, stopped ones too → its Compose project, '' where it has none.
-    `log_driver`: the engine's own, '' where it was not asked.
+    After a sparse look `foreign`, `networks`, `volumes` are empty and `memory_total` is 0 (`complete` False). `images`:
+    settings of our containers' images, by id, if the images exist. `others`: name of each container that is not ours,
+    stopped ones too → its Compose project, '' if it has none. `log_driver`: the engine's default, '' if it was not
+    asked.
     """
 
     containers: tuple[Container, ...] = ()

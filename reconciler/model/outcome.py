@@ -1,4 +1,4 @@
-"""What can be said about a commit, a turn or a service. The words are stable: scripts rely on them."""
+"""Words for the state of a commit, a turn or a service. They are stable, because scripts rely on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reconciler.model.needs import Need
 
 
 class Reason(StrEnum):
-    """Why something is as it is; one word for scripts (names follow Flux and Argo CD where they have one)."""
+    """The reason, as one word for scripts (names follow Flux and Argo CD if they have one)."""
 
     RECONCILIATION_SUCCEEDED = "ReconciliationSucceeded"
     DEPENDENCY_NOT_READY = "DependencyNotReady"
@@ -61,7 +61,7 @@ class Outcome(StrEnum):
 
 
 class Intent(StrEnum):
-    """Why a target is approached: forward to a new commit, back to the last good one, or repairing it."""
+    """The direction of a plan: to a new commit, back to the last good one, or repairing it."""
 
     ADVANCE = "Advance"
     REPAIR = "Repair"
@@ -69,7 +69,7 @@ class Intent(StrEnum):
 
 
 class CommitState(StrEnum):
-    """A commit's one final state, as told on the commit."""
+    """A commit's one final state, as reported on the commit."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -83,12 +83,12 @@ class Level(StrEnum):
 
 
 RETRIED = "retried: it was "
-"""Begins the line of an attempt whose commit had a final state before, which an operator has opened again."""
+"""Beginning of a line about an earlier final state of the commit, which an operator has opened again."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinalReport:
-    """What is told about a commit, once it is final. `duration` in seconds; `lines` are text for people.
+    """The report about a commit with a final state. `duration` in seconds; `lines` are text for people.
 
     `attempt` None: nothing was started. `content` None: it ended before its content was known.
     """
@@ -107,9 +107,9 @@ class FinalReport:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One mistake in a commit, with its place. `path` counts from the repository's root; line and column from 1.
+    """One finding in a commit, with its place. `path` is relative to the repository's root; line and column from 1.
 
-    `need`: what would lift it, as `hint` says it to people; None where nothing does.
+    `need`: the entry that would lift it, as `hint` explains it to people; None if no entry does.
     """
 
     reason: Reason
@@ -128,7 +128,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a service was not accepted. `log` holds at most 20 masked lines."""
+    """Why a service failed its health gate. `log` has at most 20 masked lines."""
 
     reason: Reason
     message: str

@@ -1,4 +1,4 @@
-"""The ordered steps from what is there to what is wanted, each with its cause."""
+"""The ordered steps from the observed to the desired state, each with its cause."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Action(StrEnum):
 
 
 class Change(StrEnum):
-    """What an UpdateContainer step changes, where it is neither a name nor a restart policy; what a CreateVolume step
-    replaces, where there was such a volume with data."""
+    """What an UpdateContainer step changes, if it is neither a name nor a restart policy; what a CreateVolume step
+    replaces, if such a volume had data."""
 
     LIMITS = "limits"
     RESUME = "resume"
@@ -38,12 +38,12 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do.
+    """One step.
 
-    `container` is the stable name for people; `id` the engine's, None while the container has still to be created.
-    `name` is what the container is to be called from this step on. `memory_after`: bytes promised to running
-    containers once the step is done. The step after the last switch is a WaitHealthy without stack: the window.
-    `change`: with LEAVE, `name` is the network's.
+    `container` is the stable name for people; `id` the engine's, None while the container is not created yet. `name` is
+    the container's name after this step. `memory_after`: sum of the running containers' memory after the step, in
+    bytes. The step after the last switch is a WaitHealthy without stack: the window. `change`: with LEAVE, `name` is
+    the network's.
     """
 
     n: int
@@ -68,7 +68,7 @@ class Downtime:
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """What new containers of `services` get where their file says nothing: a key of Compose's, and its value."""
+    """A value that new containers of `services` get for a key of Compose that their file does not set."""
 
     key: str
     value: str
@@ -77,7 +77,7 @@ class Default:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What the next turn would come to. `outcome` None: only the rollout can tell, or the environment is at fault."""
+    """The outcome of the next turn. `outcome` None: only the rollout can tell, or the environment is at fault."""
 
     outcome: Outcome | None = None
     reason: Reason | None = None
@@ -90,7 +90,7 @@ OPEN = Outlook()
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`closing` is how many of the last steps may run only once the verdict is good and durable."""
+    """`closing`: number of last steps that may run only after the verdict is good and durable."""
 
     intent: Intent
     revision: str

@@ -13,7 +13,7 @@ def bare(address: str) -> str:
 
 
 def overlaps(one: Port, other: Port) -> bool:
-    """Whether the two cannot be held at once."""
+    """Whether the two cannot be used at the same time."""
     if one[1:] != other[1:]:
         return False
     first, second = bare(one[0]), bare(other[0])

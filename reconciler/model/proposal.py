@@ -1,4 +1,4 @@
-"""What `init` proposes: projects, their limits, and what is left out of git."""
+"""The proposal of `init`: projects, their limits, and what is left out of git."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Origin(StrEnum):
-    """Where a proposed limit comes from: the Compose file itself, what runs, or nowhere."""
+    """Origin of a proposed limit: the Compose file itself, the measured use, or none."""
 
     KEPT = "kept"
     MEASURED = "measured"
@@ -17,7 +17,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One service's limit, in bytes for one container. `used`: its largest working set, None where nothing runs."""
+    """One service's limit, in bytes for one container. `used`: its largest working set, None if nothing runs."""
 
     stack: str
     service: str
@@ -28,10 +28,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """One Compose project as it lies in a folder. Paths are relative to that in which desired-state/ will stand.
+    """One Compose project in a folder. Paths are relative to the folder that will contain desired-state/.
 
-    `env_files`: those that its variables come from; `env`: what of that may stand in git where they do not. `runs`:
-    containers of it are there, under this name.
+    `env_files`: the files that its variables come from; `env`: variables that may be in git if those files are not.
+    `runs`: containers of it exist, under this name.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is no stack of the proposal: its files or its folder, and why."""
+    """Compose files that become no stack: the files or their folder, and why."""
 
     files: tuple[str, ...]
     reason: str

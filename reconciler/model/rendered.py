@@ -1,4 +1,4 @@
-"""What Compose made of a stack's files."""
+"""Compose's canonical model of a stack's files."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from reconciler.model.outcome import Violation
 
 NO_HOME = "/nonexistent"
-"""What `~` is in a model, unless the stack's variables have a HOME: the same on every machine, and nobody's."""
+"""The value of `~` in a model, unless the stack's variables have a HOME: the same on every machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A stack as Compose understands it. `root` is where the commit's files lay while Compose read them.
+    """A stack as Compose understands it. `root`: the folder of the commit's files when Compose read them.
 
-    In `model` a `$` stands for itself: what Compose prints doubled is undone, and done again where it reads.
-    `model` is empty when `violations` has one of level deny. `variables` are those that Compose could read;
-    `secrets`: those among them that come from secrets_dir, with their bytes as they are there.
+    In `model` a `$` stands for itself: it is not doubled as in Compose's output, and is doubled again before Compose
+    reads it. `model` is empty if `violations` has one of level deny. `variables` are those that Compose could read;
+    `secrets`: those among them that come from secrets_dir, with the bytes that they have there.
     """
 
     model: Mapping[str, Any]

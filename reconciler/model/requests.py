@@ -1,4 +1,4 @@
-"""What an operator asks of the process that holds the state folder. Times are seconds of the Unix epoch."""
+"""Requests of an operator to the process that holds the state folder. Times are seconds of the Unix epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class RequestVerb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, as it was typed. `revision`: anything that names a commit. `why` and `until` of a suspension."""
+    """One request, as it was typed. `revision`: anything that names a commit. `why` and `until` belong to a suspension.
+    """
 
     id: str
     verb: RequestVerb
@@ -26,9 +27,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A request and what became of it. `revision`: the full sha, where one was named and is known.
+    """A request and its answer. `revision`: the full sha, if one was given and is known.
 
-    `lifted`: commits that are not refused any more.
+    `lifted`: commits that are no longer quarantined.
     """
 
     id: str
@@ -45,7 +46,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Suspension:
-    """Nothing is changed on the machine, for this reason. `until` None: until it is resumed."""
+    """Nothing is changed on the machine, for this reason. `until` None: until `resume`."""
 
     why: str
     since: float

@@ -1,4 +1,4 @@
-"""How things stand: what is known when somebody asks, and the answer. Times are seconds of the Unix epoch."""
+"""The input of the status, and the status itself. Times are seconds of the Unix epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reconciler.model.requests import Suspension
 
 
 class Sync(StrEnum):
-    """Does the machine hold what the branch's head asks for? (Argo CD's axis and words.)"""
+    """Whether the machine holds what the branch's head asks for. (Argo CD's axis and words.)"""
 
     SYNCED = "Synced"
     OUT_OF_SYNC = "OutOfSync"
@@ -23,7 +23,7 @@ class Sync(StrEnum):
 
 
 class Health(StrEnum):
-    """Does it work? (Argo CD's axis and words.)"""
+    """Whether it works. (Argo CD's axis and words.)"""
 
     HEALTHY = "Healthy"
     SUSPENDED = "Suspended"
@@ -45,7 +45,7 @@ class Agent:
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """The watched branch. `url` has no credentials; `head` is the newest commit that was fetched."""
+    """The watched branch. `url` has no credentials; `head` is the newest fetched commit."""
 
     url: str
     branch: str
@@ -56,8 +56,8 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Nothing is done, for this reason. `hint` says what a person can do; `since`: when it began; `until`: when it is
-    tried again."""
+    """Nothing is done, for this reason. `hint`: what a person can do; `since`: when it began; `until`: when it is tried
+    again."""
 
     reason: Reason
     message: str
@@ -68,7 +68,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """`step` has made no progress for minutes (`blocked`), or turn after turn ends in the same trouble."""
+    """`step` has made no progress for minutes (`blocked`), or several turns ended with the same fault."""
 
     step: str
     reason: Reason
@@ -79,7 +79,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """What the agent is doing just now: step `step` of `steps`."""
+    """The rollout at this moment: step `step` of `steps`."""
 
     attempt: str
     revision: str
@@ -94,7 +94,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A way on which outcomes are told. `pending`: outcomes that are still to be told on it; `error`: why not."""
+    """A channel of reports. `pending`: number of outcomes that are not delivered yet; `error`: why not."""
 
     name: str
     pending: int
@@ -104,12 +104,11 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class StatusFacts:
-    """All that `decide.status.judge` looks at.
+    """The input of `decide.status.judge`.
 
-    `desired`: what the machine is meant to hold now: the target of an open rollout, else the last good state.
-    None: nothing was ever admitted, or it cannot be read. `observed` None: the engine was not asked, or does
-    not answer (`engine_error` then says why). `usage`: container id → bytes in use, where measured.
-    `trust`: what the operator says of those who push.
+    `desired`: what the machine should hold now: the target of an open rollout, else the last good state. None: nothing
+    was ever admitted, or it cannot be read. `observed` None: the engine was not asked, or does not answer (then
+    `engine_error` says why). `usage`: container id → bytes in use, if measured. `trust`: as in the agent config.
     """
 
     host: str
@@ -130,7 +129,7 @@ class StatusFacts:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """One service. `limit` and `usage`: bytes, summed over its containers, which `running` counts."""
+    """One service. `limit` and `usage`: bytes, summed over its containers; `running`: their number."""
 
     stack: str
     service: str
@@ -157,9 +156,9 @@ class StackStatus:
 
 @dataclass(frozen=True, slots=True)
 class MemoryStatus:
-    """Bytes; None: not known. `committed`: limits of our containers that run; `foreign`: of the others.
+    """Bytes; None: not known. `committed`: our running containers; `foreign`: foreign ones.
 
-    `measured`: whether the engine says how much memory any of our containers uses; None where none runs.
+    `measured`: whether the engine reports the memory use of our containers; None if none runs.
     """
 
     budget: int | None = None
@@ -174,10 +173,10 @@ class MemoryStatus:
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """The answer to "how do things stand?". `leftovers`: volumes of services that are no longer wanted.
+    """The present state of the host. `leftovers`: volumes of services that are no longer desired.
 
-    `leftover_networks`: networks of ours that no service wants, kept because a container of somebody else is in them.
-    `warnings`: those of the head, and what was lost since last good was proven.
+    `leftover_networks`: networks of ours that no service uses, kept because a foreign container is in them. `warnings`:
+    those of the head, and of what was lost since last good was proven.
     """
 
     sync: Sync

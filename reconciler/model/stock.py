@@ -1,4 +1,4 @@
-"""What piles up on a machine, and what of it is in use."""
+"""Objects that accumulate on a machine, and which of them are in use."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NO_NAME = "<none>:<none>"
 class StoredImage:
     """An image on the machine. `names` are its tags as the engine shows them.
 
-    `stack` and `service` are whose build made it, by Compose's labels; '' where no Compose built it.
-    `repositories`: where registries have it, as the engine shows them.
+    `stack` and `service`: those whose build made it, from Compose's labels; '' if no Compose built it. `repositories`:
+    its registry repositories, as the engine shows them.
     """
 
     id: str
@@ -34,9 +34,9 @@ class StoredImage:
 
     @property
     def made_here(self) -> tuple[str, ...]:
-        """Those of its names that no registry knows it by: somebody has built it here, or named it.
+        """Names of it that no registry knows: somebody has built or named it here.
 
-        A name with a registry's address is meant for that registry, and counts as its.
+        A name with a registry's address counts as that registry's.
         """
         bare = (name for name in self.names if canonical(name) != name)
         return tuple(name for name in bare if name.rpartition(":")[0] not in self.repositories)
@@ -58,7 +58,7 @@ def stored_image(listed: Mapping[str, Any]) -> StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class InUse:
-    """What containers need, anybody's and stopped ones too: ids of images, sources of mounts."""
+    """What all containers need, foreign and stopped ones too: ids of images, sources of mounts."""
 
     images: frozenset[str] = frozenset()
     sources: frozenset[str] = frozenset()
@@ -66,7 +66,7 @@ class InUse:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """An image that we have brought to the machine for a commit, and the names that it got by it."""
+    """An image that we have brought to the machine for a commit, and the names that it got then."""
 
     revision: str
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Moments as texts and as numbers, and pauses that grow."""
+"""Times as texts and as numbers, and pauses that grow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 
 def instant(text: str) -> float:
-    """Seconds of the Unix epoch of an RFC 3339 text. ValueError where it is none."""
+    """Seconds of the Unix epoch of an RFC 3339 text. ValueError if it is none."""
     return datetime.fromisoformat(text).timestamp()
 
 
@@ -20,10 +20,10 @@ def engine_time(text: str) -> float | None:
 
 
 def rfc3339(seconds: float, to: str = "microseconds") -> str:
-    """Seconds of the Unix epoch as RFC 3339 UTC. `to`: the smallest unit that is told, in `datetime`'s words."""
+    """Seconds of the Unix epoch as RFC 3339 UTC. `to`: the smallest unit, in `datetime`'s words."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=to).replace("+00:00", "Z")
 
 
 def backoff(failures: int, first: float, longest: float) -> float:
-    """Seconds to pause after so many failures in a row (from 1): `first`, doubled each time, never above `longest`."""
+    """Seconds to pause after so many failures in a row (from 1): `first`, doubled each time, at most `longest`."""
     return min(first * 2.0 ** min(failures - 1, 32), longest)

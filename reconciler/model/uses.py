@@ -1,4 +1,4 @@
-"""Whether last good needs what the operator allows."""
+"""Uses of the operator's entries by last good."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Of one entry of the agent config. Seconds of the Unix epoch.
+    """Use of one entry of the agent config. Seconds of the Unix epoch.
 
-    `since`: when the agent met it first. `last`: when it was known to be used last, None: never. `now`: whether last
+    `since`: when the agent first read it. `last`: when it was last known to be used, None: never. `now`: whether last
     good needs it.
     """
 
@@ -21,7 +21,8 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """`entries`: the entry as one line, without its reason → its use. `basis`: digest of what that was found with."""
+    """`entries`: the entry as one line, without its reason → its use. `basis`: digest of what the uses were found with.
+    """
 
     basis: str = ""
     entries: Mapping[str, Use] = field(default_factory=dict)

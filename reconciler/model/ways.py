@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 Identity = tuple[int, int]
-"""Device and inode: one thing of the file system, by whatever name."""
+"""Device and inode: identify one object of the file system under any name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +18,13 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One path. `passed`: the folders in which something was looked up on the way to what it names. `end`: what it
-    names; None where nothing is there, or where only the engine can see it."""
+    """One path. `passed`: the folders in which a name was looked up on the way to the target. `end`: the target; None
+    if it does not exist, or only the engine can see it."""
 
     passed: frozenset[Identity] = frozenset()
     end: Identity | None = None
     obstacle: Obstacle | None = None
 
     def lies_in(self, other: Way) -> bool:
-        """Whether who may write to the other one decides where this one leads."""
+        """Whether somebody who can write to the other path decides where this one leads."""
         return other.end is not None and other.end in self.passed
