@@ -1,7 +1,7 @@
 """Memory of a container beside its own limit, and memory of volumes.
 
-The one price list of `validate`, `plan` and `status`. The figures are proportional shares (PSS), measured with engine
-26.1 and containerd 1.7 on Linux 6.18, amd64, and rounded up; docs/memory.md has them.
+`validate`, `plan` and `status` all use these figures. They are proportional shares (PSS), measured with engine 26.1 and
+containerd 1.7 on Linux 6.18, amd64, and rounded up; docs/memory.md has them.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ Json = Mapping[str, Any]
 K = TypeVar("K")
 
 CONTAINER = 8 * MIB
-"""Bytes for each container: its shim (5.4 MiB among twelve, up to 5.7), and what the engine keeps of it."""
+"""Bytes for each container: its shim (5.4 MiB among twelve, up to 5.7), and the engine's own data about it."""
 
 PROXY = 5 * MIB // 4
 """Bytes for each `docker-proxy`: 1.10 MiB among 120 of TCP, 1.15 among 60 of UDP, 1.3 among few. A port that is
 published on every address has two of them, for IPv4 and IPv6."""
 
 LOG_BUFFER = 3
-"""Times `max-buffer-size` that the engine grows by for logs that do not block: 255 MiB for one of 100 MiB."""
+"""Factor by which the engine's memory exceeds `max-buffer-size` for non-blocking logs: 255 MiB for 100 MiB."""
 
 SHARED_MEMORY = 64 * MIB
 """The engine's own `shm_size`."""
 
 PROCESSES = 3 * SHARED_MEMORY
 """Containers that share processes can fill each other's /dev and /dev/shm: 64 MiB each, without its own /dev/shm. These
-files stay with the other container, and count in no limit once the writer has ended: 20 MiB more each time that one of
-32 MiB was started again."""
+files stay in the other container, and are in no limit after the writer's end: 20 MiB more each time that one of 32 MiB
+was started again."""
 
 INODE = 2048
-"""Bytes of the kernel's own memory for one file in memory: inode, name and list entry come to some 1.2 KiB."""
+"""Bytes of the kernel's own memory for one file in memory: inode, name and list entry are some 1.2 KiB."""
 
 ONE_FAMILY = re.compile(r"(?!0\.0\.0\.0:)\S")
 
 
 def overhead(config: Json) -> int:
-    """Bytes that one container of a service takes beside its limit. `config`: the service in Compose's canonical form,
-    or in that of the create-file."""
+    """Bytes of one container of a service beside its limit. `config`: the service in Compose's canonical form, or in
+    that of the create-file."""
     ports = {_published(item) for item in config.get("ports") or ()}
     logging = config.get("logging") or {}
     return (
@@ -89,22 +89,22 @@ def beside_limit(item: Foreign) -> int:
 
 
 def ending(waits: Iterable[tuple[K, str]]) -> frozenset[K]:
-    """Services that are sure to end, of pairs of a service and the condition that another one waits for.
+    """Services that are sure to end. Input: pairs of a service and the condition that another one waits for.
 
-    They take memory during a rollout only. Without anybody who waits for its end, a service may run for ever and
-    counts as if it did, also where exit 0 is no failure of it (`Service.completes`).
+    They use memory only during a rollout. If nobody waits for the end of a service, it may run for ever and is counted
+    so, even if exit 0 is its intended end (`Service.completes`).
     """
     return frozenset(service for service, condition in waits if condition == Condition.COMPLETED)
 
 
 def ending_of(desired: DesiredState) -> frozenset[ServiceKey]:
-    """Those of a state."""
+    """The same for the services of a state."""
     waits = (item for service in desired.services().values() for item in service.depends_on)
     return ending(((item.stack, item.service), item.condition) for item in waits)
 
 
 def steady(desired: DesiredState) -> int:
-    """Bytes of all services that stay, with the volumes in memory."""
+    """Bytes of all services except one-shots, with the volumes in memory."""
     services, ends = desired.services().values(), ending_of(desired)
     used = {name for service in services if service.replicas for name in mounted(service.config)}
     return sum(of_service(service) * service.replicas for service in services if service.key not in ends) + sum(
@@ -113,7 +113,7 @@ def steady(desired: DesiredState) -> int:
 
 
 def committed(observed: ObservedState) -> int:
-    """Bytes that our running containers may take, the volumes in memory that they mount included."""
+    """Bytes that our running containers may use, with the volumes in memory that they mount."""
     running = [item for item in observed.containers if item.running]
     used = {name for item in running for name in mounted_by(item)}
     return sum(map(of_container, running)) + sum(
@@ -125,15 +125,15 @@ def committed(observed: ObservedState) -> int:
 
 
 def in_memory(options: Mapping[str, Any]) -> bool:
-    """Whether a volume with these `driver_opts` lies in memory."""
+    """Whether a volume with these `driver_opts` is in memory."""
     return options.get("type") == "tmpfs"
 
 
 def volume(options: Mapping[str, Any]) -> int | None:
-    """Bytes that a volume in memory may take; None where its options set no bound that we understand.
+    """Largest size of a volume in memory in bytes; None if its options set no bound that we understand.
 
-    Pages stay with the volume, not with the container that wrote them: a container that is started again may fill it
-    anew, but never beyond its size, which therefore counts once and beside all limits.
+    Pages stay with the volume, not with the container that wrote them: a restarted container may fill it again, but
+    never beyond its size. So the size counts once, beside all limits.
     """
     found = _mount_options(options)
     pages = kernel_number(found.get("size"))
@@ -148,8 +148,8 @@ def kernel_number(text: str | None) -> int | None:
 
 
 def default_inodes(pages: int) -> int:
-    """How many files a volume may have whose options do not say so: one for each page. The kernel's own default counts
-    the pages of the whole machine, and files are memory as well."""
+    """Number of files of a volume whose options do not limit it: one for each page. The kernel's own default counts the
+    pages of the whole machine, and files need memory, too."""
     return max(1024, pages // 4096)
 
 
@@ -165,7 +165,7 @@ def as_made(asked: Volume) -> Volume:
 
 
 def wanted_volumes(desired: DesiredState) -> dict[str, int]:
-    """The engine's name → bytes of each volume in memory; those of suspended stacks are left as they are."""
+    """The engine's name → bytes of each volume in memory; volumes of suspended stacks are not changed."""
     return {
         item.name: bytes_of(item.definition)
         for stack in desired.stacks
@@ -181,7 +181,7 @@ def observed_volumes(observed: ObservedState) -> dict[str, int]:
 
 
 def bytes_of(definition: Json) -> int:
-    """Of a definition of Compose's."""
+    """Of Compose's definition."""
     return volume(definition.get("driver_opts") or {}) or 0
 
 
@@ -224,8 +224,8 @@ def _log_buffer(options: Mapping[str, Any]) -> int:
 
 
 def _shared(ipc: str, shm_size: Any) -> int:
-    """Shared memory that others may use outlives the container that wrote it, and is in nobody's limit then: once for
-    files in /dev/shm, once for System V segments, which `kernel.shmall` bounds."""
+    """Shared memory that others can use outlives the container that wrote it, and is then in no limit: once for files
+    in /dev/shm, once for System V segments, which `kernel.shmall` bounds."""
     return 2 * (_size(shm_size) or SHARED_MEMORY) if ipc == "shareable" else 0
 
 
@@ -239,7 +239,7 @@ def shared_memory(config: Json) -> int:
 
 
 def _size(value: Any) -> int:
-    """0 where it is none."""
+    """The size; 0 if it is none."""
     try:
         return size(value) if isinstance(value, int) else size(str(value))
     except QuantityError:

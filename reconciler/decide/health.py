@@ -13,7 +13,7 @@ from reconciler.model.observed import KILL, OOM, Container
 from reconciler.model.outcome import Reason
 
 RESTART_DELAYS = (1.0, 2.0, 4.0)
-"""Seconds before we start a container again that its policy restarts; the exit after the last one is final."""
+"""Seconds before we start a container again if its policy restarts it; the exit after the last one is final."""
 
 FLIPS = 3
 """Changes from healthy to unhealthy that fail a service, however short each was."""
@@ -28,11 +28,11 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One container's life in this rollout. Times are monotonic seconds.
+    """One container during this rollout. Times are monotonic seconds.
 
-    `since`: when we started it or first observed it. `changed`: the commit asks for it to be proven; a container that
-    the commit does not change may be unhealthy for a moment while its neighbours are switched. `changed_by_hand`: what
-    somebody has done to it meanwhile.
+    `since`: when we started it or first observed it. `changed`: the commit changes the service, so it must pass the
+    gate. A container that the commit does not change may be unhealthy for a moment while its neighbours are switched.
+    `changed_by_hand`: outside changes to it meanwhile.
     """
 
     service: Service
@@ -65,7 +65,7 @@ class Verdict:
 
 
 def observe(track: Track, container: Container | None, events: Collection[str], now: float, late: float = 0.0) -> Track:
-    """Fold one look at the container into its track. `events`: OOM, or KILL where it was not ours.
+    """Fold one look at the container into its track. `events`: OOM, or KILL if we did not send it.
 
     The engine can lose the event of an OOM while we are disconnected, and clears the container's OOM mark at its next
     start; so either counts. `late`: seconds since the look before. If a container waits for its next start because we
@@ -141,7 +141,7 @@ def met(track: Track, condition: Condition) -> bool:
 
 
 def start_again_at(track: Track) -> float | None:
-    """When to start a container again that has exited; None: it is not to be started."""
+    """When to start an exited container again; None: it is not started."""
     if track.state != "exited" or track.exited_at is None or track.good_since is not None:
         return None
     if not restarts(track) or track.exits > _restart_limit(track):
@@ -150,12 +150,13 @@ def start_again_at(track: Track) -> float | None:
 
 
 def restarts(track: Track) -> bool:
-    """Whether an exit is followed by another start: by its own policy, or because the commit left it alone."""
+    """Whether an exit is followed by another start: by its own policy, or because the commit does not change the
+    service."""
     return not track.changed or track.service.restart != "no"
 
 
 def _overdue(track: Track, now: float) -> float:
-    """Seconds since it was to be started again."""
+    """Seconds since its next start was due."""
     due = start_again_at(track)
     return 0.0 if due is None else max(0.0, now - due)
 
@@ -190,12 +191,13 @@ def _good(service: Service, container: Container) -> bool:
 
 
 def _changed_by_hand(service: Service, container: Container, events: Collection[str]) -> str:
-    """Changes to a container that no commit can cause: the commit is not to blame for them."""
+    """Changes to a container that no commit can cause, so the commit is not at fault."""
     if container.state == "paused":
         return "paused"
     if _cut_off(service, container):
         return "disconnected"
-    # Whoever restarts unhealthy containers (autoheal) sends signals, too; what is good starts again after those.
+    # Programs that restart unhealthy containers (autoheal) send signals, too; a good container starts again after
+    # those.
     return "stopped" if KILL in events and container.state == "exited" else ""
 
 

@@ -11,7 +11,7 @@ from reconciler.model.outcome import Intent, Outcome, Reason
 from reconciler.model.times import backoff
 
 FIRST_DELAY, LONGEST_DELAY, JITTER = 10.0, 600.0, 0.2
-"""Seconds after the first fault of the environment, at most, and the share by which each delay is spread."""
+"""Longest delay after the first environment fault in seconds, and the share by which each delay is spread."""
 
 UNENDED_LIMIT = 3
 """Interrupted attempts (a power cut, a kill) after which the host is stalled."""
@@ -34,7 +34,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """Approach `revision`; None: the state in which nothing of ours runs, since nothing was good before."""
+    """Go to `revision`; None: to the state without services of ours, since nothing was good before."""
 
     revision: str | None
     intent: Intent
@@ -43,11 +43,11 @@ class Go:
 def next_move(
     head: Commit, history: History, *, inputs: str, inputs_changed: bool, now: float, patient: bool
 ) -> Hold | Go:
-    """The table of the architecture, row by row.
+    """The table in ARCHITECTURE.md, row by row.
 
     `head`: the newest commit that descends from those accepted before. `inputs`: digest of the host's config and
     secrets that commits are judged by. `inputs_changed`: the host's secrets differ from those that last good was
-    rendered with. `patient`: wait out the delay after a fault of the environment.
+    rendered with. `patient`: wait out the delay after an environment fault.
     """
     good = history.last_good
     last = history.last

@@ -18,31 +18,33 @@ SHORTEST = 4
 """Characters. Shorter values ("1", "yes") are not masked: they are too common."""
 
 _NUMBER = re.compile(r'(parsing )"((?:[^"\\]|\\.)+)"')
-"""How Go quotes what is no number, without the unit that it has taken off."""
+"""How Go quotes a value that is no number, without the unit."""
 
 _WORD = re.compile(r"\w{6,}")
 _LONG_WORD = 12
-"""Characters from which on a word without a digit is taken for a part of a secret, not for one that is in it, too."""
+"""Characters from which on a word without a digit counts as a part of a secret, not as an ordinary word."""
 
 KEPT, LONG = 2048, 200
 """Maximum number of cached cleaned texts, and of characters in each."""
 
 WHOLE = 2048
-"""Characters of the longest form that is sought as a whole; of longer ones blocks are, which cost no compiling: 16 KiB
-of random bytes took 11 s and 300 MB."""
+"""Longest form that is searched as a whole, in characters. Longer ones are searched in blocks, which need no compiling:
+16 KiB of random bytes took 11 s and 300 MB."""
 
 BLOCK = 64
-"""Characters; of a long form that is printed in part, less than a block may stay at either end."""
+"""Characters. If a long form is printed in part, less than a block may remain at either end."""
 
 MOST = 1 << 15
-"""Characters, or bytes, of a secret that are masked, from its beginning: of random bytes 0.4 s and 16 MB."""
+"""Characters, or bytes, at the beginning of a secret that are masked: random bytes of this size take 0.4 s and 16 MB.
+"""
 
 _SHORTEST_LINE = 8
-"""Characters of a line of a secret of several lines that is masked on its own, as logs print it."""
+"""Characters from which on a line of a secret with several lines is masked by itself, because logs print single lines.
+"""
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])")
 _CUT = re.compile(r"…|\.\.\.")
-"""Places where a long text was cut off, by us or by the engine."""
+"""Places at which we or the engine have cut a long text."""
 
 _LINE_ENDS = re.compile(r"\r\n?|[\x85\u2028\u2029]")
 _UNSEEN = re.compile(
@@ -93,13 +95,13 @@ class Redactor:
 
     @property
     def known(self) -> int:
-        """How many forms of secrets are known; it only grows."""
+        """Number of known forms of secrets; it only grows."""
         return len(self._forms) + len(self._blocks)
 
     def register(self, values: Iterable[str | bytes]) -> None:
-        """Mask these from now on. Values of fewer than SHORTEST characters are left alone.
+        """Mask these from now on. Values with fewer than SHORTEST characters are ignored.
 
-        Of bytes also what they look like where they are no UTF-8.
+        Of bytes that are no UTF-8, their printed forms, too.
         """
         found = {form for value in values for form in _forms(value)}
         blocks = {block for form in found if len(form) > WHOLE for block in _blocks(form)} - self._blocks
@@ -111,16 +113,16 @@ class Redactor:
             self._forms |= fresh
             longest_first = sorted(self._forms, key=lambda form: (-len(form), form))
             self._known = re.compile("|".join(re.escape(form) for form in longest_first))
-            self._cleaned = {}  # a new one: another thread may be about to add a text that was cleaned before
+            self._cleaned = {}  # a new dict: another thread may be about to add a text that was cleaned before
 
     def clean(self, text: str, multiline: bool = False) -> str:
-        """The text without secrets and without characters that steer a terminal or that nobody sees.
+        """The text without secrets, and without characters that steer a terminal or are invisible.
 
         Line ends become blanks, so that one text stays one line; with `multiline` they and tabs are kept.
         """
         if len(text) > LONG:
             return self._clean(text, multiline)
-        # The same document is published again and again, and most of its texts stay the same.
+        # The same document is published again and again, and most of its texts do not change.
         known = self._cleaned
         if len(known) >= KEPT:
             known.clear()
@@ -130,7 +132,7 @@ class Redactor:
         return found
 
     def _clean(self, text: str, multiline: bool) -> str:
-        # Masked on both sides of the tidying: a secret may hold what is tidied, and that may split a secret.
+        # Masked before and after the cleaning: a secret may contain such characters, and they may split a secret.
         return self._mask(_tidy(self._mask(text), multiline))
 
     def _mask(self, text: str) -> str:
@@ -167,7 +169,7 @@ class Redactor:
 
 
 def without_parts(text: str, secrets: Collection[str]) -> str:
-    """Mask parts of secrets: programs take values apart and quote what is wrong in them."""
+    """Mask parts of secrets: programs take values apart and quote the wrong part."""
     if not secrets:
         return text
     quoted = [json.dumps(secret, ensure_ascii=False) for secret in secrets]
@@ -184,7 +186,7 @@ def without_parts(text: str, secrets: Collection[str]) -> str:
 
 
 def _beginning(form: str, text: str, end: int) -> int:
-    """Where the beginning of a secret stands that the cut at `end` has left; `end` where there is none."""
+    """The place where a secret begins that the cut at `end` has shortened; `end` if there is none."""
     start = text.find(form[:SHORTEST], max(0, end - len(form)), end)
     while 0 <= start <= end - SHORTEST:
         if form.startswith(text[start:end]):
@@ -201,7 +203,7 @@ def _tidy(text: str, multiline: bool) -> str:
 
 
 def _forms(value: str | bytes) -> Iterator[str]:
-    """How a secret may look when a program prints it."""
+    """The forms in which a program may print a secret."""
     is_text = True
     if isinstance(value, bytes):
         data, value = value, value.decode(errors="replace")
@@ -247,16 +249,17 @@ def _encodings(value: str) -> Iterator[str]:
     ):
         yield from (encoded, re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), encoded))
     for written in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
-        yield from (written, re.sub("[&<>]", lambda found: f"\\u{ord(found[0]):04x}", written))  # as Go does it
+        yield from (written, re.sub("[&<>]", lambda found: f"\\u{ord(found[0]):04x}", written))  # as Go does
     yield value.replace("\\", "\\\\").replace("'", "\\'")  # between single quotes
-    yield from (value.replace("'", "'\\''"), value.replace("'", "'\"'\"'"))  # as shells do it
+    yield from (value.replace("'", "'\\''"), value.replace("'", "'\"'\"'"))  # as shells do
     data = value.encode(errors="replace")
     yield data.hex()
     yield from _base64(data)
 
 
 def _base64(data: bytes) -> Iterator[str]:
-    """Also inside a longer text ("user:secret"): what no neighbour changes, at each of the three offsets."""
+    """Also inside a longer text ("user:secret"): the characters that do not depend on neighbours, at each of the three
+    offsets."""
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + data)
         first = (0, 2, 3)[offset]

@@ -22,7 +22,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """A service with its slots and the containers that are too many (of another spec, or beyond the number)."""
+    """A service with its slots and its surplus containers (of another spec, or beyond the number)."""
 
     service: Service
     slots: tuple[Slot, ...]
@@ -37,9 +37,9 @@ class Pairing:
 def pair(
     desired: DesiredState, observed: ObservedState, ran_once: frozenset[str], replaced: frozenset[str] = frozenset()
 ) -> dict[ServiceKey, Pairing]:
-    """Pair every service of the stacks that are not suspended, namespace owners before those that share with them.
+    """Pair every service of the stacks that are not suspended, namespace owners before their users.
 
-    `replaced`: ids of containers that are to stand for nothing, whatever their spec.
+    `replaced`: ids of containers that fill no slot, whatever their spec.
     """
     pairings: dict[ServiceKey, Pairing] = {}
     existing = by_service(observed)
@@ -51,7 +51,7 @@ def pair(
 
 
 def by_sharing(services: Sequence[Service]) -> list[Service]:
-    """Services in an order in which those whose namespaces are shared come before the namespace users."""
+    """The services in an order in which namespace owners come before their users."""
     ordered: dict[str, Service] = {}
     rest = {service.name: service for service in services}
     while rest:
@@ -78,12 +78,12 @@ def stable_name(container: Container) -> str:
 
 
 def has_run(container: Container) -> bool:
-    """A candidate that was never started owns nothing: it has taken over another one's volumes, or has empty ones."""
+    """A candidate that was never started has no data: its volumes are another container's, or empty."""
     return container.state != "created"
 
 
 def completed(container: Container | None) -> bool:
-    """Whether a one-shot's container has run to its proper end."""
+    """Whether a one-shot's container has ended as intended."""
     return bool(
         container
         and container.state == "exited"
@@ -143,7 +143,7 @@ def _nameless(container: Container) -> list[str]:
 
 
 def _bound(container: Container, service: Service, namespace_owners: Mapping[ServiceKey, Pairing]) -> bool:
-    """A namespace user is right only while it shares with the container that its namespace owner keeps."""
+    """A namespace user is correct only while it uses the namespaces of the container that its owner keeps."""
     if not container.detailed:
         return True
     for key in service.namespace_owners:
@@ -155,7 +155,7 @@ def _bound(container: Container, service: Service, namespace_owners: Mapping[Ser
 
 
 def settled(desired: DesiredState, observed: ObservedState, ran_once: frozenset[str]) -> bool:
-    """Whether a sparse look already shows that nothing is to be done."""
+    """Whether a sparse look already shows that nothing must be done."""
     if removed(desired, observed):
         return False
     return all(_settled(pairing) for pairing in pair(desired, observed, ran_once).values())

@@ -19,7 +19,7 @@ def document(kind: str) -> Document:
 
 
 def word(value: StrEnum | None) -> str | None:
-    """An enum's stable text; null where there is none."""
+    """An enum's stable text; null if there is none."""
     return None if value is None else value.value
 
 

@@ -31,10 +31,10 @@ IDENTITIES = frozenset(
     | {"stack", "stacks", "service", "action", "verb", "request", "until", "lifted", "image", "gone"}
     | {"container", "started"}
 )
-"""Fields that we read again: names and digests, never masked. A secret may be spelled like a stack."""
+"""Fields that we read again: names and digests, never masked. A secret may have the same text as a stack's name."""
 
 _OWN_IMAGE = re.compile(r"sha256:[0-9a-f]{64}|[0-9a-f]{64}|reconciler/.*")
-"""What stands for an image that we have fetched or built; any other name is the commit's, and may hold a secret."""
+"""Our own names of fetched or built images. Any other name comes from the commit, and may contain a secret."""
 
 
 class Journal:
@@ -51,7 +51,7 @@ class Journal:
     def append(self, kind: str, *, at: float, **fields: Any) -> None:
         """Add a record; on return it is on the disk. `at`: seconds of the Unix epoch. Texts are cleaned.
 
-        Transient when the disk refuses; then nothing was added.
+        Transient if the disk refuses; then nothing was added.
         """
         head = {"v": VERSION, "kind": kind, "at": rfc3339(at)}
         line = _line({**head, **_cleaned(fields, self._clean), **head})
@@ -65,9 +65,9 @@ class Journal:
         self.records()
 
     def records(self) -> tuple[Record, ...]:
-        """Everything recorded, oldest first. Reads only what was added since the last call.
+        """All records, oldest first. Reads only what was added since the last call.
 
-        Corrupt when a line cannot be read, or was written by a newer version.
+        Corrupt if a line cannot be read, or was written by a newer version.
         """
         try:
             descriptor = os.open(self._path, os.O_RDONLY)
@@ -82,14 +82,14 @@ class Journal:
 
     @property
     def is_long(self) -> bool:
-        """Whether what was read last is worth shortening. After an attempt that did not halve the journal, it is
-        shortened again only once it has grown by half."""
+        """Whether the journal is long enough to be shortened. After an attempt that did not halve it, it is shortened
+        again only after it has grown by half."""
         return self._end >= max(LONG, self._vain + self._vain // 2)
 
     def shorten(self, shorter: Callable[[Sequence[Record]], Sequence[Record]]) -> bool:
-        """Put `shorter(records)` in the place of all, once they are long and it halves them. Whether it did.
+        """Replace all records by `shorter(records)`, if the journal is long and this halves it. Returns whether it did.
 
-        A crash leaves the old file or the new one, whole. Transient when the disk refuses; then nothing has changed.
+        A crash leaves the old file or the new one, complete. Transient if the disk refuses; then nothing has changed.
         """
         if not self.records() or not self.is_long:
             return False
@@ -120,7 +120,7 @@ class Journal:
     def _read(self, data: bytes) -> None:
         lines = data.split(b"\n")
         torn = lines.pop()
-        # A power cut may leave a last line whose length is on the disk and its bytes are not: they read as zeros.
+        # After a power cut, the last line's length may be on the disk, but not its bytes: they read as zeros.
         if not torn and lines and b"\0" in lines[-1]:
             torn = lines.pop()
         first = len(self._records) + 1

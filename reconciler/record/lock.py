@@ -14,14 +14,14 @@ from reconciler.model.outcome import Reason
 
 _TRIES = 10
 _PAUSE = 0.02
-"""Seconds between tries: together longer than any `holder` looks, shorter than a person notices."""
+"""Seconds between tries: together longer than any check by `holder`, shorter than a person notices."""
 
 
 class StateLock:
-    """Holds <state>/lock from `acquire` to `release`, or to the end of the process however it comes.
+    """Holds <state>/lock from `acquire` to `release`, or to the end of the process.
 
-    Makes the folder (mode 0700) where there is none. `inherited`: the descriptor with which this process has held it
-    since before it started anew.
+    Makes the folder (mode 0700) if there is none. `inherited`: the descriptor with which this process has held it since
+    before it started anew.
     """
 
     def __init__(self, state: Path, inherited: int | None = None) -> None:
@@ -30,14 +30,14 @@ class StateLock:
 
     @property
     def descriptor(self) -> int:
-        """What holds it; to be had from `acquire` to `release`."""
+        """The descriptor that holds the lock; available from `acquire` to `release`."""
         if self._descriptor is None:
             raise AssertionError("the lock is not held")
         return self._descriptor
 
     def acquire(self) -> None:
-        """Locked, with the holder's pid, when another process has it. Transient when the folder cannot be used,
-        Usage when it is open to others and not ours to close."""
+        """Locked, with the holder's pid, if another process has it. Transient if the folder cannot be used, Usage if it
+        is open to others and we may not change that."""
         try:
             self._close_to_others()
             for attempt in range(_TRIES):
@@ -53,7 +53,7 @@ class StateLock:
         raise _locked(self._state)
 
     def release(self) -> None:
-        """Give it up; nothing happens where it is not held."""
+        """Release it; nothing happens if it is not held."""
         if self._descriptor is not None:
             os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
@@ -72,7 +72,7 @@ class StateLock:
         self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._state.stat().st_mode & 0o077:
             return
-        # A folder full of other things may be /var/lib by mistake: taking it from everybody would break the machine.
+        # A folder full of other things may be /var/lib by mistake: closing it for others would break the machine.
         if any(self._state.iterdir()) and not (self._state / "lock").exists():
             raise Usage(
                 Reason.DISK_FAILED,
@@ -101,9 +101,9 @@ class StateLock:
 
 
 def holder(state: Path) -> int | None:
-    """The pid of the process that holds the folder; None when there is none. Changes nothing.
+    """The pid of the process that holds the folder; None if there is none. Changes nothing.
 
-    0 when it is held and the pid cannot be read.
+    0 if it is held and the pid cannot be read.
     """
     try:
         descriptor = os.open(state / "lock", os.O_RDONLY)
@@ -124,7 +124,7 @@ def _pid(descriptor: int) -> int:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the file we have locked is the one that others will find."""
+    """Whether the locked file is the one that other processes find."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     return False

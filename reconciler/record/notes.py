@@ -17,13 +17,13 @@ from reconciler.model.outcome import RETRIED, FinalReport, Reason
 from reconciler.process import Completed
 
 TRIES = 3
-"""Pushes in one turn, while somebody else writes there, too."""
+"""Number of pushes in one turn, if somebody else writes there, too."""
 
 SELDOM = 600.0
-"""Seconds between two looks at the notes in a remote that git has to be asked for, while there is nothing to tell."""
+"""Seconds between two reads of a remote's notes through git, while there is nothing to report."""
 
 LARGEST = 64 << 20
-"""Bytes that a fetch of what stands there may write: some 50,000 notes."""
+"""Bytes that a fetch of the remote's notes may write: some 50,000 notes."""
 
 _PUSH_TIMEOUT = 60.0
 _LIST_TIMEOUT = 20.0
@@ -37,7 +37,7 @@ _FETCH = (
 
 
 class Git(Protocol):
-    """Git on the mirror, allowed to speak with the remote (see `observe.git`)."""
+    """Git on the mirror, allowed to contact the remote (see `observe.git`)."""
 
     def run(
         self, *arguments: str, timeout: float = ..., stdin: bytes | None = None, extra: Mapping[str, str] | None = None,
@@ -52,7 +52,7 @@ class Redacts(Protocol):
 def note_text(final: FinalReport, redactor: Redacts) -> str:
     """The note: one line for lists, text for people, git trailers for scripts.
 
-    All of the text is indented, so that no log line and no subject can pose as a trailer or as the end of the text.
+    All of the text is indented, so that no log line and no subject looks like a trailer or the end of the text.
     """
     text = "\n".join([final.message, *(["", *final.lines] if final.lines else [])])
     body = "\n".join((_INDENT + line).rstrip() for line in redactor.clean(text, multiline=True).split("\n"))
@@ -75,13 +75,13 @@ def _trailers(final: FinalReport) -> str:
 
 
 class NoteWriter:
-    """Tells on the commit. What stands in the remote is never believed: ours is derived from the journal, and is put on
-    top of theirs as often as somebody changes it. The ref is this host's alone.
+    """Writes notes on commits. Notes in the remote are never believed: ours are made from the journal, and replace them
+    whenever somebody changes them. The ref belongs to this host alone.
 
-    Refs of the mirror: our notes; what we pushed last (`sent`) and which notes of ours it holds (`of`); what already
-    stood there when this mirror was new (`found`), of which the notes on commits that the journal does not know are
-    kept. `push` False: the notes stay in the mirror. `read`: a ref of the mirror, without a process. `peek`: the same
-    of the remote: '' for none, None where only git can tell. `fetching`, `pushing`: options for git.
+    Refs of the mirror: our notes; what we pushed last (`sent`) and our notes in it (`of`); what the remote had when
+    this mirror was new (`found`), of which the notes on commits that the journal does not know are kept. `push` False:
+    the notes stay in the mirror. `read`: a ref of the mirror, without a process. `peek`: the same of the remote: '' for
+    none, None if only git can tell. `fetching`, `pushing`: options for git.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class NoteWriter:
         self.error: str | None = None
 
     def tell(self, report: FinalReport) -> bool:
-        """Write the note, unless it already stands there, and push it. False: not yet, try again later."""
+        """Write the note, unless it exists already, and push it. False: not yet, try again later."""
         return self._told([report])
 
     def keep(self, reports: Callable[[], Iterable[FinalReport]]) -> None:
@@ -126,8 +126,8 @@ class NoteWriter:
     # -- ours --------------------------------------------------------------------------------------------------
 
     def _write(self, reports: Sequence[FinalReport], restore: bool) -> bool:
-        """Those that the mirror does not have yet. A commit that has been told its end stands; only an operator's
-        `retry` changes it. One that is gone is not waited for."""
+        """Write the notes that the mirror does not have yet. A final state does not change; only an operator's `retry`
+        changes it. If a commit is gone, its note is skipped."""
         known = self._known([report.revision for report in reports])
         present = self._listed(self._ref) if known and self._read(self._ref) else {}
         new = []
@@ -163,7 +163,7 @@ class NoteWriter:
         return b"\n".join(parts) + b"\n"
 
     def _listed(self, ref: str) -> dict[str, str]:
-        """Commit → blob of its note. Transient where that is no tree of notes, or beyond measure."""
+        """Commit → blob of its note. Transient if this is no tree of notes, or too large."""
         done = self._git.run("notes", "--ref", ref, "list", timeout=_LIST_TIMEOUT)
         if done.returncode != 0 or done.cut:
             raise Transient(Reason.FETCH_FAILED, f"{ref} holds no notes", "the mirror may be deleted")
@@ -173,7 +173,7 @@ class NoteWriter:
     # -- there -------------------------------------------------------------------------------------------------
 
     def _as_sent(self, ours: str) -> bool:
-        """Whether what we pushed stands there, as far as that is known without much work."""
+        """Whether the remote still has what we pushed, as far as that is known without much work."""
         sent = self._read(self._sent)
         there = self._peek(self._ref)
         if there is None:
@@ -205,7 +205,7 @@ class NoteWriter:
         return False
 
     def _there(self) -> str | None:
-        """The sha of the ref in the remote, '' where there is none, None where it cannot be asked."""
+        """The sha of the ref in the remote, '' if there is none, None if the remote cannot be asked."""
         known = self._peek(self._ref)
         if known is not None:
             return known
@@ -220,7 +220,7 @@ class NoteWriter:
         return None if listed is None else known
 
     def _list(self, *patterns: str) -> dict[str, str] | None:
-        """Ref in the remote → sha, or 'ref: …' where it stands for another one. None where it cannot be asked."""
+        """Ref in the remote → sha, or 'ref: …' if it is symbolic. None if the remote cannot be asked."""
         options = (*self._fetching, "--symref", "--end-of-options")
         done = self._git.run("ls-remote", *options, self._address, *patterns, timeout=_PUSH_TIMEOUT)
         if not self._well(done, "asked for"):
@@ -232,8 +232,8 @@ class NoteWriter:
         return found
 
     def _cleared(self) -> bool:
-        """Delete what keeps our ref from being made: one in the place of a folder above it, or below it. Whether there
-        was such a one. Both names are this agent's, or nobody's."""
+        """Delete refs that prevent ours from being made: one in the place of a folder above it, or one below it.
+        Returns whether there was one. Both names belong to this agent, or to nobody."""
         above = self._ref.rpartition("/")[0]
         listed = self._list(above, f"{self._ref}/*") or {}
         found = [name for name in listed if name == above or name.startswith(f"{self._ref}/")]

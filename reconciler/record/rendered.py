@@ -31,14 +31,14 @@ from reconciler.model.outcome import Reason
 
 Json = Mapping[str, Any]
 GONE = frozenset({"trees", "order", "priority"})
-"""Fields of services and their endpoints that 0.1.0 has written and that are ignored when they are read."""
+"""Fields of services and their endpoints that 0.1.0 has written, and that are ignored when they are read."""
 
 Secrets = Callable[[str], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """What a file held, and the host's secrets made of it, when both had this stamp."""
+    """Content of a file, filled in with the host's secrets, when both had this stamp."""
 
     stamp: tuple[str, int, int, int, str]
     rendered_with: str
@@ -46,7 +46,8 @@ class _Loaded:
 
 
 class RenderedStore:
-    """Secret values are left out on the way in and filled in on the way out; `secrets` gives them by stack."""
+    """Secret values are left out when a state is saved, and filled in when it is loaded; `secrets` gives them by stack.
+    """
 
     def __init__(self, folder: Path, secrets: Secrets, fingerprint: Callable[[], str], effects: Effects) -> None:
         self._folder, self._secrets, self._fingerprint, self._effects = folder, secrets, fingerprint, effects
@@ -55,8 +56,8 @@ class RenderedStore:
     def save(self, desired: DesiredState, models: Mapping[str, Json]) -> None:
         """Durable before it returns. `models`: Compose's canonical model of each stack, for people.
 
-        What is there already is written again where it came from another commit or from other secrets.
-        Transient when the disk refuses.
+        A stored state is written again if it came from another commit or from other secrets. Transient if the disk
+        refuses.
         """
         stored = self._read(desired.content)
         came_from = (stored["desired"]["revision"], stored["fingerprint"]) if stored else None
@@ -81,7 +82,7 @@ class RenderedStore:
         draft = self._folder / f".{desired.content}.{os.getpid()}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700, parents=True)
-        # Names of stacks are needed to find the secrets that the rest is thawed with.
+        # Names of stacks are needed to find the secrets that fill in the rest.
         names = [stack.name for stack in desired.stacks]
         create = {
             "fingerprint": self._fingerprint(), "stacks": names, "desired": freeze(asdict(desired), values),
@@ -98,7 +99,7 @@ class RenderedStore:
         sync_folder(self._folder)
 
     def load(self, content: str) -> DesiredState | None:
-        """None where it was never saved, has been deleted, or was saved by a version with other fields."""
+        """None if it was never saved, has been deleted, or was saved by a version with other fields."""
         found = self._load(content)
         return found.desired if found else None
 
@@ -108,7 +109,7 @@ class RenderedStore:
         return found is None or found.rendered_with == self._fingerprint()
 
     def _load(self, content: str) -> _Loaded | None:
-        """Read anew only where the file or a secret has changed: every turn asks, several times."""
+        """Read anew only if the file or a secret has changed: every turn asks, several times."""
         try:
             found = (self._folder / content / "create.json").stat()
         except FileNotFoundError:
@@ -141,7 +142,7 @@ class RenderedStore:
                     yield from (item["digest"] for item in stack["networks"])
 
     def keep(self, contents: Iterable[str]) -> None:
-        """Forget every state but these; each that goes is an effect."""
+        """Delete every state except these; each deletion is an effect."""
         wanted = set(contents)
         for path in self._folder.glob("*"):
             if path.name not in wanted:

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from reconciler.record.notes import NoteWriter
 
 WARNED = 20
-"""Lines of a note that tell warnings, one for each rule."""
+"""Number of lines for warnings in a note, one for each rule."""
 
 
 class Reporter:
-    """Tells final states through git notes. `output`: with what containers, health checks and builds have said."""
+    """Reports final states through git notes. `output`: with output of containers, health checks and builds."""
 
     def __init__(self, host: str, notes: NoteWriter, log_lines: int, output: bool = True) -> None:
         self._host, self._notes, self._log_lines, self._output = host, notes, log_lines, output
@@ -39,9 +39,9 @@ class Reporter:
 
 
 def report(host: str, attempt: Attempt, log_lines: int, output: bool = True) -> FinalReport:
-    """What is told of an attempt that has ended. `log_lines`: at most so many lines of a failed service's log.
+    """The report about an ended attempt. `log_lines`: most lines of a failed service's log.
 
-    Without `output` nothing that a program of the commit has printed is in it.
+    Without `output` it contains no output of the commit's programs.
     """
     return FinalReport(
         host=host,
@@ -58,7 +58,7 @@ def report(host: str, attempt: Attempt, log_lines: int, output: bool = True) -> 
 
 
 def told_message(attempt: Attempt, output: bool) -> str:
-    """Without `output`: a build's message ends with the builder's own words, among which may be those of the commit's
+    """Without `output`: a build's message ends with the builder's own words, which may contain output of the commit's
     programs."""
     hidden = not output and attempt.reason is Reason.BUILD_FAILED
     return attempt.message.partition(": ")[0] if hidden else attempt.message
@@ -67,7 +67,7 @@ def told_message(attempt: Attempt, output: bool) -> str:
 def _warned(attempt: Attempt) -> Sequence[str]:
     if not attempt.warnings:
         return ()
-    # Only here: most turns of the agent have no note to write, and few commits warn.
+    # Imported here: most turns of the agent write no note, and few commits have warnings.
     from reconciler.record.summary import violation
     from reconciler.record.text.layout import Style
     from reconciler.record.text.words import grouped

@@ -26,22 +26,22 @@ LARGEST = 4096
 LONGEST = 500
 """Characters of a reason or of a name for a commit."""
 AT_ONCE = 50
-"""Requests that are read at one time; the others wait for the next."""
+"""Number of requests that are read at one time; the others wait for the next."""
 
 KEPT = 20
-"""Files that were no request and are kept for people to look at; older ones go."""
+"""Number of files that were no request and are kept for people; older ones are deleted."""
 FORSAKEN = 3600.0
-"""Seconds after which a draft is of a process that was killed while it asked."""
+"""Seconds after which a draft must be from a process that was killed."""
 
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{9}Z-(?:suspend|resume|retry|accept)")
 _FIELDS = frozenset({"verb", "revision", "why", "until"})
 
 
 class RequestBox:
-    """Anybody who may write to the state folder may `leave`; only the holder of the state lock may `remove`.
+    """Whoever may write to the state folder may `leave` a request; only the holder of the state lock may `remove` one.
 
-    What lies there is not trusted: a file that is no request is renamed `.bad`, and a log line says why. `read_only`:
-    it is only passed over.
+    The files are not trusted: a file that is no request is renamed `.bad`, and a log line says why. `read_only`: it is
+    only skipped.
     """
 
     def __init__(self, folder: Path, effects: Effects, *, read_only: bool = False) -> None:
@@ -49,7 +49,7 @@ class RequestBox:
         self._told: set[str] = set()
 
     def leave(self, verb: RequestVerb, revision: str = "", why: str = "", until: float | None = None) -> str:
-        """Ask; returns the request's id. Transient when the disk refuses."""
+        """Leave a request; returns its id. Transient if the disk refuses."""
         name = _name(verb)
         draft = self._folder / f".{name}.{os.getpid()}"
         body = {"verb": verb, "revision": revision, "why": why, "until": until}
@@ -72,7 +72,7 @@ class RequestBox:
         return name
 
     def waiting(self) -> Sequence[Request]:
-        """Those that nobody has removed, oldest first."""
+        """The requests that nobody has removed, oldest first."""
         try:
             names = sorted(entry.name for entry in os.scandir(self._folder) if entry.name.endswith(".json"))
         except OSError:
@@ -108,7 +108,7 @@ class RequestBox:
         self._collect()
 
     def _collect(self) -> None:
-        """What nobody will look at any more. Whatever cannot be removed is left: nothing depends on it."""
+        """Remove files that nobody will read any more. If one cannot be removed, it stays: nothing depends on it."""
         with suppress(OSError):
             found = [entry for entry in os.scandir(self._folder) if not entry.is_dir(follow_symlinks=False)]
             ages = {Path(entry.path): time.time() - entry.stat(follow_symlinks=False).st_mtime for entry in found}
@@ -136,7 +136,7 @@ def _content(path: Path) -> bytes:
 
 
 def _request(name: str, content: bytes) -> Request:
-    """ValueError says what is wrong with it."""
+    """ValueError says what is wrong."""
     if not _NAME.fullmatch(name):
         raise ValueError("its name is not <time>-<verb>.json")
     try:
@@ -160,7 +160,7 @@ def _text(body: Mapping[str, Any], field: str) -> str:
 def _until(value: object) -> float | None:
     if value is None:
         return None
-    # Beyond these years a time cannot be written down.
+    # Outside of these years a time cannot be written.
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("until is neither null nor a number of seconds")
     if not 0 <= value < 32_000_000_000:

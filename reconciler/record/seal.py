@@ -25,10 +25,10 @@ class _Loaded:
 
 
 class Seal:
-    """HMAC-SHA256 under a key of this machine's, made when it is first needed.
+    """HMAC-SHA256 with a key of this machine, which is made when it is first needed.
 
-    `known`: digests that an older version has used when the key is made; they stay as they are for ever, so that an
-    upgrade replaces no container. Transient where the file cannot be read or written, Corrupt where it is damaged.
+    `known`: digests that an older version used before the key was made; they stay unkeyed, so that an upgrade replaces
+    no container. Transient if the file cannot be read or written, Corrupt if it is damaged.
     """
 
     def __init__(self, path: Path, known: Callable[[], Iterable[str]]) -> None:
@@ -66,7 +66,7 @@ class Seal:
             ) from error
 
     def _make(self) -> None:
-        """Whole or not at all; of two processes that make one at the same time the first one's counts."""
+        """Complete or not at all; of two processes that make one at the same time, the first one's counts."""
         document = {"key": os.urandom(KEY_BYTES).hex(), "plain": sorted(set(self._known()))}
         descriptor, draft = tempfile.mkstemp(dir=self._path.parent, prefix=".seal-")
         try:

@@ -43,7 +43,7 @@ def validation(
     skipped: Sequence[str] = (),
     needs: Needs | None = None,
 ) -> Document:
-    """What is wrong with a commit or a folder. `skipped`: checks that could not run here, and why."""
+    """Findings in a commit or a folder. `skipped`: checks that could not run here, and why."""
     return document("Validation") | {
         "valid": not any(item.level is Level.DENY for item in violations),
         "revision": revision,
@@ -73,10 +73,10 @@ def init(
 ) -> Document:
     """What was written for which services, and what the first turn would do. `restarts`: stack, service, causes.
 
-    `adopt`: projects that the agent config in force does not let commits take over yet. `trust`: what a new agent
-    config says of those who push, None where none was written. `left`: what is no stack; `values`: env files that do
-    not belong into git; `notes`: what a person should know of names. `needs`: what would
-    admit it, None where nothing was written. `bare`: it made a bare repository instead; `notes` are the next steps.
+    `adopt`: projects that the present agent config does not let commits take over yet. `trust`: of a new agent config,
+    None if none was written. `left`: projects that become no stack; `values`: env files that do not belong into git;
+    `notes`: what a person should know about names. `needs`: what would admit the commit, None if nothing was written.
+    `bare`: it made a bare repository instead; `notes` are the next steps.
     """
     return document("Init") | {
         "host": host,
@@ -109,7 +109,7 @@ def init(
 
 
 def policy_use(unused: Sequence[tuple[Grant | BindGrant, Use]], entries: int, days: int) -> Document:
-    """What the operator allows and nothing has used for `days`. `entries`: how many the config has."""
+    """Entries of the operator that nothing has used for `days`. `entries`: number of entries in the config."""
     return document("PolicyUse") | {
         "days": days,
         "entries": entries,
@@ -134,7 +134,7 @@ def _unused(item: Grant | BindGrant, use: Use) -> Document:
 
 
 def plan(value: plans.Plan, outlook: plans.Outlook = plans.OPEN) -> Document:
-    """What would be done, in order, what it costs, and what the next turn would come to."""
+    """The steps in order, what they cost, and the outcome of the next turn."""
     return document("Plan") | {
         "revision": value.revision,
         "base": value.base,
@@ -182,7 +182,7 @@ def turn(
     violations: Sequence[Violation] = (),
     warnings: Sequence[Violation] = (),
 ) -> Document:
-    """How one turn ended. `duration` in seconds; `effects`: what this process changed, counted."""
+    """The end of one turn. `duration` in seconds; `effects`: number of changes by this process."""
     return document("Turn") | {
         "revision": revision,
         "intent": word(intent),
@@ -218,7 +218,7 @@ def history(
 
 
 def request(value: Answered, *, waiting: bool = False) -> Document:
-    """What an operator asked, and the answer. `waiting`: there is none yet."""
+    """A request of an operator, and the answer. `waiting`: there is no answer yet."""
     return document("Request") | _request(value) | ({"outcome": "Waiting"} if waiting else {})
 
 
@@ -338,7 +338,7 @@ def _failure(value: Failure | None) -> Document | None:
 
 
 def _held(value: Held) -> Document:
-    """As an attempt that never began."""
+    """A hold, in the form of an attempt that never began."""
     ended = value.ended_at
     return _attempt(Attempt("", value.revision, Intent.ADVANCE, value.since, warnings=value.warnings)) | {
         "id": None,

@@ -11,8 +11,8 @@ def hooks(
     repository: str, folder: str, rows: Sequence[tuple[str, str, str, bool]], files: Sequence[str],
     messages: Sequence[str] = (),
 ) -> Document:  # fmt: skip
-    """`rows`: name, path, state (installed, outdated, foreign, missing), whether a hook before ours is kept. `files`:
-    those that are there now, or that were removed. `messages`: why nothing was done."""
+    """`rows`: name, path, state (installed, outdated, foreign, missing), whether an earlier hook is kept. `files`:
+    existing ones, or removed ones. `messages`: why nothing was done."""
     return document("Hooks") | {
         "repository": repository,
         "folder": folder,

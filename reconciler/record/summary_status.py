@@ -64,7 +64,7 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
 
 
 def _next_try(facts: StatusFacts) -> float | None:
-    """Nobody tries while no agent runs."""
+    """Nobody tries again while no agent runs."""
     known = facts.agent.running and facts.holding is not None and facts.rollout is None
     return facts.holding.until if known and facts.holding else None
 

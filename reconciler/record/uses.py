@@ -1,4 +1,4 @@
-"""Which entries of the agent config last good needs: `<state>/grants.json`. What is lost begins anew."""
+"""The entries of the agent config that last good needs: `<state>/grants.json`. If it is lost, it begins anew."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class UseFile:
         self._path = path
 
     def load(self) -> Uses:
-        """Nothing where there is no such file, or one that cannot be read."""
+        """Empty if there is no such file, or it cannot be read."""
         try:
             found = json.loads(self._path.read_bytes())
             return Uses(
@@ -33,7 +33,7 @@ class UseFile:
             return Uses()
 
     def save(self, uses: Uses) -> None:
-        """Whole or not at all."""
+        """Complete or not at all."""
         entries = {
             name: {"firstSeen": moment(use.since), "lastUsed": moment(use.last), "inUse": use.now}
             for name, use in uses.entries.items()

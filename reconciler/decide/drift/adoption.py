@@ -29,7 +29,7 @@ as a cause, as it does each other key of the config that differs."""
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Does `path` of the machine hold, since before the container's start, the bytes of the tree `digest`?"""
+    """Whether `path` of the machine has had the bytes of the tree `digest` since before the container's start."""
 
     path: str
     digest: str
@@ -40,8 +40,8 @@ class Question:
 class Verdict:
     """`records`: new adoptions for the journal, by container. `causes`: why a service's container cannot stay.
 
-    `links`: folder that commits will mount → the folder of the machine that it has to be.
-    `hidden`: places with data (service, found, wanted) that the commit would hide behind an empty folder.
+    `links`: folder that commits will mount → the folder of the machine that it must become. `hidden`: places with data
+    (service, found, wanted) that the commit would hide behind an empty folder.
     """
 
     records: Mapping[str, Adopted] = field(default_factory=dict)
@@ -84,8 +84,8 @@ def judge(
     images: Mapping[str, Image],
     data: str,
 ) -> Verdict:
-    """`same`: the questions whose answer is yes. `images`: those of `target`, by id. `data`: where relative folders of
-    the host lie. An image that is not built yet counts as equal to the running one."""
+    """`same`: the questions whose answer is yes. `images`: those of `target`, by id. `data`: the host's folder for
+    relative folders. An image that is not built yet counts as equal to the running one."""
     records: dict[str, Adopted] = {}
     causes: dict[ServiceKey, tuple[str, ...]] = {}
     links: dict[str, str] = {}
@@ -118,7 +118,7 @@ def baseline(
 ) -> DesiredState:
     """The rollback state: last good, and the running containers of services that only `target` has.
 
-    `observed`: with the overlay. A container that agrees gets its service's spec, any other a spec of its own.
+    `observed`: with the overlay. A container that matches gets its service's spec, any other a spec of its own.
     """
     asked = {stack.name: stack for stack in target.stacks if not stack.suspended}
     before = good.stacks if good else ()
@@ -155,8 +155,8 @@ def _is_left(item: Container, unmanaged: set[str]) -> bool:
 def _candidates(
     target: DesiredState, observed: ObservedState, adopted: Mapping[str, Adopted]
 ) -> Iterable[tuple[Service, Container]]:
-    """Containers without our label that nobody has judged yet, or that stand only for themselves, or did so before
-    the commit that the target undoes. What once agreed with a service is changed by a commit like any other."""
+    """Containers without our label that were not judged yet, or that match no service, or matched none before the
+    commit that the target undoes. A container that once matched a service is changed by a commit like any other."""
     suspended = {stack.name for stack in target.stacks if stack.suspended}
     services = target.services()
     for item in observed.containers:
@@ -170,7 +170,7 @@ def _candidates(
 
 
 def _binds(service: Service, item: Container, observed: ObservedState) -> dict[str, tuple[Mount, Mount]]:
-    """Target → (found, wanted), where both are folders or files of the machine and not the same one."""
+    """Target → (found, wanted), if both are folders or files of the machine, and not the same."""
     there: Mapping[str, Mount] = item.facts.get("mounts") or {}
     asked = wanted(service, observed.images.get(item.image) or ImageDefaults())["mounts"]
     return {
@@ -181,7 +181,7 @@ def _binds(service: Service, item: Container, observed: ObservedState) -> dict[s
 
 
 def _is_own_data(found: str, want: str, item: Container, folder: str) -> bool:
-    """Whether it is the same relative folder of the project: `./data` of where it was started from."""
+    """Whether it is the same relative folder of the project: `./data` of the folder where it was started."""
     if not want.startswith(folder) or not item.folder:
         return False
     relative = posixpath.relpath(found, item.folder)
@@ -192,7 +192,7 @@ def _is_own_data(found: str, want: str, item: Container, folder: str) -> bool:
 def _image(
     service: Service, item: Container, known: Adopted | None, observed: ObservedState, images: Mapping[str, Image]
 ) -> str | None:
-    """The id that the container's image stands for, where that is another one."""
+    """The id of the image that counts as equal, if it is another one."""
     if item.image == service.image:
         return None
     there = observed.images.get(item.image)
@@ -213,9 +213,9 @@ def _found_spec(items: Sequence[Container]) -> str:
 
 
 def _with_found(kept: Stack, asked: Stack | None, observed: ObservedState, verdict: Verdict) -> Stack:
-    """A stack of last good, and of what plain Compose has started since then what `asked` has a service for.
+    """A stack of last good, with the services of `asked` that plain Compose has started since then.
 
-    What an attempt that was cut off has made is none of what ran before.
+    Containers of an interrupted attempt did not run before.
     """
     names = {service.name for service in kept.services}
     there = {(item.stack, item.service) for item in observed.containers if item.id in verdict.records}

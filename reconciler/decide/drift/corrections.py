@@ -17,9 +17,9 @@ from reconciler.model.times import engine_time
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """Containers by id. `drift`: in what they differ. `ailing`: why they are to be started again, though they run.
+    """Containers by id. `drift`: their differences. `ailing`: why running containers must be started again.
 
-    `held`: services that may not be started again just now. `lost`: containers that can only be replaced.
+    `held`: services that may not be started again at the moment. `lost`: containers that can only be replaced.
     """
 
     drift: Mapping[str, tuple[Difference, ...]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Corrections:
         return self.lost | {id for id, found in self.drift.items() if not all(item.correctable for item in found)}
 
     def cause(self, container: Container) -> str:
-        """Why it is replaced; '' where it is not."""
+        """Why it is replaced; '' if it is not."""
         if container.id in self.lost:
             return "the engine cannot start it"
         return "; ".join(item.text for item in self.drift.get(container.id, ()))
@@ -49,11 +49,11 @@ NOTHING = Corrections()
 def corrections(
     desired: DesiredState, observed: ObservedState, history: History, now: float, *, secrets_known: bool
 ) -> Corrections:
-    """What is to be done about the containers of `observed`, which are inspected.
+    """The corrections for the containers of `observed`, which are inspected.
 
-    `secrets_known` False: `desired` was made with other secrets than the host has now, so that only limits, networks
-    and states can be compared. A service that completes is as it ended; what plain Compose has made stays as it was
-    adopted, until a commit replaces it.
+    `secrets_known` False: `desired` was made with other secrets than the host has now, so only limits, networks and
+    states can be compared. A one-shot stays as it ended; a container that plain Compose made stays as it was adopted,
+    until a commit replaces it.
     """
     drift: dict[str, tuple[Difference, ...]] = {}
     ailing: dict[str, str] = {}
@@ -81,8 +81,8 @@ def corrections(
 
 
 def without_files(found: Corrections, observed: ObservedState, rewritten: frozenset[str]) -> Corrections:
-    """Files that containers mount were gone and have been written anew: what runs sees the old, empty ones until it
-    starts again. `rewritten`: digests of their trees."""
+    """Mounted files were gone and have been written anew: a running container sees the old, empty ones until it starts
+    again. `rewritten`: digests of their trees."""
     blind = [
         item.id
         for item in observed.containers
@@ -103,8 +103,8 @@ def is_ailing(container: Container) -> bool:
 
 
 def _cut_off(service: Service, container: Container, observed: ObservedState) -> str:
-    """Why a namespace user has to start again: a namespace ends with its owner's process, and the engine leaves users
-    in the old one. '' where they share the namespace that there is."""
+    """Why a namespace user must start again: a namespace ends with its owner's process, and the engine leaves users in
+    the old one. '' if they use the present namespace."""
     owners = {name for key in NAMESPACES if (name := str(service.config.get(key) or "")).startswith("service:")}
     started = engine_time(container.started_at)
     for name in sorted(owners):

@@ -19,7 +19,7 @@ from reconciler.model.observed import Container, is_anonymous
 
 IMAGE, STATE, RESTART, NETWORK = "image", "state", "restart policy", "network"
 CLEARABLE = ("pids",)
-"""Limits that the engine can also take away again from a container that runs."""
+"""Limits that the engine can also remove from a running container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Difference:
 def differences(service: Service, container: Container, image: ImageDefaults | None) -> tuple[Difference, ...]:
     """Differences of the container from its service; none for one that was only listed, not inspected.
 
-    `image`: what the container's own image says; None where that image is gone, and with it the facts that it decides.
-    Name, number and whether it runs are not looked at, nor is anything about a container that it shares with.
+    `image`: settings of the container's own image; None if that image is gone, and with it the facts that it decides.
+    Name, number and whether it runs are not compared, nor anything of a container whose namespaces it uses.
     """
     if not container.detailed or not container.facts:
         return ()
@@ -66,7 +66,7 @@ def _fact(name: str, wanted: Any, found: Any) -> Difference | None:
     if wanted == found or (name == "memory with swap" and found == -1):
         return None
     if name == "pids" and not wanted and found == PIDS:
-        return None  # what a container gets where its file says nothing
+        return None  # what a container gets for keys that its file does not set
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
         return _named(name, _keys(wanted, found))
     correctable = name in LIMITS and (bool(wanted) or name in CLEARABLE)
@@ -75,7 +75,7 @@ def _fact(name: str, wanted: Any, found: Any) -> Difference | None:
 
 
 _AT_LEAST = ("ulimits", "log options", "system settings")
-"""Facts to which the engine may add of its own."""
+"""Facts to which the engine may add values."""
 
 
 def _named(name: str, differing: Iterable[str]) -> Difference | None:
@@ -96,7 +96,7 @@ def _keys(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _mounts(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterable[str]:
-    """An anonymous volume may be any, and may have been taken over from a container that came before."""
+    """An anonymous volume can be any one, even one taken over from an earlier container."""
     for target in sorted({*wanted, *found} - {OTHERS}):
         if target not in found:
             yield f"{target} is missing"

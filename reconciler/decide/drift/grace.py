@@ -11,10 +11,10 @@ from reconciler.model.outcome import Intent
 def grace_of(
     container: Container, *, was: Service | None, wanted: Service | None, intent: Intent, longest: float
 ) -> float:
-    """Seconds between its stop signal and its end by force: what it was made with, at most `longest`.
+    """Seconds between its stop signal and its end by force: as set at its creation, at most `longest`.
 
-    `was`, `wanted`: what its service was and is to be. During a rollback, containers of the failed commit get at most
-    the engine's default, because the earlier services wait.
+    `was`, `wanted`: the service before and after. During a rollback, containers of the failed commit get at most the
+    engine's default, because the earlier services wait.
     """
     known = next((service.grace for service in (was, wanted) if service is not None), DEFAULT_GRACE)
     grace = min(known if container.grace is None else container.grace, longest)
@@ -24,7 +24,7 @@ def grace_of(
 
 
 def _never_good(container: Container, good: Service | None) -> bool:
-    """Containers that plain Compose started count as the earlier ones."""
+    """Containers that plain Compose started count as good."""
     if container.spec is None or container.spec.startswith(FOUND_SPEC):
         return False
     return good is None or good.spec != container.spec

@@ -1,4 +1,4 @@
-"""Gives adopted containers the specs that they stand for."""
+"""Gives adopted containers the specs of the services that they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `init` proposes for projects that run already: limits from what they use, and the texts of the files. Pure."""
+"""Proposals of `init` for running projects: limits from the measured use, and the texts of the files. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reconciler.model.documents import GIB, MIB, HostDocument, Memory
 from reconciler.model.proposal import Limit, Origin, Project
 
 LEAST = 64 * MIB
-"""Bytes. A smaller limit has hardly room for a shell and a program, and fails only under load."""
+"""Bytes. A smaller limit is hardly enough for a shell and a program, and fails only under load."""
 
 HEADROOM = 2
 """Factor between measured use and limit, because one measurement may miss the peak."""
@@ -19,7 +19,7 @@ BUDGET_STEP = 256 * MIB
 
 
 def limit(used: int) -> int:
-    """Bytes to allow what uses `used` now: twice as much, rounded up to 64, 96, 128, 192, 256 … MiB."""
+    """The limit in bytes for a present use of `used`: twice as much, rounded up to 64, 96, 128, 192, 256 … MiB."""
     step = LEAST
     while step < used * HEADROOM:
         step = step * 3 // 2 if step & (step - 1) == 0 else step * 4 // 3
@@ -36,7 +36,7 @@ def proposed(stack: str, service: str, own: int | None, used: int | None, defaul
 
 
 def budget(engine: int | None) -> Memory:
-    """All of the engine's memory (bytes) in whole steps; the usual budget where it is not known."""
+    """All of the engine's memory (bytes) in whole steps; the default budget if it is not known."""
     plain = Memory()
     if engine is None:
         return plain
@@ -62,7 +62,7 @@ def limits_path(host: str, stack: str) -> str:
 
 
 def host_text(host: str, projects: Sequence[Project], memory: Memory, with_limits: Iterable[str]) -> str:
-    """`with_limits`: stacks that have a file of limits of their own."""
+    """`with_limits`: stacks with a limits file."""
     limited = set(with_limits)
     lines = [
         "apiVersion: reconciler/v1",
@@ -86,7 +86,7 @@ def host_text(host: str, projects: Sequence[Project], memory: Memory, with_limit
 
 
 def limits_text(limits: Sequence[Limit]) -> str:
-    """An override file: a limit for each service that has none in its Compose file; '' where none needs one."""
+    """An override file: a limit for each service that has none in its Compose file; '' if none needs one."""
     needed = [item for item in limits if item.origin is not Origin.KEPT]
     if not any(item.origin is Origin.MEASURED for item in needed):
         return ""
@@ -115,8 +115,8 @@ def agent_text(
     trust: str = "strangers",
     secrets: str | None = None,
 ) -> str:
-    """`source`: url, and branch and path where they are not the usual ones. `adopt`: projects that run already.
-    `trust`: what is said of those who push. `secrets`: the folder with what must not be in git."""
+    """`source`: url, and branch and path if they are not the defaults. `adopt`: running projects. `trust`: its value.
+    `secrets`: the folder for values that must not be in git."""
     written = ", ".join(f"{key}: {_text(value)}" for key, value in source.items())
     consent = (
         "# Projects of this machine that commits may take over, with their data.\n"
@@ -131,13 +131,13 @@ def agent_text(
 
 
 def size(count: int) -> str:
-    """As Compose and our documents read it, rounded up to MiB: 96MiB, 14GiB."""
+    """In the form of Compose and our documents, rounded up to MiB: 96MiB, 14GiB."""
     mib = -(-count // MIB)
     return f"{mib // 1024}GiB" if mib * MIB % GIB == 0 and mib else f"{mib}MiB"
 
 
 def _text(value: str) -> str:
-    """Plain where YAML reads it as the same text, quoted otherwise."""
+    """Plain if YAML reads it as the same text, quoted otherwise."""
     plain = re.fullmatch(r"[A-Za-z/.][A-Za-z0-9/._-]*", value) and value.lower() not in _WORDS
     return value if plain else json.dumps(value, ensure_ascii=False)
 

@@ -18,7 +18,7 @@ REMEMBERED = 3600.0
 
 
 def begin_anew(revision: str) -> str:
-    """The hint for a person. `revision`: last good, '' where that is no commit."""
+    """The hint for a person. `revision`: last good, '' if that is no commit."""
     retry = f" or `reconciler retry {revision[:12]}`" if revision else ""
     return f"look at its log; a new commit{retry} begins anew"
 

@@ -1,7 +1,7 @@
-"""The facts that a service asks of its containers, from the create-file and the image, as `inspect` would tell them.
+"""The desired facts of a service's containers, from the create-file and the image, in the form of `inspect`.
 
-Compose hands the create-file to the engine, and the engine fills in from the image what it does not say. Every rule
-here is one of theirs; a contract test compares containers that both Compose versions have made.
+Compose gives the create-file to the engine, and the engine fills unset keys from the image. Every rule here follows one
+of theirs; a contract test compares containers that both Compose versions have made.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from reconciler.model.images import ImageDefaults
 Json = Mapping[str, Any]
 
 LIMITS = ("memory", "memory with swap", "memory reservation", "cpus", "cpu shares", "cpu set", "cpu quota", "pids")
-"""Facts that `docker update` can change in a container that runs."""
+"""Facts that `docker update` can change in a running container."""
 
 OTHERS = "*"
-"""Stands for a mount's target and means that the container may have further mounts."""
+"""In place of a mount's target: the container may have further mounts."""
 
 
 def wanted(service: Service, image: ImageDefaults | None) -> dict[str, Any]:
-    """Fact → value. Without `image`, what it decides is left out."""
+    """Fact → value. Without `image`, the facts that it decides are left out."""
     config = service.config
     facts = {
         "image": service.image,
@@ -131,7 +131,7 @@ def _command(config: Json, image: ImageDefaults) -> tuple[str, ...]:
 
 
 def _environment(config: Json, image: ImageDefaults) -> dict[str, str | None]:
-    """None: without a value in the file, so that it came from wherever Compose ran, or was left out."""
+    """None: without a value in the file; Compose took it from its environment, or left it out."""
     own = config.get("environment") or {}
     merged = {**dict(item.partition("=")[::2] for item in image.environment), **own}
     return {name: None if value is None else str(value) for name, value in merged.items()}

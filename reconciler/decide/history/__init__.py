@@ -1,1 +1,1 @@
-"""What the journal's records come to, and what can be given up."""
+"""The History from the journal's records, and what is no longer needed."""

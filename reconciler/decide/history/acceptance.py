@@ -10,8 +10,7 @@ from reconciler.decide.history.fold_state import time_of
 
 def moment_of(revision: str, records: Iterable[Mapping[str, Any]], now: float) -> float:
     """Seconds of the Unix epoch. A commit is accepted when its first rollout starts, or when it becomes good without
-    one; until then it is `now`, but never earlier than what was recorded last: time does not run backwards.
-    """
+    one; until then the result is `now`, but never earlier than the newest record."""
     newest = None
     for record in records:
         newest = record

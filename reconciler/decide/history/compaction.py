@@ -1,8 +1,8 @@
-"""Removes records that are no longer needed from the journal. Pure: the folded history of today stays the same.
+"""Removes records that are no longer needed from the journal. Pure: the folded history stays the same.
 
-For ever stay: last good, what is quarantined and why, every commit's one final state and that it was told, one-shots
-that have run, and kinds of records that this version does not know. Of old attempts go their steps, logs and details,
-and the attempts that decided nothing.
+Kept for ever: last good, what is quarantined and why, every commit's one final state and that it was reported,
+one-shots that have run, and kinds of records that this version does not know. Removed from old attempts: steps, logs
+and details, and the attempts that decided nothing.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Record = Mapping[str, Any]
 
 _OF_ATTEMPTS = ("started", "warned", "prepared", "condemned", "ended")
 _PASSING = ("closed", "fetched", "silent", "defect", "stopped", "held", "released", "planned")
-"""Kinds that matter only until a newer record of the kind, or until people had time to read them."""
+"""Kinds that matter only until a newer record of the kind, or for a short time to people."""
 
 
 def compacted(records: Sequence[Record], recent: int = RECENT) -> list[Record]:
-    """The records that are kept, shortened where they are old. Every attempt in them has to be closed."""
+    """The kept records; old ones are shortened. Every attempt in them must be closed."""
     first, newest = _first_recent(records, recent), _newest(records)
     whole = _kept_whole(records)
     decided = {record["revision"] for record in records if record.get("final")}
@@ -50,7 +50,7 @@ def compacted(records: Sequence[Record], recent: int = RECENT) -> list[Record]:
 
 
 def _first_recent(records: Sequence[Record], recent: int) -> int:
-    """The number of the record with which the newest attempts begin."""
+    """The number of the first record of the newest attempts."""
     begins: dict[str, int] = {}
     for n, record in enumerate(records):
         if record["kind"] in _OF_ATTEMPTS:
@@ -75,8 +75,8 @@ def _newest(records: Sequence[Record]) -> set[int]:
 
 
 def _kept_whole(records: Sequence[Record]) -> set[str]:
-    """Attempts that were quarantined, and for each stack the last one that named it (it may still have containers) and
-    the last good one: what was adopted is proven by it."""
+    """Quarantined attempts, and for each stack the last one that named it (it may still have containers) and the last
+    good one, which shows that its adopted containers were good."""
     condemned = {record["attempt"] for record in records if record["kind"] == "condemned"}
     good = {record["attempt"] for record in records if record.get("good")}
     last: dict[tuple[str, bool], str] = {}
@@ -94,7 +94,7 @@ def _decides(record: Record) -> bool:
 
 
 def _shortened(record: Record, contents: Mapping[str, str], told: bool) -> Record:
-    """The record without details, once reported. It gets the content from an earlier record of the attempt."""
+    """The record without details, after its report. It gets the content from an earlier record of the attempt."""
     changes: dict[str, Any] = {}
     if record["kind"] == "ended" and record["attempt"] in contents:
         changes["content"] = record.get("content") or contents[record["attempt"]]

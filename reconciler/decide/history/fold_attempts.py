@@ -1,4 +1,4 @@
-"""Records of attempts and verdicts, folded into the memory."""
+"""Folds records of attempts and verdicts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reconciler.model.outcome import CommitState, Intent, Outcome, Reason
 
 _INTENTS, _OUTCOMES = {item.value: item for item in Intent}, {item.value: item for item in Outcome}
 _REASONS, _STATES = {item.value: item for item in Reason}, {item.value: item for item in CommitState}
-"""Looking a word up takes a fifth of what asking its class does; a long journal has some 100,000 of them."""
+"""Looking a word up takes a fifth of the time of calling its class; a long journal has some 100,000 of them."""
 
 
 def _seen(state: FoldState, record: Record) -> None:
@@ -49,7 +49,7 @@ def _prepared(state: FoldState, record: Record) -> None:
     stacks = state.prepared[record["attempt"]] = frozenset(record.get("stacks", ()))
     state.stacks |= stacks
     state.backoffs.clear()
-    # a journal that was deleted in the middle of an attempt does not know how it began
+    # if the journal was deleted during an attempt, it does not know the attempt's beginning
     state.tell(record["attempt"], {"content": record["content"], "stacks": tuple(sorted(stacks))})
 
 

@@ -20,7 +20,7 @@ WARNED = 100
 """Warnings of one attempt that are kept."""
 
 WARNED_TEXT = 1 << 15
-"""Characters that they may have together: some 100 warnings of usual length."""
+"""Characters of these together: some 100 warnings of usual length."""
 
 _WARNING = ("reason", "rule", "message", "hint", "path", "line", "column", "pointer", "stack", "service")
 
@@ -30,10 +30,10 @@ _DRAFT = Attempt("", "", Intent.ADVANCE, 0.0)
 
 @dataclass(slots=True)
 class FoldState:
-    """`history` is what the records tell so far; each field of it has its like here.
+    """`history`: the result of the records so far; each of its fields has its counterpart here.
 
-    `drafts`: fields of the attempts that may still change, as they are not closed; `open`: those that have not ended.
-    `released` is a number: the first so many of `held` are over. `finals`: commit → attempt.
+    `drafts`: fields of attempts that are not closed, and may still change; `open`: attempts that have not ended.
+    `released`: so many of the first `held` have ended. `finals`: commit → attempt.
     """
 
     attempts: dict[str, Attempt] = field(default_factory=dict)
@@ -98,12 +98,12 @@ class FoldState:
             self.released = len(self.held)
 
     def known(self, name: str, what: str) -> Any:
-        """A field of an attempt that was told of; None where it is not known."""
+        """A recorded field of an attempt; None if it is not known."""
         draft = self.drafts.get(name)
         return getattr(self.attempts.get(name), what, None) if draft is None else draft.get(what)
 
     def history(self) -> History:
-        """All of it."""
+        """The whole history."""
         for name, draft in self.drafts.items():
             self.attempts[name] = Attempt(**draft)
         return History(
@@ -139,7 +139,7 @@ class FoldState:
 
 
 def failure_record(failure: Failure) -> dict[str, Any]:
-    """A failure as the journal keeps it."""
+    """A failure in the form of the journal."""
     return {
         "reason": failure.reason,
         "message": failure.message,
@@ -165,7 +165,7 @@ def failure_of(record: Record) -> Failure:
 
 
 def warning_records(violations: Iterable[Violation]) -> list[dict[str, Any]]:
-    """The warnings among them as the journal keeps them: some of each rule before more of one, within bounds."""
+    """The warnings in the form of the journal: some of each rule before more of one, within bounds."""
     seen: Counter[str] = Counter()
     numbered: list[tuple[int, int, Violation]] = []
     for item in violations:

@@ -49,12 +49,12 @@ MANY = 1000
 
 
 class Fold(FoldState):
-    """Takes one record after the other."""
+    """Folds one record after the other."""
 
     def add(self, record: Record) -> None:
-        """Fold in the next record. A kind that this version does not know changes nothing it knows.
+        """Fold in the next record. An unknown kind changes nothing.
 
-        Corrupt where the record lacks what its kind tells, as after an edit by hand.
+        Corrupt if the record lacks a field of its kind, as after an edit by hand.
         """
         handler = _HANDLERS.get(record["kind"])
         if handler is None:
@@ -70,7 +70,7 @@ class Fold(FoldState):
 
 
 class Following:
-    """The history of a journal that grows: each time only what was added is folded in."""
+    """The history of a growing journal: each time only the new records are folded in."""
 
     def __init__(self) -> None:
         self._fold = Fold()

@@ -15,7 +15,8 @@ from reconciler.model.outcome import Intent, Outcome
 from reconciler.model.stock import Fetched, InUse, StoredImage
 
 KEPT = 3
-"""Good states that can be gone back to without a build: last good and those before it. Also names of one image."""
+"""Number of good states that can be rolled back to without a build: last good and those before it. Also of names of one
+image."""
 
 
 def good_contents(history: History) -> list[str]:
@@ -39,8 +40,8 @@ def surplus_images(
     images: Collection[StoredImage], states: Iterable[DesiredState], used: InUse, stacks: Collection[str],
     history: History,
 ) -> list[str]:  # fmt: skip
-    """What to ask the engine to remove: names and ids. Our own tag is removed last, so that the image is found again
-    where removing another name fails."""
+    """Names and ids that the engine is asked to remove. Our own tag is removed last, so that the image is found again
+    if removing another name fails."""
     needed = used.images | {service.image for state in states for service in state.services().values()}
     fresh = {key for key, item in history.fetched.items() if item.revision == _head(history)}
     found: list[str] = []

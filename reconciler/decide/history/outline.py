@@ -12,7 +12,7 @@ from reconciler.model.observed import ObservedState
 from reconciler.model.plan import Action, Plan
 
 MOST = 50
-"""Services of each list that are kept: a record is read at every start."""
+"""Services of each list that are kept, because a record is read at every start."""
 
 
 def outline(plan: Plan, desired: DesiredState, observed: ObservedState) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from reconciler.model.requests import Request, RequestVerb
 
 SHORT = 12
 LEAST = 4
-"""Characters of a sha that may stand for it; git's own least."""
+"""Least characters of an abbreviated sha, as in git."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """`done` False: refused, and nothing changed. `lifted`: commits that are not refused any more."""
+    """`done` False: refused, and nothing changed. `lifted`: commits that are no longer quarantined."""
 
     done: bool
     message: str
@@ -30,8 +30,8 @@ class Reply:
 class Known:
     """The inputs of an answer. `head`: the branch's head as fetched last, accepted or not.
 
-    `resolved`: the full sha of the commit that was named. `working`: a rollout is under way in this process.
-    `forward`: the head descends from the commit that was followed before it, or was accepted.
+    `resolved`: the full sha of the given commit. `working`: a rollout runs in this process. `forward`: the head
+    descends from the commit that was followed before it, or was accepted.
     """
 
     history: History
@@ -42,7 +42,7 @@ class Known:
     forward: bool = True
 
     def is_head(self, revision: str) -> bool:
-        """Whether it is the branch's head, or the one that is followed."""
+        """Whether it is the branch's head, or the followed one."""
         return revision in (self.head, self.history.seen[-1] if self.history.seen else None)
 
     def is_rewritten(self, revision: str) -> bool:
@@ -56,7 +56,7 @@ class Known:
 
 
 def full_sha(revision: str, history: History) -> str | None:
-    """The newest commit of the history whose sha begins so; None where there is none."""
+    """The newest commit of the history whose sha starts so; None if there is none."""
     if len(revision) < LEAST:
         return None
     known = [*history.quarantined, *history.seen]
@@ -74,7 +74,7 @@ def _suspend(request: Request, known: Known) -> Reply:
         return Reply(False, "that time is over already", "ask again, with a longer --for")
     if known.working:
         return Reply(True, "suspended as soon as the rollout that is under way has ended")
-    # Before its content is known an attempt touches nothing.
+    # Before its content is known, an attempt touches nothing.
     cut_off = any(item.content is not None and (item.open or not item.closed) for item in history.attempts)
     if cut_off and history.last_good is not None:
         message = "suspended as soon as the interrupted rollout is rolled back to last good"
@@ -123,8 +123,7 @@ def _retry(request: Request, known: Known) -> Reply:
 
 
 def _retry_last_good(revision: str, known: Known) -> Reply:
-    """The running commit is not rolled out again. Its services that we gave up, and failed corrections, are tried
-    again."""
+    """The running commit is not rolled out again. Its given-up services and failed corrections are tried again."""
     history = known.history
     if not (history.unended or history.faults or history.backoffs):
         message = f"{revision[:SHORT]} runs already: nothing keeps it from being tried"

@@ -23,7 +23,7 @@ class Taking:
     """One object without a label of ours that a commit would use from now on. `kind`: container, network, volume.
 
     `stack`: the object's Compose project, else the stack that names it. `host`: the other reconciler host that made it,
-    '' where none did.
+    '' if none did.
     """
 
     stack: str
@@ -44,7 +44,7 @@ def takings(
     adopted: Mapping[str, Adopted],
     stacks: Iterable[str],
 ) -> tuple[Taking, ...]:
-    """`observed`: as the engine tells, without any overlay. `stacks`: every stack that is or was this host's.
+    """`observed`: as from the engine, without an overlay. `stacks`: every stack that is or was this host's.
 
     A new stack takes over all objects of its project. A known stack takes over only objects that it names and `base`
     does not.

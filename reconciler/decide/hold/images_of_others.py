@@ -16,7 +16,7 @@ def in_the_way(
 ) -> tuple[Violation, ...]:
     """Conflicts of building and pulling `wants`, each with a remedy.
 
-    `stacks`: every stack that is or was this host's; what plain Compose has built for one of them is its own.
+    `stacks`: every stack that is or was this host's; an image that plain Compose built for one of them belongs to it.
     """
     others = [image for image in stored if not image.ours]
     made = {name for image in others for name in image.made_here}

@@ -18,7 +18,7 @@ _STARTS = (Action.START_CONTAINER, Action.RUN_ONCE)
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """`project`: the holder's Compose project, '' where it has none."""
+    """`project`: the holder's Compose project, '' if it has none."""
 
     stack: str
     service: str

@@ -22,7 +22,7 @@ from reconciler.model.observed import ObservedState
 def read_anew(
     desired: DesiredState, base: DesiredState | None, observed: ObservedState, permissions: Permissions, places: Places
 ) -> Iterator[tuple[Service, str]]:
-    """(pinned service, volume or data folder) that it has not read with the same rights in `base`, last good."""
+    """(pinned service, volume or data folder) that it does not read with the same rights in `base`, last good."""
     before = base.services() if base else {}
     for service in desired.services().values():
         rights = _rights(service.config, places)

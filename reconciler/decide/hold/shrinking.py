@@ -25,9 +25,9 @@ class Shrinkage:
 
 
 def shrinkage(desired: DesiredState, base: DesiredState | None, dropped: frozenset[ServiceKey]) -> Shrinkage | None:
-    """None if enough services stay. `base`: last good. `dropped`: services that commits have taken away lately.
+    """None if enough services stay. `base`: last good. `dropped`: services that commits removed lately.
 
-    A service that is to have no container is as good as dropped.
+    A service with no desired container counts as dropped.
     """
     now, stood = _standing(desired), _standing(base) if base else frozenset()
     before = stood | dropped

@@ -19,27 +19,27 @@ _BRIDGE = "com.docker.network.bridge.name"
 
 
 def made(plan: Plan, desired: DesiredState) -> tuple[Network, ...]:
-    """Networks with a subnet of the commit's choice that the plan makes."""
+    """Networks that the plan makes, with a subnet that the commit chooses."""
     names = {step.container for step in plan.steps if step.action in _MAKES}
     networks = [item for stack in desired.stacks for item in stack.networks]
     return tuple(item for item in networks if item.name in names and chosen(item))
 
 
 def chosen(network: Network) -> tuple[str, ...]:
-    """The subnets that its definition names."""
+    """The subnets in its definition."""
     pools = (network.definition.get("ipam") or {}).get("config") or ()
     return tuple(str(pool["subnet"]) for pool in pools if (pool or {}).get("subnet"))
 
 
 def bridges(observed: ObservedState) -> frozenset[str]:
-    """Interfaces of the engine's own networks, so that their routes belong to these networks."""
+    """Interfaces of the engine's own networks. Routes through them belong to these networks."""
     networks = observed.networks.values()
     named = {str((item.raw.get("Options") or {}).get(_BRIDGE) or f"br-{item.id[:12]}") for item in networks}
     return frozenset(named)
 
 
 def engine_claims(observed: ObservedState, without: Iterable[str]) -> Iterator[Claim]:
-    """`without`: names of networks that are about to be replaced."""
+    """`without`: names of networks that will be replaced."""
     gone = set(without)
     for name, network in sorted(observed.networks.items()):
         if name not in gone:

@@ -35,9 +35,9 @@ def vanishing(
     filled: Collection[str],
     links: Mapping[str, str],
 ) -> Iterator[str]:
-    """One sentence for each place. `base`: last good. `filled`: those data folders that have something in them.
+    """One sentence for each place. `base`: last good. `filled`: data folders with content.
 
-    `links`: data folders of adopted projects → where they lie; the mount stays the same one.
+    `links`: data folders of adopted projects → their targets; the mount stays the same.
     """
     paths = {tree.digest: tree.path or "" for state in (base, desired) if state for tree in state.trees}
     used = {source for service in desired.services().values() for source in _sources(service)}
@@ -99,7 +99,7 @@ def _sources(service: Service) -> Iterable[str]:
 
 
 def _is_empty(mount: Mapping[str, object], observed: ObservedState, filled: Collection[str], places: Places) -> bool:
-    """A volume that has still to be made, or a data folder without anything in it. Granted paths are the operator's."""
+    """A volume that does not exist yet, or an empty data folder. Granted paths are the operator's."""
     source = str(mount["source"])
     if mount["type"] == "volume":
         return source not in observed.volumes

@@ -58,7 +58,8 @@ def _made(volume: Volume) -> tuple[str, dict[str, Any]]:
 
 
 def leeway(diff: StateDiff) -> int:
-    """A state that was good before overhead counted is still corrected and rolled back to."""
+    """Bytes by which a state that was good before overhead counted may exceed the bound: it is still corrected and
+    rolled back to."""
     if diff.intent is Intent.ADVANCE:
         return 0
     desired, observed = diff.desired, diff.observed
@@ -96,7 +97,7 @@ def _too_large(step: Step, limit: int) -> Violation:
 
 
 def _captures(diff: StateDiff, stacks: Collection[str]) -> Iterable[Violation]:
-    """Existing networks and volumes of others: naming them gives no right to use them."""
+    """Existing networks and volumes of others: a name gives no right to use them."""
     for stack in diff.desired.stacks:
         for kind, wanted, there in (
             ("network", stack.networks, diff.observed.networks),

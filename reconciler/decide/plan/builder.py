@@ -50,12 +50,12 @@ class Memory:
 
 
 class PlanBuilder:
-    """`grace`: seconds that a container has to stop in.
+    """`grace`: seconds that a container may take to stop.
 
     `stopped`: containers (ids) that the plan has stopped so far; `renamed`: their names after it.
 
-    `restarted_only`: all starts so far were restarts of unhealthy containers. `begun`: ids of what it starts, or stable
-    names of what has still to be created; `touched`: their services.
+    `restarted_only`: all starts so far were restarts of unhealthy containers. `begun`: ids of containers that it
+    starts, or stable names of new ones; `touched`: their services.
     """
 
     def __init__(
@@ -95,12 +95,12 @@ class PlanBuilder:
         change: Change | None = None,
         beside: int = 0,
     ) -> None:
-        """`beside`: bytes that the step itself may take while it lasts."""
+        """`beside`: bytes that the step itself may use while it runs."""
         memory = self.memory.total + beside
         self.steps.append(Step(0, action, stack, service, container, cause, memory, id, name, condition, change))
 
     def promise(self, item: Container, service: Service) -> None:
-        """Restores the limits of a running container."""
+        """Add the limits of a running container again."""
         if item.running:
             self.memory.start(item.id, footprint.of_service(service), footprint.mounted_by(item))
 

@@ -51,13 +51,13 @@ class StateDiff:
                 self.namespace_users.setdefault(namespace_owner, []).append(service)
 
     def grace(self, item: Container, longest: float) -> float:
-        """Seconds that a container of ours has to stop in."""
+        """Seconds that a container of ours may take to stop."""
         key = (item.stack, item.service)
         was, wanted = self.known.get(key), self.services.get(key)
         return grace_of(item, was=was, wanted=wanted, intent=self.intent, longest=longest)
 
     def made_anew(self, key: ServiceKey) -> bool:
-        """Whether a container of the service is gone. A stopped one is only started again."""
+        """Whether a container of the service is gone and must be made anew. A stopped one is only started again."""
         pairing = self.pairings[key]
         whole = self.intent is Intent.REPAIR or len(pairing.missing) == len(pairing.slots)  # else it is scaled
         return key in self.known and whole and bool(pairing.missing)
@@ -66,8 +66,8 @@ class StateDiff:
         return [service.key for service in self.order]
 
     def is_lost(self, volume: Volume) -> bool:
-        """Whether a volume that is not there was there with last good. A volume whose options name the place of its
-        data is not empty after it is made again."""
+        """Whether a missing volume existed with last good. A volume whose options name the place of its data is not
+        empty after it is made again."""
         base = self.base.stacks if self.base else ()
         known = {item.name for stack in base if not stack.suspended for item in stack.volumes}
         elsewhere = bool(volume.definition.get("driver_opts")) or volume.definition.get("driver", "local") != "local"
@@ -81,7 +81,7 @@ class StateDiff:
         return there is not None and there.digest is not None and there.digest != network.digest
 
     def moved(self) -> set[ServiceKey]:
-        """Services on a network that is replaced, or with containers on it, and those in their namespaces."""
+        """Services on a network that is replaced, or with containers in it, and services in their namespaces."""
         moved: set[ServiceKey] = set()
         for service in self.order:
             pairing = self.pairings[service.key]
@@ -95,7 +95,7 @@ class StateDiff:
     def lost_network(self, item: Container) -> bool:
         """Whether the container can never start again: it has the id of a network that is replaced or gone.
 
-        Compose writes the id where a network is external; a name would lead to the network that has it now.
+        Compose writes the id for an external network; a name would lead to the network that has it now.
         """
         if not self.observed.complete or not NETWORK_ID.fullmatch(item.network_mode):
             return False
@@ -103,7 +103,7 @@ class StateDiff:
         return item.network_mode not in lasting
 
     def connected(self, item: Container) -> frozenset[str]:
-        """Networks that the container is in: of this name, and not of one that had the name before."""
+        """Networks that the container is in: of this name, not one that had the name before."""
         ids = {name: network.id for name, network in self.observed.networks.items()}
         stale = {name for name, id in item.network_ids.items() if name not in ids or ids[name] != id}
         return item.networks - stale if self.observed.complete else item.networks
@@ -118,7 +118,7 @@ def needs(service: Service) -> set[ServiceKey]:
 
 
 def topological(services: Mapping[ServiceKey, Service]) -> list[Service]:
-    """Dependencies first; among equals by name. Cycles were refused on admission."""
+    """Dependencies first; among equals by name. Admission rejects cycles."""
     ordered: dict[ServiceKey, Service] = {}
 
     def visit(service: Service) -> None:

@@ -1,5 +1,5 @@
-"""Estimates Compose's work to read a stack: Compose expands every port of a range, and follows every path of
-dependencies."""
+"""Estimates Compose's work for a stack: Compose expands every port of a range, and follows every path of dependencies.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ Parts = list[tuple[Unit, Node]]
 
 
 def _services(read: ComposeFiles) -> dict[str, Parts]:
-    """Each service with all nodes that define it, with those that it extends."""
+    """Each service with all nodes that define it, those that it extends included."""
     found: dict[str, Parts] = {}
     for number, unit in enumerate(read.units):
         for name in read.used[number] if unit.whole else ():

@@ -1,4 +1,4 @@
-"""Reads a stack's Compose files and all that they include and extend, inside the commit and under limits."""
+"""Reads a stack's Compose files and all files that they include and extend, inside the commit and under limits."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from reconciler.model.files import Files, is_folder
 from reconciler.model.outcome import Violation
 
 MOST_UNITS = 200
-"""Files that one stack may use, counted each time that one is included or extended."""
+"""Number of files that one stack may use; each include or extend counts again."""
 
 MOST_NODES = 200_000
-"""Nodes of all of them, counted the same way."""
+"""Nodes of all of them, counted in the same way."""
 
 
 _AT_ONCE = ("extends", "include", "include.env_file", "include.project_directory")
@@ -44,17 +44,17 @@ _AT_ONCE = ("extends", "include", "include.env_file", "include.project_directory
 
 
 class ComposeFiles:
-    """`files`: what was read, in order; `named`: with the env files and label files of services, which Compose reads,
-    and the folders that it looks for (with a `/` at the end). `units`: each use of a Compose file;
-    `used`: the services of it that count.
+    """`files`: read files, in order; `named`: these, the env files and label files of services, which Compose reads,
+    and the folders that it looks for (with a `/` at the end). `units`: each use of a Compose file; `used`: its services
+    that count.
 
-    `env_files`: those of services, by path; `reads_env`: which service has which of them read, its variables replaced.
+    `env_files`: those of services, by path; `reads_env`: service → the ones that it has read with variables replaced.
     `extends`: which service of which unit a service builds upon. `violations`: faults that prevent reading the files;
     `decide.read.judged` judges `references`.
     """
 
     def __init__(self, source: Files, stack: StackDocument, inputs: Inputs) -> None:
-        """`inputs`: what was read for this host before."""
+        """`inputs`: files that were read for this host before."""
         self.files: dict[str, None] = {}
         self.named: dict[str, None] = {}
         self.units: list[Unit] = []
@@ -113,7 +113,7 @@ class ComposeFiles:
         return [root for root in self._trees[path].documents if isinstance(root, nodes.Mapping)]
 
     def _take(self, path: str, why: Reference | None) -> None:
-        """A file is about to be read, by us and then by Compose; each use repeats the work."""
+        """A file will be read, by us and then by Compose; each use repeats the work."""
         self.named[path] = None
         if not self._inputs.take(self._source, path):
             self._complain(violations.too_large(path, why, self._inputs))
@@ -166,7 +166,7 @@ class ComposeFiles:
         return known
 
     def _dotenv(self, folder: str, variables: Mapping[str, str]) -> dict[str, str]:
-        """The committed `.env` of a folder, where there is one."""
+        """The committed `.env` of a folder, if there is one."""
         path = f"{folder}/.env" if folder else ".env"
         if path not in self._source.entries:
             return {}
@@ -241,7 +241,7 @@ class ComposeFiles:
         return pair[1].size if pair else 0
 
     def _origin(self, number: int, name: str, node: Node) -> ServiceIn | None:
-        """What a service extends, its file read."""
+        """The service that a service extends, after reading its file."""
         base = extended(node)
         if base is None:
             return None
@@ -273,7 +273,7 @@ class ComposeFiles:
     # ----------------------------------------------------------- references
 
     def _reference(self, number: int, named: Named) -> Reference | None:
-        """Record a reference; None if its text cannot be computed or a later file removes it."""
+        """Record a reference; None if its text cannot be computed, or a later file removes it."""
         unit = self.units[number]
         if named.kind not in _AT_ONCE and self._taken_back(number, named.pointer):
             return None
@@ -326,7 +326,7 @@ def _section(root: Node, name: str) -> dict[str, Pair]:
 
 
 def expand(unit: Unit, node: Scalar) -> str | None:
-    """A text with its variables filled in; None where that cannot be done."""
+    """A text with its variables filled in; None if that is not possible."""
     try:
         return interpolate(node.text, unit.variables).text
     except TemplateError:

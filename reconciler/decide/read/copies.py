@@ -11,9 +11,9 @@ Size = Callable[[ServiceIn], int]
 
 
 def first_over(extends: Extends, size: Size, most: int) -> ServiceIn | None:
-    """The service with which all that extend something are more than `most` together; None where they are not.
+    """The service at which the sizes of all extending services exceed `most` together; None if they do not.
 
-    `size` is that of a service as it is written. Circles count once.
+    `size` is the size of a service as written. Circles count once.
     """
     sizes: dict[ServiceIn, int] = {}
     total = 0

@@ -20,14 +20,14 @@ ENGINE_LEAST = 6 * MIB
 """The engine refuses containers with a smaller limit."""
 
 MOST_CYCLES = 20
-"""How many stacks of dependency cycles are named."""
+"""Number of stacks in dependency cycles that are named."""
 
 _DEFAULT_MEMORY = HostDocument("", ()).default_memory
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Makes violations that stand at a pointer of one document."""
+    """Makes violations at a pointer of one document."""
 
     document: Document
 
@@ -49,7 +49,7 @@ class _Place:
 
 
 def value(document: Document, base: str) -> HostDocument:
-    """The HostDocument of a document without violations. Paths count from the folder `base`."""
+    """The HostDocument of a document without violations. Paths are relative to the folder `base`."""
     spec: Mapping[str, Any] = document.value["spec"]
     defaults: Mapping[str, Any] = spec.get("defaults") or {}
     gate = _gate(Gate(), defaults.get("gate", {}))
@@ -190,7 +190,7 @@ def _dependencies(place: _Place, stacks: list[Mapping[str, Any]]) -> Iterator[Vi
 
 
 def _on_cycles(edges: Mapping[str, list[str]]) -> dict[str, str]:
-    """Each stack that can reach itself, with the way it takes; no more than fit a report."""
+    """Each stack that can reach itself, with the path; no more than a report shows."""
     found: dict[str, str] = {}
     for start in edges:
         came: dict[str, str] = {}

@@ -7,11 +7,11 @@ from reconciler.formats.quantities import shown
 from reconciler.model.files import Files
 
 MOST_BYTES = 8 << 20
-"""Bytes of Compose files, env files and what they include and extend, of all stacks of a host together; each stack's
-reading counts. The 180 public stacks have 0.3 MiB together."""
+"""Bytes of Compose files, env files and the files that they include and extend, of all stacks of a host together; a
+file counts for each stack that reads it. The 180 public stacks have 0.3 MiB together."""
 
 MOST_FILES = 2_000
-"""Files of them, counted the same way."""
+"""Number of these files, counted in the same way."""
 
 NAMED = 3
 """Number of the largest files that a message names."""
@@ -25,7 +25,7 @@ class Inputs:
         self._sizes: dict[str, int] = {}
 
     def take(self, files: Files, path: str) -> bool:
-        """Count a file of the commit that is to be read. False: with it, it is too much."""
+        """Count a file of the commit that will be read. False: with it, the limit is exceeded."""
         size = files.entries[path].size
         self._bytes, self._files = self._bytes + size, self._files + 1
         self._sizes[path] = size

@@ -14,16 +14,17 @@ from reconciler.model.files import Files
 from reconciler.model.outcome import Reason, Violation
 
 FILES = ("env_file", "label_file", "extends", "include", "include.env_file")
-"""Kinds that Compose reads in; the file must be in the commit."""
+"""Kinds of files that Compose reads in; the file must be in the commit."""
 
 ENV_FILES = ("env_file", "include.env_file")
 FOLDER = "include.project_directory"
 
 
 def judged(files: Files, references: Iterable[Reference], idle: Set[str]) -> Iterator[Violation]:
-    """Violations of references that are read in: out of the commit, remote, odd, or missing; no more than are told.
+    """Violations of references to files that are read in: out of the commit, remote, odd, or missing; no more than a
+    report shows.
 
-    A missing file of a service in `idle` (no active profile) is none: Compose does not read it.
+    A missing file of a service in `idle` (no active profile) is no violation: Compose does not read it.
     """
     judged = (item for item in references if item.kind in FILES or item.kind == FOLDER)
     found = (violation for reference in judged for violation in _judge(files, reference, idle))

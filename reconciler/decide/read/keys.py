@@ -1,4 +1,4 @@
-"""Looking things up in the nodes of a Compose file, merge keys (`<<`) included."""
+"""Looks up keys in the nodes of a Compose file, merge keys (`<<`) included."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ RESET, OVERRIDE = "!reset", "!override"
 
 
 def pairs(node: Node | None) -> dict[str, Pair]:
-    """Key → (key's node, value) of a map as Compose sees it; empty for anything else. What `!reset` drops is left out.
+    """Key → (key's node, value) of a map as Compose sees it; empty for anything else. Values removed by `!reset` are
+    left out.
 
     Explicit keys win over merged ones, earlier merged maps over later ones.
     """
@@ -28,7 +29,7 @@ def pairs(node: Node | None) -> dict[str, Pair]:
 
 
 def find(node: Node | None, name: str) -> Pair | None:
-    """One key of a map; None where it is not there."""
+    """The value of one key of a map; None if it does not exist."""
     if not isinstance(node, Mapping):
         return None
     for key, value in node.pairs:

@@ -25,10 +25,10 @@ from reconciler.model.files import Files
 from reconciler.model.outcome import Level, Reason, Violation
 
 COMPOSE_LIMITS = nodes.Limits(size=1 << 20, depth=64, nodes=100_000, text=8 << 20)
-"""Limits of a Compose file, before Compose reads it."""
+"""Limits of a Compose file, checked before Compose reads it."""
 
 NOTHING_DESIRED = "nothing-desired"
-"""The rule for a commit that describes no machine at all."""
+"""The rule for a commit that describes no machine."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
@@ -36,13 +36,13 @@ Result = tuple[HostDocument | None, tuple[Violation, ...]]
 
 
 def host_document(files: Files, host: str, base: str = "", stack: str = "") -> Result:
-    """What `host` is to run by this commit, or every violation that keeps it from being known.
+    """The Host document of `host` in this commit, or every violation that prevents reading it.
 
-    Reads `<base>/desired-state/<host>.yaml`. Where that folder names no host at all, the first of `compose_names.NAMES`
-    in `base`, or what COMPOSE_FILE of the committed `.env` names, is an implied document with one stack: named `stack`,
-    else as the `.env` or the file's top-level `name` says, else `host`; all else has its default, and
-    `HostDocument.path` is None.
-    The rule `host-file-missing` says that other hosts' documents are there but not this one's.
+    Reads `<base>/desired-state/<host>.yaml`. If that folder has no document for any host, the first of
+    `compose_names.NAMES` in `base`, or the file that COMPOSE_FILE of the committed `.env` names, is an implied document
+    with one stack: named `stack`, else by the `.env` or the file's top-level `name`, else `host`. Everything else has
+    its default, and `HostDocument.path` is None. The rule `host-file-missing` says that documents of other hosts exist,
+    but not this one's.
     """
     folder = posixpath.join(base, "desired-state")
     path = f"{folder}/{host}.yaml"
@@ -85,7 +85,7 @@ def _implied(files: Files, host: str, base: str, stack: str) -> Result:
 
 
 def _as_named(files: Files, path: str, name: str) -> Violation | None:
-    """The reason why a Compose file, found or named by COMPOSE_FILE as `name`, cannot be read."""
+    """Why a Compose file, found or named by COMPOSE_FILE as `name`, cannot be read."""
     if path:
         return file_violation(files, path)
     message = f"COMPOSE_FILE of .env names {nodes.shorten(name)}, which is not inside the repository"
@@ -94,7 +94,7 @@ def _as_named(files: Files, path: str, name: str) -> Violation | None:
 
 
 def _with_profiles(files: Files, document: HostDocument | None) -> HostDocument | None:
-    """Where the document names no profiles, COMPOSE_PROFILES of the committed `.env` does, as for Compose."""
+    """If the document names no profiles, COMPOSE_PROFILES of the committed `.env` counts, as for Compose."""
     if document is None:
         return None
     return replace(document, stacks=tuple(replace(one, profiles=_profiles(files, one)) for one in document.stacks))
@@ -155,7 +155,7 @@ def _is_environment(pointer: Pointer) -> bool:
 
 
 def in_order(found: Iterable[Violation]) -> tuple[Violation, ...]:
-    """Violations in the order of the files, each once, no more than fit a report; denials before warnings."""
+    """Violations in the order of the files, each once, no more than a report shows; denials before warnings."""
     kept = sorted(sorted(dict.fromkeys(found), key=_order), key=lambda item: item.level is Level.WARN)[:MOST_TOLD]
     return tuple(sorted(kept, key=_order))
 

@@ -16,7 +16,8 @@ MOST_TOLD = 200
 """Maximum of violations in one report."""
 
 SOUGHT, COMPARED = 2000, 100
-"""Names of the commit that are looked at for a missing one, and those of its kind that are compared with it."""
+"""Number of the commit's names that are searched for one similar to a missing name, and of names of its kind that are
+compared."""
 
 SUBMODULE = "160000"
 
@@ -29,14 +30,14 @@ _ODD = {
 
 
 def remote(value: str) -> bool:
-    """Does this name something that would have to be fetched (URL, git address, OCI artifact)?"""
+    """Whether this names something that must be fetched (URL, git address, OCI artifact)."""
     return _REMOTE.match(value) is not None
 
 
 def resolve(base: str, value: str) -> str | None:
-    """A path of the commit from its root (''), or None where it is absolute, remote or leads outside.
+    """A path of the commit, relative to its root (''), or None if it is absolute, remote or leads outside.
 
-    `base` is the folder it counts from.
+    `base`: the folder that it is relative to.
     """
     if not value or value.startswith(("/", "~")) or remote(value) or "\0" in value:
         return None
@@ -67,9 +68,9 @@ def is_readable(files: Files, path: str) -> bool:
 
 
 def file_violation(files: Files, path: str, absent: str = "Commit the file, or correct the path.") -> Violation | None:
-    """Why `path` (resolved) cannot be read as a file of this commit; None when it can.
+    """Why `path` (resolved) cannot be read as a file of this commit; None if it can.
 
-    `absent`: what to do where the commit has neither the file nor one that is like it.
+    `absent`: the remedy if the commit has neither the file nor a similar one.
     """
     odd = odd_parent(files, path)
     if odd is not None:
@@ -86,16 +87,17 @@ def file_violation(files: Files, path: str, absent: str = "Commit the file, or c
 
 
 def content(files: Files, path: str, most: int = 1 << 20) -> bytes:
-    """The bytes of a file; of one that is larger than `most`, so many that its reader sees that it is too large."""
+    """The bytes of a file; of a file larger than `most`, only enough for the reader to see that it is too large."""
     if files.entries[path].size > most:
         return bytes(most + 1)
     return files.read(path)
 
 
 def case_collisions(files: Files) -> tuple[Violation, ...]:
-    """Paths that are one and the same where names ignore case or Unicode form (macOS); no more than are told.
+    """Paths that are the same if names ignore case or Unicode form (macOS); no more than a report shows.
 
-    In the order of the folded names, what is alike up to some folder stands together: neighbours show every clash.
+    In the order of the folded names, paths that are equal up to some folder are neighbours, so comparing neighbours
+    finds every clash.
     """
     names = sorted((_folded(path), path) for path in files.entries)
     clashes: dict[str, Violation] = {}
@@ -107,7 +109,7 @@ def case_collisions(files: Files) -> tuple[Violation, ...]:
 
 
 def _clash(one: str, other: str) -> tuple[str, str] | None:
-    """Where two paths first differ, if by case or form alone: both up to there, in order."""
+    """The first difference of two paths, if it is only in case or form: both up to there, in order."""
     if one.isascii() and one.islower() and other.isascii() and other.islower():
         return None
     ours, theirs = one.split("/"), other.split("/")
@@ -138,9 +140,9 @@ def _refused(path: str, mode: str) -> Violation:
 
 
 def _nearest(files: Files, path: str) -> str:
-    """The file of the same kind (`_kind`) whose path is most like `path`, or ''.
+    """The file of the same kind (`_kind`) whose path is most similar to `path`, or ''.
 
-    Of a few names only: a commit may name thousands of files that it does not have.
+    Compares only a few names: a commit may name thousands of files that it does not have.
     """
     kind = _kind(path)
     if kind == "alone":

@@ -24,9 +24,9 @@ ServiceIn = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One Compose file where it is used: what its relative paths count from, and the variables it sees.
+    """One use of a Compose file: the folder of its relative paths, and its variables.
 
-    `whole`: all of it counts; otherwise only those services that others extend.
+    `whole`: all of it counts; otherwise only the services that others extend.
     """
 
     path: str
@@ -45,7 +45,7 @@ class Locator:
         self._pairs: dict[int, dict[str, Pair]] = {}
 
     def locate(self, pointer: tuple[str | int, ...]) -> Place | None:
-        """The key at the pointer, else its deepest ancestor; None where no file has even the first key."""
+        """The key at the pointer, else its deepest ancestor; None if no file has even the first key."""
         best: tuple[int, Place] | None = None
         for unit, path in self._ways(pointer):
             depth, node = self._descend(unit.root, path)
@@ -54,7 +54,7 @@ class Locator:
         return best[1] if best else None
 
     def written(self, pointer: tuple[str | int, ...]) -> str | None:
-        """The text of the value at the pointer; None where no file has one there."""
+        """The text of the value at the pointer; None if no file has one there."""
         for unit, path in self._ways(pointer):
             node: Node | None = unit.root
             for part in path:
@@ -65,7 +65,7 @@ class Locator:
         return None
 
     def holding(self, text: str) -> Place | None:
-        """The one value in which the text stands; None where no value has it, or several."""
+        """The only value that contains the text; None if no value does, or several do."""
         found = {
             Place(unit.path, item.line, item.column)
             for unit in self._units

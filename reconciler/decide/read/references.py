@@ -12,12 +12,12 @@ from reconciler.formats.nodes import Mapping, Node, Scalar
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A path that a Compose file names.
+    """A path in a Compose file.
 
-    `kind` is the key it stands at: env_file, label_file, extends, include, include.env_file, include.project_directory,
+    `kind` is its key: env_file, label_file, extends, include, include.env_file, include.project_directory,
     build.context, build.dockerfile, additional_context, bind, config.file, secret.file. `value` is its text with
-    variables replaced; `resolved` the path from the repository's root ('' is the root), None when it leads out of the
-    commit. `required`: the service cannot do without it.
+    variables replaced; `resolved` the path from the repository's root ('' is the root), None if it leads out of the
+    commit. `required`: the service cannot work without it.
     """
 
     kind: str
@@ -34,9 +34,9 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A path as it stands in a file, before it is resolved. `base` None: the file's own working folder.
+    """A path as written in a file, before it is resolved. `base` None: the file's own working folder.
 
-    `raw`: an env_file whose values Compose takes as they are.
+    `raw`: an env_file whose values Compose takes unchanged.
     """
 
     kind: str
@@ -52,7 +52,7 @@ Expand = Callable[[Scalar], str | None]
 
 
 def service_paths(name: str, node: Node, base: str, expand: Expand) -> Iterator[Named]:
-    """Every path that one service names, except what it extends. `expand` gives a text its variables."""
+    """Every path in one service, without the service that it extends. `expand` replaces the variables of a text."""
     top = ("services", name)
     service = pairs(node)
     yield from _env_files(name, service["env_file"][1] if "env_file" in service else None)
@@ -165,7 +165,7 @@ def includes(root: Node) -> Iterator[Include]:
 
 
 def extended(service: Node) -> tuple[Scalar, Scalar | None] | None:
-    """(service's name, file) of `extends`; None where there is none."""
+    """(service's name, file) of `extends`; None if there is none."""
     held = pairs(service).get("extends")
     if held is None:
         return None

@@ -16,8 +16,8 @@ _INVALID = re.compile(r"\b[Ii]nvalid [A-Za-z ]+?:? ([^\s:]\S*?)(?:: |$)")
 
 
 def placed(violations: Iterable[Violation], scan: Scan) -> tuple[Violation, ...]:
-    """The same violations. Those without a line get one from the files that were scanned: by their pointer, else by
-    the value that Compose calls invalid."""
+    """The same violations. Those without a line get one from the scanned files: by their pointer, else by the value
+    that Compose calls invalid."""
     return tuple(_placed(item, scan) if item.line is None else item for item in violations)
 
 
@@ -34,7 +34,7 @@ def _placed(violation: Violation, scan: Scan) -> Violation:
 
 
 def _meant(parts: list[str]) -> str:
-    """`Did you mean …?` where the last part is no key of Compose."""
+    """`Did you mean …?` if the last part is no key of Compose."""
     node: Node | None = tree()
     for part in parts[:-1]:
         node = _step(node, part)

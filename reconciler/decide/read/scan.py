@@ -34,19 +34,19 @@ class Scan:
     _locator: Locator = field(default_factory=Locator, repr=False, compare=False)
 
     def locate(self, *pointer: str | int) -> Place:
-        """Where a pointer of the canonical model, like ("services", "web", "privileged"), stands in the files.
+        """The place in the files of a pointer of the canonical model, like ("services", "web", "privileged").
 
-        The exact key where a file has it (later files win; anchors, merge keys, includes and extends are
-        followed), else its deepest ancestor, else the beginning of the first file.
+        The exact key if a file has it (later files win; anchors, merge keys, includes and extends are followed), else
+        its deepest ancestor, else the beginning of the first file.
         """
         return self._locator.locate(pointer) or Place(self.files[0] if self.files else "", 1, 1)
 
     def holding(self, text: str) -> Place | None:
-        """Where the one value is written in which the text stands; None where none has it, or several."""
+        """The place of the only value that contains the text; None if none does, or several do."""
         return self._locator.holding(text)
 
     def written(self, *pointer: str | int) -> str | None:
-        """The text of the value there, with its variables; None where no file has one."""
+        """The text of the value there, with its variables; None if no file has one."""
         return self._locator.written(pointer)
 
 
@@ -57,13 +57,13 @@ def scan(
     inputs: Inputs | None = None,
     strict: bool = False,
 ) -> Scan:
-    """Look a stack's files over. `variables` are what the host has for it.
+    """Scan a stack's files. `variables`: the host's variables for it.
 
-    The stack's `env` and a committed `.env` beside its first file are added here, under them. Every violation has its
-    place: those of reason PolicyViolation are a matter of policy (paths out of the commit, unset variables, several
-    documents in a file), the others keep Compose from reading the stack at all. `inputs`: files read for the host's
-    other stacks. `strict`: an unset variable is refused wherever it stands, since the operator keeps values on the
-    host, and one that is gone must not empty what runs.
+    The stack's `env` and a committed `.env` beside its first file are added with lower priority. Every violation has
+    its place. Those of reason PolicyViolation are a matter of policy (paths out of the commit, unset variables, several
+    documents in a file); the others prevent Compose from reading the stack at all. `inputs`: files read for the host's
+    other stacks. `strict`: an unset variable is denied at any place: the operator keeps values on the host, and a
+    missing one must not empty a running service's variable.
     """
     read = ComposeFiles(files, stack, inputs or Inputs())
     read.load({**stack.env, **variables, "COMPOSE_PROJECT_NAME": stack.name})

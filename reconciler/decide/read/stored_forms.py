@@ -20,8 +20,8 @@ _ENV = (
 )
 
 SMALL = 200
-"""Files of a folder of which each one's beginning is read; of larger folders only what may be a pointer by its size,
-and what git's attributes name."""
+"""Number of files in a folder up to which the beginning of each is read; in larger folders only files with the size of
+a pointer, and files that git's attributes name."""
 
 
 _last: tuple[weakref.ref[Files], GitFilters] | None = None

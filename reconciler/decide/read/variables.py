@@ -22,14 +22,15 @@ MAY_BE_EMPTY = ("environment", "labels")
 """Keys of a service below which an unset variable is a warning: its program sees an empty value, as with Compose."""
 
 LONGEST = 8 << 20
-"""Characters that the values of one file may have once their variables are replaced."""
+"""Characters of all values of one file with their variables replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A variable that a value needs and nobody has set. `told` is the file's own text for it (`${X:?text}`).
+    """An unset variable that a value needs. `told` is the file's own text for it (`${X:?text}`).
 
-    `opaque`: it is set, and no text."""
+    `opaque`: it is set, but is no text.
+    """
 
     name: str
     told: str
@@ -41,7 +42,7 @@ class Use:
 
 
 def profiles_of(units: Sequence[Unit]) -> dict[str, set[str]]:
-    """Service → the profiles that it is in; services without any are left out."""
+    """Service → its profiles; services without profiles are left out."""
     named: dict[str, set[str]] = {}
     for unit in (unit for unit in units if unit.whole):
         for name, (_, service) in _section(unit.root, "services").items():
@@ -59,11 +60,12 @@ def inactive(units: Sequence[Unit], profiles: tuple[str, ...]) -> frozenset[str]
 
 
 def unset(read: ComposeFiles, stack: str, idle: Set[str], strict: bool = False) -> Iterator[Violation]:
-    """Violations for values that cannot be computed: unset variables (each once, where it counts most), text that
-    Compose refuses. In MAY_BE_EMPTY an unset variable is a warning, unless the file says `${NAME:?…}` or `strict`.
+    """Violations for values that cannot be computed: unset variables (each once, where it matters most), and text that
+    Compose rejects. In MAY_BE_EMPTY an unset variable is a warning, unless the file says `${NAME:?…}` or `strict` is
+    set.
 
-    What nothing needs (`x-…` that nothing uses, services in `idle`, the others of an extended file) may have unset
-    variables, unless it says that it must not (`${NAME:?…}`). Keys are not interpolated, `$$` is a plain $.
+    Values that nothing needs (an unused `x-…`, services in `idle`, the other services of an extended file) may have
+    unset variables, unless the text says that it must not (`${NAME:?…}`). Keys are not interpolated, `$$` is a plain $.
     """
     missing: dict[str, Use] = {}
     needed = _needed(read, idle)
@@ -83,7 +85,7 @@ def unset(read: ComposeFiles, stack: str, idle: Set[str], strict: bool = False) 
 
 
 def _cut(read: ComposeFiles, stack: str, needed: Set[ServiceIn], strict: bool) -> Iterator[Violation]:
-    """Values of env files that an unset variable cuts short: a `$` of a password, as a rule. Each once."""
+    """Values of env files that an unset variable cuts short; usually a `$` in a password. Each once."""
     told: set[tuple[str, str]] = set()
     named = frozenset().union(*(file.names for file in read.env_files.values()))
     for here, path in read.reads_env:
@@ -94,7 +96,7 @@ def _cut(read: ComposeFiles, stack: str, needed: Set[ServiceIn], strict: bool) -
 
 
 def _needed(read: ComposeFiles, idle: Set[str]) -> set[ServiceIn]:
-    """The services that are not idle, and all that they build upon."""
+    """The services that are not idle, and all services that they extend."""
     todo = [(number, name) for number, used in enumerate(read.used) for name in used if name not in idle]
     needed: set[ServiceIn] = set()
     while todo:
@@ -106,9 +108,9 @@ def _needed(read: ComposeFiles, idle: Set[str]) -> set[ServiceIn]:
 
 
 class _Walk:
-    """Visits a node once, however many aliases lead to it; what it weighs counts each time.
+    """Visits a node once, however many aliases lead to it; its size counts each time.
 
-    Once where it may be empty and once where it must not: an alias can stand in both.
+    Once as a value that may be empty and once as one that must not: an alias can be used for both.
     """
 
     def __init__(self, unit: Unit, stack: str, missing: dict[str, Use], strict: bool) -> None:

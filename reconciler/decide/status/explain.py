@@ -10,7 +10,7 @@ from reconciler.model.outcome import Reason
 from reconciler.model.status import Health, Holding, StackStatus, StatusFacts, Sync
 
 Explanation = tuple[Reason | None, str, float | None]
-"""Reason, sentence, and since when (seconds of the Unix epoch)."""
+"""Reason, sentence, and time since when (seconds of the Unix epoch)."""
 
 
 def explain(facts: StatusFacts, health: Health, stacks: Sequence[StackStatus]) -> Explanation:

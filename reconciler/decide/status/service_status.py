@@ -35,10 +35,10 @@ def counted(containers: Iterable[Container]) -> tuple[Container, ...]:
 def judge_wanted(
     service: Service, containers: Sequence[Container] | None, done: bool, usage: Mapping[str, int]
 ) -> ServiceStatus:
-    """A service that the desired state has.
+    """A service of the desired state.
 
-    `containers`: its own, inspected; None: the engine could not be asked. `done`: a one-shot of this very
-    spec has succeeded before, so that its container may be gone. `usage`: container id → bytes.
+    `containers`: its own, inspected; None: the engine could not be asked. `done`: a one-shot with exactly this spec has
+    succeeded before, so its container may be gone. `usage`: container id → bytes.
     """
     if containers is None:
         return _unknown(service)
@@ -63,7 +63,7 @@ def judge_wanted(
 
 
 def judge_unwanted(stack: str, name: str, containers: Sequence[Container], usage: Mapping[str, int]) -> ServiceStatus:
-    """A service of ours that runs although the desired state does not have it (any more)."""
+    """A running service of ours that is no longer in the desired state."""
     judged = [_container_health(item, completes=True) for item in containers]
     health = worst(item for item, _ in judged)
     return ServiceStatus(
@@ -147,7 +147,7 @@ def _probed(container: Container) -> tuple[Health, Reason | None]:
 
 
 def _ended_well(container: Container, done: bool) -> bool:
-    """A list does not say whether a container was started; a finished one was."""
+    """A list does not say whether a container was started; one with an exit code was."""
     started = done or engine_time(container.started_at) is not None
     return container.state == "exited" and container.exit_code == 0 and started
 

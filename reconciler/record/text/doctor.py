@@ -1,4 +1,4 @@
-"""`doctor`: a line for each thing that was looked at, and what to do about those that are not well."""
+"""`doctor`: a line for each check, with the remedy if it failed."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from reconciler.record.text.words import place
 Json = Mapping[str, Any]
 
 STYLE = Style(width=72)
-"""With `remote: ` before them, 80 columns."""
+"""Columns; with `remote: ` before them, 80."""
 
 MOST = 50
 """Maximum of shown violations; `validate` shows all."""
@@ -33,7 +33,7 @@ def rewritten(branch: str, old: str, new: str, option: str) -> list[str]:
 
 
 def unknown(name: str, why: str) -> list[str]:
-    """It could not be judged here."""
+    """The commit could not be judged here."""
     return _said(f"{name} could not be checked here, the agent checks it: {why}")
 
 
@@ -48,7 +48,7 @@ def unseen(trouble: str, excused: bool) -> list[str]:
 
 
 def valid(name: str, document: Json, unseen: Sequence[str], quiet: bool) -> list[str]:
-    """`quiet`: only what was not checked is told."""
+    """`quiet`: print only what was not checked."""
     warned = len(document["violations"])
     told = f"{name} is valid" + (f", with {plural(warned, 'warning')}: see `reconciler validate`" if warned else "")
     return [*unseen, *([] if quiet and not unseen else _said(told))]

@@ -1,4 +1,4 @@
-"""`history`: a line for each attempt; a single one with everything that is known of it."""
+"""`history`: a line for each attempt; a single attempt with all its details."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns, colours and units: how a line for people looks, whatever it says."""
+"""Columns, colours and units: the layout of lines for people."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def visible(text: str) -> int:
 
 
 def middle(text: str, width: int) -> str:
-    """Cut in the middle: both ends of a long name tell more than its beginning alone."""
+    """Cut in the middle: both ends of a long name say more than its beginning alone."""
     if visible(text) <= width:
         return text
     plain = _PAINT.sub("", text)
@@ -73,9 +73,9 @@ def table(
 
 
 def paragraph(text: str, style: Style, indent: str = "", after: str | None = None) -> list[str]:
-    """Words broken at the width; words that are longer, such as paths, stay whole.
+    """Words broken at the width; longer words, such as paths, stay whole.
 
-    `indent` goes before each line, `after` before each but the first where it differs.
+    `indent` goes before each line; `after` before each but the first, if it differs.
     """
     lines = text.splitlines() or [""]
     return [
@@ -98,7 +98,7 @@ def size(count: int | None) -> str:
 
 
 def share(part: int | None, whole: int | None, joint: str) -> str:
-    """Two sizes in the unit of the greater, unless the smaller would read 0: 31 / 64 MiB, 16 MiB of 11.2 GiB."""
+    """Two sizes in the unit of the larger, unless the smaller would become 0: 31 / 64 MiB, 16 MiB of 11.2 GiB."""
     if part is None or whole is None:
         return size(whole if part is None else part)
     unit = unit_of(max(part, whole))
@@ -113,7 +113,7 @@ def unit_of(count: int) -> str:
 
 
 def number(count: int, unit: str) -> str:
-    """How many `unit` that is; a decimal where it tells something."""
+    """The number of `unit`s; with a decimal if it is needed."""
     value = count / {"GiB": _GIB, "MiB": _MIB, "KiB": _KIB, "B": 1}[unit]
     decimals = 1 if unit == "GiB" or (0 < value < 10 and not value.is_integer()) else 0
     return f"{value:.{decimals}f}"
@@ -140,12 +140,12 @@ def exactly(seconds: float) -> str:
 
 
 def since(time: str | None, now: float) -> str:
-    """How long ago an RFC 3339 time is; '-' where there is none."""
+    """Time since an RFC 3339 time; '-' if there is none."""
     return "-" if time is None else span(now - instant(time))
 
 
 def short(sha: str | None) -> str:
-    """A sha as people quote it."""
+    """A sha in its short form."""
     return sha[:7] if sha else "-"
 
 

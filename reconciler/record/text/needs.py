@@ -13,7 +13,7 @@ Json = Mapping[str, Any]
 
 
 def needs(document: Json, style: Style) -> list[str]:
-    """First what nothing can allow, since it has to be fixed in the commit."""
+    """First what nothing can allow, since it must be corrected in the commit."""
     lines = violations(document["others"], style)
     blocks = [*_agent_config(document, style), *_exports(document["exports"]), *_variables(document["variables"])]
     for block in blocks:
@@ -31,7 +31,7 @@ def _agent_config(document: Json, style: Style) -> Iterator[list[str]]:
 
 
 def _entry(entry: Json, style: Style) -> list[str]:
-    """One line where that is not too long for the terminal."""
+    """One line if that is not too long for the terminal."""
     if len(short := f"  - {line(entry)}") <= style.width:
         return [short]
     lines = [text for key, value in entry.items() for text in _field(key, value, style)]

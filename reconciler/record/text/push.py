@@ -1,7 +1,7 @@
-"""A rollout as lines for those who have pushed: the plan, the steps as they begin, the verdict last.
+"""A rollout as lines for pushers: the plan, the steps as they begin, the verdict last.
 
-What is told comes from a file that others may have written: each function takes a document of any shape, and raises
-LookupError, TypeError or ValueError for one that is none of ours.
+The document comes from a file that others may have written: each function takes a document of any shape, and raises
+LookupError, TypeError or ValueError if it is not one of ours.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _FINAL = {"Succeeded", "Rejected", "RolledBack", "RollbackFailed", "Superseded",
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What was pushed: a commit, and how git takes it back ('' where nothing was before). `at`: Unix seconds."""
+    """The pushed commit, and how git reverts it ('' if nothing was before). `at`: Unix seconds."""
 
     revision: str
     revert: str
@@ -56,7 +56,7 @@ class Pushed:
 
 
 class PushView:
-    """What has been shown of one host's rollout. `ended`: no more is to come."""
+    """The shown part of one host's rollout. `ended`: nothing will follow."""
 
     def __init__(self, host: str, pushed: Pushed, now: float) -> None:
         self._host, self._pushed, self._begun, self._said_at = host, pushed, now, now
@@ -151,7 +151,7 @@ class PushView:
 
 
 def verdict(host: str, row: Json, pushed: Pushed) -> list[str]:
-    """How it ended; the last line says whether it is good."""
+    """The outcome; the last line says whether it is good."""
     took = f" in {exactly(row['seconds'])}" if row["seconds"] is not None else ""
     told = f"{short(row['revision'])} {row['outcome']}"
     if row["outcome"] == "Succeeded" or (row["outcome"] == "Unchanged" and row["applied"]):
@@ -172,7 +172,7 @@ def verdict(host: str, row: Json, pushed: Pushed) -> list[str]:
 
 
 def _broken(line: str) -> list[str]:
-    """What a program has printed, on lines that fit; of a very long one its beginning and its end."""
+    """Output of a program, on lines that fit; of a very long one its beginning and its end."""
     return textwrap.wrap(middle(line, QUOTED), STYLE.width, subsequent_indent="    ") or [line]
 
 
@@ -183,7 +183,7 @@ def _because(row: Json) -> list[str]:
 
 
 def _done(row: Json) -> str:
-    """Which services have changed, and how long they were away."""
+    """The changed services, and their downtimes."""
     done = [item for item in row["services"] if item["action"] != "Unchanged"]
     told = [
         f"{item['action']} {place(item['stack'], item['service'])}"

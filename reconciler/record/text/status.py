@@ -1,4 +1,4 @@
-"""`status`: one line for the host, one for each service, one for memory, and what else is worth knowing."""
+"""`status`: one line for the host, one for each service, one for memory, and further notes."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _memory(budget: Json, style: Style) -> list[str]:
 
 
 def _pressing(document: Json) -> list[Json]:
-    """Of a commit that runs, `history` and its note tell the warnings."""
+    """The warnings of a running commit are in `history` and its note."""
     runs = document["sync"] == "Synced"
     return [item for item in document["warnings"] if not runs or item["rule"] == LOST]
 

@@ -1,4 +1,4 @@
-"""`once`: how the turn ended, what it did to the services, what the failed one said, and what to do now."""
+"""`once`: the outcome of the turn, what it did to the services, output of the failed one, and what to do now."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HINTS = {
 
 def turn(document: Json, style: Style, now: float) -> list[str]:
     lines = [_head(document, style), *_already_ran(document, style)]
-    # The message of a refused commit is its first violation.
+    # The message of a rejected commit is its first violation.
     if not any(item["level"] == "deny" for item in document["violations"]):
         lines += paragraph(document["message"], style)
     lines += violations(document["violations"], style)
@@ -44,7 +44,7 @@ def _head(document: Json, style: Style) -> str:
 
 
 def _already_ran(document: Json, style: Style) -> list[str]:
-    """A job of a commit that was rolled back cannot be rolled back: that comes first."""
+    """A job of a commit that was rolled back cannot be rolled back: this comes first."""
     if document["outcome"] not in ("RolledBack", "RollbackFailed"):
         return []
     ran = [place(item["stack"], item["service"]) for item in document["services"] if item["action"] == "RanOnce"]
@@ -52,7 +52,7 @@ def _already_ran(document: Json, style: Style) -> list[str]:
 
 
 def _way_back(document: Json, style: Style) -> list[str]:
-    """Where the machine is now, unless the message says so already."""
+    """The present state of the machine, unless the message says it already."""
     told, back_to = document["message"], document["revertedTo"]
     if back_to and short(back_to) not in told:
         return [f"the machine went back to {short(back_to)}"]

@@ -1,4 +1,4 @@
-"""`validate`: every violation with its place, the warnings by rule, the memory; or what would admit it."""
+"""`validate`: every violation with its place, the warnings by rule, the memory; or the needs of the commit."""
 
 from __future__ import annotations
 

@@ -34,10 +34,10 @@ LOOKS = {
 LOST = "volume-made-anew"
 
 COSTS_DATA = frozenset({LOST, "anonymous-volume", "empty-volume-only", "missing-source", "read-only-copy"})
-"""Rules whose warnings come first: what a container writes is lost, is nowhere, or is never read."""
+"""Rules whose warnings come first: what a container writes is lost, is not stored, or is never read."""
 
 LEAST = 30
-"""Characters that are shown of a message, however long its place is."""
+"""Characters of a message that are shown, even if its place is long."""
 
 
 def word(text: str, style: Style) -> str:
@@ -46,7 +46,7 @@ def word(text: str, style: Style) -> str:
 
 
 def place(stack: str | None, service: str | None) -> str:
-    """stack/service, as far as they are known."""
+    """stack/service, as far as known."""
     return "/".join(part for part in (stack, service) if part)
 
 
@@ -56,7 +56,7 @@ def violations(items: Sequence[Json], style: Style) -> list[str]:
 
 
 def summed(items: Sequence[Json], style: Style) -> list[str]:
-    """Violations in full, of the warnings one line for each rule: how many there are and the first place."""
+    """Violations in full; of the warnings one line for each rule, with their number and the first place."""
     if style.every:
         return violations(items, style)
     lines = violations([item for item in items if item["level"] == "deny"], style)
@@ -73,7 +73,7 @@ def grouped(warnings: Sequence[Json], style: Style) -> list[str]:
 
 
 def services(records: Sequence[Json], style: Style) -> list[str]:
-    """What was done to each service that was not left alone."""
+    """What was done to each changed service."""
     return [
         line
         for record in records
@@ -83,7 +83,7 @@ def services(records: Sequence[Json], style: Style) -> list[str]:
 
 
 def failure(item: Json, style: Style) -> list[str]:
-    """What the service itself said last."""
+    """The last output of the service."""
     where = place(item["stack"], item["service"])
     lines = []
     if item["exitCode"] is not None:
