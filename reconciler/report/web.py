@@ -119,7 +119,7 @@ class Web:
 
     def _followed(self, url: str, target: str) -> str:
         """A redirect of a renamed repository is followed, but no other host gets the token. The address is parsed by
-        the library that connects: `http://evil\@forge/` names the forge for urlsplit, and evil for requests."""
+        the library that connects: `http://evil\\@forge/` names the forge for urlsplit, and evil for requests."""
         found = requests.Request("GET", urljoin(url, target)).prepare().url or ""
         if _origin(found) != self._origin:
             elsewhere = self._clean("://".join(_origin(found)[:2]))
