@@ -90,7 +90,8 @@ class HostPaths:
             walk.close()
 
     def _base(self, path: str) -> str:
-        """The longest beginning of the path that the operator has chosen; the whole path if no such beginning exists."""
+        """The longest beginning of the path that the operator has chosen; the whole path if no such beginning
+        exists."""
         bases = (self._data, *self._own, *self._granted)
         above = (base for base in bases if f"{path}/".startswith(f"{base.rstrip('/')}/"))
         return max(above, key=len, default=path)

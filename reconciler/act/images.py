@@ -64,7 +64,8 @@ class PatientClient(docker.APIClient):
         return self._answer
 
     def hang_up(self) -> None:
-        """End the answer that another thread reads at this moment; the engine cancels the work when its caller is gone."""
+        """End the answer that another thread reads at this moment; the engine cancels the work when its caller is
+        gone."""
         if self._answer is not None:
             with suppress(DockerException, OSError, AttributeError, ValueError):
                 CancellableStream(iter(()), self._answer).close()

@@ -9,7 +9,8 @@ Range = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def range_of(text: str) -> Range | None:
-    """The range; None if the text is none. An IPv4 range that is written as IPv6 (::ffff:10.0.0.0/120) is the IPv4 one."""
+    """The range; None if the text is none. An IPv4 range that is written as IPv6 (::ffff:10.0.0.0/120) is the IPv4
+    one."""
     try:
         found = ipaddress.ip_network(text.strip(), strict=False)
     except ValueError:

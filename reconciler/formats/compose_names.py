@@ -34,7 +34,8 @@ def other_files(names: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class ComposeFolder:
-    """A folder (absolute) as Compose would find it: the names of its files, and the settings for Compose in its `.env`."""
+    """A folder (absolute) as Compose would find it: the names of its files, and the settings for Compose in its
+    `.env`."""
 
     path: Path
     names: frozenset[str]

@@ -1,4 +1,5 @@
-"""A quick check whether a document fits a schema, so that a start with a good config need not load a whole validator."""
+"""A quick check whether a document fits a schema, so that a start with a good config need not load a whole
+validator."""
 
 from __future__ import annotations
 

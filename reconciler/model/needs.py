@@ -9,7 +9,8 @@ from reconciler.model.documents import BindGrant, Grant
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A stack shares an object that it owns with the others. `kind`: networks or volumes; `key`: its name below these."""
+    """A stack shares an object that it owns with the others. `kind`: networks or volumes; `key`: its name below
+    these."""
 
     stack: str
     kind: str

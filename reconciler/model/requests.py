@@ -15,7 +15,8 @@ class RequestVerb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, as it was typed. `revision`: anything that names a commit. `why` and `until` belong to a suspension."""
+    """One request, as it was typed. `revision`: anything that names a commit. `why` and `until` belong to a
+    suspension."""
 
     id: str
     verb: RequestVerb

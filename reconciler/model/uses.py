@@ -21,7 +21,8 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """`entries`: the entry as one line, without its reason → its use. `basis`: digest of what the uses were found with."""
+    """`entries`: the entry as one line, without its reason → its use. `basis`: digest of what the uses were found
+    with."""
 
     basis: str = ""
     entries: Mapping[str, Use] = field(default_factory=dict)

@@ -39,7 +39,8 @@ class Blobs:
         raise DamagedError(f"the object {oid} cannot be read")
 
     def head(self, oid: str, size: int, most: int) -> bytes:
-        """The first bytes. Of a large blob they are not checked: git unpacks it, and is ended when it has given them."""
+        """The first bytes. Of a large blob they are not checked: git unpacks it, and is ended when it has given
+        them."""
         if size < STREAMED:
             return self.read(oid, size)[:most]
         done = self._git.run("cat-file", "blob", oid, limit=most)

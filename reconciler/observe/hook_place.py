@@ -73,6 +73,7 @@ def change_setting(place: HookPlace, name: str, value: str | None, environ: Mapp
 
 
 def _git(folder: str, environ: Mapping[str, str], *arguments: str) -> Completed:
-    """Git with the user's own configuration, which decides where hooks are looked for. These commands start no program."""
+    """Git with the user's own configuration, which decides where hooks are looked for. These commands start no
+    program."""
     kept = {name: value for name, value in environ.items() if name not in _OTHERS}
     return run(["git", "-C", os.path.abspath(folder), *arguments], env=kept, timeout=30.0, reason=Reason.DISK_FAILED)

@@ -46,7 +46,8 @@ class _Loaded:
 
 
 class RenderedStore:
-    """Secret values are left out when a state is saved, and filled in when it is loaded; `secrets` gives them by stack."""
+    """Secret values are left out when a state is saved, and filled in when it is loaded; `secrets` gives them by
+    stack."""
 
     def __init__(self, folder: Path, secrets: Secrets, fingerprint: Callable[[], str], effects: Effects) -> None:
         self._folder, self._secrets, self._fingerprint, self._effects = folder, secrets, fingerprint, effects

@@ -93,7 +93,8 @@ class Message:
 
 
 def messages(history: History, policy: Policy, floor: float) -> list[Message]:
-    """All messages, the newest commit first. `floor`: attempts that ended before are not reported, except the head's."""
+    """All messages, the newest commit first. `floor`: attempts that ended before are not reported, except the
+    head's."""
     found: list[Message] = []
     for revision, attempts in _commits(history, floor):
         found += _of_commit(history, policy, revision, attempts)

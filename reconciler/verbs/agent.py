@@ -137,7 +137,8 @@ class AgentVerbs:
         return alarm.ended
 
     def expect_work(self) -> None:
-        """The branch has moved: load the modules that a commit needs, once. They are freed when nothing is left to do."""
+        """The branch has moved: load the modules that a commit needs, once. They are freed when nothing is left to
+        do."""
         if not self._worked:
             self._worked = True
             self._preload()

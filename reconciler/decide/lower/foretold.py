@@ -39,7 +39,8 @@ def _by_name(source: Source) -> Source:
 
 
 class _Unread:
-    """Files whose content is identified by their path, because a working folder would have to read them for a digest."""
+    """Files whose content is identified by their path, because a working folder would have to read them for a
+    digest."""
 
     def __init__(self, files: Files) -> None:
         self._files, self.entries = files, _Named(files.entries)

@@ -180,7 +180,8 @@ class _Stack:
         }
 
     def _aliases_from_links(self, model: Json, network: str) -> list[str]:
-        """`links: [db:database]` anywhere in the stack gives `db` the alias `database` on the networks that they share."""
+        """`links: [db:database]` anywhere in the stack gives `db` the alias `database` on the networks that they
+        share."""
         own = next(name for name, item in services_of(self.source).items() if item is model)
         aliases = set()
         for other in services_of(self.source).values():

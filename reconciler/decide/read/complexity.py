@@ -1,4 +1,5 @@
-"""Estimates Compose's work for a stack: Compose expands every port of a range, and follows every path of dependencies."""
+"""Estimates Compose's work for a stack: Compose expands every port of a range, and follows every path of
+dependencies."""
 
 from __future__ import annotations
 
