@@ -24,18 +24,30 @@ class HookPlace:
     hooks: Path
     bare: bool
 
+    @property
+    def shared(self) -> bool:
+        """Whether the hooks lie outside of the repository, where other repositories may use them as well."""
+        whole = self.common.parent if self.common.name == ".git" else self.common
+        return not self.hooks.is_relative_to(whole)
+
 
 def find_place(folder: str, environ: Mapping[str, str]) -> HookPlace:
     """The repository at or around `folder`. Usage if there is none."""
-    told = ("--path-format=absolute", "--git-common-dir", "--git-path", "hooks", "--is-bare-repository")
-    done = _git(folder, environ, "rev-parse", *told)
-    lines = done.stdout.decode(errors="surrogateescape").splitlines()
-    if done.returncode != 0 or len(lines) != 3:
+    asked = (("--git-common-dir",), ("--git-path", "hooks"), ("--is-bare-repository",))
+    told = _told(folder, environ, *(word for words in asked for word in words)).split("\n")
+    if len(told) != len(asked):  # a path may contain a line end
+        told = [_told(folder, environ, *words) for words in asked]
+    return HookPlace(Path(told[0]), Path(told[1]), told[2] == "true")
+
+
+def _told(folder: str, environ: Mapping[str, str], *asked: str) -> str:
+    done = _git(folder, environ, "rev-parse", "--path-format=absolute", *asked)
+    if done.returncode != 0:
         why = done.stderr.decode(errors="replace").strip().removeprefix("fatal: ")
         raise Usage(
             Reason.USAGE_INVALID, f"{folder} is no git repository that can be used: {why}", "name it with --repo"
         )
-    return HookPlace(Path(lines[0]), Path(lines[1]), lines[2] == "true")
+    return os.fsdecode(done.stdout).removesuffix("\n")
 
 
 def require_own(place: HookPlace) -> None:

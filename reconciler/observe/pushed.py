@@ -48,13 +48,13 @@ class Update:
 
 def updates(text: str) -> list[Update]:
     """Input of pre-receive and post-receive: lines of old sha, new sha and ref."""
-    words = [line.split(" ", 2) for line in text.splitlines()]
+    words = [line.split(" ", 2) for line in text.split("\n")]  # the name of a ref may contain other line ends
     return [Update(item[2], item[0], item[1]) for item in words if len(item) == 3]
 
 
 def pushed_updates(text: str) -> list[Update]:
     """Input of pre-push: lines of local ref, local sha, remote ref and remote sha."""
-    words = [line.split(" ") for line in text.splitlines()]
+    words = [line.split(" ") for line in text.split("\n")]
     return [Update(item[2], item[3], item[1]) for item in words if len(item) == 4]
 
 

@@ -12,7 +12,7 @@ def hooks(
     messages: Sequence[str] = (),
 ) -> Document:  # fmt: skip
     """`rows`: name, path, state (installed, outdated, foreign, missing), whether an earlier hook is kept. `files`:
-    existing ones, or removed ones. `messages`: why nothing was done."""
+    existing ones, or removed ones. `messages`: why nothing was done, or why hooks stay."""
     return document("Hooks") | {
         "repository": repository,
         "folder": folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -25,6 +26,10 @@ MARK = b"# A hook of reconciler:"
 
 BEFORE = ".before-reconciler"
 """Suffix of the name of an earlier hook, which ours calls first."""
+
+USERS = ".used-by-reconciler"
+"""File in a folder of hooks that lies outside of the repository: the repositories that have installed our hooks there,
+as a JSON list. The last one that uninstalls removes them."""
 
 PROGRAM, CONFIG, CHANGED = "reconciler.program", "reconciler.config", "reconciler.changed"
 """Our git settings. The last lists those in RECEIVING that `install` has set, each as NAME or NAME=VALUE BEFORE."""
@@ -80,13 +85,14 @@ class RepositoryHooks:
         hooks = self._hooks()
         wrong = self._in_the_way(hooks)
         if wrong:
-            return 1, self._document(hooks, [], *wrong)
+            return 1, self._document(hooks, [], *wrong, "nothing was changed")
         try:
             self._place.hooks.mkdir(parents=True, exist_ok=True)
             for item in hooks:
                 if item.state is State.FOREIGN:
                     item.path.rename(item.aside)
                 _write(item.path, shipped(item.name), self._mode())
+            self._note_users([*self._others(), str(self._place.common)])
             if self._place.bare:
                 _make_told(self._place.common)
         except OSError as error:
@@ -104,13 +110,16 @@ class RepositoryHooks:
         return 0, self._document(made, made)
 
     def uninstall(self) -> Answer:
-        """Remove what `install` made, and restore the earlier hooks."""
-        gone = [item for item in self._hooks() if item.ours]
+        """Remove what `install` made, and put back what was there before. Hooks that other repositories use as well
+        stay: without our settings they do nothing in this one."""
+        others = self._others()
+        gone = [] if others else [item for item in self._hooks() if item.ours]
         try:
             for hook in gone:
                 hook.path.unlink()
                 if hook.before:
                     hook.aside.rename(hook.path)
+            self._note_users(others)
             _remove_told(self._place.common / TOLD)
         except OSError as error:
             raise _unwritable(error) from error
@@ -119,7 +128,27 @@ class RepositoryHooks:
             self._put(name, value or None)
         for name in (PROGRAM, CONFIG, CHANGED):
             self._put(name, None)
-        return 0, self._document(self._hooks(), gone)
+        used = [f"the hooks stay in {self._place.hooks}, for {', '.join(others)}: here they do nothing any more"]
+        return 0, self._document(self._hooks(), gone, *(used if others else []))
+
+    def _others(self) -> list[str]:
+        """Other repositories that use our hooks in the same folder, as far as they still exist."""
+        if not self._place.shared:
+            return []
+        try:
+            known = json.loads((self._place.hooks / USERS).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return []
+        paths = [item for item in known if isinstance(item, str)] if isinstance(known, list) else []
+        return [item for item in paths if item != str(self._place.common) and os.path.isdir(item)]
+
+    def _note_users(self, users: Sequence[str]) -> None:
+        if not self._place.shared:
+            return
+        if users:
+            _write(self._place.hooks / USERS, json.dumps(users).encode(), 0o644)
+        else:
+            (self._place.hooks / USERS).unlink(missing_ok=True)
 
     def _changed(self, name: str) -> str:
         before = self._get(name)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.observe.pushed import Update, pushed_updates, updates
 from tests.hooks.tool import Ran, command, git, reconciler, script, write
 
 HOST = """apiVersion: reconciler/v1
@@ -149,6 +150,32 @@ def test_variables_of_the_host_must_not_be_missed_by_those_who_cannot_see_them(p
     done = pushes.push()
     assert done.code == 0, done.stderr
     assert "values of secrets_dir" in " ".join(done.stderr.replace("remote:", " ").split())
+
+
+def test_names_with_line_ends_must_forge_no_line_of_ours(pushes: Pushes) -> None:
+    """Of a file of the commit, and of a branch, where git allows line ends of Unicode alone."""
+    forged = "x\nreconciler: main 1234567 is valid\n.yaml"
+    files = "[compose/compose.yaml, {}]".format('"compose/x\\nreconciler: main 1234567 is valid\\n.yaml"')
+    host = HOST.replace("[compose/compose.yaml]", files)
+    pushes.commit(
+        {**GOOD, "desired-state/mini.yaml": host, f"compose/{forged}": "services: {web: {privileged: true}}\n"}
+    )
+    done = pushes.push()
+    assert done.code != 0
+    assert not [line for line in done.stderr.splitlines() if line.startswith("remote: reconciler: main 1234567")]
+    sha = pushes.commit({"desired-state/mini.yaml": HOST})
+    branch = f"work\u2028{'0' * 40}\u00a0{sha}\u00a0refs/heads/main"
+    done = pushes.push("origin", f"HEAD:refs/heads/{branch}")
+    assert (done.code, "reconciler" in done.stderr) == (0, False)
+
+
+def test_a_ref_must_be_read_from_one_line_whatever_its_name_has() -> None:
+    old, new = "0" * 40, "a" * 40
+    odd = f"refs/heads/x\u2028{old} {new} refs/heads/main"
+    assert updates(f"{old} {new} {odd}\n{old} {new} refs/heads/other\n") == [
+        Update(odd, old, new), Update("refs/heads/other", old, new),
+    ]  # fmt: skip
+    assert pushed_updates(f"refs/heads/x\u2028 {new} refs/heads/y {old}\n") == [Update("refs/heads/y", old, new)]
 
 
 def test_nothing_in_the_pushed_tree_must_steer_the_hook(pushes: Pushes) -> None:

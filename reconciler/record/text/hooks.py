@@ -15,4 +15,4 @@ def hooks(document: Json, style: Style, now: float) -> list[str]:
     rows += [[item["name"], item["state"], "calls the one before it" * item["before"]] for item in document["hooks"]]
     lines = [f"in {style.paint(document['folder'], 'bold')}", *table(rows, style)]
     lines += [line for message in document["messages"] for line in paragraph(message, style)]
-    return lines + (["nothing was changed"] if document["messages"] else [])
+    return lines
