@@ -23,7 +23,7 @@ class Unreachable(ForgeError):
 
 
 class Broken(ForgeError):
-    """5xx: this request fails on the forge; others may succeed."""
+    """5xx, a conflict, or more than we read: this request fails there; others may not."""
 
 
 class Refused(ForgeError):
@@ -39,6 +39,17 @@ class Refused(ForgeError):
         return self.status in (401, 403)
 
 
+class Closed(Refused):
+    """One place takes no message of ours, whatever the token may do elsewhere."""
+
+    def __init__(self, error: Refused) -> None:
+        super().__init__(error.status, error.message, "The pull request is locked, or its author has blocked this user")
+
+    @property
+    def for_all(self) -> bool:
+        return False
+
+
 class Nowhere(ForgeError):
     """The forge has no place for such a message, or not yet."""
 
@@ -46,6 +57,8 @@ class Nowhere(ForgeError):
 def remedy(error: Refused, channel: str, scope: str) -> str:
     """The remedy. `scope`: the scope that the token needs for the channel."""
     accepts = f" ({error.hint})" if error.hint else ""
+    if isinstance(error, Closed):
+        return error.hint
     match error.status:
         case 401:
             return "The token is not valid (any more): write a new one"

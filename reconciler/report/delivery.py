@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from loguru import logger
-
 from reconciler.decide.policy import spread_delay
 from reconciler.errors import ReconcilerError, Transient, Usage
+from reconciler.log import logger
 from reconciler.model.history import History
 from reconciler.report.answers import Broken, ForgeError, Nowhere, Refused, Unreachable, remedy
 from reconciler.report.box import Box, Entry
@@ -202,9 +201,9 @@ class Delivery:
             except KeyError:
                 remote = ""
             except Refused as error:
-                if entry.remote or not error.for_all:
+                if not error.for_all:
                     raise
-                remote = ""  # somebody else has written our mark
+                remote = ""  # somebody else has written it: our mark is copied, or the token is another user's now
         entry.remote = remote or forge.add_comment(message.revision, text)
 
     def _deployment(self, message: Message, entry: Entry, forge: Forge) -> None:

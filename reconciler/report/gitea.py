@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from reconciler.report.answers import Nowhere, Refused
+from reconciler.report.answers import Closed, Nowhere, Refused
 from reconciler.report.forge import id_of, listed, stands, text_of
 from reconciler.report.messages import COMMENTS, STATUSES, Message, State
 from reconciler.report.web import Web
@@ -40,15 +40,19 @@ class Gitea:
         self._web.ask("POST", f"{self._repository}/statuses/{message.revision}", body)
 
     def find_comment(self, revision: str, marker: str) -> str:
-        path = f"{self._repository}/issues/{self._pull(revision)}/comments"
-        for item in listed(self._web, path, size="limit"):
-            if text_of(item, "body").replace("\r\n", "\n").startswith(marker):
+        found = self._web.ask("GET", f"{self._repository}/issues/{self._pull(revision)}/comments").body  # has no pages
+        for item in found if isinstance(found, list) else ():
+            if isinstance(item, dict) and text_of(item, "body").replace("\r\n", "\n").startswith(marker):
                 return id_of(item)
         return ""
 
     def add_comment(self, revision: str, text: str) -> str:
         path = f"{self._repository}/issues/{self._pull(revision)}/comments"
-        return id_of(self._web.ask("POST", path, {"body": text}).body)
+        try:
+            return id_of(self._web.ask("POST", path, {"body": text}).body)
+        except Refused as error:
+            # Of a scope it says so; this pull request may be locked, or its author may have blocked the token's user.
+            raise (Closed(error) if error.status == 403 and "scope" not in error.message else error) from None
 
     def edit_comment(self, revision: str, remote: str, text: str) -> None:
         try:

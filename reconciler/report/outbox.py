@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from loguru import logger
-
+from reconciler.log import logger
 from reconciler.model.history import History
 from reconciler.report.delivery import Delivery
 

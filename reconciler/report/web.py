@@ -138,7 +138,7 @@ class Web:
         told = f"{self._host} answers {status}" + (f": {said}" if said else "")
         if status == 429 or (status == 403 and (wait is not None or "rate limit" in said.lower())):
             raise Unreachable(f"{told} (rate limit)", 60.0 if wait is None else wait)
-        if status >= 500 or status in (408, 425):
+        if status >= 500 or status in (408, 409, 425):  # 409: GitLab is busy with another status of the commit
             error: ForgeError = Unreachable(told, wait) if wait is not None else Broken(told)
             raise error
         raise Refused(status, told, self._clean(headers.get("x-accepted-github-permissions", ""))[:SAID])
@@ -148,7 +148,7 @@ class Web:
         while piece := response.raw.read1(1 << 16, decode_content=False):
             data += piece
             if len(data) > LARGEST:
-                raise ValueError("the answer is too large")
+                raise Broken(f"{self._host}: the answer is too large")
         wanted = response.headers.get("Content-Length", "")
         if wanted.isdecimal() and len(data) < int(wanted) and response.request.method != "HEAD":
             raise ValueError("the answer was cut off")

@@ -1,10 +1,11 @@
-"""What GitHub and GitLab publish of the requests that we send: method, path, body, as facts of their OpenAPI
-descriptions (api.github.com 2022-11-28; GitLab API v4). Gitea's are its own structs, of which it checks almost nothing.
+"""What forges publish of the requests that we send: method, path, query, body, as facts of their OpenAPI descriptions
+(api.github.com 2022-11-28; GitLab API v4; Gitea API v1, of which Gitea itself checks almost nothing).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jsonschema
@@ -17,7 +18,13 @@ def _body(required: list[str], **properties: Schema) -> Schema:
     return {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
 
 
-NONE: Schema = {"type": "null"}
+def _query(*names: str, **others: Schema) -> Schema:
+    """What may stand behind the `?` of a GET, which has no body."""
+    return _body([], **dict.fromkeys(names, TEXT), **others)
+
+
+NONE = _query()
+PAGES: dict[str, Schema] = {"page": {"pattern": "^[1-9][0-9]*$"}, "per_page": {"pattern": "^([1-9][0-9]?|100)$"}}
 SHA = "(?P<sha>[0-9a-f]{40})"
 GITHUB: list[tuple[str, str, Schema]] = [
     ("GET", r"/repos/[\w.-]+/[\w.-]+", NONE),
@@ -32,15 +39,15 @@ GITHUB: list[tuple[str, str, Schema]] = [
             context=TEXT,
         ),
     ),
-    ("GET", rf"/repos/[\w.-]+/[\w.-]+/commits/{SHA}/statuses", NONE),
-    ("GET", rf"/repos/[\w.-]+/[\w.-]+/commits/{SHA}/comments", NONE),
+    ("GET", rf"/repos/[\w.-]+/[\w.-]+/commits/{SHA}/statuses", _query(**PAGES)),
+    ("GET", rf"/repos/[\w.-]+/[\w.-]+/commits/{SHA}/comments", _query(**PAGES)),
     (
         "POST",
         rf"/repos/[\w.-]+/[\w.-]+/commits/{SHA}/comments",
         _body(["body"], body=TEXT, path=TEXT, position={"type": "integer"}, line={"type": "integer"}),
     ),
     ("PATCH", r"/repos/[\w.-]+/[\w.-]+/comments/(?P<id>\d+)", _body(["body"], body=TEXT)),
-    ("GET", r"/repos/[\w.-]+/[\w.-]+/deployments", NONE),
+    ("GET", r"/repos/[\w.-]+/[\w.-]+/deployments", _query("sha", "ref", "task", "environment", **PAGES)),
     (
         "POST",
         r"/repos/[\w.-]+/[\w.-]+/deployments",
@@ -92,15 +99,33 @@ GITLAB: list[tuple[str, str, Schema]] = [
             pipeline_id={"type": "integer"},
         ),
     ),
-    ("GET", rf"/projects/[\w.%-]+/repository/commits/{SHA}/statuses", NONE),
-    ("GET", rf"/projects/[\w.%-]+/repository/commits/{SHA}/discussions", NONE),
+    (
+        "GET",
+        rf"/projects/[\w.%-]+/repository/commits/{SHA}/statuses",
+        _query("ref", "stage", "name", "pipeline_id", "all", **PAGES),
+    ),
+    ("GET", rf"/projects/[\w.%-]+/repository/commits/{SHA}/discussions", _query(**PAGES)),
     ("POST", rf"/projects/[\w.%-]+/repository/commits/{SHA}/discussions", _body(["body"], body=TEXT)),
     (
         "PUT",
         rf"/projects/[\w.%-]+/repository/commits/{SHA}/discussions/(?P<discussion>\w+)/notes/(?P<id>\d+)",
         _body([], body=TEXT),
     ),
-    ("GET", r"/projects/[\w.%-]+/deployments", NONE),
+    (
+        "GET",
+        r"/projects/[\w.%-]+/deployments",
+        _query(
+            "updated_after",
+            "updated_before",
+            "finished_after",
+            "finished_before",
+            "environment",
+            "status",
+            order_by={"enum": ["id", "iid", "created_at", "updated_at", "finished_at", "ref"]},
+            sort={"enum": ["asc", "desc"]},
+            **PAGES,
+        ),
+    ),
     (
         "POST",
         r"/projects/[\w.%-]+/deployments",
@@ -129,9 +154,13 @@ GITEA: list[tuple[str, str, Schema]] = [
             context=TEXT,
         ),
     ),
-    ("GET", rf"/repos/[\w.-]+/[\w.-]+/commits/{SHA}/statuses", NONE),
+    (
+        "GET",
+        rf"/repos/[\w.-]+/[\w.-]+/commits/{SHA}/statuses",
+        _query("sort", "state", page=PAGES["page"], limit=PAGES["per_page"]),
+    ),
     ("GET", rf"/repos/[\w.-]+/[\w.-]+/commits/{SHA}/pull", NONE),
-    ("GET", r"/repos/[\w.-]+/[\w.-]+/issues/(?P<issue>\d+)/comments", NONE),
+    ("GET", r"/repos/[\w.-]+/[\w.-]+/issues/(?P<issue>\d+)/comments", _query("since", "before")),  # no pages
     ("POST", r"/repos/[\w.-]+/[\w.-]+/issues/(?P<issue>\d+)/comments", _body(["body"], body=TEXT)),
     ("PATCH", r"/repos/[\w.-]+/[\w.-]+/issues/comments/(?P<id>\d+)", _body(["body"], body=TEXT)),
 ]
@@ -139,10 +168,14 @@ GITEA: list[tuple[str, str, Schema]] = [
 CONTRACTS = {"github": GITHUB, "gitlab": GITLAB, "gitea": GITEA}
 
 
-def fault(kind: str, method: str, path: str, body: object) -> str | None:
+def fault(kind: str, method: str, path: str, query: Mapping[str, Sequence[str]], body: object) -> str | None:
     """What is wrong with a request by what the forge publishes; None: nothing."""
     for known, pattern, schema in CONTRACTS[kind]:
         if known == method and re.fullmatch(pattern, path):
-            errors = [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(body)]
+            asks = method == "GET"
+            if (body is not None) if asks else query:
+                return f"{method} {path} has {'a body' if asks else 'a query'}"
+            told = {name: values[0] for name, values in query.items()} if asks else body
+            errors = [error.message for error in jsonschema.Draft202012Validator(schema).iter_errors(told)]
             return "; ".join(errors) or None
     return f"no such request: {method} {path}"

@@ -45,7 +45,8 @@ class Comment:
 class FakeForge:
     """`faults`: replies in place of the next ones, None for a proper one. `wrong`: requests that no contract allows.
 
-    `unknown`: commits that it does not have. `pulls`: commit → number of its pull request (Gitea).
+    `unknown`: commits that it does not have. `pulls`: commit → number of its pull request (Gitea); `locked`: those that
+    take no comment.
     """
 
     def __init__(self, kind: str) -> None:
@@ -55,6 +56,7 @@ class FakeForge:
         self.deployments: list[Json] = []
         self.pulls: dict[str, int] = {}
         self.unknown: set[str] = set()
+        self.locked: set[int] = set()
         self.faults: deque[Reply | None] = deque()
         self.after: Callable[[str, str], None] = lambda method, path: None
         self.wrong: list[str] = []
@@ -90,14 +92,15 @@ class FakeForge:
             return fault
         if token != TOKEN:
             return Reply(401, {"message": "Bad credentials"})
-        wrong = contracts.fault(self.kind, method, path, body)
+        wrong = contracts.fault(self.kind, method, path, query, body)
         if wrong is not None:
             self.wrong.append(wrong)
             return Reply(422, {"message": wrong})
         channel = "statuses" if "statuses" in path and "deployments" not in path else "comments"
         channel = "deployments" if "deployments" in path else channel
         if method != "GET" and channel not in self.scopes:
-            return Reply(403, {"message": "token does not have at least one of required scope(s)"})
+            needed = "required=[write:repository], token scope=read:repository"
+            return Reply(403, {"message": f"token does not have at least one of required scope(s), {needed}"})
         reply = getattr(self, f"_{self.kind}")(method, path, query, body)
         self.after(method, path)
         assert isinstance(reply, Reply)
@@ -120,11 +123,13 @@ class FakeForge:
     def _gitea(self, method: str, path: str, query: Json, body: Any) -> Reply:
         sha = _sha(path)
         if sha in self.unknown:
-            return Reply(500, {"message": "object does not exist"})
+            return Reply(500, {"message": "", "url": f"{self.api}/swagger"})  # why is told to administrators alone
         if path.endswith("/pull"):
             number = self.pulls.get(sha)
             return Reply(404, {"message": "not found"}) if number is None else Reply(200, {"number": number})
         if found := re.search(r"/issues/(\d+)/comments$", path):
+            if method == "POST" and int(found[1]) in self.locked:
+                return Reply(403, {"message": "You cannot comment on a locked conversation"})
             by_number = {number: sha for sha, number in self.pulls.items()}
             return self._comments(method, by_number[int(found[1])], body, query, paged=False)
         if found := re.search(r"/issues/comments/(\d+)$", path):
@@ -185,7 +190,7 @@ class FakeForge:
         if found is None:
             return Reply(404, {"message": "Not Found"})
         if not found.mine:
-            return Reply(403, {"message": "this is another user's"})
+            return Reply(403, b"") if self.kind == "gitea" else Reply(403, {"message": "this is another user's"})
         found.body = body["body"]
         return Reply(200, {"id": number})
 

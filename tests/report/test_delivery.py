@@ -11,12 +11,13 @@ import pytest
 from loguru import logger
 
 from reconciler.decide.redact import Redactor
+from reconciler.model.history import History
 from reconciler.report.channels import channels
 from reconciler.report.delivery import DEADLINE
 from reconciler.report.messages import Policy
 from reconciler.settings import ForgeSettings
 from tests.report.attempts import BAD, GOOD, bad, good, history, overtaken
-from tests.report.fake_forge import TOKEN, FakeForge, Reply, serving
+from tests.report.fake_forge import TOKEN, Comment, FakeForge, Reply, serving
 from tests.report.outboxes import Sender
 
 
@@ -40,8 +41,8 @@ def log() -> Iterator[list[str]]:
     logger.remove(sink)
 
 
-def error(sender: Sender, channel: str = "statuses") -> str:
-    found = channels(history(good()), sender.policy, sender.delivery.box)
+def error(sender: Sender, channel: str = "statuses", told: History | None = None) -> str:
+    found = channels(told or history(good()), sender.policy, sender.delivery.box)
     return next(item.error or "" for item in found if item.name == channel)
 
 
@@ -178,6 +179,36 @@ def test_a_pull_request_that_is_known_late_gets_its_comment(forge: FakeForge, se
     sender.now += wait
     assert sender.tell(history(bad())) is None
     assert len(forge.comments_of(BAD)) == 1
+
+
+def test_a_locked_pull_request_refuses_its_own_comment_alone(forge: FakeForge, sender: Sender) -> None:
+    forge.pulls, forge.locked = {GOOD: 1, BAD: 2}, {2}
+    sender.policy = Policy("mini")
+    sender.start()
+    sender.tell(history(good(), bad()))
+    assert len(forge.comments_of(GOOD)) == 1
+    assert "The pull request is locked" in error(sender, "comments", history(good(), bad()))
+    assert forge.states(BAD, "reconciler/mini") == ["failure"]
+
+
+def test_comments_that_are_too_many_to_be_read_hold_no_status_up(forge: FakeForge, sender: Sender) -> None:
+    """Whoever may comment on a pull request could have it so."""
+    forge.pulls = {BAD: 2}
+    forge.comments += [Comment(100 + n, BAD, "x" * 60_000) for n in range(80)]
+    sender.policy = Policy("mini")
+    sender.start()
+    sender.tell(history(good(), bad()))
+    assert forge.states(GOOD, "reconciler/mini") == ["success"]
+    assert forge.states(BAD, "reconciler/mini") == ["failure"]
+    assert "too large" in error(sender, "comments", history(good(), bad()))
+
+
+def test_a_conflict_passes(forge: FakeForge, sender: Sender) -> None:
+    forge.faults.append(Reply(409, {"message": "Another update to this commit status is in progress"}))
+    sender.tell(history(good()))
+    assert "answers 409" in error(sender)
+    sender.tell_all(history(good()))
+    assert forge.states(GOOD, "reconciler/mini") == ["success"]
 
 
 def test_a_commit_without_a_pull_request_has_no_comment_and_no_error(forge: FakeForge, sender: Sender) -> None:

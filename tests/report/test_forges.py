@@ -137,6 +137,16 @@ def test_a_comment_that_only_looks_like_ours_is_not_edited_though_the_token_may(
     assert "rolled back" in forge.comments_of(BAD)[1]
 
 
+def test_a_comment_of_the_user_of_an_earlier_token_is_written_anew(forge: FakeForge, sender: Sender) -> None:
+    sender.tell_all(history(running(BAD, 200.0, "2-bbbbbbbb")))
+    forge.comments[0].mine = False
+    sender.tell_all(history(bad()))
+    old, new = forge.comments_of(BAD)
+    assert "rollout under way" in old
+    assert "rolled back" in new
+    assert sender.delivery.box.channel("comments").refused == ""
+
+
 def test_two_hosts_report_on_one_commit_side_by_side(forge: FakeForge, sender: Sender, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = Sender(forge, tmp_path / "other", replace(sender.policy, host="nas"), now=50.0)
