@@ -101,7 +101,7 @@ def _exists(config: str | None) -> bool:
 def _warn_of(ignored: str) -> None:
     import shlex
 
-    from loguru import logger
+    from reconciler.log import logger
 
     logger.warning(
         "{} is ignored: no agent config is read from the working folder, which may be a clone of somebody else's. "
@@ -112,7 +112,7 @@ def _warn_of(ignored: str) -> None:
 
 
 def _defect(error: Exception, output: Output) -> int:
-    from loguru import logger
+    from reconciler.log import logger
 
     logger.opt(exception=error).debug("unexpected error")
     told = ReconcilerError(Reason.INTERNAL_ERROR, f"{type(error).__name__}: {error}", DEFECT)

@@ -6,12 +6,13 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from reconciler import log
 from reconciler.decide.redact import Redactor
 from reconciler.errors import Usage
 from reconciler.model.outcome import Reason
 
 if TYPE_CHECKING:
-    from loguru import Message, Record
+    from loguru import Logger, Message, Record
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "SUCCESS", "WARNING", "ERROR", "CRITICAL")
 
@@ -26,8 +27,6 @@ def start_logs(level: str, redactor: Redactor, file: str | None = None) -> None:
 
     `file`: the file that stderr leads to, by the service manager's word, and that nobody else keeps small.
     """
-    from loguru import logger
-
     if level.upper() not in LEVELS:
         raise Usage(
             Reason.USAGE_INVALID,
@@ -46,11 +45,14 @@ def start_logs(level: str, redactor: Redactor, file: str | None = None) -> None:
             if file:
                 _keep_small(file)
         except OSError:
-            logger.remove()
+            log.logger.remove()
 
-    logger.remove()
-    logger.configure(patcher=tidy)
-    logger.add(write, level=level.upper(), format=LINE, diagnose=False, backtrace=False, catch=False)
+    def set_up(logger: Logger) -> None:
+        logger.remove()
+        logger.configure(patcher=tidy)
+        logger.add(write, level=level.upper(), format=LINE, diagnose=False, backtrace=False, catch=False)
+
+    log.prepare(set_up)
 
 
 def _keep_small(file: str) -> None:

@@ -16,9 +16,8 @@ import threading
 from collections.abc import MutableMapping
 from dataclasses import asdict, dataclass
 
-from loguru import logger
-
 from reconciler import __version__
+from reconciler.log import logger
 from reconciler.settings import Settings, stored_settings
 from reconciler.signals import ENDING
 

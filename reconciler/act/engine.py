@@ -10,7 +10,6 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, NotFound, create_api_error_from_http_exception
-from loguru import logger
 from requests.exceptions import ConnectionError as Disconnected
 from requests.exceptions import HTTPError, ReadTimeout
 
@@ -20,6 +19,7 @@ from reconciler.effects import Effects
 from reconciler.engine import API_VERSION, TIMEOUT, engine_calls, explanation
 from reconciler.errors import Away, ReconcilerError
 from reconciler.formats.devices import bound_device
+from reconciler.log import logger
 from reconciler.model.desired import Endpoint, Network, Volume
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, LABEL_SPEC
 from reconciler.model.outcome import Reason

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import docker
 from docker.errors import APIError, NotFound
-from loguru import logger
 
 from reconciler.act.engine import EngineApplier
 from reconciler.engine import engine_calls, explanation
 from reconciler.errors import Transient
+from reconciler.log import logger
 from reconciler.materialise import remove
 from reconciler.model.observed import LABEL_HOST
 from reconciler.model.outcome import Reason

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from loguru import logger
-
 from reconciler.decide.history.repeats import Repeats
 from reconciler.errors import Corrupt, Transient
+from reconciler.log import logger
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.ports import Clock
 from reconciler.loop.turn import Turn

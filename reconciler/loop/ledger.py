@@ -8,12 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from loguru import logger
-
 from reconciler.decide.history.compaction import compacted
 from reconciler.decide.history.fold_state import failure_record, warning_records
 from reconciler.decide.history.folding import Following
 from reconciler.errors import Interrupted, ReconcilerError, Transient
+from reconciler.log import logger
 from reconciler.loop.ports import Clock, Journal
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import Service

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from loguru import logger
-
 from reconciler.errors import Transient
+from reconciler.log import logger
 from reconciler.loop.ledger import Ledger
 from reconciler.model.outcome import Reason
 

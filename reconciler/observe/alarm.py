@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from loguru import logger
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
+
+from reconciler.log import logger
 
 SETTLE = 0.05
 """Seconds between a change and our look: git writes a ref by renaming its lock file over it."""

@@ -9,9 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
-from loguru import logger
-
 from reconciler.engine import UNIX, plain_events
+from reconciler.log import logger
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST
 
 EVENTS = ["create", "destroy", "die", "start", "stop", "pause", "unpause", "rename", "update", "health_status"]

@@ -8,9 +8,9 @@ from typing import Any
 
 import docker
 from docker.errors import APIError, NotFound
-from loguru import logger
 
 from reconciler.engine import engine_calls, explanation
+from reconciler.log import logger
 from reconciler.model.addresses import Claim
 from reconciler.model.images import ImageDefaults, defaults_of
 from reconciler.model.observed import (

@@ -10,10 +10,10 @@ from typing import Any, cast
 import docker
 from docker.errors import DockerException
 from docker.types import CancellableStream
-from loguru import logger
 
 from reconciler.engine import engine_calls
 from reconciler.errors import Transient
+from reconciler.log import logger
 from reconciler.model.observed import KILL, LABEL_HOST, OOM
 from reconciler.model.times import backoff, instant
 

@@ -11,8 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from loguru import logger
-
+from reconciler.log import logger
 from reconciler.model.addresses import Claim
 
 RESOLVERS = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))

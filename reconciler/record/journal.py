@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
 from reconciler.effects import Effects
 from reconciler.errors import Corrupt, Transient
+from reconciler.log import logger
 from reconciler.materialise import sync_folder, write
 from reconciler.model.outcome import Reason
 from reconciler.model.times import instant, rfc3339

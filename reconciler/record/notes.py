@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from loguru import logger
-
 from reconciler.effects import Effects
 from reconciler.errors import Transient
+from reconciler.log import logger
 from reconciler.model.outcome import RETRIED, FinalReport, Reason
 from reconciler.process import Completed
 

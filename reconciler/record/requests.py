@@ -14,10 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
 from reconciler.effects import Effects
 from reconciler.errors import Transient
+from reconciler.log import logger
 from reconciler.model.outcome import Reason
 from reconciler.model.requests import Request, RequestVerb
 

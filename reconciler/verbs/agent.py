@@ -6,10 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from loguru import logger
-
 from reconciler.decide.history.repeats import Repeats
 from reconciler.effects import Effects
+from reconciler.log import logger
 from reconciler.loop import daemon
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.daemon import Alarm

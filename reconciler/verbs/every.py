@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from loguru import logger
+from reconciler.log import logger
 
 
 class Every:

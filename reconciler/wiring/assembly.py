@@ -12,11 +12,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loguru import logger
-
 from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
 from reconciler.errors import Interrupted, Locked, ReconcilerError, Transient, Usage
+from reconciler.log import logger
 from reconciler.model.files import Files
 from reconciler.model.requests import RequestVerb
 from reconciler.observe.remote import credentials

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from loguru import logger
-
 from reconciler.act.service import ServiceHands, make_state
 from reconciler.agent_config import twins
 from reconciler.decide.history.folding import fold
 from reconciler.errors import Usage
 from reconciler.formats.forges import TOKEN
+from reconciler.log import logger
 from reconciler.model.observed import Container
 from reconciler.model.outcome import Reason
 from reconciler.model.service import Platform, Service

@@ -11,14 +11,13 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from loguru import logger
-
 from reconciler import __version__
 from reconciler.act.applier import MachineApplier
 from reconciler.act.data_folders import DataFolders
 from reconciler.act.trees import TreeStore
 from reconciler.decide.redact import Redactor
 from reconciler.later import later
+from reconciler.log import logger
 from reconciler.loop.cycle import Cycle
 from reconciler.loop.ledger import Ledger
 from reconciler.loop.options import Ports
