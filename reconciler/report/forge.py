@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from reconciler.report.answers import Refused
 from reconciler.report.delivery import Forge
 from reconciler.report.messages import Message
 from reconciler.report.web import Clean, Web
@@ -56,6 +58,15 @@ def stands(found: Iterable[Mapping[str, Any]], name: str, message: Message, said
     newest = max(ours, key=lambda item: int(item["id"]), default={})
     state = newest.get("status") or newest.get("state")
     return "there" if (state, newest.get("description")) == said else ""
+
+
+@contextmanager
+def vanished(remote: str) -> Iterator[None]:
+    """Around a change of the object `remote`: KeyError if it no longer exists."""
+    try:
+        yield
+    except Refused as error:
+        raise (KeyError(remote) if error.status in (404, 410) else error) from None
 
 
 def text_of(item: Mapping[str, Any], key: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from reconciler.report.answers import Closed, Nowhere, Refused
-from reconciler.report.forge import id_of, listed, stands, text_of
+from reconciler.report.forge import id_of, listed, stands, text_of, vanished
 from reconciler.report.messages import COMMENTS, STATUSES, Message, State
 from reconciler.report.web import Web
 
@@ -55,10 +55,8 @@ class Gitea:
             raise (Closed(error) if error.status == 403 and "scope" not in error.message else error) from None
 
     def edit_comment(self, revision: str, remote: str, text: str) -> None:
-        try:
+        with vanished(remote):
             self._web.ask("PATCH", f"{self._repository}/issues/comments/{quote(remote)}", {"body": text})
-        except Refused as error:
-            raise (KeyError(remote) if error.status in (404, 410) else error) from None
 
     def find_deployment(self, message: Message) -> str:
         raise Nowhere("Gitea and Forgejo have no deployments")

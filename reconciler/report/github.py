@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from reconciler.report.answers import Refused
-from reconciler.report.forge import id_of, listed, stands, text_of
+from reconciler.report.forge import id_of, listed, stands, text_of, vanished
 from reconciler.report.messages import COMMENTS, DEPLOYMENTS, STATUSES, Message, State
 from reconciler.report.web import Web
 
@@ -57,10 +56,8 @@ class GitHub:
         return id_of(self._web.ask("POST", f"{self._repository}/commits/{revision}/comments", {"body": text}).body)
 
     def edit_comment(self, revision: str, remote: str, text: str) -> None:
-        try:
+        with vanished(remote):
             self._web.ask("PATCH", f"{self._repository}/comments/{quote(remote)}", {"body": text})
-        except Refused as error:
-            raise (KeyError(remote) if error.status in (404, 410) else error) from None
 
     def find_deployment(self, message: Message) -> str:
         query = {"sha": message.revision, "environment": message.subject}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from reconciler.report.answers import Refused
-from reconciler.report.forge import id_of, listed, stands, text_of
+from reconciler.report.forge import id_of, listed, stands, text_of, vanished
 from reconciler.report.messages import COMMENTS, DEPLOYMENTS, STATUSES, Message, State
 from reconciler.report.web import Web
 
@@ -60,10 +60,8 @@ class GitLab:
     def edit_comment(self, revision: str, remote: str, text: str) -> None:
         discussion, _, note = remote.partition(" ")
         path = f"{self._discussions(revision)}/{quote(discussion)}/notes/{quote(note)}"
-        try:
+        with vanished(remote):
             self._web.ask("PUT", path, {"body": text})
-        except Refused as error:
-            raise (KeyError(remote) if error.status in (404, 410) else error) from None
 
     def find_deployment(self, message: Message) -> str:
         query = {"environment": message.subject, "order_by": "id", "sort": "desc"}

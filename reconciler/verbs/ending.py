@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from reconciler.errors import Interrupted
 
@@ -13,31 +13,26 @@ PATIENCE = 8.0
 """Seconds from the signal to the end by force; the contract allows ten. A database may take 120 s to stop."""
 
 
-class EndInTime:
+@contextmanager
+def end_in_time(stop: threading.Event, record: Callable[[], None]) -> Iterator[None]:
     """Within this context, the process ends at most PATIENCE seconds after `stop` was set.
 
     `record` is called before an end by force, which is as safe as a crash: the engine finishes the call by itself.
     """
+    done = threading.Event()
 
-    def __init__(self, stop: threading.Event, record: Callable[[], None]) -> None:
-        self._stop, self._record = stop, record
-        self._done = threading.Event()
-
-    def __enter__(self) -> EndInTime:
-        threading.Thread(target=self._wait, daemon=True, name="end in time").start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-
-    def _wait(self) -> None:
-        while not self._stop.wait(1.0):
-            if self._done.is_set():
+    def wait() -> None:
+        while not stop.wait(1.0):
+            if done.is_set():
                 return
-        if not self._done.wait(PATIENCE):
+        if not done.wait(PATIENCE):
             try:
-                self._record()
+                record()
             finally:
                 os._exit(Interrupted.exit_code)
+
+    threading.Thread(target=wait, daemon=True, name="end in time").start()
+    try:
+        yield
+    finally:
+        done.set()

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from reconciler.log import logger
 
 
-class Every:
+@contextmanager
+def every(seconds: float, what: Callable[[], None]) -> Iterator[None]:
     """Within this context, `what` is called every `seconds` in a thread of its own; errors are logged."""
+    done = threading.Event()
 
-    def __init__(self, seconds: float, what: Callable[[], None]) -> None:
-        self._seconds, self._what = seconds, what
-        self._done = threading.Event()
-
-    def __enter__(self) -> Every:
-        threading.Thread(target=self._run, daemon=True, name="every").start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._done.set()
-
-    def _run(self) -> None:
-        while not self._done.wait(self._seconds):
+    def run() -> None:
+        while not done.wait(seconds):
             try:
-                self._what()
+                what()
             except Exception as error:
                 logger.opt(exception=error).error("cannot look after the turn: {}", error)
+
+    threading.Thread(target=run, daemon=True, name="every").start()
+    try:
+        yield
+    finally:
+        done.set()

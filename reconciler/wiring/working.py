@@ -36,8 +36,8 @@ from reconciler.record.reporter import Reporter
 from reconciler.renewal import Continued, start_anew
 from reconciler.verbs import files
 from reconciler.verbs.agent import AgentVerbs, Progress
-from reconciler.verbs.ending import EndInTime
-from reconciler.verbs.every import Every
+from reconciler.verbs.ending import end_in_time
+from reconciler.verbs.every import every
 from reconciler.verbs.push_file import PushFile
 from reconciler.verbs.status_file import StatusFile
 from reconciler.wiring.preload import preload
@@ -131,8 +131,8 @@ class Working:
             self._outbox = forge.outbox(self._stop) if forge else None
             with (
                 self._outbox or contextlib.nullcontext(),
-                EndInTime(self._stop, ledger.cut_off),
-                Every(watchdog.limit / 60, partial(self._look_after, watchdog)),
+                end_in_time(self._stop, ledger.cut_off),
+                every(watchdog.limit / 60, partial(self._look_after, watchdog)),
             ):
                 yield AgentVerbs(cycle, self._parts.effects, self._progress, self._parts.clock, preload, self._outbox)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import stat
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from reconciler.materialise import ONCE, remove
 from reconciler.model.desired import Tree
 from reconciler.observe.secrets import SecretStore
 from tests.commits import CommitFiles
+from tests.kills import killed_at
 
 FILES = CommitFiles(
     {"conf/nginx.conf": "listen 80;\n", "conf/d/run.sh": b"#!/bin/sh\n\0\xff", "conf.d/other": "no"},
@@ -168,20 +167,12 @@ def test_what_is_removed_is_gone_and_nothing_else(tmp_path: Path) -> None:
 
 
 REMOVED = """
-import os, sys
 from pathlib import Path
 from reconciler.act.trees import TreeStore
 from reconciler.effects import Effects
 from tests.act.test_trees import tree
-left = int(sys.argv[2])
-def die(event, arguments):
-    global left
-    if event in ("os.rename", "os.remove", "os.rmdir", "os.chmod"):
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), 9)
-sys.addaudithook(die)
-TreeStore(Path(sys.argv[1]), Effects()).remove([tree("conf").digest])
+def act(root: Path) -> None:
+    TreeStore(root, Effects()).remove([tree("conf").digest])
 """
 
 
@@ -191,11 +182,11 @@ def test_a_kill_while_removing_leaves_all_or_nothing(tmp_path: Path) -> None:
     whole = 0
     for step in range(1, 30):
         store.ensure([tree("conf")], FILES, NONE)
-        arguments = [sys.executable, "-c", REMOVED, str(tmp_path / "trees"), str(step)]
-        ended = subprocess.run(arguments, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
+        events = ("os.rename", "os.remove", "os.rmdir", "os.chmod")
+        code = killed_at(step, events, REMOVED, tmp_path / "trees")
         assert not place.exists() or (place / "d/run.sh").read_bytes() == FILES.read("conf/d/run.sh")
         whole += place.exists()
-        if ended.returncode == 0:
+        if code == 0:
             break
     assert step > 5
     assert whole == 1
@@ -205,21 +196,13 @@ def test_a_kill_while_removing_leaves_all_or_nothing(tmp_path: Path) -> None:
 
 
 KILLED = """
-import os, sys
 from pathlib import Path
 from reconciler.act.trees import TreeStore
 from reconciler.effects import Effects
 from reconciler.observe.secrets import SecretStore
 from tests.act.test_trees import FILES, tree
-left = int(sys.argv[2])
-def die(event, arguments):
-    global left
-    if event in ("open", "os.mkdir", "os.rename", "os.chmod") and sys.argv[1] in str(arguments):
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), 9)
-sys.addaudithook(die)
-TreeStore(Path(sys.argv[1]), Effects()).ensure([tree("conf")], FILES, SecretStore(None))
+def act(root: Path) -> None:
+    TreeStore(root, Effects()).ensure([tree("conf")], FILES, SecretStore(None))
 """
 
 
@@ -227,11 +210,11 @@ def test_a_kill_at_any_point_leaves_all_or_nothing(tmp_path: Path) -> None:
     store = TreeStore(tmp_path / "trees", Effects())
     place = store.path(tree("conf").digest)
     for step in range(1, 30):
-        arguments = [sys.executable, "-c", KILLED, str(tmp_path / "trees"), str(step)]
-        ended = subprocess.run(arguments, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
+        events, root = ("open", "os.mkdir", "os.rename", "os.chmod"), tmp_path / "trees"
+        code = killed_at(step, events, KILLED, root, str(root))
         if place.exists():
             break
-        assert ended.returncode == -signal.SIGKILL
+        assert code == -signal.SIGKILL
     assert (place / "d/run.sh").read_bytes() == FILES.read("conf/d/run.sh")
     assert step > 5
     store.ensure([tree("conf/nginx.conf")], FILES, NONE)

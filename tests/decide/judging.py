@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 from reconciler.decide.admit.admit import Candidate, admit
 from reconciler.decide.read.places import Place
+from reconciler.decide.read.scan import Scan
 from reconciler.model.documents import BindGrant, Grant, HostDocument, Permissions, StackDocument
 from reconciler.model.files import READ_LIMIT, Entry
 from reconciler.model.outcome import Level, Violation
@@ -44,21 +45,17 @@ class Commit:
         target.write(self.read(path))
 
 
-@dataclass(frozen=True)
-class Lines:
-    """Numbers the pointers in the order of asking: enough where the place is not what is tested."""
-
-    path: str = "compose.yaml"
+class Lines(Scan):
+    """The place of a pointer with n parts is line n + 1: enough if the place is not what is tested."""
 
     def locate(self, *pointer: str | int) -> Place:
-        return Place(self.path, 1 + len(pointer), 1)
-
-    def written(self, *pointer: str | int) -> str | None:
-        return None
+        return Place(self.files[0], 1 + len(pointer), 1)
 
 
 def candidate(model: Mapping[str, Any], stack: str = "shop", concealed: frozenset[str] = frozenset()) -> Candidate:
-    return Candidate(StackDocument(stack, (f"{stack}/compose.yaml",)), model, ROOT, Lines(), concealed)
+    return Candidate(
+        StackDocument(stack, (f"{stack}/compose.yaml",)), model, ROOT, Lines(("compose.yaml",), (), (), ()), concealed
+    )
 
 
 def judge_stacks(

@@ -8,8 +8,6 @@ import os
 import random
 import resource
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from reconciler.effects import Effects
 from reconciler.errors import Corrupt, Transient
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.record.journal import LONG, Journal, Record
+from tests.kills import killed_at
 
 
 def journal(path: Path, effects: Effects | None = None, *secrets: str) -> Journal:
@@ -314,18 +313,10 @@ def test_another_reader_follows(path: Path) -> None:
 
 
 SHORTENED = """
-import os, sys
 from pathlib import Path
 from tests.record.test_journal import journal, last
-left = int(sys.argv[2])
-def die(event, arguments):
-    global left
-    if event in ("open", "os.remove", "os.rename", "os.fchmod") and sys.argv[1] in str(arguments):
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), 9)
-sys.addaudithook(die)
-journal(Path(sys.argv[1])).shorten(last)
+def act(path: Path) -> None:
+    journal(path).shorten(last)
 """
 
 
@@ -334,10 +325,10 @@ def test_a_kill_while_shortening_leaves_the_old_or_the_new(path: Path) -> None:
     old, new = ("long",) * 40 + ("short",), ("short",)
     seen = []
     for step in range(1, 20):
-        arguments = [sys.executable, "-c", SHORTENED, str(path), str(step)]
-        ended = subprocess.run(arguments, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
+        events = ("open", "os.remove", "os.rename", "os.fchmod")
+        code = killed_at(step, events, SHORTENED, path, str(path))
         seen.append(tuple(kinds(journal(path))))
-        if ended.returncode == 0:
+        if code == 0:
             break
     assert seen[-1] == new
     assert set(seen) == {old, new}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from reconciler.decide.admit import lint
 from reconciler.decide.admit.budget import Demand, rows, volumes
@@ -32,7 +31,7 @@ from reconciler.decide.admit.policies.leave import Ruling, rule_on
 from reconciler.decide.admit.policies.pins import built_names
 from reconciler.decide.admit.policies.subject import Finding, Json, Subject
 from reconciler.decide.mounts.mount_paths import CommitPaths
-from reconciler.decide.read.places import Place
+from reconciler.decide.read.scan import Scan
 from reconciler.formats.rules import rules
 from reconciler.formats.yamls import json_pointer
 from reconciler.model.admission import MemoryVolume
@@ -47,16 +46,6 @@ from reconciler.model.documents import (
 from reconciler.model.files import Files
 from reconciler.model.needs import Export
 from reconciler.model.outcome import Violation
-
-
-class Scan(Protocol):
-    """What is known about a stack's Compose files before Compose reads them."""
-
-    def locate(self, *pointer: str | int) -> Place:
-        """The place of the pointer's value in the files, or of its nearest parent that has a place."""
-
-    def written(self, *pointer: str | int) -> str | None:
-        """The text of the value there; None if no file has one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -72,15 +71,3 @@ def from_document(document: Mapping[str, Any]) -> Task:
     """KeyError or TypeError where it describes no task. Fields that are not known are passed over."""
     known = {name: document[name] for name in Task.__dataclass_fields__ if name in document}
     return Task(**{"id": document["id"], "created": document["created"], **known})
-
-
-def result_of(log: str) -> dict[str, Any] | None:
-    """Claude Code's last event, from the log of one attempt."""
-    for line in reversed(log.splitlines()):
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict) and event.get("type") == "result":
-            return event
-    return None

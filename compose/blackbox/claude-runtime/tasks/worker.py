@@ -14,10 +14,11 @@ from pathlib import Path
 
 import child
 from environment import of_claude, passed_on
+from result import last_result
 
 from tasks.settings import Settings
 from tasks.store import Store
-from tasks.task import CANCELLED, FAILED, INTERRUPTED, QUEUED, RUNNING, TIMED_OUT, Task, result_of
+from tasks.task import CANCELLED, FAILED, INTERRUPTED, QUEUED, RUNNING, TIMED_OUT, Task
 
 Files = tuple[Path, Path, Path]
 LARGEST_LOG = 64 * 1024 * 1024
@@ -127,7 +128,7 @@ class Worker:
         ended = child.run(self.command(task), folder, self.environment(task), files, until)
         with printed.open("rb") as file:
             file.seek(max(begins, printed.stat().st_size - RESULT))
-            result = result_of(file.read().decode(errors="replace"))
+            result = last_result(file.read().decode(errors="replace"))
         return task.after(result, errors.read_text(errors="replace"), ended.code, ended.why, self.clock())
 
     def ends(self, task: Task, printed: Path) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from typing import Any
+
+from result import last_result
 
 _BLOCK = re.compile(r"---RALPH_STATUS---\s*(.*?)\s*---END_RALPH_STATUS---", re.DOTALL)
 _FIELD = re.compile(r"^\s*([A-Z_]+):[ \t]*(.+?)\s*$", re.MULTILINE)
@@ -60,7 +60,7 @@ def read(printed: str, errors: str, code: int, why: str) -> Turn:
     """`why`: why it was ended before its time, or empty. Progress and time are added by who has seen them."""
     if why:
         return Turn(error=f"ended: {why}", usd=None, interrupted=why == "stopping")
-    document = _result(printed)
+    document = last_result(printed)
     if document is None:
         last = (errors.strip() or printed.strip() or "nothing was printed").splitlines()[-1]
         return Turn(error=f"exit {code}: {last[:300]}", usd=None)
@@ -83,14 +83,3 @@ def read(printed: str, errors: str, code: int, why: str) -> Turn:
 def signature(error: str) -> str:
     """What of an error stays the same when it comes again: no numbers, no identifiers, no addresses, no paths."""
     return _CHANGING.sub("#", error).strip().lower()[:200]
-
-
-def _result(printed: str) -> dict[str, Any] | None:
-    for line in reversed(printed.splitlines()):
-        try:
-            document = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(document, dict) and document.get("type") == "result":
-            return document
-    return None
