@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from reconciler.formats.quantities import QuantityError, seconds
@@ -13,13 +14,15 @@ from reconciler.formats.quantities import QuantityError, seconds
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option or argument. `name` as typed; `value`: its value's name ('' for a switch); `more` is argparse's."""
+    """One option or argument. `name` as typed, `short` its short form; `value`: its value's name ('' for a switch);
+    `more` is argparse's."""
 
     name: str
     help: str
     value: str = ""
     default: str = ""
     more: Mapping[str, Any] = field(default_factory=dict)
+    short: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,41 @@ def _bare_alone(typed: argparse.Namespace) -> str | None:
     both = typed.bare and (typed.DIR or typed.source)
     return "--bare makes a repository: DIR and --source are of no use with it" if both else None
 
+
+def _moment(text: str) -> Callable[[float], float]:
+    """From now, in seconds of the Unix epoch, to that moment."""
+    try:
+        ago = seconds(text)
+        return lambda now: now - ago
+    except QuantityError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        told = f"{text!r} is neither a duration, like 10m, nor a time, like 2026-11-29T06:30:00Z"
+        raise argparse.ArgumentTypeError(told) from error
+    at = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return lambda now: at
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
+
+
+def _log_options(typed: argparse.Namespace) -> str | None:
+    """Only what goes on can be followed."""
+    for given, name in ((typed.until, "--until"), (typed.previous, "--previous")):
+        if typed.follow and given:
+            return f"--follow and {name} cannot be used together"
+    if typed.previous and (typed.since or typed.until):
+        return "--previous shows the whole log: --since and --until are of no use with it"
+    return None
+
+
+_MOMENT = {"type": _moment}
 
 GLOBAL = (
     Option("--config", "agent config; without it the usual places are searched", "FILE"),
@@ -222,6 +260,29 @@ VERBS = (
             Option("--limit", "at most N attempts", "N", "20", {"type": _count}),
         ),
         tolerant=True,
+    ),
+    Verb(
+        "logs",
+        "Show what services have printed, merged by time, with secrets masked; times are UTC",
+        "shown",
+        "there is no such stack or service",
+        "logLine",
+        (
+            Option("NAME", "STACK or STACK/SERVICE; without any, all", more={"nargs": "*"}),
+            Option("--follow", "go on with what is printed from now on, by new containers too", short="-f"),
+            Option("--since", "from then on: 10m (ago), or a time as 2026-11-29T06:30:00Z", "TIME", more=_MOMENT),
+            Option("--until", "up to then; as --since", "TIME", more=_MOMENT),
+            Option("--grep", "only lines in which this regular expression is found", "REGEX", more={"type": _pattern}),
+            Option(
+                "--tail",
+                "only the newest N lines of each service; with --follow it begins with 20",
+                "N",
+                more={"type": _count},
+            ),
+            Option("--previous", "of the containers that were replaced last"),
+        ),
+        tolerant=True,
+        check=_log_options,
     ),
     Verb(
         "suspend",

@@ -82,18 +82,23 @@ def containers_of(host: str, filters: Mapping[str, Any]) -> bytes | None:
     return body if status == b"200" else None
 
 
-def plain_inspect(host: str, kind: str, name: str) -> tuple[bool, dict[str, Any] | None]:
-    """One of the engine's `containers` or `images`, without the client's library.
+def plain_inspect(host: str, kind: str, name: str, what: str = "json") -> tuple[bool, dict[str, Any] | None]:
+    """One of the engine's `containers` or `images`, without the client's library. `what` is asked of it.
 
     (True, None): it is gone. (False, None): it cannot be read in this way. Away if the engine does not answer.
     """
     if not host.startswith(UNIX):
         return False, None
     try:
-        status, body = _get(host.removeprefix(UNIX), f"/v{API_VERSION}/{kind}/{name}/json")
+        status, body = _get(host.removeprefix(UNIX), f"/v{API_VERSION}/{kind}/{name}/{what}")
     except OSError as error:
         raise away(f"inspect {name[:19]}", error) from error
     return status in (b"200", b"404"), json.loads(body) if status == b"200" else None
+
+
+def plain_stats(host: str, container: str) -> tuple[bool, dict[str, Any] | None]:
+    """What a container uses now, as `plain_inspect` answers."""
+    return plain_inspect(host, "containers", container, "stats?stream=false&one-shot=true")
 
 
 @contextmanager

@@ -56,6 +56,12 @@ class Usage(ReconcilerError):
     exit_code = 2
 
 
+class NotFound(ReconcilerError):
+    """What was asked for by name does not exist."""
+
+    exit_code = 1
+
+
 ENVIRONMENT = (Transient, Usage)
 """Faults around a commit that are not its fault: the operator's files change while an agent runs."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
+import stat
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.decide.redact import Redactor
@@ -69,6 +71,26 @@ class Output:
         return Style(self._colour and terminal, min(max(columns, 80), WIDEST), every)
 
 
+class Lines:
+    """stdout of a verb that answers line by line, perhaps without an end. What it is given is clean already."""
+
+    def __init__(self, as_json: bool, colour: bool) -> None:
+        self._as_json, self._colour = as_json, colour and sys.stdout.isatty()
+
+    def show(self, parts: Iterable[Sequence[Json]], text: Callable[[Json, bool], str]) -> None:
+        """Print until there are no more, or nobody reads. `text`: a row for people, with colours or without. An empty
+        part is a moment in which nothing came."""
+        for part in parts:
+            if part:
+                rows = [
+                    json.dumps(row, ensure_ascii=False) if self._as_json else text(row, self._colour) for row in part
+                ]
+                if not _write(sys.stdout, "\n".join(rows)):
+                    return
+            elif _nobody_reads(sys.stdout):
+                return
+
+
 def colours_wanted(no_color: bool, environ: Mapping[str, str]) -> bool:
     """Switched off neither by an option nor by the environment (no-color.org: any value that is not empty)."""
     return not no_color and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
@@ -87,17 +109,31 @@ def masked(value: Any, redactor: Redactor, several_lines: bool = False) -> Any:
     return value
 
 
-def _write(stream: TextIO, line: str) -> None:
-    """UTF-8 in every locale. A reader that is gone is no error of ours; a full disk is reported once."""
+def _write(stream: TextIO, line: str) -> bool:
+    """UTF-8 in every locale. A reader that is gone is no error of ours; a full disk is reported once. Returns whether
+    the line was written."""
     try:
         stream.buffer.write(f"{line}\n".encode(errors="replace"))
         stream.buffer.flush()
     except BrokenPipeError:
         _discard(stream)
+        return False
     except OSError as error:
         _discard(stream)
         if stream is sys.stdout:
             _write(sys.stderr, f"error: cannot write to stdout: {error.strerror}")
+        return False
+    return True
+
+
+def _nobody_reads(stream: TextIO) -> bool:
+    """Whether the reader of a pipe has gone."""
+    mode = os.fstat(stream.fileno()).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        return False
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _discard(stream: TextIO) -> None:

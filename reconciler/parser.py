@@ -73,7 +73,8 @@ def _add(parser: argparse.ArgumentParser, options: Sequence[Option], default: st
             more["default"] = default or (option.default or (None if option.value else False))
             more |= {"metavar": option.value} if option.value else {"action": "store_true"}
         told = f" (default: {option.default})" if option.default else ""
-        parser.add_argument(option.name, help=option.help.replace("%", "%%") + told, **more)
+        names = filter(None, (option.short, option.name))
+        parser.add_argument(*names, help=option.help.replace("%", "%%") + told, **more)
 
 
 def _explain(message: str, arguments: Sequence[str]) -> tuple[str, str]:

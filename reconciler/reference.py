@@ -108,7 +108,8 @@ def _verb(verb: Verb) -> Iterator[str]:
 def _options(options: Sequence[Option], title: str) -> Iterator[str]:
     yield from (f"| {title} | | default |", "|---|---|---|")
     for option in options:
-        typed = f"{option.name} {option.value}".strip().replace("|", "\\|")
+        names = f"{option.short}, {option.name}" if option.short else option.name
+        typed = f"{names} {option.value}".strip().replace("|", "\\|")
         yield f"| `{typed}` | {option.help} | {option.default} |"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reconciler.act.data_folders import DataFolders, bound
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 class MachineApplier:
-    """`loop.ports.Applier`: passes each call to the class that can do it."""
+    """`loop.ports.Applier`: passes each call to the class that can do it. `keep_log`: called with a container before it
+    is removed."""
 
     def __init__(
         self,
@@ -32,9 +33,10 @@ class MachineApplier:
         trees: TreeStore,
         secrets: SecretMounts,
         data: DataFolders,
+        keep_log: Callable[[str], None] = lambda container: None,
     ) -> None:
         self._engine, self._creator, self._puller, self._builder = engine, creator, puller, builder
-        self._trees, self._secrets, self._data = trees, secrets, data
+        self._trees, self._secrets, self._data, self._keep_log = trees, secrets, data, keep_log
 
     def pull(self, want: ImageWant) -> Image:
         return self._puller.pull(want)
@@ -112,4 +114,5 @@ class MachineApplier:
         self._engine.connect(container, endpoint)
 
     def remove(self, container: str) -> None:
+        self._keep_log(container)
         self._engine.remove(container)

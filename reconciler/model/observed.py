@@ -49,6 +49,7 @@ class Container:
     ones. `network_ids`: network's name → its id when the container was last connected; another network may have that
     name since. `unhealthy_for`: seconds, as far as its probes tell. `cut_off`: it ran until a rollout of ours stopped
     it, so its exit code says nothing. `grace`: seconds for its stop, set at creation; None: not set.
+    `restarts`: how often the engine has restarted it.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Container:
     unhealthy_for: float = 0.0
     cut_off: bool = False
     grace: float | None = None
+    restarts: int = 0
 
     @property
     def running(self) -> bool:

@@ -127,6 +127,7 @@ def inspected(answer: Answer, counted: int | None = None) -> Container:
         facts=facts.of(answer),
         unhealthy_for=unhealthy_for(answer),
         grace=_grace(answer["Config"]),
+        restarts=answer.get("RestartCount") or 0,
     )
 
 

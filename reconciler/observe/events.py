@@ -28,11 +28,14 @@ class EventWatch:
 
     `host`: name of the host whose containers are ours, as in their label `dev.reconciler.host`. While the stream is
     opened, also again, few events are missed: the engine is asked for what happened since, and it keeps its last 256
-    events of any kind (moby, daemon/events, eventsLimit).
+    events of any kind (moby, daemon/events, eventsLimit). `heard`: called by that thread with a
+    container's id and the event.
     """
 
-    def __init__(self, client: docker.APIClient, host: str) -> None:
-        self._client = client
+    def __init__(
+        self, client: docker.APIClient, host: str, heard: Callable[[str, str], None] = lambda id, action: None
+    ) -> None:
+        self._client, self._heard = client, heard
         self._filters = {"type": "container", "label": f"{LABEL_HOST}={host}", "event": WANTED}
         self._changed = threading.Condition()
         self._news = False
@@ -130,6 +133,7 @@ class EventWatch:
         self._since = _after(event)
         id, action = event["Actor"]["ID"], event.get("Action")
         self._touched.add(id)
+        self._heard(id, str(action))
         if action in REMEMBERED:
             self._events[id] = self._events.get(id, frozenset()) | {action}
 

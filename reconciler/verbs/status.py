@@ -11,7 +11,7 @@ from reconciler.errors import Transient
 from reconciler.loop.ports import Clock, Journal, Observer, Source, Store
 from reconciler.model.desired import DesiredState
 from reconciler.model.history import History
-from reconciler.model.observed import ObservedState
+from reconciler.model.observed import Container, ObservedState
 from reconciler.model.outcome import Reason
 from reconciler.model.status import Agent, Holding, Rollout, SourceFacts, StatusFacts
 from reconciler.record.summary_status import status as status_document
@@ -82,6 +82,19 @@ class StatusQueries:
             return self._store.load(content)
         except Transient:
             return None
+
+    def containers(self, facts: StatusFacts) -> tuple[Container, ...]:
+        """The managed containers, by one cheap list. Away when the engine does not answer."""
+        observed = self._own(self._observer.look(_stacks(facts.history, facts.desired, None)), facts)
+        return tuple(item for item in observed.containers if item.host == self._host and not item.oneoff)
+
+    def inspected(self, facts: StatusFacts) -> tuple[Container, ...]:
+        """The managed containers in full; none where the engine does not answer."""
+        try:
+            observed = self._own(self._observer.inspect(_stacks(facts.history, facts.desired, None)), facts)
+        except Transient:
+            return ()
+        return tuple(item for item in observed.containers if item.host == self._host)
 
     def _complete(self, facts: StatusFacts, engine: bool) -> StatusFacts:
         if not engine:

@@ -25,6 +25,9 @@ from reconciler.settings import Settings
 from reconciler.verbs import Answer
 from reconciler.wiring.reading import TURN_FILE, Reading
 
+FOLLOWED = 20
+"""Newest lines of each service that `logs --follow` begins with."""
+
 if TYPE_CHECKING:
     from reconciler.loop.request_handler import RequestHandler
     from reconciler.observe.read_back import ReadBack
@@ -230,6 +233,23 @@ class Application:
         from reconciler.wiring.service import uninstall
 
         return uninstall(typed, self._parts)
+
+    def logs(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.output import Lines, colours_wanted
+        from reconciler.record.summary_logs import log_line
+        from reconciler.record.text.logs import LogText
+        from reconciler.verbs.logs import LOOK, Wanted
+        from reconciler.wiring.logs import logs_of
+
+        now = self._parts.clock.now()
+        since, until = (moment and moment(now) for moment in (typed.since, typed.until))
+        tail = FOLLOWED if typed.follow and typed.tail is None and since is None else typed.tail
+        wanted = Wanted(tuple(typed.NAME), since, until, tail, typed.grep, typed.previous)
+        logs = logs_of(self._parts, self._redactor)
+        parts = logs.follow(wanted, LOOK) if typed.follow else logs.parts(wanted)
+        lines = Lines(typed.output == "json", colours_wanted(typed.no_color, self._parts.environ))
+        lines.show((list(map(log_line, part)) for part in parts), LogText())
+        return 0, {}
 
     def hooks_install(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.hooks import install

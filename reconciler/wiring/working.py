@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from reconciler.act.engine import EngineApplier
     from reconciler.act.images import ImagePuller
     from reconciler.report.outbox import Outbox
+    from reconciler.verbs.log_keeper import LogKeeper
 
 STATUS_FILE = "status.json"
 
@@ -196,7 +197,14 @@ class Working:
             self._trees,
             parts.secrets,
             DataFolders(parts.state / "data", parts.effects, parts.host_paths),
+            lambda container: self._log_keeper.keep(container),
         )
+
+    @cached_property
+    def _log_keeper(self) -> LogKeeper:
+        from reconciler.wiring.logs import keeper
+
+        return keeper(self._parts, self._redactor)
 
     def _engine_applier(self) -> EngineApplier:
         from reconciler.act.engine import EngineApplier

@@ -1,0 +1,147 @@
+"""What containers have printed, line by line, as the engine keeps it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import docker
+from docker.types import CancellableStream
+
+from reconciler.engine import API_VERSION, TIMEOUT, engine_calls
+from reconciler.log import logger
+from reconciler.model.logs import NANOSECONDS, LogLine, nanoseconds
+from reconciler.model.observed import Container
+
+PIECE = 64 << 10
+"""Bytes that are read at a time."""
+
+LONGEST = 1 << 20
+"""Bytes of a line; the rest of a longer one is a line of its own. The engine hands on pieces of 16 KiB."""
+
+STREAMS = {1: "stdout", 2: "stderr"}
+HEADER = 8
+UTC_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
+
+
+class ContainerLog:
+    """The log of one container. Iterate over it once; `close` ends that from another thread.
+
+    `since`, `until`: times as in `LogLine`, both included; '' for no bound. `tail`: only so many of its newest lines.
+    `follow`: go on until the container ends. Away when the engine does not answer. A container that is gone, or whose
+    log driver cannot be read, has no lines.
+    """
+
+    def __init__(
+        self,
+        client: docker.APIClient,
+        container: Container,
+        *,
+        since: str = "",
+        until: str = "",
+        tail: int | None = None,
+        follow: bool = False,
+    ) -> None:
+        self._client, self._container, self._follow = client, container, follow
+        self._query: dict[str, Any] = {
+            "stdout": 1,
+            "stderr": 1,
+            "timestamps": 1,
+            "tail": "all" if tail is None else tail,
+        }
+        self._query |= {"since": _seconds(since)} if since else {}
+        self._query |= {"until": _seconds(until)} if until else {}
+        self._query |= {"follow": 1} if follow else {}
+        self._response: Any = None
+        self._closed = False
+
+    def __iter__(self) -> Iterator[LogLine]:
+        item = self._container
+        with engine_calls(f"read the log of {item.name}"):
+            url = f"{self._client.base_url}/v{API_VERSION}/containers/{item.id}/logs"
+            timeout = (TIMEOUT, None if self._follow else TIMEOUT)
+            with self._client.get(url, params=self._query, stream=True, timeout=timeout) as response:
+                if response.status_code != 200:
+                    if response.status_code not in (404, 409):
+                        logger.warning("no log of {}: {}", item.name, response.text.strip()[:200])
+                    return
+                self._response = response
+                framed = "multiplexed" in response.headers.get("Content-Type", "")
+                pieces = self._pieces(response)
+                for time, stream, line in lines(framed_pieces(pieces) if framed else plain_pieces(pieces)):
+                    yield LogLine(time, item.stack, item.service, item.id, stream, line)
+
+    def close(self) -> None:
+        self._closed = True
+        if self._response is not None:
+            CancellableStream(iter(()), self._response).close()
+
+    def _pieces(self, response: Any) -> Iterator[bytes]:
+        """A connection that was closed by `close` ends, in whichever way its layers notice."""
+        try:
+            yield from response.iter_content(PIECE)
+        except Exception:
+            if not self._closed:
+                raise
+
+
+def framed_pieces(pieces: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
+    """(stream, what was printed) of the engine's format: a byte for the stream, three zeros, a length of four bytes."""
+    held = bytearray()
+    for piece in pieces:
+        held += piece
+        at = 0
+        while len(held) - at >= HEADER:
+            size = int.from_bytes(held[at + 4 : at + HEADER], "big")
+            if len(held) - at - HEADER < size:
+                break
+            yield STREAMS.get(held[at], "stdout"), bytes(held[at + HEADER : at + HEADER + size])
+            at += HEADER + size
+        del held[:at]
+
+
+def plain_pieces(pieces: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
+    """The same of a container with a terminal, whose log has no frames: line by line."""
+    held = b""
+    for piece in pieces:
+        *whole, held = (held + piece).split(b"\n")
+        yield from (("stdout", line + b"\n") for line in whole)
+    if held:
+        yield "stdout", held
+
+
+def lines(pieces: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, str, str]]:
+    """(time, stream, line). Pieces of a long line, each with a time, are put together again."""
+    held: dict[str, tuple[str, bytes]] = {}
+    for stream, piece in pieces:
+        stamp, _, text = piece.partition(b" ")
+        time, before = held.pop(stream, ("", b""))
+        time, text = time or _utc(stamp), before + text
+        if not text.endswith(b"\n") and len(text) < LONGEST:
+            held[stream] = time, text
+        else:
+            yield time, stream, _text(text)
+    for stream, (time, text) in held.items():
+        yield time, stream, _text(text)
+
+
+def _text(line: bytes) -> str:
+    return line.removesuffix(b"\n").removesuffix(b"\r").decode(errors="replace")
+
+
+def _utc(stamp: bytes) -> str:
+    """Some log drivers tell the time of the engine's own zone, or fewer decimals."""
+    if UTC_TIME.fullmatch(stamp):
+        return stamp.decode()
+    try:
+        moment = datetime.fromisoformat(stamp.decode(errors="replace")).astimezone(UTC)
+    except ValueError:
+        moment = datetime.fromtimestamp(0, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06}000Z"
+
+
+def _seconds(time: str) -> str:
+    count = nanoseconds(time)
+    return f"{count // NANOSECONDS}.{count % NANOSECONDS:09}"

@@ -1,0 +1,265 @@
+"""`logs`: what services have printed, merged by time, from the engine and from the archive. Changes nothing."""
+
+from __future__ import annotations
+
+import difflib
+import heapq
+import itertools
+import queue
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from typing import Protocol
+
+from reconciler.errors import Away, NotFound, ReconcilerError
+from reconciler.log import logger
+from reconciler.model.desired import ServiceKey
+from reconciler.model.logs import Clean, LogLine, Masking, log_time, nanoseconds, together
+from reconciler.model.observed import Container
+from reconciler.model.outcome import Reason
+from reconciler.record.log_archive import LogArchive
+
+AT_ONCE = 500
+"""Lines that are printed together."""
+
+LOOK = 1.0
+"""Seconds between two looks for new containers while following."""
+
+SETTLE = 0.1
+"""Seconds in which lines of several containers are put into order while following."""
+
+MASKED = "*** private key ***"
+
+
+class Log(Protocol):
+    def __iter__(self) -> Iterator[LogLine]: ...
+
+    def close(self) -> None: ...
+
+
+class OpenLog(Protocol):
+    """The log of a container, as `observe.logs.ContainerLog`."""
+
+    def __call__(
+        self,
+        container: Container,
+        /,
+        *,
+        since: str = "",
+        until: str = "",
+        tail: int | None = None,
+        follow: bool = False,
+    ) -> Log: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for. `since`, `until`: seconds of the Unix epoch. `tail`: the newest lines of each service.
+
+    `previous`: of the containers that were replaced last.
+    """
+
+    names: Sequence[str] = ()
+    since: float | None = None
+    until: float | None = None
+    tail: int | None = None
+    pattern: re.Pattern[str] | None = None
+    previous: bool = False
+
+    def has(self, service: ServiceKey) -> bool:
+        return not self.names or any(name in (service[0], "/".join(service)) for name in self.names)
+
+
+class Logs:
+    """`containers`: the managed ones, as they are now. `known`: services that need not have a container."""
+
+    def __init__(
+        self,
+        containers: Callable[[], Sequence[Container]],
+        known: Collection[ServiceKey],
+        open_log: OpenLog,
+        archive: LogArchive,
+        clean: Clean,
+    ) -> None:
+        self._containers, self._known, self._open = containers, known, open_log
+        self._archive, self._clean = archive, clean
+
+    def shown(self, wanted: Wanted) -> Iterator[LogLine]:
+        """What there is. NotFound for a name that nothing has."""
+        there = self._containers()
+        services = {(item.stack, item.service) for item in there} | set(self._known) | set(self._archive.services())
+        for name in wanted.names:
+            _check(name, services)
+        chosen = sorted(service for service in services if wanted.has(service))
+        if wanted.tail is None:
+            return _merged(self._sources(chosen, there, wanted))
+        newest = (deque(_merged(self._sources([service], there, wanted)), maxlen=wanted.tail) for service in chosen)
+        return _merged(newest)
+
+    def parts(self, wanted: Wanted) -> Iterator[Sequence[LogLine]]:
+        """What there is, some lines at a time."""
+        return _parts(self.shown(wanted))
+
+    def follow(self, wanted: Wanted, patience: float) -> Iterator[Sequence[LogLine]]:
+        """What there is, then what comes, from containers that are made meanwhile as well. An empty part comes where
+        nothing was printed for a moment. `patience`: seconds between two looks for new containers."""
+        last: dict[str, str] = {}
+        begin = log_time(time.time() if wanted.since is None else wanted.since)
+        started = {item.id for item in self._containers()}
+        for part in _parts(self.shown(wanted)):
+            last |= {item.container: item.time for item in part}
+            yield part
+        yield from Following(self, wanted, last, started, begin, patience).parts()
+
+    def _sources(
+        self, services: Sequence[ServiceKey], there: Sequence[Container], wanted: Wanted
+    ) -> Iterator[Iterator[LogLine]]:
+        since = "" if wanted.since is None else log_time(wanted.since)
+        until = "" if wanted.until is None else log_time(wanted.until)
+        for service in services:
+            if wanted.previous:
+                files = self._archive.previous(service)
+            elif wanted.since is not None or wanted.until is not None:
+                files = self._archive.files(service, wanted.since or 0.0)
+            else:
+                files = ()
+            for path in files:
+                kept = (
+                    item
+                    for item in self._archive.read(path)
+                    if since <= item.time and (not until or item.time <= until)
+                )
+                yield self._clean_lines(kept, wanted.pattern)
+        if wanted.previous:
+            return
+        tail = wanted.tail if wanted.pattern is None else None
+        for container in there:
+            if (container.stack, container.service) in services:
+                yield self._clean_lines(self._open(container, since=since, until=until, tail=tail), wanted.pattern)
+
+    def _clean_lines(self, lines: Iterable[LogLine], pattern: re.Pattern[str] | None) -> Iterator[LogLine]:
+        found = masked(lines, self._clean)
+        return found if pattern is None else (item for item in found if pattern.search(item.line))
+
+    # -- for those who follow ----------------------------------------------------------------------------------
+
+    def running(self, wanted: Wanted) -> Sequence[Container]:
+        return [item for item in self._containers() if wanted.has((item.stack, item.service))]
+
+    def live(self, container: Container, since: str, wanted: Wanted) -> tuple[Log, Iterator[LogLine]]:
+        log = self._open(container, since=since, follow=True)
+        return log, self._clean_lines(log, wanted.pattern)
+
+
+class Following:
+    """A thread for each container that runs; the one that reads the parts starts and ends them.
+
+    `last`: container → time of its newest line that was shown. `started`: containers that were there before; of others
+    all lines are shown. `begin`: from when on lines of those are shown of which none was.
+    """
+
+    def __init__(
+        self, logs: Logs, wanted: Wanted, last: dict[str, str], started: Collection[str], begin: str, patience: float
+    ) -> None:
+        self._logs, self._wanted, self._last, self._started = logs, wanted, last, started
+        self._begin, self._patience = begin, patience
+        self._lines: queue.SimpleQueue[LogLine] = queue.SimpleQueue()
+        self._live: dict[str, tuple[Log, threading.Thread]] = {}
+        self._ran: set[str] = set()
+
+    def parts(self) -> Iterator[Sequence[LogLine]]:
+        looked_at = 0.0
+        try:
+            while True:
+                if time.monotonic() - looked_at >= self._patience:
+                    self._look()
+                    looked_at = time.monotonic()
+                yield self._next_part()
+        finally:
+            for log, _ in self._live.values():
+                log.close()
+
+    def _next_part(self) -> Sequence[LogLine]:
+        try:
+            found = [self._lines.get(timeout=self._patience / 2)]
+        except queue.Empty:
+            return ()
+        until = time.monotonic() + SETTLE
+        while (left := until - time.monotonic()) > 0 and len(found) < AT_ONCE:
+            try:
+                found.append(self._lines.get(timeout=left))
+            except queue.Empty:
+                break
+        by_container = itertools.groupby(sorted(found, key=lambda item: item.container), lambda item: item.container)
+        return list(_merged([iter(list(group)) for _, group in by_container]))
+
+    def _look(self) -> None:
+        try:
+            there = self._logs.running(self._wanted)
+        except Away as error:
+            logger.debug("logs: {}", error.message)
+            return
+        for item in there:
+            alive = item.id in self._live and self._live[item.id][1].is_alive()
+            # One that has ended is read once more: it may have printed since.
+            unread = (
+                item.running or item.id in self._ran or (item.id not in self._started and item.id not in self._live)
+            )
+            if not alive and unread:
+                self._open(item)
+            (self._ran.add if item.running else self._ran.discard)(item.id)
+
+    def _open(self, container: Container) -> None:
+        known = self._last.get(container.id)
+        since = _next(known) if known else self._begin if container.id in self._started else ""
+        log, lines = self._logs.live(container, since, self._wanted)
+        thread = threading.Thread(target=self._read, args=(lines,), name=f"log-{container.id[:12]}", daemon=True)
+        self._live[container.id] = log, thread
+        thread.start()
+
+    def _read(self, lines: Iterator[LogLine]) -> None:
+        try:
+            for item in lines:
+                self._last[item.container] = item.time
+                self._lines.put(item)
+        except ReconcilerError as error:
+            logger.debug("logs: {}", error.message)
+
+
+def masked(lines: Iterable[LogLine], clean: Clean) -> Iterator[LogLine]:
+    """The lines of one container without secrets."""
+    masks: dict[str, Masking] = {}
+    for item in lines:
+        if item.stream not in masks:
+            masks[item.stream] = Masking(clean, MASKED)
+        yield replace(item, line=masks[item.stream](item.line))
+
+
+def _parts(lines: Iterator[LogLine]) -> Iterator[Sequence[LogLine]]:
+    while part := list(itertools.islice(lines, AT_ONCE)):
+        yield part
+
+
+def _merged(sources: Iterable[Iterable[LogLine]]) -> Iterator[LogLine]:
+    keyed = [together(iter(lines)) for lines in sources]
+    return (item for _, item in heapq.merge(*keyed, key=itemgetter(0)))
+
+
+def _next(time: str) -> str:
+    """The nanosecond after."""
+    count = nanoseconds(time) + 1
+    return f"{log_time(count // 10**9)[:20]}{count % 10**9:09}Z"
+
+
+def _check(name: str, services: Collection[ServiceKey]) -> None:
+    names = {stack for stack, _ in services} | {"/".join(service) for service in services}
+    if name in names:
+        return
+    close = difflib.get_close_matches(name, sorted(names), 1)
+    bare = sorted("/".join(service) for service in services if service[1] == name)
+    hint = f"did you mean {(bare or close)[0]}?" if bare or close else "`reconciler status` lists stacks and services"
+    raise NotFound(Reason.USAGE_INVALID, f"there is no stack or service {name!r}", hint)

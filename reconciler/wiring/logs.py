@@ -1,0 +1,51 @@
+"""The adapters for logs: of `logs`, of the monitor, and of whoever removes a container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from reconciler.decide.redact import Redactor
+from reconciler.model.logs import LogLine
+from reconciler.model.observed import Container
+from reconciler.record.log_archive import LogArchive
+from reconciler.verbs.log_keeper import LogKeeper
+from reconciler.verbs.logs import Logs, masked
+from reconciler.wiring.reading import Reading
+
+if TYPE_CHECKING:
+    pass
+
+FOLDER = "logs"
+
+
+def logs_of(parts: Reading, redactor: Redactor) -> Logs:
+    """For whoever reads logs."""
+    from reconciler.observe.logs import ContainerLog
+
+    facts = parts.facts()
+    known = facts.desired.services() if facts.desired else ()
+
+    def containers() -> tuple[Container, ...]:
+        return parts.status.containers(facts)
+
+    open_log = partial(ContainerLog, parts.client)
+    return Logs(containers, frozenset(known), open_log, LogArchive(parts.state / FOLDER), redactor.clean)
+
+
+def keeper(parts: Reading, redactor: Redactor) -> LogKeeper:
+    """For whoever removes containers."""
+    from reconciler.observe.logs import ContainerLog
+
+    def read(container: Container, lines: int) -> Iterator[LogLine]:
+        return masked(ContainerLog(parts.client, container, tail=lines), redactor.clean)
+
+    return LogKeeper(_inspect(parts), read, LogArchive(parts.state / FOLDER))
+
+
+def _inspect(parts: Reading) -> Callable[[str], Container | None]:
+    def inspect(container: str) -> Container | None:
+        return next(iter(parts.observer.details([container]).values()), None)
+
+    return inspect

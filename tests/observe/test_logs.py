@@ -1,0 +1,83 @@
+"""The engine's log format, cut anywhere."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import docker
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.observe.containers import listed
+from reconciler.observe.logs import ContainerLog, framed_pieces, lines, plain_pieces
+from tests.observe.test_engine_observer import Make, eventually, make
+
+__all__ = ["make"]
+
+TIME = "2026-11-29T06:30:00.{:09}Z"
+
+
+def frame(stream: int, text: bytes) -> bytes:
+    return bytes([stream, 0, 0, 0]) + len(text).to_bytes(4, "big") + text
+
+
+def cut(data: bytes, places: list[int]) -> Iterator[bytes]:
+    edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
+    return (data[a:b] for a, b in itertools.pairwise(edges))
+
+
+@given(st.lists(st.integers(0, 10_000)), st.lists(st.tuples(st.sampled_from([1, 2]), st.text("ab \t\0é", max_size=9))))
+def test_frames_are_read_however_they_are_cut(places: list[int], printed: list[tuple[int, str]]) -> None:
+    data = b"".join(frame(stream, f"{TIME.format(n)} {text}\n".encode()) for n, (stream, text) in enumerate(printed))
+    found = list(lines(framed_pieces(cut(data, places))))
+    names = {1: "stdout", 2: "stderr"}
+    assert found == [(TIME.format(n), names[stream], text) for n, (stream, text) in enumerate(printed)]
+
+
+def test_pieces_of_a_long_line_are_put_together_stream_by_stream() -> None:
+    pieces = [
+        ("stdout", f"{TIME.format(1)} one ".encode()),
+        ("stderr", f"{TIME.format(2)} other\r\n".encode()),
+        ("stdout", f"{TIME.format(3)} and two\n".encode()),
+        ("stdout", f"{TIME.format(4)} cut off".encode()),
+    ]
+    assert list(lines(pieces)) == [
+        (TIME.format(2), "stderr", "other"),
+        (TIME.format(1), "stdout", "one and two"),
+        (TIME.format(4), "stdout", "cut off"),
+    ]
+
+
+def test_log_of_a_terminal_has_lines_alone() -> None:
+    data = f"{TIME.format(1)} a\r\n{TIME.format(2)} b\r\n".encode()
+    assert [line for _, _, line in lines(plain_pieces(cut(data, [3, 40])))] == ["a", "b"]
+
+
+def test_time_of_another_zone_is_told_in_utc() -> None:
+    [(time, _, _)] = lines([("stdout", b"2026-11-29T07:30:00.123456+01:00 x\n")])
+    assert time == "2026-11-29T06:30:00.123456000Z"
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("tty", [False, True])
+def test_real_engine_tells_all_of_it(engine: docker.APIClient, make: Make, tty: bool) -> None:
+    long = "x" * 40_000
+    program = f"echo first; echo second; printf '%s\\n' {long}; echo last"
+    container = make(program, tty=tty)
+    assert eventually(lambda: engine.inspect_container(container)["State"]["Status"] == "exited")
+    [answer] = engine.containers(all=True, filters={"id": container})
+    item = listed(answer)
+    whole = list(ContainerLog(engine, item))
+    texts = [line.line for line in whole]
+    assert texts[:2] == ["first", "second"]
+    assert texts[-1] == "last"
+    if not tty:
+        assert texts[2] == long
+    assert {(line.container, line.stream) for line in whole} == {(container, "stdout")}
+    assert [line.line for line in ContainerLog(engine, item, tail=1)] == ["last"]
+    assert next(line.line for line in ContainerLog(engine, item, since=whole[1].time)) == "second"
+    assert [line.line for line in ContainerLog(engine, item, until=whole[0].time)] == ["first"]
+    engine.remove_container(container)
+    assert list(ContainerLog(engine, item)) == []

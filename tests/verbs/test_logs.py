@@ -1,0 +1,183 @@
+"""What is shown of which logs, and in which order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from reconciler.decide.redact import Redactor
+from reconciler.errors import NotFound
+from reconciler.model.logs import LogLine, log_time
+from reconciler.model.observed import Container
+from reconciler.record.log_archive import KEPT, LogArchive
+from reconciler.verbs.log_keeper import LogKeeper
+from reconciler.verbs.logs import Logs, Wanted, masked
+
+BEGIN = 1_700_000_000.0
+KEY = ["-----BEGIN RSA PRIVATE KEY-----", "MIIEow", "IBAAKC", "-----END RSA PRIVATE KEY-----"]
+
+
+def line(service: str, at: float, text: str, container: str = "", stream: str = "stdout") -> LogLine:
+    return LogLine(log_time(BEGIN + at), "shop", service, container or service * 64, stream, text)
+
+
+def container(service: str, id: str = "") -> Container:
+    return Container(id or service * 64, f"shop-{service}-1", "shop", service, 1, "running", host="mini")
+
+
+class Printed:
+    """Logs in memory. `follow` gives what was appended since."""
+
+    def __init__(self, *lines: LogLine) -> None:
+        self.lines = list(lines)
+        self.there = [container(service) for service in dict.fromkeys(item.service for item in lines)]
+        self.asked: list[tuple[str, int | None]] = []
+
+    def open(
+        self, item: Container, *, since: str = "", until: str = "", tail: int | None = None, follow: bool = False
+    ) -> PrintedLog:
+        self.asked.append((item.service, tail))
+        own = [one for one in self.lines if one.container == item.id and one.time >= since]
+        own = [one for one in own if not until or one.time <= until]
+        return PrintedLog(own[-tail:] if tail else own)
+
+
+class PrintedLog:
+    def __init__(self, lines: Sequence[LogLine]) -> None:
+        self._lines = lines
+
+    def __iter__(self) -> Iterator[LogLine]:
+        return iter(self._lines)
+
+    def close(self) -> None: ...
+
+
+def logs(printed: Printed, folder: Path, redactor: Redactor | None = None) -> Logs:
+    clean = (redactor or Redactor()).clean
+    return Logs(lambda: printed.there, {("shop", "idle")}, printed.open, LogArchive(folder), clean)
+
+
+def texts(lines: Iterator[LogLine]) -> list[str]:
+    return [item.line for item in lines]
+
+
+def test_services_are_merged_by_time(tmp_path: Path) -> None:
+    printed = Printed(line("a", 1, "a1"), line("b", 2, "b1"), line("a", 3, "a2"), line("b", 4, "b2"))
+    found = logs(printed, tmp_path)
+    assert texts(found.shown(Wanted())) == ["a1", "b1", "a2", "b2"]
+    assert texts(found.shown(Wanted(["shop/b"]))) == ["b1", "b2"]
+    assert texts(found.shown(Wanted(["shop"], since=BEGIN + 2, until=BEGIN + 3))) == ["b1", "a2"]
+    assert texts(found.shown(Wanted(["shop/idle"]))) == []
+
+
+def test_lines_of_one_message_stay_together(tmp_path: Path) -> None:
+    trace = ["Traceback (most recent call last):", '  File "x.py"', "    x", "KeyError: 'x'"]
+    printed = Printed(
+        *(line("a", 1 + n * 0.001, text) for n, text in enumerate(trace)),
+        *(line("b", 1.0005 + n * 0.001, f"b{n}") for n in range(3)),
+        line("a", 1.5, "  later, and alone"),
+        line("b", 1.4, "b3"),
+    )
+    assert texts(logs(printed, tmp_path).shown(Wanted())) == [*trace, "b0", "b1", "b2", "b3", "  later, and alone"]
+
+
+def test_tail_counts_for_each_service_what_was_found(tmp_path: Path) -> None:
+    printed = Printed(
+        *(line(service, n, f"{service}{n} {'odd' if n % 2 else ''}") for n in range(9) for service in "ab")
+    )
+    found = logs(printed, tmp_path)
+    assert texts(found.shown(Wanted(tail=1))) == ["a8 ", "b8 "]
+    assert printed.asked == [("a", 1), ("b", 1)]
+    assert texts(found.shown(Wanted(["shop/a"], tail=2, pattern=re.compile("odd")))) == ["a5 odd", "a7 odd"]
+
+
+@pytest.mark.parametrize(("name", "hint"), [("shop/we", "shop/web"), ("web", "shop/web"), ("x", "reconciler status")])
+def test_unknown_name_is_an_error_with_a_suggestion(tmp_path: Path, name: str, hint: str) -> None:
+    with pytest.raises(NotFound) as told:
+        logs(Printed(line("web", 1, "x")), tmp_path).shown(Wanted([name]))
+    assert told.value.exit_code == 1
+    assert hint in told.value.hint
+
+
+def test_secrets_are_masked_also_over_several_lines(tmp_path: Path) -> None:
+    printed = Printed(*(line("a", n, text) for n, text in enumerate(["by canary-secret", *KEY, "after \x1b[2J it"])))
+    shown = texts(logs(printed, tmp_path, Redactor(["canary-secret"])).shown(Wanted()))
+    assert shown == ["by ***", *["*** private key ***"] * 4, "after  it"]
+
+
+def test_text_that_only_begins_like_a_key_hides_no_more_than_a_key_has() -> None:
+    printed = [line("a", n, text) for n, text in enumerate([KEY[0], *["x"] * 250])]
+    assert texts(masked(printed, Redactor().clean)).count("x") == 50
+
+
+def test_archive_and_live_logs_are_one(tmp_path: Path) -> None:
+    old = [line("a", n, f"old {n}", "1" * 64) for n in range(3)]
+    printed = Printed(line("a", 5, "new"))
+    LogArchive(tmp_path).keep(("shop", "a"), 1, "1" * 64, old)
+    found = logs(printed, tmp_path)
+    assert texts(found.shown(Wanted())) == ["new"]
+    assert texts(found.shown(Wanted(previous=True))) == ["old 0", "old 1", "old 2"]
+    assert texts(found.shown(Wanted(since=BEGIN + 1))) == ["old 1", "old 2", "new"]
+    printed.there.clear()
+    assert texts(found.shown(Wanted(["shop/a"], previous=True, tail=1))) == ["old 2"]
+
+
+def test_archive_keeps_the_newest_files_of_a_service(tmp_path: Path) -> None:
+    archive = LogArchive(tmp_path)
+    for n in range(KEPT + 3):
+        archive.keep(("shop", "a"), 1, f"{n:064}"[::-1], [line("a", n, str(n))])
+    kept = [texts(archive.read(path)) for path in archive.files(("shop", "a"))]
+    assert kept == [[str(n)] for n in range(3, KEPT + 3)]
+    assert {path.stat().st_mode & 0o777 for path in archive.files(("shop", "a"))} == {0o600}
+
+
+def test_archive_keeps_the_newest_lines_of_a_long_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.record.log_archive.LARGEST", 200 << 10)
+    noise = [line("a", n / 1000, "".join(f"{n * n * k:x}" for k in range(1, 40))) for n in range(20_000)]
+    archive = LogArchive(tmp_path)
+    archive.keep(("shop", "a"), 1, "1" * 64, noise)
+    [path] = archive.files(("shop", "a"))
+    found = list(archive.read(path))
+    assert 50 << 10 < path.stat().st_size <= 200 << 10
+    assert found == noise[-len(found) :]
+
+
+@pytest.mark.parametrize("service", [".", "..", "a/../../b", "%2e%2e"])
+def test_no_name_leads_out_of_the_archive(tmp_path: Path, service: str) -> None:
+    folder = tmp_path / "logs"
+    LogArchive(folder).keep(("shop", service), 1, "1" * 64, [line("a", 1, "x")])
+    assert [path.name for path in tmp_path.iterdir()] == ["logs"]
+    assert LogArchive(folder).services() == [("shop", service)]
+
+
+def test_damaged_archive_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    archive = LogArchive(tmp_path)
+    archive.keep(("shop", "a"), 1, "1" * 64, [line("a", n, str(n)) for n in range(2000)])
+    [path] = archive.files(("shop", "a"))
+    path.write_bytes(path.read_bytes()[:-500])
+    found = texts(archive.read(path))
+    assert found == [str(n) for n in range(len(found))]
+    assert 100 < len(found) < 2000
+
+
+def test_log_that_cannot_be_kept_does_not_stop_a_removal(tmp_path: Path) -> None:
+    (tmp_path / "logs").write_text("no folder")
+    keeper = LogKeeper(lambda id: container("a", id), lambda item, most: iter([]), LogArchive(tmp_path / "logs"))
+    keeper.keep("1" * 64)
+
+
+def test_following_shows_what_comes_and_new_containers_whole(tmp_path: Path) -> None:
+    printed = Printed(line("a", 1, "a1"), line("a", 2, "a2"))
+    parts = logs(printed, tmp_path).follow(Wanted(tail=1), 0.02)
+    assert texts(iter(next(parts))) == ["a2"]
+    printed.lines += [line("a", 3, "a3"), line("a", 4, "new 1", "2" * 64), line("a", 5, "new 2", "2" * 64)]
+    printed.there.append(container("a", "2" * 64))
+    shown: list[str] = []
+    while len(shown) < 3:
+        shown += texts(iter(next(parts)))
+    assert sorted(shown) == ["a3", "new 1", "new 2"]
+    assert shown.index("new 1") < shown.index("new 2")
+    parts.close()  # type: ignore[attr-defined]
