@@ -13,7 +13,7 @@ from reconciler.errors import Usage
 from reconciler.formats import schemas
 from reconciler.formats.fits import fits
 from reconciler.formats.quantities import QuantityError, seconds, size
-from reconciler.formats.urls import url_problem
+from reconciler.formats.urls import login_problems, url_problem
 from reconciler.formats.yamls import Document, Pointer, document, json_pointer
 from reconciler.model.outcome import Reason, Violation
 from reconciler.ownership import CONFIG, require
@@ -31,6 +31,7 @@ _PATHS: tuple[Pointer, ...] = (
     ("compose",),
     ("source", "allowed_signers"),
     ("source", "gpg_home"),
+    *(("source", key) for key in ("token_file", "ca_file", "key_file", "known_hosts_file")),
     ("report", "forge", "token_file"),
     ("report", "forge", "ca_file"),
 )
@@ -188,9 +189,7 @@ def _meaning(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
         text = _at(read.value, pointer)
         if isinstance(text, str) and text and not absolute(text, environ):
             yield _wrong(read, pointer, "path-relative", "must be an absolute path", "Begin it with / or ~/.")
-    url = _at(read.value, ("source", "url"))
-    if isinstance(url, str) and (problem := url_problem(url)):
-        yield _wrong(read, ("source", "url"), "source-url", *problem)
+    yield from _source(read)
     yield from _branch(read)
     path = _at(read.value, ("source", "path"))
     if isinstance(path, str) and (path.startswith("/") or ".." in path.split("/")):
@@ -204,6 +203,18 @@ def _meaning(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
     yield from _address_pool(read)
     yield from _build(read)
     yield from _forge(read, environ)
+
+
+def _source(read: Document) -> Iterator[Violation]:
+    source = _at(read.value, ("source",))
+    if not isinstance(source, dict):
+        return
+    url, signed = source.get("url"), bool(source.get("allowed_signers") or source.get("gpg_home"))
+    if isinstance(url, str) and (problem := url_problem(url, signed)):
+        yield _wrong(read, ("source", "url"), "source-url", *problem)
+        return
+    for key, what, hint in login_problems(source):
+        yield _wrong(read, ("source", key), "source-login", what, hint)
 
 
 def _forge(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:

@@ -327,6 +327,15 @@ VERBS = (
         tolerant=True,
     ),
     Verb(
+        "key",
+        "Make or show the deploy key with which git reads the source over ssh",
+        "made or shown; with --register, the forge has it as a key that may only read",
+        "the forge refused it, or has it as a key that may write",
+        "Key",
+        (Option("--register", "let the forge know it, read-only, with the token of `report.forge`"),),
+        tolerant=True,
+    ),
+    Verb(
         "policy unused",
         "Show grants and binds of the agent config that nothing has used for a month",
         "there are none",

@@ -52,6 +52,10 @@ PROGRAM = Demand("the program", link=True, sticky=False)
 STATE = Demand("the state folder", ours=True)
 SECRETS = Demand("secrets_dir", ours=True)
 SECRET = Demand("the secret", mask=OPEN)
+SOURCE_TOKEN = Demand("the token of source.token_file", mask=OPEN)
+PRIVATE_KEY = Demand("the key of source.key_file", mask=OPEN)
+HOST_KEYS = Demand("source.known_hosts_file", link=True)
+CERTIFICATES = Demand("the certificates of ca_file", link=True)
 SECRETS_OF_STACK = Demand("the folder of secrets")
 
 

@@ -79,6 +79,7 @@ def run(
     kill_when_cut: bool = False,
     reason: Reason = Reason.ENGINE_UNAVAILABLE,
     heard: Callable[[], None] = lambda: None,
+    passed: Sequence[int] = (),
 ) -> Completed:
     """Run a program to its end. The caller judges the return code.
 
@@ -86,13 +87,13 @@ def run(
     kills it; `largest`: bytes of any file that it writes, likewise. `limit` in bytes for each stream; more is dropped,
     or with `kill_when_cut` ends the program. `sink` gets its stdout as it comes, and none of it is kept. Without
     `stdin` it reads from /dev/null. Everything that the program has started in its process group ends with it. On Linux
-    it also ends when we are killed. `heard` is called whenever it writes. Raises ProcessTimeout and ProcessMissing with
-    the given `reason`, and whatever `waiting.attend` raises.
+    it also ends when we are killed. `heard` is called whenever it writes. `passed`: descriptors that it inherits.
+    Raises ProcessTimeout and ProcessMissing with the given `reason`, and whatever `waiting.attend` raises.
     """
     program = _find(argv[0], env, reason)
     deadline = time.monotonic() + timeout
     try:
-        process = _start([*_tether(), program, *argv[1:]], env, cwd, stdin is not None)
+        process = _start([*_tether(), program, *argv[1:]], env, cwd, stdin is not None, passed)
     except OSError as error:
         raise ProcessMissing(
             reason,
@@ -153,7 +154,9 @@ def _bound(process: subprocess.Popen[bytes], what: int, most: int) -> None:
             resource.prlimit(process.pid, what, (min([most, *given]), min([most, *given])))
 
 
-def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path | str | None, feed: bool) -> subprocess.Popen[bytes]:
+def _start(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path | str | None, feed: bool, passed: Sequence[int]
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         argv,
         env=dict(env),
@@ -162,6 +165,7 @@ def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path | str | None, 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
+        pass_fds=passed,
         bufsize=0,
     )
 

@@ -33,7 +33,8 @@ class BuildSettings:
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """The watched repository. `interval` in seconds; `path` and `stack` are '' where not set."""
+    """The watched repository. `interval` in seconds; `path` and `stack` are '' where not set. `username`: beside the
+    token of `token_file`."""
 
     url: str
     branch: str = "main"
@@ -43,6 +44,11 @@ class SourceSettings:
     require_fast_forward: bool = True
     allowed_signers: str | None = None
     gpg_home: str | None = None
+    token_file: str | None = None
+    username: str | None = None
+    ca_file: str | None = None
+    key_file: str | None = None
+    known_hosts_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,4 +221,9 @@ def _source(values: Mapping[str, Any], environ: Mapping[str, str]) -> SourceSett
         require_fast_forward=values.get("require_fast_forward", plain.require_fast_forward),
         allowed_signers=absolute(values.get("allowed_signers") or "", environ),
         gpg_home=absolute(values.get("gpg_home") or "", environ),
+        token_file=absolute(values.get("token_file") or "", environ),
+        username=values.get("username") or None,
+        ca_file=absolute(values.get("ca_file") or "", environ),
+        key_file=absolute(values.get("key_file") or "", environ),
+        known_hosts_file=absolute(values.get("known_hosts_file") or "", environ),
     )

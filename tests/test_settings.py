@@ -358,3 +358,30 @@ def test_plain_http_is_for_loopback_alone(config: Path, api: str) -> None:
     settings = load_settings(str(config), {})
     assert settings.forge is not None
     assert settings.forge.api == api
+
+
+def test_credentials_of_the_source_are_files_beside_the_address(config: Path) -> None:
+    files = {"token_file": "/etc/t", "username": "deploy", "ca_file": "~/ca.pem"}
+    source = {"url": "https://git.example.org/me/home.git", **files}
+    config.write_text(f"host: mini\nsource: {json.dumps(source)}\nstate: /s\n")
+    settings = load_settings(str(config), {"HOME": "/home/op"})
+    wanted = SourceSettings(source["url"], token_file="/etc/t", username="deploy", ca_file="/home/op/ca.pem")
+    assert settings.source == wanted
+    assert stored_settings(json.loads(json.dumps(asdict(settings)))) == settings
+    config.write_text(LEAST.replace("/srv/git/home.git", "'ssh://git@h/x', key_file: k, username: 'a:b'"))
+    told = " ".join(refused(str(config), {}, config.parent).details)
+    assert "source.key_file must be an absolute path" in told
+    assert "letters, digits, ., _, @" in told
+
+
+def test_http_needs_signatures_and_says_why(config: Path) -> None:
+    config.write_text(LEAST.replace("/srv/git/home.git", "'http://git.example.org/me/home.git'"))
+    error = refused(str(config), {}, config.parent)
+    assert str(error).startswith(f"{config}:2:")
+    assert "other commits in the place of yours" in str(error)
+    assert "allowed_signers" in str(error)
+    environ = {"RECONCILER_SOURCE_ALLOWED_SIGNERS": "/etc/signers"}
+    assert load_settings(str(config), environ).source.url.startswith("http://")
+    assert "in the clear" in str(
+        refused(str(config), {**environ, "RECONCILER_SOURCE_TOKEN_FILE": "/etc/t"}, config.parent)
+    )

@@ -24,6 +24,14 @@ KNOWN = {
 _API = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1", "forgejo": "/api/v1"}
 """Path of the API on a self-hosted forge, from the documentation of each."""
 
+SCOPES = {
+    "github": "`repo` (fine-grained: Contents, read)",
+    "gitlab": "`read_repository`",
+    "gitea": "`read:repository`",
+    "forgejo": "`read:repository`",
+}
+"""The scope that a token needs to fetch a private repository, from each forge's documentation."""
+
 _SCP = re.compile(r"(?:[^@/:]+@)?(\[[^\]]+\]|[^@/:]+):(?!//)(.+)")
 _PATH = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+")
 

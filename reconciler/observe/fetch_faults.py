@@ -7,10 +7,12 @@ import shlex
 from urllib.parse import urlsplit
 
 from reconciler.errors import Transient
+from reconciler.formats.forges import SCOPES
 from reconciler.formats.quantities import shown
 from reconciler.model.outcome import Reason
 from reconciler.observe.fetch_remedies import DISK, REMEDIES
 from reconciler.observe.git import Git
+from reconciler.observe.login import Login
 from reconciler.observe.origin import reading
 from reconciler.observe.remote import Remote
 
@@ -63,6 +65,7 @@ def _words(remote: Remote) -> dict[str, str]:
     if remote.path is not None:
         return dict.fromkeys(("host", "login", "known", "path"), str(remote.path)) | {
             "at": f" -C {shlex.quote(str(remote.path))}", "scan": "", "port": "", "unseen": "",
+            **_files(remote.login, False),
         }  # fmt: skip
     if "://" in remote.address:
         parts = urlsplit(remote.address)
@@ -71,10 +74,9 @@ def _words(remote: Remote) -> dict[str, str]:
         login, _, path = remote.address.partition(":")
         user, _, host = login.rpartition("@")
         port = None
-    https = remote.protocol == "https"
-    shown = f"{host}:{port}" if https and port else host
+    https = remote.protocol in ("https", "http")
     return {
-        "host": shown,
+        "host": f"{host}:{port}" if https and port else host,
         "login": f"{user}@{host}" if user else host,
         "known": f"[{host}]:{port}" if port else host,
         "path": path,
@@ -82,6 +84,27 @@ def _words(remote: Remote) -> dict[str, str]:
         "scan": f" -p {port}" if port else "",
         "port": f" -p {port}" if port else "",
         "unseen": f"; {host} answers so, too, where the {'token' if https else 'key'} may not see it",
+        **_files(remote.login, https),
+    }
+
+
+def _files(login: Login, https: bool) -> dict[str, str]:
+    """The words for files of `source` in the agent config, and the scope that a token needs."""
+    scopes = {login.forge: SCOPES[login.forge]} if login.forge else SCOPES
+    needs = "; ".join(f"{kind}: {scope}" for kind, scope in scopes.items())
+    public = "`reconciler key` prints its public half, and `reconciler key --register` lets the forge know it"
+    return {
+        "scope": f"it needs {needs}" if https else "give it that right",
+        "token": (
+            f"write a new token into {login.token_file}; it is read at each fetch, and needs {needs}"
+            if login.token_file
+            else f"write a token into a file of mode 0600, and `token_file: FILE` below source; it needs {needs}"
+        ),
+        "certs": login.ca_file or "a file, and `ca_file: FILE` below source in the agent config",
+        "key": f"the key {login.key_file}: {public}"
+        if login.key_file
+        else f"a key of the agent's user: write `key_file: FILE` below source; {public}",
+        "hosts": shlex.quote(login.known_hosts_file) if login.known_hosts_file else "~/.ssh/known_hosts",
     }
 
 

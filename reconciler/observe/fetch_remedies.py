@@ -6,15 +6,12 @@ import re
 
 _LATER = "the remote cannot be reached or broke off; it is asked again later"
 _CA = (
-    "the machine trusts no authority that signed the certificate of {host}: put the certificate of its CA (PEM) into a"
-    " file and start the agent with GIT_SSL_CAINFO=FILE in its environment (http.sslCAInfo of git's own configuration"
-    " is not read), or add it to the certificates of the machine (update-ca-certificates)"
+    "no authority that is trusted here signed the certificate of {host}: put the certificate of its CA (PEM) into"
+    " {certs} (http.sslCAInfo of git's own configuration is not read), or add it to the certificates of the machine"
+    " (update-ca-certificates)"
 )
-_KEY = (
-    "give the user that the agent runs as a key without a passphrase (`ssh-keygen -t ed25519 -N ''`), and let {host}"
-    " know its public half as one that may read the repository; `ssh{port} -T {login}` as that user shows whether it"
-    " is taken"
-)
+_KEY = "{host} does not take {key}; `ssh{port} -T {login}` as the agent's user shows whether it is taken"
+_KNOWN = "`ssh-keyscan{scan} {host} >> {hosts}`"
 _NO_DISK = r"no space left|disk quota|unable to (?:create temporary|write)|write error|file too large"
 DISK = re.compile(_NO_DISK, re.IGNORECASE)
 """Errors that are caused by our own disk."""
@@ -52,8 +49,7 @@ REMEDIES = tuple(
         (
             r"setting certificate (?:verify locations|file)|adding trust anchors|problem with the ssl ca cert|"
             r"error reading ca cert",
-            "the file that GIT_SSL_CAINFO (or SSL_CERT_FILE) names cannot be read: correct it in the agent's"
-            " environment",
+            "the file with certificates cannot be read: correct {certs}",
         ),
         (
             r"certificate verif|server verification failed|certificate problem|self[- ]signed|unknown ca|issuer cert",
@@ -62,12 +58,12 @@ REMEDIES = tuple(
         (
             r"remote host identification has changed|host key for .* has changed|revoked host key",
             "the key of {host} has changed: ask its operator whether that is right; if so,"
-            " `ssh-keygen -R '{known}'` and `ssh-keyscan{scan} {host} >> ~/.ssh/known_hosts` as the agent's user",
+            f" `ssh-keygen -f {{hosts}} -R '{{known}}'` and {_KNOWN} as the agent's user",
         ),
         (
             "host key verification failed|host key is known",
             "the agent's user does not know {host}: compare what `ssh-keyscan{scan} {host} | ssh-keygen -lf -` prints"
-            " with what whoever runs it publishes, then `ssh-keyscan{scan} {host} >> ~/.ssh/known_hosts` as that user",
+            f" with what whoever runs it publishes, then {_KNOWN} as that user",
         ),
         (
             r"unprotected private key|bad permissions",
@@ -85,7 +81,7 @@ REMEDIES = tuple(
         (
             r"authentication failed|could not read (?:username|password)|error: 401|invalid (?:username|credentials)|"
             r"http basic: access denied",
-            "write a token that may read the repository into source.url: https://USER:TOKEN@{host}{path}",
+            "{token}",
         ),
         (
             r"code 407|proxy authentication",
@@ -93,13 +89,13 @@ REMEDIES = tuple(
         ),
         (
             r"error: 403|access denied|write access to repository not granted|not authorized|permission to .* denied",
-            "{host} accepts the key or token, but it may not read the repository: give it that right",
+            "{host} accepts the key or token, but it may not read the repository: {scope}",
         ),
         (
             r"mismatched algorithms|object format|unknown hash|unsupported hash",
             "the repository uses sha256 object ids; use one with sha1",
         ),
-        ("redirect", "redirects are not followed: write the address that it leads to into source.url"),
+        (r"redirect|error: 30\d", "redirects are not followed: write the address that it leads to into source.url"),
         (
             r"does not appear to be a git repository|repository .*not found|repository .*does not exist|error: 404|"
             r"project you were looking for could not be found",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler import process
 from reconciler.model.outcome import Reason
+from reconciler.observe.login import SSH
 from reconciler.observe.remote import Remote
 
 _PASSED = (
@@ -54,7 +56,8 @@ _CONFIG = (
     "transfer.fsckObjects=false",
 )
 
-_SSH = "ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15"
+_TALKS = frozenset({"fetch", "ls-remote", "push"})
+"""Git's commands that contact the remote and need credentials."""
 
 
 class Git:
@@ -79,9 +82,10 @@ class Git:
             self._arguments += ["-c", setting]
         self._environment = {name: environ[name] for name in _PASSED if name in environ}
         self._environment |= {**_FIXED, **(quarantine or {})}
-        self._environment.setdefault("GIT_SSH_COMMAND", _SSH)
+        self._environment.setdefault("GIT_SSH_COMMAND", SSH)
         # These override any configuration: a repository could allow a protocol that starts a program.
         self._environment["GIT_ALLOW_PROTOCOL"] = remote.protocol if remote else "none"
+        self._remote = remote
         if remote is not None:
             self._open(remote)
 
@@ -99,23 +103,33 @@ class Git:
 
         Output beyond `limit` bytes ends it (`cut`). Output is returned, or passed to `sink` in pieces. `timeout` in
         seconds, then ProcessTimeout (FetchFailed). `extra` is added to the environment. `largest`: bytes of any file
-        that it may write.
+        that it may write. Transient (FetchFailed) if a file with credentials cannot be used.
         """
         self.running += 1
         try:
-            return process.run(
-                ["git", *self._arguments, *arguments],
-                env={**self._environment, **(extra or {})},
-                timeout=timeout,
-                largest=largest,
-                stdin=stdin,
-                limit=limit,
-                sink=sink,
-                kill_when_cut=True,
-                reason=Reason.FETCH_FAILED,
-            )
+            with self._login(arguments[0]) as (settings, passed):
+                return process.run(
+                    ["git", *self._arguments, *settings, *arguments],
+                    env={**self._environment, **(extra or {})},
+                    timeout=timeout,
+                    largest=largest,
+                    stdin=stdin,
+                    limit=limit,
+                    sink=sink,
+                    kill_when_cut=True,
+                    reason=Reason.FETCH_FAILED,
+                    passed=passed,
+                )
         finally:
             self.running -= 1
+
+    @contextmanager
+    def _login(self, command: str) -> Iterator[tuple[Sequence[str], Sequence[int]]]:
+        if self._remote is None or command not in _TALKS:
+            yield (), ()
+            return
+        with self._remote.login.opened(self._remote.origin) as opened:
+            yield opened
 
     def tool(self, argv: Sequence[str], stdin: bytes) -> process.Completed:
         """Run another program in git's environment; times are in UTC."""
@@ -125,10 +139,13 @@ class Git:
     def _open(self, remote: Remote) -> None:
         if remote.path is not None:
             self._environment["GIT_CONFIG_GLOBAL"] = str(self.folder / LOCAL_CONFIG)
-        if remote.authorization is not None:
-            key, value = remote.authorization
-            # Not as an argument: every user of the machine can read arguments.
-            self._environment |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": key, "GIT_CONFIG_VALUE_0": value}
+        login = remote.login
+        if login.ca_file:
+            # An empty folder, so that the machine's own authorities do not count as well.
+            self._environment |= {"GIT_SSL_CAINFO": login.ca_file, "GIT_SSL_CAPATH": str(self.folder / "refs/heads")}
+        ssh = login.ssh()
+        if ssh:
+            self._environment["GIT_SSH_COMMAND"] = ssh
 
 
 LOCAL_CONFIG = "local.gitconfig"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from reconciler.errors import Usage
+from reconciler.formats.forges import is_loopback
+from reconciler.formats.urls import IN_THE_CLEAR, NOT_ENCRYPTED
 from reconciler.model.outcome import Reason
+from reconciler.observe.login import NOBODY, Login
 
 _SCP_LIKE = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):(?!:).+")
 PUBLIC_FORGES = (
@@ -29,28 +31,33 @@ _BRANCH_NOT = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|^[-./]|\.loc
 class Remote:
     """A checked address. `address` is for git and contains no credentials, `shown` is for people.
 
-    `protocol` is git's word for the only protocol that may be used. `path`: the folder, if it is one. `authorization`:
-    (git's config key, header), to be passed where no other user can read it.
+    `protocol` is git's word for the only protocol that may be used. `path`: the folder, if it is one. `login`: the
+    credentials for it.
     """
 
     address: str
     shown: str
     protocol: str
     path: Path | None = None
-    authorization: tuple[str, str] | None = None
+    login: Login = field(default=NOBODY, repr=False)
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of an address with a scheme; nothing else may be told its secrets."""
+        return urlsplit(self.address)._replace(path="", query="", fragment="").geturl()
 
 
-def parse_remote(url: str) -> Remote:
+def parse_remote(url: str, login: Login = NOBODY) -> Remote:
     """The address in the agent config. Usage if we would not give it to git."""
     if not url or url.startswith("-") or any(ord(character) < 33 or ord(character) == 127 for character in url):
         raise _refused(url, "is empty, begins with a dash or holds blanks or control characters")
     if "://" in url:
-        return _from_url(url)
+        return _from_url(url, login)
     before_colon, colon, _ = url.partition(":")
     if colon and "/" not in before_colon:
         if not _SCP_LIKE.fullmatch(url):
             raise _refused(url, "names a helper program or a host that is no host name")
-        return Remote(url, url, "ssh")
+        return Remote(url, url, "ssh", login=login)
     path = Path(os.path.abspath(Path(url).expanduser()))
     return Remote(str(path), str(path), "file", path)
 
@@ -95,7 +102,7 @@ def check_branch(branch: str) -> str:
     return branch
 
 
-def _from_url(url: str) -> Remote:
+def _from_url(url: str, login: Login) -> Remote:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
@@ -103,22 +110,23 @@ def _from_url(url: str) -> Remote:
         raise _refused(url, f"cannot be read: {error}") from None
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", host):
         raise _refused(_without_credentials(parts), "has no proper host name")
-    if parts.scheme == "https":
-        return _https(parts)
+    if parts.scheme == "https" or (parts.scheme == "http" and login.signed):
+        return _http(parts, login)
     if parts.scheme == "ssh" and parts.password is None and not (parts.username or "").startswith("-"):
-        return Remote(url, url, "ssh")
+        return Remote(url, url, "ssh", login=login)
     raise _refused(_without_credentials(parts), _why_not(parts))
 
 
-def _https(parts: SplitResult) -> Remote:
+def _http(parts: SplitResult, login: Login) -> Remote:
     address = _without_credentials(parts)
-    if parts.username is None:
-        return Remote(address, address, "https")
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    origin = parts._replace(path="/", query="", fragment="")
-    key = f"http.{_without_credentials(origin)}.extraHeader"
-    header = "Authorization: Basic " + base64.b64encode(pair.encode()).decode()
-    return Remote(address, address, "https", authorization=(key, header))
+    if parts.username is not None:
+        name, password = unquote(parts.username), unquote(parts.password or "")
+        if not (name + password).isprintable():
+            raise _refused(address, "has a name or password with control characters")
+        login = replace(login, username=name, password=password)
+    if parts.scheme == "http" and login.is_secret and not is_loopback(address):
+        raise _refused(address, IN_THE_CLEAR)
+    return Remote(address, address, parts.scheme, login=login)
 
 
 def _without_credentials(parts: SplitResult) -> str:
@@ -128,6 +136,8 @@ def _without_credentials(parts: SplitResult) -> str:
 def _why_not(parts: SplitResult) -> str:
     if parts.scheme == "ssh":
         return "has a password or an odd user: ssh takes keys"
+    if parts.scheme == "http":
+        return NOT_ENCRYPTED
     return f"uses {parts.scheme}, which is not allowed"
 
 

@@ -15,6 +15,7 @@ from reconciler.observe.blobs import DamagedError
 from reconciler.observe.commits import read_commit
 from reconciler.observe.fetch_faults import known_fault, other_ref, shallow, timed_out, too_large, unknown_fault
 from reconciler.observe.git import Git
+from reconciler.observe.login import NOBODY, Login
 from reconciler.observe.mirror import Mirror
 from reconciler.observe.origin import reading
 from reconciler.observe.refs import SHA, Refs, is_shallow, odd_file, refs_of
@@ -39,9 +40,9 @@ class GitSource:
     """One branch of one repository (`loop.ports.Source`).
 
     `mirror`: a folder that only we use. A damaged mirror is replaced silently; its pins are lost then. `environ`: the
-    agent's environment. `signers`: the signers of which one must have signed a judged commit. Usage if the address or
-    the branch may not be given to git. Only the holder of the state lock may fetch; others may read, and then nothing
-    is repaired.
+    agent's environment. `signers`: the signers of which one must have signed a judged commit. `login`: the credentials.
+    Usage if the address or the branch may not be given to git. Only the holder of the state lock may fetch; others may
+    read, and then nothing is repaired.
     """
 
     def __init__(
@@ -54,8 +55,9 @@ class GitSource:
         effects: Effects,
         timeouts: tuple[float, float] = TIMEOUTS,
         signers: Signers = NOBODY_ASKED,
+        login: Login = NOBODY,
     ) -> None:
-        self.remote = parse_remote(url)
+        self.remote = parse_remote(url, login)
         self.branch = check_branch(branch)
         self.git = Git(mirror, environ, self.remote)
         self._mirror = Mirror(mirror, self.remote)

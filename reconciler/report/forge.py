@@ -19,22 +19,28 @@ LONGEST_ID = 100
 """Characters of a forge's id; ids are kept on the disk."""
 
 
+def web_of(settings: ForgeSettings, token: str, clean: Clean) -> Web:
+    """HTTP to the forge, with the token in its header."""
+    from reconciler.report.gitea import Gitea
+    from reconciler.report.github import GitHub
+    from reconciler.report.gitlab import GitLab
+
+    kinds = {"github": GitHub.headers, "gitlab": GitLab.headers, "gitea": Gitea.headers, "forgejo": Gitea.headers}
+    return Web(settings.api, kinds[settings.kind](token), clean, settings.ca_file)
+
+
 def connect(settings: ForgeSettings, token: str, clean: Clean, branch: str) -> Forge:
     """`branch`: the watched one, which GitLab needs."""
     from reconciler.report.gitea import Gitea
     from reconciler.report.github import GitHub
     from reconciler.report.gitlab import GitLab
 
-    def web(headers: Mapping[str, str]) -> Web:
-        return Web(settings.api, headers, clean, settings.ca_file)
-
+    web = web_of(settings, token, clean)
     if settings.kind == "github":
-        return GitHub(web(GitHub.headers(token)), settings.repository)
+        return GitHub(web, settings.repository)
     if settings.kind == "gitlab":
-        return GitLab(web(GitLab.headers(token)), settings.repository, branch)
-    if settings.kind in ("gitea", "forgejo"):
-        return Gitea(web(Gitea.headers(token)), settings.repository)
-    raise AssertionError(f"no client for {settings.kind}")
+        return GitLab(web, settings.repository, branch)
+    return Gitea(web, settings.repository)
 
 
 def listed(

@@ -197,6 +197,11 @@ class Application:
         with self._scratch() as scratch:
             return examine(self._parts.settings, TURN_FILE, scratch, self._redactor)
 
+    def key(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.key import make_key
+
+        return make_key(self._parts, typed.register)
+
     def policy_unused(self, typed: argparse.Namespace) -> Answer:
         from reconciler.verbs.policy import unused
 

@@ -13,6 +13,7 @@ from reconciler.effects import Effects
 from reconciler.engine import connect
 from reconciler.observe.binary import compose_version, find_compose
 from reconciler.observe.endpoint import engine_host
+from reconciler.observe.login import login_of
 from reconciler.observe.origin import not_pushed, stranger
 from reconciler.observe.reach import branch_head, engine_facts
 from reconciler.observe.secrets import SecretStore
@@ -45,7 +46,10 @@ class _Reading:
         self._secrets, self._redactor = SecretStore(secrets), redactor
         self._journal = Journal(state / "journal.jsonl", Effects(), str)
         source = settings.source
-        self._source = GitSource(source.url, source.branch, state / "mirror.git", environ=os.environ, effects=Effects())
+        self._source = GitSource(
+            source.url, source.branch, state / "mirror.git", environ=os.environ, effects=Effects(),
+            login=login_of(settings, redactor.register),
+        )  # fmt: skip
 
     def probes(self) -> Probes:
         remote, branch = self._source.remote, self._settings.source.branch

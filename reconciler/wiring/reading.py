@@ -133,6 +133,7 @@ class Reading:
 
     @cached_property
     def source(self) -> GitSource:
+        from reconciler.observe.login import login_of
         from reconciler.observe.source import GitSource
 
         source = self.settings.source
@@ -144,6 +145,7 @@ class Reading:
             environ=self.environ,
             effects=self.effects,
             signers=self.signers,
+            login=login_of(self.settings, self._redactor.register),
         )
 
     @cached_property

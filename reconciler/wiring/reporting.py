@@ -11,6 +11,7 @@ from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
 from reconciler.model.history import History
 from reconciler.model.status import Channel
+from reconciler.ownership import CERTIFICATES, require
 from reconciler.record.seal import Seal
 from reconciler.report import box as boxes
 from reconciler.report.channels import channels
@@ -72,8 +73,20 @@ class ForgeReport:
         """Ask the forge for the repository. Raises ForgeError or Usage."""
         return self._access().forge().look()
 
+    def register_key(self, title: str, public: str) -> tuple[bool, str]:
+        """See `report.deploy_keys`. Raises ForgeError or Usage."""
+        from reconciler.report.deploy_keys import register
+
+        return register(self._forge, self.token(), self._redactor.clean, title, public)
+
+    def token(self) -> str:
+        """The forge's token, masked from now on. Usage if it, or the forge's ca_file, cannot be used."""
+        if self._forge.ca_file:
+            require(self._forge.ca_file, CERTIFICATES)
+        return read_token(self._forge, self._environ, self._redactor.register)
+
     def _access(self) -> Access:
-        token = read_token(self._forge, self._environ, self._redactor.register)
+        token = self.token()
         mark = basis(self._forge, token)
         return Access(mark, lambda: self._connected(mark, token))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,11 +17,10 @@ import pytest
 from tests.e2e.host import Host, eventually
 from tests.e2e.pusher import Pusher
 from tests.e2e.services import healthy
+from tests.git_servers import can_serve_ssh, new_key, ssh_server
 from tests.hooks.tool import ROOT
 
 pytestmark = pytest.mark.engine
-
-SSHD = "/usr/sbin/sshd"
 
 
 @dataclass(frozen=True)
@@ -59,31 +57,19 @@ def _program(folder: Path) -> Path:
 @pytest.fixture
 def account() -> Iterator[Account]:
     """Made for one test, with an ssh server on loopback."""
-    if os.geteuid() != 0 or not Path(SSHD).exists() or not shutil.which("useradd"):
+    if not can_serve_ssh() or not shutil.which("useradd"):
         pytest.skip("another account and an ssh server need root and openssh-server")
     name, folder = f"push{uuid.uuid4().hex[:6]}", Path(tempfile.mkdtemp(prefix="push-", dir="/var/tmp"))
     folder.chmod(0o755)
     subprocess.run(["useradd", "-m", "-d", str(folder / "home"), "-s", "/bin/sh", "-p", "*", name], check=True)
-    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    for key in ("host", "own"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)], check=True)
-    shutil.copy(folder / "own.pub", folder / "keys")
-    (folder / "keys").chmod(0o644)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = [
-        f"Port={port}", "ListenAddress=127.0.0.1", f"HostKey={folder}/host", f"AuthorizedKeysFile={folder}/keys",
-        "StrictModes=no", "UsePAM=no", "PidFile=none", "PasswordAuthentication=no",
-    ]  # fmt: skip
-    argv = [SSHD, "-D", "-e", "-f", "/dev/null", *(part for option in options for part in ("-o", option))]
-    server = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
-    ssh = f"ssh -i {folder}/own -p {port} -oStrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null -oBatchMode=yes"
+    own = new_key(folder / "own")
     try:
-        yield Account(name, folder / "home", ssh, port, str(_program(folder)))
+        with ssh_server(folder) as server:
+            server.keys.write_text(own)
+            options = "-oStrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null -oBatchMode=yes"
+            ssh = f"ssh -i {folder}/own -p {server.port} {options}"
+            yield Account(name, folder / "home", ssh, server.port, str(_program(folder)))
     finally:
-        server.terminate()
-        server.wait()
         subprocess.run(["userdel", "-f", name], check=False, capture_output=True)
         shutil.rmtree(folder)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.formats.urls import url_problem
+from reconciler.formats.urls import login_problems, url_problem
 
 GOOD = [
     "/srv/git/home.git",
@@ -60,3 +60,40 @@ def test_what_git_may_not_be_given(url: str, told: str) -> None:
 @pytest.mark.parametrize("url", ["http://user:hunter2@h/x", "ssh://git:hunter2@h/x", "https://user:hunter2@-h/x"])
 def test_a_password_is_never_repeated(url: str) -> None:
     assert "hunter2" not in " ".join(url_problem(url) or ())
+
+
+def test_http_is_for_commits_that_must_be_signed() -> None:
+    assert url_problem("http://git.example.org/home.git", signed=True) is None
+    problem = url_problem("http://git.example.org/home.git")
+    assert problem is not None
+    assert "could put other commits in the place of yours" in problem[0]
+    assert "allowed_signers" in problem[1]
+    assert "in the clear" in (url_problem("http://me:hunter2@git.example.org/x", signed=True) or ("",))[0]
+    assert url_problem("http://me:hunter2@127.0.0.1:3000/x", signed=True) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({"url": "https://h/x", "token_file": "/t", "username": "me", "ca_file": "/c"}, []),
+        ({"url": "ssh://git@h/x", "key_file": "/k", "known_hosts_file": "/h"}, []),
+        ({"url": "git@h:x", "key_file": "/k"}, []),
+        ({"url": "http://127.0.0.1:3000/x", "token_file": "/t"}, []),
+        ({"url": "http://h/x", "token_file": "/t"}, ["token_file"]),
+        ({"url": "http://127.0.0.1/x", "ca_file": "/c"}, ["ca_file"]),
+        ({"url": "/srv/x", "token_file": "/t", "key_file": "/k"}, ["token_file", "key_file"]),
+        (
+            {"url": "ssh://h/x", "token_file": "/t", "username": "me", "ca_file": "/c"},
+            ["token_file", "username", "ca_file"],
+        ),
+        ({"url": "https://h/x", "key_file": "/k", "known_hosts_file": "/h"}, ["key_file", "known_hosts_file"]),
+        ({"url": "https://h/x", "username": "me"}, ["username"]),
+        ({"url": "https://me:pw@h/x", "token_file": "/t"}, ["token_file"]),
+        ({"url": "ssh://h/x", "key_file": "/my keys/k"}, ["key_file"]),
+        ({"url": "ssh://h/x", "known_hosts_file": "/%h"}, ["known_hosts_file"]),
+    ],
+)
+def test_which_credentials_go_with_which_address(given: dict[str, str], wrong: list[str]) -> None:
+    found = list(login_problems(given))
+    assert [key for key, _, _ in found] == wrong
+    assert all(what and hint for _, what, hint in found)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import os
-import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +13,11 @@ from reconciler.effects import Effects
 from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 from reconciler.observe.fetch_faults import known_fault
+from reconciler.observe.login import Login
 from reconciler.observe.reach import branch_head
 from reconciler.observe.remote import parse_remote
 from reconciler.observe.source import GitSource
+from tests.git_servers import certificate, https_git
 from tests.observe.sources import FILES, source
 from tests.repository import ENVIRONMENT, Repository
 
@@ -41,23 +40,23 @@ SAID = {
     "unknown CA, gnutls": (
         HTTPS,
         f"{ACCESS}server certificate verification failed. CAfile: none CRLfile: none",
-        ["GIT_SSL_CAINFO", "http.sslCAInfo", "forge.example:8443"],
+        ["`ca_file: FILE` below source", "http.sslCAInfo", "forge.example:8443"],
     ),
     "unknown CA, newer gnutls": (
         HTTPS,
         f"{ACCESS}server verification failed: certificate signer not trusted. (CAfile: x)",
-        ["GIT_SSL_CAINFO"],
+        ["ca_file"],
     ),
     "unknown CA, openssl": (
         HTTPS,
         f"{ACCESS}SSL certificate problem: unable to get local issuer certificate",
-        ["GIT_SSL_CAINFO"],
+        ["ca_file"],
     ),
-    "self-signed": (HTTPS, f"{ACCESS}SSL certificate problem: self-signed certificate", ["GIT_SSL_CAINFO"]),
+    "self-signed": (HTTPS, f"{ACCESS}SSL certificate problem: self-signed certificate", ["ca_file"]),
     "self signed chain": (
         HTTPS,
         f"{ACCESS}SSL certificate problem: self signed certificate in certificate chain",
-        ["GIT_SSL_CAINFO"],
+        ["ca_file"],
     ),
     "expired": (HTTPS, f"{ACCESS}SSL certificate problem: certificate has expired", ["clock", "renewed"]),
     "expired, gnutls": (
@@ -93,11 +92,11 @@ SAID = {
         f"Host key verification failed.\r\n{NO_ACCESS}",
         ["ssh-keyscan forge.example >> ~/.ssh/known_hosts"],
     ),
-    "other host key": (SSH, CHANGED + NO_ACCESS, ["ssh-keygen -R '[forge.example]:2222'", "has changed"]),
+    "other host key": (SSH, CHANGED + NO_ACCESS, ["-R '[forge.example]:2222'", "has changed"]),
     "no key": (
         SSH,
         f"git@forge.example: Permission denied (publickey).\r\n{NO_ACCESS}",
-        ["ssh-keygen -t ed25519", "ssh -p 2222 -T git@forge.example"],
+        ["reconciler key", "key_file: FILE", "ssh -p 2222 -T git@forge.example"],
     ),
     "no key, scp": (
         SCP,
@@ -137,19 +136,23 @@ SAID = {
     "no credentials": (
         HTTPS,
         "fatal: could not read Username for 'https://forge.example:8443': terminal prompts disabled",
-        ["https://USER:TOKEN@forge.example:8443/me/home.git"],
+        ["token_file: FILE", "`read:repository`", "`repo`"],
     ),
     "wrong credentials": (
         HTTPS,
         f"remote: Invalid username or password.\nfatal: Authentication failed for '{HTTPS}/'",
-        ["USER:TOKEN@"],
+        ["token_file: FILE"],
     ),
     "gitlab's token": (
         HTTPS,
         f"remote: HTTP Basic: Access denied.\nfatal: Authentication failed for '{HTTPS}/'",
-        ["USER:TOKEN@"],
+        ["token_file: FILE"],
     ),
-    "forbidden": (HTTPS, f"{ACCESS}The requested URL returned error: 403", ["may not read the repository"]),
+    "forbidden": (
+        HTTPS,
+        f"{ACCESS}The requested URL returned error: 403",
+        ["may not read the repository", "gitlab: `read_repository`"],
+    ),
     "not there": (
         HTTPS,
         f"remote: Not Found\nfatal: repository '{HTTPS}/' not found",
@@ -205,44 +208,31 @@ def test_a_damaged_mirror_is_no_known_fault() -> None:
 @pytest.fixture
 def authority(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """(address, its CA's certificate) of a server that has no repository, and a certificate of a CA of its own."""
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=tmp_path, check=True, capture_output=True)
-
-    new = ("req", "-newkey", "rsa:2048", "-nodes", "-days", "2")
-    openssl(*new, "-x509", "-subj", "/CN=our own CA", "-keyout", "ca.key", "-out", "ca.pem")
-    openssl(*new[:-2], "-subj", "/CN=127.0.0.1", "-keyout", "key.pem", "-out", "request.pem")
-    (tmp_path / "names").write_text("subjectAltName=IP:127.0.0.1")
-    signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "names")
-    openssl("x509", "-req", "-in", "request.pem", *signing, "-out", "cert.pem")
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"https://127.0.0.1:{server.server_port}/home.git", tmp_path / "ca.pem"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    ca = certificate(tmp_path)
+    with https_git(tmp_path, tmp_path) as server:
+        yield server.url(), ca
 
 
 def test_an_unknown_authority_is_known_once_the_remedy_is_followed(authority: tuple[str, Path], tmp_path: Path) -> None:
     url, ca = authority
-    hints = []
-    for environ in ({}, {"GIT_SSL_CAINFO": str(ca)}, {"GIT_SSL_CAINFO": str(ca.with_name("absent"))}):
-        ours = GitSource(url, "main", tmp_path / "m", environ={**os.environ, **environ}, effects=Effects())
+    absent = str(ca.with_name("absent"))
+    told = []
+    ways: list[tuple[dict[str, str], str | None]] = [
+        ({}, None), ({}, str(ca)), ({"GIT_SSL_CAINFO": str(ca)}, None), ({"GIT_SSL_CAINFO": absent}, None),
+        ({}, absent),
+    ]  # fmt: skip
+    for environ, file in ways:
+        login = Login(ca_file=file)
+        ours = GitSource(url, "main", tmp_path / "m", environ={**os.environ, **environ}, effects=Effects(), login=login)
         with pytest.raises(Transient) as caught:
             ours.fetch()
-        hints.append(caught.value.hint)
-    assert "GIT_SSL_CAINFO=FILE" in hints[0]
-    assert url.split("/")[2] in hints[0]
-    assert "source.url" in hints[1], "the server is trusted now, and has no such repository"
-    assert "cannot be read" in hints[2]
+        told.append(f"{caught.value.message} {caught.value.hint}")
+    assert "`ca_file: FILE` below source" in told[0]
+    assert url.split("/")[2] in told[0]
+    assert "source.url" in told[1], "the server is trusted now, and has no such repository"
+    assert "source.url" in told[2]
+    assert "cannot be read" in told[3]
+    assert f"{absent} does not exist" in told[4]
 
 
 def clone(theirs: Repository, name: str, *options: str) -> Path:

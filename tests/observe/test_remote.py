@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from reconciler.effects import Effects
 from reconciler.errors import ReconcilerError, Usage
+from reconciler.observe.login import Login
 from reconciler.observe.remote import check_branch, parse_remote
 from reconciler.observe.source import GitSource
 from tests.repository import Repository
@@ -43,20 +43,31 @@ def test_a_path_may_begin_at_home() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "pair"),
+    ("url", "name", "password"),
     [
-        ("https://user:p%40ss%2Fword@example.org/home.git", b"user:p@ss/word"),
-        ("https://token@example.org/home.git", b"token:"),
-        ("https://:secret@example.org/home.git", b":secret"),
+        ("https://user:p%40ss%2Fword@example.org/home.git", "user", "p@ss/word"),
+        ("https://token@example.org/home.git", "token", ""),
+        ("https://:secret@example.org/home.git", "", "secret"),
     ],
 )
-def test_credentials_go_into_a_header_for_that_host_alone(url: str, pair: bytes) -> None:
+def test_credentials_are_taken_out_of_the_address(url: str, name: str, password: str) -> None:
     remote = parse_remote(url)
     assert remote.address == remote.shown == "https://example.org/home.git"
-    assert remote.authorization == (
-        "http.https://example.org/.extraHeader",
-        "Authorization: Basic " + base64.b64encode(pair).decode(),
-    )
+    assert remote.origin == "https://example.org"
+    assert (remote.login.username, remote.login.password) == (name, password)
+    assert not password or password not in repr(remote)
+
+
+def test_http_is_for_commits_that_must_be_signed() -> None:
+    signed, token = Login(signed=True), Login(signed=True, token_file="/t")
+    with pytest.raises(Usage, match="could put other commits in the place of yours"):
+        parse_remote("http://example.org/home.git")
+    assert parse_remote("http://example.org/home.git", signed).protocol == "http"
+    assert parse_remote("http://127.0.0.1:3000/home.git", token).protocol == "http"
+    for url, login in (("http://me:word@example.org/x", signed), ("http://example.org/x", token)):
+        with pytest.raises(Usage, match="in the clear") as caught:
+            parse_remote(url, login)
+        assert "word@" not in caught.value.message
 
 
 REFUSED = [
@@ -67,7 +78,7 @@ REFUSED = [
     "ssh://-oProxyCommand=touch MARKER/x", "ssh://-oProxyCommand=x/y", "ssh://-l@example.org/x", "ssh://git:pw@host/x",
     "-oProxyCommand=x:y", "user@-oProxyCommand=x:y", "https://exa mple.org/x", "https://example.org/x\ny",
     "https://example.org\t/x", "https://example.org:port/x", "https://exam$ple.org/x", "/srv/git\0/x", "a\rb",
-    "git@host::x", "https://[::1/x",
+    "git@host::x", "https://[::1/x", "https://me:a%0Ahost=evil.example@example.org/x", "https://a%00b@example.org/x",
 ]  # fmt: skip
 
 

@@ -79,6 +79,11 @@ GITHUB: list[tuple[str, str, Schema]] = [
         ),
     ),
 ]
+_KEY = _body(["key"], title=TEXT, key=TEXT, read_only={"type": "boolean"})
+GITHUB += [
+    ("GET", r"/repos/[\w.-]+/[\w.-]+/keys", _query(**PAGES)),
+    ("POST", r"/repos/[\w.-]+/[\w.-]+/keys", _KEY),
+]
 
 _STATES = ["pending", "running", "success", "failed", "canceled", "skipped"]
 _DEPLOYED = ["running", "success", "failed", "canceled"]
@@ -138,6 +143,12 @@ GITLAB: list[tuple[str, str, Schema]] = [
             status={"enum": _DEPLOYED},
         ),
     ),
+    ("GET", r"/projects/[\w.%-]+/deploy_keys", _query(**PAGES)),
+    (
+        "POST",
+        r"/projects/[\w.%-]+/deploy_keys",
+        _body(["key", "title"], key=TEXT, title=TEXT, can_push={"type": "boolean"}, expires_at=TEXT),
+    ),
     ("PUT", r"/projects/[\w.%-]+/deployments/(?P<id>\d+)", _body(["status"], status={"enum": _DEPLOYED})),
 ]
 
@@ -159,6 +170,12 @@ GITEA: list[tuple[str, str, Schema]] = [
         rf"/repos/[\w.-]+/[\w.-]+/commits/{SHA}/statuses",
         _query("sort", "state", page=PAGES["page"], limit=PAGES["per_page"]),
     ),
+    (
+        "GET",
+        r"/repos/[\w.-]+/[\w.-]+/keys",
+        _query("key_id", "fingerprint", page=PAGES["page"], limit=PAGES["per_page"]),
+    ),
+    ("POST", r"/repos/[\w.-]+/[\w.-]+/keys", _KEY),
     ("GET", rf"/repos/[\w.-]+/[\w.-]+/commits/{SHA}/pull", NONE),
     ("GET", r"/repos/[\w.-]+/[\w.-]+/issues/(?P<issue>\d+)/comments", _query("since", "before")),  # no pages
     ("POST", r"/repos/[\w.-]+/[\w.-]+/issues/(?P<issue>\d+)/comments", _body(["body"], body=TEXT)),

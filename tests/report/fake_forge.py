@@ -54,6 +54,7 @@ class FakeForge:
         self.statuses: list[Json] = []
         self.comments: list[Comment] = []
         self.deployments: list[Json] = []
+        self.keys: list[Json] = []
         self.pulls: dict[str, int] = {}
         self.unknown: set[str] = set()
         self.locked: set[int] = set()
@@ -62,7 +63,7 @@ class FakeForge:
         self.wrong: list[str] = []
         self.requests: list[str] = []
         self.tokens: set[str] = set()
-        self.scopes = {"statuses", "comments", "deployments"}
+        self.scopes = {"statuses", "comments", "deployments", "keys"}
         self.raw: list[str] = []
         self.port = 0
 
@@ -97,11 +98,14 @@ class FakeForge:
             self.wrong.append(wrong)
             return Reply(422, {"message": wrong})
         channel = "statuses" if "statuses" in path and "deployments" not in path else "comments"
-        channel = "deployments" if "deployments" in path else channel
+        channel = "deployments" if "deployments" in path else "keys" if path.endswith("keys") else channel
         if method != "GET" and channel not in self.scopes:
             needed = "required=[write:repository], token scope=read:repository"
             return Reply(403, {"message": f"token does not have at least one of required scope(s), {needed}"})
-        reply = getattr(self, f"_{self.kind}")(method, path, query, body)
+        if path.endswith("keys"):
+            reply = self._keys(method, query, body)
+        else:
+            reply = getattr(self, f"_{self.kind}")(method, path, query, body)
         self.after(method, path)
         assert isinstance(reply, Reply)
         return reply
@@ -180,6 +184,12 @@ class FakeForge:
             return Reply(201, {"id": made.id, "body": made.body})
         found = [{"id": item.id, "body": item.body} for item in self.comments if item.sha == sha]
         return Reply(200, _page(found, query) if paged else found)
+
+    def _keys(self, method: str, query: Json, body: Any) -> Reply:
+        if method == "GET":
+            return Reply(200, _page(self.keys, query))
+        self.keys.append({"id": len(self.keys) + 1, **body})
+        return Reply(201, self.keys[-1])
 
     def _add(self, sha: str, body: str) -> Comment:
         self.comments.append(Comment(len(self.comments) + 1, sha, body))

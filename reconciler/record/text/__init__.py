@@ -9,6 +9,7 @@ from reconciler.record.text.doctor import doctor
 from reconciler.record.text.history import history
 from reconciler.record.text.hooks import hooks
 from reconciler.record.text.init import init
+from reconciler.record.text.key import key
 from reconciler.record.text.layout import Style, paragraph
 from reconciler.record.text.plan import plan
 from reconciler.record.text.policy import policy_use
@@ -34,6 +35,7 @@ _KINDS: Mapping[str, Callable[[Json, Style, float], Sequence[str]]] = {
     "Doctor": doctor,
     "Hooks": hooks,
     "Install": install,
+    "Key": key,
 }
 
 
