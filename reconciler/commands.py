@@ -51,7 +51,7 @@ class Verb:
     @property
     def method(self) -> str:
         """The method of `Application` for it."""
-        return self.name.replace(" ", "_")
+        return re.sub("[ -]", "_", self.name)
 
 
 EXIT_CODES = {
@@ -234,6 +234,15 @@ VERBS = (
     Verb(
         "run",
         "Keep the machine at the branch's head until SIGTERM; SIGHUP fetches at once",
+        "",
+        "",
+        "",
+        patient=True,
+        logs="INFO",
+    ),
+    Verb(
+        "engine-read",
+        "Serve sockets on which tools in containers may read the engine, until SIGTERM",
         "",
         "",
         "",

@@ -26,6 +26,7 @@ class DataFolders:
 
     def __init__(self, root: Path, effects: Effects, paths: HostPaths) -> None:
         self._root, self._effects, self._paths = root, effects, paths
+        self._engine = root.parent / "engine"
         self._links: dict[str, str] = {}
 
     def ensure(self, desired: DesiredState) -> None:
@@ -37,6 +38,11 @@ class DataFolders:
                     make_folders(self._root, MODE)
                     with self._paths.walk(str(path), self._links, make=True):
                         pass
+        for service in desired.services().values():
+            for path in map(Path, bound(service)):
+                if path.parent == self._engine:
+                    with writing(path):
+                        make_folders(path, MODE)  # what is served there may come and go
 
     def link(self, folder: str, to: str) -> None:
         """No effect if the link exists. An empty folder is replaced by the link; one with data is Transient."""

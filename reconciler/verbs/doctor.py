@@ -48,6 +48,7 @@ class Probes:
     lock: Callable[[], tuple[int | None, bool]]
     kept: Callable[[], str | None] = lambda: None
     forge: Callable[[], Found] | None = None
+    engine_read: Callable[[], Found] | None = None
 
 
 class Doctor:
@@ -92,6 +93,7 @@ class Doctor:
             ("secrets", self._secrets_dir),
             ("trust", self._trust),
             *((("forge", self._probes.forge),) if self._probes.forge else ()),
+            *((("engine-read", self._probes.engine_read),) if self._probes.engine_read else ()),
         )
 
     def _check(self, name: str, look: Callable[[], Found]) -> Check:

@@ -179,6 +179,12 @@ class Application:
     def run(self, typed: argparse.Namespace) -> Answer:
         return self._working.run(), {}
 
+    def engine_read(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.observe.engine_read import serve
+
+        serve(self._parts.state, self._parts.engine, self._stop)
+        return Interrupted.exit_code, {}
+
     def working(self) -> contextlib.AbstractContextManager[AgentVerbs]:
         """The state lock is held within this context."""
         return self._working.verbs()

@@ -11,6 +11,7 @@ from reconciler.decide.read.parse import host_document
 from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
 from reconciler.engine import connect
+from reconciler.formats.engine_read import FOLDERS
 from reconciler.observe.binary import compose_version, find_compose
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.login import login_of
@@ -65,7 +66,12 @@ class _Reading:
             lock=self._lock,
             kept=self._kept,
             forge=self._forge if self._settings.forge else None,
+            engine_read=self._engine_read if self._reads else None,
         )
+
+    @property
+    def _reads(self) -> bool:
+        return any(item.policy in FOLDERS.values() for item in self._settings.grants)
 
     @property
     def _engine(self) -> str:
@@ -79,6 +85,12 @@ class _Reading:
         path = self._source.remote.path
         owner = stranger(path) if path and self._settings.notes_push is None else None
         return not_pushed(path, owner) if path and owner is not None else None
+
+    def _engine_read(self) -> Found:
+        """Whether somebody serves the sockets that services are granted."""
+        served = holder(self._state / "engine") is not None
+        hint = "start `reconciler engine-read`, best as a service (docs/engine-read.md)"
+        return served, f"{'served' if served else 'nobody serves'} {self._state / 'engine'}", "" if served else hint
 
     def _forge(self) -> Found:
         """Whether the repository exists and the token is valid; else why a delivery was refused."""

@@ -102,7 +102,7 @@ class Reading:
     @cached_property
     def host_paths(self) -> HostPaths:
         state, secrets = str(self.state), self.settings.secrets_dir
-        own = [f"{state}/trees", *([f"{secrets}/.mounts"] if secrets else ())]
+        own = [f"{state}/trees", f"{state}/engine", *([f"{secrets}/.mounts"] if secrets else ())]
         writable = [bind.host for bind in self.settings.binds if not bind.read_only]
         readable = [bind.host for bind in self.settings.binds if bind.read_only]
         return HostPaths(f"{state}/data", own, writable, readable, [state, *([secrets] if secrets else ())])
@@ -306,7 +306,7 @@ class Reading:
         store = self.secrets
         if own_secrets and own_secrets != secrets:
             secrets, store = own_secrets, SecretStore(Path(own_secrets), self._redactor.register)
-        places = Places(f"{state}/trees", f"{state}/data", secrets, permissions.binds, seal)
+        places = Places(f"{state}/trees", f"{state}/data", secrets, permissions.binds, seal, f"{state}/engine")
         rules = Rules(
             host=host,
             places=places,

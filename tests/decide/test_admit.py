@@ -163,6 +163,17 @@ def test_an_engines_socket_is_refused_wherever_it_lies(source: str) -> None:
     assert denied(judge_service(bind(source), grants=[grant("docker-socket")], signed=True)) == []
 
 
+@pytest.mark.parametrize("rule", ["engine-read", "engine-logs"])
+def test_the_engine_is_read_by_whom_the_operator_allows(rule: str) -> None:
+    folder = {"engine-read": "/run/reconciler/engine", "engine-logs": "/var/run/reconciler/engine-logs"}[rule]
+    mounted = bind(folder, read_only=True)
+    everything = BindGrant("/run", "/run", "all", read_only=False)
+    other = {"engine-read": "engine-logs", "engine-logs": "engine-read"}[rule]
+    assert denied(judge_service(mounted, binds=[everything], grants=[grant(other)], signed=True)) == [rule]
+    assert denied(judge_service(mounted, grants=[grant(rule)])) == []
+    assert denied(judge_service(bind(folder), grants=[grant(rule)])) == ["engine-read-write"]
+
+
 @pytest.mark.parametrize(
     ("link", "mounted", "refused"),
     [

@@ -10,6 +10,7 @@ from reconciler.decide.mounts.digests import content_digest, digest, tree_digest
 from reconciler.decide.mounts.mount_paths import host_path
 from reconciler.decide.mounts.mountpoints import mountpoints
 from reconciler.decide.mounts.sources import Json, Places, Source, inside
+from reconciler.formats.engine_read import folder_of
 from reconciler.model.desired import Tree
 from reconciler.model.files import Files, below, has_content
 
@@ -40,6 +41,9 @@ class Mounts:
         path = inside(mount["source"], self.source.root)
         options = {k: v for k, v in (mount.get("bind") or {}).items() if k != "create_host_path"}
         bind = {**mount, "bind": {**options, "create_host_path": False}}
+        reads = folder_of(path) if path.startswith("/") else None
+        if reads is not None:
+            return {**bind, "source": f"{self.places.engine}/{reads}"}
         if path.startswith("/"):
             return {**bind, "source": host_path(path, self.places.binds, self.name, service)}
         if has_content(self.files, path):

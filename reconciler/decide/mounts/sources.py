@@ -18,7 +18,7 @@ class Places:
     """Folders of the host that contain mounts (absolute). `secrets` is None without a secrets_dir.
 
     `binds`: the real places of granted paths on this machine. `seal`: turns a digest that depends on secrets into one
-    that nobody can guess them from.
+    that nobody can guess them from. `engine`: the sockets of `reconciler engine-read`.
     """
 
     trees: str
@@ -26,6 +26,7 @@ class Places:
     secrets: str | None = None
     binds: tuple[BindGrant, ...] = ()
     seal: Callable[[str], str] = str
+    engine: str = "/engine"
 
 
 @dataclass(frozen=True, slots=True)

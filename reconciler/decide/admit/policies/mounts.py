@@ -12,6 +12,7 @@ from reconciler.decide.admit.policies.sharing import mounts_of_others
 from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.decide.mounts.mount_paths import bind_grant, host_path, inside, normal, written
 from reconciler.decide.read.paths import SUBMODULE
+from reconciler.formats.engine_read import folder_of
 from reconciler.formats.grants import CLOCKS, meets, root_path
 from reconciler.formats.yamls import Pointer
 from reconciler.model.files import Entry
@@ -91,7 +92,12 @@ def _outside(service: ServiceSubject, mount: Json, place: Pointer, lender: str) 
     """A path of the host that `lender`, the service itself or another one, mounts."""
     source = str(mount.get("source") or "")
     via = "" if lender == service.name else f" through the service {lender}"
-    if posixpath.basename(normal(source)).lower() in SOCKETS:
+    reads = folder_of(source)
+    if reads is not None and not _only_read(mount):
+        yield service.finding("engine-read-write", place, f"{source} is mounted for writing{via}")
+    elif reads is not None:
+        yield service.finding(reads, place, f"{source} is mounted{via}")
+    elif posixpath.basename(normal(source)).lower() in SOCKETS:
         yield service.finding("docker-socket", place, f"the engine's socket {source} is mounted{via}")
     else:
         yield from _of_the_host(service, mount, place, lender, via)
