@@ -145,6 +145,15 @@ def test_twenty_thousand_published_ports_are_judged_in_no_time() -> None:
     assert denied(judge_service({"ports": ports})) == ["too-many-ports"]
 
 
+def test_more_sharing_than_can_be_judged_in_time() -> None:
+    """And it does not become right by a grant, or where the owner is trusted."""
+    mounted = [{"type": "bind", "source": "/srv", "target": "/srv"}]
+    few = {f"s{n}": {"image": "x:1", "volumes": mounted, **({"pid": "service:s0"} if n else {})} for n in range(9)}
+    many = {f"s{n}": {"image": "x:1", "volumes": mounted, **({"pid": "service:s0"} if n else {})} for n in range(99)}
+    assert denied(judge({"services": few}, owner=True)) == []
+    assert denied(judge({"services": many}, owner=True)) == ["too-much-shared"]
+
+
 # -------------------------------------------------------------------------------------------- subnets and IPC
 
 

@@ -382,3 +382,12 @@ def test_a_bundle_gives_root_to_nobody_who_is_not_pinned() -> None:
 
 def test_judging_needs_no_model_to_be_whole() -> None:
     assert denied(judge_service({"volumes_from": ["gone"], "pid": "service:gone", "image": "x:1"})) == []
+
+
+def test_refusals_offer_a_hundred_pins_and_any_pin_of_the_operator_s_counts() -> None:
+    services = {f"s{n:03}": {"image": "x:1", "privileged": True} for n in range(102)}
+    found = judge({"services": services})
+    assert sum(item.need is not None for item in found if item.rule == "privileged") == 100
+    assert sum("a service among so many cannot be pinned" in item.hint for item in found) == 2
+    last = Grant("privileged", "shop", "s101", "tested", pin=Pin("x:1"))
+    assert denied(judge({"services": services}, grants=[last])) == ["privileged"] * 101

@@ -28,6 +28,13 @@ def nested(depth: int, opening: str) -> str:
     return opening * depth + "}" * depth
 
 
+def rooted(all_have: str, but_the_first: str = "") -> str:
+    lines = [
+        f"  s{n}: {{image: x:1, privileged: true, {all_have}, {but_the_first if n else ''}}}\n" for n in range(300)
+    ]
+    return f"services:\n{''.join(lines)}volumes: {{all: {{}}}}\n"
+
+
 BOMBS: Mapping[str, Mapping[str, str]] = {
     **{name: {"compose.yaml": data.decode("latin-1")} for name, (data, _) in REFUSED.items() if name != "binary"},
     "a giant number": {"compose.yaml": f"{HEAD}    mem_limit: {'9' * 400_000}\n"},
@@ -70,6 +77,13 @@ BOMBS: Mapping[str, Mapping[str, str]] = {
         + "".join(f"  s{n}: {{extends: {{file: b.yaml, service: s{n}}}}}\n" for n in range(40)),
         "b.yaml": "services:\n"
         + "".join(f"  s{n}: {{image: x, depends_on: [{', '.join(f's{m}' for m in range(n))}]}}\n" for n in range(40)),
+    },
+    "many that are equal to root and write one volume": {"compose.yaml": rooted("volumes: ['all:/all']")},
+    "many that are equal to root and share their processes": {
+        "compose.yaml": rooted("volumes: ['/srv:/srv', 'all:/all']", "pid: 'service:s0'")
+    },
+    "many that are equal to root and lend their volumes": {
+        "compose.yaml": rooted("volumes: ['/srv:/srv', 'all:/all']", "volumes_from: [s0]")
     },
     "a file that is read for each service": {
         "compose.yaml": "services:\n"

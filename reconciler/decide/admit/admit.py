@@ -23,6 +23,7 @@ from reconciler.decide.admit.policies import (
     objects,
     privileges,
     probes,
+    sharing,
     stops,
     stored,
     values,
@@ -111,7 +112,7 @@ def admit(
     ]
     violations += exports.violations(document.stacks, subjects, document.path)
     used = frozenset(entry for _, ruling in rulings for entry in ruling.by)
-    return Admitted(tuple(sorted(set(violations), key=lambda item: _position(item, order))), used)
+    return Admitted(tuple(sorted(dict.fromkeys(violations), key=lambda item: _position(item, order))), used)
 
 
 def demands(stacks: Sequence[Candidate], default: int) -> tuple[Demand, ...]:
@@ -140,6 +141,7 @@ def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
     yield from mounts.file_findings(subject)
     yield from stored.findings(subject)
     yield from cycles.findings(subject)
+    yield from sharing.findings(subject)
     for service in subject.services():
         yield from privileges.findings(service)
         yield from bounds.findings(service)

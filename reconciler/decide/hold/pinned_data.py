@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from reconciler.decide.admit.nesting import is_writable
-from reconciler.decide.admit.policies.pins import JUDGED, OF_THE_HOST
+from reconciler.decide.admit.policies.pins import JUDGED
+from reconciler.decide.admit.policies.writers import OF_THE_HOST
 from reconciler.decide.mounts.sources import Json, Places
 from reconciler.formats.grants import absolute, meets
 from reconciler.model.desired import DesiredState, Service

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reconciler.decide.admit.policies.pins import pin_of
+from reconciler.decide.admit.policies.pins import may_be_offered, pin_of
 from reconciler.decide.admit.policies.subject import Finding, Subject
 from reconciler.formats import grants as forms
 from reconciler.formats.rules import Rule, Values, rules, rules_of_keys
@@ -82,9 +82,8 @@ def _refused(level: Level, finding: Finding, subject: Subject, rule: Rule, root:
     why = f"this is equal to root ({root})" if root else ""
     pin = None
     if root and not subject.permissions.signed:
-        pin = pin_of(subject, finding.service) if finding.service else None
+        pin, what = _offered(subject, finding.service)
         if pin is None:
-            what = "an image that the commit builds" if finding.service else "what belongs to no service"
             hint = (
                 f" Only source.allowed_signers (or trust: owner) in the agent's config can allow it: {what} cannot be "
                 "pinned."
@@ -94,6 +93,16 @@ def _refused(level: Level, finding: Finding, subject: Subject, rule: Rule, root:
     line = forms.line({**entry(need), "reason": "…"})
     kind = "binds" if isinstance(need, BindGrant) else "grants"
     return Ruling(level, why, f" Or the operator allows it in the agent's config: {kind}: [{line}].", need)
+
+
+def _offered(subject: Subject, service: str | None) -> tuple[Pin | None, str]:
+    """The pin of a service; None with what it is that cannot be pinned."""
+    if service is None:
+        return None, "what belongs to no service"
+    pin = pin_of(subject, service) if may_be_offered(subject, service) else None
+    if may_be_offered(subject, service):
+        return pin, "an image that the commit builds"
+    return pin, "a service among so many"
 
 
 def _need(finding: Finding, rule: Rule, pin: Pin | None) -> Grant | BindGrant:

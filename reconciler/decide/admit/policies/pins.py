@@ -11,13 +11,11 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reconciler.decide.admit.nesting import is_writable
-from reconciler.decide.admit.policies.sharing import mounts_of_others
 from reconciler.decide.admit.policies.subject import Json, ServiceSubject, Subject
+from reconciler.decide.admit.policies.writers import OF_THE_HOST, Name, Writers
 from reconciler.decide.mounts.digests import digest
-from reconciler.decide.mounts.mount_paths import host_path, inside, normal
+from reconciler.decide.mounts.mount_paths import inside, normal
 from reconciler.formats import dockerfile
-from reconciler.formats.devices import bound_device
 from reconciler.formats.freeze import SHORTEST
 from reconciler.formats.grants import absolute
 from reconciler.model.documents import Pin
@@ -26,11 +24,14 @@ from reconciler.model.images import familiar
 DIGITS = 32
 """Length of the digest in hex digits, as in the operator's config: 128 bits of a sha256."""
 
-SOCKETS = frozenset({"docker.sock", "containerd.sock", "podman.sock", "buildkitd.sock", "crio.sock"})
+MOST_OFFERED, MOST_TEXT = 100, 16 << 20
+"""Maximum of pins that the refusals of one commit offer, and of characters of which one pin, or all of these, are
+made."""
 
-OF_THE_HOST = frozenset({"/", "/dev", "/etc", "/proc", "/run", "/run/docker.sock", "/run/podman/podman.sock", "/sys"})
-"""Targets that a pinned service may mount and `rest` leaves out: they are what is granted, and no container writes
-programs there. Deeper targets count, because volumes of other services are below /, too."""
+KEPT_TEXT = 1 << 16
+"""Maximum length of a service's text that is kept for the next pin."""
+
+SOCKETS = frozenset({"docker.sock", "containerd.sock", "podman.sock", "buildkitd.sock", "crio.sock"})
 
 _SHOWN = frozenset({"image", "entrypoint", "command"})
 JUDGED = frozenset(
@@ -60,14 +61,51 @@ _HIDDEN = "(secret)"
 
 def pin_of(subject: Subject, service: str) -> Pin | None:
     """The present pin of the service. None if another service's build of the commit makes its image, or the image of a
-    service that writes where it reads."""
+    service that writes where it reads, and if the pin would be made of more than MOST_TEXT characters."""
+    pins = _pins(subject)
+    name = (subject.stack, service)
+    if name not in pins.made:
+        pins.made[name] = _made(subject, service, pins)
+    return pins.made[name]
+
+
+def may_be_offered(subject: Subject, service: str) -> bool:
+    """Whether a refusal may still offer the pin of the service: nobody pins hundreds of services."""
+    pins = _pins(subject)
+    return pins.spent <= MOST_TEXT and (len(pins.made) < MOST_OFFERED or (subject.stack, service) in pins.made)
+
+
+class _Pins:
+    """The pins of one commit that were made so far. `spent`: the characters of which they were made."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.writers = Writers(subject)
+        self.made: dict[Name, Pin | None] = {}
+        self.texts: dict[tuple[Name, str], str] = {}
+        self.built: dict[Name, bool] = {}
+        self.spent = 0
+
+
+def _pins(subject: Subject) -> _Pins:
+    first = (subject.host or (subject,))[0]
+    if "pins" not in first.known:
+        first.known["pins"] = _Pins(subject)
+    found: _Pins = first.known["pins"]
+    return found
+
+
+def _made(subject: Subject, service: str, pins: _Pins) -> Pin | None:
     model = _services(subject).get(service) or {}
     image = str(model.get("image") or "")
-    beside = _beside(subject, service)
-    if model.get("build") or not image or any(_is_built_elsewhere(one) for one in (subject.service(service), *beside)):
+    beside = pins.writers.beside(subject, service)
+    built = (_is_built_elsewhere(one, pins) for one in (subject.service(service), *beside))
+    if model.get("build") or not image or any(built):
+        return None
+    rest = _rest(subject, service, beside, pins)
+    if rest is None:
         return None
     shown = _without_secrets({key: model.get(key) for key in ("entrypoint", "command")}, subject)
-    return Pin(image, _words(shown, "entrypoint"), _words(shown, "command"), _rest(subject, service, beside))
+    return Pin(image, _words(shown, "entrypoint"), _words(shown, "command"), rest)
 
 
 def built_names(stack: str, model: Json) -> Iterator[str]:
@@ -79,17 +117,25 @@ def built_names(stack: str, model: Json) -> Iterator[str]:
             yield from (familiar(str(tag)) for tag in service["build"].get("tags") or ())
 
 
-def _is_built_elsewhere(service: ServiceSubject) -> bool:
+def _is_built_elsewhere(service: ServiceSubject, pins: _Pins) -> bool:
     """Whether its image, or an image that its own build uses, comes from another build of the commit."""
+    name = (service.of.stack, service.name)
+    if name not in pins.built:
+        pins.built[name] = any(familiar(image) in service.of.built for image in _images(service))
+    return pins.built[name]
+
+
+def _images(service: ServiceSubject) -> Iterator[str]:
+    """Its image, or the images that its own build uses."""
     build: Json = service.model.get("build") or {}
     if not build:
-        return familiar(str(service.model.get("image") or "")) in service.of.built
+        yield str(service.model.get("image") or "")
+        return
     text = str(build.get("dockerfile_inline") or "")
     path = inside(_dockerfile(build), service.of.root)
     if not text and path is not None and service.of.commit.is_file(path):
         text = service.of.commit.text(path)
-    read = dockerfile.read(text, build.get("args") or {})
-    return any(familiar(item.name) in service.of.built for item in read.images)
+    yield from (item.name for item in dockerfile.read(text, build.get("args") or {}).images)
 
 
 def _dockerfile(build: Json) -> str:
@@ -105,12 +151,36 @@ def _words(model: Json, key: str) -> tuple[str, ...] | None:
     return None if words is None else tuple(map(str, [words] if isinstance(words, str) else words))
 
 
-def _rest(subject: Subject, service: str, beside: Sequence[ServiceSubject]) -> str:
+def _rest(subject: Subject, service: str, beside: Sequence[ServiceSubject], pins: _Pins) -> str | None:
+    """The digest. None if it would be made of more than MOST_TEXT characters."""
     own = _decisive(subject, service)
-    others = {_name(other, subject): [_whole(other)] for other in beside}
-    # The commit's files lay in another folder each time they were judged.
-    text = json.dumps([own, others], sort_keys=True).replace(subject.root, ".")
-    return digest(text)[:DIGITS] if own or others else ""
+    if not own and not beside:
+        return ""
+    parts = [_written(own, subject)]
+    long = len(parts[0])
+    for name, other in sorted(((_name(other, subject), other) for other in beside), key=lambda item: item[0]):
+        parts.append(f"{json.dumps(name)}: [{_text_of(other, subject, pins)}]")
+        long += len(parts[-1])
+        if long > MOST_TEXT:
+            break
+    pins.spent += long
+    if long > MOST_TEXT:
+        return None
+    return digest(f"[{parts[0]}, {{{', '.join(parts[1:])}}}]")[:DIGITS]
+
+
+def _text_of(other: ServiceSubject, subject: Subject, pins: _Pins) -> str:
+    """The text of a service that writes where the pinned service of `subject` reads."""
+    key = (other.of.stack, other.name), subject.root
+    text = pins.texts.get(key) or _written(_whole(other), subject)
+    if len(text) <= KEPT_TEXT:
+        pins.texts[key] = text
+    return text
+
+
+def _written(value: object, subject: Subject) -> str:
+    """JSON without the folder of the commit's files: it is another one each time they are judged."""
+    return json.dumps(value, sort_keys=True).replace(subject.root, ".")
 
 
 def _name(other: ServiceSubject, subject: Subject) -> str:
@@ -165,53 +235,6 @@ def _content(subject: Subject, path: str) -> list[list[str]] | None:
     """Names and contents of the commit's files at a path below its root; None if the path is data."""
     relative = inside(path, subject.root)
     return None if relative is None else subject.commit.content(relative)
-
-
-def _beside(subject: Subject, service: str) -> list[ServiceSubject]:
-    """Services of the host that write where this one reads, and services that write where those read, and so on."""
-    found, ahead = [(subject.stack, service)], [subject.service(service)]
-    others = [one for each in (subject.host or (subject,)) for one in each.services()]
-    written = [(other, list(_places(other, written=True))) for other in others]
-    while ahead:
-        read = list(_places(ahead.pop(), written=False))
-        for other, theirs in written:
-            place = (other.of.stack, other.name)
-            if place not in found and any(_overlap(one, their) for one in read for their in theirs):
-                found.append(place)
-                ahead.append(other)
-    return sorted(
-        (other for other in others if (other.of.stack, other.name) in found[1:]),
-        key=lambda other: (other.of.stack, other.name),
-    )
-
-
-def _places(service: ServiceSubject, *, written: bool) -> Iterator[str]:
-    """Volumes, data folders and paths of the host that a service reaches. Volumes begin with ':' and have their name on
-    the engine, data folders begin with the stack's name.
-
-    Many services may read a path of the host. So of these paths only those that it writes if `written`, else those that
-    it reads.
-    """
-    subject = service.of
-    volumes: Json = subject.model.get("volumes") or {}
-    lent = [(lender, mount) for _, lender, mount in mounts_of_others(service)]
-    for lender, mount in [*((service.name, mount) for mount in service.model.get("volumes") or ()), *lent]:
-        source = str(mount.get("source") or "")
-        path = inside(source, subject.root)
-        of_host = None
-        if mount.get("type") == "volume" and source:
-            yield f":{(volumes.get(source) or {}).get('name') or source}"
-            of_host = bound_device((volumes.get(source) or {}).get("driver_opts") or {})
-        elif mount.get("type") == "bind" and path is None:
-            of_host = host_path(source, subject.permissions.binds, subject.stack, lender)
-        elif mount.get("type") == "bind" and path is not None and subject.commit.content(path) is None:
-            yield f"{subject.stack}/{path}"
-        if of_host is not None and (is_writable(mount) if written else absolute(of_host) not in OF_THE_HOST):
-            yield absolute(of_host)
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other.rstrip('/')}/") or other.startswith(f"{one.rstrip('/')}/")
 
 
 def _pruned(value: Any) -> Any:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from reconciler.decide.admit.policies.subject import Json, ServiceSubject
+from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubject, Subject
 from reconciler.formats.yamls import Pointer
 
 OWN = "service:"
+
+MOST_REACHED = 10_000
+"""Maximum number of services and mounts that the services of a stack reach, counted once for each service that reaches
+them."""
 
 
 def namespace(service: ServiceSubject, key: str) -> str:
@@ -24,33 +28,90 @@ def namespace(service: ServiceSubject, key: str) -> str:
     return value
 
 
-def mounts_of_others(service: ServiceSubject) -> Iterator[tuple[Pointer, str, Json]]:
-    """(place, service that mounts it, mount) of what `service` reaches without mounting it itself.
+def findings(subject: Subject) -> Iterator[Finding]:
+    """A finding if the services share more than can be judged in time."""
+    if _sharing(subject).too_much:
+        what = f"its services reach more than {MOST_REACHED} services and mounts of each other"
+        yield subject.finding("too-much-shared", ("services",), what)
 
-    It reaches mounts by volumes_from, and below /proc/<pid>/root of services that share its processes, in both
-    directions.
-    """
+
+def mounts_of_others(service: ServiceSubject) -> Iterator[tuple[Pointer, str, Json]]:
+    """(place, service that mounts it, mount) of each mount that `service` reaches without mounting it itself."""
     services: Mapping[str, Json] = service.of.model.get("services") or {}
-    reached: dict[str, Pointer] = {}
-    for index, name in _lenders(service.model):
-        for lender in _all_lenders(services, name):
-            reached.setdefault(lender, ("volumes_from", index))
-    group = _roots(services)
-    for name in services:
-        if group[name] == group[service.name]:
-            reached.setdefault(name, ("pid",) if service.model.get("pid") else ())
-            for lender in _all_lenders(services, name):
-                reached.setdefault(lender, ("pid",) if service.model.get("pid") else ())
-    reached.pop(service.name, None)
-    for name, place in reached.items():
+    for name, place in reached(service).items():
         for mount in (services.get(name) or {}).get("volumes") or ():
             yield place, name, mount
 
 
+def reached(service: ServiceSubject) -> dict[str, Pointer]:
+    """The other services whose mounts it reaches → the place in the file that causes it.
+
+    It reaches mounts by volumes_from, and below /proc/<pid>/root of services that share its processes, in both
+    directions. Empty if the stack shares too much (`findings`).
+    """
+    sharing, found = _sharing(service.of), dict[str, Pointer]()
+    if sharing.too_much:
+        return {}
+    for index, name in _lenders(service.model):
+        for lender in sharing.lenders(name):
+            found.setdefault(lender, ("volumes_from", index))
+    for name in sharing.group(service.name):
+        found.setdefault(name, ("pid",) if service.model.get("pid") else ())
+    found.pop(service.name, None)
+    return found
+
+
 def processes_with(service: ServiceSubject) -> set[str]:
     """The other services that see its processes, in both directions."""
-    roots = _roots(service.of.model.get("services") or {})
-    return {name for name, root in roots.items() if root == roots.get(service.name)} - {service.name}
+    return _sharing(service.of).processes(service.name) - {service.name}
+
+
+class _Sharing:
+    """What the services of one stack share, found once for all of them."""
+
+    def __init__(self, services: Mapping[str, Json]) -> None:
+        self._services, self._roots = services, _roots(services)
+        self._processes: dict[str, set[str]] = {}
+        for name, root in self._roots.items():
+            self._processes.setdefault(root, set()).add(name)
+        self._lenders: dict[str, set[str]] = {}
+        self._groups: dict[str, list[str]] = {}
+        self.too_much = self._is_too_much()
+
+    def _is_too_much(self) -> bool:
+        total = 0
+        for name, model in self._services.items():
+            reached = {one for _, lender in _lenders(model or {}) for one in self.lenders(lender)}
+            reached = reached.union(self.group(name)) - {name}
+            total += sum(1 + len((self._services.get(one) or {}).get("volumes") or ()) for one in reached)
+            if total > MOST_REACHED:
+                return True
+        return False
+
+    def processes(self, name: str) -> set[str]:
+        """The services that see each other's processes, this one too."""
+        return self._processes.get(self._roots.get(name, ""), set())
+
+    def lenders(self, name: str) -> set[str]:
+        """A service, the services whose volumes it has, and so on."""
+        if name not in self._lenders:
+            self._lenders[name] = _all_lenders(self._services, name)
+        return self._lenders[name]
+
+    def group(self, name: str) -> list[str]:
+        """The services that see its processes, and the services whose volumes those have."""
+        root = self._roots.get(name, "")
+        if root not in self._groups:
+            there = {lender for one in self.processes(name) for lender in self.lenders(one)}
+            self._groups[root] = sorted(there)
+        return self._groups[root]
+
+
+def _sharing(subject: Subject) -> _Sharing:
+    if "sharing" not in subject.known:
+        subject.known["sharing"] = _Sharing(subject.model.get("services") or {})
+    found: _Sharing = subject.known["sharing"]
+    return found
 
 
 def _lenders(model: Json) -> Iterator[tuple[int, str]]:

@@ -57,9 +57,10 @@ class Finding:
 class Subject:
     """One stack that is judged. `root`: the folder of the commit's files when Compose rendered the model.
 
-    `concealed`: values that came from the host's secrets_dir; `secrets`: names of the variables that came from there.
-    `built`: names of images that the commit makes, in any of its stacks. `host`: the subjects of all stacks of the
-    commit, this one included; empty if it is alone.
+    `concealed`: values that came from the host's secrets_dir; `secrets`: names of the variables that did.
+    `built`: names of images that the commit itself makes, in whichever of its stacks. `host`: the subjects of all
+    stacks of the commit, this one too; empty: it is alone. `known`: what policies have found out about all of its
+    services, or of all stacks (in the first of them).
     """
 
     stack: str
@@ -71,6 +72,7 @@ class Subject:
     secrets: frozenset[str] = frozenset()
     built: frozenset[str] = frozenset()
     host: Sequence[Subject] = field(default=(), repr=False, compare=False)
+    known: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def services(self) -> Iterator[ServiceSubject]:
         for name, model in sorted((self.model.get("services") or {}).items()):
