@@ -113,6 +113,9 @@ class MachineApplier:
     def connect(self, container: str, endpoint: Endpoint) -> None:
         self._engine.connect(container, endpoint)
 
+    def connect_apart(self, container: str, endpoint: Endpoint) -> None:
+        self._engine.connect_apart(container, endpoint)
+
     def remove(self, container: str) -> None:
         self._keep_log(container)
         self._engine.remove(container)

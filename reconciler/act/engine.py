@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import docker
@@ -210,6 +211,20 @@ class EngineApplier:
             if is_endpoint(present, endpoint) and there is not None and present.get("NetworkID") in ("", there["Id"]):
                 return
             self.disconnect(container, endpoint.network)
+        self._connect(container, endpoint)
+
+    def connect_apart(self, container: str, endpoint: Endpoint) -> None:
+        """Connect the container without the endpoint's aliases. Compose has created it with them."""
+        present = self._endpoint(container, endpoint.network)
+        if present is not None:
+            there = self._network(endpoint.network)
+            known = there is not None and present.get("NetworkID") in ("", there["Id"])
+            if known and not set(endpoint.aliases) & set(present.get("Aliases") or ()):
+                return
+            self.disconnect(container, endpoint.network)
+        self._connect(container, replace(endpoint, aliases=()))
+
+    def _connect(self, container: str, endpoint: Endpoint) -> None:
         with self._effect("connect", container, endpoint.network), gone(container), refusals("connect it"):
             self._client.connect_container_to_network(container, endpoint.network, **endpoint_request(endpoint))
 

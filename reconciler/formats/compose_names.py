@@ -1,4 +1,4 @@
-"""The default names of Compose files (compose-go's `DefaultFileNames`)."""
+"""Names with a meaning for Compose, and the key of our own settings."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from reconciler.formats.dotenv import Steering
 NAMESPACES = ("network_mode", "pid", "ipc")
 """Keys of a service that can name another service as namespace owner (`service:NAME`)."""
 
+SETTINGS = "x-reconciler"
+"""The key of a service below which our own settings stand; Compose ignores it."""
+
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-"""The first of these in a folder is read."""
+"""The first of these in a folder is read (compose-go's `DefaultFileNames`)."""
 
 OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
 """The first of these beside it is merged over it, whatever the names of both are."""

@@ -1,4 +1,4 @@
-"""The manuals of our documents, made from their schemas: docs/desired-state.md, docs/agent-config.md."""
+"""The manuals of our documents, made from their schemas: see `PAGES`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reconciler.formats import schemas
 
 Schema = Mapping[str, Any]
 
-PAGES = {"host": "docs/desired-state.md", "agent": "docs/agent-config.md"}
+PAGES = {"host": "docs/desired-state.md", "agent": "docs/agent-config.md", "service": "docs/service-settings.md"}
 
 
 def page(name: str) -> str:

@@ -91,7 +91,7 @@ class _Values:
             self.problems.append(_tagged(node))
         if isinstance(node, Scalar):
             self.texts[pointer] = node.text
-            return _plain_value(node.text) if node.plain else node.text
+            return plain_value(node.text) if node.plain else node.text
         if isinstance(node, nodes.Sequence):
             return [self.value(item, (*pointer, index)) for index, item in enumerate(node.items)]
         return self._mapping(node, pointer)
@@ -111,7 +111,8 @@ class _Values:
         return found
 
 
-def _plain_value(text: str) -> Any:
+def plain_value(text: str) -> Any:
+    """The value of a plain scalar by YAML 1.2's core schema."""
     if text in _NULL:
         return None
     if text in _TRUE or text in _FALSE:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 from reconciler.decide import health
 from reconciler.decide.health import State, Track, Verdict
 from reconciler.errors import Away, RolloutFailed
+from reconciler.loop.outages import Outages
 from reconciler.loop.ports import Applier, Clock, Observer, Watch
 from reconciler.model.desired import Condition, DesiredState, Service, ServiceKey
 from reconciler.model.documents import Gate
@@ -24,14 +24,6 @@ LOG_LINES = 20
 """Lines of a failed container's log that a report carries (the contract's upper bound)."""
 
 
-@dataclass(slots=True)
-class _Gap:
-    """How long a service was down: from its first stop until it was accepted again."""
-
-    stopped_at: float
-    seconds: float | None = None
-
-
 class HealthGate:
     """The tracks of one rollout. Raises RolloutFailed as soon as any of them has failed."""
 
@@ -44,6 +36,7 @@ class HealthGate:
         clock: Clock,
         pulse: Callable[[], None],
         completed: Callable[[Service], None],
+        outages: Outages,
     ) -> None:
         self._desired, self._observer, self._applier = desired, observer, applier
         self._watch, self._clock, self._pulse, self._completed = watch, clock, pulse, completed
@@ -51,7 +44,8 @@ class HealthGate:
         self._stopped: set[str] = set()
         self._once: set[str] = set()
         self._accepted: set[str] = set()
-        self._gaps: dict[ServiceKey, _Gap] = {}
+        self._outages = outages
+        self._apart: set[str] = set()
         self._window_from = clock.monotonic()
         self._progress_at = clock.monotonic()
         self._away, self._whole = 0, True
@@ -62,8 +56,10 @@ class HealthGate:
 
     # -- what is followed --------------------------------------------------------------------------------------
 
-    def follow(self, service: Service, container: str, *, changed: bool) -> None:
-        """Judge this container from now on."""
+    def follow(self, service: Service, container: str, *, changed: bool, apart: bool = False) -> None:
+        """Judge this container from now on. `apart`: it lacks the service's aliases, so that nobody finds it yet."""
+        if apart:
+            self._apart.add(container)
         now = self._clock.monotonic()
         self._tracks[container] = Track(service, container, now, changed)
         self._window_from = self._progress_at = now
@@ -71,16 +67,22 @@ class HealthGate:
         self._current = False
 
     def forget(self, container: str, key: ServiceKey) -> None:
-        """The rollout is about to stop it; the service's downtime begins."""
+        """The rollout is about to stop it."""
         self._tracks.pop(container, None)
         self._stopped.add(container)
         self._current = False
-        self._gaps.setdefault(key, _Gap(self._clock.monotonic()))
+        self._outages.stops(key, container, self._clock.monotonic())
 
-    def downtime(self) -> dict[ServiceKey, float]:
-        """Seconds that each stopped service was down, so far."""
-        now = self._clock.monotonic()
-        return {key: (now - gap.stopped_at if gap.seconds is None else gap.seconds) for key, gap in self._gaps.items()}
+    def begin_window(self) -> None:
+        """What was good until now has still to prove that it serves alone."""
+        self._window_from = self._clock.monotonic()
+
+    def joined(self, container: str) -> None:
+        """It has the service's aliases from now on."""
+        self._apart.discard(container)
+        track = self._tracks.get(container)
+        if track is not None and track.good_since is not None:
+            self._outages.serves(track.service.key, container, self._clock.monotonic())
 
     def followed(self) -> set[ServiceKey]:
         """Services of which a container is judged."""
@@ -117,6 +119,11 @@ class HealthGate:
 
         if services:
             self._wait(lambda now: None if down() else 0.0, down)
+
+    def pause(self, seconds: float) -> None:
+        """Watch all for so long."""
+        until = self._clock.monotonic() + seconds
+        self._wait(lambda now: max(0.0, until - now), list)
 
     def window(self) -> None:
         """Wait until all have been good at once, without a break, for the longest min_healthy_time among them."""
@@ -227,6 +234,8 @@ class HealthGate:
 
     def _judge(self, track: Track, now: float) -> None:
         verdict = health.judge(track, self._desired.gate(track.service.stack), now)
+        if track.good_since is None:
+            self._outages.fails(track.service.key, track.id, now)
         if verdict.state is State.FAILED:
             raise RolloutFailed(self._failure(track, verdict), "see the log lines; fix the commit and push again")
         if verdict.state is State.GOOD:
@@ -256,9 +265,8 @@ class HealthGate:
         if track.id not in self._accepted:
             self._accepted.add(track.id)
             self._progress_at = now
-        gap = self._gaps.get(track.service.key)
-        if gap is not None and gap.seconds is None:
-            gap.seconds = now - gap.stopped_at
+        if track.id not in self._apart:
+            self._outages.serves(track.service.key, track.id, now)
         if track.service.completes and track.state == "exited" and track.id not in self._once:
             self._once.add(track.id)
             self._completed(track.service)

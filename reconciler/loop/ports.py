@@ -291,6 +291,9 @@ class Applier(Protocol):
     def connect(self, container: str, endpoint: Endpoint) -> None:
         """Connect with the whole endpoint; an incomplete one is replaced."""
 
+    def connect_apart(self, container: str, endpoint: Endpoint) -> None:
+        """Connect without the endpoint's aliases. No effect if it is connected so."""
+
     def disconnect(self, container: str, network: str) -> None: ...
 
     def remove(self, container: str) -> None:

@@ -174,6 +174,7 @@ class Preparer:
         from reconciler.decide.read.inputs import Inputs
         from reconciler.decide.read.rejected import placed
         from reconciler.decide.read.scan import scan
+        from reconciler.decide.read.service_settings import with_settings
 
         inputs = Inputs()
         strict = self._rules.places.secrets is not None
@@ -196,6 +197,14 @@ class Preparer:
         )
         if _denied(violations):
             return Prepared(files, document, violations=violations)
+        settled = [
+            with_settings(one.model, found, one_of.name)
+            for one, found, one_of in zip(rendered, scans, document.stacks, strict=True)
+        ]
+        violations += tuple(item for _, wrong in settled for item in wrong)
+        if _denied(violations):
+            return Prepared(files, document, violations=violations)
+        rendered = [replace(one, model=model) for one, (model, _) in zip(rendered, settled, strict=True)]
         read = frozenset(path for found in scans for path in found.named)
         return replace(self._judge(files, document, rendered, scans, violations), read=read)
 

@@ -25,7 +25,7 @@ from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Intent, Outcome, Reason
 from reconciler.model.plan import Action, Change, Plan
 
-CONSEQUENCES = re.compile(r"created|replaced|proves itself|restart policy \S+")
+CONSEQUENCES = re.compile(r"created|replaced(?: after a drain of \S+ s)?|proves itself|takes over|restart policy \S+")
 """Causes of steps that do not explain why a service had to be corrected."""
 
 NOT_THEIR_FAULT = (Reason.DEPENDENCY_NOT_READY, Reason.ENGINE_UNAVAILABLE, Reason.POLICY_VIOLATION)

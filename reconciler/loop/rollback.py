@@ -61,7 +61,8 @@ def roll_back(
         bad,
         corrections=changed_by_others(context.ports, context.ledger, target, observed),
     )
-    rollout = make_rollout(context, attempt, target, bad, observed, plan)
+    down = forward.hand_over() if forward else {}
+    rollout = make_rollout(context, attempt, target, bad, observed, plan, down)
     failure = attempt.failure or Failure(Reason.STALLED, "it failed")
     # No memory check: these containers ran a moment ago, and holding them back would cause an outage.
     try:
@@ -167,5 +168,5 @@ def _merged(rollout: Rollout, forward: Rollout | None) -> tuple[ServiceRecord, .
     for key in dict.fromkeys([*back, *there]):
         pair = [item for item in (back.get(key), there.get(key)) if item is not None]
         told = next((item for item in pair if item.action != "Unchanged"), pair[0])
-        merged.append(ServiceRecord(*key, told.action, max(item.downtime for item in pair)))
+        merged.append(ServiceRecord(*key, told.action, round(sum(item.downtime for item in pair), 3)))
     return tuple(merged)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from reconciler.decide.drift.corrections import NOTHING, Corrections
@@ -10,8 +10,8 @@ from reconciler.decide.plan import planner
 from reconciler.decide.plan.lost import volume_made_anew
 from reconciler.loop.context import TurnContext
 from reconciler.loop.newer import Newer
-from reconciler.loop.rollout import Hooks, Rollout, World
-from reconciler.model.desired import DesiredState
+from reconciler.loop.rollout import NOBODY, Hooks, Rollout, World
+from reconciler.model.desired import DesiredState, ServiceKey
 from reconciler.model.history import Attempt
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Intent
@@ -51,7 +51,9 @@ def make_rollout(
     base: DesiredState | None,
     observed: ObservedState,
     plan: Plan,
+    down: Mapping[ServiceKey, float] = NOBODY,
 ) -> Rollout:
+    """`down`: services that an earlier rollout has left down, and since when (monotonic seconds)."""
     ports, ledger = context.ports, context.ledger
     context.options.planned(plan, attempt)
     hooks = Hooks(
@@ -64,7 +66,7 @@ def make_rollout(
         lost=lambda step: ledger.warn(attempt.id, volume_made_anew(step)),
     )
     world = World(ports.observer, ports.applier, ports.clock, context.options.longest_stop)
-    return Rollout(world, desired, base, observed, plan, hooks)
+    return Rollout(world, desired, base, observed, plan, hooks, down)
 
 
 def begin_step(context: TurnContext, attempt: Attempt, step: Step, steps: int) -> None:

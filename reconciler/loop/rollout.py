@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from reconciler.decide.defaults import with_defaults
+from reconciler.decide.drift.facts import aliases_missing
 from reconciler.decide.drift.grace import grace_of
 from reconciler.decide.drift.wanted_facts import limits
 from reconciler.decide.footprint import as_made
@@ -17,11 +18,14 @@ from reconciler.errors import Away, ReconcilerError, RolloutFailed
 from reconciler.loop.creating import Creating
 from reconciler.loop.creating import World as World
 from reconciler.loop.health_gate import HealthGate
+from reconciler.loop.outages import Outages
 from reconciler.model.desired import Condition, DesiredState, Endpoint, Network, Service, ServiceKey, Volume
 from reconciler.model.history import ServiceRecord
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.outcome import Intent, Reason
 from reconciler.model.plan import Action, Change, Plan, Step
+
+NOBODY: Mapping[ServiceKey, float] = {}
 
 STARTS = (Action.START_CONTAINER, Action.RUN_ONCE)
 
@@ -71,7 +75,9 @@ class Rollout:
         observed: ObservedState,
         plan: Plan,
         hooks: Hooks,
+        down: Mapping[ServiceKey, float] = NOBODY,
     ) -> None:
+        """`down`: services that an earlier rollout has left down, and since when (monotonic seconds)."""
         self._world, self._desired, self._observed = world, desired, observed
         self._services = desired.services()
         self._base = base.services() if base else {}
@@ -80,6 +86,7 @@ class Rollout:
         self._creating = Creating(world, desired, observed, plan)
         self._there = by_service(observed)
         self._health_gate: HealthGate | None = None
+        self._outages = Outages(self._serving(), down, world.clock.monotonic())
         self.touched = False
 
     def walk(self) -> None:
@@ -94,6 +101,7 @@ class Rollout:
                 self._world.clock,
                 self._hooks.pulse,
                 self._hooks.completed,
+                self._outages,
             )
             self._follow_running(steps)
             position = 0
@@ -115,13 +123,17 @@ class Rollout:
     def records(self) -> tuple[ServiceRecord, ...]:
         """The records of the plan's services so far."""
         gate = self._health_gate
-        downtime = gate.downtime() if gate else {}
+        downtime = self._outages.seconds(self._world.clock.monotonic())
         done = self._known.actions
         ended = {key: "RanOnce" for key in self._known.once if gate is None or not gate.running(key)}
         return tuple(
             ServiceRecord(*key, ended.get(key) or done.get(key, "Unchanged"), round(downtime.get(key, 0.0), 3))
             for key in dict.fromkeys([*self._services, *done])
         )
+
+    def hand_over(self) -> dict[ServiceKey, float]:
+        """Services that this rollout leaves down, and since when; from now on another one counts them."""
+        return self._outages.hand_over()
 
     def unproven(self) -> set[ServiceKey]:
         """Services without a good verdict in this rollout: not started yet, or not healthy yet."""
@@ -163,17 +175,26 @@ class Rollout:
             case Action.WAIT_HEALTHY:
                 self._wait(step)
             case Action.JOIN_ALIAS:
-                self._known.actions.setdefault(self._service(step).key, "Updated")
-                applier.connect(step.id or "", self._endpoint(step))
+                self._join(step)
             case Action.UPDATE_CONTAINER:
                 self._update(step)
             case _:
                 pass  # images were pulled and built before the walk
         return 1
 
+    def _join(self, step: Step) -> None:
+        container, applier = self._container(step), self._world.applier
+        self._known.actions.setdefault(self._service(step).key, "Updated")
+        if step.change is Change.APART:
+            applier.connect_apart(container, self._endpoint(step))
+            return
+        applier.connect(container, self._endpoint(step))
+        if self._health_gate is not None:
+            self._health_gate.joined(container)
+
     def _update(self, step: Step) -> None:
         """Restores settings of a kept container in place, without a restart."""
-        container, applier = step.id or "", self._world.applier
+        container, applier = self._container(step), self._world.applier
         service = self._service(step)
         if step.change is not None:
             self._known.actions.setdefault(service.key, "Updated")
@@ -203,10 +224,11 @@ class Rollout:
     def _stop(self, rest: Sequence[Step]) -> int:
         """Consecutive stops of the plan run together, but a service never stops together with its dependents."""
         self.touched = True
+        self._pause(rest[0])
         there = {item.id: item for item in self._observed.containers}
         batch: dict[str, Step] = {}
         needed: set[ServiceKey] = set()
-        for step in takewhile(lambda step: step.action is Action.STOP_CONTAINER, rest):
+        for step in self._together(rest, (Action.STOP_CONTAINER,)):
             key = (step.stack or "", step.service or "")
             if key in needed or step.id in batch:  # it was stopped as one too many, and now it loses its name
                 break
@@ -219,6 +241,8 @@ class Rollout:
         stopping = [there[container] for container in batch]
         self._world.applier.update_all({item.id: "no" for item in stopping if item.restart != "no"})
         self._world.applier.stop_all({item.id: self._grace(item) for item in stopping if item.running})
+        if self._health_gate is not None:
+            self._health_gate.begin_window()
         for container, step in batch.items():
             self._rename(container, step.name)
         return len(batch)
@@ -229,7 +253,8 @@ class Rollout:
         if container.running and any(known is not None and known.completes for known in self._both(key)):
             self._hooks.stops(container)
         self._forget(container.id, key)
-        self._known.actions.setdefault(key, "Removed" if key not in self._services else "Switched")
+        if self._known.actions.get(key, "Created") == "Created":
+            self._known.actions[key] = "Removed" if key not in self._services else "Switched"
 
     def _both(self, key: ServiceKey) -> tuple[Service | None, Service | None]:
         """The service as in last good, and as desired."""
@@ -244,11 +269,14 @@ class Rollout:
         """Consecutive starts of the plan run together. Started containers are judged; then the first that did not start
         ends the rollout."""
         self.touched = True
-        batch = {self._container(step): step for step in takewhile(lambda step: step.action in STARTS, rest)}
+        self._pause(rest[0])
+        batch = {self._container(step): step for step in self._together(rest, STARTS)}
         for container, step in batch.items():
             if step is not rest[0]:
                 self._hooks.step(step, len(self._plan.steps))
             self._rename(container, step.name)
+            for endpoint in self._service(step).endpoints if step.change is Change.APART else ():
+                self._world.applier.connect_apart(container, endpoint)
         failed = self._start_all(batch)
         errors = [self._refused(batch[container], error) for container, error in failed.items()]
         for error in errors:
@@ -297,7 +325,16 @@ class Rollout:
         self._known.actions.setdefault(service.key, "Switched" if step.id else "Created")
         self._known.started.add(service.key)
         if self._health_gate is not None:
-            self._health_gate.follow(service, container, changed=True)
+            self._health_gate.follow(service, container, changed=True, apart=step.change is Change.APART)
+
+    @staticmethod
+    def _together(rest: Sequence[Step], actions: Sequence[Action]) -> Iterator[Step]:
+        """The first step, and those after it that are carried out at the same moment."""
+        return takewhile(lambda step: step.action in actions and (step is rest[0] or not step.pause), rest)
+
+    def _pause(self, step: Step) -> None:
+        if step.pause and self._health_gate is not None:
+            self._health_gate.pause(step.pause)
 
     def _refused(self, step: Step, error: ReconcilerError) -> ReconcilerError:
         """The error for a container that did not start."""
@@ -344,7 +381,18 @@ class Rollout:
 
     def _follow(self, service: Service, item: Container, changed: bool) -> None:
         if self._health_gate is not None and not self._suspended(service.stack):
-            self._health_gate.follow(service, item.id, changed=changed)
+            self._health_gate.follow(service, item.id, changed=changed, apart=_is_apart(service, item))
+
+    def _serving(self) -> dict[ServiceKey, set[str]]:
+        """Containers that serve before the first step."""
+        found: dict[ServiceKey, set[str]] = {}
+        for item in self._observed.containers:
+            key = (item.stack, item.service)
+            service = next((known for known in self._both(key) if known and known.spec == item.spec), None)
+            apart = service is not None and _is_apart(service, item)
+            if item.state == "running" and item.health in ("none", "healthy") and not apart:
+                found.setdefault(key, set()).add(item.id)
+        return found
 
     def _suspended(self, stack: str) -> bool:
         return any(item.name == stack and item.suspended for item in self._desired.stacks)
@@ -369,3 +417,8 @@ class Rollout:
 
     def _endpoint(self, step: Step) -> Endpoint:
         return next(e for e in self._service(step).endpoints if e.network == step.name)
+
+
+def _is_apart(service: Service, item: Container) -> bool:
+    """Whether it runs without the service's aliases, as an interrupted rollout may have left it."""
+    return any(aliases_missing(endpoint, item) for endpoint in service.endpoints)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from reconciler.model.documents import DEFAULT_GATE, Gate, Memory
+from reconciler.model.documents import DEFAULT_GATE, STOP_FIRST, Gate, Memory
 
 ServiceKey = tuple[str, str]
 """(stack, service)"""
@@ -47,8 +47,29 @@ class Endpoint:
     driver_opts: Mapping[str, str] = field(default_factory=dict)
 
 
-STOP_FIRST = "stop-first"
-"""The order in which a service is replaced, in Compose's word."""
+DRAIN = 2.0
+"""Seconds for which a replaced container serves on, where its file names none: a proxy or a resolver has to notice its
+successor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """How the containers of a service are replaced.
+
+    `order`: which goes first. `parallelism`: how many containers are replaced at a time; 0: all. `delay`: seconds
+    between them. `drain`: seconds for which a container serves beside its successor before it stops; None: nothing is
+    said. `shared_volumes`: two containers may write its volumes at the same time.
+    """
+
+    order: str = STOP_FIRST
+    parallelism: int = 1
+    delay: float = 0.0
+    drain: float | None = None
+    shared_volumes: bool = False
+
+
+AS_USUAL = Update()
+"""How a service is replaced whose file says nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +101,7 @@ class Service:
     healthcheck: bool = False
     container_name: str | None = None
     ports: tuple[tuple[str, int, str], ...] = ()
+    update: Update = AS_USUAL
 
     @property
     def key(self) -> ServiceKey:

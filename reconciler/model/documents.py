@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 GIB = 1 << 30
 MIB = 1 << 20
 
+STOP_FIRST, START_FIRST = "stop-first", "start-first"
+"""The orders in which a container is replaced, in Compose's words."""
+
 LONGEST_STOP = 600.0
 """Longest stop_grace_period in seconds, if the operator sets none. Our choice: databases need minutes."""
 
@@ -62,13 +65,17 @@ class StackDocument:
 
 @dataclass(frozen=True, slots=True)
 class HostDocument:
-    """The whole desired state of one machine. `path` is None if a plain Compose file implies it."""
+    """The whole desired state of one machine. `path` is None if a plain Compose file implies it.
+
+    `default_order`: order of services whose file names none.
+    """
 
     name: str
     stacks: tuple[StackDocument, ...]
     memory: Memory = Memory()
     default_memory: int = 512 * MIB
     path: str | None = None
+    default_order: str = STOP_FIRST
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.model.desired import Condition, ServiceKey
+from reconciler.model.documents import STOP_FIRST
 from reconciler.model.outcome import Intent, Outcome, Reason, Violation
 
 
@@ -28,8 +29,10 @@ class Action(StrEnum):
 
 class Change(StrEnum):
     """What an UpdateContainer step changes, if it is neither a name nor a restart policy; what a CreateVolume step
-    replaces, if such a volume had data."""
+    replaces, if such a volume had data; APART: a StartContainer or JoinAlias step connects the container without its
+    aliases."""
 
+    APART = "apart"
     LIMITS = "limits"
     RESUME = "resume"
     LEAVE = "leave"
@@ -43,7 +46,7 @@ class Step:
     `container` is the stable name for people; `id` the engine's, None while the container is not created yet. `name` is
     the container's name after this step. `memory_after`: sum of the running containers' memory after the step, in
     bytes. The step after the last switch is a WaitHealthy without stack: the window. `change`: with LEAVE, `name` is
-    the network's.
+    the network's. `pause`: seconds in which the containers are watched before the step.
     """
 
     n: int
@@ -57,13 +60,21 @@ class Step:
     name: str | None = None
     condition: Condition | None = None
     change: Change | None = None
+    pause: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Downtime:
+    """A service whose containers are replaced, and the seconds that it is down at most.
+
+    `why`: why it is replaced stop-first although start-first was asked for; '' where it was not.
+    """
+
     stack: str
     service: str
     at_most: float
+    order: str = STOP_FIRST
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

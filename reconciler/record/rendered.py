@@ -24,6 +24,7 @@ from reconciler.model.desired import (
     Service,
     Stack,
     Tree,
+    Update,
     Volume,
 )
 from reconciler.model.documents import Gate, Memory
@@ -214,4 +215,5 @@ def _service(data: Json) -> Service:
         for item in data["endpoints"]
     )
     known["ports"] = tuple((item[0], item[1], item[2]) for item in data["ports"])
+    known["update"] = Update(**data.get("update", {}))
     return Service(**known)

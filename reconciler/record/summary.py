@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from reconciler.model import plan as plans
 from reconciler.model.checks import Check
-from reconciler.model.desired import STOP_FIRST
 from reconciler.model.documents import BindGrant, Grant
 from reconciler.model.history import Attempt, Held, ServiceRecord
 from reconciler.model.outcome import Failure, Intent, Level, Outcome, Reason, Violation
@@ -150,8 +149,9 @@ def plan(value: plans.Plan, outlook: plans.Outlook = plans.OPEN) -> Document:
             {
                 "stack": item.stack,
                 "service": item.service,
-                "order": STOP_FIRST,
+                "order": item.order,
                 "atMostSeconds": item.at_most,
+                "why": item.why or None,
             }
             for item in value.downtime
         ],

@@ -83,6 +83,7 @@ class ComposeApplier(EngineApplier):
     def __init__(self, client: docker.APIClient, compose: Path) -> None:
         effects = Effects()
         super().__init__(client, effects, HOST)
+        self.compose = str(compose)
         self._creator = ComposeCreator(str(compose), engine_address(), effects, os.environ, self.has_made)
 
     def create(self, stack: Stack, services: Sequence[Creation], existing: Mapping[str, int]) -> None:

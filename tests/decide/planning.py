@@ -7,23 +7,36 @@ from typing import Any
 
 from reconciler.decide.plan import planner
 from reconciler.formats.quantities import size
-from reconciler.model.desired import Condition, Dependency, DesiredState, Endpoint, Network, Service, Stack, Volume
+from reconciler.model.desired import (
+    Condition,
+    Dependency,
+    DesiredState,
+    Endpoint,
+    Network,
+    Service,
+    Stack,
+    Update,
+    Volume,
+)
 from reconciler.model.documents import Memory
 from reconciler.model.observed import (
     COMPOSE_PROJECT,
     LABEL_HOST,
     Container,
     Foreign,
+    Mount,
     ObservedNetwork,
     ObservedState,
     ObservedVolume,
 )
 from reconciler.model.outcome import Intent
-from reconciler.model.plan import Action, Plan, Step
+from reconciler.model.plan import Action, Change, Downtime, Plan, Step
 
 Json = Mapping[str, Any]
 HOST = "mini"
 MEMORY = "64MiB"
+ANONYMOUS = "f" * 64
+"""The name that the engine has given a volume."""
 
 
 def desired(text: Json, revision: str = "new") -> DesiredState:
@@ -62,7 +75,7 @@ def _service(stack: str, name: str, text: Json, networks: Mapping[str, str]) -> 
         stack=stack,
         name=name,
         spec=f"{name}@{version}{odd}",
-        config={"image": f"{name}:{version}"},
+        config=_config(stack, name, version, text),
         image=f"sha256:{name}{version}",
         image_ref=f"{name}:{version}",
         replicas=int(text.get("replicas", 1)),
@@ -71,11 +84,28 @@ def _service(stack: str, name: str, text: Json, networks: Mapping[str, str]) -> 
         grace=10.0,
         restart=text.get("restart", "no" if text.get("completes") else "always"),
         depends_on=tuple(_dependencies(stack, text)),
-        endpoints=tuple(Endpoint(f"{stack}_{key}", (name,)) for key in keys),
+        endpoints=tuple(Endpoint(f"{stack}_{key}", (name,), ipv4=text.get("address")) for key in keys),
         shares=shares,
         completes=bool(text.get("completes")),
         healthcheck=bool(text.get("health")),
         container_name=text.get("container_name"),
+        ports=tuple(("0.0.0.0", number, "tcp") for number in text.get("ports", ())),
+        update=Update(**text.get("update", {})),
+    )
+
+
+def _config(stack: str, name: str, version: str, text: Json) -> dict[str, Any]:
+    """`mounts`: volumes by key, `:ro` where they are only read. `labels`, `network_mode` as in Compose files."""
+    config: dict[str, Any] = {"image": f"{name}:{version}"}
+    mounts = (item.partition(":") for item in text.get("mounts", ()))
+    volumes = [
+        {"type": "volume", "source": f"{stack}_{key}" if key else "", "target": f"/{key}", "read_only": mode == "ro"}
+        for key, _, mode in mounts
+    ]
+    return (
+        config
+        | ({"volumes": volumes} if volumes else {})
+        | {key: text[key] for key in ("labels", "network_mode") if key in text}
     )
 
 
@@ -109,6 +139,7 @@ def _container(name: str, text: Json) -> Container:
     digits = name.removesuffix(".standby").rpartition("-")[2]
     state, _, code = state.partition("=")
     shared = frozenset(f"id-{item}" for item in text.get("shares", ()))
+    networks = frozenset(text.get("networks", () if shared else [f"{stack}_default"]))
     return Container(
         id=f"id-{text.get('id', name)}",
         name=name,
@@ -119,14 +150,24 @@ def _container(name: str, text: Json) -> Container:
         health=text.get("health", "none"),
         spec=f"{service}@{version}",
         host=HOST,
-        networks=frozenset(text.get("networks", () if shared else [f"{stack}_default"])),
+        networks=networks,
         started_at="" if state == "created" else "2026-01-01T00:00:00Z",
         exit_code=int(code or 0),
         restart=text.get("restart", "always" if state == "running" else "no"),
         memory=size(text.get("memory", MEMORY)),
         shares=shared,
         detailed=True,
+        facts=_facts(text, networks),
+        mounts=tuple(Mount("volume", ANONYMOUS, f"/{key}") for key in text.get("anonymous", ())),
     )
+
+
+def _facts(text: Json, networks: frozenset[str]) -> dict[str, Any]:
+    """`aliases`: those that it has in each of its networks; unknown where the text says nothing."""
+    if "aliases" not in text:
+        return {}
+    endpoint = {"aliases": frozenset(text["aliases"]), "ipv4": "", "ipv6": "", "mac": None}
+    return {"networks": dict.fromkeys(networks, endpoint)}
 
 
 def _network(name: str, text: Json) -> ObservedNetwork:
@@ -170,9 +211,15 @@ def text_of(plan: Plan) -> str:
         lines.append(f"{step.n:2} {_what(step):{width}}  {step.memory_after >> 20:4} MiB  {step.cause}")
     lines += [] if plan.steps else ["nothing to do"]
     lines += ["", f"peak {plan.peak >> 20} of {plan.bound >> 20} MiB"]
-    lines += [f"down: {item.stack}/{item.service} stop-first ≤ {item.at_most:g} s" for item in plan.downtime]
+    lines += [
+        f"down: {item.stack}/{item.service} {item.order} ≤ {item.at_most:g} s{_why(item)}" for item in plan.downtime
+    ]
     lines += [f"{item.level} {item.rule}: {item.message}" for item in plan.violations]
     return "\n".join(lines) + "\n"
+
+
+def _why(item: Downtime) -> str:
+    return f", because {item.why}" if item.why else ""
 
 
 def _what(step: Step) -> str:
@@ -184,6 +231,8 @@ def _what(step: Step) -> str:
         target = f"{target} to {step.name}"
     elif step.name and step.name != target:
         target = f"{target} → {step.name}"
+    elif step.change is Change.APART:
+        target = f"{target} apart" + (f" (was {step.id.removeprefix('id-')})" if step.id else "")
     elif step.action in (Action.START_CONTAINER, Action.RUN_ONCE) and step.id and step.id != f"id-{target}":
         target = f"{target} (was {step.id.removeprefix('id-')})"
-    return f"{step.action} {target}"
+    return f"{step.action} {target}" + (f", after {step.pause:g} s" if step.pause else "")

@@ -218,10 +218,10 @@ WARNED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "networks.*.enable_ipv4": ({"networks": {"n": {"enable_ipv4": False}}}, "ipv4-stays"),
     "services.*.deploy.restart_policy": (service(deploy={}), "restart-policy"),
-    "services.*.deploy.update_config.order": (
-        service(deploy={"update_config": {"order": "start-first"}}),
-        "start-first",
-    ),
+    **{
+        f"services.*.deploy.update_config.{key}": (service(deploy={"update_config": {key: value}}), "gate-decides")
+        for key, value in (("monitor", "5s"), ("failure_action", "pause"), ("max_failure_ratio", 0.5))
+    },
 }
 
 

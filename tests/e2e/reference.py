@@ -1,4 +1,7 @@
-"""The reference rollout: database, cache, two of the application, a worker, and a migration that runs once."""
+"""The reference rollout: database, cache, two of the application, a worker, and a migration that runs once.
+
+The application is replaced start-first, everything else stop-first.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,10 @@ from tests.e2e.services import BROKEN, healthy, one_shot, stated
 NAMES = {"db-1", "cache-1", "app-1", "app-2", "worker-1", "migrate-1"}
 SENTINEL = "bytes that must stay"
 FLOWS = ("advance", "revert", "repair")
+START_FIRST: dict[str, Any] = {
+    "deploy": {"replicas": 2, "update_config": {"order": "start-first"}},
+    "x-reconciler": {"drain": "200ms"},
+}
 
 
 def services(version: str, **more: Any) -> dict[str, Any]:
@@ -26,7 +33,7 @@ def services(version: str, **more: Any) -> dict[str, Any]:
         "db": healthy(volumes=["data:/data"], networks=both, labels={"version": version}),
         "cache": stated("1"),
         "migrate": one_shot(f"echo {version}", depends_on={"db": {"condition": "service_healthy"}}),
-        "app": stated(version, deploy={"replicas": 2}, depends_on=after, networks=both),
+        "app": stated(version, depends_on=after, networks=both, **START_FIRST),
         "worker": stated(version, depends_on=["app"], configs=[{"source": "conf", "target": "/conf"}]),
         **more,
     }
@@ -109,6 +116,9 @@ class Life:
         assert self.host.volumes() == {f"{stack}_data"}
         assert self.host.exec("db-1", "cat /data/sentinel") == SENTINEL
         assert self.host.exec("worker-1", f"getent hosts db && getent hosts cache && getent hosts {stack}-app-2")
+        for container in ("app-1", "app-2"):
+            attached = self.host.containers()[f"{stack}-{container}"]["NetworkSettings"]["Networks"]
+            assert all("app" in (item["Aliases"] or ()) for item in attached.values()), attached
 
     def _check_reports(self) -> None:
         attempts = self.host.history("--limit", "1000")

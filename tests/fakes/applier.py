@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import ImageFailed, ReconcilerError, RolloutFailed, Transient
@@ -203,7 +204,22 @@ class FakeApplier:
                 return
             with self._machine.effect(f"disconnect {container[:12]} {name}"):
                 del found.networks[name]
-        with self._machine.effect(f"connect {container[:12]} {name}"):
+        self._connect(found, endpoint)
+
+    def connect_apart(self, container: str, endpoint: Endpoint) -> None:
+        found = self._get(container)
+        name, network = endpoint.network, self._machine.networks.get(endpoint.network)
+        if name in found.networks:
+            same_network = network is not None and found.networks[name] == network.id
+            if same_network and not frozenset(endpoint.aliases) & found.aliases.get(name, frozenset()):
+                return
+            with self._machine.effect(f"disconnect {container[:12]} {name}"):
+                del found.networks[name]
+        self._connect(found, replace(endpoint, aliases=()))
+
+    def _connect(self, found: FakeContainer, endpoint: Endpoint) -> None:
+        name, network = endpoint.network, self._machine.networks.get(endpoint.network)
+        with self._machine.effect(f"connect {found.id[:12]} {name}"):
             if network is None:
                 raise _refused(f"network {name} not found", Reason.DEPENDENCY_NOT_READY)
             found.networks[name] = network.id

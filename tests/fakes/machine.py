@@ -52,6 +52,7 @@ class FakeMachine:
     `used_by_others`: ids of images that foreign containers use, stopped ones too.
     `image_volumes`: image id → targets that it declares as volumes.
     `addresses`: ranges that the machine itself uses → what for. `processes`: port → who holds it outside the engine.
+    `fewest`, `most`: of the services that `count` has named, how many containers served at least, and ran at most.
     `call_takes`: seconds that each call to the engine takes. `takes`: name of an image → seconds of its build or pull.
     """
 
@@ -66,6 +67,8 @@ class FakeMachine:
         self.overlaps: list[str] = []
         self.exclusive: frozenset[str] = frozenset()
         self.peak = 0
+        self.fewest: dict[tuple[str, str], int] = {}
+        self.most: dict[tuple[str, str], int] = {}
         self.call_takes = 0.0
         self.takes: dict[str, float] = {}
         self.memory_total = 16 * GIB
@@ -198,6 +201,27 @@ class FakeMachine:
         while self._agenda and self._agenda[0][0] <= until:
             self.step()
         self.clock.seconds = max(self.clock.seconds, until)
+
+    def count(self, *services: tuple[str, str]) -> None:
+        """From now on, and from anew, count the containers of these services (stack, service)."""
+        self.fewest = {key: self.serving(key) for key in services}
+        self.most = {key: self._running(key) for key in services}
+
+    def serving(self, service: tuple[str, str]) -> int:
+        """Containers of the service that a client finds by its name, and that answer."""
+        return sum(
+            item.state == "running"
+            and item.health in ("healthy", "none")
+            and bool(item.networks)
+            and all(item.service in item.aliases.get(network, ()) for network in item.networks)
+            for item in self._of(service)
+        )
+
+    def _running(self, service: tuple[str, str]) -> int:
+        return sum(item.active for item in self._of(service))
+
+    def _of(self, service: tuple[str, str]) -> Iterator[FakeContainer]:
+        return (item for item in self.containers.values() if (item.stack, item.service) == service)
 
     def snapshot(self) -> dict[str, Any]:
         """What must be equal before and after a commit that was rolled back."""
@@ -335,6 +359,7 @@ class FakeMachine:
         if container.state == "running" and container.healthcheck and container.health != health:
             container.health = health
             container.unhealthy_since = self.clock.seconds if health == "unhealthy" else None
+            self._measure()
             self._tell("health_status", container.id)
 
     def _run_out_of_memory(self, container: FakeContainer, kills: bool) -> None:
@@ -379,6 +404,9 @@ class FakeMachine:
 
     def _measure(self) -> None:
         self.peak = max(self.peak, self.running_memory())
+        for key in self.fewest:
+            self.fewest[key] = min(self.fewest[key], self.serving(key))
+            self.most[key] = max(self.most[key], self._running(key))
 
     def _note_overlaps(self, started: FakeContainer) -> None:
         written = {mount.source for mount in started.mounts if mount.writable}

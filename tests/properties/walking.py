@@ -112,7 +112,7 @@ def _remove(paper: Paper, step: Step) -> None:
 
 
 def _join(paper: Paper, step: Step) -> None:
-    item = paper.containers[step.id or ""]
+    item = paper.containers[step.id or f"new {step.container}"]
     paper.containers[item.id] = replace(item, networks=item.networks | {step.name or ""})
 
 

@@ -81,9 +81,10 @@ def _image_and_memory(service: ServiceSubject) -> Iterator[Finding]:
         yield service.finding("mutable-tag", ("image",), f"image {image} has no fixed version")
     if service_memory(service.model, 0)[1]:
         yield service.finding("memory-limit", (), "no memory limit")
-    order = ((service.model.get("deploy") or {}).get("update_config") or {}).get("order")
-    if order == "start-first":
-        yield service.finding("start-first", ("deploy", "update_config", "order"), "order: start-first")
+    update = (service.model.get("deploy") or {}).get("update_config") or {}
+    for key in ("monitor", "failure_action", "max_failure_ratio"):
+        if update.get(key) not in (None, 0, "", "0s", "rollback"):
+            yield service.finding("gate-decides", ("deploy", "update_config", key), f"{key} is {update[key]}")
 
 
 def _staying(service: ServiceSubject) -> Iterator[Finding]:

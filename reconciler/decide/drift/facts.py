@@ -135,6 +135,15 @@ def _endpoint(wanted: Endpoint, found: Mapping[str, Any]) -> Iterable[str]:
             yield f"address {found[name] or 'none'} instead of {asked}"
 
 
+def aliases_missing(wanted: Endpoint, container: Container) -> bool:
+    """Whether the container lacks aliases in this network; False where its networks are not known."""
+    networks = container.facts.get("networks")
+    if networks is None:
+        return False
+    there = networks.get(wanted.network)
+    return there is None or not set(wanted.aliases) <= set(there["aliases"])
+
+
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"

@@ -25,7 +25,7 @@ def outline(plan: Plan, desired: DesiredState, observed: ObservedState) -> dict[
         "restarts": _names(plan.restarts),
         "creates": _names(creates),
         "removes": _names(sorted(removed & there - wanted.keys())),
-        "downtime": [[_name((item.stack, item.service)), item.at_most] for item in plan.downtime[:MOST]],
+        "downtime": [[_name((d.stack, d.service)), d.at_most] for d in plan.downtime[:MOST] if d.at_most],
         "before": footprint.committed(observed) + sum(map(footprint.of_foreign, observed.foreign)),
         "after": plan.steps[-1].memory_after if plan.steps else None,
         "peak": plan.peak,

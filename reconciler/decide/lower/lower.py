@@ -7,18 +7,21 @@ content-addressed trees, no order, no build, no restart policy before the verdic
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 from reconciler.decide.admit.budget import ending, replicas, service_memory
 from reconciler.decide.lower.mounts import Mounts
+from reconciler.decide.lower.updates import update_of
 from reconciler.decide.lower.wanted_images import Built, unresolved
 from reconciler.decide.mounts.canonical import healthcheck, published_ports, restart_policy, shared_services
 from reconciler.decide.mounts.digests import digest
 from reconciler.decide.mounts.sources import Json, Places, Source, services_of, texts_of
+from reconciler.formats.compose_names import SETTINGS
 from reconciler.formats.quantities import seconds
 from reconciler.formats.readable import readable
 from reconciler.model.desired import (
+    AS_USUAL,
     DEFAULT_GRACE,
     Condition,
     Dependency,
@@ -44,7 +47,7 @@ _DROPPED = {
     "links",
     "configs",
     "secrets",
-} | {"volumes", "networks", "restart", "deploy", "labels", "image", "develop", "attach"}
+} | {"volumes", "networks", "restart", "deploy", "labels", "image", "develop", "attach", SETTINGS}
 
 
 def lower(
@@ -150,6 +153,7 @@ class _Stack:
             healthcheck=self._has_healthcheck(model, want),
             container_name=model.get("container_name"),
             ports=tuple(published_ports(model)),
+            update=update_of(model, self.document.default_order),
         )
 
     def _config(self, name: str, model: Json, image: str, memory: int, default: bool) -> dict[str, Any]:
@@ -255,7 +259,14 @@ def _strongest(service: Service) -> Condition:
 
 def _content(stack: Stack) -> object:
     services = [
-        [s.name, s.spec, s.replicas, [[d.stack, d.service, d.condition, d.restart] for d in s.depends_on]]
+        [
+            s.name,
+            s.spec,
+            s.replicas,
+            [[d.stack, d.service, d.condition, d.restart] for d in s.depends_on],
+            # Only where the file says something, so that the identity of other contents stays as it was.
+            *([astuple(s.update)] if s.update != AS_USUAL else []),
+        ]
         for s in stack.services
     ]
     gate = stack.gate

@@ -9,6 +9,7 @@ from itertools import takewhile
 from reconciler.decide import footprint
 from reconciler.decide.slots import STANDBY, Slot
 from reconciler.model.desired import Condition, DesiredState, Service, ServiceKey
+from reconciler.model.documents import START_FIRST
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.plan import Action, Change, Downtime, Step
 
@@ -55,7 +56,8 @@ class PlanBuilder:
     `stopped`: containers (ids) that the plan has stopped so far; `renamed`: their names after it.
 
     `restarted_only`: all starts so far were restarts of unhealthy containers. `begun`: ids of containers that it
-    starts, or stable names of new ones; `touched`: their services.
+    starts, or stable names of new ones; `touched`: their services. `fallbacks`: services that asked for start-first and
+    are replaced stop-first, and why.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class PlanBuilder:
         self.begun: set[str] = set()
         self.awaited: set[tuple[ServiceKey, Condition]] = set()
         self.downtime: dict[ServiceKey, Downtime] = {}
+        self.fallbacks: Mapping[ServiceKey, str] = {}
         self.restarted_only = True
         self._graces: dict[ServiceKey, float] = {}
 
@@ -94,17 +97,18 @@ class PlanBuilder:
         condition: Condition | None = None,
         change: Change | None = None,
         beside: int = 0,
+        pause: float = 0.0,
     ) -> None:
         """`beside`: bytes that the step itself may use while it runs."""
         memory = self.memory.total + beside
-        self.steps.append(Step(0, action, stack, service, container, cause, memory, id, name, condition, change))
+        self.steps.append(Step(0, action, stack, service, container, cause, memory, id, name, condition, change, pause))
 
     def promise(self, item: Container, service: Service) -> None:
         """Add the limits of a running container again."""
         if item.running:
             self.memory.start(item.id, footprint.of_service(service), footprint.mounted_by(item))
 
-    def stop(self, item: Container, cause: str, name: str | None) -> None:
+    def stop(self, item: Container, cause: str, name: str | None, pause: float = 0.0) -> None:
         self.memory.stop(item.id)
         self.stopped.add(item.id)
         if item.running:
@@ -112,7 +116,7 @@ class PlanBuilder:
             self._graces[key] = self._graces.get(key, 0.0) + self._grace(item)
         if name is not None:
             self.renamed[item.id] = name
-        self.add(Action.STOP_CONTAINER, item.stack, item.service, item.name, cause, id=item.id, name=name)
+        self.add(Action.STOP_CONTAINER, item.stack, item.service, item.name, cause, id=item.id, name=name, pause=pause)
 
     def standby(self, item: Container) -> str | None:
         if item.name.endswith(STANDBY):
@@ -136,4 +140,8 @@ class PlanBuilder:
 
     def note_downtime(self, service: Service) -> None:
         longest = self._graces.get(service.key, 0.0) + self.desired.gate(service.stack).healthy_deadline
-        self.downtime[service.key] = Downtime(service.stack, service.name, longest)
+        why = self.fallbacks.get(service.key, "")
+        self.downtime[service.key] = Downtime(service.stack, service.name, longest, why=why)
+
+    def note_start_first(self, service: Service) -> None:
+        self.downtime.setdefault(service.key, Downtime(service.stack, service.name, 0.0, START_FIRST))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from reconciler.decide import footprint
@@ -38,29 +38,49 @@ def plan(
     `base`: the last good state, for causes and for the order in which removed services stop. `images`: Pull and Build
     steps for images that the machine lacks, with the memory of the step itself in `memory_after`. `stacks`: every stack
     that is or was this host's. `corrections`: faults and drift of containers that have the desired spec.
-    `longest_stop`: seconds that any container has to stop in. If replacing one service after the other would exceed the
-    memory bound, all replaced containers stop first.
+    `longest_stop`: seconds that any container has to stop in. A service of which two containers would exceed the memory
+    bound is replaced stop-first. If replacing one service after the other would exceed it, all replaced containers stop
+    first.
     """
 
-    def planned(stop_first: bool) -> Plan:
+    def planned(*, stop_first: bool, cramped: Collection[ServiceKey]) -> tuple[Plan, Sequence[ServiceKey]]:
         diff = StateDiff(desired, observed, intent, base, ran_once, corrections)
-        return _Planner(diff, images, frozenset(stacks), longest_stop).plan(stop_first)
+        planner = _Planner(diff, images, frozenset(stacks), longest_stop, cramped)
+        return planner.plan(stop_first), planner.too_large()
 
-    one_by_one = planned(stop_first=False)
-    if not any(item.rule == PEAK for item in one_by_one.violations):
-        return one_by_one
-    together = planned(stop_first=True)
-    return one_by_one if any(item.rule == PEAK for item in together.violations) else together
+    cramped: set[ServiceKey] = set()
+    one_by_one, too_large = planned(stop_first=False, cramped=cramped)
+    while too_large:
+        cramped.update(too_large)
+        one_by_one, too_large = planned(stop_first=False, cramped=cramped)
+    for limited in (cramped, desired.services()):
+        if not _peaks(one_by_one):
+            break
+        together, too_large = planned(stop_first=True, cramped=limited)
+        if not too_large and not _peaks(together):
+            return together
+    return one_by_one
+
+
+def _peaks(plan: Plan) -> bool:
+    return any(item.rule == PEAK for item in plan.violations)
 
 
 class _Planner:
-    def __init__(self, diff: StateDiff, images: Sequence[Step], stacks: frozenset[str], longest_stop: float) -> None:
+    def __init__(
+        self,
+        diff: StateDiff,
+        images: Sequence[Step],
+        stacks: frozenset[str],
+        longest_stop: float,
+        cramped: Collection[ServiceKey],
+    ) -> None:
         self.diff = diff
         self.builder = PlanBuilder(diff.desired, diff.observed, lambda item: diff.grace(item, longest_stop))
         self.desired, self.observed, self.intent = diff.desired, diff.observed, diff.intent
         self.base, self.pairings = diff.base, diff.pairings
         self.stacks = stacks | {stack.name for stack in diff.desired.stacks}
-        self.switching = Switching(diff, self.builder)
+        self.switching = Switching(diff, self.builder, cramped)
         for step in images:
             beside = max(0, step.memory_after - self.desired.memory.reserve)  # the reserve covers this
             self.builder.add(step.action, step.stack, step.service, step.container, step.cause, beside=beside)
@@ -93,6 +113,11 @@ class _Planner:
             violations=tuple(violations(self.diff, self.builder, limit, self.stacks)),
             defaults=tuple(self._defaults()),
         )
+
+    def too_large(self) -> list[ServiceKey]:
+        """Services of which two containers at once exceed the memory bound, in order."""
+        limit = bound(self.desired, self.observed)
+        return [key for key, memory in self.switching.start_first.surges if memory > limit]
 
     # -- before anything is stopped ----------------------------------------------------------------------------
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from reconciler.decide import footprint
-from reconciler.decide.drift.facts import NETWORK, STATE, Difference
+from reconciler.decide.drift.facts import NETWORK, STATE, Difference, aliases_missing
 from reconciler.decide.drift.wanted_facts import LIMITS
 from reconciler.decide.plan.builder import PlanBuilder
 from reconciler.decide.plan.diff import StateDiff, needs, topological
 from reconciler.decide.plan.exclusive import Holders
+from reconciler.decide.plan.start_first import Callbacks, StartFirst, groups, partners
 from reconciler.decide.slots import STANDBY, Pairing, Slot, completed
 from reconciler.model.desired import Condition, Service, ServiceKey
 from reconciler.model.observed import Container
@@ -21,7 +24,8 @@ TOGETHER = 4
 class Switching:
     """Adds the steps that bring each service to its desired state."""
 
-    def __init__(self, diff: StateDiff, builder: PlanBuilder) -> None:
+    def __init__(self, diff: StateDiff, builder: PlanBuilder, cramped: Collection[ServiceKey] = ()) -> None:
+        """`cramped`: services for which there is not enough memory to be replaced start-first."""
         self.diff, self.builder = diff, builder
         self.observed, self.intent = diff.observed, diff.intent
         self.pairings, self.gone, self.order = diff.pairings, diff.gone, diff.order
@@ -32,6 +36,9 @@ class Switching:
         for item in self.observed.containers:
             self.named.setdefault(item.name, []).append(item)
         self.joined: set[tuple[str, str]] = set()
+        shared = Callbacks(self._await_dependencies, self._stop_holders, self._clear_name, self._start_cause)
+        self.start_first = StartFirst(diff, builder, shared, cramped)
+        builder.fallbacks = self.start_first.fallbacks
 
     def stop_removed(self) -> None:
         order = [s.key for s in reversed(topological(self.diff.known)) if s.key in self.gone]
@@ -44,7 +51,7 @@ class Switching:
     def make_room(self) -> None:
         for service in reversed(self.order):
             pairing = self.pairings[service.key]
-            if pairing.extras:
+            if pairing.extras and not self.start_first.applies(pairing):
                 self._stop_namespace_users(service)
                 self.stop_old(pairing, "frees memory for the next start")
 
@@ -70,20 +77,34 @@ class Switching:
 
     def _stop_replaced(self) -> None:
         """During a rollback all replaced containers stop first, dependents before their dependencies, so that one level
-        stops together."""
+        stops together. What is replaced without downtime stays."""
         depths: dict[ServiceKey, int] = {}
         for service in self.order:
             depths[service.key] = 1 + max((depths[key] for key in needs(service) if key in depths), default=0)
         for service in sorted(self.order, key=lambda item: -depths[item.key]):
+            if self._rolls(service):
+                continue
             self._stop_namespace_users(service)
             self.stop_old(self.pairings[service.key], "replaced")
 
     def _goes_with_others(self, service: Service) -> bool:
         """In an advance: a service without containers needs no stop before its start."""
         pairing = self.pairings[service.key]
+        if self._rolls(service):
+            return False
         if self.intent is Intent.REVERT:
             return True
         return not pairing.extras and all(slot.container is None for slot in pairing.slots)
+
+    def _rolls(self, service: Service) -> bool:
+        """Whether a part of it serves while the rest is replaced, in a rollback as well."""
+        pairing = self.pairings[service.key]
+        if self.start_first.applies(pairing):
+            return True
+        olds = [item for item in pairing.extras if item.running and item.id not in self.builder.stopped]
+        some = 0 < service.update.parallelism < len(olds) and not service.completes
+        serve = all(item.state == "running" and item.health in ("none", "healthy") for item in olds)
+        return self.intent is Intent.REVERT and some and serve and service.key not in self.diff.moved()
 
     def _start_together(self, level: list[Service]) -> None:
         """Some at a time, so that the next ones start while these become healthy. What they wait for comes first."""
@@ -103,37 +124,50 @@ class Switching:
 
     def switch(self, service: Service, *, awaited: bool = False) -> None:
         pairing = self.pairings[service.key]
+        beside = self.start_first.applies(pairing)
         for slot in pairing.slots:
-            if slot.container is not None and slot.container.id not in self.builder.stopped:
+            unfinished = beside and self.start_first.unfinished(service, slot)
+            if slot.container is not None and slot.container.id not in self.builder.stopped and not unfinished:
                 self._correct(service, slot, slot.container)
-        starting = [slot for slot in pairing.slots if self._to_start(service, slot)]
-        olds = [item for item in pairing.extras if item.running and item.id not in self.builder.stopped]
-        for slot in starting:
-            if not awaited:
-                self._await_dependencies(service)
-            if olds or any(item.id in self.builder.stopped for item in pairing.extras):
-                self._replace(service, pairing, slot, olds)
-            else:
-                self._stop_holders(service)
-                self._clear_name(slot)
-                self._start(service, slot, self._start_cause(slot))
-        for item in olds:
-            if item.id not in self.builder.stopped:
-                self.builder.stop(item, "too many" if not starting else "replaced", None)
+        if beside:
+            self.start_first.replace(pairing)
+        else:
+            self._stop_first(pairing, awaited)
         self._rename_kept(pairing)
         self._restart_dependent(service)
 
-    def _replace(self, service: Service, pairing: Pairing, slot: Slot, olds: list[Container]) -> None:
+    def _stop_first(self, pairing: Pairing, awaited: bool) -> None:
+        service, rolls = pairing.service, self._rolls(pairing.service)
+        starting = [slot for slot in pairing.slots if self._to_start(service, slot)]
+        olds = [item for item in pairing.extras if item.running and item.id not in self.builder.stopped]
+        for number, group in enumerate(groups(starting, service.update.parallelism)):
+            if not awaited:
+                self._await_dependencies(service)
+            if olds or any(item.id in self.builder.stopped for item in pairing.extras):
+                self._replace(service, group, olds, service.update.delay if number else 0.0, rolls)
+            else:
+                self._stop_holders(service)
+                for slot in group:
+                    self._clear_name(slot)
+                    self._start(service, slot, self._start_cause(slot))
+        for item in olds:
+            if item.id not in self.builder.stopped:
+                self.builder.stop(item, "too many" if not starting else "replaced", None)
+
+    def _replace(
+        self, service: Service, group: Sequence[Slot], olds: list[Container], delay: float, rolls: bool
+    ) -> None:
         self._stop_namespace_users(service)
-        old = next((item for item in olds if item.name == slot.name), olds[0] if olds else None)
-        if old is not None:
-            olds.remove(old)
-            self.builder.stop(old, "replaced", self.builder.standby(old))
+        for old, _ in partners(group, olds):
+            self.builder.stop(old, "replaced", self.builder.standby(old), delay)
             self.builder.note_downtime(service)
+            delay = 0.0
         self._stop_holders(service)
-        self._clear_name(slot)
-        self._start(service, slot, self._start_cause(slot))
-        if not service.completes and self.intent is not Intent.REVERT:
+        for slot in group:
+            self._clear_name(slot)
+        for slot in group:
+            self._start(service, slot, self._start_cause(slot))
+        if not service.completes and (rolls or self.intent is not Intent.REVERT):
             self.builder.wait(service, Condition.HEALTHY if service.healthcheck else Condition.STARTED, "proves itself")
 
     def _stop_namespace_users(self, service: Service) -> None:
@@ -214,12 +248,15 @@ class Switching:
         for endpoint in service.endpoints:
             there = self.diff.connected(slot.container)
             known = there if endpoint.network not in self.replaced else frozenset()
-            if endpoint.network not in known and (slot.container.id, endpoint.network) not in self.joined:
+            lost = "" if endpoint.network in known else f"lost network {endpoint.network}"
+            if not lost and aliases_missing(endpoint, slot.container):
+                lost = f"lost its aliases in {endpoint.network}"
+            if lost and (slot.container.id, endpoint.network) not in self.joined:
                 self.builder.add(
                     Action.JOIN_ALIAS,
                     *service.key,
                     slot.name,
-                    f"lost network {endpoint.network}",
+                    lost,
                     id=slot.container.id,
                     name=endpoint.network,
                 )
@@ -301,7 +338,9 @@ class Switching:
     def _rename_kept(self, pairing: Pairing) -> None:
         for slot in pairing.slots:
             item = slot.container
-            if item is not None and item.name != slot.name and item.id not in self.builder.begun:
+            if item is None or item.id in self.builder.begun:
+                continue
+            if self.builder.renamed.get(item.id, item.name) != slot.name:
                 self._clear_name(slot)
                 self.builder.renamed[item.id] = slot.name
                 self.builder.add(

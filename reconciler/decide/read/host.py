@@ -12,7 +12,7 @@ from reconciler.formats.nodes import shorten
 from reconciler.formats.quantities import QuantityError, fraction, seconds, size
 from reconciler.formats.schemas import suggestion
 from reconciler.formats.yamls import Document, Pointer, json_pointer
-from reconciler.model.documents import MIB, Exports, Gate, HostDocument, Memory, StackDocument
+from reconciler.model.documents import MIB, STOP_FIRST, Exports, Gate, HostDocument, Memory, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Reason, Violation
 
@@ -59,6 +59,7 @@ def value(document: Document, base: str) -> HostDocument:
         memory=_memory(spec.get("memory", {})),
         default_memory=size(defaults.get("memory", _DEFAULT_MEMORY)),
         path=document.path,
+        default_order=defaults.get("order", STOP_FIRST),
     )
 
 

@@ -55,14 +55,21 @@ class Locator:
 
     def written(self, pointer: tuple[str | int, ...]) -> str | None:
         """The text of the value at the pointer; None if no file has one there."""
+        return next((node.text for node in self.nodes(pointer) if isinstance(node, Scalar)), None)
+
+    def nodes(self, pointer: tuple[str | int, ...]) -> Iterator[Node]:
+        """Each file's value at the pointer, the one that wins first."""
         for unit, path in self._ways(pointer):
-            node: Node | None = unit.root
-            for part in path:
-                step = self._step(node, part) if node is not None else None
-                node = step[1] if step else None
-            if isinstance(node, Scalar):
-                return node.text
-        return None
+            node = self._at(unit.root, path)
+            if node is not None:
+                yield node
+
+    def _at(self, root: Node, pointer: tuple[str | int, ...]) -> Node | None:
+        node: Node | None = root
+        for part in pointer:
+            step = self._step(node, part) if node is not None else None
+            node = step[1] if step else None
+        return node
 
     def holding(self, text: str) -> Place | None:
         """The only value that contains the text; None if no value does, or several do."""

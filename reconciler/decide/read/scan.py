@@ -6,7 +6,7 @@ Compose (bombs). Everything else is judged on the model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.decide.read.complexity import too_complex
@@ -17,6 +17,7 @@ from reconciler.decide.read.parse import in_order
 from reconciler.decide.read.places import Locator, Place
 from reconciler.decide.read.references import Reference
 from reconciler.decide.read.variables import inactive, unset
+from reconciler.formats.nodes import Node
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Violation
@@ -40,6 +41,10 @@ class Scan:
         its deepest ancestor, else the beginning of the first file.
         """
         return self._locator.locate(pointer) or Place(self.files[0] if self.files else "", 1, 1)
+
+    def nodes(self, *pointer: str | int) -> Iterator[Node]:
+        """Each file's value there, the one that wins first."""
+        return self._locator.nodes(pointer)
 
     def holding(self, text: str) -> Place | None:
         """The place of the only value that contains the text; None if none does, or several do."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from reconciler.decide.plan.orders import order_of
 from reconciler.decide.slots import STANDBY
-from reconciler.model.desired import STOP_FIRST, Service
+from reconciler.model.desired import Service
 from reconciler.model.observed import Container
 from reconciler.model.outcome import Reason
 from reconciler.model.status import Health, ServiceStatus, Sync
@@ -53,7 +54,7 @@ def judge_wanted(
         reason=reason,
         desired=service.replicas,
         running=sum(item.running for item in present),
-        order=STOP_FIRST,
+        order=order_of(service),
         limit=service.memory * service.replicas,
         usage=_usage(current, usage),
         image=service.image_ref,
@@ -92,7 +93,7 @@ def _unknown(service: Service) -> ServiceStatus:
         reason=Reason.ENGINE_UNAVAILABLE,
         desired=service.replicas,
         running=None,
-        order=STOP_FIRST,
+        order=order_of(service),
         limit=service.memory * service.replicas,
         usage=None,
         image=service.image_ref,

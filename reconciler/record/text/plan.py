@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reconciler.model.documents import START_FIRST
 from reconciler.record.text.layout import Style, exactly, paragraph, plural, share, short, size, table
 from reconciler.record.text.words import place, summed
 
@@ -65,11 +66,18 @@ def _costs(document: Json, style: Style) -> list[str]:
     if document["restarts"]:
         lines += paragraph(f"replaces {', '.join(document['restarts'])}", style)
     for item in document["downtime"]:
-        where = place(item["stack"], item["service"])
-        lines += paragraph(f"{where} is down for at most {exactly(item['atMostSeconds'])} while it is judged", style)
+        lines += paragraph(_downtime(item), style)
     if document["defaults"]:
         told = ", ".join(f"{item['key']} {item['value']}" for item in document["defaults"])
         services = {service for item in document["defaults"] for service in item["services"]}
         lines += paragraph(f"where the files say nothing: {told} ({plural(len(services), 'service')})", style)
     lines.append(f"memory at most {share(document['peakBytes'], document['boundBytes'], 'of')}")
     return lines
+
+
+def _downtime(item: Json) -> str:
+    where = place(item["stack"], item["service"])
+    if item["order"] == START_FIRST:
+        return f"{where} is replaced start-first, without downtime"
+    why = f"; it is replaced stop-first, because {item['why']}" if item["why"] else ""
+    return f"{where} is down for at most {exactly(item['atMostSeconds'])} while it is judged{why}"

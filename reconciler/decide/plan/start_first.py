@@ -1,0 +1,212 @@
+"""Replaces containers start-first: a new one starts beside the old one, without the service's aliases, and gets them
+once it is healthy. Then the old one stops.
+
+The same steps lead forward and back: in a rollback the new one is the standby.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from reconciler.decide import footprint
+from reconciler.decide.drift.facts import aliases_missing
+from reconciler.decide.plan.builder import PlanBuilder
+from reconciler.decide.plan.diff import StateDiff
+from reconciler.decide.plan.orders import NO_MEMORY, alone, drain_of, found_by_labels, update_of
+from reconciler.decide.slots import Pairing, Slot
+from reconciler.model.desired import Condition, Service, ServiceKey, Update
+from reconciler.model.documents import START_FIRST
+from reconciler.model.observed import Container
+from reconciler.model.plan import Action, Change
+
+TAKES_OVER = "takes over"
+"""The cause of the steps that give a healthy container the service's aliases and its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What `Switching` does for both orders."""
+
+    await_dependencies: Callable[[Service], None]
+    stop_holders: Callable[[Service], None]
+    clear_name: Callable[[Slot], None]
+    start_cause: Callable[[Slot], str]
+
+
+class StartFirst:
+    """`keys`: services that are replaced so. `fallbacks`: those that asked for it and cannot be, with the reason.
+
+    `surges`: (service, bytes after the step) of each start beside an old container.
+    """
+
+    def __init__(
+        self, diff: StateDiff, builder: PlanBuilder, callbacks: Callbacks, cramped: Collection[ServiceKey]
+    ) -> None:
+        """`cramped`: services for which there is not enough memory."""
+        self._diff, self._builder, self._do = diff, builder, callbacks
+        self.keys: set[ServiceKey] = set()
+        self.fallbacks: dict[ServiceKey, str] = {}
+        self.surges: list[tuple[ServiceKey, int]] = []
+        for service in diff.order:
+            update = update_of(service, diff)
+            if update.order == START_FIRST:
+                why = alone(service, update, diff) or (NO_MEMORY if service.key in cramped else "")
+                if why:
+                    self.fallbacks[service.key] = why
+                else:
+                    self.keys.add(service.key)
+
+    def applies(self, pairing: Pairing) -> bool:
+        """Whether something of the service still serves, and something of it has to take over."""
+        if pairing.service.key not in self.keys:
+            return False
+        serving = [slot.container for slot in pairing.slots if slot.container and self._runs(slot.container)]
+        return bool(self._olds(pairing) or (serving and pairing.missing))
+
+    def replace(self, pairing: Pairing) -> None:
+        """So many containers at a time as the service says. At no moment fewer serve than before, or than are asked
+        for."""
+        service, olds = pairing.service, self._olds(pairing)
+        update = update_of(service, self._diff)
+        todo = [slot for slot in pairing.slots if not self._has_taken_over(service, slot)]
+        if olds and todo:
+            self._builder.note_start_first(service)
+        self._do.stop_holders(service)
+        serving = len(pairing.slots) - len(todo)
+        for number, group in enumerate(groups(todo, update.parallelism)):
+            self._start(service, group, update.delay if number else 0.0)
+            self._take_over(service, group)
+            serving += len(group)
+            self._stop(service, update, partners(group, olds, len(pairing.slots) - serving))
+            self._name(service, group)
+        self._stop(service, update, [(item, None) for item in olds])
+
+    def unfinished(self, service: Service, slot: Slot) -> bool:
+        """Whether its container runs, and has still to take over."""
+        runs = slot.container is not None and self._runs(slot.container)
+        return runs and not self._has_taken_over(service, slot)
+
+    def _olds(self, pairing: Pairing) -> list[Container]:
+        return [item for item in pairing.extras if self._runs(item)]
+
+    def _runs(self, item: Container) -> bool:
+        return item.running and item.id not in self._builder.stopped
+
+    def _has_taken_over(self, service: Service, slot: Slot) -> bool:
+        """False for one that an interrupted rollout has started: it may lack its aliases or its name."""
+        item = slot.container
+        if item is None or not self._runs(item):
+            return False
+        return item.name == slot.name and not any(aliases_missing(end, item) for end in service.endpoints)
+
+    def _start(self, service: Service, group: Sequence[Slot], delay: float) -> None:
+        starting = [slot for slot in group if slot.container is None or not self._runs(slot.container)]
+        if starting:
+            self._do.await_dependencies(service)
+        change = None if found_by_labels(service) or not service.endpoints else Change.APART
+        for slot in group:
+            if slot.container is not None and self.unfinished(service, slot):
+                self._reconnect(service, slot, slot.container)
+        for slot in starting:
+            item = slot.container
+            key = item.id if item else slot.name
+            self._builder.memory.start(key, footprint.of_service(service), footprint.mounted(service.config))
+            self._builder.add(
+                Action.START_CONTAINER,
+                *service.key,
+                slot.name,
+                self._do.start_cause(slot),
+                id=item.id if item else None,
+                change=change,
+                pause=delay if slot is starting[0] else 0.0,
+            )
+            self.surges.append((service.key, self._builder.memory.total))
+            self._builder.started.append((service, slot))
+            self._builder.restarted_only = False
+            self._builder.begun.add(key)
+            self._builder.touched.add(service.key)
+        condition = Condition.HEALTHY if service.healthcheck else Condition.STARTED
+        self._builder.wait(service, condition, "proves itself")
+
+    def _reconnect(self, service: Service, slot: Slot, item: Container) -> None:
+        """The agent was killed while it gave it its aliases: it runs without this network, and could not be judged."""
+        for endpoint in service.endpoints:
+            if endpoint.network not in self._diff.connected(item):
+                self._builder.add(
+                    Action.JOIN_ALIAS,
+                    *service.key,
+                    slot.name,
+                    f"lost network {endpoint.network}",
+                    id=item.id,
+                    name=endpoint.network,
+                    change=Change.APART,
+                )
+
+    def _take_over(self, service: Service, group: Iterable[Slot]) -> None:
+        for slot in group if not found_by_labels(service) else ():
+            item = slot.container
+            for endpoint in service.endpoints:
+                if item is None or item.id in self._builder.begun or aliases_missing(endpoint, item):
+                    self._builder.add(
+                        Action.JOIN_ALIAS,
+                        *service.key,
+                        slot.name,
+                        TAKES_OVER,
+                        id=item.id if item else None,
+                        name=endpoint.network,
+                    )
+
+    def _stop(self, service: Service, update: Update, olds: Iterable[tuple[Container, Slot | None]]) -> None:
+        """What does not serve well needs no drain."""
+        drain = drain_of(service, update)
+        for item, slot in olds:
+            pause, drain = (drain, 0.0) if self._serves(item) else (0.0, drain)
+            told = f" after a drain of {pause:g} s" if pause else ""
+            name = self._builder.standby(item) if slot is not None else None
+            self._builder.stop(item, ("replaced" if slot is not None else "too many") + told, name, pause)
+
+    def _serves(self, item: Container) -> bool:
+        key = (item.stack, item.service)
+        known = (states.get(key) for states in (self._diff.services, self._diff.known))
+        service = next((service for service in known if service and service.spec == item.spec), None)
+        found = service is None or not any(aliases_missing(end, item) for end in service.endpoints)
+        return found and item.state == "running" and item.health in ("none", "healthy")
+
+    def _name(self, service: Service, group: Iterable[Slot]) -> None:
+        for slot in group:
+            item = slot.container
+            if item is None or item.name != slot.name:
+                self._do.clear_name(slot)
+                if item is not None:
+                    self._builder.renamed[item.id] = slot.name
+                self._builder.add(
+                    Action.UPDATE_CONTAINER,
+                    *service.key,
+                    slot.name,
+                    TAKES_OVER,
+                    id=item.id if item else None,
+                    name=slot.name,
+                )
+
+
+def groups(slots: Sequence[Slot], parallelism: int) -> Iterator[Sequence[Slot]]:
+    """So many at a time; 0: all together."""
+    size = parallelism or max(1, len(slots))
+    for first in range(0, len(slots), size):
+        yield slots[first : first + size]
+
+
+def partners(group: Sequence[Slot], olds: list[Container], keep: int = 0) -> list[tuple[Container, Slot]]:
+    """The container that each slot replaces: the one with its name, else any beyond the number to `keep`. They are
+    taken out of `olds`."""
+    found: dict[str, Container] = {}
+    for slot in group:
+        same = next((item for item in olds if item.name == slot.name), None)
+        if same is not None:
+            olds.remove(same)
+            found[slot.name] = same
+    for slot in group:
+        if slot.name not in found and len(olds) > keep:
+            found[slot.name] = olds.pop(0)
+    return [(found[slot.name], slot) for slot in group if slot.name in found]

@@ -1,0 +1,103 @@
+"""Reads `x-reconciler` of the services of a stack.
+
+Compose leaves keys that begin with x- out of its canonical model, so they are read from the files, and merged as
+Compose merges maps: key by key, later files first, then what the service extends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from reconciler.decide.read.keys import OVERRIDE, items, pairs
+from reconciler.decide.read.scan import Scan
+from reconciler.formats import schemas
+from reconciler.formats.compose_names import SETTINGS
+from reconciler.formats.nodes import Mapping as MapNode
+from reconciler.formats.nodes import Node, Scalar
+from reconciler.formats.quantities import seconds
+from reconciler.formats.yamls import Document, Pointer, json_pointer, plain_value
+from reconciler.model.outcome import Reason, Violation
+
+LONGEST_DRAIN = 600.0
+"""Seconds; the same as the engine's longest stop that a commit may ask for."""
+
+
+def with_settings(model: Mapping[str, Any], found: Scan, stack: str) -> tuple[Mapping[str, Any], tuple[Violation, ...]]:
+    """The canonical model with each service's settings below `x-reconciler`, and what is wrong with them."""
+    violations: list[Violation] = []
+    services: dict[str, Any] = {}
+    for name, service in (model.get("services") or {}).items():
+        nodes = list(found.nodes("services", name, SETTINGS))
+        services[name] = service
+        if nodes:
+            settings = {SETTINGS: _merged(nodes)}
+            wrong = list(_wrong(settings, found, stack, name))
+            violations += wrong
+            services[name] = service if wrong else {**service, **settings}
+    return {**model, "services": services}, tuple(violations)
+
+
+def _merged(nodes: list[Node]) -> Any:
+    """The first one wins; maps are merged."""
+    maps: list[Node] = []
+    for node in nodes:
+        if not isinstance(node, MapNode):
+            break
+        maps.append(node)
+        if node.tag == OVERRIDE:
+            break
+    if not maps:
+        return _value(nodes[0])
+    held: dict[str, list[Node]] = {}
+    for node in maps:
+        for key, (_, value) in pairs(node).items():
+            held.setdefault(key, []).append(value)
+    return {key: _merged(values) for key, values in held.items()}
+
+
+def _value(node: Node) -> Any:
+    if isinstance(node, Scalar):
+        return plain_value(node.text) if node.plain else node.text
+    if isinstance(node, MapNode):
+        return _merged([node])
+    return [_value(item) for item in items(node)]
+
+
+def _wrong(settings: Mapping[str, Any], found: Scan, stack: str, service: str) -> Iterator[Violation]:
+    whole = Document("", settings, (), {}, {}, {})
+    for item in schemas.check(whole, "service"):
+        yield _placed(item, found, stack, service, _parts(item.pointer or ""))
+    drain = (settings[SETTINGS] or {}).get("drain") if isinstance(settings[SETTINGS], dict) else None
+    if isinstance(drain, str) and _too_long(drain):
+        pointer = (SETTINGS, "drain")
+        message, hint = f"{SETTINGS}.drain is longer than 10m ({drain})", "Write a duration of at most 10m, like 5s."
+        item = Violation(Reason.SCHEMA_INVALID, "out-of-range", message, hint)
+        yield _placed(item, found, stack, service, pointer)
+
+
+def _too_long(text: str) -> bool:
+    try:
+        return seconds(text) > LONGEST_DRAIN
+    except ValueError:
+        return False  # the schema has named it
+
+
+def _parts(pointer: str) -> Pointer:
+    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
+
+
+def _placed(item: Violation, found: Scan, stack: str, service: str, parts: Iterable[str | int]) -> Violation:
+    pointer: Pointer = ("services", service, *parts)
+    place = found.locate(*pointer)
+    return replace(
+        item,
+        message=f"service {service}: {item.message}",
+        path=place.path,
+        line=place.line,
+        column=place.column,
+        pointer=json_pointer(pointer),
+        stack=stack,
+        service=service,
+    )

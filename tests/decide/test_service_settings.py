@@ -1,0 +1,85 @@
+"""What a service says below `x-reconciler`, which Compose leaves out of its canonical model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from reconciler.decide.lower.updates import update_of
+from reconciler.decide.read.scan import scan
+from reconciler.decide.read.service_settings import with_settings
+from reconciler.model.desired import AS_USUAL, Update
+from reconciler.model.documents import StackDocument
+from reconciler.model.outcome import Level, Violation
+from tests.commits import CommitFiles
+
+
+def read(**files: str) -> tuple[Any, tuple[Violation, ...]]:
+    """The settings of the service web."""
+    commit = CommitFiles({f"{name}.yaml": text for name, text in files.items()}, {})
+    found = scan(commit, StackDocument("shop", tuple(name for name in commit.entries if name != "base.yaml")), {})
+    assert not found.violations
+    model, violations = with_settings({"services": {"web": {"image": "x"}}}, found, "shop")
+    return model["services"]["web"].get("x-reconciler"), violations
+
+
+def test_a_service_without_settings_stays_as_it_is() -> None:
+    assert read(a="services: {web: {image: x, x-other: {drain: 1}}}") == (None, ())
+
+
+def test_later_files_win_key_by_key() -> None:
+    first = "services: {web: {image: x, x-reconciler: {drain: 1s, shared_volumes: true}}}"
+    assert read(a=first, b="services: {web: {x-reconciler: {drain: 3s}}}") == (
+        {"drain": "3s", "shared_volumes": True},
+        (),
+    )
+
+
+def test_anchors_merge_keys_and_extends_are_followed() -> None:
+    anchored = """
+x-usual: &usual {drain: 4s}
+services:
+  web: {image: x, x-reconciler: {<<: *usual, shared_volumes: yes}}
+"""
+    settings, violations = read(a=anchored.replace("yes", "true"))
+    assert (settings, violations) == ({"drain": "4s", "shared_volumes": True}, ())
+    base = "services: {b: {image: x, x-reconciler: {drain: 9s}}}"
+    extending = "services: {web: {extends: {file: base.yaml, service: b}, x-reconciler: {shared_volumes: true}}}"
+    assert read(a=extending, base=base)[0] == {"shared_volumes": True, "drain": "9s"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("{drian: 2s}", "unknown key 'drian' in x-reconciler", "Did you mean 'drain'?"),
+        ("{drain: 2}", "x-reconciler.drain must be text (2)", "5s"),
+        (
+            "{drain: soon}",
+            'x-reconciler.drain must be a number with ms, s, m or h; several may follow each other ("soon")',
+            "",
+        ),
+        ('{drain: "${DRAIN:-2s}"}', "x-reconciler.drain must be a number with", ""),
+        ("{drain: 11m}", "x-reconciler.drain is longer than 10m (11m)", "5s"),
+        ("{shared_volumes: 1}", "x-reconciler.shared_volumes must be true or false (1)", "true"),
+        ("true", "x-reconciler must be a map", ""),
+        ("", "x-reconciler must be a map", ""),
+        ("[drain]", "x-reconciler must be a map", ""),
+    ],
+)
+def test_what_is_wrong_is_told_at_its_line(text: str, message: str, hint: str) -> None:
+    settings, violations = read(a=f"services:\n  web:\n    image: x\n    x-reconciler: {text}\n")
+    assert settings is None
+    [found] = violations
+    assert found.message.startswith(f"service web: {message}")
+    assert hint in found.hint
+    assert (found.path, found.line, found.stack, found.service) == ("a.yaml", 4, "shop", "web")
+    assert found.level is Level.DENY
+
+
+def test_how_a_service_is_replaced() -> None:
+    assert update_of({}, "stop-first") == AS_USUAL
+    assert update_of({}, "start-first").order == "start-first"
+    asked = {"order": "stop-first", "parallelism": 0, "delay": "1m30s"}
+    model = {"deploy": {"update_config": asked}, "x-reconciler": {"drain": "0s", "shared_volumes": True}}
+    assert update_of(model, "start-first") == Update("stop-first", 0, 90.0, 0.0, True)
