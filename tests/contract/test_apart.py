@@ -86,8 +86,9 @@ def test_plain_compose_accepts_what_was_started_first(world: World, engine: dock
     world.applier.update(new.id, "always")
     before = engine.inspect_container(new.id)
     document = escaped(create_file([Creation(second, 1, {}, {})], {network.name: network.key}))
+    project = [world.applier.compose, "-p", world.stack, "--project-directory", "/", "-f", "-"]
     told = subprocess.run(
-        [world.applier.compose, "-p", world.stack, "--project-directory", "/", "-f", "-", "up", "-d", "--pull", "never"],
+        [*project, "up", "-d", "--pull", "never"],
         input=json.dumps(document).encode(), capture_output=True, timeout=120, check=False,
         env={"PATH": os.environ["PATH"], "DOCKER_HOST": engine_address()},
     )  # fmt: skip

@@ -84,10 +84,8 @@ def test_requests_that_are_under_way_end_well(host: Host) -> None:
     program = ["perl", "-MIO::Socket::INET", "-e", slow.replace("$", "$$")]
 
     def push(version: str) -> None:
-        made = service(
-            command=program, environment={"SAYS": version}, deploy=START_FIRST, **{"x-reconciler": {"drain": "1s"}}
-        )
-        host.push({"web": made, "client": healthy()})
+        made = service(command=program, environment={"SAYS": version}, deploy=START_FIRST)
+        host.push({"web": made | {"x-reconciler": {"drain": "1s"}}, "client": healthy()})
 
     push("1")
     assert host.once()["outcome"] == "Succeeded"

@@ -77,7 +77,7 @@ def _alone(service: Service, update: Update) -> Iterator[str]:
 
 
 def _seen_too_early(service: Service) -> bool:
-    """Traefik leaves out what is not healthy yet; caddy-docker-proxy looks at no health (ADR 21)."""
+    """Traefik leaves out what is not healthy yet; caddy-docker-proxy looks at no health (ADR 23)."""
     labels = _labels(service)
     by_caddy = any(name == "caddy" or name.startswith(("caddy.", "caddy_")) for name in labels)
     return by_caddy or (found_by_labels(service) and not service.healthcheck)
