@@ -12,20 +12,28 @@ DECISIONS = sorted((ROOT / "docs" / "adr").glob("0*.md"))
 PLACE = re.compile(r"`([\w./-]+)`(?:: `(\w+)`)?")
 
 
-def places() -> list[tuple[str, str]]:
-    """Each file, and the name in it ('' for the whole file), of the table "Where is …?"."""
+def rows() -> list[list[tuple[str, str]]]:
+    """Of each row of the table "Where is …?": each path, and the name in it ('' for the whole file).
+
+    A file without a folder is beside the one before it.
+    """
     table = (ROOT / "ARCHITECTURE.md").read_text("utf-8").split("## Where is …?")[1].split("\n## ")[0]
-    rows = [line.split("|")[2] for line in table.splitlines() if line.startswith("| ")][1:]
-    found = [PLACE.search(row) for row in rows]
-    return [(place[1], place[2] or "") for place in found if place]
+    found = []
+    for cell in [line.split("|")[2] for line in table.splitlines() if line.startswith("| ")][1:]:
+        row: list[tuple[str, str]] = []
+        for place in PLACE.finditer(cell):
+            beside = row[-1][0].rpartition("/")[0] + "/" if row and "/" not in place[1] else ""
+            row.append((beside + place[1], place[2] or ""))
+        found.append(row)
+    return found
 
 
 def test_every_row_names_a_place() -> None:
-    table = (ROOT / "ARCHITECTURE.md").read_text("utf-8").split("## Where is …?")[1].split("\n## ")[0]
-    assert len(places()) == sum(line.startswith("| ") for line in table.splitlines()) - 1 >= 20
+    assert len(rows()) > 20
+    assert all(rows())
 
 
-@pytest.mark.parametrize(("path", "name"), places())
+@pytest.mark.parametrize(("path", "name"), [place for row in rows() for place in row])
 def test_place_exists(path: str, name: str) -> None:
     assert (ROOT / path).exists()
     if name:

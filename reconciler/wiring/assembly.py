@@ -159,13 +159,15 @@ class Application:
             )
 
     def plan(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.showing import plan
+
         lock = StateLock(self._parts.state)
         try:
             lock.acquire()
         except Locked:
-            return self._parts.plan(typed.commit, fetch=False)
+            return plan(self._parts, typed.commit, fetch=False)
         try:
-            return self._parts.plan(typed.commit, fetch=True)
+            return plan(self._parts, typed.commit, fetch=True)
         finally:
             lock.release()
 
@@ -227,7 +229,9 @@ class Application:
         return self._operator.ask(RequestVerb.ACCEPT, typed.REV, wait=not typed.no_wait)
 
     def status(self, typed: argparse.Namespace) -> Answer:
-        return self._parts.status.status(self._parts.facts(), not typed.no_engine)
+        from reconciler.wiring.showing import facts
+
+        return self._parts.status.status(facts(self._parts), not typed.no_engine)
 
     def history(self, typed: argparse.Namespace) -> Answer:
         trouble = self._parts.secrets.trouble()

@@ -1,10 +1,9 @@
-"""The adapters for logs: of `logs`, of the monitor, and of whoever removes a container."""
+"""The adapters for logs: for `logs`, for the monitor, and for code that removes containers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from reconciler.decide.redact import Redactor
 from reconciler.model.logs import LogLine
@@ -14,28 +13,26 @@ from reconciler.verbs.log_keeper import LogKeeper
 from reconciler.verbs.logs import Logs, masked
 from reconciler.wiring.reading import Reading
 
-if TYPE_CHECKING:
-    pass
-
 FOLDER = "logs"
 
 
 def logs_of(parts: Reading, redactor: Redactor) -> Logs:
-    """For whoever reads logs."""
+    """For `logs` and the monitor."""
     from reconciler.observe.logs import ContainerLog
+    from reconciler.wiring.showing import facts
 
-    facts = parts.facts()
-    known = facts.desired.services() if facts.desired else ()
+    shown = facts(parts)
+    known = shown.desired.services() if shown.desired else ()
 
     def containers() -> tuple[Container, ...]:
-        return parts.status.containers(facts)
+        return parts.status.containers(shown)
 
     open_log = partial(ContainerLog, parts.client)
     return Logs(containers, frozenset(known), open_log, LogArchive(parts.state / FOLDER), redactor.clean)
 
 
 def keeper(parts: Reading, redactor: Redactor) -> LogKeeper:
-    """For whoever removes containers."""
+    """For code that removes containers."""
     from reconciler.observe.logs import ContainerLog
 
     def read(container: Container, lines: int) -> Iterator[LogLine]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
@@ -25,9 +25,7 @@ from reconciler.observe.remote import is_public, on_public_forge
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.signatures import Signers
 from reconciler.ownership import STATE, require, require_contents
-from reconciler.record.lock import holder
 from reconciler.settings import Settings, SourceSettings
-from reconciler.verbs import Answer
 from reconciler.verbs.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from reconciler.loop.options import Options
     from reconciler.loop.ports import Images, Observer
     from reconciler.loop.prepare import Preparer
-    from reconciler.model.status import StatusFacts
     from reconciler.observe.engine import EngineObserver
     from reconciler.observe.images import LocalImages
     from reconciler.observe.source import GitSource
@@ -232,32 +229,6 @@ class Reading:
 
         return StatusQueries(self.settings.host, self.source, self.store, self.observer, self.journal, self.clock)
 
-    def plan(self, revision: str | None, fetch: bool) -> Answer:
-        """See `verbs.plan`."""
-        from reconciler.loop.options import Ports
-        from reconciler.loop.rehearsal import NO_HANDS, NO_VOICE
-        from reconciler.observe.host_files import HostFiles
-        from reconciler.record.requests import RequestBox
-        from reconciler.verbs.plan import plan
-
-        ports = Ports(
-            source=self.source,
-            preparer=self.preparer(self.state / "render", self.settings.host, True),
-            store=self.store,
-            images=self.images,
-            observer=self.observer,
-            applier=NO_HANDS,
-            reporter=NO_VOICE,
-            requests=RequestBox(self.state / "requests", self.effects, read_only=True),
-            clock=self.clock,
-            host_files=HostFiles(self.host_paths),
-            uses=self.uses,
-        )
-        return plan(ports, self.options, self.journal.records(), self._trees, revision, fetch)
-
-    def _trees(self) -> list[str]:
-        return [*(path.name for path in (self.state / "trees").glob("*")), *self.secrets.mounted()]
-
     @cached_property
     def options(self) -> Options:
         """Options of the agent's behaviour, from its config."""
@@ -329,38 +300,3 @@ class Reading:
         except (ReconcilerError, OSError):  # it may not be needed
             return KnownAnswers(None, "")
         return KnownAnswers(None if secret else cache_folder(self.environ), f"{made_by} {about} {rules}")
-
-    def facts(self, record: Mapping[str, Any] | None = None) -> StatusFacts:
-        """The input of `status`, except the engine. `record`: of the acting process; by default, what it publishes."""
-        from reconciler.model.status import Agent, Channel, Holding, SourceFacts
-        from reconciler.verbs import files
-
-        pid = holder(self.state)
-        record = files.read(self.state / TURN_FILE) if record is None else record
-        alive = pid is not None and record.get("pid") == pid
-        agent = Agent(
-            pid is not None,
-            pid,
-            files.text(record, "version") if alive else None,
-            files.moment(record, "startedAt") if alive else None,
-        )
-        source = SourceFacts(
-            self.source.remote.shown,
-            self.settings.source.branch,
-            files.text(record, "head"),
-            files.moment(record, "fetchedAt"),
-            files.text(record, "error"),
-        )
-        holding, trouble = files.holding(record), self.secrets.trouble()
-        if trouble is not None and not (holding and holding.message.endswith(trouble.message)):
-            holding = Holding(trouble.reason, trouble.message, trouble.hint)
-        facts = self.status.facts(agent, source, holding, files.rollout(record) if alive else None)
-        channel = Channel(
-            "notes",
-            len(facts.history.finals.keys() - facts.history.told),
-            facts.history.told_at,
-            record.get("notesError") or self.notes[1],
-        )
-        silence, trust = files.silence(record) if alive else None, self.settings.trust
-        others = self.forge.channels(facts.history) if self.forge else ()
-        return replace(facts, silence=silence, trust=trust, channels=(channel, *others))

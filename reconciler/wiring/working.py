@@ -42,6 +42,7 @@ from reconciler.verbs.push_file import PushFile
 from reconciler.verbs.status_file import StatusFile
 from reconciler.wiring.preload import preload
 from reconciler.wiring.reading import TURN_FILE, Reading
+from reconciler.wiring.showing import facts
 from reconciler.workspace import sweep
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ class Working:
         record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)
         files.publish(self._parts.state / TURN_FILE, masked(record, self._redactor))
         self._push_file.publish(self._progress, cycle.history.attempts)
-        self._status_file.publish(lambda: self._parts.facts(record), cycle.looked)
+        self._status_file.publish(lambda: facts(self._parts, record), cycle.looked)
 
     @cached_property
     def _push_file(self) -> PushFile:

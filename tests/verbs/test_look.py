@@ -13,6 +13,7 @@ from reconciler.decide.status import status
 from reconciler.effects import Effects
 from reconciler.settings import Settings, SourceSettings
 from reconciler.wiring.reading import Reading
+from reconciler.wiring.showing import facts
 from tests.observe.sources import FILES
 from tests.repository import Repository
 
@@ -55,10 +56,10 @@ def test_a_branch_that_has_vanished_was_fetched(theirs: Repository, reading: Rea
     assert "not been fetched yet" in message(reading, {})
     assert message(reading, {"error": "the remote is away"}) == "the remote is away"
     reading.journal.append("seen", at=1.0, revision=sha)
-    facts = reading.facts({"error": "couldn't find remote ref refs/heads/main"})
-    assert facts.source.head == sha
+    found = facts(reading, {"error": "couldn't find remote ref refs/heads/main"})
+    assert found.source.head == sha
     assert "not been fetched yet" not in message(reading, {"error": "couldn't find remote ref refs/heads/main"})
 
 
 def message(reading: Reading, record: dict[str, Any]) -> str:
-    return str(status.judge(reading.facts(record)).message)
+    return str(status.judge(facts(reading, record)).message)
