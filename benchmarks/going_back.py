@@ -62,10 +62,10 @@ def _way_back(ours: Ours, bad: Services, switched: int = SWITCHED) -> float:
     answer = ours.once()
     assert answer["outcome"] == "RolledBack", answer.document
     own = [item for item in ours.records() if item.get("revision") == sha]
-    condemned, ended = (next(item for item in own if item["kind"] == kind) for kind in ("condemned", "ended"))
+    quarantined, ended = (next(item for item in own if item["kind"] == kind) for kind in ("condemned", "ended"))
     done = [item for item in ended["services"] if item["action"] != "Unchanged"]
     assert len(done) == switched, done
-    return _moment(ended) - _moment(condemned)
+    return _moment(ended) - _moment(quarantined)
 
 
 def _stop(ours: Ours) -> float:

@@ -10,13 +10,13 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from reconciler.decide.redact import Redactor
+from reconciler.environment import PRIVATE, leave_working_folder
 from reconciler.errors import ReconcilerError, Usage
 from reconciler.logs import start_logs
 from reconciler.model.outcome import Reason
 from reconciler.output import Output, colours_wanted
 from reconciler.parser import parse, wants_json
 from reconciler.signals import Ended, Signals
-from reconciler.surroundings import PRIVATE, leave_working_folder
 
 if TYPE_CHECKING:
     from reconciler.settings import Settings

@@ -51,7 +51,7 @@ def next_move(
     """
     good = history.last_good
     last = history.last
-    if last is not None and last.open and last.condemned:
+    if last is not None and last.open and last.quarantined:
         return Go(good.revision if good else None, Intent.REVERT)
     suspension = history.suspended(now)
     if suspension is not None and not (history.unfinished and good):

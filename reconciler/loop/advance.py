@@ -100,17 +100,17 @@ def _attempt(
         give_way(context.ledger, attempt, again)
         raise
     except Interrupted as error:
-        if not context.ledger.condemned(attempt.id):
+        if not context.ledger.quarantined(attempt.id):
             context.ledger.interrupted(attempt, error)
         raise
     except ENVIRONMENT as error:
-        if not context.ledger.attempt(attempt.id).open or context.ledger.condemned(attempt.id):
+        if not context.ledger.attempt(attempt.id).open or context.ledger.quarantined(attempt.id):
             raise
         return context.ledger.fault(attempt, error)
     except (ReconcilerError, Ended):
         raise
     except Exception as error:
-        if not context.ledger.attempt(attempt.id).open or context.ledger.condemned(attempt.id):
+        if not context.ledger.attempt(attempt.id).open or context.ledger.quarantined(attempt.id):
             raise
         # Faults during the rollback from another commit do not count for this one.
         counted = context.ledger.history.defects.get(head.sha, 0) > known
@@ -188,14 +188,14 @@ def _roll(
     try:
         rollout.walk()
     except RolloutFailed as error:
-        condemned = error.failure.reason is not Reason.DEPENDENCY_NOT_READY
-        return go_back(context, attempt, error.failure, desired, rollout, condemned=condemned)
+        quarantined = error.failure.reason is not Reason.DEPENDENCY_NOT_READY
+        return go_back(context, attempt, error.failure, desired, rollout, quarantined=quarantined)
     except Away:
         raise  # no way leads back before it answers, and then the way on is as short
     except Transient as error:
         if not rollout.touched:
             raise
-        return go_back(context, attempt, Failure(error.reason, error.message), desired, rollout, condemned=False)
+        return go_back(context, attempt, Failure(error.reason, error.message), desired, rollout, quarantined=False)
     except (ReconcilerError, Anew):
         raise
     except Exception as error:
@@ -203,7 +203,7 @@ def _roll(
             raise
         enough = unforeseen.note(context.ledger, attempt.revision, error)
         failure = Failure(Reason.INTERNAL_ERROR, unforeseen.told(error))
-        return go_back(context, attempt, failure, desired, rollout, condemned=enough)
+        return go_back(context, attempt, failure, desired, rollout, quarantined=enough)
     return _succeed(context, attempt, desired, rollout)
 
 

@@ -86,7 +86,7 @@ class Heads:
         if new:
             self._ledger.append("seen", revision=head.sha)
             self._context.states.pin("head", head.sha)
-        overtaken = last is not None and last.open and not last.condemned and last.revision != head.sha
+        overtaken = last is not None and last.open and not last.quarantined and last.revision != head.sha
         # Where it is not new, the process was killed after `seen` was recorded and before the attempt was ended.
         if last is not None and overtaken and (new or last.intent is Intent.ADVANCE):
             self._ledger.supersede(last, head)

@@ -172,7 +172,7 @@ class Ledger:
     def cut_off(self) -> None:
         """The process is about to be killed: record the open attempt as interrupted."""
         last = self.history.last
-        if last is not None and last.open and not last.condemned:
+        if last is not None and last.open and not last.quarantined:
             message = "asked to end while the engine was busy; what runs is left as it is"
             self.end(Ending(Outcome.INTERRUPTED, Reason.INTERRUPTED, message), last.revision, last.intent, last.id)
 
@@ -206,10 +206,10 @@ class Ledger:
         """An attempt whose cleanup was interrupted."""
         return next((item for item in self.history.attempts if not item.closed), None)
 
-    def condemned(self, name: str) -> bool:
+    def quarantined(self, name: str) -> bool:
         """Whether the verdict on this attempt is written, or pending."""
         owed = any(kind == "condemned" and fields["attempt"] == name for kind, _, fields in self._owed)
-        return owed or self.attempt(name).condemned
+        return owed or self.attempt(name).quarantined
 
     def end(self, ending: Ending, revision: str, intent: Intent, attempt: str | None = None) -> Turn:
         """An attempt ends; without one, a commit is decided before anything was started."""

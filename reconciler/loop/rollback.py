@@ -21,15 +21,15 @@ from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reas
 
 
 def go_back(
-    context: TurnContext, attempt: Attempt, failure: Failure, bad: DesiredState, forward: Rollout, *, condemned: bool
+    context: TurnContext, attempt: Attempt, failure: Failure, bad: DesiredState, forward: Rollout, *, quarantined: bool
 ) -> Turn:
     """The verdict is durable before the rollback begins: a bad commit is never tried twice.
 
-    `condemned` False: the environment failed it (a port was taken meanwhile). The machine goes back all the same,
+    `quarantined` False: the environment failed it (a port was taken meanwhile). The machine goes back all the same,
     and the commit is tried again.
     """
-    if not condemned:
-        return roll_back(context, replace(attempt, failure=failure, content=bad.content), forward, condemned=False)
+    if not quarantined:
+        return roll_back(context, replace(attempt, failure=failure, content=bad.content), forward, quarantined=False)
     # A full disk must not keep the service down: the rollback needs no space for the verdict, and nothing new begins
     # until the verdict is written.
     context.ledger.owe(
@@ -41,12 +41,12 @@ def go_back(
         touched=forward.touched,
     )
     context.states.pin_bad(attempt.revision, bad.content)
-    attempt = replace(attempt, condemned=True, failure=failure, content=bad.content, touched=forward.touched)
+    attempt = replace(attempt, quarantined=True, failure=failure, content=bad.content, touched=forward.touched)
     return roll_back(context, attempt, forward)
 
 
 def roll_back(
-    context: TurnContext, attempt: Attempt, forward: Rollout | None = None, *, condemned: bool = True
+    context: TurnContext, attempt: Attempt, forward: Rollout | None = None, *, quarantined: bool = True
 ) -> Turn:
     """Undo a quarantined attempt, from wherever it stands. `forward` is None when another process began it."""
     target = context.states.good() or context.states.nothing()
@@ -68,14 +68,14 @@ def roll_back(
     try:
         rollout.walk()
     except RolloutFailed as error:
-        if not condemned or error.reason is Reason.DEPENDENCY_NOT_READY:
+        if not quarantined or error.reason is Reason.DEPENDENCY_NOT_READY:
             raise Transient(error.reason, f"the rollback is blocked: {error.message}", error.hint) from error
         return _stall(context.ledger, attempt, failure, error.failure)
     except Superseded as newer:
-        if condemned:
+        if quarantined:
             _cut_short(context.ledger, attempt, failure, newer.head, _merged(rollout, forward))
         raise
-    if not condemned:
+    if not quarantined:
         turn = context.ledger.fault(
             attempt, Transient(failure.reason, failure.message, "it is tried again by itself"), failure
         )

@@ -52,7 +52,7 @@ class Planned:
 class Attempt:
     """One attempt at one target. `content` is None if it ended before the content was known.
 
-    `final`: this is the commit's one final state, `state`. `condemned`: the commit is quarantined; the rollback may not
+    `final`: this is the commit's one final state, `state`. `quarantined`: so is the commit; the rollback may not
     have ended yet. `closed`: nothing of the attempt is left to clean up. `warnings`: those of the admitted commit, and
     of what was lost meanwhile. `stacks`: those of the prepared commit. `planned` None: nothing was planned, or an older
     version did not record it.
@@ -74,7 +74,7 @@ class Attempt:
     services: tuple[ServiceRecord, ...] = ()
     failure: Failure | None = None
     lines: tuple[str, ...] = ()
-    condemned: bool = False
+    quarantined: bool = False
     touched: bool = True
     closed: bool = True
     warnings: tuple[Violation, ...] = ()

@@ -63,7 +63,7 @@ def peek(remote: Remote, ref: str) -> str | None:
     return refs.read(ref) or (None if refs.stands(ref) else "")
 
 
-def stranger(folder: Path) -> int | None:
+def foreign_owner(folder: Path) -> int | None:
     """The uid of an owner of the repository, or of its deciding parts, who is neither root nor us."""
     for path in _parts(folder):
         with suppress(OSError):

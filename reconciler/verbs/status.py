@@ -71,7 +71,7 @@ class StatusQueries:
 
     def _desired(self, history: History, rollout: Rollout | None) -> DesiredState | None:
         last = history.last
-        if rollout is not None and last is not None and last.open and last.content and not last.condemned:
+        if rollout is not None and last is not None and last.open and last.content and not last.quarantined:
             stored = self._load(last.content)
             if stored is not None:
                 return stored

@@ -15,7 +15,7 @@ from reconciler.formats.engine_read import FOLDERS
 from reconciler.observe.binary import compose_version, find_compose
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.login import login_of
-from reconciler.observe.origin import not_pushed, stranger
+from reconciler.observe.origin import foreign_owner, not_pushed
 from reconciler.observe.reach import branch_head, engine_facts
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.source import GitSource
@@ -83,7 +83,7 @@ class _Reading:
 
     def _kept(self) -> str | None:
         path = self._source.remote.path
-        owner = stranger(path) if path and self._settings.notes_push is None else None
+        owner = foreign_owner(path) if path and self._settings.notes_push is None else None
         return not_pushed(path, owner) if path and owner is not None else None
 
     def _engine_read(self) -> Found:

@@ -20,7 +20,7 @@ from reconciler.model.documents import NOTHING_ALLOWED
 from reconciler.model.outcome import Reason
 from reconciler.observe.binary import find_compose
 from reconciler.observe.endpoint import engine_host
-from reconciler.observe.origin import not_pushed, stranger
+from reconciler.observe.origin import foreign_owner, not_pushed
 from reconciler.observe.remote import is_public, on_public_forge
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.signatures import Signers
@@ -169,7 +169,7 @@ class Reading:
         wanted, path = self.settings.notes_push, self.source.remote.path
         if wanted is not None or path is None:
             return bool(wanted), None
-        owner = stranger(path)
+        owner = foreign_owner(path)
         return owner is None, None if owner is None else not_pushed(path, owner)
 
     @property

@@ -19,7 +19,7 @@ from reconciler.log import logger
 from reconciler.model.observed import Container
 from reconciler.model.outcome import Reason
 from reconciler.model.service import Platform, Service
-from reconciler.observe.origin import stranger
+from reconciler.observe.origin import foreign_owner
 from reconciler.record.lock import StateLock
 from reconciler.settings import Settings
 from reconciler.verbs import Answer
@@ -80,7 +80,7 @@ def service(platform: Platform, account: pwd.struct_passwd, parts: Reading) -> S
         state=settings.state,
         writable=(*(f"-{item}" for item in [*folders, *secrets]), *_binds(settings)),
         used=(*_keys(settings), *_endpoint(settings, parts.environ), command),
-        foreign=account.pw_uid == 0 and source is not None and stranger(source) is not None,
+        foreign=account.pw_uid == 0 and source is not None and foreign_owner(source) is not None,
         control_groups=settings.build.memory is not None,
         environment=dict(_environment(parts.environ)),
         folder=os.path.join(parts.environ.get("XDG_CONFIG_HOME") or f"{account.pw_dir}/.config", "systemd/user"),

@@ -38,7 +38,7 @@ def ended(
     return record("ended", at, attempt=attempt, revision=revision, outcome=outcome, **known)
 
 
-def condemned(attempt: str = "1", revision: str = A, **more: Any) -> dict[str, Any]:
+def quarantined(attempt: str = "1", revision: str = A, **more: Any) -> dict[str, Any]:
     failure = failure_record(FAILURE)
     return record("condemned", 3.0, attempt=attempt, revision=revision, content="c1", failure=failure, **more)
 
@@ -78,9 +78,9 @@ def test_what_was_prepared() -> None:
 
 
 def test_a_verdict_is_known_before_the_rollback_has_ended() -> None:
-    history = fold([started(), condemned(touched=False)])
+    history = fold([started(), quarantined(touched=False)])
     assert history.last is not None
-    assert (history.last.open, history.last.condemned, history.last.touched) == (True, True, False)
+    assert (history.last.open, history.last.quarantined, history.last.touched) == (True, True, False)
     assert history.last.failure == FAILURE
     assert history.quarantined == {A: Bad(A, "c1", Reason.CRASHED, 3.0)}
     assert history.bad_content("c1") == history.quarantined[A]
@@ -88,7 +88,7 @@ def test_a_verdict_is_known_before_the_rollback_has_ended() -> None:
 
 
 def test_an_old_verdict_that_says_nothing_of_touching_touched() -> None:
-    last = fold([started(), condemned()]).last
+    last = fold([started(), quarantined()]).last
     assert last is not None
     assert last.touched
 
@@ -139,7 +139,7 @@ def test_the_failure_is_that_of_the_end_or_of_the_verdict() -> None:
     second = Failure(Reason.HEALTH_CHECK_FAILED, "the rollback, too")
     back = ended(outcome="RolledBack")
     for end, told in ((back, FAILURE), (back | {"failure": failure_record(second)}, second)):
-        last = fold([started(), condemned(), end]).last
+        last = fold([started(), quarantined(), end]).last
         assert last is not None
         assert last.failure == told
 
@@ -153,8 +153,8 @@ def test_a_refusal_for_content_is_never_replaced_and_one_by_rules_is() -> None:
     by_rules = ended(outcome="Rejected", bad=True, reason="PolicyViolation", inputs="old rules")
     by_new_rules = ended("2", outcome="Rejected", bad=True, reason="BudgetExceeded", inputs="new rules")
     assert fold([by_rules, by_new_rules]).quarantined[A].inputs == "new rules"
-    assert fold([by_rules, started("2"), condemned("2")]).quarantined[A].content == "c1"
-    kept = fold([started(), condemned(), by_new_rules]).quarantined[A]
+    assert fold([by_rules, started("2"), quarantined("2")]).quarantined[A].content == "c1"
+    kept = fold([started(), quarantined(), by_new_rules]).quarantined[A]
     assert (kept.content, kept.reason) == ("c1", Reason.CRASHED)
 
 
@@ -201,7 +201,7 @@ def test_one_shots_and_notes() -> None:
 
 
 def test_a_failure_comes_back_as_it_went() -> None:
-    last = fold([started(), condemned()]).last
+    last = fold([started(), quarantined()]).last
     assert last is not None
     assert last.failure == FAILURE
     bare = Failure(Reason.STALLED, "short")
@@ -314,9 +314,9 @@ def test_a_replaced_journal_is_folded_anew() -> None:
 
 def test_what_is_told_of_an_attempt_that_is_over_changes_it() -> None:
     over = [started(), ended(content="c1", closing=True), record("closed", 3.0)]
-    history = fold([*over, condemned()])
+    history = fold([*over, quarantined()])
     assert history.last is not None
-    assert (history.last.condemned, history.last.outcome, history.last.content) == (True, Outcome.SUCCEEDED, "c1")
+    assert (history.last.quarantined, history.last.outcome, history.last.content) == (True, Outcome.SUCCEEDED, "c1")
     again = fold([*over, started(at=4.0)])
     assert again.last is not None
     assert (len(again.attempts), again.last.open, again.last.content) == (1, True, None)

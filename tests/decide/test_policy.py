@@ -87,7 +87,7 @@ def test_a_refusal_by_rules_is_judged_anew_when_they_change(
 
 
 def test_a_quarantined_attempt_that_did_not_end_goes_back_first() -> None:
-    open_attempt = attempt(Outcome.STARTED, OLD, condemned=True, ended_at=None)
+    open_attempt = attempt(Outcome.STARTED, OLD, quarantined=True, ended_at=None)
     history = History((open_attempt,), last_good=good(OLD), unended=9, faults=3)
     assert move(history) == Go(OLD, Intent.REVERT)
     assert move(replace(history, last_good=None)) == Go(None, Intent.REVERT)
@@ -98,7 +98,7 @@ def test_an_open_attempt_without_a_verdict_is_tried_again() -> None:
 
 
 def test_a_quarantined_attempt_that_has_ended_is_over() -> None:
-    ended = attempt(Outcome.ROLLED_BACK, condemned=True)
+    ended = attempt(Outcome.ROLLED_BACK, quarantined=True)
     assert move(History((ended,), last_good=good(OLD), quarantined=bad())) == Go(OLD, Intent.REPAIR)
 
 
@@ -178,7 +178,7 @@ def test_work_that_was_cut_off_ends_at_last_good_though_it_is_suspended(outcome:
 
 
 def test_a_rollback_ends_though_it_is_suspended() -> None:
-    history = History((attempt(Outcome.STARTED, condemned=True, ended_at=None),), last_good=good(OLD))
+    history = History((attempt(Outcome.STARTED, quarantined=True, ended_at=None),), last_good=good(OLD))
     assert suspended(history) == Go(OLD, Intent.REVERT)
 
 

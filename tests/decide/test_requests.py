@@ -65,9 +65,9 @@ def test_retry_of_the_head_ends_a_stall() -> None:
 
 def test_retry_waits_for_what_is_under_way() -> None:
     assert not ask("retry", failed(Outcome.STARTED), working=True).done
-    condemned = replace(failed(Outcome.STARTED, condemned=True), quarantined=BAD)
-    assert "rolled back" in ask("retry", condemned).message
-    assert not ask("retry", condemned, working=True).done
+    quarantined = replace(failed(Outcome.STARTED, quarantined=True), quarantined=BAD)
+    assert "rolled back" in ask("retry", quarantined).message
+    assert not ask("retry", quarantined, working=True).done
 
 
 def test_retry_of_a_commit_that_is_neither_refused_nor_the_head() -> None:

@@ -39,7 +39,7 @@ def begin(host: Host) -> None:
     assert host.once().code == 0
 
 
-def condemned(host: Host) -> list[Any]:
+def quarantined(host: Host) -> list[Any]:
     found: list[Any] = host.run("status", "--no-engine")["quarantinedRevisions"]
     return found
 
@@ -73,7 +73,7 @@ def test_a_full_disk_and_a_read_only_one_must_quarantine_nothing(host: Host) -> 
         assert host.ids() == before
         subprocess.run(["mount", "-o", "remount,rw", host.state], check=True)
         assert host.once()["revision"] == sha
-        assert condemned(host) == []
+        assert quarantined(host) == []
 
 
 @together.with_one_compose
@@ -89,7 +89,7 @@ def test_a_journal_that_is_deleted_must_not_bring_back_a_bad_commit(host: Host) 
     assert turn["effects"] == 0
     assert {name: item["State"]["StartedAt"] for name, item in host.containers().items()} == before
     assert turn["reason"] == "RevisionQuarantined"
-    assert len(condemned(host)) == 1, "told to those who only read"
+    assert len(quarantined(host)) == 1, "told to those who only read"
 
 
 @together.with_one_compose
@@ -133,7 +133,7 @@ def test_an_image_that_is_deleted_must_be_named_and_quarantine_nothing(host: Hos
         assert (turn.code, turn["outcome"]) == (3, "Failed"), turn
         assert "image" in turn["message"].lower()
         assert host.states()["db-1"] == "running"
-    assert condemned(host) == []
+    assert quarantined(host) == []
     host.engine.load_image(kept)
     turn = host.once()
     assert (turn.code, turn["reason"]) == (0, "DriftCorrected")

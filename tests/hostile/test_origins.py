@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ReconcilerError
-from reconciler.observe.origin import as_owner, stranger
+from reconciler.observe.origin import as_owner, foreign_owner
 from reconciler.observe.source import files_at
 from tests.record.test_notes import RequestHandler, shown
 from tests.repository import ENVIRONMENT, Repository
@@ -140,15 +140,15 @@ def test_root_writes_nothing_where_a_link_of_the_owner_leads(place: Path, name: 
 @as_root
 def test_who_owns_any_part_that_decides_counts_as_the_owner(place: Path) -> None:
     theirs = Repository(place / "home.git")
-    assert stranger(theirs.folder) is None
+    assert foreign_owner(theirs.folder) is None
     for name in ("", "config", "objects"):
         os.chown(theirs.folder / name, OWNER, OWNER)
-        assert stranger(theirs.folder) == OWNER
+        assert foreign_owner(theirs.folder) == OWNER
         os.chown(theirs.folder / name, 0, 0)
     work = place / "work"
     subprocess.run(["git", "init", "-q", str(work)], env=ENVIRONMENT, check=True)
     os.chown(work / ".git/config", OWNER, OWNER)
-    assert stranger(work) == OWNER
+    assert foreign_owner(work) == OWNER
 
 
 def test_a_repository_that_is_named_starts_nothing_to_get_objects_that_it_lacks(place: Path) -> None:

@@ -178,13 +178,13 @@ def test_a_rollback_that_waits_for_ever_is_cut_by_a_commit_that_corrects_what_it
     def back() -> None:
         life.machine.at(life.machine.clock.seconds + 20.0, lambda: corrected.append(life.push(web=service("web:3"))))
 
-    def condemned(kind: str, **fields: Any) -> None:
+    def quarantined(kind: str, **fields: Any) -> None:
         append(kind, **fields)
         if kind == "condemned":
             back()
 
     append = life.journal.append
-    life.journal.append = condemned  # type: ignore[method-assign]
+    life.journal.append = quarantined  # type: ignore[method-assign]
     turn = life.turn()
     assert (turn.outcome, turn.revision) == (Outcome.SUCCEEDED, corrected[0])
     assert BACK_FIRST <= life.machine.clock.seconds < 3 * BACK_FIRST

@@ -126,8 +126,8 @@ def test_status_of_a_reverted_commit_says_why_and_what_is_never_tried_again() ->
         reverted_to=GOOD,
     )
     known = facts(service("web"), head=BAD)
-    condemned = {BAD: Bad(BAD, "key", Reason.HEALTH_CHECK_FAILED, NOW - 12)}
-    known = changed(known, history=History((*known.history.attempts, failed), known.history.last_good, condemned))
+    quarantined = {BAD: Bad(BAD, "key", Reason.HEALTH_CHECK_FAILED, NOW - 12)}
+    known = changed(known, history=History((*known.history.attempts, failed), known.history.last_good, quarantined))
     shown = status(known)
     assert shown[:2] == [
         "mini  main 9a8b7c6  OutOfSync  Healthy   last good 4f2c9e1",

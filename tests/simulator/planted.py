@@ -36,7 +36,7 @@ BUGS = (
     Bug(
         "a verdict is not written down before the rollback",
         "loop/rollback.py",
-        "    if not condemned:\n        return roll_back(context, replace(",
+        "    if not quarantined:\n        return roll_back(context, replace(",
         "    if True:\n        return roll_back(context, replace(",
     ),
     Bug(
@@ -72,8 +72,8 @@ BUGS = (
     Bug(
         "a fault of the environment quarantines",
         "loop/advance.py",
-        "condemned = error.failure.reason is not Reason.DEPENDENCY_NOT_READY",
-        "condemned = True",
+        "quarantined = error.failure.reason is not Reason.DEPENDENCY_NOT_READY",
+        "quarantined = True",
     ),
     Bug(
         "the mirror's memory of bad commits is not asked",

@@ -424,7 +424,7 @@ class _JournalChecks:
 
     def __init__(self, pushed: dict[str, Push]) -> None:
         self._pushed = pushed
-        self._condemned: dict[str, set[str]] = {}
+        self._quarantined: dict[str, set[str]] = {}
         self._finals: set[str] = set()
         self._read = 0
         self.accepted: set[str] = set()
@@ -444,10 +444,10 @@ class _JournalChecks:
         for record in lines[self._read :]:
             match record["kind"]:
                 case "prepared":
-                    assert record["content"] not in self._condemned, "a bad commit was applied twice"
+                    assert record["content"] not in self._quarantined, "a bad commit was applied twice"
                 case "condemned":
                     assert not self.is_good(record["revision"]), "a good commit was quarantined"
-                    self._condemned.setdefault(record["content"], set()).add(record["revision"])
+                    self._quarantined.setdefault(record["content"], set()).add(record["revision"])
                 case "ended":
                     self._check_end(record)
                 case "requested" if record["done"]:
@@ -469,4 +469,4 @@ class _JournalChecks:
             self.accepted.add(record["revision"])
         lifted = set(record["lifted"])
         self._finals -= lifted
-        self._condemned = {content: by for content, by in self._condemned.items() if not by & lifted}
+        self._quarantined = {content: by for content, by in self._quarantined.items() if not by & lifted}

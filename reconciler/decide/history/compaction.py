@@ -77,7 +77,7 @@ def _newest(records: Sequence[Record]) -> set[int]:
 def _kept_whole(records: Sequence[Record]) -> set[str]:
     """Quarantined attempts, and for each stack the last one that named it (it may still have containers) and the last
     good one, which shows that its adopted containers were good."""
-    condemned = {record["attempt"] for record in records if record["kind"] == "condemned"}
+    quarantined = {record["attempt"] for record in records if record["kind"] == "condemned"}
     good = {record["attempt"] for record in records if record.get("good")}
     last: dict[tuple[str, bool], str] = {}
     for record in records:
@@ -86,7 +86,7 @@ def _kept_whole(records: Sequence[Record]) -> set[str]:
             last |= {
                 (stack, is_good): attempt for stack in record.get("stacks", ()) for is_good in {False, attempt in good}
             }
-    return condemned | set(last.values())
+    return quarantined | set(last.values())
 
 
 def _decides(record: Record) -> bool:

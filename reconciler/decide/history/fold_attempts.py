@@ -57,13 +57,13 @@ def _planned(state: FoldState, record: Record) -> None:
     state.tell(record["attempt"], {"planned": planned_of(record)})
 
 
-def _condemned(state: FoldState, record: Record) -> None:
+def _quarantined(state: FoldState, record: Record) -> None:
     failure = failure_of(record["failure"])
     name = record["attempt"]
     if name not in state.attempts:
         at, content = time_of(record), record.get("content")
         state.begin(name, revision=record["revision"], intent=Intent.ADVANCE, started_at=at, content=content)
-    state.tell(name, {"condemned": True, "failure": failure, "touched": bool(record.get("touched", True))})
+    state.tell(name, {"quarantined": True, "failure": failure, "touched": bool(record.get("touched", True))})
     quarantine(state, record, failure.reason)
 
 
@@ -122,7 +122,7 @@ OF_ATTEMPTS: Mapping[str, Callable[[FoldState, Record], None]] = {
     "warned": _warned,
     "prepared": _prepared,
     "planned": _planned,
-    "condemned": _condemned,
+    "condemned": _quarantined,
     "ended": _ended,
     "closed": _closed,
 }

@@ -93,8 +93,8 @@ def _retry(request: Request, known: Known) -> Reply:
     if revision is None:
         return _unknown(request)
     short, last = revision[:SHORT], history.last
-    if last is not None and last.open and last.revision == revision and (known.working or last.condemned):
-        what = "rolled back" if last.condemned else "tried"
+    if last is not None and last.open and last.revision == revision and (known.working or last.quarantined):
+        what = "rolled back" if last.quarantined else "tried"
         return Reply(False, f"{short} is being {what} just now", "ask again once that has ended", revision)
     bad = history.quarantined.get(revision)
     if bad is not None:

@@ -103,7 +103,7 @@ class PlanBuilder:
         memory = self.memory.total + beside
         self.steps.append(Step(0, action, stack, service, container, cause, memory, id, name, condition, change, pause))
 
-    def promise(self, item: Container, service: Service) -> None:
+    def count_again(self, item: Container, service: Service) -> None:
         """Add the limits of a running container again."""
         if item.running:
             self.memory.start(item.id, footprint.of_service(service), footprint.mounted_by(item))

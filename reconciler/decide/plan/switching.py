@@ -176,19 +176,19 @@ class Switching:
             self._stop_namespace_users(other)
             self.stop_old(self.pairings[other.key], f"shares with {service.name}")
 
-    def _stop_guests(self, service: Service, started: Container) -> None:
+    def _stop_namespace_users_of(self, service: Service, started: Container) -> None:
         """A namespace user loses its namespaces when the owner restarts, so it starts again after the owner."""
         for other in self.namespace_users.get(service.key, ()):
             for slot in self.pairings[other.key].slots:
-                guest = slot.container
+                user = slot.container
                 if (
-                    guest is not None
-                    and guest.running
-                    and started.id in guest.shares
-                    and guest.id not in self.builder.stopped
+                    user is not None
+                    and user.running
+                    and started.id in user.shares
+                    and user.id not in self.builder.stopped
                 ):
-                    self._stop_guests(other, guest)
-                    self.builder.stop(guest, f"shares with {service.name}", None)
+                    self._stop_namespace_users_of(other, user)
+                    self.builder.stop(user, f"shares with {service.name}", None)
                     self.builder.note_downtime(other)
 
     def stop_old(self, pairing: Pairing, cause: str) -> None:
@@ -231,7 +231,7 @@ class Switching:
         item = slot.container
         if item is not None:
             self.builder.renamed[item.id] = slot.name
-            self._stop_guests(service, item)
+            self._stop_namespace_users_of(service, item)
         self._join(service, slot)
         key = item.id if item else slot.name
         self.builder.memory.start(key, footprint.of_service(service), footprint.mounted(service.config))
@@ -294,7 +294,7 @@ class Switching:
         found = self.corrections.drift.get(item.id, ())
         limits = [fact.text for fact in found if fact.fact in LIMITS]
         if limits:
-            self.builder.promise(item, service)
+            self.builder.count_again(item, service)
             self._update(service, slot, item, "; ".join(limits), Change.LIMITS)
         if item.id in self.corrections.ailing:
             self.builder.stop(item, self.corrections.ailing[item.id], None)

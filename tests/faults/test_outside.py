@@ -54,7 +54,7 @@ def could_not_find_out(answer: Answer, reason: str) -> str:
     return str(answer["message"])
 
 
-def condemned(host: Host) -> list[Any]:
+def quarantined(host: Host) -> list[Any]:
     found: list[Any] = host.run("status", "--no-engine")["quarantinedRevisions"]
     return found
 
@@ -104,7 +104,7 @@ def test_a_remote_that_lies_is_empty_or_has_no_address_must_touch_nothing(host: 
     sha = push(host, "2", image="nowhere.invalid/none:1")
     assert "nowhere.invalid" in could_not_find_out(host.once(), "PullFailed")
     assert host.machine() == before
-    assert (condemned(host), host.note(sha)) == ([], None)
+    assert (quarantined(host), host.note(sha)) == ([], None)
 
 
 @together.with_one_compose
@@ -129,7 +129,7 @@ def test_a_port_that_is_taken_in_the_middle_of_the_rollout_must_quarantine_nothi
             failed = host.history("--limit", "1")[0]
             assert (failed["revision"], failed["final"]) == (sha, False)
             assert str(port) in failed["message"]
-            assert condemned(host) == []
+            assert quarantined(host) == []
     later = host.once()
     assert (later.code, later["outcome"], later["revision"]) == (0, "Succeeded", sha)
 
@@ -190,7 +190,7 @@ def test_a_clock_that_jumps_must_neither_end_a_gate_nor_begin_a_wait(host: Host)
             eventually(lambda known=sha: proven(known), 30)
             took = time.time() - instant(host.container("web")["State"]["StartedAt"])
             assert took > 2.5, "seconds: the service takes two, the window another"
-    assert condemned(host) == []
+    assert quarantined(host) == []
     assert [item["outcome"] for item in host.history() if item["intent"] == "Advance"] == ["Succeeded"] * 3
     assert host.once().code == 0
     assert host.once()["effects"] == 0

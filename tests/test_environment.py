@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.environment import leave_working_folder
 from reconciler.errors import Usage
-from reconciler.surroundings import leave_working_folder
 
 VERBS = (
     ("validate",), ("plan",), ("once",), ("run",), ("status",), ("history",), ("doctor",), ("resume",),
