@@ -34,6 +34,8 @@ _PATHS: tuple[Pointer, ...] = (
     *(("source", key) for key in ("token_file", "ca_file", "key_file", "known_hosts_file")),
     ("report", "forge", "token_file"),
     ("report", "forge", "ca_file"),
+    ("monitor", "token_file"),
+    *(("monitor", "webhooks", forge, "secret_file") for forge in ("github", "gitlab", "gitea")),
 )
 
 
@@ -203,6 +205,28 @@ def _meaning(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
     yield from _address_pool(read)
     yield from _build(read)
     yield from _forge(read, environ)
+    yield from _monitor(read)
+
+
+def _monitor(read: Document) -> Iterator[Violation]:
+    listen = _at(read.value, ("monitor", "listen"))
+    if not isinstance(listen, str):
+        return
+    import ipaddress
+
+    host, _, port = listen.rpartition(":")
+    try:
+        loopback = ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        yield _wrong(read, ("monitor", "listen"), "monitor-listen", "is no address", "Write it like 127.0.0.1:9464.")
+        return
+    if not (port.isdecimal() and 0 < int(port) < 65536):
+        yield _wrong(
+            read, ("monitor", "listen"), "monitor-listen", "has no port from 1 to 65535", "Write one like 9464."
+        )
+    elif not loopback and not _at(read.value, ("monitor", "token_file")):
+        hint = "Set monitor.token_file, or listen on 127.0.0.1 and reach it by `ssh -L 9464:127.0.0.1:9464`."
+        yield _wrong(read, ("monitor", "listen"), "monitor-open", "would show the machine to the network", hint)
 
 
 def _source(read: Document) -> Iterator[Violation]:

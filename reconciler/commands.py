@@ -294,6 +294,17 @@ VERBS = (
         check=_log_options,
     ),
     Verb(
+        "monitor",
+        "Serve a page, metrics and webhooks on 127.0.0.1:9464 until SIGTERM; needs the extra `monitor`",
+        "",
+        "",
+        "",
+        (Option("--textfile", "also write the metrics to DIR/reconciler.prom, for node_exporter", "DIR"),),
+        patient=True,
+        tolerant=True,
+        logs="INFO",
+    ),
+    Verb(
         "suspend",
         "Change nothing on the machine from now on; a rollout that is under way ends first",
         "suspended",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.formats.quantities import seconds, size
@@ -63,6 +63,20 @@ class ForgeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MonitorSettings:
+    """Where the monitor listens (`host:port`, IPv6 addresses in brackets). `webhooks`: forge → file of its secret."""
+
+    listen: str = "127.0.0.1:9464"
+    token_file: str | None = None
+    webhooks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What the operator decides. Paths are absolute. `path` is the config file, None when there is none.
 
@@ -91,6 +105,7 @@ class Settings:
     statuses: bool = True
     comments: str = "changes"
     deployments: bool = False
+    monitor: MonitorSettings = field(default_factory=MonitorSettings)
     path: str | None = None
 
     @property
@@ -134,6 +149,7 @@ def stored_settings(values: Mapping[str, Any]) -> Settings:
         "address_pool": tuple(values["address_pool"]),
         "build": BuildSettings(**values["build"]),
         "forge": ForgeSettings(**values["forge"]) if values["forge"] else None,
+        "monitor": MonitorSettings(**values["monitor"]),
     }
     return Settings(**{**values, **nested})
 
@@ -170,6 +186,7 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         statuses=report.get("statuses", True),
         comments=report.get("comments", "changes"),
         deployments=report.get("deployments", False),
+        monitor=_monitor(values.get("monitor", {}), environ),
         path=path,
     )
 
@@ -186,6 +203,17 @@ def _forge(values: Mapping[str, Any], environ: Mapping[str, str]) -> ForgeSettin
         repository=given.get("repository") or (known.repository if known else ""),
         token_file=absolute(given.get("token_file") or "", environ),
         ca_file=absolute(given.get("ca_file") or "", environ),
+    )
+
+
+def _monitor(values: Mapping[str, Any], environ: Mapping[str, str]) -> MonitorSettings:
+    from reconciler.agent_config import absolute
+
+    files = {forge: item["secret_file"] for forge, item in values.get("webhooks", {}).items()}
+    return MonitorSettings(
+        listen=values.get("listen", MonitorSettings().listen),
+        token_file=absolute(values.get("token_file") or "", environ),
+        webhooks={forge: absolute(path, environ) or "" for forge, path in files.items()},
     )
 
 

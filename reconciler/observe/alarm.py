@@ -13,6 +13,9 @@ from watchdog.observers import Observer
 
 from reconciler.log import logger
 
+WAKE = "look"
+"""Name of a file in the folder of requests: when another process puts it there, the agent fetches at once."""
+
 SETTLE = 0.05
 """Seconds between a change and our look: git writes a ref by renaming its lock file over it."""
 
@@ -78,6 +81,8 @@ class AgentAlarm(FileSystemEventHandler):
             # Files that we remove or rename ourselves are no reason to look.
             if path.endswith(".json") and event.event_type in ("created", "moved"):
                 self._changed.set()
+            elif Path(path).name == WAKE and event.event_type in ("created", "moved"):
+                self._push()
         elif event.event_type not in ("opened", "closed_no_write") and (path in self._files or "/refs" in path):
             self._push()
             if path.endswith(self._ref):

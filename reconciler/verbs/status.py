@@ -65,6 +65,11 @@ class StatusQueries:
             suspension=history.suspended(self._clock.now()),
         )
 
+    @property
+    def past(self) -> History:
+        """As read last."""
+        return self._following.history
+
     def _read(self) -> History:
         self._following.take(self._journal.records())
         return self._following.history

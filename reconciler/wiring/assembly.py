@@ -266,6 +266,12 @@ class Application:
         lines.show((list(map(log_line, part)) for part in parts), LogText())
         return 0, {}
 
+    def monitor(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.monitor import monitor
+
+        monitor(self._parts, self._redactor, self._stop, typed.textfile, self._tell)
+        return Interrupted.exit_code, {}
+
     def hooks_install(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.hooks import install
 

@@ -1,0 +1,1 @@
+"""`monitor`: a process of its own that shows how things stand. It reads, and changes nothing on the machine."""

@@ -1,0 +1,222 @@
+"""The thread that looks: at files of the state folder every second, at the engine when it tells of something, at what
+is used every 15 seconds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from reconciler.errors import ReconcilerError, Transient
+from reconciler.log import logger
+from reconciler.model.history import History
+from reconciler.model.measures import Machine, Measures, Usage
+from reconciler.model.observed import OOM, Container, ObservedState
+from reconciler.monitor.samples import EVERY, Samples
+from reconciler.monitor.snapshot import Board, Json, Snapshot
+
+LOOK = 1.0
+"""Seconds between two looks at the files of the state folder."""
+
+ANYWAY = 60.0
+"""Seconds after which everything is looked at again, whatever has been heard."""
+
+SHOWN = 50
+"""Attempts that are held ready."""
+
+
+class Watch(Protocol):
+    """The engine's events, as `observe.events.EventWatch`."""
+
+    def __enter__(self) -> Watch: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def wait(self, timeout: float) -> bool: ...
+
+    def touched(self) -> frozenset[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where everything comes from. Each may raise ReconcilerError.
+
+    `status`: the Status document and the managed containers in full, by what was observed last. `forget`: the next
+    `status` asks the engine. `history`: the History document, newest first, with so many attempts at most, and what it
+    is made from. `look`: the containers by one cheap list. `usage`: of these containers (ids). `errors`: how often the
+    engine did not answer. `heard`: makes a watch that calls back with a container's id and the event. `journal`,
+    `turn`: files whose change is a reason to look; the latter changes with each turn, and is the agent's heartbeat.
+    """
+
+    host: str
+    interval: float
+    status: Callable[[], tuple[Json, Sequence[Container]]]
+    forget: Callable[[], None]
+    history: Callable[[int], tuple[Json, History]]
+    look: Callable[[], Sequence[Container]]
+    usage: Callable[[Iterable[str]], Mapping[str, Usage]]
+    errors: Callable[[], int]
+    machine: Callable[[], Machine]
+    heard: Callable[[Callable[[str, str], None]], Watch]
+    journal: Path
+    turn: Path
+
+
+class Collector:
+    """`board` gets what was found, `samples` what is used. `after`: called with each new snapshot."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        board: Board,
+        samples: Samples,
+        after: Callable[[Snapshot], None] = lambda snapshot: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._sources, self._board, self._samples, self._after, self._clock = sources, board, samples, after, clock
+        self._looked: Sequence[Container] = ()
+        self._usage: Mapping[str, Usage] = {}
+        self._before: tuple[float, Mapping[str, Usage]] = (0.0, {})
+        self._oom: Counter[str] = Counter()
+        self._journal: object = None
+        self._turn: object = None
+        self._whole_at = self._sampled_at = float("-inf")
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until `stop` is set. A defect of ours costs one look."""
+        with ExitStack() as watching:
+            watch: Watch | None = None
+            while not stop.is_set():
+                try:
+                    watch = watch or watching.enter_context(self._sources.heard(self._hear))
+                except Transient as error:
+                    logger.debug("monitor: {}", error.message)
+                try:
+                    self.turn(bool(watch and watch.touched()))
+                except Exception as error:
+                    logger.opt(exception=error).error("monitor: {}", error)
+                if watch is None:
+                    stop.wait(LOOK)
+                else:
+                    watch.wait(LOOK)
+
+    def turn(self, told: bool = False) -> None:
+        """One look. `told`: the engine has told of something."""
+        now, moment = self._clock(), time.monotonic()
+        journal, turn = _stamp(self._sources.journal), _stamp(self._sources.turn)
+        sample = moment - self._sampled_at >= EVERY
+        whole = told or journal != self._journal or moment - self._whole_at >= ANYWAY
+        if sample:
+            self._sampled_at = moment
+            whole = self._sample(now) or whole
+        if whole:
+            self._whole_at = moment
+            self._sources.forget()
+        if whole or sample or turn != self._turn:
+            self._journal, self._turn = journal, turn
+            snapshot = self._snapshot(now)
+            self._board.post(snapshot)
+            self._after(snapshot)
+
+    def _hear(self, container: str, event: str) -> None:
+        if event == OOM:
+            self._oom[container] += 1
+
+    def _sample(self, now: float) -> bool:
+        """Whether the engine's list differs from the last one."""
+        before, self._usage = self._looked, {}
+        try:
+            self._looked = tuple(self._sources.look())
+            self._usage = self._sources.usage([item.id for item in self._looked if item.state == "running"])
+        except ReconcilerError as error:
+            logger.debug("monitor: {}", error.message)
+        self._samples.add(now, self._values(now))
+        return self._looked != before
+
+    def _values(self, now: float) -> dict[str, float]:
+        """Of each service: `memory STACK/SERVICE` in bytes, `cpu STACK/SERVICE` in cores."""
+        before_at, before = self._before
+        self._before = now, self._usage
+        names = {item.id: f"{item.stack}/{item.service}" for item in self._looked}
+        found: dict[str, float] = {}
+        for id, usage in self._usage.items():
+            name, passed = names.get(id, ""), now - before_at
+            found[f"memory {name}"] = found.get(f"memory {name}", 0.0) + usage.memory
+            if id in before and 0 < passed < 4 * EVERY:
+                share = max(0.0, usage.cpu - before[id].cpu) / passed
+                found[f"cpu {name}"] = found.get(f"cpu {name}", 0.0) + share
+        return found
+
+    def _snapshot(self, now: float) -> Snapshot:
+        sources = self._sources
+        machine = sources.machine()
+        made = Snapshot(now, sources.host, sources.interval, heartbeat=_changed_at(sources.turn))
+        try:
+            status, containers = sources.status()
+            history, past = sources.history(SHOWN)
+        except ReconcilerError as error:
+            told = f"{error.message}. {error.hint}"
+            return replace(made, error=told, measures=Measures(now, machine), engine_errors=sources.errors())
+        there = {item.id for item in containers}
+        self._oom = Counter({id: count for id, count in self._oom.items() if id in there})
+        measures = Measures(now, machine, tuple(containers), self._usage, dict(self._oom))
+        return replace(
+            made, status=status, history=history, past=past, measures=measures, engine_errors=sources.errors()
+        )
+
+
+class Recent:
+    """An observer for one that asks more often than the engine has to be asked: `inspect` answers with what was seen
+    last until `forget`, `usage` with what was measured last. `errors`: looks that failed."""
+
+    def __init__(self, observer: Any) -> None:
+        self._observer = observer
+        self._observed: ObservedState | None = None
+        self.measured: Mapping[str, Usage] = {}
+        self.errors = 0
+
+    def forget(self) -> None:
+        self._observed = None
+
+    def inspect(self, stacks: Iterable[str]) -> ObservedState:
+        if self._observed is None:
+            try:
+                self._observed = self._observer.inspect(stacks)
+            except Transient:
+                self.errors += 1
+                raise
+        return self._observed
+
+    def look(self, stacks: Iterable[str]) -> ObservedState:
+        try:
+            found: ObservedState = self._observer.look(stacks)
+        except Transient:
+            self.errors += 1
+            raise
+        return found
+
+    def usage(self, ids: Iterable[str]) -> Mapping[str, int]:
+        return {id: self.measured[id].memory for id in ids if id in self.measured}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._observer, name)
+
+
+def _stamp(path: Path) -> object:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _changed_at(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None

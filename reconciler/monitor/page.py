@@ -1,0 +1,155 @@
+"""The page, made on the server from documents of the contract. Every text is escaped by the template engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from reconciler.model.measures import Measures
+from reconciler.model.times import instant
+from reconciler.monitor.charts import Part, bar, sparkline
+from reconciler.monitor.samples import Samples
+from reconciler.monitor.snapshot import Json, Snapshot
+from reconciler.record.text.layout import exactly, share, short, since, size, span
+from reconciler.record.text.words import LOOKS, place
+
+ASSETS = Path(__file__).parent / "assets"
+
+POINTS = 60
+"""Points of a small chart: six hours, one every six minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A service in the table. `memory`, `cpu`: charts as SVG, '' without samples. `cores`: in use now."""
+
+    service: Json
+    name: str
+    address: str
+    memory: str
+    cpu: str
+    cores: float | None
+    restarts: int
+    oom_kills: int
+
+
+class Page:
+    """Renders; safe for several threads at once."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+        # Autoescape for all templates: names, messages and log lines are whatever somebody has written.
+        environment = Environment(
+            loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+            lstrip_blocks=True, auto_reload=False,
+        )  # fmt: skip
+        environment.filters |= {"size": size, "short": short, "span": span, "exactly": exactly, "percent": _percent}
+        environment.globals |= {"look": _look, "share": share, "place": place}
+        self._overview = environment.get_template("overview.html")
+        self._logs = environment.get_template("logs.html")
+
+    def overview(self, snapshot: Snapshot, now: float, history: Json | None = None, limit: int = 0) -> str:
+        """All of it. `history`: in place of the snapshot's; `limit`: attempts that are shown."""
+        status = snapshot.status
+        attempts = (history or snapshot.history or {"attempts": []})["attempts"]
+        return self._overview.render(
+            status=status,
+            host=snapshot.host,
+            fault=snapshot.fault(now),
+            heartbeat=None if snapshot.heartbeat is None else now - snapshot.heartbeat,
+            error=snapshot.error,
+            good=_good_since(snapshot, now),
+            rows=self._rows(snapshot, now) if status else (),
+            budget=_budget(snapshot) if status else "",
+            used=_used(snapshot),
+            measures=snapshot.measures,
+            disks=[(disk, bar([(_fullness(disk.free, disk.size), disk.size - disk.free)], disk.size))
+                   for disk in snapshot.measures.machine.disks] if snapshot.measures else (),
+            attempts=attempts[:limit] if limit else attempts,
+            limit=limit,
+            ago=lambda time: since(time, now),
+        )  # fmt: skip
+
+    def logs(self, snapshot: Snapshot, service: str, lines: Sequence[Json], error: str | None, query: Json) -> str:
+        """The lines of one service (`STACK/SERVICE`)."""
+        return self._logs.render(host=snapshot.host, service=service, lines=lines, error=error, query=query)
+
+    def _rows(self, snapshot: Snapshot, now: float) -> Sequence[Row]:
+        assert snapshot.status is not None
+        restarts, kills = _counted(snapshot.measures)
+        services = [item for stack in snapshot.status["stacks"] for item in stack["services"]]
+        return [self._row(item, now, restarts, kills) for item in services]
+
+    def _row(self, item: Json, now: float, restarts: Mapping[str, int], kills: Mapping[str, int]) -> Row:
+        name = f"{item['stack']}/{item['service']}"
+        memory = self._samples.series(f"memory {name}", now, POINTS)
+        cpu = self._samples.series(f"cpu {name}", now, POINTS)
+        newest = next((value for value in reversed(cpu[-2:]) if not math.isnan(value)), None)
+        return Row(
+            item,
+            name,
+            f"/logs/{quote(item['stack'], safe='')}/{quote(item['service'], safe='')}",
+            sparkline(memory, float(item["memory"]["limitBytes"] or 0)),
+            sparkline(cpu, 0.1),
+            newest,
+            restarts.get(name, 0),
+            kills.get(name, 0),
+        )
+
+
+def _counted(measures: Measures | None) -> tuple[dict[str, int], dict[str, int]]:
+    restarts: dict[str, int] = {}
+    kills: dict[str, int] = {}
+    for item in measures.containers if measures else ():
+        name = f"{item.stack}/{item.service}"
+        restarts[name] = restarts.get(name, 0) + item.restarts
+        kills[name] = kills.get(name, 0) + (measures.oom_kills.get(item.id, 0) if measures else 0)
+    return restarts, kills
+
+
+def _used(snapshot: Snapshot) -> int | None:
+    """Bytes that containers use now; None where nothing is measured."""
+    return sum(item.memory for item in snapshot.measures.usage.values()) if snapshot.measures else None
+
+
+def _budget(snapshot: Snapshot) -> str:
+    assert snapshot.status is not None
+    budget = snapshot.status["budget"]
+    whole = budget["budgetBytes"]
+    if not whole:
+        return ""
+    used = _used(snapshot) or 0
+    committed, foreign, reserve = (budget[key] or 0 for key in ("committedBytes", "foreignBytes", "reserveBytes"))
+    parts: list[Part] = [("used", used), ("promised", max(0, committed - used)), ("foreign", foreign)]
+    room = max(0, whole - sum(part for _, part in parts) - reserve)
+    marks: list[Part] = [("steady", budget["steadyLimitBytes"])] if budget["steadyLimitBytes"] else []
+    return bar([*parts, ("room", room), ("reserve", reserve)], whole, marks)
+
+
+def _good_since(snapshot: Snapshot, now: float) -> str | None:
+    good = snapshot.past.last_good
+    return None if good is None else span(now - good.at)
+
+
+def _fullness(free: int, whole: int) -> str:
+    return "full" if free < whole / 10 else "used"
+
+
+def _look(word: Any) -> str:
+    """The class of the style sheet for one of the contract's words."""
+    return LOOKS.get(str(word), "plain")
+
+
+def _percent(value: float) -> str:
+    return f"{value * 100:.1f} %" if value < 0.0995 else f"{value * 100:.0f} %"
+
+
+def seconds(text: str | None) -> float | None:
+    """Of an RFC 3339 time."""
+    return instant(text) if text else None

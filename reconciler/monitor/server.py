@@ -1,0 +1,96 @@
+"""The HTTP server: one socket, few connections, no patience with clients that send nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from reconciler.errors import Usage
+from reconciler.model.outcome import Reason
+
+CONNECTIONS = 128
+"""At one time; others are answered 503."""
+
+QUICK = 10.0
+"""Seconds in which the head of a request has to arrive."""
+
+LOOK = 0.5
+"""Seconds between two looks whether to end."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Usage where that is not possible."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=64)
+    except OSError as error:
+        raise Usage(
+            Reason.USAGE_INVALID,
+            f"cannot listen on {host} port {port}: {error.strerror}",
+            "is another monitor running? `monitor.listen` in the agent config names another address",
+        ) from error
+
+
+def serve(application: ASGIApp, place: socket.socket, stop: threading.Event) -> None:
+    """Answer until `stop` is set."""
+    config = uvicorn.Config(
+        application,
+        http=Impatient,
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=2,
+    )
+    asyncio.run(_Server(config, stop).serve([place]))
+
+
+class _Server(uvicorn.Server):
+    """Ends by `stop` instead of by signals, which the command line handles; looks for it seldom."""
+
+    def __init__(self, config: uvicorn.Config, stop: threading.Event) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def main_loop(self) -> None:
+        while not self._stop.is_set():
+            await asyncio.sleep(LOOK)
+
+
+class Impatient(H11Protocol):
+    """Closes a connection on which no whole head of a request arrives in time."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._watched = self.loop.call_later(QUICK, self._look, None)
+
+    def _look(self, before: object) -> None:
+        """`before`: the request that was answered last when it was looked at before."""
+        cycle = self.cycle
+        idle = cycle is None or cycle.response_complete
+        if idle and cycle is before:
+            self.transport.close()
+        else:
+            self._watched = self.loop.call_later(QUICK, self._look, cycle if idle else object())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watched.cancel()
+        super().connection_lost(exc)

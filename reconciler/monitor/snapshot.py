@@ -1,0 +1,82 @@
+"""What the monitor knows at one moment. Everything that it serves is made from this."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.model.history import History
+from reconciler.model.measures import Measures
+from reconciler.model.times import instant
+
+Json = Mapping[str, Any]
+
+MISSED = 3
+"""Intervals of the agent without a sign of it, after which it counts as silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`status`, `history`: documents of the contract, masked; None while they cannot be made, and `error` says why.
+
+    `heartbeat`: when the agent published something last, in seconds of the Unix epoch. `interval`: of the agent, in
+    seconds. `past`: the history that `history` is made from. `engine_errors`: looks at the engine that failed since the
+    monitor has started.
+    """
+
+    at: float
+    host: str
+    interval: float
+    status: Json | None = None
+    history: Json | None = None
+    past: History = field(default_factory=History)
+    error: str | None = None
+    heartbeat: float | None = None
+    measures: Measures | None = None
+    engine_errors: int = 0
+
+    def silent(self, now: float) -> bool:
+        """Whether the agent has given no sign for too long.
+
+        A rollout under way may wait long in one step, which the agent itself watches; and after a fault of the
+        environment it says when it tries again.
+        """
+        if self.status is None or not self.status["agent"]["running"] or self.heartbeat is None:
+            return True
+        if self.status["rollout"] is not None:
+            return False
+        again = self.status["nextTryAt"]
+        expected = max(self.heartbeat, instant(again) if again else 0.0)
+        return now > expected + MISSED * self.interval
+
+    def fault(self, now: float) -> str | None:
+        """Why the agent is not well; None where it is."""
+        if self.status is None:
+            return self.error or "nothing is known yet"
+        if self.status["stalled"]:
+            return "stalled: a person is needed"
+        if not self.status["agent"]["running"]:
+            return "the agent does not run"
+        return "the agent has given no sign for three intervals" if self.silent(now) else None
+
+
+class Board:
+    """The newest snapshot, for all threads. `version` grows with each."""
+
+    def __init__(self, first: Snapshot) -> None:
+        self._lock = threading.Lock()
+        self._snapshot, self._version = first, 0
+
+    def post(self, snapshot: Snapshot) -> None:
+        with self._lock:
+            self._snapshot, self._version = snapshot, self._version + 1
+
+    @property
+    def newest(self) -> Snapshot:
+        return self._snapshot
+
+    @property
+    def version(self) -> int:
+        return self._version

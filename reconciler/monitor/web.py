@@ -1,0 +1,264 @@
+"""What is served where. Everything is made from the newest snapshot; only logs are read when somebody asks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from reconciler.errors import ReconcilerError
+from reconciler.monitor import metrics
+from reconciler.monitor.guard import Guard
+from reconciler.monitor.page import ASSETS, Page
+from reconciler.monitor.samples import Samples
+from reconciler.monitor.snapshot import Board, Json
+from reconciler.monitor.webhooks import Webhooks
+
+LIMIT, MOST = 20, 1000
+"""Attempts that are shown without a word about it, and at most."""
+
+TAIL, LONGEST_TAIL = 200, 2000
+"""Lines of a log likewise."""
+
+FEED = 0.5
+"""Seconds between two looks of one who listens for news."""
+
+SILENCE = 15.0
+"""Seconds after which a line that says nothing shows that the connection is alive."""
+
+LISTENERS = 24
+"""Streams at one time; each is a connection that does not end."""
+
+FILES = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """`service`: STACK/SERVICE."""
+
+    service: str
+    tail: int
+    pattern: re.Pattern[str] | None
+    previous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What is read when it is asked for. Each may raise ReconcilerError.
+
+    `history`: the History document with so many attempts, of one commit where one is named. `logs`: rows as `logs`
+    prints them. `follow`: parts of such rows, from now on and without an end.
+    """
+
+    history: Callable[[str | None, int], Json]
+    logs: Callable[[LogQuery], Sequence[Json]]
+    follow: Callable[[LogQuery], Iterator[Sequence[Json]]]
+
+
+class Web:
+    """`ended`: whether the monitor is asked to end, so that streams do."""
+
+    def __init__(
+        self,
+        board: Board,
+        samples: Samples,
+        reads: Reads,
+        webhooks: Webhooks,
+        ended: Callable[[], bool],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._board, self._reads, self._ended, self._clock = board, reads, ended, clock
+        self._page = Page(samples)
+        self._webhooks = webhooks
+        self._listeners = 0
+
+    def application(self, token: Callable[[], str | None]) -> ASGIApp:
+        """`token`: what has to be shown; None: nothing."""
+        routes = [
+            Route("/", self._overview),
+            Route("/assets/{name}", self._asset),
+            Route("/api/status", self._status),
+            Route("/api/history", self._history),
+            Route("/api/events", self._events),
+            Route("/api/logs/{stack}/{service}", self._followed_log),
+            Route("/logs/{stack}/{service}", self._log),
+            Route("/metrics", self._metrics),
+            Route("/healthz", self._healthz),
+            Route("/hooks/{forge}", self._webhooks.answer, methods=["POST"]),
+        ]
+        return Guard(Starlette(routes=routes, exception_handlers={ReconcilerError: _told}), token)
+
+    # -- endpoints: those without `async` run in a thread of their own ------------------------------------------
+
+    def _overview(self, request: Request) -> Response:
+        limit = _number(request, "commits", LIMIT, MOST)
+        snapshot = self._board.newest
+        known = snapshot.history is None or limit <= LIMIT
+        history = None if known else self._reads.history(None, limit)
+        return HTMLResponse(self._page.overview(snapshot, self._clock(), history, limit))
+
+    def _asset(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in FILES:
+            return PlainTextResponse("404\n", 404)
+        return FileResponse(ASSETS / name, media_type=FILES[name])
+
+    def _status(self, request: Request) -> Response:
+        snapshot = self._board.newest
+        if snapshot.status is None:
+            return _error(snapshot.error or "nothing is known yet", "try again in a moment", 503)
+        return _json(snapshot.status)
+
+    def _history(self, request: Request) -> Response:
+        revision = request.query_params.get("revision", "")
+        if revision and not re.fullmatch(r"[0-9a-f]{4,64}", revision):
+            return _error("revision is the beginning of a sha", "at least 4 digits", 400)
+        return _json(self._reads.history(revision or None, _number(request, "limit", LIMIT, MOST)))
+
+    def _metrics(self, request: Request) -> Response:
+        text = metrics.exposition(self._board.newest, self._clock())
+        return Response(text, media_type=metrics.CONTENT_TYPE)
+
+    def _healthz(self, request: Request) -> Response:
+        fault = self._board.newest.fault(self._clock())
+        return PlainTextResponse(f"{fault or 'ok'}\n", 200 if fault is None else 503)
+
+    def _log(self, request: Request) -> Response:
+        query, wrong = _log_query(request)
+        lines: Sequence[Json] = ()
+        if wrong is None:
+            try:
+                lines = self._reads.logs(query)
+            except ReconcilerError as error:
+                wrong = f"{error.message}. {error.hint}"
+        asked = f"?grep={_quoted(query.pattern.pattern)}" if query.pattern else ""
+        live = wrong is None and not query.previous
+        shown = {
+            "tail": query.tail,
+            "grep": request.query_params.get("grep", ""),
+            "previous": query.previous,
+            "follow": f"/api{request.url.path}{asked}" if live else "",
+        }
+        page = self._page.logs(self._board.newest, query.service, lines, wrong, shown)
+        return HTMLResponse(page, 200 if wrong is None else 404)
+
+    # -- streams -----------------------------------------------------------------------------------------------
+
+    async def _events(self, request: Request) -> Response:
+        return self._stream(request, self._news())
+
+    async def _news(self) -> AsyncIterator[str]:
+        """`status` and `history`, each when it has changed."""
+        seen, told, silent = -1, {"status": "", "history": ""}, 0.0
+        while True:
+            if self._board.version != seen:
+                seen, snapshot, silent = self._board.version, self._board.newest, 0.0
+                for kind, document in (("status", snapshot.status), ("history", snapshot.history)):
+                    text = json.dumps(document, ensure_ascii=False)
+                    if document is not None and text != told[kind]:
+                        told[kind] = text
+                        yield f"event: {kind}\ndata: {text}\n\n"
+            elif silent >= SILENCE:
+                silent = 0.0
+                yield ": still here\n\n"
+            else:
+                silent += FEED
+                yield ""
+            await asyncio.sleep(FEED)
+
+    async def _followed_log(self, request: Request) -> Response:
+        query, wrong = _log_query(request)
+        if wrong is not None:
+            return _error(wrong, "", 400)
+        return self._stream(request, self._new_lines(query))
+
+    async def _new_lines(self, query: LogQuery) -> AsyncIterator[str]:
+        parts = self._reads.follow(query)
+        silent = time.monotonic()
+        try:
+            while True:
+                part = await run_in_threadpool(lambda: list(next(parts, ())))
+                if part or time.monotonic() - silent > SILENCE:
+                    silent = time.monotonic()
+                    yield (
+                        f"event: lines\ndata: {json.dumps(part, ensure_ascii=False)}\n\n"
+                        if part
+                        else ": still here\n\n"
+                    )
+                else:
+                    yield ""
+        finally:
+            close = getattr(parts, "close", None)
+            if close is not None:
+                await run_in_threadpool(close)
+
+    def _stream(self, request: Request, parts: AsyncIterator[str]) -> Response:
+        if self._listeners >= LISTENERS:
+            return _error("too many pages listen at this moment", "close some of them", 503)
+
+        async def sent() -> AsyncIterator[str]:
+            self._listeners += 1
+            try:
+                async for part in parts:
+                    if self._ended() or await request.is_disconnected():
+                        return
+                    if part:
+                        yield part
+            finally:
+                self._listeners -= 1
+                close = getattr(parts, "aclose", None)
+                if close is not None:
+                    await close()
+
+        return StreamingResponse(sent(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+def _log_query(request: Request) -> tuple[LogQuery, str | None]:
+    """And what is wrong with it."""
+    values, wrong = request.query_params, None
+    text = values.get("grep", "")[:500]
+    try:
+        pattern = re.compile(text) if text else None
+    except re.error as error:
+        pattern, wrong = None, f"{text!r} is no regular expression: {error}"
+    service = f"{request.path_params['stack']}/{request.path_params['service']}"
+    tail = _number(request, "tail", TAIL, LONGEST_TAIL)
+    return LogQuery(service, tail, pattern, values.get("previous") == "1"), wrong
+
+
+def _number(request: Request, name: str, usual: int, most: int) -> int:
+    text = request.query_params.get(name, "")
+    return min(max(1, int(text)), most) if re.fullmatch(r"[0-9]{1,9}", text) else usual
+
+
+def _quoted(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="")
+
+
+def _json(document: Mapping[str, Any], status: int = 200) -> Response:
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    return Response(text + "\n", status, media_type="application/json")
+
+
+def _error(message: str, hint: str, status: int) -> Response:
+    from reconciler.record import summary
+
+    return _json(summary.error("InternalError" if status >= 500 else "UsageInvalid", message, hint), status)
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    message, hint = getattr(error, "message", ""), getattr(error, "hint", "")
+    return _error(message, hint, 503)
