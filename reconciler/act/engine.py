@@ -1,4 +1,4 @@
-"""Changing the machine through the engine: one call, one effect. Volumes are never removed."""
+"""Changes the machine through the engine: one call, one effect. Volumes are never removed."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from reconciler.model.outcome import Reason
 from reconciler.waiting import LOOK, attend
 
 STOP_SIGNAL = "SIGTERM"
-"""What a container is asked to stop with that names no signal of its own, or none that the engine knows."""
+"""The stop signal of a container that names none, or none that the engine knows."""
 
 CONFLICT, BAD_REQUEST = 409, 400
 
 SHORTEST = 0.01
-"""Seconds that the engine has to answer in, at least."""
+"""Minimum seconds within which the engine must answer."""
 
 AT_ONCE = 4
-"""Containers that are started at the same moment; an engine on a small machine gains nothing from more."""
+"""Number of containers that start at the same moment; more would not help an engine on a small machine."""
 
 
 class EngineApplier:
-    """The engine's half of `loop.ports.Applier`. All methods raise Away when the engine does not answer.
+    """The part of `loop.ports.Applier` that calls the engine. All methods raise Away if the engine does not answer.
 
-    `host`: the agent's host, for the labels of what is created; networks without them are not removed.
-    A container that somebody has removed meanwhile raises Transient wherever it was needed.
+    `host`: the agent's host, for the labels of created objects; networks without them are not removed. A needed
+    container that somebody has removed meanwhile raises Transient.
     """
 
     def __init__(self, client: docker.APIClient, effects: Effects, host: str) -> None:
@@ -51,7 +51,7 @@ class EngineApplier:
         self._host = host
 
     def bound(self, container: str) -> list[str]:
-        """The paths of the host that it mounts, those behind volumes as well: the engine follows each anew."""
+        """The paths of the host that it mounts, those behind volumes, too: the engine resolves each anew."""
         with engine_calls(f"inspect {container[:12]}"), gone(container):
             mounts = self._client.inspect_container(container)["Mounts"]
             names = [item["Name"] for item in mounts if item["Type"] == "volume"]
@@ -60,13 +60,14 @@ class EngineApplier:
         return [*(str(item["Source"]) for item in mounts if item["Type"] == "bind"), *devices]
 
     def start(self, container: str) -> None:
-        """RolloutFailed when it is refused: Crashed for the program, DependencyNotReady for a held port,
-        EngineRefused for anything else."""
+        """RolloutFailed if it is refused: Crashed for the program, DependencyNotReady for a used port, EngineRefused
+        for anything else."""
         self._announce("start", container)
         self._start(container)
 
     def start_all(self, containers: Sequence[str]) -> dict[str, ReconcilerError]:
-        """Start them together, each one effect; those that do not start, with what `start` would have raised."""
+        """Start them together, each as one effect. Returns those that did not start, with the error that `start` would
+        raise."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             calls: dict[str, Future[None]] = {}
             for container in containers:
@@ -79,11 +80,11 @@ class EngineApplier:
             self._client.start(container)
 
     def stop_all(self, graces: Mapping[str, float]) -> None:
-        """Send each its stop signal, and SIGKILL after so many seconds. No error when one is stopped or gone.
+        """Send each its stop signal, and SIGKILL after so many seconds. No error if one has stopped or is gone.
 
-        The engine's own stop is one call that goes on whatever becomes of us, and kills at its end a container that is
-        wanted again by then. So the grace is waited for here, and whoever ends that wait finds the container as it is:
-        asked to stop, and running for as long as it likes.
+        The engine's own stop call goes on when we are gone, and at its end kills a container that may be needed again
+        by then. So we wait for the grace period here. If the wait is ended, the container has been asked to stop, and
+        may still run.
         """
         until: dict[str, float] = {}
         for container, grace in graces.items():
@@ -107,7 +108,7 @@ class EngineApplier:
 
     @contextmanager
     def _stopping(self, container: str) -> Iterator[None]:
-        """Ignores the engine's error where the container has ended or is gone: the call came too late to be needed."""
+        """Ignores the engine's error if the container has ended or is gone: then the call was not needed."""
         try:
             yield
         except NotFound:
@@ -127,7 +128,7 @@ class EngineApplier:
             self._client.kill(container, STOP_SIGNAL)
 
     def _ends(self, container: str, seconds: float) -> bool:
-        """Whether it does within so many seconds. Whoever has something to say meanwhile is heard."""
+        """Whether it ends within so many seconds. The wait can be ended (`waiting.attend`)."""
         until = time.monotonic() + seconds
         while True:
             left = until - time.monotonic()
@@ -138,7 +139,7 @@ class EngineApplier:
             attend()
 
     def _has_ended(self, container: str, seconds: float) -> bool:
-        """Answers as soon as it has, at the latest after so many seconds."""
+        """Whether it has ended; returns as soon as it has, at the latest after so many seconds."""
         try:
             self._client.wait(container, timeout=seconds, condition="not-running")  # type: ignore[arg-type]
         except NotFound:
@@ -150,7 +151,7 @@ class EngineApplier:
         return True
 
     def rename(self, container: str, name: str) -> None:
-        """No error when it has the name already. Transient when another container has it."""
+        """No error if it has the name already. Transient if another container has it."""
         with self._effect("rename", container, name), gone(container):
             try:
                 self._client.rename(container, name)
@@ -166,7 +167,8 @@ class EngineApplier:
         self._update(container, restart)
 
     def update_all(self, policies: Mapping[str, str]) -> None:
-        """Container → restart policy, all together, each one effect. What `update` raises, once all have ended."""
+        """Container → restart policy, all together, each as one effect. Raises what `update` raises, after all have
+        ended."""
         with ThreadPoolExecutor(AT_ONCE) as pool:
             calls: dict[str, Future[None]] = {}
             for container, restart in policies.items():
@@ -177,15 +179,15 @@ class EngineApplier:
 
     def _update(self, container: str, restart: str) -> None:
         name, _, most = restart.partition(":")
-        # The library's types know two policies of four.
+        # The library's types have only two of the four policies.
         policy: Any = {"Name": name, "MaximumRetryCount": int(most or 0)}
         with engine_calls(f"update {container[:12]}"), gone(container):
             self._client.update_container(container, restart_policy=policy)
 
     def limit(self, container: str, limits: Mapping[str, Any]) -> None:
-        """Change what `docker update` can change. RolloutFailed where the engine refuses."""
+        """Change what `docker update` can change. RolloutFailed if the engine refuses."""
         with self._effect("limit", container), gone(container), refusals("change its limits"):
-            # The library knows neither cpus nor pids here.
+            # The library has neither cpus nor pids here.
             url = f"{self._client.base_url}/v{API_VERSION}/containers/{container}/update"
             response = self._client.post(url, json=limits_request(limits), timeout=TIMEOUT)
             try:
@@ -194,7 +196,7 @@ class EngineApplier:
                 raise create_api_error_from_http_exception(error) from error
 
     def resume(self, container: str) -> None:
-        """No error where it is not paused."""
+        """No error if it is not paused."""
         with self._effect("resume", container), gone(container):
             try:
                 self._client.unpause(container)
@@ -204,7 +206,8 @@ class EngineApplier:
                 logger.debug("container {} was not paused: {}", container[:12], explanation(error))
 
     def connect(self, container: str, endpoint: Endpoint) -> None:
-        """Give the container this endpoint, aliases and addresses included; one that differs is replaced."""
+        """Connect the container with this endpoint, aliases and addresses included; a different endpoint is
+        replaced."""
         present = self._endpoint(container, endpoint.network)
         if present is not None:
             there = self._network(endpoint.network)
@@ -229,7 +232,7 @@ class EngineApplier:
             self._client.connect_container_to_network(container, endpoint.network, **endpoint_request(endpoint))
 
     def remove(self, container: str) -> None:
-        """Only one that does not run. Its volumes stay, the anonymous ones too."""
+        """Only if it does not run. Its volumes stay, anonymous ones too."""
         with self._effect("remove", container):
             try:
                 self._client.remove_container(container, v=False, force=False)
@@ -240,7 +243,7 @@ class EngineApplier:
                     raise
 
     def create_network(self, network: Network) -> None:
-        """No error when it is there with this very definition."""
+        """No error if it exists with exactly this definition."""
         with self._effect("create network", network.name), refusals(f"create the network {network.name}"):
             try:
                 self._client.create_network(**network_request(network, self._host))
@@ -263,14 +266,14 @@ class EngineApplier:
             except NotFound:
                 logger.debug("network {} is gone already", name)
             except APIError as error:
-                # Others may use it, and some engines forget to count an endpoint down: it is only a leftover.
+                # Others may use it, and some engines do not count an endpoint down; it stays as a leftover.
                 logger.warning("network {} stays: {}", name, explanation(error))
 
     def remove_image(self, name: str) -> None:
-        """A tag, or an id. Never by force: what a container or another name needs stays, and that is no error."""
+        """A tag, or an id. Never by force: an image that a container or another name needs stays, without an error."""
         with self._effect("remove image", name.removeprefix("sha256:")):
             try:
-                # With noprune the engine leaves alone what the image was made from: that may be somebody else's.
+                # With noprune the engine keeps the parent images, which may be somebody else's.
                 self._client.remove_image(name, force=False, noprune=True)
             except NotFound:
                 logger.debug("image {} is gone already", name)
@@ -280,12 +283,12 @@ class EngineApplier:
                 logger.debug("image {} stays: {}", name, explanation(error))
 
     def has_made(self, network: str) -> bool:
-        """Whether the network is there and was made by `create_network`, for this host."""
+        """Whether the network exists and was made by `create_network`, for this host."""
         labels = (self._network(network) or {}).get("Labels") or {}
         return labels.get(LABEL_HOST) == self._host and LABEL_SPEC in labels
 
     def create_volume(self, volume: Volume) -> None:
-        """No error when it is there."""
+        """No error if it exists."""
         with self._effect("create volume", volume.name), refusals(f"create the volume {volume.name}"):
             self._client.create_volume(**volume_request(volume, self._host))
 
@@ -295,13 +298,13 @@ class EngineApplier:
             yield
 
     def _announce(self, verb: str, subject: str, detail: str = "") -> str:
-        """One effect is about to happen. Returns the subject as it is told to people."""
+        """Count and log the next effect. Returns the subject in the words for people."""
         shown = subject[:12] if len(subject) == 64 else subject
         self._effects.point(" ".join(filter(None, (verb, shown, detail))))
         return shown
 
     def disconnect(self, container: str, network: str) -> None:
-        """No error where it is not in that network."""
+        """No error if it is not in that network."""
         with self._effect("disconnect", container, network):
             try:
                 self._client.disconnect_container_from_network(container, network, force=True)
@@ -309,14 +312,14 @@ class EngineApplier:
                 logger.debug("container {} is not in {} any more", container[:12], network)
 
     def _attached(self, network: str) -> list[str]:
-        """Ours in that network that do not run. One that runs keeps it, and the network stays."""
+        """Our containers in that network that do not run. A running one keeps it, and the network stays."""
         filters = {"network": network, "label": f"{LABEL_HOST}={self._host}"}
         with engine_calls("list containers"):
             found = self._client.containers(all=True, filters=filters)
         return sorted(item["Id"] for item in found if not self._runs(item["Id"]))
 
     def _runs(self, container: str) -> bool:
-        # The list goes on saying "running" for some milliseconds after a stop has returned; an inspect does not.
+        # The list shows "running" for some milliseconds after a stop has returned; an inspect does not.
         with engine_calls(f"inspect container {container[:12]}"):
             try:
                 return bool(self._client.inspect_container(container)["State"]["Running"])
@@ -344,7 +347,7 @@ class EngineApplier:
 
 
 def _failed(calls: Mapping[str, Future[None]]) -> dict[str, ReconcilerError]:
-    """What the calls raised, once they have ended."""
+    """The errors of the calls, after all have ended."""
     errors = {name: call.exception() for name, call in calls.items()}
     for error in errors.values():
         if error is not None and not isinstance(error, ReconcilerError):

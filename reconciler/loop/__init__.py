@@ -1,1 +1,1 @@
-"""Order and time. Knows only ports; the concrete adapters are named in `wiring*` alone."""
+"""Order and time. Knows only ports; only `wiring` names the concrete adapters."""

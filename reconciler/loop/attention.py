@@ -62,8 +62,8 @@ class Attention:
         self.listen()
 
     def attend(self) -> None:
-        """Was the process asked to end, or for anything else? A newer commit is
-        ignored here, as between a stop and a start. A suspension is heeded where nothing was stopped yet."""
+        """Raises if the process must end, or a suspension may begin. A newer commit is ignored here, as between a stop
+        and a start. A suspension begins only while nothing is stopped."""
         self._heed_end()
         working = self._newer is not None and self._newer.touched
         with suppress(Transient), listening(self._heed_end):

@@ -19,8 +19,8 @@ SLOW = 600.0
 
 
 def is_as_applied(context: TurnContext, desired: DesiredState, looked: ObservedState) -> bool:
-    """Whether the containers that the sparse look has found in place are still as they were made. Takes one engine call
-    for each container, or none."""
+    """Whether the containers of the sparse look are still as they were made. Takes one engine call for each container,
+    or none."""
     now = context.ports.clock.monotonic()
     told = context.ports.changed()
     sight = (desired.content, looked.containers)
@@ -63,8 +63,8 @@ def changed_by_others(
 ) -> Corrections:
     """Drift, correctable in place, of containers that a commit or the rollback keeps.
 
-    Drift that needs another container is left to the next turn. Nothing is recorded: the rollback must not depend on
-    room on the disk. `adopting`: containers that are adopted as soon as the attempt begins.
+    Drift that needs another container is left to the next turn. Nothing is recorded: the rollback must not need space
+    on the disk. `adopting`: containers that are adopted when the attempt begins.
     """
     found = _wrong(ports, ledger, desired, observed, adopting)
     return Corrections({id: items for id, items in found.drift.items() if id not in found.replaced})

@@ -19,11 +19,11 @@ from reconciler.model.plan import Plan
 class TurnContext:
     """Parts, without a method of its own.
 
-    `looked`: what this turn has seen, where it has changed nothing since. `planned`: the plan that it made last.
-    `foreseen`: what the head would meet on the machine.
-    `settled`: the last look in which every service of last good had its containers, with the inputs of that judgement.
-    `compared`: when the containers were found as applied, and which. `let_run`: the attempt whose remains may run.
-    `use_noted`: last good (revision, content) whose use of grants is on the record.
+    `looked`: the observed state of this turn, if it has changed nothing since. `planned`: the last plan that it made.
+    `foreseen`: what the head would find on the machine. `settled`: the last look in which every service of last good
+    had its containers, with the inputs of that judgement. `compared`: when the containers were found as applied, and
+    which. `let_run`: the attempt whose leftovers may run. `use_noted`: last good (revision, content) whose use of
+    grants is recorded.
     """
 
     ports: Ports

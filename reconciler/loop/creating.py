@@ -18,7 +18,7 @@ from reconciler.model.plan import Action, Plan, Step
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The ports that a rollout works through. `longest_stop`: seconds that any container has to stop in."""
+    """The ports that a rollout works through. `longest_stop`: seconds that any container may take to stop."""
 
     observer: Observer
     applier: Applier
@@ -50,8 +50,8 @@ class Creating:
         return len(batch)
 
     def _waves(self, steps: Sequence[Step]) -> list[list[Step]]:
-        """One wave creates no service together with one whose namespaces it shares, and one container per service
-        where each has anonymous volumes of its own to take over."""
+        """One wave creates no service together with its namespace owner, and only one container per service if each
+        takes over anonymous volumes of its own."""
         waves: list[list[Step]] = []
         placed: dict[ServiceKey, int] = {}
         services = by_sharing([self._services[(step.stack or "", step.service or "")] for step in steps])
@@ -94,7 +94,7 @@ class Creating:
         self._learn(stack, by_service, {item.id for item in before})
 
     def _first_name(self, key: ServiceKey, number: int) -> str:
-        """Compose would call the only container of a service as it may be that another service's is still called."""
+        """Compose's name for the only container of a service can still be the name of another service's container."""
         usual = f"{key[0]}-{key[1]}-1"
         taken = any(item.name == usual for item in self._observed.containers)
         return f"{usual}.candidate" if number == 1 and taken else ""

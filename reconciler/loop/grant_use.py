@@ -12,7 +12,7 @@ from reconciler.model.uses import Uses
 
 
 def note_use(context: TurnContext) -> None:
-    """Nothing is read or written while last good is that of the turn before.
+    """Nothing is read or written while last good is the same as in the turn before.
 
     It never changes a turn's outcome; after a failure the next process tries again.
     """
@@ -34,7 +34,7 @@ def note_use(context: TurnContext) -> None:
 
 
 def _used(context: TurnContext, revision: str) -> Collection[Grant | BindGrant] | None:
-    """As the turn itself has found; last good is judged once more where this process has not done so."""
+    """The entries that the turn itself has found; last good is judged once more if this process has not done so."""
     if not revision:
         return ()
     if context.states.judged is not None and context.states.judged[0] == revision:

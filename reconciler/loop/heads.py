@@ -27,7 +27,7 @@ class Heads:
         return self._ledger.history
 
     def fetched(self) -> tuple[Commit, Transient | None]:
-        """The branch's head; where it cannot be fetched, the last head that was seen, so that open work ends."""
+        """The branch's head; if it cannot be fetched, the last seen head, so that open work ends."""
         self._context.watchdog.begins(FETCH, "the remote")
         try:
             return self._ports.source.fetch(), None
@@ -59,7 +59,7 @@ class Heads:
             return self._ports.source.commit(sha)
         except (ReconcilerError, Anew):
             raise
-        except Exception:  # gone, or such that it cannot be read
+        except Exception:  # gone, or not readable
             return _by_name(sha)
 
     def recall(self) -> None:
@@ -80,14 +80,14 @@ class Heads:
         return self._last_seen()
 
     def _see(self, head: Commit) -> None:
-        """Remember each head that was seen; an attempt at an earlier one that was cut off ends with it."""
+        """Remember each seen head; an interrupted attempt at an earlier one ends with it."""
         seen, last = self.history.seen, self.history.last
         new = not seen or seen[-1] != head.sha
         if new:
             self._ledger.append("seen", revision=head.sha)
             self._context.states.pin("head", head.sha)
         overtaken = last is not None and last.open and not last.quarantined and last.revision != head.sha
-        # Where it is not new, the process was killed after `seen` was recorded and before the attempt was ended.
+        # If it is not new, the process was killed after `seen` was recorded and before the attempt was ended.
         if last is not None and overtaken and (new or last.intent is Intent.ADVANCE):
             self._ledger.supersede(last, head)
         self._supersede_undecided(head)

@@ -90,9 +90,9 @@ class Machine:
     ) -> ObservedState:
         """The full observed state. Adopts containers that plain Compose started for services of `target`.
 
-        `images`: those of the target, where they have just been built. `new`: the target is a commit that was never
-        good, so that consent is asked for; `other` is last good then. Transient where a stack has containers of
-        another host, or where objects have appeared that need consent.
+        `images`: those of the target, if they have just been built. `new`: the target is a commit that was never good,
+        so consent is asked for; `other` is last good then. Transient if a stack has containers of another host, or if
+        objects have appeared that need consent.
         """
         from reconciler.decide.hold import consent
 

@@ -44,15 +44,15 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How this agent behaves. `interval`: seconds between two looks at the branch, during a rollout too.
+    """Behaviour of this agent. `interval`: seconds between two looks at the branch, during a rollout too.
 
-    `host`: whose labels are ours. `planned`: told of each plan that is going to be walked. `progress`: told of each
-    step (step, of how many, attempt). `stopping`: asked between steps and while waiting; True ends the turn as
-    Interrupted. `pushed`: whether something has told of a newer commit since it was asked, which makes that look come
-    sooner. `watchdog` hears of all progress. `seen` is called by every wait: the thread that acts is alive.
-    `adopt`: Compose projects that commits may take over without asking. `longest_stop`: seconds that any container has
-    to stop in, whatever it asks for. `hosts`: names that the agent has to reach. `build_memory`: bytes that a build may
-    take; 0 where nobody has said.
+    `host`: the host whose labels are ours. `planned`: called with each plan before it is carried out. `progress`:
+    called at each step (step, number of steps, attempt). `stopping`: called between steps and while waiting; True ends
+    the turn as Interrupted. `pushed`: whether a newer commit was announced since the last call; then the next look
+    comes sooner. `watchdog` gets all progress. `seen` is called by every wait: the acting thread is alive. `adopt`:
+    Compose projects that commits may take over without asking. `longest_stop`: seconds that any container may take to
+    stop, whatever it asks for. `hosts`: names that the agent must reach. `build_memory`: bytes that a build may use; 0
+    if not set.
     """
 
     host: str

@@ -1,4 +1,4 @@
-"""How long each service was down: no container of it served, since the rollout began to change it."""
+"""The downtime of each service: no container of it has served since the rollout began to change it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Outages:
     def __init__(
         self, serving: Mapping[ServiceKey, Collection[str]], down: Mapping[ServiceKey, float], now: float
     ) -> None:
-        """`serving`: containers that serve at `now`. `down`: services that an earlier rollout has left down, and since
+        """`serving`: containers that serve at `now`. `down`: services that an earlier rollout has left down → since
         when."""
         self._serving = {key: set(ids) for key, ids in serving.items()}
         self._since = dict(down)
@@ -27,7 +27,7 @@ class Outages:
         self._leaves(service, container, now)
 
     def fails(self, service: ServiceKey, container: str, now: float) -> None:
-        """The container is not good (any more). That counts only for a service that the rollout changes."""
+        """The container is not good, or no longer. This counts only for a service that the rollout changes."""
         if service in self._seconds:
             self._leaves(service, container, now)
 
@@ -36,11 +36,11 @@ class Outages:
         self._end(service, now)
 
     def seconds(self, now: float) -> dict[ServiceKey, float]:
-        """For each service that the rollout has stopped something of."""
+        """For each service with a stopped container."""
         return {key: total + max(0.0, now - self._since.get(key, now)) for key, total in self._seconds.items()}
 
     def hand_over(self) -> dict[ServiceKey, float]:
-        """Services that are down, and since when; from now on the next rollout counts them."""
+        """Services that are down → since when. From now on the next rollout counts them."""
         down, self._since = self._since, {}
         return down
 

@@ -138,8 +138,8 @@ class Preparer:
         return replace(prepared, violations=in_order((*told, *prepared.violations)))
 
     def read_back(self, prepared: Prepared, compose: ReadBack) -> Prepared:
-        """With what Compose makes of the files that it would be given to create from, where the commit is admitted.
-        That they say something else than the commit is our fault, never the commit's."""
+        """The commit, with Compose's reading of its create-files, if it is admitted. A difference is our fault, never
+        the commit's."""
         from reconciler.decide.lower.foretold import create_files
 
         if prepared.document is None or prepared.denied or not self._rules.policies:

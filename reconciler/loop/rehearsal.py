@@ -1,7 +1,7 @@
-"""What the next turn would come to: the turn itself, taken through ports that change nothing.
+"""The outcome of the next turn: the turn itself, with ports that change nothing.
 
-What it reads is real, and what it records stays in this process. Where it would begin to work it stops: the plan that
-it has made then is the plan that the turn carries out. So `plan` and a turn cannot disagree.
+Its input is real, and its records stay in this process. It stops at the point where it would begin to work: the turn
+carries out the plan that it has then. So `plan` and a turn cannot disagree.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ TOLD = {
 
 
 class Begins(BaseException):
-    """Raised where the turn would begin to change the machine. Not an Exception, so that no handler takes it for a
+    """Raised where the turn would begin to change the machine. Not an Exception, so that no handler treats it as a
     fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """`plan`: what the turn would carry out; without steps where it would carry out nothing.
+    """`plan`: the plan that the turn would carry out; without steps if there is none.
 
-    `prepared`: the head as it was judged; None where the turn did not get as far. `images`: want.key → the image of
-    this machine that the head would run. `foreseen`: what the head would meet; None where the turn did not look.
+    `prepared`: the judged head; None if the turn did not get as far. `images`: want.key → the image of this machine
+    that the head would run. `foreseen`: what the head would find on the machine; None if the turn did not look.
     """
 
     outlook: Outlook
@@ -63,10 +63,10 @@ class Rehearsal:
 def rehearse(
     ports: Ports, options: Options, records: Sequence[Record], head: Commit, trees: Callable[[], Iterable[str]]
 ) -> Rehearsal:
-    """What a turn would come to if `head` were the branch's head.
+    """The outcome of a turn if `head` were the branch's head.
 
-    `ports`: with NO_HANDS and NO_VOICE where the caller has nothing that could change anything. `records`: the
-    journal. `trees`: digests of the mounts that are stored. Raises Corrupt.
+    `ports`: with NO_HANDS and NO_VOICE if the caller cannot change anything. `records`: the journal. `trees`: digests
+    of the stored mounts. Raises Corrupt.
     """
     preparer, done = _Preparer(ports.preparer, head.sha), list[Step]()
     tied = replace(
@@ -87,7 +87,7 @@ def rehearse(
         turn: Turn | None = cycle.turn()
     except Begins:
         turn, begins = cycle.decided, True
-    plan = cycle.planned if begins or done else None  # what is done without an attempt only tidies up
+    plan = cycle.planned if begins or done else None  # work without an attempt only cleans up
     good = cycle.history.last_good
     base = (good.revision or None) if good else None
     prepared = preparer.prepared.get(head.sha)

@@ -109,7 +109,7 @@ def _clear(context: TurnContext, attempt: Attempt, rollout: Rollout) -> None:
 
 
 def _walk(ledger: Ledger, attempt: Attempt, rollout: Rollout) -> Turn | None:
-    """Walk to the verdict; the turn that ended before it, where one did."""
+    """Carry the plan out to the verdict; returns the turn if it ended before."""
     try:
         rollout.walk()
     except RolloutFailed as error:

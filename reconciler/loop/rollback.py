@@ -48,7 +48,7 @@ def go_back(
 def roll_back(
     context: TurnContext, attempt: Attempt, forward: Rollout | None = None, *, quarantined: bool = True
 ) -> Turn:
-    """Undo a quarantined attempt, from wherever it stands. `forward` is None when another process began it."""
+    """Undo a quarantined attempt, from any point. `forward` is None if another process began it."""
     target = context.states.good() or context.states.nothing()
     bad = context.ports.store.load(attempt.content) if attempt.content else None
     context.states.write_trees(target)

@@ -38,12 +38,11 @@ LEFT_BY_A_KILLED_ENGINE = "already exists"
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What the rollout tells the cycle. `pulse` is called while waiting and may raise to end the rollout; what is to
-    listen while a call of it takes long does so in `watching`.
+    """Calls from the rollout to the cycle. `pulse` is called while waiting, and may raise to end the rollout. Long
+    calls run within `watching`, which lets the same end them.
 
-    `refused`: a container (id) that has run before does not start again. `stops`: one that runs is about to be stopped,
-    of a service that might as well have ended by itself. `lost`: a volume that somebody removed is about to be made
-    anew.
+    `refused`: a container (id) that has run before does not start again. `stops`: a running container of a service that
+    might have ended by itself will be stopped. `lost`: a volume that somebody removed will be made anew.
     """
 
     step: Callable[[Step, int], None]
@@ -65,7 +64,7 @@ class _Known:
 
 
 class Rollout:
-    """One walk along one plan. `prepared` runs until before the first stop; `touched` tells whether any followed."""
+    """One walk along one plan. `touched`: whether anything was stopped yet."""
 
     def __init__(
         self,
@@ -77,7 +76,7 @@ class Rollout:
         hooks: Hooks,
         down: Mapping[ServiceKey, float] = NOBODY,
     ) -> None:
-        """`down`: services that an earlier rollout has left down, and since when (monotonic seconds)."""
+        """`down`: services that an earlier rollout has left down → since when (monotonic seconds)."""
         self._world, self._desired, self._observed = world, desired, observed
         self._services = desired.services()
         self._base = base.services() if base else {}
@@ -132,7 +131,7 @@ class Rollout:
         )
 
     def hand_over(self) -> dict[ServiceKey, float]:
-        """Services that this rollout leaves down, and since when; from now on another one counts them."""
+        """Services that this rollout leaves down → since when; from now on another rollout counts them."""
         return self._outages.hand_over()
 
     def unproven(self) -> set[ServiceKey]:
@@ -153,7 +152,7 @@ class Rollout:
     # -- one step ----------------------------------------------------------------------------------------------
 
     def _do(self, step: Step, rest: Sequence[Step]) -> int:
-        """Carry out a step; returns how many of the rest it took with it."""
+        """Carry out a step; returns how many of the following steps it carried out, too."""
         applier = self._world.applier
         match step.action:
             case Action.CREATE_CONTAINER:
@@ -230,7 +229,7 @@ class Rollout:
         needed: set[ServiceKey] = set()
         for step in self._together(rest, (Action.STOP_CONTAINER,)):
             key = (step.stack or "", step.service or "")
-            if key in needed or step.id in batch:  # it was stopped as one too many, and now it loses its name
+            if key in needed or step.id in batch:  # it was stopped as surplus, and now it loses its name
                 break
             needed |= {one for known in self._both(key) if known is not None for one in needs(known)}
             batch[step.id or ""] = step
@@ -248,7 +247,7 @@ class Rollout:
         return len(batch)
 
     def _stops(self, container: Container) -> None:
-        """It is about to stop: it is judged no longer."""
+        """It will stop, so it is no longer judged."""
         key = (container.stack, container.service)
         if container.running and any(known is not None and known.completes for known in self._both(key)):
             self._hooks.stops(container)
@@ -266,8 +265,8 @@ class Rollout:
         return grace_of(container, was=was, wanted=wanted, intent=self._plan.intent, longest=longest)
 
     def _start(self, rest: Sequence[Step]) -> int:
-        """Consecutive starts of the plan run together. Started containers are judged; then the first that did not start
-        ends the rollout."""
+        """Consecutive starts of the plan run together. Started containers are judged; then the first one that did not
+        start ends the rollout."""
         self.touched = True
         self._pause(rest[0])
         batch = {self._container(step): step for step in self._together(rest, STARTS)}
@@ -284,8 +283,8 @@ class Rollout:
         return len(batch)
 
     def _start_all(self, batch: Mapping[str, Step]) -> Mapping[str, ReconcilerError]:
-        """Container → why it did not start. What shares with one that ended at that very moment waits until that runs
-        again, or is found to have failed."""
+        """Container → why it did not start. A namespace user whose owner ended at that moment waits until the owner
+        runs again, or has failed."""
         waiting = list(batch)
         failed: Mapping[str, ReconcilerError] = {}
         for _ in range(TRIES):
@@ -303,7 +302,7 @@ class Rollout:
                     self._started(container, batch[container])
             if self._health_gate is None or not any(isinstance(error, RolloutFailed) for error in failed.values()):
                 break
-            self._health_gate.check()  # one that it lives in may have gone, and then that is the reason
+            self._health_gate.check()  # its namespace owner may be gone, and then that is the reason
             followed, waiting = self._health_gate.followed(), list(failed)
             if not all(self._may_start_later(batch[container], failed[container], followed) for container in waiting):
                 break
@@ -329,7 +328,7 @@ class Rollout:
 
     @staticmethod
     def _together(rest: Sequence[Step], actions: Sequence[Action]) -> Iterator[Step]:
-        """The first step, and those after it that are carried out at the same moment."""
+        """The first step, and the following ones that run at the same moment."""
         return takewhile(lambda step: step.action in actions and (step is rest[0] or not step.pause), rest)
 
     def _pause(self, step: Step) -> None:
@@ -373,8 +372,8 @@ class Rollout:
                         self._follow(service, item, changed)
 
     def _unproven_yet(self, service: Service, item: Container) -> bool:
-        """What a commit changes, or an earlier process started: until its verdict a container is never restarted
-        by the engine."""
+        """Containers that the commit changes, or that an earlier process started: until the verdict, the engine must
+        not restart them."""
         old = self._base.get(service.key)
         changed = self._plan.intent is Intent.ADVANCE and (old is None or old.spec != service.spec)
         return changed or item.restart != service.restart

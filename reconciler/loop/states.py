@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class States:
-    """`judged`: the commit that was judged last, and which of the operator's entries it uses (None: not known).
-    `warned`: the same one, and what it is warned about."""
+    """`judged`: the last judged commit, and the operator's entries that it uses (None: not known). `warned`: the same
+    commit, and its warnings."""
 
     def __init__(self, ports: Ports, ledger: Ledger, watchdog: StallWatchdog, host: str) -> None:
         self._ports, self._ledger, self._watchdog, self._host = ports, ledger, watchdog, host
@@ -30,7 +30,7 @@ class States:
         self.warned: tuple[str, tuple[Violation, ...]] = ("", ())
 
     def good(self) -> DesiredState | None:
-        """The last good state, as it was applied; rendered again where the stored one is lost."""
+        """The last good state, as it was applied; rendered again if the stored one is lost."""
         good = self._ledger.history.last_good
         if good is None:
             return None
@@ -73,7 +73,7 @@ class States:
         return prepared
 
     def files(self, revision: str) -> Files:
-        """A commit's files. Transient where the mirror does not have the commit."""
+        """A commit's files. Transient if the mirror does not have the commit."""
         self._watchdog.begins(f"read commit {revision[:12]}", "git and Compose")
         try:
             return self._ports.source.files(revision)

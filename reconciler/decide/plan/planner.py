@@ -38,9 +38,9 @@ def plan(
     `base`: the last good state, for causes and for the order in which removed services stop. `images`: Pull and Build
     steps for images that the machine lacks, with the memory of the step itself in `memory_after`. `stacks`: every stack
     that is or was this host's. `corrections`: faults and drift of containers that have the desired spec.
-    `longest_stop`: seconds that any container has to stop in. A service of which two containers would exceed the memory
-    bound is replaced stop-first. If replacing one service after the other would exceed it, all replaced containers stop
-    first.
+    `longest_stop`: seconds that any container may take to stop. A service whose old and new container together exceed
+    the memory bound is replaced stop-first. If replacing one service after the other would exceed it, all replaced
+    containers stop first.
     """
 
     def planned(*, stop_first: bool, cramped: Collection[ServiceKey]) -> tuple[Plan, Sequence[ServiceKey]]:
@@ -115,7 +115,7 @@ class _Planner:
         )
 
     def too_large(self) -> list[ServiceKey]:
-        """Services of which two containers at once exceed the memory bound, in order."""
+        """Services whose old and new container together exceed the memory bound, in order."""
         limit = bound(self.desired, self.observed)
         return [key for key, memory in self.switching.start_first.surges if memory > limit]
 

@@ -25,7 +25,7 @@ class Switching:
     """Adds the steps that bring each service to its desired state."""
 
     def __init__(self, diff: StateDiff, builder: PlanBuilder, cramped: Collection[ServiceKey] = ()) -> None:
-        """`cramped`: services for which there is not enough memory to be replaced start-first."""
+        """`cramped`: services that have not enough memory to be replaced start-first."""
         self.diff, self.builder = diff, builder
         self.observed, self.intent = diff.observed, diff.intent
         self.pairings, self.gone, self.order = diff.pairings, diff.gone, diff.order
@@ -77,7 +77,7 @@ class Switching:
 
     def _stop_replaced(self) -> None:
         """During a rollback all replaced containers stop first, dependents before their dependencies, so that one level
-        stops together. What is replaced without downtime stays."""
+        stops together. Services that are replaced without downtime do not stop here."""
         depths: dict[ServiceKey, int] = {}
         for service in self.order:
             depths[service.key] = 1 + max((depths[key] for key in needs(service) if key in depths), default=0)
@@ -97,7 +97,7 @@ class Switching:
         return not pairing.extras and all(slot.container is None for slot in pairing.slots)
 
     def _rolls(self, service: Service) -> bool:
-        """Whether a part of it serves while the rest is replaced, in a rollback as well."""
+        """Whether a part of its containers serves while the others are replaced, in a rollback as well."""
         pairing = self.pairings[service.key]
         if self.start_first.applies(pairing):
             return True
@@ -107,7 +107,7 @@ class Switching:
         return self.intent is Intent.REVERT and some and serve and service.key not in self.diff.moved()
 
     def _start_together(self, level: list[Service]) -> None:
-        """Some at a time, so that the next ones start while these become healthy. What they wait for comes first."""
+        """Some at a time, so that the next ones start while these become healthy. Their dependencies come first."""
         for first in range(0, len(level), TOGETHER):
             some = level[first : first + TOGETHER]
             starting = [s for s in some if any(self._to_start(s, slot) for slot in self.pairings[s.key].slots)]
