@@ -21,4 +21,4 @@ def test_the_example_is_valid_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["violations"]) == (0, [])
-    assert [row["service"] for row in answer["budget"]["rows"]] == ["db", "web"]
+    assert [row["service"] for row in answer["budget"]["rows"]] == ["db", "proxy", "web"]

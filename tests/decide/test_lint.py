@@ -234,3 +234,24 @@ def test_settings_that_nobody_reads_or_that_are_refused(
 def test_an_image_that_is_built_here_may_read_what_it_likes() -> None:
     keys = {"image": "postgres:17", "build": {"context": ROOT}, "environment": {"POSTGRES_WORK_MEM": "8MB"}}
     assert warnings(Commit({"Dockerfile": ""}), **keys) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "expected"),
+    [
+        ("location / { proxy_pass http://web:8080; }", "start-first", ["fixed-address"]),
+        ("location / { proxy_pass http://web/; }", "start-first", ["fixed-address"]),
+        ("upstream shop { server web:8080; }", "start-first", ["fixed-address"]),
+        ("upstream shop { server web:8080 weight=2; }", "start-first", ["fixed-address"]),
+        ("upstream shop { zone a 1m; server web:8080 resolve; }", "start-first", []),
+        ("location / { set $to http://web:8080; proxy_pass $to; }", "start-first", []),
+        ("location / { proxy_pass http://website:8080; }", "start-first", []),
+        ("# proxy_pass http://web:8080;", "start-first", []),
+        ("location / { proxy_pass http://web:8080; }", "stop-first", []),
+    ],
+)
+def test_an_nginx_that_keeps_the_address_of_a_start_first_service(text: str, order: str, expected: list[str]) -> None:
+    mount = {"type": "bind", "source": f"{ROOT}/conf", "target": "/etc/nginx/conf.d", "read_only": True}
+    web = {**SOUND, "image": "shop:1", "deploy": {"update_config": {"order": order}}}
+    model = {"services": {"proxy": {**SOUND, "volumes": [mount]}, "web": web}}
+    assert warned(judge(model, Commit({"conf/site.conf": text}))) == expected

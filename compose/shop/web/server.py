@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -88,14 +89,20 @@ def check() -> int:
     return 0
 
 
-def stop(_signal: int, _frame: object) -> None:
-    """The first process of a container ends on SIGTERM only if it says so itself."""
-    sys.exit(0)
+class Server(ThreadingHTTPServer):
+    """Answers the requests that it has accepted before it ends."""
+
+    daemon_threads = False
+
+    def stop(self, _signal: int, _frame: object) -> None:
+        """The first process of a container ends on SIGTERM only if it says so itself."""
+        threading.Thread(target=self.shutdown).start()
 
 
 if __name__ == "__main__":
     if "--check" in sys.argv:
         sys.exit(check())
-    signal.signal(signal.SIGTERM, stop)
     print(f"serving {PAGE} on port {PORT}")
-    ThreadingHTTPServer(("", PORT), Handler).serve_forever()
+    with Server(("", PORT), Handler) as server:
+        signal.signal(signal.SIGTERM, server.stop)
+        server.serve_forever(poll_interval=0.1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from reconciler.decide.admit import lint
+from reconciler.decide.admit import fixed_addresses, lint
 from reconciler.decide.admit.budget import Demand, rows, volumes
 from reconciler.decide.admit.policies import (
     amounts,
@@ -153,6 +153,7 @@ def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
         yield from objects.logging_findings(service)
         yield from values.dropped(service, candidate.scan.written)
     yield from lint.findings(subject, candidate.concealed)
+    yield from fixed_addresses.findings(subject)
 
 
 def _violation(finding: Finding, ruling: Ruling, scan: Scan, export: Export | None) -> Violation:

@@ -1,0 +1,149 @@
+"""Requests that fail while a service is replaced again and again, behind Caddy and without a proxy.
+
+Four techniques: plain `docker compose up -d`, the one of docker-rollout (a second container beside the first, then the
+first is removed), and our two orders. A hundred requests a second each way; the service needs a second to start.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import Bar
+from benchmarks.sides import MEMORY, Ours, Services, Theirs, both, compose_command, wait_until
+from tests.conftest import engine_address
+
+HERE = Path(__file__).resolve().parent
+IMAGES = {"reconciler-benchmark-web": HERE / "web", "reconciler-benchmark-proxy": HERE.parent / "compose/shop/proxy"}
+WEB, PROXY = IMAGES
+
+GATE = {"min_healthy_time": "0s", "healthy_deadline": "8s", "progress_deadline": "2m"}
+SLOWEST = 0.6
+"""Seconds; one request in ten takes 0.3 of them in the service itself."""
+
+FLOOR = 4.0
+"""Of 1,000 requests without a proxy: a connection may be on its way to the old container as that stops listening."""
+
+Clients = Mapping[str, Mapping[str, Any]]
+
+
+def run(pairs: int) -> Iterator[Bar]:
+    _build()
+    pushes = 2 * pairs
+    yield from _bars("plain up -d", _theirs(pushes, lambda theirs: theirs.up("--no-build")))
+    yield from _bars("docker-rollout's way", _theirs(pushes, _rollout))
+    yield from _bars("ours, stop-first", _ours(pushes, "stop-first", fails=False))
+    found = _ours(pushes, "start-first", fails=False)
+    yield from _bars("start-first", found, slowest=SLOWEST, behind=0.0, without=FLOOR)
+    found = _ours(pushes, "start-first", fails=True)
+    yield from _bars("start-first, each 2nd fails", found, slowest=SLOWEST, behind=0.0, without=FLOOR)
+
+
+def _bars(
+    name: str, found: Clients, slowest: float | None = None, behind: float | None = None, without: float | None = None
+) -> Iterator[Bar]:
+    for way, most in (("proxy", behind), ("web", without)):
+        one, shown = found[way], {"proxy": "Caddy", "web": "no proxy"}[way]
+        if one["reasons"]:
+            print(f"    {name}, {shown}: {one['failed']} of {one['requests']}: {one['reasons']}", file=sys.stderr)
+        yield Bar(f"{name}, {shown}", "‰", 1000 * one["failed"] / one["requests"], None, most)
+    yield Bar(f"{name}, slowest", "s", found["proxy"]["slowest"], None, slowest)
+
+
+def _ours(pushes: int, order: str, *, fails: bool) -> Clients:
+    with both() as (ours, _):
+        _push(ours, _services(0, order))
+        with _clients(f"{ours.stack}_default") as answers:
+            for number in range(1, pushes + 1):
+                broken = fails and number % 2 == 1
+                _push(ours, _services(number, order, broken=broken), broken=broken)
+        return answers
+
+
+def _push(ours: Ours, services: Services, *, broken: bool = False) -> None:
+    ours.push(services, memory=MEMORY, stack={"gate": GATE})
+    answer = ours.once()
+    assert answer["outcome"] == ("RolledBack" if broken else "Succeeded"), answer.document
+
+
+def _theirs(pushes: int, deploy: Callable[[Theirs], None]) -> Clients:
+    with both() as (_, theirs):
+        theirs.commit(_services(0))
+        theirs.pull()
+        theirs.up("--wait")
+        with _clients(f"{theirs.project}_default") as answers:
+            for number in range(1, pushes + 1):
+                theirs.commit(_services(number))
+                theirs.pull()
+                deploy(theirs)
+                theirs.up("--wait", "--no-recreate")
+        return answers
+
+
+def _rollout(theirs: Theirs) -> None:
+    """What the docker-rollout plugin does: twice as many, wait until the new ones are healthy, remove the old ones."""
+    old = _containers(theirs)
+    theirs.up("--no-recreate", "--scale", "web=2", "web")
+    (new,) = set(_containers(theirs)) - set(old)
+    wait_until(lambda: _docker("inspect", "-f", "{{.State.Health.Status}}", new) == "healthy")
+    _docker("stop", *old)
+    _docker("rm", *old)
+
+
+def _containers(theirs: Theirs) -> list[str]:
+    own = (f"label=com.docker.compose.project={theirs.project}", "label=com.docker.compose.service=web")
+    return _docker("ps", "-q", "--filter", own[0], "--filter", own[1]).split()
+
+
+@contextmanager
+def _clients(network: str) -> Iterator[dict[str, Mapping[str, Any]]]:
+    """One client for each way to the service. The mapping is filled when they have ended."""
+    found: dict[str, Mapping[str, Any]] = {}
+    running = {
+        host: _docker("run", "-d", "--network", network, "--init", WEB, "python3", "/client.py", host)
+        for host in ("proxy", "web")
+    }
+    try:
+        time.sleep(2)
+        yield found
+        time.sleep(2)
+        for host, container in running.items():
+            _docker("stop", "-t", "20", container)
+            found[host] = json.loads(_docker("logs", container))
+    finally:
+        _docker("rm", "-f", *running.values())
+
+
+def _services(number: int, order: str = "stop-first", *, broken: bool = False) -> Services:
+    """`web`, in its version `number`, and Caddy before it."""
+    probe = "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health', timeout=2)"
+    common = {"mem_limit": "96m", "restart": "unless-stopped", "pull_policy": "never", "stop_grace_period": "5s"}
+    return {
+        "web": {
+            "image": WEB, **common, "init": True,
+            "environment": {"VERSION": str(number), **({"BROKEN": "1"} if broken else {})},
+            "deploy": {"update_config": {"order": order}},
+            "healthcheck": {"test": ["CMD", "python3", "-c", probe], "interval": "2s", "timeout": "5s",
+                            "retries": 2, "start_period": "20s", "start_interval": "300ms"},
+        },
+        "proxy": {"image": PROXY, **common, "environment": {"HOME": "/tmp"}},  # noqa: S108 - in its container
+    }  # fmt: skip
+
+
+def _build() -> None:
+    for name, folder in IMAGES.items():
+        compose = json.dumps(
+            {"name": "reconciler-benchmark", "services": {"it": {"image": name, "build": str(folder)}}}
+        )
+        subprocess.run([*compose_command(), "-f", "-", "build", "-q"], input=compose, text=True, check=True)
+
+
+def _docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", "-H", engine_address(), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
