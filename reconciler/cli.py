@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from reconciler.wiring.assembly import Application
 
     Build = Callable[[argparse.Namespace, Redactor, Event], Application]
+
+USUAL = 700
+"""Python's own threshold of `gc`."""
 
 DEFECT = "this is a defect of reconciler; run with RECONCILER_LOG_LEVEL=DEBUG for the trace"
 
@@ -54,6 +58,8 @@ def _perform(typed: argparse.Namespace, output: Output, redactor: Redactor, sign
     )
     leave_working_folder(os.environ)
     signals.listen(patient=typed.verb.patient)
+    if typed.verb.patient:
+        gc.set_threshold(USUAL)  # what a short process leaves lying, an agent would keep
     code, document = build(typed, redactor, signals.stop).answer(typed, output.progress)
     if document:
         output.document(document, every=getattr(typed, "all", False))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from reconciler import __version__
-from reconciler.commands import EXIT_CODES, GLOBAL, VERBS, Option
+from reconciler.commands import EXIT_CODES, GLOBAL, VERBS, Option, Verb
 from reconciler.errors import Usage
 from reconciler.model.outcome import Reason
 
@@ -23,7 +22,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The typed options; `verb` is the entry of the table. Usage if they cannot be understood; SystemExit(0) after
     --help and --version."""
     try:
-        typed = _parser().parse_args(arguments)
+        typed = _parser(_among(arguments)).parse_args(arguments)
         wrong = typed.verb.check(typed)
         if wrong is not None:
             raise argparse.ArgumentError(None, wrong)
@@ -39,7 +38,15 @@ def wants_json(arguments: Sequence[str]) -> bool:
     return re.search(r"(?:^| )--output[= ]json(?: |$)", text) is not None
 
 
-def _parser() -> argparse.ArgumentParser:
+def _among(arguments: Sequence[str]) -> Sequence[Verb]:
+    """The verbs that may have been typed: to make a parser of each takes longer than some of them. All of them where
+    help is asked for, or nothing that is known was typed."""
+    words = {*arguments}
+    named = [verb for verb in VERBS if words.issuperset(verb.name.split())]
+    return named if named and words.isdisjoint(("-h", "--help")) else VERBS
+
+
+def _parser(among: Sequence[Verb]) -> argparse.ArgumentParser:
     parser = _Parser(
         "reconciler",
         description="GitOps for Docker Compose on one machine: a commit becomes a healthy stack, or is rolled back.",
@@ -50,15 +57,16 @@ def _parser() -> argparse.ArgumentParser:
     _add(parser, GLOBAL)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     groups: dict[str, Any] = {}
-    for verb in VERBS:
+    for verb in among:
         group, _, own = verb.name.rpartition(" ")
         if group and group not in groups:
             told = f"{', '.join(_group(group))}: see `reconciler {group} --help`"
             words = verbs.add_parser(group, help=told, allow_abbrev=False)
             _add(words, GLOBAL, argparse.SUPPRESS)
             groups[group] = words.add_subparsers(metavar="VERB", required=True)
-        among = groups[group] if group else verbs
-        child = among.add_parser(own, help=verb.help, description=f"{verb.help}.", allow_abbrev=False)
+        child = (groups[group] if group else verbs).add_parser(
+            own, help=verb.help, description=f"{verb.help}.", allow_abbrev=False
+        )
         child.set_defaults(verb=verb)
         # An option typed before the verb must survive although the verb's parser knows it, too.
         _add(child, GLOBAL, argparse.SUPPRESS)
@@ -111,5 +119,7 @@ def _flags(verb: str) -> list[str]:
 
 
 def _did_you_mean(word: str, known: Sequence[str], first: str = "") -> str:
+    import difflib  # what a call that can be understood never needs
+
     close = difflib.get_close_matches(word.partition("=")[0], known, 1)
     return f"did you mean {f'{first} {close[0]}'.strip()}?" if close else ""

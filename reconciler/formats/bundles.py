@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+
+from reconciler.formats.packaged import packaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Bundle:
 @cache
 def bundles() -> Mapping[str, Bundle]:
     """Every bundle by its name, in the order of the manual."""
-    text = files("reconciler").joinpath("data/bundles.json").read_text(encoding="utf-8")
+    text = packaged("bundles.json")
     return {
         name: Bundle(
             entry["purpose"],

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
+from reconciler.formats.packaged import packaged
 from reconciler.model.outcome import Level, Reason
 
 DEEPER = ("build", "deploy")
@@ -133,6 +133,6 @@ def _rule(name: str, entry: Mapping[str, Any]) -> Rule:
 
 @cache
 def _data() -> Mapping[str, Any]:
-    text = files("reconciler").joinpath("data/compose-keys.json").read_text(encoding="utf-8")
+    text = packaged("compose-keys.json")
     data: Mapping[str, Any] = json.loads(text)
     return data

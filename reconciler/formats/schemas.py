@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from reconciler.formats.nodes import shorten
+from reconciler.formats.packaged import packaged
 from reconciler.formats.yamls import Document, Pointer, json_pointer
 from reconciler.model.outcome import Reason, Violation
 
@@ -30,7 +29,7 @@ _TYPES = {
 
 def text(name: str) -> str:
     """A packaged schema (`host`, `agent`, `output`) as it is published."""
-    return resources.files("reconciler").joinpath("data", f"{name}.schema.json").read_text("utf-8")
+    return packaged(f"{name}.schema.json").decode()
 
 
 @cache
@@ -144,6 +143,8 @@ def _unknown_keys(
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`Did you mean '…'?`, or '' if nothing is similar."""
+    import difflib
+
     near = difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
     return f"Did you mean '{near[0]}'?" if near else ""
 

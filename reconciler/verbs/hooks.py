@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.resources import files
 from pathlib import Path
 
 from reconciler.errors import Transient
+from reconciler.formats.packaged import packaged
 from reconciler.model.outcome import Reason
 from reconciler.observe.hook_place import HookPlace
 from reconciler.observe.told import TOLD, told_files
@@ -184,7 +184,7 @@ class RepositoryHooks:
 
 def shipped(name: str) -> bytes:
     """Our hook of this name."""
-    return (files("reconciler") / "data" / "hooks" / name).read_bytes()
+    return packaged(f"hooks/{name}")
 
 
 def _hook(path: Path) -> Hook:

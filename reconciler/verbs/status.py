@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from reconciler.decide.drift.overlay import overlay
 from reconciler.decide.history.folding import Following
 from reconciler.decide.status import status as standing
 from reconciler.errors import Transient
@@ -112,6 +111,8 @@ class StatusQueries:
         return replace(facts, observed=observed, usage=usage)
 
     def _own(self, observed: ObservedState, facts: StatusFacts) -> ObservedState:
+        from reconciler.decide.drift.overlay import overlay  # not without an engine
+
         return overlay(observed, facts.history.adopted, self._host)
 
     def history(self, revision: str | None, limit: int) -> Answer:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -21,7 +21,7 @@ from reconciler.model.outcome import Reason
 from reconciler.observe.binary import find_compose
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.origin import foreign_owner, not_pushed
-from reconciler.observe.remote import is_public, on_public_forge
+from reconciler.observe.remote import Remote, is_public, on_public_forge, parse_remote
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.signatures import Signers
 from reconciler.ownership import STATE, require, require_contents
@@ -146,6 +146,11 @@ class Reading:
         )
 
     @cached_property
+    def remote(self) -> Remote:
+        """Where the source is; nothing that reads it is loaded. Usage if its address must not be given to git."""
+        return parse_remote(self.settings.source.url)
+
+    @cached_property
     def signers(self) -> Signers:
         source = self.given.source if self.given else SourceSettings("")
         keys, home = source.allowed_signers, source.gpg_home
@@ -166,7 +171,7 @@ class Reading:
     @cached_property
     def notes(self) -> tuple[bool, str | None]:
         """Whether notes are pushed to the source; if nobody decided that and they are not pushed, the reason."""
-        wanted, path = self.settings.notes_push, self.source.remote.path
+        wanted, path = self.settings.notes_push, self.remote.path
         if wanted is not None or path is None:
             return bool(wanted), None
         owner = foreign_owner(path)
@@ -178,7 +183,7 @@ class Reading:
         wanted, forge = self.settings.container_output, self.settings.forge
         if wanted:
             return wanted == "all"
-        return not (on_public_forge(self.source.remote) or (forge is not None and is_public(forge.api)))
+        return not (on_public_forge(self.remote) or (forge is not None and is_public(forge.api)))
 
     @cached_property
     def forge(self) -> ForgeReport | None:
@@ -227,7 +232,8 @@ class Reading:
     def status(self) -> StatusQueries:
         from reconciler.verbs.status import StatusQueries
 
-        return StatusQueries(self.settings.host, self.source, self.store, self.observer, self.journal, self.clock)
+        source, store, observer = (later(partial(getattr, self, name)) for name in ("source", "store", "observer"))
+        return StatusQueries(self.settings.host, source, store, observer, self.journal, self.clock)
 
     @cached_property
     def options(self) -> Options:
@@ -250,7 +256,7 @@ class Reading:
         from reconciler.observe.routes import host_of
 
         proxies = [self.environ.get(name, "") for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY")]
-        addresses = [self.source.remote.address, *proxies]
+        addresses = [self.remote.address, *proxies]
         return tuple(dict.fromkeys(host for address in addresses if (host := host_of(address))))
 
     def preparer(

@@ -58,7 +58,7 @@ def facts(parts: Reading, record: Mapping[str, Any] | None = None) -> StatusFact
         files.moment(record, "startedAt") if alive else None,
     )
     source = SourceFacts(
-        parts.source.remote.shown,
+        parts.remote.shown,
         parts.settings.source.branch,
         files.text(record, "head"),
         files.moment(record, "fetchedAt"),
