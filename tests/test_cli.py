@@ -119,7 +119,7 @@ def test_version_and_help_need_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("typed", "says", "hint"),
     [
-        ((), "no verb was given", "validate, plan, once, run, status, history"),
+        ((), "no verb was given", "validate, plan, once, run"),
         (("stauts",), "there is no verb 'stauts'", "did you mean status?"),
         (("frobnicate",), "there is no verb 'frobnicate'", "reconciler --help"),
         (("status", "--no-engin"), "--no-engin is not known here", "did you mean --no-engine?"),
