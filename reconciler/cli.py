@@ -35,12 +35,17 @@ def main(arguments: Sequence[str] | None = None, build: Build | None = None) -> 
     """The whole program; returns the process's exit code. `build` makes the application when it is needed."""
     typed = sys.argv[1:] if arguments is None else list(arguments)
     redactor = Redactor()
-    output = Output(wants_json(typed), colours_wanted("--no-color" in typed, os.environ), redactor)
+    output = Output(as_json := wants_json(typed), colours_wanted("--no-color" in typed, os.environ), redactor)
     signals = Signals()
     signals.listen(patient=False)
     before = os.umask(PRIVATE)
     try:
-        return signals.exit_code(_perform(parse(typed), output, redactor, signals, build or _build))
+        known = parse(typed)
+        if known.on and not known.verb.laptop:
+            return _elsewhere(known, typed, redactor, signals, as_json)
+        if os.environ.pop("RECONCILER_TETHER", ""):
+            signals.tether()
+        return signals.exit_code(_perform(known, output, redactor, signals, build or _build))
     except ReconcilerError as error:
         output.error(error)
         return signals.exit_code(error.exit_code)
@@ -50,6 +55,17 @@ def main(arguments: Sequence[str] | None = None, build: Build | None = None) -> 
         return _defect(error, output)
     finally:
         os.umask(before)
+
+
+def _elsewhere(
+    known: argparse.Namespace, typed: Sequence[str], redactor: Redactor, signals: Signals, as_json: bool
+) -> int:
+    """On the machine that --on names."""
+    from reconciler.wiring.remote import run_there
+
+    start_logs(os.environ.get("RECONCILER_LOG_LEVEL") or "WARNING", redactor)
+    leave_working_folder(os.environ)
+    return run_there(known.on, typed, signals, os.environ, as_json=as_json)
 
 
 def _perform(typed: argparse.Namespace, output: Output, redactor: Redactor, signals: Signals, build: Build) -> int:

@@ -32,8 +32,9 @@ class Verb:
     `name`: one word, or two, of which the first is shared by a group. `zero` and `one`: meaning of exit codes 0 and 1.
     `kind`: the JSON document that it prints. `config`: whether an agent config must exist; `optional`: it works without
     one, unless one is named; `made`: it writes the named one; `own`: it reads one itself, or none. `patient`: a first
-    signal asks it to end. `tolerant`: it works without secrets that cannot be read. `logs`: the level without
-    $RECONCILER_LOG_LEVEL. `check`: returns what is wrong with options that exclude each other.
+    signal asks it to end. `laptop`: with --on it works from here; other verbs run on that machine. `tolerant`: it works
+    without secrets that cannot be read. `logs`: the level without $RECONCILER_LOG_LEVEL. `check`: returns what is wrong
+    with options that exclude each other.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Verb:
     options: tuple[Option, ...] = ()
     config: Literal["needed", "optional", "made", "own"] = "needed"
     patient: bool = False
+    laptop: bool = False
     tolerant: bool = False
     logs: str = "WARNING"
     check: Callable[[argparse.Namespace], str | None] = lambda typed: None
@@ -147,6 +149,7 @@ _MOMENT = {"type": _moment}
 GLOBAL = (
     Option("--config", "agent config; without it the usual places are searched", "FILE"),
     Option("--state", "state folder, instead of the config's `state`", "DIR"),
+    Option("--on", "run it on this machine instead: a name of hosts.yaml, or a git remote of the clone", "NAME"),
     Option("--output", "text for people, or one JSON document", "FORMAT", "text", {"choices": ("text", "json")}),
     Option("--no-color", "no colours, even on a terminal (so does $NO_COLOR)"),
 )
@@ -165,6 +168,12 @@ PLATFORM = Option(
     "NAME",
     "auto",
     {"choices": ("auto", "systemd", "systemd-user", "launchd")},
+)
+
+FOLLOWING = (
+    Option("--wait", "wait for the verdict: this is what it does anyway"),
+    Option("--no-wait", "do not wait for the verdict"),
+    Option("--timeout", "do not wait longer than this", "DURATION", "30m", {"type": _duration}),
 )
 
 VERBS = (
@@ -255,7 +264,12 @@ VERBS = (
         "Synced and Healthy",
         "not both",
         "Status",
-        (Option("--no-engine", "do not ask the engine"),),
+        (
+            Option("--no-engine", "do not ask the engine"),
+            Option("--all", "from the laptop: every machine of hosts.yaml, one row each"),
+            Option("--from-notes", "the same by what the machines have written into git, where no ssh leads"),
+        ),
+        config="optional",
         tolerant=True,
     ),
     Verb(
@@ -395,6 +409,74 @@ VERBS = (
             PLATFORM,
         ),
         tolerant=True,
+    ),
+    Verb(
+        "upgrade",
+        "Let another version of this program take over; the old one returns where that takes no good turn",
+        "the new version runs, or ran already",
+        "refused, or the old version has returned",
+        "Upgrade",
+        (
+            Option(
+                "WHEEL",
+                "a wheel, or a version in `wheels` beside the versions; without it the newest there",
+                more={"nargs": "?"},
+            ),
+            Option("--print", "only compare what the new version would do; it is unpacked for that"),
+            PLATFORM,
+        ),
+        tolerant=True,
+    ),
+    Verb(
+        "deploy",
+        "From the laptop: push HEAD to a machine's branch and follow it to the verdict",
+        "the commit is good there",
+        "it is not: rejected, rolled back or held",
+        "Turn",
+        (
+            Option("--dirty", "deploy HEAD although there are changes that are in no commit"),
+            *FOLLOWING,
+        ),
+        config="own",
+        patient=True,
+        laptop=True,
+    ),
+    Verb(
+        "rollback",
+        "From the laptop: push a commit that restores the files of an earlier one, and follow it to the verdict",
+        "the restored files are good there",
+        "they are not: rejected, rolled back or held",
+        "Turn",
+        (
+            Option("--to", "this commit; without it the newest good one before the head", "REV"),
+            Option("--yes", "do not ask"),
+            *FOLLOWING,
+        ),
+        config="own",
+        patient=True,
+        laptop=True,
+    ),
+    Verb(
+        "tunnel",
+        "From the laptop: forward every published port of a machine's services to here, until Ctrl-C",
+        "ended by Ctrl-C",
+        "",
+        "",
+        (Option("SERVICE", "only these: STACK, SERVICE or STACK/SERVICE", more={"nargs": "*"}),),
+        config="own",
+        patient=True,
+        laptop=True,
+    ),
+    Verb(
+        "nettest",
+        "From the laptop: measure the connection to a machine: round trips, transfer, services, stability",
+        "the connection is good",
+        "something is below its bar",
+        "NetTest",
+        (Option("--time", "watch the connection for so long", "DURATION", "5m", {"type": _duration}),),
+        config="own",
+        patient=True,
+        laptop=True,
     ),
     Verb(
         "hooks install",

@@ -23,7 +23,7 @@ Json = Mapping[str, Any]
 WIDEST = 160
 """Columns. Longer lines are hard to read, even on a wide terminal."""
 
-SEVERAL_LINES = frozenset({"healthOutput", "entrypoint", "command"})
+SEVERAL_LINES = frozenset({"healthOutput", "entrypoint", "command", "content"})
 """Fields whose text may keep its line ends and tabs; in any other text they could forge a line of ours.
 
 Words of a pin are compared one by one with those of the service, and text for people quotes them.

@@ -46,6 +46,7 @@ class Demand:
 
 
 CONFIG = Demand("the agent config", link=True)
+HOSTS = Demand("the file of hosts", link=True)
 KEYS = Demand("the keys of signers", link=True)
 DOCKER_CONFIG = Demand("Docker's configuration", link=True)
 PROGRAM = Demand("the program", link=True, sticky=False)

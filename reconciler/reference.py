@@ -16,7 +16,7 @@ from reconciler.formats import manual, schemas
 
 Json = Mapping[str, Any]
 
-SCHEMAS = ("agent", "host", "output", "service")
+SCHEMAS = ("agent", "host", "hosts", "output", "service")
 
 
 def commands_page() -> str:

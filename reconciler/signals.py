@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+from collections.abc import Mapping
 from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
 INTERRUPTED = 143
 """The exit code of `errors.Interrupted`, whichever signal it was."""
+
+
+TETHER: Mapping[signal.Signals, bytes] = {signal.SIGINT: b"\x03", signal.SIGTERM: b"\x0f"}
+"""What a caller on another machine writes to our stdin in place of a signal, which ssh does not pass on."""
 
 
 class Ended(BaseException):
@@ -36,6 +42,15 @@ class Signals:
         # A process that has started anew blocked them until now.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
+    @property
+    def received(self) -> signal.Signals | None:
+        """The first signal of a patient command."""
+        return None if self._received is None else signal.Signals(self._received)
+
+    def tether(self) -> None:
+        """A caller on another machine holds our stdin: its bytes are signals, and its end means that it is gone."""
+        threading.Thread(target=_hear, daemon=True, name="tether").start()
+
     def exit_code(self, code: int) -> int:
         """128 + signal instead of INTERRUPTED; any other code is the command's own."""
         return 128 + self._received if self._received is not None and code == INTERRUPTED else code
@@ -45,3 +60,15 @@ class Signals:
             raise Ended(number)
         self._received = number
         self.stop.set()
+
+
+def _hear() -> None:
+    numbers = {byte: number for number, byte in TETHER.items()}
+    while True:
+        try:
+            byte = os.read(0, 1)
+        except OSError:
+            byte = b""
+        os.kill(os.getpid(), numbers.get(byte, signal.SIGTERM))
+        if not byte:
+            return

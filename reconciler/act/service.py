@@ -62,7 +62,7 @@ class ServiceHands:
                 raise Transient(
                     Reason.SERVICE_FAILED,
                     f"`{shlex.join(command.argv)}` failed: {said.splitlines()[0] if said else 'it said nothing'}",
-                    "correct what it says and run the same command again; nothing is written twice",
+                    command.hint,
                     said.splitlines()[1:6],
                 )
 

@@ -10,7 +10,12 @@ from reconciler.formats import schemas
 
 Schema = Mapping[str, Any]
 
-PAGES = {"host": "docs/desired-state.md", "agent": "docs/agent-config.md", "service": "docs/service-settings.md"}
+PAGES = {
+    "host": "docs/desired-state.md",
+    "agent": "docs/agent-config.md",
+    "service": "docs/service-settings.md",
+    "hosts": "docs/hosts.md",
+}
 
 
 def page(name: str) -> str:

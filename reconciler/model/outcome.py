@@ -40,6 +40,7 @@ class Reason(StrEnum):
     INTERRUPTED = "Interrupted"
     LOCKED = "Locked"
     DISK_FAILED = "DiskFailed"
+    HOST_UNREACHABLE = "HostUnreachable"
     SERVICE_FAILED = "ServiceFailed"
     USAGE_INVALID = "UsageInvalid"
     INTERNAL_ERROR = "InternalError"

@@ -23,7 +23,8 @@ class Service:
     `writable`: what it writes beside the state folder; a path with a leading `-` may be missing. `used`: every other
     path that it has to see. `foreign`: it runs as root and the watched repository belongs to another account.
     `control_groups`: it limits the memory of builds there. `environment`: no secrets, since everybody can read it.
-    `folder`: of the account's own unit files; only for SYSTEMD_USER.
+    `folder`: of the account's own unit files, and `lingers`: its service manager runs without a login; only for
+    SYSTEMD_USER.
     """
 
     program: tuple[str, ...]
@@ -37,6 +38,7 @@ class Service:
     control_groups: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
+    lingers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class ServiceFile:
 
 @dataclass(frozen=True, slots=True)
 class ServiceCommand:
-    """One call of the service manager. `needed`: a failure ends the installation; else it is told and passed over."""
+    """One call of the service manager. `needed`: its failure is an error with the remedy `hint`; else passed over."""
 
     argv: tuple[str, ...]
     needed: bool = True
+    hint: str = "correct what it says and run the same command again; nothing is written twice"

@@ -129,7 +129,8 @@ class StatusFacts:
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """One service. `limit` and `usage`: bytes, summed over its containers; `running`: their number."""
+    """One service. `limit` and `usage`: bytes, summed over its containers; `running`: their number. `ports`: (address,
+    port, protocol) that its running containers hold on the host; None: not known."""
 
     stack: str
     service: str
@@ -144,6 +145,7 @@ class ServiceStatus:
     image: str | None
     containers: tuple[str, ...] | None
     since: float | None
+    ports: tuple[tuple[str, int, str], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

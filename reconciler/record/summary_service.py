@@ -31,3 +31,14 @@ def install(
         "networks": list(networks),
         "messages": list(messages),
     }
+
+
+def upgrade(before: str, after: str, outcome: str, message: str, checks: Sequence[tuple[str, bool, str]]) -> Document:
+    """`before`, `after`: names of the versions' folders; `outcome`: Upgraded, TakenBack, Refused, Unchanged, Shown."""
+    return document("Upgrade") | {
+        "from": before,
+        "to": after,
+        "outcome": outcome,
+        "message": message,
+        "checks": [{"name": name, "ok": ok, "message": text} for name, ok, text in checks],
+    }

@@ -156,4 +156,9 @@ def _service(value: ServiceStatus) -> Document:
         "image": value.image,
         "containers": None if value.containers is None else list(value.containers),
         "since": moment(value.since),
+        "ports": None if value.ports is None else [_port(*item) for item in value.ports],
     }
+
+
+def _port(address: str, port: int, protocol: str) -> Document:
+    return {"address": address, "port": port, "protocol": protocol}

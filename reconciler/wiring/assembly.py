@@ -229,6 +229,10 @@ class Application:
         return self._operator.ask(RequestVerb.ACCEPT, typed.REV, wait=not typed.no_wait)
 
     def status(self, typed: argparse.Namespace) -> Answer:
+        if typed.all or typed.from_notes:
+            from reconciler.wiring.deploying import fleet
+
+            return fleet(self._parts.environ, typed.from_notes)
         from reconciler.wiring.showing import facts
 
         return self._parts.status.status(facts(self._parts), not typed.no_engine)
@@ -271,6 +275,31 @@ class Application:
 
         monitor(self._parts, self._redactor, self._stop, typed.textfile, self._tell)
         return Interrupted.exit_code, {}
+
+    def deploy(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.deploying import deploy
+
+        return deploy(typed, self._parts.environ, self._stop, self._tell)
+
+    def rollback(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.deploying import roll_back
+
+        return roll_back(typed, self._parts.environ, self._stop, self._tell)
+
+    def tunnel(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.tunnels import tunnel
+
+        return tunnel(typed, self._parts.environ, self._stop, self._tell)
+
+    def nettest(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.tunnels import measure
+
+        return measure(typed, self._parts.environ, self._stop, self._tell)
+
+    def upgrade(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.upgrading import upgrade
+
+        return upgrade(typed, self._parts, self._tell)
 
     def hooks_install(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.hooks import install

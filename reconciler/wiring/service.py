@@ -41,8 +41,8 @@ STOP = 10.0
 
 def install(typed: argparse.Namespace, parts: Reading) -> Answer:
     """Usage where this machine has no service manager that we know, or the account cannot run the agent."""
-    platform = _platform(typed.platform)
-    account = _account(typed.user, platform)
+    platform = platform_of(typed.platform)
+    account = account_of(typed.user, platform)
     made = service(platform, account, parts)
     installer = Installer(platform, made, ServiceHands(parts.environ))
     if typed.print:
@@ -52,8 +52,8 @@ def install(typed: argparse.Namespace, parts: Reading) -> Answer:
 
 
 def uninstall(typed: argparse.Namespace, parts: Reading) -> Answer:
-    platform = _platform(typed.platform)
-    account = _account(None, platform)
+    platform = platform_of(typed.platform)
+    account = account_of(None, platform)
     installer = Installer(platform, service(platform, account, parts), ServiceHands(parts.environ))
     if not typed.print:
         _require_rights(platform, account)
@@ -83,11 +83,12 @@ def service(platform: Platform, account: pwd.struct_passwd, parts: Reading) -> S
         foreign=account.pw_uid == 0 and source is not None and foreign_owner(source) is not None,
         control_groups=settings.build.memory is not None,
         environment=dict(_environment(parts.environ)),
+        lingers=os.path.exists(f"/var/lib/systemd/linger/{account.pw_name}"),
         folder=os.path.join(parts.environ.get("XDG_CONFIG_HOME") or f"{account.pw_dir}/.config", "systemd/user"),
     )
 
 
-def _platform(named: str) -> Platform:
+def platform_of(named: str) -> Platform:
     if named != "auto":
         return Platform(named)
     if sys.platform == "darwin":
@@ -98,7 +99,7 @@ def _platform(named: str) -> Platform:
     raise Usage(Reason.USAGE_INVALID, "this machine runs neither systemd nor launchd", hint)
 
 
-def _account(named: str | None, platform: Platform) -> pwd.struct_passwd:
+def account_of(named: str | None, platform: Platform) -> pwd.struct_passwd:
     """The named one; else who runs this, but on a Mac who has called sudo: Colima's engine is that account's."""
     name = named or (os.environ.get("SUDO_USER") if platform is Platform.LAUNCHD and os.geteuid() == 0 else None)
     try:
@@ -136,7 +137,10 @@ def _binds(settings: Settings) -> Iterator[str]:
 
 def _keys(settings: Settings) -> list[str]:
     source, forge = settings.source, settings.forge
-    named = [source.allowed_signers, source.gpg_home, settings.compose, *(item.host for item in settings.binds)]
+    named = [
+        source.allowed_signers, source.gpg_home, source.token_file, source.ca_file, source.key_file,
+        source.known_hosts_file, settings.compose, *(item.host for item in settings.binds),
+    ]  # fmt: skip
     return [item for item in [*named, *((forge.token_file, forge.ca_file) if forge else ())] if item]
 
 

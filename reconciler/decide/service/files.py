@@ -27,11 +27,12 @@ def start_commands(platform: Platform, service: Service) -> tuple[ServiceCommand
             ServiceCommand(("launchctl", "bootstrap", "system", launchd.PATH)),
         )
     control = _systemctl(platform)
-    linger = (ServiceCommand(("loginctl", "enable-linger", service.user)),)
+    remedy = f"as root: loginctl enable-linger {service.user}; then run the same command again"
+    linger = (ServiceCommand(("loginctl", "enable-linger", service.user), hint=remedy),)
     return (
         ServiceCommand((*control, "daemon-reload")),
         ServiceCommand((*control, "enable", systemd.NAME)),
-        *(linger if platform is Platform.SYSTEMD_USER else ()),
+        *(linger if platform is Platform.SYSTEMD_USER and not service.lingers else ()),
         ServiceCommand((*control, "restart", systemd.NAME)),
     )
 

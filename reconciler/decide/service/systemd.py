@@ -110,6 +110,7 @@ def _closed(service: Service) -> Iterator[str]:
     yield _SYSTEM_CALLS
     if not service.foreign:
         yield "SystemCallFilter=~@privileged"
+        yield "SystemCallFilter=@chown"  # files get the owner of the folder that they lie in
     capabilities = _capabilities(service)
     yield f"CapabilityBoundingSet={' '.join(capabilities)}".rstrip()
     yield _MACHINE

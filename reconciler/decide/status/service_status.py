@@ -60,6 +60,7 @@ def judge_wanted(
         image=service.image_ref,
         containers=tuple(item.id for item in present),
         since=_since(current),
+        ports=_ports(present),
     )
 
 
@@ -81,7 +82,12 @@ def judge_unwanted(stack: str, name: str, containers: Sequence[Container], usage
         image=containers[0].image or None,
         containers=tuple(item.id for item in containers),
         since=_since(containers),
+        ports=_ports(containers),
     )
+
+
+def _ports(containers: Iterable[Container]) -> tuple[tuple[str, int, str], ...]:
+    return tuple(sorted({port for item in containers if item.running for port in item.ports}))
 
 
 def _unknown(service: Service) -> ServiceStatus:

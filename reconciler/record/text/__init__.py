@@ -25,10 +25,15 @@ _KINDS = {
     "Hooks": "hooks",
     "Install": "install",
     "Key": "key",
+    "Upgrade": "upgrade",
+    "Fleet": "fleet",
+    "NetTest": "net_test",
 }
 """Kind → function."""
 
-_MODULES = {"policy_use": "policy", "install": "service"}
+_MODULES = {
+    "policy_use": "policy", "install": "service", "upgrade": "service", "fleet": "remote", "net_test": "remote",
+}  # fmt: skip
 """Function → module of this package, if that is not its name. A verb loads the module of its own kind alone."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.record.text.layout import Style, paragraph
+from reconciler.record.text.layout import Style, paragraph, table
 
 Json = Mapping[str, Any]
 
@@ -34,3 +34,24 @@ def install(document: Json, style: Style, now: float) -> list[str]:
     lines += [line for message in document["messages"] for line in paragraph(message, style)]
     started = any(item["state"] in ("written", "unchanged") for item in document["files"])
     return lines + ([_LOGS[document["platform"]]] if started and document["action"] == "install" else [])
+
+
+_OUTCOMES = {
+    "Upgraded": "good",
+    "Unchanged": "good",
+    "Shown": "good",
+    "TakenBack": "bad",
+    "Refused": "bad",
+}
+
+
+def upgrade(document: Json, style: Style, now: float) -> list[str]:
+    rows = [["CHECK", "", ""]]
+    rows += [
+        [item["name"], style.paint("ok", "good") if item["ok"] else style.paint("WRONG", "bad"), item["message"]]
+        for item in document["checks"]
+    ]
+    lines = table(rows, style, wrap=2) if document["checks"] else []
+    outcome = style.paint(document["outcome"], _OUTCOMES[document["outcome"]])
+    lines.append(f"{document['from']} → {document['to']}  {outcome}")
+    return lines + paragraph(document["message"], style)

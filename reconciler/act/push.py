@@ -1,0 +1,65 @@
+"""Changes that a person asks for from the laptop: a commit that restores a tree, and a push. The working tree stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from reconciler.errors import Transient, Usage
+from reconciler.model.outcome import Reason
+from reconciler.process import run
+
+
+class Place(Protocol):
+    """The clone that a person works in, and git's environment."""
+
+    folder: str
+    environ: Mapping[str, str]
+
+
+REFUSED = 1
+"""Git's exit code where the other side, or a hook here, did not take the commit; anything else is no answer."""
+
+
+def restoring_commit(place: Place, tree: str, parent: str, message: str) -> str:
+    """The sha of a new commit with this tree, on top of `parent`, by the person's own git identity."""
+    argv = ["git", "-C", place.folder, "commit-tree", tree, "-p", parent, "-m", message]
+    done = run(argv, env=place.environ, timeout=60.0, reason=Reason.DISK_FAILED)
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        hint = "tell git who you are: git config user.name … and user.email …"
+        raise Usage(Reason.USAGE_INVALID, f"git cannot make the commit: {said[-1] if said else ''}", hint)
+    return done.stdout.decode().strip()
+
+
+def push(place: Place, remote: str, sha: str, branch: str, options: Sequence[str], *, shown: bool) -> list[str] | None:
+    """Push one commit. None: it is there; else the remote has refused it, in git's last words.
+
+    `options`: push options, left out where the other side takes none. `shown`: git's output, and with it the rollout,
+    goes to this process's stderr. Transient where the remote is away.
+    """
+    code, said = _pushed(place, remote, sha, branch, options, shown and not options)
+    if options and code != 0 and "does not support push options" in said:
+        code, said = _pushed(place, remote, sha, branch, (), shown=False)
+    if shown and options:
+        sys.stderr.write(said)
+    if code not in (0, REFUSED):
+        raise Transient(
+            Reason.FETCH_FAILED,
+            f"the push to {remote} failed",
+            "see whether `git push` works by itself, from this folder",
+            said.strip().splitlines()[-5:],
+        )
+    return None if code == 0 else said.strip().splitlines()[-10:]
+
+
+def _pushed(place: Place, remote: str, sha: str, branch: str, options: Sequence[str], shown: bool) -> tuple[int, str]:
+    given = [word for option in options for word in ("-o", option)]
+    argv = ["git", "-C", os.path.abspath(place.folder), "push", *given, "--", remote, f"{sha}:refs/heads/{branch}"]
+    done = subprocess.run(
+        argv, env=dict(place.environ), stdout=subprocess.PIPE, stderr=None if shown else subprocess.PIPE, check=False
+    )
+    return done.returncode, (done.stderr or b"").decode(errors="replace")

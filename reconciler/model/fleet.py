@@ -1,0 +1,18 @@
+"""The machines that are reached from a laptop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteHost:
+    """One machine. `ssh`: what ssh takes as its destination; the other fields are '' where nobody has said."""
+
+    name: str
+    ssh: str
+    address: str = ""
+    repository: str = ""
+    branch: str = "main"
+    user: str = ""
+    program: str = ""

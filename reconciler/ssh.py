@@ -1,0 +1,186 @@
+"""One multiplexed connection to a machine, by the user's own OpenSSH: its config, agent, jump hosts, known hosts.
+
+The first call opens it in the foreground, where ssh may ask for a host key or a passphrase. It then stays open for ten
+minutes, and every further call goes through it without a new login.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from reconciler import process
+from reconciler.errors import Transient, Usage
+from reconciler.model.fleet import RemoteHost
+from reconciler.model.outcome import Reason
+from reconciler.signals import TETHER, Signals
+
+LOST = 255
+"""ssh's own exit code: it could not connect, or the connection broke."""
+
+MISSING = 127
+"""A shell's exit code where there is no such program."""
+
+CONNECT = 30
+"""Seconds until a machine that does not answer counts as unreachable."""
+
+PATIENCE = 15.0
+"""Seconds from a signal until the other side has ended; the contract allows a verb ten."""
+
+LONGEST_SOCKET = 86
+"""Characters of a control socket's folder and name: a socket's path has at most 104 (macOS), and ssh appends 17."""
+
+_PROGRAM = """\
+for p in /opt/reconciler/current/bin/reconciler "$HOME/.local/bin/reconciler"; do [ -x "$p" ] && exec "$p" "$@"; done
+exec reconciler "$@"
+"""
+
+
+class Ssh:
+    """`environ`: the user's own; `folder`: of the control sockets."""
+
+    def __init__(self, host: RemoteHost, environ: Mapping[str, str]) -> None:
+        self.host, self.environ = host, dict(environ)
+        self._program = shutil.which("ssh", path=environ.get("PATH", os.defpath))
+        if self._program is None:
+            raise Usage(Reason.USAGE_INVALID, "the program ssh is not there", "install OpenSSH's client")
+
+    def connect(self, *, ask: bool = True) -> None:
+        """Open the connection, unless it is open. Transient where the machine cannot be reached; ssh has said why.
+
+        `ask`: ssh may ask the person for a host key or a passphrase.
+        """
+        if self._control("check"):
+            return
+        quiet = () if ask else ("-q", "-o", "BatchMode=yes")
+        argv = [*self.command(*quiet, "-o", "ControlMaster=auto", "-o", "ControlPersist=10m"), "true"]
+        stdin = None if ask else subprocess.DEVNULL
+        code = subprocess.run(argv, env=self.environ, stdin=stdin, stdout=subprocess.DEVNULL, check=False).returncode
+        if code != 0:
+            raise self._unreachable()
+
+    def close(self) -> None:
+        """End the connection for everybody who uses it."""
+        self._control("exit")
+
+    def run(
+        self, argv: Sequence[str], *, timeout: float, stdin: bytes | None = None, limit: int = process.OUTPUT_LIMIT
+    ) -> process.Completed:
+        """A program on the machine, to its end. Transient where the connection broke."""
+        command = [*self.command("-T", "-o", "BatchMode=yes"), shlex.join(argv)]
+        done = process.run(
+            command, env=self.environ, timeout=timeout, stdin=stdin, limit=limit, reason=Reason.HOST_UNREACHABLE
+        )
+        if done.returncode == LOST:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise self._unreachable(said[-1] if said else "")
+        return done
+
+    def reconciler(self, arguments: Sequence[str], **variables: str) -> list[str]:
+        """Words of the command that runs a verb on the machine, as the agent's account."""
+        account = ("sudo", "-n", "-H", "-u", self.host.user, "--") if self.host.user else ()
+        given = [f"{name}={value}" for name, value in variables.items()]
+        start = (self.host.program,) if self.host.program else ("sh", "-c", _PROGRAM, "reconciler")
+        return [*account, *(("env", *given) if given else ()), *start, *arguments]
+
+    def attach(self, argv: Sequence[str], signals: Signals, output: IO[bytes] | None) -> int:
+        """Run a program with this process's stdout and stderr (`output`: stdout goes there); returns its exit code.
+
+        The first signal that this process gets is passed on. The other side also ends when the connection breaks.
+        """
+        command = [*self.command("-T", "-o", "BatchMode=yes"), shlex.join(argv)]
+        # A process group of its own: the terminal's Ctrl-C would end ssh, and not what it has started.
+        child = subprocess.Popen(
+            command, env=self.environ, stdin=subprocess.PIPE, stdout=output, process_group=0, bufsize=0
+        )
+        try:
+            while child.poll() is None and not signals.stop.wait(0.05):
+                pass
+            if child.poll() is None and child.stdin is not None:
+                with suppress(OSError):
+                    child.stdin.write(TETHER[signals.received or signal.SIGTERM])
+            return self._end(child)
+        finally:
+            child.kill()
+            child.wait()
+            if child.stdin is not None:
+                child.stdin.close()
+
+    def on_terminal(self, argv: Sequence[str]) -> int:
+        """The same at the machine's own terminal: colours, widths and Ctrl-C are those of a program that runs here."""
+        command = [*self.command("-tt", "-q"), shlex.join(argv)]
+        return subprocess.run(command, env=self.environ, check=False).returncode
+
+    def command(self, *options: str, shared: bool = True) -> list[str]:
+        """The ssh command up to its destination. `shared` False: a connection of its own."""
+        path = str(self._socket) if shared else "none"
+        own = [f"ControlPath={path}", f"ConnectTimeout={CONNECT}", "ServerAliveInterval=15", "ServerAliveCountMax=3"]
+        if self.host.address:
+            own += [f"HostName={self.host.address}", f"HostKeyAlias={_name(self.host.ssh)}"]
+        words = [word for option in own for word in ("-o", option)]
+        return [str(self._program), *words, *options, "--", self.host.ssh]
+
+    def lost(self, code: int) -> None:
+        """Transient where an exit code says that the program did not run to its end."""
+        if code == LOST:
+            raise self._unreachable()
+        if code == MISSING:
+            raise Transient(
+                Reason.HOST_UNREACHABLE,
+                f"{self.host.name} has no reconciler: `{self.host.program or 'reconciler'}` was not found there",
+                "install it there, or name the program in hosts.yaml (`program`)",
+            )
+
+    def _end(self, child: subprocess.Popen[bytes]) -> int:
+        try:
+            return child.wait(PATIENCE) if child.poll() is None else int(child.returncode)
+        except subprocess.TimeoutExpired:
+            return LOST
+
+    def _control(self, what: str) -> bool:
+        done = subprocess.run(
+            self.command("-O", what), env=self.environ, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        return done.returncode == 0
+
+    @property
+    def _socket(self) -> Path:
+        return sockets(self.environ) / "%C"
+
+    def _unreachable(self, said: str = "") -> Transient:
+        return Transient(
+            Reason.HOST_UNREACHABLE,
+            f"{self.host.name} cannot be reached by `ssh {self.host.ssh}`" + (f": {said}" if said else ""),
+            "see whether that command works by itself; hosts.yaml says where the machine is",
+        )
+
+
+def sockets(environ: Mapping[str, str]) -> Path:
+    """A folder that only this user can look into, with a short path. Usage where somebody else has made it."""
+    runtime, home = environ.get("XDG_RUNTIME_DIR", ""), environ.get("HOME", "")
+    places = [Path(runtime, "reconciler")] if os.path.isabs(runtime) and os.path.isdir(runtime) else []
+    places += [Path(home, ".cache/reconciler/ssh")] if os.path.isabs(home) else []
+    places += [Path(tempfile.gettempdir(), f"reconciler-{os.geteuid()}")]
+    folder = next(item for item in places if len(str(item)) + 41 <= LONGEST_SOCKET or item == places[-1])
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        told = f"{folder} is no folder of yours alone: somebody else could use your connections"
+        raise Usage(Reason.USAGE_INVALID, told, f"remove it: rm -r {folder}")
+    return folder
+
+
+def _name(destination: str) -> str:
+    """The host of a destination, under which its key is known."""
+    host = destination.removeprefix("ssh://").rpartition("@")[2]
+    return re.sub(r":\d+$", "", host)

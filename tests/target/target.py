@@ -1,0 +1,161 @@
+"""A machine of its own: a container with systemd, sshd and an engine, built from Debian's packages.
+
+It has a control group namespace of its own and mounts none of the host's groups: on a host with cgroup v1, systemd
+would otherwise make folders there that spoil the statistics of the host's own engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import tarfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.conftest import BASE, ROOT, one_at_a_time
+from tests.e2e.host import eventually
+
+IMAGE = "reconciler-test/target"
+PACKAGES = (
+    "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,ca-certificates,python3,python3-venv,git,iproute2,"
+    "procps,util-linux,iptables"
+)
+ENGINE = "docker.io docker-cli docker-compose"
+SUITE, NEXT = "bookworm", "trixie"
+"""systemd 252 of the first still takes cgroup v1; the engine of the first is too old."""
+
+PINS = (
+    "Package: *\nPin: release n=trixie\nPin-Priority: 100\n\n"
+    "Package: docker.io docker-cli docker-compose docker-buildx containerd runc tini\n"
+    "Pin: release n=trixie\nPin-Priority: 600\n"
+)
+
+
+class Target:
+    """One container. `run`: a shell script in it as root; the end of its output, which is also the answer."""
+
+    def __init__(self, client: docker.APIClient) -> None:
+        self._client, self.name = client, f"reconciler-target-{uuid.uuid4().hex[:8]}"
+        self._volume = f"{self.name}-docker"
+
+    def start(self) -> None:
+        config = self._client.create_host_config(
+            privileged=True, tmpfs={"/run": "", "/run/lock": "", "/tmp": "exec"},
+            binds=[f"{self._volume}:/var/lib/docker"],
+        )  # fmt: skip
+        config["CgroupnsMode"] = "private"
+        made = self._client.create_container(IMAGE, host_config=config, name=self.name, hostname="target")
+        self._client.start(made["Id"])
+        self.boots()
+
+    def boots(self) -> None:
+        """Until systemd and the engine are up."""
+        eventually(lambda: self.answers("systemctl is-system-running | grep -E 'running|degraded'"), seconds=60)
+        eventually(lambda: self.answers("docker info >/dev/null 2>&1"), seconds=60)
+
+    def reboot(self) -> None:
+        self._client.restart(self.name, timeout=30)
+        self.boots()
+
+    def run(self, script: str, code: int = 0) -> str:
+        done = self._exec(script)
+        assert done.returncode == code, f"exit {done.returncode}, not {code}: {script}\n{done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def answers(self, script: str) -> bool:
+        return self._exec(script).returncode == 0
+
+    def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.size, entry.mode = len(data), mode
+            tar.addfile(entry, io.BytesIO(data))
+        assert self._client.put_archive(self.name, "/", packed.getvalue())
+
+    def get(self, path: str) -> bytes:
+        stream, _ = self._client.get_archive(self.name, path)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+            member = tar.extractfile(path.rpartition("/")[2])
+            assert member is not None
+            return member.read()
+
+    def close(self) -> None:
+        with contextlib.suppress(docker.errors.APIError):
+            self._client.remove_container(self.name, force=True, v=True)
+            self._client.remove_volume(self._volume, force=True)
+
+    def _exec(self, script: str) -> subprocess.CompletedProcess[str]:
+        argv = ["docker", "exec", self.name, "bash", "-c", f"set -e; {script}"]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=600)
+
+
+def image(client: docker.APIClient, folder: Path) -> None:
+    """Build it, unless it is there: two minutes and 300 MiB of packages."""
+    with one_at_a_time("target"):
+        if client.images(IMAGE):
+            return
+        root, pins = folder / "root", folder / "pins"
+        pins.write_text(PINS)
+        in_root = 'chroot "$1" env DEBIAN_FRONTEND=noninteractive apt-get -q -y'
+        hooks = [
+            f"echo 'deb http://deb.debian.org/debian {NEXT} main' > \"$1\"/etc/apt/sources.list.d/next.list",
+            f'cp {pins} "$1"/etc/apt/preferences.d/engine',
+            f"{in_root} update",
+            f"{in_root} --no-install-recommends install {ENGINE}",
+            'chroot "$1" systemctl enable ssh docker',
+        ]
+        argv = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "--skip=check/empty"]
+        argv += [f"--customize-hook={hook}" for hook in hooks]
+        with (folder / "log").open("wb") as log:
+            done = subprocess.run([*argv, SUITE, str(root)], stdout=log, stderr=log)
+        assert done.returncode == 0, (folder / "log").read_text()[-2000:]
+        packed = subprocess.Popen(["tar", "-C", str(root), "-cf", "-", "."], stdout=subprocess.PIPE)
+        command = ["docker", "import", "-c", 'CMD ["/sbin/init"]', "-c", "ENV container=docker", "-", IMAGE]
+        subprocess.run(command, stdin=packed.stdout, check=True, capture_output=True)
+        assert packed.wait() == 0
+        subprocess.run(["rm", "-rf", str(root)], check=True)
+
+
+def wheels(folder: Path) -> list[Path]:
+    """This program and its libraries."""
+    subprocess.run(
+        ["pip", "wheel", "-q", "--wheel-dir", str(folder), str(ROOT)], check=True, capture_output=True,
+        env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+    )  # fmt: skip
+    return sorted(folder.glob("*.whl"))
+
+
+@contextlib.contextmanager
+def target(client: docker.APIClient, folder: Path) -> Iterator[Target]:
+    """A machine that has this program in /opt/reconciler/first, and the base image."""
+    if os.geteuid() != 0 or subprocess.run(["which", "mmdebstrap"], capture_output=True).returncode != 0:
+        pytest.skip("a machine of its own needs root and mmdebstrap")
+    image(client, folder)
+    made = Target(client)
+    try:
+        made.start()
+        for wheel in wheels(folder / "wheels"):
+            made.put(f"/root/wheels/{wheel.name}", wheel.read_bytes())
+        made.run(
+            "python3 -m venv /opt/reconciler/first; cd /opt/reconciler; "
+            "first/bin/pip install -q --no-index --find-links /root/wheels reconciler; ln -s first current; "
+            "ln -s /opt/reconciler/current/bin/reconciler /usr/local/bin/reconciler"
+        )
+        made.put("/root/base.tar", b"".join(client.get_image(BASE)))
+        made.run("docker load -q -i /root/base.tar")
+        yield made
+    finally:
+        made.close()
+
+
+def seconds(what: str, begun: float) -> None:
+    """For those who publish figures."""
+    print(f"{what}: {time.monotonic() - begun:.1f} s")

@@ -1,0 +1,203 @@
+"""The service on a real machine: systemd, an engine of its own, this program as a wheel. Run by
+
+pytest -m soak tests/target
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import time
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import docker
+import pytest
+
+from tests.e2e.host import eventually
+from tests.target.target import Target, seconds, target
+
+pytestmark = [pytest.mark.engine, pytest.mark.soak]
+
+CONFIG = """host: mini
+source: {url: /srv/git/home.git, interval: 2s}
+state: /var/lib/reconciler
+trust: owner
+"""
+HOST = """apiVersion: reconciler/v1
+kind: Host
+metadata: {name: mini}
+spec:
+  memory: {budget: 4GiB, steady: 80%, reserve: 128MiB}
+  defaults: {gate: {min_healthy_time: 1s}}
+  stacks: [{name: shop, files: [compose.yaml]}]
+"""
+COMPOSE = """services:
+  web:
+    build: .
+    command:
+      - sh
+      - -c
+      - trap 'exit 0' TERM; chown -R 999 /data; chmod 700 /data; echo SAYS > /data/x; while :; do sleep 1; done
+    mem_limit: 64m
+    restart: always
+    volumes: [./data:/data, kept:/kept]
+volumes: {kept: {}}
+"""
+PUSH = "cd /root/clone; git add -A; git commit -q -m change; git push -q mini main"
+
+
+@pytest.fixture(scope="module")
+def machine(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    with target(engine, tmp_path_factory.mktemp("target")) as made:
+        made.put("/etc/reconciler/reconciler.yaml", CONFIG.encode())
+        made.run(
+            "mkdir -p /srv/git; reconciler init --bare /srv/git/home.git --host mini; "
+            "git init -q -b main /root/clone; cd /root/clone; git remote add mini /srv/git/home.git; "
+            "git config user.name A; git config user.email a@example.org"
+        )
+        made.put("/root/clone/desired-state/mini.yaml", HOST.encode())
+        made.put("/root/clone/compose.yaml", COMPOSE.encode())
+        made.put("/root/clone/Dockerfile", b"FROM debian:trixie-slim\nRUN echo built > /built\n")
+        yield made
+
+
+def status(machine: Target) -> dict[str, Any]:
+    """Whatever the exit code is."""
+    found: dict[str, Any] = json.loads(machine.run("reconciler status --output json || true"))
+    return found
+
+
+def well(machine: Target) -> bool:
+    found = status(machine)
+    return found.get("agent", {}).get("running") is True and (found["sync"], found["health"]) == ("Synced", "Healthy")
+
+
+def containers(machine: Target) -> str:
+    """Which run, and since when."""
+    return machine.run("docker inspect -f '{{.Id}} {{.State.StartedAt}}' $(docker ps -q)")
+
+
+def shown(machine: Target, name: str) -> str:
+    return machine.run(f"systemctl show reconciler -p {name} --value")
+
+
+def test_the_service_waits_for_the_engine_and_lives_on_without_it(machine: Target) -> None:
+    machine.run("systemctl stop docker.socket docker")
+    begun = time.monotonic()
+    machine.run("reconciler install")
+    seconds("install", begun)
+    assert shown(machine, "ActiveState") == "active"
+    machine.run(PUSH)
+    eventually(lambda: "EngineUnavailable" in shown(machine, "StatusText"), seconds=30)
+    machine.run("systemctl start docker.socket docker")
+    eventually(lambda: well(machine), seconds=60)
+    assert "built" in machine.run("docker exec shop-web-1 cat /built")
+    before = containers(machine)
+    machine.run("systemctl stop docker.socket docker")
+    eventually(lambda: "EngineUnavailable" in shown(machine, "StatusText"), seconds=30)
+    machine.run("systemctl start docker.socket docker")
+    eventually(lambda: well(machine), seconds=60)
+    assert containers(machine).split()[0] == before.split()[0]
+    assert (shown(machine, "ActiveState"), shown(machine, "NRestarts")) == ("active", "0")
+
+
+def test_the_unit_is_closed_and_a_push_is_shown_all_the_same(machine: Target) -> None:
+    exposure = re.search(r"level for \S+: ([0-9.]+)", machine.run("systemd-analyze security reconciler"))
+    assert exposure
+    assert float(exposure[1]) <= 3
+    machine.run("sed -i s/SAYS/SAYS-more/ /root/clone/compose.yaml")
+    said = machine.run(f"{PUSH.replace('push -q', 'push')} 2>&1")
+    assert re.search(r"mini: [0-9a-f]{7} Succeeded in", said), said
+    machine.run("sleep 1; sed -i s/SAYS-more/SAYS-again/ /root/clone/compose.yaml")  # data/ is another account's now
+    assert "Succeeded in" in machine.run(f"{PUSH.replace('push -q', 'push')} 2>&1")
+    log = machine.run("journalctl -u reconciler --no-pager")
+    assert "Traceback" not in log
+    assert "Operation not permitted" not in log
+
+
+def test_an_agent_that_hangs_is_started_anew(machine: Target) -> None:
+    folder = "/run/systemd/system/reconciler.service.d"
+    machine.run(f"mkdir -p {folder}; printf '[Service]\\nWatchdogSec=10s\\n' > {folder}/short.conf")
+    machine.run("systemctl daemon-reload; systemctl restart reconciler")
+    before = containers(machine)
+    pid = shown(machine, "MainPID")
+    time.sleep(15)  # longer than the watchdog waits: a well agent stays
+    assert shown(machine, "MainPID") == pid
+    machine.run(f"kill -STOP {pid}")
+    eventually(lambda: shown(machine, "MainPID") not in ("0", pid), seconds=60)
+    eventually(lambda: well(machine), seconds=60)
+    assert containers(machine) == before
+    machine.run(f"rm -r {folder}; systemctl daemon-reload; systemctl restart reconciler")
+
+
+def test_it_runs_again_after_a_reboot(machine: Target) -> None:
+    machine.reboot()
+    eventually(lambda: shown(machine, "ActiveState") == "active", seconds=60)
+    eventually(lambda: well(machine), seconds=60)
+
+
+def changed(wheel: bytes, path: str, old: str, new: str) -> bytes:
+    """The wheel with another text in one of its files."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(wheel)) as before, zipfile.ZipFile(packed, "w") as after:
+        for entry in before.infolist():
+            data = before.read(entry)
+            if entry.filename == path:
+                assert old.encode() in data
+                data = data.replace(old.encode(), new.encode())
+            after.writestr(entry, data)
+    return packed.getvalue()
+
+
+def test_an_upgrade_takes_over_or_the_old_version_returns(machine: Target) -> None:
+    name = machine.run("basename /root/wheels/reconciler-*.whl")
+    wheel = machine.get(f"/root/wheels/{name}")
+    dead = changed(wheel, "reconciler/wiring/working.py", "        self._manager.ready()\n", "        raise OSError\n")
+    before = containers(machine)
+    for outcome, data in (("Upgraded", wheel), ("TakenBack", dead)):
+        machine.put(f"/root/{outcome}/{name}", data)
+        begun = time.monotonic()
+        found = json.loads(machine.run(f"reconciler upgrade /root/{outcome}/{name} --output json || true"))
+        seconds(f"upgrade, {outcome}", begun)
+        assert found["outcome"] == outcome, found
+        assert containers(machine) == before
+        eventually(lambda: well(machine), seconds=60)
+    good = machine.run("readlink /opt/reconciler/current")
+    assert good not in ("first", "")
+    assert json.loads(machine.run(f"reconciler upgrade /root/Upgraded/{name} --output json"))["outcome"] == "Unchanged"
+    found = json.loads(machine.run("reconciler upgrade 9.9.9 --output json", code=2))
+    assert "no version 9.9.9" in found["message"]
+
+
+def test_one_account_has_a_service_of_its_own(machine: Target) -> None:
+    machine.run("useradd -m -s /bin/bash -G docker me; loginctl enable-linger me")
+    machine.run(
+        "install -d -o me /home/me/.config/reconciler; "
+        "sudo -u me reconciler init --bare /home/me/home.git --host mine; "
+        "printf 'host: mine\\nsource: {url: /home/me/home.git, interval: 2s}\\nstate: /home/me/state\\n' "
+        "> /home/me/.config/reconciler/reconciler.yaml; chown -R me /home/me/.config"
+    )
+    machine.run("sudo -iu me reconciler install")
+    uid = machine.run("id -u me")
+    unit = f"sudo -u me XDG_RUNTIME_DIR=/run/user/{uid} systemctl --user"
+    assert machine.run(f"{unit} is-active reconciler") == "active"
+    machine.reboot()
+    eventually(lambda: machine.answers(f"{unit} is-active reconciler"), seconds=60)
+    machine.run("sudo -iu me reconciler uninstall --yes")
+    assert not machine.answers(f"{unit} is-active reconciler")
+    assert machine.answers("systemctl is-active reconciler")
+
+
+def test_each_level_of_uninstall_leaves_volumes_and_data(machine: Target) -> None:
+    machine.run("reconciler uninstall", code=1)
+    machine.run("reconciler uninstall --yes")
+    assert machine.run("systemctl is-active reconciler || true") == "inactive"
+    assert "shop-web-1" in machine.run("docker ps --format '{{.Names}}'")
+    machine.run("reconciler uninstall --yes --level state")
+    assert machine.run("docker ps -aq") == ""
+    assert "shop_kept" in machine.run("docker volume ls -q")
+    assert machine.run("ls /var/lib/reconciler") == "data"
+    assert machine.run("find /var/lib/reconciler -name x -exec cat {} +") == "SAYS-again"

@@ -1,0 +1,150 @@
+"""What `upgrade` compares before it switches, and when it switches back. On a real machine: tests/target/."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.act.versions import COMPLETE, Versions
+from reconciler.errors import Locked, Transient, Usage
+from reconciler.model.outcome import Reason
+from reconciler.model.times import rfc3339
+from reconciler.record import text
+from reconciler.record.text.layout import Style
+from reconciler.reference import output_schema
+from reconciler.verbs.upgrade import Upgrader, Upgrading
+
+SCHEMA = Draft202012Validator(output_schema())
+NOW = 1_800_000_000.0
+HEAD = "a" * 40
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Versions:
+    """Two versions that are unpacked already."""
+    for name in ("1.0", "2.0"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+        (tmp_path / name / "bin/reconciler").touch()
+        (tmp_path / name / COMPLETE).touch()
+    (tmp_path / "current").symlink_to("1.0")
+    return Versions(tmp_path, "current", {})
+
+
+def doctor(*failed: str) -> dict[str, Any]:
+    return {"kind": "Doctor", "checks": [{"name": name, "ok": False, "message": "broken"} for name in failed]}
+
+
+def plan(changes: bool = False, revision: str = HEAD) -> dict[str, Any]:
+    restarts = ["shop/web"] if changes else []
+    return {"kind": "Plan", "revision": revision, "changes": changes, "restarts": restarts, "steps": []}
+
+
+def status(sync: str = "Synced", health: str = "Healthy", *, started: float = NOW + 1) -> dict[str, Any]:
+    agent = {"running": True, "startedAt": rfc3339(started, "milliseconds")}
+    source = {"lastFetchAt": rfc3339(started + 1, "milliseconds"), "error": None}
+    words = {"sync": sync, "health": health, "reason": "X", "message": "y"}
+    return {"kind": "Status", "agent": agent, "source": source, **words}
+
+
+ERROR = {"kind": "Error", "message": "a journal of a newer version"}
+
+
+class Machine:
+    """What each version says of the machine, and how often the service was started."""
+
+    def __init__(self, shelf: Versions, new: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> None:
+        plain = {"doctor": doctor(), "plan": plan(), "status": status(started=NOW - 100)}
+        self.answers = {"1.0": {**plain, **(old or {})}, "2.0": {**plain, "status": status(), **new}}
+        self.restarts: list[str] = []
+        self.shelf, self.time = shelf, NOW
+
+    def ask(self, version: Path, verb: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.answers[version.name][verb]
+        return found
+
+    def restart(self) -> None:
+        self.restarts.append(self.shelf.current().name)
+
+    def now(self) -> float:
+        self.time += 1 if self.restarts else 0
+        return self.time
+
+    def upgrade(self, named: str = "2.0", *, show: bool = False) -> tuple[int, Mapping[str, Any]]:
+        parts = Upgrading(self.shelf, self.ask, self.restart, lambda line: None)
+        return Upgrader(parts, self.now).run(self.shelf.find(named), show=show)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "outcome"),
+    [
+        ({}, {}, "Upgraded"),
+        ({"doctor": doctor("compose")}, {}, "Refused"),
+        ({"doctor": doctor("compose")}, {"doctor": doctor("compose")}, "Upgraded"),
+        ({"plan": plan(changes=True)}, {}, "Refused"),
+        ({"plan": plan(changes=True)}, {"plan": plan(changes=True)}, "Upgraded"),
+        ({"plan": plan(changes=True, revision="b" * 40)}, {}, "Upgraded"),
+        ({"plan": ERROR}, {}, "Refused"),
+        ({"doctor": ERROR}, {}, "Refused"),
+        ({"status": status(health="Degraded")}, {}, "TakenBack"),
+        ({"status": status(health="Degraded")}, {"status": status(health="Degraded", started=NOW - 9)}, "Upgraded"),
+        ({"status": status(started=NOW - 100)}, {}, "TakenBack"),
+        ({"status": ERROR}, {}, "TakenBack"),
+    ],
+)
+def test_a_version_takes_over_only_if_nothing_gets_worse(
+    shelf: Versions, new: Mapping[str, Any], old: Mapping[str, Any], outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    machine = Machine(shelf, new, old)
+    code, document = machine.upgrade()
+    assert SCHEMA.is_valid(document)
+    assert (code, document["outcome"]) == (0 if outcome == "Upgraded" else 1, outcome)
+    assert shelf.current().name == ("2.0" if outcome == "Upgraded" else "1.0")
+    assert machine.restarts == {"Upgraded": ["2.0"], "TakenBack": ["2.0", "1.0"], "Refused": []}[outcome]
+    assert "1.0 → 2.0" in text.render(document, Style(), NOW)
+
+
+def test_a_service_that_does_not_start_is_taken_back(shelf: Versions) -> None:
+    machine = Machine(shelf, {})
+    first = machine.restart
+
+    def restart() -> None:
+        first()
+        if shelf.current().name == "2.0":
+            raise Transient(Reason.SERVICE_FAILED, "the service failed", "")
+
+    machine.restart = restart  # type: ignore[method-assign]
+    code, document = machine.upgrade()
+    assert (code, document["outcome"], document["message"]) == (1, "TakenBack", "the service failed")
+    assert machine.restarts == ["2.0", "1.0"]
+
+
+def test_the_same_version_and_a_look_change_nothing(shelf: Versions) -> None:
+    machine = Machine(shelf, {})
+    assert machine.upgrade("1.0")[1]["outcome"] == "Unchanged"
+    assert machine.upgrade(show=True)[1]["outcome"] == "Shown"
+    assert (shelf.current().name, machine.restarts) == ("1.0", [])
+
+
+def test_what_is_no_version_is_told(shelf: Versions, tmp_path: Path) -> None:
+    (tmp_path / "other-1.0.whl").touch()
+    for named in ("3.0", "../1.0", "other-1.0.whl", str(tmp_path / "other-1.0.whl"), None):
+        with pytest.raises(Usage):
+            shelf.find(named)
+
+
+def test_two_upgrades_at_once_are_one_too_many(shelf: Versions, tmp_path: Path) -> None:
+    with shelf.alone(), pytest.raises(Locked), Versions(tmp_path, "current", {}).alone():
+        pass
+
+
+def test_only_versions_that_an_upgrade_has_made_are_tidied_away(shelf: Versions, tmp_path: Path) -> None:
+    for name in ("0.9-12345678", "mine"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "0.9-12345678" / COMPLETE).touch()
+    shelf.tidy((tmp_path / "1.0", tmp_path / "2.0"))
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["1.0", "2.0", "current", "mine"]
