@@ -14,7 +14,7 @@ from reconciler.model.outcome import Violation
 
 @dataclass(frozen=True)
 class CommitFiles:
-    """`contents`: path → bytes or text. `modes`: git's modes of those that are not 100644."""
+    """`contents`: path → bytes or text. `modes`: git's modes of files that are not 100644."""
 
     contents: Mapping[str, bytes | str]
     modes: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What every test may ask for: the real engine, both Compose versions, a stack's name that is cleaned up, images."""
+"""Fixtures for all tests: the real engine, both Compose versions, a stack's name that is cleaned up, images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xdist.scheduler import LoadFileScheduling
 from reconciler.engine import connect
 from reconciler.errors import Away
 
-# How long a test takes says more about what else the machine does.
+# The duration of a test depends mostly on the other work of the machine.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
@@ -42,14 +42,14 @@ DOCKERFILES = {
 
 
 ALONE = ("tests/stack/test_whole.py", "tests/corpus", "tests/test_example.py", "tests/e2e/test_bounds.py")
-"""Never beside each other: the ports, names, images and memory that they use are given by what they run."""
+"""Files that never run at the same time, because they use the same ports, names, images or memory."""
 
 LONG = (*ALONE, "tests/simulator", "tests/faults", "tests/e2e", "tests/hostile", "tests/contract")
-"""What takes longest, first, so that no process waits for another one's last file."""
+"""The longest files first, so that no process waits for another one's last file."""
 
 
 class ByFile(LoadFileScheduling):
-    """Each file in one process, and what cannot run beside each other in the same one."""
+    """Each file in one process; files that cannot run at the same time in the same process."""
 
     def _split_scope(self, nodeid: str) -> str:
         return "alone" if nodeid.startswith(ALONE) else str(super()._split_scope(nodeid))
@@ -66,14 +66,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def one_at_a_time(what: str) -> Iterator[None]:
-    """Wait while another process of ours does this."""
+    """Wait while another process of these tests does the same."""
     with (Path(tempfile.gettempdir()) / f"reconciler-test-{what}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def missing(what: str) -> None:
-    """Skip on a developer's machine; a job that is to prove something must not pass for want of an engine."""
+    """Skip on a developer's machine. A CI job must not pass because an engine is missing."""
     if os.environ.get("CI") == "true":
         pytest.fail(what)
     pytest.skip(what)
@@ -106,7 +106,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def compose_binary(request: pytest.FixtureRequest) -> Path:
-    """The path of a Compose binary: the test runs once for each version there is."""
+    """The path of a Compose binary: the test runs once for each installed version."""
     if request.param is None:
         missing("no Compose binary: scripts/setup.sh --tests gets two versions")
     path: Path = request.param
@@ -143,14 +143,14 @@ def build_image(engine: docker.APIClient, name: str, dockerfile: str) -> str:
 
 @pytest.fixture
 def stack_name(engine: docker.APIClient) -> Iterator[str]:
-    """A name that no other test has; containers, networks and volumes of that project are removed at the end."""
+    """A name that no other test has. Containers, networks and volumes of that project are removed at the end."""
     name = f"rt{uuid.uuid4().hex[:10]}"
     yield name
     sweep(engine, name)
 
 
 ANONYMOUS = 64
-"""Characters of the name that the engine gives. A volume that was handed on by that name does not go with `v`."""
+"""Length of the names that the engine gives. A volume that was taken over by such a name is not removed with `v`."""
 
 
 def sweep(engine: docker.APIClient, project: str) -> None:
@@ -161,7 +161,7 @@ def sweep(engine: docker.APIClient, project: str) -> None:
         anonymous |= {name for name in mounts if len(name) == ANONYMOUS}
         engine.remove_container(container["Id"], v=True, force=True)
     for name in anonymous:
-        with suppress(docker.errors.APIError):  # it went with its container, or another one has it
+        with suppress(docker.errors.APIError):  # it was removed with its container, or another one has it
             engine.remove_volume(name)
     for network in engine.networks(filters=ours):
         engine.remove_network(network["Id"])

@@ -1,4 +1,4 @@
-"""Small disks for tests, and how they get full."""
+"""Small disks for tests, and filling them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
 
 
 def fill(folder: Path, left: int) -> Path:
-    """A file that leaves so many bytes."""
+    """A file that leaves so many free bytes."""
     file = folder / "filler"
     with file.open("wb", buffering=0) as writing:
         try:

@@ -1,4 +1,4 @@
-"""Builds from a commit's own bytes, on every Compose there is."""
+"""Builds from a commit's own bytes, with every installed Compose version."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_whose_fault_it_is(output: str, kind: type[Exception]) -> None:
 
 
 def test_links_in_a_context_are_links_to_the_builder(builder: ImageBuilder, name: str) -> None:
-    """Those that lead out of it lead to nothing, for the builder stays within the context."""
+    """Links that lead out of the context are broken, because the builder stays within it."""
     links = {"app/in": "real/x", "app/real/up": "../top", "app/out": "/etc/hostname", "app/above": "../secret",
              "app/nowhere": "gone", "app/long": "x" * 5000, "app/empty": ""}  # fmt: skip
     files = CommitFiles(

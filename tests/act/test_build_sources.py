@@ -1,6 +1,6 @@
-"""What a build reaches: nothing of the host's network, of other people's images and caches, and no frontend of its own.
+"""A build reaches neither the host's network nor other people's images and caches, and runs no frontend of its own.
 
-Each is proven by what the engine does, whatever a Dockerfile is written like.
+Each test checks what the engine does, however the Dockerfile is written.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def builders(compose_binary: Path, engine: docker.APIClient, images: dict[str, s
 
 @pytest.fixture
 def loopback() -> Iterator[tuple[str, list[str]]]:
-    """A service on the host's loopback, and what was asked of it."""
+    """A service on the host's loopback, and the requests that it got."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -116,7 +116,7 @@ def commit(dockerfile: str, **files: str) -> CommitFiles:
 
 
 def layer(text: str, *mounts: str) -> str:
-    """A Dockerfile with a RUN that no cache knows."""
+    """A Dockerfile with a RUN that is in no cache."""
     flags = "".join(f"--mount={mount} " for mount in mounts)
     return f"FROM {BASE}\nRUN {flags}: {uuid.uuid4().hex}; {text}\n"
 
@@ -260,7 +260,7 @@ def test_a_build_has_its_time(builders: Builders, name: str) -> None:
 
 
 def test_a_build_has_its_memory(builders: Builders, name: str, engine: docker.APIClient) -> None:
-    """One process alone on every engine, and several together where they are in one group that we may hold."""
+    """One process alone on every engine; several together if they are in one control group that we may limit."""
     memory = 96 << 20
     builders(memory=memory).build(want(name), commit(layer("dd if=/dev/zero bs=32M count=1 of=/dev/null")))
     alone = layer("dd if=/dev/zero bs=200M count=1 of=/dev/null")

@@ -1,4 +1,5 @@
-"""Containers are created as the create-file says, and nothing that is there is touched. On every Compose there is."""
+"""Containers are created as the create-file says, and existing objects are not touched. With every installed Compose
+version."""
 
 from __future__ import annotations
 

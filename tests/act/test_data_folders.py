@@ -1,4 +1,4 @@
-"""Folders for data are made where they belong, and never behind a link that a container has made."""
+"""Data folders are made at their place, and never behind a link that a container has made."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Place:
         self.folders = self.new()
 
     def new(self) -> DataFolders:
-        """Those of a new process."""
+        """The data folders of a new process."""
         return DataFolders(self.data, Effects(), HostPaths(str(self.data), [], [f"{self.root}/srv"]))
 
     def ensure(self, *paths: str) -> None:

@@ -1,4 +1,4 @@
-"""Networks, volumes and endpoints as the engine gets them: everything that Compose's definition says."""
+"""The engine gets networks, volumes and endpoints with everything in Compose's definition."""
 
 from __future__ import annotations
 
@@ -150,7 +150,8 @@ def test_volume_is_labelled_as_composes(engine: docker.APIClient, applier: Engin
 def test_paths_behind_volumes_are_among_those_that_are_looked_at_before_a_start(
     engine: docker.APIClient, applier: EngineApplier, images: dict[str, str], stack_name: str
 ) -> None:
-    """The engine follows them whenever it mounts: a link may have come there since the container was created."""
+    """The engine follows them whenever it mounts, and a link may have been made there since the container was
+    created."""
     name = f"{stack_name}_films"
     bound = {"driver_opts": {"type": "none", "o": "bind,ro", "device": "/tmp//."}}
     applier.create_volume(Volume(stack_name, "films", name, bound))
@@ -207,7 +208,7 @@ def test_missing_mount_is_refused_with_its_path(
 def test_every_call_is_announced_before_it_is_made(
     engine: docker.APIClient, images: dict[str, str], stack_name: str
 ) -> None:
-    """An effect that dies at its announcement has not happened."""
+    """An effect that is killed at its announcement has not happened."""
 
     class Died(BaseException): ...
 

@@ -1,4 +1,4 @@
-"""The engine's words for what it did not do, and whom they blame."""
+"""Classification of the engine's refusals by their words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def answer(status: int, words: str) -> APIError:
 
 
 def raised(status: int, words: str) -> ReconcilerError:
-    """What leaves the calls of a start that the engine answers so."""
+    """The error that a start raises if the engine answers so."""
     with pytest.raises(ReconcilerError) as error, engine_calls("start it"), refusals("start it"), gone(ID):
         raise answer(status, words)
     return error.value
@@ -57,7 +57,7 @@ SETTINGS = (
     "multiple overlapping subnet configuration is not supported",
     "invalid CIDR address: 10.0.0.0/99",
 )
-"""What the commit asks of the engine otherwise."""
+"""Other things that the commit asks of the engine."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Pulls and local images against the real engine, and a registry that answers as it is told."""
+"""Pulls and local images on the real engine, with a registry that gives chosen answers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ANSWERS = {
 
 
 class Registry(BaseHTTPRequestHandler):
-    """Answers what the repository's name asks for."""
+    """Answers according to the repository's name."""
 
     def do_GET(self) -> None:
         status, body = next((ANSWERS[name] for name in ANSWERS if name in self.path), (200, b"{}"))
@@ -97,7 +97,7 @@ def test_a_registry_that_is_not_there(puller: ImagePuller) -> None:
 
 @pytest.fixture
 def mute() -> Iterator[str]:
-    """A registry that takes every connection and says nothing."""
+    """A registry that accepts every connection and sends nothing."""
     held: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as watchdog:
 
@@ -166,7 +166,7 @@ def test_words_of_other_registries(text: str, kind: type[Exception]) -> None:
     ],
 )
 def test_what_answered_in_a_registry_s_place_is_not_repeated(text: str) -> None:
-    """A commit chooses whom the engine asks, and that may be a service of the host's own network."""
+    """A commit chooses which address the engine asks, and that may be a service in the host's own network."""
     told = pull_error("127.0.0.1:8080/x:1", text)
     assert "PRIVATE" not in f"{told.message} {told.hint} {told.details}"
 

@@ -1,7 +1,7 @@
-"""What Compose accepts and the policies admit can be created: Compose reads the create-file that lowering makes of it.
+"""What Compose accepts and the policies admit can be created: Compose can read the create-file that lowering makes.
 
-`docker compose config` does not print everything in a form that Compose reads again. Each entry of FORMS is the body of
-one service; all of them are rendered, lowered and read back with each Compose version there is.
+`docker compose config` prints some values in a form that Compose cannot read again. Each entry of FORMS is the body of
+one service; all are rendered, lowered and read back with each installed Compose version.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ pull_refresh_after: 1h
 cpu_percent: 50
 cpu_percent: "50"
 """
-"""Forms that older versions refuse when they are written: left out where `config` itself refuses them."""
+"""Forms that older versions reject: left out if `config` itself rejects them."""
 
 ELSEWHERE = {
     "build": "a build makes an image; the create-file names it",
@@ -263,7 +263,7 @@ def lowered(binary: Path, bodies: Mapping[str, Any]) -> dict[str, Service]:
 
 
 def refused(binary: Path, found: Mapping[str, Service]) -> str:
-    """What Compose says against the create-file, or reads in another way; '' where it reads what was written."""
+    """Compose's error for the create-file, or its differences from it; '' if it reads what was written."""
     creations = [Creation(item, 1, {}, {"other": "0" * 64}) for item in found.values()]
     written = create_file(creations, {})
     done = compose(binary, escaped(written), "--format", "json")

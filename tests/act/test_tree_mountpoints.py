@@ -1,4 +1,4 @@
-"""Folders that containers mount something into: the places are there, empty, and as read-only as the rest."""
+"""Trees with mount places inside contain these places, empty, and as read-only as the rest."""
 
 from __future__ import annotations
 

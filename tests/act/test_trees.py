@@ -1,4 +1,4 @@
-"""Trees are written whole or not at all, once, and never changed."""
+"""Trees are written completely or not at all, once, and never changed."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def test_the_whole_repository(tmp_path: Path) -> None:
 
 
 def test_equal_large_files_are_one_on_the_disk(tmp_path: Path) -> None:
-    """Within a tree and across those that are written together; another mode is another file, small ones are copies."""
+    """Within a tree, and across trees that are written together. Another mode is another file; small files are
+    copies."""
     data = os.urandom(ONCE)
     names = [f"bomb/{number}/{deep}/file" for number in range(20) for deep in range(5)]
     small = {"bomb/a": b"x", "bomb/b": b"x"}

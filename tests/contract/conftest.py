@@ -1,4 +1,4 @@
-"""`world`: each test of the contract runs on the fake machine and on the engine with every Compose version."""
+"""`world`: each test of the contract runs on the machine in memory, and on the engine with every Compose version."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def real_world(request: pytest.FixtureRequest) -> Iterator[World]:
 
 
 class ComposeApplier(EngineApplier):
-    """Both halves of the applier: the engine's, and Compose's."""
+    """Both parts of the applier: the engine's, and Compose's."""
 
     def __init__(self, client: docker.APIClient, compose: Path) -> None:
         effects = Effects()

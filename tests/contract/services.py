@@ -1,4 +1,4 @@
-"""Services whose containers behave as a test says: for the fake a script to follow, for the engine a shell program."""
+"""Services that behave as a test says: for the machine in memory a script, for the engine a shell program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reconciler.model.observed import LABEL_HOST, LABEL_SPEC, LABEL_STACK
 from tests.fakes.behaviour import STEADY, Behaviour
 
 HOST = f"contract-{os.getpid()}"
-"""Who watches this host must not see what another process of these tests does."""
+"""An observer of this host must not see what another process of these tests does."""
 MEMORY = 32 << 20
 
 
@@ -22,7 +22,7 @@ def service(
     stack: str, name: str, image: str, behaviour: Behaviour = STEADY, *,
     healthcheck: bool = False, revision: str = "1", config: Mapping[str, Any] | None = None, **fields: Any,
 ) -> Service:  # fmt: skip
-    """`config` goes into the create-file as it is; `revision` makes another spec of the same behaviour."""
+    """`config` goes into the create-file unchanged; `revision` makes another spec with the same behaviour."""
     spec = hashlib.sha256(repr((stack, name, image, behaviour, revision, config)).encode()).hexdigest()
     written = {
         "image": image,
@@ -41,7 +41,7 @@ def service(
 
 
 def attached(base: Service, *endpoints: Endpoint) -> Service:
-    """The service in these networks, as the create-file names them: by the engine's name."""
+    """The service in these networks, by the engine's name as in the create-file."""
     networks = {item.network: endpoint_options(item) for item in endpoints}
     return replace(base, endpoints=endpoints, config={**base.config, "networks": networks})
 
@@ -64,7 +64,7 @@ def volume(stack: str, key: str) -> Volume:
 
 
 def program(behaviour: Behaviour) -> str:
-    """The behaviour as a program for `sh -c`. Its own files lie in /tmp, which outlives a restart."""
+    """The behaviour as a program for `sh -c`. Its own files are in /tmp, which outlives a restart."""
     lines = [
         "trap '' TERM" if behaviour.ignores_stop else "trap 'exit 0' TERM",
         "rm -f /tmp/healthy",
@@ -95,7 +95,7 @@ def health_timeline(behaviour: Behaviour) -> str:
 
 
 def probing(behaviour: Behaviour) -> dict[str, Any]:
-    """A health check that reads the timeline five times a second, and takes the first failure after its start."""
+    """A health check that reads the timeline five times a second, and counts the first failure after its start."""
     first = behaviour.health[0] if behaviour.health else (60.0, "starting")
     patience = first[0] if first[1] == "unhealthy" else 60.0
     return {

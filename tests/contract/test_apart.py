@@ -54,7 +54,7 @@ def test_a_second_call_changes_nothing(world: World) -> None:
 
 
 def test_a_standby_comes_back_without_aliases(world: World) -> None:
-    """As in a rollback: it has had them before."""
+    """As in a rollback: it had the aliases before."""
     network = world.network().name
     endpoint = Endpoint(network, ("web",))
     [item] = world.create(attached(world.service("web"), endpoint))
@@ -68,7 +68,7 @@ def test_a_standby_comes_back_without_aliases(world: World) -> None:
 
 @pytest.mark.engine
 def test_plain_compose_accepts_what_was_started_first(world: World, engine: docker.APIClient) -> None:
-    """`up -d` with the very file that the containers were created from."""
+    """`up -d` with exactly the file that the containers were created from."""
     if not isinstance(world.applier, ComposeApplier):
         pytest.skip("the fake machine has no Compose")
     network = world.network()

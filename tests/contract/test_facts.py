@@ -1,6 +1,6 @@
-"""What the engine tells of a container that Compose made from a service is what the service asks for, and no more.
+"""The engine's facts of a container that Compose made from a service are exactly those that the service asks for.
 
-Each tampering is one other container, made as the engine describes the first but for one thing.
+Each tampering is another container, made as the engine describes the first one, with one difference.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class TurnContext:
         return [item.text for item in differences(service, found, self.observer.defaults([found.image])[found.image])]
 
     def like(self, container: str, section: str, key: str, value: Any) -> str:
-        """A second container, as the first is, but for one value."""
+        """A second container that is like the first, with one other value."""
         answer = self.client.inspect_container(container)
         ends = answer["NetworkSettings"]["Networks"]
         body = {**answer["Config"], "HostConfig": answer["HostConfig"], "NetworkingConfig": {"EndpointsConfig": ends}}

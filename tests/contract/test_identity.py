@@ -1,4 +1,4 @@
-"""Names, numbers, networks, volumes, ports and namespaces. Equal on the fake and on every real machine."""
+"""Names, numbers, networks, volumes, ports and namespaces: the same in memory and on every real engine."""
 
 from __future__ import annotations
 

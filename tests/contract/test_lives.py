@@ -1,4 +1,4 @@
-"""How containers live: create, start, health, exits, memory, stop. Equal on the fake and on every real machine."""
+"""Lives of containers: create, start, health, exits, memory, stop. The same in memory and on every real engine."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_look_sees_the_asked_stacks_only(world: World) -> None:
 
 
 def started_anew(world: World, container: str, before: float) -> Container:
-    """What it was less than `before` seconds after it was started: a busy machine is asked again."""
+    """Its state less than `before` seconds after its start; a busy machine is asked again."""
     for _ in range(10):
         began = world.clock.monotonic()
         world.applier.start(container)
@@ -85,7 +85,7 @@ def test_never_healthy_becomes_unhealthy(world: World) -> None:
 
 def test_health_flaps(world: World) -> None:
     container = world.started("web", flapping(1.2, flips=60), healthcheck=True)
-    # A busy machine may miss a phase: there are more of them.
+    # A busy machine may miss one phase, but there are several.
     for health in ("healthy", "unhealthy", "healthy"):
         world.until(container.id, lambda c, health=health: c.health == health)
 

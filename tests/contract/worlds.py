@@ -1,4 +1,4 @@
-"""The two machines of the contract: the one in memory, and the real engine with a given Compose."""
+"""The two machines of the contract: the one in memory, and the real engine with a given Compose version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.fakes.machine import FakeMachine
 
 
 class Switching(Protocol):
-    """The part of `loop.ports.Applier` that the contract is about."""
+    """The part of `loop.ports.Applier` that the contract covers."""
 
     def create_network(self, network: Network) -> None: ...
     def remove_network(self, name: str) -> None: ...
@@ -44,8 +44,8 @@ class RealClock:
 
 @dataclass
 class World:
-    """One stack on one machine. `images` are names → ids; `foreign` starts somebody else's container on a port.
-    `restarts`: how often a container's policy has started it again."""
+    """One stack on one machine. `images`: name → id; `foreign` starts a foreign container on a port. `restarts`: how
+    often a container's policy has started it again."""
 
     stack: str
     observer: Observer
@@ -67,7 +67,7 @@ class World:
         self, service: Service, count: int = 1, *,
         anonymous: Mapping[str, str] | None = None, sharing: Mapping[str, str] | None = None,
     ) -> list[Container]:  # fmt: skip
-        """Create `count` more containers of the service; those are returned, inspected, in order."""
+        """Create `count` more containers of the service. They are returned, inspected, in order."""
         before = self.containers(service.name)
         creation = Creation(service, count, anonymous or {}, sharing or {})
         stack = Stack(self.stack, (service,), tuple(self.networks), ())
@@ -76,7 +76,7 @@ class World:
         return [item for item in self.containers(service.name) if item.id not in known]
 
     def network(self, definition: Mapping[str, Any] | None = None) -> Network:
-        """The stack's default network, made now. Another definition takes the place of the first."""
+        """Make the stack's default network. Another definition replaces the first."""
         wanted = services.network(self.stack, definition=definition)
         self.networks[:] = [wanted]
         self.applier.create_network(wanted)
@@ -91,7 +91,7 @@ class World:
         return self.detail(container.id)
 
     def ready(self, name: str, behaviour: Behaviour = STEADY) -> Container:
-        """Started, and its program has come as far as its first line of log, from where on it heeds signals."""
+        """Started, and its program has printed its first line, after which it handles signals."""
         container = self.started(name, behaviour)
         deadline = self.clock.monotonic() + 20
         while not self.observer.logs(container.id, 1) and self.clock.monotonic() < deadline:
@@ -107,7 +107,7 @@ class World:
         return self.observer.details([container])[container]
 
     def until(self, container: str, condition: Callable[[Container], bool], seconds: float = 20.0) -> Container:
-        """Wait for it, woken by the machine's events; the assertion shows what the container was like instead."""
+        """Wait for it, woken by the machine's events; the assertion shows the container's state instead."""
         deadline = self.clock.monotonic() + seconds
         with self.observer.watch() as watch:
             while not condition(self.detail(container)) and self.clock.monotonic() < deadline:
@@ -117,7 +117,7 @@ class World:
         return found
 
     def elapse(self, seconds: float) -> None:
-        """Let that much time pass, whatever happens in it."""
+        """Let that much time pass, whatever happens meanwhile."""
         deadline = self.clock.monotonic() + seconds
         with self.observer.watch() as watch:
             while (left := deadline - self.clock.monotonic()) > 0:

@@ -1,7 +1,8 @@
-"""What public stacks have beside their Compose files, written small: contexts with a Dockerfile, and configurations.
+"""Short versions of the files beside the public stacks' Compose files: build contexts with a Dockerfile, and
+configurations.
 
-Each function gives files by path below one folder. The programs are real (Flask, Django, Node, PHP, nginx); what they
-do is to prove that they run, and that they reach the stores that the stack gives them.
+Each function returns files by path below one folder. The programs are real (Flask, Django, Node, PHP, nginx). They only
+show that they run, and that they reach the stores of the stack.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def context(image: str, app: str, command: str, *, port: int = 8000, store: str 
 
 
 def flask(port: int = 8000, store: str = "", target: str = "builder") -> Files:
-    """Answers with what `store` (redis://, mysql://, postgres:// and a host) says."""
+    """Answers with the content of `store` (redis://, mysql://, postgres:// and a host)."""
     return context("python", "app.py", "python3 /app/app.py", port=port, store=store, target=target)
 
 
@@ -46,7 +47,7 @@ def node(port: int, target: str = "builder") -> Files:
 
 
 def php() -> Files:
-    """The page is mounted; the image alone would answer otherwise."""
+    """The page is mounted; the image alone would answer with another one."""
     dockerfile = "FROM reconciler-corpus/php AS builder\n"
     return {"Dockerfile": dockerfile, "index.php": '<?php echo "php of the commit";\n'}
 
@@ -70,7 +71,7 @@ def start_script() -> Files:
 
 
 def npm(port: int) -> Files:
-    """`npm run …` starts what is mounted, under the name that the stack gives it."""
+    """`npm run …` starts the mounted program, under the name that the stack gives it."""
     dockerfile = (
         f"FROM reconciler-corpus/node AS development\nARG NODE_ENV\nENV PORT={port} BUILT_FOR=$NODE_ENV\n"
         'RUN test -n "$NODE_ENV" && printf "#!/bin/sh\\nexec node /code/src/index.js\\n" >/usr/local/bin/npm '

@@ -1,4 +1,4 @@
-"""The images that public stacks name, lent while tests run, and a stack in a host's repository."""
+"""Images with the names of the public stacks while the tests run, and a stack in a host's repository."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The images that the public stacks name, made from the distribution's packages and lent their names.
+"""Images for the names in the public stacks, made from the distribution's packages.
 
-An image that the machine has under such a name is left alone and used as it is.
+An image that the machine has under such a name is not changed, and is used.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ NAMES = {
         "visibilityspots/cloudflared",
     ),
 }  # fmt: skip
-"""Ours → the names that the stacks use for it."""
+"""Our image → the names that the stacks use for it."""
 
 
 def build(compose: Path) -> None:
-    """Make all of ours. Quick where the builder still has them."""
+    """Make all of our images. Quick if the builder still has them."""
     done = subprocess.run(
         [str(compose), "-p", REPOSITORY, "-f", str(FOLDER / "compose.yaml"), "build"], capture_output=True, text=True,
         timeout=900, stdin=subprocess.DEVNULL, env={**os.environ, "COMPOSE_BAKE": "false"},
@@ -46,7 +46,7 @@ def build(compose: Path) -> None:
 
 @contextmanager
 def lent(engine: docker.APIClient) -> Iterator[None]:
-    """Ours have the public names while this lasts, unless other images have them."""
+    """Within this context ours have the public names, unless other images have them."""
     given = [name for ours, names in NAMES.items() for name in names if _lend(engine, f"{REPOSITORY}/{ours}", name)]
     try:
         yield
@@ -64,6 +64,6 @@ def _lend(engine: docker.APIClient, ours: str, name: str) -> bool:
 
 
 def _is_ours(image: Mapping[str, Any]) -> bool:
-    """Also what a run that was killed has left under a public name."""
+    """Also a public name that a killed run has left."""
     labels = image["Config"].get("Labels") or {}
     return labels.get("com.docker.compose.project") == REPOSITORY

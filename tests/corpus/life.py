@@ -1,4 +1,4 @@
-"""The commits of one public stack: as it was published, with one service changed, and spoilt."""
+"""The commits of one public stack: as published, with one service changed, and broken."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GRACE = 7
 
 
 def with_line(text: str, service: str, line: str) -> str:
-    """The Compose file with one line more in one service, everything else untouched."""
+    """The Compose file with one more line in one service, and no other change."""
     lines = text.splitlines()
     at = next(n for n, found in enumerate(lines) if found.strip() == f"{service}:" and n > lines.index("services:"))
     indent = " " * (len(lines[at + 1]) - len(lines[at + 1].lstrip()))
@@ -30,7 +30,7 @@ def with_line(text: str, service: str, line: str) -> str:
 
 
 def leave(stack: Stack) -> dict[str, Any]:
-    """What the agent config says so that policies let the stack pass, but for paths."""
+    """The agent config's entries with which the policies let the stack pass, except paths."""
     grant = {"policy": "capability", "values": list(stack.capabilities), "reason": "the published stack needs it"}
     return {
         "trust": "owner" if stack.root else "strangers",
@@ -49,7 +49,7 @@ class PublicStack:
         self.model: dict[str, Any] = yaml.safe_load(self.published)
 
     def configure(self) -> None:
-        """The agent config, with the operator's leave for what the policies would refuse."""
+        """The agent config, with entries for what the policies would deny."""
         why = "the published stack needs it"
         binds = [
             {"path": path, "host": self._given(path), "read_only": False, "reason": why} for path in self.stack.binds
@@ -75,17 +75,17 @@ class PublicStack:
         return self.push(self.changed(), {dockerfile: f"{self.stack.beside()[dockerfile]}{how}\n"})
 
     def name(self, service: str) -> str:
-        """The name of a service's container."""
+        """Name of a service's container."""
         given = self.model["services"][service].get("container_name")
         return given or f"{self.host.stack}-{service}-1"
 
     def answers(self) -> None:
-        """Every address of the stack answers with what it should, within a few seconds."""
+        """Every address of the stack gives the expected answer within a few seconds."""
         for address, expected in self.stack.asks.items():
             eventually(lambda address=address, expected=expected: expected in get(f"http://127.0.0.1{address}"))
 
     def needs_a_free_machine(self, engine: docker.APIClient) -> None:
-        """Skip where somebody has a port or a name that the public file asks for."""
+        """Skip if a port or a name of the public file is in use."""
         names = {item["Names"][0].lstrip("/") for item in engine.containers(all=True)}
         for service in self.model["services"].values():
             if service.get("container_name") in names:
@@ -110,7 +110,7 @@ class PublicStack:
 
 
 def get(address: str) -> str:
-    """What a page says; '' where nobody answers."""
+    """The text of a page; '' if nobody answers."""
     try:
         with urllib.request.urlopen(address, timeout=5) as answer:
             return str(answer.read().decode())

@@ -1,4 +1,4 @@
-"""Two opinions on a Compose file: Compose's own, and the product's without its policies."""
+"""Two judgements of a Compose file: Compose's own, and the product's without its policies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENVIRONMENT = {"HOME": "/nonexistent", "PATH": os.environ["PATH"]}
 
 @dataclass(frozen=True)
 class Opinion:
-    """`said`: what was printed about it, for people."""
+    """`said`: the printed text about it, for people."""
 
     valid: bool
     said: str
@@ -40,7 +40,7 @@ def compose_says(compose: Path, *files: Path) -> Opinion:
 
 
 def validation(compose: Path, *files: Path, policies: bool = False) -> dict[str, Any]:
-    """The Validation document, made in this process: hundreds of files need no interpreter each."""
+    """The Validation document, made in this process, because hundreds of files would need hundreds of interpreters."""
     settings = Settings("mini", SourceSettings("/nowhere"), str(files[0].parent / "state"), compose=str(compose))
     application = assembly.build(settings, stop=threading.Event(), redactor=Redactor())
     _, document = application.validate(
@@ -61,7 +61,7 @@ def denied(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def validated(compose: Path, file: Path) -> tuple[int, dict[str, Any]]:
-    """Exit code and Validation document of the command itself, policies and all."""
+    """Exit code and Validation document of the command itself, with policies."""
     config = file.parent.parent / "reconciler.yaml"
     source = {"url": "/nowhere"}
     config.write_text(json.dumps({"host": "mini", "source": source, "state": "/nowhere", "compose": str(compose)}))

@@ -1,4 +1,4 @@
-"""The public stacks: where they lie, and what their own repositories had beside the Compose files."""
+"""The public stacks: their folder, and the files that their own repositories had beside the Compose files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def compose_file(folder: Path) -> Path:
 
 
 def copied(name: str, to: Path) -> Path:
-    """The Compose file of a copy of a stack, every relative path that it names created (empty) beside it."""
+    """The Compose file of a copy of a stack, with every relative path that it names (empty) beside it."""
     folder = to / name
     shutil.copytree(FOLDERS[name], folder)
     file = compose_file(folder)
@@ -58,7 +58,7 @@ def _create(folder: Path, path: str) -> None:
 
 
 def newest_compose() -> Path:
-    """The newest Compose there is; the test is skipped where there is none."""
+    """The newest installed Compose; without one the test is skipped."""
     found = find_compose()
     if not found:
         missing("no Compose binary: scripts/setup.sh --tests gets two versions")

@@ -1,4 +1,4 @@
-"""The public stacks that are run: what stands beside each Compose file, what is changed, and how it is broken."""
+"""The public stacks that are run: files beside each Compose file, what is changed, and how it is broken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECRET = {"db/password.txt": "db-78n9n"}
 
 
 class Break(StrEnum):
-    """How a commit is spoilt: by a line more in one service, or in a Dockerfile."""
+    """How a commit is broken: by one more line in a service, or in a Dockerfile."""
 
     NO_PROGRAM = "entrypoint: [/missing]"
     CRASH = 'entrypoint: [sh, -c, "exit 3"]'
@@ -24,12 +24,12 @@ class Break(StrEnum):
 
 @dataclass(frozen=True)
 class Stack:
-    """`change`: the service that the second commit changes. `broken`: (service, how) of the third; for
-    `Break.BUILD` the folder of the Dockerfile instead of a service.
+    """`change`: the service that the second commit changes. `broken`: (service, how) of the third; for `Break.BUILD`
+    the folder of the Dockerfile instead of a service.
 
-    `folders` and `files` stand beside the Compose file. `asks`: URL → what its answer contains, from then on.
-    `capabilities`, `binds` and `subnets` are the operator's leave; `root`: it asks for what is equal to root, so the
-    operator says that he trusts whoever pushes. `env`: the stack's, in the Host document.
+    `folders` and `files`: beside the Compose file. `asks`: URL → a text that its answer contains from then on.
+    `capabilities`, `binds` and `subnets`: what the operator grants; `root`: it asks for what is equal to root, so the
+    operator trusts pushers. `env`: the stack's, in the Host document.
     """
 
     name: str

@@ -16,7 +16,7 @@ from tests.corpus.stacks import STACKS
 from tests.e2e.host import new_host
 from tests.e2e.project import Project
 
-# The first of them builds the images.
+# The first of these tests builds the images.
 pytestmark = [needs_corpus, pytest.mark.engine, pytest.mark.timeout(1500)]
 
 ALWAYS = ("flask-redis", "gitea-postgres", "nginx-golang-postgres", "prometheus-grafana")
@@ -49,7 +49,7 @@ def started(public: PublicStack) -> Project:
 
 
 def adopted(project: Project, public: PublicStack) -> None:
-    """`init`, with the operator's leave for what policies would refuse."""
+    """`init`, with the operator's entries for what the policies would deny."""
     made = project.init()
     assert (made.code, made["restarts"]) == (0, []), made.document
     document = project.folder / f"desired-state/{public.host.name}.yaml"

@@ -1,4 +1,4 @@
-"""Public stacks, really run: published, changed in one service, broken by a commit, and back where they were."""
+"""Public stacks, really run: published, changed in one service, broken by a commit, and rolled back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.corpus.life import GRACE, PublicStack
 from tests.corpus.public import FOLDERS, needs_corpus
 from tests.corpus.stacks import NOT_RUN, STACKS, Break
 
-# The first of them builds the images.
+# The first of these tests builds the images.
 pytestmark = [needs_corpus, pytest.mark.engine, pytest.mark.timeout(1500)]
 
 CASES = [pytest.param(stack, id=stack.name, marks=[pytest.mark.soak] if stack.soak else []) for stack in STACKS]

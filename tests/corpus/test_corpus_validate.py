@@ -1,4 +1,4 @@
-"""`validate --file` on stacks that nobody here wrote: Compose's verdict without policies, named rules with them."""
+"""`validate --file` on stacks of other people: Compose's result without policies, named rules with them."""
 
 from __future__ import annotations
 

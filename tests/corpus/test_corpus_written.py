@@ -1,4 +1,4 @@
-"""What Compose takes, we take, and what it refuses, we refuse; where we are stricter, a rule with a name says so."""
+"""We accept what Compose accepts, and reject what it rejects; if we are stricter, a named rule says so."""
 
 from __future__ import annotations
 

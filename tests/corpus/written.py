@@ -1,7 +1,7 @@
 """Compose files of our own, in the style of public ones: `written/*.txt`.
 
-A case begins with `=== name`, perhaps followed by `(refused: rule, …)` where rules of ours refuse what Compose
-takes. Its first file is compose.yaml, further ones begin with `--- path`. ␍ and ␇ stand for the control characters.
+A case begins with `=== name`, perhaps followed by `(refused: rule, …)` if rules of ours reject what Compose accepts.
+Its first file is compose.yaml, further ones begin with `--- path`. ␍ and ␇ stand for the control characters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CONTROLS = str.maketrans({"␍": "\r", "␇": "\a"})
 
 @dataclass(frozen=True)
 class Case:
-    """`rules`: by which we refuse it; none where we are to say what Compose says."""
+    """`rules`: rules by which we reject it; none if our result must equal Compose's."""
 
     name: str
     files: Mapping[str, str]

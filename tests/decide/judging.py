@@ -1,4 +1,4 @@
-"""A commit, a place and a verdict, for the tests of policies."""
+"""A commit, a place and a judgement, for the tests of policies."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from reconciler.model.files import READ_LIMIT, Entry
 from reconciler.model.outcome import Level, Violation
 
 ROOT = "/render/commit"
-"""Where Compose is supposed to have seen the commit."""
+"""The folder of the commit when Compose read it."""
 
 
 @dataclass(frozen=True)
 class Commit:
-    """Files by path; symlinks and submodules by the octal mode they have in git."""
+    """Files by path; symlinks and submodules by their octal mode in git."""
 
     contents: Mapping[str, str] = field(default_factory=dict)
     modes: Mapping[str, str] = field(default_factory=dict)
@@ -85,7 +85,7 @@ def judge_service(service: Mapping[str, Any], commit: Commit | None = None, **mo
 
 
 def denied(violations: Sequence[Violation]) -> list[str]:
-    """The rules of those that make the commit invalid."""
+    """The rules of the violations that make the commit invalid."""
     return [item.rule for item in violations if item.level is Level.DENY]
 
 

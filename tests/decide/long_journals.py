@@ -47,7 +47,7 @@ def refused(n: int) -> list[Record]:
 
 
 def failing(n: int) -> list[Record]:
-    """The environment fails, again and again, and nothing is tidied up."""
+    """The environment fails again and again, and nothing is cleaned up."""
     attempt, sha, records = _began(n)
     return [*records, _ended(attempt, sha, outcome="Failed", reason="PullFailed", closing=True)]
 

@@ -36,7 +36,7 @@ Json = Mapping[str, Any]
 HOST = "mini"
 MEMORY = "64MiB"
 ANONYMOUS = "f" * 64
-"""The name that the engine has given a volume."""
+"""A name that the engine has given to a volume."""
 
 
 def desired(text: Json, revision: str = "new") -> DesiredState:
@@ -95,7 +95,7 @@ def _service(stack: str, name: str, text: Json, networks: Mapping[str, str]) -> 
 
 
 def _config(stack: str, name: str, version: str, text: Json) -> dict[str, Any]:
-    """`mounts`: volumes by key, `:ro` where they are only read. `labels`, `network_mode` as in Compose files."""
+    """`mounts`: volumes by key, `:ro` if they are only read. `labels`, `network_mode` as in Compose files."""
     config: dict[str, Any] = {"image": f"{name}:{version}"}
     mounts = (item.partition(":") for item in text.get("mounts", ()))
     volumes = [
@@ -163,7 +163,7 @@ def _container(name: str, text: Json) -> Container:
 
 
 def _facts(text: Json, networks: frozenset[str]) -> dict[str, Any]:
-    """`aliases`: those that it has in each of its networks; unknown where the text says nothing."""
+    """`aliases`: those in each of its networks; unknown if the text has none."""
     if "aliases" not in text:
         return {}
     endpoint = {"aliases": frozenset(text["aliases"]), "ipv4": "", "ipv6": "", "mac": None}
@@ -201,7 +201,7 @@ def plan_of(wanted: Json, there: Json) -> Plan:
 
 
 def text_of(plan: Plan) -> str:
-    """The plan for people who read it as a golden text: one line for each step, the verdict, then what follows it."""
+    """The plan as a golden text for people: one line for each step, the verdict, then what follows it."""
     width = max((len(_what(step)) for step in plan.steps), default=0)
     lines = [f"{plan.intent} from {plan.base or 'nothing'} to {plan.revision}", ""]
     first_closing = len(plan.steps) - plan.closing

@@ -1,4 +1,4 @@
-"""What a commit may not ask of the machine, where that is told, and what the operator can allow."""
+"""What a commit may not ask of the machine, the place in the report, and what the operator can allow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Public stacks that nobody here wrote, rendered by real Compose: which are admitted, and why the others are not."""
+"""Public stacks of other people, rendered by real Compose: which are admitted, and why the others are not."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def rendered(compose: str, name: str, file: Path) -> Any:
 
 
 def create_named_paths(folder: Path, document: Any) -> None:
-    """What the stack's own repository had beside its Compose file: contexts with a Dockerfile, files, folders."""
+    """Files that the stack's own repository had beside its Compose file: contexts with a Dockerfile, files, folders."""
     for service in document["services"].values():
         build = service.get("build")
         if build:

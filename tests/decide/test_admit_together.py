@@ -1,4 +1,4 @@
-"""Names, ports and dependencies that services take from each other."""
+"""Conflicts between services: names, ports and dependencies."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_twenty_thousand_published_ports_are_judged_in_no_time() -> None:
 
 
 def test_more_sharing_than_can_be_judged_in_time() -> None:
-    """And it does not become right by a grant, or where the owner is trusted."""
+    """Neither a grant nor a trusted owner changes that."""
     mounted = [{"type": "bind", "source": "/srv", "target": "/srv"}]
     few = {f"s{n}": {"image": "x:1", "volumes": mounted, **({"pid": "service:s0"} if n else {})} for n in range(9)}
     many = {f"s{n}": {"image": "x:1", "volumes": mounted, **({"pid": "service:s0"} if n else {})} for n in range(99)}

@@ -1,4 +1,4 @@
-"""How much of a commit lies on the disk: judged before a byte of it is written."""
+"""The size of a commit on the disk is judged before a byte is written."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_what_is_there_once_counts_once() -> None:
 
 
 def test_a_folder_with_places_of_its_own_for_each_service_is_there_for_each() -> None:
-    """The engine makes no mountpoint in a read-only folder: each of them is another tree."""
+    """The engine makes no mountpoint in a read-only folder, so each of them is another tree."""
     sizes = {"a/x": HALF}
     same = {"one": {**mount("a"), "tmpfs": ["/t0/p:size=1m"]}, "two": {**mount("a"), "tmpfs": ["/t0/p"]}}
     other = {**same, "two": {**mount("a"), "tmpfs": ["/t0/q"]}}

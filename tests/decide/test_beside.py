@@ -14,7 +14,7 @@ HEAD = "apiVersion: reconciler/v1\nkind: Host\nmetadata: {name: mini}\nspec:\n  
 
 
 def told(*names: str, stacks: str = "", base: str = "", env: str = "") -> list[tuple[str, str, str]]:
-    """Path and line of each warning, what it says, and its remedy."""
+    """Path and line of each warning, its text, and its remedy."""
     contents = dict.fromkeys(names, COMPOSE) | ({"desired-state/mini.yaml": HEAD + stacks} if stacks else {})
     files = CommitFiles(contents | ({".env": env} if env else {}))
     document, violations = host_document(files, "mini", base)

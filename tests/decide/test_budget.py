@@ -1,4 +1,4 @@
-"""What a commit may take, summed up, and refused where it is too much."""
+"""The memory of a commit is summed, and the commit is rejected if it is too much."""
 
 from __future__ import annotations
 

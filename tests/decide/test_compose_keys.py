@@ -1,4 +1,4 @@
-"""The table has every key of the Compose specification, and every key that it refuses is refused."""
+"""The table has every key of the Compose specification, and every key that it denies is denied."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def service(**keys: Any) -> dict[str, Any]:
 
 
 def shared(**keys: Any) -> dict[str, Any]:
-    """One whose processes another service sees."""
+    """A service whose processes another service sees."""
     return {"services": {"web": {"mem_limit": str(1 << 30), **keys}, "side": {"pid": "service:web"}}}
 
 
@@ -182,7 +182,7 @@ BY_VALUE: dict[str, tuple[dict[str, Any], str]] = {
     "configs.*.file": ({"configs": {"c": {"file": "/etc/passwd"}}}, "outside-file"),
     "secrets.*.file": ({"secrets": {"s": {"file": "/etc/shadow"}}}, "outside-file"),
 }
-"""Key → a model that uses it as it is refused, and the rule."""
+"""Key → a model that uses it in a denied way, and the rule."""
 
 WARNED: dict[str, tuple[dict[str, Any], str]] = {
     "services.*.depends_on.*.condition": (
@@ -290,7 +290,7 @@ def test_an_allowed_key_is_not_refused(path: str) -> None:
 
 
 def _harmless(path: str) -> Any:
-    """Nothing where the table says more of what lies below, else a text, one that the engine takes."""
+    """Nothing if the table has keys below it, else a text, one that the engine accepts."""
     if any(other.startswith((f"{path}.", f"{path}[")) for other in keys()):
         return None
     fits = next((fits for name, (_, fits) in FORMS.items() if name.removesuffix("[]") == path), lambda value: True)

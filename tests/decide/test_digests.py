@@ -1,4 +1,4 @@
-"""Trees are named by what they hold, not by where or when."""
+"""Trees are named by their content, not by place or time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one stack of the host exports, the others use without a grant."""
+"""Other stacks of the host use what one stack exports, without a grant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What differs between a service and a container; that the words are the engine's own, tests/contract/test_facts.py."""
+"""Differences between a service and a container. tests/contract/test_facts.py checks that the words are the engine's
+own."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ def service(endpoints: tuple[Endpoint, ...] = (), **config: Any) -> Service:
 
 
 def container(config: Any = None, host: Any = None, state: str = "running", **answer: Any) -> Container:
-    """As the engine tells of a container of the plain service."""
+    """A container of the plain service, as the engine describes it."""
     inherited = {
         "Env": list(IMAGE.environment), "Entrypoint": ["/entry"], "Cmd": ["serve"], "User": "app",
         "Labels": {"vendor": "x", "com.docker.compose.project": "shop", "dev.reconciler.host": "mini"},

@@ -1,4 +1,4 @@
-"""The journal's records folded into a history: a record for each kind, and what only their order tells."""
+"""The journal's records folded into a history: each kind of record, and what only their order shows."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def test_what_a_rollout_stopped_is_known_by_its_last_start() -> None:
 
 
 def calls(what: Callable[[], object]) -> int:
-    """How many calls of anything it takes: the work, whatever the machine."""
+    """Number of function calls that it takes: the work, on any machine."""
     number = 0
 
     def count(frame: FrameType, event: str, argument: object) -> None:
@@ -280,7 +280,7 @@ def test_twice_the_attempts_are_twice_the_work(life: str) -> None:
 
 
 class Watched(dict[str, Any]):
-    """A record that knows how often it was asked for its kind."""
+    """A record that counts how often its kind was read."""
 
     asked = 0
 

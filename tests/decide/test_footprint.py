@@ -1,4 +1,4 @@
-"""What counts beside limits: the same sum from the file, from the create-file and from what the engine tells."""
+"""Memory beside limits: the same sum from the file, from the create-file and from the engine's answer."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_volume_in_memory_counts_while_somebody_mounts_it() -> None:
 
 
 def test_what_was_good_before_this_counted_is_still_corrected() -> None:
-    """A budget that the limits alone fill to the byte, as it was allowed."""
+    """A budget that the limits alone fill to the byte, as was allowed before."""
     life = Life()
     life.document = document(budget="1GiB")
     life.push(web=service("web:1", mem_limit=str(700 * MIB)))
@@ -198,7 +198,7 @@ def test_defaults_are_said_and_no_reason_to_replace_what_runs_without_them() -> 
     made = life.machine.named("shop-web-1")
     assert made.facts["pids"] == PIDS
     assert made.facts["log options"] == {"max-size": "10m", "max-file": "3"}
-    made.facts = {**made.facts, "pids": 0, "log options": {}}  # as an older version has made it
+    made.facts = {**made.facts, "pids": 0, "log options": {}}  # as an older version made it
     assert life.turn().outcome is Outcome.UNCHANGED
     assert life.effects == 0
     life.push(web=service("web:1"), db=service("db:1"))

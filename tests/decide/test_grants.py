@@ -1,4 +1,4 @@
-"""What the operator's grants let pass, and what none of them does: rule by rule, value by value."""
+"""What the operator's grants allow, and what none of them allows: rule by rule, value by value."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ ASKED: Mapping[str, Mapping[str, Model]] = {
         "model": service(volumes=[{"type": "bind", "source": f"{ROOT}/model", "target": "/model"}]),
     },
 }  # fmt: skip
-"""rule → value, in its normal form → a model that asks for it and for nothing else."""
+"""rule → value, in its normal form → a model that asks only for it."""
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1\n"
 FILES = Commit({"Dockerfile": "", "big.bin": POINTER, "model/m.bin": POINTER})
@@ -177,7 +177,7 @@ values = st.sampled_from([value for values in ASKED.values() for value in values
 
 @given(st.sampled_from(sorted(ASKED)), values, st.sampled_from(CASES))
 def test_no_grant_widens(rule: str, value: str, case: tuple[str, str]) -> None:
-    """Whatever rule and value a grant names: what passes by it is that value of that rule."""
+    """A grant for any rule and value allows only that value of that rule."""
     asked, wanted = case
     passed = not denied(judge(ASKED[asked][wanted], FILES, grants=[leave(rule, value)], signed=True))
     assert not passed or (rule == asked and forms.covers(rule, value, wanted))

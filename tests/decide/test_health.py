@@ -1,4 +1,4 @@
-"""The verdicts on a candidate: each row of the architecture's table, as a life told in looks."""
+"""The verdicts on a candidate: each row of the table in ARCHITECTURE.md, as a sequence of looks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reconciler.model.outcome import Reason
 
 GATE = Gate(min_healthy_time=10.0, healthy_deadline=300.0, progress_deadline=600.0, unhealthy_grace=30.0)
 Look = tuple[float, str]
-"""(seconds, what is seen): `running/healthy`, `exited=1`, `gone`; a second start is told by `#2` at the end."""
+"""(seconds, observation): `running/healthy`, `exited=1`, `gone`; `#2` at the end means a second start."""
 
 
 def service(restart: str = "no", completes: bool = False, memory_default: bool = False) -> Service:
@@ -106,7 +106,7 @@ def test_an_exit_is_counted_once_however_often_it_is_seen() -> None:
 
 
 def test_an_exit_between_two_looks_is_not_missed() -> None:
-    """It was started again and ended again while nobody looked."""
+    """It was started again and ended again between two looks."""
     track = life([(1.0, "running#1"), (2.0, "exited=1#1"), (9.0, "exited=1#2")], service("always"))
     assert (track.exits, track.exited_at) == (2, 9.0)
 

@@ -1,4 +1,4 @@
-"""What is said about paths of the host that public stacks like to mount."""
+"""Messages about paths of the host that public stacks often mount."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ GRANTS = (
 
 
 def lowered(source: str) -> str:
-    """The path that the engine is given for a bind of `source`."""
+    """The path in the engine's mount for a bind of `source`."""
     model: dict[str, Any] = {"volumes": [{"type": "bind", "source": source, "target": "/d"}]}
     stack = Source(StackDocument("shop", ("compose.yaml",)), {"services": {"web": model}}, ROOT, {}, {})
     places = Places("/state/trees", "/state/data", None, GRANTS)

@@ -1,4 +1,4 @@
-"""Names of images that somebody else has given on the machine."""
+"""Names that other people gave to images on the machine."""
 
 from __future__ import annotations
 

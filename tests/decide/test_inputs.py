@@ -1,4 +1,4 @@
-"""How much Compose is given to read: judged before it is parsed, and before a byte of it is written."""
+"""The amount that Compose must read is judged before it is parsed, and before a byte is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Warnings: they never make a commit invalid, and each is told once for a service."""
+"""Warnings: they never make a commit invalid, and each appears once for a service."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_a_heap_beyond_the_limit(name: str, value: str, expected: bool) -> None:
 
 @pytest.mark.parametrize(("pages", "expected"), [("256m", ["heap-over-limit"]), ("200m", [])])
 def test_neo4j_needs_heap_and_page_cache(pages: str, expected: list[str]) -> None:
-    """As Neo4j itself judges: with both at the limit or beyond it, it ends at once."""
+    """As Neo4j itself judges: if both are at the limit or above it, it ends at once."""
     given = {"NEO4J_server_memory_heap_max__size": "768m", "NEO4J_server_memory_pagecache_size": pages}
     assert warnings(mem_limit=GIB, environment=given) == expected
 

@@ -1,4 +1,4 @@
-"""Each folder of tests/cases/lower: a stack as Compose renders it, and what Compose is given of it.
+"""Each folder of tests/cases/lower: a stack as Compose renders it, and its create-file.
 
 `compose.yaml` is what people write; `model.json` is Compose's canonical form of it; `setting.yaml` is the rest: files
 of the commit, images with a health check, values of the host.
@@ -32,7 +32,7 @@ OWN = ("name", "stack", "spec", "config", "image", "trees")
 
 
 def lowered(case: Path) -> tuple[DesiredState, Mapping[str, str]]:
-    """The stack of a case, and short words for digests that say nothing to people."""
+    """The stack of a case, with short words instead of digests."""
     path = case / "setting.yaml"
     setting = yaml.safe_load(path.read_text()) if path.exists() else {}
     models = {"shop": json.loads((case / "model.json").read_text())} | (setting.get("others") or {})
@@ -59,7 +59,7 @@ def lowered(case: Path) -> tuple[DesiredState, Mapping[str, str]]:
 
 
 def text_of(state: DesiredState, words: Mapping[str, str]) -> str:
-    """What Compose is given (`services`), and beside it what the switch needs to know."""
+    """The create-file (`services`), and beside it what the switch needs to know."""
     names = {**dict(_tree_names(state)), **words}
     stack = next(item for item in state.stacks if item.name == "shop")
     told = {

@@ -1,4 +1,4 @@
-"""A read-only folder of the commit has every place at which the service mounts something else inside it."""
+"""A read-only folder of the commit contains every place at which the service mounts something inside it."""
 
 from __future__ import annotations
 

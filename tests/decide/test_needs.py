@@ -1,4 +1,4 @@
-"""What `validate --grants` says: entries that admit the commit, as few as possible and no wider than meant."""
+"""`validate --grants`: entries that admit the commit, as few as possible and no wider than needed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def allowed(found: Needs) -> dict[str, Any]:
 
 
 def binds(*mounts: str, services: Sequence[str] = ("web",), **more: Any) -> list[str]:
-    """The paths that are printed for `/path` or `/path:ro` in each of the services, 'ro' and the service behind."""
+    """The paths that are printed for `/path` or `/path:ro` in each of the services, with 'ro' and the service."""
     volumes = [
         {"type": "bind", "source": path, "target": f"/t{n}", "read_only": mode == "ro"}
         for n, (path, _, mode) in enumerate(mount.partition(":") for mount in mounts)

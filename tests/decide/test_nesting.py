@@ -1,4 +1,4 @@
-"""A mount in a folder that a container can write to is refused, in whatever words and services it stands."""
+"""A mount in a folder that a container can write to is rejected, in any spelling and with any services."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ SRV = BindGrant("/srv", "/srv", "media", read_only=False)
 
 
 def mounts(*sources: str) -> list[dict[str, Any]]:
-    """As Compose prints them: `./x` is a path of the commit's folder; `:ro` is read-only; no slash is a volume."""
+    """As Compose prints them: `./x` is a path of the commit's folder; `:ro` is read-only; without a slash it is a
+    volume."""
     found = []
     for source in sources:
         path, _, mode = source.partition(":")
@@ -145,7 +146,7 @@ def test_links_of_adoption_and_identities_are_met_as_well() -> None:
 
 
 def test_a_place_of_a_link_is_as_good_as_where_it_points() -> None:
-    """Who can write where adoption's link lies can replace it."""
+    """Whoever can write to the folder of adoption's link can replace the link."""
     outer = Mounted("shop", "a", "/state/data/shop/all", writable=True)
     inner = Mounted("shop", "b", "/state/data/shop/all/data", writable=False)
     assert list(nested([outer, inner], [outer, inner], links={inner.path: "/home/me/data"})) == [(inner, outer)]

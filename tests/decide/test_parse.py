@@ -1,4 +1,4 @@
-"""The Host document: what it means, what is implied without one, and every mistake at once with its place."""
+"""The Host document: its meaning, what is implied without one, and all mistakes at once with their places."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def test_dependencies_must_not_go_round() -> None:
 
 
 def test_links_and_submodules_that_nothing_uses_are_no_mistake() -> None:
-    """What is mounted, built or read through one is judged there (tests/hostile/test_trees.py)."""
+    """A link that is mounted, built or read through is judged in tests/hostile/test_trees.py."""
     odd = {"compose/shop/link": "120000", "compose/shop/deep/module": "160000", "docs/link": "120000"}
 
     document, violations = host_document(host(stacks(SHOP), *odd, modes=odd), "mini")

@@ -1,4 +1,4 @@
-"""Each folder of tests/cases/plan: what is wanted, what is there, and the plan as people would expect it."""
+"""Each folder of tests/cases/plan: desired state, observed state, and the plan that people would expect."""
 
 from __future__ import annotations
 

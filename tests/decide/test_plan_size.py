@@ -1,4 +1,4 @@
-"""A plan of many services costs each of them what it costs one of few."""
+"""In a plan of many services, each costs as much as in a plan of few."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_twice_as_many_services_take_twice_the_work(there: bool) -> None:
 
 
 def _calls(services: int, there: bool) -> int:
-    """Python functions that are called to plan that many changed services, each with one that it restarts with."""
+    """Python functions that are called to plan that many changed services, each with one that restarts with it."""
     old, new = desired(_wanted(services, 1), "old"), desired(_wanted(services, 2))
     running = {f"k-s{n}-1": {"is": f"k/s{n}@1 running", "id": f"s{n}"} for n in range(services)}
     found = observed({"containers": running if there else {}, "networks": {}, "volumes": {}})

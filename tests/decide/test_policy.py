@@ -1,4 +1,4 @@
-"""What to do next: each row of the architecture's table."""
+"""The next move: each row of the table in ARCHITECTURE.md."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_a_rollback_ends_though_it_is_suspended() -> None:
 
 
 def waiting(faults: int, **more: Any) -> float:
-    """Seconds that are waited after so many faults in a row."""
+    """Seconds of delay after so many faults in a row."""
     failed = attempt(Outcome.FAILED, reason=Reason.PULL_FAILED, message="no registry", **more)
     told = move(History((failed,), faults=faults))
     assert isinstance(told, Hold)

@@ -1,4 +1,4 @@
-"""A health check that cannot pass in time is refused by arithmetic, not found out by an outage."""
+"""A health check that cannot pass in time is rejected by arithmetic, not by an outage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is proposed for projects that run: limits, and files that read as they are meant."""
+"""Proposals for running projects: limits, and files that read as they are meant."""
 
 from __future__ import annotations
 

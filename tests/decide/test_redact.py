@@ -1,4 +1,4 @@
-"""Nothing secret and nothing that steers a terminal leaves the process."""
+"""No output contains secrets, or characters that steer a terminal."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ LONG = {
 
 @pytest.mark.parametrize("data", LONG.values(), ids=LONG)
 def test_a_long_secret_is_masked_in_pieces(data: bytes) -> None:
-    """Whole, from its beginning, and from its middle but for the ends of the piece."""
+    """Whole, from its beginning, and from its middle except the ends of the piece."""
     redactor = Redactor([data])
     for shown in (data.decode(errors="replace"), data.hex(), base64.b64encode(data).decode().rstrip("=")):
         cleaned = redactor.clean(f"before {shown} after", multiline=True)

@@ -1,4 +1,4 @@
-"""Compose's own refusals point at the lines of the user."""
+"""Compose's own errors point at the lines in the user's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What operators are answered."""
+"""Answers to operators."""
 
 from __future__ import annotations
 

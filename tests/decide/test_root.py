@@ -1,4 +1,4 @@
-"""What is equal to root, and who gets it: the service that the operator has read, and no other in its place."""
+"""What is equal to root, and who gets it: only the service that the operator has read."""
 
 from __future__ import annotations
 

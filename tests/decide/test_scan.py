@@ -1,4 +1,4 @@
-"""The scan of Compose files: what they read, where that leads, and where things stand."""
+"""The scan of Compose files: which files they read, where paths lead, and the places of values."""
 
 from __future__ import annotations
 

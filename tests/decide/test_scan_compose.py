@@ -1,4 +1,5 @@
-"""The scan beside Compose itself: it refuses what Compose refuses, knows the same variables, and passes real stacks."""
+"""The scan compared with Compose itself: it rejects what Compose rejects, knows the same variables, and accepts real
+stacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compose files that are made to hurt: each is refused, or read, in little time and memory."""
+"""Compose files that are made to cost time or memory are rejected, or read, with little of both."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ REFUSED = {
 }
 
 BUSY_SECOND = 2.0
-"""Seconds of the processor for what takes at most 0.7 of them on an idle one: two threads on one core share it."""
+"""Seconds of processor time for work that takes at most 0.7 s on an idle core: two threads on one core share it."""
 
 READ = {
     "long number": HEAD + b"    mem_limit: " + b"9" * 20_000,

@@ -1,4 +1,4 @@
-"""The files of the service: golden texts, what systemd itself says of them, and what launchd would read."""
+"""The files of the service: golden texts, systemd's own judgement of them, and what launchd would read."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ SERVICES = {
     ),
 }
 MOST_EXPOSED = 3.0
-"""Of the ten that `systemd-analyze security` gives to a service without any protection."""
+"""Out of ten, which `systemd-analyze security` gives to a service without any protection."""
 
 
 def unit(service: Service, platform: Platform = Platform.SYSTEMD) -> str:
@@ -85,7 +85,7 @@ def test_systemd_itself_finds_the_unit_well_closed(name: str, tmp_path: Path) ->
 
 
 def test_systemd_itself_understands_any_path_and_value(tmp_path: Path) -> None:
-    """It names settings that it does not know, and words that it cannot read."""
+    """It reports settings that it does not know, and words that it cannot read."""
     _require_systemd()
     program = tmp_path / 'my %h $HOME program\'s "copy"' / "reconciler"
     program.parent.mkdir()

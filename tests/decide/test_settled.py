@@ -1,4 +1,4 @@
-"""What a sparse look must show for a turn to end there."""
+"""What a sparse look must show so that a turn can end there."""
 
 from __future__ import annotations
 

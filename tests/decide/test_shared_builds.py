@@ -1,4 +1,4 @@
-"""One build for several services and stacks: each has its own name for the one image."""
+"""One build for several services and stacks: each has its own name for the same image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUILD = {"context": f"{ROOT}/web", "dockerfile": "Dockerfile"}
 
 
 def images_of(**stacks: dict[str, Any]) -> dict[tuple[str, str], str]:
-    """(stack, service) → image id, where each image that is wanted is there under its key."""
+    """(stack, service) → image id, if each desired image exists under its key."""
     documents = tuple(StackDocument(name, ("compose.yaml",)) for name in stacks)
     sources = [Source(document, {"services": stacks[document.name]}, ROOT, {}, {}) for document in documents]
     images = {want.key: Image(f"id-{want.key[:8]}") for want in wants(sources, FILES)}

@@ -1,4 +1,4 @@
-"""Which container stands for which place of a service."""
+"""Which container fills which slot of a service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def state(services: dict[str, Any]) -> dict[str, Any]:
 
 
 def slots(service: dict[str, Any], containers: dict[str, Any]) -> tuple[dict[str, str | None], list[str]]:
-    """name → id of what stands there; and the names of those that are too many."""
+    """Slot's name → id of its container; and the names of the surplus ones."""
     found = pair(desired(state({"web": service})), observed({"containers": containers}), frozenset())["shop", "web"]
     held = {slot.name: slot.container.id if slot.container else None for slot in found.slots}
     return held, [item.name for item in found.extras]

@@ -1,4 +1,4 @@
-"""How things stand: every pair of sync and health, and the reason that explains them."""
+"""Every pair of sync and health, and the reason that explains them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that git holds in another form than their content: told where they would be read, and nowhere else."""
+"""Files that git holds in another form than their content are reported where they would be read, and nowhere else."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_large_folders_are_looked_at_by_size_and_attributes() -> None:
 
 
 def test_a_working_folder_is_judged_by_what_git_would_store() -> None:
-    """There the content itself lies."""
+    """There the file itself has the content."""
     filters = {"lfs": "Git LFS", "git-crypt": "git-crypt", "git-crypt-team": "git-crypt", "crypt": "transcrypt"}
     for name, what in filters.items():
         files: dict[str, bytes | str] = {"file": "content", ".gitattributes": f"file filter={name} -text\n"}

@@ -1,6 +1,6 @@
-"""Values that the engine refuses, or that Compose or the engine takes for something else: each with its place.
+"""Values that the engine refuses, or that Compose or the engine understands as something else: each with its place.
 
-What stands here as refused was refused by Docker Engine 26.1 under Compose 2.26 or 2.40, unless its comment says more.
+Docker Engine 26.1 under Compose 2.26 or 2.40 refused every value that is refused here, unless its comment says more.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"cpus": 0.5, "cpu_quota": 50_000}, "cpu_quota"),
     ({"deploy": {"resources": {"limits": {"cpus": 0.5}}}, "cpu_period": "50000"}, "cpu_period"),
     *(({"cpuset": text}, "cpuset") for text in ("abc", "-1", "3-1", "0,", "0-")),
-    ({"blkio_config": {"weight": 5}}, "blkio_config/weight"),  # where the kernel has weights
+    ({"blkio_config": {"weight": 5}}, "blkio_config/weight"),  # if the kernel has weights
     ({"blkio_config": {"device_read_bps": [{"Path": "/dev/x", "Rate": "-5"}]}}, "blkio_config/device_read_bps/0/Rate"),
     *(({"ports": [{"target": 80, "published": text}]}, "ports/0/published") for text in (
         "70000", "abc", "90-80", "-1", "1-70000",
@@ -72,7 +72,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"ports": [{"target": 80, "protocol": "foo"}]}, "ports/0/protocol"),
     ({"ports": [{"target": 80, "mode": "foo"}]}, "ports/0/mode"),
     ({"ports": [{"target": 80, "host_ip": "foo"}]}, "ports/0/host_ip"),  # 2.26 opens it on every address
-    *(({"expose": [text]}, "expose/0") for text in ("abc", "70000", "90-80")),  # nobody can mean that
+    *(({"expose": [text]}, "expose/0") for text in ("abc", "70000", "90-80")),  # certainly a mistake
     ({"hostname": "a" * 65}, "hostname"),
     *(({"mac_address": text}, "mac_address") for text in ("foo", "02:42:ac:11:00:zz", "02:42:ac:11:00:02:03",
                                                           "ff:ff:ff:ff:ff:ff")),
@@ -178,7 +178,7 @@ TAKEN: list[dict[str, Any]] = [
     {"pid": "service:db"},
     *({"cap_drop": [text]} for text in ("ALL", "all", "CAP_NET_RAW", "net_raw")),
     {"logging": {"driver": "json-file", "options": {"max-size": "1m", "tag": "x", "mode": "non-blocking"}}},
-    {"logging": {"options": {"nosuch": "x"}}},  # whichever driver the engine has by default
+    {"logging": {"options": {"nosuch": "x"}}},  # for any default driver of the engine
     {"logging": {"driver": "none", "options": {"max-size": "1m"}}},
     {"secrets": [{"source": "s", "mode": "0400"}, {"source": "s", "target": "../x", "mode": 256}]},
     {"network_mode": "service:db", "command": ["x"]},

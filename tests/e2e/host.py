@@ -32,7 +32,7 @@ SAID = "that is all"
 
 @dataclass(frozen=True)
 class Answer:
-    """What one command said. `document` is the one JSON document on its stdout."""
+    """The answer of one command. `document` is the one JSON document on its stdout."""
 
     code: int
     document: dict[str, Any]
@@ -94,14 +94,14 @@ class Host:
     # -- the repository ----------------------------------------------------------------------------------------
 
     def push(self, services: Json, files: Mapping[str, str | bytes] | None = None, **document: Any) -> str:
-        """Commit the stack: `services` and `document` make its Compose file, `files` lie beside it."""
+        """Commit the stack: `services` and `document` make its Compose file, `files` are beside it."""
         return self.push_files(self.files(services, files, **document))
 
     def files(
         self, services: Json, files: Mapping[str, str | bytes] | None = None, **document: Any
     ) -> dict[str, str | bytes]:
         """The whole content of such a commit. `stack` in `document`: further keys of the stack in the Host document;
-        `memory`: in place of the usual budget."""
+        `memory`: instead of the default budget."""
         stack, memory = document.pop("stack", {}), document.pop("memory", MEMORY)
         folder = COMPOSE_FILE.rpartition("/")[0]
         return {
@@ -121,7 +121,7 @@ class Host:
         return self.repository.push(files)
 
     def revert(self, to: str) -> str:
-        """What `git revert` of everything after `to` makes: a new commit with its files."""
+        """The result of `git revert` of everything after `to`: a new commit with its files."""
         tree = self.repository.git("rev-parse", f"{to}^{{tree}}")
         return self.repository.set(self.repository.commit_tree(tree, "revert", self.repository.head()))
 
@@ -149,7 +149,7 @@ class Host:
         return self._answer(done.returncode, done.stdout, done.stderr)
 
     def text(self, *arguments: str) -> str:
-        """What a command tells people on stdout."""
+        """The text of a command on stdout."""
         done = self._start([*self.command(*arguments), "--output", "text"], {})
         self.outputs += [done.stdout, done.stderr]
         return done.stdout
@@ -186,7 +186,7 @@ class Host:
         return attempts
 
     def crash(self, n: int) -> Answer:
-        """One turn that dies when it reaches its n-th effect."""
+        """One turn that is killed at its n-th effect."""
         return self.once(RECONCILER_CRASH_AT=str(n))
 
     @contextmanager
@@ -209,7 +209,7 @@ class Host:
     # -- the engine --------------------------------------------------------------------------------------------
 
     def containers(self) -> dict[str, dict[str, Any]]:
-        """name → inspected container of every stack of this host, stopped ones too."""
+        """Name → inspected container of every stack of this host, stopped ones too."""
         listed = self.engine.containers(all=True, filters={"label": f"com.docker.compose.project={self.stack}"})
         found = {}
         for item in listed:
@@ -227,7 +227,7 @@ class Host:
         return {name: item["Id"] for name, item in self.containers().items()}
 
     def states(self) -> dict[str, str]:
-        """The name without the stack's → the engine's word for its state."""
+        """Name without the stack's → the engine's word for its state."""
         prefix = f"{self.stack}-"
         return {name.removeprefix(prefix): item["State"]["Status"] for name, item in self.containers().items()}
 
@@ -240,13 +240,14 @@ class Host:
         return {item["Name"] for item in listed}
 
     def machine(self) -> str:
-        """All that the engine says of this stack. Use services without health checks: their log changes by itself."""
+        """Everything that the engine reports about this stack. Use services without health checks, whose log changes by
+        itself."""
         return json.dumps([self.containers(), self.networks(), sorted(self.volumes())], sort_keys=True)
 
     def exec(self, container: str, script: str, user: str = "") -> str:
-        """What a shell script says inside a running container, named without the stack; it has to exit 0.
+        """The output of a shell script inside a running container, named without the stack; it must exit 0.
 
-        It may run twice: a busy engine now and then closes the stream before it has sent what was said.
+        It may run twice: a busy engine sometimes closes the stream before it has sent the output.
         """
         command = ["sh", "-c", f"trap 'echo {SAID}' EXIT\n{script}"]
         for _ in range(5):
@@ -281,7 +282,7 @@ def new_host(folder: Path, compose: Path, **settings: Any) -> Iterator[Host]:
 
 
 def eventually(what: Callable[[], Any], seconds: float = 15.0, every: float = 0.05) -> Any:
-    """The first true answer. `seconds`: on an idle machine; a busy one has four times that."""
+    """The first true answer. `seconds`: on an idle machine; a busy one gets four times that."""
     deadline = time.monotonic() + BUSY * seconds
     while True:
         answer = what()

@@ -1,4 +1,4 @@
-"""A Compose project in a folder of its own, as somebody runs it by hand, and its way under the reconciler's care."""
+"""A Compose project in a folder of its own, started by hand, and its adoption."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Facts = Mapping[str, tuple[str, str]]
 
 
 class Project:
-    """The folder is named after the host's stack, so that Compose calls the project so. Its origin is what the host
-    watches."""
+    """The folder has the name of the host's stack, so Compose gives the project this name. Its origin is the watched
+    repository."""
 
     def __init__(self, host: Host, files: Mapping[str, str]) -> None:
         self.host, self.folder = host, host.folder / host.stack
@@ -44,7 +44,8 @@ class Project:
         assert done.returncode == 0, done.stderr
 
     def init(self, **spec: Any) -> Answer:
-        """`reconciler init` in the folder; then only the gate is made quicker. `spec`: more for the Host document."""
+        """`reconciler init` in the folder; then only the gate is made quicker. `spec`: further keys of the Host
+        document."""
         self.git("init", "-q", "-b", "main")
         self.git("remote", "add", "origin", str(self.host.repository.folder))
         state = ["--state", str(self.host.state)]
@@ -78,7 +79,7 @@ class Project:
         return self.host.run("plan", **self.environment)
 
     def lives(self) -> Facts:
-        """name → container and moment of its start."""
+        """Name → container and the time of its start."""
         return {name: (item["Id"], item["State"]["StartedAt"]) for name, item in self.host.containers().items()}
 
     def git(self, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""Somebody who pushes from a clone, and reads what the push says."""
+"""A person who pushes from a clone and reads the output of the push."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REMOTE = "remote: "
 
 
 class Push:
-    """One `git push` under way. `lines`: what has come from the other side so far, without `remote: `."""
+    """A running `git push`. `lines`: the other side's output so far, without `remote: `."""
 
     def __init__(self, clone: Path, arguments: tuple[str, ...], environment: Mapping[str, str]) -> None:
         self.began = time.monotonic()
@@ -38,7 +38,7 @@ class Push:
 
     @property
     def rollout(self) -> list[str]:
-        """Without what pre-receive has said."""
+        """The output without that of pre-receive."""
         first = next((n for n, line in enumerate(self.lines) if "looks at it" in line), len(self.lines))
         return self.lines[first:]
 
@@ -54,7 +54,7 @@ class Push:
         return code
 
     def interrupt(self) -> None:
-        """Ctrl-C: everything that the terminal has started gets it."""
+        """Ctrl-C: every process of the terminal gets it."""
         os.killpg(self._process.pid, signal.SIGINT)
 
     def _read(self) -> None:
@@ -65,7 +65,7 @@ class Push:
 
 
 class Pusher:
-    """A clone of the host's repository, which has our hooks. `url`: how it is pushed to."""
+    """A clone of the host's repository, which has our hooks. `url`: the address of the push."""
 
     def __init__(self, host: Host, url: str = "", **environment: str) -> None:
         self.host, self.clone, self._environment = host, host.folder / "clone", environment

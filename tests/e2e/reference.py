@@ -1,4 +1,4 @@
-"""The reference rollout: database, cache, two of the application, a worker, and a migration that runs once.
+"""The reference rollout: database, cache, two application containers, a worker, and a migration that runs once.
 
 The application is replaced start-first, everything else stop-first.
 """
@@ -23,7 +23,7 @@ START_FIRST: dict[str, Any] = {
 
 
 def services(version: str, **more: Any) -> dict[str, Any]:
-    """Each version changes all of them but the cache."""
+    """Each version changes all of them except the cache."""
     both = ["default", "inner"]
     after = {
         "migrate": {"condition": "service_completed_successfully"},
@@ -40,7 +40,7 @@ def services(version: str, **more: Any) -> dict[str, Any]:
 
 
 class Life:
-    """A host through commits good and bad. What has to be true after each is known here."""
+    """A host through good and bad commits. It checks what must be true after each."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -49,7 +49,7 @@ class Life:
         self.state = ""
 
     def begin(self) -> None:
-        """The first commit runs, and its volume holds the sentinel."""
+        """The first commit runs, and its volume has the sentinel."""
         self.advance()
         turn = self.host.once()
         assert (turn.code, turn["outcome"]) == (0, "Succeeded"), turn["message"]
@@ -69,8 +69,8 @@ class Life:
         self._push(str(len(self.heads) + 1), worker={**BROKEN, "depends_on": ["app"]})
 
     def harm(self) -> None:
-        """No commit: somebody removes, pauses, disconnects and renames what runs. What is only stopped is started again
-        with growing pauses, so that a second time would be another story."""
+        """No commit: somebody removes, pauses, disconnects and renames running containers. Stopped ones are started
+        again with growing pauses, so a second time would be another test."""
         stack, engine = self.host.stack, self.host.engine
         engine.remove_container(f"{stack}-app-1", force=True)
         engine.pause(f"{stack}-cache-1")
@@ -86,7 +86,7 @@ class Life:
         self.heads.append(self.host.push(services(version, **more), {"conf": version}, **document))
 
     def check_end(self) -> None:
-        """Two turns, and head (where it is good) or last good runs; the third has nothing to do."""
+        """After two turns, head (if it is good) or last good runs; the third turn has nothing to do."""
         turns = [self.host.once(), self.host.once()]
         told = "; ".join(f"{turn['outcome']}: {turn['message']}" for turn in turns)
         assert turns[1].code == (0 if self.state == "success" else 1), told
@@ -131,7 +131,7 @@ class Life:
 
 
 def effects(folder: Path, compose: Path, flow: str) -> int:
-    """How many effects the flow has when nothing disturbs it."""
+    """Number of effects of the flow without a disturbance."""
     with new_host(folder, compose) as host:
         life = Life(host)
         life.begin()
@@ -143,7 +143,7 @@ def effects(folder: Path, compose: Path, flow: str) -> int:
 
 
 def crashes(folder: Path, compose: Path, flow: str, points: Iterable[int]) -> Iterator[int]:
-    """One life with a crash at each of these effects of the flow, corrected every time; yields those that were."""
+    """One life with a crash at each of these effects of the flow, corrected every time; yields those that happened."""
     with new_host(folder, compose) as host:
         life = Life(host)
         life.begin()

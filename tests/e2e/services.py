@@ -14,19 +14,19 @@ SERVE = (
 
 
 def service(program: str | None = None, **more: Any) -> dict[str, Any]:
-    """A service that runs `program` in a shell, or just lives. It stops at once when it is told to."""
+    """A service that runs `program` in a shell, or just keeps running. It stops at once when asked."""
     lines = "trap 'exit 0' TERM\n" + (FOREVER if program is None else program)
     written = {"image": IMAGE, "command": ["sh", "-c", escaped(lines)], "restart": "always", "mem_limit": "32m"}
     return {key: value for key, value in {**written, **more}.items() if value is not None}
 
 
 def escaped(program: str) -> str:
-    """As Compose wants it, for which a single `$` begins a variable of its own."""
+    """In Compose's form, in which a single `$` begins a variable."""
     return program.replace("$", "$$")
 
 
 def living(first: str, **more: Any) -> dict[str, Any]:
-    """Does `first` and then lives."""
+    """Runs `first`, and then keeps running."""
     return service(f"{first}\n{FOREVER}", **more)
 
 
@@ -44,7 +44,7 @@ def healthy(first: str = "touch /tmp/healthy", **more: Any) -> dict[str, Any]:
 
 
 def stated(version: str, **more: Any) -> dict[str, Any]:
-    """A service that lives, with something to change."""
+    """A service that keeps running, with a value that can change."""
     return service(environment={"VERSION": version}, **more)
 
 
@@ -59,9 +59,9 @@ def server(says: str, **more: Any) -> dict[str, Any]:
 
 
 def ask(name: str, port: int = 8080) -> str:
-    """A shell program that prints what the server of that name or address says."""
+    """A shell program that prints the answer of the server with that name or address."""
     return f"bash -c 'exec 3<>/dev/tcp/{name}/{port} && cat <&3'"
 
 
 BROKEN = one_shot("echo the broken one >&2; exit 7", restart="no", healthcheck=health())
-"""Exits at once, although it is to serve: quarantined without any delay."""
+"""Exits at once, although it must keep running: quarantined without any delay."""

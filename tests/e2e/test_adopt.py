@@ -1,4 +1,4 @@
-"""A project that runs already must was adopted without a restart, and lose nothing on any way."""
+"""A running project is adopted without a restart, and loses nothing in any way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The agent itself: it sees a push at once, says what it does, and ends cleanly when asked."""
+"""The agent itself: it sees a push at once, reports what it does, and ends cleanly when asked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def applied(host: Host, sha: str) -> bool:
 
 
 def end(agent: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int, float]:
-    """Exit code, and seconds until it was there."""
+    """Exit code, and seconds until the end."""
     asked = time.monotonic()
     agent.send_signal(number)
     return agent.wait(15), time.monotonic() - asked
@@ -157,7 +157,7 @@ def test_a_signal_in_a_rollout_must_end_it_in_time_and_stop_nothing(host: Host, 
 
 
 def test_a_newer_commit_must_take_over_from_one_that_has_still_to_prove_itself(host: Host) -> None:
-    """At once: a push is noticed in the middle of a rollout, too."""
+    """At once, because a push is noticed in the middle of a rollout, too."""
     host.configure(source={"interval": "10m"})
     first = host.push(SERVICES)
     with host.started("run"):
@@ -186,7 +186,7 @@ def test_commits_that_came_while_nobody_looked_must_be_skipped_but_the_newest(ho
 
 
 def breaks(path: Path, how: str) -> Callable[[], None]:
-    """Spoil a secrets file; what is returned puts it right."""
+    """Break a secrets file; returns a function that corrects it."""
     text = path.read_text()
 
     def right() -> None:

@@ -1,4 +1,4 @@
-"""Memory is never promised twice, secrets are never told, and what nobody has signed is not applied."""
+"""The limits never exceed the memory bound, secrets are in no output, and an unsigned commit is not applied."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MiB = 1 << 20
 
 
 class Sampler(threading.Thread):
-    """Adds up the limits of what runs of one stack, as often as it can, and remembers the most."""
+    """Adds up the limits of one stack's running containers, as often as it can, and keeps the largest sum."""
 
     def __init__(self, stack: str) -> None:
         super().__init__(daemon=True)
@@ -58,7 +58,7 @@ class Sampler(threading.Thread):
 
 
 def limit(engine: docker.APIClient, container: str) -> int | None:
-    """The bytes that a container may use, 0 without a limit; None once it is gone, as those of others may be."""
+    """The bytes that a container may use, 0 without a limit; None once it is gone, as foreign ones may be."""
     try:
         memory: int = engine.inspect_container(container)["HostConfig"]["Memory"]
     except docker.errors.NotFound:
@@ -77,7 +77,7 @@ def sampled(stack: str) -> Iterator[Sampler]:
 
 
 def full(version: str, **more: Any) -> dict[str, Any]:
-    """Services that fill 256 MiB, so that nothing could run twice."""
+    """Services that fill 256 MiB, so that no second container fits."""
     return {
         "web": stated(version, mem_limit="64m", deploy={"replicas": 2}),
         "db": healthy(mem_limit="64m", labels={"version": version}),
@@ -88,15 +88,16 @@ def full(version: str, **more: Any) -> dict[str, Any]:
 
 
 def taken_by_others(host: Host) -> int:
-    """What the containers of others that run now count for, with room for one without a limit to grow, and for what
-    each takes beside its limit."""
+    """Memory that running foreign containers count for, with room for one without a limit to grow, and for the overhead
+    of each."""
     others = (c for c in host.engine.containers() if c["Labels"].get("com.docker.compose.project") != host.stack)
     limits = (limit(host.engine, item["Id"]) for item in others)
     return sum((256 * MiB if bytes_ == 0 else bytes_ or 0) + 16 * MiB for bytes_ in limits)
 
 
 def turn_within(host: Host, own: int, services: dict[str, Any]) -> Answer:
-    """A turn to a commit whose budget leaves this stack `own` bytes; again where others took some meanwhile."""
+    """A turn to a commit whose budget leaves this stack `own` bytes; repeated if foreign containers took some
+    meanwhile."""
     while True:
         budget = f"{(taken_by_others(host) + own) // MiB}MiB"
         host.push(services, memory={"budget": budget, "steady": "100%", "reserve": "0"})
@@ -134,7 +135,7 @@ def test_every_way_to_state_a_limit_must_reach_the_container(host: Host) -> None
 def test_what_services_take_beside_their_limits_must_be_bounded_and_told_alike_everywhere(host: Host) -> None:
     fast = {"type": "volume", "source": "fast", "target": "/fast"}
     options = {"type": "tmpfs", "device": "tmpfs", "o": "size=8m"}
-    # Each life adds 6 MiB to the volume, of which the limit of this life knows nothing any more in the next.
+    # Each container adds 6 MiB to the volume, which are in no limit once the container has ended.
     filling = 'dd if=/dev/zero of=/fast/$(ls /fast | wc -l) bs=1M count=6; test "$(ls /fast | wc -l)" -gt 2 || exit 1'
     services = {
         "holder": stated("1", volumes=[fast], mem_limit="8m"),
@@ -219,7 +220,7 @@ def test_secrets_must_appear_in_no_output(host: Host) -> None:
 
 
 CUT = "printf %04000d 0; printenv LONG; exit 1"
-"""The engine keeps 4,096 bytes of what a check says, and so the beginning of the secret."""
+"""The engine keeps 4,096 bytes of a check's output, and so the beginning of the secret."""
 REGISTRY = "person:Jw8m5Tz2Fx6k"
 
 

@@ -1,4 +1,4 @@
-"""Builds through the whole agent: upon each other, with secrets, and never over what others have made."""
+"""Builds through the whole agent: on top of each other, with secrets, and never over foreign images."""
 
 from __future__ import annotations
 
@@ -83,5 +83,5 @@ def test_pull_policy_never_and_build(host: Host) -> None:
     host.push(services, {"own/Dockerfile": dockerfile, "README.md": "x"})
     turn = host.once()
     assert turn["outcome"] == "Succeeded", turn["message"]
-    assert host.container("own")["Id"] == before  # built anew, and it came to the same
+    assert host.container("own")["Id"] == before  # built anew, with the same result
     host.engine.remove_image(name, force=True)

@@ -1,4 +1,5 @@
-"""What a push brings is judged before it is written, streamed as it is written, and gone when it is not needed."""
+"""The bytes of a push are judged before they are written, streamed while they are written, and removed when not
+needed."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ QUICK = {"gate": {"min_healthy_time": "200ms", "healthy_deadline": "12s", "progr
 
 
 def left_over(host: Host) -> list[str]:
-    """What work in progress has left in the state folder."""
+    """Files that unfinished work has left in the state folder."""
     found = [path for name in ("render", "build") for path in (host.state / name).glob("*")]
     found += (host.state / "trees").glob(".new-*")
     found += (host.state / "mirror.git/objects/pack").glob("tmp_*")

@@ -1,4 +1,4 @@
-"""What a person has made must be touched by no push before that person has agreed."""
+"""No push touches what a person has made before that person has agreed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VAULT: dict[str, Any] = {"volumes": {"vault": {}}}
 def project(
     engine: docker.APIClient, images: dict[str, str], compose_binary: Path, tmp_path: Path
 ) -> Iterator[Project]:
-    """A project that runs, with a secret in its volume and in a folder, and an agent that knows nothing of it."""
+    """A running project with a secret in its volume and in a folder, and an agent that does not know it."""
     with new_host(tmp_path, compose_binary) as host:
         made = Project(host, {})
         host.configure()
@@ -89,7 +89,7 @@ def test_a_volume_that_a_person_made_must_not_be_had_by_its_name(project: Projec
 
 
 def test_a_container_name_that_a_person_has_given_must_be_waited_for(host: Host) -> None:
-    """And nothing is stopped for it, however often it is tried."""
+    """And nothing stops for it, however often it is tried."""
     name = f"{host.stack}-mine"
     host.push({"a": stated("1"), "b": stated("1")})
     assert host.once().code == 0

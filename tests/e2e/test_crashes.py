@@ -1,4 +1,4 @@
-"""The process dies at any instant: the next turns find the way from what is really there."""
+"""The process dies at any moment: the next turns continue from the observed state."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.e2e.together import started
 pytestmark = pytest.mark.engine
 
 SHARE = {"advance": 6, "revert": 5, "repair": 4}
-"""So many of all crash points are tried here, spread over the flow; the soak tests try each."""
+"""Number of crash points that are tried here, spread over the flow; the soak tests try each."""
 
 LIVES = [(flow, part) for flow in FLOWS for part in (0, 1)]
 KILLS = 5
 ROLLOUTS = ("advance", "revert")
-"""Flows that take long enough to be killed in at random."""
+"""Flows that take long enough to be killed at a random moment."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def kills(compose: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
 
 
 def kill_at_random(life: Life, flow: str) -> Iterator[bool]:
-    """A turn is killed five times at a moment of its usual time; whether it was still at work, each time."""
+    """A turn is killed five times at a random moment; whether it was still working, each time."""
     life.begin()
     chance = random.Random(flow)
     for _ in range(KILLS):

@@ -1,4 +1,4 @@
-"""The disk stays flat: what nothing needs goes, what anybody needs stays."""
+"""The disk stays flat: objects that nothing needs are removed, all others stay."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEPT = 3
 
 
 def push(host: Host, version: str, **more: Any) -> str:
-    """One service that is built, a mount and a volume; all but the volume are different in each version."""
+    """One service that is built, a mount and a volume; everything except the volume is different in each version."""
     app = living("", build="./app", configs=[{"source": "conf", "target": "/conf"}], volumes=["data:/data"], **more)
     services = {"app": {**app, "image": None} if "image" not in more else app}
     services = {"app": {key: value for key, value in services["app"].items() if value is not None}}
@@ -48,7 +48,7 @@ def exists(host: Host, image: str) -> bool:
 
 
 def dangling(host: Host) -> int:
-    """Images of this stack's builds that have lost every name."""
+    """Images of this stack's builds without a name."""
     label = f"com.docker.compose.project={host.stack}"
     return len(host.engine.images(filters={"label": label, "dangling": True}))
 

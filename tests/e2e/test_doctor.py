@@ -1,4 +1,4 @@
-"""`doctor` on a real machine: nothing where all is well, and each broken thing by its name."""
+"""`doctor` on a real machine: no finding if all is well, and each fault by its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a repository may look like: several stacks, one Compose file alone, a folder of a larger one, nothing yet."""
+"""Forms of a repository: several stacks, one Compose file alone, a folder of a larger one, nothing yet."""
 
 from __future__ import annotations
 

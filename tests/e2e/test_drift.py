@@ -1,4 +1,5 @@
-"""Whatever somebody does to our containers is found, told, and put right: by the next turn, and by an agent at once."""
+"""Every change by hand to our containers is found, reported and corrected: by the next turn, and by an agent at
+once."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ def applied(host: Host, services: dict[str, Any], **document: Any) -> None:
 
 
 def told_of_drift(host: Host) -> list[str]:
-    """What the turn that finds it says, one service after the other; the turn after it has nothing to do."""
+    """The report of the turn that finds it, one service after the other; the turn after it has nothing to do."""
     turn = host.once()
     assert (turn.code, turn["outcome"], turn["reason"]) == (0, "Succeeded", "DriftCorrected"), turn["message"]
     again = host.once()
@@ -43,7 +44,7 @@ def update(client: docker.APIClient, container: str, **limits: Any) -> None:
 
 
 def shape(host: Host) -> dict[str, Any]:
-    """What a repair in place does not change."""
+    """Facts that a repair in place does not change."""
     return {name: (item["Id"], item["State"]["StartedAt"]) for name, item in host.containers().items()}
 
 

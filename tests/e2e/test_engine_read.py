@@ -32,7 +32,7 @@ def test_a_container_reads_the_engine_and_changes_nothing(tmp_path: Path, compos
             return host.engine.exec_start(run["Id"]).decode()
 
         assert "nobody answers" in ask("GET /_ping")
-        for _ in range(2):  # it may come and go
+        for _ in range(2):  # it may appear and disappear
             with host.started("engine-read"):
                 until = time.monotonic() + 60
                 while "200 OK" not in ask("GET /_ping") and time.monotonic() < until:

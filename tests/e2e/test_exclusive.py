@@ -1,4 +1,4 @@
-"""Ports and volumes that move between services change hands in one commit, and come back with a bad one."""
+"""Ports and volumes move between services in one commit, and move back after a bad one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.engine
 together = Together()
 
 LOCKED = "exec 9>/data/lock; flock -n 9 || exit 3"
-"""A program that bears no second one on its volume."""
+"""A program that allows no second one on its volume."""
 
 
 def ports(number: int) -> list[int]:
-    """Ports that nobody holds just now."""
+    """Ports that are free at the moment."""
     probes = [socket.socket() for _ in range(number)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))
@@ -40,7 +40,7 @@ def published(host: Host) -> dict[str, str]:
 
 @together.with_every_compose
 def test_a_name_that_compose_gives_by_itself_changes_hands(host: Host) -> None:
-    """Candidates are made while the one that has to give it up still runs."""
+    """Candidates are made while the present holder of the name still runs."""
     host.push({"a": stated("1", container_name=f"{host.stack}-b-1")})
     assert host.once()["outcome"] == "Succeeded"
     host.push({"a": stated("1"), "b": stated("1")})

@@ -40,7 +40,7 @@ def good(host: Host, services: Services, files: Contents | None = None, **more: 
 
 
 def bad(host: Host, services: Services, files: Contents | None = None, **more: Any) -> None:
-    """The commit fails, and the very containers that ran before run again."""
+    """The commit fails, and exactly the containers that ran before run again."""
     before = host.ids()
     host.push(services, files, **more)
     turn = host.once()
@@ -418,7 +418,7 @@ def test_environment_of_the_stack(host: Host) -> None:
 
 @together.with_every_compose
 def test_health_of_the_image(host: Host) -> None:
-    """An image may bring a health check that the file does not mention."""
+    """An image may have a health check that the file does not mention."""
     checked = "reconciler-test/checked"
     good(host, {"web": living("sleep 1; touch /tmp/healthy", image=checked)})
     assert host.container("web")["State"]["Health"]["Status"] == "healthy"
@@ -429,7 +429,7 @@ def test_health_of_the_image(host: Host) -> None:
 
 @together.with_one_compose
 def test_a_service_that_nothing_tells_to_go_on_must_run_again_after_the_rollback(host: Host) -> None:
-    """It stops with exit code 0 when it is told to, as a one-shot ends."""
+    """It exits with 0 when asked to stop, as a one-shot does."""
     good(host, {"plain": stated("1", restart=None), "web": stated("1")})
     before = host.ids()
     host.push({"plain": stated("2", restart=None), "web": {**BROKEN, "depends_on": ["plain"]}})

@@ -1,4 +1,4 @@
-"""What the operator allows reaches the engine as it was written, and what a push makes of it does not."""
+"""The operator's grants reach the engine as written; what a push adds to them does not."""
 
 from __future__ import annotations
 

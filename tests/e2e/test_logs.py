@@ -1,4 +1,4 @@
-"""`logs` on the real engine: through a rollout, and of containers that are gone."""
+"""`logs` on the real engine: through a rollout, and of removed containers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def rows(text: str) -> list[dict[str, Any]]:
 
 
 def talker(version: str, **more: Any) -> dict[str, Any]:
-    """Says which version it is, and its secret."""
+    """Prints its version, and its secret."""
     return service(f'echo "begin {version} $SECRET"\necho "to stderr {version}" >&2\n{FOREVER}', **more)
 
 

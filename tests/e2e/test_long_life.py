@@ -1,4 +1,4 @@
-"""What a life leaves behind goes, and what somebody takes from under a container comes back."""
+"""Leftovers of a long life are removed, and objects that somebody removed under a container are made again."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_deleted_files_must_come_back_to_the_container_that_mounts_them(host: Ho
 
 @together.with_one_compose
 def test_a_rotated_secret_must_leave_the_machine_once_nothing_needs_it(host: Host) -> None:
-    """It is needed by last good and the two good states before it; after three more changes it is not."""
+    """Last good and the two good states before it need it; after three more changes nothing does."""
     folder = host.secrets / host.stack
     folder.mkdir(mode=0o700)
     document: dict[str, Any] = {"secrets": {"token": {"environment": "TOKEN"}}}

@@ -1,4 +1,4 @@
-"""Containers put links in the place of folders: nothing of the host is mounted from behind one, or made there."""
+"""Containers replace folders by links: nothing of the host is mounted or made through one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def data(host: Host, path: str = "data") -> Path:
 
 
 def private(host: Host) -> Path:
-    """A folder of the host that no container is to see."""
+    """A folder of the host that no container may see."""
     folder = host.folder / "private"
     if not folder.exists():
         folder.mkdir(mode=0o700)
@@ -43,13 +43,13 @@ def planter(host: Host, source: str = "./data") -> dict[str, Any]:
 
 
 def reader(*sources: str) -> dict[str, Any]:
-    """Tells in its log what it finds where it mounts."""
+    """Writes into its log what it finds at its mounts."""
     mounted = [f"{source}:/h{n}" for n, source in enumerate(sources)]
     return living("for d in /h*; do cat $d/key; touch $d/was-here; done", volumes=mounted)
 
 
 def planted(host: Host, services: dict[str, Any], link: Path) -> None:
-    """A first commit whose container has planted the link."""
+    """A first commit whose container has made the link."""
     host.push(services)
     assert host.once().code == 0
     eventually(link.is_symlink)
@@ -63,7 +63,7 @@ def assert_untouched(host: Host) -> None:
 
 
 def assert_held(host: Host, link: Path) -> None:
-    """The newest commit waits for a person, and says what to do; what runs stays."""
+    """The newest commit is held and says what to do; the running containers stay."""
     before = host.machine()
     turn = host.once()
     assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Held", "PolicyViolation"), turn.document
@@ -94,7 +94,7 @@ def test_what_an_earlier_commit_planted_must_hold_the_next_one(host: Host) -> No
     host.push({"b": reader("./data/x"), **OTHERS})
     assert_held(host, link)
     link.unlink()
-    turn = host.once()  # its planter could come back
+    turn = host.once()  # its maker could come back
     assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Held", "PolicyViolation"), turn.document
     assert f"{host.stack}/a does not mount {link.parent} any more" in turn["hint"]
     link.symlink_to(private(host))
@@ -129,7 +129,7 @@ def test_what_was_planted_in_a_granted_path_must_hold_the_next_one(host: Host) -
 
 @together.with_one_compose
 def test_what_was_planted_in_an_adopted_folder_must_hold_the_next_one(host: Host) -> None:
-    """Adoption's own link is followed, and nothing that lies behind it."""
+    """Adoption's own link is followed, and nothing behind it."""
     others = {name: living("") for name in OTHERS}
     before = {**others, "a": living("", volumes=["./data:/d"])}
     project = Project(host, {"compose.yaml": json.dumps({"services": before}), "data/kept": "x"})
@@ -159,7 +159,7 @@ def test_what_was_planted_in_an_adopted_folder_must_hold_the_next_one(host: Host
 
 @together.with_one_compose
 def test_a_container_must_not_be_started_again_over_a_link(host: Host) -> None:
-    """As drift, and during the rollback of a commit that failed."""
+    """As drift, and during the rollback of a failed commit."""
     link = data(host, "data/x")
     host.push({"b": reader("./data/x"), **OTHERS})
     assert host.once().code == 0
@@ -192,14 +192,14 @@ def test_a_granted_path_that_is_not_there_must_be_waited_for(host: Host) -> None
     assert turn.code == 0, turn.document
     host.engine.stop(f"{host.stack}-b-1", timeout=0)
     shutil.rmtree(disk)
-    assert host.once().code == 3  # the disk has gone while its container did not run
+    assert host.once().code == 3  # the disk went away while its container did not run
     (disk / "films").mkdir(parents=True)
-    assert host.once().code == 0  # and is no reason to wait any longer than it was away
+    assert host.once().code == 0  # and the wait ends when it is back
     assert host.states()["b-1"] == "running"
 
 
 def fight(host: Host, rounds: int) -> None:
-    """While a container swaps a folder for a link as fast as it can, commits try to mount it in every way."""
+    """A container replaces a folder by a link as fast as it can, while commits try to mount it in every way."""
     swapper = living(SWAP.format(target=private(host)), volumes=["./data:/d"])
     host.push({"a": swapper, **OTHERS})
     assert host.once().code == 0

@@ -1,4 +1,4 @@
-"""A network that one stack owns and another one uses: replaced, rolled back, taken away and missing."""
+"""A network that one stack owns and another one uses: replaced, rolled back, removed and missing."""
 
 from __future__ import annotations
 

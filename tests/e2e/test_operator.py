@@ -1,4 +1,4 @@
-"""What an operator asks for is done, by the agent that runs or without one."""
+"""Requests of an operator are done, with and without a running agent."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def done(answer: Answer, verb: str) -> Answer:
 
 
 def asked(host: Host, *request: str) -> None:
-    """Of an agent that runs; on a busy machine its answer may take longer than the verb waits for it."""
+    """Asked of a running agent; on a busy machine its answer may take longer than the verb waits."""
     answer = host.run(*request)
     if (answer.code, answer["outcome"]) != (75, "Waiting"):
         done(answer, request[0])
@@ -98,7 +98,7 @@ def test_a_running_agent_must_answer_at_once(host: Host) -> None:
 def test_a_refused_commit_must_be_tried_again_when_asked(host: Host) -> None:
     first = host.push(SERVICES)
     assert host.once().code == 0
-    # What is wrong is on the host: the same commit is good once it is corrected.
+    # The fault is on the host: the same commit is good after the correction.
     volumes = ["./gate:/gate"]
     bad = host.push({**SERVICES, "web": {**living(SWITCHED, restart="no"), "volumes": volumes}})
     turn = host.once()

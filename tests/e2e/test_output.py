@@ -1,4 +1,4 @@
-"""`report: {container_output: none}`: what programs print stays on the machine, whatever they make of a secret."""
+"""`report: {container_output: none}`: output of programs stays on the machine, in whatever form they print a secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A push becomes a running stack, or the machine stays as it was, and the commit says which."""
+"""A push becomes a running stack, or the machine stays as it was, and the commit's note says which."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Account:
 
 
 def _program(folder: Path) -> Path:
-    """The program as another account can run it: the Python that runs the tests may be root's alone."""
+    """The program in a form that another account can run: only root may be able to read the Python of the tests."""
     packages = [str(ROOT), *(item for item in sys.path if item.endswith("site-packages"))]
     made = folder / "reconciler"
     python = f"/usr/bin/python3.{sys.version_info.minor}"
@@ -93,7 +93,7 @@ def test_another_account_must_see_its_rollout_and_its_mistakes(host: Host, accou
         told = bare / f"reconciler/{host.name}.json"
         assert (told.owner(), told.stat().st_mode & 0o077) == (account.name, 0)
         assert host.state.stat().st_mode & 0o077 == 0
-        # A connection that breaks off: sshd ends what it has started for it.
+        # A broken connection: sshd ends what it has started for it.
         sha = pusher.commit({"app": healthy("sleep 4; touch /tmp/healthy")})
         push = pusher.push()
         push.says("steps, memory")

@@ -22,9 +22,9 @@ HOST_FILE = "desired-state"
 
 @dataclass(frozen=True)
 class Mistake:
-    """`compose` or `host` in place of the good file's text; `links` are entries of the root folder: name → mode.
+    """`compose` or `host` instead of the good file's text; `links` are entries of the root folder: name → mode.
 
-    `place`: end of the file's path and line of the violation, line None where it has none.
+    `place`: end of the violation's path, and its line, None if it has none.
     """
 
     reason: str
@@ -97,7 +97,7 @@ MISTAKES = {
 
 @pytest.fixture(scope="module")
 def running(compose: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """A host with a stack that nothing in this file may touch."""
+    """A host with a stack that no test of this file may touch."""
     with new_host(tmp_path_factory.mktemp("running"), compose) as host:
         host.push(SERVICES, **DATA)
         assert host.once().code == 0

@@ -1,4 +1,4 @@
-"""What machine and repository can do to us: nothing is quarantined, nothing is touched, and it goes on by itself."""
+"""Faults of machine and repository: nothing is quarantined, nothing is touched, and the agent continues by itself."""
 
 from __future__ import annotations
 
@@ -252,7 +252,7 @@ def test_a_port_that_a_process_holds_must_be_waited_for(host: Host) -> None:
 
 @contextmanager
 def neighbour(host: Host) -> Iterator[tuple[dict[str, Any], int]]:
-    """A container of somebody else that publishes a port."""
+    """A foreign container that publishes a port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A forge over HTTP is told what really became of commits, by the program as its users start it."""
+"""A forge over HTTP gets the real outcomes of commits, from the program as its users start it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`git push` shows what becomes of the commit, until the verdict, and changes nothing by it."""
+"""`git push` shows the rollout of the commit until the verdict, and changes nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_failure_must_show_log_and_remedy_and_the_verdict_last(host: Host) -> 
         )
         bad = pusher.commit({"app": broken})
         push = pusher.push()
-        assert push.end() == 0  # git has no other answer: so the text must say it
+        assert push.end() == 0  # git has only this exit code, so the text must say it
         text = "\n".join(push.rollout)
         assert f"last lines of {host.stack}/app:" in text
         assert re.search(r"\| it .*breaks with ", text)

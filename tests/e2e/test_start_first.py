@@ -26,7 +26,7 @@ def records(turn: Any) -> dict[str, tuple[str, float]]:
 
 
 def born(host: Host) -> tuple[str, str]:
-    """Which container it is, and since when it runs."""
+    """The container's id, and the time of its start."""
     found = host.container("web")
     return found["Id"], found["State"]["StartedAt"]
 
@@ -76,7 +76,7 @@ def test_a_commit_that_never_becomes_healthy_stops_nothing(host: Host) -> None:
 
 @together.with_one_compose
 def test_requests_that_are_under_way_end_well(host: Host) -> None:
-    """The old one is asked to stop after the drain, and answers what it has begun."""
+    """The old container is asked to stop after the drain, and answers the requests that it has."""
     slow = (
         "$SIG{TERM} = sub { $end = 1 }; $s = IO::Socket::INET->new(Listen => 5, LocalPort => 8080, ReuseAddr => 1); "
         'while (!$end) { $c = $s->accept or next; sleep 4; print $c "$ENV{SAYS}\\n"; close $c }'

@@ -1,4 +1,4 @@
-"""`uninstall` removes what the agent runs and knows, and nothing else: volumes, data and others' containers stay."""
+"""`uninstall` removes the agent's containers and files, and nothing else: volumes, data and foreign containers stay."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_each_level_leaves_data_volumes_and_others_alone(host: Host) -> None:
     host.engine.start(other["Id"])
 
     def uninstall(level: str, *more: str) -> Answer:
-        folder = str(host.folder / "config")  # no service of this machine is looked at
+        folder = str(host.folder / "config")  # no service of this machine is read
         return host.run("uninstall", "--platform", "systemd-user", "--level", level, *more, XDG_CONFIG_HOME=folder)
 
     try:
@@ -40,7 +40,7 @@ def test_each_level_leaves_data_volumes_and_others_alone(host: Host) -> None:
         assert (done.code, done["containers"]) == (0, [f"{host.stack}-app-1"])
         assert host.containers() == {}
         assert host.networks() == {}
-        assert host.once().code == 0  # what is left is enough to go on
+        assert host.once().code == 0  # the rest is enough to continue
         done = uninstall("state", "--yes")
         assert done.code == 0
         assert host.containers() == {}

@@ -1,4 +1,4 @@
-"""A commit that would take live data out of sight is held, with the data named; `accept` lets it pass."""
+"""A commit that would hide live data is held, and names the data; `accept` lets it pass."""
 
 from __future__ import annotations
 

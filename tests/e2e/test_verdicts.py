@@ -1,4 +1,4 @@
-"""Good or bad: how containers really behave, and what the gate has to say of each."""
+"""Good or bad: how containers really behave, and the verdict on each."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.engine
 together = Together()
 
 COUNT = "n=$(cat /starts 2>/dev/null || echo 0); n=$((n + 1)); echo $n > /starts"
-"""How often the container was started; its own file system outlives a restart."""
+"""Number of starts of the container; its own file system outlives a restart."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A service that replaces a good one. `reason` None: the commit is to succeed."""
+    """A service that replaces a good one. `reason` None: the commit must succeed."""
 
     service: dict[str, Any]
     reason: str | None = None
@@ -77,7 +77,7 @@ GOOD = {
 
 @dataclass(frozen=True)
 class End:
-    """What a case came to: the turn, the host after it, and the ids of its containers before."""
+    """The result of a case: the turn, the host after it, and the ids of its containers before."""
 
     turn: Answer
     good: str
@@ -182,7 +182,7 @@ def test_what_was_unhealthy_before_must_not_count_against_the_commit(host: Host)
 
 @together.with_one_compose
 def test_a_service_that_a_commit_breaks_by_breaking_its_database_must_count(host: Host) -> None:
-    """The client is unchanged and healthy before; it does not come back within the window."""
+    """The client is unchanged and was healthy; it does not become healthy again within the window."""
     client = living("touch /tmp/healthy", healthcheck=health("getent hosts db | grep -q ' db$' && exit 0; exit 1"))
     host.push({"client": client, "db": stated("1")})
     assert host.once().code == 0

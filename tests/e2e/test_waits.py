@@ -1,4 +1,4 @@
-"""Nobody can make the agent deaf: while something takes long it hears of newer commits, requests and its end."""
+"""Nothing blocks the agent: during a long wait it still handles newer commits, requests and its end."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.e2e.test_agent import applied, end, file_status
 pytestmark = pytest.mark.engine
 
 SOON = 2.0
-"""Seconds within which the agent hears, on an idle machine; a busy one has four times that."""
+"""Seconds within which the agent reacts on an idle machine; a busy one gets four times that."""
 
 DEAF = "trap '' TERM\nwhile :; do sleep 1; done"
 
 
 def deaf(version: str, **more: Any) -> dict[str, Any]:
-    """A service that does not stop when it is told to, and would have nine minutes for it."""
+    """A service that does not stop when asked, and has nine minutes to do so."""
     command = ["sh", "-c", DEAF]
     return service(**{"command": command, "stop_grace_period": "9m", "environment": {"VERSION": version}, **more})
 

@@ -1,4 +1,4 @@
-"""Rollouts are mostly waiting: several at once take hardly longer than one."""
+"""Rollouts mostly wait, so several at once take hardly longer than one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Case = TypeVar("Case")
 End = TypeVar("End")
 Story = Callable[[Host], None]
 Told = Mapping[str, Mapping[Path, Future[None]]]
-"""A story's name → its end with each Compose that it is told with."""
+"""Name of a test → its result with each Compose version that it runs with."""
 
 
 @contextmanager
 def started(cases: Iterable[Case], tell: Callable[[Case], End]) -> Iterator[dict[Case, Future[End]]]:
-    """Each case is told in a thread; its result is there, or raised, where a test asks for it."""
+    """Each case runs in a thread; a test that asks for it gets its result or its error."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         try:
             yield {case: pool.submit(tell, case) for case in cases}
@@ -30,7 +30,7 @@ def started(cases: Iterable[Case], tell: Callable[[Case], End]) -> Iterator[dict
 
 
 class Together:
-    """The tests of a module that are told at once, each on a host of its own. The module calls it `together`."""
+    """The tests of a module that run at the same time, each on a host of its own. The module calls it `together`."""
 
     def __init__(self) -> None:
         self._stories: dict[str, tuple[Story, bool]] = {}
@@ -40,12 +40,12 @@ class Together:
         return self._test(story, every=False)
 
     def with_every_compose(self, story: Story) -> Callable[[Told], None]:
-        """A test that runs with every Compose there is."""
+        """A test that runs with every installed Compose version."""
         return self._test(story, every=True)
 
     @contextmanager
     def told(self, names: Collection[str], folder: Path, composes: list[Path]) -> Iterator[Told]:
-        """Begin the stories of these tests. `composes`: oldest first."""
+        """Start these tests. `composes`: oldest first."""
         cases = [
             (name, compose)
             for name, (_, every) in self._stories.items()

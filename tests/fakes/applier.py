@@ -1,4 +1,4 @@
-"""The fake machine changed through `loop.ports.Applier`."""
+"""Changes the machine in memory through `loop.ports.Applier`."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class FakeApplier:
             self._machine.run(found)
 
     def start_all(self, containers: Sequence[str]) -> dict[str, ReconcilerError]:
-        """One after the other: whoever dies in between has started those before."""
+        """One after the other: a process that is killed in between has started the first ones."""
         failed: dict[str, ReconcilerError] = {}
         for container in containers:
             try:
@@ -150,7 +150,7 @@ class FakeApplier:
         return failed
 
     def stop_all(self, graces: Mapping[str, float]) -> None:
-        """One after the other: whoever dies in between has stopped those before."""
+        """One after the other: a process that is killed in between has stopped the first ones."""
         for container, grace in graces.items():
             with self._machine.effect(f"stop {container[:12]}"):
                 found = self._machine.containers.get(container)
@@ -170,7 +170,7 @@ class FakeApplier:
             self._get(container).restart = restart
 
     def update_all(self, policies: Mapping[str, str]) -> None:
-        """One after the other, the rest too where one fails."""
+        """One after the other, the others too if one fails."""
         failed: list[ReconcilerError] = []
         for container, restart in policies.items():
             try:

@@ -1,4 +1,4 @@
-"""What a container does once it runs: the script that a test gives to an image or to one spec of a service."""
+"""Behaviour of a running container: the script that a test gives to an image, or to one spec of a service."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import dataclass
 class Behaviour:
     """Seconds count from each start of the container.
 
-    `health`: (seconds, status) in order, told only where the service has a healthcheck.
-    `exits_after` with `exit_code`: the first `exit_times` starts end so (None: each one does).
-    `oom_after`: the kernel kills a process for memory; PID 1 too where `oom_kills`.
-    `ignores_stop`: lives until the grace is over. `stop_takes`: seconds after the stop signal.
-    `refuses`: the engine's words for not starting it. `needs`: services of its stack without which it exits 1.
+    `health`: (seconds, status) in order; only for services with a healthcheck. `exits_after` with `exit_code`: the
+    first `exit_times` starts end so (None: each one does). `oom_after`: the kernel kills a process for memory; PID 1,
+    too, if `oom_kills`. `ignores_stop`: runs until the grace period is over. `stop_takes`: seconds after the stop
+    signal. `refuses`: the engine's words for not starting it. `needs`: services of its stack without which it exits 1.
     """
 
     health: tuple[tuple[float, str], ...] = ((0.5, "healthy"),)
@@ -30,7 +29,7 @@ class Behaviour:
     probe: str = "probed"
 
     def exit_of_start(self, number: int) -> tuple[float, int] | None:
-        """(seconds, code) of the exit that start `number` (from 1) ends with; None: it runs on."""
+        """(seconds, code) of the exit that ends start `number` (from 1); None: it keeps running."""
         if self.exits_after is None or (self.exit_times is not None and number > self.exit_times):
             return None
         return self.exits_after, self.exit_code
@@ -53,7 +52,7 @@ def always_starting() -> Behaviour:
 
 
 def flapping(period: float, flips: int = 20) -> Behaviour:
-    """Healthy first, then the other way every `period` seconds."""
+    """Healthy first, then a change every `period` seconds."""
     words = ("healthy", "unhealthy")
     return Behaviour(health=tuple(((n + 1) * period, words[n % 2]) for n in range(flips)))
 

@@ -1,4 +1,4 @@
-"""Time that passes only when somebody waits."""
+"""Time that passes only when a test waits."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ EPOCH = 1_700_000_000.0
 
 @dataclass
 class VirtualClock:
-    """A `loop.ports.Clock`. `seconds` have passed since the beginning; whoever waits adds to them.
+    """A `loop.ports.Clock`. `seconds` have passed since the beginning; each wait adds to them.
 
-    `offset`: by so many seconds the wall clock is wrong.
+    `offset`: error of the wall clock in seconds.
     """
 
     seconds: float = 0.0
@@ -25,6 +25,6 @@ class VirtualClock:
         return self.seconds
 
     def text(self, distinct: int) -> str:
-        """Now as the engine prints it; `distinct` (below 1000) tells apart what happens at one instant."""
+        """Now in the engine's format; `distinct` (below 1000) separates events of one moment."""
         moment = datetime.fromtimestamp(self.now(), UTC)
         return f"{moment:%Y-%m-%dT%H:%M:%S.%f}{distinct:03}Z"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def create(machine: FakeMachine, stack: Stack, creations: Sequence[Creation], existing: Mapping[str, int]) -> None:
-    """Create the missing ones. Fewer wanted than there are would remove some, which must never be asked for."""
+    """Create the missing ones. A number below the existing ones would remove some, and must never be requested."""
     for creation in creations:
         _refuse_what_is_missing(machine, creation)
     for creation in creations:
@@ -62,7 +62,7 @@ def _create_one(machine: FakeMachine, stack: Stack, creation: Creation, number: 
         namespaces=_namespaces(service, shared),
         trees=_trees(service),
         grace=service.grace,
-        # That the engine tells of a container what its service asks for is proven in tests/contract/test_facts.py.
+        # tests/contract/test_facts.py proves that the engine's facts of a container are those of its service.
         facts=wanted(service, ImageDefaults()),
     )
 

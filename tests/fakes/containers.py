@@ -1,4 +1,4 @@
-"""A container of the fake machine, and how it looks to an observer."""
+"""A container of the machine in memory, and its form for an observer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ ACTIVE = ("running", "paused", "restarting")
 
 @dataclass
 class FakeContainer:
-    """`life` counts starts and ends, so that what was scheduled in one life does not happen in the next.
+    """`life` counts starts and ends, so that an event of one life does not happen in the next.
 
-    `networks`: name → id of the network it was attached to, which may have been replaced since.
-    `namespaces`: ids of containers that must run for this one to start. `leaving`: it was asked to stop, and no policy
-    starts it again.
+    `networks`: name → id of the network it was attached to, which may have been replaced since. `namespaces`: ids of
+    containers that must run for this one to start. `leaving`: it was asked to stop, and no policy starts it again.
     """
 
     id: str

@@ -73,7 +73,7 @@ def document(
 
 
 class CanonicalRenderer:
-    """The commits of these tests hold canonical models already, so that no Compose has to run."""
+    """The commits of these tests contain canonical models, so no Compose has to run."""
 
     def __init__(self, trouble: Callable[[], Usage | None] = lambda: None) -> None:
         self.trouble = trouble
@@ -100,7 +100,7 @@ class CanonicalRenderer:
 
 
 class RememberingPreparer(Preparer):
-    """Judging a commit is pure, so the same files are judged once, however many lives meet them."""
+    """Judging a commit is pure, so the same files are judged once for all lives."""
 
     _known: ClassVar[dict[tuple[object, ...], Prepared]] = {}
 
@@ -112,7 +112,7 @@ class RememberingPreparer(Preparer):
 
 
 class MemoryJournal:
-    """Keeps what a killed process had appended."""
+    """Keeps the records of a killed process."""
 
     def __init__(self, machine: FakeMachine) -> None:
         self._machine = machine
@@ -144,7 +144,7 @@ class MemoryJournal:
 
 
 class MemoryStore:
-    """`stale`: states that were rendered with secrets which have changed since."""
+    """`stale`: states that were rendered with secrets that have changed since."""
 
     def __init__(self, machine: FakeMachine) -> None:
         self._machine = machine
@@ -170,7 +170,7 @@ class MemoryStore:
 
 
 class MemoryReporter:
-    """What stands on the commits. A commit that is told twice must be told the same, unless it says why not."""
+    """The notes on the commits. A commit must always get the same report, unless the report says why not."""
 
     def __init__(self, machine: FakeMachine) -> None:
         self._machine = machine
@@ -184,7 +184,7 @@ class MemoryReporter:
         fact = (str(attempt.state), str(attempt.reason))
         retried = any(line.startswith(RETRIED) for line in attempt.lines)
         if self.journal_lost and attempt.revision in self.told and not retried:
-            return True  # as the real one: what stands on a commit stands
+            return True  # as the real one: a note on a commit stays
         if self.told.get(attempt.revision, fact) != fact and not retried:
             raise AssertionError(f"{attempt.revision} was told {self.told[attempt.revision]}, now {fact}")
         self.told[attempt.revision] = fact
@@ -211,7 +211,7 @@ class MemoryUses:
 
 
 class MemoryRequests:
-    """What operators have asked and nobody has removed yet."""
+    """Requests that operators have left and nobody has removed yet."""
 
     def __init__(self, machine: FakeMachine) -> None:
         self._machine = machine
@@ -232,7 +232,7 @@ class MemoryRequests:
 
 
 class Life:
-    """`turn` takes one turn in the process that is alive; a process that dies is replaced by the next one."""
+    """`turn` takes one turn in the living process; a process that dies is replaced by the next one."""
 
     def __init__(
         self, machine: FakeMachine | None = None, interval: float = 5.0, adopt: tuple[str, ...] = (),
@@ -256,7 +256,7 @@ class Life:
         self.start()
 
     def start(self, crash_at: int | None = None) -> None:
-        """A new process, which dies on reaching effect `crash_at`."""
+        """A new process, which dies at effect `crash_at`."""
         self.machine.crash_at(crash_at)
         ledger = Ledger(self.journal, self.machine.clock)
         ledger.refresh()
@@ -289,13 +289,13 @@ class Life:
         )
 
     def plan(self, revision: str | None = None) -> Answer:
-        """What the verb says, in a process that only asks."""
+        """The answer of `plan`, in a process that only reads."""
         ports = replace(self.ports(), applier=NO_HANDS, reporter=NO_VOICE)
         options = Options("mini", self.interval, adopt=self.adopt)
         return plan(ports, options, self.journal.lines, self.machine.applier.stored_trees, revision, fetch=True)
 
     def push(self, **services: Mapping[str, Any]) -> str:
-        """A commit in which stack shop has these services; names of images become images of the machine."""
+        """A commit in which stack shop has these services; the machine gets the images that they name."""
         return self.push_model({"services": dict(services)})
 
     def push_model(self, model: Mapping[str, Any], **texts: str) -> str:
@@ -316,7 +316,7 @@ class Life:
         self.machine.behave(self.image(ref), behaviour)
 
     def ask(self, verb: str, revision: str = "", why: str = "", seconds: float | None = None) -> Request:
-        """Leave a request; it is answered by the next turn, or in the middle of the one under way."""
+        """Leave a request; it is answered by the next turn, or in the middle of the present one."""
         until = None if seconds is None else self.machine.clock.now() + seconds
         return self.requests.leave(verb, revision, why, until)
 
@@ -333,7 +333,7 @@ class Life:
         return turn
 
     def defects(self) -> list[str]:
-        """Errors that nobody had foreseen; a test that wants some sets `defective`."""
+        """Unexpected errors; a test that wants some sets `defective`."""
         return [item["message"] for item in self.journal.lines if item["kind"] == "defect"]
 
     @property
@@ -342,7 +342,7 @@ class Life:
         return self.machine.effects.count - self.effects_before
 
     def turn_or_die(self) -> Turn | None:
-        """None: the process died, and the next one stands ready."""
+        """None: the process died, and the next one is ready."""
         try:
             return self.turn()
         except Died:
@@ -358,7 +358,7 @@ class Life:
         raise AssertionError(f"no quiet after three turns: {turn}, {self.machine.trace[-20:]}")
 
     def running(self) -> dict[str, str]:
-        """name → image ref of everything that runs."""
+        """name → image ref of every running container."""
         refs = {image.id: ref for ref, image in self.machine.images.items()}
         return {c.name: refs[c.image] for c in self.machine.containers.values() if c.state == "running"}
 

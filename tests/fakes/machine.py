@@ -43,17 +43,16 @@ def die() -> None:
 
 
 class FakeMachine:
-    """Engine, Compose, images and trees. Survives the process: after Died, set new `effects` and go on.
+    """Engine, Compose, images and trees. Survives the process: after Died, set new `effects` and continue.
 
-    `trace`: every effect in order. `peak`: the greatest sum of memory of running containers so far, bytes.
+    `trace`: every effect in order. `peak`: the largest sum of memory of running containers so far, in bytes.
     `overlaps`: moments at which two specs of one service ran on one writable volume, or two services on one that is
-    `exclusive`.
-    `images`: name → image; one that has lost its name stands under its id. `built_for`: its builder's stack, service.
-    `used_by_others`: ids of images that foreign containers use, stopped ones too.
-    `image_volumes`: image id → targets that it declares as volumes.
-    `addresses`: ranges that the machine itself uses → what for. `processes`: port → who holds it outside the engine.
-    `fewest`, `most`: of the services that `count` has named, how many containers served at least, and ran at most.
-    `call_takes`: seconds that each call to the engine takes. `takes`: name of an image → seconds of its build or pull.
+    `exclusive`. `images`: name → image; one without a name has its id as key. `built_for`: its builder's stack,
+    service. `used_by_others`: ids of images that foreign containers use, stopped ones too. `image_volumes`: image id →
+    targets that it declares as volumes. `addresses`: ranges that the machine itself uses → what for. `processes`: port
+    → its holder outside the engine. `fewest`, `most`: of the services in `count`, the smallest number of containers
+    that served, and the largest that ran. `call_takes`: seconds of each call to the engine. `takes`: name of an image →
+    seconds of its build or pull.
     """
 
     def __init__(self, clock: VirtualClock | None = None, host: str = "mini") -> None:
@@ -102,20 +101,20 @@ class FakeMachine:
     # -- what tests do to it -----------------------------------------------------------------------------------
 
     def behave(self, image_or_spec: str, behaviour: Behaviour) -> None:
-        """From its next start on. A spec's behaviour goes before its image's."""
+        """From its next start on. A spec's behaviour wins over its image's."""
         self._behaviours[image_or_spec] = behaviour
 
     def crash_at(self, effect: int | None) -> None:
-        """A new process, which dies on reaching this effect (from 1), before performing it."""
+        """A new process, which dies at this effect (from 1), before performing it."""
         self.effects = Effects(effect, die)
 
     def go_away(self, seconds: float) -> None:
-        """The engine answers nobody for so long, and every event stream breaks. Containers run on."""
+        """The engine answers nobody for so long, and every event stream breaks. Containers keep running."""
         self._away_until = self.clock.seconds + seconds
         self._tell("broken", "")
 
     def enters(self, foreign: str, network: str, address: str = "") -> None:
-        """Somebody connects a container of theirs to a network."""
+        """Somebody connects a foreign container to a network."""
         found, id = self.networks[network], self.foreign[foreign].id
         held = {**found.addresses, **({id: frozenset([address])} if address else {})}
         self.networks[network] = replace(found, containers=found.containers | {id}, addresses=held)
@@ -128,7 +127,8 @@ class FakeMachine:
             self.networks[network] = replace(found, containers=found.containers - {id}, addresses=held)
 
     def restart_engine(self, seconds: float) -> None:
-        """The engine ends, and with it all that runs; so many seconds later it is back, and starts what it may."""
+        """The engine ends, and all containers with it; so many seconds later it is back, and starts those that it
+        may."""
         ran = [item for item in self.containers.values() if item.active]
         for item in ran:
             self._end_life(item)
@@ -166,14 +166,14 @@ class FakeMachine:
         self._tell("pause", container.id)
 
     def goes_on(self, container: FakeContainer) -> None:
-        """Not paused any more: what was due meanwhile happens now."""
+        """No longer paused: events that were due meanwhile happen now."""
         if container.state == "paused":
             container.state = "running"
             for due in self._frozen.pop(container.id, []):
                 due()
 
     def is_updated(self, name: str, **facts: Any) -> None:
-        """Somebody's `docker update`, or a container made otherwise: facts by name, `_` for a space."""
+        """Somebody's `docker update`, or a container with other settings: facts by name, `_` for a space."""
         container = self.named(name)
         container.restart = facts.pop("restart", container.restart)
         container.memory = facts.get("memory", container.memory)
@@ -196,14 +196,14 @@ class FakeMachine:
         self.foreign[name] = Foreign(self.new_id(), name, memory, tuple(ports))
 
     def advance(self, seconds: float) -> None:
-        """Let time pass; everything that is due happens at its moment."""
+        """Let time pass; everything happens at its moment."""
         until = self.clock.seconds + seconds
         while self._agenda and self._agenda[0][0] <= until:
             self.step()
         self.clock.seconds = max(self.clock.seconds, until)
 
     def count(self, *services: tuple[str, str]) -> None:
-        """From now on, and from anew, count the containers of these services (stack, service)."""
+        """From now on, count the containers of these services (stack, service) anew."""
         self.fewest = {key: self.serving(key) for key in services}
         self.most = {key: self._running(key) for key in services}
 
@@ -224,7 +224,7 @@ class FakeMachine:
         return (item for item in self.containers.values() if (item.stack, item.service) == service)
 
     def snapshot(self) -> dict[str, Any]:
-        """What must be equal before and after a commit that was rolled back."""
+        """Everything that must be equal before and after a commit that was rolled back."""
         return {
             "containers": {
                 item.name: (item.id, item.state, item.spec, item.restart, tuple(sorted(item.networks)))
@@ -246,23 +246,23 @@ class FakeMachine:
         self._measure()
 
     def answer(self) -> None:
-        """What every call begins with: it takes its time, and fails while the engine is away."""
+        """The beginning of every call: it takes its time, and fails while the engine is away."""
         if self.call_takes:
             self.advance(self.call_takes)
         if self.clock.seconds < self._away_until:
             raise Away(Reason.ENGINE_UNAVAILABLE, "the engine does not answer", "Is it running?")
 
     def listen(self, watchdog: Callable[[str, str], None]) -> Callable[[], None]:
-        """Tell every event (action, container id) until the returned function is called."""
+        """Call this at every event (action, container id) until the returned function is called."""
         self._watchdogs.append(watchdog)
         return lambda: self._watchdogs.remove(watchdog)
 
     def next_at(self) -> float | None:
-        """When something will happen by itself."""
+        """The time of the next scheduled event."""
         return self._agenda[0][0] if self._agenda else None
 
     def step(self) -> None:
-        """Jump to the next thing that happens by itself."""
+        """Jump to the next scheduled event."""
         at, _, action = heapq.heappop(self._agenda)
         self.clock.seconds = max(self.clock.seconds, at)
         action()
@@ -274,12 +274,12 @@ class FakeMachine:
         return self._behaviours.get(container.spec or "", self._behaviours.get(container.image, STEADY))
 
     def running_memory(self) -> int:
-        """Bytes promised to whatever runs, is paused or restarts; others' containers too."""
+        """Memory of all containers that run, are paused or restart, in bytes; foreign ones, too."""
         ours = sum(item.memory for item in self.containers.values() if item.active)
         return ours + sum(item.memory for item in self.foreign.values())
 
     def run(self, container: FakeContainer) -> None:
-        """Begin a life; what the behaviour says is put on the agenda."""
+        """Begin a life; the behaviour's events are scheduled."""
         container.life += 1
         container.starts += 1
         container.state, container.oom_killed, container.exit_code = "running", False, 0
@@ -292,7 +292,8 @@ class FakeMachine:
         self._script(container, self.behaviour(container))
 
     def halt(self, container: FakeContainer, grace: float) -> None:
-        """Ask it to stop: the signal, its own time or the grace, no restart. Whoever ends that wait leaves it so."""
+        """Ask it to stop: the signal, its own time or the grace period, no restart. If the wait is ended, it stays
+        so."""
         behaviour = self.behaviour(container)
         container.leaving = True
         self._tell("kill", container.id)
@@ -309,7 +310,7 @@ class FakeMachine:
             self._exit(container, 137)
 
     def is_busy(self, seconds: float, needed: Callable[[], bool] = lambda: True) -> None:
-        """A call takes so long, or for as long as it is `needed`; who waits for it listens."""
+        """A call takes so long, or while it is `needed`; the wait can be ended."""
         until = self.clock.seconds + seconds
         while needed() and self.clock.seconds < until:
             attend()

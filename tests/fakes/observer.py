@@ -1,4 +1,4 @@
-"""The fake machine seen through `loop.ports.Observer`, `Watch` and `Images`."""
+"""The machine in memory, seen through `loop.ports.Observer`, `Watch` and `Images`."""
 
 from __future__ import annotations
 
@@ -153,8 +153,8 @@ class FakeWatch:
 
 
 class FakeHostFiles:
-    """`contents`: path on the machine → text. What was `touched` was written after every start. `known`: path → where
-    it leads; of others nothing is known."""
+    """`contents`: path on the machine → text. Files in `touched` were written after every start. `known`: path → its
+    target; for others nothing is known."""
 
     def __init__(self) -> None:
         self.contents: dict[str, str] = {}

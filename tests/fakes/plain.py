@@ -20,11 +20,11 @@ from tests.fakes.life import Life
 from tests.fakes.source import TextFiles
 
 FOLDER = "/home/me/shop"
-"""Where the project lies; its files are on the machine."""
+"""The project's folder; its files are on the machine."""
 
 
 def compose_up(life: Life, model: Mapping[str, Any], **texts: str) -> None:
-    """`texts`: further files of the project by path. Limits are not set: plain projects rarely have any."""
+    """`texts`: further files of the project by path. No limits are set: plain projects rarely have any."""
     desired = lowered(life, model, texts)
     machine, stack = life.machine, desired.stacks[0]
     for network in stack.networks:
