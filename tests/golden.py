@@ -1,4 +1,4 @@
-"""Golden texts: what stands in the file must come out again.
+"""Golden texts: the result must equal the file.
 
 `RECONCILER_UPDATE_CASES=1 pytest tests/decide` writes them anew; read the difference before you commit it.
 """

@@ -1,4 +1,4 @@
-"""A benchmark that measured nothing has not met its bar."""
+"""A benchmark that measured nothing has not reached its target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line from outside: what is typed, what stands on stdout and stderr, how it ends."""
+"""The command line from outside: arguments, stdout, stderr and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose code runs: nothing of the working folder, which may be a clone of what others push."""
+"""Nothing runs from the working folder, which may be a clone of what others push."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""This repository describes a machine itself; it must be as valid as it asks others to be."""
+"""This repository describes a machine itself; this description must be valid."""
 
 from __future__ import annotations
 

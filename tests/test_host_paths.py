@@ -1,4 +1,4 @@
-"""Paths are walked step by step: links of the operator's are followed, links that a container may have made are not."""
+"""Paths are walked step by step: the operator's links are followed, links that a container may have made are not."""
 
 from __future__ import annotations
 

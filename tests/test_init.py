@@ -1,4 +1,4 @@
-"""`init` from outside, without an engine: what it writes, what it leaves alone."""
+"""`init` from outside, without an engine: what it writes, and what it does not change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What systemd hears of the agent, on a real socket, from the program as it starts it."""
+"""The agent's messages to systemd, on a real socket, from the program as systemd starts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What others could change is refused before anything is read, by each verb that uses it, with a remedy that works."""
+"""Files that others could change are rejected before anything is read, by each verb that uses them, with a remedy that
+works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages for contributors name exists, and decision pages have one form."""
+"""Everything that the pages for contributors name exists, and decision pages have one form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grants and binds from outside: what is refused at start, and that the printed line is the one that is needed."""
+"""Grants and binds from outside: what is rejected at the start, and that the printed line is the needed one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs are started through one door: what it promises, on real processes."""
+"""The module that starts programs keeps its guarantees, with real processes."""
 
 from __future__ import annotations
 

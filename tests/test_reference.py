@@ -1,4 +1,4 @@
-"""The pages that follow from the code are the current ones."""
+"""The pages that are made from the code are up to date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The agent config: where it is found, what wins, and that every mistake is told at once with its place."""
+"""The agent config: where it is found, what wins, and that all mistakes are reported at once with their places."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who waits is heard: what ends a wait ends what is waited for."""
+"""Whatever ends a wait also ends the work that is waited for."""
 
 from __future__ import annotations
 

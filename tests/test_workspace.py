@@ -1,4 +1,4 @@
-"""What a process works in goes with it, however it ends; a disk keeps room for its other users."""
+"""Temporary folders go with their process, however it ends; a disk keeps room for its other users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the machine in memory can suffer, beyond what it has in common with the real one (tests/contract)."""
+"""Faults of the machine in memory, beyond what it has in common with the real one (tests/contract)."""
 
 from __future__ import annotations
 

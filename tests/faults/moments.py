@@ -1,4 +1,4 @@
-"""A life in which something happens at a named moment of a turn."""
+"""A life in which something happens at a chosen step of a turn."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EFFECTS = {
 
 
 class Moments:
-    """What is to happen once, when a step of the turn begins."""
+    """Events that happen once, when a step of the turn begins."""
 
     def __init__(self) -> None:
         self.planned: dict[str, Happens] = {}
@@ -40,7 +40,7 @@ class Moments:
 
 
 class MomentEffects(Effects):
-    """Counts as any, and knows which effect begins which step. `always` may refuse each effect."""
+    """Counts effects as usual, and knows which effect begins which step. `always` may refuse each effect."""
 
     def __init__(self, moments: Moments, before: Callable[[str], None], crash_at: int | None = None) -> None:
         super().__init__(crash_at, die)
@@ -96,7 +96,7 @@ class MomentWatch(FakeWatch):
 
 
 class MomentLife(Life):
-    """Two services of which a database stays, and one is replaced by what has to be pulled first."""
+    """Two services: a database that stays, and one that is replaced, whose image must be pulled first."""
 
     def __init__(self) -> None:
         self.moments = Moments()
@@ -121,7 +121,7 @@ class MomentLife(Life):
         self.moments.planned[step] = happens
 
     def commit(self, version: str, **more: Any) -> str:
-        """`app` in this version, whose image the registry has, and an unchanged database. Not looked at yet."""
+        """`app` in this version, whose image is in the registry, and an unchanged database. No turn has seen it yet."""
         registry = self.machine.registry.setdefault(f"app:{version}", Image(f"sha256:app:{version}"))
         self.machine.registry[f"app:{version}"] = registry
         self.image("db:1")

@@ -1,4 +1,4 @@
-"""An engine of its own for tests that end it: beside the real one, with nothing in common but the kernel."""
+"""An engine of its own for tests that end it: beside the real one, sharing only the kernel."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class PrivateEngine:
         return int((self.folder / "docker.pid").read_text())
 
     def kill(self) -> None:
-        """As a power cut would end it; its containers live on until it is back."""
+        """End it as a power cut would; its containers run on until it is back."""
         os.kill(self._pid(), signal.SIGKILL)
         self._gone()
 
     def stop(self) -> None:
-        """As a service manager ends it: its containers end as well."""
+        """End it as a service manager does: its containers end, too."""
         os.kill(self._pid(), signal.SIGTERM)
         self._gone()
 

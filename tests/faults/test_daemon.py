@@ -1,4 +1,5 @@
-"""`run` outlives everything: defects of our own, a journal that cannot be read, a status that cannot be told."""
+"""`run` continues after every fault: errors of this program, a journal that cannot be read, a status that cannot be
+written."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def alone(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def stack(version: str, takes: float) -> dict[str, Any]:
-    """A database with a file that must not be lost, and a service that is slow to become healthy."""
+    """A database with a file that must not be lost, and a service that becomes healthy slowly."""
     db = service("echo kept >>/data/file; " + "while :; do sleep 1 & wait $!; done", volumes=["data:/data"])
     web = healthy(f"sleep {takes:g}; touch /tmp/healthy", environment={"VERSION": version}, stop_grace_period="1s")
     return {"db": alone(db), "web": alone(web)}
@@ -82,7 +82,7 @@ def proven(host: Host) -> bool:
 
 
 def check_end(host: Host, seconds: float) -> None:
-    """The same agent gets there by itself."""
+    """The same agent finishes by itself."""
     eventually(lambda: proven(host), seconds, 0.2)
     assert {item["outcome"] for item in records(host) if item["kind"] == "ended"} <= {"Succeeded", "Failed"}
     assert not [item for item in records(host) if item["kind"] == "condemned"]

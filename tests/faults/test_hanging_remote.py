@@ -1,4 +1,4 @@
-"""A remote that accepts the call and never answers: the real agent, real git, and a short patience."""
+"""A remote that accepts the connection and never answers: the real agent, real git, and a short time limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE = 5.0
 
 
 class MuteServer:
-    """Takes every connection and says nothing until it is closed."""
+    """Accepts every connection and sends nothing until it is closed."""
 
     def __init__(self) -> None:
         self._watchdog = socket.create_server(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Disks that are full or read-only, journals that go, images that go, files of half a gigabyte: the real agent."""
+"""Disks that are full or read-only, deleted journals and images, files of half a gigabyte: with the real agent."""
 
 from __future__ import annotations
 

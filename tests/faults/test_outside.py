@@ -1,4 +1,4 @@
-"""What lies around the agent fails it: remotes, names, ports, networks, clocks, a slow engine, a journal cut short."""
+"""Faults around the agent: remotes, names, ports, networks, clocks, a slow engine, a shortened journal."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def begin(host: Host) -> None:
 
 
 def could_not_find_out(answer: Answer, reason: str) -> str:
-    """The turn touched and quarantined nothing, and says why; its message."""
+    """The turn touched and quarantined nothing, and says why; returns its message."""
     assert (answer.code, answer["reason"]) == (3, reason), answer.document
     assert answer["hint"]
     return str(answer["message"])
@@ -61,7 +61,7 @@ def quarantined(host: Host) -> list[Any]:
 
 @contextmanager
 def liar() -> Iterator[int]:
-    """A server that answers everybody with the same nonsense. Yields its port."""
+    """A server that sends the same wrong data to everybody. Yields its port."""
 
     def answer() -> None:
         while True:

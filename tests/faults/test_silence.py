@@ -24,7 +24,7 @@ def life() -> MomentLife:
 
 
 def look_after(made: MomentLife, seconds: float) -> None:
-    """The timer's thread: a look every five seconds of the time to come."""
+    """The timer's thread: a check every five seconds of virtual time."""
     now = made.machine.clock.seconds
     for n in range(int(seconds / 5)):
         made.machine.at(now + 5.0 * n, lambda: made.watchdog.check())
@@ -106,7 +106,7 @@ def test_an_idle_agent_is_not_silent() -> None:
 
 
 def turns(made: MomentLife, seconds: float) -> None:
-    """An agent's turns, one every thirty seconds, with the timer's looks."""
+    """An agent's turns, one every thirty seconds, with the timer's checks."""
     until = made.machine.clock.seconds + seconds
     while made.machine.clock.seconds < until:
         made.turn(patient=True)

@@ -1,4 +1,4 @@
-"""What a Dockerfile names, in the spellings that the builder understands."""
+"""The names in a Dockerfile, in every spelling that the builder understands."""
 
 from __future__ import annotations
 

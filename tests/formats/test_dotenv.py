@@ -1,4 +1,4 @@
-"""Dotenv files: every form that people use, as Compose reads it, and nothing that steers Compose."""
+"""Dotenv files: every form that people use, read as Compose reads it, and nothing that steers Compose."""
 
 from __future__ import annotations
 

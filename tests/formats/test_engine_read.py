@@ -1,4 +1,4 @@
-"""Which requests to the engine a tool in a container may make, and what it learns."""
+"""The requests to the engine that a tool in a container may make, and the answers that it gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is stored holds no secret, and comes back as it was."""
+"""Stored documents contain no secret, and are the same when they are loaded."""
 
 from __future__ import annotations
 

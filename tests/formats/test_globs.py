@@ -1,4 +1,4 @@
-"""Patterns mean what they mean to git and the builder."""
+"""Patterns mean the same as for git and the builder."""
 
 from __future__ import annotations
 

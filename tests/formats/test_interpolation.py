@@ -1,4 +1,4 @@
-"""Variables: the rules, their limits, and that Compose itself makes the same of every text."""
+"""Variables: the rules, their limits, and that Compose gives the same result for every text."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_text_becomes_what_compose_makes_of_it(text: str, expected: str) -> No
 
 
 def model(binary: Path, texts: list[str], folder: Path) -> list[str] | None:
-    """What Compose makes of the texts; None when it refuses them."""
+    """Compose's result for the texts; None if it rejects them."""
     service = {"image": "x", "labels": {f"l{number}": text for number, text in enumerate(texts)}}
     (folder / "compose.json").write_text(json.dumps({"services": {"a": service}}))
     done = subprocess.run(
@@ -119,7 +119,7 @@ def test_compose_agrees_on_texts_that_nobody_thought_of(compose_binary: Path, tm
 
 
 def ours(text: str) -> str | None:
-    """What we make of a text; None where Compose is expected to refuse it."""
+    """Our result for a text; None if Compose should reject it."""
     try:
         expansion = interpolate(text, VARIABLES)
     except TemplateError:
@@ -150,7 +150,7 @@ def test_hostile_text_costs_less_than_a_second(text: str) -> None:
 
 
 def cost(text: str) -> float:
-    """Seconds of the processor."""
+    """Seconds of processor time."""
     began = time.process_time()
     with contextlib.suppress(TemplateError):
         interpolate(text, {"A": "a"})

@@ -1,4 +1,4 @@
-"""Every keyword of the host's and the agent's schema fails once: each violation says what to write."""
+"""Every keyword of the host's and the agent's schema fails once, and each violation says what to write."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WRONG: dict[str, Any] = {
 
 
 def failures(root: dict[str, Any], schema: dict[str, Any], at: Pointer) -> Iterator[tuple[Pointer, str, Any]]:
-    """Where, which keyword, and a value that it refuses."""
+    """Place, keyword, and a value that it rejects."""
     schema = {**root["$defs"][schema["$ref"].rpartition("/")[2]], **schema} if "$ref" in schema else schema
     for keyword, value in WRONG.items():
         if keyword in schema:
@@ -54,7 +54,7 @@ def failures(root: dict[str, Any], schema: dict[str, Any], at: Pointer) -> Itera
 
 
 def planted(name: str, at: Pointer, value: Any) -> Any:
-    """The least document with `value` at a place."""
+    """The smallest document with `value` at a place."""
     whole: Any = copy.deepcopy(BASES[name])
     if not at:
         return value

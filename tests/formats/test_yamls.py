@@ -1,4 +1,4 @@
-"""Our own documents: what is read, what is refused, and where each mistake is said to be."""
+"""Our own documents: what is accepted, what is rejected, and the place of each mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the hooks refuse, in real pushes and commits, and what they let pass."""
+"""What the hooks refuse and accept, in real pushes and commits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our hooks come into any repository and leave it as they found it."""
+"""Our hooks can be installed into any repository, and leave it as they found it."""
 
 from __future__ import annotations
 

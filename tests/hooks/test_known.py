@@ -1,4 +1,4 @@
-"""What `validate` remembers of contents that it has judged."""
+"""What `validate` remembers about contents that it has judged."""
 
 from __future__ import annotations
 

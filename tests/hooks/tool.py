@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended."""
+    """The end of a command."""
 
     code: int
     stdout: str
@@ -31,7 +31,7 @@ class Ran:
 
 
 def command(folder: Path, *argv: str, stdin: str = "", **environment: str) -> Ran:
-    """In `folder`, with no configuration of git's but its own and what `environment` adds."""
+    """In `folder`, with only its own git configuration and `environment`."""
     done = subprocess.run(
         argv, cwd=folder, env={**ENVIRONMENT, **environment}, capture_output=True, text=True, input=stdin, timeout=120
     )
@@ -64,7 +64,7 @@ def write(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def script(path: Path, text: str) -> None:
-    """A hook of somebody else."""
+    """A foreign hook."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{text}\n")
     os.chmod(path, 0o755)

@@ -1,4 +1,4 @@
-"""Everything that policies deny, as somebody would write it. One line each, so that its place can be checked."""
+"""Everything that policies deny, as people would write it. One line each, so that its place can be checked."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Case:
-    """A service with `line` breaks `rule`. `section`: `line` stands in that top-level section instead, as the
-    definition of an object that the service uses by `use`."""
+    """A service with `line` breaks `rule`. `section`: `line` is in that top-level section instead, as the definition of
+    an object that the service uses by `use`."""
 
     rule: str
     line: str
@@ -127,7 +127,7 @@ NEWER = {
     ),
     "image mount": Case("mount-type", "volumes: [{type: image, source: x, target: /in}]"),
 }
-"""What Compose 2.26 does not know, and therefore refuses itself."""
+"""Keys that Compose 2.26 does not know, and therefore rejects itself."""
 
 
 def _object(rule: str, section: str, definition: str) -> Case:

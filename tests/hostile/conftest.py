@@ -1,4 +1,4 @@
-"""What these tests share: one Compose, where its version makes no difference."""
+"""Fixtures of these tests: one Compose, if its version makes no difference."""
 
 from __future__ import annotations
 

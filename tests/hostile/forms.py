@@ -1,4 +1,4 @@
-"""The ways to write one setting of a service. Each makes a commit with all cases, every one at a marked line."""
+"""The ways to write one setting of a service. Each makes a commit with all cases, each at a marked line."""
 
 from __future__ import annotations
 

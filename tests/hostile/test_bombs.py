@@ -1,4 +1,5 @@
-"""Files that are made to hurt, through `validate` with real Compose: each ends in time, in little memory, by a rule."""
+"""Files that are made to cost time or memory, through `validate` with real Compose: each ends in time, with little
+memory, by a rule."""
 
 from __future__ import annotations
 
@@ -19,9 +20,9 @@ from tests.decide.test_scan_limits import REFUSED
 
 HEAD = "services:\n  web:\n    image: x:1\n"
 SECONDS = 5.0
-"""Of processor time: for us, and for Compose."""
+"""Seconds of processor time: ours, and Compose's."""
 MEMORY = 300 << 20
-"""Bytes by which this process may grow, whatever is thrown at it."""
+"""Bytes by which this process may grow, for any input."""
 
 
 def nested(depth: int, opening: str) -> str:
@@ -109,7 +110,7 @@ def worked(who: int) -> float:
 
 HARMLESS = {"long keys", "a giant float", "sysctls by pattern",
             "a pattern of the names", "extends of files of files"}  # fmt: skip
-"""What may be found valid, as long as that is found in time."""
+"""Files that may be valid, if that is found in time."""
 
 
 @pytest.mark.parametrize("name", BOMBS)

@@ -1,6 +1,6 @@
-"""Canary secrets in every place that a commit or the host has for them: nothing that is said or kept repeats one.
+"""Canary secrets in every place that a commit or the host has for them: no output and no stored file repeats one.
 
-The stories with an engine stand in `tests/e2e/test_bounds.py`.
+The tests with an engine are in `tests/e2e/test_bounds.py`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ FORMS = ("text", "json")
 
 @dataclass
 class Operator:
-    """A host without an engine, and the command line in this process. `programs`: what was started, and with what."""
+    """A host without an engine, and the command line in this process. `programs`: the started programs, and their
+    input."""
 
     folder: Path
     compose: Path
@@ -81,7 +82,7 @@ class Operator:
         return self.repository.push({**self.files(compose), **files})
 
     def say(self, *arguments: str, about: str = "", forms: Sequence[str] = FORMS) -> int:
-        """Ask for text and for JSON; what was said is kept."""
+        """Ask for text and for JSON; both outputs are kept."""
         code = 0
         for form in forms:
             command = ["--config", str(self.config), "--output", form, *arguments]
@@ -95,14 +96,14 @@ class Operator:
         return self.say("validate", "--commit", sha, "--git-dir", str(self.repository.folder))
 
     def look_at(self, compose: str, about: str, forms: Sequence[str] = FORMS) -> int:
-        """What `validate DIR` says of a working folder, which takes less time than a commit."""
+        """Output of `validate DIR` for a working folder, which takes less time than a commit."""
         for path, text in self.files(compose).items():
             (self.folder / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / "tree" / path).write_text(text)
         return self.say("validate", str(self.folder / "tree"), about=about, forms=forms)
 
     def watch_programs(self) -> None:
-        """Let git and Compose be started through scripts that write down what they were given."""
+        """Let git and Compose be started through scripts that record their input."""
         for name, program in (("git", shutil.which("git")), ("compose", str(self.compose))):
             script = self.folder / "bin" / name
             script.parent.mkdir(exist_ok=True)
@@ -114,7 +115,7 @@ class Operator:
         self.configure(str(self.repository.folder))
 
     def everything(self) -> dict[str, str]:
-        """What was said, and names and contents of the state folder."""
+        """All outputs, and names and contents of the state folder."""
         kept = {
             str(path): path.read_bytes().decode(errors="replace") for path in self.state.rglob("*") if path.is_file()
         }
@@ -158,7 +159,7 @@ TOP = {
     "include": "include: [S]", "include from elsewhere": "include: ['https://S@example.org/x.git']",
     "two includes": "include: [{path: S, env_file: S}]", "version": "version: [S]",
 }  # fmt: skip
-"""Places where a value is wrong: S stands for a secret."""
+"""Places where a value is invalid: S stands for a secret."""
 
 
 FILED = """services:
@@ -170,7 +171,7 @@ USED = """services: {web: {image: 'x:1', volumes: ['v:/in']}}
 LINE
 """
 CUT = ("env_file", "extends", "include", "long")
-"""Where a message has no room for all of a long one."""
+"""Places whose message has no room for the whole of a long value."""
 AWKWARD = ("LONG", "QUOTED", "PARTS", "LINE")
 
 
@@ -211,7 +212,7 @@ secrets: {file: {file: ./conf}, given: {environment: OWN}}
 x-note: "$LINES"
 """
 COMMITTED = {"COMMITTED": "Gt8p2Mw5Xk9c", "conf": "Bq7r4Ds6Nv3h"}
-"""In the repository, in plain text: what is good is not repeated all the same."""
+"""In the repository, in plain text: a valid value is not repeated either."""
 
 VERBS = (
     ["plan"], ["once"], ["status"], ["status", "--no-engine"], ["history"], ["doctor"],
@@ -243,7 +244,7 @@ def test_the_agent_s_own_environment_is_not_there_for_commits(operator: Operator
 
 
 class Echo(BaseHTTPRequestHandler):
-    """A forge that repeats what it was given, as it is and decoded."""
+    """A forge that repeats its input, unchanged and decoded."""
 
     def do_GET(self) -> None:
         given = self.headers.get("Authorization", "")

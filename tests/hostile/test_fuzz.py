@@ -1,4 +1,4 @@
-"""Our own parsers on what nobody would write: they answer or refuse, and never break, in no more than a moment."""
+"""Our own parsers with random input: they answer or reject within a moment, and never fail."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from reconciler.record.requests import RequestBox
 from tests.commits import CommitFiles
 
 EXAMPLES = int(os.environ.get("RECONCILER_FUZZ", "150"))
-"""Examples for each parser; many more by hand."""
+"""Examples for each parser; more on request."""
 MANY = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @contextlib.contextmanager
 def a_moment() -> Iterator[None]:
-    """Of processor time: what the disk and other programs take says nothing about us."""
+    """Of processor time, because the time of the disk and of other programs says nothing about us."""
     began = time.process_time()
     yield
     assert time.process_time() - began < 5

@@ -1,4 +1,4 @@
-"""Every key that is denied, in every way to write it, judged as a turn judges it: by what Compose makes of it."""
+"""Every denied key, in every way to write it, judged as in a turn: by Compose's model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def judged(preparer: Preparer, written: Written) -> list[Violation]:
 
 
 def untold(cases: Cases, written: Written, found: list[Violation]) -> list[str]:
-    """The cases that no violation names by rule, owner and marked line, with what was said of them instead."""
+    """The cases without a violation with the right rule, owner and marked line, and the violations that they have."""
     lines = {path: text.splitlines() for path, text in written.contents.items()}
     missing = []
     for name, case in cases.named.items():

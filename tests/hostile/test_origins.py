@@ -1,4 +1,4 @@
-"""Repositories whose owner is hostile: nothing of them is run as the agent, and nothing is written through them."""
+"""Repositories with a hostile owner: nothing in them runs as the agent, and nothing is written through them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a rep
 
 @pytest.fixture
 def place() -> Iterator[Path]:
-    """A folder that every user can walk to."""
+    """A folder that every user can reach."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         (Path(name) / "marker").mkdir()
@@ -37,7 +37,7 @@ def place() -> Iterator[Path]:
 
 
 def trap(place: Path, name: str) -> Path:
-    """A program that leaves a trace of itself and of who has run it."""
+    """A program that records that it ran, and by which user."""
     path = place / f"trap-{name}"
     path.write_text(f"#!/bin/sh\nid -u >{place}/marker/{name}\nexit 0\n")
     path.chmod(0o755)
@@ -152,7 +152,7 @@ def test_who_owns_any_part_that_decides_counts_as_the_owner(place: Path) -> None
 
 
 def test_a_repository_that_is_named_starts_nothing_to_get_objects_that_it_lacks(place: Path) -> None:
-    """A partial clone fetches on demand, from whatever its configuration names, with whatever helper."""
+    """A partial clone fetches on demand, from any address in its configuration, with any helper."""
     theirs = armed(place)
     sha = theirs.head()
     blob = theirs.git("rev-parse", f"{sha}:compose.yaml")

@@ -1,7 +1,7 @@
-"""Containers that fight, on the real engine: the agent stays responsive, bounded and right.
+"""Hostile containers on the real engine: the agent stays responsive, bounded and correct.
 
-Elsewhere: `tests/e2e/test_mounts.py` (a container that swaps what is mounted while commits roll) and
-`tests/e2e/test_waits.py` (one that does not stop, forward and on a rollback).
+Elsewhere: `tests/e2e/test_mounts.py` (a container that replaces mounted folders during rollouts) and
+`tests/e2e/test_waits.py` (one that does not stop, in an advance and in a rollback).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ together = Together()
 
 PIDS = 48
 MOST_JOURNAL = 256 << 10
-"""Bytes; a report holds 20 lines of a failed service, however much it has said."""
+"""Bytes; a report has 20 lines of a failed service, however much it has printed."""
 
 MOST_LEFT = 64
 """Pages of a disk that is full: a container took the rest, and what the agent has given back since."""
@@ -37,7 +37,7 @@ FLOOD = "head -c 2000000 /dev/zero | tr '\\0' y; head -c 2000000 /dev/zero | tr 
 
 
 def bomb(version: str, **more: Any) -> dict[str, Any]:
-    """Forks as far as it may, writes without end, and does not stop. Nothing can be started in it any more."""
+    """Forks as often as it can, writes without end, and does not stop. Nothing more can be started in it."""
     logs = {"driver": "json-file", "options": {"max-size": "1m", "max-file": "2"}}
     return service(
         command=["perl", "-e", escaped(BOMB)], environment={"VERSION": version}, pids_limit=PIDS, mem_limit="64m",
@@ -100,7 +100,7 @@ def test_who_fails_with_a_flood_is_reported_in_few_words(host: Host) -> None:
 
 @together.with_one_compose
 def test_who_dies_in_rhythm_with_the_gate_does_not_pass_it(host: Host) -> None:
-    """It is healthy for a little less than min_healthy_time, each time that it is started."""
+    """It is healthy for a little less than min_healthy_time after each start."""
     first = host.push({"web": healthy()})
     assert host.once().code == 0
     web = service("touch /tmp/healthy; sleep 0.7; exit 1", healthcheck=health())

@@ -1,4 +1,4 @@
-"""Commits that attack, through `validate --commit`: refused by rule and path, in time, and nothing outside is read."""
+"""Hostile commits, through `validate --commit`: rejected with rule and path, in time, and nothing outside is read."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def validator(tmp_path_factory: pytest.TempPathFactory) -> Validator:
 
 @pytest.fixture(autouse=True, scope="module")
 def outside() -> Any:
-    """Files of the host that attacks point at."""
+    """Files of the host that the attacks point at."""
     folder = Path(OUT)
     folder.mkdir(exist_ok=True)
     (folder / "secret.env").write_text(f"A={SENTINEL}\n")

@@ -1,4 +1,4 @@
-"""What the lives of several files have in common."""
+"""What several files with lives share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def assert_quiet(life: Life) -> None:
 
 
 class _DiesBefore(Effects):
-    """The process is killed on reaching the first effect whose name begins so."""
+    """The process is killed at the first effect whose name starts so."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class _DiesBefore(Effects):
 
 
 def dies_before(life: Life, effect: str) -> None:
-    """A turn that is killed before this effect; the next process stands ready."""
+    """A turn that is killed before this effect; the next process is ready."""
     life.machine.effects = _DiesBefore(effect)
     with pytest.raises(Died):
         life.turn()

@@ -1,4 +1,4 @@
-"""A project that plain Compose has started was adopted without a restart, and the rollback leads to what ran."""
+"""A project that plain Compose has started is adopted without a restart, and the rollback restores what ran before."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def adopted(model: Mapping[str, Any] | None = None, **texts: str) -> Life:
 
 
 def lives(life: Life) -> dict[str, tuple[str, int, str]]:
-    """Which containers there are, and how often each was started."""
+    """The existing containers, and how often each was started."""
     return {c.name: (c.id, c.starts, c.state) for c in life.machine.containers.values()}
 
 
@@ -133,7 +133,7 @@ def test_a_service_whose_facts_differ_is_replaced_and_no_other(spoil: Callable[[
 
 @pytest.mark.parametrize("broken", ["web", "db"])
 def test_the_rollback_of_the_first_commit_is_what_ran_before(broken: str) -> None:
-    """Containers that were replaced run again, though no commit was ever good; then all is quiet."""
+    """Replaced containers run again, although no commit was ever good; then nothing more happens."""
     life = adopted()
     before = lives(life)
     changed = project(**{broken: project()["services"][broken] | {"image": f"{broken}:9"}})
@@ -230,7 +230,7 @@ def test_what_did_not_run_is_not_started_on_the_rollback() -> None:
 
 
 def beside(life: Life) -> dict[str, str]:
-    """A second stack in the Host document, which runs already: it has a container of its own, unlabelled."""
+    """A second, running stack in the Host document: it has a container of its own, without our label."""
     own = life.machine.named("shop-web-1")
     theirs = replace(own, id="other", name="other-web-1", stack="other", host=None, spec=None, folder=FOLDER)
     life.machine.containers["other"] = theirs

@@ -1,4 +1,4 @@
-"""Builds within the life of a machine: whose names they may use, in which order, and what they may take."""
+"""Builds in the life of a machine: the names they may use, their order, and their memory."""
 
 from __future__ import annotations
 

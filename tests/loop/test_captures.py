@@ -1,4 +1,4 @@
-"""Commits that name what belongs to others."""
+"""Commits that name foreign objects."""
 
 from __future__ import annotations
 

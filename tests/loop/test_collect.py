@@ -1,4 +1,4 @@
-"""What nothing needs any more is taken away; what anybody needs, never."""
+"""Objects that nothing needs are removed, and no others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def own_tags(life: Life) -> set[str]:
 
 @dataclass(frozen=True)
 class Built:
-    """What the fake machine makes of a build."""
+    """Result of a build on the machine in memory."""
 
     id: str
     key: str
@@ -52,7 +52,7 @@ class Built:
 
 
 def wanted(life: Life, sha: str) -> dict[str, Built]:
-    """service → the build that the commit asks for."""
+    """service → its desired build."""
     preparer = RememberingPreparer(CanonicalRenderer(), Rules("mini", Places("/state/trees", "/state/data")))
     wants = [want for want in preparer.prepare(life.source.files(sha)).wants if want.build]
     ids = {want.key: "sha256:" + hashlib.sha256(want.key.encode()).hexdigest() for want in wants}

@@ -1,4 +1,4 @@
-"""A journal that was shortened tells the same of today, and the life goes on as if nothing had happened."""
+"""A shortened journal gives the same history of today, and the life continues unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.loop.lives import assert_quiet, dies_before, proven
 
 
 def today(history: History) -> Mapping[str, Any]:
-    """What turns depend on."""
+    """The parts of the history that turns depend on."""
     finals = history.finals.items()
     return {
         "good": history.last_good,
@@ -41,7 +41,7 @@ def today(history: History) -> Mapping[str, Any]:
 
 
 def lived(chance: random.Random, deeds: int = 25) -> Life:
-    """Good commits and bad ones, retried ones, kills, containers that vanish; quiet in the end."""
+    """Good and bad commits, retried ones, kills, removed containers; nothing happens at the end."""
     life, bad = Life(), ""
     for n in range(deeds):
         what = chance.choice(["good", "good", "bad", "retry", "kill", "vanish", "same"])

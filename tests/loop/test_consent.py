@@ -1,4 +1,4 @@
-"""What others have made is taken over only once a person has agreed to just that."""
+"""Foreign objects are taken over only after a person has agreed to exactly these."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def theirs(**services: Any) -> dict[str, Any]:
 
 
 def thief(name: str = "thief", image: str = "thief:1") -> dict[str, Any]:
-    """A commit with a service of its own that mounts the project's volume."""
+    """A commit with its own service that mounts the project's volume."""
     return {"services": {name: service(image, volumes=[DATA])}, **VOLUMES}
 
 
@@ -61,7 +61,7 @@ def accept(life: Life) -> Turn:
 
 @pytest.mark.parametrize("name", ["thief", "db"])
 def test_a_project_that_runs_already_is_held_and_nothing_of_it_touched(name: str) -> None:
-    """Its own service as well as another one that only takes the name of the project."""
+    """Its own service, and another one that only uses the project's name."""
     life = foreign()
     before = life.machine.snapshot()
     life.push_model(thief(name))
@@ -78,7 +78,7 @@ def test_a_project_that_runs_already_is_held_and_nothing_of_it_touched(name: str
 
 @pytest.mark.parametrize("kept", ["container", "network", "volume"])
 def test_whatever_is_left_of_a_project_is_the_projects(kept: str) -> None:
-    """A container that is stopped, or only the network or the volume that a project has left behind."""
+    """A stopped container, or only the network or the volume that a project has left."""
     life = foreign()
     if kept == "container":
         life.machine.halt(life.machine.named("shop-db-1"), 1.0)
@@ -121,7 +121,7 @@ def test_accept_lets_exactly_that_commit_take_the_project_over() -> None:
 
 
 def test_an_accept_before_anything_was_shown_consents_to_nothing() -> None:
-    """An operator who lets a commit pass for another reason has not been asked about the project."""
+    """An operator who accepts a commit for another reason was not asked about the project."""
     life = foreign()
     sha = life.push_model(thief())
     life.ask("accept", sha)
@@ -143,7 +143,7 @@ def test_consent_covers_what_was_shown_and_nothing_that_came_later() -> None:
 
 
 def test_consent_to_one_commit_is_none_to_another_one_before_it_was_used() -> None:
-    """What an operator has agreed to stays agreed to: it was shown, whoever asks for it next."""
+    """Consent stays: the objects were shown, whichever commit needs them next."""
     life = foreign()
     life.push_model(thief())
     life.turn()
@@ -176,7 +176,7 @@ def test_another_stack_of_the_config_consents_to_nothing() -> None:
 def test_what_a_person_or_another_agent_made_is_asked_for_in_a_stack_of_ours_too(
     kind: str, labels: dict[str, str]
 ) -> None:
-    """A volume of the stack's prefix without labels, with Compose's, and with those of another reconciler."""
+    """A volume with the stack's prefix: without labels, with Compose's, and with those of another reconciler."""
     life = Life()
     life.push(web=service("web:1"))
     assert life.turn().outcome is Outcome.SUCCEEDED
@@ -211,7 +211,7 @@ def test_a_container_of_a_new_service_that_a_person_started_in_our_stack_is_aske
 
 
 def test_a_suspended_stack_lends_its_name_to_no_other_one() -> None:
-    """The volume of a foreign project is not had by naming the project among the suspended stacks."""
+    """A suspended stack with the name of a foreign project gives no access to that project's volume."""
     life = foreign()
     life.machine.volumes["vault"] = ObservedVolume(labels={COMPOSE_PROJECT: "shop"})
     life.adopt = ("blog",)

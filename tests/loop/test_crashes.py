@@ -1,4 +1,4 @@
-"""The process is killed at every effect of an advance, a revert and a repair; the next ones find the way."""
+"""The process is killed at every effect of an advance, a rollback and a repair; the next ones finish the work."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def odd(version: str, **more: Any) -> dict[str, Any]:
 
 
 def changed(life: Life, behaviour: Behaviour | None = None) -> None:
-    """`old` goes and its successor takes over the name of `app`; the network changes as well."""
+    """`old` is removed, and its successor takes over the name of `app`; the network changes, too."""
     services = odd("2", new=service("new:2", container_name="front"))
     services["app"].pop("container_name")
     del services["old"]
@@ -96,7 +96,7 @@ def changed(life: Life, behaviour: Behaviour | None = None) -> None:
 
 
 def harmed(life: Life) -> None:
-    """What stands under the namespace user is gone, a replica is paused, another down, and one has lost its network."""
+    """The namespace owner is gone, one replica is paused, another is down, and one has lost its network."""
     life.machine.vanishes("shop-app-1" if "shop-app-1" in life.ids() else "front")
     life.machine.pauses("shop-web-1")
     life.machine.exits("shop-web-2", 1)
@@ -167,7 +167,7 @@ def test_a_kill_at_any_effect_leads_to_the_same_end(name: str) -> None:
 def test_two_kills_in_a_row_lead_to_the_same_end(name: str) -> None:
     flow, expected = FLOWS[name], ending(FLOWS[name])
     total = effects_of(flow)
-    # Each effect once as the first kill; the second wanders over all of them.
+    # Each effect once as the first kill; the second kill moves over all of them.
     for n in range(1, total + 1):
         life = start()
         life.start(crash_at=n)
@@ -190,7 +190,7 @@ def start_odd() -> Life:
 
 
 def odd_end(life: Life) -> object:
-    """Where everything stands, and which anonymous volumes are used by whom."""
+    """The final state, and which anonymous volumes are used by which container."""
     mounted = {c.name: {m.source for m in c.mounts} for c in life.machine.containers.values()}
     shared = life.machine.named("shop-side-1").network_mode
     namespace_owner = next(c.name for c in life.machine.containers.values() if f"container:{c.id}" == shared)

@@ -1,4 +1,4 @@
-"""How long the agent waits between turns, and when it stops taking them."""
+"""How long the agent waits between turns, and when it stops."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INTERVAL = 30.0
 
 
 class Diary:
-    """An alarm that writes down how long each wait is to be; the agent is asked to end after so many."""
+    """An alarm that records the length of each wait; after so many waits the agent must end."""
 
     def __init__(self, clock: VirtualClock, waits: int, between: Callable[[], object] = lambda: None) -> None:
         self._clock, self._waits, self._between = clock, waits, between

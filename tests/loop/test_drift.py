@@ -1,4 +1,4 @@
-"""What somebody does to our containers is found and put right; what ails is started again, but not for ever."""
+"""Changes by hand to our containers are found and corrected; failed services are started again, but not for ever."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def running(**more: Any) -> Life:
 
 
 def told(life: Life, change: Tampering) -> tuple[str, bool]:
-    """The message of the turn that finds it, and whether the container is another one then."""
+    """The message of the turn that finds it, and whether the container was replaced then."""
     before = life.ids()["shop-web-1"]
     change(life.machine)
     life.start()  # a new process compares everything once
@@ -60,7 +60,7 @@ def loses_data(life: Life) -> None:
 
 
 def told_as_lost(life: Life) -> list[tuple[str, str]]:
-    """Rule and message of what stands in the history's newest entry and in the status."""
+    """Rule and message of the warning in the history's newest entry and in the status."""
     attempt = life.cycle.history.attempts[-1]
     facts = StatusFacts("mini", Agent(False), SourceFacts("", "main", life.source.newest), life.cycle.history)
     found = [(item.rule, item.message) for item in attempt.warnings if item.rule == "volume-made-anew"]
@@ -157,7 +157,8 @@ def test_the_service_is_made_anew_where_nothing_else_helps(kind: str) -> None:
 
 
 def test_containers_that_somebody_else_brought_up() -> None:
-    """`docker compose up --scale web=2` by hand makes our services anew, without our labels: one stays, one goes."""
+    """`docker compose up --scale web=2` by hand makes our services anew, without our labels: one stays, one is
+    removed."""
     life = running()
     own = life.machine.named("shop-web-1")
     del life.machine.containers[own.id]
@@ -184,7 +185,7 @@ def test_nothing_is_compared_without_a_reason() -> None:
 
 
 def test_an_engine_that_makes_containers_otherwise_is_not_fought() -> None:
-    """Comparing may be wrong about an engine that nobody has seen; it costs one container, not one a minute."""
+    """A comparison may be wrong about an unknown engine; this costs one container, not one a minute."""
     life = Life()
     life.behave("web:1", HEALTHY)
     create = life.machine.applier.create
@@ -207,7 +208,7 @@ def test_an_engine_that_makes_containers_otherwise_is_not_fought() -> None:
 
 
 def test_drift_is_no_matter_of_a_commit() -> None:
-    """A commit replaces what it changes; what somebody did to another service is put right by the next turn."""
+    """A commit replaces what it changes; a change by hand to another service is corrected by the next turn."""
     life = running()
     life.machine.is_updated("shop-web-1", privileged=True)
     life.image("other:2")
@@ -283,7 +284,7 @@ def test_it_is_given_up_after_five_starts_and_stays_so() -> None:
     life = ailing()
     for _ in range(200):
         life.machine.advance(10)
-        life.start()  # whatever was decided, another process keeps to it
+        life.start()  # another process decides the same
         turn = life.turn()
     assert life.machine.named("shop-web-1").starts == 6
     assert (turn.outcome, turn.reason, turn.exit_code) == (Outcome.UNCHANGED, Reason.HEALTH_CHECK_FAILED, 1)
@@ -296,7 +297,7 @@ def test_it_is_given_up_after_five_starts_and_stays_so() -> None:
 
 
 def test_a_start_that_something_else_prevents_does_not_count() -> None:
-    """A disk or a port that is away for long is waited for that long."""
+    """If a disk or a port is missing for long, the agent waits so long."""
     life = proven(web=service("web:1", ports=[{"target": 80, "published": "8080", "protocol": "tcp"}]))
     goes_down(life, "shop-web-1")
     life.machine.foreign["other"] = Foreign("f" * 64, "other", 0, life.machine.named("shop-web-1").ports)
@@ -323,7 +324,7 @@ def test_by_itself_it_is_trusted_again() -> None:
 
 
 def test_an_ended_container_is_started_with_growing_pauses() -> None:
-    """Its policy is no, so the engine leaves it; we do not storm."""
+    """Its policy is no, so the engine does not restart it, and we do so with growing pauses."""
     life = Life()
     life.behave("web:1", Behaviour(health=((1.0, "healthy"),), exits_after=30.0, exit_code=3))
     life.push(web=service("web:1", restart="no", ports=[{"target": 80, "published": "8080"}]))
@@ -383,7 +384,7 @@ def test_last_good_is_looked_after_while_the_head_cannot_be_judged() -> None:
 
 
 def waiting_for_an_image() -> Life:
-    """The head's image cannot be had now, and it is waited before the head is tried again."""
+    """The head's image cannot be pulled now, and the agent waits before the next try."""
     life = running()
     life.push(web=service("far:1"), other=service("other:1", health=False))
     life.machine.registry["far:1"] = life.machine.images.pop("far:1")
@@ -416,7 +417,7 @@ def test_a_repair_that_failed_meanwhile_is_waited_for_like_the_head() -> None:
 
 
 def test_what_somebody_brought_up_stands_in_the_way_of_no_commit() -> None:
-    """It is a container of last good's; the commit drops its service and changes its network."""
+    """It is a container of last good; the commit drops its service and changes its network."""
     life = running()
     own = life.machine.named("shop-other-1")
     life.machine.vanishes(own.name)

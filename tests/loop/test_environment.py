@@ -1,4 +1,4 @@
-"""Memory, ports, engine, remote or disk fail: nothing is quarantined, and nothing stays down for it."""
+"""Memory, ports, engine, remote or disk fail: nothing is quarantined, and no service stays down."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_last_good_is_not_brought_back_over_the_bound() -> None:
 
 
 def test_a_fault_in_the_middle_of_the_switch_leaves_no_service_down() -> None:
-    """Somebody's container has the name that the new one is to have."""
+    """A foreign container has the name that the new one needs."""
     life = proven(web=service("web:1"))
     before = life.machine.snapshot()
     life.push(web=service("web:2", container_name="taken"))

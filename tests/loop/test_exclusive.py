@@ -1,4 +1,4 @@
-"""What only one running container can have changes hands in one commit: ports, addresses, volumes, also in circles."""
+"""Exclusive resources move to another service in one commit: ports, addresses, volumes, also in circles."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_an_address_that_a_neighbour_has_is_waited_for_and_nothing_stops() -> No
 
 @pytest.mark.parametrize("back", [False, True])
 def test_a_name_that_compose_gives_by_itself_changes_hands(back: bool) -> None:
-    """Candidates are made while the one that has to give it up still runs."""
+    """Candidates are made while the present holder of the name still runs."""
     life = Life()
     both = {"a": service("a:1"), "b": service("b:1")}
     first, second = {"a": service("a:1", container_name="shop-b-1")}, both
@@ -155,7 +155,7 @@ def test_a_name_that_compose_gives_by_itself_changes_hands(back: bool) -> None:
 
 @pytest.mark.parametrize("cuts", [1, 2])
 def test_a_candidate_that_never_ran_hands_no_nameless_volume_on(cuts: int) -> None:
-    """It has taken over the volume of a container that still runs on it."""
+    """It has taken over the volume of a container that still uses it."""
 
     def cache(replicas: int, version: int) -> dict[str, Any]:
         return service("cache:1", health=False, deploy={"replicas": replicas}, labels={"version": str(version)})

@@ -1,4 +1,5 @@
-"""At every effect of a rollout, and of its rollback, the world does something else; quiet then leads to one end."""
+"""At every effect of a rollout, and of its rollback, a fault happens; without further faults, every life ends in the
+same state."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ FAULTS = (engine_away, disk_full, asked_to_end)
 
 
 def lived(flow: Callable[[Life], None], number: int, fault: Callable[[Life, str], None]) -> Life | None:
-    """A life with this fault at this effect, and three quiet turns of the next process. None: it has fewer effects."""
+    """A life with this fault at this effect, and three turns of the next process without faults. None: it has fewer
+    effects."""
     life = start_odd()
     life.start()
     life.machine.effects = _At(number, lambda effect: fault(life, effect))
@@ -198,7 +200,7 @@ class _Each(Effects):
 
 
 def test_a_journal_that_was_cut_anywhere_brings_back_no_bad_commit_and_quarantines_no_good_one() -> None:
-    """As a disk that is put back from a backup would have it: the newest records are missing."""
+    """As after restoring a disk from a backup: the newest records are missing."""
     number, shorter = 0, True
     while shorter:
         number += 1

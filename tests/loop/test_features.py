@@ -1,4 +1,4 @@
-"""What Compose features mean when a commit changes them, on the fake machine."""
+"""Compose features that a commit changes, on the machine in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `init` says of the first turn is what that turn does."""
+"""The first turn does what `init` says about it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def running(model: Mapping[str, Any] = RUNNING) -> Life:
 
 
 def asked(life: Life, model: Mapping[str, Any]) -> Judged:
-    """What `init` would say of a working folder with this model; the machine stays as it is."""
+    """The answer of `init` for a working folder with this model; the machine does not change."""
     before = life.machine.snapshot()
     for item in model["services"].values():
         life.image(item["image"])

@@ -1,4 +1,4 @@
-"""Which grants last good needs, over the life of a machine: used, left behind, and never needed at all."""
+"""Which grants last good needs, over the life of a machine: used, no longer used, and never used."""
 
 from __future__ import annotations
 

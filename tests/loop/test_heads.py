@@ -1,4 +1,4 @@
-"""Heads that are held, refused or overtaken, also in the middle of a rollout."""
+"""Heads that are held, rejected or superseded, also in the middle of a rollout."""
 
 from __future__ import annotations
 

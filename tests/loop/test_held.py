@@ -1,4 +1,4 @@
-"""What keeps a commit from being tried stands in the history, once, until it is over."""
+"""The reason for which a commit is not tried is in the history, once, until it ends."""
 
 from __future__ import annotations
 

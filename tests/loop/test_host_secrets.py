@@ -1,4 +1,4 @@
-"""The secrets of the host change under the commit that was good."""
+"""The host's secrets change after the commit was good."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_changed_secrets_that_fail_are_rolled_back_and_quiet(policy: str) -> Non
 
 
 def test_a_variable_that_has_gone_is_not_just_left_out() -> None:
-    """`environment: [TOKEN]` may be unset, as in Compose; not where it was a secret until now."""
+    """`environment: [TOKEN]` may be unset, as in Compose, but not if it had a secret until now."""
     life = proven(web=service("web:1", environment={"TOKEN": "x", "PLAIN": "y"}), db=service("db:1"))
     life.push(web=service("web:1", environment={"TOKEN": "x", "UNSET": None}), db=service("db:1"))
     settled(life)
@@ -112,7 +112,7 @@ def test_secrets_that_turn_bad_hold_new_commits_and_nothing_else() -> None:
 
 
 def test_bad_secrets_keep_no_bad_commit() -> None:
-    """What was begun is ended all the same: the rollback needs no secret that is read anew."""
+    """Work that has begun is finished: the rollback reads no secret anew."""
     life = proven(web=service("web:1"))
     life.push(web=service("web:2"))
     dies_before(life, "start")

@@ -1,4 +1,5 @@
-"""The journal, the store, the mirror or the remote are lost: what ran stays, and what was bad stays bad."""
+"""The journal, the store, the mirror or the remote is lost: running containers stay, and bad content stays
+quarantined."""
 
 from __future__ import annotations
 

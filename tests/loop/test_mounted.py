@@ -1,4 +1,4 @@
-"""No commit brings mounts together that lie in each other, on its way or back; a link in the way holds it."""
+"""No commit brings nested mounts together, in its rollout or rollback; a link in the way holds it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def mounting(image: str, *paths: str, **more: Any) -> dict[str, Any]:
 
 
 def held(life: Life) -> str:
-    """What is told of a commit that is held, and that nothing was touched for it."""
+    """The message of a held commit; checks that nothing was touched."""
     before, services, trace = life.ids(), life.running(), len(life.machine.trace)
     turn = life.turn()
     assert (turn.outcome, turn.reason, turn.attempt) == (Outcome.HELD, Reason.POLICY_VIOLATION, None), turn
@@ -32,7 +32,7 @@ def held(life: Life) -> str:
 
 
 def test_the_old_one_who_can_write_is_gone_before_the_new_one_is_made() -> None:
-    """Two commits, as a red team did it: the first one's container plants, the second one mounts what it planted."""
+    """Two commits, as in an attack: the first one's container makes the link, the second one mounts it."""
     life = proven(a=mounting("a:1", "data"), other=service("o:1"), more=service("m:1"))
     life.push(b=mounting("b:1", "data/x"), other=service("o:1"), more=service("m:1"))
     told = held(life)
@@ -54,7 +54,7 @@ def test_one_service_cannot_go_deeper_in_one_commit_either() -> None:
 
 
 def test_what_could_be_started_again_on_the_rollback_counts() -> None:
-    """The new one could plant, fail its gate, and what runs again would mount what it planted."""
+    """The new container could make a link and fail its gate; the earlier one would then mount the link."""
     life = proven(b=mounting("b:1", "data/x"), other=service("o:1"), more=service("m:1"))
     life.push(a=mounting("a:1", "data"), other=service("o:1"), more=service("m:1"))
     assert f"one in which shop/b does not mount {DATA}/data/x any more" in held(life)
@@ -76,7 +76,7 @@ def test_a_container_that_is_left_counts_although_no_commit_asks_for_it() -> Non
 
 
 def test_what_runs_so_already_can_be_left_step_by_step() -> None:
-    """A state of an older version, or of a grant that was rolled back."""
+    """A state of an older version, or after a grant was removed."""
     grant = Grant("nested-mount", "shop", "b", "ours", ("data/x",))
     life = Life(grants=[grant])
     life.push(a=mounting("a:1", "data"), b=mounting("b:1", "data/x"), c=service("c:1"))
@@ -111,7 +111,7 @@ def test_a_link_in_the_way_holds_a_commit_until_it_is_removed(planted: bool) -> 
 
 
 def test_links_of_the_hosts_are_seen_through_by_what_folders_are() -> None:
-    """Two granted paths that are one and the same by an operator's link."""
+    """Two granted paths that are the same folder through an operator's link."""
     life = proven(a=mounting("a:1", "one"), c=service("c:1"))
     files = life.machine.host_files
     files.known[f"{DATA}/one"] = Way(frozenset({(1, 1)}), (1, 7))

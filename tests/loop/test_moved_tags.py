@@ -1,4 +1,5 @@
-"""A tag that names another image on the machine than before: only what a commit changes is another one after it."""
+"""A tag that names another image on the machine than before: only services that a commit changes get the other
+image."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from tests.fakes.life import Life, service
 
 
 def life_with(**services: dict[str, Any]) -> Life:
-    """web:latest is good with its first image, and names the second one since."""
+    """web:latest is good with its first image, and names the second one since then."""
     life = Life()
     life.machine.images["web:latest"] = Image("sha256:1")
     push(life, **services)

@@ -1,4 +1,4 @@
-"""A container name that somebody else has is waited for, and nothing is stopped for it."""
+"""The agent waits for a container name that a foreign container has, and stops nothing for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def begun() -> Life:
 
 
 def waits(life: Life, name: str) -> Turn:
-    """Turns change nothing and say who is in the way."""
+    """The turns change nothing and name the holder."""
     before, starts = life.machine.snapshot(), [item.starts for item in life.machine.containers.values()]
     for _ in range(2):
         turn = life.turn()
@@ -47,7 +47,7 @@ def test_a_fixed_name_that_a_foreign_container_has() -> None:
 
 @pytest.mark.parametrize("name", ["shop-c-1", "shop-a-2", "shop-c-2"])
 def test_names_that_compose_gives_are_taken_too(name: str) -> None:
-    """That of a new service, and those under which Compose makes new containers beside the old ones."""
+    """The name of a new service, and the names of new containers beside the old ones."""
     life = begun()
     life.machine.add_foreign(name, 0)
     life.push(a=service("a:2"), b=service("b:1"), c=service("c:1", health=False, deploy={"replicas": 2}))
@@ -56,7 +56,7 @@ def test_names_that_compose_gives_are_taken_too(name: str) -> None:
 
 
 def test_a_container_that_compose_run_has_left_keeps_its_name() -> None:
-    """It stands in our own project, and all the same nobody may stop or rename it."""
+    """It is in our own project, and still nobody may stop or rename it."""
     left = Container("x", "web", "shop", "c", 1, "exited", oneoff=True)
     found = without_unmanaged(ObservedState(containers=(left,)), DesiredState("mini", "", "", Memory(), ()), {})
     assert found.others == {"web": "shop"}

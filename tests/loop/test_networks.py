@@ -1,4 +1,4 @@
-"""Networks that several stacks use, that are replaced, or that somebody has taken away."""
+"""Networks that several stacks use, that are replaced, or that somebody has removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lives that random play has found to end badly once. Each is as short as it could be made."""
+"""Lives that random play has found to fail once. Each is as short as possible."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_more_replicas_of_another_version_get_volumes_of_their_own() -> None:
 
 
 def test_a_commit_waits_for_its_one_shot_though_nobody_is_started_after_it() -> None:
-    """Longer than the window, and then it fails: the service that waits for it did not change."""
+    """It runs longer than the window, and then fails. The service that waits for it did not change."""
     life = Life()
     life.behave("job:1", one_shot())
     life.behave("job:2", one_shot(8.0, code=3))

@@ -1,4 +1,4 @@
-"""What another commit leaves in the data of a service that is equal to root is not read without a person's word."""
+"""A service that is equal to root does not read data from another commit until a person accepts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def proxy(*mounts: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def allow(life: Life, *needed: Grant) -> Life:
-    """The operator pastes what was printed for the head."""
+    """The operator pastes the entries that were printed for the head."""
     found = [item.need for item in life.turn().violations if item.level is Level.DENY]
     grants = tuple(item for item in (*needed, *found) if isinstance(item, Grant))
     life._rules = replace(life._rules, permissions=Permissions(grants))
@@ -42,7 +42,7 @@ def mount(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def granted(mount: dict[str, Any]) -> Life:
-    """A proxy that runs on data of its own."""
+    """A proxy with data of its own."""
     life = Life()
     push(life, proxy=proxy(mount))
     settled(allow(life))

@@ -1,4 +1,4 @@
-"""`pull_policy` in the life of a machine: each value with an image that is there, an old one, and none."""
+"""`pull_policy` in the life of a machine: each value with a present image, an old one, and none."""
 
 from __future__ import annotations
 

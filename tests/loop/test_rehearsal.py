@@ -1,4 +1,4 @@
-"""What `plan` says of the next turn is what the turn comes to, and asking changes nothing."""
+"""The turn does what `plan` says about it, and asking changes nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.loop.lives import dies_before, settled
 
 
 def asked(life: Life) -> tuple[int, dict[str, Any]]:
-    """What `plan` says. Neither machine, journal nor mirror has changed."""
+    """The answer of `plan`. Machine, journal and mirror have not changed."""
 
     def state() -> object:
         waiting = [item.id for item in life.requests.left]
@@ -61,7 +61,7 @@ def suspended(life: Life) -> None:
 
 
 def suspension_waits(life: Life) -> None:
-    """It was asked for, and nobody has answered yet."""
+    """It was requested, and is not answered yet."""
     life.ask("suspend", why="quiet")
     life.push(a=service("a:2"), b=service("b:1"), c=service("c:1"))
 

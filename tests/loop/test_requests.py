@@ -153,7 +153,7 @@ def test_a_rollout_that_was_killed_leaves_no_service_down_though_it_is_suspended
 
 
 def refused() -> tuple[Life, str, str]:
-    """A commit that was rolled back, for a reason that has gone away since."""
+    """A commit that was rolled back for a reason that has ended since."""
     life, first = settled()
     life.behave("web:2", crashing(0.5))
     bad = life.push(web=service("web:2", restart="no"), db=service("db:1"))

@@ -1,4 +1,4 @@
-"""Names, networks and namespaces that services have in common."""
+"""Names, networks and namespaces that services share."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_a_changed_network_with_namespace_users_comes_back() -> None:
 
 
 def test_namespace_users_start_again_with_their_namespace_owner() -> None:
-    """A container that lives in another's network namespace has none once that one was started anew."""
+    """A namespace user has no network once its owner was started anew."""
     life = proven(app=service("app:1"), side=sharing("1"))
     goes_down(life, "shop-app-1")
     side = life.machine.named("shop-side-1")

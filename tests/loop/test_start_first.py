@@ -1,4 +1,5 @@
-"""Services that are replaced start-first: at no moment fewer serve than the document says, forward and back."""
+"""Services that are replaced start-first: at no moment do fewer containers serve than the document says, in a rollout
+and a rollback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What might be a one-shot, and runs."""
+"""A running service that looks like a one-shot."""
 
 from __future__ import annotations
 

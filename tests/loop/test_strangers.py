@@ -1,4 +1,4 @@
-"""Commits that nobody vouches for."""
+"""Commits without an accepted signature."""
 
 from __future__ import annotations
 

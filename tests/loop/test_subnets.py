@@ -1,4 +1,4 @@
-"""A network is not made with addresses that the machine, the engine or the agent uses, whatever was granted."""
+"""No network is made with addresses that the machine, the engine or the agent uses, whatever was granted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lives in which a commit meets what nobody has foreseen: three tries, a verdict about it, and last good runs on."""
+"""Commits that cause an error of this program: three tries, then its verdict, and last good keeps running."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TRIES = 3
 
 
 class Defect(Exception):
-    """Nobody has foreseen this."""
+    """An error of this program."""
 
 
 def fails(life: Life, port: str, method: str, when: Callable[..., bool] = lambda *_: True) -> None:
-    """The call fails wherever it is about the odd commit, in this process and in those to come."""
+    """The call fails if it is about the odd commit, in this process and later ones."""
     of = getattr(life, port) if hasattr(life, port) else getattr(life.machine, port)
     real = getattr(of, method)
 
@@ -132,7 +132,7 @@ def test_retry_gives_it_three_more_tries() -> None:
 
 @contextmanager
 def unreachable(life: Life, sha: str) -> Iterator[list[float]]:
-    """The environment keeps this commit from being judged; when that was tried."""
+    """The environment prevents judging this commit; the times of the tries."""
     tried: list[float] = []
     real = life.source.files
 

@@ -1,4 +1,4 @@
-"""What no stack mounts, builds or reads refuses nothing, and what one does is told once."""
+"""Faults of paths that no stack mounts, builds or reads reject nothing; others are reported once."""
 
 from __future__ import annotations
 

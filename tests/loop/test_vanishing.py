@@ -1,4 +1,4 @@
-"""No commit takes data out of a service's sight before a person has accepted it."""
+"""No commit hides data from a service before a person has accepted it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every pair of an operator's verbs, in every order and every state: no answer is contradicted by the next turn."""
+"""Every pair of an operator's verbs, in every order and every state: the next turn contradicts no answer."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ COMMAND = re.compile(r"`reconciler ([^`]+)`")
 
 @dataclass
 class State:
-    """`head`: what the branch has. `other`: a quarantined commit that is not the head. `way`: the verb that lets the
-    head run. `stays`: reason of each turn until then."""
+    """`head`: the branch's head. `other`: a quarantined commit that is not the head. `way`: the verb that lets the head
+    run. `stays`: reason of each turn until then."""
 
     life: Life
     head: str
@@ -42,7 +42,7 @@ def push(life: Life, version: int, **more: dict[str, object]) -> str:
 
 
 def begun() -> tuple[Life, str]:
-    """Something is good, something was refused after it."""
+    """One commit is good, a later one was rejected."""
     life = Life()
     push(life, 1)
     assert life.turn().outcome is Outcome.SUCCEEDED
@@ -85,7 +85,7 @@ def rewritten() -> State:
 
 
 def rewritten_to_last_good() -> State:
-    """What was refused was taken off the branch again."""
+    """The rejected commit was removed from the branch."""
     life, refused = begun()
     life.behave("web:8", crashing(0.5))
     push(life, 8)
@@ -166,7 +166,7 @@ def test_what_was_answered_is_what_the_next_turn_does(build: Callable[[], State]
 
 
 class _Pair:
-    """What is asked of one life, and what an operator expects of it."""
+    """The requests in one life, and the operator's expectations."""
 
     def __init__(self, state: State, story: str) -> None:
         self.state, self.life, self.story = state, state.life, story
@@ -215,7 +215,7 @@ class _Pair:
             assert turn.reason is self.state.stays, where
 
     def _believe(self, verb: str, answer: Answered, turn: Turn, where: object) -> None:
-        """What the words promise holds, unless they, or a later request, name what stands in the way."""
+        """The text of an answer must come true, unless it, or a later request, names an obstacle."""
         said = f"{answer.message}; {answer.hint}"
         if not answer.done:
             assert verb != self.state.way or self.ran, where
@@ -252,7 +252,7 @@ def test_each_remedy_can_be_typed_as_it_stands_and_works(build: Callable[[], Sta
 @by_name
 @pytest.mark.parametrize("verb", ["retry", "accept"])
 def test_the_hints_of_answers_lead_on(build: Callable[[], State], verb: str) -> None:
-    """Whoever types what each answer says arrives at a head that runs, and at nothing that is suspended."""
+    """Whoever types what each answer says gets a head that runs, and no suspension."""
     state = build()
     state.life.turn(patient=True)
     state.life.ask("suspend", why="x")

@@ -23,7 +23,7 @@ from tests.loop.lives import proven, settled
 
 
 def verdict(behaviour: Behaviour, **more: object) -> tuple[Outcome, Reason]:
-    """What becomes of a commit whose web behaves like this."""
+    """The outcome of a commit whose web behaves like this."""
     life = proven(web=service("web:1"), other=service("other:1"))
     before = life.machine.snapshot()
     life.behave("web:2", behaviour)

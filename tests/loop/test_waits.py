@@ -1,4 +1,4 @@
-"""Lives in which something takes long, and somebody has something to say meanwhile."""
+"""Lives in which something takes long, and a request, a newer commit or the end comes meanwhile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.loop.lives import assert_quiet, proven
 
 STUBBORN = Behaviour(ignores_stop=True)
 SOON = 2.0
-"""Seconds within which whoever has something to say is heard."""
+"""Seconds within which the wait must end."""
 
 LONG_GATE = {"min_healthy_time": "2s", "healthy_deadline": "1000h", "progress_deadline": "1000h"}
 
@@ -34,7 +34,7 @@ def waiting_to_stop() -> tuple[Life, str]:
 
 
 def happens(life: Life, what: Callable[[], object], after: float = 30.0) -> list[float]:
-    """So long after the stop began; returns when, once it has happened."""
+    """So long after the stop began; returns the time at which it has happened."""
     began: list[float] = []
 
     def act() -> None:
@@ -223,7 +223,7 @@ def test_a_repair_while_the_head_is_a_refused_one_is_not_cut_by_it() -> None:
 
 
 def pulling(life: Life, takes: float = 1700.0) -> str:
-    """A commit with an image that takes long to come."""
+    """A commit with an image whose pull takes long."""
     life.machine.registry["slow:1"] = life.machine.images.pop("slow:1", life.machine.images["web:1"])
     life.machine.takes["slow:1"] = takes
     model = {"services": {"web": service("web:1"), "slow": service("slow:1")}}

@@ -1,4 +1,4 @@
-"""What a commit is warned about stands where its end is told: in the turn, in `history` and in the note."""
+"""Warnings of a commit are shown with its end: in the turn, in `history` and in the note."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the branch have in common."""
+"""Fixtures for the tests of the branch."""
 
 from __future__ import annotations
 

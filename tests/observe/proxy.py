@@ -40,11 +40,11 @@ class Proxy:
             threading.Thread(target=self._accept, args=(self._watchdog,), daemon=True).start()
 
     def hang(self) -> None:
-        """Accept connections and say nothing."""
+        """Accept connections and send nothing."""
         self._hangs = True
 
     def slow(self, seconds: float) -> None:
-        """Wait so long before each part of an answer is passed on."""
+        """Wait so long before passing on each part of an answer."""
         self._delay = seconds
 
     def cut(self) -> None:

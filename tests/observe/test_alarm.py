@@ -1,4 +1,4 @@
-"""The alarm on a real repository: what rings it, and what tells of the branch."""
+"""The alarm on a real repository: what ends a wait, and what shows that the branch has moved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What wakes the agent: the real engine's events about what it looks after, and no others."""
+"""Only the real engine's events about managed containers wake the agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The event stream of the real engine: what wakes, what is remembered, and what a break does."""
+"""The event stream of the real engine: what wakes, what is remembered, and the effect of a break."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.observe.proxy import Proxy
 pytestmark = pytest.mark.engine
 
 REMEMBERED = 256
-"""The engine tells its last events again, whoever they are about (moby, daemon/events, eventsLimit)."""
+"""The engine sends its last events again, of any kind (moby, daemon/events, eventsLimit)."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What only a real engine can show: others' memory, ports of this machine, logs, probes."""
+"""Observations that only a real engine can show: foreign memory, ports of this machine, logs, probes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each thing that git says when a fetch fails has its own remedy, which can be followed to the letter."""
+"""Each message of git about a failed fetch has its own remedy, which can be followed literally."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def watching(folder: Path, mirror: Path, branch: str = "main") -> GitSource:
 
 
 def run_hint(hint: str) -> None:
-    """Do what stands between backquotes."""
+    """Run the command between the backquotes."""
     for command in hint.split("`")[1::2]:
         subprocess.run(command, shell=True, check=True, env=ENVIRONMENT, capture_output=True)
 
@@ -275,7 +275,7 @@ def test_a_clone_that_lacks_something_is_whole_once_the_remedy_is_followed(
 def test_a_source_that_becomes_shallow_is_told_as_soon_as_something_is_missing(
     theirs: Repository, tmp_path: Path
 ) -> None:
-    """What the mirror has already is not missed."""
+    """Objects that the mirror has already are not missed."""
     first = theirs.push({**FILES, "n": "1"})
     folder = clone(theirs, "source.git")
     ours = watching(folder, tmp_path / "m")

@@ -1,4 +1,4 @@
-"""The cheap look says what the library's list says, and nothing where nothing is known."""
+"""The cheap look equals the library's list, and says so if nothing is known."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.conftest import engine_address
 
 
 class Full:
-    """The observer that is made where the cheap look cannot be had."""
+    """The observer that is made if the cheap look is not possible."""
 
     def look(self, stacks: Any) -> ObservedState:
         return ObservedState(containers=(Container("full", "full", "shop", "web", 1, "running"),))

@@ -1,4 +1,4 @@
-"""Who holds a port: overlaps of addresses, and trying it on this machine."""
+"""Holders of ports: overlaps of addresses, and trying the port on this machine."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_udp_is_found() -> None:
 
 
 def test_connections_that_linger_hold_nothing() -> None:
-    """The side that closes first keeps TIME_WAIT for a minute, as a proxy of a container just stopped does."""
+    """The side that closes first keeps TIME_WAIT for a minute, like the proxy of a container that was just stopped."""
     with socket.socket() as watchdog:
         watchdog.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         watchdog.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Commits that attack: each bad path is named, none is taken, nothing outside is read and nothing is executed."""
+"""Hostile commits: each bad path is reported, none is used, nothing outside is read and nothing is executed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commits that git itself would not write: each is judged by itself, and hides none that comes after it."""
+"""Commits that git itself would not write: each is judged by itself, and none hides later ones."""
 
 from __future__ import annotations
 

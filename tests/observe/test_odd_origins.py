@@ -1,4 +1,4 @@
-"""Folders in which somebody has put something else where git has its files: nobody waits for it."""
+"""Repositories in which somebody has replaced git's files by other things: the agent never waits for them."""
 
 from __future__ import annotations
 

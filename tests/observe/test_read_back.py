@@ -1,4 +1,4 @@
-"""What would be created is read back: by the Compose that is configured, once, and without an engine."""
+"""The create-file is read back: by the configured Compose, once, and without an engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where Compose's words point, in both versions' ways of saying it."""
+"""The places in Compose's messages, in the forms of both versions."""
 
 from __future__ import annotations
 

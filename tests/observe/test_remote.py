@@ -1,4 +1,4 @@
-"""What may be watched, and what git is never told."""
+"""Addresses that may be watched, and those that git never gets."""
 
 from __future__ import annotations
 

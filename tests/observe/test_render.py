@@ -1,4 +1,5 @@
-"""Compose sees the commit and the operator's values, and nothing else of the machine. On every Compose there is."""
+"""Compose sees the commit and the operator's values, and nothing else of the machine. With every installed Compose
+version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real public stacks: every Compose there is makes the same model of them."""
+"""Real public stacks: every installed Compose version makes the same model of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Relative paths of what is included and extended mean what they mean to Compose in a plain checkout."""
+"""Relative paths in included and extended files mean the same as for Compose in a plain checkout."""
 
 from __future__ import annotations
 

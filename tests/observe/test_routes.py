@@ -1,4 +1,4 @@
-"""What the machine uses, as its kernel tells."""
+"""Addresses that the machine uses, from its kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way on which a secret travels into a container: the bytes of its file where it is mounted, a text elsewhere."""
+"""Every way of a secret into a container: the bytes of its file if it is mounted, a text elsewhere."""
 
 from __future__ import annotations
 

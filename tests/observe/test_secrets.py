@@ -1,4 +1,4 @@
-"""The operator's secrets: read strictly, changed cheaply noticed, mounted without passing the state folder."""
+"""The operator's secrets: read strictly, changes noticed cheaply, mounted without passing the state folder."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def test_a_quote_that_is_not_closed_is_told_with_its_line(folder: Path) -> None:
 
 
 def test_an_agent_that_starts_anew_goes_on_with_bad_secrets(folder: Path, tmp_path: Path) -> None:
-    """A start by a person is refused; the agent does it by itself at any moment."""
+    """At a start by a person it is an error; the agent starts anew by itself at any moment."""
     put(folder, "shop.env", 'TOKEN="never-closed\n')
     settings = Settings("mini", SourceSettings(str(tmp_path)), str(tmp_path / "state"), secrets_dir=str(folder))
     with pytest.raises(Usage):

@@ -1,4 +1,4 @@
-"""Commits that somebody has to vouch for: real keys, git's own verification."""
+"""Commits that must be signed: real keys, git's own verification."""
 
 from __future__ import annotations
 

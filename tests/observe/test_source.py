@@ -1,4 +1,4 @@
-"""The watched branch: X must Y, with real git on real folders."""
+"""The watched branch, with real git on real folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing that kills a fetch or damages the mirror makes a later fetch fail."""
+"""No kill of a fetch and no damage of the mirror makes a later fetch fail."""
 
 from __future__ import annotations
 

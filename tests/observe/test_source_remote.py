@@ -1,4 +1,4 @@
-"""What a fetch costs, and what a remote may do to it."""
+"""The cost of a fetch, and what a remote can do to it."""
 
 from __future__ import annotations
 

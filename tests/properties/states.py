@@ -1,4 +1,4 @@
-"""Strategies for desired states, and for what a machine may look like when the planner is asked."""
+"""Strategies for desired states, and for observed states that the planner may meet."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Whatever number stands at a key that takes a size, a count or a duration: it is judged without a crash, and what is
-admitted takes no more than the sum says."""
+"""For any number at a key of a size, a count or a duration: it is judged without a crash, and an admitted commit uses
+no more than the sum says."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_what_is_admitted_stays_within_what_the_sum_says(model: dict[str, Any]) 
 
 
 def modest(service: dict[str, Any]) -> None:
-    """Independent of how the rules are written: what an admitted service says is within each cap."""
+    """Independent of the rules' code: each value of an admitted service is within its cap."""
     memory, _ = service_memory(service, HostDocument("", ()).default_memory)
     assert int(service.get("memswap_limit") or 0) in (0, memory)
     assert 0 <= int(service.get("pids_limit") or 0) <= MOST_PIDS
@@ -132,7 +132,7 @@ def modest(service: dict[str, Any]) -> None:
 
 
 def least(model: dict[str, Any]) -> int:
-    """What all containers take at least, counted in the plainest way: limit, shim, a proxy for each port, volumes."""
+    """The least that all containers use, counted in the simplest way: limit, shim, a proxy for each port, volumes."""
     found = 0
     for service in model["services"].values():
         memory, _ = service_memory(service, 64 * MIB)

@@ -1,7 +1,7 @@
-"""Every key of the Compose schema that takes a path, a size, a count or a duration, read from the schema itself.
+"""Every key of the Compose schema that takes a path, a size, a count or a duration, from the schema itself.
 
-Whatever stands there, nothing takes more than the plan says, and nothing outside its places is mounted. A key that is
-new is in no table below, and fails.
+For any value, nothing uses more than the plan says, and nothing outside its places is mounted. A new key is in no table
+below, and fails.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What holds for every plan, whatever is wanted and whatever is there."""
+"""What holds for every plan, for any desired and observed state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan carried out on paper: what is there after each step, as the engine would have it."""
+"""A plan carried out on paper: the observed state after each step, as on the engine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Paper:
     closing: bool = False
 
     def observed(self, like: ObservedState) -> ObservedState:
-        """What an observer would say."""
+        """What an observer would see."""
         found = sorted(self.containers.values(), key=lambda item: (item.stack, item.service, item.number, item.id))
         volumes = {name: like.volumes[name] for name in self.volumes if name in like.volumes}
         made = dict.fromkeys(self.volumes - volumes.keys(), ObservedVolume())
@@ -36,7 +36,7 @@ class Paper:
 
 
 def walk(plan: Plan, desired: DesiredState, observed: ObservedState) -> Iterator[tuple[Step, Paper]]:
-    """Each step with what is there after it."""
+    """Each step with the observed state after it."""
     there = {item.id: item for item in observed.containers}
     paper = Paper(desired, there, dict(observed.networks), set(observed.volumes))
     for position, step in enumerate(plan.steps):

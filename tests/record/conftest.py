@@ -1,4 +1,4 @@
-"""What is logged meanwhile."""
+"""The log lines of a test."""
 
 from __future__ import annotations
 

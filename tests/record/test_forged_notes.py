@@ -1,4 +1,4 @@
-"""Whoever can push can write to the notes, too. Ours stand there in the end, all of them, and nothing is believed."""
+"""Whoever can push can write notes, too. In the end all of our notes are there, and no foreign note was believed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FORGED = "mini success ReconciliationSucceeded\n\nReconciler-State: success\n"
 
 
 class Attacker:
-    """Somebody who can push, and writes where the agent writes."""
+    """A pusher who writes where the agent writes."""
 
     def __init__(self, theirs: Repository) -> None:
         self.theirs = theirs

@@ -1,4 +1,4 @@
-"""The journal: what was acknowledged is there, what was torn is gone, what is broken is said."""
+"""The journal: acknowledged records are there, torn ones are gone, damage is reported."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ def append_until_killed(path: Path, acknowledge: int, seed: int) -> None:
 
 
 def kill_while_appending(path: Path, seed: int) -> int:
-    """How many records the victim was told are safe."""
+    """Number of records that the victim was told are safe."""
     receive, send = os.pipe()
     victim = os.fork()
     if victim == 0:
@@ -250,7 +250,7 @@ def test_killed_at_any_moment_it_is_readable_and_nothing_acknowledged_is_lost(pa
 
 
 def long(path: Path) -> Journal:
-    """A journal that is due, with 40 long records and a short one."""
+    """A journal that is long enough to be shortened, with 40 long records and a short one."""
     journal(path).append("short", at=41, text="ümläut")
     record = json.dumps({"v": 1, "kind": "long", "at": "2026-01-01T00:00:00Z", "text": "x" * (LONG // 40)})
     path.write_text(f"{record}\n" * 40 + path.read_text())

@@ -1,4 +1,4 @@
-"""One holder at a time, whoever asks and however it ended."""
+"""One holder at a time, whoever tries, and however it ended."""
 
 from __future__ import annotations
 

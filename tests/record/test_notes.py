@@ -1,4 +1,4 @@
-"""What is told about a commit stands on the commit, once, and cannot be forged by what it tells of."""
+"""The report about a commit is on the commit, once, and its content cannot forge it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored states: whole, without secrets, and usable when something around them has changed."""
+"""Stored states: complete, without secrets, and usable after something around them has changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a note says of an attempt, and what of it never leaves the machine where the operator says so."""
+"""The note about an attempt, and what never leaves the machine if the operator says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left for the holder of the lock is read as it was left; anything else is put aside, and never believed."""
+"""Requests for the holder of the lock are read as they were left; other files are renamed and never trusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Digests that depend on secrets: the same ones for ever on one machine, and of no use to who guesses."""
+"""Digests that depend on secrets: always the same on one machine, and useless for guesses."""
 
 from __future__ import annotations
 

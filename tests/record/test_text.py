@@ -1,4 +1,4 @@
-"""What people read: the look, its limits, and that nothing that matters is left out."""
+"""Texts for people: their layout, their limits, and that they leave nothing important out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comment's text: as it is shown in docs/reporting.md, and inert whatever a log, a message or a name holds."""
+"""A comment's text: as shown in docs/reporting.md, and without effect whatever a log, a message or a name contains."""
 
 from __future__ import annotations
 

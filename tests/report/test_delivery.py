@@ -1,4 +1,4 @@
-"""When a message is sent, and what becomes of it when it cannot be."""
+"""When a message is sent, and what follows if it cannot be sent."""
 
 from __future__ import annotations
 

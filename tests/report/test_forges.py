@@ -1,4 +1,4 @@
-"""Each forge by real HTTP, every request judged by what the forge publishes of itself."""
+"""Each forge by real HTTP, every request judged by the forge's published API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an agent at rest pays: nothing without a forge, and no HTTP with one that was told everything."""
+"""The cost of an agent at rest: none without a forge, and no HTTP with one that has got everything."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Whole lives of an outbox: a network that fails at random, a process that dies at any write or any answer.
 
-Afterwards each commit has exactly one terminal state on each channel, nothing is lost, and nothing was said twice but
-for what the death of a process has left unknown, which is asked for first.
+Afterwards each commit has exactly one terminal state on each channel and nothing is lost. A message is repeated only if
+a process died before the answer, and then the forge is asked first.
 """
 
 from __future__ import annotations

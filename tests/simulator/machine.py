@@ -1,4 +1,4 @@
-"""What may happen in a life, as rules from which hypothesis makes lives, and shrinks those that end badly."""
+"""Events of a life, as rules from which hypothesis makes lives, and shrinks those that fail."""
 
 from __future__ import annotations
 

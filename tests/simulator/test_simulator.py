@@ -1,4 +1,4 @@
-"""Random lives of a machine: whatever people push and whatever befalls it, it ends well."""
+"""Random lives of a machine: whatever people push and whatever fails, they end well."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One simulated life: what people and the world do to a machine, and what must hold at every moment of it.
+"""One simulated life: what people and the environment do to a machine, and what must hold at every moment.
 
-The product runs as it is, on the fake machine. What must come out is judged by `wishes`, which knows nothing of the
-product but which commits are good.
+The product runs unchanged on the machine in memory. The results are judged by `wishes`, which knows only which commits
+are good.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two hundred commits, each with a build and a mount, every tenth of them bad: how much is left on the disk."""
+"""Two hundred commits, each with a build and a mount, every tenth of them bad: how much stays on the disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each thing that may be wrong is named, and keeps nothing else from being looked at."""
+"""Each fault is named, and prevents no other check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one process writes for the others may be damaged: then it tells nothing, and nobody fails over it."""
+"""A file that one process writes for others may be damaged: then it is empty for them, and nobody fails."""
 
 from __future__ import annotations
 

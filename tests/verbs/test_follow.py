@@ -1,4 +1,4 @@
-"""The hook that shows a rollout believes nothing of the file that it reads."""
+"""The hook that shows a rollout does not trust the file that it reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which projects `init` takes of a folder: names, files and profiles as they run, and nothing twice."""
+"""The projects that `init` takes from a folder: names, files and profiles as they run, and nothing twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `status` and `history` know before a new process has reached the branch, and what people may call a commit."""
+"""What `status` and `history` know before a new process has reached the branch, and the names for a commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What those who push are told comes from a folder that others may own, and is read by somebody else again."""
+"""The file for pushers is in a folder that others may own, and somebody else reads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published for those that read files: made anew where anything has changed, also what is secret."""
+"""The published Status: made anew if anything has changed, or a secret was learned."""
 
 from __future__ import annotations
 
