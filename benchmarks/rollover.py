@@ -20,8 +20,12 @@ from benchmarks.sides import MEMORY, Ours, Services, Theirs, both, compose_comma
 from tests.conftest import engine_address
 
 HERE = Path(__file__).resolve().parent
-IMAGES = {"reconciler-benchmark-web": HERE / "web", "reconciler-benchmark-proxy": HERE.parent / "compose/shop/proxy"}
-WEB, PROXY = IMAGES
+WEB = "reconciler-benchmark-web"
+PROXIES = {
+    "Caddy": HERE.parent / "compose/shop/proxy",
+    "nginx": HERE / "proxies/nginx",
+    "HAProxy": HERE / "proxies/haproxy",
+}
 
 GATE = {"min_healthy_time": "0s", "healthy_deadline": "8s", "progress_deadline": "2m"}
 SLOWEST = 0.6
@@ -38,31 +42,35 @@ def run(pairs: int) -> Iterator[Bar]:
     pushes = 2 * pairs
     yield from _bars("plain up -d", _theirs(pushes, lambda theirs: theirs.up("--no-build")))
     yield from _bars("docker-rollout's way", _theirs(pushes, _rollout))
-    yield from _bars("ours, stop-first", _ours(pushes, "stop-first", fails=False))
-    found = _ours(pushes, "start-first", fails=False)
-    yield from _bars("start-first", found, slowest=SLOWEST, behind=0.0, without=FLOOR)
-    found = _ours(pushes, "start-first", fails=True)
-    yield from _bars("start-first, each 2nd fails", found, slowest=SLOWEST, behind=0.0, without=FLOOR)
+    yield from _bars("ours, stop-first", _ours(pushes, "stop-first"))
+    bars = {"slowest": SLOWEST, "behind": 0.0, "without": FLOOR}
+    yield from _bars("start-first", _ours(pushes, "start-first"), **bars)
+    yield from _bars("start-first, each 2nd fails", _ours(pushes, "start-first", fails=True), **bars)
+    for proxy in list(PROXIES)[1:]:
+        yield _bar("start-first", _ours(pushes, "start-first", proxy=proxy)["proxy"], proxy)
 
 
 def _bars(
     name: str, found: Clients, slowest: float | None = None, behind: float | None = None, without: float | None = None
 ) -> Iterator[Bar]:
-    for way, most in (("proxy", behind), ("web", without)):
-        one, shown = found[way], {"proxy": "Caddy", "web": "no proxy"}[way]
-        if one["reasons"]:
-            print(f"    {name}, {shown}: {one['failed']} of {one['requests']}: {one['reasons']}", file=sys.stderr)
-        yield Bar(f"{name}, {shown}", "‰", 1000 * one["failed"] / one["requests"], None, most)
+    yield _bar(name, found["proxy"], "Caddy", behind)
+    yield _bar(name, found["web"], "no proxy", without)
     yield Bar(f"{name}, slowest", "s", found["proxy"]["slowest"], None, slowest)
 
 
-def _ours(pushes: int, order: str, *, fails: bool) -> Clients:
+def _bar(name: str, found: Mapping[str, Any], way: str, most: float | None = None) -> Bar:
+    if found["reasons"]:
+        print(f"    {name}, {way}: {found['failed']} of {found['requests']}: {found['reasons']}", file=sys.stderr)
+    return Bar(f"{name}, {way}", "‰", 1000 * found["failed"] / found["requests"], None, most)
+
+
+def _ours(pushes: int, order: str, *, fails: bool = False, proxy: str = "Caddy") -> Clients:
     with both() as (ours, _):
-        _push(ours, _services(0, order))
+        _push(ours, _services(0, order, proxy=proxy))
         with _clients(f"{ours.stack}_default") as answers:
             for number in range(1, pushes + 1):
                 broken = fails and number % 2 == 1
-                _push(ours, _services(number, order, broken=broken), broken=broken)
+                _push(ours, _services(number, order, broken=broken, proxy=proxy), broken=broken)
         return answers
 
 
@@ -120,8 +128,8 @@ def _clients(network: str) -> Iterator[dict[str, Mapping[str, Any]]]:
         _docker("rm", "-f", *running.values())
 
 
-def _services(number: int, order: str = "stop-first", *, broken: bool = False) -> Services:
-    """`web`, in its version `number`, and Caddy before it."""
+def _services(number: int, order: str = "stop-first", *, broken: bool = False, proxy: str = "Caddy") -> Services:
+    """`web`, in its version `number`, and a proxy before it."""
     probe = "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health', timeout=2)"
     common = {"mem_limit": "96m", "restart": "unless-stopped", "pull_policy": "never", "stop_grace_period": "5s"}
     return {
@@ -132,16 +140,19 @@ def _services(number: int, order: str = "stop-first", *, broken: bool = False) -
             "healthcheck": {"test": ["CMD", "python3", "-c", probe], "interval": "2s", "timeout": "5s",
                             "retries": 2, "start_period": "20s", "start_interval": "300ms"},
         },
-        "proxy": {"image": PROXY, **common, "environment": {"HOME": "/tmp"}},  # noqa: S108 - in its container
+        "proxy": {"image": _image(proxy), **common, "environment": {"HOME": "/tmp"}},  # noqa: S108 - in its container
     }  # fmt: skip
 
 
 def _build() -> None:
-    for name, folder in IMAGES.items():
-        compose = json.dumps(
-            {"name": "reconciler-benchmark", "services": {"it": {"image": name, "build": str(folder)}}}
-        )
-        subprocess.run([*compose_command(), "-f", "-", "build", "-q"], input=compose, text=True, check=True)
+    for name, folder in {WEB: HERE / "web", **{_image(proxy): folder for proxy, folder in PROXIES.items()}}.items():
+        model = {"name": "reconciler-benchmark", "services": {"it": {"image": name, "build": str(folder)}}}
+        command = [*compose_command(), "-f", "-", "build", "-q"]
+        subprocess.run(command, input=json.dumps(model), text=True, check=True)
+
+
+def _image(proxy: str) -> str:
+    return f"reconciler-benchmark-{proxy.lower()}"
 
 
 def _docker(*arguments: str) -> str:
