@@ -144,6 +144,11 @@ def _log_options(typed: argparse.Namespace) -> str | None:
     return None
 
 
+def _alert_words(typed: argparse.Namespace) -> str | None:
+    words = typed.WORD
+    return None if not words or (words[0] == "test" and len(words) == 2) else "write `alerts` or `alerts test NAME`"
+
+
 _MOMENT = {"type": _moment}
 
 GLOBAL = (
@@ -306,6 +311,16 @@ VERBS = (
         ),
         tolerant=True,
         check=_log_options,
+    ),
+    Verb(
+        "alerts",
+        "Show active alerts, as the running monitor has found them; `alerts test NAME` fires one for two minutes",
+        "none is active",
+        "some are active",
+        "Alerts",
+        (Option("WORD", "`test NAME`, or nothing", more={"nargs": "*"}),),
+        tolerant=True,
+        check=_alert_words,
     ),
     Verb(
         "monitor",

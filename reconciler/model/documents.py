@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from reconciler.model.alerts import AlertRule
+
 GIB = 1 << 30
 MIB = 1 << 20
 
@@ -67,7 +69,7 @@ class StackDocument:
 class HostDocument:
     """The whole desired state of one machine. `path` is None if a plain Compose file implies it.
 
-    `default_order`: order of services whose file names none.
+    `default_order`: order of services whose file names none. `alerts`: bounds of alerts that it changes.
     """
 
     name: str
@@ -76,6 +78,7 @@ class HostDocument:
     default_memory: int = 512 * MIB
     path: str | None = None
     default_order: str = STOP_FIRST
+    alerts: Mapping[str, AlertRule] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.log import logger
+from reconciler.model.alerts import Alert
 from reconciler.model.history import History
 from reconciler.model.measures import Machine, Measures, Usage
 from reconciler.model.observed import OOM, Container, ObservedState
@@ -68,17 +69,19 @@ class Sources:
 
 
 class Collector:
-    """`board` gets what was found, `samples` what is used. `after`: called with each new snapshot."""
+    """`board` gets what was found, `samples` what is used. `alerts`: of a snapshot. `after`: called with each."""
 
     def __init__(
         self,
         sources: Sources,
         board: Board,
         samples: Samples,
+        alerts: Callable[[Snapshot], tuple[Alert, ...]] = lambda snapshot: (),
         after: Callable[[Snapshot], None] = lambda snapshot: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._sources, self._board, self._samples, self._after, self._clock = sources, board, samples, after, clock
+        self._alerts = alerts
         self._looked: Sequence[Container] = ()
         self._usage: Mapping[str, Usage] = {}
         self._before: tuple[float, Mapping[str, Usage]] = (0.0, {})
@@ -120,6 +123,7 @@ class Collector:
         if whole or sample or turn != self._turn:
             self._journal, self._turn = journal, turn
             snapshot = self._snapshot(now)
+            snapshot = replace(snapshot, alerts=self._alerts(snapshot))
             self._board.post(snapshot)
             self._after(snapshot)
 
@@ -135,7 +139,8 @@ class Collector:
             self._usage = self._sources.usage([item.id for item in self._looked if item.state == "running"])
         except ReconcilerError as error:
             logger.debug("monitor: {}", error.message)
-        self._samples.add(now, self._values(now))
+        free = {f"free {disk.mount}": float(disk.free) for disk in self._sources.machine().disks}
+        self._samples.add(now, free | self._values(now))
         return self._looked != before
 
     def _values(self, now: float) -> dict[str, float]:

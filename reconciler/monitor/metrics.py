@@ -52,6 +52,9 @@ class _Told(Collector):
         yield _gauge("agent_up", "1 while the agent runs, is not stalled and gives signs in time", [], _one(up))
         yield _counter("engine_errors", "Looks at the engine that failed since the monitor started", [],
                        [((), snapshot.engine_errors)])  # fmt: skip
+        active = [((a.finding.name, a.finding.stack or "", a.finding.service or "", a.finding.about), 1.0)
+                  for a in snapshot.alerts]  # fmt: skip
+        yield _gauge("alert_active", "1 for each active alert", ["alert", "stack", "service", "about"], active)
         if snapshot.status is not None:
             yield from _status(snapshot.status)
         yield from _history(snapshot.past)

@@ -64,6 +64,7 @@ class Page:
             fault=snapshot.fault(now),
             heartbeat=None if snapshot.heartbeat is None else now - snapshot.heartbeat,
             error=snapshot.error,
+            alerts=[(item.finding, span(now - item.since)) for item in snapshot.alerts],
             good=_good_since(snapshot, now),
             rows=self._rows(snapshot, now) if status else (),
             budget=_budget(snapshot) if status else "",

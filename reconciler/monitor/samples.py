@@ -22,6 +22,9 @@ MOST = 500
 LARGEST = 32 << 20
 """Bytes of a file that is read back."""
 
+SHORTEST = 3600.0
+"""Seconds of samples from which a pace can be told."""
+
 NOTHING = math.nan
 
 
@@ -64,6 +67,15 @@ class Samples:
                 if 0 <= place < points and not math.isnan(value):
                     found[place] = value if math.isnan(found[place]) else max(found[place], value)
         return found
+
+    def pace(self, name: str) -> float | None:
+        """How fast it grows, in its unit a second, over the time that is known; None where that is too short."""
+        with self._lock:
+            values = self._series.get(name)
+            known = [(at, value) for at, value in zip(self._times, values or (), strict=bool(values)) if value == value]
+        if len(known) < 2 or known[-1][0] - known[0][0] < SHORTEST:
+            return None
+        return (known[-1][1] - known[0][1]) / (known[-1][0] - known[0][0])
 
     def save(self, path: Path) -> None:
         """A full disk costs the samples, and nothing else."""

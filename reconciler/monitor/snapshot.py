@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler.model.alerts import Alert
 from reconciler.model.history import History
 from reconciler.model.measures import Measures
 from reconciler.model.times import instant
@@ -36,6 +37,7 @@ class Snapshot:
     heartbeat: float | None = None
     measures: Measures | None = None
     engine_errors: int = 0
+    alerts: tuple[Alert, ...] = ()
 
     def silent(self, now: float) -> bool:
         """Whether the agent has given no sign for too long.

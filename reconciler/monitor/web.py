@@ -24,6 +24,7 @@ from reconciler.monitor.page import ASSETS, Page
 from reconciler.monitor.samples import Samples
 from reconciler.monitor.snapshot import Board, Json
 from reconciler.monitor.webhooks import Webhooks
+from reconciler.record.summary_alerts import alerts
 
 LIMIT, MOST = 20, 1000
 """Attempts that are shown without a word about it, and at most."""
@@ -90,6 +91,7 @@ class Web:
             Route("/assets/{name}", self._asset),
             Route("/api/status", self._status),
             Route("/api/history", self._history),
+            Route("/api/alerts", self._alerts),
             Route("/api/events", self._events),
             Route("/api/logs/{stack}/{service}", self._followed_log),
             Route("/logs/{stack}/{service}", self._log),
@@ -125,6 +127,10 @@ class Web:
         if revision and not re.fullmatch(r"[0-9a-f]{4,64}", revision):
             return _error("revision is the beginning of a sha", "at least 4 digits", 400)
         return _json(self._reads.history(revision or None, _number(request, "limit", LIMIT, MOST)))
+
+    def _alerts(self, request: Request) -> Response:
+        snapshot = self._board.newest
+        return _json(alerts(snapshot.alerts, snapshot.at))
 
     def _metrics(self, request: Request) -> Response:
         text = metrics.exposition(self._board.newest, self._clock())

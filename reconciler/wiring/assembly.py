@@ -270,6 +270,12 @@ class Application:
         lines.show((list(map(log_line, part)) for part in parts), LogText())
         return 0, {}
 
+    def alerts(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.verbs import alerts
+
+        state = self._parts.state
+        return alerts.fire(state, typed.WORD[1]) if typed.WORD else alerts.show(state, self._parts.clock.now())
+
     def monitor(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.monitor import monitor
 

@@ -11,16 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.decide.redact import Redactor
-from reconciler.errors import Usage
+from reconciler.errors import ReconcilerError, Usage
 from reconciler.log import logger
+from reconciler.model.alerts import Alert, AlertRule
 from reconciler.model.measures import Usage as Used
 from reconciler.model.outcome import Reason
 from reconciler.observe.alarm import WAKE
 from reconciler.output import masked
 from reconciler.ownership import SECRET
+from reconciler.record.summary_alerts import alerts as document
+from reconciler.record.summary_alerts import read
 from reconciler.record.summary_logs import log_line
 from reconciler.settings import MonitorSettings
 from reconciler.token_file import read_token_file
+from reconciler.verbs import files
+from reconciler.verbs.alerts import FILE, tested
 from reconciler.verbs.logs import LOOK, Logs, Wanted
 from reconciler.wiring.logs import logs_of
 from reconciler.wiring.reading import TURN_FILE, Reading
@@ -29,6 +34,7 @@ from reconciler.wiring.showing import facts
 if TYPE_CHECKING:
     from reconciler.model.history import History
     from reconciler.model.observed import Container
+    from reconciler.monitor.alerts import Alerts
     from reconciler.monitor.collector import Recent, Sources, Watch
     from reconciler.monitor.snapshot import Json, Snapshot
     from reconciler.monitor.web import LogQuery, Reads
@@ -45,6 +51,7 @@ def monitor(parts: Reading, redactor: Redactor, stop: threading.Event, textfile:
     """Serve until `stop` is set. `textfile`: a folder in which the metrics are kept as a file, too."""
     try:
         from reconciler.monitor import server
+        from reconciler.monitor.alerts import Alerts
         from reconciler.monitor.collector import Collector
         from reconciler.monitor.samples import Samples
         from reconciler.monitor.snapshot import Board, Snapshot
@@ -63,7 +70,8 @@ def monitor(parts: Reading, redactor: Redactor, stop: threading.Event, textfile:
     board = Board(Snapshot(time.time(), settings.host, settings.source.interval))
     place = server.listen(host, port)
     after = partial(_write, Path(textfile)) if textfile else lambda snapshot: None
-    collector = Collector(view.sources(), board, samples, after)
+    alerts = partial(_alerts, view, parts, Alerts(samples, read(files.read(parts.state / FILE))), redactor)
+    collector = Collector(view.sources(), board, samples, alerts, after)
     thread = threading.Thread(target=collector.run, args=(stop,), name="collector", daemon=True)
     thread.start()
     web = Web(board, samples, view.reads(), Webhooks(secrets, partial(wake, parts.state / "requests")), stop.is_set)
@@ -77,6 +85,13 @@ def monitor(parts: Reading, redactor: Redactor, stop: threading.Event, textfile:
         samples.save(parts.state / SAMPLES)
 
 
+def _alerts(view: View, parts: Reading, alerts: Alerts, redactor: Redactor, snapshot: Snapshot) -> tuple[Alert, ...]:
+    """Those of a snapshot; published for `alerts`, and for whoever sends notifications."""
+    found = alerts.look(snapshot, view.rules(snapshot), tested(parts.state, snapshot.at))
+    files.publish(parts.state / FILE, masked(document(found, snapshot.at), redactor))
+    return found
+
+
 class View:
     """Reads what the monitor shows, by the same queries as `status`, `history` and `logs`. One thread at a time."""
 
@@ -85,6 +100,8 @@ class View:
 
         self._parts, self._redactor, self._stop = parts, redactor, stop
         self._one = threading.RLock()
+        self._revision = ""
+        self._rules: Mapping[str, AlertRule] = {}
         self._recent: Recent = Recent(parts.observer)
         parts.observer = self._recent  # before `parts.status` is made of it
 
@@ -129,6 +146,27 @@ class View:
             _, document = self._parts.status.history(revision, limit)
             found: Json = masked(document, self._redactor)
             return found
+
+    def rules(self, snapshot: Snapshot) -> Mapping[str, AlertRule]:
+        """The bounds that the last good commit sets for alerts."""
+        good = snapshot.past.last_good
+        revision = good.revision if good else ""
+        if revision != self._revision:
+            with self._one:
+                self._rules, self._revision = self._read_rules(revision), revision
+        return self._rules
+
+    def _read_rules(self, revision: str) -> Mapping[str, AlertRule]:
+        from reconciler.decide.read.parse import host_document
+
+        source = self._parts.settings.source
+        try:
+            files = self._parts.source.files(revision)
+            found = host_document(files, self._parts.settings.host, source.path, source.stack)[0]
+        except ReconcilerError as error:
+            logger.warning("monitor: alerts have their usual bounds: {}", error.message)
+            return {}
+        return found.alerts if found else {}
 
     def _look(self) -> Sequence[Container]:
         with self._one:

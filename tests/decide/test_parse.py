@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from reconciler.decide.read.parse import host_document
 from reconciler.decide.read.paths import case_collisions
 from reconciler.formats.compose_names import NAMES
+from reconciler.model.alerts import RULES, AlertRule
 from reconciler.model.documents import Gate, HostDocument, Memory, StackDocument
 from reconciler.model.outcome import Reason, Violation
 from tests.commits import CommitFiles
@@ -214,6 +217,11 @@ def test_env_values_are_never_repeated() -> None:
         ("spec: {stacks: [], defaults: {memory: 1m}}\n", ("out-of-range", 4, 39)),
         ("spec: {stacks: [], defaults: {gate: {min_healthy_time: 10m}}}\n", ("gate-order", 4, 37)),
         ("spec: {stacks: [], defaults: {gate: {healthy_deadline: 11m}}}\n", ("gate-order", 4, 37)),
+        ("spec: {stacks: [], alerts: {disk-lo: {}}}\n", ("wrong-value", 4, 29)),
+        ("spec: {stacks: [], alerts: {disk-low: {threshold: 1h}}}\n", ("alert-threshold", 4, 51)),
+        ("spec: {stacks: [], alerts: {disk-filling: {threshold: 9%}}}\n", ("alert-threshold", 4, 55)),
+        ("spec: {stacks: [], alerts: {agent-silent: {threshold: 9%}}}\n", ("alert-threshold", 4, 55)),
+        ("spec: {stacks: [], alerts: {disk-low: {threshold: 200%}}}\n", ("out-of-range", 4, 51)),
         (stacks(SHOP.replace(": shop", ": s2"), SHOP[:-1] + ", gate: {progress_deadline: 1m}}"), ("gate-order", 7, 62)),
         (stacks(SHOP, SHOP), ("stack-name", 7, 14)),
         (stacks("{name: shop, files: [/etc/passwd]}"), ("path-outside", 6, 28)),
@@ -227,6 +235,18 @@ def test_env_values_are_never_repeated() -> None:
 )  # fmt: skip
 def test_each_rule_names_its_place(spec: str, expected: tuple[str, int, int]) -> None:
     assert told(host(spec)) == [expected]
+
+
+def test_bounds_of_alerts_are_read_over_the_usual_ones() -> None:
+    alerts = "{disk-low: {threshold: 5%}, disk-filling: {threshold: 12h, for: 1m}, swap-in-use: {enabled: false}}"
+    document, violations = host_document(host(f"spec: {{stacks: [], alerts: {alerts}}}\n"), "mini")
+    assert document is not None
+    assert violations == ()
+    assert document.alerts == {
+        "disk-low": replace(RULES["disk-low"], threshold=0.05),
+        "disk-filling": AlertRule(60.0, 43200.0),
+        "swap-in-use": replace(RULES["swap-in-use"], enabled=False),
+    }
 
 
 def test_the_name_must_be_the_files() -> None:

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler.decide.status.status import judge
 from reconciler.model.admission import Budget, MemoryVolume, Needs, Row
+from reconciler.model.alerts import Alert, Finding
 from reconciler.model.desired import DesiredState, Service, Stack
 from reconciler.model.documents import MIB, BindGrant, Exports, Grant, Memory
 from reconciler.model.history import Attempt, Bad, Good, History, ServiceRecord
@@ -20,6 +21,7 @@ from reconciler.model.status import Agent, Health, Rollout, SourceFacts, StatusF
 from reconciler.model.uses import Use
 from reconciler.record import summary
 from reconciler.record.contract import moment
+from reconciler.record.summary_alerts import alerts
 from reconciler.reference import output_schema
 
 NOW = 1_800_000_000.25
@@ -143,6 +145,8 @@ DOCUMENTS = {
         [(Grant("ipc", "*", "*", "x"), Use(NOW)), (BindGrant("/a", "/a", "x"), Use(NOW, NOW))], 3, 30
     ),
     "policy unused, none": summary.policy_use([], 0, 30),
+    "alerts": alerts([Alert(Finding("disk-low", "9 GiB free", None, None, "/", 0.09, 0.1), NOW)], NOW),
+    "alerts, none": alerts([], None),
     "error": summary.error(Reason.LOCKED.value, "held by 12", "wait", ["one", "two"]),
 }
 

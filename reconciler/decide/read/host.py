@@ -12,6 +12,7 @@ from reconciler.formats.nodes import shorten
 from reconciler.formats.quantities import QuantityError, fraction, seconds, size
 from reconciler.formats.schemas import suggestion
 from reconciler.formats.yamls import Document, Pointer, json_pointer
+from reconciler.model.alerts import RULES, AlertRule
 from reconciler.model.documents import MIB, STOP_FIRST, Exports, Gate, HostDocument, Memory, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Reason, Violation
@@ -60,7 +61,19 @@ def value(document: Document, base: str) -> HostDocument:
         default_memory=size(defaults.get("memory", _DEFAULT_MEMORY)),
         path=document.path,
         default_order=defaults.get("order", STOP_FIRST),
+        alerts={name: _alert(RULES[name], raw) for name, raw in spec.get("alerts", {}).items()},
     )
+
+
+def _alert(usual: AlertRule, raw: Mapping[str, Any]) -> AlertRule:
+    """What the document does not say is as usual."""
+    lasting = seconds(raw["for"]) if "for" in raw else usual.lasting
+    bound = _threshold(raw["threshold"]) if "threshold" in raw else usual.threshold
+    return AlertRule(lasting, bound, raw.get("enabled", True))
+
+
+def _threshold(text: str) -> float:
+    return fraction(text) if text.endswith("%") else seconds(text)
 
 
 def _stack(document: Document, index: int, gate: Gate, base: str) -> StackDocument:
@@ -102,6 +115,7 @@ def rules(document: Document, host: str, files: Files, base: str) -> tuple[Viola
         *_named(place, _mapping(root.get("metadata")).get("name"), host),
         *_quantities(place, spec),
         *_gates(place, spec, stacks),
+        *_alerts(place, spec),
         *_names(place, stacks),
         *_dependencies(place, stacks),
         *_files(place, stacks, files, base),
@@ -131,6 +145,28 @@ def _quantities(place: _Place, spec: Mapping[str, Any]) -> Iterator[Violation]:
     if default < ENGINE_LEAST:
         message, hint = "the engine refuses limits under 6 MiB", "Write a larger size, like 512MiB."
         yield place.violation(("spec", "defaults", "memory"), "out-of-range", message, hint)
+
+
+def _alerts(place: _Place, spec: Mapping[str, Any]) -> Iterator[Violation]:
+    """A threshold is a share for some alerts, a time for another, and the others have none."""
+    for name, raw in _mapping(spec.get("alerts")).items():
+        usual, text = RULES.get(name), _mapping(raw).get("threshold")
+        if usual is None or not isinstance(text, str):
+            continue  # the schema has named it
+        kind = "none" if usual.threshold is None else "a share like 85%" if usual.threshold <= 1 else "a time like 12h"
+        if usual.threshold is None or text.endswith("%") != (usual.threshold <= 1):
+            message, hint = f"the threshold of {name} is {kind}", "Remove it." if kind == "none" else f"Write {kind}."
+            yield place.violation(("spec", "alerts", name, "threshold"), "alert-threshold", message, hint)
+        elif text.endswith("%") and (_share(text) or 0) > 1:
+            message, hint = f"a share of {text} is never reached", "Write a share up to 100%."
+            yield place.violation(("spec", "alerts", name, "threshold"), "out-of-range", message, hint)
+
+
+def _share(text: str) -> float | None:
+    try:
+        return fraction(text)
+    except QuantityError:
+        return 2.0
 
 
 def _gates(place: _Place, spec: Mapping[str, Any], stacks: list[Mapping[str, Any]]) -> Iterator[Violation]:

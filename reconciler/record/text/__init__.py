@@ -28,6 +28,7 @@ _KINDS = {
     "Upgrade": "upgrade",
     "Fleet": "fleet",
     "NetTest": "net_test",
+    "Alerts": "alerts",
 }
 """Kind → function."""
 

@@ -1,0 +1,159 @@
+"""Alerts: what of a snapshot is worth a person's attention, and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from reconciler.model.alerts import RULES, Alert, AlertRule, Finding
+from reconciler.model.measures import Measures
+from reconciler.monitor.samples import Samples
+from reconciler.monitor.snapshot import Snapshot
+from reconciler.record.text.layout import share, size, span
+
+GRACE = 60.0
+"""Seconds for which something must be over before its alert ends: a value at its threshold comes and goes."""
+
+RECENT = 600.0
+"""Seconds for which a restart, or a kill for lack of memory, is an alert."""
+
+BROKEN = ("Degraded", "Missing")
+
+NEEDS_STATUS = ("branch-unreachable", "service-unhealthy", "container-restarted", "budget-full")
+NEEDS_ENGINE = ("out-of-memory", "memory-near-limit", "budget-full", "container-restarted")
+"""Alerts of which nothing is known, and which therefore stay as they are, while that cannot be had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """`since`: when it became true. `gone`: since when it is not any more; None: it is."""
+
+    finding: Finding
+    since: float
+    gone: float | None = None
+
+
+class Alerts:
+    """Remembers what lasts. One thread. `rules`: by name; defaults for those that are missing."""
+
+    def __init__(self, samples: Samples, known: Iterable[Alert] = ()) -> None:
+        self._samples = samples
+        self._lasting = {item.finding.key: Lasting(item.finding, item.since) for item in known}
+        self._counts: dict[str, int] = {}
+        self._counted: dict[tuple[str, str, str], float] = {}
+
+    def look(
+        self, snapshot: Snapshot, rules: Mapping[str, AlertRule], test: Finding | None = None
+    ) -> tuple[Alert, ...]:
+        """The alerts that are active now, oldest first. `test`: one that somebody wants to see."""
+        now, rules = snapshot.at, {**RULES, **rules}
+        found = {item.key: item for item in self._findings(snapshot, rules) if rules[item.name].enabled}
+        self._remember(found, now, set(_unknown(snapshot)), rules)
+        active = [
+            Alert(item.finding, item.since)
+            for item in self._lasting.values()
+            if now - item.since >= rules[item.finding.name].lasting and rules[item.finding.name].enabled
+        ]
+        if test is not None:
+            active.append(Alert(test, now))
+        return tuple(sorted(active, key=lambda item: (item.since, item.finding.key)))
+
+    def _remember(
+        self, found: Mapping[str, Finding], now: float, unknown: Collection[str], rules: Mapping[str, AlertRule]
+    ) -> None:
+        for key, finding in found.items():
+            known = self._lasting.get(key)
+            self._lasting[key] = Lasting(finding, known.since if known else now)
+        for key, known in list(self._lasting.items()):
+            if key in found or known.finding.name in unknown:
+                continue
+            gone = now if known.gone is None else known.gone
+            if now - gone >= GRACE or now - known.since < rules[known.finding.name].lasting:
+                del self._lasting[key]
+            else:
+                self._lasting[key] = replace(known, gone=gone)
+
+    def _findings(self, snapshot: Snapshot, rules: Mapping[str, AlertRule]) -> Iterator[Finding]:
+        fault = snapshot.fault(snapshot.at)
+        if fault is not None:
+            yield Finding("agent-silent", fault)
+        if snapshot.status is not None:
+            yield from _of_status(snapshot)
+        if snapshot.measures is not None:
+            yield from _memory(snapshot.measures, rules["memory-near-limit"].threshold or 0.0)
+            yield from self._events(snapshot, snapshot.measures)
+            yield from self._machine(snapshot, snapshot.measures, rules)
+
+    def _events(self, snapshot: Snapshot, measures: Measures) -> Iterator[Finding]:
+        """Restarts and kills of the last minutes."""
+        now = snapshot.at
+        for item in measures.containers:
+            key = (item.stack, item.service)
+            self._count("container-restarted", key, f"restarts {item.id}", item.restarts, now)
+            self._count("out-of-memory", key, f"kills {item.id}", measures.oom_kills.get(item.id, 0), now)
+        for key, backoff in snapshot.past.backoffs.items():
+            if backoff.times:
+                newest = max(backoff.times[-1], self._counted.get(("container-restarted", *key), 0.0))
+                self._counted[("container-restarted", *key)] = newest
+        told = {"container-restarted": "was started again", "out-of-memory": "was killed for lack of memory"}
+        for (name, stack, service), at in self._counted.items():
+            if now - at < RECENT:
+                yield Finding(name, f"{stack}/{service} {told[name]} {span(now - at)} ago", stack, service)
+
+    def _count(self, name: str, key: tuple[str, str], counter: str, count: int, now: float) -> None:
+        """A counter that is seen for the first time says nothing of when it has grown."""
+        if count > self._counts.get(counter, count):
+            self._counted[(name, *key)] = now
+        self._counts[counter] = count
+
+    def _machine(self, snapshot: Snapshot, measures: Measures, rules: Mapping[str, AlertRule]) -> Iterator[Finding]:
+        budget = (snapshot.status or {}).get("budget", {}).get("budgetBytes")
+        used = sum(item.memory for item in measures.usage.values())
+        bound = rules["budget-full"].threshold or 0.0
+        if budget and used > bound * budget:
+            told = f"containers use {share(used, budget, 'of')} of the memory budget"
+            yield Finding("budget-full", told, value=used / budget, threshold=bound)
+        machine, bound = measures.machine, rules["swap-in-use"].threshold or 0.0
+        if machine.swap_total and machine.swap_used > bound * machine.swap_total:
+            told = f"the machine swaps: {share(machine.swap_used, machine.swap_total, 'of')}"
+            yield Finding("swap-in-use", told, value=machine.swap_used / machine.swap_total, threshold=bound)
+        for disk in machine.disks:
+            bound, holds = rules["disk-low"].threshold or 0.0, f"{disk.mount} ({', '.join(disk.holds)})"
+            if disk.free < bound * disk.size:
+                told = f"the disk {holds} has {size(disk.free)} free of {size(disk.size)}"
+                yield Finding("disk-low", told, about=disk.mount, value=disk.free / disk.size, threshold=bound)
+            bound, pace = rules["disk-filling"].threshold or 0.0, self._samples.pace(f"free {disk.mount}")
+            if pace is not None and pace < 0 and disk.free / -pace < bound:
+                left = disk.free / -pace
+                told = f"the disk {holds} is full in {span(left)} if it goes on like this: {size(disk.free)} free"
+                yield Finding("disk-filling", told, about=disk.mount, value=left, threshold=bound)
+
+
+def _of_status(snapshot: Snapshot) -> Iterator[Finding]:
+    status = snapshot.status or {}
+    if status["source"]["error"]:
+        yield Finding("branch-unreachable", f"the branch cannot be fetched: {status['source']['error']}")
+    if status["rollout"] is not None or status["suspended"] is not None:
+        return
+    for stack in status["stacks"]:
+        for item in stack["services"]:
+            if item["health"] in BROKEN and stack["health"] != "Suspended":
+                why = f" ({item['reason']})" if item["reason"] else ""
+                told = f"{item['stack']}/{item['service']} is {item['health']}{why}"
+                yield Finding("service-unhealthy", told, item["stack"], item["service"])
+
+
+def _memory(measures: Measures, bound: float) -> Iterator[Finding]:
+    for item in measures.containers:
+        used = measures.usage.get(item.id)
+        if used is not None and item.memory and used.memory > bound * item.memory:
+            told = f"{item.stack}/{item.service} uses {share(used.memory, item.memory, 'of')}"
+            value = used.memory / item.memory
+            yield Finding("memory-near-limit", told, item.stack, item.service, item.name, value, bound)
+
+
+def _unknown(snapshot: Snapshot) -> Iterator[str]:
+    if snapshot.status is None:
+        yield from NEEDS_STATUS
+    if snapshot.measures is None or not snapshot.measures.usage:
+        yield from NEEDS_ENGINE

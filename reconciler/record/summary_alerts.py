@@ -1,0 +1,40 @@
+"""The Alerts document, and its way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from reconciler.model.alerts import RULES, Alert, Finding
+from reconciler.model.times import instant
+from reconciler.record.contract import Document, document, moment
+
+
+def alerts(items: Iterable[Alert], at: float | None) -> Document:
+    """`at`: when they were looked for."""
+    return document("Alerts") | {"evaluatedAt": moment(at), "alerts": [_alert(item) for item in items]}
+
+
+def _alert(value: Alert) -> Document:
+    finding = value.finding
+    return {
+        "name": finding.name,
+        "stack": finding.stack,
+        "service": finding.service,
+        "about": finding.about or None,
+        "since": moment(value.since),
+        "message": finding.message,
+        "value": None if finding.value is None else round(finding.value, 4),
+        "threshold": finding.threshold,
+    }
+
+
+def read(found: Mapping[str, Any]) -> Iterator[Alert]:
+    """Those of a document; what somebody else has written there is left out."""
+    for item in found.get("alerts") or ():
+        try:
+            if item["name"] in RULES:
+                finding = Finding(item["name"], item["message"], item["stack"], item["service"], item["about"] or "")
+                yield Alert(finding, instant(item["since"]))
+        except (LookupError, TypeError, ValueError):
+            continue

@@ -1,0 +1,191 @@
+"""Each alert begins once its bound is passed for long enough, and ends once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.errors import ReconcilerError, Transient
+from reconciler.model.alerts import RULES, Alert, AlertRule
+from reconciler.model.history import RestartBackoff
+from reconciler.model.measures import Disk, Usage
+from reconciler.monitor.alerts import GRACE, RECENT, Alerts
+from reconciler.monitor.samples import EVERY, Samples
+from reconciler.monitor.snapshot import Snapshot
+from reconciler.record.summary_alerts import alerts as document
+from reconciler.record.summary_alerts import read
+from reconciler.verbs import alerts as verb
+from reconciler.verbs import files
+from tests.monitor.conftest import NOW, Site, container, snapshot
+
+GIB = 1 << 30
+
+
+def status(shown: Snapshot, **changes: Any) -> Snapshot:
+    return replace(shown, status={**(shown.status or {}), **changes})
+
+
+def measures(shown: Snapshot, **changes: Any) -> Snapshot:
+    assert shown.measures is not None
+    return replace(shown, measures=replace(shown.measures, **changes))
+
+
+def machine(shown: Snapshot, **changes: Any) -> Snapshot:
+    assert shown.measures is not None
+    return measures(shown, machine=replace(shown.measures.machine, **changes))
+
+
+def sick(shown: Snapshot, health: str = "Degraded") -> Snapshot:
+    [stack] = (shown.status or {})["stacks"]
+    row = {**stack["services"][0], "health": health, "reason": "Crashed"}
+    return status(shown, stacks=[{**stack, "health": health, "services": [row]}])
+
+
+def well() -> Snapshot:
+    return measures(snapshot(), oom_kills={})
+
+
+CASES = {
+    "agent-silent": status(well(), stalled=True),
+    "branch-unreachable": status(well(), source={**(well().status or {})["source"], "error": "no route"}),
+    "service-unhealthy": sick(well()),
+    "container-restarted": measures(well(), containers=(container(restarts=1),)),
+    "out-of-memory": measures(well(), oom_kills={container().id: 1}),
+    "memory-near-limit": measures(well(), usage={container().id: Usage(60 << 20, 1.0)}),
+    "budget-full": measures(well(), usage={"x": Usage(GIB - 1, 1.0)}),
+    "swap-in-use": machine(well(), swap_used=GIB // 10),
+    "disk-low": machine(well(), disks=(Disk("/", 100 * GIB, 9 * GIB, ("state",)),)),
+}
+
+
+def lived(
+    alerts: Alerts, shown: Sequence[tuple[float, Snapshot]], rules: Any = None
+) -> Iterator[tuple[float, set[str]]]:
+    """What is active at each of these moments, seconds after NOW. The agent gives signs."""
+    for at, item in shown:
+        now = replace(item, at=NOW + at, heartbeat=NOW + at)
+        yield at, {alert.finding.name for alert in alerts.look(now, rules or {})}
+
+
+def test_every_alert_has_a_case() -> None:
+    assert CASES.keys() | {"disk-filling"} == RULES.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_alert_begins_after_its_time_and_ends(name: str) -> None:
+    alerts, lasting, bad = Alerts(Samples()), RULES[name].lasting, CASES[name]
+    passing = name in ("container-restarted", "out-of-memory")
+    gone = lasting + 10 + GRACE + (RECENT if passing else 0)
+    moments = [(-30.0, well()), (0.0, bad), (max(0.0, lasting - 1), bad), (lasting, bad), (lasting + 5, well())]
+    moments += [(gone - 5, well()), (gone + 3 * GRACE, well()), (gone + 5 * GRACE, well())]
+    found = dict(lived(alerts, moments))
+    assert found[-30.0] == set()
+    assert name in found[lasting]
+    assert (name in found[max(0.0, lasting - 1)]) == (lasting == 0)
+    assert name in found[lasting + 5]
+    assert found[gone + 5 * GRACE] == set()
+
+
+def test_what_comes_and_goes_at_its_bound_is_one_alert() -> None:
+    alerts, bad = Alerts(Samples()), CASES["swap-in-use"]
+    moments = [(n * 15.0, bad if n % 3 or n < 30 else well()) for n in range(1, 80)]
+    active = [bool(names) for _, names in lived(alerts, moments)]
+    assert [a != b for a, b in itertools.pairwise(active)].count(True) == 1
+
+
+def test_what_is_not_known_just_now_changes_nothing() -> None:
+    alerts, bad = Alerts(Samples()), CASES["memory-near-limit"]
+    away = measures(well(), usage={}, containers=())
+    moments = [(0.0, bad), (300.0, bad), (400.0, away), (900.0, away), (901.0, well()), (1000.0, well())]
+    found = dict(lived(alerts, moments))
+    assert found[900.0] == {"memory-near-limit"}
+    assert found[1000.0] == set()
+
+
+def test_rollout_and_suspension_make_no_service_an_alert() -> None:
+    alerts = Alerts(Samples())
+    rolling = status(sick(well()), rollout={"attempt": "1"})
+    paused = status(sick(well()), suspended={"reason": "x", "until": None})
+    assert [names for _, names in lived(alerts, [(0.0, rolling), (600.0, rolling), (900.0, paused)])] == [set()] * 3
+
+
+def test_our_own_restarts_count_as_well() -> None:
+    past = replace(well().past, backoffs={("shop", "web"): RestartBackoff((NOW - 5,))})
+    [(_, names)] = lived(Alerts(Samples()), [(0.0, replace(well(), past=past))])
+    assert names == {"container-restarted"}
+
+
+def test_disk_that_fills_is_told_by_its_pace() -> None:
+    samples = Samples()
+    for n in range(300):
+        samples.add(NOW + n * EVERY, {"free /": float((60 * GIB) - n * (20 << 20))})
+    [alert] = [*_at(Alerts(samples), NOW + 300 * EVERY, {"disk-filling": AlertRule(0.0, 86400.0)})]
+    assert alert.finding.name == "disk-filling"
+    assert alert.finding.value == pytest.approx(40 * GIB / ((20 << 20) / EVERY), rel=0.01)
+    short = Samples()
+    for n in range(10):
+        short.add(NOW + n * EVERY, {"free /": float(GIB * (60 - n))})
+    assert _at(Alerts(short), NOW + 150, {"disk-filling": AlertRule(0.0, 86400.0)}) == ()
+
+
+def _at(alerts: Alerts, now: float, rules: dict[str, AlertRule]) -> tuple[Alert, ...]:
+    return alerts.look(replace(well(), at=now, heartbeat=now), rules)
+
+
+def test_document_sets_bounds() -> None:
+    rules = {"memory-near-limit": AlertRule(0.0, 0.5), "out-of-memory": AlertRule(enabled=False)}
+    used = measures(snapshot(), usage={container().id: Usage(40 << 20, 1.0)})
+    alerts = Alerts(Samples())
+    assert dict(lived(alerts, [(0.0, well()), (1.0, used)], rules))[1.0] == {"memory-near-limit"}
+
+
+def test_restarted_monitor_knows_since_when() -> None:
+    alerts, bad = Alerts(Samples()), CASES["swap-in-use"]
+    list(lived(alerts, [(0.0, bad), (400.0, bad)]))
+    told = document(alerts.look(replace(bad, at=NOW + 401, heartbeat=NOW + 401), {}), NOW + 401)
+    again = Alerts(Samples(), read(told))
+    [alert] = again.look(replace(bad, at=NOW + 500, heartbeat=NOW + 500), {})
+    assert alert.since == NOW
+    assert list(read({"alerts": [{"name": "x"}, 3, {"name": "disk-low"}]})) == []
+    assert list(read({})) == []
+
+
+def test_verb_tells_what_was_found_and_when_nobody_looks(tmp_path: Path) -> None:
+    with pytest.raises(Transient, match="no monitor looks"):
+        verb.show(tmp_path, NOW)
+    files.publish(tmp_path / verb.FILE, document((), NOW))
+    assert verb.show(tmp_path, NOW + 5)[0] == 0
+    with pytest.raises(Transient, match="for 61 s"):
+        verb.show(tmp_path, NOW + 61)
+    found = Alerts(Samples()).look(replace(CASES["agent-silent"], heartbeat=NOW), {})
+    files.publish(tmp_path / verb.FILE, document(found, NOW))
+    code, shown = verb.show(tmp_path, NOW)
+    assert (code, [item["name"] for item in shown["alerts"]]) == (1, ["agent-silent"])
+    (tmp_path / verb.FILE).write_text('{"evaluatedAt": "soon"}')
+    with pytest.raises(Transient):
+        verb.show(tmp_path, NOW)
+
+
+def test_test_of_an_alert_ends_by_itself(tmp_path: Path) -> None:
+    with pytest.raises(ReconcilerError, match="no alert 'disk-lo'") as told:
+        verb.fire(tmp_path, "disk-lo")
+    assert told.value.hint == "did you mean disk-low?"
+    files.publish(tmp_path / verb.TEST, {"name": "disk-low", "at": NOW})
+    finding = verb.tested(tmp_path, NOW + 100)
+    assert finding is not None
+    assert [item.finding.name for item in Alerts(Samples()).look(well(), {}, finding)] == ["disk-low"]
+    assert verb.tested(tmp_path, NOW + 121) is None
+    files.publish(tmp_path / verb.TEST, {"name": "rm -rf", "at": NOW})
+    assert verb.tested(tmp_path, NOW) is None
+
+
+def test_alerts_are_served(site: Site) -> None:
+    found = Alerts(Samples()).look(replace(CASES["agent-silent"], heartbeat=NOW), {})
+    site.show(replace(sick(well()), alerts=found))
+    assert site.client.get("/api/alerts").json()["alerts"][0]["name"] == "agent-silent"
+    assert 'reconciler_alert_active{about="",alert="agent-silent"' in site.client.get("/metrics").text
