@@ -494,6 +494,15 @@ VERBS = (
         laptop=True,
     ),
     Verb(
+        "completion",
+        "Print a script that completes verbs, options and machines in the shell, or the names of the machines",
+        "printed",
+        "",
+        "",
+        (Option("WHAT", "bash (for zsh, too), or hosts", more={"choices": ("bash", "hosts")}),),
+        config="own",
+    ),
+    Verb(
         "hooks install",
         "Install hooks: checks before a commit and a push, the rollout in the push; existing hooks are kept",
         "installed",

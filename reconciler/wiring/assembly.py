@@ -307,6 +307,15 @@ class Application:
 
         return upgrade(typed, self._parts, self._tell)
 
+    def completion(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.fleet import load_hosts
+        from reconciler.verbs.completion import bash
+
+        names = (host.name for host in load_hosts(self._parts.environ))
+        for line in (bash() if typed.WHAT == "bash" else " ".join(names)).splitlines():
+            self._tell(line)
+        return 0, {}
+
     def hooks_install(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.hooks import install
 
