@@ -1,6 +1,6 @@
 """Values → the documents of our JSON contract. Unknown is null, never left out.
 
-Documents of past turns and of the status have modules of their own, beside this one.
+Documents of past turns, of the status and of `validate` have modules of their own, beside this one.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from reconciler.model import plan as plans
 from reconciler.model.checks import Check
 from reconciler.model.documents import BindGrant, Grant
-from reconciler.model.outcome import Level, Violation
+from reconciler.model.outcome import Violation
 from reconciler.model.uses import Use
 from reconciler.record.contract import Document, document, moment, violation
 from reconciler.record.summary_history import history, request, turn
 from reconciler.record.summary_status import fetched_again, status
+from reconciler.record.summary_validation import needed, validation
 
 if TYPE_CHECKING:
-    from reconciler.model.admission import Budget, Needs
+    from reconciler.model.admission import Needs
     from reconciler.model.proposal import Left, Limit, Project, Values
 
 __all__ = [
@@ -35,24 +36,6 @@ __all__ = [
     "validation",
     "violation",
 ]
-
-
-def validation(
-    violations: Sequence[Violation],
-    revision: str | None = None,
-    budget: Budget | None = None,
-    skipped: Sequence[str] = (),
-    needs: Needs | None = None,
-) -> Document:
-    """Findings in a commit or a folder. `skipped`: checks that could not run here, and why."""
-    return document("Validation") | {
-        "valid": not any(item.level is Level.DENY for item in violations),
-        "revision": revision,
-        "violations": [violation(item) for item in violations],
-        "budget": None if budget is None else _budget(budget),
-        "skipped": list(skipped),
-        "needs": None if needs is None else _needs(needs),
-    }
 
 
 def init(
@@ -105,7 +88,7 @@ def init(
             {"path": item.path, "stack": item.stack, "names": list(item.names), "hint": item.hint} for item in values
         ],
         "notes": list(notes),
-        "needs": None if needs is None else _needs(needs),
+        "needs": None if needs is None else needed(needs),
     }
 
 
@@ -190,42 +173,6 @@ def _limit(value: Limit) -> Document:
         "limitBytes": value.bytes,
         "usedBytes": value.used,
         "origin": value.origin.value,
-    }
-
-
-def _needs(value: Needs) -> Document:
-    return {
-        "grants": [dict(item) for item in value.grants],
-        "binds": [dict(item) for item in value.binds],
-        "exports": [
-            {"stack": stack, "networks": list(item.networks), "volumes": list(item.volumes)}
-            for stack, item in value.exports.items()
-        ],
-        "variables": [{"stack": stack, "names": list(names)} for stack, names in value.variables.items()],
-        "others": [violation(item) for item in value.others],
-    }
-
-
-def _budget(value: Budget) -> Document:
-    return {
-        "budgetBytes": value.budget_bytes,
-        "steadyLimitBytes": value.steady_limit_bytes,
-        "reserveBytes": value.reserve_bytes,
-        "steadyBytes": value.steady_bytes,
-        "peakBytes": value.peak_bytes,
-        "overBytes": value.over_bytes,
-        "rows": [
-            {
-                "stack": row.stack,
-                "service": row.service,
-                "replicas": row.replicas,
-                "limitBytes": row.limit,
-                "overheadBytes": row.overhead,
-                "default": row.default,
-            }
-            for row in value.rows
-        ],
-        "volumes": [{"stack": item.stack, "volume": item.volume, "sizeBytes": item.size} for item in value.volumes],
     }
 
 

@@ -114,9 +114,9 @@ class Gate:
         if denied and all(item.rule in passing for item in denied):
             return 0
         excused = [replace(item, level=Level.WARN) if self._excused(item) else item for item in found]
-        from reconciler.record import summary
+        from reconciler.record.summary_validation import validation
 
-        document = summary.validation(excused, None, fullest(judged))
+        document = validation(excused, None, fullest(judged))
         unseen = text.unseen(self._watched.trouble, found != excused)
         if document["valid"]:
             self._say(text.valid(name, document, unseen, quiet))

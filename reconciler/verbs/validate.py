@@ -15,7 +15,7 @@ from reconciler.model.admission import Budget
 from reconciler.model.documents import Exports, HostDocument, Permissions, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Level, Reason
-from reconciler.record import summary
+from reconciler.record.summary_validation import validation
 from reconciler.verbs import Answer
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _answer(files: Files, judged: Sequence[Prepared], permissions: Permissions |
     """`permissions`: those of the judgement, if the needs are to be listed."""
     violations = list(dict.fromkeys(item for one in judged for item in one.violations))
     valid = not any(item.level is Level.DENY for item in violations)
-    document = summary.validation(
+    document = validation(
         revision=files.revision,
         violations=violations,
         budget=fullest(judged),

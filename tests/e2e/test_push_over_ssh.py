@@ -18,7 +18,7 @@ from tests.e2e.host import Host, eventually
 from tests.e2e.pusher import Pusher
 from tests.e2e.services import healthy
 from tests.git_servers import can_serve_ssh, new_key, ssh_server
-from tests.hooks.tool import ROOT
+from tests.hooks.tool import ROOT, git
 
 pytestmark = pytest.mark.engine
 
@@ -74,17 +74,24 @@ def account() -> Iterator[Account]:
         shutil.rmtree(folder)
 
 
+def _content(bare: Path) -> dict[str, bytes]:
+    """All of a repository, but for what the agent tells pushers."""
+    paths = (path for path in bare.rglob("*") if path.is_file() and path.parent.name != "reconciler")
+    return {str(path.relative_to(bare)): path.read_bytes() for path in paths}
+
+
 def test_another_account_must_see_its_rollout_and_its_mistakes(host: Host, account: Account) -> None:
     bare = account.home / "home.git"
     account.run(account.program, "init", "--bare", str(bare))
     host.configure(source={"url": str(bare), "interval": "1s"})
     pusher = Pusher(host, f"ssh://{account.name}@127.0.0.1:{account.port}{bare}", GIT_SSH_COMMAND=account.ssh)
     with host.started("run"):
+        before = _content(bare)
         bad = pusher.commit({"app": healthy(privileged=True)})
         push = pusher.push()
         assert push.end() != 0
         assert "compose/stack/compose.yaml:" in "\n".join(push.lines)
-        assert not list((bare / "refs/heads").iterdir())
+        assert _content(bare) == before
         sha = pusher.commit({"app": healthy()})
         push = pusher.push()
         assert push.end() == 0, push.said
@@ -93,6 +100,15 @@ def test_another_account_must_see_its_rollout_and_its_mistakes(host: Host, accou
         told = bare / f"reconciler/{host.name}.json"
         assert (told.owner(), told.stat().st_mode & 0o077) == (account.name, 0)
         assert host.state.stat().st_mode & 0o077 == 0
+        # The same over a repository with commits, and with a rewritten branch: neither refs nor objects stay behind.
+        eventually(lambda: host.history(sha)[0]["final"] and host.status()["report"][0]["pending"] == 0, seconds=30)
+        before = _content(bare)
+        pusher.commit({"app": healthy(privileged=True)})
+        assert pusher.push().end() != 0
+        git(pusher.clone, "commit", "-q", "--amend", "-m", "rewritten")
+        assert pusher.push("--force").end() != 0
+        git(pusher.clone, "reset", "-q", "--hard", sha)
+        assert _content(bare) == before
         # A broken connection: sshd ends what it has started for it.
         sha = pusher.commit({"app": healthy("sleep 4; touch /tmp/healthy")})
         push = pusher.push()
