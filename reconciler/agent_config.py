@@ -182,7 +182,7 @@ def _schema(read: Document) -> Iterable[Violation]:
     unreadable = read.violations and not read.value
     if unreadable or fits(read.value, schemas.load("agent")):
         return ()
-    return schemas.check(read, "agent", lambda pointer: pointer == ("source", "url"))
+    return schemas.check(read, "agent", lambda pointer: pointer[-1:] == ("url",))
 
 
 def _meaning(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
@@ -206,6 +206,7 @@ def _meaning(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
     yield from _build(read)
     yield from _forge(read, environ)
     yield from _monitor(read)
+    yield from _notify(read)
 
 
 def _monitor(read: Document) -> Iterator[Violation]:
@@ -227,6 +228,15 @@ def _monitor(read: Document) -> Iterator[Violation]:
     elif not loopback and not _at(read.value, ("monitor", "token_file")):
         hint = "Set monitor.token_file, or listen on 127.0.0.1 and reach it by `ssh -L 9464:127.0.0.1:9464`."
         yield _wrong(read, ("monitor", "listen"), "monitor-open", "would show the machine to the network", hint)
+
+
+def _notify(read: Document) -> Iterator[Violation]:
+    if not isinstance(read.value, dict) or not read.value.keys() & {"notify", "heartbeat"}:
+        return
+    from reconciler.formats.targets import problems
+
+    for pointer, rule, what, hint in problems(read.value):
+        yield _wrong(read, pointer, rule, what, hint)
 
 
 def _source(read: Document) -> Iterator[Violation]:

@@ -503,6 +503,14 @@ VERBS = (
         config="own",
     ),
     Verb(
+        "notify test",
+        "Send one notification to each target of the agent config",
+        "all targets accepted it",
+        "one did not",
+        "NotifyTest",
+        tolerant=True,
+    ),
+    Verb(
         "hooks install",
         "Install hooks: checks before a commit and a push, the rollout in the push; existing hooks are kept",
         "installed",

@@ -77,12 +77,34 @@ class MonitorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """One target of notifications. `url` is secret. `on`: events; `quiet`: hours like 23:00-07:00, or ''.
+
+    `reminder` and `hold_off` in seconds; `reminder` 0: none.
+    """
+
+    url: str
+    on: tuple[str, ...] = ("failure", "recovered", "degraded", "stalled", "held", "budget", "environment")
+    quiet: str = ""
+    reminder: float = 86400.0
+    hold_off: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatSettings:
+    """What is fetched every so many seconds while all is well. `url` is secret."""
+
+    url: str
+    every: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What the operator decides. Paths are absolute. `path` is the config file, None when there is none.
 
     `container_output` ("all", "none"): what of it goes into notes; None: as the source's host suggests.
     `notes_push` None: push where the source is a path on this machine.
-    `forge` None: none is told. `comments`: failures, changes, all or none.
+    `forge` None: none is told. `comments`: failures, changes, all or none. `heartbeat` None: nothing is fetched.
     """
 
     host: str
@@ -106,6 +128,8 @@ class Settings:
     comments: str = "changes"
     deployments: bool = False
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    notify: tuple[NotifySettings, ...] = ()
+    heartbeat: HeartbeatSettings | None = None
     path: str | None = None
 
     @property
@@ -150,6 +174,8 @@ def stored_settings(values: Mapping[str, Any]) -> Settings:
         "build": BuildSettings(**values["build"]),
         "forge": ForgeSettings(**values["forge"]) if values["forge"] else None,
         "monitor": MonitorSettings(**values["monitor"]),
+        "notify": tuple(NotifySettings(**_frozen(item)) for item in values["notify"]),
+        "heartbeat": HeartbeatSettings(**values["heartbeat"]) if values["heartbeat"] else None,
     }
     return Settings(**{**values, **nested})
 
@@ -187,6 +213,8 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         comments=report.get("comments", "changes"),
         deployments=report.get("deployments", False),
         monitor=_monitor(values.get("monitor", {}), environ),
+        notify=tuple(map(_target, values.get("notify", ()))),
+        heartbeat=_heartbeat(values.get("heartbeat", {})),
         path=path,
     )
 
@@ -215,6 +243,24 @@ def _monitor(values: Mapping[str, Any], environ: Mapping[str, str]) -> MonitorSe
         token_file=absolute(values.get("token_file") or "", environ),
         webhooks={forge: absolute(path, environ) or "" for forge, path in files.items()},
     )
+
+
+def _target(given: Mapping[str, Any]) -> NotifySettings:
+    plain = NotifySettings("")
+    return NotifySettings(
+        url=given["url"],
+        on=tuple(given.get("on", plain.on)),
+        quiet=given.get("quiet", plain.quiet),
+        reminder=seconds(given["reminder"]) if "reminder" in given else plain.reminder,
+        hold_off=seconds(given["hold_off"]) if "hold_off" in given else plain.hold_off,
+    )
+
+
+def _heartbeat(given: Mapping[str, Any]) -> HeartbeatSettings | None:
+    if not given.get("url"):
+        return None
+    every = seconds(given["every"]) if "every" in given else HeartbeatSettings("").every
+    return HeartbeatSettings(given["url"], every)
 
 
 def _build(values: Mapping[str, Any]) -> BuildSettings:

@@ -28,6 +28,7 @@ __all__ = [
     "fetched_again",
     "history",
     "init",
+    "notify_test",
     "plan",
     "policy_use",
     "request",
@@ -98,6 +99,13 @@ def policy_use(unused: Sequence[tuple[Grant | BindGrant, Use]], entries: int, da
         "days": days,
         "entries": entries,
         "unused": [_unused(item, use) for item, use in unused],
+    }
+
+
+def notify_test(targets: Sequence[tuple[str, bool, str]]) -> Document:
+    """What became of a notification to each target: its masked address, whether it was accepted, and what was said."""
+    return document("NotifyTest") | {
+        "targets": [{"url": url, "ok": ok, "message": message} for url, ok, message in targets]
     }
 
 

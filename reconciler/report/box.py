@@ -100,18 +100,22 @@ class BoxFile:
 
     def save(self, box: Box) -> None:
         """Complete and durable, or not at all: then Transient."""
-        text = json.dumps({"v": VERSION, **asdict(box)}, separators=(",", ":"))
         self._effects.point("outbox")
-        draft = self._path.with_suffix(".draft")
-        try:
-            with open(draft, "w", encoding="utf-8", opener=_private) as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self._path)
-        except OSError as error:
-            hint = "make room, or give the folder back to the agent's user"
-            raise Transient(Reason.DISK_FAILED, f"{self._path} cannot be written: {error.strerror}", hint) from error
+        write_whole(self._path, {"v": VERSION, **asdict(box)})
+
+
+def write_whole(path: Path, value: Mapping[str, Any]) -> None:
+    """As JSON, whole and durable, or not at all: Transient."""
+    draft = path.with_suffix(".draft")
+    try:
+        with open(draft, "w", encoding="utf-8", opener=_private) as file:
+            json.dump(value, file, separators=(",", ":"))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        hint = "make room, or give the folder back to the agent's user"
+        raise Transient(Reason.DISK_FAILED, f"{path} cannot be written: {error.strerror}", hint) from error
 
 
 def read(path: Path) -> Box | None:

@@ -77,9 +77,10 @@ class Web:
         self._session.close()
 
     def ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None
-    ) -> Answer:
-        """`path` begins with /. Raises Unreachable, Broken or Refused."""
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, query: Mapping[str, str] | None = None,
+        parse: bool = True,
+    ) -> Answer:  # fmt: skip
+        """`path` begins with /. `parse`: the answer is JSON or empty. Raises Unreachable, Broken or Refused."""
         url = self._api + path
         self._late, watch = False, threading.Timer(WHOLE, self._cut)
         watch.daemon = True
@@ -91,7 +92,7 @@ class Web:
                 ) as response:
                     target = response.headers.get("Location") if response.is_redirect else None
                     if target is None:
-                        answer = self._answer(response)
+                        answer = self._answer(response, parse)
                         if self._late:
                             raise ValueError("the answer was cut off")
                         return answer
@@ -127,13 +128,13 @@ class Web:
             raise Refused(310, f"{self._host} redirects to {elsewhere[:SAID]}, where no token is sent", hint)
         return found
 
-    def _answer(self, response: requests.Response) -> Answer:
+    def _answer(self, response: requests.Response, parse: bool) -> Answer:
         data, headers = self._read(response), {key.lower(): value for key, value in response.headers.items()}
         wait = self._wait(response.status_code, headers)
         self.quiet = wait or 0.0
         status = response.status_code
         if status < 300:
-            return Answer(status, self._parsed(data), headers)
+            return Answer(status, self._parsed(data) if parse else None, headers)
         said = self._said(data)
         told = f"{self._host} answers {status}" + (f": {said}" if said else "")
         if status == 429 or (status == 403 and (wait is not None or "rate limit" in said.lower())):

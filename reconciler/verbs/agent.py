@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -94,14 +94,15 @@ def _not_fetched(turn: Turn) -> bool:
 class Outbox(Protocol):
     """`worked`: it has loaded modules that only a start anew frees. `busy`: it delivers a message."""
 
-    worked: bool
+    @property
+    def worked(self) -> bool: ...
 
     @property
     def busy(self) -> bool: ...
 
 
 class AgentVerbs:
-    """Made only for verbs that may change the machine. `outbox` None: no forge gets reports."""
+    """Made only for verbs that may change the machine. `outboxes`: empty if nobody gets reports."""
 
     def __init__(
         self,
@@ -110,9 +111,9 @@ class AgentVerbs:
         progress: Progress,
         clock: Clock,
         preload: Callable[[], None] = lambda: None,
-        outbox: Outbox | None = None,
+        outboxes: Sequence[Outbox] = (),
     ) -> None:
-        self._outbox = outbox
+        self._outboxes = outboxes
         self._cycle, self._effects, self._progress, self._clock = cycle, effects, progress, clock
         self._worked, self._repeats, self._preload = False, Repeats(), preload
 
@@ -164,10 +165,9 @@ class AgentVerbs:
         elif level != "WARNING" and self._repeats.end():
             level = "INFO"
         logger.log(level, "{} {} {}: {}", turn.outcome, turn.reason, (turn.revision or "")[:12], turn.message)
-        if self._outbox is not None:
-            self._worked = self._worked or self._outbox.worked
-            if self._outbox.busy:
-                return False
+        self._worked = self._worked or any(outbox.worked for outbox in self._outboxes)
+        if any(outbox.busy for outbox in self._outboxes):
+            return False
         return self._worked and turn.outcome is Outcome.UNCHANGED
 
     def _document(self, turn: Turn, seconds: float) -> Mapping[str, Any]:

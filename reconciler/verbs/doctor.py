@@ -34,7 +34,8 @@ class Probes:
     `endpoint`: the engine's address. `compose`: path and version. `remote`: the branch's head. `budget`: bytes, None if
     no commit is known. `visible`: whether containers see a folder, None without any image. `journal`: number of
     records. `secrets`: reads them all. `lock`: the holder's pid (None: nobody), and whether it is an agent. `kept`: why
-    notes are not pushed, if so. `forge`: its answer, None if none is configured.
+    notes are not pushed, if so. `forge`: its answer, None if none is configured. `notify`: whether notifications can be
+    sent, None if none are configured.
     """
 
     endpoint: Callable[[], str]
@@ -49,6 +50,7 @@ class Probes:
     kept: Callable[[], str | None] = lambda: None
     forge: Callable[[], Found] | None = None
     engine_read: Callable[[], Found] | None = None
+    notify: Callable[[], Found] | None = None
 
 
 class Doctor:
@@ -94,6 +96,7 @@ class Doctor:
             ("trust", self._trust),
             *((("forge", self._probes.forge),) if self._probes.forge else ()),
             *((("engine-read", self._probes.engine_read),) if self._probes.engine_read else ()),
+            *((("notify", self._probes.notify),) if self._probes.notify else ()),
         )
 
     def _check(self, name: str, look: Callable[[], Found]) -> Check:

@@ -26,9 +26,9 @@ class StatusFile:
         self._path, self._queries, self._redactor = path, queries, redactor
         self._last: tuple[StatusFacts, ObservedState, int, Document] | None = None
 
-    def publish(self, facts: Callable[[], StatusFacts], looked: ObservedState | None) -> None:
-        """`looked`: a fresh state of the engine; None: the engine is asked. What cannot be read becomes an error in the
-        status."""
+    def publish(self, facts: Callable[[], StatusFacts], looked: ObservedState | None) -> Document:
+        """Returns what it writes. `looked`: a fresh state of the engine; None: the engine is asked. What cannot be read
+        becomes an error in the status."""
         try:
             document = self._masked(facts(), looked)
         except ReconcilerError as error:
@@ -37,6 +37,7 @@ class StatusFile:
             told = summary.error(error.reason.value, error.message, error.hint, error.details)
             document = masked(told, self._redactor)
         files.publish(self._path, document)
+        return document
 
     def _masked(self, facts: StatusFacts, looked: ObservedState | None) -> Document:
         """Computed and masked anew if anything has changed, or a secret was learned."""

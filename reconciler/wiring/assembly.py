@@ -52,6 +52,11 @@ def build(
     """
     application = Application(settings, stop, redactor, os.environ, before=before)
     redactor.register(credentials(settings.source.url) if settings else ())
+    if settings and (settings.notify or settings.heartbeat):
+        from reconciler.formats.targets import secrets
+
+        urls = [*(item.url for item in settings.notify), *([settings.heartbeat.url] if settings.heartbeat else [])]
+        redactor.register(secret for url in urls for secret in secrets(url))
     try:
         application.secrets.values()  # registers the secrets for masking
     except ReconcilerError:
@@ -209,6 +214,13 @@ class Application:
         from reconciler.wiring.key import make_key
 
         return make_key(self._parts, typed.register)
+
+    def notify_test(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.report.courier import Courier
+        from reconciler.verbs.notify import test_targets
+
+        settings = self._parts.settings
+        return test_targets(settings.host, settings.notify, Courier(self._parts.environ))
 
     def policy_unused(self, typed: argparse.Namespace) -> Answer:
         from reconciler.verbs.policy import unused

@@ -67,6 +67,7 @@ class _Reading:
             kept=self._kept,
             forge=self._forge if self._settings.forge else None,
             engine_read=self._engine_read if self._reads else None,
+            notify=self._notify if self._settings.notify or self._settings.heartbeat else None,
         )
 
     @property
@@ -110,6 +111,27 @@ class _Reading:
             hint = remedy(error, "reports", "to read the repository") if isinstance(error, Refused) else ""
             return False, error.message, hint or "see `report.forge` in the agent config, and whether the forge is up"
         return True, where + (f"; {said}" if said else ""), ""
+
+    def _notify(self) -> Found:
+        """Whether apprise is there and understands the addresses, and what the agent could not deliver. Nothing is
+        sent."""
+        from reconciler.formats.targets import shown
+        from reconciler.wiring.notifying import Notifications
+
+        settings = self._settings
+        notifications = Notifications(settings, False, self._state, os.environ, self._redactor)
+        for channel in notifications.channels():
+            if channel.error:
+                return False, channel.error, "see docs/notifications.md, and `reconciler notify test`"
+        for target in settings.notify:
+            found = notifications.courier.check(target.url)
+            if not found.ok:
+                return False, f"{shown(target.url)}: {found.message}", "see `notify` in the agent config"
+        told = ", ".join(shown(target.url) for target in settings.notify) or "no targets"
+        told += f"; heartbeat {shown(settings.heartbeat.url)}" if settings.heartbeat else ""
+        path = settings.path
+        seen = path is not None and Path(path).stat().st_mode & 0o077
+        return True, told + (f"; other users can read {path}, which has their keys: chmod 600" if seen else ""), ""
 
     def _budget(self) -> int | None:
         """The budget of last good, else of the head that was fetched last."""

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from reconciler.record.uses import UseFile
     from reconciler.verbs.known import KnownAnswers
     from reconciler.verbs.status import StatusQueries
+    from reconciler.wiring.notifying import Notifications
     from reconciler.wiring.reporting import ForgeReport
 
 TURN_FILE = "turn.json"
@@ -194,6 +195,16 @@ class Reading:
         from reconciler.wiring.reporting import ForgeReport
 
         return ForgeReport(settings, settings.forge, self.tells_output, self.state, self.environ, self._redactor)
+
+    @cached_property
+    def notifications(self) -> Notifications | None:
+        """None: none are configured, and nothing of them is loaded."""
+        settings = self.settings
+        if not settings.notify and settings.heartbeat is None:
+            return None
+        from reconciler.wiring.notifying import Notifications
+
+        return Notifications(settings, self.tells_output, self.state, self.environ, self._redactor)
 
     @cached_property
     def journal(self) -> Journal:

@@ -43,12 +43,12 @@ class ForgeReport:
             settings.host, settings.statuses, settings.comments, deployments, settings.log_lines, output, mark
         )
         self._client: tuple[str, Forge] | None = None
-        self._outbox: Outbox | None = None
+        self._outbox: Outbox[History] | None = None
         self._box: boxes.Box | None = None
         self._changes = 0
         self._known: tuple[History, int, tuple[Channel, ...]] | None = None
 
-    def outbox(self, stop: threading.Event) -> Outbox:
+    def outbox(self, stop: threading.Event) -> Outbox[History]:
         """For the holder of the state lock. Its writes are no effects of a turn, because they happen beside it."""
         file = boxes.BoxFile(self._file, Effects())
         self._box = file.load(time.time())

@@ -76,4 +76,5 @@ def facts(parts: Reading, record: Mapping[str, Any] | None = None) -> StatusFact
     )
     silence, trust = files.silence(record) if alive else None, parts.settings.trust
     others = parts.forge.channels(found.history) if parts.forge else ()
-    return replace(found, silence=silence, trust=trust, channels=(channel, *others))
+    notices = parts.notifications.channels() if parts.notifications else ()
+    return replace(found, silence=silence, trust=trust, channels=(channel, *others, *notices))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
 from reconciler.act.applier import MachineApplier
@@ -22,6 +22,7 @@ from reconciler.loop.cycle import Cycle
 from reconciler.loop.ledger import Ledger
 from reconciler.loop.options import Ports
 from reconciler.loop.stall_watchdog import LIMIT, StallWatchdog
+from reconciler.model.history import History
 from reconciler.model.status import Silence
 from reconciler.notify import ServiceManager
 from reconciler.observe import origin
@@ -75,7 +76,8 @@ class Working:
         self._changes: ChangeWatch | None = None
         self._alarm: AgentAlarm | None = None
         self._manager = ServiceManager(parts.environ)
-        self._outbox: Outbox | None = None
+        self._forge: Outbox[History] | None = None
+        self._outboxes: list[Outbox[Any]] = []
         self.deadline = float("inf")
 
     @cached_property
@@ -86,7 +88,9 @@ class Working:
         """Take turns until asked to end; returns the exit code."""
         with self.verbs() as verbs:
             while not self._watch(verbs):
-                with self._outbox.resting() if self._outbox else contextlib.nullcontext():
+                with contextlib.ExitStack() as rest:
+                    for outbox in self._outboxes:
+                        rest.enter_context(outbox.resting())
                     start_anew(self._parts.settings, self._lock.descriptor, self._started_at, self._stop)
             self._manager.stopping()
         return 143
@@ -129,14 +133,27 @@ class Working:
             cycle = self._cycle(ledger, watchdog)
             self._progress.changed = lambda: self._publish(cycle, watchdog)
             self._push_file.publish(self._progress, ())
-            forge = self._parts.forge
-            self._outbox = forge.outbox(self._stop) if forge else None
             with (
-                self._outbox or contextlib.nullcontext(),
+                self._telling(),
                 end_in_time(self._stop, ledger.cut_off),
                 every(watchdog.limit / 60, partial(self._look_after, watchdog)),
             ):
-                yield AgentVerbs(cycle, self._parts.effects, self._progress, self._parts.clock, preload, self._outbox)
+                yield AgentVerbs(cycle, self._parts.effects, self._progress, self._parts.clock, preload, self._outboxes)
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Within this context, forges and people get messages."""
+        forge, notifications = self._parts.forge, self._parts.notifications
+        self._forge = forge.outbox(self._stop) if forge else None
+        others = [notifications.outbox(self._stop)] if notifications else []
+        self._outboxes = [*([self._forge] if self._forge else []), *others]
+        try:
+            yield
+        finally:
+            if self._outboxes:
+                from reconciler.report.outbox import end
+
+                end(self._outboxes, self._stop)
 
     def _look_after(self, watchdog: StallWatchdog) -> None:
         self._manager.alive()
@@ -257,14 +274,16 @@ class Working:
         """Write the files for other processes: the progress, and the whole Status."""
         self._manager.pulse()
         self._manager.status(self._redactor.clean(self._progress.line))
-        if self._outbox is not None:
-            self._outbox.hear(cycle.history)
+        if self._forge is not None:
+            self._forge.hear(cycle.history)
         self._progress.silence = watchdog.silence
         self._progress.notes_error = self._notes.error
         record = files.progress_record(self._progress, os.getpid(), self._started_at, __version__)
         files.publish(self._parts.state / TURN_FILE, masked(record, self._redactor))
         self._push_file.publish(self._progress, cycle.history.attempts)
-        self._status_file.publish(lambda: facts(self._parts, record), cycle.looked)
+        document = self._status_file.publish(lambda: facts(self._parts, record), cycle.looked)
+        if self._parts.notifications is not None:
+            self._parts.notifications.hear(cycle.history, document)
 
     @cached_property
     def _push_file(self) -> PushFile:

@@ -147,6 +147,7 @@ DOCUMENTS = {
     "policy unused, none": summary.policy_use([], 0, 30),
     "alerts": alerts([Alert(Finding("disk-low", "9 GiB free", None, None, "/", 0.09, 0.1), NOW)], NOW),
     "alerts, none": alerts([], None),
+    "notify test": summary.notify_test([("ntfy://***", True, "accepted"), ("json://a/***", False, "error=404")]),
     "error": summary.error(Reason.LOCKED.value, "held by 12", "wait", ["one", "two"]),
 }
 

@@ -459,6 +459,14 @@ def test_turn_prefers_the_hint_that_knows_more() -> None:
     assert lines(document)[-1] == "what to do: lower web"
 
 
+def test_notify_test_has_a_line_for_each_target() -> None:
+    told = [("ntfy://***", True, "accepted"), ("json://127.0.0.1:8080/***", False, "no route " * 20)]
+    first, *rest = lines(summary.notify_test(told))
+    assert first.split() == ["ntfy://***", "ok", "accepted"]
+    assert rest[0].split()[:2] == ["json://127.0.0.1:8080/***", "FAILED"]
+    assert all(len(line) <= 80 for line in rest)
+
+
 def test_error_says_what_and_then_what_to_do() -> None:
     document = summary.error("Locked", "process 12 holds the state folder", "wait, or stop it", ["one", "two"])
     assert text.error(document, PLAIN).splitlines() == [

@@ -23,15 +23,20 @@ if reading.forge:
     with reading.forge.outbox(threading.Event()) as outbox:
         outbox.hear(History())
     reading.forge.channels(History())
-print(json.dumps([name for name in sys.modules if name.startswith(("reconciler.report", "requests", "urllib3"))]))
+if reading.notifications:
+    reading.notifications.channels()
+    with reading.notifications.outbox(threading.Event()):
+        reading.notifications.hear(History(), None)
+libraries = ("reconciler.report", "requests", "urllib3", "apprise", "ssl", "http.client", "reconciler.formats.targets")
+print(json.dumps([name for name in sys.modules if name.startswith(libraries)]))
 """
 
 
-def loaded(folder: Path, report: str) -> list[str]:
+def loaded(folder: Path, report: str, more: str = "") -> list[str]:
     (folder / "state").mkdir(mode=0o700, exist_ok=True)
     config = folder / "reconciler.yaml"
     source = "source: {url: 'https://github.com/me/home'}"
-    config.write_text(f"host: mini\n{source}\nstate: {folder}/state\nreport: {report}\n")
+    config.write_text(f"host: mini\n{source}\nstate: {folder}/state\nreport: {report}\n{more}")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(config)], capture_output=True, text=True, check=True, timeout=60
     )
@@ -48,3 +53,11 @@ def test_with_nothing_to_tell_no_http_is_loaded(tmp_path: Path) -> None:
     assert "reconciler.report.delivery" in found
     assert [name for name in found if not name.startswith("reconciler.report")] == []
     assert "reconciler.report.comment" not in found
+
+
+def test_notifications_load_neither_apprise_nor_http(tmp_path: Path) -> None:
+    found = loaded(tmp_path, "{}", "notify: [{url: 'ntfy://topic'}]\nheartbeat: {url: 'https://hc-ping.com/x'}\n")
+    assert "reconciler.report.notifier" in found
+    assert not [name for name in found if not name.startswith("reconciler.")]
+    assert "reconciler.report.web" not in found
+    assert "reconciler.report.errand" not in found

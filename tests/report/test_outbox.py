@@ -12,7 +12,6 @@ import pytest
 
 from reconciler.model.history import History
 from reconciler.report import outbox as outboxes
-from reconciler.report.delivery import Delivery
 from reconciler.report.outbox import Outbox
 from tests.report.attempts import bad, good, history
 
@@ -33,8 +32,8 @@ class Steps:
         return self.answers.pop(0) if self.answers else None
 
 
-def made(steps: Steps, stop: threading.Event | None = None) -> Outbox:
-    return Outbox(cast(Delivery, steps), stop or threading.Event())
+def made(steps: Steps, stop: threading.Event | None = None) -> Outbox[History]:
+    return Outbox(steps, stop or threading.Event())
 
 
 def test_what_is_heard_is_told_before_the_end() -> None:

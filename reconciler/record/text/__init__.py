@@ -29,11 +29,13 @@ _KINDS = {
     "Fleet": "fleet",
     "NetTest": "net_test",
     "Alerts": "alerts",
+    "NotifyTest": "notify_test",
 }
 """Kind → function."""
 
 _MODULES = {
     "policy_use": "policy", "install": "service", "upgrade": "service", "fleet": "remote", "net_test": "remote",
+    "notify_test": "notify",
 }  # fmt: skip
 """Function → module of this package, if that is not its name. A verb loads the module of its own kind alone."""
 

@@ -1,0 +1,180 @@
+"""What people should be told: a pure function of the journal's history and of the published status.
+
+| notice | said when | over when |
+|---|---|---|
+| a commit | it has its final state (success, failure, error) | never: it is said once |
+| degraded | services of last good do not work | all work again |
+| stalled | a person is needed | nobody is |
+| held | the head waits for a person | another head, or the head is let pass |
+| environment | engine, remote, registry or disk fail | they do not |
+
+A superseded commit is not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from reconciler.model.history import Attempt, History
+from reconciler.model.outcome import RETRIED, CommitState, Intent, Outcome, Reason
+
+MOST = 200
+"""Attempts that are looked at, the newest ones."""
+
+BROKEN = frozenset({"Degraded", "Missing"})
+WORKING = frozenset({"Healthy", "Suspended"})
+"""Healths of a service. A service that is starting is neither broken nor working."""
+
+WELL = frozenset({"Healthy", "Progressing", "Suspended"})
+"""Healths of the host with which the heartbeat goes on."""
+
+_TOLD_OTHERWISE = frozenset({Reason.SUSPENDED, Reason.STALLED, Reason.ROLLBACK_FAILED})
+"""Reasons of a hold that an operator caused, or that `stalled` tells."""
+
+
+class Event(StrEnum):
+    """What a target can ask for."""
+
+    FAILURE = "failure"
+    RECOVERED = "recovered"
+    DEGRADED = "degraded"
+    STALLED = "stalled"
+    HELD = "held"
+    BUDGET = "budget"
+    ENVIRONMENT = "environment"
+    SUCCESS = "success"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What of the Status document matters here. `broken`: services with their reasons; None: not known just now.
+
+    `stalled` None: not known just now. `engine`: the engine does not answer; `fetch`: why the branch cannot be fetched.
+    `settled`: the head runs as it should.
+    """
+
+    well: bool = False
+    head: str | None = None
+    broken: tuple[tuple[str, str], ...] | None = None
+    stalled: bool | None = None
+    message: str = ""
+    engine: bool = False
+    fetch: str = ""
+    rollout: bool = False
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Something that may last. `facts`: what it consists of, each told once while it lasts; None: not known just now.
+
+    `lines` explain it.
+    """
+
+    event: Event
+    facts: tuple[str, ...] | None
+    events: frozenset[Event]
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A commit's final state. `fact`: what is said once. `before`: the state of the commit that was decided before."""
+
+    attempt: Attempt
+    fact: str
+    events: frozenset[Event]
+
+
+def standing(document: Mapping[str, Any] | None) -> Standing:
+    """Of a Status document that was masked already. None, or an Error document: nothing is known."""
+    if document is None or document["kind"] != "Status":
+        return Standing()
+    health, rollout = document["health"], document["rollout"] is not None
+    services = [row for stack in document["stacks"] if stack["health"] != "Suspended" for row in stack["services"]]
+    unsure = rollout or document["suspended"] is not None
+    return Standing(
+        well=health in WELL and not document["stalled"],
+        head=document["source"]["head"],
+        broken=None if unsure else _broken(services),
+        stalled=True if document["stalled"] else None if rollout else False,
+        message=": ".join(text for text in (document["reason"], document["message"]) if text),
+        engine=document["reason"] == Reason.ENGINE_UNAVAILABLE,
+        fetch=document["source"]["error"] or "",
+        rollout=rollout,
+        settled=document["reason"] == Reason.RECONCILIATION_SUCCEEDED,
+    )
+
+
+def _broken(services: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...] | None:
+    found = tuple((f"{row['stack']}/{row['service']}", _why(row)) for row in services if row["health"] in BROKEN)
+    return found if found or all(row["health"] in WORKING for row in services) else None
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    return ", ".join(filter(None, (row["health"], row["reason"])))
+
+
+def conditions(history: History, now: Standing) -> Iterator[Condition]:
+    """One of each kind, whether it holds or not."""
+    broken = now.broken
+    names = None if broken is None else tuple(name for name, _ in broken)
+    lines = tuple(f"{name}: {why}" for name, why in broken or ())
+    yield Condition(Event.DEGRADED, names, frozenset({Event.DEGRADED}), lines)
+    stalled = None if now.stalled is None else ("stalled",) if now.stalled else ()
+    yield Condition(Event.STALLED, stalled, frozenset({Event.STALLED}), (now.message,))
+    holding = history.holding(now.head)
+    waits = [item for item in holding if item.outcome is Outcome.HELD and item.reason not in _TOLD_OTHERWISE]
+    budget = {Event.BUDGET} if any(item.reason is Reason.BUDGET_EXCEEDED for item in waits) else set()
+    yield Condition(
+        Event.HELD,
+        tuple(dict.fromkeys(f"{item.revision} {item.reason}" for item in waits)) if now.head else None,
+        frozenset({Event.HELD, *budget}),
+        tuple(line for item in waits for line in (f"{item.reason}: {item.message}", item.hint) if line),
+    )
+    yield _environment(history, now)
+
+
+def _environment(history: History, now: Standing) -> Condition:
+    """Faults that are tried again: of a fetch, of the engine, and those that ended the last attempt or kept the head
+    from being tried."""
+    found = {str(Reason.FETCH_FAILED): now.fetch} if now.fetch else {}
+    if now.engine:
+        found[str(Reason.ENGINE_UNAVAILABLE)] = now.message.partition(": ")[2]
+    for item in history.holding(now.head):
+        if item.outcome is Outcome.FAILED:
+            found.setdefault(str(item.reason), item.message)
+    last = None if now.settled else history.last  # a repair that failed may not be needed any more
+    if last is not None and last.outcome is Outcome.FAILED and last.reason is not None:
+        found.setdefault(str(last.reason), last.message)
+    unsure = now.rollout or now.head is None
+    lines = tuple(f"{reason}: {message}" for reason, message in found.items())
+    return Condition(Event.ENVIRONMENT, None if unsure else tuple(found), frozenset({Event.ENVIRONMENT}), lines)
+
+
+def verdicts(history: History, floor: float) -> list[Verdict]:
+    """Final states of commits that were decided after `floor` (Unix seconds), the oldest first."""
+    found: list[Verdict] = []
+    failed = False
+    for attempt in history.attempts[-MOST:]:
+        if attempt.intent is not Intent.ADVANCE or not attempt.final or attempt.state is CommitState.SUPERSEDED:
+            continue
+        if (attempt.ended_at or attempt.started_at) > floor:
+            events = _events(attempt, failed)
+            # Nobody is told again when a lost end of the journal is lived through anew; a person's `retry` is news.
+            again = f" {attempt.id}" if any(line.startswith(RETRIED) for line in attempt.lines) else ""
+            found.append(Verdict(attempt, f"{attempt.state}{again}", events))
+        failed = attempt.state is not CommitState.SUCCESS
+    return found
+
+
+def _events(attempt: Attempt, failed: bool) -> frozenset[Event]:
+    if attempt.state is CommitState.SUCCESS:
+        return frozenset({Event.SUCCESS, Event.RECOVERED} if failed else {Event.SUCCESS})
+    more = {Event.BUDGET} if attempt.reason is Reason.BUDGET_EXCEEDED else set()
+    if attempt.state is CommitState.ERROR:
+        more.add(Event.ENVIRONMENT)
+    return frozenset({Event.FAILURE, *more})

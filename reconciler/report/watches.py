@@ -1,0 +1,197 @@
+"""What one target was told, and what it is to be told now: values in, values out.
+
+A fact of a condition becomes a notice once it has lasted for `hold_off`, and is forgotten once it has been over for as
+long. So what comes and goes is told once, and its end once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.model.history import History
+from reconciler.report.notice_text import Text, begun, ended, of_commit
+from reconciler.report.notices import Condition, Event, Standing, Verdict, conditions, verdicts
+from reconciler.settings import NotifySettings
+
+MOST = 100
+"""Notices that wait; of more the oldest are dropped, which is told."""
+
+KEPT = 400
+"""Commits of which is known what was told; twice as many as are looked at."""
+
+
+@dataclass(slots=True)
+class Fact:
+    """Since when it is true, and since when it is not any more; `said`: when it was told last. 0: never."""
+
+    since: float
+    gone: float = 0.0
+    said: float = 0.0
+
+
+@dataclass(slots=True)
+class Item:
+    """A notice that waits for its delivery. `at`: when it became true; `queued`: since when it waits."""
+
+    event: str
+    at: float
+    queued: float
+    title: str
+    body: str
+
+
+@dataclass(slots=True)
+class Target:
+    """The memory about one target. All times are Unix seconds.
+
+    `floor`: commits that were decided before are told by nobody. `commits`: sha → what was told of it. `facts`:
+    condition → its facts. `open`: conditions of which was told that they began, and not yet that they are over.
+    `sending`: so many of the oldest items left the process last, and nobody knows whether they arrived.
+    `tries` that failed in a row, `next_at`: not before; `error`: why. `lost`: what was given up since.
+    """
+
+    floor: float
+    commits: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, dict[str, Fact]] = field(default_factory=dict)
+    open: list[str] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    sending: int = 0
+    tries: int = 0
+    next_at: float = 0.0
+    error: str = ""
+    lost: str = ""
+    delivered_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """How this host speaks. `steady`: seconds that a fault of the environment must last, too. `log_lines`: of a failed
+    service; `output`: whether notices hold what programs of the commit have said."""
+
+    host: str
+    steady: float = 0.0
+    log_lines: int = 20
+    output: bool = True
+
+
+def look(target: Target, wanted: NotifySettings, teller: Teller, history: History, now: Standing, at: float) -> None:
+    """Take notice of how things stand at `at`: what is to be told joins `items`."""
+    events = {Event(name) for name in wanted.on}
+    for verdict in verdicts(history, target.floor):
+        _decided(target, verdict, events, teller, at)
+    for revision in list(target.commits)[: max(0, len(target.commits) - KEPT)]:
+        del target.commits[revision]
+    for condition in conditions(history, now):
+        if condition.facts is not None:
+            _stands(target, condition, events, wanted, teller, at)
+    if len(target.items) > MOST:
+        # What is being sent stays as it was sent.
+        dropped = len(target.items) - MOST
+        del target.items[target.sending : target.sending + dropped]
+        target.lost = f"{dropped} notices were dropped, as more than {MOST} wait"
+
+
+def next_look(target: Target, wanted: NotifySettings, teller: Teller) -> float:
+    """When a later look may find something to tell although nothing has changed; infinity: never."""
+    found = [float("inf")]
+    for name, facts in target.facts.items():
+        hold = _hold(wanted, teller, name)
+        found += [fact.gone + hold for fact in facts.values() if fact.gone]
+        found += [fact.since + hold for fact in facts.values() if not fact.gone and not fact.said]
+        if wanted.reminder and name in target.open:
+            found += [fact.said + wanted.reminder for fact in facts.values() if fact.said and not fact.gone]
+    return min(found)
+
+
+def _decided(target: Target, verdict: Verdict, events: set[Event], teller: Teller, at: float) -> None:
+    attempt = verdict.attempt
+    if target.commits.get(attempt.revision) == verdict.fact:
+        return
+    target.commits.pop(attempt.revision, None)
+    target.commits[attempt.revision] = verdict.fact
+    if verdict.events & events:
+        event = Event.RECOVERED if Event.RECOVERED in verdict.events & events else _first(verdict.events)
+        ended_at = attempt.ended_at or attempt.started_at
+        _add(target, event, ended_at, of_commit(verdict, teller.host, teller.log_lines, teller.output), at)
+
+
+def _stands(
+    target: Target, condition: Condition, events: set[Event], wanted: NotifySettings, teller: Teller, at: float
+) -> None:
+    name, true = str(condition.event), set(condition.facts or ())
+    facts, hold = target.facts.setdefault(name, {}), _hold(wanted, teller, str(condition.event))
+    for fact in true:
+        known = facts.setdefault(fact, Fact(at))
+        known.gone = 0.0
+        known.since = min(known.since, at)  # the clock was set back
+    for fact in facts.keys() - true:
+        facts[fact].gone = min(facts[fact].gone or at, at)
+    due = [facts[fact] for fact in true if not facts[fact].said and at - facts[fact].since >= hold]
+    told = [facts[fact].said for fact in true if facts[fact].said]
+    again = bool(told and wanted.reminder and at - max(told) >= wanted.reminder)
+    if condition.events & events and (due or again):
+        since = min(facts[fact].since for fact in true)
+        _add(target, condition.event, since, begun(condition, teller.host, since, still=not due), at)
+        if name not in target.open:
+            target.open.append(name)
+    if due or again:
+        for fact in true:
+            facts[fact].said = at
+    for fact in [fact for fact in facts if facts[fact].gone and at - facts[fact].gone >= hold]:
+        over = facts.pop(fact)
+        if not facts and name in target.open:
+            target.open.remove(name)
+            text = ended(condition.event, teller.host)
+            if text is not None and Event.RECOVERED in events:
+                _add(target, Event.RECOVERED, over.gone, text, at)
+    if not facts:
+        del target.facts[name]
+
+
+def _hold(wanted: NotifySettings, teller: Teller, name: str) -> float:
+    return max(wanted.hold_off, teller.steady) if name == Event.ENVIRONMENT else wanted.hold_off
+
+
+def _first(events: Iterable[Event]) -> Event:
+    return min(events, key=list(Event).index)
+
+
+def _add(target: Target, event: Event, since: float, text: Text, at: float) -> None:
+    target.items.append(Item(str(event), since, at, text.title, text.body))
+
+
+# -- when ------------------------------------------------------------------------------------------------------
+
+
+def quiet_for(hours: str, at: float) -> float:
+    """Seconds until these quiet hours (23:00-07:00, local time) are over; 0 outside of them."""
+    if not hours:
+        return 0.0
+    begin, end = (int(text[:2]) * 60 + int(text[3:]) for text in hours.split("-"))
+    local = time.localtime(at)
+    minute = local.tm_hour * 60 + local.tm_min
+    inside = begin <= minute < end if begin < end else minute >= begin or minute < end
+    return ((end - minute) % 1440) * 60.0 - local.tm_sec if inside else 0.0
+
+
+WAITED = 60.0
+"""Seconds from which on notices have waited, for the end of quiet hours or for the target: they go in one message."""
+
+FEW = 3
+"""Notices that go one by one; more at one moment go in one message."""
+
+
+def due(target: Target, at: float) -> int:
+    """How many of the oldest items go in the next message."""
+    if target.sending:
+        return target.sending
+    items = target.items
+    together = len(items) > FEW or any(at - item.queued > WAITED for item in items)
+    return len(items) if together else min(1, len(items))
+
+
+def worst(items: Sequence[Item]) -> str:
+    """The event that a message is marked with."""
+    return min((item.event for item in items), key=[str(event) for event in Event].index)
