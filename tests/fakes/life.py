@@ -250,6 +250,7 @@ class Life:
         self.steps: list[Step] = []
         self.walked: list[tuple[Attempt, Step]] = []
         self.during: dict[str, Any] = {}
+        self.at_step: Callable[[], None] = lambda: None
         self.document = document()
         self.uses = MemoryUses()
         self.trouble: Usage | None = None
@@ -368,6 +369,7 @@ class Life:
     def _progress(self, step: Step, steps: int, attempt: Attempt) -> None:
         self.steps.append(step)
         self.walked.append((attempt, step))
+        self.at_step()
         action = self.during.pop(str(step.action), None)
         if action is not None:
             action()

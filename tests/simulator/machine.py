@@ -93,10 +93,12 @@ class Simulator(RuleBasedStateMachine):
     world: World
     asks = False
     """Whether `plan` is asked before every turn."""
+    tells = False
+    """Whether a forge and people are told."""
 
     @initialize(behaviours=behaviours(), first=PUSHES | pushes(good=True), runs=st.booleans())
     def begin(self, behaviours: dict[str, str], first: Push, runs: bool) -> None:
-        self.world = World(behaviours, self.asks)
+        self.world = World(behaviours, self.asks, self.tells)
         self.world.push(first)
         if runs:
             self.world.turn()
@@ -267,3 +269,21 @@ class Asking(Simulator):
     """Such a life, in which every turn has to agree with what `plan` has said before it."""
 
     asks = True
+
+
+class Reporting(Simulator):
+    """Such a life, in which a forge and people are told over a network that fails."""
+
+    tells = True
+
+    @rule(how=st.sampled_from(["flaky", "flaky", "away", "good"]), seed=st.integers(0, 99))
+    def network(self, how: str, seed: int) -> None:
+        assert self.world.telling is not None
+        self.world.telling.network.how = how
+        self.world.telling.network.chance.seed(seed)
+
+    @rule(effect=st.integers(1, 24))
+    def a_delivery_dies(self, effect: int) -> None:
+        """At the next turn, when it reaches this effect of its deliveries."""
+        self.world.dies_telling = effect
+        self.world.turn()

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 class Bug:
     """`right` stands once in `file` (below reconciler/); with `wrong` in its place the product has this bug.
 
-    `asks`: it is one of `plan`, which is asked before every turn.
+    `asks`: it is one of `plan`, which is asked before every turn. `tells`: it is one of the deliveries.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Bug:
     right: str
     wrong: str
     asks: bool = False
+    tells: bool = False
 
 
 BUGS = (
@@ -156,6 +157,34 @@ BUGS = (
         "foreseen.back, steps)",
         asks=True,
     ),
+    Bug(
+        "a status whose answer was lost is sent again, and the forge is not asked",
+        "report/delivery.py",
+        "        uncertain = bool(entry.sending) or",
+        "        uncertain = False and",
+        tells=True,
+    ),
+    Bug(
+        "a notice that may have arrived does not say so",
+        "report/notifier.py",
+        "        again = bool(target.sending or target.tries)",
+        "        again = bool(target.tries)",
+        tells=True,
+    ),
+    Bug(
+        "a commit is told again when it is looked at again",
+        "report/watches.py",
+        "    if target.commits.get(attempt.revision) == verdict.fact:",
+        "    if target.commits.get(attempt.revision) == verdict.fact and at % 2 < 1:",
+        tells=True,
+    ),
+    Bug(
+        "a notice is taken off the list before it is sent",
+        "report/notifier.py",
+        "        if sent.ok:\n            del target.items",
+        "        if True:\n            del target.items",
+        tells=True,
+    ),
 )
 
 
@@ -169,6 +198,6 @@ def simulate_with(bug: Bug, folder: Path) -> subprocess.CompletedProcess[str]:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "reconciler" / bug.file).write_text(source(bug).replace(bug.right, bug.wrong))
     command = [sys.executable, "-m", "tests.simulator.soak", "--steps", "200000", "--no-shrink"]
-    command += ["--plan"] if bug.asks else []
+    command += ["--plan"] if bug.asks else ["--report"] if bug.tells else []
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -15,20 +15,21 @@ from typing import Any
 
 from hypothesis import Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
+from loguru import logger
 
-from tests.simulator.machine import SETTINGS, Asking, Simulator
+from tests.simulator.machine import SETTINGS, Asking, Reporting, Simulator
 
 BATCH = 200
 """Lives made from one seed: few enough to play again in seconds."""
 
 
-def play(number: int, length: int, *, shrink: bool = True, asks: bool = False) -> int:
+def play(number: int, length: int, *, shrink: bool = True, kind: type[Simulator] = Simulator) -> int:
     """Play the lives of seed `number`; returns how many steps they had. `shrink`: look for the shortest bad life.
-    `asks`: every turn has to agree with what `plan` has said before it."""
+    `kind`: which rules they have."""
     steps = 0
 
     @seed(number)
-    class Counted(Asking if asks else Simulator):
+    class Counted(kind):  # type: ignore[valid-type]  # a parameter as the base
         def check_invariants(self, *args: Any, **kwargs: Any) -> None:
             nonlocal steps
             steps += 1
@@ -46,11 +47,14 @@ def main() -> int:
     parser.add_argument("--length", type=int, default=30, help="greatest number of steps in one life")
     parser.add_argument("--no-shrink", action="store_true", help="end at once with the life that ends badly, as it is")
     parser.add_argument("--plan", action="store_true", help="ask `plan` before every turn, which has to agree with it")
+    parser.add_argument("--report", action="store_true", help="tell a forge and people, over a network that fails")
     asked = parser.parse_args()
+    kind = Asking if asked.plan else Reporting if asked.report else Simulator
+    logger.disable("reconciler.report")
     began, done = time.monotonic(), 0
     for number in count(asked.seed):
         try:
-            done += play(number, asked.length, shrink=not asked.no_shrink, asks=asked.plan)
+            done += play(number, asked.length, shrink=not asked.no_shrink, kind=kind)
         except BaseException:
             sys.stderr.write(f"seed {number} has a life that ends badly: --seed {number} --length {asked.length}\n")
             raise

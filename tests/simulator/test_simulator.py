@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
+from loguru import logger
 
 from tests.simulator import planted
-from tests.simulator.machine import SETTINGS, Asking, Simulator
+from tests.simulator.machine import SETTINGS, Asking, Reporting, Simulator
 
-LIVES, ASKING, LENGTH = 1500, 100, 10
+LIVES, ASKING, REPORTING, LENGTH = 1500, 100, 40, 10
 
 
 @pytest.mark.timeout(1200)
@@ -27,6 +28,18 @@ def test_every_turn_agrees_with_what_plan_has_said() -> None:
     run_state_machine_as_test(
         Asking, settings=settings(SETTINGS, max_examples=ASKING, stateful_step_count=LENGTH, derandomize=True)
     )
+
+
+@pytest.mark.timeout(600)
+def test_every_outcome_is_told_once() -> None:
+    """Exactly one terminal state for each attempt and channel, whatever dies when."""
+    logger.disable("reconciler.report")
+    try:
+        run_state_machine_as_test(
+            Reporting, settings=settings(SETTINGS, max_examples=REPORTING, stateful_step_count=LENGTH, derandomize=True)
+        )
+    finally:
+        logger.enable("reconciler.report")
 
 
 @pytest.mark.parametrize("bug", planted.BUGS, ids=lambda bug: bug.name)

@@ -20,6 +20,7 @@ from tests.fakes.life import Life, document
 from tests.fakes.machine import Died
 from tests.simulator import tampering, wishes
 from tests.simulator.foretold import Foretold
+from tests.simulator.telling import Telling
 from tests.simulator.wishes import Flaw, Push
 
 BUDGET_MIB, RESERVE_MIB = 2048, 128
@@ -35,9 +36,10 @@ GRANTED = (
 
 
 class World:
-    """`behaviours`: image → the name of what its containers do. `asks`: `plan` is asked before every turn."""
+    """`behaviours`: image → the name of what its containers do. `asks`: `plan` is asked before every turn. `tells`: a
+    forge and people are told."""
 
-    def __init__(self, behaviours: dict[str, str], asks: bool = False) -> None:
+    def __init__(self, behaviours: dict[str, str], asks: bool = False, tells: bool = False) -> None:
         self.life = Life(grants=GRANTED)
         self.life.document = DOCUMENT
         for image, name in behaviours.items():
@@ -56,6 +58,8 @@ class World:
         self._journal = _JournalChecks(self.pushed)
         self._traced = 0
         self._asks = asks
+        self.telling = Telling(self.life) if tells else None
+        self.dies_telling: int | None = None
 
     # -- what people do ----------------------------------------------------------------------------------------
 
@@ -122,6 +126,9 @@ class World:
         """One turn of a new process, which is killed on reaching effect `crash_at`."""
         history = self.life.cycle.history
         self.life.start(crash_at if history.unended < UNENDED else None)
+        if self.telling is not None:
+            self.telling.start(self.dies_telling if history.unended < UNENDED else None)
+            self.dies_telling = None
         suspended = history.suspended(self.life.machine.clock.now()) and not history.unfinished
         before = self.life.machine.snapshot()
         asked = bool(self.life.requests.left)
@@ -129,6 +136,8 @@ class World:
         begun, news = len(self.life.machine.trace), self.news
         with suppress(Died):
             self._note_outage(self._take_turn(), news, good, self.life.machine.trace[begun:])
+            if self.telling is not None:
+                self.telling.after_turn()
         if suspended and not asked and self.life.cycle.history.suspended(self.life.machine.clock.now()):
             assert self.life.machine.snapshot() == before, "the machine was changed while it was suspended"
         self.life.start()
@@ -299,6 +308,8 @@ class World:
         life.machine.go_away(0.0)
         life.machine.advance(1000.0)
         life.start()
+        if self.telling is not None:
+            self.telling.start()
         self.ask("resume")
         turns = []
         for _ in range(2):
@@ -308,6 +319,8 @@ class World:
             turns.append(self._take_turn())
             assert life.effects == 0, (turns, life.machine.trace[-12:])
         self._check_end(turns[-1])
+        if self.telling is not None:
+            self.telling.quiet()
 
     def _check_end(self, turn: Turn) -> None:
         life = self.life
