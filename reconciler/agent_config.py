@@ -254,6 +254,10 @@ def _source(read: Document) -> Iterator[Violation]:
 def _forge(read: Document, environ: Mapping[str, str]) -> Iterator[Violation]:
     given = _at(read.value, ("report", "forge"))
     if not isinstance(given, dict):
+        where = ("report", "preview", "pull_requests")
+        if _at(read.value, where) == "same-repository":
+            hint = "Write report.forge, whose pull requests they are."
+            yield _wrong(read, where, "preview-forge", "needs a forge", hint)
         return
     from reconciler.formats.forges import TOKEN, problems
 

@@ -376,6 +376,13 @@ VERBS = (
         tolerant=True,
     ),
     Verb(
+        "preview",
+        "Judge open pull requests once, and keep their comment and status; a running agent does it by itself",
+        "each open pull request is judged and told",
+        "one could not be judged or told",
+        "Preview",
+    ),
+    Verb(
         "key",
         "Make or show the deploy key with which git reads the source over ssh",
         "made or shown; with --register, the forge has it as a key that may only read",

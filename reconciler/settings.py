@@ -14,6 +14,9 @@ from reconciler.model.documents import LONGEST_STOP, BindGrant, Grant, Permissio
 LOG_LINES = 20
 """Lines of a failed service's log in a report, where the config says nothing."""
 
+SAME_REPOSITORY = "same-repository"
+"""`preview`: of pull requests whose branch is in the repository itself."""
+
 STRANGERS = "strangers"
 OWNER = "owner"
 """`trust` where whoever can push is the operator."""
@@ -105,6 +108,7 @@ class Settings:
     `container_output` ("all", "none"): what of it goes into notes; None: as the source's host suggests.
     `notes_push` None: push where the source is a path on this machine.
     `forge` None: none is told. `comments`: failures, changes, all or none. `heartbeat` None: nothing is fetched.
+    `preview`: which pull requests are judged, none or same-repository.
     """
 
     host: str
@@ -130,6 +134,7 @@ class Settings:
     monitor: MonitorSettings = field(default_factory=MonitorSettings)
     notify: tuple[NotifySettings, ...] = ()
     heartbeat: HeartbeatSettings | None = None
+    preview: str = "none"
     path: str | None = None
 
     @property
@@ -215,6 +220,7 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         monitor=_monitor(values.get("monitor", {}), environ),
         notify=tuple(map(_target, values.get("notify", ()))),
         heartbeat=_heartbeat(values.get("heartbeat", {})),
+        preview=report.get("preview", {}).get("pull_requests", "none"),
         path=path,
     )
 

@@ -149,7 +149,7 @@ class Redactor:
 
     def _clean(self, text: str, multiline: bool) -> str:
         # Masked before and after the cleaning: a secret may contain such characters, and they may split a secret.
-        return self._mask(_tidy(self._mask(text), multiline))
+        return self._mask(tidy(self._mask(text), multiline))
 
     def _mask(self, text: str) -> str:
         if self._known is not None:
@@ -213,7 +213,8 @@ def _beginning(form: str, text: str, end: int) -> int:
     return end
 
 
-def _tidy(text: str, multiline: bool) -> str:
+def tidy(text: str, multiline: bool) -> str:
+    """The text without control characters, and without characters that cannot be seen."""
     text = _LINE_ENDS.sub("\n", _ANSI.sub("", text))
     if not multiline:
         text = text.replace("\n", " ").replace("\t", " ")
@@ -249,7 +250,7 @@ def _binary(value: bytes) -> Iterator[str]:
     for data in (value, value.removesuffix(b"\n")):
         escaped = (data.decode(errors=how) for how in ("surrogateescape", "backslashreplace"))
         for text in (data.decode("latin-1"), *escaped):
-            yield from (text, _tidy(text, multiline=True), _tidy(text, multiline=False), json.dumps(text)[1:-1])
+            yield from (text, tidy(text, multiline=True), tidy(text, multiline=False), json.dumps(text)[1:-1])
         yield repr(data)[2:-1]
         for encoded in (quote(data, safe=""), quote(data), quote_plus(data), data.hex()):
             yield from (encoded, encoded.lower(), encoded.upper())
@@ -259,7 +260,7 @@ def _binary(value: bytes) -> Iterator[str]:
 def _encodings(value: str) -> Iterator[str]:
     if len(value) < SHORTEST:
         return
-    yield from (value, _tidy(value, multiline=True), _tidy(value, multiline=False))
+    yield from (value, tidy(value, multiline=True), tidy(value, multiline=False))
     for encoded in (
         quote(value, safe="", errors="replace"),
         quote(value, errors="replace"),

@@ -51,6 +51,7 @@ class Rehearsal:
 
     `prepared`: the judged head; None if the turn did not get as far. `images`: want.key → the image of this machine
     that the head would run. `foreseen`: what the head would find on the machine; None if the turn did not look.
+    `desired`: the head's desired state; None if the turn did not get as far. `revision`: the head's.
     """
 
     outlook: Outlook
@@ -58,6 +59,8 @@ class Rehearsal:
     prepared: Prepared | None = None
     images: Mapping[str, Image] = field(default_factory=dict)
     foreseen: Foreseen | None = None
+    desired: DesiredState | None = None
+    revision: str = ""
 
 
 def rehearse(
@@ -96,7 +99,8 @@ def rehearse(
         plan = _nothing(turn, head, base)
     # Whether it fits is asked before an attempt; a rollback is taken all the same.
     plan = replace(plan, violations=violations if plan.revision == head.sha else _denials(turn))
-    return Rehearsal(_outlook(turn, plan), plan, prepared, preparer.images.get(head.sha, {}), cycle.foreseen)
+    images, desired = preparer.images.get(head.sha, {}), preparer.desired.get(head.sha)
+    return Rehearsal(_outlook(turn, plan), plan, prepared, images, cycle.foreseen, desired, head.sha)
 
 
 def _nothing(turn: Turn | None, head: Commit, base: str | None) -> Plan:
@@ -185,6 +189,7 @@ class _Preparer(_Through):
         self._head = head
         self.prepared: dict[str, Prepared] = {}
         self.images: dict[str, Mapping[str, Image]] = {}
+        self.desired: dict[str, DesiredState] = {}
 
     def prepare(self, files: Files) -> Prepared:
         prepared: Prepared = self._real.prepare(files)
@@ -194,6 +199,7 @@ class _Preparer(_Through):
     def lower(self, prepared: Prepared, images: Mapping[str, Image], revision: str) -> DesiredState:
         self.images[revision] = images
         desired: DesiredState = self._real.lower(prepared, images, revision)
+        self.desired[revision] = desired
         return desired
 
 

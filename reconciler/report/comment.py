@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from reconciler.model.history import Attempt, Planned
-from reconciler.model.outcome import CommitState, Outcome
+from reconciler.model.outcome import CommitState, Outcome, Violation
 from reconciler.record.contract import Document
 from reconciler.report.inert import block, code
 from reconciler.report.messages import Message, Policy, State
@@ -26,8 +26,13 @@ AGAIN = "It is tried again. `reconciler status` on the machine says what is miss
 
 
 def marker(policy: Policy, revision: str) -> str:
-    """The hidden first line of our comments."""
-    mark = f"<!-- reconciler:{policy.host} -->\n<!-- revision:{revision} -->"
+    """The hidden first lines of our comment on a commit."""
+    return sealed(policy, f"revision:{revision}")
+
+
+def sealed(policy: Policy, about: str) -> str:
+    """The hidden first lines of a comment of ours. `about`: what it is about, which differs for each."""
+    mark = f"<!-- reconciler:{policy.host} -->\n<!-- {about} -->"
     if policy.seal is None:
         return mark
     return f"{mark}\n<!-- seal:{policy.seal(hashlib.sha256(mark.encode()).hexdigest())[:32]} -->"
@@ -38,12 +43,17 @@ def comment(message: Message, policy: Policy) -> str:
     attempt = message.attempt
     lines = [marker(policy, message.revision), *_head(message, policy.host), ""]
     if message.state is State.RUNNING:
-        lines += _plan(attempt.planned or Planned())
+        lines += plan_lines(attempt.planned or Planned())
     elif message.state is State.PENDING:
         lines += [f"{message.held}: {code(_message(attempt, policy))}", "", AGAIN]
     else:
         lines += _outcome(attempt, policy)
-    lines += _warnings(attempt)
+    lines += warning_lines(attempt.warnings)
+    return bounded(lines)
+
+
+def bounded(lines: Sequence[str]) -> str:
+    """One text that every forge takes."""
     text = "\n".join(lines).rstrip() + "\n"
     return text.encode(errors="replace")[:LARGEST].decode(errors="ignore")
 
@@ -64,7 +74,8 @@ def _head(message: Message, host: str) -> Iterator[str]:
             yield f"**{name}: {verdict(attempt)}**" + (f" after {duration(attempt):.0f} s" if changed(attempt) else "")
 
 
-def _plan(planned: Planned) -> Iterator[str]:
+def plan_lines(planned: Planned) -> Iterator[str]:
+    """A list of what a plan comes to."""
     down = dict(planned.downtime)
     for name in planned.restarts[:LISTED]:
         yield f"- restarts {code(name)}" + (f", down for at most {down[name]:.0f} s" if name in down else "")
@@ -139,16 +150,21 @@ def _next(attempt: Attempt) -> Iterator[str]:
     )
 
 
-def _warnings(attempt: Attempt) -> Iterator[str]:
-    if not attempt.warnings:
+def warning_lines(warnings: Sequence[Violation]) -> Iterator[str]:
+    """A folded part with a line for each; nothing where there are none."""
+    if not warnings:
         return
+    count = f"{len(warnings)} warning" + ("s" if len(warnings) > 1 else "")
+    yield from ("", f"<details><summary>{count}</summary>", "", *violation_block(warnings), "", "</details>")
+
+
+def violation_block(found: Sequence[Violation]) -> list[str]:
+    """A line for each, with its place, in a fence."""
     from reconciler.record.summary import violation
 
-    lines = [_warning(violation(item)) for item in attempt.warnings]
-    count = f"{len(lines)} warning" + ("s" if len(lines) > 1 else "")
-    yield from ("", f"<details><summary>{count}</summary>", "", *block(lines, _WARNINGS), "", "</details>")
+    return block([_violation(violation(item)) for item in found], _WARNINGS)
 
 
-def _warning(item: Document) -> str:
+def _violation(item: Document) -> str:
     at = ":".join(str(part) for part in (item["path"], item["line"], item["column"]) if part is not None)
     return f"{at or '(whole commit)'}: {item['rule']}: {item['message']}"

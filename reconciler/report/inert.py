@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from reconciler.decide.redact import tidy
+
 INDENT = " " * 4
 """Prefix of each line: then no line closes a fence or is a command of GitLab's."""
 
@@ -15,7 +17,8 @@ WIDEST = 500
 
 def code(text: str, most: int = WIDEST) -> str:
     """One line as a code span; backticks in it do not end the span."""
-    line = shortened(" ".join(text.split()), most)
+    # Tidied first: a character that is removed later could keep two backticks apart.
+    line = shortened(" ".join(tidy(text, False).split()), most)
     if not line:
         return ""
     longest = max((len(run) for run in re.findall("`+", line)), default=0)

@@ -23,6 +23,9 @@ from reconciler.verbs import Answer
 BRIEF = frozenset({Action.START_CONTAINER, Action.RUN_ONCE, Action.UPDATE_CONTAINER, Action.REMOVE_CONTAINER})
 """Steps that take about as long as it takes to publish them."""
 
+AT_REST = frozenset({Outcome.UNCHANGED, Outcome.HELD, Outcome.REJECTED, Outcome.SUCCEEDED, Outcome.ROLLED_BACK})
+"""Outcomes after which no rollout is open."""
+
 SELDOM = 0.25
 """Minimum seconds between two status writes during brief steps: one write takes as long as such a step."""
 
@@ -101,8 +104,20 @@ class Outbox(Protocol):
     def busy(self) -> bool: ...
 
 
+class Previews(Protocol):
+    """Judges pull requests in a process of its own. `look`: to its end."""
+
+    @property
+    def busy(self) -> bool: ...
+
+    def start(self) -> None: ...
+
+    def look(self) -> None: ...
+
+
 class AgentVerbs:
-    """Made only for verbs that may change the machine. `outboxes`: empty if nobody gets reports."""
+    """Made only for verbs that may change the machine. `outboxes`: empty if nobody gets reports. `previews` None: no
+    pull request is judged."""
 
     def __init__(
         self,
@@ -112,8 +127,9 @@ class AgentVerbs:
         clock: Clock,
         preload: Callable[[], None] = lambda: None,
         outboxes: Sequence[Outbox] = (),
+        previews: Previews | None = None,
     ) -> None:
-        self._outboxes = outboxes
+        self._outboxes, self._previews = outboxes, previews
         self._cycle, self._effects, self._progress, self._clock = cycle, effects, progress, clock
         self._worked, self._repeats, self._preload = False, Repeats(), preload
 
@@ -123,7 +139,10 @@ class AgentVerbs:
         begun = self._clock.monotonic()
         turn = self._cycle.turn()
         self._progress.ended(turn)
-        return turn.exit_code, self._document(turn, self._clock.monotonic() - begun)
+        seconds = self._clock.monotonic() - begun
+        if self._previews is not None and turn.outcome in AT_REST:
+            self._previews.look()
+        return turn.exit_code, self._document(turn, seconds)
 
     def run(self, alarm: Alarm, interval: float, *, fresh: bool) -> bool:
         """Turn after turn. True: asked to end. False: all work is done, and a turn has found nothing to do.
@@ -168,7 +187,12 @@ class AgentVerbs:
         self._worked = self._worked or any(outbox.worked for outbox in self._outboxes)
         if any(outbox.busy for outbox in self._outboxes):
             return False
-        return self._worked and turn.outcome is Outcome.UNCHANGED
+        done = self._worked and turn.outcome is Outcome.UNCHANGED
+        if self._previews is None:
+            return done
+        if not done and turn.attempt is None and turn.outcome in AT_REST:
+            self._previews.start()
+        return done and not self._previews.busy
 
     def _document(self, turn: Turn, seconds: float) -> Mapping[str, Any]:
         from reconciler.record import summary

@@ -222,6 +222,11 @@ class Application:
         settings = self._parts.settings
         return test_targets(settings.host, settings.notify, Courier(self._parts.environ))
 
+    def preview(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.preview import judge_pulls
+
+        return judge_pulls(self._parts)
+
     def policy_unused(self, typed: argparse.Namespace) -> Answer:
         from reconciler.verbs.policy import unused
 

@@ -4,7 +4,7 @@ only some verbs need are imported in the methods, because `validate` and the hoo
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from reconciler.loop.prepare import Preparer
     from reconciler.observe.engine import EngineObserver
     from reconciler.observe.images import LocalImages
+    from reconciler.observe.login import Login
     from reconciler.observe.source import GitSource
     from reconciler.record.journal import Journal
     from reconciler.record.rendered import RenderedStore
@@ -131,7 +132,6 @@ class Reading:
 
     @cached_property
     def source(self) -> GitSource:
-        from reconciler.observe.login import login_of
         from reconciler.observe.source import GitSource
 
         source = self.settings.source
@@ -143,13 +143,19 @@ class Reading:
             environ=self.environ,
             effects=self.effects,
             signers=self.signers,
-            login=login_of(self.settings, self._redactor.register),
+            login=self._login,
         )
 
     @cached_property
     def remote(self) -> Remote:
         """Where the source is; nothing that reads it is loaded. Usage if its address must not be given to git."""
-        return parse_remote(self.settings.source.url)
+        return parse_remote(self.settings.source.url, self._login)
+
+    @property
+    def _login(self) -> Login:
+        from reconciler.observe.login import login_of
+
+        return login_of(self.settings, self.register)
 
     @cached_property
     def signers(self) -> Signers:
@@ -245,6 +251,10 @@ class Reading:
 
         source, store, observer = (later(partial(getattr, self, name)) for name in ("source", "store", "observer"))
         return StatusQueries(self.settings.host, source, store, observer, self.journal, self.clock)
+
+    def register(self, values: Sequence[str]) -> None:
+        """Mask these from now on."""
+        self._redactor.register(values)
 
     @cached_property
     def options(self) -> Options:

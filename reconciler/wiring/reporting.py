@@ -22,6 +22,7 @@ from reconciler.report.token import basis, read_token
 from reconciler.settings import ForgeSettings, Settings
 
 FILE = "outbox.json"
+PREVIEW_FILE = "preview.json"
 MARK = "mark.json"
 """The key of the hidden line in comments. It has a file of its own, because comments live longer than the outbox."""
 
@@ -35,8 +36,9 @@ class ForgeReport:
         self, settings: Settings, forge: ForgeSettings, output: bool, state: Path, environ: Mapping[str, str],
         redactor: Redactor,
     ) -> None:  # fmt: skip
-        self._forge, self._branch, self._environ, self._redactor = forge, settings.source.branch, environ, redactor
-        self._file = state / FILE
+        self.settings = forge
+        self._branch, self._environ, self._redactor = settings.source.branch, environ, redactor
+        self._file, self._preview_file = state / FILE, state / PREVIEW_FILE
         deployments = settings.deployments and forge.kind in WITH_DEPLOYMENTS
         mark = Seal(state / MARK, tuple)
         self.policy = Policy(
@@ -57,7 +59,7 @@ class ForgeReport:
             self._changes += 1
             file.save(box)
 
-        delivery = Delivery(self._box, self.policy, self._access, keep, self._clean, time.time)
+        delivery = Delivery(self._box, self.policy, self._access, keep, self.clean, time.time)
         self._outbox = Outbox(delivery, stop)
         return self._outbox
 
@@ -69,6 +71,13 @@ class ForgeReport:
             self._known = known = (history, changes, found)
         return known[2]
 
+    def preview(self) -> Channel:
+        """The channel of comments and statuses on pull requests, as the process that judges them has left it."""
+        from reconciler.report.preview_box import load
+
+        box = load(self._preview_file)
+        return Channel("preview", box.pending, box.delivered_at, box.trouble)
+
     def look(self) -> str:
         """Ask the forge for the repository. Raises ForgeError or Usage."""
         return self._access().forge().look()
@@ -77,17 +86,17 @@ class ForgeReport:
         """See `report.deploy_keys`. Raises ForgeError or Usage."""
         from reconciler.report.deploy_keys import register
 
-        return register(self._forge, self.token(), self._redactor.clean, title, public)
+        return register(self.settings, self.token(), self._redactor.clean, title, public)
 
     def token(self) -> str:
         """The forge's token, masked from now on. Usage if it, or the forge's ca_file, cannot be used."""
-        if self._forge.ca_file:
-            require(self._forge.ca_file, CERTIFICATES)
-        return read_token(self._forge, self._environ, self._redactor.register)
+        if self.settings.ca_file:
+            require(self.settings.ca_file, CERTIFICATES)
+        return read_token(self.settings, self._environ, self._redactor.register)
 
     def _access(self) -> Access:
         token = self.token()
-        mark = basis(self._forge, token)
+        mark = basis(self.settings, token)
         return Access(mark, lambda: self._connected(mark, token))
 
     def _connected(self, mark: str, token: str) -> Forge:
@@ -97,10 +106,15 @@ class ForgeReport:
 
             if self._client is not None:
                 self._client[1].close()
-            self._client = (mark, connect(self._forge, token, self._redactor.clean, self._branch))
+            self._client = (mark, connect(self.settings, token, self._redactor.clean, self._branch))
             if self._outbox is not None:
                 self._outbox.worked = True
         return self._client[1]
 
-    def _clean(self, text: str) -> str:
+    def clean(self, text: str) -> str:
+        """A whole text without secrets."""
         return self._redactor.clean(text, multiline=True)
+
+    def clean_line(self, text: str) -> str:
+        """The same on one line."""
+        return self._redactor.clean(text)

@@ -8,23 +8,33 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reconciler.record.lock import holder
+from reconciler.settings import SAME_REPOSITORY
 from reconciler.verbs import Answer
 from reconciler.wiring.reading import TURN_FILE, Reading
 
 if TYPE_CHECKING:
+    from reconciler.loop.options import Ports
+    from reconciler.loop.ports import Source
     from reconciler.model.status import StatusFacts
 
 
 def plan(parts: Reading, revision: str | None, fetch: bool) -> Answer:
     """See `verbs.plan`."""
+    from reconciler.verbs import plan as verb
+
+    ports, trees = looking(parts, parts.source), partial(stored_trees, parts)
+    return verb.plan(ports, parts.options, parts.journal.records(), trees, revision, fetch)
+
+
+def looking(parts: Reading, source: Source) -> Ports:
+    """Ports for a rehearsal, which change nothing."""
     from reconciler.loop.options import Ports
     from reconciler.loop.rehearsal import NO_HANDS, NO_VOICE
     from reconciler.observe.host_files import HostFiles
     from reconciler.record.requests import RequestBox
-    from reconciler.verbs import plan as verb
 
-    ports = Ports(
-        source=parts.source,
+    return Ports(
+        source=source,
         preparer=parts.preparer(parts.state / "render", parts.settings.host, True),
         store=parts.store,
         images=parts.images,
@@ -36,10 +46,10 @@ def plan(parts: Reading, revision: str | None, fetch: bool) -> Answer:
         host_files=HostFiles(parts.host_paths),
         uses=parts.uses,
     )
-    return verb.plan(ports, parts.options, parts.journal.records(), partial(_trees, parts), revision, fetch)
 
 
-def _trees(parts: Reading) -> list[str]:
+def stored_trees(parts: Reading) -> list[str]:
+    """Digests of the mounts that are stored."""
     return [*(path.name for path in (parts.state / "trees").glob("*")), *parts.secrets.mounted()]
 
 
@@ -76,5 +86,7 @@ def facts(parts: Reading, record: Mapping[str, Any] | None = None) -> StatusFact
     )
     silence, trust = files.silence(record) if alive else None, parts.settings.trust
     others = parts.forge.channels(found.history) if parts.forge else ()
+    if parts.forge and parts.settings.preview == SAME_REPOSITORY:
+        others = (*others, parts.forge.preview())
     notices = parts.notifications.channels() if parts.notifications else ()
     return replace(found, silence=silence, trust=trust, channels=(channel, *others, *notices))

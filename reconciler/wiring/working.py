@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ from reconciler.loop.cycle import Cycle
 from reconciler.loop.ledger import Ledger
 from reconciler.loop.options import Ports
 from reconciler.loop.stall_watchdog import LIMIT, StallWatchdog
-from reconciler.model.history import History
+from reconciler.model.history import Attempt, History
+from reconciler.model.plan import Plan, Step
 from reconciler.model.status import Silence
 from reconciler.notify import ServiceManager
 from reconciler.observe import origin
@@ -35,6 +37,7 @@ from reconciler.record.lock import StateLock
 from reconciler.record.notes import NoteWriter
 from reconciler.record.reporter import Reporter
 from reconciler.renewal import Continued, start_anew
+from reconciler.settings import SAME_REPOSITORY
 from reconciler.verbs import files
 from reconciler.verbs.agent import AgentVerbs, Progress
 from reconciler.verbs.ending import end_in_time
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from reconciler.act.images import ImagePuller
     from reconciler.report.outbox import Outbox
     from reconciler.verbs.log_keeper import LogKeeper
+    from reconciler.verbs.previews import Previews
 
 STATUS_FILE = "status.json"
 
@@ -78,6 +82,7 @@ class Working:
         self._manager = ServiceManager(parts.environ)
         self._forge: Outbox[History] | None = None
         self._outboxes: list[Outbox[Any]] = []
+        self._previews = self._make_previews()
         self.deadline = float("inf")
 
     @cached_property
@@ -138,7 +143,15 @@ class Working:
                 end_in_time(self._stop, ledger.cut_off),
                 every(watchdog.limit / 60, partial(self._look_after, watchdog)),
             ):
-                yield AgentVerbs(cycle, self._parts.effects, self._progress, self._parts.clock, preload, self._outboxes)
+                yield AgentVerbs(
+                    cycle,
+                    self._parts.effects,
+                    self._progress,
+                    self._parts.clock,
+                    preload,
+                    self._outboxes,
+                    self._previews,
+                )
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
@@ -188,14 +201,39 @@ class Working:
         )
         options = replace(
             parts.options,
-            planned=self._progress.planned,
-            progress=self._progress.step,
+            planned=self._planned,
+            progress=self._step,
             stopping=self._stopping,
             pushed=self._pushed,
             watchdog=watchdog,
             seen=self._manager.pulse,
         )
         return Cycle(ports, options, ledger)
+
+    def _make_previews(self) -> Previews | None:
+        """None if the agent config does not ask for it: then nothing of it is loaded."""
+        settings = self._parts.settings
+        if settings.preview != SAME_REPOSITORY:
+            return None
+        from reconciler.verbs.previews import Previews
+
+        config = ["--config", settings.path] if settings.path else []
+        given = [*config, "--state", settings.state, "--output", "json"]
+        argv = [sys.executable, "-P", "-m", "reconciler", *given, "preview"]
+        environ = {name: value for name, value in self._parts.environ.items() if name != "RECONCILER_CRASH_AT"}
+        return Previews(argv, environ, self._parts.clock.monotonic)
+
+    def _planned(self, plan: Plan, attempt: Attempt) -> None:
+        self._stop_previews()
+        self._progress.planned(plan, attempt)
+
+    def _step(self, step: Step, steps: int, attempt: Attempt) -> None:
+        self._stop_previews()
+        self._progress.step(step, steps, attempt)
+
+    def _stop_previews(self) -> None:
+        if self._previews is not None:
+            self._previews.stop()
 
     def _watchdog(self, ledger: Ledger) -> StallWatchdog:
         def record(silence: Silence) -> None:

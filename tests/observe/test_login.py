@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -201,6 +204,22 @@ def test_certificates_that_others_could_change_are_not_used(server: HttpsGit, lo
     assert "can be changed by other users" in error.message
     assert f"chmod go-w {tmp_path}/ca.pem" in error.hint
     assert server.asked == []
+
+
+def test_a_source_by_http_is_read_where_commits_must_be_signed(theirs: Repository, tmp_path: Path) -> None:
+    theirs.push(FILES)
+    (tmp_path / "signers").write_text("")
+    (tmp_path / "state").mkdir(mode=0o700)
+    with https_git(tmp_path, tmp_path, tls=False) as server:
+        config = tmp_path / "reconciler.yaml"
+        source = f"{{url: '{server.url()}', allowed_signers: {tmp_path}/signers}}"
+        config.write_text(f"host: mini\nsource: {source}\nstate: {tmp_path}/state\n")
+        command = [sys.executable, "-m", "reconciler", "--config", str(config), "--output", "json"]
+        done = subprocess.run([*command, "status", "--no-engine"], capture_output=True, text=True, check=False)
+        assert json.loads(done.stdout)["source"]["url"] == server.url()
+        done = subprocess.run([*command, "doctor"], capture_output=True, text=True, check=False)
+        checks = {item["name"]: item for item in json.loads(done.stdout)["checks"]}
+        assert checks["remote"]["ok"] is True, checks["remote"]
 
 
 # -- ssh ------------------------------------------------------------------------------------------------------------

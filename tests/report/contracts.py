@@ -85,6 +85,26 @@ GITHUB += [
     ("POST", r"/repos/[\w.-]+/[\w.-]+/keys", _KEY),
 ]
 
+_TALK = r"/repos/[\w.-]+/[\w.-]+/issues/(?P<issue>\d+)/comments"
+_EDIT = ("PATCH", r"/repos/[\w.-]+/[\w.-]+/issues/comments/(?P<id>\d+)", _body(["body"], body=TEXT))
+GITHUB += [
+    (
+        "GET",
+        r"/repos/[\w.-]+/[\w.-]+/pulls",
+        _query(
+            "head",
+            "base",
+            state={"enum": ["open", "closed", "all"]},
+            sort={"enum": ["created", "updated", "popularity", "long-running"]},
+            direction={"enum": ["asc", "desc"]},
+            **PAGES,
+        ),
+    ),
+    ("GET", _TALK, _query("since", **PAGES)),
+    ("POST", _TALK, _body(["body"], body=TEXT)),
+    _EDIT,
+]
+
 _STATES = ["pending", "running", "success", "failed", "canceled", "skipped"]
 _DEPLOYED = ["running", "success", "failed", "canceled"]
 GITLAB: list[tuple[str, str, Schema]] = [
@@ -143,6 +163,21 @@ GITLAB: list[tuple[str, str, Schema]] = [
             status={"enum": _DEPLOYED},
         ),
     ),
+    (
+        "GET",
+        r"/projects/[\w.%-]+/merge_requests",
+        _query(
+            "source_branch",
+            "target_branch",
+            state={"enum": ["opened", "closed", "locked", "merged", "all"]},
+            order_by={"enum": ["created_at", "updated_at", "merged_at", "title", "priority"]},
+            sort={"enum": ["asc", "desc"]},
+            **PAGES,
+        ),
+    ),
+    ("GET", r"/projects/[\w.%-]+/merge_requests/(?P<iid>\d+)/notes", _query("sort", "order_by", **PAGES)),
+    ("POST", r"/projects/[\w.%-]+/merge_requests/(?P<iid>\d+)/notes", _body(["body"], body=TEXT)),
+    ("PUT", r"/projects/[\w.%-]+/merge_requests/(?P<iid>\d+)/notes/(?P<id>\d+)", _body([], body=TEXT)),
     ("GET", r"/projects/[\w.%-]+/deploy_keys", _query(**PAGES)),
     (
         "POST",
@@ -177,9 +212,23 @@ GITEA: list[tuple[str, str, Schema]] = [
     ),
     ("POST", r"/repos/[\w.-]+/[\w.-]+/keys", _KEY),
     ("GET", rf"/repos/[\w.-]+/[\w.-]+/commits/{SHA}/pull", NONE),
-    ("GET", r"/repos/[\w.-]+/[\w.-]+/issues/(?P<issue>\d+)/comments", _query("since", "before")),  # no pages
-    ("POST", r"/repos/[\w.-]+/[\w.-]+/issues/(?P<issue>\d+)/comments", _body(["body"], body=TEXT)),
-    ("PATCH", r"/repos/[\w.-]+/[\w.-]+/issues/comments/(?P<id>\d+)", _body(["body"], body=TEXT)),
+    (
+        "GET",
+        r"/repos/[\w.-]+/[\w.-]+/pulls",
+        _query(
+            "milestone",
+            "labels",
+            "poster",
+            "base_branch",
+            state={"enum": ["open", "closed", "all"]},
+            sort={"enum": ["oldest", "recentupdate", "recentclose", "leastupdate", "mostcomment", "leastcomment"]},
+            page=PAGES["page"],
+            limit=PAGES["per_page"],
+        ),
+    ),
+    ("GET", _TALK, _query("since", "before")),  # no pages
+    ("POST", _TALK, _body(["body"], body=TEXT)),
+    _EDIT,
 ]
 
 CONTRACTS = {"github": GITHUB, "gitlab": GITLAB, "gitea": GITEA}

@@ -35,6 +35,17 @@ class Reply:
 
 
 @dataclass
+class OpenPull:
+    """An open pull request. `fork`: its branch is in another repository."""
+
+    number: int
+    branch: str
+    sha: str
+    fork: bool = False
+    base: str = "main"
+
+
+@dataclass
 class Comment:
     id: int
     sha: str
@@ -56,6 +67,7 @@ class FakeForge:
         self.deployments: list[Json] = []
         self.keys: list[Json] = []
         self.pulls: dict[str, int] = {}
+        self.open: list[OpenPull] = []
         self.unknown: set[str] = set()
         self.locked: set[int] = set()
         self.faults: deque[Reply | None] = deque()
@@ -104,6 +116,12 @@ class FakeForge:
             return Reply(403, {"message": f"token does not have at least one of required scope(s), {needed}"})
         if path.endswith("keys"):
             reply = self._keys(method, query, body)
+        elif path.endswith(("/pulls", "/merge_requests")):
+            reply = Reply(200, _page([_listed(self.kind, item) for item in self.open], query))
+        elif found := re.search(r"/(?:issues|merge_requests)/(\d+)/(?:comments|notes)$", path):
+            reply = self._talk(method, int(found[1]), query, body)
+        elif found := re.search(r"/(?:issues/comments|merge_requests/\d+/notes)/(\d+)$", path):
+            reply = self._edited(int(found[1]), body)
         else:
             reply = getattr(self, f"_{self.kind}")(method, path, query, body)
         self.after(method, path)
@@ -131,16 +149,17 @@ class FakeForge:
         if path.endswith("/pull"):
             number = self.pulls.get(sha)
             return Reply(404, {"message": "not found"}) if number is None else Reply(200, {"number": number})
-        if found := re.search(r"/issues/(\d+)/comments$", path):
-            if method == "POST" and int(found[1]) in self.locked:
-                return Reply(403, {"message": "You cannot comment on a locked conversation"})
-            by_number = {number: sha for sha, number in self.pulls.items()}
-            return self._comments(method, by_number[int(found[1])], body, query, paged=False)
-        if found := re.search(r"/issues/comments/(\d+)$", path):
-            return self._edited(int(found[1]), body)
         if "statuses" in path:
             return self._statuses(method, sha, query, body, "status")
         return Reply(200, {"id": 1})
+
+    def _talk(self, method: str, number: int, query: Json, body: Any) -> Reply:
+        """The comments on a pull request."""
+        if method == "POST" and number in self.locked:
+            return Reply(403, {"message": "You cannot comment on a locked conversation"})
+        by_number = {number: sha for sha, number in self.pulls.items()}
+        subject = by_number.get(number, f"pull {number}")
+        return self._comments(method, subject, body, query, paged=self.kind != "gitea")
 
     def _gitlab(self, method: str, path: str, query: Json, body: Any) -> Reply:
         sha = _sha(path)
@@ -221,6 +240,20 @@ class FakeForge:
         }  # fmt: skip
         self.deployments.append(row)
         return Reply(201, row)
+
+
+def _listed(kind: str, item: OpenPull) -> Json:
+    """As the forge describes it, as far as it is read."""
+    own, other = 7, 8 if item.fork else 7
+    if kind == "gitlab":
+        return {
+            "iid": item.number, "sha": item.sha, "source_branch": item.branch, "target_branch": item.base,
+            "source_project_id": other, "target_project_id": own,
+        }  # fmt: skip
+    return {
+        "number": item.number, "head": {"ref": item.branch, "sha": item.sha, "repo": {"id": other}},
+        "base": {"ref": item.base, "repo": {"id": own}},
+    }  # fmt: skip
 
 
 def _page(found: list[Json], query: Json) -> list[Json]:

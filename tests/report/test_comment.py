@@ -110,3 +110,9 @@ def test_no_line_of_a_block_ends_early(end: str) -> None:
     """The redactor makes of each of these the end of a line."""
     text = "\n".join(block([f"a{end}```{end}@everybody"], 1000))
     assert Redactor().clean(text, multiline=True).splitlines() == ["```", "    a ``` @everybody", "```"]
+
+
+def test_nothing_that_is_removed_later_joins_two_backticks() -> None:
+    """The redactor takes an escape sequence out of the whole text."""
+    told = Redactor().clean(code("a`\x1b[0m` **bold** @everyone"), multiline=True)
+    assert told == "```a`` **bold** @everyone```"

@@ -25,6 +25,7 @@ _KINDS = {
     "Hooks": "hooks",
     "Install": "install",
     "Key": "key",
+    "Preview": "preview",
     "Upgrade": "upgrade",
     "Fleet": "fleet",
     "NetTest": "net_test",

@@ -1,0 +1,97 @@
+"""Starts `preview` beside an agent at rest, and ends it before the agent works on the machine."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from reconciler import process
+from reconciler.errors import ReconcilerError
+from reconciler.log import logger
+from reconciler.waiting import listening
+
+EVERY = 30.0
+"""Seconds between the end of one look at the pull requests and the next one."""
+
+LONGEST = 300.0
+"""Seconds that one look may take; then it is killed."""
+
+SLOWEST = 600.0
+"""Seconds between two looks while they fail."""
+
+
+class _Unwanted(Exception):
+    """Ends the wait, which kills the process."""
+
+
+class Previews:
+    """At most one process, and a thread that waits for it, which lives no longer. `argv`: the command.
+
+    Only the acting thread calls its methods.
+    """
+
+    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], monotonic: Callable[[], float]) -> None:
+        self._argv, self._environ, self._monotonic = argv, environ, monotonic
+        self._thread: threading.Thread | None = None
+        self._unwanted = threading.Event()
+        self._next, self._faults, self._told = 0.0, 0, ""
+
+    @property
+    def busy(self) -> bool:
+        """Whether the process runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def due_in(self) -> float:
+        """Seconds until the next look."""
+        return max(0.0, self._next - self._monotonic())
+
+    def start(self) -> None:
+        """Begin a look, if one is due and none is under way."""
+        if self.busy or self.due_in > 0:
+            return
+        self._unwanted.clear()
+        self._thread = threading.Thread(target=self.look, daemon=True, name="preview")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it; does not wait for that. The next one is due at once."""
+        self._unwanted.set()
+        self._next = 0.0
+
+    def look(self) -> None:
+        """One look, to its end."""
+        try:
+            with listening(self._attend):
+                done = process.run(self._argv, env=self._environ, timeout=LONGEST, limit=1 << 20)
+        except _Unwanted:
+            return
+        except ReconcilerError as error:
+            self._failed(f"{error.message}. {error.hint}")
+        else:
+            document = _document(done.stdout)
+            if done.returncode in (0, 1) and document.get("kind") == "Preview":
+                self._faults, self._told = 0, ""
+            else:
+                message, hint = document.get("message"), document.get("hint")
+                self._failed(f"{message}. {hint}" if message else f"exit code {done.returncode}")
+        self._next = self._monotonic() + min(EVERY * 2.0 ** min(self._faults, 8), SLOWEST)
+
+    def _attend(self) -> None:
+        if self._unwanted.is_set():
+            raise _Unwanted
+
+    def _failed(self, told: str) -> None:
+        """Logged once while it stays the same. What goes wrong with the forge is in `status`."""
+        self._faults += 1
+        logger.log("DEBUG" if told == self._told else "WARNING", "pull requests cannot be judged: {}", told)
+        self._told = told
+
+
+def _document(data: bytes) -> Mapping[str, object]:
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,104 @@
+"""Open pull requests are judged against the real machine, by the program as its users start it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.host import Host, eventually, new_host
+from tests.e2e.services import service, stated
+from tests.report.fake_forge import TOKEN, FakeForge, OpenPull, serving
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def forge() -> Iterator[FakeForge]:
+    with serving("github") as made:
+        yield made
+        assert made.wrong == []
+
+
+@pytest.fixture
+def host(tmp_path: Path, compose: Path, forge: FakeForge) -> Iterator[Host]:
+    token = tmp_path / "token"
+    token.write_text(TOKEN + "\n")
+    os.chmod(token, 0o600)
+    named = {"kind": "github", "api": forge.api, "repository": "me/home", "token_file": str(token)}
+    report = {"forge": named, "comments": "none", "statuses": False, "preview": {"pull_requests": "same-repository"}}
+    with new_host(tmp_path / "host", compose, report=report) as made:
+        yield made
+        assert TOKEN not in "".join(made.outputs)
+
+
+def proposed(host: Host, branch: str, base: str, files: dict[str, str | bytes]) -> str:
+    host.repository.set(base, branch)
+    return host.repository.push(files, branch)
+
+
+def rolling(host: Host) -> bool:
+    """As the agent tells every reader of its status."""
+    return json.loads((host.state / "status.json").read_text())["rollout"] is not None
+
+
+def test_a_pull_request_is_judged_and_nothing_is_touched(host: Host, forge: FakeForge) -> None:
+    context = f"reconciler/{host.name}/preview"
+    base = host.push({"web": stated("1"), "db": stated("1")})
+    assert host.once()["outcome"] == "Succeeded"
+    ours = proposed(host, "ours", base, host.files({"web": stated("1"), "db": stated("2"), "new": stated("1")}))
+    bad = proposed(host, "bad", base, host.files({"web": stated("1") | {"privileged": True}, "db": stated("1")}))
+    forge.open += [OpenPull(1, "ours", ours), OpenPull(2, "bad", bad), OpenPull(3, "ours", ours, fork=True)]
+    # The branch has moved on: what it brought is not taken back by the pull request.
+    head = host.push({"web": stated("1"), "db": stated("1")}, {"note": "later"})
+    assert host.once()["outcome"] == "Succeeded"
+    before, journal = host.machine(), (host.state / "journal.jsonl").read_bytes()
+
+    answer = host.run("preview")
+    assert {item["number"]: item["outcome"] for item in answer["pullRequests"]} == {1: "Unchanged", 2: "Unchanged"}
+    assert forge.states(ours, context) == ["success"]
+    assert f"restarts {host.stack}/db; starts {host.stack}/new" in forge.newest(ours, context)["description"]
+    (comment,) = forge.comments_of("pull 1")
+    assert comment.startswith(f"<!-- reconciler:{host.name} -->\n<!-- preview:1 -->\n")
+    assert f"- restarts `{host.stack}/db`, down for at most" in comment
+    assert f"merged into `main` at `{head[:12]}`" in comment
+    assert "MiB" in comment
+    assert forge.states(bad, context) == ["failure"]
+    (comment,) = forge.comments_of("pull 2")
+    assert "compose/stack/compose.yaml:" in comment
+    assert "privileged" in comment
+    assert forge.comments_of("pull 3") == []
+    assert (host.machine(), (host.state / "journal.jsonl").read_bytes()) == (before, journal)
+    assert list((host.state / "preview").iterdir()) == []
+
+    better = host.repository.push(host.files({"web": stated("1"), "db": stated("1")}), "bad")
+    forge.open[1] = OpenPull(2, "bad", better)
+    del forge.open[0]
+    assert host.run("preview").code == 0
+    assert forge.states(better, context) == ["success"]
+    (comment,) = forge.comments_of("pull 2")
+    assert "nothing has to restart" in comment
+    assert list(json.loads((host.state / "preview.json").read_text())["pulls"]) == ["2"]
+    (told,) = [item for item in host.status()["report"] if item["channel"] == "preview"]
+    assert (told["pending"], told["error"]) == (0, None)
+
+
+def test_an_agent_at_rest_judges_by_itself_and_never_during_a_rollout(host: Host, forge: FakeForge) -> None:
+    slow = service(
+        "sleep 4\ntouch /tmp/healthy\nwhile :; do sleep 1 & wait $!; done",
+        healthcheck={"test": ["CMD-SHELL", "test -e /tmp/healthy"], "interval": "250ms"},
+    )
+    base = host.push({"web": stated("1")})
+    ours = proposed(host, "ours", base, host.files({"web": stated("2")}))
+    forge.open.append(OpenPull(1, "ours", ours))
+    during: list[str] = []
+    with host.started("run"):
+        eventually(lambda: forge.states(ours, f"reconciler/{host.name}/preview"), 40)
+        forge.after = lambda method, path: during.append(path if rolling(host) else "")
+        head = host.push({"web": slow})
+        eventually(lambda: host.history(head) and host.history(head)[0]["outcome"] == "Succeeded", 40)
+        eventually(lambda: "restarts" in forge.newest(ours, f"reconciler/{host.name}/preview")["description"], 40)
+    assert not any("pulls" in path for path in during)
