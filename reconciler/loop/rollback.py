@@ -94,18 +94,9 @@ def _reverted(
 ) -> Turn:
     back_to = target.revision or None
     where = f"back at {back_to[:12]}" if back_to else _without_revision(target)
-    ending = Ending(
-        Outcome.ROLLED_BACK if attempt.touched else Outcome.REJECTED,
-        failure.reason,
-        f"{_ran_once(context.ports, context.ledger, attempt, target)}{failure.message}; {where}",
-        CommitState.FAILURE,
-        attempt.content,
-        back_to,
-        failure=failure,
-        services=_merged(rollout, forward),
-        closing=True,
-        hint="fix the commit and push again; this one is not tried again",
-    )
+    before = _ran_once(context.ports, context.ledger, attempt, target)
+    ending = _ending(attempt, failure, f"{before}{failure.message}; {where}", _merged(rollout, forward))
+    ending = replace(ending, reverted_to=back_to, hint="fix the commit and push again; this one is not tried again")
     turn = context.ledger.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
     close(context, attempt, rollout)
     return turn
@@ -115,17 +106,22 @@ def _cut_short(
     ledger: Ledger, attempt: Attempt, failure: Failure, head: Commit, services: tuple[ServiceRecord, ...]
 ) -> None:
     """A newer commit supersedes the rollback. The verdict on this commit stays."""
-    ending = Ending(
+    message = f"{failure.message}; during the rollback {head.sha[:12]} took over"
+    ledger.end(_ending(attempt, failure, message, services), attempt.revision, Intent.ADVANCE, attempt.id)
+
+
+def _ending(attempt: Attempt, failure: Failure, message: str, services: tuple[ServiceRecord, ...]) -> Ending:
+    """The end of a quarantined attempt; cleanup remains."""
+    return Ending(
         Outcome.ROLLED_BACK if attempt.touched else Outcome.REJECTED,
         failure.reason,
-        f"{failure.message}; during the rollback {head.sha[:12]} took over",
+        message,
         CommitState.FAILURE,
         attempt.content,
         failure=failure,
         services=services,
         closing=True,
     )
-    ledger.end(ending, attempt.revision, Intent.ADVANCE, attempt.id)
 
 
 def _without_revision(target: DesiredState) -> str:

@@ -1,6 +1,6 @@
 """Brings both databases to the form that this commit's programs need. It may run at any time, and again.
 
-Steps only add: programs of the commit before go on working, so a rollout can be taken back without touching data.
+Steps only add: programs of the commit before go on working, so a rollout can be rolled back without touching data.
 """
 
 from __future__ import annotations

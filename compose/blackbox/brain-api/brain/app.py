@@ -73,7 +73,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _embedder(settings: Settings) -> tuple[Embedder | None, str]:
-    """A model that cannot be had is told by readiness. Ending here would be a loop of restarts that mends nothing."""
+    """Readiness reports a missing model. Ending here would only cause restarts."""
     try:
         return embedder(settings), ""
     except (ValueError, KeyError, OSError) as error:

@@ -50,7 +50,7 @@ class Worker:
                 self.step()
                 self.stopping.wait(0.5)
             except OSError as error:
-                # A full disk, most of all: a restart would not mend it.
+                # A full disk, most of all: a restart would not help.
                 log("cannot go on", error=str(error))
                 self.stopping.wait(TROUBLE)
         for thread in self.running.values():

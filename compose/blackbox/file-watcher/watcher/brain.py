@@ -26,7 +26,7 @@ class Unavailable(Exception):
 
 
 class Denied(Unavailable):
-    """The key is wrong, or may not write: only a person can mend it."""
+    """The key is wrong, or may not write: only a person can correct it."""
 
 
 class Refused(Exception):

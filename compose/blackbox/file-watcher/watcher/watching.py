@@ -53,7 +53,7 @@ class Watcher:
         except Unavailable as error:
             self._failed(error)
         except sqlite3.OperationalError as error:
-            # A full disk, most of all: a restart would not mend it.
+            # A full disk, most of all: a restart would not help.
             self._failed(Unavailable(f"what brain-api took cannot be written down: {error}"), up=1)
         self._measured.gauges["watcher_scan_seconds"] = round(took, 4)
         pending = self._tell()

@@ -53,7 +53,7 @@ class Agent:
             try:
                 self.idle(self.settings.pause_between if self.step() else 1)
             except OSError as error:
-                # A full disk, most of all: a restart would not mend it, and what is known is still known.
+                # A full disk, most of all: a restart would not help, and what is known is still known.
                 self.move = Move("waiting", str(error))
                 log("cannot go on", error=str(error))
                 self.idle(TROUBLE)
