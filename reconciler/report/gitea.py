@@ -54,6 +54,10 @@ class Gitea:
             # Of a scope it says so; this pull request may be locked, or its author may have blocked the token's user.
             raise (Closed(error) if error.status == 403 and "scope" not in error.message else error) from None
 
+    def try_comment(self) -> None:
+        """Comment on an issue that does not exist. Refused with 404 if the token could comment on one that does."""
+        self._web.ask("POST", f"{self._repository}/issues/0/comments", {"body": "reconciler"})
+
     def edit_comment(self, revision: str, remote: str, text: str) -> None:
         with vanished(remote):
             self._web.ask("PATCH", f"{self._repository}/issues/comments/{quote(remote)}", {"body": text})

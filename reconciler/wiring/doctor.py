@@ -94,7 +94,7 @@ class _Reading:
         return served, f"{'served' if served else 'nobody serves'} {self._state / 'engine'}", "" if served else hint
 
     def _forge(self) -> Found:
-        """Whether the repository exists and the token is valid; else why a delivery was refused."""
+        """Whether the repository exists and the token may do what is configured; else why a delivery was refused."""
         from reconciler.report.answers import ForgeError, Refused, remedy
         from reconciler.wiring.reporting import ForgeReport
 
@@ -107,9 +107,12 @@ class _Reading:
         where = f"{forge.kind}, {forge.repository} at {forge.api}"
         try:
             said = report.look()
+            lacks = report.lacking()
         except ForgeError as error:
             hint = remedy(error, "reports", "to read the repository") if isinstance(error, Refused) else ""
             return False, error.message, hint or "see `report.forge` in the agent config, and whether the forge is up"
+        if lacks:
+            return False, "; ".join(lacks), "give the token what it lacks, or write a new one; see docs/reporting.md"
         return True, where + (f"; {said}" if said else ""), ""
 
     def _notify(self) -> Found:

@@ -82,6 +82,12 @@ class ForgeReport:
         """Ask the forge for the repository. Raises ForgeError or Usage."""
         return self._access().forge().look()
 
+    def lacking(self) -> list[str]:
+        """What the token lacks for the channels that are on. Raises ForgeError or Usage."""
+        from reconciler.report.scopes import lacking
+
+        return lacking(self._access().forge(), self.settings.kind, self.policy.channels)
+
     def register_key(self, title: str, public: str) -> tuple[bool, str]:
         """See `report.deploy_keys`. Raises ForgeError or Usage."""
         from reconciler.report.deploy_keys import register

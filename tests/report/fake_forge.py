@@ -68,7 +68,7 @@ class FakeForge:
         self.keys: list[Json] = []
         self.pulls: dict[str, int] = {}
         self.open: list[OpenPull] = []
-        self.unknown: set[str] = set()
+        self.unknown: set[str] = {"0" * 40}
         self.locked: set[int] = set()
         self.faults: deque[Reply | None] = deque()
         self.after: Callable[[str, str], None] = lambda method, path: None
@@ -155,6 +155,8 @@ class FakeForge:
 
     def _talk(self, method: str, number: int, query: Json, body: Any) -> Reply:
         """The comments on a pull request."""
+        if number < 1:
+            return Reply(404, {"message": "issue does not exist"})
         if method == "POST" and number in self.locked:
             return Reply(403, {"message": "You cannot comment on a locked conversation"})
         by_number = {number: sha for sha, number in self.pulls.items()}
@@ -234,6 +236,8 @@ class FakeForge:
             row = self.deployments[int(found[1]) - 1]
             row["states"].append(body.get("state") or body.get("status"))
             return Reply(201, {"id": row["id"]})
+        if (body.get("sha") or body["ref"]) in self.unknown:
+            return Reply(422, {"message": f"No ref found for: {body['ref']}"})
         row = {
             "id": len(self.deployments) + 1, "sha": body.get("sha") or body["ref"], "environment": body["environment"],
             "states": [body["status"]] if "status" in body else [],
