@@ -14,7 +14,7 @@ from reconciler.waiting import listening
 EVERY = 30.0
 """Seconds between the end of one look at the pull requests and the next one."""
 
-LONGEST = 300.0
+LONGEST = 150.0
 """Seconds that one look may take; then it is killed."""
 
 SLOWEST = 600.0
@@ -26,13 +26,17 @@ class _Unwanted(Exception):
 
 
 class Previews:
-    """At most one process, and a thread that waits for it, which lives no longer. `argv`: the command.
+    """At most one process, and a thread that waits for it, which lives no longer. `argv`: the command. `ending`:
+    whether the agent was asked to end.
 
     Only the acting thread calls its methods.
     """
 
-    def __init__(self, argv: Sequence[str], environ: Mapping[str, str], monotonic: Callable[[], float]) -> None:
-        self._argv, self._environ, self._monotonic = argv, environ, monotonic
+    def __init__(
+        self, argv: Sequence[str], environ: Mapping[str, str], monotonic: Callable[[], float],
+        ending: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        self._argv, self._environ, self._monotonic, self._ending = argv, environ, monotonic, ending
         self._thread: threading.Thread | None = None
         self._unwanted = threading.Event()
         self._next, self._faults, self._told = 0.0, 0, ""
@@ -61,7 +65,7 @@ class Previews:
         self._next = 0.0
 
     def look(self) -> None:
-        """One look, to its end."""
+        """One look, to its end, or until it is stopped."""
         try:
             with listening(self._attend):
                 done = process.run(self._argv, env=self._environ, timeout=LONGEST, limit=1 << 20)
@@ -79,7 +83,7 @@ class Previews:
         self._next = self._monotonic() + min(EVERY * 2.0 ** min(self._faults, 8), SLOWEST)
 
     def _attend(self) -> None:
-        if self._unwanted.is_set():
+        if self._unwanted.is_set() or self._ending():
             raise _Unwanted
 
     def _failed(self, told: str) -> None:

@@ -22,7 +22,7 @@ from reconciler.observe.source import GitSource
 from reconciler.record.journal import Journal
 from reconciler.record.lock import holder
 from reconciler.record.rendered import RenderedStore
-from reconciler.settings import OWNER, Settings
+from reconciler.settings import OWNER, SAME_REPOSITORY, Settings
 from reconciler.verbs import Answer, files
 from reconciler.verbs.doctor import Doctor, Found, Probes
 
@@ -101,7 +101,8 @@ class _Reading:
         forge = self._settings.forge
         assert forge is not None
         report = ForgeReport(self._settings, forge, False, self._state, os.environ, self._redactor)
-        for channel in report.channels(fold(self._journal.records())):
+        previews = (report.preview(),) if self._settings.preview == SAME_REPOSITORY else ()
+        for channel in (*report.channels(fold(self._journal.records())), *previews):
             if channel.error:
                 return False, channel.error, "see docs/reporting.md"
         where = f"{forge.kind}, {forge.repository} at {forge.api}"

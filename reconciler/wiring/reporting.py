@@ -16,10 +16,10 @@ from reconciler.record.seal import Seal
 from reconciler.report import box as boxes
 from reconciler.report.channels import channels
 from reconciler.report.delivery import Access, Delivery, Forge
-from reconciler.report.messages import Policy
+from reconciler.report.messages import COMMENTS, STATUSES, Policy
 from reconciler.report.outbox import Outbox
 from reconciler.report.token import basis, read_token
-from reconciler.settings import ForgeSettings, Settings
+from reconciler.settings import SAME_REPOSITORY, ForgeSettings, Settings
 
 FILE = "outbox.json"
 PREVIEW_FILE = "preview.json"
@@ -38,6 +38,7 @@ class ForgeReport:
     ) -> None:  # fmt: skip
         self.settings = forge
         self._branch, self._environ, self._redactor = settings.source.branch, environ, redactor
+        self._previews = settings.preview == SAME_REPOSITORY
         self._file, self._preview_file = state / FILE, state / PREVIEW_FILE
         deployments = settings.deployments and forge.kind in WITH_DEPLOYMENTS
         mark = Seal(state / MARK, tuple)
@@ -86,7 +87,10 @@ class ForgeReport:
         """What the token lacks for the channels that are on. Raises ForgeError or Usage."""
         from reconciler.report.scopes import lacking
 
-        return lacking(self._access().forge(), self.settings.kind, self.policy.channels)
+        # A preview needs statuses, and comments on pull requests. On GitHub these need a scope that cannot be tried.
+        more = (STATUSES,) if self.settings.kind == "github" else (STATUSES, COMMENTS)
+        channels = {*self.policy.channels, *(more if self._previews else ())}
+        return lacking(self._access().forge(), self.settings.kind, sorted(channels))
 
     def register_key(self, title: str, public: str) -> tuple[bool, str]:
         """See `report.deploy_keys`. Raises ForgeError or Usage."""

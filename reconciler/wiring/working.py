@@ -221,7 +221,7 @@ class Working:
         given = [*config, "--state", settings.state, "--output", "json"]
         argv = [sys.executable, "-P", "-m", "reconciler", *given, "preview"]
         environ = {name: value for name, value in self._parts.environ.items() if name != "RECONCILER_CRASH_AT"}
-        return Previews(argv, environ, self._parts.clock.monotonic)
+        return Previews(argv, environ, self._parts.clock.monotonic, self._stopping)
 
     def _planned(self, plan: Plan, attempt: Attempt) -> None:
         self._stop_previews()

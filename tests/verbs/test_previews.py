@@ -65,6 +65,18 @@ def test_it_is_killed_when_the_agent_works_and_due_at_once_afterwards(tmp_path: 
     until(lambda: not made.busy)
 
 
+def test_it_ends_with_the_agent(tmp_path: Path) -> None:
+    ending: list[bool] = []
+    made = Previews(
+        [sys.executable, "-c", f"import time; open({str(tmp_path / 'started')!r}, 'a').write('x'); time.sleep(600)"],
+        dict(os.environ), Clock(), lambda: bool(ending),
+    )  # fmt: skip
+    made.start()
+    until(lambda: starts(tmp_path) == 1)
+    ending.append(True)
+    until(lambda: not made.busy)
+
+
 def test_failures_come_ever_less_often() -> None:
     made = previews("""print('{"kind": "Error", "message": "no", "hint": "do"}'); raise SystemExit(2)""", Clock())
     waited = []
