@@ -1,4 +1,4 @@
-"""What the operator of one host decides: the agent config as frozen values."""
+"""The agent config of one host as frozen values."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from reconciler.formats.quantities import seconds, size
 from reconciler.model.documents import LONGEST_STOP, BindGrant, Grant, Permissions, Pin
 
 LOG_LINES = 20
-"""Lines of a failed service's log in a report, where the config says nothing."""
+"""Lines of a failed service's log in a report, by default."""
 
 SAME_REPOSITORY = "same-repository"
 """`preview`: of pull requests whose branch is in the repository itself."""
 
 STRANGERS = "strangers"
 OWNER = "owner"
-"""`trust` where whoever can push is the operator."""
+"""`trust` if only the operator can push."""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildSettings:
-    """Limits of one build. `memory` in bytes, None: all of the machine's; `time` in seconds.
+    """Limits of one build. `memory` in bytes, None: no limit; `time` in seconds.
 
-    `network`: `none` or `default`, which is a network of its own with the way out.
+    `network`: `none`, or `default`: a network of its own, from which others can be reached.
     """
 
     memory: int | None = None
@@ -56,7 +56,7 @@ class SourceSettings:
 
 @dataclass(frozen=True, slots=True)
 class ForgeSettings:
-    """The forge that is told. `api`: without a slash at its end; `token_file` None: the token is in the environment."""
+    """The forge for reports. `api`: without a slash at its end; `token_file` None: the token is in the environment."""
 
     kind: str
     api: str
@@ -95,7 +95,7 @@ class NotifySettings:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatSettings:
-    """What is fetched every so many seconds while all is well. `url` is secret."""
+    """An address that is fetched every so many seconds while all is well. `url` is secret."""
 
     url: str
     every: float = 300.0
@@ -103,11 +103,11 @@ class HeartbeatSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the operator decides. Paths are absolute. `path` is the config file, None when there is none.
+    """All settings of the operator. Paths are absolute. `path` is the config file, None if there is none.
 
-    `container_output` ("all", "none"): what of it goes into notes; None: as the source's host suggests.
-    `notes_push` None: push where the source is a path on this machine.
-    `forge` None: none is told. `comments`: failures, changes, all or none. `heartbeat` None: nothing is fetched.
+    `container_output` ("all", "none"): whether reports contain it; None: depends on the source's host.
+    `notes_push` None: push if the source is a path on this machine.
+    `forge` None: no forge gets reports. `comments`: failures, changes, all or none. `heartbeat` None: none.
     `preview`: which pull requests are judged, none or same-repository.
     """
 
@@ -139,7 +139,7 @@ class Settings:
 
     @property
     def permissions(self) -> Permissions:
-        """What commits are judged by."""
+        """The rules by which commits are judged."""
         signed = bool(self.source.allowed_signers or self.source.gpg_home)
         own = (self.state, self.secrets_dir, self.path)
         return Permissions(
@@ -158,9 +158,9 @@ def load_settings(
 ) -> Settings:
     """Read the agent config.
 
-    `config` is the file of `--config`, `state` the folder of `--state` (both count from `cwd`). Without `config`:
+    `config` is the file of `--config`, `state` the folder of `--state` (both relative to `cwd`). Without `config`:
     $RECONCILER_CONFIG, ~/.config/reconciler/reconciler.yaml, /etc/reconciler/reconciler.yaml; never the working folder.
-    No file is needed where the environment says enough. Usage names every mistake with its place.
+    No file is needed if the environment has all required values. Usage names every mistake with its place.
     """
     from reconciler.agent_config import read_config
 
@@ -169,7 +169,7 @@ def load_settings(
 
 
 def stored_settings(values: Mapping[str, Any]) -> Settings:
-    """What `dataclasses.asdict` made of Settings, possibly by way of JSON."""
+    """Settings from the result of `dataclasses.asdict`, possibly through JSON."""
     nested = {
         "source": SourceSettings(**values["source"]),
         "grants": tuple(Grant(**_frozen(item)) for item in values["grants"]),
@@ -186,13 +186,13 @@ def stored_settings(values: Mapping[str, Any]) -> Settings:
 
 
 def _frozen(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists of JSON as tuples, the pin as what it is."""
+    """Lists of JSON as tuples, and the pin as its class."""
     frozen: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
     return frozen | ({"pin": Pin(**_frozen(item["pin"]))} if item.get("pin") else {})
 
 
 def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str | None) -> Settings:
-    from reconciler.agent_config import absolute
+    from reconciler.config_checks import absolute
 
     grants, binds = _allowed(values)
     report = values.get("report", {})
@@ -226,7 +226,7 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
 
 
 def _forge(values: Mapping[str, Any], environ: Mapping[str, str]) -> ForgeSettings:
-    from reconciler.agent_config import absolute
+    from reconciler.config_checks import absolute
     from reconciler.formats.forges import place_of
 
     given: Mapping[str, Any] = values["report"]["forge"]
@@ -241,7 +241,7 @@ def _forge(values: Mapping[str, Any], environ: Mapping[str, str]) -> ForgeSettin
 
 
 def _monitor(values: Mapping[str, Any], environ: Mapping[str, str]) -> MonitorSettings:
-    from reconciler.agent_config import absolute
+    from reconciler.config_checks import absolute
 
     files = {forge: item["secret_file"] for forge, item in values.get("webhooks", {}).items()}
     return MonitorSettings(
@@ -281,13 +281,13 @@ def _build(values: Mapping[str, Any]) -> BuildSettings:
 def _allowed(values: Mapping[str, Any]) -> tuple[tuple[Grant, ...], tuple[BindGrant, ...]]:
     if not values.get("grants") and not values.get("binds"):
         return (), ()
-    from reconciler import permissions  # which loads the table of rules
+    from reconciler import permissions  # imported here, because it loads the table of rules
 
     return permissions.grants(values), permissions.binds(values)
 
 
 def _source(values: Mapping[str, Any], environ: Mapping[str, str]) -> SourceSettings:
-    from reconciler.agent_config import absolute
+    from reconciler.config_checks import absolute
 
     plain = SourceSettings("")
     url: str = values["url"]
