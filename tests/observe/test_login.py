@@ -206,6 +206,35 @@ def test_certificates_that_others_could_change_are_not_used(server: HttpsGit, lo
     assert server.asked == []
 
 
+def test_no_output_and_no_file_of_the_agent_has_the_token(server: HttpsGit, login: Login, tmp_path: Path) -> None:
+    """Whatever the server makes of it: it takes it, refuses it, or says it back."""
+    config = tmp_path / "reconciler.yaml"
+    files = f"token_file: {login.token_file}, ca_file: {login.ca_file}"
+    config.write_text(f"host: mini\nsource: {{url: '{server.url()}', {files}}}\nstate: {tmp_path}/state\n")
+    environ = {**os.environ, "RECONCILER_LOG_LEVEL": "DEBUG", "DOCKER_HOST": f"unix://{tmp_path}/no.sock"}
+    base = [sys.executable, "-m", "reconciler", "--config", str(config), "--output", "json"]
+
+    def said(verb: str) -> str:
+        done = subprocess.run([*base, verb], capture_output=True, text=True, check=False, env=environ, timeout=60)
+        return done.stdout + done.stderr
+
+    outputs = [said("doctor")]
+    assert '"the branch is at' in outputs[0]
+    server.answer = (302, {"Location": f"https://{TOKEN}.example/"})
+    outputs += [said("once")]
+    server.tokens = set()
+    outputs += [said("once")]
+    assert "write a new token into" in outputs[-1]
+    (tmp_path / "token").chmod(0o644)
+    outputs += [said("once"), said("status")]
+    assert f"chmod 0600 {tmp_path}/token" in outputs[-2]
+    assert f"{tmp_path}/token can be read by other users" in outputs[-1]
+    assert TOKEN not in "".join(outputs)
+    assert TOKEN[8:] not in "".join(outputs)
+    for path in (tmp_path / "state").rglob("*"):
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
+
+
 def test_a_source_by_http_is_read_where_commits_must_be_signed(theirs: Repository, tmp_path: Path) -> None:
     theirs.push(FILES)
     (tmp_path / "signers").write_text("")
