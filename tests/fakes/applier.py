@@ -155,6 +155,7 @@ class FakeApplier:
             with self._machine.effect(f"stop {container[:12]}"):
                 found = self._machine.containers.get(container)
                 if found is not None and found.active:
+                    self._machine.before_stop(found)
                     self._machine.halt(found, grace)
 
     def rename(self, container: str, name: str) -> None:

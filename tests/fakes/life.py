@@ -30,7 +30,7 @@ from reconciler.model.files import Files
 from reconciler.model.history import Attempt, History
 from reconciler.model.images import Image
 from reconciler.model.outcome import RETRIED
-from reconciler.model.plan import Step
+from reconciler.model.plan import Plan, Step
 from reconciler.model.requests import Answered, Request, RequestVerb
 from reconciler.model.uses import Uses
 from reconciler.record.journal import REMARKS
@@ -251,6 +251,7 @@ class Life:
         self.walked: list[tuple[Attempt, Step]] = []
         self.during: dict[str, Any] = {}
         self.at_step: Callable[[], None] = lambda: None
+        self.planned: Callable[[Plan], None] = lambda plan: None
         self.document = document()
         self.uses = MemoryUses()
         self.trouble: Usage | None = None
@@ -266,6 +267,7 @@ class Life:
             "mini",
             self.interval,
             progress=self._progress,
+            planned=lambda plan, _: self.planned(plan),
             stopping=lambda: self.stopping,
             pushed=lambda: self.pushed,
             watchdog=self.watchdog,

@@ -50,7 +50,8 @@ class FakeMachine:
     `exclusive`. `images`: name → image; one without a name has its id as key. `built_for`: its builder's stack,
     service. `used_by_others`: ids of images that foreign containers use, stopped ones too. `image_volumes`: image id →
     targets that it declares as volumes. `addresses`: ranges that the machine itself uses → what for. `processes`: port
-    → its holder outside the engine. `fewest`, `most`: of the services in `count`, the smallest number of containers
+    → its holder outside the engine. `before_stop`: called with each container that
+    the agent is about to stop. `fewest`, `most`: of the services in `count`, the smallest number of containers
     that served, and the largest that ran. `call_takes`: seconds of each call to the engine. `takes`: name of an image →
     seconds of its build or pull.
     """
@@ -68,6 +69,7 @@ class FakeMachine:
         self.peak = 0
         self.fewest: dict[tuple[str, str], int] = {}
         self.most: dict[tuple[str, str], int] = {}
+        self.before_stop: Callable[[FakeContainer], None] = lambda container: None
         self.call_takes = 0.0
         self.takes: dict[str, float] = {}
         self.memory_total = 16 * GIB
@@ -208,14 +210,14 @@ class FakeMachine:
         self.most = {key: self._running(key) for key in services}
 
     def serving(self, service: tuple[str, str]) -> int:
-        """Containers of the service that a client finds by its name, and that answer."""
-        return sum(
-            item.state == "running"
-            and item.health in ("healthy", "none")
-            and bool(item.networks)
-            and all(item.service in item.aliases.get(network, ()) for network in item.networks)
-            for item in self._of(service)
-        )
+        """Containers of the service that serve."""
+        return sum(map(self.serves, self._of(service)))
+
+    @staticmethod
+    def serves(item: FakeContainer) -> bool:
+        """Whether a client finds it by its service's name, and it answers."""
+        found = bool(item.networks) and all(item.service in item.aliases.get(name, ()) for name in item.networks)
+        return found and item.state == "running" and item.health in ("healthy", "none")
 
     def _running(self, service: tuple[str, str]) -> int:
         return sum(item.active for item in self._of(service))

@@ -26,6 +26,7 @@ SWITCHING = ("StopContainer", "StartContainer")
 VERSIONS = st.sampled_from([*wishes.GOOD_VERSIONS, *wishes.GOOD_VERSIONS, *wishes.BAD_VERSIONS])
 TAMPERINGS = st.sampled_from(sorted(tampering.ALL))
 OTHERS = ("process with port", "container with port", "container with name", "guest", "guest with address")
+ORDERS = st.sampled_from(["", "stop-first", "start-first", "start-first"])
 FLAWS = st.sampled_from([Flaw.NONE] * 12 + list(Flaw)[1:])
 
 
@@ -45,7 +46,8 @@ def pushes(draw: st.DrawFn, good: bool = False) -> Push:
         version = draw(st.sampled_from(wishes.GOOD_VERSIONS) if good else VERSIONS)
         memory = draw(st.sampled_from([64, 64, 96]))
         held = ports.get(name, 0), addresses.get(name, 0), volumes.get(name, "")
-        made.append(Wish(name, version, replicas, memory, *held))
+        order = draw(ORDERS), draw(st.sampled_from([1, 1, 2, 0]))
+        made.append(Wish(name, version, replicas, memory, *held, *order))
     return Push(tuple(made), draw(st.sampled_from([False, False, False, True])), Flaw.NONE if good else draw(FLAWS))
 
 

@@ -61,7 +61,8 @@ OTHER_NAME = {"": "", "data": "more", "more": "data"}
 @dataclass(frozen=True)
 class Wish:
     """One service of a commit. `memory` in MiB. `port`: published; 0: none. `address`: the last byte of the one that it
-    chooses in the network; 0: any. `volume`: what it writes, for itself alone; '': nothing."""
+    chooses in the network; 0: any. `volume`: what it writes, for itself alone; '': nothing. `order`: in which it is
+    replaced; '': the file says nothing. `parallelism`: how many at a time; 0: all."""
 
     name: str
     version: int
@@ -70,6 +71,8 @@ class Wish:
     port: int = 0
     address: int = 0
     volume: str = ""
+    order: str = ""
+    parallelism: int = 1
 
     @property
     def image(self) -> str:
@@ -121,7 +124,8 @@ def changed(push: Push, thing: str, order: Sequence[str]) -> Push:
         case "replicas":
             cache = there.get("cache", Wish("cache", GOOD_VERSIONS[0], 3))
             number = 3 if cache.replicas == 2 else 2
-            there["cache"] = Wish("cache", cache.version, number, 64 if cache.memory == 96 else 96)
+            alone = Wish("cache", cache.version, number, 64 if cache.memory == 96 else 96)
+            there["cache"] = replace(alone, order=cache.order, parallelism=cache.parallelism)
         case "volume's name":
             there = {name: replace(wish, volume=OTHER_NAME[wish.volume]) for name, wish in there.items()}
         case _:
@@ -177,8 +181,11 @@ def model(push: Push) -> dict[str, Any]:
 
 def _service(wish: Wish, wanted: set[str]) -> dict[str, Any]:
     more: dict[str, Any] = {"mem_limit": str(wish.memory << 20)}
-    if wish.replicas != 1:
-        more["deploy"] = {"replicas": wish.replicas}
+    deploy: dict[str, Any] = {"replicas": wish.replicas} if wish.replicas != 1 else {}
+    if wish.order:
+        deploy["update_config"] = {"order": wish.order, "parallelism": wish.parallelism}
+    if deploy:
+        more["deploy"] = deploy
     if wish.volume:
         more["volumes"] = [{"type": "volume", "source": wish.volume, "target": "/data"}]
     if wish.port:
@@ -201,7 +208,10 @@ def _service(wish: Wish, wanted: set[str]) -> dict[str, Any]:
 def neighbour(push: Push) -> dict[str, Any]:
     """The second stack: one service in the network of the first."""
     wish = next(wish for wish in push.wishes if wish.name == NEIGHBOUR)
-    made = service(wish.image, networks={"front": None}, mem_limit=str(wish.memory << 20))
+    more: dict[str, Any] = {"mem_limit": str(wish.memory << 20)}
+    if wish.order:
+        more["deploy"] = {"update_config": {"order": wish.order}}
+    made = service(wish.image, networks={"front": None}, **more)
     return {"services": {wish.name: made}, "networks": {"front": {"name": "shop_default", "external": True}}}
 
 

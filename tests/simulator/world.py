@@ -15,6 +15,7 @@ from reconciler.decide.hold.shrinking import dropped_lately
 from reconciler.loop.turn import Turn
 from reconciler.model.documents import Grant
 from reconciler.model.outcome import Outcome, Reason
+from reconciler.model.plan import Plan
 from tests.fakes.containers import FakeContainer
 from tests.fakes.life import Life, document
 from tests.fakes.machine import Died
@@ -55,6 +56,10 @@ class World:
         self._data: dict[tuple[str, str], str] = {}
         self._filled: set[str] = set()
         self.life.machine.exclusive = frozenset(f"shop_{name}" for name in wishes.VOLUMES)
+        self._serving: dict[tuple[str, str], int] = {}
+        self._floor_since = 0
+        self.life.planned = self._note_plan
+        self.life.machine.before_stop = self._check_stop
         self._journal = _JournalChecks(self.pushed)
         self._traced = 0
         self._asks = asks
@@ -247,6 +252,30 @@ class World:
         for name in list(machine.foreign):
             machine.forget_foreign(name)
 
+    # -- what holds at every stop ------------------------------------------------------------------------------
+
+    def _note_plan(self, plan: Plan) -> None:
+        """How many containers serve of each service that is to be replaced without downtime."""
+        kept = {(item.stack, item.service) for item in plan.downtime if item.order == "start-first"}
+        self._serving = {key: self.life.machine.serving(key) for key in kept}
+        self._floor_since = self.news
+
+    def _check_stop(self, container: FakeContainer) -> None:
+        """What is replaced start-first never loses a container that serves before another one serves in its place;
+        unless the world takes one away meanwhile, or the commit asks for fewer."""
+        key, machine = (container.stack, container.service), self.life.machine
+        if key not in self._serving or self.news != self._floor_since or not machine.serves(container):
+            return
+        asked = max(self._replicas(container.service))
+        others = machine.serving(key) - 1
+        assert others >= min(self._serving[key], asked), f"{container.name} stops, and only {others} serve"
+
+    def _replicas(self, service: str) -> list[int]:
+        """Of the service in the newest commit and in last good."""
+        good = self.life.cycle.history.last_good
+        pushes = [self.newest(), *([self.pushed[good.revision]] if good else [])]
+        return [0, *(wish.replicas for push in pushes for wish in wishes.applied(push) if wish.name == service)]
+
     # -- what holds always -------------------------------------------------------------------------------------
 
     def check(self) -> None:
@@ -416,6 +445,7 @@ class World:
             assert item.memory == sizes.get(item.service, item.memory), f"{item.name} has another limit"
             assert item.state != "paused", f"{item.name} is paused"
             assert item.networks or item.network_mode, f"{item.name} has no network"
+            assert all(item.service in item.aliases[name] for name in item.networks), f"{item.name} has no alias"
             assert not item.facts.get("privileged"), f"{item.name} is privileged"
         for item in machine.containers.values():
             if item.host is None:
