@@ -8,6 +8,7 @@ from contextlib import suppress
 from reconciler.decide.history.outline import outline
 from reconciler.decide.lower.pull_policy import is_fetched_anew
 from reconciler.decide.lower.wanted_images import unresolved
+from reconciler.decide.plan.trials import untried
 from reconciler.errors import ENVIRONMENT, Away, ImageFailed, Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop import unforeseen
 from reconciler.loop.addresses import check_subnets
@@ -182,6 +183,8 @@ def _roll(
         raise Transient(first.reason, first.message, first.hint)
     check_names(plan, observed)
     check_subnets(context, plan, desired, observed)
+    for item in untried(plan):
+        context.ledger.warn(attempt.id, item)
     with suppress(Transient):
         context.ledger.append("planned", attempt=attempt.id, **outline(plan, desired, observed))
     rollout = make_rollout(context, attempt, desired, base, observed, plan)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reconciler.decide.defaults import with_defaults
+from reconciler.decide.plan.trials import trials_of
 from reconciler.decide.slots import by_service, by_sharing, has_run, stable_name
 from reconciler.errors import RolloutFailed, Transient
 from reconciler.loop.ports import Applier, Clock, Creation, Observer
 from reconciler.model.desired import DesiredState, Service, ServiceKey, Stack
 from reconciler.model.documents import LONGEST_STOP
+from reconciler.model.images import ImageDefaults
 from reconciler.model.observed import Container, ObservedState, is_anonymous
 from reconciler.model.outcome import Failure, Reason
 from reconciler.model.plan import Action, Plan, Step
@@ -31,7 +33,8 @@ class Creating:
 
     def __init__(self, world: World, desired: DesiredState, observed: ObservedState, plan: Plan) -> None:
         self._world, self._desired, self._observed, self._plan = world, desired, observed, plan
-        self._services = desired.services()
+        self._trials = trials_of(desired)
+        self._services = {**self._trials, **desired.services()}
         self._there = by_service(observed)
         self.ids: dict[str, str] = {}
         self.names: dict[str, str] = {}
@@ -82,7 +85,7 @@ class Creating:
             by_service.setdefault(self._services[(step.stack or "", step.service or "")].key, []).append(step)
         creations = [
             Creation(
-                with_defaults(self._services[key], self._observed.log_driver),
+                with_defaults(self._as_made(key), self._observed.log_driver),
                 len(steps),
                 self._inherited(steps[0]),
                 self._sharing(self._services[key]),
@@ -92,6 +95,17 @@ class Creating:
         ]
         self._world.applier.create(stack, creations, existing)
         self._learn(stack, by_service, {item.id for item in before})
+
+    def _as_made(self, key: ServiceKey) -> Service:
+        """A trial leaves no volumes behind: what its image declares lies in memory."""
+        service = self._services[key]
+        if key not in self._trials:
+            return service
+        there = {mount["target"] for mount in service.config.get("volumes") or ()}
+        declared = self._world.observer.defaults([service.image]).get(service.image, ImageDefaults()).volumes
+        more = [{"type": "tmpfs", "target": target} for target in declared if target not in there]
+        volumes = [*(service.config.get("volumes") or ()), *more]
+        return replace(service, config={**service.config, "volumes": volumes}) if more else service
 
     def _first_name(self, key: ServiceKey, number: int) -> str:
         """Compose's name for the only container of a service can still be the name of another service's container."""

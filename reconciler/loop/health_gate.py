@@ -120,10 +120,32 @@ class HealthGate:
         if services:
             self._wait(lambda now: None if down() else 0.0, down)
 
-    def pause(self, seconds: float) -> None:
-        """Watch all for so long."""
+    def pause(self, seconds: float, service: ServiceKey) -> None:
+        """Watch all for that long, and then until all judged containers of the service are good."""
         until = self._clock.monotonic() + seconds
-        self._wait(lambda now: max(0.0, until - now), list)
+
+        def bad() -> list[Track]:
+            return [t for t in self._tracks.values() if t.service.key == service and t.good_since is None]
+
+        self._wait(lambda now: max(0.0, until - now) or (None if bad() else 0.0), bad)
+
+    def prove(self, service: ServiceKey, seconds: float) -> None:
+        """Wait until all judged containers of the service have been good for that long without a break."""
+
+        def own() -> list[Track]:
+            return [track for track in self._tracks.values() if track.service.key == service]
+
+        def left(now: float) -> float | None:
+            if any(track.good_since is None for track in own()):
+                return None
+            return max(0.0, max((track.good_since or now for track in own()), default=now) + seconds - now)
+
+        self._wait(left, own)
+
+    def drop(self, container: str) -> None:
+        """Judge it no longer: its trial is over."""
+        self._tracks.pop(container, None)
+        self._stopped.add(container)
 
     def window(self) -> None:
         """Wait until all have been good at once, without a break, for the longest min_healthy_time among them."""

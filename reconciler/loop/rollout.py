@@ -13,6 +13,7 @@ from reconciler.decide.drift.grace import grace_of
 from reconciler.decide.drift.wanted_facts import limits
 from reconciler.decide.footprint import as_made
 from reconciler.decide.plan.diff import needs
+from reconciler.decide.plan.trials import SUFFIX, trials_of
 from reconciler.decide.slots import by_service
 from reconciler.errors import Away, ReconcilerError, RolloutFailed
 from reconciler.loop.creating import Creating
@@ -78,7 +79,7 @@ class Rollout:
     ) -> None:
         """`down`: services that an earlier rollout has left down → since when (monotonic seconds)."""
         self._world, self._desired, self._observed = world, desired, observed
-        self._services = desired.services()
+        self._services, self._trials = desired.services(), trials_of(desired)
         self._base = base.services() if base else {}
         self._plan, self._hooks = plan, hooks
         self._known = _Known()
@@ -107,7 +108,10 @@ class Rollout:
             while position < len(steps):
                 step = steps[position]
                 self._hooks.step(step, len(self._plan.steps))
-                position += self._do(step, steps[position:])
+                try:
+                    position += self._do(step, steps[position:])
+                except RolloutFailed as error:
+                    raise self._told(error) from error
 
     def close(self) -> None:
         """After a durable good verdict: set restart policies, and remove containers and networks that are no longer
@@ -128,6 +132,7 @@ class Rollout:
         return tuple(
             ServiceRecord(*key, ended.get(key) or done.get(key, "Unchanged"), round(downtime.get(key, 0.0), 3))
             for key in dict.fromkeys([*self._services, *done])
+            if key in self._services or key in self._base or not key[1].endswith(SUFFIX)
         )
 
     def hand_over(self) -> dict[ServiceKey, float]:
@@ -177,9 +182,27 @@ class Rollout:
                 self._join(step)
             case Action.UPDATE_CONTAINER:
                 self._update(step)
+            case Action.REMOVE_CONTAINER:
+                self._end_trial(step)
             case _:
                 pass  # images were pulled and built before the walk
         return 1
+
+    def _end_trial(self, step: Step) -> None:
+        container = self._container(step)
+        if self._health_gate is not None:
+            self._health_gate.drop(container)
+        self._world.applier.stop_all({container: min(self._service(step).grace, self._world.longest_stop)})
+        self._world.applier.remove(container)
+
+    def _told(self, error: RolloutFailed) -> RolloutFailed:
+        """The error as one of the service, where a container of its trial has failed."""
+        failure = error.failure
+        trial = self._trials.get((failure.stack or "", failure.service or ""))
+        if trial is None:
+            return error
+        message = f"its trial failed, and nothing was stopped: {failure.message}"
+        return RolloutFailed(replace(failure, service=trial.name.removesuffix(SUFFIX), message=message), error.hint)
 
     def _join(self, step: Step) -> None:
         container, applier = self._container(step), self._world.applier
@@ -267,7 +290,7 @@ class Rollout:
     def _start(self, rest: Sequence[Step]) -> int:
         """Consecutive starts of the plan run together. Started containers are judged; then the first one that did not
         start ends the rollout."""
-        self.touched = True
+        self.touched |= rest[0].change is not Change.TRIAL
         self._pause(rest[0])
         batch = {self._container(step): step for step in self._together(rest, STARTS)}
         for container, step in batch.items():
@@ -321,8 +344,9 @@ class Rollout:
         service = self._service(step)
         if step.action is Action.RUN_ONCE:
             self._known.once.add(service.key)
-        self._known.actions.setdefault(service.key, "Switched" if step.id else "Created")
-        self._known.started.add(service.key)
+        if step.change is not Change.TRIAL:
+            self._known.actions.setdefault(service.key, "Switched" if step.id else "Created")
+            self._known.started.add(service.key)
         if self._health_gate is not None:
             self._health_gate.follow(service, container, changed=True, apart=step.change is Change.APART)
 
@@ -333,7 +357,7 @@ class Rollout:
 
     def _pause(self, step: Step) -> None:
         if step.pause and self._health_gate is not None:
-            self._health_gate.pause(step.pause)
+            self._health_gate.pause(step.pause, (step.stack or "", step.service or ""))
 
     def _refused(self, step: Step, error: ReconcilerError) -> ReconcilerError:
         """The error for a container that did not start."""
@@ -356,6 +380,8 @@ class Rollout:
             raise AssertionError("a rollout waits only while it walks")
         if step.service is None:
             self._health_gate.window()
+        elif step.change is Change.TRIAL:
+            self._health_gate.prove(self._service(step).key, step.pause)
         else:
             self._health_gate.until(self._service(step), step.condition or Condition.STARTED)
 
@@ -406,7 +432,8 @@ class Rollout:
         return step.id or self._creating.ids[step.container or ""]
 
     def _service(self, step: Step) -> Service:
-        return self._services[(step.stack or "", step.service or "")]
+        key = (step.stack or "", step.service or "")
+        return self._services[key] if key in self._services else self._trials[key]
 
     def _network(self, step: Step) -> Network:
         return next(n for s in self._desired.stacks for n in s.networks if n.name == step.container)

@@ -53,12 +53,22 @@ successor."""
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A second container has to prove itself before anything stops. `time`: seconds for which it has to stay healthy;
+    None: the gate's. `shared_volumes`: it gets the service's volumes, and nothing empty in their place."""
+
+    time: float | None = None
+    shared_volumes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Update:
     """How the containers of a service are replaced.
 
     `order`: which goes first. `parallelism`: how many containers are replaced at a time; 0: all. `delay`: seconds
     between them. `drain`: seconds for which a container serves beside its successor before it stops; None: nothing is
-    said. `shared_volumes`: two containers may write its volumes at the same time.
+    said. `shared_volumes`: two containers may write its volumes at the same time. `trial`: if it is replaced
+    stop-first, a trial comes first.
     """
 
     order: str = STOP_FIRST
@@ -66,6 +76,7 @@ class Update:
     delay: float = 0.0
     drain: float | None = None
     shared_volumes: bool = False
+    trial: Trial | None = None
 
 
 AS_USUAL = Update()

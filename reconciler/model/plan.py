@@ -30,13 +30,14 @@ class Action(StrEnum):
 class Change(StrEnum):
     """What an UpdateContainer step changes, if it is neither a name nor a restart policy; what a CreateVolume step
     replaces, if such a volume had data; APART: a StartContainer or JoinAlias step connects the container without its
-    aliases."""
+    aliases; TRIAL: the step is about a trial container, and a WaitHealthy takes `pause` seconds of health."""
 
     APART = "apart"
     LIMITS = "limits"
     RESUME = "resume"
     LEAVE = "leave"
     LOST = "lost"
+    TRIAL = "trial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ class Step:
 class Downtime:
     """A service whose containers are replaced, and the seconds that it is down at most.
 
-    `why`: why it is replaced stop-first although start-first was asked for; '' where it was not.
+    `why`: why it is replaced stop-first although start-first was asked for; `untried`: why it is not tried first
+    although the file asks for a trial. Both '' if they do not apply.
     """
 
     stack: str
@@ -75,6 +77,7 @@ class Downtime:
     at_most: float
     order: str = STOP_FIRST
     why: str = ""
+    untried: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from reconciler.model.desired import (
     Service,
     Stack,
     Tree,
+    Trial,
     Update,
     Volume,
 )
@@ -215,5 +216,7 @@ def _service(data: Json) -> Service:
         for item in data["endpoints"]
     )
     known["ports"] = tuple((item[0], item[1], item[2]) for item in data["ports"])
-    known["update"] = Update(**data.get("update", {}))
+    update = dict(data.get("update", {}))
+    trial = update.pop("trial", None)
+    known["update"] = Update(**update, trial=Trial(**trial) if trial else None)
     return Service(**known)

@@ -145,6 +145,7 @@ def plan(value: plans.Plan, outlook: plans.Outlook = plans.OPEN) -> Document:
                 "order": item.order,
                 "atMostSeconds": item.at_most,
                 "why": item.why or None,
+                "untried": item.untried or None,
             }
             for item in value.downtime
         ],

@@ -15,6 +15,7 @@ from reconciler.model.desired import (
     Network,
     Service,
     Stack,
+    Trial,
     Update,
     Volume,
 )
@@ -90,8 +91,13 @@ def _service(stack: str, name: str, text: Json, networks: Mapping[str, str]) -> 
         healthcheck=bool(text.get("health")),
         container_name=text.get("container_name"),
         ports=tuple(("0.0.0.0", number, "tcp") for number in text.get("ports", ())),
-        update=Update(**text.get("update", {})),
+        update=_update(text.get("update", {})),
     )
+
+
+def _update(text: Json) -> Update:
+    trial = text.get("trial")
+    return Update(**{**text, "trial": None if trial is None else Trial(**trial)})
 
 
 def _config(stack: str, name: str, version: str, text: Json) -> dict[str, Any]:
@@ -219,7 +225,8 @@ def text_of(plan: Plan) -> str:
 
 
 def _why(item: Downtime) -> str:
-    return f", because {item.why}" if item.why else ""
+    told = f", because {item.why}" if item.why else ""
+    return told + (f"; no trial: {item.untried}" if item.untried else "")
 
 
 def _what(step: Step) -> str:

@@ -9,7 +9,7 @@ import pytest
 from reconciler.decide.lower.updates import update_of
 from reconciler.decide.read.scan import scan
 from reconciler.decide.read.service_settings import with_settings
-from reconciler.model.desired import AS_USUAL, Update
+from reconciler.model.desired import AS_USUAL, Trial, Update
 from reconciler.model.documents import StackDocument
 from reconciler.model.outcome import Level, Violation
 from tests.commits import CommitFiles
@@ -62,6 +62,10 @@ services:
         ('{drain: "${DRAIN:-2s}"}', "x-reconciler.drain must be a number with", ""),
         ("{drain: 11m}", "x-reconciler.drain is longer than 10m (11m)", "5s"),
         ("{shared_volumes: 1}", "x-reconciler.shared_volumes must be true or false (1)", "true"),
+        ("{trial: 1}", "x-reconciler.trial must be true or false or a map (1)", ""),
+        ("{trial: {tiem: 5s}}", "unknown key 'tiem' in x-reconciler.trial", "Did you mean 'time'?"),
+        ("{trial: {time: 1h}}", "x-reconciler.trial.time is longer than 10m (1h)", ""),
+        ("{trial: {volumes: none}}", 'x-reconciler.trial.volumes must be "empty" or "shared" ("none")', ""),
         ("true", "x-reconciler must be a map", ""),
         ("", "x-reconciler must be a map", ""),
         ("[drain]", "x-reconciler must be a map", ""),
@@ -77,9 +81,20 @@ def test_what_is_wrong_is_told_at_its_line(text: str, message: str, hint: str) -
     assert found.level is Level.DENY
 
 
+def test_a_trial_with_volumes_is_answered_with_a_warning() -> None:
+    commit = CommitFiles({"a.yaml": "services:\n  web:\n    image: x\n    x-reconciler: {trial: true}\n"}, {})
+    found = scan(commit, StackDocument("shop", ("a.yaml",)), {})
+    volumes = [{"type": "volume", "target": "/data"}, {"type": "bind", "target": "/conf", "read_only": True}]
+    _, [warning] = with_settings({"services": {"web": {"volumes": volumes}}}, found, "shop")
+    assert (warning.rule, warning.level, warning.line) == ("trial-volumes", Level.WARN, 4)
+    assert warning.message == "service web: its trial finds nothing at /data"
+
+
 def test_how_a_service_is_replaced() -> None:
     assert update_of({}, "stop-first") == AS_USUAL
     assert update_of({}, "start-first").order == "start-first"
     asked = {"order": "stop-first", "parallelism": 0, "delay": "1m30s"}
     model = {"deploy": {"update_config": asked}, "x-reconciler": {"drain": "0s", "shared_volumes": True}}
     assert update_of(model, "start-first") == Update("stop-first", 0, 90.0, 0.0, True)
+    for trial, made in ((True, Trial()), (False, None), ({"time": "3s", "volumes": "shared"}, Trial(3.0, True))):
+        assert update_of({"x-reconciler": {"trial": trial}}, "stop-first").trial == made

@@ -1,4 +1,4 @@
-"""Services that are replaced start-first, on the real engine."""
+"""Services that are replaced start-first, and services that are tried, on the real engine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from tests.e2e.host import Host
 from tests.e2e.services import BROKEN, ask, health, healthy, server, service, stated
+from tests.e2e.test_exclusive import ports
 from tests.e2e.together import Together
 
 pytestmark = pytest.mark.engine
@@ -94,3 +95,29 @@ def test_requests_that_are_under_way_end_well(host: Host) -> None:
     assert host.once()["outcome"] == "Succeeded"
     host.exec("client-1", "for n in $(seq 100); do test -e /tmp/answered && break; sleep 0.1; done")
     assert host.exec("client-1", "cat /tmp/answer") == "1"
+
+
+@together.with_every_compose
+def test_a_trial_finds_a_bad_commit_before_anything_stops(host: Host) -> None:
+    [port] = ports(1)
+
+    def push(version: str, **more: Any) -> None:
+        made = server(version, ports=[f"127.0.0.1:{port}:8080"], volumes=["data:/data"], hostname="front", **more)
+        host.push({"web": made | {"x-reconciler": {"trial": {"time": "1s"}}}}, volumes={"data": {}})
+
+    push("1", healthcheck=health(f"{ask('127.0.0.1')} | grep -q ."))
+    assert host.once()["outcome"] == "Succeeded"
+    before = born(host)
+    push("2", healthcheck=health("false", start_period="1s", retries=1))
+    turn = host.once()
+    assert (turn["outcome"], turn["reason"]) == ("Rejected", "HealthCheckFailed"), turn["message"]
+    assert "its trial failed, and nothing was stopped" in turn["message"]
+    assert (born(host), host.states()) == (before, {"web-1": "running"})
+    assert records(turn).get("web", ("Unchanged", 0))[1] == 0
+    push("3", healthcheck=health(f"test ! -e /data/x && {ask('127.0.0.1')} | grep -q 3"))
+    turn = host.once()
+    assert turn["outcome"] == "Succeeded", turn["message"]
+    assert host.states() == {"web-1": "running"}
+    assert records(turn)["web"][0] == "Switched"
+    assert host.volumes() == {f"{host.stack}_data"}
+    assert host.once()["effects"] == 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reconciler.decide.mounts.sources import Json
 from reconciler.formats.compose_names import SETTINGS
 from reconciler.formats.quantities import QuantityError, seconds
-from reconciler.model.desired import Update
+from reconciler.model.desired import Trial, Update
 
 
 def update_of(model: Json, default_order: str) -> Update:
@@ -18,7 +20,14 @@ def update_of(model: Json, default_order: str) -> Update:
         delay=_seconds(asked.get("delay")),
         drain=seconds(own["drain"]) if "drain" in own else None,
         shared_volumes=bool(own.get("shared_volumes")),
+        trial=_trial(own.get("trial")),
     )
+
+
+def _trial(asked: Any) -> Trial | None:
+    if not isinstance(asked, dict):
+        return Trial() if asked else None
+    return Trial(seconds(asked["time"]) if "time" in asked else None, asked.get("volumes") == "shared")
 
 
 def _seconds(text: str | None) -> float:

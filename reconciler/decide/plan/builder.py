@@ -57,7 +57,7 @@ class PlanBuilder:
 
     `restarted_only`: all starts so far were restarts of unhealthy containers. `begun`: ids of containers that it
     starts, or stable names of new ones; `touched`: their services. `fallbacks`: services that asked for start-first and
-    are replaced stop-first, and why.
+    are replaced stop-first, and why; `untried`: those that asked for a trial and get none, and why.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class PlanBuilder:
         self.awaited: set[tuple[ServiceKey, Condition]] = set()
         self.downtime: dict[ServiceKey, Downtime] = {}
         self.fallbacks: Mapping[ServiceKey, str] = {}
+        self.untried: dict[ServiceKey, str] = {}
         self.restarted_only = True
         self._graces: dict[ServiceKey, float] = {}
 
@@ -140,8 +141,8 @@ class PlanBuilder:
 
     def note_downtime(self, service: Service) -> None:
         longest = self._graces.get(service.key, 0.0) + self.desired.gate(service.stack).healthy_deadline
-        why = self.fallbacks.get(service.key, "")
-        self.downtime[service.key] = Downtime(service.stack, service.name, longest, why=why)
+        why, untried = self.fallbacks.get(service.key, ""), self.untried.get(service.key, "")
+        self.downtime[service.key] = Downtime(service.stack, service.name, longest, why=why, untried=untried)
 
     def note_start_first(self, service: Service) -> None:
         self.downtime.setdefault(service.key, Downtime(service.stack, service.name, 0.0, START_FIRST))

@@ -57,6 +57,8 @@ def _alone(service: Service, update: Update) -> Iterator[str]:
         yield "it is a one-shot"
     if service.container_name:
         yield f"only one container can have the name {service.container_name}"
+    if config.get("hostname"):  # the engine's name server hands it out, like an alias
+        yield f"only one container can have the host name {config['hostname']}"
     for _, number, protocol in service.ports:
         yield f"only one container can publish port {number}/{protocol}"
     for endpoint in service.endpoints:

@@ -13,6 +13,7 @@ from reconciler.decide.plan.bounds import PEAK, bound, violations
 from reconciler.decide.plan.builder import PlanBuilder
 from reconciler.decide.plan.diff import StateDiff
 from reconciler.decide.plan.switching import Switching
+from reconciler.decide.plan.trials import Trials
 from reconciler.decide.slots import Pairing, Slot
 from reconciler.model.desired import Condition, DesiredState, Network, Service, ServiceKey, wanted_networks
 from reconciler.model.documents import LONGEST_STOP
@@ -81,6 +82,7 @@ class _Planner:
         self.base, self.pairings = diff.base, diff.pairings
         self.stacks = stacks | {stack.name for stack in diff.desired.stacks}
         self.switching = Switching(diff, self.builder, cramped)
+        self.trials = Trials(diff, self.builder, cramped)
         for step in images:
             beside = max(0, step.memory_after - self.desired.memory.reserve)  # the reserve covers this
             self.builder.add(step.action, step.stack, step.service, step.container, step.cause, beside=beside)
@@ -90,6 +92,7 @@ class _Planner:
         moved = self.diff.moved()
         self._create_networks_and_volumes()
         self._create(key for key in self.diff.keys_in_order() if key not in moved)
+        self.trials.add(self.switching.start_first.keys, moved)
         self.switching.stop_removed()
         self._replace_networks(replaced, moved)
         if stop_first:
@@ -117,7 +120,8 @@ class _Planner:
     def too_large(self) -> list[ServiceKey]:
         """Services whose old and new container together exceed the memory bound, in order."""
         limit = bound(self.desired, self.observed)
-        return [key for key, memory in self.switching.start_first.surges if memory > limit]
+        surges = (*self.trials.surges, *self.switching.start_first.surges)
+        return [key for key, memory in surges if memory > limit]
 
     # -- before anything is stopped ----------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from reconciler.formats.nodes import Mapping as MapNode
 from reconciler.formats.nodes import Node, Scalar
 from reconciler.formats.quantities import seconds
 from reconciler.formats.yamls import Document, Pointer, json_pointer, plain_value
-from reconciler.model.outcome import Reason, Violation
+from reconciler.model.outcome import Level, Reason, Violation
 
 LONGEST_DRAIN = 600.0
 """Seconds; the same as the engine's longest stop that a commit may ask for."""
@@ -36,6 +36,8 @@ def with_settings(model: Mapping[str, Any], found: Scan, stack: str) -> tuple[Ma
             wrong = list(_wrong(settings, found, stack, name))
             violations += wrong
             services[name] = service if wrong else {**service, **settings}
+            if targets := [] if wrong else _hidden_volumes(service, settings[SETTINGS]):
+                violations.append(_placed(_with_empty_volumes(targets), found, stack, name, (SETTINGS, "trial")))
     return {**model, "services": services}, tuple(violations)
 
 
@@ -69,12 +71,39 @@ def _wrong(settings: Mapping[str, Any], found: Scan, stack: str, service: str) -
     whole = Document("", settings, (), {}, {}, {})
     for item in schemas.check(whole, "service"):
         yield _placed(item, found, stack, service, _parts(item.pointer or ""))
-    drain = (settings[SETTINGS] or {}).get("drain") if isinstance(settings[SETTINGS], dict) else None
-    if isinstance(drain, str) and _too_long(drain):
-        pointer = (SETTINGS, "drain")
-        message, hint = f"{SETTINGS}.drain is longer than 10m ({drain})", "Write a duration of at most 10m, like 5s."
-        item = Violation(Reason.SCHEMA_INVALID, "out-of-range", message, hint)
-        yield _placed(item, found, stack, service, pointer)
+    for pointer in ((SETTINGS, "drain"), (SETTINGS, "trial", "time")):
+        value: Any = settings
+        for part in pointer:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, str) and _too_long(value):
+            message = f"{'.'.join(pointer)} is longer than 10m ({value})"
+            item = Violation(
+                Reason.SCHEMA_INVALID, "out-of-range", message, "Write a duration of at most 10m, like 5s."
+            )
+            yield _placed(item, found, stack, service, pointer)
+
+
+def _hidden_volumes(service: Mapping[str, Any], settings: Any) -> list[str]:
+    """Targets of volumes that a trial does not get."""
+    trial = settings.get("trial") if isinstance(settings, Mapping) else None
+    if not trial or (isinstance(trial, Mapping) and trial.get("volumes") == "shared"):
+        return []
+    mounts = service.get("volumes") or ()
+    return [
+        str(item.get("target"))
+        for item in mounts
+        if item.get("type") in ("volume", "bind") and not item.get("read_only")
+    ]
+
+
+def _with_empty_volumes(targets: Iterable[str]) -> Violation:
+    return Violation(
+        Reason.POLICY_VIOLATION,
+        "trial-volumes",
+        f"its trial finds nothing at {', '.join(targets)}",
+        "Drop the trial for a database or an agent; write trial: {volumes: shared} if two containers may write there.",
+        level=Level.WARN,
+    )
 
 
 def _too_long(text: str) -> bool:

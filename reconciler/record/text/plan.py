@@ -80,4 +80,5 @@ def _downtime(item: Json) -> str:
     if item["order"] == START_FIRST:
         return f"{where} is replaced start-first, without downtime"
     why = f"; it is replaced stop-first, because {item['why']}" if item["why"] else ""
-    return f"{where} is down for at most {exactly(item['atMostSeconds'])} while it is judged{why}"
+    untried = f"; it gets no trial, because {item['untried']}" if item["untried"] else ""
+    return f"{where} is down for at most {exactly(item['atMostSeconds'])} while it is judged{why}{untried}"
