@@ -15,11 +15,12 @@ from reconciler.decide.footprint import as_made
 from reconciler.decide.plan.diff import needs
 from reconciler.decide.plan.trials import SUFFIX, trials_of
 from reconciler.decide.slots import by_service
-from reconciler.errors import Away, ReconcilerError, RolloutFailed
+from reconciler.errors import Away, Interrupted, ReconcilerError, RolloutFailed
 from reconciler.loop.creating import Creating
 from reconciler.loop.creating import World as World
 from reconciler.loop.health_gate import HealthGate
 from reconciler.loop.outages import Outages
+from reconciler.loop.turn import Anew
 from reconciler.model.desired import Condition, DesiredState, Endpoint, Network, Service, ServiceKey, Volume
 from reconciler.model.history import ServiceRecord
 from reconciler.model.observed import Container, ObservedState
@@ -187,6 +188,17 @@ class Rollout:
             case _:
                 pass  # images were pulled and built before the walk
         return 1
+
+    def _prove(self, gate: HealthGate, step: Step) -> None:
+        """Where a suspension, a newer commit or a signal ends the trial, its container goes at once: nothing else would
+        stop it."""
+        try:
+            gate.prove(self._service(step).key, step.pause)
+        except (Anew, Interrupted):
+            container = self._creating.ids[self._service(step).container(1)]
+            self._world.applier.stop_all({container: 0.0})
+            self._world.applier.remove(container)
+            raise
 
     def _end_trial(self, step: Step) -> None:
         container = self._container(step)
@@ -381,7 +393,7 @@ class Rollout:
         if step.service is None:
             self._health_gate.window()
         elif step.change is Change.TRIAL:
-            self._health_gate.prove(self._service(step).key, step.pause)
+            self._prove(self._health_gate, step)
         else:
             self._health_gate.until(self._service(step), step.condition or Condition.STARTED)
 

@@ -117,6 +117,27 @@ def test_a_trial_that_does_not_fit_is_left_out_with_a_warning() -> None:
     assert life.running() == {"shop-web-1": "web:2"}
 
 
+@pytest.mark.parametrize("event", ["suspend", "stop", "push"])
+def test_a_trial_that_is_cut_short_leaves_nothing_running(event: str) -> None:
+    life = begin()
+    push(life, "2", trial={"time": "60s"})
+
+    def happen() -> None:
+        match event:
+            case "suspend":
+                life.ask("suspend", why="holidays")
+            case "stop":
+                life.stopping = True
+            case _:
+                push(life, "3")
+
+    life.during["WaitHealthy"] = happen
+    life.turn()
+    tried = [item for item in life.machine.containers.values() if item.service == "web.trial"]
+    assert not tried
+    assert life.machine.fewest[WEB] == (0 if event == "push" else 1)
+
+
 @pytest.mark.parametrize("behaviour", [Behaviour(), never_healthy()])
 def test_a_kill_at_any_effect_leads_to_the_same_end(behaviour: Behaviour) -> None:
     def start() -> Life:
