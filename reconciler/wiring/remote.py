@@ -6,14 +6,17 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from reconciler.errors import ReconcilerError, Transient
 from reconciler.fleet import host_of_remote, load_hosts, unknown
 from reconciler.model.fleet import RemoteHost
+from reconciler.model.outcome import Reason
 from reconciler.observe.clone import Clone
 from reconciler.signals import Signals
-from reconciler.ssh import Ssh
+from reconciler.ssh import LOST, Ssh
 
 SENDING = 600.0
 """Seconds that a wheel may take."""
@@ -39,34 +42,47 @@ def run_there(name: str, typed: Sequence[str], signals: Signals, environ: Mappin
     host = find_host(name, environ)
     ssh = Ssh(host, environ)
     ssh.connect()
-    words = _with_wheel(without_on(typed), ssh)
+    with _with_wheel(without_on(typed), ssh) as words:
+        code = _run(words, ssh, signals, environ, as_json)
+        ssh.lost(code)
+    return code
+
+
+def _run(words: Sequence[str], ssh: Ssh, signals: Signals, environ: Mapping[str, str], as_json: bool) -> int:
     passed = {name: environ[name] for name in PASSED if environ.get(name)}
     if not as_json and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        code = ssh.on_terminal(ssh.reconciler(words, **passed))
-        ssh.lost(code)
-        return code
+        return ssh.on_terminal(ssh.reconciler(words, **passed))
     signals.listen(patient=True)
     # One document or none: half of one is held back where the connection breaks.
     with tempfile.TemporaryFile() as held:
         code = ssh.attach(ssh.reconciler(words, **passed, RECONCILER_TETHER="1"), signals, held if as_json else None)
-        ssh.lost(code)
-        held.seek(0)
-        shutil.copyfileobj(held, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        if code != LOST:
+            held.seek(0)
+            shutil.copyfileobj(held, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
     return code
 
 
-def _with_wheel(words: list[str], ssh: Ssh) -> list[str]:
-    """`upgrade WHEEL` with a file of the laptop: it is sent first. The versions of the machine take it from there."""
-    if "upgrade" not in words:
-        return words
-    return [_sent(word, ssh) if word.endswith(".whl") and os.path.isfile(word) else word for word in words]
+@contextmanager
+def _with_wheel(words: list[str], ssh: Ssh) -> Iterator[list[str]]:
+    """`upgrade WHEEL` with a file of the laptop: it is sent first, and removed there at the end."""
+    local = [word for word in words if "upgrade" in words and word.endswith(".whl") and os.path.isfile(word)]
+    sent = {path: _sent(path, ssh) for path in local}
+    try:
+        yield [sent.get(word, word) for word in words]
+    finally:
+        for path in sent.values():
+            with suppress(ReconcilerError):
+                ssh.run(["rm", "-r", "--", os.path.dirname(path)], timeout=SENDING)
 
 
 def _sent(path: str, ssh: Ssh) -> str:
-    script = 'd=$(mktemp -d) && chmod 755 "$d" && cat > "$d/$1" && echo "$d/$1"'
-    data = Path(path).read_bytes()
-    done = ssh.run(["sh", "-c", script, "sh", os.path.basename(path)], timeout=SENDING, stdin=data)
+    """Where it is on the machine, in a folder of its own that every account may read."""
+    script = 'umask 022 && d=$(mktemp -d) && chmod 755 "$d" && cat > "$d/$1" && echo "$d/$1"'
+    done = ssh.run(["sh", "-c", script, "sh", os.path.basename(path)], timeout=SENDING, stdin=Path(path).read_bytes())
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        raise Transient(Reason.DISK_FAILED, f"{path} cannot be sent to {ssh.host.name}: {said}", "make room there")
     return done.stdout.decode().strip()
 
 

@@ -77,7 +77,7 @@ def test_a_commit_is_deployed_rolled_back_and_reached(away: Away) -> None:
 
     second = away.write({"web": server("three", **published)}, "three")
     assert away.run("deploy", "--no-wait").code == 0
-    eventually(lambda: host.history(second)[0]["outcome"] == "Succeeded")
+    eventually(lambda: [row["outcome"] for row in host.history(second)] == ["Succeeded"])
     done = away.run("rollback")
     assert (done.code, any("web restarts" in line for line in done.document["details"])) == (2, True), done
     done = away.run("rollback", "--yes")
@@ -120,6 +120,7 @@ def _look_through_the_tunnel(away: Away, port: int) -> None:
     eventually(says)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
+    process.stdout.close()
 
 
 def _measure(away: Away) -> None:

@@ -46,7 +46,8 @@ COMPOSE = """services:
     volumes: [./data:/data, kept:/kept]
 volumes: {kept: {}}
 """
-PUSH = "cd /root/clone; git add -A; git commit -q -m change; git push -q mini main"
+PUSH = "cd /root/clone; git add -A; git commit -q -m change; git push -q -o reconciler.no-wait mini main"
+FOLLOWED = PUSH.replace("push -q -o reconciler.no-wait", "push") + " 2>&1"
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +110,10 @@ def test_the_unit_is_closed_and_a_push_is_shown_all_the_same(machine: Target) ->
     assert exposure
     assert float(exposure[1]) <= 3
     machine.run("sed -i s/SAYS/SAYS-more/ /root/clone/compose.yaml")
-    said = machine.run(f"{PUSH.replace('push -q', 'push')} 2>&1")
+    said = machine.run(f"{PUSH.replace('push -q -o reconciler.no-wait', 'push')} 2>&1")
     assert re.search(r"mini: [0-9a-f]{7} Succeeded in", said), said
     machine.run("sleep 1; sed -i s/SAYS-more/SAYS-again/ /root/clone/compose.yaml")  # data/ is another account's now
-    assert "Succeeded in" in machine.run(f"{PUSH.replace('push -q', 'push')} 2>&1")
+    assert "Succeeded in" in machine.run(f"{PUSH.replace('push -q -o reconciler.no-wait', 'push')} 2>&1")
     log = machine.run("journalctl -u reconciler --no-pager")
     assert "Traceback" not in log
     assert "Operation not permitted" not in log
