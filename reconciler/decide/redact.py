@@ -65,7 +65,7 @@ _PATTERNS = tuple(
         ("://", r"(://)[^\s:/@\"'<>]{16,}@", rf"\1{MASK}@"),
         ("author", r"(?i)\b(authorization: *(?:basic|bearer|token) +)[^\s\"']+", rf"\1{MASK}"),
         (
-            "=",
+            "password= passwd= phrase= secret= token= key=",
             r"(?i)((?:password|passwd|passphrase|secret|token|api_?key|private_?key|access_?key)=)"
             r"(?!…(?:[\s&\"';,]|\Z))[^\s&\"';,]+",
             rf"\1{MASK}",
@@ -149,17 +149,21 @@ class Redactor:
 
     def _clean(self, text: str, multiline: bool) -> str:
         # Masked before and after the cleaning: a secret may contain such characters, and they may split a secret.
-        return self._mask(tidy(self._mask(text), multiline))
+        masked = self._mask(text)
+        clean = masked if masked.isprintable() else tidy(masked, multiline)
+        return text if clean == text else self._mask(clean)
 
     def _mask(self, text: str) -> str:
         if self._known is not None:
             text = self._mask_beginnings(self._known.sub(MASK, text))
         if self._blocks:
             text = self._mask_blocks(text)
-        lower = text.lower()
+        folded = text.casefold()
         for needles, pattern, replacement in _PATTERNS:
-            if any(needle in lower for needle in needles):
-                text = pattern.sub(replacement, text)
+            for needle in needles:
+                if needle in folded:
+                    text = pattern.sub(replacement, text)
+                    break
         return text
 
     def _mask_blocks(self, text: str) -> str:

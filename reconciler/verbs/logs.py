@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import Protocol
 
@@ -236,7 +236,8 @@ def masked(lines: Iterable[LogLine], clean: Clean) -> Iterator[LogLine]:
     for item in lines:
         if item.stream not in masks:
             masks[item.stream] = Masking(clean, MASKED)
-        yield replace(item, line=masks[item.stream](item.line))
+        line = masks[item.stream](item.line)
+        yield LogLine(item.time, item.stack, item.service, item.container, item.stream, line)
 
 
 def _parts(lines: Iterator[LogLine]) -> Iterator[Sequence[LogLine]]:
