@@ -46,7 +46,7 @@ def pushes(draw: st.DrawFn, good: bool = False) -> Push:
         version = draw(st.sampled_from(wishes.GOOD_VERSIONS) if good else VERSIONS)
         memory = draw(st.sampled_from([64, 64, 96]))
         held = ports.get(name, 0), addresses.get(name, 0), volumes.get(name, "")
-        order = draw(ORDERS), draw(st.sampled_from([1, 1, 2, 0]))
+        order = draw(ORDERS), draw(st.sampled_from([1, 1, 2, 0])), draw(st.sampled_from([False, False, True]))
         made.append(Wish(name, version, replicas, memory, *held, *order))
     return Push(tuple(made), draw(st.sampled_from([False, False, False, True])), Flaw.NONE if good else draw(FLAWS))
 

@@ -62,7 +62,8 @@ OTHER_NAME = {"": "", "data": "more", "more": "data"}
 class Wish:
     """One service of a commit. `memory` in MiB. `port`: published; 0: none. `address`: the last byte of the one that it
     chooses in the network; 0: any. `volume`: what it writes, for itself alone; '': nothing. `order`: in which it is
-    replaced; '': the file says nothing. `parallelism`: how many at a time; 0: all."""
+    replaced; '': the file says nothing. `parallelism`: how many at a time; 0: all. `trial`: it
+    is tried first."""
 
     name: str
     version: int
@@ -73,6 +74,7 @@ class Wish:
     volume: str = ""
     order: str = ""
     parallelism: int = 1
+    trial: bool = False
 
     @property
     def image(self) -> str:
@@ -200,6 +202,8 @@ def _service(wish: Wish, wanted: set[str]) -> dict[str, Any]:
         more["network_mode"] = "service:web"
     after = {name: word for name, word in _conditions(wish.name).items() if name in wanted}
     made = service(wish.image, health=wish.name in PROBED, after=after, **more)
+    if wish.trial:
+        made["x-reconciler"] = {"trial": True}
     if wish.name == "side":
         del made["networks"]
     return made

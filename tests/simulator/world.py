@@ -58,6 +58,7 @@ class World:
         self.life.machine.exclusive = frozenset(f"shop_{name}" for name in wishes.VOLUMES)
         self._serving: dict[tuple[str, str], int] = {}
         self._floor_since = 0
+        self._tried: set[str] = set()
         self.life.planned = self._note_plan
         self.life.machine.before_stop = self._check_stop
         self._journal = _JournalChecks(self.pushed)
@@ -264,6 +265,8 @@ class World:
         """What is replaced start-first never loses a container that serves before another one serves in its place;
         unless the world takes one away meanwhile, or the commit asks for fewer."""
         key, machine = (container.stack, container.service), self.life.machine
+        if container.service.endswith(".trial"):
+            self._tried.add(container.id[:12])
         if key not in self._serving or self.news != self._floor_since or not machine.serves(container):
             return
         asked = max(self._replicas(container.service))
@@ -291,11 +294,12 @@ class World:
         self._check_data()
 
     def _check_removals(self) -> None:
-        """Nothing is removed while an attempt is open: the verdict comes first."""
+        """Nothing is removed while an attempt is open, except what was tried: the verdict comes first."""
         is_open = False
         for effect in self.life.machine.trace:
             is_open = (is_open or effect == "journal started") and effect != "journal ended"
-            assert not (is_open and effect.startswith("remove ") and "network" not in effect), effect
+            removed = effect.startswith("remove ") and "network" not in effect
+            assert not (is_open and removed and effect.split()[1] not in self._tried), effect
 
     def _note_outage(self, turn: Turn, news: int, good: set[str], trace: Sequence[str]) -> None:
         """What ran well is not stopped once more for a commit that the same world has kept from working before. Where
