@@ -54,17 +54,22 @@ def judge_pulls(parts: Reading) -> Answer:
     with _alone(parts.state / _LOCK), _folder(parts.state / FOLDER) as folder:
         path = parts.state / PREVIEW_FILE
         box = preview_box.load(path)
-        teller = _teller(parts.forge)
         try:
-            machine = _Machine(parts, folder / "pulls.git")
+            teller = _teller(parts.forge)
+        except Usage as error:
+            box.error = f"{error.message}. {error.hint}"
+            preview_box.save(path, box)
+            raise
+        try:
+            machine = Machine(parts, folder / "pulls.git")
             keep = partial(preview_box.save, path)
             return Preview(box, machine, teller, parts.settings.source.branch, keep, time.time).run()
         finally:
             teller.pulls.close()
 
 
-class _Machine:
-    """`loop` judges, as in `plan`. `folder`: of a mirror that is thrown away afterwards."""
+class Machine:
+    """Judges as `plan` does. `folder`: of a mirror that is thrown away afterwards."""
 
     def __init__(self, parts: Reading, folder: Path) -> None:
         self._parts, self._folder = parts, folder
