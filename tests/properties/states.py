@@ -9,6 +9,13 @@ from hypothesis import strategies as st
 NAMES = ("a", "b", "c", "d")
 STATES = ("running", "running", "running", "exited=0", "exited=1", "created", "paused", "restarting")
 Json = dict[str, Any]
+UPDATES = st.sampled_from([{}, {"parallelism": 2}, {"parallelism": 0}]) | st.fixed_dictionaries(
+    {
+        "order": st.just("start-first"),
+        "parallelism": st.sampled_from([1, 1, 2, 0]),
+        "delay": st.sampled_from([0.0, 3.0]),
+    }
+)
 
 
 @st.composite
@@ -33,6 +40,7 @@ def services(draw: st.DrawFn) -> Json:
             "after": after,
             "shares": shares,
             "networks": draw(st.sampled_from([["default"], ["default", "back"], ["back"]])),
+            "update": draw(UPDATES),
         }
         if single and draw(st.sampled_from([False, False, True])):
             found[name]["container_name"] = f"the-{draw(st.sampled_from('xyz'))}-{name}"

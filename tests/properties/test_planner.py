@@ -104,6 +104,25 @@ def test_nothing_is_removed_before_the_verdict_and_nothing_is_created_after_it(c
 
 
 @each
+def test_what_is_replaced_start_first_never_serves_with_fewer(case: Case) -> None:
+    target, before, plan = look(case)
+    kept = {(item.stack, item.service) for item in plan.downtime if item.order == "start-first"}
+    floor = {key: min(sum(item.running for item in before.of(*key)), target.services()[key].replicas) for key in kept}
+    for step, paper in walk(plan, target, before):
+        for stack, service in kept:
+            running = sum(item.running for item in paper.observed(before).of(stack, service))
+            assert running >= floor[stack, service], step
+    surge = [
+        step for step in plan.steps if step.action is Action.START_CONTAINER and step.service in dict(kept).values()
+    ]
+    assert (
+        all(step.memory_after <= plan.bound for step in surge)
+        or not kept
+        or any(item.rule == "memory-peak" for item in plan.violations)
+    )
+
+
+@each
 def test_no_two_containers_have_one_name_at_any_moment(case: Case) -> None:
     target, before, plan = look(case)
     for step, paper in walk(plan, target, before):
