@@ -17,13 +17,14 @@ VERSION = 1
 class Seen:
     """One open pull request. `basis`: what its verdict follows from; `at`: when it was judged, in Unix seconds.
 
-    `trying`: the basis of a judgement that has begun and not ended. `remote`: the forge's id of our comment; `comment`,
-    `status`: digests of what was delivered last. `error`: why it was not told or judged.
+    `trying`: the basis of a judgement that has begun and not ended, `tries` times in a row. `remote`: the forge's id of
+    our comment; `comment`, `status`: digests of what was delivered last. `error`: why it was not told or judged.
     """
 
     basis: str = ""
     at: float = 0.0
     trying: str = ""
+    tries: int = 0
     remote: str = ""
     comment: str = ""
     status: str = ""

@@ -105,7 +105,7 @@ class Outbox(Protocol):
 
 
 class Previews(Protocol):
-    """Judges pull requests in a process of its own. `look`: to its end."""
+    """Judges pull requests in a process of its own. `look` waits for it, but not for long."""
 
     @property
     def busy(self) -> bool: ...

@@ -30,6 +30,9 @@ from reconciler.verbs import Answer
 LONGEST = 120.0
 """Seconds after which no further pull request is begun."""
 
+TRIES = 3
+"""Times that the judgement of a pull request may begin without an end."""
+
 AGAIN = 3600.0
 """Seconds after which an unchanged pull request is judged again: the machine may have changed."""
 
@@ -152,15 +155,17 @@ class Preview:
         return Told(pull.number, pull.branch, pull.revision, "Failed", seen.error)
 
     def _judged(self, pull: Pull, seen: Seen, basis: str) -> texts.Verdict | None:
-        """What begins and does not end, because the process was ended, is not begun again before something changes."""
-        if seen.trying == basis:
+        """What begins and does not end, because the process is killed, is given up until something changes. A rollout
+        may be why it was killed, so it is tried a few times."""
+        seen.tries = seen.tries + 1 if seen.trying == basis else 1
+        if seen.tries > TRIES:
             return texts.Verdict(State.ERROR, "it takes too long, so it was given up")
         seen.trying = basis
         self._keep(self._box)
         try:
             return self._judge.judge(pull)
         finally:
-            seen.trying = ""
+            seen.trying, seen.tries = "", 0
 
     def _tell(self, pull: Pull, seen: Seen, verdict: texts.Verdict) -> None:
         """Send what has changed since it was sent last."""

@@ -17,6 +17,9 @@ EVERY = 30.0
 LONGEST = 150.0
 """Seconds that one look may take; then it is killed."""
 
+PATIENCE = 30.0
+"""The same if `once` waits for it."""
+
 SLOWEST = 600.0
 """Seconds between two looks while they fail."""
 
@@ -56,7 +59,7 @@ class Previews:
         if self.busy or self.due_in > 0:
             return
         self._unwanted.clear()
-        self._thread = threading.Thread(target=self.look, daemon=True, name="preview")
+        self._thread = threading.Thread(target=self.look, args=(LONGEST,), daemon=True, name="preview")
         self._thread.start()
 
     def stop(self) -> None:
@@ -64,11 +67,11 @@ class Previews:
         self._unwanted.set()
         self._next = 0.0
 
-    def look(self) -> None:
-        """One look, to its end, or until it is stopped."""
+    def look(self, longest: float = PATIENCE) -> None:
+        """One look, to its end, or until it is stopped. `longest`: seconds that it may take."""
         try:
             with listening(self._attend):
-                done = process.run(self._argv, env=self._environ, timeout=LONGEST, limit=1 << 20)
+                done = process.run(self._argv, env=self._environ, timeout=longest, limit=1 << 20)
         except _Unwanted:
             return
         except ReconcilerError as error:

@@ -25,7 +25,7 @@ from reconciler.report.preview_box import PreviewBox
 from reconciler.report.pulls import MOST, Pull, pulls_of
 from reconciler.settings import ForgeSettings
 from reconciler.verbs import Answer
-from reconciler.verbs.preview import AGAIN, LONGEST, NotAdmitted, Preview, Teller
+from reconciler.verbs.preview import AGAIN, LONGEST, TRIES, NotAdmitted, Preview, Teller
 from tests.report.fake_forge import TOKEN, Comment, FakeForge, OpenPull, Reply, serving
 
 SHAS = [f"{n:x}" * 40 for n in range(1, 10)]
@@ -208,9 +208,10 @@ def test_what_never_ends_is_not_begun_again_before_it_changes(host: Host, forge:
 
     box = host.folder / "preview.json"
     host.machine.verdicts[1] = Killed()
-    with pytest.raises(Killed):
-        host.look()
-    assert json.loads(box.read_text())["pulls"]["1"]["trying"]
+    for n in range(1, TRIES + 1):
+        with pytest.raises(Killed):
+            host.look()
+        assert json.loads(box.read_text())["pulls"]["1"]["tries"] == n
     host.machine.verdicts.clear()
     host.machine.judged.clear()
     assert outcomes(host.look()) == {1: "Error", 2: "Success"}
