@@ -17,7 +17,7 @@ class AlertRule:
 
 
 RULES: Mapping[str, AlertRule] = {
-    "agent-silent": AlertRule(),
+    "agent-silent": AlertRule(60.0),
     "branch-unreachable": AlertRule(3600.0),
     "service-unhealthy": AlertRule(120.0),
     "container-restarted": AlertRule(),

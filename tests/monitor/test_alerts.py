@@ -162,7 +162,7 @@ def test_verb_tells_what_was_found_and_when_nobody_looks(tmp_path: Path) -> None
     assert verb.show(tmp_path, NOW + 5)[0] == 0
     with pytest.raises(Transient, match="for 61 s"):
         verb.show(tmp_path, NOW + 61)
-    found = Alerts(Samples()).look(replace(CASES["agent-silent"], heartbeat=NOW), {})
+    found = Alerts(Samples()).look(CASES["agent-silent"], {"agent-silent": AlertRule()})
     files.publish(tmp_path / verb.FILE, document(found, NOW))
     code, shown = verb.show(tmp_path, NOW)
     assert (code, [item["name"] for item in shown["alerts"]]) == (1, ["agent-silent"])
@@ -185,7 +185,7 @@ def test_test_of_an_alert_ends_by_itself(tmp_path: Path) -> None:
 
 
 def test_alerts_are_served(site: Site) -> None:
-    found = Alerts(Samples()).look(replace(CASES["agent-silent"], heartbeat=NOW), {})
+    found = Alerts(Samples()).look(CASES["agent-silent"], {"agent-silent": AlertRule()})
     site.show(replace(sick(well()), alerts=found))
     assert site.client.get("/api/alerts").json()["alerts"][0]["name"] == "agent-silent"
     assert 'reconciler_alert_active{about="",alert="agent-silent"' in site.client.get("/metrics").text
