@@ -48,6 +48,7 @@
     busy = false;
   };
   const overview = () => {
+    say("Connecting");
     const events = new EventSource("/api/events");
     events.onopen = () => { say("Live"); refresh(); };
     events.onerror = () => say("The monitor does not answer; trying again.");
@@ -58,6 +59,7 @@
   const follow = (address) => {
     const atEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 40;
     log.scrollTop = log.scrollHeight;
+    say("Connecting");
     const events = new EventSource(address);
     events.onopen = () => say("Live");
     events.onerror = () => say("The monitor does not answer; trying again.");
