@@ -139,16 +139,17 @@ def conditions(history: History, now: Standing) -> Iterator[Condition]:
 
 
 def _environment(history: History, now: Standing) -> Condition:
-    """Faults that are tried again: of a fetch, of the engine, and those that ended the last attempt or kept the head
-    from being tried."""
+    """Faults that are tried again: of a fetch, of the engine, and those that ended the last attempt at a commit or kept
+    the head from being tried."""
     found = {str(Reason.FETCH_FAILED): now.fetch} if now.fetch else {}
     if now.engine:
         found[str(Reason.ENGINE_UNAVAILABLE)] = now.message.partition(": ")[2]
     for item in history.holding(now.head):
         if item.outcome is Outcome.FAILED:
             found.setdefault(str(item.reason), item.message)
-    last = None if now.settled else history.last  # a repair that failed may not be needed any more
-    if last is not None and last.outcome is Outcome.FAILED and last.reason is not None:
+    last = None if now.settled else history.last
+    # A repair fails because of its service: that is told as degraded.
+    if last and last.intent is Intent.ADVANCE and last.outcome is Outcome.FAILED and last.reason is not None:
         found.setdefault(str(last.reason), last.message)
     unsure = now.rollout or now.head is None
     lines = tuple(f"{reason}: {message}" for reason, message in found.items())

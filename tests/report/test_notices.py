@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.model.history import Held
-from reconciler.model.outcome import RETRIED, CommitState, Failure, Outcome, Reason
+from reconciler.model.outcome import RETRIED, CommitState, Failure, Intent, Outcome, Reason
 from reconciler.report.notice_text import BODY, TITLE, inert, of_commit, together
 from reconciler.report.notices import Condition, Event, Standing, conditions, standing, verdicts
 from tests.report.attempts import BACK, BAD, GOOD, back, bad, good, history, overtaken
@@ -106,9 +106,8 @@ def test_faults_of_the_environment() -> None:
     pull = replace(good(), outcome=Outcome.FAILED, reason=Reason.PULL_FAILED, final=False, state=None)
     assert facts(Event.ENVIRONMENT, history=history(pull)) == ("PullFailed",)
     assert facts(Event.ENVIRONMENT, history=history(pull), rollout={"step": 1}) is None
-    assert facts(Event.ENVIRONMENT, history=history(pull), reason="ReconciliationSucceeded") == (), (
-        "what it was for is over"
-    )
+    assert facts(Event.ENVIRONMENT, history=history(pull), reason="ReconciliationSucceeded") == ()
+    assert facts(Event.ENVIRONMENT, history=history(replace(pull, intent=Intent.REPAIR))) == ()
 
 
 def test_verdicts_are_told_but_for_superseded_ones() -> None:
