@@ -484,7 +484,7 @@ VERBS = (
         "ended by Ctrl-C",
         "",
         "",
-        (Option("SERVICE", "only these: STACK, SERVICE or STACK/SERVICE", more={"nargs": "*"}),),
+        (Option("SERVICE", "only these: STACK, SERVICE, STACK/SERVICE or monitor", more={"nargs": "*"}),),
         config="own",
         patient=True,
         laptop=True,

@@ -14,6 +14,9 @@ from reconciler.model.outcome import Reason
 
 Json = Mapping[str, Any]
 
+MONITOR, MONITOR_PORT = "monitor", 9464
+"""What `reconciler monitor` listens on, unless its config says otherwise. It need not run: then nothing answers."""
+
 FIRST_PAUSE = 1.0
 """Seconds until the first new try after the connection was lost; doubled each time, at most LONGEST_PAUSE."""
 LONGEST_PAUSE = 30.0
@@ -50,6 +53,18 @@ class Connection(Protocol):
         """End it; returns the last words of ssh."""
 
 
+def with_monitor(status: Json, wanted: Sequence[str]) -> list[Forward]:
+    """The same as `forwards`, and the monitor's page: where nothing is named, or MONITOR is."""
+    named = [name for name in wanted if name != MONITOR]
+    ports = (one for stack in status["stacks"] for item in stack["services"] for one in item["ports"] or ())
+    published = any(one["protocol"] == "tcp" for one in ports)
+    found = forwards(status, named) if named or (published and not wanted) else []
+    if named == [*wanted] and wanted:
+        return found
+    taken = {item.local for item in found}
+    return [*found, Forward("", MONITOR, _free(MONITOR_PORT, taken), "127.0.0.1", MONITOR_PORT)]
+
+
 def forwards(status: Json, wanted: Sequence[str]) -> list[Forward]:
     """Every published TCP port of a Status document; of the services `wanted` alone (STACK, SERVICE or STACK/SERVICE),
     where some are named. Usage where one of them is not there, or nothing is published."""
@@ -62,7 +77,7 @@ def forwards(status: Json, wanted: Sequence[str]) -> list[Forward]:
     taken: set[int] = set()
     found: list[Forward] = []
     for item in chosen:
-        for port in {(one["port"], one["address"]) for one in item["ports"] or () if one["protocol"] == "tcp"}:
+        for port in sorted((one["port"], one["address"]) for one in item["ports"] or () if one["protocol"] == "tcp"):
             if any((port[0], item["service"]) == (known.port, known.service) for known in found):
                 continue  # the same port for IPv4 and IPv6
             local = _free(port[0], taken)

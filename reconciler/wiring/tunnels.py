@@ -16,7 +16,7 @@ from reconciler.record.text.layout import Style, table
 from reconciler.ssh import Ssh
 from reconciler.verbs import Answer
 from reconciler.verbs.nettest import net_test
-from reconciler.verbs.tunnel import Forward, forwards, keep_open
+from reconciler.verbs.tunnel import Forward, forwards, keep_open, with_monitor
 from reconciler.wiring.deploying import asking, the_host
 
 OPEN = 10.0
@@ -27,7 +27,7 @@ def tunnel(typed: argparse.Namespace, environ: Mapping[str, str], stop: Event, t
     """Until it is asked to end."""
     ssh = _connected(typed.on, environ)
     _, status = asking(ssh)("status")
-    found = forwards(status, typed.SERVICE)
+    found = with_monitor(status, typed.SERVICE)
     for line in shown(found):
         tell(line)
     keep_open(lambda: Forwarding(ssh, found), tell, stop, time.monotonic)
@@ -59,7 +59,9 @@ def measure(typed: argparse.Namespace, environ: Mapping[str, str], stop: Event, 
 def shown(found: Sequence[Forward]) -> list[str]:
     """A table of addresses on the laptop."""
     rows = [["SERVICE", "HERE", "PORT THERE"]]
-    rows += [[f"{item.stack}/{item.service}", f"http://127.0.0.1:{item.local}", str(item.port)] for item in found]
+    rows += [
+        [f"{item.stack}/{item.service}".lstrip("/"), f"http://127.0.0.1:{item.local}", str(item.port)] for item in found
+    ]
     return [*table(rows, Style()), "Ctrl-C ends the tunnel"]
 
 

@@ -16,7 +16,7 @@ from reconciler.record.text.layout import Style
 from reconciler.reference import output_schema
 from reconciler.verbs.fleet import by_ssh, trailers
 from reconciler.verbs.nettest import Watched, below, net_test, percentile
-from reconciler.verbs.tunnel import LONGEST_PAUSE, Forward, forwards, keep_open
+from reconciler.verbs.tunnel import LONGEST_PAUSE, Forward, forwards, keep_open, with_monitor
 
 SCHEMA = Draft202012Validator(output_schema())
 
@@ -41,6 +41,22 @@ def test_a_port_that_is_taken_here_gets_another_one() -> None:
         (found,) = forwards(status(("127.0.0.1", port, "tcp")), ["shop/web"])
     assert found.local != port
     assert found.option == f"127.0.0.1:{found.local}:[127.0.0.1]:{port}"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ports", "names"),
+    [
+        ([], [("", 80, "tcp")], ["web", "monitor"]),
+        ([], [], ["monitor"]),
+        (["web"], [("", 80, "tcp")], ["web"]),
+        (["monitor"], [("", 80, "tcp")], ["monitor"]),
+        (["shop", "monitor"], [("", 80, "tcp")], ["web", "monitor"]),
+    ],
+)
+def test_the_monitor_is_forwarded_as_well(
+    wanted: list[str], ports: list[tuple[str, int, str]], names: list[str]
+) -> None:
+    assert [item.service for item in with_monitor(status(*ports), wanted)] == names
 
 
 @pytest.mark.parametrize(
