@@ -87,7 +87,7 @@ class NotifySettings:
     """
 
     url: str
-    on: tuple[str, ...] = ("failure", "recovered", "degraded", "stalled", "held", "budget", "environment")
+    on: tuple[str, ...] = ("failure", "recovered", "degraded", "stalled", "held", "budget", "alert", "environment")
     quiet: str = ""
     reminder: float = 86400.0
     hold_off: float = 30.0

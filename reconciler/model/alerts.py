@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+FILE = "alerts.json"
+"""In the state folder: what the monitor publishes for others."""
+
+STALE = 60.0
+"""Seconds after which it says nothing of now: the monitor looks every 15."""
+
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:

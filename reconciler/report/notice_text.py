@@ -58,6 +58,7 @@ def begun(condition: Condition, host: str, since: float, still: bool) -> Text:
     names = condition.facts or ()
     title = {
         Event.DEGRADED: f"degraded: {named(names)}",
+        Event.ALERT: f"alert: {', '.join(names)}",
         Event.STALLED: "stalled, a person is needed",
         Event.HELD: f"held: {', '.join(dict.fromkeys(_held(name) for name in names))}",
         Event.ENVIRONMENT: f"waiting: {', '.join(names)}",
@@ -70,6 +71,7 @@ def ended(event: Event, host: str) -> Text | None:
     """A condition is over. None: that is not worth a message, as a person has ended it."""
     titles = {
         Event.DEGRADED: "all services work again",
+        Event.ALERT: "no alert is active any more",
         Event.STALLED: "no person is needed any more",
         Event.ENVIRONMENT: "engine, remote, registry and disk answer again",
     }

@@ -6,6 +6,7 @@
 | degraded | services of last good do not work | all work again |
 | stalled | a person is needed | nobody is |
 | held | the head waits for a person | another head, or the head is let pass |
+| alert | the monitor has found one that nothing above tells | none is active |
 | environment | engine, remote, registry or disk fail | they do not |
 
 A superseded commit is not told.
@@ -20,6 +21,7 @@ from typing import Any
 
 from reconciler.model.history import Attempt, History
 from reconciler.model.outcome import RETRIED, CommitState, Intent, Outcome, Reason
+from reconciler.model.times import instant
 
 MOST = 200
 """Attempts that are looked at, the newest ones."""
@@ -30,6 +32,9 @@ WORKING = frozenset({"Healthy", "Suspended"})
 
 WELL = frozenset({"Healthy", "Progressing", "Suspended"})
 """Healths of the host with which the heartbeat goes on."""
+
+ALERTS_TOLD_OTHERWISE = frozenset({"agent-silent", "branch-unreachable", "service-unhealthy"})
+"""Alerts of the monitor that `stalled`, `environment` and `degraded` tell."""
 
 _TOLD_OTHERWISE = frozenset({Reason.SUSPENDED, Reason.STALLED, Reason.ROLLBACK_FAILED})
 """Reasons of a hold that an operator caused, or that `stalled` tells."""
@@ -44,6 +49,7 @@ class Event(StrEnum):
     STALLED = "stalled"
     HELD = "held"
     BUDGET = "budget"
+    ALERT = "alert"
     ENVIRONMENT = "environment"
     SUCCESS = "success"
 
@@ -53,7 +59,7 @@ class Standing:
     """What of the Status document matters here. `broken`: services with their reasons; None: not known just now.
 
     `stalled` None: not known just now. `engine`: the engine does not answer; `fetch`: why the branch cannot be fetched.
-    `settled`: the head runs as it should.
+    `settled`: the head runs as it should. `alerts`: of the monitor, (which one, message); None: not known just now.
     """
 
     well: bool = False
@@ -65,6 +71,7 @@ class Standing:
     fetch: str = ""
     rollout: bool = False
     settled: bool = False
+    alerts: tuple[tuple[str, str], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,23 @@ def _why(row: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, (row["health"], row["reason"])))
 
 
+def alerts_of(document: Mapping[str, Any], now: float, stale: float) -> tuple[tuple[str, str], ...] | None:
+    """(what it is and about what, message) of each alert in the document that the monitor publishes. None: no monitor
+    has looked within `stale` seconds."""
+    try:
+        if not 0 <= now - instant(document["evaluatedAt"]) <= stale:
+            return None
+        found = [item for item in document["alerts"] if item["name"] not in ALERTS_TOLD_OTHERWISE]
+        return tuple((_subject(item), str(item["message"])) for item in found)
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def _subject(item: Mapping[str, Any]) -> str:
+    service = "/".join(part for part in (item["stack"], item["service"]) if part)
+    return " ".join(part for part in (item["name"], service or item["about"]) if part)
+
+
 def conditions(history: History, now: Standing) -> Iterator[Condition]:
     """One of each kind, whether it holds or not."""
     broken = now.broken
@@ -125,6 +149,8 @@ def conditions(history: History, now: Standing) -> Iterator[Condition]:
     lines = tuple(f"{name}: {why}" for name, why in broken or ())
     yield Condition(Event.DEGRADED, names, frozenset({Event.DEGRADED}), lines)
     stalled = None if now.stalled is None else ("stalled",) if now.stalled else ()
+    alerts = None if now.alerts is None else tuple(name for name, _ in now.alerts)
+    yield Condition(Event.ALERT, alerts, frozenset({Event.ALERT}), tuple(told for _, told in now.alerts or ()))
     yield Condition(Event.STALLED, stalled, frozenset({Event.STALLED}), (now.message,))
     holding = history.holding(now.head)
     waits = [item for item in holding if item.outcome is Outcome.HELD and item.reason not in _TOLD_OTHERWISE]

@@ -7,16 +7,13 @@ import time
 from pathlib import Path
 
 from reconciler.errors import Transient, Usage
-from reconciler.model.alerts import RULES, Finding
+from reconciler.model.alerts import FILE, RULES, STALE, Finding
 from reconciler.model.outcome import Reason
 from reconciler.model.times import instant
 from reconciler.record.summary_alerts import alerts
 from reconciler.verbs import Answer, files
 
-FILE, TEST = "alerts.json", "alerts-test.json"
-
-STALE = 60.0
-"""Seconds after which what the monitor has found says nothing of now: it looks every 15."""
+TEST = "alerts-test.json"
 
 TESTED = 120.0
 """Seconds for which a test is active."""

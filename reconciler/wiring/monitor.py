@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from reconciler.decide.redact import Redactor
 from reconciler.errors import ReconcilerError, Usage
 from reconciler.log import logger
-from reconciler.model.alerts import Alert, AlertRule
+from reconciler.model.alerts import FILE, Alert, AlertRule
 from reconciler.model.measures import Usage as Used
 from reconciler.model.outcome import Reason
 from reconciler.observe.alarm import WAKE
@@ -25,7 +25,7 @@ from reconciler.record.summary_logs import log_line
 from reconciler.settings import MonitorSettings
 from reconciler.token_file import read_token_file
 from reconciler.verbs import files
-from reconciler.verbs.alerts import FILE, tested
+from reconciler.verbs.alerts import tested
 from reconciler.verbs.logs import LOOK, Logs, Wanted
 from reconciler.wiring.logs import logs_of
 from reconciler.wiring.reading import TURN_FILE, Reading

@@ -5,20 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from reconciler.decide.redact import Redactor
 from reconciler.effects import Effects
+from reconciler.model.alerts import FILE as ALERTS
+from reconciler.model.alerts import STALE
 from reconciler.model.history import History
 from reconciler.model.status import Channel
 from reconciler.report import notify_box as boxes
 from reconciler.report.courier import Courier
-from reconciler.report.notices import standing
+from reconciler.report.notices import alerts_of, standing
 from reconciler.report.notifier import Heard, Notifier, Wanted, channels
 from reconciler.report.outbox import Outbox
 from reconciler.report.watches import Teller
 from reconciler.settings import Settings
+from reconciler.verbs import files
 
 FILE = "notifications.json"
 
@@ -34,6 +38,7 @@ class Notifications:
         self, settings: Settings, output: bool, state: Path, environ: Mapping[str, str], redactor: Redactor
     ) -> None:
         self._redactor, self._file = redactor, state / FILE
+        self._alerts = state / ALERTS
         steady = POLLS * settings.source.interval
         teller = Teller(settings.host, steady, settings.log_lines, output)
         self.wanted = Wanted(settings.notify, settings.heartbeat, teller)
@@ -52,7 +57,8 @@ class Notifications:
 
     def hear(self, history: History, document: Mapping[str, Any] | None) -> None:
         """The journal's history and the Status document, after each turn and step; mostly nothing has changed."""
-        heard = Heard(history, standing(document))
+        found = alerts_of(files.read(self._alerts), time.time(), STALE)
+        heard = Heard(history, replace(standing(document), alerts=found))
         known = self._heard
         if self._outbox is None or (known and known.history is history and known.standing == heard.standing):
             return

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reconciler.errors import ReconcilerError, Transient
-from reconciler.model.alerts import RULES, Alert, AlertRule
+from reconciler.model.alerts import FILE, RULES, Alert, AlertRule
 from reconciler.model.history import RestartBackoff
 from reconciler.model.measures import Disk, Usage
 from reconciler.monitor.alerts import GRACE, RECENT, Alerts
@@ -158,15 +158,15 @@ def test_restarted_monitor_knows_since_when() -> None:
 def test_verb_tells_what_was_found_and_when_nobody_looks(tmp_path: Path) -> None:
     with pytest.raises(Transient, match="no monitor looks"):
         verb.show(tmp_path, NOW)
-    files.publish(tmp_path / verb.FILE, document((), NOW))
+    files.publish(tmp_path / FILE, document((), NOW))
     assert verb.show(tmp_path, NOW + 5)[0] == 0
     with pytest.raises(Transient, match="for 61 s"):
         verb.show(tmp_path, NOW + 61)
     found = Alerts(Samples()).look(CASES["agent-silent"], {"agent-silent": AlertRule()})
-    files.publish(tmp_path / verb.FILE, document(found, NOW))
+    files.publish(tmp_path / FILE, document(found, NOW))
     code, shown = verb.show(tmp_path, NOW)
     assert (code, [item["name"] for item in shown["alerts"]]) == (1, ["agent-silent"])
-    (tmp_path / verb.FILE).write_text('{"evaluatedAt": "soon"}')
+    (tmp_path / FILE).write_text('{"evaluatedAt": "soon"}')
     with pytest.raises(Transient):
         verb.show(tmp_path, NOW)
 

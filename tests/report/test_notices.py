@@ -10,7 +10,7 @@ import pytest
 from reconciler.model.history import Held
 from reconciler.model.outcome import RETRIED, CommitState, Failure, Intent, Outcome, Reason
 from reconciler.report.notice_text import BODY, TITLE, inert, of_commit, together
-from reconciler.report.notices import Condition, Event, Standing, conditions, standing, verdicts
+from reconciler.report.notices import Condition, Event, Standing, alerts_of, conditions, standing, verdicts
 from tests.report.attempts import BACK, BAD, GOOD, back, bad, good, history, overtaken
 
 
@@ -187,3 +187,18 @@ def test_several_notices_in_one_message() -> None:
     assert lines[0].startswith("and 5 earlier ones")
     assert lines[-1].endswith("  notice 24")
     assert len(lines) == 21
+
+
+def test_alerts_are_those_that_nothing_else_tells() -> None:
+    rows = [
+        {"name": "disk-low", "stack": None, "service": None, "about": "/", "message": "9 GiB free"},
+        {"name": "memory-near-limit", "stack": "shop", "service": "db", "about": "shop-db-1", "message": "119 MiB"},
+        {"name": "service-unhealthy", "stack": "shop", "service": "db", "about": None, "message": "Missing"},
+    ]
+    document = {"evaluatedAt": "2023-11-14T22:13:20.000Z", "alerts": rows}
+    found = alerts_of(document, 1_700_000_005.0, 60.0)
+    assert found == (("disk-low /", "9 GiB free"), ("memory-near-limit shop/db", "119 MiB"))
+    assert alerts_of(document, 1_700_000_061.0, 60.0) is None
+    assert alerts_of({}, 1_700_000_005.0, 60.0) is None
+    assert alerts_of({**document, "alerts": [{"name": 3}]}, 1_700_000_005.0, 60.0) is None
+    assert of(Event.ALERT, history(), Standing(alerts=found)).facts == ("disk-low /", "memory-near-limit shop/db")

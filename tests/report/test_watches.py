@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,6 +48,16 @@ def test_a_condition_is_told_once_it_has_lasted_and_its_end_too() -> None:
     assert one.see(630.0, WELL) == ["recovered: all services work again"]
     assert one.target.facts == {}
     assert next_look(one.target, one.wanted, TELLER) == float("inf")
+
+
+def test_an_alert_of_the_monitor_begins_and_ends_once() -> None:
+    one = Watched()
+    alert = replace(WELL, alerts=(("disk-low /", "the disk / has 9 GiB free"),))
+    none, unknown = replace(WELL, alerts=()), replace(WELL, alerts=None)
+    assert [*one.see(100.0, alert), *one.see(130.0, alert)] == ["alert: disk-low /"]
+    assert "9 GiB free" in one.target.items[0].body
+    assert [*one.see(200.0, unknown), *one.see(900.0, unknown), *one.see(910.0, alert)] == []
+    assert [*one.see(920.0, none), *one.see(950.0, none)] == ["recovered: no alert is active any more"]
 
 
 def test_what_does_not_last_is_not_told() -> None:
