@@ -111,7 +111,7 @@ def _config(stack: str, name: str, version: str, text: Json) -> dict[str, Any]:
     return (
         config
         | ({"volumes": volumes} if volumes else {})
-        | {key: text[key] for key in ("labels", "network_mode") if key in text}
+        | {key: text[key] for key in ("labels", "network_mode", "hostname") if key in text}
     )
 
 

@@ -112,14 +112,6 @@ def test_what_is_replaced_start_first_never_serves_with_fewer(case: Case) -> Non
         for stack, service in kept:
             running = sum(item.running for item in paper.observed(before).of(stack, service))
             assert running >= floor[stack, service], step
-    surge = [
-        step for step in plan.steps if step.action is Action.START_CONTAINER and step.service in dict(kept).values()
-    ]
-    assert (
-        all(step.memory_after <= plan.bound for step in surge)
-        or not kept
-        or any(item.rule == "memory-peak" for item in plan.violations)
-    )
 
 
 @each

@@ -53,6 +53,12 @@ BUGS = (
         '            for item in self.pairings[key].extras[1:]:\n                self._remove(item, "replaced")',
     ),
     Bug(
+        "an old container stops before its successor has the aliases",
+        "decide/plan/start_first.py",
+        "if item is None or item.id in self._builder.begun or aliases_missing(endpoint, item):",
+        "if item is not None and aliases_missing(endpoint, item):",
+    ),
+    Bug(
         "restart policies are not set after the verdict",
         "decide/plan/planner.py",
         '                    if service.restart != "no":\n                        yield service, slot',

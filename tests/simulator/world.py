@@ -56,7 +56,7 @@ class World:
         self._data: dict[tuple[str, str], str] = {}
         self._filled: set[str] = set()
         self.life.machine.exclusive = frozenset(f"shop_{name}" for name in wishes.VOLUMES)
-        self._serving: dict[tuple[str, str], int] = {}
+        self._floor: dict[tuple[str, str], int] = {}
         self._floor_since = 0
         self._tried: set[str] = set()
         self.life.planned = self._note_plan
@@ -256,28 +256,24 @@ class World:
     # -- what holds at every stop ------------------------------------------------------------------------------
 
     def _note_plan(self, plan: Plan) -> None:
-        """How many containers serve of each service that is to be replaced without downtime."""
+        """How many containers serve of each service that is to be replaced without downtime; no more than the plan's
+        target asks for."""
         kept = {(item.stack, item.service) for item in plan.downtime if item.order == "start-first"}
-        self._serving = {key: self.life.machine.serving(key) for key in kept}
+        target = self.pushed.get(plan.revision)
+        asked = {wish.name: wish.replicas for wish in (wishes.applied(target) if target else ())}
+        self._floor = {key: min(self.life.machine.serving(key), asked.get(key[1], 0)) for key in kept}
         self._floor_since = self.news
 
     def _check_stop(self, container: FakeContainer) -> None:
-        """What is replaced start-first never loses a container that serves before another one serves in its place;
-        unless the world takes one away meanwhile, or the commit asks for fewer."""
+        """What is replaced start-first never loses a container that serves before another one serves in its place,
+        unless the world takes one away meanwhile."""
         key, machine = (container.stack, container.service), self.life.machine
         if container.service.endswith(".trial"):
             self._tried.add(container.id[:12])
-        if key not in self._serving or self.news != self._floor_since or not machine.serves(container):
+        if key not in self._floor or self.news != self._floor_since or not machine.serves(container):
             return
-        asked = max(self._replicas(container.service))
         others = machine.serving(key) - 1
-        assert others >= min(self._serving[key], asked), f"{container.name} stops, and only {others} serve"
-
-    def _replicas(self, service: str) -> list[int]:
-        """Of the service in the newest commit and in last good."""
-        good = self.life.cycle.history.last_good
-        pushes = [self.newest(), *([self.pushed[good.revision]] if good else [])]
-        return [0, *(wish.replicas for push in pushes for wish in wishes.applied(push) if wish.name == service)]
+        assert others >= self._floor[key], f"{container.name} stops, and only {others} serve"
 
     # -- what holds always -------------------------------------------------------------------------------------
 
