@@ -16,11 +16,11 @@ from reconciler.loop.adopt import refuse_to_hide
 from reconciler.loop.collect import close, collect, fetch
 from reconciler.loop.compare import changed_by_others
 from reconciler.loop.context import TurnContext
+from reconciler.loop.data import check_data, note_unproven
 from reconciler.loop.judge import (
     check_addresses,
     check_consent,
     check_content,
-    check_data,
     check_images,
     check_missing,
     check_mounts,
@@ -170,6 +170,7 @@ def _roll(
     stacks = [stack.name for stack in desired.stacks]
     digests = {want.ref: images[want.key].digest for want in prepared.wants}
     context.ledger.append("prepared", attempt=attempt.id, content=desired.content, stacks=stacks, images=digests)
+    note_unproven(context.ports, context.ledger, desired, observed)
     plan = make_plan(
         context,
         desired,

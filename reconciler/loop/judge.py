@@ -10,7 +10,6 @@ from reconciler.decide.hold import images_of_others
 from reconciler.decide.hold.consent import Taking, remedy, told
 from reconciler.decide.hold.names import taken
 from reconciler.decide.hold.shrinking import dropped_lately, shrinkage
-from reconciler.decide.hold.vanishing import questioned, vanishing
 from reconciler.decide.lower.pull_policy import unobtainable
 from reconciler.decide.mounts.sources import services_of
 from reconciler.decide.plan.bounds import BUILD
@@ -95,24 +94,6 @@ def _ask(ledger: Ledger, head: Commit, shown: Sequence[str], message: str, hint:
     return Turn(Outcome.HELD, Reason.CONSENT_MISSING, message, head.sha, Intent.ADVANCE, hint=hint)
 
 
-def check_data(
-    ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
-) -> None:
-    """A commit that hides live data from a service is held until a person accepts it."""
-    places, files, observed = ports.preparer.places, ports.host_files, foreseen.observed
-    known = ledger.history.links
-    filled = files.filled(questioned(desired, base, observed, places), known)
-    links = {**known, **foreseen.verdict.links}
-    asked = {
-        f"{place} (in {head.sha[:12]})": place for place in vanishing(desired, base, observed, places, filled, links)
-    }
-    hint = (
-        "mount what was mounted there (a volume keeps its data with `name: OLD` under its new key), or move the "
-        f"data; if this is intended, `reconciler accept {head.sha[:12]}`: nothing is deleted"
-    )
-    _ask_about(ledger, head, asked, "would hide data", hint)
-
-
 def check_pinned_data(
     ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState, base: DesiredState | None, foreseen: Foreseen
 ) -> None:
@@ -139,7 +120,7 @@ def check_pinned_data(
         f"`reconciler accept {head.sha[:12]}`; or mount another volume"
     )
     asked = {f"{place} (in {head.sha[:12]})": place for place in said}
-    _ask_about(ledger, head, asked, "changes data that a service equal to root reads", hint)
+    ask_about(ledger, head, asked, "changes data that a service equal to root reads", hint)
 
 
 def check_variables(ledger: Ledger, head: Commit, prepared: Prepared, base: DesiredState | None) -> None:
@@ -159,10 +140,10 @@ def check_variables(ledger: Ledger, head: Commit, prepared: Prepared, base: Desi
         f"`reconciler accept {head.sha[:12]}`"
     )
     asked = {f"{place} (in {head.sha[:12]})": place for place in lost}
-    _ask_about(ledger, head, asked, "names a variable that is not set any more", hint)
+    ask_about(ledger, head, asked, "names a variable that is not set any more", hint)
 
 
-def _ask_about(ledger: Ledger, head: Commit, asked: Mapping[str, str], what: str, hint: str) -> None:
+def ask_about(ledger: Ledger, head: Commit, asked: Mapping[str, str], what: str, hint: str) -> None:
     """`asked`: maps the key that consent is recorded for to its description. Held while any of it has not been
     accepted."""
     found = [place for key, place in asked.items() if key not in ledger.history.consented]

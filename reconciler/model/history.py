@@ -175,10 +175,12 @@ class History:
     containers that might have ended by themselves, and that ran until a rollout stopped them → their start (the
     engine's text). `defects`: commit → errors of this program with it since its last decision. `held`: what kept
     commits from being tried, oldest first. `ran_once`: specs of one-shots that have succeeded. `told`: commits whose
-    final state was reported on the commit; the last one since `told_at`. `asked`: commits that are held until somebody
-    consents → the objects that they would take over (`Taking.key`). `consented`: those of the objects that an operator
-    has consented to. `adopted`: containers that we did not create, by id. `links`: our name of a data folder → its
-    target. `fetched`: images that we have brought to the machine; pulled ones by id, built ones by our own tag.
+    final state was reported on the commit; the last one since `told_at`. `unproven`: volumes and data folders that were
+    empty when an attempt began to use them, and that no good commit is known to have used. `asked`: commits that are
+    held until somebody consents → the objects that they would take over (`Taking.key`). `consented`: those of the
+    objects that an operator has consented to. `adopted`: containers that we did not create, by id. `links`: our name of
+    a data folder → its target. `fetched`: images that we have brought to the machine; pulled ones by id, built ones by
+    our own tag.
     `requests`: operators' requests, oldest first. `suspension` may be over (see `suspended`). `accepted`: commits that
     may pass a hold. `lifted`: commits whose quarantine an operator has lifted, without a verdict since. `kept`: the
     attempt whose rollback failed, and after which an operator accepted the running containers.
@@ -212,6 +214,7 @@ class History:
     defects: Mapping[str, int] = field(default_factory=dict)
     told_at: float | None = None
     held: tuple[Held, ...] = ()
+    unproven: frozenset[str] = frozenset()
 
     def holding(self, revision: str | None) -> tuple[Held, ...]:
         """What keeps this commit from being tried, oldest first."""

@@ -14,6 +14,13 @@ from reconciler.model.times import engine_time
 OURS = "reconciler/"
 """Prefix of the names of images that agents have built."""
 
+UNRESOLVED = "unresolved:"
+"""Begins what stands for the id of an image that is still to be pulled or built."""
+
+
+def is_unresolved(image: str) -> bool:
+    return image.startswith(UNRESOLVED)
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:

@@ -22,8 +22,8 @@ LONG = 4 << 20
 
 Record = Mapping[str, Any]
 
-REMARKS = frozenset({"held", "released", "planned"})
-"""Kinds that only reports use: writing one is no effect."""
+REMARKS = frozenset({"held", "released", "planned", "made", "proven"})
+"""Kinds that say nothing about the machine as it runs: writing one is no effect."""
 
 IDENTITIES = frozenset(
     {"attempt", "revision", "intent", "outcome", "reason", "state", "before", "revertedTo", "content", "spec"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.host import Host
-from tests.e2e.services import living, stated
+from tests.e2e.services import VOLUME_IMAGE, living, stated
 from tests.e2e.together import Together
 
 pytestmark = pytest.mark.engine
@@ -17,17 +17,20 @@ together = Together()
 @together.with_one_compose
 def test_live_data_is_not_hidden_by_a_commit(host: Host) -> None:
     keeping = living("echo kept >>/data/db", volumes=["./data:/data", "rows:/rows"])
-    host.push({"db": keeping, "web": stated("1")}, volumes={"rows": {}})
+    box = living("echo kept >>/store/x", image=VOLUME_IMAGE, volumes=["box:/store"])
+    boxes: dict[str, Any] = {"rows": {}, "box": {}}
+    host.push({"db": keeping, "web": stated("1"), "box": box}, volumes=boxes)
     assert host.once()["outcome"] == "Succeeded"
     before = host.ids()
     renamed = living("echo kept >>/data/db", volumes=["./data:/data", "table:/rows"])
     hidden = f"{host.state}/data/{host.stack}/compose/stack/data"
     cases: tuple[tuple[dict[str, Any], dict[str, str], dict[str, Any], str], ...] = (
-        ({"db": keeping, "web": stated("1")}, {"data/seed": "x"}, {"rows": {}}, f"hide the data in {hidden}"),
-        ({"db": renamed, "web": stated("1")}, {}, {"table": {}}, f"the data are in {host.stack}_rows"),
+        ({"db": keeping, "box": box}, {"data/seed": "x"}, boxes, f"hide the data in {hidden}"),
+        ({"db": keeping, "box": {**box, "volumes": []}}, {}, {"rows": {}}, f"the data are in {host.stack}_box"),
+        ({"db": renamed, "box": box}, {}, {"table": {}, "box": {}}, f"the data are in {host.stack}_rows"),
     )
     for services, files, volumes, words in cases:
-        sha = host.push(services, files, volumes=volumes)
+        sha = host.push({**services, "web": stated("1")}, files, volumes=volumes)
         for _ in range(2):
             turn = host.once()
             assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Held", "ConsentMissing"), turn["message"]

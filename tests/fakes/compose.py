@@ -10,7 +10,6 @@ from reconciler.decide.drift.wanted_facts import wanted
 from reconciler.errors import RolloutFailed, Transient
 from reconciler.model.creation import Creation
 from reconciler.model.desired import Service, Stack
-from reconciler.model.images import ImageDefaults
 from reconciler.model.observed import Mount, ObservedVolume
 from reconciler.model.outcome import Failure, Reason
 from tests.fakes.containers import FakeContainer
@@ -63,7 +62,7 @@ def _create_one(machine: FakeMachine, stack: Stack, creation: Creation, number: 
         trees=_trees(service),
         grace=service.grace,
         # tests/contract/test_facts.py proves that the engine's facts of a container are those of its service.
-        facts=wanted(service, ImageDefaults()),
+        facts=wanted(service, machine.image_defaults(service.image)),
     )
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from reconciler.effects import Effects
 from reconciler.errors import Away
 from reconciler.model.documents import LONGEST_STOP
-from reconciler.model.images import Image
+from reconciler.model.images import Image, ImageDefaults
 from reconciler.model.observed import Foreign, ObservedNetwork, ObservedVolume
 from reconciler.model.outcome import Reason
 from reconciler.waiting import LOOK, attend
@@ -274,6 +274,9 @@ class FakeMachine:
 
     def behaviour(self, container: FakeContainer) -> Behaviour:
         return self._behaviours.get(container.spec or "", self._behaviours.get(container.image, STEADY))
+
+    def image_defaults(self, image: str) -> ImageDefaults:
+        return ImageDefaults(volumes=self.image_volumes.get(image, ()))
 
     def running_memory(self) -> int:
         """Memory of all containers that run, are paused or restart, in bytes; foreign ones, too."""

@@ -42,7 +42,7 @@ class FakeObserver:
             memory_total=machine.memory_total,
             complete=True,
             log_driver="json-file",
-            images={c.image: ImageDefaults() for c in self._all() if c.stack in wanted},
+            images={c.image: machine.image_defaults(c.image) for c in self._all() if c.stack in wanted},
             others={c.name: c.stack for c in self._all() if c.stack not in wanted} | dict.fromkeys(machine.foreign, ""),
         )
 
@@ -59,7 +59,7 @@ class FakeObserver:
 
     def defaults(self, images: Iterable[str]) -> Mapping[str, ImageDefaults]:
         self._machine.answer()
-        return {image: ImageDefaults() for image in images}
+        return {image: self._machine.image_defaults(image) for image in images}
 
     def _full(self, container: FakeContainer) -> Container:
         since = container.unhealthy_since if container.state == "running" else None

@@ -41,7 +41,7 @@ def compose_up(life: Life, model: Mapping[str, Any], **texts: str) -> None:
     services = {service.name: service for service in stack.services}
     for container in machine.containers.values():
         if container.stack == stack.name and container.spec is not None:
-            _plain(container, services[container.service], trees)
+            _plain(container, services[container.service], trees, machine.image_defaults(container.image))
             machine.run(container)
 
 
@@ -54,10 +54,12 @@ def lowered(life: Life, model: Mapping[str, Any], texts: Mapping[str, str]) -> D
     return preparer.lower(prepared, life.machine.image_list.local(prepared.wants), "0" * 40)
 
 
-def _plain(container: FakeContainer, service: Service, trees: Mapping[str, str | None]) -> None:
+def _plain(
+    container: FakeContainer, service: Service, trees: Mapping[str, str | None], defaults: ImageDefaults
+) -> None:
     container.spec = container.host = None
     container.restart, container.folder, container.trees = service.restart, FOLDER, ()
-    facts = wanted(service, ImageDefaults())
+    facts = wanted(service, defaults)
     mounts = {target: _in_folder(mount, trees) for target, mount in facts["mounts"].items()}
     volumes = {mount.target: ("volume", mount.source, mount.writable) for mount in container.mounts}
     named = {target: volumes.get(target, mount) if mount[0] == "volume" else mount for target, mount in mounts.items()}

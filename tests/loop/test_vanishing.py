@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from reconciler.model.outcome import Outcome, Reason
+from tests.fakes.behaviour import crashing
 from tests.fakes.life import Life, service
 from tests.loop.lives import settled
 
@@ -101,6 +103,20 @@ def test_a_service_whose_containers_somebody_has_removed(before: list[dict[str, 
     assert life.turn().outcome is Outcome.SUCCEEDED
 
 
+@pytest.mark.parametrize("kind", [volume, bind])
+def test_what_a_bad_commit_has_written_does_not_count_as_data(kind: Callable[..., dict[str, Any]]) -> None:
+    life = written(started([kind("data")]))
+    life.behave("db:9", crashing(0.5))
+    services = {"db": service("db:1", volumes=[kind("data")]), "new": service("db:9", volumes=[kind("data2")])}
+    life.push_model({"services": services, "volumes": {"data": {}, "data2": {}}})
+    assert life.turn().outcome is Outcome.ROLLED_BACK
+    written(life, f"{DATA}/data2/db")
+    held(life, "data2 has nothing that a good commit has written, and the data are in", push(life, [kind("data2")]))
+    held(life, "data3 is empty, and the data are in", push(life, [kind("data3")]))
+    push(life, [kind("data2")])
+    assert life.turn().outcome is Outcome.SUCCEEDED, "what a good commit has used holds data"
+
+
 def test_a_folder_in_place_of_a_volume() -> None:
     life = started([volume("data")])
     held(life, "the data are in shop_data", push(life, [bind("data")]))
@@ -148,8 +164,45 @@ def test_a_volume_that_another_service_goes_on_using_is_not_left_behind() -> Non
 
 
 def test_a_service_that_drops_its_mount_or_moves_it_is_not_held() -> None:
+    """Nothing empty takes the place of the data, and `status` lists the volume."""
     life = started([volume("data")])
     push(life, [volume("data", "/elsewhere")])
     assert life.turn().outcome is Outcome.SUCCEEDED
     push(life, [])
+    assert life.turn().outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize(("target", "declared"), [("/d", "/d"), ("/d/db", "/d"), ("/d", "/d/db")])
+@pytest.mark.parametrize("kind", [volume, bind])
+def test_a_dropped_mount_where_the_image_makes_an_empty_volume(
+    kind: Callable[..., dict[str, Any]], target: str, declared: str
+) -> None:
+    life = Life()
+    life.machine.image_volumes["sha256:db:1"] = (declared,)
+    push(life, [kind("data", target)])
+    written(settled(life))
+    held(life, f"the image makes an empty volume at {declared}, and the data are in", push(life, []))
+
+
+def test_an_image_that_is_still_to_be_pulled_is_taken_for_one_like_the_one_that_runs() -> None:
+    life = Life()
+    life.machine.image_volumes["sha256:db:1"] = ("/data",)
+    push(life, [volume("data")])
+    settled(life)
+    life.machine.registry["db:2"] = life.machine.images["db:1"]
+    sha = life.push_files({"services": {"db": service("db:2")}})
+    held(life, "the image makes an empty volume at /data, and the data are in shop_data", sha)
+
+
+@pytest.mark.parametrize(
+    "mounts",
+    [[volume("data", "/elsewhere")], [volume("data", "/elsewhere"), volume("more")], [bind("conf", "/etc/x")]],
+    ids=["the data are mounted elsewhere", "and another volume in their place", "it were files of the commit"],
+)
+def test_a_volume_of_the_image_that_hides_nothing(mounts: list[dict[str, Any]]) -> None:
+    life = Life()
+    life.machine.image_volumes["sha256:db:1"] = ("/data",)
+    push(life, [volume("data")] if mounts[0]["type"] == "volume" else [bind("conf", "/data")], conf="x")
+    settled(life)
+    push(life, mounts, conf="x")
     assert life.turn().outcome is Outcome.SUCCEEDED

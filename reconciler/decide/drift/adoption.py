@@ -17,7 +17,7 @@ from reconciler.decide.drift.wanted_facts import wanted
 from reconciler.decide.mounts.digests import digest
 from reconciler.model.desired import DesiredState, Service, ServiceKey, Stack
 from reconciler.model.history import FOUND_SPEC, Adopted
-from reconciler.model.images import Image, ImageDefaults
+from reconciler.model.images import Image, ImageDefaults, is_unresolved
 from reconciler.model.observed import Container, Foreign, ObservedState
 
 Mount = tuple[str, str, bool]
@@ -198,7 +198,7 @@ def _image(
     there = observed.images.get(item.image)
     built = images.get(service.image)
     alike = there is not None and built is not None and there.content != "" and there.content == built.content
-    open_yet = service.image.startswith("unresolved:")
+    open_yet = is_unresolved(service.image)
     return service.image if alike or open_yet or (known and known.image == service.image) else None
 
 

@@ -68,6 +68,7 @@ class FoldState:
     defects: dict[str, int] = field(default_factory=dict)
     held: list[Held] = field(default_factory=list)
     released: int = 0
+    unproven: set[str] = field(default_factory=set)
 
     def begin(self, name: str, **known: Any) -> None:
         """An attempt that has not ended."""
@@ -135,6 +136,7 @@ class FoldState:
             defects=dict(self.defects),
             told_at=self.told_at,
             held=tuple(self.held),
+            unproven=frozenset(self.unproven),
         )
 
 

@@ -7,6 +7,8 @@
 | prepared | the attempt's content is known, and its images and containers are ready |
 | warned | another warning of the attempt: a volume that somebody removed is made anew, empty |
 | planned | the plan of the attempt, for reports about the commit |
+| made | an attempt begins to use empty volumes and data folders; what it writes counts once a good commit uses them |
+| proven | last good uses some of these: their data count from now on |
 | condemned | the verdict: the commit is quarantined. The rollback begins |
 | ended | an attempt is over, or a commit was decided without one; `final`: its one final state |
 | closed | the leftovers of attempts are removed |
@@ -201,6 +203,14 @@ def _defect(state: FoldState, record: Record) -> None:
         state.defects[revision] = state.defects.get(revision, 0) + 1
 
 
+def _made(state: FoldState, record: Record) -> None:
+    state.unproven |= set(record["places"])
+
+
+def _proven(state: FoldState, record: Record) -> None:
+    state.unproven -= set(record["places"])
+
+
 def _told(state: FoldState, record: Record) -> None:
     state.told.add(record["revision"])
     state.told_at = time_of(record)
@@ -224,4 +234,6 @@ _HANDLERS: Mapping[str, Callable[[FoldState, Record], None]] = {
     "tolerated": _tolerated,
     "unstartable": _unstartable,
     "stopped": _stopped,
+    "made": _made,
+    "proven": _proven,
 }

@@ -11,7 +11,9 @@ import posixpath
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from reconciler.decide.mounts.sources import Places
+from reconciler.formats.grants import meets
 from reconciler.model.desired import DesiredState, Service
+from reconciler.model.images import ImageDefaults
 from reconciler.model.observed import Mount, ObservedState, is_anonymous
 
 LIVE = ("volume", "bind")
@@ -23,8 +25,19 @@ def questioned(
     """Data folders for which `vanishing` needs to know whether they are empty."""
     now = {mount.source for item in observed.containers for mount in item.mounts}
     states = [state for state in (desired, base) if state is not None]
-    asked = {source for state in states for service in state.services().values() for source in _sources(service)}
+    asked = {source for state in states for service in state.services().values() for source in sources(service)}
     return tuple(sorted(path for path in now | asked if path.startswith(f"{places.data}/")))
+
+
+def dropped(
+    desired: DesiredState, base: DesiredState | None, observed: ObservedState
+) -> Iterator[tuple[Service, str, Mount]]:
+    """(service, target, mount): mounts of a service at whose target the commit mounts nothing."""
+    for service in desired.services().values():
+        targets = _targets(service)
+        for target, old in _mounted(service, base, observed).items():
+            if target not in targets and not is_anonymous(old.source):
+                yield service, target, old
 
 
 def vanishing(
@@ -34,13 +47,22 @@ def vanishing(
     places: Places,
     filled: Collection[str],
     links: Mapping[str, str],
+    images: Mapping[str, ImageDefaults],
+    unproven: Collection[str],
 ) -> Iterator[str]:
     """One sentence for each place. `base`: last good. `filled`: data folders with content.
 
-    `links`: data folders of adopted projects → their targets; the mount stays the same.
+    `links`: data folders of adopted projects → their targets; the mount stays the same. `images`: known facts about the
+    services' images, by id. `unproven`: volumes and data folders that no good commit has used.
     """
     paths = {tree.digest: tree.path or "" for state in (base, desired) if state for tree in state.trees}
-    used = {source for service in desired.services().values() for source in _sources(service)}
+    used = {source for service in desired.services().values() for source in sources(service)}
+    for service, target, mount in dropped(desired, base, observed):
+        empty = [path for path in _declared(service, observed, images) if meets(path, target)]
+        if empty and mount.source not in used and _has_data(mount, observed, filled, places):
+            where = f"{service.stack}/{service.name} at {target}"
+            what = f"the image makes an empty volume at {empty[0]}"
+            yield f"{where}: {what}, and the data are in {mount.source}, which nothing would use any more"
     for service in desired.services().values():
         now = _mounted(service, base, observed)
         for target, what in _passing(service):
@@ -60,7 +82,7 @@ def vanishing(
                 if old.source in filled:
                     path = paths[posixpath.basename(source)]
                     yield f"{where}: the files of {path} in the commit would hide the data in {old.source}"
-            elif not _is_empty(mount, observed, filled, places):
+            elif not _is_empty(mount, observed, filled, places, unproven):
                 continue
             elif old.source.startswith(f"{places.trees}/"):
                 path = paths.get(posixpath.basename(old.source), "")
@@ -68,7 +90,9 @@ def vanishing(
                     yield f"{where}: {path} is no longer in the commit, and an empty folder would take its place"
             elif old.source not in used and _has_data(old, observed, filled, places):
                 name = "a volume without a name" if is_anonymous(old.source) else old.source
-                yield f"{where}: {source} is empty, and the data are in {name}, which nothing would use any more"
+                there = source in observed.volumes or source in filled
+                what = "has nothing that a good commit has written" if there else "is empty"
+                yield f"{where}: {source} {what}, and the data are in {name}, which nothing would use any more"
 
 
 def _passing(service: Service) -> Iterator[tuple[str, str]]:
@@ -80,6 +104,22 @@ def _passing(service: Service) -> Iterator[tuple[str, str]]:
             yield mount["target"], "a volume without a name"
     for line in service.config.get("tmpfs") or ():
         yield line.partition(":")[0], "a tmpfs"
+
+
+def _targets(service: Service) -> set[str]:
+    """The targets of the service's mounts in the commit."""
+    lines = (line.partition(":")[0] for line in service.config.get("tmpfs") or ())
+    paths = (*(mount["target"] for mount in service.config.get("volumes") or ()), *lines)
+    return {posixpath.normpath(path) for path in paths}
+
+
+def _declared(service: Service, observed: ObservedState, images: Mapping[str, ImageDefaults]) -> list[str]:
+    """Targets at which a new container of the service gets an empty volume, because its image declares it. For an image
+    that must still be pulled or built, the volumes of the running image count."""
+    now = [item.image for item in observed.of(*service.key)]
+    known = [service.image] if service.image in images else now
+    paths = {posixpath.normpath(path) for image in known if image in images for path in images[image].volumes}
+    return sorted(paths - _targets(service))
 
 
 def _mounted(service: Service, base: DesiredState | None, observed: ObservedState) -> dict[str, Mount]:
@@ -94,20 +134,31 @@ def _mounted(service: Service, base: DesiredState | None, observed: ObservedStat
     return {mount.target: mount for mount in [*was, *now] if mount.kind in LIVE}
 
 
-def _sources(service: Service) -> Iterable[str]:
+def sources(service: Service) -> Iterable[str]:
+    """Volumes and paths that a service mounts."""
     return (str(mount["source"]) for mount in service.config.get("volumes") or () if mount.get("source"))
 
 
-def _is_empty(mount: Mapping[str, object], observed: ObservedState, filled: Collection[str], places: Places) -> bool:
-    """A volume that does not exist yet, or an empty data folder. Granted paths are the operator's."""
+def _is_empty(
+    mount: Mapping[str, object],
+    observed: ObservedState,
+    filled: Collection[str],
+    places: Places,
+    unproven: Collection[str],
+) -> bool:
+    """A volume that does not exist yet or has no data that counts, or an empty data folder. Granted paths are the
+    operator's."""
     source = str(mount["source"])
     if mount["type"] == "volume":
-        return source not in observed.volumes
-    return source.startswith(f"{places.data}/") and source not in filled
+        return source not in observed.volumes or source in unproven
+    return source.startswith(f"{places.data}/") and (source not in filled or source in unproven)
 
 
 def _has_data(mount: Mount, observed: ObservedState, filled: Collection[str], places: Places) -> bool:
-    """An existing volume counts as filled, because only a container could read it."""
+    """An existing volume counts as filled, because only a container could read it. Files of a commit and secrets are no
+    data."""
     if mount.kind == "volume":
         return mount.writable and mount.source in observed.volumes
+    if mount.source.startswith((f"{places.trees}/", *([f"{places.secrets}/"] if places.secrets else ()))):
+        return False
     return mount.source in filled or not mount.source.startswith(f"{places.data}/")

@@ -14,7 +14,7 @@ from reconciler.decide.read.paths import content
 from reconciler.formats import dockerfile
 from reconciler.formats.dockerfile import SYNTAX
 from reconciler.model.files import Files
-from reconciler.model.images import OURS, ImageWant, Sources, familiar
+from reconciler.model.images import OURS, UNRESOLVED, ImageWant, Sources, familiar
 
 
 def wants(sources: Sequence[Source], files: Files) -> tuple[ImageWant, ...]:
@@ -33,7 +33,7 @@ def wants(sources: Sequence[Source], files: Files) -> tuple[ImageWant, ...]:
 
 def unresolved(want: ImageWant) -> str:
     """Placeholder for the id of a missing image."""
-    return f"unresolved:{want.key}"
+    return f"{UNRESOLVED}{want.key}"
 
 
 @dataclass(frozen=True, slots=True)
