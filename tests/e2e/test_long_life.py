@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from typing import Any
 
@@ -44,8 +45,10 @@ def test_a_rotated_secret_must_leave_the_machine_once_nothing_needs_it(host: Hos
         host.push({"web": stated(str(n), secrets=["token"])}, **document)
         assert host.once().code == 0
         assert host.exec("web-1", "cat /run/secrets/token") == f"hunter2-{n}"
-    kept = sorted(path.read_text() for path in (host.secrets / ".mounts").iterdir())
-    assert kept == ["hunter2-2", "hunter2-3", "hunter2-4"]
+    kept = {path.name: path.read_text() for path in (host.secrets / ".mounts").iterdir()}
+    assert sorted(kept.values()) == ["hunter2-2", "hunter2-3", "hunter2-4"]
+    guessed = {hashlib.sha256(text.encode()).hexdigest() for text in kept.values()}
+    assert not guessed & kept.keys(), "a name that `docker inspect` shows must confirm no guess"
     assert host.once()["effects"] == 0
 
 
