@@ -98,9 +98,14 @@ class Simulator(RuleBasedStateMachine):
     tells = False
     """Whether a forge and people are told."""
 
-    @initialize(behaviours=behaviours(), first=PUSHES | pushes(good=True), runs=st.booleans())
-    def begin(self, behaviours: dict[str, str], first: Push, runs: bool) -> None:
-        self.world = World(behaviours, self.asks, self.tells)
+    @initialize(
+        behaviours=behaviours(),
+        first=PUSHES | pushes(good=True),
+        runs=st.booleans(),
+        declares=st.sampled_from([False, False, False, True]),
+    )
+    def begin(self, behaviours: dict[str, str], first: Push, runs: bool, declares: bool) -> None:
+        self.world = World(behaviours, self.asks, self.tells, declares)
         self.world.push(first)
         if runs:
             self.world.turn()
@@ -136,6 +141,15 @@ class Simulator(RuleBasedStateMachine):
         self.world.push(wishes.changed(self.world.newest(), "replicas", ()))
         self.world.turn_that_is_cut_off(cut)
         self.world.turn()
+
+    @rule(order=st.permutations(wishes.HOLDERS), turns=st.integers(1, 2))
+    def rename_volumes(self, order: list[str], turns: int) -> None:
+        """A service has data, and the next commit has its volume under another key."""
+        self.world.push(wishes.changed(self.world.newest(), "volume", order))
+        self.world.turn()
+        self.world.rename_volumes()
+        for _ in range(turns):
+            self.world.turn()
 
     @rule(commits=st.integers(1, 3))
     def revert(self, commits: int) -> None:

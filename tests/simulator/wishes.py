@@ -55,7 +55,7 @@ SUBNET = "172.30.0.0/24"
 PORTS, ADDRESSES, VOLUMES = (8001, 8002), (10, 11), ("data", "more")
 FIRST: dict[str, Any] = {"port": PORTS[0], "address": ADDRESSES[0], "volume": VOLUMES[0]}
 CHANGES = (*FIRST, "network", "replicas", "volume's name")
-OTHER_NAME = {"": "", "data": "more", "more": "data"}
+OTHER_NAME = {"data": "more", "more": "data"}
 
 
 @dataclass(frozen=True)
@@ -129,10 +129,19 @@ def changed(push: Push, thing: str, order: Sequence[str]) -> Push:
             alone = Wish("cache", cache.version, number, 64 if cache.memory == 96 else 96)
             there["cache"] = replace(alone, order=cache.order, parallelism=cache.parallelism)
         case "volume's name":
-            there = {name: replace(wish, volume=OTHER_NAME[wish.volume]) for name, wish in there.items()}
+            there = {
+                name: replace(wish, volume=OTHER_NAME.get(wish.volume, wish.volume)) for name, wish in there.items()
+            }
         case _:
             there = _handed_over(there, thing, order)
     return Push(tuple(there[name] for name in sorted(there)), internal)
+
+
+def renamed(push: Push, ending: str) -> Push:
+    """A good commit after this one, in which each volume has another key."""
+    there = map(_corrected, push.wishes)
+    new = (replace(wish, volume=f"{wish.volume.partition('-')[0]}{ending}") if wish.volume else wish for wish in there)
+    return Push(tuple(new), push.internal)
 
 
 def _corrected(wish: Wish) -> Wish:

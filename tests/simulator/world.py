@@ -14,6 +14,7 @@ from typing import Any
 from reconciler.decide.hold.shrinking import dropped_lately
 from reconciler.loop.turn import Turn
 from reconciler.model.documents import Grant
+from reconciler.model.observed import is_anonymous
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.plan import Plan
 from tests.fakes.containers import FakeContainer
@@ -38,15 +39,20 @@ GRANTED = (
 
 class World:
     """`behaviours`: image → the name of what its containers do. `asks`: `plan` is asked before every turn. `tells`: a
-    forge and people are told."""
+    forge and people are told. `declares`: images of db make an empty volume where its data lie, unless the commit
+    mounts something there."""
 
-    def __init__(self, behaviours: dict[str, str], asks: bool = False, tells: bool = False) -> None:
+    def __init__(
+        self, behaviours: dict[str, str], asks: bool = False, tells: bool = False, declares: bool = False
+    ) -> None:
         self.life = Life(grants=GRANTED)
         self.life.document = DOCUMENT
         for image, name in behaviours.items():
             self.life.behave(image, wishes.ALL[name])
             if image.startswith("cache"):
                 self.life.machine.image_volumes[f"sha256:{image}"] = ("/cache",)
+            if declares and image.startswith("db"):
+                self.life.machine.image_volumes[f"sha256:{image}"] = ("/data",)
         self.pushed: dict[str, Push] = {}
         self.rewritten = False
         self._before_rewrite: set[str] = set()
@@ -55,12 +61,13 @@ class World:
         self._outages: set[tuple[str | None, int]] = set()
         self._data: dict[tuple[str, str], str] = {}
         self._filled: set[str] = set()
-        self.life.machine.exclusive = frozenset(f"shop_{name}" for name in wishes.VOLUMES)
         self._floor: dict[tuple[str, str], int] = {}
         self._floor_since = 0
         self._tried: set[str] = set()
         self.life.planned = self._note_plan
         self.life.machine.before_stop = self._check_stop
+        self._declares = declares
+        self._renamed = 0
         self._journal = _JournalChecks(self.pushed)
         self._traced = 0
         self._asks = asks
@@ -78,12 +85,18 @@ class World:
             texts["desired-state/mini.yaml"] = own.replace("stacks", "stakcs")
         if push.flaw is Flaw.NO_DOCUMENT:
             texts["desired-state/other.yaml"] = texts.pop("desired-state/mini.yaml").replace('"mini"', '"other"')
+        self.life.machine.exclusive |= {f"shop_{wish.volume}" for wish in push.wishes if wish.volume}
         sha = self.life.source.push(texts | {"serial": str(len(self.life.source.commits))})
         self.pushed[sha] = push
 
     def newest(self) -> Push:
         branch = self.life.source.branch
         return self.pushed[branch[-1]] if branch else next(iter(self.pushed.values()))
+
+    def rename_volumes(self) -> None:
+        """The newest commit with its data under keys that no commit had before."""
+        self._renamed += 1
+        self.push(wishes.renamed(self.newest(), f"-{self._renamed}"))
 
     def revert(self, commits: int) -> None:
         """The content of an earlier commit again, as `git revert` makes it."""
@@ -307,7 +320,8 @@ class World:
             self._outages.add(outage)
 
     def _check_data(self) -> None:
-        """No service of a good commit runs on an empty volume while nobody uses the full one that it had."""
+        """No service of a good commit runs on an empty volume while nobody uses the full one that it had. A good commit
+        that mounts nothing there has taken the data from the service."""
         history, machine = self.life.cycle.history, self.life.machine
         mounts = {
             (item.stack, item.service): mount.source
@@ -321,7 +335,10 @@ class World:
             vanished = source not in self._filled and source != before and before not in mounts.values()
             assert not vanished, f"{service} runs on {source}, and its data are in {before}"
         if settled or good in self._journal.accepted:
-            self._data |= mounts
+            self._data |= {service: source for service, source in mounts.items() if not is_anonymous(source)}
+        if settled and good in self.pushed:
+            holders = {("shop", wish.name) for wish in wishes.applied(self.pushed[good]) if wish.volume}
+            self._data = {service: source for service, source in self._data.items() if service in holders}
         self._filled |= set(mounts.values())
 
     # -- quiet -------------------------------------------------------------------------------------------------
@@ -395,11 +412,11 @@ class World:
         of the last day have taken away."""
         history = self.life.cycle.history
         push, good = self.pushed[head], history.last_good
+        if push.flaw in (Flaw.NONE, Flaw.NO_IMAGE) and self._takes_data_away(head):
+            return True  # before anybody asks for the image, and also where something else was accepted before
         if head in self._journal.accepted:
             return False
         if push.flaw is Flaw.NO_DOCUMENT:
-            return True
-        if push.flaw is Flaw.NONE and self._takes_data_away(head):
             return True
         stood = {item.name for item in wishes.applied(self.pushed[good.revision])} if good else set()
         before = stood | {name for _, name in dropped_lately(history, self.life.machine.clock.now())}
@@ -411,7 +428,7 @@ class World:
         history = self.life.cycle.history
         if not history.asked.get(head, frozenset()) - history.consented:
             return False
-        assert any(wish.volume for wish in self.pushed[head].wishes)
+        assert self._declares or any(wish.volume for wish in self.pushed[head].wishes)
         return True
 
     def _check_told(self) -> None:
