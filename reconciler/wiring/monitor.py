@@ -148,10 +148,10 @@ class View:
             return found
 
     def rules(self, snapshot: Snapshot) -> Mapping[str, AlertRule]:
-        """The bounds that the last good commit sets for alerts."""
+        """The bounds that the last good commit sets for alerts; those from before while it is not known."""
         good = snapshot.past.last_good
         revision = good.revision if good else ""
-        if revision != self._revision:
+        if revision and revision != self._revision:
             with self._one:
                 self._rules, self._revision = self._read_rules(revision), revision
         return self._rules

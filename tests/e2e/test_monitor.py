@@ -1,0 +1,186 @@
+"""`monitor` as a process: beside an agent, on the real engine, and in a browser."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.host import Host, eventually
+from tests.e2e.services import living, service
+
+CANARY = "canary-0815-secret"
+HOSTILE = "<script>document.title='taken'</script><img src=x onerror=document.title='taken'>"
+HOOK = "hook-secret"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+class Monitor:
+    def __init__(self, host: Host, port: int) -> None:
+        self.host, self.port = host, port
+
+    def get(self, path: str, **headers: str) -> tuple[int, str]:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        return self._answer(request)
+
+    def post(self, path: str, body: bytes, **headers: str) -> int:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        url = f"http://127.0.0.1:{self.port}{path}"
+        return self._answer(urllib.request.Request(url, body, named))[0]
+
+    def _answer(self, request: urllib.request.Request) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def json(self, path: str) -> Any:
+        return json.loads(self.get(path)[1])
+
+
+@contextlib.contextmanager
+def watched(host: Host) -> Iterator[Monitor]:
+    """A monitor of this host, once it answers."""
+    port = free_port()
+    secret = host.folder / "hook"
+    secret.write_text(f"{HOOK}\n")
+    secret.chmod(0o600)
+    host.configure(
+        source={"interval": "600s"},
+        monitor={"listen": f"127.0.0.1:{port}", "webhooks": {"github": {"secret_file": str(secret)}}},
+    )
+    with host.started("monitor") as process:
+        monitor = Monitor(host, port)
+        eventually(lambda: monitor.get("/api/status")[0] == 200)
+        yield monitor
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+
+
+def test_monitor_shows_what_the_agent_does_and_wakes_it(host: Host) -> None:
+    (host.secrets / f"{host.stack}.env").write_text(f"SECRET={CANARY}\n")
+    (host.secrets / f"{host.stack}.env").chmod(0o600)
+    talk = living(f'echo "$SECRET"; echo "{HOSTILE}"', environment={"SECRET": "${SECRET}"})
+    first = host.push({"web": talk})
+    with watched(host) as monitor:
+        assert monitor.get("/healthz")[0] == 503
+        assert "no commit was tried yet" in monitor.get("/")[1].lower()
+        with host.started("run"):
+            eventually(lambda: monitor.json("/api/status")["lastGoodRevision"] == first, 30)
+            assert monitor.get("/healthz") == (200, "ok\n")
+            assert monitor.json("/api/history?limit=1")["attempts"][0]["revision"] == first
+            second = host.push({"web": talk, "late": service()})
+            body = json.dumps({"after": second}).encode()
+            forged = {"X_Hub_Signature_256": f"sha256={'0' * 64}", "X_GitHub_Event": "push"}
+            assert monitor.post("/hooks/github", body, **forged) == 401
+            signed = hmac.new(HOOK.encode(), body, hashlib.sha256).hexdigest()
+            assert monitor.post("/hooks/github", body, **forged | {"X_Hub_Signature_256": f"sha256={signed}"}) == 202
+            eventually(lambda: monitor.json("/api/status")["lastGoodRevision"] == second, 30)
+            for metric in (
+                f'reconciler_sync{{host="{host.name}"}} 1',
+                "reconciler_container_memory_working_set_bytes{",
+            ):
+                eventually(lambda metric=metric: metric in monitor.get("/metrics")[1], 30)
+            metrics = monitor.get("/metrics")[1]
+            fired = host.run("alerts", "test", "disk-low")
+            assert fired.code == 1
+            assert "disk-low" in [item["name"] for item in fired["alerts"]]
+            _in_a_browser(monitor, host.folder)
+        eventually(lambda: monitor.get("/healthz")[0] == 503)
+        log = monitor.get(f"/logs/{host.stack}/web")[1]
+        assert "&lt;script&gt;document.title" in log
+        everything = log + monitor.get("/")[1] + monitor.get("/api/status")[1] + metrics
+        assert CANARY not in everything
+        os.truncate(host.state / "journal.jsonl", 7)  # and what cannot be read is told
+        (host.state / "journal.jsonl").write_text("nonsense\n")
+        eventually(lambda: monitor.get("/api/status")[0] == 503)
+        assert "journal.jsonl" in monitor.get("/")[1]
+    assert (host.state / "samples.json").exists()
+
+
+def _in_a_browser(monitor: Monitor, folder: Path) -> None:
+    """Its script runs, and the texts of others stay texts. Skipped where there is no Chromium."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        return
+    for path in ("/", f"/logs/{monitor.host.stack}/web"):
+        done = subprocess.run(
+            [chromium, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'browser'}",
+             "--timeout=3000", "--dump-dom", f"http://localhost:{monitor.port}{path}"],
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert "<title>taken" not in done.stdout
+        assert re.search("data-state[^>]*>(Connecting|Live)<", done.stdout), done.stdout[:2000]
+
+
+@pytest.mark.soak
+def test_slow_client_is_hung_up_on(host: Host) -> None:
+    host.push({"web": service()})
+    head = b"POST /hooks/github HTTP/1.1\r\nHost: localhost\r\nContent-Le"
+    with watched(host) as monitor, contextlib.ExitStack() as open_ones:
+        slow = [socket.create_connection(("127.0.0.1", monitor.port), timeout=60) for _ in range(3)]
+        for connection in slow:
+            open_ones.enter_context(connection)
+        slow[0].sendall(head)
+        slow[1].sendall(head + b"ngth: 50\r\n\r\nx")
+        taken = host.run("monitor")
+        assert (taken.code, taken["kind"]) == (2, "Error")
+        assert str(monitor.port) in taken["message"]
+        assert slow[0].recv(100) == b""
+        assert b" 408 " in slow[1].recv(100)
+        assert slow[2].recv(100) == b""
+        assert monitor.get("/healthz")[0] == 503
+
+
+def test_listening_to_the_network_needs_a_token(host: Host) -> None:
+    host.configure(monitor={"listen": "0.0.0.0:9464"})
+    refused = host.run("monitor")
+    assert refused.code == 2
+    assert "token_file" in refused.stdout
+
+
+@pytest.mark.soak
+def test_a_thousand_requests_a_second_change_nothing(host: Host) -> None:
+    """Forged webhooks for ten seconds, from four threads: the agent does not look, and the monitor still answers."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    host.push({"web": service()})
+    with watched(host) as monitor, host.started("run"):
+        eventually(lambda: monitor.json("/api/status")["sync"] == "Synced", 30)
+        fetched = monitor.json("/api/status")["source"]["lastFetchAt"]
+        end = time.monotonic() + 10
+
+        def forge(n: int) -> int:
+            count = 0
+            while time.monotonic() < end:
+                assert monitor.post("/hooks/github", b"{}", X_Hub_Signature_256="sha256=0") == 401
+                count += 1
+            return count
+
+        with ThreadPoolExecutor(4) as pool:
+            sent = sum(pool.map(forge, range(4)))
+        assert sent > 100
+        assert monitor.get("/healthz") == (200, "ok\n")
+        assert monitor.json("/api/status")["source"]["lastFetchAt"] == fetched
