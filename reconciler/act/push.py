@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -35,17 +36,23 @@ def restoring_commit(place: Place, tree: str, parent: str, message: str) -> str:
     return done.stdout.decode().strip()
 
 
-def push(place: Place, remote: str, sha: str, branch: str, options: Sequence[str], *, shown: bool) -> list[str] | None:
-    """Push one commit. None: it is there; else the remote has refused it, in git's last words.
+def push(
+    place: Place, remote: str, sha: str, branch: str, options: Sequence[str], timeout: float, *, shown: bool
+) -> list[str] | None:
+    """Push one commit. None: it is there, or was cut off and may be there; else the remote has refused it, in git's
+    last words.
 
-    `options`: push options, left out where the other side takes none. `shown`: git's output, and with it the rollout,
-    goes to this process's stderr. Transient where the remote is away.
+    `options`: push options, left out where the other side takes none. `timeout`: seconds after which git is ended; a
+    hook of ours may show a rollout for an hour. `shown`: git's output, and with it the rollout, goes to this process's
+    stderr. Transient where the remote is away.
     """
-    code, said = _pushed(place, remote, sha, branch, options, shown and not options)
+    code, said = _pushed(place, remote, sha, branch, options, timeout, shown=shown and not options)
     if options and code != 0 and "does not support push options" in said:
-        code, said = _pushed(place, remote, sha, branch, (), shown=False)
+        code, said = _pushed(place, remote, sha, branch, (), timeout, shown=False)
     if shown and options:
         sys.stderr.write(said)
+    if code < 0:  # ended by a signal: ours, or Ctrl-C at the terminal
+        return None
     if code not in (0, REFUSED):
         raise Transient(
             Reason.FETCH_FAILED,
@@ -56,10 +63,16 @@ def push(place: Place, remote: str, sha: str, branch: str, options: Sequence[str
     return None if code == 0 else said.strip().splitlines()[-10:]
 
 
-def _pushed(place: Place, remote: str, sha: str, branch: str, options: Sequence[str], shown: bool) -> tuple[int, str]:
+def _pushed(
+    place: Place, remote: str, sha: str, branch: str, options: Sequence[str], timeout: float, *, shown: bool
+) -> tuple[int, str]:
     given = [word for option in options for word in ("-o", option)]
     argv = ["git", "-C", os.path.abspath(place.folder), "push", *given, "--", remote, f"{sha}:refs/heads/{branch}"]
-    done = subprocess.run(
-        argv, env=dict(place.environ), stdout=subprocess.PIPE, stderr=None if shown else subprocess.PIPE, check=False
-    )
+    stderr = None if shown else subprocess.PIPE
+    try:
+        done = subprocess.run(
+            argv, env=dict(place.environ), stdout=subprocess.PIPE, stderr=stderr, check=False, timeout=timeout
+        )
+    except subprocess.TimeoutExpired:
+        return -signal.SIGKILL, ""
     return done.returncode, (done.stderr or b"").decode(errors="replace")

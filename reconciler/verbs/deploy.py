@@ -45,7 +45,7 @@ class Hands:
     remote has refused; `restore`: tree, parent and message become a commit."""
 
     ask: Callable[..., tuple[int, Json]]
-    push: Callable[[str, str, str, Sequence[str]], list[str] | None]
+    push: Callable[[str, str, str, Sequence[str], float], list[str] | None]
     restore: Callable[[str, str, str], str]
     tell: Callable[[str], None]
     stop: Event
@@ -124,7 +124,8 @@ class Deployer:
     def _pushed(self, sha: str, *, wait: bool, timeout: float) -> Answer:
         begun = time.monotonic()
         self._hands.tell(f"push {sha[:12]} to {self._host.branch} of {self._remote}")
-        refused = self._hands.push(self._remote, sha, self._host.branch, () if wait else ("reconciler.no-wait",))
+        options = () if wait else ("reconciler.no-wait",)
+        refused = self._hands.push(self._remote, sha, self._host.branch, options, timeout)
         if refused is not None:
             message = f"{self._remote} has refused the push"
             return 1, summary_remote.turn(Outcome.REJECTED, None, message, sha, lines=refused)
