@@ -106,10 +106,10 @@ def image(client: docker.APIClient, folder: Path) -> None:
         pins.write_text(PINS)
         in_root = 'chroot "$1" env DEBIAN_FRONTEND=noninteractive apt-get -q -y'
         hooks = [
-            f"echo 'deb http://deb.debian.org/debian {NEXT} main' > \"$1\"/etc/apt/sources.list.d/next.list",
+            f"cd \"$1\"/etc/apt; sed -n 's/ {SUITE} main$/ {NEXT} main/p' sources.list > sources.list.d/next.list",
             f'cp {pins} "$1"/etc/apt/preferences.d/engine',
             f"{in_root} update",
-            f"{in_root} --no-install-recommends install {ENGINE}",
+            f"{in_root} --no-install-recommends -t {NEXT} install {ENGINE}",
             'chroot "$1" systemctl enable ssh docker',
         ]
         argv = ["mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "--skip=check/empty"]
