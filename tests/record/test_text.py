@@ -205,6 +205,25 @@ def test_plan_shows_steps_causes_and_costs() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (Downtime("shop", "web", 0.0, "start-first"), "shop/web is replaced start-first, without downtime"),
+        (
+            Downtime("shop", "web", 10.0, why="it may write x"),
+            "shop/web is down for at most 10s while it is judged; it is replaced stop-first, because it may write x",
+        ),
+        (
+            Downtime("shop", "web", 10.0, untried="it is a one-shot"),
+            "shop/web is down for at most 10s while it is judged; it gets no trial, because it is a one-shot",
+        ),
+    ],
+)
+def test_plan_says_in_which_order_and_why(found: Downtime, told: str) -> None:
+    shown = lines(summary.plan(replace(PLAN, downtime=(found,))))
+    assert " ".join(line.strip() for line in shown[6:-1]) == told
+
+
 def test_plan_without_steps() -> None:
     assert lines(summary.plan(Plan(Intent.REPAIR, GOOD, GOOD))) == ["Repair to 4f2c9e1: nothing to do"]
 
