@@ -16,19 +16,19 @@ from tests.hooks.tool import ROOT, script
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        (["sta"], {"status"}),
-        (["--on", ""], {"mini", "nas"}),
-        (["status", "--on", "m"], {"mini"}),
-        (["--on", "mini", "hoo"], {"hooks"}),
-        (["hooks", "inst"], {"install"}),
-        (["hooks", "install", "--re"], {"--repo"}),
-        (["--on", "mini", "deploy", "--d"], {"--dirty"}),
-        (["uninstall", "--level", ""], {"agent", "containers", "state"}),
-        (["--output", "j"], {"json"}),
+        (["sta"], ["status"]),
+        (["--on", ""], ["mini", "nas"]),
+        (["status", "--on", "m"], ["mini"]),
+        (["--on", "mini", "hoo"], ["hooks"]),
+        (["hooks", "inst"], ["install"]),
+        (["hooks", "install", "--re"], ["--repo"]),
+        (["--on", "mini", "deploy", "--d"], ["--dirty"]),
+        (["uninstall", "--level", ""], ["agent", "containers", "state"]),
+        (["--output", "j"], ["json"]),
     ],
     ids=" ".join,
 )
-def test_what_can_follow_is_offered(tmp_path: Path, typed: list[str], offered: set[str]) -> None:
+def test_what_can_follow_is_offered(tmp_path: Path, typed: list[str], offered: list[str]) -> None:
     if shutil.which("bash") is None:
         pytest.skip("bash is not installed")
     program = f'PYTHONPATH={ROOT} exec {sys.executable} -m reconciler "$@"'
@@ -40,4 +40,4 @@ def test_what_can_follow_is_offered(tmp_path: Path, typed: list[str], offered: s
     asked = f'{bash()}\nCOMP_WORDS=({words}); COMP_CWORD={len(typed)}; _reconciler; printf "%s\\n" "${{COMPREPLY[@]}}"'
     environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path)}
     done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, env=environment, timeout=60)
-    assert (done.stderr, set(done.stdout.split())) == ("", offered)
+    assert (done.stderr, sorted(done.stdout.split())) == ("", offered)
