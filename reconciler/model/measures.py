@@ -40,10 +40,14 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """`usage`: container's id → what it uses. `oom_kills`: container's id → since the monitor has started."""
+    """`usage`: container's id → what it uses. `oom_kills`: container's id → since the monitor has started.
+
+    `answered`: the engine answered when `usage` was measured. Without it an empty `usage` says nothing.
+    """
 
     at: float
     machine: Machine
     containers: tuple[Container, ...] = ()
     usage: Mapping[str, Usage] = field(default_factory=dict)
     oom_kills: Mapping[str, int] = field(default_factory=dict)
+    answered: bool = True

@@ -155,5 +155,5 @@ def _memory(measures: Measures, bound: float) -> Iterator[Finding]:
 def _unknown(snapshot: Snapshot) -> Iterator[str]:
     if snapshot.status is None:
         yield from NEEDS_STATUS
-    if snapshot.measures is None or not snapshot.measures.usage:
+    if snapshot.measures is None or not snapshot.measures.answered:
         yield from NEEDS_ENGINE

@@ -84,6 +84,7 @@ class Collector:
         self._alerts = alerts
         self._looked: Sequence[Container] = ()
         self._usage: Mapping[str, Usage] = {}
+        self._answered = False
         self._before: tuple[float, Mapping[str, Usage]] = (0.0, {})
         self._oom: Counter[str] = Counter()
         self._journal: object = None
@@ -133,10 +134,11 @@ class Collector:
 
     def _sample(self, now: float) -> bool:
         """Whether the engine's list differs from the last one."""
-        before, self._usage = self._looked, {}
+        before, self._usage, self._answered = self._looked, {}, False
         try:
             self._looked = tuple(self._sources.look())
             self._usage = self._sources.usage([item.id for item in self._looked if item.state == "running"])
+            self._answered = True
         except ReconcilerError as error:
             logger.debug("monitor: {}", error.message)
         free = {f"free {disk.mount}": float(disk.free) for disk in self._sources.machine().disks}
@@ -166,10 +168,11 @@ class Collector:
             history, past = sources.history(SHOWN)
         except ReconcilerError as error:
             told = f"{error.message}. {error.hint}"
-            return replace(made, error=told, measures=Measures(now, machine), engine_errors=sources.errors())
+            measures = Measures(now, machine, answered=False)
+            return replace(made, error=told, measures=measures, engine_errors=sources.errors())
         there = {item.id for item in containers}
         self._oom = Counter({id: count for id, count in self._oom.items() if id in there})
-        measures = Measures(now, machine, tuple(containers), self._usage, dict(self._oom))
+        measures = Measures(now, machine, tuple(containers), self._usage, dict(self._oom), self._answered)
         return replace(
             made, status=status, history=history, past=past, measures=measures, engine_errors=sources.errors()
         )

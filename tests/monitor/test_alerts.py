@@ -14,6 +14,7 @@ from reconciler.errors import ReconcilerError, Transient
 from reconciler.model.alerts import FILE, RULES, Alert, AlertRule
 from reconciler.model.history import RestartBackoff
 from reconciler.model.measures import Disk, Usage
+from reconciler.model.observed import Container
 from reconciler.monitor.alerts import GRACE, RECENT, Alerts
 from reconciler.monitor.samples import EVERY, Samples
 from reconciler.monitor.snapshot import Snapshot
@@ -100,11 +101,23 @@ def test_what_comes_and_goes_at_its_bound_is_one_alert() -> None:
 
 def test_what_is_not_known_just_now_changes_nothing() -> None:
     alerts, bad = Alerts(Samples()), CASES["memory-near-limit"]
-    away = measures(well(), usage={}, containers=())
+    away = measures(well(), usage={}, containers=(), answered=False)
     moments = [(0.0, bad), (300.0, bad), (400.0, away), (900.0, away), (901.0, well()), (1000.0, well())]
     found = dict(lived(alerts, moments))
     assert found[900.0] == {"memory-near-limit"}
     assert found[1000.0] == set()
+
+
+@pytest.mark.parametrize("name", ["memory-near-limit", "out-of-memory", "budget-full", "container-restarted"])
+@pytest.mark.parametrize("left", [(container(state="exited"),), ()], ids=["stopped", "removed"])
+def test_alert_ends_where_no_container_runs_any_more(name: str, left: tuple[Container, ...]) -> None:
+    alerts, bad, lasting = Alerts(Samples()), CASES[name], RULES[name].lasting
+    empty = measures(well(), usage={}, containers=left)
+    over = lasting + RECENT
+    moments = [(-30.0, well()), (0.0, bad), (lasting, bad), (lasting + 15, empty), (over, empty)]
+    found = dict(lived(alerts, [*moments, (over + 2 * GRACE, empty)]))
+    assert found[lasting] == found[lasting + 15] == {name}
+    assert found[over + 2 * GRACE] == set()
 
 
 def test_rollout_and_suspension_make_no_service_an_alert() -> None:
