@@ -11,7 +11,7 @@ from reconciler.model.outcome import Intent, Outcome, Reason
 from reconciler.model.times import backoff
 
 FIRST_DELAY, LONGEST_DELAY, JITTER = 10.0, 600.0, 0.2
-"""Longest delay after the first environment fault in seconds, and the share by which each delay is spread."""
+"""Seconds: the delay after the first environment fault, and the longest delay. The share by which each is spread."""
 
 UNENDED_LIMIT = 3
 """Interrupted attempts (a power cut, a kill) after which the host is stalled."""
@@ -43,7 +43,7 @@ class Go:
 def next_move(
     head: Commit, history: History, *, inputs: str, inputs_changed: bool, now: float, patient: bool
 ) -> Hold | Go:
-    """The table in ARCHITECTURE.md, row by row.
+    """The table in ARCHITECTURE.md, row by row, but for the rows that `loop/cycle.py` adds.
 
     `head`: the newest commit that descends from those accepted before. `inputs`: digest of the host's config and
     secrets that commits are judged by. `inputs_changed`: the host's secrets differ from those that last good was
