@@ -119,8 +119,8 @@ def _pair(
 
 
 def _slots(service: Service, kept: Sequence[Container], extras: Sequence[Container]) -> tuple[Slot, ...]:
-    """Ignores the candidate's first name: it takes the place of the container whose anonymous volumes it uses, so that
-    this container stops first."""
+    """A candidate takes the slot of the container whose anonymous volumes it uses, whatever name it was created with.
+    So that container stops before the candidate starts."""
     names = [service.container(number) for number in range(1, service.replicas + 1)]
     placed = {item.name: item for item in kept if item.running and item.name in names}
     owners = {source: stable_name(item) for item in extras if has_run(item) for source in _nameless(item)}

@@ -46,7 +46,8 @@ def secrets(url: str) -> tuple[str, ...]:
 
 
 def parts(url: str) -> tuple[str, ...]:
-    """All of it that could say something about it. Only for texts about this address: words like `alerts` are in it."""
+    """Every part that may identify the address. Mask these only in texts about this address, because common words such
+    as `alerts` are among them."""
     return _forms({url, *(part for part in _parts(url) if len(part) >= _SHORTEST)})
 
 

@@ -345,6 +345,7 @@ def _without_the_head(turn: Turn, instead: Turn) -> Turn:
 
 
 def _unless_done(turn: Turn, instead: Turn) -> Turn:
-    """The outcome of finished open work, a stall or a suspension; without any of them, the fetch error."""
+    """`turn` if it did something, or is a stall or a suspension; otherwise `instead` (the fetch error, or the rewritten
+    branch)."""
     told = turn.stalled or turn.reason is Reason.SUSPENDED
     return instead if turn.outcome in (Outcome.UNCHANGED, Outcome.HELD) and not told else turn

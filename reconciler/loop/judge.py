@@ -48,7 +48,7 @@ def reject(ports: Ports, ledger: Ledger, head: Commit, violations: tuple[Violati
         if isinstance(first.need, Variable):
             reason, where = Reason.FILE_MISSING, f"{ports.preparer.places.secrets}/{first.need.stack}"
             hint = f"put {first.need.name} back into {where}.env, or as the file {where}/{first.need.name}"
-        message = f"last good keeps running, but cannot be judged with the secrets of now: {message}"
+        message = f"last good keeps running, but cannot be judged with the present secrets: {message}"
         return Turn(Outcome.HELD, reason, message, head.sha, Intent.ADVANCE, violations=violations, hint=hint)
     inputs = ports.preparer.inputs()
     known = ledger.history.quarantined.get(head.sha)

@@ -118,7 +118,8 @@ class Journal(Protocol):
         """Whether the journal is long enough to be shortened."""
 
     def shorten(self, shorter: Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]) -> bool:
-        """Put `shorter(records)` in their place, durably or not at all, where that is worth it. Whether it was."""
+        """Replace the records by `shorter(records)`, durably or not at all, if that saves enough. Returns whether it
+        did."""
 
 
 class Reporter(Protocol):

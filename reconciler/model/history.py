@@ -52,10 +52,10 @@ class Planned:
 class Attempt:
     """One attempt at one target. `content` is None if it ended before the content was known.
 
-    `final`: this is the commit's one final state, `state`. `quarantined`: so is the commit; the rollback may not
-    have ended yet. `closed`: nothing of the attempt is left to clean up. `warnings`: those of the admitted commit, and
-    of what was lost meanwhile. `stacks`: those of the prepared commit. `planned` None: nothing was planned, or an older
-    version did not record it.
+    `final`: `state` is the commit's one final state. `quarantined`: the commit is; its rollback may still be under way.
+    `closed`: nothing of the attempt is left to clean up. `warnings`: those of the admitted commit, and of what was lost
+    meanwhile. `stacks`: those of the prepared commit. `planned` None: nothing was planned, or an older version did not
+    record it.
     """
 
     id: str
@@ -166,24 +166,35 @@ class RestartBackoff:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """`attempts`: oldest first. `finals`: each commit that has its final state, with the attempt that gave it.
+    """What the agent remembers.
 
-    `unended`: attempts since the last one that ended. `faults`: attempts in a row that the environment ended. `seen`:
-    commits that were head at a poll, newest last; that one since `seen_at`. `backoffs`: services that had to be started
-    again. `tolerated`: (spec, fact, found) of differences that remained after their own repair, because this engine
-    makes containers in this way. `unstartable`: ids of containers that the engine does not start. `stopped`: ids of
-    containers that might have ended by themselves, and that ran until a rollout stopped them → their start (the
-    engine's text). `defects`: commit → errors of this program with it since its last decision. `held`: what kept
-    commits from being tried, oldest first. `ran_once`: specs of one-shots that have succeeded. `told`: commits whose
-    final state was reported on the commit; the last one since `told_at`. `unproven`: volumes and data folders that were
-    empty when an attempt began to use them, and that no good commit is known to have used. `asked`: commits that are
-    held until somebody consents → the objects that they would take over (`Taking.key`). `consented`: those of the
-    objects that an operator has consented to. `adopted`: containers that we did not create, by id. `links`: our name of
-    a data folder → its target. `fetched`: images that we have brought to the machine; pulled ones by id, built ones by
-    our own tag.
-    `requests`: operators' requests, oldest first. `suspension` may be over (see `suspended`). `accepted`: commits that
-    may pass a hold. `lifted`: commits whose quarantine an operator has lifted, without a verdict since. `kept`: the
-    attempt whose rollback failed, and after which an operator accepted the running containers.
+    - `attempts`: oldest first.
+    - `finals`: each commit that has its final state → the attempt that gave it.
+    - `seen`: commits that were head at a poll, newest last. `seen_at`: since when the newest is head.
+    - `told`: commits whose final state was reported on the commit. `told_at`: when the last one was.
+    - `ran_once`: specs of one-shots that have succeeded.
+    - `fetched`: images that we brought to the machine: pulled ones by id, built ones by our own tag.
+    - `unended`: number of attempts since the last one that ended.
+    - `faults`: number of attempts in a row that the environment ended.
+    - `requests`: operators' requests, oldest first.
+    - `suspension`: the last one; it may be over (see `suspended`).
+    - `accepted`: commits that may pass a hold.
+    - `lifted`: commits whose quarantine an operator has lifted, without a verdict since.
+    - `kept`: id of the attempt whose rollback failed, and after which an operator accepted the running containers.
+    - `asked`: commits that are held until somebody consents → the objects that they would take over (`Taking.key`).
+    - `consented`: those of the objects that an operator has consented to.
+    - `adopted`: containers that we did not create, by id.
+    - `links`: our name of a data folder → its target.
+    - `backoffs`: services whose containers had to be started again.
+    - `tolerated`: (spec, fact, found) of differences that remained after their own repair, because this engine makes
+      containers in this way.
+    - `unstartable`: ids of containers that the engine does not start.
+    - `stopped`: ids of containers that may have ended by themselves, and that ran until a rollout stopped them → their
+      start (the engine's text).
+    - `defects`: commit → errors of this program with it since its last decision.
+    - `held`: what kept commits from being tried, oldest first.
+    - `unproven`: volumes and data folders that were empty when an attempt began to use them, and that no good commit is
+      known to have used.
     """
 
     attempts: tuple[Attempt, ...] = ()

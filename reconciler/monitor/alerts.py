@@ -21,7 +21,7 @@ BROKEN = ("Degraded", "Missing")
 
 NEEDS_STATUS = ("branch-unreachable", "service-unhealthy", "container-restarted", "budget-full")
 NEEDS_ENGINE = ("out-of-memory", "memory-near-limit", "budget-full", "container-restarted")
-"""Alerts of which nothing is known, and which therefore stay as they are, while that cannot be had."""
+"""Alerts that stay as they are while the status (or the engine) cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)

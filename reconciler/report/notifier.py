@@ -23,7 +23,8 @@ DEADLINE = 86400.0
 """Seconds after which a notice that cannot be delivered is given up."""
 
 LONGEST = 300.0
-"""Seconds between two looks while anything waits: a machine that sleeps counts none."""
+"""Longest time in seconds between two looks while something waits. The clock of a wait stands still while the machine
+sleeps, so longer waits would be late."""
 
 NO_DISK = 60.0
 """Seconds until a box that could not be written is tried again."""
@@ -69,8 +70,8 @@ class Notifier:
         self._targets = list(zip(keys(wanted.targets), wanted.targets, strict=True))
 
     def step(self, heard: Heard) -> float | None:
-        """Do one errand, if one is due. Seconds until it is worth to ask again, 0 for at once; None: when there is
-        something new to hear. Raises nothing that a target or a disk can do."""
+        """Do one errand, if one is due. Returns the seconds until the next call; 0: at once; None: not before there is
+        news. A failing target or disk raises nothing."""
         at, waits = self._now(), [NEVER]
         for key, wanted in self._targets:
             target = self.box.targets[key]

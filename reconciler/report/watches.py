@@ -16,15 +16,15 @@ from reconciler.report.notices import Condition, Event, Standing, Verdict, condi
 from reconciler.settings import NotifySettings
 
 MOST = 100
-"""Notices that wait; of more the oldest are dropped, which is told."""
+"""Most notices that wait. If there are more, the oldest are dropped; `Target.lost` says so."""
 
 KEPT = 400
-"""Commits of which is known what was told; twice as many as are looked at."""
+"""Commits whose notices are remembered: twice the number that is looked at (`notices.MOST`)."""
 
 
 @dataclass(slots=True)
 class Fact:
-    """Since when it is true, and since when it is not any more; `said`: when it was told last. 0: never."""
+    """`since`: when it became true. `gone`: when it ended; 0: it lasts. `said`: when it was told last; 0: never."""
 
     since: float
     gone: float = 0.0
@@ -46,10 +46,10 @@ class Item:
 class Target:
     """The memory about one target. All times are Unix seconds.
 
-    `floor`: commits that were decided before are told by nobody. `commits`: sha → what was told of it. `facts`:
-    condition → its facts. `open`: conditions of which was told that they began, and not yet that they are over.
-    `sending`: so many of the oldest items left the process last, and nobody knows whether they arrived.
-    `tries` that failed in a row, `next_at`: not before; `error`: why. `lost`: what was given up since.
+    `floor`: commits that were decided before this time are not told. `commits`: sha → what was told of it. `facts`:
+    condition → its facts. `open`: conditions whose beginning was told, and whose end was not. `sending`: how many of
+    the oldest items were sent last, without an answer yet. `tries`: how many failed in a row. `next_at`: the time of
+    the next try. `error`: why the last one failed. `lost`: what was given up since the last delivery.
     """
 
     floor: float

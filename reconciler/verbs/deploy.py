@@ -20,7 +20,7 @@ LOOK = 1.0
 """Seconds between two looks at what the machine has decided."""
 
 DEAD = 15.0
-"""Seconds after which a machine without a running agent is told: it may just be started anew."""
+"""Seconds without a running agent before `deploy` reports it; the agent may just be restarting."""
 
 _EXIT_CODES = {Outcome.SUCCEEDED: 0, Outcome.FAILED: 3, Outcome.ROLLBACK_FAILED: 4}
 
