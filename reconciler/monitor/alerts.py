@@ -1,4 +1,4 @@
-"""Alerts: what of a snapshot is worth a person's attention, and since when."""
+"""Alerts: the facts of a snapshot that deserve a person's attention, and since when they last."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from reconciler.monitor.snapshot import Snapshot
 from reconciler.record.text.layout import share, size, span
 
 GRACE = 60.0
-"""Seconds for which something must be over before its alert ends: a value at its threshold comes and goes."""
+"""Seconds for which the fact must be over before its alert ends, because a value at its threshold comes and goes."""
 
 RECENT = 600.0
-"""Seconds for which a restart, or a kill for lack of memory, is an alert."""
+"""Seconds for which a restart, or a kill for lack of memory, stays an alert."""
 
 BROKEN = ("Degraded", "Missing")
 
@@ -26,7 +26,7 @@ NEEDS_ENGINE = ("out-of-memory", "memory-near-limit", "budget-full", "container-
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """`since`: when it became true. `gone`: since when it is not any more; None: it is."""
+    """`since`: when it became true. `gone`: when it stopped being true; None: it is true."""
 
     finding: Finding
     since: float
@@ -34,7 +34,7 @@ class Lasting:
 
 
 class Alerts:
-    """Remembers what lasts. One thread. `rules`: by name; defaults for those that are missing."""
+    """Remembers what lasts. For one thread only. `known`: the alerts that an earlier monitor published last."""
 
     def __init__(self, samples: Samples, known: Iterable[Alert] = ()) -> None:
         self._samples = samples
@@ -45,7 +45,7 @@ class Alerts:
     def look(
         self, snapshot: Snapshot, rules: Mapping[str, AlertRule], test: Finding | None = None
     ) -> tuple[Alert, ...]:
-        """The alerts that are active now, oldest first. `test`: one that somebody wants to see."""
+        """The alerts that are active now, oldest first. `test`: the alert that `alerts test` asked for; it is added."""
         now, rules = snapshot.at, {**RULES, **rules}
         found = {item.key: item for item in self._findings(snapshot, rules) if rules[item.name].enabled}
         self._remember(found, now, set(_unknown(snapshot)), rules)
@@ -101,7 +101,7 @@ class Alerts:
                 yield Finding(name, f"{stack}/{service} {told[name]} {span(now - at)} ago", stack, service)
 
     def _count(self, name: str, key: tuple[str, str], counter: str, count: int, now: float) -> None:
-        """A counter that is seen for the first time says nothing of when it has grown."""
+        """The first value of a counter does not say when it has grown."""
         if count > self._counts.get(counter, count):
             self._counted[(name, *key)] = now
         self._counts[counter] = count

@@ -1,5 +1,5 @@
-"""The thread that looks: at files of the state folder every second, at the engine when it tells of something, at what
-is used every 15 seconds."""
+"""The thread that looks: at files of the state folder every second, at the engine after each event, at what is used
+every 15 seconds."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ LOOK = 1.0
 """Seconds between two looks at the files of the state folder."""
 
 ANYWAY = 60.0
-"""Seconds after which everything is looked at again, whatever has been heard."""
+"""Seconds after which everything is looked at again, with or without an event."""
 
 SHOWN = 50
-"""Attempts that are held ready."""
+"""Attempts that a snapshot has."""
 
 
 class Watch(Protocol):
@@ -47,11 +47,16 @@ class Watch(Protocol):
 class Sources:
     """Where everything comes from. Each may raise ReconcilerError.
 
-    `status`: the Status document and the managed containers in full, by what was observed last. `forget`: the next
-    `status` asks the engine. `history`: the History document, newest first, with so many attempts at most, and what it
-    is made from. `look`: the containers by one cheap list. `usage`: of these containers (ids). `errors`: how often the
-    engine did not answer. `heard`: makes a watch that calls back with a container's id and the event. `journal`,
-    `turn`: files whose change is a reason to look; the latter changes with each turn, and is the agent's heartbeat.
+    - `status`: the Status document and the managed containers in full, by what was observed last.
+    - `forget`: the next `status` asks the engine.
+    - `history`: the History document, newest first, and the History that it is made from; the argument is the largest
+      number of attempts.
+    - `look`: the containers by one cheap list.
+    - `usage`: of these containers (ids).
+    - `errors`: how often the engine did not answer.
+    - `heard`: makes a watch that calls back with a container's id and the event.
+    - `journal`, `turn`: files whose change is a reason to look; the latter changes with each turn, and is the agent's
+      heartbeat.
     """
 
     host: str
@@ -69,7 +74,8 @@ class Sources:
 
 
 class Collector:
-    """`board` gets what was found, `samples` what is used. `alerts`: of a snapshot. `after`: called with each."""
+    """`board` gets each snapshot, `samples` what is used. `alerts`: makes the alerts of a snapshot. `after`: is called
+    with each snapshot."""
 
     def __init__(
         self,
@@ -110,7 +116,7 @@ class Collector:
                     watch.wait(LOOK)
 
     def turn(self, told: bool = False) -> None:
-        """One look. `told`: the engine has told of something."""
+        """One look. `told`: the engine has sent an event."""
         now, moment = self._clock(), time.monotonic()
         journal, turn = _stamp(self._sources.journal), _stamp(self._sources.turn)
         sample = moment - self._sampled_at >= EVERY
@@ -179,8 +185,8 @@ class Collector:
 
 
 class Recent:
-    """An observer for one that asks more often than the engine has to be asked: `inspect` answers with what was seen
-    last until `forget`, `usage` with what was measured last. `errors`: looks that failed."""
+    """An observer that keeps answers, so that its caller can ask more often than the engine is asked: `inspect` returns
+    what was seen last until `forget`, `usage` what was measured last. `errors`: number of looks that failed."""
 
     def __init__(self, observer: Any) -> None:
         self._observer = observer

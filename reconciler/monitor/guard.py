@@ -1,4 +1,5 @@
-"""Who is answered. A browser on this machine also runs pages of others: they must neither read nor send anything."""
+"""Who gets an answer. A browser on this machine also runs pages of other sites; these must neither read nor send
+anything."""
 
 from __future__ import annotations
 
@@ -30,16 +31,17 @@ HEADERS = {
 }
 
 OPEN = ("/healthz",)
-"""Answered without the token: it says yes or no."""
+"""Paths that need no token: their answer is only yes or no."""
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 
 HOOKS = "/hooks/"
-"""Called by forges, which sign what they send in place of the token."""
+"""Paths that forges call. They need no token, because the request is signed."""
 
 
 class Guard:
-    """Around the application. `token`: what is configured now; None: none is asked for. Usage is told as 503."""
+    """Wraps the application. `token`: the configured one; None: no token is needed. If it raises Usage, the answer is
+    503."""
 
     def __init__(self, application: ASGIApp, token: Callable[[], str | None]) -> None:
         self._application, self._token = application, token

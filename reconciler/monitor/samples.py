@@ -17,13 +17,13 @@ KEPT = int(6 * 3600 / EVERY)
 """Samples that are kept."""
 
 MOST = 500
-"""Series; of services that come after them there are none."""
+"""Largest number of series; later services get none."""
 
 LARGEST = 32 << 20
-"""Bytes of a file that is read back."""
+"""Largest file that is read back, in bytes."""
 
 SHORTEST = 3600.0
-"""Seconds of samples from which a pace can be told."""
+"""Least number of seconds that the samples must span before a pace is computed."""
 
 NOTHING = math.nan
 

@@ -1,4 +1,4 @@
-"""The HTTP server: one socket, few connections, no patience with clients that send nothing."""
+"""The HTTP server: one socket, few connections, a short time limit for clients that send nothing."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from reconciler.errors import Usage
 from reconciler.model.outcome import Reason
 
 CONNECTIONS = 128
-"""At one time; others are answered 503."""
+"""Number of connections at one time; further ones get 503."""
 
 QUICK = 10.0
 """Seconds in which the head of a request has to arrive."""
 
 LOOK = 0.5
-"""Seconds between two looks whether to end."""
+"""Seconds between two checks whether to end."""
 
 
 def listen(host: str, port: int) -> socket.socket:

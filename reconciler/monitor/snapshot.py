@@ -54,7 +54,7 @@ class Snapshot:
         return now > expected + MISSED * self.interval
 
     def fault(self, now: float) -> str | None:
-        """Why the agent is not well; None where it is."""
+        """Why the agent is not well; None: it is well."""
         if self.status is None:
             return self.error or "nothing is known yet"
         if self.status["stalled"]:

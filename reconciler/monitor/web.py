@@ -27,19 +27,19 @@ from reconciler.monitor.webhooks import Webhooks
 from reconciler.record.summary_alerts import alerts
 
 LIMIT, MOST = 20, 1000
-"""Attempts that are shown without a word about it, and at most."""
+"""Number of attempts that are shown: the default, and the maximum."""
 
 TAIL, LONGEST_TAIL = 200, 2000
-"""Lines of a log likewise."""
+"""Number of lines of a log that are shown: the default, and the maximum."""
 
 FEED = 0.5
-"""Seconds between two looks of one who listens for news."""
+"""Seconds between two looks of an event stream at the newest snapshot."""
 
 SILENCE = 15.0
-"""Seconds after which a line that says nothing shows that the connection is alive."""
+"""Seconds after which an empty line shows that the connection is alive."""
 
 LISTENERS = 24
-"""Streams at one time; each is a connection that does not end."""
+"""Number of event streams at one time; each is a connection that does not end."""
 
 FILES = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
@@ -68,7 +68,7 @@ class Reads:
 
 
 class Web:
-    """`ended`: whether the monitor is asked to end, so that streams do."""
+    """`ended`: whether the monitor was asked to end; then the streams end."""
 
     def __init__(
         self,
@@ -231,7 +231,7 @@ class Web:
 
 
 def _log_query(request: Request) -> tuple[LogQuery, str | None]:
-    """And what is wrong with it."""
+    """The query, and what is wrong with it."""
     values, wrong = request.query_params, None
     text = values.get("grep", "")[:500]
     try:

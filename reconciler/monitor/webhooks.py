@@ -15,16 +15,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
 LARGEST = 1 << 20
-"""Bytes of a request. The agent does not need what is in it."""
+"""Largest request in bytes. The agent does not need its content."""
 
 PATIENCE = 10.0
 """Seconds in which a request has to arrive."""
 
 REMEMBERED = 1000
-"""Requests that are known again."""
+"""Number of requests that are remembered, to ignore repeated ones."""
 
 SELDOM = 1.0
-"""Seconds between two wakes at least."""
+"""Least number of seconds between two wakes."""
 
 EVENTS = {
     "github": ("x-github-event", "push"),
@@ -35,7 +35,7 @@ EVENTS = {
 
 
 class Webhooks:
-    """`secrets`: forge → its secret, read anew for each request. `wake`: has the agent look now."""
+    """`secrets`: forge → its secret, read again for each request. `wake`: makes the agent fetch now."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Webhooks:
 
 
 def signed(forge: str, headers: Headers, body: bytes, secret: str) -> bool:
-    """Whether whoever knows the secret has sent this body (GitLab: has sent it along with the secret)."""
+    """Whether the sender of this body knows the secret (GitLab: has sent the secret along)."""
     if forge == "gitlab":
         return hmac.compare_digest(headers.get("x-gitlab-token", "").encode(), secret.encode())
     digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()

@@ -27,7 +27,7 @@ _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from reconciler.report imp
 
 
 class Sent(NamedTuple):
-    """What became of an errand. `message`: what was said, for people, without any part of the address."""
+    """The outcome of an errand. `message`: the answer, for people, without any part of the address."""
 
     ok: bool
     message: str

@@ -1,4 +1,4 @@
-"""What the process of an errand does: reads it from stdin, does it, and prints what became of it as JSON."""
+"""The process of an errand: reads it from stdin, does it, and prints the outcome as JSON."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The words of notifications: plain text in which nothing of a log, a message or a name is alive.
+"""The words of notifications: plain text, in which no part of a log, a message or a name has an effect.
 
-Targets differ in what they make of text: `<@id>` and `@everyone` call people, `<b>` and `[x](y)` are formatted. Those
+Targets interpret text in different ways: `<@id>` and `@everyone` call people, `<b>` and `[x](y)` are formatted. Those
 characters are replaced by others that look alike.
 """
 
@@ -37,12 +37,12 @@ class Text(NamedTuple):
 
 
 def inert(text: str, most: int) -> str:
-    """Text without anything that a target acts upon."""
+    """Text in which no character has an effect in a target."""
     return shortened(text.translate(ALIKE), most)
 
 
 def of_commit(told: Verdict, host: str, log_lines: int, output: bool) -> Text:
-    """What became of a commit. `output`: with what programs of the commit have said."""
+    """The outcome of a commit. `output`: with the output of the commit's programs."""
     attempt, short = told.attempt, told.attempt.revision[:12]
     if attempt.state is CommitState.SUCCESS:
         done = changed(attempt)
@@ -68,7 +68,7 @@ def begun(condition: Condition, host: str, since: float, still: bool) -> Text:
 
 
 def ended(event: Event, host: str) -> Text | None:
-    """A condition is over. None: that is not worth a message, as a person has ended it."""
+    """A condition is over. None: no message, because a person has ended it."""
     titles = {
         Event.DEGRADED: "all services work again",
         Event.ALERT: "no alert is active any more",

@@ -1,12 +1,12 @@
 """What people should be told: a pure function of the journal's history and of the published status.
 
-| notice | said when | over when |
+| notice | told when | over when |
 |---|---|---|
-| a commit | it has its final state (success, failure, error) | never: it is said once |
+| a commit | it has its final state (success, failure, error) | never: it is told once |
 | degraded | services of last good do not work | all work again |
-| stalled | a person is needed | nobody is |
+| stalled | a person is needed | no person is needed |
 | held | the head waits for a person | another head, or the head is let pass |
-| alert | the monitor has found one that nothing above tells | none is active |
+| alert | the monitor has found an alert that no other notice tells | no such alert is active |
 | environment | engine, remote, registry or disk fail | they do not |
 
 A superseded commit is not told.
@@ -24,20 +24,20 @@ from reconciler.model.outcome import RETRIED, CommitState, Intent, Outcome, Reas
 from reconciler.model.times import instant
 
 MOST = 200
-"""Attempts that are looked at, the newest ones."""
+"""Number of attempts that are looked at, the newest ones."""
 
 BROKEN = frozenset({"Degraded", "Missing"})
 WORKING = frozenset({"Healthy", "Suspended"})
 """Healths of a service. A service that is starting is neither broken nor working."""
 
 WELL = frozenset({"Healthy", "Progressing", "Suspended"})
-"""Healths of the host with which the heartbeat goes on."""
+"""Healths of the host in which the heartbeat is sent."""
 
 ALERTS_TOLD_OTHERWISE = frozenset({"agent-silent", "branch-unreachable", "service-unhealthy"})
-"""Alerts of the monitor that `stalled`, `environment` and `degraded` tell."""
+"""Alerts of the monitor that are not told as `alert`, because `stalled`, `environment` or `degraded` tells them."""
 
 _TOLD_OTHERWISE = frozenset({Reason.SUSPENDED, Reason.STALLED, Reason.ROLLBACK_FAILED})
-"""Reasons of a hold that an operator caused, or that `stalled` tells."""
+"""Reasons of a hold that are not told as `held`: an operator caused it, or `stalled` tells it."""
 
 
 class Event(StrEnum):

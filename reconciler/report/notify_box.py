@@ -43,8 +43,8 @@ class NotifyFile:
         self._last: Mapping[str, Any] = {}
 
     def load(self, wanted: Sequence[NotifySettings], now: float) -> NotifyBox:
-        """With these targets and no others: one that is new is told what comes after `now`. That is written down at
-        once, so that what this process does is told by the next one if this one dies."""
+        """The memory about these targets and no others. A new target is told what happens after `now`. The file is
+        written at once, so that the next process tells what happens in this one, even if this one dies."""
         found = read(self._path) or NotifyBox()
         known = found.targets
         found.targets = {key: known.get(key) or Target(now) for key in keys(wanted)}
@@ -72,7 +72,7 @@ def keys(wanted: Sequence[NotifySettings]) -> list[str]:
 
 
 def read(path: Path) -> NotifyBox | None:
-    """None where there is none, or nothing that this version has written."""
+    """None: there is no file, or this version has not written it."""
     try:
         found = json.loads(path.read_bytes())
         if found["v"] != VERSION:

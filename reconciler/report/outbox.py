@@ -15,7 +15,7 @@ PATIENCE = 5.0
 """Seconds that the end of a process waits for pending messages."""
 
 HURRY = 1.0
-"""The same after a signal, because ten seconds must be enough for everything."""
+"""The same after a signal, because the whole process must end within ten seconds."""
 
 SOON = 5.0
 """Seconds. Messages that are due within this time are delivered before the agent starts anew."""

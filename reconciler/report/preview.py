@@ -1,4 +1,4 @@
-"""What is said of an open pull request: one comment on it and one status on its head, as of what was judged last."""
+"""What is reported on an open pull request: one comment on it, and one status on its head, from the last judgement."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Seen:
 
 @dataclass(slots=True)
 class PreviewBox:
-    """By number. `error`: why none can be told. `next_at`: the forge asks for quiet until then."""
+    """`pulls`: by number. `error`: why none can be reported. `next_at`: the forge asks for no request before."""
 
     pulls: dict[str, Seen] = field(default_factory=dict)
     delivered_at: float | None = None

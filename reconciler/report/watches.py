@@ -77,7 +77,7 @@ class Teller:
 
 
 def look(target: Target, wanted: NotifySettings, teller: Teller, history: History, now: Standing, at: float) -> None:
-    """Take notice of how things stand at `at`: what is to be told joins `items`."""
+    """Compare with the state of things at `at`, and add to `items` what is to be told now."""
     events = {Event(name) for name in wanted.on}
     for verdict in verdicts(history, target.floor):
         _decided(target, verdict, events, teller, at)
@@ -177,14 +177,14 @@ def quiet_for(hours: str, at: float) -> float:
 
 
 WAITED = 60.0
-"""Seconds from which on notices have waited, for the end of quiet hours or for the target: they go in one message."""
+"""Notices that wait for longer than these seconds (quiet hours, a target that does not answer) go in one message."""
 
 FEW = 3
-"""Notices that go one by one; more at one moment go in one message."""
+"""Up to this number of notices go one by one; more at one moment go in one message."""
 
 
 def due(target: Target, at: float) -> int:
-    """How many of the oldest items go in the next message."""
+    """Number of the oldest items that go in the next message."""
     if target.sending:
         return target.sending
     items = target.items

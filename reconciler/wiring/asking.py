@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def terminal() -> Callable[[str], str] | None:
-    """Questions on stderr, as stdout is for the document; None where nobody sits there."""
+    """Asks on stderr, because stdout is for the document; None: there is no terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
 

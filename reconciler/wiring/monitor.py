@@ -86,7 +86,7 @@ def monitor(parts: Reading, redactor: Redactor, stop: threading.Event, textfile:
 
 
 def _alerts(view: View, parts: Reading, alerts: Alerts, redactor: Redactor, snapshot: Snapshot) -> tuple[Alert, ...]:
-    """Those of a snapshot; published for `alerts`, and for whoever sends notifications."""
+    """The alerts of a snapshot; published for `alerts` and for the notifications of the agent."""
     found = alerts.look(snapshot, view.rules(snapshot), tested(parts.state, snapshot.at))
     files.publish(parts.state / FILE, masked(document(found, snapshot.at), redactor))
     return found
@@ -188,7 +188,7 @@ class View:
         return EventWatch(self._parts.client, self._parts.settings.host, heard)
 
     def _places(self) -> dict[str, str]:
-        """What of ours lies where on this machine's disks."""
+        """Which of our folders lies where on this machine's disks."""
         places = {"state": str(self._parts.state)}
         try:
             root = str(self._parts.client.info().get("DockerRootDir") or "")
@@ -217,7 +217,7 @@ class View:
 
 
 def secret_of(path: str, register: Callable[[list[str]], None]) -> str:
-    """What the file of the operator holds, masked from now on. Usage if it may not be used."""
+    """The content of the operator's file, masked from now on. Usage if it may not be used."""
     text = read_token_file(path, SECRET)
     register([text])
     return text

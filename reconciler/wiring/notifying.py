@@ -27,7 +27,7 @@ from reconciler.verbs import files
 FILE = "notifications.json"
 
 POLLS = 2
-"""Polls of the branch that a fault of the environment must last: one that fails by chance is not told."""
+"""Number of polls of the branch for which a fault of the environment must last, because a poll may fail by chance."""
 
 
 class Notifications:

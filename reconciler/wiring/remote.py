@@ -22,7 +22,7 @@ SENDING = 600.0
 """Seconds that a wheel may take."""
 
 PASSED = ("NO_COLOR", "RECONCILER_LOG_LEVEL")
-"""Variables of the laptop that count on the machine as well."""
+"""Variables of the laptop that are passed to the machine."""
 
 
 def find_host(name: str, environ: Mapping[str, str]) -> RemoteHost:

@@ -36,7 +36,7 @@ PASSED = (
 """Variables of the account that installs which the agent needs as well."""
 
 STOP = 10.0
-"""Seconds for a container to stop in that says nothing of its own, as with `docker stop`."""
+"""Seconds in which a container without a grace period of its own must stop, as with `docker stop`."""
 
 
 def install(typed: argparse.Namespace, parts: Reading) -> Answer:
@@ -100,7 +100,8 @@ def platform_of(named: str) -> Platform:
 
 
 def account_of(named: str | None, platform: Platform) -> pwd.struct_passwd:
-    """The named one; else who runs this, but on a Mac who has called sudo: Colima's engine is that account's."""
+    """The named account; else the one that runs this. On a Mac: the one that called sudo, because it owns
+    Colima's engine."""
     name = named or (os.environ.get("SUDO_USER") if platform is Platform.LAUNCHD and os.geteuid() == 0 else None)
     try:
         found = pwd.getpwnam(name) if name else pwd.getpwuid(os.geteuid())
