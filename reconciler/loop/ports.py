@@ -118,8 +118,7 @@ class Journal(Protocol):
         """Whether the journal is long enough to be shortened."""
 
     def shorten(self, shorter: Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]) -> bool:
-        """Replace the records by `shorter(records)`, durably or not at all, if that saves enough. Returns whether it
-        did."""
+        """Replace all by `shorter(records)`, durably or not at all, if that saves enough. Returns whether it did."""
 
 
 class Reporter(Protocol):
