@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reconciler.errors import Transient
+from reconciler.errors import Locked, Transient
 from reconciler.formats.quantities import shown
 from reconciler.materialise import remove
 from reconciler.model.outcome import Reason
@@ -70,6 +70,20 @@ def check_room(folder: Path, needed: int, what: str) -> None:
             f"{what} needs {shown(needed)} below {folder}, and {shown(max(left, 0))} may be used",
             f"make room on that disk: up to {shown(MOST_KEPT_FREE)} of it stays free for others; it is tried again",
         )
+
+
+@contextmanager
+def only_one(path: Path, what: str) -> Iterator[None]:
+    """Within this context the process holds the lock file `path`, which is made. `what`: it does, for people. Locked if
+    another process holds it; OSError if the file cannot be opened."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise Locked(Reason.LOCKED, f"another process {what}", "wait until it has ended, or end it") from None
+    finally:
+        os.close(descriptor)
 
 
 def _sweep(parent: Path) -> None:

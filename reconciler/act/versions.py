@@ -6,20 +6,20 @@ the new one needs libraries that the old one has not.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from reconciler.errors import Locked, Transient, Usage
+from reconciler.errors import Transient, Usage
 from reconciler.materialise import remove
 from reconciler.model.outcome import Reason
 from reconciler.process import Completed, run
+from reconciler.workspace import only_one
 
 WHEEL = re.compile(r"reconciler-(?P<version>[0-9][A-Za-z0-9.+!]*)-[^/]*\.whl")
 WHEELS = "wheels"
@@ -38,17 +38,12 @@ class Versions:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """One upgrade at a time. Locked where another one is under way; Transient where this user may not write."""
-        try:
-            descriptor = os.open(self.folder / ".upgrade.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise _unwritable(error, self.folder) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with ExitStack() as held:
+            try:
+                held.enter_context(only_one(self.folder / ".upgrade.lock", "upgrades it"))
+            except OSError as error:
+                raise _unwritable(error, self.folder) from error
             yield
-        except BlockingIOError:
-            raise Locked(Reason.LOCKED, "another upgrade is under way", "wait until it has ended") from None
-        finally:
-            os.close(descriptor)
 
     def current(self) -> Path:
         return self._link.resolve()

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import stat
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from threading import Event
 from urllib.parse import urlsplit
 
-from reconciler.errors import Locked, Usage
+from reconciler.errors import Usage
 from reconciler.formats.engine_read import FOLDERS, SOCKET, Passed, error_of, passed
 from reconciler.host_paths import MODE
 from reconciler.log import logger
 from reconciler.materialise import make_folders
 from reconciler.model.outcome import Reason
+from reconciler.workspace import only_one
 
 MOST_CLIENTS = 64
 """Connections at once, on each socket."""
@@ -59,13 +59,7 @@ def serve(state: Path, engine: str, stop: Event) -> None:
     folder = state / "engine"
     for name in FOLDERS.values():
         make_folders(folder / name, MODE)
-    with ExitStack() as held:
-        lock = held.enter_context((folder / "lock").open("w"))
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            message = f"another process serves the sockets in {folder}"
-            raise Locked(Reason.LOCKED, message, "End that one first.") from error
+    with only_one(folder / "lock", f"serves the sockets in {folder}"):
         asyncio.run(_serve(folder, address.path, stop))
 
 

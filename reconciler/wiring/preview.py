@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any, cast
 
 from reconciler.decide.history.folding import fold
 from reconciler.effects import Effects
-from reconciler.errors import Locked, Transient, Usage
+from reconciler.errors import Transient, Usage
 from reconciler.loop.ports import Source
 from reconciler.loop.rehearsal import rehearse
 from reconciler.model.files import Commit, Files
@@ -35,7 +34,7 @@ from reconciler.verbs.preview import NotAdmitted, Preview, Teller, verdict_of
 from reconciler.wiring.reading import Reading
 from reconciler.wiring.reporting import PREVIEW_FILE, ForgeReport
 from reconciler.wiring.showing import looking, stored_trees
-from reconciler.workspace import Workspace
+from reconciler.workspace import Workspace, only_one
 
 FOLDER = "preview"
 """Folder of the state folder, for commits of pull requests. It is empty while nothing is judged."""
@@ -51,7 +50,7 @@ def judge_pulls(parts: Reading) -> Answer:
         hint = "write `report: {preview: {pull_requests: same-repository}}` into the agent config"
         raise Usage(Reason.USAGE_INVALID, "previews of pull requests are switched off", hint)
     os.nice(_LOWEST)
-    with _alone(parts.state / _LOCK), _folder(parts.state / FOLDER) as folder:
+    with only_one(parts.state / _LOCK, "judges pull requests"), _folder(parts.state / FOLDER) as folder:
         path = parts.state / PREVIEW_FILE
         box = preview_box.load(path)
         try:
@@ -157,19 +156,6 @@ def _teller(forge: ForgeReport) -> Teller:
         lambda branch: connect(settings, token, clean, branch),
         forge.clean,
     )
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Locked if another process judges pull requests."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise Locked(Reason.USAGE_INVALID, "another process judges pull requests", "wait until it has ended") from None
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

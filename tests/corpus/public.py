@@ -17,6 +17,16 @@ CORPUS = Path(os.environ.get("RECONCILER_CORPUS") or ROOT.parent / "shared" / "c
 FOLDERS = {path.parent.name: path.parent for path in sorted(CORPUS.glob("awesome-compose/*/compose.y*ml"))}
 ABSENT = f"no public stacks at {CORPUS}: put them there, or name their folder in $RECONCILER_CORPUS"
 
+REFUSED = {
+    "minecraft": {"absolute-bind"},
+    "pihole-cloudflared-DoH": {"absolute-bind", "capability", "network-subnet"},
+    "plex": {"absolute-bind", "host-namespace"},
+    "portainer": {"docker-socket"},
+    "traefik-golang": {"docker-socket"},
+    "wireguard": {"absolute-bind", "capability"},
+}
+"""Stack → the rules that deny it without a grant; the others are valid as they are."""
+
 needs_corpus = pytest.mark.skipif(not FOLDERS, reason=ABSENT)
 
 

@@ -19,18 +19,9 @@ from reconciler.settings import load_settings
 from reconciler.verbs.validate import validate_compose
 from reconciler.wiring.reading import Reading
 from tests.corpus.oracle import compose_says, denied, validated, validation
-from tests.corpus.public import FOLDERS, copied, needs_corpus, newest_compose
+from tests.corpus.public import FOLDERS, REFUSED, copied, needs_corpus, newest_compose
 
 pytestmark = needs_corpus
-
-REFUSED = {
-    "minecraft": {"absolute-bind"},
-    "pihole-cloudflared-DoH": {"absolute-bind", "capability", "network-subnet"},
-    "plex": {"absolute-bind", "host-namespace"},
-    "portainer": {"docker-socket"},
-    "traefik-golang": {"docker-socket"},
-    "wireguard": {"absolute-bind", "capability"},
-}
 
 
 def test_there_are_39_stacks() -> None:

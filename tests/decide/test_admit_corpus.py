@@ -20,20 +20,12 @@ from reconciler.errors import Transient
 from reconciler.model.documents import HostDocument, StackDocument
 from reconciler.model.outcome import Level, Violation
 from reconciler.observe.binary import find_compose
+from tests.corpus.public import REFUSED
 from tests.decide.judging import Commit
 
 REPOSITORY = Path(__file__).parents[2]
 CORPUS = Path(os.environ.get("RECONCILER_CORPUS") or REPOSITORY.parent / "shared" / "corpus")
 STACKS = sorted(path.parent for path in CORPUS.glob("awesome-compose/*/compose.y*ml"))
-
-REFUSED = {
-    "minecraft": {"absolute-bind"},
-    "pihole-cloudflared-DoH": {"absolute-bind", "capability", "network-subnet"},
-    "plex": {"absolute-bind", "host-namespace"},
-    "portainer": {"docker-socket"},
-    "traefik-golang": {"docker-socket"},
-    "wireguard": {"absolute-bind", "capability"},
-}
 
 pytestmark = pytest.mark.skipif(
     not STACKS, reason=f"no public stacks at {CORPUS}: put them there, or name their folder in $RECONCILER_CORPUS"

@@ -15,7 +15,6 @@ from reconciler.model.images import Image
 from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import crashing
 from tests.fakes.life import ROOT, CanonicalRenderer, Life, RememberingPreparer, service
-from tests.fakes.machine import Died
 
 OTHERS = Image("sha256:somebody-elses")
 
@@ -217,11 +216,8 @@ def test_a_kill_anywhere_is_made_good_and_then_all_is_quiet(what: str) -> None:
         sha = push(life, "d", restart="no", healthcheck=None)
         if what == "revert":
             life.machine.behave(wanted(life, sha)["app"].id, crashing(0.1))
-        try:
-            life.turn()
-            died = False
-        except Died:
-            life.start()
+        died = life.turn_or_die() is None
+        if died:
             life.turn()
             life.turn()
         left = 4 if what == "revert" else 3

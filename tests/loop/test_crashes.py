@@ -175,10 +175,7 @@ def test_two_kills_in_a_row_lead_to_the_same_end(name: str) -> None:
         with pytest.raises(Died):
             life.turn()
         life.start(crash_at=1 + 7 * n % total)
-        try:
-            life.turn()
-        except Died:
-            life.start()
+        life.turn_or_die()
         check_end(life, expected)
 
 
@@ -222,10 +219,7 @@ def test_a_kill_at_any_effect_keeps_names_volumes_and_namespace_users(name: str)
         life = start_odd()
         life.start(crash_at=n)
         flow(life)
-        try:
-            life.turn()
-        except Died:
-            life.start()
+        if life.turn_or_die() is None:
             life.turn()
             life.turn()
             assert odd_end(life) == expected, n

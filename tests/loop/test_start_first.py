@@ -11,7 +11,6 @@ from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.plan import Action
 from tests.fakes.behaviour import Behaviour, crashing, never_healthy
 from tests.fakes.life import Life, document, service
-from tests.fakes.machine import Died
 
 WEB = ("shop", "web")
 
@@ -181,11 +180,7 @@ def test_a_kill_at_any_effect_costs_no_replica(flow: Any) -> None:
         life = begin(replicas=3)
         flow(life)
         life.start(crash_at=n)
-        try:
-            life.turn()
-            died = False
-        except Died:
-            life.start()
+        died = life.turn_or_die() is None
         life.turn()
         life.turn()
         assert life.machine.fewest[WEB] >= floor, (n, life.machine.trace[-30:])

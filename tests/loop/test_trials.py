@@ -15,7 +15,6 @@ from reconciler.model.outcome import Outcome, Reason
 from tests.fakes.behaviour import Behaviour, crashing, never_healthy, refusing
 from tests.fakes.containers import FakeContainer
 from tests.fakes.life import Life, document, service
-from tests.fakes.machine import Died
 
 WEB = ("shop", "web")
 PORTS = [{"mode": "ingress", "target": 80, "published": "8080", "protocol": "tcp"}]
@@ -153,11 +152,7 @@ def test_a_kill_at_any_effect_leads_to_the_same_end(behaviour: Behaviour) -> Non
         n += 1
         life = start()
         life.start(crash_at=n)
-        try:
-            life.turn()
-            died = False
-        except Died:
-            life.start()
+        died = life.turn_or_die() is None
         life.turn()
         life.turn()
         assert (life.running(), sorted(life.ids())) == (whole.running(), sorted(whole.ids())), n

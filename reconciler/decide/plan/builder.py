@@ -104,6 +104,13 @@ class PlanBuilder:
         memory = self.memory.total + beside
         self.steps.append(Step(0, action, stack, service, container, cause, memory, id, name, condition, change, pause))
 
+    def on_slot(
+        self, action: Action, service: Service, slot: Slot, cause: str, name: str, change: Change | None = None
+    ) -> None:
+        """A step on the container of a slot, or on the one that is created for it. `name`: what it gets."""
+        item = slot.container.id if slot.container else None
+        self.add(action, *service.key, slot.name, cause, id=item, name=name, change=change)
+
     def count_again(self, item: Container, service: Service) -> None:
         """Add the limits of a running container again."""
         if item.running:

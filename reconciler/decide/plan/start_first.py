@@ -133,29 +133,15 @@ class StartFirst:
         """The agent was killed while it gave it its aliases: it runs without this network, and could not be judged."""
         for endpoint in service.endpoints:
             if endpoint.network not in self._diff.connected(item):
-                self._builder.add(
-                    Action.JOIN_ALIAS,
-                    *service.key,
-                    slot.name,
-                    f"lost network {endpoint.network}",
-                    id=item.id,
-                    name=endpoint.network,
-                    change=Change.APART,
-                )
+                cause = f"lost network {endpoint.network}"
+                self._builder.on_slot(Action.JOIN_ALIAS, service, slot, cause, endpoint.network, Change.APART)
 
     def _take_over(self, service: Service, group: Iterable[Slot]) -> None:
         for slot in group if not found_by_labels(service) else ():
             item = slot.container
             for endpoint in service.endpoints:
                 if item is None or item.id in self._builder.begun or aliases_missing(endpoint, item):
-                    self._builder.add(
-                        Action.JOIN_ALIAS,
-                        *service.key,
-                        slot.name,
-                        TAKES_OVER,
-                        id=item.id if item else None,
-                        name=endpoint.network,
-                    )
+                    self._builder.on_slot(Action.JOIN_ALIAS, service, slot, TAKES_OVER, endpoint.network)
 
     def _stop(self, service: Service, update: Update, olds: Iterable[tuple[Container, Slot | None]]) -> None:
         """What does not serve well needs no drain."""
@@ -180,14 +166,7 @@ class StartFirst:
                 self._do.clear_name(slot)
                 if item is not None:
                     self._builder.renamed[item.id] = slot.name
-                self._builder.add(
-                    Action.UPDATE_CONTAINER,
-                    *service.key,
-                    slot.name,
-                    TAKES_OVER,
-                    id=item.id if item else None,
-                    name=slot.name,
-                )
+                self._builder.on_slot(Action.UPDATE_CONTAINER, service, slot, TAKES_OVER, slot.name)
 
 
 def groups(slots: Sequence[Slot], parallelism: int) -> Iterator[Sequence[Slot]]:

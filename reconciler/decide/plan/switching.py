@@ -343,14 +343,8 @@ class Switching:
             if self.builder.renamed.get(item.id, item.name) != slot.name:
                 self._clear_name(slot)
                 self.builder.renamed[item.id] = slot.name
-                self.builder.add(
-                    Action.UPDATE_CONTAINER,
-                    *pairing.service.key,
-                    slot.name,
-                    f"it is called {item.name}",
-                    id=item.id,
-                    name=slot.name,
-                )
+                cause = f"it is called {item.name}"
+                self.builder.on_slot(Action.UPDATE_CONTAINER, pairing.service, slot, cause, slot.name)
 
 
 def _was_running(container: Container) -> bool:
