@@ -335,7 +335,7 @@ VERBS = (
     ),
     Verb(
         "suspend",
-        "Change nothing on the machine from now on; a rollout that is under way ends first",
+        "Change nothing on the machine from now on; a rollout that has stopped or started something ends first",
         "suspended",
         "refused",
         "Request",

@@ -1,8 +1,8 @@
 """Decides during a wait whether a newer commit or a suspension takes over.
 
-Before the first stop a newer commit or a suspension takes over at once. After it a service may be down. Then a newer
-commit takes over only if it is valid and changes a service that is not proven yet; the same planner plans from the
-observed state. A suspension waits for the verdict.
+Before the first stop or start (a trial does not count) a newer commit or a suspension takes over at once. After it a
+service may be down. Then a newer commit takes over only if it is valid and changes a service that is not proven yet;
+the same planner plans from the observed state. A suspension waits for the verdict.
 """
 
 from __future__ import annotations

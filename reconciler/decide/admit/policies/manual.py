@@ -63,9 +63,9 @@ machine. The clocks, `/etc/localtime` and `/etc/timezone`, need no entry where t
 
 ## Unused grants
 
-`reconciler policy unused` names the entries that nothing has used for 30 days, and ends with 1 where there are some. An
-entry is used while it allows anything that last good asks for, whether or not another entry allows the same; so is a
-bundle. One that was never used counts from the day on which the agent met it. The agent keeps the record in
+`reconciler policy unused` names the entries that nothing has used for 30 days, and ends with 1 where there are some.
+An entry or bundle counts as used while it allows something that last good asks for, even if another entry allows it
+too. One that was never used counts from the day on which the agent met it. The agent keeps the record in
 `<state>/grants.json`; the file can be deleted, and the record begins anew.
 
 ## Grants equal to root
@@ -88,14 +88,14 @@ grants:
 ```
 
 `entrypoint` and `command` are compared word by word; left out, the service must not set them. `rest` is a digest of
-all else that decides what the service does: environment (without secrets), health check, user, mounts with the files
-that the commit mounts there, and the services of any stack that write where this one reads, with all that they are
-built from. It is left out where there is none of these. The refusal prints the whole line; look at the commit, then
-paste it. Images that the commit builds cannot be pinned, however their name is spelled. The owner of an image can move
-its tags: pin a digest (`image: traefik@sha256:…`) if that matters. A commit is held until `accept` when a
-pinned service would read a volume or data folder that is there already, or when somebody else could write in one while
-the pinned service is away. Such a service answers everybody on its networks: put a proxy for
-the engine's socket into a network with only its users.
+all else that decides what the service does: environment (without secrets), health check, user, and mounts with the
+files that the commit mounts there. It also covers every service, of any stack, that can write where this one reads,
+and everything that such a service is built from. It is left out where there is none of these. The refusal prints the
+whole line; look at the commit, then paste it. Images that the commit builds cannot be pinned, however their name is
+spelled. The owner of an image can move its tags: pin a digest (`image: traefik@sha256:…`) if that matters. A commit
+is held until `accept` when a pinned service would read a volume or data folder that is there already, or when
+somebody else could write in one while the pinned service is away. Such a service answers everybody on its networks:
+put a proxy for the engine's socket into a network with only its users.
 
 Without `image` such entries count only if `source.allowed_signers` (or `gpg_home`) prevents everybody else from
 changing what runs; otherwise they are refused when the agent starts.
@@ -111,8 +111,9 @@ operator: **everybody who can push to the branch can then become root on this ma
 lift becomes a warning that ends with *allowed by trust: owner*, and no pin is needed. Rules against mistakes still
 deny: everything under *whatever the operator grants* below, what belongs to others on the machine, and what would end
 the agent (its own folders to be written, `oom_kill_disable`, a negative `oom_score_adj`, a `cgroup_parent` past the
-memory budget), unless a grant allows it. `init` asks on a terminal; otherwise it writes `owner` where the repository is
-a bare one on this machine that only the same user can write to. `doctor` and `status` say which one is in force.
+memory budget). Of these, a grant or bind can allow only what would end the agent. `init` asks on a terminal;
+otherwise it writes `owner` where the repository is a bare one on this machine that only the same user can write to.
+`doctor` and `status` say which one is in force.
 
 """
 
