@@ -43,11 +43,11 @@ class Go:
 def next_move(
     head: Commit, history: History, *, inputs: str, inputs_changed: bool, now: float, patient: bool
 ) -> Hold | Go:
-    """The table in ARCHITECTURE.md, row by row, but for the rows that `loop/cycle.py` adds.
+    """The table in ARCHITECTURE.md, row by row.
 
-    `head`: the newest commit that descends from those accepted before. `inputs`: digest of the host's config and
-    secrets that commits are judged by. `inputs_changed`: the host's secrets differ from those that last good was
-    rendered with. `patient`: wait out the delay after an environment fault.
+    `head`: the newest commit that descends from those accepted before, or that a person accepted. `inputs`: digest of
+    the host's config and secrets that commits are judged by. `inputs_changed`: the host's secrets differ from those
+    that last good was rendered with. `patient`: wait out the delay after an environment fault.
     """
     good = history.last_good
     last = history.last
