@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 import stat
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -80,7 +82,7 @@ async def _listening(folder: Path, engine: str, *, logs: bool) -> AsyncIterator[
         if stat.S_ISSOCK(path.lstat().st_mode):
             path.unlink()
     desk = _Desk(engine, logs)
-    server = await asyncio.start_unix_server(desk.answer, path, limit=LONGEST_HEAD)
+    server = await asyncio.start_unix_server(desk.answer, sock=_bound(folder), limit=LONGEST_HEAD)
     path.chmod(0o666)  # programs in containers have users of their own; the folder is reached by its mount alone
     try:
         yield
@@ -89,6 +91,21 @@ async def _listening(folder: Path, engine: str, *, logs: bool) -> AsyncIterator[
         desk.end()
         with suppress(FileNotFoundError):
             path.unlink()
+
+
+def _bound(folder: Path) -> socket.socket:
+    """A socket in the folder. An address has room for 107 bytes, and a state folder may have a longer name."""
+    made = socket.socket(socket.AF_UNIX)
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        short = Path(f"/proc/self/fd/{opened}")
+        made.bind(str((short if short.exists() else folder) / SOCKET))
+    except BaseException:
+        made.close()
+        raise
+    finally:
+        os.close(opened)
+    return made
 
 
 class _Desk:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import threading
 import time
 import uuid
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.engine
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A state folder whose sockets are served."""
-    folder = tmp_path_factory.mktemp("s")
+    folder = tmp_path_factory.mktemp("a-folder-whose-name-is-too-long-for-the-address-of-a-socket" * 2)
     stop = threading.Event()
     serving = threading.Thread(target=serve, args=(folder, engine_address(), stop))
     serving.start()
@@ -50,7 +51,9 @@ def container(engine: docker.APIClient) -> Iterator[str]:
 
 
 def client(state: Path, kind: str = "engine-read") -> docker.APIClient:
-    return docker.APIClient(f"unix://{state}/engine/{kind}/docker.sock", version="1.44", timeout=30)
+    short = Path(tempfile.mkdtemp()) / "s"
+    short.symlink_to(state / "engine" / kind)
+    return docker.APIClient(f"unix://{short}/docker.sock", version="1.44", timeout=30)
 
 
 def wait(what: Callable[[], bool]) -> None:
