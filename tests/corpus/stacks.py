@@ -57,7 +57,7 @@ STACKS = (
     Stack(
         "elasticsearch-logstash-kibana", "kibana", ("elasticsearch", Break.CRASH),
         {":9200/": "stand-in", ":5601/": "stand-in"},
-        files={"logstash/pipeline/logstash-nginx.config": "input {}\n", "logstash/nginx.log": "GET /\n"},
+        files={"logstash/pipeline/logstash-nginx.config": "input {}\n", "logstash/nginx.log": "GET /\n"}, soak=True,
     ),
     Stack("fastapi", "api", ("api", Break.CRASH), {":8000/": "fastapi"}, {".": beside.fastapi()}),
     Stack("flask-redis", "web", ("web", Break.NO_PROGRAM), {":8000/": "visit"}, {".": flask(store="redis://redis")}),
@@ -65,12 +65,12 @@ STACKS = (
     Stack("nextcloud-redis-mariadb", "redis", ("nc", Break.UNHEALTHY), {":80/": "php as db"}),
     Stack(
         "nginx-flask-mysql", "backend", ("db", Break.NO_PROGRAM), {":80/": "MariaDB"},
-        {"backend": flask(store="mysql://db"), "proxy": nginx("backend:8000")}, SECRET,
+        {"backend": flask(store="mysql://db"), "proxy": nginx("backend:8000")}, SECRET, soak=True,
     ),
     Stack(
         "nginx-golang-postgres", "proxy", ("backend", Break.CRASH), {":80/": "PostgreSQL"},
         {"backend": flask(store="postgres://db")},
-        {**SECRET, "proxy/nginx.conf": beside.proxy("backend:8000")},
+        {**SECRET, "proxy/nginx.conf": beside.proxy("backend:8000")}, soak=True,
     ),
     Stack(
         "nginx-nodejs-redis", "web1", ("web2", Break.UNHEALTHY),
@@ -99,12 +99,12 @@ STACKS = (
     Stack(
         "react-express-mysql", "frontend", ("db", Break.CRASH), {":80/": "node", ":3000/": "node"},
         {"frontend": node(3000, "development"), "backend": beside.npm(80)},
-        {**SECRET, "frontend/src/index.js": "", "backend/package.json": "{}", "backend/package-lock.json": "{}"},
+        {**SECRET, "frontend/src/index.js": "", "backend/package.json": "{}", "backend/package-lock.json": "{}"}, soak=True,
     ),
     Stack(
         "react-rust-postgres", "backend", ("db", Break.TOO_SMALL), {":3000/": "node"},
         {"frontend": node(3000, "development"), "backend": flask(store="postgres://db", target="development")},
-        {"frontend/src/index.js": "", "backend/src/main.rs": ""},
+        {"frontend/src/index.js": "", "backend/src/main.rs": ""}, soak=True,
     ),
     Stack(
         "traefik-golang", "backend", ("frontend", Break.NO_PROGRAM), {":80/": "--providers.docker"},
