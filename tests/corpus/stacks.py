@@ -99,7 +99,8 @@ STACKS = (
     Stack(
         "react-express-mysql", "frontend", ("db", Break.CRASH), {":80/": "node", ":3000/": "node"},
         {"frontend": node(3000, "development"), "backend": beside.npm(80)},
-        {**SECRET, "frontend/src/index.js": "", "backend/package.json": "{}", "backend/package-lock.json": "{}"}, soak=True,
+        {**SECRET, "frontend/src/index.js": "", "backend/package.json": "{}", "backend/package-lock.json": "{}"},
+        soak=True,
     ),
     Stack(
         "react-rust-postgres", "backend", ("db", Break.TOO_SMALL), {":3000/": "node"},
