@@ -243,11 +243,11 @@ def _forge(values: Mapping[str, Any], environ: Mapping[str, str]) -> ForgeSettin
 def _monitor(values: Mapping[str, Any], environ: Mapping[str, str]) -> MonitorSettings:
     from reconciler.config_checks import absolute
 
-    files = {forge: item["secret_file"] for forge, item in values.get("webhooks", {}).items()}
+    files = {forge: item.get("secret_file") for forge, item in values.get("webhooks", {}).items()}
     return MonitorSettings(
         listen=values.get("listen", MonitorSettings().listen),
         token_file=absolute(values.get("token_file") or "", environ),
-        webhooks={forge: absolute(path, environ) or "" for forge, path in files.items()},
+        webhooks={forge: absolute(path, environ) or "" for forge, path in files.items() if path},
     )
 
 
