@@ -25,7 +25,7 @@ def run(pairs: int) -> Iterator[Bar]:
                 pushed = time.monotonic()
                 seen.append(_until(ours, pushed, "seen", sha))
                 stepped.append(_until(ours, pushed, "planned", sha))
-                wait_until(lambda sha=sha: ours.good() == sha)  # type: ignore[misc]
+                wait_until(lambda sha=sha: ours.good() == sha)  # type: ignore[misc]  # a lambda with a default
                 time.sleep(3.0)  # the agent starts anew, as it does before most pushes
     # The first push finds a process that has just started.
     yield Bar("push seen, to the record of the head", "s", median(seen[1:]), None, 0.15)

@@ -195,10 +195,11 @@ async def _pass_on(engine: asyncio.StreamReader, client: asyncio.StreamWriter, r
     status = answer[0].partition(" ")[2]
     kept = [line for line in answer[1:] if line.partition(":")[0].lower() in _HEADERS]
     ok = status.startswith("2")
-    if head or (ok and (request.mask is None or request.lines)):
-        _begin(client, status, [*kept, "Transfer-Encoding: chunked"] if not head else kept)
-        if not head:
-            await _stream(engine, client, request)
+    if head:
+        _begin(client, status, kept)
+    elif ok and (request.mask is None or request.lines):
+        _begin(client, status, [*kept, "Transfer-Encoding: chunked"])
+        await _stream(engine, client, request)
     else:
         value = _value(await _whole(engine))
         body = json.dumps(request.mask(value) if ok and request.mask else error_of(value)).encode()
