@@ -205,6 +205,7 @@ _FORMS: Mapping[str, Callable[[str], str]] = {
     "security-opt": _option,
     "volume-driver": _share,
     "nested-mount": posixpath.normpath,
+    "endpoint": lambda value: value.lower().rstrip("/"),
     "foreign-container": lambda value: value.removeprefix("container:"),
 }
 _ROOT_RULES: Mapping[str, str] = {

@@ -12,6 +12,10 @@ STALE = 60.0
 """Seconds after which it says nothing of now: the monitor looks every 15."""
 
 
+TEST = "test"
+"""`about` of an alert that `alerts test` asks for."""
+
+
 @dataclass(frozen=True, slots=True)
 class AlertRule:
     """`lasting`: how long it must be true before it is an alert. `threshold`: a share (0.9 = 90 %) or seconds; None:
@@ -33,6 +37,8 @@ RULES: Mapping[str, AlertRule] = {
     "swap-in-use": AlertRule(300.0, 0.05),
     "disk-low": AlertRule(60.0, 0.1),
     "disk-filling": AlertRule(600.0, 86400.0),
+    "endpoint-down": AlertRule(120.0),
+    "certificate-expiring": AlertRule(0.0, 14 * 86400.0),
 }
 """Where the Host document says nothing."""
 

@@ -91,7 +91,7 @@ class Service:
     without everything that would make Compose act by itself. `spec` identifies it (sha256, hex): two containers with
     the same spec are the same service. `memory` is the limit of one container in bytes; `grace` the seconds that it may
     take to stop. `completes`: exit 0 is the intended end. `shares`: services whose namespaces or volumes it uses (same
-    stack).
+    stack). `endpoint`: an address that is to answer while the service runs, '' if its file names none.
     """
 
     stack: str
@@ -113,6 +113,7 @@ class Service:
     container_name: str | None = None
     ports: tuple[tuple[str, int, str], ...] = ()
     update: Update = AS_USUAL
+    endpoint: str = ""
 
     @property
     def key(self) -> ServiceKey:

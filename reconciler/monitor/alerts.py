@@ -19,18 +19,24 @@ RECENT = 600.0
 
 BROKEN = ("Degraded", "Missing")
 
-NEEDS_STATUS = ("branch-unreachable", "service-unhealthy", "container-restarted", "budget-full")
-NEEDS_ENGINE = ("out-of-memory", "memory-near-limit", "budget-full", "container-restarted")
-"""Alerts that stay as they are while the status (or the engine) cannot be read."""
+ENDPOINTS = ("endpoint-down", "certificate-expiring")
+NEEDS_STATUS = ("branch-unreachable", "service-unhealthy", "container-restarted", "budget-full", *ENDPOINTS)
+NEEDS_ENGINE = ("out-of-memory", "memory-near-limit", "budget-full", "container-restarted", *ENDPOINTS)
+"""Alerts that neither begin nor end while the status (or the engine) cannot be read."""
+
+NEEDS_REST = ("service-unhealthy", "endpoint-down")
+"""Alerts that neither begin nor end while a rollout replaces services."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """`since`: when it became true. `gone`: when it stopped being true; None: it is true."""
+    """`since`: when it became true. `gone`: when it stopped being true; None: it is true. `active`: it has lasted for
+    long enough."""
 
     finding: Finding
     since: float
     gone: float | None = None
+    active: bool = False
 
 
 class Alerts:
@@ -38,7 +44,7 @@ class Alerts:
 
     def __init__(self, samples: Samples, known: Iterable[Alert] = ()) -> None:
         self._samples = samples
-        self._lasting = {item.finding.key: Lasting(item.finding, item.since) for item in known}
+        self._lasting = {item.finding.key: Lasting(item.finding, item.since, active=True) for item in known}
         self._counts: dict[str, int] = {}
         self._counted: dict[tuple[str, str, str], float] = {}
 
@@ -52,7 +58,7 @@ class Alerts:
         active = [
             Alert(item.finding, item.since)
             for item in self._lasting.values()
-            if now - item.since >= rules[item.finding.name].lasting and rules[item.finding.name].enabled
+            if item.active and rules[item.finding.name].enabled
         ]
         if test is not None:
             active.append(Alert(test, now))
@@ -62,13 +68,14 @@ class Alerts:
         self, found: Mapping[str, Finding], now: float, unknown: Collection[str], rules: Mapping[str, AlertRule]
     ) -> None:
         for key, finding in found.items():
-            known = self._lasting.get(key)
-            self._lasting[key] = Lasting(finding, known.since if known else now)
+            known = self._lasting.get(key, Lasting(finding, now))
+            active = known.active or now - known.since >= rules[finding.name].lasting
+            self._lasting[key] = Lasting(finding, known.since, active=active)
         for key, known in list(self._lasting.items()):
             if key in found or known.finding.name in unknown:
                 continue
             gone = now if known.gone is None else known.gone
-            if now - gone >= GRACE or now - known.since < rules[known.finding.name].lasting:
+            if now - gone >= GRACE or not known.active:
                 del self._lasting[key]
             else:
                 self._lasting[key] = replace(known, gone=gone)
@@ -79,6 +86,7 @@ class Alerts:
             yield Finding("agent-silent", fault)
         if snapshot.status is not None:
             yield from _of_status(snapshot)
+            yield from _endpoints(snapshot, rules["certificate-expiring"].threshold or 0.0)
         if snapshot.measures is not None:
             yield from _memory(snapshot.measures, rules["memory-near-limit"].threshold or 0.0)
             yield from self._events(snapshot, snapshot.measures)
@@ -133,7 +141,7 @@ def _of_status(snapshot: Snapshot) -> Iterator[Finding]:
     status = snapshot.status or {}
     if status["source"]["error"]:
         yield Finding("branch-unreachable", f"the branch cannot be fetched: {status['source']['error']}")
-    if status["rollout"] is not None or status["suspended"] is not None:
+    if _changing(snapshot):
         return
     for stack in status["stacks"]:
         for item in stack["services"]:
@@ -141,6 +149,26 @@ def _of_status(snapshot: Snapshot) -> Iterator[Finding]:
                 why = f" ({item['reason']})" if item["reason"] else ""
                 told = f"{item['stack']}/{item['service']} is {item['health']}{why}"
                 yield Finding("service-unhealthy", told, item["stack"], item["service"])
+
+
+def _endpoints(snapshot: Snapshot, bound: float) -> Iterator[Finding]:
+    for check in snapshot.endpoints:
+        item, expires = check.watched, check.answer.expires
+        of = f"{item.url} of {item.stack}/{item.service}"
+        if check.answer.fault and not _changing(snapshot):
+            told = f"{of} does not answer: {check.answer.fault}"
+            yield Finding("endpoint-down", told, item.stack, item.service, item.url)
+        if expires is not None and expires - snapshot.at < bound:
+            left = expires - snapshot.at
+            when = f"ends in {span(left)}" if left > 0 else f"has ended {span(-left)} ago"
+            told = f"the certificate of {of} {when}"
+            yield Finding("certificate-expiring", told, item.stack, item.service, item.url, left, bound)
+
+
+def _changing(snapshot: Snapshot) -> bool:
+    """Whether services may be down on purpose."""
+    status = snapshot.status or {}
+    return status["rollout"] is not None or status["suspended"] is not None
 
 
 def _memory(measures: Measures, bound: float) -> Iterator[Finding]:
@@ -155,5 +183,7 @@ def _memory(measures: Measures, bound: float) -> Iterator[Finding]:
 def _unknown(snapshot: Snapshot) -> Iterator[str]:
     if snapshot.status is None:
         yield from NEEDS_STATUS
+    elif snapshot.status["rollout"] is not None:
+        yield from NEEDS_REST
     if snapshot.measures is None or not snapshot.measures.answered:
         yield from NEEDS_ENGINE

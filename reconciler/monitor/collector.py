@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.log import logger
 from reconciler.model.alerts import Alert
+from reconciler.model.endpoints import Check, Watched
 from reconciler.model.history import History
 from reconciler.model.measures import Machine, Measures, Usage
 from reconciler.model.observed import OOM, Container, ObservedState
@@ -48,6 +49,7 @@ class Sources:
     """Where everything comes from. Each may raise ReconcilerError.
 
     - `status`: the Status document and the managed containers in full, by what was observed last.
+    - `watched`: the endpoints that are to answer, as of the last `status`.
     - `forget`: the next `status` asks the engine.
     - `history`: the History document, newest first, and the History that it is made from; the argument is the largest
       number of attempts.
@@ -62,6 +64,7 @@ class Sources:
     host: str
     interval: float
     status: Callable[[], tuple[Json, Sequence[Container]]]
+    watched: Callable[[], tuple[Watched, ...]]
     forget: Callable[[], None]
     history: Callable[[int], tuple[Json, History]]
     look: Callable[[], Sequence[Container]]
@@ -75,7 +78,7 @@ class Sources:
 
 class Collector:
     """`board` gets each snapshot, `samples` what is used. `alerts`: makes the alerts of a snapshot. `after`: is called
-    with each snapshot."""
+    with each snapshot. `checks`: what was found of endpoints last."""
 
     def __init__(
         self,
@@ -84,10 +87,11 @@ class Collector:
         samples: Samples,
         alerts: Callable[[Snapshot], tuple[Alert, ...]] = lambda snapshot: (),
         after: Callable[[Snapshot], None] = lambda snapshot: None,
+        checks: Callable[[], tuple[Check, ...]] = tuple,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._sources, self._board, self._samples, self._after, self._clock = sources, board, samples, after, clock
-        self._alerts = alerts
+        self._alerts, self._checks = alerts, checks
         self._looked: Sequence[Container] = ()
         self._usage: Mapping[str, Usage] = {}
         self._answered = False
@@ -176,12 +180,13 @@ class Collector:
             told = f"{error.message}. {error.hint}"
             measures = Measures(now, machine, answered=False)
             return replace(made, error=told, measures=measures, engine_errors=sources.errors())
-        there = {item.id for item in containers}
+        there, watched = {item.id for item in containers}, sources.watched()
         self._oom = Counter({id: count for id, count in self._oom.items() if id in there})
         measures = Measures(now, machine, tuple(containers), self._usage, dict(self._oom), self._answered)
         return replace(
-            made, status=status, history=history, past=past, measures=measures, engine_errors=sources.errors()
-        )
+            made, status=status, history=history, past=past, measures=measures, engine_errors=sources.errors(),
+            watched=watched, endpoints=tuple(item for item in self._checks() if item.watched in watched),
+        )  # fmt: skip
 
 
 class Recent:

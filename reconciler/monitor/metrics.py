@@ -16,10 +16,12 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from reconciler import __version__
+from reconciler.model.endpoints import Check
 from reconciler.model.history import Attempt, History
 from reconciler.model.measures import Measures
 from reconciler.model.outcome import Intent, Outcome
 from reconciler.model.times import engine_time, instant
+from reconciler.monitor.jobs import last_successes
 from reconciler.monitor.snapshot import Json, Snapshot
 
 BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1800)
@@ -59,7 +61,9 @@ class _Told(Collector):
             yield from _status(snapshot.status)
         yield from _history(snapshot.past)
         names = ["stack", "service"]
-        yield _gauge("job_last_success_timestamp_seconds", "When a scheduled job ended well last", names, [])
+        done = sorted(last_successes(snapshot.past).items())
+        yield _gauge("job_last_success_timestamp_seconds", "When a one-shot service ended well last", names, done)
+        yield from _endpoints(snapshot.endpoints)
         if snapshot.measures is not None:
             yield from _containers(snapshot.measures)
             yield from _machine(snapshot.measures)
@@ -155,6 +159,15 @@ def _rollouts(ended: Sequence[Attempt]) -> Metric:
     family = HistogramMetricFamily("reconciler_rollout_duration_seconds", "How long attempts took that had a plan")
     family.add_metric([], [*buckets, ("+Inf", float(len(took)))], math.fsum(took))
     return family
+
+
+def _endpoints(checks: Sequence[Check]) -> Iterator[Metric]:
+    names = ["stack", "service", "endpoint"]
+    rows = [((c.watched.stack, c.watched.service, c.watched.url), c.answer) for c in checks]
+    up = [(row, float(not answer.fault)) for row, answer in rows]
+    yield _gauge("endpoint_up", "1 while the endpoint answers", names, up)
+    ends = [(row, answer.expires) for row, answer in rows if answer.expires is not None]
+    yield _gauge("endpoint_certificate_expiry_timestamp_seconds", "When its certificate ends", names, ends)
 
 
 def _containers(measures: Measures) -> Iterator[Metric]:

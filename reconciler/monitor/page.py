@@ -11,9 +11,11 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from reconciler.model.endpoints import Check
 from reconciler.model.measures import Measures
 from reconciler.model.times import instant
 from reconciler.monitor.charts import Part, bar, sparkline
+from reconciler.monitor.jobs import last_successes
 from reconciler.monitor.samples import Samples
 from reconciler.monitor.snapshot import Json, Snapshot
 from reconciler.record.text.layout import exactly, share, short, since, size, span
@@ -72,6 +74,8 @@ class Page:
             measures=snapshot.measures,
             disks=[(disk, bar([(_fullness(disk.free, disk.size), disk.size - disk.free)], disk.size))
                    for disk in snapshot.measures.machine.disks] if snapshot.measures else (),
+            endpoints=[(item, span(now - item.since), _ends(item, now)) for item in snapshot.endpoints],
+            jobs=_jobs(snapshot, now),
             attempts=attempts[:limit] if limit else attempts,
             limit=limit,
             ago=lambda time: since(time, now),
@@ -112,6 +116,22 @@ def _counted(measures: Measures | None) -> tuple[dict[str, int], dict[str, int]]
         restarts[name] = restarts.get(name, 0) + item.restarts
         kills[name] = kills.get(name, 0) + (measures.oom_kills.get(item.id, 0) if measures else 0)
     return restarts, kills
+
+
+def _ends(check: Check, now: float) -> str:
+    """In which time its certificate ends; '' without one."""
+    if check.answer.expires is None:
+        return ""
+    left = check.answer.expires - now
+    return f"ends in {span(left)}" if left > 0 else f"has ended {span(-left)} ago"
+
+
+def _jobs(snapshot: Snapshot, now: float) -> Sequence[tuple[Json, str]]:
+    """The one-shots of the status, with the time since each ended well last."""
+    done = last_successes(snapshot.past)
+    rows = [item for stack in (snapshot.status or {"stacks": ()})["stacks"] for item in stack["services"]]
+    keys = [(item, (item["stack"], item["service"])) for item in rows]
+    return [(item, span(now - done[key])) for item, key in keys if key in done]
 
 
 def _used(snapshot: Snapshot) -> int | None:

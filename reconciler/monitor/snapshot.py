@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.model.alerts import Alert
+from reconciler.model.endpoints import Check, Watched
 from reconciler.model.history import History
 from reconciler.model.measures import Measures
 from reconciler.model.times import instant
@@ -24,7 +25,7 @@ class Snapshot:
 
     `heartbeat`: when the agent published something last, in seconds of the Unix epoch. `interval`: of the agent, in
     seconds. `past`: the history that `history` is made from. `engine_errors`: looks at the engine that failed since the
-    monitor has started.
+    monitor has started. `watched`: the endpoints that are to answer. `endpoints`: what was found of them last.
     """
 
     at: float
@@ -38,6 +39,8 @@ class Snapshot:
     measures: Measures | None = None
     engine_errors: int = 0
     alerts: tuple[Alert, ...] = ()
+    watched: tuple[Watched, ...] = ()
+    endpoints: tuple[Check, ...] = ()
 
     def silent(self, now: float) -> bool:
         """Whether the agent has given no sign for too long.

@@ -67,11 +67,12 @@ def begun(condition: Condition, host: str, since: float, still: bool) -> Text:
     return Text(f"{host}: {again}{title}", "\n".join(lines))
 
 
-def ended(event: Event, host: str) -> Text | None:
-    """A condition is over. None: no message, because a person has ended it."""
+def ended(event: Event, host: str, fact: str) -> Text | None:
+    """A condition is over, or this fact of one whose facts are told one by one. None: no message, because a person has
+    ended it."""
     titles = {
         Event.DEGRADED: "all services work again",
-        Event.ALERT: "no alert is active any more",
+        Event.ALERT: f"{fact} is over",
         Event.STALLED: "no person is needed any more",
         Event.ENVIRONMENT: "engine, remote, registry and disk answer again",
     }

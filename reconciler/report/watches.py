@@ -128,26 +128,30 @@ def _stands(
         known.since = min(known.since, at)  # the clock was set back
     for fact in facts.keys() - true:
         facts[fact].gone = min(facts[fact].gone or at, at)
-    due = [facts[fact] for fact in true if not facts[fact].said and at - facts[fact].since >= hold]
-    told = [facts[fact].said for fact in true if facts[fact].said]
-    again = bool(told and wanted.reminder and at - max(told) >= wanted.reminder)
+    due = sorted(fact for fact in true if not facts[fact].said and at - facts[fact].since >= hold)
+    said = [facts[fact].said for fact in true if facts[fact].said]
+    again = bool(said and wanted.reminder and at - max(said) >= wanted.reminder)
     if condition.events & events and (due or again):
-        since = min(facts[fact].since for fact in true)
-        _add(target, condition.event, since, begun(condition, teller.host, since, still=not due), at)
+        told = [condition.only(fact) for fact in due] if condition.each and due else [condition]
+        for part in told:
+            since = min(facts[fact].since for fact in part.facts or ())
+            _add(target, condition.event, since, begun(part, teller.host, since, still=not due), at)
         if name not in target.open:
             target.open.append(name)
     if due or again:
-        for fact in true:
+        for fact in due if condition.each and due else true:
             facts[fact].said = at
-    for fact in [fact for fact in facts if facts[fact].gone and at - facts[fact].gone >= hold]:
+    for fact in sorted(fact for fact in facts if facts[fact].gone and at - facts[fact].gone >= hold):
         over = facts.pop(fact)
-        if not facts and name in target.open:
-            target.open.remove(name)
-            text = ended(condition.event, teller.host)
-            if text is not None and Event.RECOVERED in events:
-                _add(target, Event.RECOVERED, over.gone, text, at)
+        if name not in target.open or (not over.said if condition.each else facts):
+            continue
+        text = ended(condition.event, teller.host, fact)
+        if text is not None and Event.RECOVERED in events:
+            _add(target, Event.RECOVERED, over.gone, text, at)
     if not facts:
         del target.facts[name]
+        if name in target.open:
+            target.open.remove(name)
 
 
 def _hold(wanted: NotifySettings, teller: Teller, name: str) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from reconciler.errors import Transient, Usage
 from reconciler.model.alerts import FILE, RULES, STALE, Finding
+from reconciler.model.alerts import TEST as SUBJECT
 from reconciler.model.outcome import Reason
 from reconciler.model.times import instant
 from reconciler.record.summary_alerts import alerts
@@ -58,4 +59,4 @@ def tested(state: Path, now: float) -> Finding | None:
     name, at = files.text(found, "name"), files.moment(found, "at")
     if name is None or name not in RULES or at is None or not 0 <= now - at < TESTED:
         return None
-    return Finding(name, "test: somebody wants to see this alert; it ends by itself", about="test")
+    return Finding(name, "test: somebody wants to see this alert; it ends by itself", about=SUBJECT)

@@ -32,10 +32,12 @@ from reconciler.wiring.reading import TURN_FILE, Reading
 from reconciler.wiring.showing import facts
 
 if TYPE_CHECKING:
+    from reconciler.model.endpoints import Watched
     from reconciler.model.history import History
     from reconciler.model.observed import Container
     from reconciler.monitor.alerts import Alerts
     from reconciler.monitor.collector import Recent, Sources, Watch
+    from reconciler.monitor.prober import Ask
     from reconciler.monitor.snapshot import Json, Snapshot
     from reconciler.monitor.web import LogQuery, Reads
 
@@ -53,6 +55,7 @@ def monitor(parts: Reading, redactor: Redactor, stop: threading.Event, textfile:
         from reconciler.monitor import server
         from reconciler.monitor.alerts import Alerts
         from reconciler.monitor.collector import Collector
+        from reconciler.monitor.prober import Prober
         from reconciler.monitor.samples import Samples
         from reconciler.monitor.snapshot import Board, Snapshot
         from reconciler.monitor.web import Web
@@ -71,9 +74,11 @@ def monitor(parts: Reading, redactor: Redactor, stop: threading.Event, textfile:
     place = server.listen(host, port)
     after = partial(_write, Path(textfile)) if textfile else lambda snapshot: None
     alerts = partial(_alerts, view, parts, Alerts(samples, read(files.read(parts.state / FILE))), redactor)
-    collector = Collector(view.sources(), board, samples, alerts, after)
+    prober = Prober(lambda: board.newest, _asker())
+    collector = Collector(view.sources(), board, samples, alerts, after, lambda: prober.checks)
     thread = threading.Thread(target=collector.run, args=(stop,), name="collector", daemon=True)
     thread.start()
+    threading.Thread(target=prober.run, args=(stop,), name="prober", daemon=True).start()
     web = Web(board, samples, view.reads(), Webhooks(secrets, partial(wake, parts.state / "requests")), stop.is_set)
     token = _token(settings.monitor, redactor) if settings.monitor.token_file else lambda: None
     tell(f"listening on http://{settings.monitor.listen}")
@@ -83,6 +88,16 @@ def monitor(parts: Reading, redactor: Redactor, stop: threading.Event, textfile:
         stop.set()
         thread.join(timeout=5)
         samples.save(parts.state / SAMPLES)
+
+
+def _asker() -> Ask:
+    """Trusts what the machine trusts, and $SSL_CERT_FILE."""
+    import ssl
+
+    from reconciler.observe.probe import ask
+
+    trust = ssl.create_default_context()
+    return lambda questions: ask(questions, trust)
 
 
 def _alerts(view: View, parts: Reading, alerts: Alerts, redactor: Redactor, snapshot: Snapshot) -> tuple[Alert, ...]:
@@ -102,6 +117,7 @@ class View:
         self._one = threading.RLock()
         self._revision = ""
         self._rules: Mapping[str, AlertRule] = {}
+        self._watched: tuple[Watched, ...] = ()
         self._recent: Recent = Recent(parts.observer)
         parts.observer = self._recent  # before `parts.status` is made of it
 
@@ -114,6 +130,7 @@ class View:
             host=settings.host,
             interval=settings.source.interval,
             status=self._status,
+            watched=lambda: self._watched,
             forget=self._recent.forget,
             history=self._history,
             look=self._look,
@@ -131,8 +148,11 @@ class View:
         return Reads(self._history_of, self._logs, self._follow)
 
     def _status(self) -> tuple[Json, Sequence[Container]]:
+        from reconciler.monitor.prober import watched
+
         with self._one:
             known = facts(self._parts)
+            self._watched = watched(known.desired, self._parts.settings.permissions)
             _, document = self._parts.status.status(known, True)
             return masked(document, self._redactor), self._parts.status.inspected(known)
 

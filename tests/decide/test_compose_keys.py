@@ -241,7 +241,7 @@ def test_every_key_of_the_schema_is_in_the_table_and_none_beside() -> None:
 
 def test_every_rule_is_defined_used_and_explained() -> None:
     used = {rule for key in keys().values() for rule in key.rules}
-    assert used | {"unknown-key", "invalid-value", "dropped-value"} == set(rules())
+    assert used | {"unknown-key", "invalid-value", "dropped-value", "endpoint"} == set(rules())
     assert all(rule.why and rule.hint.endswith(".") for rule in rules().values())
 
 

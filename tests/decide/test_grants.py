@@ -129,6 +129,10 @@ ASKED: Mapping[str, Mapping[str, Model]] = {
         "type=local,src=/srv/a": service(build={"context": ROOT, "cache_from": ["type=local,src=/srv/a"]}),
         "type=local,dest=/srv/b": service(build={"context": ROOT, "cache_to": ["type=local,dest=/srv/b"]}),
     },
+    "endpoint": {
+        origin: service(**{"x-reconciler": {"endpoint": f"{origin}/health?deep=1"}})
+        for origin in ("https://shop.example.org", "http://localhost:9000", "http://[::1]:9000", "https://10.0.0.7:8443")
+    },
     "stored-form": {
         "big.bin": service(volumes=[{"type": "bind", "source": f"{ROOT}/big.bin", "target": "/big.bin"}]),
         "model": service(volumes=[{"type": "bind", "source": f"{ROOT}/model", "target": "/model"}]),

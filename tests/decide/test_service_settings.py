@@ -66,6 +66,29 @@ services:
         ("{trial: {tiem: 5s}}", "unknown key 'tiem' in x-reconciler.trial", "Did you mean 'time'?"),
         ("{trial: {time: 1h}}", "x-reconciler.trial.time is longer than 10m (1h)", ""),
         ("{trial: {volumes: none}}", 'x-reconciler.trial.volumes must be "empty" or "shared" ("none")', ""),
+        ("{endpoint: 8080}", "x-reconciler.endpoint must be text (8080)", "http://localhost:8080/health"),
+        *(
+            (f"{{endpoint: '{address}'}}", "x-reconciler.endpoint must be an address like", "")
+            for address in (
+                "localhost:8080",
+                "ftp://localhost/",
+                "file:///etc/passwd",
+                "http://",
+                "http://u:p@localhost/",
+                "http://localhost:0/",
+                "tcp://localhost",
+                "tcp://localhost:1/x",
+                "http://localhost/#x",
+                "http://ex ample/",
+                "http://localhost/\u0394",
+                "unix:///var/run/docker.sock",
+                "javascript:alert(1)",
+                "http://${HOST:-x}/",
+            )
+        ),
+        ('{endpoint: "http://localhost/a\\r\\nHost: x"}', "x-reconciler.endpoint must be an address like", ""),
+        ("{endpoint: 'http://localhost:70000/'}", "x-reconciler.endpoint is no address: Port out of range", ""),
+        ("{endpoint: 'http://[1:2]/'}", "x-reconciler.endpoint is no address: ", ""),
         ("true", "x-reconciler must be a map", ""),
         ("", "x-reconciler must be a map", ""),
         ("[drain]", "x-reconciler must be a map", ""),
@@ -88,6 +111,12 @@ def test_a_trial_with_volumes_is_answered_with_a_warning() -> None:
     _, [warning] = with_settings({"services": {"web": {"volumes": volumes}}}, found, "shop")
     assert (warning.rule, warning.level, warning.line) == ("trial-volumes", Level.WARN, 4)
     assert warning.message == "service web: its trial finds nothing at /data"
+
+
+@pytest.mark.parametrize("address", ["", "http://localhost", "https://[::1]:8443/a?b=c&d", "tcp://db.example.org:5432"])
+def test_an_address_of_an_endpoint(address: str) -> None:
+    written = f"services:\n  web:\n    image: x\n    x-reconciler: {{endpoint: '{address}'}}\n"
+    assert read(a=written) == ({"endpoint": address}, ())
 
 
 def test_how_a_service_is_replaced() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from reconciler.errors import ReconcilerError, Transient
 from reconciler.model.alerts import FILE, RULES, Alert, AlertRule
+from reconciler.model.endpoints import Answer, Check, Watched
 from reconciler.model.history import RestartBackoff
 from reconciler.model.measures import Disk, Usage
 from reconciler.model.observed import Container
@@ -25,6 +26,9 @@ from reconciler.verbs import files
 from tests.monitor.conftest import NOW, Site, container, snapshot
 
 GIB = 1 << 30
+
+
+WEB = Watched("shop", "web", "https://localhost:8443/")
 
 
 def status(shown: Snapshot, **changes: Any) -> Snapshot:
@@ -61,6 +65,8 @@ CASES = {
     "budget-full": measures(well(), usage={"x": Usage(GIB - 1, 1.0)}),
     "swap-in-use": machine(well(), swap_used=GIB // 10),
     "disk-low": machine(well(), disks=(Disk("/", 100 * GIB, 9 * GIB, ("state",)),)),
+    "endpoint-down": replace(well(), endpoints=(Check(WEB, Answer("it answers 503"), NOW, NOW),)),
+    "certificate-expiring": replace(well(), endpoints=(Check(WEB, Answer("", NOW + 10 * 86400), NOW, NOW),)),
 }
 
 
@@ -125,6 +131,34 @@ def test_rollout_and_suspension_make_no_service_an_alert() -> None:
     rolling = status(sick(well()), rollout={"attempt": "1"})
     paused = status(sick(well()), suspended={"reason": "x", "until": None})
     assert [names for _, names in lived(alerts, [(0.0, rolling), (600.0, rolling), (900.0, paused)])] == [set()] * 3
+
+
+@pytest.mark.parametrize("name", ["service-unhealthy", "endpoint-down"])
+def test_a_rollout_neither_begins_nor_ends_an_alert(name: str) -> None:
+    alerts, bad, lasting = Alerts(Samples()), CASES[name], RULES[name].lasting
+    rolling = status(bad, rollout={"attempt": "1"})
+    early = [(0.0, bad), (15.0, rolling), (lasting + 60, rolling), (lasting + 70, well())]
+    assert [names for _, names in lived(alerts, early)] == [set()] * 4
+    begun = [(900.0, bad), (900 + lasting, bad), (950 + lasting, rolling), (2000.0, rolling), (2010.0, bad)]
+    assert [names for _, names in lived(alerts, begun)] == [set(), *[{name}] * 4]
+    assert [names for _, names in lived(alerts, [(2100.0, well()), (2100 + 2 * GRACE, well())])][-1] == set()
+
+
+def test_what_cannot_be_seen_does_not_become_an_alert() -> None:
+    alerts, bad = Alerts(Samples()), CASES["memory-near-limit"]
+    away = measures(well(), usage={}, containers=(), answered=False)
+    moments = [(0.0, bad), (15.0, away), (400.0, away), (415.0, bad)]
+    assert [names for _, names in lived(alerts, moments)] == [set(), set(), set(), {"memory-near-limit"}]
+
+
+def test_a_certificate_that_has_ended_stays_an_alert() -> None:
+    ended = replace(well(), endpoints=(Check(WEB, Answer("its certificate is not accepted", NOW - 60), NOW, NOW),))
+    [alert] = Alerts(Samples()).look(ended, {})
+    assert alert.finding.message == "the certificate of https://localhost:8443/ of shop/web has ended 60 s ago"
+    later = replace(well(), endpoints=(Check(WEB, Answer("", NOW + 15 * 86400), NOW, NOW),))
+    assert Alerts(Samples()).look(later, {}) == ()
+    [alert] = Alerts(Samples()).look(later, {"certificate-expiring": AlertRule(0.0, 30 * 86400.0)})
+    assert alert.finding.value == 15 * 86400
 
 
 def test_our_own_restarts_count_as_well() -> None:

@@ -194,11 +194,13 @@ def test_alerts_are_those_that_nothing_else_tells() -> None:
         {"name": "disk-low", "stack": None, "service": None, "about": "/", "message": "9 GiB free"},
         {"name": "memory-near-limit", "stack": "shop", "service": "db", "about": "shop-db-1", "message": "119 MiB"},
         {"name": "service-unhealthy", "stack": "shop", "service": "db", "about": None, "message": "Missing"},
+        {"name": "agent-silent", "stack": None, "service": None, "about": "test", "message": "test: …"},
     ]
     document = {"evaluatedAt": "2023-11-14T22:13:20.000Z", "alerts": rows}
     found = alerts_of(document, 1_700_000_005.0, 60.0)
-    assert found == (("disk-low /", "9 GiB free"), ("memory-near-limit shop/db", "119 MiB"))
+    memory = "memory-near-limit shop/db shop-db-1"
+    assert found == (("disk-low /", "9 GiB free"), (memory, "119 MiB"), ("agent-silent test", "test: …"))
     assert alerts_of(document, 1_700_000_061.0, 60.0) is None
     assert alerts_of({}, 1_700_000_005.0, 60.0) is None
     assert alerts_of({**document, "alerts": [{"name": 3}]}, 1_700_000_005.0, 60.0) is None
-    assert of(Event.ALERT, history(), Standing(alerts=found)).facts == ("disk-low /", "memory-near-limit shop/db")
+    assert of(Event.ALERT, history(), Standing(alerts=found)).facts == tuple(name for name, _ in found)

@@ -57,7 +57,28 @@ def test_an_alert_of_the_monitor_begins_and_ends_once() -> None:
     assert [*one.see(100.0, alert), *one.see(130.0, alert)] == ["alert: disk-low /"]
     assert "9 GiB free" in one.target.items[0].body
     assert [*one.see(200.0, unknown), *one.see(900.0, unknown), *one.see(910.0, alert)] == []
-    assert [*one.see(920.0, none), *one.see(950.0, none)] == ["recovered: no alert is active any more"]
+    assert [*one.see(920.0, none), *one.see(950.0, none)] == ["recovered: disk-low / is over"]
+
+
+def test_each_alert_begins_and_ends_by_itself() -> None:
+    low, full = ("disk-low /", "9 GiB free"), ("budget-full", "13 of 14 GiB")
+    one = Watched(reminder=3600.0)
+
+    def at(moment: float, *alerts: tuple[str, str]) -> list[str]:
+        return one.see(moment, replace(WELL, alerts=alerts))
+
+    assert [*at(0.0, low), *at(30.0, low)] == ["alert: disk-low /"]
+    assert [*at(40.0, low, full), *at(70.0, low, full)] == ["alert: budget-full"]
+    assert "9 GiB" not in one.target.items[-1].body
+    assert [*at(100.0, full), *at(130.0, full)] == ["recovered: disk-low / is over"]
+    assert [*at(140.0, full), *at(150.0)] == [], "another one that does not last"
+    assert at(3669.0, full) == []
+    assert at(3670.0, full) == ["still alert: budget-full"]
+    assert [*at(3700.0), *at(3730.0)] == ["recovered: budget-full is over"]
+    assert one.target.facts == {}
+    assert one.target.open == []
+    assert [*at(5000.0, low, full), *at(5030.0, low, full)] == ["alert: budget-full", "alert: disk-low /"]
+    assert [*at(5100.0), *at(5130.0)] == ["recovered: budget-full is over", "recovered: disk-low / is over"]
 
 
 def test_what_does_not_last_is_not_told() -> None:

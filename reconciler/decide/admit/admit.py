@@ -16,6 +16,7 @@ from reconciler.decide.admit.policies import (
     builds,
     conflicts,
     cycles,
+    endpoints,
     exports,
     keys,
     mounts,
@@ -148,6 +149,7 @@ def _stack(subject: Subject, candidate: Candidate) -> Iterator[Finding]:
         yield from mounts.findings(service)
         yield from builds.findings(service, candidate.concealed)
         yield from stops.findings(service)
+        yield from endpoints.findings(service)
         yield from probes.findings(service, candidate.stack.gate)
         yield from objects.label_findings(service)
         yield from objects.logging_findings(service)

@@ -154,6 +154,7 @@ class _Stack:
             container_name=model.get("container_name"),
             ports=tuple(published_ports(model)),
             update=update_of(model, self.document.default_order),
+            endpoint=(model.get(SETTINGS) or {}).get("endpoint", ""),
         )
 
     def _config(self, name: str, model: Json, image: str, memory: int, default: bool) -> dict[str, Any]:
@@ -266,6 +267,7 @@ def _content(stack: Stack) -> object:
             [[d.stack, d.service, d.condition, d.restart] for d in s.depends_on],
             # Only where the file says something, so that the identity of other contents stays as it was.
             *([astuple(s.update)] if s.update != AS_USUAL else []),
+            *([{"endpoint": s.endpoint}] if s.endpoint else []),
         ]
         for s in stack.services
     ]

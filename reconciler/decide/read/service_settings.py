@@ -12,7 +12,7 @@ from typing import Any
 
 from reconciler.decide.read.keys import OVERRIDE, items, pairs
 from reconciler.decide.read.scan import Scan
-from reconciler.formats import schemas
+from reconciler.formats import endpoints, schemas
 from reconciler.formats.compose_names import SETTINGS
 from reconciler.formats.nodes import Mapping as MapNode
 from reconciler.formats.nodes import Node, Scalar
@@ -69,7 +69,8 @@ def _value(node: Node) -> Any:
 
 def _wrong(settings: Mapping[str, Any], found: Scan, stack: str, service: str) -> Iterator[Violation]:
     whole = Document("", settings, (), {}, {}, {})
-    for item in schemas.check(whole, "service"):
+    schema = schemas.check(whole, "service")
+    for item in (*schema, *(() if schema else _wrong_endpoint(settings[SETTINGS]))):
         yield _placed(item, found, stack, service, _parts(item.pointer or ""))
     for pointer in ((SETTINGS, "drain"), (SETTINGS, "trial", "time")):
         value: Any = settings
@@ -81,6 +82,17 @@ def _wrong(settings: Mapping[str, Any], found: Scan, stack: str, service: str) -
                 Reason.SCHEMA_INVALID, "out-of-range", message, "Write a duration of at most 10m, like 5s."
             )
             yield _placed(item, found, stack, service, pointer)
+
+
+def _wrong_endpoint(settings: Mapping[str, Any]) -> Iterator[Violation]:
+    """What the schema cannot say: a number of a port that does not exist, brackets around no address."""
+    try:
+        endpoints.parse(settings.get("endpoint") or "http://localhost")
+    except ValueError as error:
+        message = f"{SETTINGS}.endpoint is no address: {error} ({settings['endpoint']})"
+        pointer = f"/{SETTINGS}/endpoint"
+        hint = "Write one like http://localhost:8080/health."
+        yield Violation(Reason.SCHEMA_INVALID, "wrong-value", message, hint, pointer=pointer)
 
 
 def _hidden_volumes(service: Mapping[str, Any], settings: Any) -> list[str]:

@@ -1,0 +1,124 @@
+"""The thread that asks the endpoints of services every 30 seconds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from reconciler.formats.endpoints import door, parse
+from reconciler.formats.grants import covers
+from reconciler.log import logger
+from reconciler.model.desired import DesiredState, Service
+from reconciler.model.documents import Permissions
+from reconciler.model.endpoints import Answer, Check, Watched
+from reconciler.model.ports import Port
+from reconciler.monitor.snapshot import Snapshot
+
+EVERY = 30.0
+"""Seconds between two rounds."""
+
+SOON = 5.0
+"""Seconds until the next look while nothing is known to be asked."""
+
+MOST = 256
+"""Largest number of endpoints that are asked; later ones are not."""
+
+RULE = "endpoint"
+
+Ask = Callable[[Iterable[tuple[Watched, str | None]]], Mapping[Watched, Answer]]
+
+
+def watched(desired: DesiredState | None, permissions: Permissions) -> tuple[Watched, ...]:
+    """The endpoints of all services that are to keep running: what their files name, else their published ports."""
+    found = [
+        item
+        for stack in (desired.stacks if desired else ())
+        if not stack.suspended
+        for service in stack.services
+        if service.replicas and not service.completes
+        for item in _of_service(service, permissions)
+    ]
+    return tuple(found[:MOST])
+
+
+def _of_service(service: Service, permissions: Permissions) -> Iterable[Watched]:
+    if service.endpoint:
+        yield Watched(*service.key, service.endpoint, _granted(service, permissions))
+        return
+    for port in sorted(set(service.ports)):
+        if port[2] == "tcp":
+            address = door(port)
+            host = f"[{address}]" if ":" in address else address
+            yield Watched(*service.key, f"tcp://{host}:{port[1]}")
+
+
+def _granted(service: Service, permissions: Permissions) -> bool:
+    """Whether the operator allows its address now: a grant may be gone since the commit was admitted."""
+    origin = parse(service.endpoint).origin
+    return permissions.owner or any(
+        grant.policy == RULE and grant.stack in ("*", service.stack) and grant.service in ("*", service.name)
+        and any(covers(RULE, value, origin) for value in grant.values)
+        for grant in permissions.grants
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What is asked, and what is known without asking: that no container has published the port."""
+
+    asked: tuple[tuple[Watched, str | None], ...]
+    closed: tuple[Watched, ...]
+
+
+def plan(items: Sequence[Watched], published: Sequence[Port]) -> Round:
+    """`published`: ports that running containers of ours hold."""
+    asked, closed = [], []
+    for item in items:
+        address = None if item.granted else parse(item.url).door(published)
+        if item.granted or address is not None:
+            asked.append((item, address))
+        else:
+            closed.append(item)
+    return Round(tuple(asked), tuple(closed))
+
+
+class Prober:
+    """`newest`: the newest snapshot. `checks` is replaced as a whole, so other threads may read it."""
+
+    def __init__(self, newest: Callable[[], Snapshot], ask: Ask) -> None:
+        self._newest, self._ask = newest, ask
+        self.checks: tuple[Check, ...] = ()
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                asked = self.round()
+            except Exception as error:
+                logger.opt(exception=error).error("monitor: endpoints: {}", error)
+                asked = True
+            stop.wait(EVERY if asked else SOON)
+
+    def round(self) -> bool:
+        """Ask each endpoint once; False if it is not known what to ask."""
+        snapshot = self._newest()
+        measures = snapshot.measures
+        if snapshot.status is None or measures is None or not measures.answered:
+            return False
+        ports = [port for item in measures.containers if item.running for port in item.ports]
+        todo = plan(snapshot.watched, ports)
+        closed = Answer("no container of ours has published its port")
+        answers = {**dict.fromkeys(todo.closed, closed), **self._ask(todo.asked)}
+        before = {item.watched: item for item in self.checks}
+        self.checks = tuple(_check(item, answers[item], before.get(item), snapshot.at) for item in snapshot.watched)
+        return True
+
+
+def _check(item: Watched, answer: Answer, before: Check | None, at: float) -> Check:
+    """What was known of its certificate stays known while it does not answer."""
+    if before is None:
+        return Check(item, answer, at, at)
+    if answer.fault and answer.expires is None:
+        answer = replace(answer, expires=before.answer.expires)
+    same = bool(before.answer.fault) == bool(answer.fault)
+    return Check(item, answer, at, before.since if same else at)
