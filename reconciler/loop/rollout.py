@@ -301,10 +301,14 @@ class Rollout:
 
     def _start(self, rest: Sequence[Step]) -> int:
         """Consecutive starts of the plan run together. Started containers are judged; then the first one that did not
-        start ends the rollout."""
+        start ends the rollout. What nobody waits for starts while the others become healthy."""
         self.touched |= rest[0].change is not Change.TRIAL
         self._pause(rest[0])
-        batch = {self._container(step): step for step in self._together(rest, STARTS)}
+        awaited = {(step.stack, step.service) for step in rest if step.action is Action.WAIT_HEALTHY}
+        first = (rest[0].stack, rest[0].service) in awaited
+        together = self._together(rest, STARTS)
+        same = takewhile(lambda step: ((step.stack, step.service) in awaited) is first, together)
+        batch = {self._container(step): step for step in same}
         for container, step in batch.items():
             if step is not rest[0]:
                 self._hooks.step(step, len(self._plan.steps))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import docker
@@ -29,6 +30,9 @@ from reconciler.model.times import engine_time
 from reconciler.observe import containers as read
 from reconciler.observe.events import EventWatch
 from reconciler.observe.host import holders, is_bound
+
+AT_ONCE = 4
+"""Number of questions that the engine gets at the same moment."""
 
 NO_CONTAINER = "another process of this machine"
 STARTED_AT_LAG = 0.5
@@ -78,12 +82,13 @@ class EngineObserver:
         return InUse(frozenset(answer.get("ImageID", "") for answer in answers), frozenset(sources))
 
     def details(self, ids: Iterable[str]) -> Mapping[str, Container]:
-        found = {}
-        for container in ids:
-            answer = self._inspect(container)
-            if answer is not None:
-                found[answer["Id"]] = read.inspected(answer, self._counted(answer))
-        return found
+        wanted = list(ids)
+        if len(wanted) > 1:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                answers = list(pool.map(self._inspect, wanted))
+        else:
+            answers = [self._inspect(container) for container in wanted]
+        return {one["Id"]: read.inspected(one, self._counted(one)) for one in answers if one is not None}
 
     def defaults(self, images: Iterable[str]) -> Mapping[str, ImageDefaults]:
         """Settings of these images (by id); missing images are left out. Each is requested once, because ids never

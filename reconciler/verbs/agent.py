@@ -32,11 +32,12 @@ SELDOM = 0.25
 
 @dataclass(slots=True)
 class Progress:
-    """The present progress, for status and for people."""
+    """The present progress, for status and for people. `stepped`: a step has begun, and must not wait for readers."""
 
     clock: Clock
     tell: Callable[[str], None] = lambda line: None
     changed: Callable[[], None] = lambda: None
+    stepped: Callable[[], None] = lambda: None
     rollout: Rollout | None = None
     holding: Holding | None = None
     silence: Silence | None = None
@@ -73,7 +74,7 @@ class Progress:
         now = self.clock.monotonic()
         if step.action not in BRIEF or now - self._published_at >= SELDOM:
             self._published_at = now
-            self.changed()
+            self.stepped()
 
     def ended(self, turn: Turn) -> None:
         """A turn has ended."""

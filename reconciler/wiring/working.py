@@ -40,6 +40,7 @@ from reconciler.renewal import Continued, start_anew
 from reconciler.settings import SAME_REPOSITORY
 from reconciler.verbs import files
 from reconciler.verbs.agent import AgentVerbs, Progress
+from reconciler.verbs.beside import beside
 from reconciler.verbs.ending import end_in_time
 from reconciler.verbs.every import every
 from reconciler.verbs.push_file import PushFile
@@ -83,6 +84,7 @@ class Working:
         self._forge: Outbox[History] | None = None
         self._outboxes: list[Outbox[Any]] = []
         self._previews = self._make_previews()
+        self._publishing = threading.RLock()
         self.deadline = float("inf")
 
     @cached_property
@@ -139,6 +141,7 @@ class Working:
             self._progress.changed = lambda: self._publish(cycle, watchdog)
             self._push_file.publish(self._progress, ())
             with (
+                beside(self._progress.changed) as self._progress.stepped,
                 self._telling(),
                 end_in_time(self._stop, ledger.cut_off),
                 every(watchdog.limit / 60, partial(self._look_after, watchdog)),
@@ -309,7 +312,11 @@ class Working:
     # -- what others see ---------------------------------------------------------------------------------------
 
     def _publish(self, cycle: Cycle, watchdog: StallWatchdog) -> None:
-        """Write the files for other processes: the progress, and the whole Status."""
+        """Write the files for other processes: the progress, and the whole Status. One thread at a time."""
+        with self._publishing:
+            self._write_all(cycle, watchdog)
+
+    def _write_all(self, cycle: Cycle, watchdog: StallWatchdog) -> None:
         self._manager.pulse()
         self._manager.status(self._redactor.clean(self._progress.line))
         if self._forge is not None:

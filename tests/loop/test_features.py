@@ -150,7 +150,7 @@ def test_new_services_of_one_level_start_before_any_of_them_is_waited_for() -> N
     assert life.turn().outcome == "Succeeded"
     acted = [(str(step.action), step.service) for step in life.steps]
     starts = [position for position, (action, _) in enumerate(acted) if action == "StartContainer"]
-    assert [acted[position][1] for position in starts] == ["cache", "db", "web", "worker"]
+    assert [acted[position][1] for position in starts] == ["db", "cache", "web", "worker"], "the awaited one first"
     assert starts[1] == starts[0] + 1
     assert starts[3] == starts[2] + 1
     assert ("WaitHealthy", "db") in acted[starts[1] : starts[2]]

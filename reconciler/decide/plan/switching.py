@@ -58,16 +58,18 @@ class Switching:
     def switch_all(self) -> None:
         """New services start together, level by level; services that replace containers go one at a time.
 
-        During a rollback all go level by level: these containers were good, and each wait is an outage.
+        During a rollback all go level by level: these containers were good, and each wait is an outage. Services that
+        others need start before the rest of their level, so that the others wait for less.
         """
         if self.intent is Intent.REVERT:
             self._stop_replaced()
         waiting = {service.key: service for service in self.order}
+        needed = {key for service in self.order for key in needs(service)}
         new = [service for service in self.order if self._goes_with_others(service)]
         while waiting:
             level = [service for service in new if not any(key in waiting for key in needs(service))]
             if level:
-                self._start_together(level)
+                self._start_together(sorted(level, key=lambda service: service.key not in needed))
             else:
                 level = [next(iter(waiting.values()))]
                 self.switch(level[0])
