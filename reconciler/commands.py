@@ -373,6 +373,12 @@ VERBS = (
         "no check failed",
         "a check failed",
         "Doctor",
+        (
+            Option(
+                "--security",
+                "instead: how closed the machine is (ssh, firewall, fail2ban, published ports, keys); best as root",
+            ),
+        ),
         tolerant=True,
     ),
     Verb(

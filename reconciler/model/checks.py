@@ -29,3 +29,14 @@ class EngineFacts:
     memory: int
     ahead: float
     measured: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A port of a running container. `address`: '' is every address. `managed`: the container is the agent's own, so a
+    commit asked for the port, and a grant or `trust: owner` allowed it."""
+
+    container: str
+    address: str
+    port: int
+    managed: bool

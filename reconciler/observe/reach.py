@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,12 +12,14 @@ from docker.errors import NotFound
 
 from reconciler.engine import engine_calls
 from reconciler.errors import Transient
-from reconciler.model.checks import EngineFacts
+from reconciler.model.checks import EngineFacts, Published
+from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST
 from reconciler.model.outcome import Reason
 from reconciler.model.times import instant
 from reconciler.observe.containers import working_set
 from reconciler.observe.fetch_faults import known_fault, other_ref, unknown_fault
 from reconciler.observe.git import Git
+from reconciler.observe.host import EVERYWHERE
 from reconciler.observe.mirror import Mirror
 from reconciler.observe.origin import reading
 from reconciler.observe.remote import Remote
@@ -53,6 +55,25 @@ def engine_facts(client: docker.APIClient) -> EngineFacts:
         between = (asked + time.time()) / 2
     ahead = instant(info["SystemTime"]) - between
     return EngineFacts(str(info["ServerVersion"]), int(info["MemTotal"]), ahead, _measured(client))
+
+
+def published(client: docker.APIClient, adopted: Collection[str] = ()) -> list[Published]:
+    """Ports of running containers. `adopted`: Compose projects whose containers have no label of ours. Away if the
+    engine does not answer."""
+    with engine_calls("list its containers"):
+        listed = client.containers()
+    found = []
+    for item in listed:
+        labels = item.get("Labels") or {}
+        managed = LABEL_HOST in labels or labels.get(COMPOSE_PROJECT) in adopted
+        name = (item.get("Names") or [item["Id"][:12]])[0].lstrip("/")
+        for port in item.get("Ports") or ():
+            if port.get("PublicPort"):
+                address = str(port.get("IP") or "")
+                found.append(
+                    Published(name, "" if address in EVERYWHERE else address, int(port["PublicPort"]), managed)
+                )
+    return found
 
 
 def _measured(client: docker.APIClient) -> bool | None:

@@ -205,8 +205,10 @@ class Application:
         return Working(self._parts, self._stop, self._redactor, self._silence or LIMIT, self._before)
 
     def doctor(self, typed: argparse.Namespace) -> Answer:
-        from reconciler.wiring.doctor import examine
+        from reconciler.wiring.doctor import examine, examine_security
 
+        if typed.security:
+            return examine_security(self._parts.settings)
         with self._scratch() as scratch:
             return examine(self._parts.settings, TURN_FILE, scratch, self._redactor)
 

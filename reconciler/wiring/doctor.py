@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from reconciler import process
 from reconciler.act.visibility import visible
+from reconciler.decide.hardening.facts import Facts, lines_of, read
 from reconciler.decide.history.folding import fold
 from reconciler.decide.read.parse import host_document
 from reconciler.decide.redact import Redactor
+from reconciler.decide.service.systemd import ENVIRONMENT_FILE
 from reconciler.effects import Effects
 from reconciler.engine import connect
 from reconciler.formats.engine_read import FOLDERS
+from reconciler.formats.packaged import packaged
+from reconciler.model.outcome import Reason
 from reconciler.observe.binary import compose_version, find_compose
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.login import login_of
 from reconciler.observe.origin import foreign_owner, not_pushed
-from reconciler.observe.reach import branch_head, engine_facts
+from reconciler.observe.reach import branch_head, engine_facts, published
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.source import GitSource
 from reconciler.record.journal import Journal
@@ -25,6 +32,10 @@ from reconciler.record.rendered import RenderedStore
 from reconciler.settings import OWNER, SAME_REPOSITORY, Settings
 from reconciler.verbs import Answer, files
 from reconciler.verbs.doctor import Doctor, Found, Probes
+from reconciler.verbs.key import KEPT
+
+LOOKING = 60.0
+"""Seconds that the look at ssh, firewall and fail2ban may take."""
 
 
 def examine(settings: Settings, turn_file: str, scratch: Path, redactor: Redactor) -> Answer:
@@ -34,6 +45,50 @@ def examine(settings: Settings, turn_file: str, scratch: Path, redactor: Redacto
     secrets = Path(settings.secrets_dir) if settings.secrets_dir else None
     probes = _Reading(settings, state.resolve(), secrets, turn_file, scratch, redactor).probes()
     return Doctor(state, secrets, probes, owner=settings.trust == OWNER).examine()
+
+
+def examine_security(settings: Settings) -> Answer:
+    """The part of `doctor --security`."""
+    from reconciler.verbs.security import SecurityProbes, examine
+
+    probes = SecurityProbes(
+        facts=_hardening,
+        published=lambda: published(connect(engine_host(settings.engine, os.environ)), settings.adopt),
+        state=Path(settings.state),
+        keys=tuple(_keys(settings)),
+    )
+    return examine(probes)
+
+
+def _hardening() -> Facts | None:
+    """Transient where the look itself fails."""
+    if sys.platform != "linux" or not Path("/run/systemd/system").is_dir():
+        return None
+    script = packaged("hardening/look.sh")
+    done = process.run(["sh", "-s"], env=dict(os.environ), timeout=LOOKING, stdin=script, reason=Reason.USAGE_INVALID)
+    return read(lines_of(done.stdout.decode(errors="replace")))
+
+
+def _keys(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Files with secrets that the agent config names, or that have a fixed place."""
+    source, forge, monitor = settings.source, settings.forge, settings.monitor
+    named = [
+        ("the deploy key", source.key_file),
+        ("the deploy key", os.path.join(settings.state, KEPT)),
+        ("the token of the source", source.token_file),
+        ("the token of the forge", forge.token_file if forge else None),
+        ("the token of the monitor", monitor.token_file),
+        *(("the secret of webhooks", path) for path in monitor.webhooks.values()),
+        ("the service's environment", ENVIRONMENT_FILE),
+    ]
+    yield from ((what, Path(path)) for what, path in dict.fromkeys(named) if path)
+    if settings.notify or settings.heartbeat:
+        yield from (
+            [("the agent config, which has the keys of notifications,", Path(settings.path))] if settings.path else ()
+        )
+    folder = Path(settings.secrets_dir) if settings.secrets_dir else None
+    if folder and os.access(folder, os.R_OK | os.X_OK):
+        yield from (("the secret", path) for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 class _Reading:

@@ -1,0 +1,114 @@
+"""`doctor --security`: how closed the machine is, and what has drifted since it was hardened."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shlex
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.decide.hardening import drift
+from reconciler.decide.hardening.facts import Facts
+from reconciler.errors import ReconcilerError
+from reconciler.model.checks import Check, Published
+from reconciler.record import summary
+from reconciler.verbs import Answer
+
+TAILNET = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("fd7a:115c:a1e0::/48"))
+"""Addresses that only members of the owner's tailnet reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityProbes:
+    """Functions that read the machine; each may raise ReconcilerError. `facts`: None where hardening is not looked at
+    (macOS). `state`: the state folder; `keys`: files with secrets, each with what it is. Files may be missing."""
+
+    facts: Callable[[], Facts | None]
+    published: Callable[[], Sequence[Published]]
+    state: Path
+    keys: Sequence[tuple[str, Path]]
+
+
+def examine(probes: SecurityProbes) -> Answer:
+    checks = tuple(_checks(probes))
+    return (1 if any(item.ok is False for item in checks) else 0), summary.doctor(checks)
+
+
+def _checks(probes: SecurityProbes) -> Iterator[Check]:
+    try:
+        facts = probes.facts()
+    except ReconcilerError as error:
+        yield Check("hardening", None, f"not checked: {error.message}", error.hint)
+    else:
+        yield from (
+            drift.checks(facts) if facts else [Check("hardening", None, "not checked: only on Linux with systemd")]
+        )
+    yield _guarded("ports", lambda: _ports(probes.published()))
+    yield _guarded("state", lambda: _state(probes.state))
+    yield _guarded("keys", lambda: _keys(probes.keys, probes.state))
+
+
+def _guarded(name: str, look: Callable[[], Check]) -> Check:
+    try:
+        return look()
+    except ReconcilerError as error:
+        return Check(name, None, f"not checked: {error.message}", error.hint)
+    except PermissionError as error:
+        return Check(name, None, f"not checked: {error.filename} may not be read by this user", "call it with sudo")
+    except OSError as error:
+        return Check(name, False, f"{error.filename or name}: {error.strerror}", "see who owns it, and its mode")
+
+
+def _ports(published: Sequence[Published]) -> Check:
+    outside = [item for item in published if _outside(item.address)]
+    told = sorted({f"{item.container} {item.address or '*'}:{item.port}" for item in outside if not item.managed})
+    if told:
+        hint = "publish them as 127.0.0.1:PORT:PORT; no firewall of the machine filters what Docker forwards"
+        return Check("ports", False, f"open to the network, and no commit asked for it: {', '.join(told)}", hint)
+    granted = sorted({f"{item.container} {item.address or '*'}:{item.port}" for item in outside})
+    if granted:
+        return Check("ports", True, f"open to the network, as the agent config allows: {', '.join(granted)}")
+    return Check("ports", True, f"{len(set(published))} published, none of them open to the network")
+
+
+def _outside(address: str) -> bool:
+    if not address:
+        return True
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return True
+    return not (found.is_loopback or any(found in net for net in TAILNET))
+
+
+def _state(folder: Path) -> Check:
+    if not folder.exists():
+        return Check("state", None, f"not checked: {folder} does not exist yet")
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o077:
+        return Check("state", False, f"{folder} is open to other users (mode {mode:04o})", f"chmod 700 {folder}")
+    return Check("state", True, f"{folder} has mode {mode:04o}")
+
+
+def _keys(keys: Sequence[tuple[str, Path]], state: Path) -> Check:
+    """Each belongs to root or to the owner of the state folder, and nobody else can read it."""
+    owners = {0, os.geteuid(), *([state.stat().st_uid] if state.exists() else ())}
+    wrong, number = [], 0
+    for what, path in keys:
+        if not path.exists():
+            continue
+        number += 1
+        status = path.stat()
+        if status.st_mode & 0o077:
+            mode = stat.S_IMODE(status.st_mode)
+            wrong.append(
+                (f"{what} {path} is open to other users (mode {mode:04o})", f"chmod 600 {shlex.quote(str(path))}")
+            )
+        elif status.st_uid not in owners:
+            wrong.append((f"{what} {path} belongs to uid {status.st_uid}", f"chown root {shlex.quote(str(path))}"))
+    if wrong:
+        return Check("keys", False, "; ".join(told for told, _ in wrong), "; ".join(hint for _, hint in wrong))
+    return Check("keys", True, f"{number} files with keys and tokens, each for its owner alone")

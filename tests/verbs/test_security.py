@@ -1,0 +1,85 @@
+"""`doctor --security`: each kind of drift by its name; what cannot be seen is no finding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.decide.hardening.facts import Facts
+from reconciler.errors import Away
+from reconciler.model.checks import Published
+from reconciler.model.outcome import Reason
+from reconciler.record import text
+from reconciler.reference import output_schema
+from reconciler.verbs.security import SecurityProbes, examine
+from tests.decide.test_hardening import WELL
+
+
+@pytest.fixture
+def well(tmp_path: Path) -> SecurityProbes:
+    state, key = tmp_path / "state", tmp_path / "key"
+    state.mkdir(mode=0o700)
+    key.touch(mode=0o600)
+    ports = [Published("web", "127.0.0.1", 80, True), Published("web", "100.90.1.2", 80, False)]
+    return SecurityProbes(lambda: WELL, lambda: ports, state, [("the deploy key", key), ("the token", tmp_path / "no")])
+
+
+def found(probes: SecurityProbes) -> dict[str, Any]:
+    code, document = examine(probes)
+    Draft202012Validator(output_schema()).validate(document)
+    assert max(map(len, text.render(document, text.Style(), 0.0).splitlines())) <= 80
+    checks = {item["name"]: item for item in document["checks"]}
+    assert (code == 1) is any(item["ok"] is False for item in checks.values())
+    assert all(item["hint"] for item in checks.values() if item["ok"] is False)
+    return checks
+
+
+def wrong(probes: SecurityProbes) -> list[str]:
+    return [name for name, item in found(probes).items() if item["ok"] is False]
+
+
+def test_a_closed_machine_has_no_finding(well: SecurityProbes) -> None:
+    checks = found(well)
+    assert list(checks) == ["ssh", "firewall", "fail2ban", "ports", "state", "keys"]
+    assert {item["ok"] for item in checks.values()} == {True}
+    assert checks["keys"]["message"].startswith("1 files")
+
+
+@pytest.mark.parametrize("address", ["", "192.168.1.4", "2001:db8::1"])
+def test_a_port_that_nobody_granted_is_named(well: SecurityProbes, address: str) -> None:
+    open_ = Published("db", address, 5432, False)
+    checks = found(replace(well, published=lambda: [open_]))
+    assert checks["ports"]["ok"] is False
+    assert f"db {address or '*'}:5432" in checks["ports"]["message"]
+    granted = found(replace(well, published=lambda: [replace(open_, managed=True)]))
+    assert granted["ports"]["ok"]
+    assert "db" in granted["ports"]["message"]
+
+
+def test_modes_of_state_and_keys(well: SecurityProbes) -> None:
+    well.state.chmod(0o750)
+    key = well.keys[0][1]
+    key.chmod(0o644)
+    checks = found(well)
+    assert [name for name, item in checks.items() if item["ok"] is False] == ["state", "keys"]
+    assert checks["state"]["hint"] == f"chmod 700 {well.state}"
+    assert checks["keys"]["hint"] == f"chmod 600 {key}"
+
+
+def test_a_part_that_cannot_be_seen_keeps_no_other_from_being_checked(well: SecurityProbes) -> None:
+    def away() -> Any:
+        raise Away(Reason.ENGINE_UNAVAILABLE, "the engine does not answer", "start it")
+
+    checks = found(replace(well, published=away, facts=lambda: Facts()))
+    assert {name: item["ok"] for name, item in checks.items()} == {
+        "ssh": None, "firewall": None, "fail2ban": None, "ports": None, "state": True, "keys": True,
+    }  # fmt: skip
+    assert found(replace(well, facts=lambda: None))["hardening"]["ok"] is None
+
+
+def test_drift_of_ssh_is_a_finding(well: SecurityProbes) -> None:
+    assert wrong(replace(well, facts=lambda: replace(WELL, jail="", rules=""))) == ["firewall", "fail2ban"]
