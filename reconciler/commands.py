@@ -94,6 +94,19 @@ def _count(text: str) -> int:
     return int(text)
 
 
+HARDENING = ("ssh", "firewall", "fail2ban")
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    if found == ("none",):
+        return ()
+    wrong = [part for part in found if part not in HARDENING]
+    if wrong:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is not one of {', '.join(HARDENING)}, none")
+    return found
+
+
 def _one_subject(typed: argparse.Namespace) -> str | None:
     """`validate` judges one thing."""
     given = {"DIR": typed.DIR, "--commit": typed.commit, "--file": typed.file}
@@ -454,6 +467,39 @@ VERBS = (
             PLATFORM,
         ),
         tolerant=True,
+    ),
+    Verb(
+        "bootstrap",
+        "From the laptop: make a bare machine a reconciling host, over your own ssh; again at any time",
+        "Synced, or shown by --dry-run",
+        "something is missing: the checks say what",
+        "Bootstrap",
+        (
+            Option("HOST", "where ssh goes: USER@HOST, a host of your ssh config, or ssh://USER@HOST:PORT"),
+            Option("--name", "the host's name, in its agent config and for --on", "NAME", more={"required": True}),
+            Option("--dry-run", "only show what would change, in words and as commands"),
+            Option(
+                "--repository",
+                "what it watches: bare, a repository on the machine to push to; or the address of another one",
+                "URL|bare",
+                "bare",
+            ),
+            Option("--branch", "the branch that it watches", "BRANCH", "main"),
+            Option(
+                "--channel",
+                "what to install: a wheel, a folder with wheels, or a version; without it what runs here",
+                "PATH|VERSION",
+            ),
+            Option(
+                "--harden",
+                "parts of the hardening, separated by commas (ssh, firewall, fail2ban), or none",
+                "PARTS",
+                "none",
+                {"type": _parts},
+            ),
+        ),
+        config="own",
+        laptop=True,
     ),
     Verb(
         "deploy",

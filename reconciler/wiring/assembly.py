@@ -301,6 +301,11 @@ class Application:
         monitor(self._parts, self._redactor, self._stop, typed.textfile, self._tell)
         return Interrupted.exit_code, {}
 
+    def bootstrap(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.bootstrapping import bootstrap
+
+        return bootstrap(typed, self._parts.environ, self._tell)
+
     def deploy(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.deploying import deploy
 

@@ -63,7 +63,7 @@ def uninstall(typed: argparse.Namespace, parts: Reading) -> Answer:
 
 def service(platform: Platform, account: pwd.struct_passwd, parts: Reading) -> Service:
     """What the files of the service follow from."""
-    settings, source = parts.settings, parts.source.remote.path
+    settings, source = parts.settings, parts.remote.path
     config = settings.path
     if config is None:
         hint = "write it to /etc/reconciler/reconciler.yaml: a service has no environment of yours"

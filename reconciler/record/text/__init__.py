@@ -31,6 +31,7 @@ _KINDS = {
     "NetTest": "net_test",
     "Alerts": "alerts",
     "NotifyTest": "notify_test",
+    "Bootstrap": "bootstrap",
 }
 """Kind → function."""
 

@@ -1,0 +1,213 @@
+"""The changes that make the agent: its program, its config, its repository and its service. The same on all systems."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from posixpath import dirname
+
+from reconciler.bootstrap.model import BARE, Bundle, Change, Wanted
+from reconciler.bootstrap.places import Have, Places
+from reconciler.model.checks import Check
+from reconciler.model.service import Platform
+
+_BUNDLE = ".bundle.tar"
+_GIB = 1 << 30
+_STEP = 256 << 20
+
+
+def agent_changes(places: Places, have: Have, wanted: Wanted, bundle: Bundle, memory: int) -> Iterator[Change]:
+    """`memory`: bytes that containers can have at most. The account, Python, git and the engine are there by then."""
+    yield from _program(places, have, bundle)
+    yield from _config(places, have, wanted)
+    if wanted.repository == BARE:
+        yield from _repository(places, have, wanted, memory)
+    yield Change(
+        "service",
+        f"Install the agent as a service that runs as {places.account}, and start it",
+        arguments={"commands": [f"{_verb(places)} install --user {shlex.quote(places.account)}"]},
+        needed=not (have.unit and have.running and have.enabled),
+        hint="see what the service says: journalctl -u reconciler",
+    )
+
+
+def refusals(places: Places, have: Have, wanted: Wanted) -> Iterator[Check]:
+    """What there is already, and is not what was asked for."""
+    if have.config is None:
+        return
+    host, url = have.config.get("host"), (have.config.get("source") or {}).get("url")
+    if host != wanted.name:
+        hint = f"name it as it is: --name {host}; or remove {places.config} there if that agent is not needed any more"
+        yield Check("name", False, f"the agent config of this machine is that of {host}, not of {wanted.name}", hint)
+    asked = places.repository if wanted.repository == BARE else wanted.repository
+    if url != asked:
+        hint = f"change `source.url` in {places.config} there, then `sudo reconciler install`; or --repository {url}"
+        yield Check("repository", False, f"the agent of this machine watches {url}, not {asked}", hint)
+
+
+def _program(places: Places, have: Have, bundle: Bundle) -> Iterator[Change]:
+    folder, there = places.versions, bundle.folder in have.versions
+    packed = f"{folder}/{_BUNDLE}"
+    yield Change(
+        "versions-folder",
+        f"Make the folder {folder} for the versions of the program",
+        "files.directory",
+        {"path": folder, "user": "root", "group": places.root_group, "mode": "755"},
+        needed=not there,
+    )
+    yield Change(
+        "wheels",
+        f"Send the program and its libraries as {bundle.count} wheels ({len(bundle.data) / 1e6:.1f} MB)",
+        "files.put",
+        {"data": bundle.data, **_file(packed, places.root_group, "644")},
+        needed=not there,
+    )
+    index = "--no-index " if bundle.complete else ""
+    wheel = shlex.quote(f"wheels/{bundle.wheel}")
+    takes_over = bool(have.current) and have.unit
+    if takes_over and have.current != bundle.folder:
+        yield Change(
+            "upgrade",
+            f"Let version {bundle.folder} take over from {have.current}, which returns if it takes no good turn",
+            arguments={"commands": [
+                *([] if there else [f"cd {folder} && mkdir -p wheels && tar -xf {_BUNDLE} -C wheels && rm {_BUNDLE}"]),
+                f"{_verb(places)} upgrade {folder}/{wheel}",
+            ]},
+            hint="the old version runs on; `reconciler upgrade --print` there says more",
+        )  # fmt: skip
+        return
+    made = bundle.folder
+    install = (
+        f"umask 022; cd {folder}; [ ! -e {made}/.complete ] || exit 0; mkdir -p wheels; tar -xf {_BUNDLE} -C wheels; "
+        f"rm -rf {made}; {shlex.quote(places.python)} -m venv {made}; "
+        f"{made}/bin/pip install -q --disable-pip-version-check --root-user-action=ignore {index}"
+        f"--find-links wheels {wheel}; touch {made}/.complete; rm -f {_BUNDLE}"
+    )
+    # One at a time: a run that was cut off on the laptop may still be at work there. macOS has no flock.
+    alone = "" if places.platform is Platform.LAUNCHD else f"flock {folder}/.bootstrap.lock "
+    yield Change(
+        "program",
+        f"Make a virtual environment in {folder}/{made} and install the wheels into it",
+        arguments={"commands": [f"{alone}sh -ec {shlex.quote(install)}"]},
+        needed=not there,
+        hint="is there room on the disk, and is the Python on the machine complete (python3-venv)?",
+    )
+    yield Change(
+        "current",
+        f"Point the link {folder}/current at {made}",
+        arguments={"commands": [
+            f"cd {folder} && ln -sfn {made} .current.new && "
+            f"{shlex.quote(places.python)} -c 'import os; os.replace(\".current.new\", \"current\")'"
+        ]},
+        needed=have.current != made,
+    )  # fmt: skip
+
+
+def _config(places: Places, have: Have, wanted: Wanted) -> Iterator[Change]:
+    folder = dirname(places.config)
+    yield Change(
+        "config-folder",
+        f"Make the folder {folder}",
+        "files.directory",
+        {"path": folder, "user": "root", "group": places.root_group, "mode": "755"},
+        needed=have.config is None,
+    )
+    yield Change(
+        "config",
+        f"Write the agent config {places.config}",
+        "files.put",
+        {"data": config(places, wanted), **_file(places.config, places.group, "640")},
+        needed=have.config is None,
+    )
+    yield Change(
+        "secrets",
+        f"Make the folder {places.secrets} for secrets that are not in git",
+        "files.directory",
+        {"path": places.secrets, "user": places.account, "group": places.group, "mode": "700"},
+        needed=not have.secrets,
+    )
+
+
+def config(places: Places, wanted: Wanted) -> bytes:
+    """The agent config. People who can push to the bare repository are administrators of the machine."""
+    bare = wanted.repository == BARE
+    url = places.repository if bare else wanted.repository
+    return (
+        "# The agent config (docs/agent-config.md). `sudo reconciler install` makes the agent read it again.\n"
+        f"host: {wanted.name}\n"
+        "source:\n"
+        f"  url: {url}\n"
+        f"  branch: {places.branch}\n"
+        f"state: {places.state}\n"
+        f"secrets_dir: {places.secrets}\n" + ("trust: owner\n" if bare else "")
+    ).encode()
+
+
+def _repository(places: Places, have: Have, wanted: Wanted, memory: int) -> Iterator[Change]:
+    path, draft = places.repository, f"{places.repository}.new"
+    yield Change(
+        "repository-folder",
+        f"Make the folder {dirname(path)}",
+        "files.directory",
+        {"path": dirname(path), "user": places.account, "group": places.group, "mode": "755"},
+        needed=not have.repository,
+    )
+    yield Change(
+        "repository",
+        f"Make the bare repository {path} with our hooks, open to the group {places.group}",
+        arguments={"commands": [
+            f"set -e; umask 027; cd /; rm -rf {draft}; {_verb(places)} init --bare {draft}; "
+            f"git --git-dir={draft} config core.sharedRepository group; chmod -R g+rwX,o= {draft}; "
+            f"find {draft} -type d -exec chmod g+s {{}} +; "
+            f"rmdir {path} 2>/dev/null || true; [ ! -e {path} ] || {{ echo '{path} is there already' >&2; exit 1; }}; "
+            f"mv {draft} {path}"
+        ]},
+        account=places.account,
+        needed=not have.repository,
+        hint=f"is something else in {path}? Move it away",
+    )  # fmt: skip
+    yield Change(
+        "safe-directory",
+        f"Let git on this machine trust {path}, whoever pushes",
+        arguments={"commands": [f"git config --system --add safe.directory {path}"]},
+        needed=not have.safe,
+    )
+    text = shlex.quote(first_document(wanted.name, memory))
+    yield Change(
+        "first-commit",
+        f"Make a first commit on {places.branch}: the host {wanted.name} without any stack",
+        arguments={"commands": [
+            f"set -e; umask 027; d=$(mktemp -d); trap 'rm -rf \"$d\"' EXIT; cd \"$d\"; "
+            f"git init -q -b {places.branch}; mkdir desired-state; "
+            f"printf %s {text} >desired-state/{wanted.name}.yaml; git add -A; "
+            f"git -c user.name=reconciler -c user.email=reconciler@{wanted.name} commit -q "
+            f"-m 'Describe the host {wanted.name}'; "
+            f"git push -q -o reconciler.no-wait {path} HEAD:refs/heads/{places.branch}"
+        ]},
+        account=places.account,
+        needed=not have.commit,
+    )  # fmt: skip
+
+
+def first_document(name: str, memory: int) -> str:
+    """The Host document of a machine with so many bytes of memory."""
+    kept = max(memory // 8, min(_GIB, memory // 2))
+    budget = max((memory - kept) // _STEP * _STEP, _STEP)
+    reserve = "512MiB" if memory > 4 * _GIB else "128MiB"
+    return (
+        "apiVersion: reconciler/v1\n"
+        "kind: Host\n"
+        f"metadata: {{name: {name}}}\n"
+        "spec:\n"
+        f"  memory: {{budget: {budget >> 20}MiB, steady: 80%, reserve: {reserve}}}\n"
+        "  stacks: []  # - {name: shop, files: [compose/shop/compose.yaml]}\n"
+    )
+
+
+def _file(path: str, group: str, mode: str) -> dict[str, object]:
+    """Of root's, in a folder that is there by then."""
+    return {"dest": path, "user": "root", "group": group, "mode": mode, "create_remote_dir": False}
+
+
+def _verb(places: Places) -> str:
+    return f"{places.program} --config {shlex.quote(places.config)}"

@@ -1,0 +1,127 @@
+"""Docker Engine and Compose from the distribution's packages, where they are missing or too old."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from reconciler.bootstrap.linux_facts import LinuxFacts
+from reconciler.bootstrap.model import Change
+from reconciler.model.checks import Check
+
+ENGINE_LEAST, COMPOSE_LEAST = (25,), (2, 20)
+
+NEXT = {"bookworm": "trixie"}
+"""Debian's releases with too old an engine, and the release that has a newer one."""
+
+APT = "DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold"
+"""A fresh machine may be at work on its own updates. Files that somebody has changed stay."""
+
+OTHER_VENDORS = ("docker-ce",)
+
+DAEMON = {
+    # json-file, the engine's own default, never rotates.
+    "log-driver": "local",
+    "log-opts": {"max-size": "10m", "max-file": "3"},
+    # Containers run on while the engine itself is updated.
+    "live-restore": True,
+}
+"""/etc/docker/daemon.json, where the engine is installed by us and nobody has written one."""
+
+
+def at_least(version: str, least: tuple[int, ...]) -> bool:
+    """Whether a version like 26.1.5+dfsg1 is at least that; False for ''."""
+    found = tuple(int(part) for part in re.findall(r"\d+", version)[: len(least)])
+    return bool(found) and found >= least
+
+
+def packages(facts: LinuxFacts) -> tuple[str, ...]:
+    """What to install, as apt takes it; empty where nothing is needed."""
+    engine, compose = _lacks_engine(facts), not at_least(facts.compose, COMPOSE_LEAST)
+    if not (engine or compose):
+        return ()
+    if facts.packages & {*OTHER_VENDORS}:
+        return ("docker-compose-plugin",)
+    if facts.id == "ubuntu":
+        return ("docker.io", "docker-compose-v2", "docker-buildx", "iptables") if engine else ("docker-compose-v2",)
+    tools = ("docker-compose", "docker-buildx")
+    newer = NEXT.get(facts.codename)
+    names = ("docker.io", "docker-cli", "containerd", *tools) if engine else tools
+    return (*(f"{name}/{newer}" if newer else name for name in names), *(("iptables",) if engine else ()))
+
+
+def refusals(facts: LinuxFacts) -> Iterator[Check]:
+    """An engine of another vendor that is too old is not ours to change."""
+    if facts.engine and facts.packages & {*OTHER_VENDORS} and _lacks_engine(facts):
+        hint = "update it as you installed it: sudo apt update && sudo apt install docker-ce docker-compose-plugin"
+        told = f"the engine is Docker {facts.engine} from docker.com; at least {ENGINE_LEAST[0]} is needed"
+        yield Check("engine", False, told, hint)
+
+
+def sources(facts: LinuxFacts) -> Iterator[Change]:
+    """Debian's next release as a second source, pinned so low that nothing is taken from it but what is asked for by
+    name, and its later fixes."""
+    newer = NEXT.get(facts.codename) if facts.id == "debian" else None
+    needed = any("/" in name for name in packages(facts))
+    if newer is None:
+        return
+    mirror = facts.mirror or "http://deb.debian.org/debian/"
+    entries = [(mirror, newer), *([(facts.security, f"{newer}-security")] if facts.security else [])]
+    text = "\n".join(
+        f"Types: deb\nURIs: {uri}\nSuites: {suite}\nComponents: main\n"
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+        for uri, suite in entries
+    )
+    for name, path, told, data in (
+        # The pin first: cut off in between, nothing could be upgraded by accident.
+        ("apt-pin", f"/etc/apt/preferences.d/reconciler-{newer}",
+         f"Let apt take nothing from Debian {newer} but what is asked for by name",
+         f"Package: *\nPin: release n={newer}*\nPin-Priority: 100\n"),
+        ("apt-source", f"/etc/apt/sources.list.d/reconciler-{newer}.sources",
+         f"Add Debian {newer} as a source of packages: this release's engine or Compose is too old", text),
+    ):  # fmt: skip
+        yield Change(
+            name, told, "files.put",
+            {"data": data.encode(), "dest": path, "user": "root", "group": "root", "mode": "644"}, needed=needed,
+        )  # fmt: skip
+
+
+def engine_changes(facts: LinuxFacts) -> Iterator[Change]:
+    """The package lists are read by then."""
+    wanted = packages(facts)
+    lacks = _lacks_engine(facts)
+    yield Change(
+        "engine-settings",
+        "Write /etc/docker/daemon.json: logs rotate, and containers run on while the engine is updated",
+        "files.put",
+        {
+            "data": (json.dumps(DAEMON, indent=2) + "\n").encode(), "dest": "/etc/docker/daemon.json",
+            "user": "root", "group": "root", "mode": "644",
+        },
+        needed=not facts.dockerd and bool(wanted) and not facts.daemon_json,
+    )  # fmt: skip
+    what = "Docker Engine and Compose" if lacks else "Compose"
+    stop = f"; {facts.containers} containers stop for that moment" if lacks and facts.containers else ""
+    yield Change(
+        "engine",
+        f"Install {what} ({', '.join(item.partition('/')[0] for item in wanted)}){stop}",
+        arguments={"commands": [f"{APT} install -y --no-install-recommends {' '.join(wanted)}"]},
+        needed=bool(wanted),
+        hint="see what apt says; `sudo apt-get -f install` on the machine mends a broken state",
+        timeout=1800,
+    )
+    yield Change(
+        "engine-service",
+        "Start the engine, now and at every boot",
+        "systemd.service",
+        {"service": "docker.service", "running": True, "enabled": True},
+        needed=lacks or not facts.engine,
+        hint="see what the engine says: journalctl -u docker -n 50",
+    )
+
+
+def _lacks_engine(facts: LinuxFacts) -> bool:
+    if facts.engine:
+        return not at_least(facts.engine, ENGINE_LEAST)
+    return not facts.dockerd

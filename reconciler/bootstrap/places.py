@@ -1,0 +1,58 @@
+"""Where everything lies on a machine, and what of it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.model.service import Platform
+
+REPOSITORY = "/srv/git/home.git"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """`account`, `group`: of the agent; `home`: the account's home folder. `python`: the program that makes virtual
+    environments. `repository`: the bare repository, '' where a remote one is watched. Paths are absolute."""
+
+    platform: Platform
+    account: str
+    group: str
+    home: str
+    python: str
+    config: str = "/etc/reconciler/reconciler.yaml"
+    secrets: str = "/etc/reconciler/secrets"
+    state: str = "/var/lib/reconciler"
+    versions: str = "/opt/reconciler"
+    repository: str = REPOSITORY
+    branch: str = "main"
+
+    @property
+    def root_group(self) -> str:
+        return "wheel" if self.platform is Platform.LAUNCHD else "root"
+
+    @property
+    def program(self) -> str:
+        """The command, by the link that upgrades move."""
+        return f"{self.versions}/current/bin/reconciler"
+
+
+@dataclass(frozen=True, slots=True)
+class Have:
+    """What of the agent is there. `versions`: complete ones; `current`: the one that the link names. `config`: the
+    agent config as a value, None where there is none. `unit`: whether the service's files are those that `install`
+    would write; `running`, `enabled`: of the service. `repository`: it has our hooks; `commit`: its branch has one;
+    `safe`: git lets every account use it. `keyed`: there is a deploy key."""
+
+    versions: frozenset[str] = frozenset()
+    current: str = ""
+    config: Mapping[str, Any] | None = field(default=None)
+    secrets: bool = False
+    unit: bool = False
+    running: bool = False
+    enabled: bool = False
+    repository: bool = False
+    commit: bool = False
+    safe: bool = False
+    keyed: bool = False

@@ -1,0 +1,164 @@
+"""The composition root of `bootstrap`, which works from the laptop."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Transient, Usage
+from reconciler.model.checks import Check
+from reconciler.model.fleet import RemoteHost
+from reconciler.model.outcome import Reason
+from reconciler.observe.line import Line
+from reconciler.ssh import Ssh
+from reconciler.verbs import Answer
+
+if TYPE_CHECKING:
+    from reconciler.bootstrap.machine import Machine
+    from reconciler.bootstrap.model import Wanted
+    from reconciler.bootstrap.places import Places
+    from reconciler.bootstrap.run import Done
+
+EXTRA = "pip install 'reconciler[bootstrap]' installs what it needs"
+
+FACTS = 120.0
+"""Seconds that the facts may take: an engine that hangs takes 45 of them."""
+
+_DESTINATION = re.compile(r"[A-Za-z0-9_\[][^\s\x00-\x1f]{0,254}")
+_FIRST_LOOK = 'uname -s; uname -m; id -un; id -u; echo "$HOME"'
+
+Tell = Callable[[str], None]
+
+
+def bootstrap(typed: argparse.Namespace, environ: Mapping[str, str], tell: Tell) -> Answer:
+    """Usage where the machine cannot be set up as it is asked for; Transient where it cannot be reached."""
+    try:
+        from reconciler.bootstrap.driver import Driver
+    except ImportError as error:
+        raise Usage(Reason.USAGE_INVALID, f"the library {error.name} is not installed", EXTRA) from error
+    from reconciler.bootstrap import entry
+    from reconciler.bootstrap.machine import become_root
+    from reconciler.bootstrap.model import Target, Wanted, parse
+    from reconciler.bootstrap.platforms import PARTS
+    from reconciler.bootstrap.run import Bootstrap
+    from reconciler.bootstrap.wheels import bundle
+
+    _require(typed)
+    known = entry.require_free(typed.name, typed.HOST, environ)
+    host = known or RemoteHost(typed.name, typed.HOST)
+    ask = None if typed.output == "json" or not (sys.stdin.isatty() and sys.stderr.isatty()) else getpass.getpass
+    ssh = _connected(host, environ, ask is not None)
+    system, arch, login, uid, home = _first_look(ssh)
+    part = PARTS.get(system)
+    if part is None:
+        hint = f"systems that can be set up: {', '.join(PARTS)}; for others see docs/service.md"
+        raise Usage(Reason.USAGE_INVALID, f"{typed.HOST} runs {system}", hint)
+    machine = become_root(ssh, login, int(uid), typed.HOST, ask)
+    wanted = Wanted(typed.name, login, home, typed.repository, typed.branch, harden=typed.harden)
+    places = part.places(wanted)
+    facts = part.read(parse(_script(machine, part.script(wanted))))
+    target = Target(system, arch, part.python(facts))
+    plan = part.plan(facts, wanted, bundle(target, typed.channel, facts.have.versions, environ))
+    work = Bootstrap(typed.name, Driver(machine, typed.name), tell)
+    if typed.dry_run:
+        return work.rehearse(plan)
+    made = entry.entry(typed.HOST, wanted, places)
+    return work.run(plan, _After(made, ssh, machine, wanted, places, environ, tell))
+
+
+class _After:
+    """What follows the changes: the entry in hosts.yaml, and the checks."""
+
+    def __init__(
+        self,
+        host: RemoteHost,
+        ssh: Ssh,
+        machine: Machine,
+        wanted: Wanted,
+        places: Places,
+        environ: Mapping[str, str],
+        tell: Tell,
+    ) -> None:
+        self._host, self._ssh, self._machine = host, ssh, machine
+        self._wanted, self._places, self._environ, self._tell = wanted, places, environ, tell
+
+    def __call__(self, made: frozenset[str], done: Done) -> Iterator[Check]:
+        from reconciler.bootstrap import checks, entry
+        from reconciler.fleet import hosts_file, load_hosts
+
+        if entry.write(self._host, self._environ):
+            self._tell(f"Wrote {self._host.name} into {hosts_file(self._environ)}")
+        if "login-group" in made:
+            # The open connection has the groups of its login.
+            self._ssh.close()
+            self._ssh.connect()
+        self._tell("Check the connection, the engine and the first turn …")
+        line = Line(self._ssh)
+        yield from checks.connection(line)
+        with line.echo() as echo:
+            round_trip = echo.round_trip() or 0.0
+        yield checks.engine(self._machine, self._places, round_trip)
+        yield from checks.doctor(self._machine, self._places)
+        (host,) = (item for item in load_hosts(self._environ) if item.name == self._host.name)
+        verbs = Ssh(host, self._environ)
+        yield checks.first_turn(
+            lambda: verbs.run(verbs.reconciler(["status", "--output", "json"]), timeout=60.0), self._tell
+        )
+        done.following += self._next(host)
+
+    def _next(self, host: RemoteHost) -> Iterator[str]:
+        if host.repository and self._wanted.repository == "bare":
+            name = shlex.quote(host.name)
+            yield f"git clone -o {name} {shlex.quote(host.repository)} {name}, or in a clone: git remote add {name} …"
+            yield f"add stacks to desired-state/{host.name}.yaml, commit, and: git push {name} {host.branch}"
+        yield f"reconciler --on {host.name} status"
+
+
+def _require(typed: argparse.Namespace) -> None:
+    from reconciler.bootstrap.entry import NAME
+
+    if not NAME.fullmatch(typed.name):
+        hint = "small letters, digits, _ and -, the first a letter or digit, at most 63 characters"
+        raise Usage(Reason.USAGE_INVALID, f"--name {typed.name!r} cannot be the name of a host", hint)
+    if not _DESTINATION.fullmatch(typed.HOST):
+        hint = "write USER@HOST, a host of your ssh config, or ssh://USER@HOST:PORT"
+        raise Usage(Reason.USAGE_INVALID, f"{typed.HOST!r} is nothing that ssh can go to", hint)
+    if typed.harden:
+        hint = "leave --harden out; docs/setup-linux.md says what to do by hand"
+        raise Usage(Reason.USAGE_INVALID, "hardening is not part of this version", hint)
+
+
+def _connected(host: RemoteHost, environ: Mapping[str, str], ask: bool) -> Ssh:
+    """At a terminal, ssh itself shows an unknown host key and asks for it. Transient with what ssh said."""
+    ssh = Ssh(host, environ)
+    try:
+        ssh.connect(ask=ask)
+    except Transient:
+        if not ask:
+            try:
+                ssh.run(["true"], timeout=60.0)
+            except Transient as error:
+                hint = f"run `ssh {host.ssh}` at a terminal: it asks for an unknown host key, and says what is wrong"
+                raise Transient(error.reason, error.message, hint) from error
+        raise
+    return ssh
+
+
+def _first_look(ssh: Ssh) -> tuple[str, str, str, str, str]:
+    done = ssh.run(["sh", "-c", _FIRST_LOOK], timeout=60.0)
+    words = done.stdout.decode(errors="replace").splitlines()
+    if done.returncode != 0 or len(words) != 5 or not words[3].isdecimal():
+        said = done.stderr.decode(errors="replace").strip() or "it answers in no way that is understood"
+        raise Transient(Reason.HOST_UNREACHABLE, f"{ssh.host.ssh}: {said}", "it must have a POSIX shell for its login")
+    system, arch, login, uid, home = words
+    return system, arch, login, uid, home
+
+
+def _script(machine: Machine, script: str) -> str:
+    done = machine.run(script, timeout=FACTS)
+    return done.stdout.decode(errors="replace")
