@@ -108,7 +108,7 @@ class Settings:
     `container_output` ("all", "none"): whether reports contain it; None: depends on the source's host.
     `notes_push` None: push if the source is a path on this machine.
     `forge` None: no forge gets reports. `comments`: failures, changes, all or none. `heartbeat` None: none.
-    `preview`: which pull requests are judged, none or same-repository.
+    `preview`: which pull requests are judged, none or same-repository. `monitored`: the config has `monitor`.
     """
 
     host: str
@@ -136,6 +136,16 @@ class Settings:
     heartbeat: HeartbeatSettings | None = None
     preview: str = "none"
     path: str | None = None
+    monitored: bool = False
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Verbs that are to be services beside the agent."""
+        from reconciler.formats.engine_read import FOLDERS
+        from reconciler.model.service import ENGINE_READ, MONITOR
+
+        reads = any(item.policy in FOLDERS.values() for item in self.grants)
+        return (*((MONITOR,) if self.monitored else ()), *((ENGINE_READ,) if reads else ()))
 
     @property
     def permissions(self) -> Permissions:
@@ -222,6 +232,7 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         heartbeat=_heartbeat(values.get("heartbeat", {})),
         preview=report.get("preview", {}).get("pull_requests", "none"),
         path=path,
+        monitored="monitor" in values,
     )
 
 

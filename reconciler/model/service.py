@@ -15,6 +15,11 @@ class Platform(StrEnum):
     LAUNCHD = "launchd"
 
 
+AGENT, MONITOR, ENGINE_READ = "run", "monitor", "engine-read"
+"""The verbs that can be services."""
+BESIDE = (MONITOR, ENGINE_READ)
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """What the service's files follow from. All paths are absolute.
@@ -24,7 +29,7 @@ class Service:
     path that it has to see. `foreign`: it runs as root and the watched repository belongs to another account.
     `control_groups`: it limits the memory of builds there. `environment`: no secrets, since everybody can read it.
     `folder`: of the account's own unit files, and `lingers`: its service manager runs without a login; only for
-    SYSTEMD_USER.
+    SYSTEMD_USER. `beside`: verbs of BESIDE that run as services of their own.
     """
 
     program: tuple[str, ...]
@@ -39,15 +44,17 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: str = ""
     lingers: bool = False
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceFile:
-    """One file of the service. `mode`: its permission bits; it belongs to whoever installs it."""
+    """One file of the service. `mode`: its permission bits; its owner installs it. `verb`: what it starts."""
 
     path: str
     mode: int
     data: bytes
+    verb: str = AGENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,17 @@
-"""`install` and `uninstall`: the agent as a service of this machine, and its way out in three levels."""
+"""`install` and `uninstall`: the agent and what runs beside it as services of this machine, and their way out in three
+levels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
-from reconciler.decide.service.files import (
-    MARKS,
-    forget_commands,
-    restart_commands,
-    service_files,
-    start_commands,
-    stop_commands,
-)
+from reconciler.decide.service.files import MARKS, forget_commands, service_files, start_commands, stop_commands
 from reconciler.model.observed import Container
-from reconciler.model.service import Platform, Service, ServiceCommand, ServiceFile
+from reconciler.model.service import AGENT, BESIDE, Platform, Service, ServiceCommand, ServiceFile
 from reconciler.record import summary_service
 from reconciler.verbs import Answer
 
@@ -69,46 +63,53 @@ class Done:
 
 
 class Installer:
-    """The service of one agent."""
+    """The service of one agent, and of what runs beside it. `notes`: what the config asks for and is not to be had."""
 
-    def __init__(self, platform: Platform, service: Service, hands: Hands) -> None:
-        self._platform, self._service, self._hands = platform, service, hands
+    def __init__(self, platform: Platform, service: Service, hands: Hands, notes: Sequence[str] = ()) -> None:
+        self._platform, self._service, self._hands, self._notes = platform, service, hands, notes
         self._files = service_files(platform, service)
+        self._every = service_files(platform, replace(service, beside=BESIDE))
 
     def shown(self) -> Answer:
         """What `install` would write and call; reads and changes nothing."""
-        done = Done([(item, "shown") for item in self._files], [*start_commands(self._platform, self._service)])
-        return 0, self._document("install", done)
+        verbs = [item.verb for item in self._files]
+        commands = [*start_commands(self._platform, self._service, verbs)]
+        return 0, self._document("install", Done([(item, "shown") for item in self._files], commands))
 
     def install(self, start: bool, own: Callable[[], None]) -> Answer:
         """Write what differs and start it; `own` makes the state folder.
 
         A service that runs with the same files is started anew as well: the agent reads its config only at its start.
-        Containers are not touched by that.
+        Containers are not touched by that. Services beside the agent that the config no longer asks for are removed. A
+        file of somebody else in the place of one of them stays, and is not called.
         """
         states = [(item, self._state(item)) for item in self._files]
-        foreign = [item.path for item, state in states if state == "foreign"]
-        if foreign:
-            return 1, self._document("install", Done(states, messages=[f"{path} {FOREIGN}" for path in foreign]))
+        foreign = [item for item, state in states if state == "foreign"]
+        if any(item.verb == AGENT for item in foreign):
+            return 1, self._document("install", Done(states, messages=self._told(foreign)))
         own()
-        written = [(item, state if state == "unchanged" else "written") for item, state in states]
-        for item, state in written:
-            if state == "written":
+        done = Done(messages=self._told(foreign))
+        wanted = [item.path for item in self._files]
+        old = [item for item, _ in self._ours() if item.path not in wanted]
+        self._take_away(old, done)
+        for item, state in states:
+            if state in ("missing", "outdated"):
                 self._hands.write(item)
-        commands = start_commands(self._platform, self._service)
-        if not start:
-            last = restart_commands(self._platform)
-            commands = tuple(item for item in commands if item not in last) if self._is_systemd else ()
+            done.files.append((item, "written" if state in ("missing", "outdated") else state))
+        verbs = [item.verb for item, state in states if state != "foreign"]
+        commands = start_commands(self._platform, self._service, verbs, start)
         self._hands.call(commands)
-        return 0, self._document("install", Done(written, [*commands]))
+        done.commands += commands
+        return 0, self._document("install", done)
 
     def uninstall(
         self, level: Level, machine: Machine, ask: Callable[[str], bool] | None, *, show: bool = False
     ) -> Answer:
         """`ask` None: nobody can be asked, and nothing is done; `show`: nothing is done either, and that is well."""
-        states = [(item, self._state(item)) for item in self._files]
-        ours = [(item, "shown") for item, state in states if state in ("unchanged", "outdated")]
-        doing = Done(ours, [*stop_commands(self._platform), *forget_commands(self._platform)] if ours else [])
+        ours = self._ours()
+        verbs = [item.verb for item, _ in ours]
+        called = [*stop_commands(self._platform, verbs), *forget_commands(self._platform, verbs)]
+        doing = Done([(item, "shown") for item, _ in ours], called)
         containers = machine.containers() if level is not Level.AGENT else ()
         doing.containers = [item.name for item in containers]
         state = [f"everything in {machine.state} but data/"] if level is Level.STATE else []
@@ -116,17 +117,31 @@ class Installer:
             refused = [] if show else [UNASKED if ask is None else "nothing was removed"]
             doing.messages = [*(f"would remove {item}" for item in state), *refused]
             return (0 if show else 1), self._document("uninstall", doing)
-        if ours:
-            self._hands.call(stop_commands(self._platform))
-            for item, _ in ours:
-                self._hands.remove(item.path)
-            self._hands.call(forget_commands(self._platform))
-        doing.files = [(item, "removed") for item, _ in ours]
-        doing.messages = [f"{item.path} {FOREIGN}" for item, state in states if state == "foreign"]
+        doing.files, doing.commands = [], []
+        self._take_away([item for item, _ in ours], doing)
+        doing.messages = self._told([item for item in self._every if self._state(item) == "foreign"])
         if level is not Level.AGENT:
             with machine.locked():
                 self._remove(level, machine, doing)
         return 0, self._document("uninstall", doing)
+
+    def _ours(self) -> list[tuple[ServiceFile, str]]:
+        """Files that are there and that `install` has written."""
+        states = [(item, self._state(item)) for item in self._every]
+        return [(item, state) for item, state in states if state in ("unchanged", "outdated")]
+
+    def _take_away(self, files: Sequence[ServiceFile], done: Done) -> None:
+        verbs = [item.verb for item in files]
+        stop, forget = stop_commands(self._platform, verbs), forget_commands(self._platform, verbs)
+        self._hands.call(stop)
+        for item in files:
+            self._hands.remove(item.path)
+        self._hands.call(forget)
+        done.files += [(item, "removed") for item in files]
+        done.commands += [*stop, *forget]
+
+    def _told(self, foreign: Sequence[ServiceFile]) -> list[str]:
+        return [f"{item.path} {FOREIGN}" for item in foreign]
 
     def _remove(self, level: Level, machine: Machine, doing: Done) -> None:
         containers = machine.containers()
@@ -138,10 +153,6 @@ class Installer:
             doing.messages.append(
                 f"{machine.state}/data stays: it is your data" if kept else f"removed {machine.state}"
             )
-
-    @property
-    def _is_systemd(self) -> bool:
-        return self._platform is not Platform.LAUNCHD
 
     def _state(self, file: ServiceFile) -> str:
         there = self._hands.read(file.path)
@@ -165,5 +176,5 @@ class Installer:
             [item.argv for item in done.commands],
             done.containers,
             done.networks,
-            done.messages,
+            [*done.messages, *(self._notes if action == "install" else ())],
         )

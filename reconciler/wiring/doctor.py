@@ -16,9 +16,9 @@ from reconciler.decide.redact import Redactor
 from reconciler.decide.service.systemd import ENVIRONMENT_FILE
 from reconciler.effects import Effects
 from reconciler.engine import connect
-from reconciler.formats.engine_read import FOLDERS
 from reconciler.formats.packaged import packaged
 from reconciler.model.outcome import Reason
+from reconciler.model.service import ENGINE_READ
 from reconciler.observe.binary import compose_version, find_compose
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.login import login_of
@@ -127,7 +127,7 @@ class _Reading:
 
     @property
     def _reads(self) -> bool:
-        return any(item.policy in FOLDERS.values() for item in self._settings.grants)
+        return ENGINE_READ in self._settings.beside
 
     @property
     def _engine(self) -> str:
@@ -145,7 +145,7 @@ class _Reading:
     def _engine_read(self) -> Found:
         """Whether somebody serves the sockets that services are granted."""
         served = holder(self._state / "engine") is not None
-        hint = "start `reconciler engine-read`, best as a service (docs/engine-read.md)"
+        hint = "run `reconciler install` again: it makes `engine-read` a service (docs/engine-read.md)"
         return served, f"{'served' if served else 'nobody serves'} {self._state / 'engine'}", "" if served else hint
 
     def _forge(self) -> Found:

@@ -8,6 +8,7 @@ import pwd
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from reconciler.act.service import ServiceHands, make_state
@@ -18,7 +19,7 @@ from reconciler.formats.forges import TOKEN
 from reconciler.log import logger
 from reconciler.model.observed import Container
 from reconciler.model.outcome import Reason
-from reconciler.model.service import Platform, Service
+from reconciler.model.service import BESIDE, ENGINE_READ, MONITOR, Platform, Service
 from reconciler.observe.origin import foreign_owner
 from reconciler.record.lock import StateLock
 from reconciler.settings import Settings
@@ -44,7 +45,7 @@ def install(typed: argparse.Namespace, parts: Reading) -> Answer:
     platform = platform_of(typed.platform)
     account = account_of(typed.user, platform)
     made = service(platform, account, parts)
-    installer = Installer(platform, made, ServiceHands(parts.environ))
+    installer = Installer(platform, made, ServiceHands(parts.environ), [*_lacking(platform, parts.settings)])
     if typed.print:
         return installer.shown()
     _require_rights(platform, account)
@@ -85,7 +86,22 @@ def service(platform: Platform, account: pwd.struct_passwd, parts: Reading) -> S
         environment=dict(_environment(parts.environ)),
         lingers=os.path.exists(f"/var/lib/systemd/linger/{account.pw_name}"),
         folder=os.path.join(parts.environ.get("XDG_CONFIG_HOME") or f"{account.pw_dir}/.config", "systemd/user"),
+        beside=tuple(verb for verb in BESIDE if verb in settings.beside and not _lacks(verb, platform)),
     )
+
+
+def _lacks(verb: str, platform: Platform) -> str:
+    """Why the verb cannot be a service here; '' where it can."""
+    if verb == MONITOR and find_spec("starlette") is None:
+        hint = "pip install 'reconciler[monitor]' in the program's environment, then run the same command again"
+        return f"the monitor is no service yet, because it cannot be loaded: {hint}"
+    if verb == ENGINE_READ and platform is Platform.LAUNCHD:
+        return "engine-read is no service: on a Mac, containers cannot reach its sockets (docs/engine-read.md)"
+    return ""
+
+
+def _lacking(platform: Platform, settings: Settings) -> Iterator[str]:
+    return filter(None, (_lacks(verb, platform) for verb in settings.beside))
 
 
 def platform_of(named: str) -> Platform:

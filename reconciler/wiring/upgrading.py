@@ -35,7 +35,8 @@ def upgrade(typed: argparse.Namespace, parts: Reading, tell: Callable[[str], Non
         raise Usage(Reason.USAGE_INVALID, told, "install it so first (docs/service.md), then run `install` again")
     platform = platform_of(typed.platform)
     hands = ServiceHands(parts.environ)
-    (file,) = service_files(platform, service(platform, account_of(None, platform), parts))
+    files = service_files(platform, service(platform, account_of(None, platform), parts))
+    file, verbs = files[0], [item.verb for item in files]
     there = hands.read(file.path)
     if there is None or str(folder / CURRENT / "bin").encode() not in there:
         told = f"{file.path} does not start {folder}/{CURRENT}/bin/reconciler"
@@ -43,7 +44,9 @@ def upgrade(typed: argparse.Namespace, parts: Reading, tell: Callable[[str], Non
     shelf = Versions(folder, CURRENT, parts.environ)
     with shelf.alone():
         before = shelf.current()
-        upgrader = Upgrader(Upgrading(shelf, _asking(parts), lambda: hands.call(restart_commands(platform)), tell))
+        upgrader = Upgrader(
+            Upgrading(shelf, _asking(parts), lambda: hands.call(restart_commands(platform, verbs)), tell)
+        )
         code, document = upgrader.run(shelf.find(typed.WHEEL), show=typed.print)
         if document["outcome"] == "Upgraded":
             shelf.tidy((before, shelf.current()))

@@ -7,6 +7,7 @@ import plistlib
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from reconciler.decide.service.files import (
     start_commands,
     stop_commands,
 )
-from reconciler.model.service import Platform, Service
+from reconciler.model.service import AGENT, BESIDE, ENGINE_READ, MONITOR, Platform, Service, ServiceCommand
 from tests.golden import CASES, matches
 
 PLAIN = Service(
@@ -61,8 +62,16 @@ MOST_EXPOSED = 3.0
 """Out of ten, which `systemd-analyze security` gives to a service without any protection."""
 
 
-def unit(service: Service, platform: Platform = Platform.SYSTEMD) -> str:
-    (file,) = service_files(platform, service)
+BESIDE_IT = {
+    "beside": (Platform.SYSTEMD, replace(PLAIN, beside=BESIDE)),
+    "beside-user": (Platform.SYSTEMD, replace(SERVICES["user"][1], beside=BESIDE)),
+    "beside-rootless": (Platform.SYSTEMD_USER, replace(SERVICES["rootless"][1], beside=BESIDE)),
+    "beside-mac": (Platform.LAUNCHD, replace(SERVICES["mac"][1], beside=(MONITOR,))),
+}
+
+
+def unit(service: Service, platform: Platform = Platform.SYSTEMD, verb: str = AGENT) -> str:
+    (file,) = [item for item in service_files(platform, service) if item.verb == verb]
     return file.data.decode()
 
 
@@ -74,10 +83,26 @@ def test_files_are_as_written(name: str) -> None:
     assert any(mark in file.data for mark in MARKS)
 
 
-@pytest.mark.parametrize("name", ["root", "other-account", "user"])
-def test_systemd_itself_finds_the_unit_well_closed(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", BESIDE_IT)
+def test_files_beside_the_agent_are_as_written(name: str) -> None:
+    platform, service = BESIDE_IT[name]
+    agent, *files = service_files(platform, service)
+    assert agent == service_files(platform, replace(service, beside=()))[0]
+    assert all(any(mark in file.data for mark in MARKS) for file in files)
+    texts = [f"{file.path} {file.mode:o}\n{file.data.decode()}" for file in files]
+    matches(CASES / "service" / f"{name}.txt", "\n".join(texts))
+
+
+@pytest.mark.parametrize(
+    ("name", "verb"),
+    [
+        *((name, AGENT) for name in ("root", "other-account", "user")),
+        *((name, verb) for name in ("beside", "beside-user") for verb in BESIDE),
+    ],
+)
+def test_systemd_itself_finds_the_unit_well_closed(name: str, verb: str, tmp_path: Path) -> None:
     _require_systemd()
-    (tmp_path / "reconciler.service").write_text(unit(SERVICES[name][1]))
+    (tmp_path / "reconciler.service").write_text(unit({**SERVICES, **BESIDE_IT}[name][1], verb=verb))
     done = _analyze("security", "--offline=true", str(tmp_path / "reconciler.service"))
     found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
     assert found, done.stdout + done.stderr
@@ -102,11 +127,14 @@ def test_systemd_itself_understands_any_path_and_value(tmp_path: Path) -> None:
     for name, (platform, service) in {**SERVICES, "odd": (Platform.SYSTEMD, odd)}.items():
         if platform is Platform.LAUNCHD:
             continue
-        service = replace(service, program=(str(program),), user="root")
+        service = replace(service, program=(str(program),), user="root", beside=BESIDE)
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "reconciler.service").write_text(unit(service, platform))
-        done = _analyze("verify", "--recursive-errors=no", "--man=no", str(folder / "reconciler.service"))
+        for file in service_files(platform, service):
+            (folder / Path(file.path).name).write_bytes(file.data)
+        units = [str(path) for path in sorted(folder.iterdir())]
+        assert len(units) == 3
+        done = _analyze("verify", "--recursive-errors=no", "--man=no", *units)
         assert (done.returncode, done.stderr) == (0, ""), name
 
 
@@ -148,20 +176,42 @@ def test_launchd_gets_a_list_that_it_can_read() -> None:
     assert file.path.startswith("/Library/LaunchDaemons/")
 
 
+def test_what_only_reads_the_engine_has_no_network_and_writes_its_state_alone() -> None:
+    text = unit(BESIDE_IT["beside"][1], verb=ENGINE_READ)
+    assert "\nRestrictAddressFamilies=AF_UNIX\n" in text
+    assert "\nPrivateNetwork=yes\n" in text
+    for verb in BESIDE:
+        assert "\nReadWritePaths=/var/lib/reconciler\n" in unit(BESIDE_IT["beside"][1], verb=verb)
+        assert "CAP_SETUID" not in unit(replace(PLAIN, foreign=True, beside=BESIDE), verb=verb)
+
+
+VERBS = (AGENT, *BESIDE)
+
+
 @pytest.mark.parametrize("platform", Platform)
 def test_the_service_is_ended_before_its_files_go(platform: Platform) -> None:
-    started = [" ".join(item.argv) for item in start_commands(platform, PLAIN)]
-    assert " ".join(restart_commands(platform)[0].argv) in [*started, *_KICK]
-    assert "disable --now" in _joined(stop_commands(platform)) or "bootout" in _joined(stop_commands(platform))
-    assert "restart" not in _joined(forget_commands(platform))
-    assert ("enable-linger" in " ".join(started)) is (platform is Platform.SYSTEMD_USER)
+    started = _lines(start_commands(platform, PLAIN, VERBS))
+    stopped, restarted = _lines(stop_commands(platform, VERBS)), _lines(restart_commands(platform, VERBS))
+    assert set(restarted) <= {*started, *_KICKS}
+    assert len(restarted) == 3
+    assert all("disable --now" in line or "bootout" in line for line in stopped)
+    assert not any("restart" in line for line in _lines(forget_commands(platform, VERBS)))
+    assert any("enable-linger" in line for line in started) is (platform is Platform.SYSTEMD_USER)
+    later = _lines(start_commands(platform, PLAIN, VERBS, now=False))
+    assert set(later) < set(started)
+    assert not any("restart" in line or "bootstrap" in line for line in later)
 
 
-_KICK = ["launchctl kickstart -k system/dev.reconciler"]
+@pytest.mark.parametrize("platform", Platform)
+def test_what_runs_beside_the_agent_may_fail_at_an_upgrade(platform: Platform) -> None:
+    assert [item.needed for item in restart_commands(platform, VERBS)] == [True, False, False]
 
 
-def _joined(commands: object) -> str:
-    return str(commands).replace("', '", " ")
+_KICKS = [f"launchctl kickstart -k system/dev.reconciler{suffix}" for suffix in ("", ".monitor", ".engine-read")]
+
+
+def _lines(commands: Iterable[ServiceCommand]) -> list[str]:
+    return [" ".join(item.argv) for item in commands]
 
 
 def _require_systemd() -> None:

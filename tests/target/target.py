@@ -157,9 +157,9 @@ def _build(client: docker.APIClient, folder: Path, name: str, packages: str, hoo
 
 
 def wheels(folder: Path) -> list[Path]:
-    """This program and its libraries."""
+    """This program and its libraries, those of the monitor as well."""
     subprocess.run(
-        ["pip", "wheel", "-q", "--wheel-dir", str(folder), str(ROOT)], check=True, capture_output=True,
+        ["pip", "wheel", "-q", "--wheel-dir", str(folder), f"{ROOT}[monitor]"], check=True, capture_output=True,
         env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
     )  # fmt: skip
     return sorted(folder.glob("*.whl"))
@@ -178,7 +178,7 @@ def target(client: docker.APIClient, folder: Path) -> Iterator[Target]:
             made.put(f"/root/wheels/{wheel.name}", wheel.read_bytes())
         made.run(
             "python3 -m venv /opt/reconciler/first; cd /opt/reconciler; "
-            "first/bin/pip install -q --no-index --find-links /root/wheels reconciler; ln -s first current; "
+            "first/bin/pip install -q --no-index --find-links /root/wheels 'reconciler[monitor]'; ln -s first current; "
             "ln -s /opt/reconciler/current/bin/reconciler /usr/local/bin/reconciler"
         )
         made.put("/root/base.tar", b"".join(client.get_image(BASE)))

@@ -119,6 +119,44 @@ def test_the_unit_is_closed_and_a_push_is_shown_all_the_same(machine: Target) ->
     assert "Operation not permitted" not in log
 
 
+MORE = """monitor: {}
+grants:
+  - {policy: engine-read, stack: shop, service: web, reason: for this test}
+"""
+ASK = """import socket, urllib.request
+print(urllib.request.urlopen("http://127.0.0.1:9464/healthz").status)
+print(b"reconciler_machine_memory_bytes " in urllib.request.urlopen("http://127.0.0.1:9464/metrics").read())
+engine = socket.socket(socket.AF_UNIX)
+engine.connect("/var/lib/reconciler/engine/engine-read/docker.sock")
+engine.sendall(b"GET /containers/json HTTP/1.1\\r\\nHost: engine\\r\\n\\r\\n")
+print(b"shop-web-1" in engine.makefile("rb").read())
+"""
+
+
+def test_the_monitor_and_engine_read_run_beside_the_agent(machine: Target) -> None:
+    beside = ("reconciler-monitor", "reconciler-engine-read")
+    machine.put("/etc/reconciler/reconciler.yaml", (CONFIG + MORE).encode())
+    machine.put("/root/ask.py", ASK.encode())
+    machine.run("reconciler install")
+    eventually(lambda: well(machine), seconds=60)
+    eventually(lambda: machine.answers("python3 /root/ask.py"), seconds=60)
+    assert machine.run("python3 /root/ask.py").split() == ["200", "True", "True"]
+    machine.reboot()
+    eventually(lambda: machine.answers("python3 /root/ask.py"), seconds=120)
+    for unit in beside:
+        assert machine.run(f"systemctl show {unit} -p NRestarts --value") == "0"
+        exposure = re.search(r"level for \S+: ([0-9.]+)", machine.run(f"systemd-analyze security {unit}"))
+        assert exposure
+        assert float(exposure[1]) <= 3
+        log = machine.run(f"journalctl -u {unit} --no-pager")
+        assert "Traceback" not in log
+        assert "Operation not permitted" not in log
+    machine.put("/etc/reconciler/reconciler.yaml", CONFIG.encode())
+    machine.run("reconciler install")
+    assert [machine.answers(f"systemctl cat {unit}") for unit in beside] == [False, False]
+    assert not machine.answers("python3 /root/ask.py")
+
+
 def test_an_agent_that_hangs_is_started_anew(machine: Target) -> None:
     folder = "/run/systemd/system/reconciler.service.d"
     machine.run(f"mkdir -p {folder}; printf '[Service]\\nWatchdogSec=10s\\n' > {folder}/short.conf")

@@ -99,6 +99,70 @@ def test_an_older_file_of_ours_is_replaced_and_a_foreign_one_stays(place: Place)
     assert place.calls() == []
 
 
+MORE = (
+    "monitor: {}\ngrants:\n  - {policy: engine-read, stack: web, service: proxy, reason: finds its routes in labels}\n"
+)
+
+
+def test_what_the_config_asks_for_runs_beside_the_agent(place: Place) -> None:
+    config = place.folder / "reconciler.yaml"
+    plain = config.read_text()
+    config.write_text(plain + MORE)
+    beside = [place.unit.with_name(f"reconciler-{verb}.service") for verb in ("monitor", "engine-read")]
+    code, document = place.json("install")
+    assert code == 0
+    assert [Path(item["path"]) for item in document["files"]] == [place.unit, *beside]
+    assert [path.read_text().count(f"/reconciler.yaml {verb}\n") for path, verb in zip(
+        [place.unit, *beside], ("run", "monitor", "engine-read"), strict=True
+    )] == [1, 1, 1]  # fmt: skip
+    names = [path.name for path in (place.unit, *beside)]
+    calls = place.calls()
+    assert f"systemctl --user enable {' '.join(names)}" in calls
+    assert [item for item in calls if "restart" in item] == [f"systemctl --user restart {name}" for name in names]
+    config.write_text(plain)
+    code, document = place.json("install")
+    assert [item["state"] for item in document["files"]] == ["removed", "removed", "unchanged"]
+    assert [path.exists() for path in (place.unit, *beside)] == [True, False, False]
+    assert place.calls()[0] == f"systemctl --user disable --now {names[1]} {names[2]}"
+
+
+def test_uninstall_removes_what_runs_beside_the_agent(place: Place) -> None:
+    config = place.folder / "reconciler.yaml"
+    config.write_text(config.read_text() + MORE)
+    place.json("install")
+    config.write_text(config.read_text().replace(MORE, ""))
+    place.calls()
+    code, document = place.json("uninstall", "--yes")
+    assert (code, len(document["files"])) == (0, 3)
+    assert list(place.unit.parent.iterdir()) == []
+    assert place.calls()[0].count(".service") == 3
+
+
+def test_a_unit_that_somebody_wrote_for_the_monitor_stays(place: Place) -> None:
+    config = place.folder / "reconciler.yaml"
+    config.write_text(config.read_text() + MORE)
+    own = place.unit.with_name("reconciler-monitor.service")
+    own.parent.mkdir(parents=True)
+    own.write_text("[Service]\nExecStart=/usr/bin/reconciler monitor\n")
+    code, document = place.json("install")
+    assert (code, [item["state"] for item in document["files"]]) == (0, ["written", "foreign", "written"])
+    assert f"{own} is somebody else's file" in document["messages"][0]
+    assert not any("monitor" in item for item in place.calls())
+    place.json("uninstall", "--yes")
+    assert [path.name for path in own.parent.iterdir()] == [own.name]
+
+
+def test_on_a_mac_only_the_monitor_runs_beside_the_agent(place: Place) -> None:
+    config = place.folder / "reconciler.yaml"
+    config.write_text(config.read_text() + MORE)
+    done = place.run("install", "--print", "--platform", "launchd", "--output", "json")
+    assert [Path(item["path"]).name for item in done.document["files"]] == [
+        "dev.reconciler.plist", "dev.reconciler.monitor.plist",
+    ]  # fmt: skip
+    assert "on a Mac, containers cannot reach its sockets" in done.document["messages"][0]
+    assert "on a Mac" in place.run("install", "--print", "--platform", "launchd").stdout
+
+
 def test_a_service_manager_that_fails_is_told_in_its_own_words(place: Place) -> None:
     (place.folder / "systemctl-fails").touch()
     code, document = place.json("install")

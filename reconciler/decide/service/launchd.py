@@ -1,4 +1,4 @@
-"""The launchd daemon of the agent.
+"""The launchd daemons of the agent and of the monitor.
 
 A daemon, not an agent of launchd: those start only after a login. launchd knows no order of services, so the agent
 waits for the engine's socket by itself.
@@ -7,34 +7,55 @@ waits for the engine's socket by itself.
 from __future__ import annotations
 
 import plistlib
+from collections.abc import Mapping, Sequence
 from posixpath import join
 
-from reconciler.model.service import Service
+from reconciler.model.service import AGENT, Service
 
 LABEL = "dev.reconciler"
-PATH = f"/Library/LaunchDaemons/{LABEL}.plist"
-LOG = "Library/Logs/reconciler.log"
-"""Below the home folder. The agent itself keeps it small (`logs.py`): launchd never opens it anew."""
+LOGS = "Library/Logs"
+"""Below the home folder. The program itself keeps its log small (`logs.py`): launchd never opens it anew."""
 
 PROGRAMS = "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 
-def plist(service: Service) -> bytes:
+def label(verb: str) -> str:
+    return LABEL if verb == AGENT else f"{LABEL}.{verb}"
+
+
+def path(verb: str) -> str:
+    return f"/Library/LaunchDaemons/{label(verb)}.plist"
+
+
+def plist(service: Service, verb: str) -> bytes:
     """The property list, as XML."""
-    log = join(service.home, LOG)
-    own = {"HOME": service.home, "PATH": PROGRAMS, "LANG": "en_US.UTF-8", "RECONCILER_LOG_FILE": log}
+    log = join(service.home, LOGS, "reconciler.log" if verb == AGENT else f"reconciler-{verb}.log")
+    return daemon(
+        label(verb),
+        [*service.program, "--config", service.config, verb],
+        service.user,
+        service.home,
+        log,
+        {"RECONCILER_LOG_FILE": log, **service.environment},
+    )
+
+
+def daemon(
+    name: str, words: Sequence[str], user: str, home: str, log: str, environment: Mapping[str, str], patience: int = 120
+) -> bytes:
+    """A program that runs as `user` from boot on, and is started again when it ends. `patience`: seconds that it may
+    take to end; launchd's own are 20, and a rollout ends within ten seconds of a signal."""
     return plistlib.dumps(
         {
-            "Label": LABEL,
-            "ProgramArguments": [*service.program, "--config", service.config, "run"],
-            "UserName": service.user,
-            "WorkingDirectory": service.home,
-            "EnvironmentVariables": {**own, **service.environment},
+            "Label": name,
+            "ProgramArguments": list(words),
+            "UserName": user,
+            "WorkingDirectory": home,
+            "EnvironmentVariables": {"HOME": home, "PATH": PROGRAMS, "LANG": "en_US.UTF-8", **environment},
             "RunAtLoad": True,
             "KeepAlive": True,
             "ThrottleInterval": 30,
-            # A rollout ends within ten seconds of a signal; launchd's own patience may be shorter.
-            "ExitTimeOut": 120,
+            "ExitTimeOut": patience,
             "ProcessType": "Background",
             "Umask": 0o077,
             "StandardOutPath": log,

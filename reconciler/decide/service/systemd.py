@@ -1,6 +1,6 @@
-"""The systemd unit of the agent.
+"""The systemd units of the agent, of the monitor and of `engine-read`.
 
-It is as closed as the engine's socket, git and ssh allow. What stays open, and why, stands in docs/service.md.
+They are as closed as their work allows. What stays open, and why, stands in docs/service.md.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from posixpath import join
 
-from reconciler.model.service import Service
+from reconciler.model.service import AGENT, ENGINE_READ, MONITOR, Service
 
-NAME = "reconciler.service"
 SYSTEM_FOLDER = "/etc/systemd/system"
 MARK = "# Written by `reconciler install`; `systemctl edit reconciler` changes it in a file of its own."
 ENVIRONMENT_FILE = "/etc/reconciler/environment"
@@ -23,11 +22,16 @@ ANY_OWNER = ("CAP_DAC_READ_SEARCH",)
 
 _SHARED_TMP = ("/tmp", "/var/tmp")  # noqa: S108  # looked for in paths, never written
 
+_DESCRIPTIONS = {
+    AGENT: "reconciler: keeps Docker Compose stacks at the head of a git branch",
+    MONITOR: "reconciler monitor: shows the state of this machine",
+    ENGINE_READ: "reconciler engine-read: sockets on which tools in containers may read the engine",
+}
+
 _SYSTEM_CALLS = """\
 NoNewPrivileges=yes
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
@@ -44,29 +48,44 @@ ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
 ProtectProc=invisible
-ProcSubset=pid
 PrivateDevices=yes
 PrivateIPC=yes
 RemoveIPC=yes
 KeyringMode=private"""
 
 
-def path(service: Service, own: bool) -> str:
+_WATCHDOG = (
+    # Fed from the loop itself, at least every two minutes; a kill at any moment does no harm.
+    "WatchdogSec=3min",
+    "WatchdogSignal=SIGKILL",
+    "OOMPolicy=continue",
+    "MemoryMax=1G",
+    "TasksMax=512",
+)
+_SMALL = ("MemoryMax=256M", "TasksMax=128")
+
+
+def name(verb: str) -> str:
+    """Of the unit."""
+    return "reconciler.service" if verb == AGENT else f"reconciler-{verb}.service"
+
+
+def path(service: Service, verb: str, own: bool) -> str:
     """Where the unit lies. `own`: with the account's other units."""
-    return join(service.folder if own else SYSTEM_FOLDER, NAME)
+    return join(service.folder if own else SYSTEM_FOLDER, name(verb))
 
 
-def unit(service: Service, own: bool) -> bytes:
+def unit(service: Service, verb: str, own: bool) -> bytes:
     """The unit file. `own`: for the service manager of one account, which cannot close off the file system."""
-    parts = [MARK, _unit(service, own), _service(service, own), _install(own)]
+    parts = [MARK, _unit(service, verb, own), _service(service, verb, own), _install(own)]
     return ("\n\n".join(parts) + "\n").encode()
 
 
-def _unit(service: Service, own: bool) -> str:
+def _unit(service: Service, verb: str, own: bool) -> str:
     lines = [
         "[Unit]",
-        "Description=reconciler: keeps Docker Compose stacks at the head of a git branch",
-        # Only an order: the agent itself waits for an engine that is not up, and goes on when it comes back.
+        f"Description={_DESCRIPTIONS[verb]}",
+        # Only an order: each program itself waits for an engine that is not up, and goes on when it comes back.
         "After=docker.service docker.socket podman.socket network-online.target",
         "StartLimitIntervalSec=0",
     ]
@@ -75,55 +94,61 @@ def _unit(service: Service, own: bool) -> str:
     return "\n".join(lines)
 
 
-def _service(service: Service, own: bool) -> str:
-    words = [*service.program, "--config", service.config, "run"]
+def _service(service: Service, verb: str, own: bool) -> str:
+    words = [*service.program, "--config", service.config, verb]
     if any(letter in words[0] for letter in "\"'\\$"):
         words.insert(0, "/usr/bin/env")  # systemd starts no program with such a name by itself
     lines = [
         "[Service]",
-        "Type=notify",
+        f"Type={'notify' if verb == AGENT else 'exec'}",
         f"ExecStart={' '.join(_word(word) for word in words)}",
-        "ExecReload=/bin/kill -HUP $MAINPID",
+        *(["ExecReload=/bin/kill -HUP $MAINPID"] if verb == AGENT else []),
         "Restart=always",
         "RestartSec=10",
-        # The agent ends with 143 when it is asked to end.
+        # The program ends with 143 when it is asked to end.
         "SuccessExitStatus=143",
         "KillMode=mixed",
         "TimeoutStopSec=30",
-        # Fed from the loop itself, at least every two minutes; a kill at any moment does no harm.
-        "WatchdogSec=3min",
-        "WatchdogSignal=SIGKILL",
-        "OOMPolicy=continue",
-        "MemoryMax=1G",
-        "TasksMax=512",
+        *(_WATCHDOG if verb == AGENT else _SMALL),
         "UMask=0077",
         *(f"Environment={_quoted(f'{name}={value}')}" for name, value in sorted(service.environment.items())),
     ]
     if own:
-        return "\n".join([*lines, "", _SYSTEM_CALLS])
+        return "\n".join([*lines, "", _SYSTEM_CALLS, _families(verb)])
     lines[1:1] = [f"User={service.user}"]
     lines.append(f"EnvironmentFile=-{ENVIRONMENT_FILE}")
-    return "\n".join([*lines, "", *_closed(service)])
+    return "\n".join([*lines, "", *_closed(service, verb)])
 
 
-def _closed(service: Service) -> Iterator[str]:
+def _families(verb: str) -> str:
+    """Of addresses: the engine is at a socket, the rest of the world at the others."""
+    return f"RestrictAddressFamilies=AF_UNIX{'' if verb == ENGINE_READ else ' AF_INET AF_INET6 AF_NETLINK'}"
+
+
+def _closed(service: Service, verb: str) -> Iterator[str]:
     yield _SYSTEM_CALLS
-    if not service.foreign:
+    yield _families(verb)
+    others = service.foreign and verb == AGENT
+    if not others:
         yield "SystemCallFilter=~@privileged"
         yield "SystemCallFilter=@chown"  # files get the owner of the folder that they lie in
-    capabilities = _capabilities(service)
-    yield f"CapabilityBoundingSet={' '.join(capabilities)}".rstrip()
+    yield f"CapabilityBoundingSet={' '.join(_capabilities(service, others))}".rstrip()
     yield _MACHINE
-    yield f"ProtectControlGroups={'no' if service.control_groups else 'yes'}"
+    if verb != MONITOR:
+        yield "ProcSubset=pid"  # the monitor shows the machine's memory and processors
+    if verb == ENGINE_READ:
+        yield "PrivateNetwork=yes"
+    groups = service.control_groups and verb == AGENT
+    yield f"ProtectControlGroups={'no' if groups else 'yes'}"
     yield f"PrivateTmp={'no' if _in_tmp(service) else 'yes'}"
-    writable = [service.state, *service.writable, *(["/sys/fs/cgroup"] if service.control_groups else ())]
+    writable = [service.state, *(service.writable if verb == AGENT else ()), *(["/sys/fs/cgroup"] if groups else ())]
     yield f"ReadWritePaths={_paths(writable)}"
 
 
-def _capabilities(service: Service) -> tuple[str, ...]:
+def _capabilities(service: Service, others: bool) -> tuple[str, ...]:
     if service.user != "root":
         return ()
-    return tuple(sorted({*ANY_OWNER, *(OTHER_ACCOUNT if service.foreign else ())}))
+    return tuple(sorted({*ANY_OWNER, *(OTHER_ACCOUNT if others else ())}))
 
 
 def _in_tmp(service: Service) -> bool:
