@@ -24,6 +24,12 @@ PYTHONS = {"22.04": "python3.11"}
 RELEASES = {"debian": (12,), "ubuntu": (22, 4)}
 """The oldest ones that have what is needed."""
 
+_REPAIR = (
+    "tried=0; until DEBIAN_FRONTEND=noninteractive dpkg --force-confold --configure -a; "
+    "do tried=$((tried + 1)); [ $tried -lt 60 ] || exit 1; sleep 5; done"
+)
+"""dpkg does not wait for its lock by itself, and what was cut off on the laptop may still be at work."""
+
 AUTOMATIC = b'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
 
 PYTHON_OF = {"12": (3, 11), "13": (3, 13), "22.04": (3, 11), "24.04": (3, 12), "25.10": (3, 13), "26.04": (3, 14)}
@@ -90,9 +96,7 @@ def _packages(facts: LinuxFacts, there: Places) -> Iterator[Change]:
     yield Change(
         "apt-repair",
         "Finish an installation of packages that was cut off",
-        arguments={
-            "commands": ["DEBIAN_FRONTEND=noninteractive dpkg --force-confold --configure -a", f"{APT} -y -f install"]
-        },
+        arguments={"commands": [_REPAIR, f"{APT} -y -f install"]},
         needed=facts.broken,
         timeout=1800,
     )

@@ -55,7 +55,7 @@ def become_root(shell: Shell, login: str, uid: int, host: str, ask: Callable[[st
         raise Usage(
             Reason.USAGE_INVALID, f"sudo on {host} asks for the password of {login}, and nobody can be asked", hint
         )
-    machine = Machine(shell, login, uid, ask(f"password of {login} on {host}, for sudo: "))
+    machine = Machine(shell, login, uid, ask(f"password of {login} for sudo: "))
     done = machine.run("true")
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines()

@@ -69,6 +69,16 @@ class Owner:
     def document(self, *words: str, code: int = 0) -> Any:
         return json.loads(self.run(*words, "--output", "json", code=code))
 
+    def git(self, *words: str, cwd: Path | None = None) -> str:
+        """Both of its outputs: a push is told on the second one."""
+        own = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+        done = subprocess.run(
+            ["git", *own, *words], env=self.environment, cwd=cwd or self.folder, capture_output=True, text=True,
+            timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
     def close(self) -> None:
         for item in (self.folder / ".cache/reconciler/ssh").glob("*"):
             argv = ["/usr/bin/ssh", "-o", f"ControlPath={item}", "-O", "exit", "x"]

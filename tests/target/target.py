@@ -55,6 +55,8 @@ class Target:
             binds=[f"{self._volume}:/var/lib/docker"],
         )  # fmt: skip
         config["CgroupnsMode"] = "private"
+        self._client.create_network(self.name)  # what it does to its network is no other container's trouble
+        config["NetworkMode"] = self.name
         made = self._client.create_container(self._image, host_config=config, name=self.name, hostname="target")
         self._client.start(made["Id"])
         self.boots()
@@ -101,6 +103,7 @@ class Target:
         with contextlib.suppress(docker.errors.APIError):
             self._client.remove_container(self.name, force=True, v=True)
             self._client.remove_volume(self._volume, force=True)
+            self._client.remove_network(self.name)
 
     def _exec(self, script: str) -> subprocess.CompletedProcess[str]:
         argv = ["docker", "exec", self.name, "bash", "-c", f"set -e; {script}"]

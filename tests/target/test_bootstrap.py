@@ -1,0 +1,131 @@
+"""`bootstrap` on a machine as its vendor delivers it, from a laptop by real ssh. Run by
+
+pytest -m soak tests/target/test_bootstrap.py
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import docker
+import pytest
+
+from tests.conftest import BASE
+from tests.e2e.host import eventually
+from tests.target.owner import Owner, owner
+from tests.target.target import BARE, Target, bare_image, seconds
+
+pytestmark = [pytest.mark.engine, pytest.mark.soak]
+
+COMMAND = ("bootstrap", "me@target", "--name", "mini")
+PASSWORDLESS = "ALL=(ALL) NOPASSWD: ALL"
+COMPOSE = """services:
+  web:
+    image: BASE
+    command:
+      - sh
+      - -c
+      - trap 'exit 0' TERM; chown -R 999 /data; chmod 700 /data; echo SAYS > /data/x; while :; do sleep 1; done
+    mem_limit: 64m
+    restart: always
+    volumes: [./data:/data, kept:/kept]
+volumes: {kept: {}}
+""".replace("BASE", BASE)
+
+
+@contextmanager
+def bare(engine: docker.APIClient, folder: pytest.TempPathFactory) -> Iterator[Owner]:
+    if subprocess.run(["which", "mmdebstrap"], capture_output=True).returncode != 0:
+        pytest.skip("a bare machine needs mmdebstrap")
+    bare_image(engine, folder.mktemp("bare"))
+    machine = Target(engine, BARE)
+    try:
+        machine.start()
+        with owner(machine) as made:
+            made.account("me", sudo=PASSWORDLESS)
+            yield made
+    finally:
+        machine.close()
+
+
+@pytest.fixture(scope="module")
+def laptop(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
+    with bare(engine, tmp_path_factory) as made:
+        yield made
+
+
+def good(document: dict[str, object]) -> bool:
+    checks = document["checks"]
+    assert isinstance(checks, list)
+    assert [item for item in checks if item["ok"] is not True] == []
+    return {"round-trip", "transfer", "engine", "branch", "turn"} <= {item["name"] for item in checks}
+
+
+def test_from_bare_to_synced(laptop: Owner) -> None:
+    shown = laptop.document(*COMMAND, "--dry-run")
+    assert laptop.machine.run("command -v python3 git docker || true; ls /opt /srv") == "/opt:\n\n/srv:"
+    begun = time.monotonic()
+    made = laptop.document(*COMMAND)
+    seconds("bootstrap of a bare machine", begun)
+    assert good(made)
+    assert [item["name"] for item in made["changes"]] == [item["name"] for item in shown["changes"]]
+    assert "Synced" in laptop.run("--on", "mini", "status")
+
+
+def test_a_second_run_changes_nothing_and_says_so(laptop: Owner) -> None:
+    script = "find /etc /opt /srv /usr -newer /tmp/mark -type f | grep -v -e /etc/ld.so.cache -e __pycache__ || true"
+    laptop.machine.run("touch /tmp/mark")
+    begun = time.monotonic()
+    made = laptop.document(*COMMAND)
+    seconds("bootstrap of a finished machine", begun)
+    assert good(made)
+    assert made["changes"] == []
+    assert laptop.machine.run(script) == ""
+    assert "nothing had to be changed" in laptop.run(*COMMAND)
+    assert "nothing would be changed" in laptop.run(*COMMAND, "--dry-run")
+
+
+def test_the_owner_pushes_a_stack_and_changes_it(laptop: Owner, engine: docker.APIClient) -> None:
+    laptop.machine.put("/root/base.tar", b"".join(engine.get_image(BASE)))
+    laptop.machine.run("docker load -q -i /root/base.tar; rm /root/base.tar")
+    laptop.git("clone", "-q", "-o", "mini", "me@target:/srv/git/home.git", "mini")
+    clone = laptop.folder / "mini"
+    document = clone / "desired-state/mini.yaml"
+    text = document.read_text()
+    assert "stacks: []" in text
+    document.write_text(text.partition("  stacks:")[0] + "  stacks: [{name: shop, files: [compose.yaml]}]\n")
+    for said in ("one", "two", "three"):  # from the second on, data/ is another account's
+        (clone / "compose.yaml").write_text(COMPOSE.replace("SAYS", said))
+        laptop.git("add", "-A", cwd=clone)
+        laptop.git("commit", "-q", "-m", said, cwd=clone)
+        assert "Succeeded in" in laptop.git("push", "mini", "main", cwd=clone)
+    assert laptop.machine.run("docker exec shop-web-1 cat /data/x") == "three"
+    assert laptop.document(*COMMAND)["changes"] == []
+
+
+def test_it_runs_again_after_a_reboot(laptop: Owner) -> None:
+    laptop.close()
+    laptop.machine.reboot()
+    laptop.trust("accept-new")  # it may have another address
+    eventually(lambda: laptop.machine.answers("systemctl is-active reconciler"), seconds=60)
+    assert good(laptop.document(*COMMAND))
+
+
+def test_killed_at_three_moments_it_goes_on(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> None:
+    with bare(engine, tmp_path_factory) as made:
+        for moment in ("Install Docker Engine", "Make a virtual environment", "Make the bare repository"):
+            process = subprocess.Popen(
+                made.command(*COMMAND), env=made.environment, cwd=made.folder, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            assert process.stdout is not None
+            assert any(line.startswith(moment) for line in process.stdout)
+            time.sleep(1)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        assert good(made.document(*COMMAND))
+        assert made.document(*COMMAND)["changes"] == []
