@@ -17,11 +17,11 @@ from tests.e2e.together import started
 
 pytestmark = pytest.mark.engine
 
-SHARE = {"advance": 6, "revert": 5, "repair": 4}
+SHARE = {"advance": 4, "revert": 4, "repair": 3}
 """Number of crash points that are tried here, spread over the flow; the soak tests try each."""
 
 LIVES = [(flow, part) for flow in FLOWS for part in (0, 1)]
-KILLS = 5
+KILLS = 4
 ROLLOUTS = ("advance", "revert")
 """Flows that take long enough to be killed at a random moment."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.host import Host, eventually, new_host
-from tests.e2e.services import service, stated
+from tests.e2e.services import healthy, stated
 from tests.report.fake_forge import TOKEN, FakeForge, OpenPull, serving
 
 pytestmark = pytest.mark.engine
@@ -87,10 +87,8 @@ def test_a_pull_request_is_judged_and_nothing_is_touched(host: Host, forge: Fake
 
 
 def test_an_agent_at_rest_judges_by_itself_and_never_during_a_rollout(host: Host, forge: FakeForge) -> None:
-    slow = service(
-        "sleep 4\ntouch /tmp/healthy\nwhile :; do sleep 1 & wait $!; done",
-        healthcheck={"test": ["CMD-SHELL", "test -e /tmp/healthy"], "interval": "250ms"},
-    )
+    slow = healthy("sleep 4; touch /tmp/healthy")
+    patient = {"min_healthy_time": "1s", "healthy_deadline": "60s", "progress_deadline": "90s"}
     base = host.push({"web": stated("1")})
     ours = proposed(host, "ours", base, host.files({"web": stated("2")}))
     forge.open.append(OpenPull(1, "ours", ours))
@@ -98,7 +96,8 @@ def test_an_agent_at_rest_judges_by_itself_and_never_during_a_rollout(host: Host
     with host.started("run"):
         eventually(lambda: forge.states(ours, f"reconciler/{host.name}/preview"), 40)
         forge.after = lambda method, path: during.append(path if rolling(host) else "")
-        head = host.push({"web": slow})
-        eventually(lambda: host.history(head) and host.history(head)[0]["outcome"] == "Succeeded", 40)
+        head = host.push({"web": slow}, stack={"gate": patient})
+        ended = eventually(lambda: [item for item in host.history(head) if item["outcome"] != "Started"], 40)
+        assert ended[0]["outcome"] == "Succeeded", ended
         eventually(lambda: "restarts" in forge.newest(ours, f"reconciler/{host.name}/preview")["description"], 40)
     assert not any("pulls" in path for path in during)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.host import Host, eventually, new_host
-from tests.e2e.services import BROKEN, service, stated
+from tests.e2e.services import BROKEN, healthy, stated
 from tests.report.fake_forge import TOKEN, FakeForge, serving
 
 pytestmark = pytest.mark.engine
@@ -68,14 +68,7 @@ def test_a_good_commit_a_bad_one_and_its_revert(host: Host, forge: FakeForge) ->
 
 
 def test_a_rollout_under_way_is_seen_and_the_agent_gets_small_again(host: Host, forge: FakeForge) -> None:
-    good = host.push(
-        {
-            "web": service(
-                "sleep 3\ntouch /tmp/healthy\nwhile :; do sleep 1 & wait $!; done",
-                healthcheck={"test": ["CMD-SHELL", "test -e /tmp/healthy"], "interval": "250ms"},
-            )
-        }
-    )
+    good = host.push({"web": healthy("sleep 3; touch /tmp/healthy")})
     context = f"reconciler/{host.name}"
     with host.started("run") as agent:
         eventually(lambda: forge.states(good, context), 30)

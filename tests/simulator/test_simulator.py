@@ -12,7 +12,7 @@ from loguru import logger
 from tests.simulator import planted
 from tests.simulator.machine import SETTINGS, Asking, Reporting, Simulator
 
-LIVES, ASKING, REPORTING, LENGTH = 1500, 100, 40, 10
+LIVES, ASKING, REPORTING, LENGTH = 1000, 100, 40, 10
 
 
 @pytest.mark.timeout(1200)
