@@ -21,6 +21,7 @@ from reconciler.model.history import Attempt, History
 from reconciler.model.measures import Measures
 from reconciler.model.outcome import Intent, Outcome
 from reconciler.model.times import engine_time, instant
+from reconciler.monitor.alerts import BROKEN
 from reconciler.monitor.jobs import last_successes
 from reconciler.monitor.snapshot import Json, Snapshot
 
@@ -113,6 +114,11 @@ def _status(status: Json) -> Iterator[Metric]:
     for axis, good in (("sync", "Synced"), ("health", "Healthy")):
         found = [((item["stack"], item["service"]), float(item[axis] == good)) for item in services]
         yield _gauge(f"service_{axis}", f"1 when the service is {good}", names, found)
+    broken = [
+        ((item["stack"], item["service"]), float(item["health"] in BROKEN and stack["health"] != "Suspended"))
+        for stack in status["stacks"] for item in stack["services"]
+    ]  # fmt: skip
+    yield _gauge("service_degraded", "1 when the service is Degraded or Missing, and not suspended", names, broken)
     channels = status["report"] or ()
     pending = [((item["channel"],), float(item["pending"])) for item in channels if item["pending"] is not None]
     yield _gauge("report_pending", "Outcomes that are still to be told", ["channel"], pending)
@@ -138,6 +144,9 @@ def _history(past: History) -> Iterator[Metric]:
     yield _counter(
         "downtime_seconds", "How long services were down in rollouts", ["stack", "service"], sorted(down.items())
     )
+    again = [((key[0], key[1]), backoff.times[-1]) for key, backoff in past.backoffs.items() if backoff.times]
+    yield _gauge("service_restarted_timestamp_seconds", "When the agent started the failed service again last",
+                 ["stack", "service"], again)  # fmt: skip
     corrected = sum(item.intent is Intent.REPAIR and item.outcome is Outcome.SUCCEEDED for item in ended)
     yield _counter("drift_corrections", "Attempts that corrected drift", [], _one(corrected))
 
@@ -200,6 +209,7 @@ def _machine(measures: Measures) -> Iterator[Metric]:
     yield _gauge(
         "machine_memory_available_bytes", "Memory that programs can still get", [], _one(machine.memory_available)
     )
+    yield _gauge("machine_swap_bytes", "The machine's swap", [], _one(machine.swap_total))
     yield _gauge("machine_swap_used_bytes", "Swap in use", [], _one(machine.swap_used))
     for name, help, values in (
         ("disk_free_bytes", "Free space", [((item.mount,), float(item.free)) for item in machine.disks]),

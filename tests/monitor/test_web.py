@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.errors import NotFound
-from reconciler.model.history import Attempt
+from reconciler.model.history import Attempt, RestartBackoff
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.monitor.snapshot import Snapshot
 from reconciler.record import summary
@@ -105,7 +105,22 @@ def test_metrics_have_the_names_of_the_contract(site: Site) -> None:
     assert found["reconciler_container_oom_kills_total", labels] == 2
     assert found["reconciler_disk_free_bytes", "mount=/"] == 40 << 30
     assert found["reconciler_heartbeat_timestamp_seconds", ""] == NOW - 5
+    assert found["reconciler_machine_swap_bytes", ""] == 1 << 30
+    assert found["reconciler_service_degraded", "service=web,stack=shop"] == 0
     assert "# TYPE reconciler_job_last_success_timestamp_seconds gauge" in site.client.get("/metrics").text
+
+
+def test_metrics_tell_a_degraded_service_from_a_suspended_one_and_when_the_agent_started_it_again(site: Site) -> None:
+    shown = snapshot()
+    status = json.loads(json.dumps(shown.status))
+    status["stacks"][0]["services"][0]["health"] = "Degraded"
+    past = replace(shown.past, backoffs={("shop", "web"): RestartBackoff((NOW - 60, NOW - 5))})
+    key = "service=web,stack=shop"
+    for stack, degraded in (("Degraded", 1), ("Suspended", 0)):
+        status["stacks"][0]["health"] = stack
+        site.show(replace(shown, status=status, past=past))
+        assert metrics(site)["reconciler_service_degraded", key] == degraded
+    assert metrics(site)["reconciler_service_restarted_timestamp_seconds", key] == NOW - 5
 
 
 def test_promtool_finds_nothing(site: Site) -> None:

@@ -43,11 +43,12 @@ def compose_document() -> dict[str, Any]:
 
 
 class Blackbox:
-    """`push` commits the stack; what differs from the repository's is given."""
+    """`push` commits the stack; what differs from the repository's is given. `further`: stacks of the Host document."""
 
     def __init__(self, host: Host) -> None:
         host.patience = 1700.0
         self.host = host
+        self.further: list[Json] = []
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -79,7 +80,9 @@ class Blackbox:
         stack |= {"name": self.host.stack, "env": {"BRAIN_API_PORT": str(self.port)}}
         # Two cores that other tests share: slower than the machine that the file describes.
         stack["gate"] = {"min_healthy_time": "3s", "healthy_deadline": "15m", "progress_deadline": "15m"}
-        document["spec"]["stacks"] = [stack]
+        if self.further:
+            stack["exports"] = {"networks": ["agents-metrics", "brain", "postgres"]}
+        document["spec"]["stacks"] = [stack, *self.further]
         # Containers of other tests count, too. What stays may take 11.2 GiB, as there.
         document["spec"]["memory"] |= {"budget": "23GiB", "steady": "48.7%"}
         return json.dumps(document)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.stack.blackbox import FOLDER, SECRETS, compose_document
+from tests.stack.confined import confined, looked_after
 
 STACK = ROOT / FOLDER
 SERVICES: dict[str, Any] = compose_document()["services"]
@@ -56,16 +57,7 @@ def test_validate_names_every_secret_that_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_is_confined(name: str) -> None:
     """An exception belongs beside its reason in the Compose file, and here."""
-    service = SERVICES[name]
-    assert service["read_only"] is True
-    assert service["cap_drop"] == ["ALL"]
-    assert "cap_add" not in service
-    assert service["security_opt"] == ["no-new-privileges:true"]
-    assert service["init"] is True
-    assert service["logging"]["driver"] == "local"
-    assert {"memory", "pids"} <= set(service["deploy"]["resources"]["limits"])
-    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
-    assert "container_name" not in service
+    confined(SERVICES[name])
 
 
 def test_networks_are_shared_by_those_that_need_each_other() -> None:
@@ -82,8 +74,10 @@ def test_networks_are_shared_by_those_that_need_each_other() -> None:
     assert on["mcp"] == {"claude-runtime", "mcp-filesystem", "mcp-playwright", "mcp-supabase"}
     assert on["web"] == {"mcp-playwright"}
     assert on["supabase"] == {"mcp-supabase"}
+    assert on["agents-metrics"] == {"ralph-agent", "claude-runtime"}
     networks = compose_document()["networks"]
-    assert {name for name, item in networks.items() if item.get("internal")} == {"postgres", "neo4j", "brain", "mcp"}
+    internal = {name for name, item in networks.items() if item.get("internal")}
+    assert internal == {"postgres", "neo4j", "brain", "mcp", "agents-metrics"}
 
 
 def test_what_only_reads_files_is_given_them_read_only() -> None:
@@ -97,12 +91,7 @@ def test_what_only_reads_files_is_given_them_read_only() -> None:
 
 @pytest.mark.parametrize("name", STAYING)
 def test_every_service_that_stays_is_looked_after(name: str) -> None:
-    service = STAYING[name]
-    assert service["restart"] == "unless-stopped"
-    assert service["stop_grace_period"]
-    assert service["healthcheck"]["start_period"]
-    assert service["healthcheck"]["test"][0] == "CMD"
-    assert "memory" in service["deploy"]["resources"]["reservations"]
+    looked_after(STAYING[name])
 
 
 @pytest.mark.parametrize("path", sorted(STACK.glob("*/Dockerfile")), ids=lambda path: path.parent.name)

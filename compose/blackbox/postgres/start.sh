@@ -4,7 +4,8 @@
 set -eu
 data=/var/lib/postgresql/data
 cluster=$data/17
-roles='brain_owner brain'
+# The last one is for who wants metrics: without a password it does not exist, or can no longer log in.
+roles='brain_owner brain monitor'
 
 for other in "$data"/[0-9]*; do
     if [ -d "$other" ] && [ "$other" != "$cluster" ] && [ "$other" != "$cluster.new" ]; then
@@ -35,9 +36,15 @@ fi
 # At every start, so that a role that is new here exists and a new password in the secrets is the new password.
 passwords=$(for role in $roles; do
     password=$(sed "s/'/''/g" "/run/secrets/postgres_$role")
+    if [ "$role" = monitor ] && [ -z "$password" ]; then
+        printf '%s\n' "DO \$\$BEGIN IF to_regrole('monitor') IS NOT NULL THEN ALTER ROLE monitor NOLOGIN; END IF; END\$\$;"
+        continue
+    fi
     [ -n "$password" ] || { echo "/run/secrets/postgres_$role is empty." >&2 && exit 1; }
     printf '%s\n' "DO \$\$BEGIN IF to_regrole('$role') IS NULL THEN CREATE ROLE $role LOGIN; END IF; END\$\$;"
-    printf '%s\n' "ALTER ROLE $role PASSWORD '$password';"
+    printf '%s\n' "ALTER ROLE $role LOGIN PASSWORD '$password';"
+    # What the server counts, and no rows of any table.
+    [ "$role" != monitor ] || printf '%s\n' 'GRANT pg_monitor TO monitor;' 'ALTER ROLE monitor CONNECTION LIMIT 3;'
 done)
 statements "$cluster" postgres <<EOF
 $passwords

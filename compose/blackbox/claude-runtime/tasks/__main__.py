@@ -9,6 +9,8 @@ import sys
 import threading
 from types import FrameType
 
+from serving import serve
+
 from tasks import commands
 from tasks.settings import Settings
 from tasks.store import Store
@@ -32,7 +34,8 @@ def work(settings: Settings) -> int:
             print("another container works on this queue: one at a time", file=sys.stderr)
             return 1
         worker = Worker(settings, store, stopping)
-        log("started", at_once=settings.at_once, key=worker.ready)
+        serve(settings.port, lambda: worker.totals.render(store.all(), worker.ready, worker.clock()))
+        log("started", at_once=settings.at_once, key=worker.ready, metrics=settings.port)
         worker.run()
     return 0
 

@@ -27,6 +27,7 @@ class Settings:
     minutes: float = 30.0
     usd: float = 5.0
     keep_days: float = 30.0
+    port: int = 9471
     data: Path = Path("/data")
     workspace: Path = Path("/workspace")
     own: Path = Path("/tmp/tasks")  # noqa: S108 - a tmpfs of the container's own

@@ -16,6 +16,7 @@ import child
 from environment import of_claude, passed_on
 from result import last_result
 
+from tasks.metrics import Totals
 from tasks.settings import Settings
 from tasks.store import Store
 from tasks.task import CANCELLED, FAILED, INTERRUPTED, QUEUED, RUNNING, TIMED_OUT, Task
@@ -39,7 +40,7 @@ class Worker:
     ) -> None:
         self.settings, self.store, self.stopping, self.clock = settings, store, stopping, clock
         self.running: dict[str, threading.Thread] = {}
-        self.pruned = 0.0
+        self.pruned, self.totals = 0.0, Totals()
         for folder in (settings.own, settings.data / "home"):
             folder.mkdir(parents=True, exist_ok=True)
         self.ssh = keep_key(settings)
@@ -96,6 +97,7 @@ class Worker:
             self.store.save(task)
             log("begins", task=task.id, attempt=task.attempts)
             task = self.tried(task)
+            self.totals.add(task)
             # A worker that ends leaves the rest to the next one.
             self.end(task if self.stopping.is_set() else task.again(self.settings.attempts))
         except OSError as error:

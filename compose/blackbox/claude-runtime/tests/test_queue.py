@@ -7,12 +7,14 @@ import os
 import subprocess
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from serving import serve
 from tasks.__main__ import main
 from tasks.settings import Settings
 from tasks.store import LARGEST, Refused, Store, new_id
@@ -319,6 +321,29 @@ def test_the_key_for_git_is_shown_to_known_servers_alone(store: Store, tmp_path:
     assert key.read_text().endswith("abc\n")
     assert key.stat().st_mode & 0o777 == 0o600
     assert "GIT_SSH_COMMAND" not in worker(tmp_path, store).environment(submit(store))
+
+
+def test_metrics_count_attempts_and_tell_what_waits(tmp_path: Path, store: Store) -> None:
+    made = worker(tmp_path, store, claude=program(tmp_path, 'echo \'{"type": "result", "total_cost_usd": 0.25}\''))
+    server = serve(0, lambda: made.totals.render(store.all(), made.ready, NOW + 90))
+
+    def told() -> dict[str, float]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=20) as answer:
+            lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+    submit(store)
+    before = told()
+    assert before['claude_tasks{status="queued"}'] == 1
+    assert before["claude_oldest_queued_seconds"] == 90
+    assert before['claude_attempts_total{status="succeeded"}'] == 0, "so that the first one is an increase"
+    drain(made)
+    wait(lambda: told()['claude_attempts_total{status="succeeded"}'] == 1)
+    after = told()
+    assert after["claude_cost_usd_total"] == 0.25
+    assert (after['claude_tasks{status="succeeded"}'], after["claude_oldest_queued_seconds"]) == (1, 0)
+    server.shutdown()
+    server.server_close()
 
 
 def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,11 @@ import sys
 import threading
 from types import FrameType
 
+from serving import serve
+
 from ralph import commands
 from ralph.agent import Agent, log
-from ralph.metrics import render, serve
+from ralph.metrics import render
 from ralph.settings import Settings
 from ralph.slots import claim
 

@@ -8,6 +8,8 @@ from ralph.settings import Limits
 from ralph.turn import Turn, signature
 
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half-open"
+CAUSES = ("denials", "same-error", "no-progress", "failures", "decline")
+"""What may open it."""
 REMEMBERED = 5
 DECLINES = 2
 """Turns in a row whose output must have fallen: one short answer says nothing."""

@@ -28,6 +28,10 @@ SYSTEM = (
 """What a turn is told beside the prompt."""
 
 
+RESULTS = ("progress", "no-progress", "error", "limited", "interrupted")
+"""What may come of a turn."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """`error` empty: it went well. `limited`: the API asks to come later, nobody's mistake. `usd` None: unknown."""
