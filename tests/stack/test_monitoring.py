@@ -36,7 +36,7 @@ class Watched:
         self.name = f"{self.host.stack}-m"
         self.monitor: subprocess.Popen[str]
         self.ports = {name: free_port() for name in ("PROMETHEUS_PORT", "ALERTMANAGER_PORT")}
-        self.host.stacks.append(self.name)
+        self.host.stacks.insert(0, self.name)  # removed first: it is on networks of the other one
         password = secrets.token_urlsafe(24)
         for stack in (self.host.stack, self.name):
             folder = self.host.secrets / stack

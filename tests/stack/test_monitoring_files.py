@@ -119,6 +119,16 @@ def test_each_alert_of_the_monitor_is_a_rule_with_the_same_bounds(name: str) -> 
         assert re.search(rf"\b{known.threshold:g}\b", rule["expr"]), rule["expr"]
 
 
+def test_no_source_can_speak_for_the_monitor() -> None:
+    """What a model steers could otherwise report that a rollout is under way, and silence `service-unhealthy`."""
+    for job in yaml.safe_load((STACK / "prometheus/blackbox/scrape.yaml").read_text())["scrape_configs"]:
+        kept = [item for item in job["metric_relabel_configs"] if item["action"] == "keep"]
+        assert [item["source_labels"] for item in kept] == [["__name__"]], job["job_name"]
+        assert not any(
+            re.fullmatch(kept[0]["regex"], f"{made_up}_x") for made_up in ("reconciler", "node", "up", "probe")
+        )
+
+
 def test_every_alert_has_a_case() -> None:
     assert set(CASES) == set(rules())
     assert set(RULES) == {name for name, rule in rules().items() if rule["labels"].get("source") == "monitor"}
