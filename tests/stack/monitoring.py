@@ -69,6 +69,8 @@ _SERVICE = {"stack": "shop", "service": "web"}
 _WEB = '{stack="shop",service="web",container="shop-web-1"}'
 _OF = '{stack="shop",service="web"}'
 _DISK = {"mount": "/"}
+_URL = '{stack="shop",service="web",endpoint="https://a"}'
+_ASKED = {**_SERVICE, "endpoint": "https://a"}
 _FILE = 'node_textfile_mtime_seconds{file="/metrics/reconciler.prom"}'
 
 # "1x3" is four samples. The condition begins at 60 s; an alert ends a minute after its condition.
@@ -122,6 +124,14 @@ CASES: Mapping[str, Sequence[Case]] = {
     "disk-filling": [
         Case({'reconciler_disk_free_bytes{mount="/"}': "50000-20x600"}, (4200, 9000), (4185,), _DISK),
         Case({'reconciler_disk_free_bytes{mount="/"}': "50000-1x600"}, (), (4200, 9000)),
+    ],
+    "endpoint-down": [
+        Case({f"reconciler_endpoint_up{_URL}": "1x3 0x20 1x30"}, (180, 375), (165, 465), _ASKED),
+        Case({f"reconciler_endpoint_up{_URL}": "0x40", "reconciler_rollout_active": "1x40"}, (), (300, 600)),
+    ],
+    "certificate-expiring": [
+        Case({f"reconciler_endpoint_certificate_expiry_timestamp_seconds{_URL}": "1209661x20 9999999x20"},
+             (75, 315, 330), (60, 405), _ASKED),
     ],
     "monitor-silent": [
         Case({_FILE: "0+15x4 60x60"}, (255, 600), (240,), {"file": "/metrics/reconciler.prom"}),

@@ -116,7 +116,7 @@ def test_each_alert_of_the_monitor_is_a_rule_with_the_same_bounds(name: str) -> 
     assert seconds(rule.get("for", "0s")) == known.lasting
     assert rule["labels"]["source"] == "monitor"
     if known.threshold is not None:
-        assert re.search(rf"\b{known.threshold:g}\b", rule["expr"]), rule["expr"]
+        assert re.search(rf"\b{known.threshold:.10g}\b", rule["expr"]), rule["expr"]
 
 
 def test_no_source_can_speak_for_the_monitor() -> None:

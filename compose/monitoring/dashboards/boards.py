@@ -169,6 +169,15 @@ SERVICES = Board(
             "Addresses",
             (
                 Panel(
+                    "Endpoints",
+                    (Query(f"reconciler_endpoint_up{_OF}", "{{endpoint}}"),),
+                    Kind.STATES,
+                    width=24,
+                    good=1,
+                    words={1: "up", 0: "down"},
+                    about="As the monitor asks them, on the machine.",
+                ),
+                Panel(
                     "Answers", (Query("probe_success", "{{instance}}"),), Kind.STATES, good=1, words={1: "yes", 0: "no"}
                 ),
                 Panel("Time to the answer", (Query("probe_duration_seconds", "{{instance}}"),), unit=Unit.SECONDS),
