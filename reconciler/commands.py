@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from reconciler.formats.quantities import QuantityError, seconds
+from reconciler.formats.quantities import QuantityError, seconds, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +122,13 @@ def _bare_alone(typed: argparse.Namespace) -> str | None:
     """`init` reads a project, or makes a repository."""
     both = typed.bare and (typed.DIR or typed.source)
     return "--bare makes a repository: DIR and --source are of no use with it" if both else None
+
+
+def _size(text: str) -> int:
+    try:
+        return size(text)
+    except QuantityError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _moment(text: str) -> Callable[[float], float]:
@@ -485,6 +492,12 @@ VERBS = (
                 "bare",
             ),
             Option("--branch", "the branch that it watches", "BRANCH", "main"),
+            Option(
+                "--engine-memory",
+                "on a Mac: memory of the engine's virtual machine; without it three quarters of the Mac's",
+                "SIZE",
+                more={"type": _size},
+            ),
             Option(
                 "--channel",
                 "what to install: a wheel, a folder with wheels, or a version; without it what runs here",

@@ -47,7 +47,8 @@ def connection(line: Line) -> Iterator[Check]:
 def engine(machine: Machine, places: Places, round_trip: float) -> Check:
     """As the agent's account."""
     begun = time.monotonic()
-    done = machine.run("docker version --format '{{.Server.Version}}'", places.account)
+    # Homebrew's folder is not in the PATH of a command by ssh.
+    done = machine.run("PATH=$PATH:/opt/homebrew/bin docker version --format '{{.Server.Version}}'", places.account)
     took = max(0.0, time.monotonic() - begun - round_trip)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines()

@@ -200,4 +200,5 @@ def _as_printed(printed: bytes, unit: bytes) -> bool:
         files = json.loads(printed)["files"]
     except (ValueError, KeyError, TypeError):
         return False
-    return bool(files) and all(item["content"].encode() == unit for item in files)
+    # The agent's own comes first; what runs beside it is not judged.
+    return bool(files) and bool(files[0]["content"].encode() == unit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from reconciler.bootstrap import linux
+from reconciler.bootstrap import linux, mac
 from reconciler.bootstrap.model import Bundle, Lines, Plan, Wanted
 from reconciler.bootstrap.places import Places
 
@@ -25,5 +25,5 @@ class Part(Protocol):
     def plan(self, facts: Any, wanted: Wanted, bundle: Bundle) -> Plan: ...
 
 
-PARTS: Mapping[str, Part] = {"Linux": linux}
+PARTS: Mapping[str, Part] = {"Linux": linux, "Darwin": mac}
 """By the name that `uname -s` says."""

@@ -58,8 +58,12 @@ def bootstrap(typed: argparse.Namespace, environ: Mapping[str, str], tell: Tell)
     if part is None:
         hint = f"systems that can be set up: {', '.join(PARTS)}; for others see docs/service.md"
         raise Usage(Reason.USAGE_INVALID, f"{typed.HOST} runs {system}", hint)
+    if typed.engine_memory is not None and system != "Darwin":
+        told = f"--engine-memory is for the virtual machine of a Mac, and {typed.HOST} runs {system}"
+        raise Usage(Reason.USAGE_INVALID, told, "leave it out: the engine has all of the machine's memory")
     machine = become_root(ssh, login, int(uid), typed.HOST, ask)
-    wanted = Wanted(typed.name, login, home, typed.repository, typed.branch, harden=typed.harden)
+    memory = typed.engine_memory
+    wanted = Wanted(typed.name, login, home, typed.repository, typed.branch, memory, harden=typed.harden)
     places = part.places(wanted)
     facts = part.read(parse(_script(machine, part.script(wanted))))
     target = Target(system, arch, part.python(facts))
