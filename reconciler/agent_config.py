@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from reconciler.formats import schemas
 from reconciler.formats.yamls import Document, Pointer, document, json_pointer
 from reconciler.model.outcome import Reason, Violation
 from reconciler.ownership import CONFIG, require
+from reconciler.values import dataclass
 
 FILE = "reconciler.yaml"
 MACHINES = "/etc/reconciler"

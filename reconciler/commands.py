@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from reconciler.formats.quantities import QuantityError, seconds, size
+from reconciler.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Usage
 from reconciler.model.outcome import Reason
+from reconciler.values import dataclass
 
 FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 """How a folder is opened on a way that is walked step by step: O_PATH needs no right to list it, but only Linux has

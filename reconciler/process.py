@@ -19,12 +19,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import IO
 
 from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
+from reconciler.values import dataclass
 from reconciler.waiting import LOOK, attend
 
 OUTPUT_LIMIT = 16 << 20

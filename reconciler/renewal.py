@@ -14,12 +14,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import MutableMapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from reconciler import __version__
 from reconciler.log import logger
 from reconciler.settings import Settings, stored_settings
 from reconciler.signals import ENDING
+from reconciler.values import dataclass
 
 VARIABLE = "RECONCILER_CONTINUES"
 """Two descriptors: the held lock, and a file with the other values."""

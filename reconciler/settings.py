@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from reconciler.formats.quantities import seconds, size
 from reconciler.model.documents import LONGEST_STOP, BindGrant, Grant, Permissions, Pin
+from reconciler.values import dataclass
 
 LOG_LINES = 20
 """Lines of a failed service's log in a report, by default."""

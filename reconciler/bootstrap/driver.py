@@ -7,7 +7,6 @@ import io
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from pyinfra.api import Config, FileUploadCommand, State, StringCommand
@@ -18,6 +17,7 @@ from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state
 from reconciler.bootstrap.connector import OneMachine, Way
 from reconciler.bootstrap.machine import Machine
 from reconciler.bootstrap.model import Change
+from reconciler.values import dataclass
 
 SHOWN = 12
 """Last lines of a failed command that are kept."""

@@ -6,11 +6,11 @@ import base64
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.bootstrap.model import Lines, number, one
 from reconciler.bootstrap.places import Have, Places
+from reconciler.values import dataclass
 
 PACKAGES = (
     "python3", "python3-venv", "python3.11", "python3.11-venv", "git", "sudo", "ca-certificates", "openssh-client",

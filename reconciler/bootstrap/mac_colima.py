@@ -5,10 +5,11 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
+
+from reconciler.values import dataclass
 
 DISK = 100
 """GiB. Colima's own default; the disk can grow later, but never shrink."""

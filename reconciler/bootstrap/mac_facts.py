@@ -7,12 +7,12 @@ import binascii
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from reconciler.bootstrap.linux_facts import have
 from reconciler.bootstrap.model import Lines, number, one
 from reconciler.bootstrap.places import Have, Places
+from reconciler.values import dataclass
 
 BREW = "/opt/homebrew"
 """Homebrew's folder on Apple silicon."""

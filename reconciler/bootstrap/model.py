@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from reconciler.model.checks import Check
+from reconciler.values import dataclass
 
 Lines = Mapping[str, Sequence[str]]
 """Name → values, in order: the output of a script of facts."""

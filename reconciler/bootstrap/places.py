@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from reconciler.model.service import Platform
+from reconciler.values import dataclass
 
 REPOSITORY = "/srv/git/home.git"
 

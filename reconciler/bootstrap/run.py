@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from reconciler.bootstrap.driver import ChangeFailed, Made
@@ -11,6 +11,7 @@ from reconciler.bootstrap.model import Change, Plan
 from reconciler.model.checks import Check
 from reconciler.record.contract import Document
 from reconciler.record.summary_bootstrap import bootstrap as document
+from reconciler.values import dataclass
 from reconciler.verbs import Answer
 
 Tell = Callable[[str], None]

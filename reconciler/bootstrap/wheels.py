@@ -16,7 +16,6 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from reconciler.bootstrap.model import Bundle, Target
 from reconciler.errors import ReconcilerError, Usage
 from reconciler.model.outcome import Reason
 from reconciler.process import run
+from reconciler.values import dataclass
 
 NAME = "reconciler"
 EXTRAS = ("monitor", "notify")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 
 from reconciler.formats.quantities import shown
@@ -11,6 +11,7 @@ from reconciler.model.desired import Condition, Service
 from reconciler.model.documents import Gate
 from reconciler.model.observed import KILL, OOM, Container
 from reconciler.model.outcome import Reason
+from reconciler.values import dataclass
 
 RESTART_DELAYS = (1.0, 2.0, 4.0)
 """Seconds before we start a container again if its policy restarts it; the exit after the last one is final."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from reconciler.model.files import Commit
 from reconciler.model.history import Attempt, History
 from reconciler.model.outcome import Intent, Outcome, Reason
 from reconciler.model.times import backoff
+from reconciler.values import dataclass
 
 FIRST_DELAY, LONGEST_DELAY, JITTER = 10.0, 600.0, 0.2
 """Seconds: the delay after the first environment fault, and the longest delay. The share by which each is spread."""

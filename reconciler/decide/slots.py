@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from reconciler.model.desired import DesiredState, Service, ServiceKey
 from reconciler.model.observed import Container, ObservedState, is_anonymous
+from reconciler.values import dataclass
 
 STANDBY = ".standby"
 """Suffix of the name of a standby."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.formats.dotenv import Steering
+from reconciler.values import dataclass
 
 NAMESPACES = ("network_mode", "pid", "ipc")
 """Keys of a service that can name another service as namespace owner (`service:NAME`)."""

@@ -10,7 +10,8 @@ import json
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from reconciler.values import dataclass
 
 FRONTEND, REMOTE_ADD = "build-frontend", "build-remote-add"
 """The rules that a Dockerfile may break, and that an operator may lift."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reconciler.formats.interpolation import TemplateError, TooLongError, interpolate
 from reconciler.formats.nodes import shorten
 from reconciler.formats.steering import FILES, PROFILES, PROJECT, SEPARATOR, steers
 from reconciler.model.outcome import Level, Reason, Violation
+from reconciler.values import dataclass
 
 _SPACE = " \t\v\f\r\x85\xa0"
 _EXPORT = re.compile(r"export\s+")

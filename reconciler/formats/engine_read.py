@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from reconciler.formats.grants import absolute
+from reconciler.values import dataclass
 
 Json = Mapping[str, Any]
 

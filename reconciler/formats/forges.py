@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from reconciler.values import dataclass
 
 TOKEN = "RECONCILER_REPORT_FORGE_TOKEN"  # noqa: S105 (its name)
 """The variable with the forge's token, if no token_file is set."""

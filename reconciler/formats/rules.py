@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
 from reconciler.formats.packaged import packaged
 from reconciler.model.outcome import Level, Reason
+from reconciler.values import dataclass
 
 DEEPER = ("build", "deploy")
 """Keys of a service below which the next key's name counts for grants, too."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from reconciler.values import dataclass
 
 HEAD = 1024
 """Bytes at the beginning that show the form; pointers of Git LFS are shorter."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.formats import events, nodes
 from reconciler.formats.nodes import Limits, Node, Problem, Scalar, shorten
 from reconciler.model.outcome import Reason, Violation
+from reconciler.values import dataclass
 
 OWN_LIMITS = Limits(size=256 << 10, depth=20, nodes=10_000, text=256 << 10)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from reconciler.loop.attention import Attention
 from reconciler.loop.ledger import Ledger
 from reconciler.loop.machine import Foreseen, Machine
@@ -13,6 +11,7 @@ from reconciler.loop.stall_watchdog import StallWatchdog
 from reconciler.loop.states import States
 from reconciler.model.observed import ObservedState
 from reconciler.model.plan import Plan
+from reconciler.values import dataclass
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reconciler.decide.defaults import with_defaults
 from reconciler.decide.plan.trials import trials_of
@@ -16,6 +16,7 @@ from reconciler.model.images import ImageDefaults
 from reconciler.model.observed import Container, ObservedState, is_anonymous
 from reconciler.model.outcome import Failure, Reason
 from reconciler.model.plan import Action, Plan, Step
+from reconciler.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from reconciler.decide.history.compaction import compacted
@@ -20,6 +20,7 @@ from reconciler.model.files import Commit
 from reconciler.model.history import Attempt, Bad, Good, Held, History, ServiceRecord
 from reconciler.model.outcome import RETRIED, CommitState, Failure, Intent, Outcome, Reason, Violation
 from reconciler.model.status import Silence
+from reconciler.values import dataclass
 
 CUT_OFF = (Outcome.FAILED, Outcome.INTERRUPTED, Outcome.SUPERSEDED)
 """Ends of an attempt that may leave the machine anywhere between before and after."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.decide.drift.overlay import overlay
@@ -18,6 +18,7 @@ from reconciler.model.history import Adopted
 from reconciler.model.images import Image
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Reason
+from reconciler.values import dataclass
 
 if TYPE_CHECKING:
     from reconciler.decide.drift.adoption import Verdict

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from reconciler.loop.ports import (
     Applier,
@@ -22,6 +21,7 @@ from reconciler.loop.stall_watchdog import StallWatchdog
 from reconciler.model.documents import LONGEST_STOP
 from reconciler.model.history import Attempt
 from reconciler.model.plan import Plan, Step
+from reconciler.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.decide.mounts.digests import digest
@@ -14,6 +14,7 @@ from reconciler.model.documents import NOTHING_ALLOWED, BindGrant, Grant, HostDo
 from reconciler.model.files import Files
 from reconciler.model.images import Image, ImageWant
 from reconciler.model.outcome import Level, Reason, Violation
+from reconciler.values import dataclass
 
 if TYPE_CHECKING:
     from reconciler.decide.admit.nesting import Mounted

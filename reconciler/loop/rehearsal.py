@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, cast
 
 from reconciler.loop.cycle import Cycle
@@ -28,6 +28,7 @@ from reconciler.model.plan import Action, Outlook, Plan, Step
 from reconciler.model.requests import Request
 from reconciler.model.times import rfc3339
 from reconciler.model.uses import Uses
+from reconciler.values import dataclass
 
 Record = Mapping[str, Any]
 

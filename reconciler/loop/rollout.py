@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import takewhile
 
 from reconciler.decide.defaults import with_defaults
@@ -26,6 +26,7 @@ from reconciler.model.history import ServiceRecord
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.outcome import Intent, Reason
 from reconciler.model.plan import Action, Change, Plan, Step
+from reconciler.values import dataclass
 
 NOBODY: Mapping[ServiceKey, float] = {}
 

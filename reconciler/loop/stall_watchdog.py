@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from reconciler.loop.ports import Clock
 from reconciler.loop.turn import Turn
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.status import Silence
+from reconciler.values import dataclass
 
 LIMIT = 300.0
 """Seconds without progress, or with the same failure, after which a stall is reported."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from reconciler.model.files import Commit
 from reconciler.model.outcome import Failure, Intent, Outcome, Reason, Violation
+from reconciler.values import dataclass
 
 _EXIT_CODES = {
     Outcome.UNCHANGED: 0,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.model.documents import Exports
 from reconciler.model.outcome import Violation
+from reconciler.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from reconciler.values import dataclass
 
 FILE = "alerts.json"
 """In the state folder: what the monitor publishes for others."""

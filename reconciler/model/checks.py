@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from reconciler.values import dataclass
 
 UNMEASURED = "the engine gives no statistics of its containers"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
 from reconciler.model.documents import DEFAULT_GATE, STOP_FIRST, Gate, Memory
+from reconciler.values import dataclass
 
 ServiceKey = tuple[str, str]
 """(stack, service)"""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.model.alerts import AlertRule
+from reconciler.values import dataclass
 
 GIB = 1 << 30
 MIB = 1 << 20

@@ -6,10 +6,10 @@ import posixpath
 import weakref
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from reconciler.model.outcome import Violation
+from reconciler.values import dataclass
 
 READ_LIMIT = 16 << 20
 """Most bytes of a file that `Files.read` returns by default."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.model.desired import ServiceKey
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason, Violation
 from reconciler.model.requests import Answered, Suspension
 from reconciler.model.stock import Fetched
+from reconciler.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from reconciler.model.facts import labels
 from reconciler.model.times import engine_time
+from reconciler.values import dataclass
 
 OURS = "reconciler/"
 """Prefix of the names of images that agents have built."""

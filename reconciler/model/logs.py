@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from reconciler.values import dataclass
 
 NANOSECONDS = 10**9
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from reconciler.model.documents import BindGrant, Grant
+from reconciler.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from reconciler.model.images import ImageDefaults
+from reconciler.values import dataclass
 
 LABEL_HOST = "dev.reconciler.host"
 LABEL_STACK = "dev.reconciler.stack"

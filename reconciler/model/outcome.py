@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.model.needs import Need
+from reconciler.values import dataclass
 
 
 class Reason(StrEnum):

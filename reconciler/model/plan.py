@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.model.desired import Condition, ServiceKey
 from reconciler.model.documents import STOP_FIRST
 from reconciler.model.outcome import Intent, Outcome, Reason, Violation
+from reconciler.values import dataclass
 
 
 class Action(StrEnum):

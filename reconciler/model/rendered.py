@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from reconciler.model.outcome import Violation
+from reconciler.values import dataclass
 
 NO_HOME = "/nonexistent"
 """The value of `~` in a model, unless the stack's variables have a HOME: the same on every machine."""

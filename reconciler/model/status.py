@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from reconciler.model.desired import DesiredState
@@ -12,6 +12,7 @@ from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Intent, Reason, Violation
 from reconciler.model.plan import Action
 from reconciler.model.requests import Suspension
+from reconciler.values import dataclass
 
 
 class Sync(StrEnum):

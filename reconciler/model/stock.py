@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.model.images import OURS, canonical
 from reconciler.model.observed import COMPOSE_PROJECT, COMPOSE_SERVICE
+from reconciler.values import dataclass
 
 NO_NAME = "<none>:<none>"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from reconciler.values import dataclass
 
 Identity = tuple[int, int]
 """Device and inode: identify one object of the file system under any name."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reconciler.model.alerts import RULES, Alert, AlertRule, Finding
 from reconciler.model.measures import Measures
 from reconciler.monitor.samples import Samples
 from reconciler.monitor.snapshot import Snapshot
 from reconciler.record.text.layout import share, size, span
+from reconciler.values import dataclass
 
 GRACE = 60.0
 """Seconds for which the fact must be over before its alert ends, because a value at its threshold comes and goes."""

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from reconciler.model.measures import Machine, Measures, Usage
 from reconciler.model.observed import OOM, Container, ObservedState
 from reconciler.monitor.samples import EVERY, Samples
 from reconciler.monitor.snapshot import Board, Json, Snapshot
+from reconciler.values import dataclass
 
 LOOK = 1.0
 """Seconds between two looks at the files of the state folder."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from reconciler.monitor.samples import Samples
 from reconciler.monitor.snapshot import Json, Snapshot
 from reconciler.record.text.layout import exactly, share, short, since, size, span
 from reconciler.record.text.words import LOOKS, place
+from reconciler.values import dataclass
 
 ASSETS = Path(__file__).parent / "assets"
 

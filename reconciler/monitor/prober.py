@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from reconciler.formats.endpoints import door, parse
 from reconciler.formats.grants import covers
@@ -14,6 +14,7 @@ from reconciler.model.documents import Permissions
 from reconciler.model.endpoints import Answer, Check, Watched
 from reconciler.model.ports import Port
 from reconciler.monitor.snapshot import Snapshot
+from reconciler.values import dataclass
 
 EVERY = 30.0
 """Seconds between two rounds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from reconciler.model.alerts import Alert
@@ -12,6 +12,7 @@ from reconciler.model.endpoints import Check, Watched
 from reconciler.model.history import History
 from reconciler.model.measures import Measures
 from reconciler.model.times import instant
+from reconciler.values import dataclass
 
 Json = Mapping[str, Any]
 

@@ -7,7 +7,6 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.applications import Starlette
@@ -25,6 +24,7 @@ from reconciler.monitor.samples import Samples
 from reconciler.monitor.snapshot import Board, Json
 from reconciler.monitor.webhooks import Webhooks
 from reconciler.record.summary_alerts import alerts
+from reconciler.values import dataclass
 
 LIMIT, MOST = 20, 1000
 """Number of attempts that are shown: the default, and the maximum."""

@@ -10,7 +10,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.errors import Transient, Usage
 from reconciler.formats.forges import place_of
@@ -18,6 +18,7 @@ from reconciler.model.outcome import Reason
 from reconciler.ownership import CERTIFICATES, HOST_KEYS, PRIVATE_KEY, SOURCE_TOKEN, require
 from reconciler.settings import Settings
 from reconciler.token_file import read_token_file
+from reconciler.values import dataclass
 
 SSH = "ssh -oBatchMode=yes -oConnectTimeout=15 -oServerAliveInterval=15"
 USER = "git"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Usage
@@ -16,6 +15,7 @@ from reconciler.model.outcome import Reason
 from reconciler.observe.folder import FolderFiles, folder_entry
 from reconciler.observe.git import Git
 from reconciler.observe.tree import LIST_LIMIT
+from reconciler.values import dataclass
 
 DEEPEST = 2
 """Depth below the given folder down to which Compose files are searched, if the folder itself has none."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from reconciler.observe.hook_place import find_place
 from reconciler.observe.refs import SHA, refs_of
 from reconciler.observe.signatures import Signers
 from reconciler.observe.tree import GitFiles
+from reconciler.values import dataclass
 
 _QUARANTINE = ("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES")
 _OPTIONS = 100

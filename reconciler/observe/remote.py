@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -13,6 +13,7 @@ from reconciler.formats.forges import is_loopback
 from reconciler.formats.urls import IN_THE_CLEAR, NOT_ENCRYPTED
 from reconciler.model.outcome import Reason
 from reconciler.observe.login import NOBODY, Login
+from reconciler.values import dataclass
 
 _SCP_LIKE = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):(?!:).+")
 PUBLIC_FORGES = (

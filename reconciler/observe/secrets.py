@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Transient, Usage
@@ -21,6 +20,7 @@ from reconciler.materialise import sync_folder
 from reconciler.model.outcome import Reason
 from reconciler.observe.secret_files import as_text, digest, read, salvaged, secret_files, stamp, unusable
 from reconciler.ownership import SECRETS, require, require_contents
+from reconciler.values import dataclass
 
 MOUNTS = ".mounts"
 SCRATCH = ".scratch"

@@ -11,7 +11,6 @@ import hashlib
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Usage
@@ -19,6 +18,7 @@ from reconciler.model.outcome import Reason, Violation
 from reconciler.observe.detached import openpgp_holds, ssh_holds
 from reconciler.observe.git import Git
 from reconciler.ownership import KEYS, require
+from reconciler.values import dataclass
 
 RULE = "signature"
 OLDEST_GIT = (2, 34)

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from reconciler.model.desired import (
 )
 from reconciler.model.documents import Gate, Memory
 from reconciler.model.outcome import Reason
+from reconciler.values import dataclass
 
 Json = Mapping[str, Any]
 GONE = frozenset({"trees", "order", "priority"})

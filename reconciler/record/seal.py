@@ -8,12 +8,12 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Corrupt, Transient
 from reconciler.materialise import sync_folder
 from reconciler.model.outcome import Reason
+from reconciler.values import dataclass
 
 KEY_BYTES = 32
 

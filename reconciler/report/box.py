@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Any
 
 from reconciler.effects import Effects
 from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
+from reconciler.values import dataclass
 
 VERSION = 1
 MOST = 1200

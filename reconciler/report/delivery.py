@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.decide.policy import spread_delay
@@ -16,6 +15,7 @@ from reconciler.report.channels import pending
 from reconciler.report.inert import shortened
 from reconciler.report.messages import COMMENTS, STATUSES, Message, Policy
 from reconciler.report.phrases import description
+from reconciler.values import dataclass
 
 DEADLINE = 86400.0
 """Seconds after which a message is given up."""

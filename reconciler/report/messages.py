@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from reconciler.model.history import Attempt, History
 from reconciler.model.outcome import CommitState, Intent
+from reconciler.values import dataclass
 
 STATUSES, COMMENTS, DEPLOYMENTS = "statuses", "comments", "deployments"
 

@@ -15,7 +15,7 @@ A superseded commit is not told.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -23,6 +23,7 @@ from reconciler.model.alerts import TEST
 from reconciler.model.history import Attempt, History
 from reconciler.model.outcome import RETRIED, CommitState, Intent, Outcome, Reason
 from reconciler.model.times import instant
+from reconciler.values import dataclass
 
 MOST = 200
 """Number of attempts that are looked at, the newest ones."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.decide.policy import LONGEST_DELAY, spread_delay
@@ -18,6 +17,7 @@ from reconciler.report.notices import Standing
 from reconciler.report.notify_box import NotifyBox, keys
 from reconciler.report.watches import Target, Teller, due, look, next_look, quiet_for, worst
 from reconciler.settings import HeartbeatSettings, NotifySettings
+from reconciler.values import dataclass
 
 DEADLINE = 86400.0
 """Seconds after which a notice that cannot be delivered is given up."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from reconciler.report.box import write_whole
 from reconciler.report.notices import Event
 from reconciler.report.watches import Fact, Item, Target
 from reconciler.settings import NotifySettings
+from reconciler.values import dataclass
 
 VERSION = 1
 

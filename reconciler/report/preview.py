@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from reconciler.model.history import Planned
 from reconciler.model.outcome import Level, Violation
@@ -12,6 +11,7 @@ from reconciler.report.inert import code
 from reconciler.report.messages import Policy, State
 from reconciler.report.phrases import plan_line
 from reconciler.report.pulls import Pull
+from reconciler.values import dataclass
 
 PREVIEW = "preview"
 """The channel."""

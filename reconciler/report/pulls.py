@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +11,7 @@ from urllib.parse import quote
 from reconciler.report.answers import Closed, Refused
 from reconciler.report.forge import id_of, listed, text_of, vanished
 from reconciler.report.web import Web
+from reconciler.values import dataclass
 
 MOST = 20
 """Open pull requests that are looked at, the newest ones."""

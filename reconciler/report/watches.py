@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.model.history import History
 from reconciler.report.notice_text import Text, begun, ended, of_commit
 from reconciler.report.notices import Condition, Event, Standing, Verdict, conditions, verdicts
 from reconciler.settings import NotifySettings
+from reconciler.values import dataclass
 
 MOST = 100
 """Most notices that wait. If there are more, the oldest are dropped; `Target.lost` says so."""

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
@@ -21,6 +20,7 @@ import urllib3
 from reconciler import __version__
 from reconciler.formats.forges import is_loopback
 from reconciler.report.answers import Broken, ForgeError, Refused, Unreachable
+from reconciler.values import dataclass
 
 CONNECT, READ = 5.0, 15.0
 """Seconds for a connection, and between two pieces of an answer."""

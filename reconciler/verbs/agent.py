@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from reconciler.decide.history.repeats import Repeats
@@ -18,6 +18,7 @@ from reconciler.model.history import Attempt
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.plan import Action, Plan, Step
 from reconciler.model.status import Holding, Rollout, Silence
+from reconciler.values import dataclass
 from reconciler.verbs import Answer
 
 BRIEF = frozenset({Action.START_CONTAINER, Action.RUN_ONCE, Action.UPDATE_CONTAINER, Action.REMOVE_CONTAINER})

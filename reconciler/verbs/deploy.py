@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from threading import Event
 from typing import Any, Protocol
 
@@ -12,6 +11,7 @@ from reconciler.errors import Interrupted, Transient, Usage
 from reconciler.model.fleet import RemoteHost
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.record import summary_remote
+from reconciler.values import dataclass
 from reconciler.verbs import Answer
 
 Json = Mapping[str, Any]

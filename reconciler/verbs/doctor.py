@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import ReconcilerError
@@ -14,6 +13,7 @@ from reconciler.formats.quantities import shown
 from reconciler.model.checks import UNMEASURED, Check, EngineFacts
 from reconciler.ownership import SECRETS, STATE, faults
 from reconciler.record import summary
+from reconciler.values import dataclass
 from reconciler.verbs import Answer
 
 SKEW = 5.0

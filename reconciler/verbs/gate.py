@@ -7,7 +7,7 @@ judges every commit again before anything is touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError
@@ -17,6 +17,7 @@ from reconciler.model.needs import Variable
 from reconciler.model.outcome import Level, Violation
 from reconciler.observe.pushed import PushedRepository, Update
 from reconciler.record.text import gate as text
+from reconciler.values import dataclass
 from reconciler.verbs.known import KnownAnswers
 
 if TYPE_CHECKING:

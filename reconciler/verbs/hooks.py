@@ -7,7 +7,6 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from reconciler.model.outcome import Reason
 from reconciler.observe.hook_place import HookPlace
 from reconciler.observe.told import TOLD, told_files
 from reconciler.record.summary_hooks import hooks as document
+from reconciler.values import dataclass
 from reconciler.verbs import Answer
 
 OF_CLONES = ("pre-commit", "pre-push")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from reconciler.model.admission import Needs
@@ -11,6 +11,7 @@ from reconciler.model.files import Files
 from reconciler.model.observed import Container, Started
 from reconciler.model.outcome import Violation
 from reconciler.model.proposal import Left, Limit, Project
+from reconciler.values import dataclass
 from reconciler.verbs.init_values import Kept
 
 

@@ -6,7 +6,7 @@ import os
 import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.decide.drift import proposal
@@ -20,6 +20,7 @@ from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
 from reconciler.model.observed import Container, Started
 from reconciler.model.proposal import Left, Project
+from reconciler.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from reconciler.decide.admit.lint import looks_secret
@@ -14,6 +14,7 @@ from reconciler.formats.dotenv import dotenv
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
 from reconciler.model.proposal import Project, Values
+from reconciler.values import dataclass
 
 _CREDENTIALS = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
 """A URL with a password in it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from reconciler.decide.service.files import MARKS, forget_commands, service_file
 from reconciler.model.observed import Container
 from reconciler.model.service import AGENT, BESIDE, Platform, Service, ServiceCommand, ServiceFile
 from reconciler.record import summary_service
+from reconciler.values import dataclass
 from reconciler.verbs import Answer
 
 FOREIGN = "is somebody else's file: move it away, or run the agent by that service"

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Protocol
 
@@ -22,6 +21,7 @@ from reconciler.model.logs import Clean, LogLine, Masking, log_time, nanoseconds
 from reconciler.model.observed import Container
 from reconciler.model.outcome import Reason
 from reconciler.record.log_archive import LogArchive
+from reconciler.values import dataclass
 
 AT_ONCE = 500
 """Lines that are printed together."""

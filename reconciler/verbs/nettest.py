@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from threading import Event
 from typing import Protocol
 
 from reconciler.record import summary_remote
+from reconciler.values import dataclass
 from reconciler.verbs import Answer
 from reconciler.verbs.tunnel import Forward
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.decide.history.outline import outline, planned_of
@@ -25,6 +24,7 @@ from reconciler.report.inert import shortened
 from reconciler.report.messages import STATUSES, Message, Policy, State
 from reconciler.report.preview_box import PreviewBox, Seen
 from reconciler.report.pulls import Pull, Pulls
+from reconciler.values import dataclass
 from reconciler.verbs import Answer
 
 LONGEST = 120.0

@@ -7,7 +7,6 @@ import os
 import shlex
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.decide.hardening import drift
@@ -15,6 +14,7 @@ from reconciler.decide.hardening.facts import Facts
 from reconciler.errors import ReconcilerError
 from reconciler.model.checks import Check, Published
 from reconciler.record import summary
+from reconciler.values import dataclass
 from reconciler.verbs import Answer
 
 TAILNET = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("fd7a:115c:a1e0::/48"))

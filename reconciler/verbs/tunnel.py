@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import Event
 from typing import Any, Protocol
 
 from reconciler.errors import Transient, Usage
 from reconciler.model.outcome import Reason
+from reconciler.values import dataclass
 
 Json = Mapping[str, Any]
 

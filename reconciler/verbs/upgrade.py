@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
 from reconciler.errors import ReconcilerError
 from reconciler.record import summary_service
+from reconciler.values import dataclass
 from reconciler.verbs import Answer
 
 Json = Mapping[str, Any]

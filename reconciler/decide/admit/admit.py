@@ -6,7 +6,6 @@ The policies judge only Compose's canonical model, because the files can be writ
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from reconciler.decide.admit import fixed_addresses, lint
 from reconciler.decide.admit.budget import Demand, rows, volumes
@@ -48,6 +47,7 @@ from reconciler.model.documents import (
 from reconciler.model.files import Files
 from reconciler.model.needs import Export
 from reconciler.model.outcome import Violation
+from reconciler.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

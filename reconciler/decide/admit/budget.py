@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.decide import footprint
@@ -11,6 +10,7 @@ from reconciler.formats.quantities import shown
 from reconciler.model.admission import Budget, MemoryVolume, Row
 from reconciler.model.documents import MIB, HostDocument
 from reconciler.model.outcome import Reason, Violation
+from reconciler.values import dataclass
 
 Json = Mapping[str, Any]
 

@@ -10,7 +10,6 @@ import posixpath
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.decide.mounts.mount_paths import normal
@@ -18,6 +17,7 @@ from reconciler.formats.devices import bound_device
 from reconciler.model.desired import DesiredState
 from reconciler.model.observed import ObservedState, ObservedVolume
 from reconciler.model.ways import Identity, Way
+from reconciler.values import dataclass
 
 NO_WAYS: Mapping[str, Way] = {}
 NO_LINKS: Mapping[str, str] = {}

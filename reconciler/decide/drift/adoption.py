@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from reconciler.decide.drift.facts import differences
 from reconciler.decide.drift.overlay import as_adopted
@@ -19,6 +19,7 @@ from reconciler.model.desired import DesiredState, Service, ServiceKey, Stack
 from reconciler.model.history import FOUND_SPEC, Adopted
 from reconciler.model.images import Image, ImageDefaults, is_unresolved
 from reconciler.model.observed import Container, Foreign, ObservedState
+from reconciler.values import dataclass
 
 Mount = tuple[str, str, bool]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from reconciler.decide.drift.facts import STATE, Difference, differences
 from reconciler.decide.drift.restart_backoff import next_start
@@ -13,6 +13,7 @@ from reconciler.model.desired import DesiredState, Service, ServiceKey
 from reconciler.model.history import History
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.times import engine_time
+from reconciler.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

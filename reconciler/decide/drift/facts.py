@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.decide.defaults import PIDS
@@ -16,6 +15,7 @@ from reconciler.formats.quantities import shown, size
 from reconciler.model.desired import Endpoint, Service
 from reconciler.model.images import ImageDefaults
 from reconciler.model.observed import Container, is_anonymous
+from reconciler.values import dataclass
 
 IMAGE, STATE, RESTART, NETWORK = "image", "state", "restart policy", "network"
 CLEARABLE = ("pids",)

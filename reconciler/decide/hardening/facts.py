@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from reconciler.values import dataclass
 
 Lines = Mapping[str, Sequence[str]]
 

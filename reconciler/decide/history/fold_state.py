@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Any
 
 from reconciler.model.desired import ServiceKey
@@ -13,6 +13,7 @@ from reconciler.model.outcome import Failure, Intent, Level, Reason, Violation
 from reconciler.model.requests import Answered, Suspension
 from reconciler.model.stock import Fetched
 from reconciler.model.times import instant
+from reconciler.values import dataclass
 
 Record = Mapping[str, Any]
 

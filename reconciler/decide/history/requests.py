@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from reconciler.decide.policy import UNENDED_LIMIT
 from reconciler.model.history import History
 from reconciler.model.outcome import Outcome
 from reconciler.model.requests import Request, RequestVerb
+from reconciler.values import dataclass
 
 SHORT = 12
 LEAST = 4

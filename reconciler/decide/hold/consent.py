@@ -7,7 +7,7 @@ commit must not get its data by choosing its name. Objects that last good uses n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass  # noqa: TID251 - with an order
 
 from reconciler.decide.plan.bounds import belongs_to_others
 from reconciler.model.desired import DesiredState, Stack

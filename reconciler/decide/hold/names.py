@@ -7,11 +7,11 @@ it would cause an outage in each try.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from reconciler.model.desired import ServiceKey
 from reconciler.model.observed import ObservedState
 from reconciler.model.plan import Action, Plan, Step
+from reconciler.values import dataclass
 
 _STARTS = (Action.START_CONTAINER, Action.RUN_ONCE)
 

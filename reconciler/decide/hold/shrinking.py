@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from reconciler.model.desired import DesiredState, ServiceKey
 from reconciler.model.history import History
 from reconciler.model.outcome import Intent, Outcome
+from reconciler.values import dataclass
 
 SHRINK = 0.5
 """A commit that drops more than this share of the services is held."""

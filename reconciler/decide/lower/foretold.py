@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from reconciler.decide.defaults import with_defaults
@@ -13,6 +13,7 @@ from reconciler.formats.create_file import create_file
 from reconciler.model.creation import Creation
 from reconciler.model.documents import HostDocument
 from reconciler.model.files import Entry, Files
+from reconciler.values import dataclass
 
 
 def create_files(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from reconciler.decide.lower.pull_policy import stricter
@@ -15,6 +15,7 @@ from reconciler.formats import dockerfile
 from reconciler.formats.dockerfile import SYNTAX
 from reconciler.model.files import Files
 from reconciler.model.images import OURS, UNRESOLVED, ImageWant, Sources, familiar
+from reconciler.values import dataclass
 
 
 def wants(sources: Sequence[Source], files: Files) -> tuple[ImageWant, ...]:

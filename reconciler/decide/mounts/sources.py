@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.decide.mounts.mount_paths import inside as relative
 from reconciler.formats.freeze import SHORTEST
 from reconciler.model.documents import BindGrant, StackDocument
+from reconciler.values import dataclass
 
 Json = Mapping[str, Any]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import takewhile
 
 from reconciler.decide import footprint
@@ -12,6 +12,7 @@ from reconciler.model.desired import Condition, DesiredState, Service, ServiceKe
 from reconciler.model.documents import START_FIRST
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.plan import Action, Change, Downtime, Step
+from reconciler.values import dataclass
 
 
 @dataclass(slots=True)

@@ -7,7 +7,6 @@ The same steps lead forward and back: in a rollback the new one is the standby.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from reconciler.decide import footprint
 from reconciler.decide.drift.facts import aliases_missing
@@ -19,6 +18,7 @@ from reconciler.model.desired import Condition, Service, ServiceKey, Update
 from reconciler.model.documents import START_FIRST
 from reconciler.model.observed import Container
 from reconciler.model.plan import Action, Change
+from reconciler.values import dataclass
 
 TAKES_OVER = "takes over"
 """The cause of the steps that give a healthy container the service's aliases and its name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from reconciler.decide.read.paths import file_violation, resolve
@@ -16,6 +16,7 @@ from reconciler.model.alerts import RULES, AlertRule
 from reconciler.model.documents import MIB, STOP_FIRST, Exports, Gate, HostDocument, Memory, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Reason, Violation
+from reconciler.values import dataclass
 
 ENGINE_LEAST = 6 * MIB
 """The engine refuses containers with a smaller limit."""

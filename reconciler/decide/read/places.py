@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.decide.read.keys import Pair, items, pairs
 from reconciler.formats.nodes import Node, Scalar
+from reconciler.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

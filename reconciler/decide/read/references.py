@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from reconciler.decide.read.keys import find, items, pairs, words
 from reconciler.decide.read.paths import resolve
 from reconciler.formats.nodes import Mapping, Node, Scalar
+from reconciler.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Compose (bombs). Everything else is judged on the model.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from reconciler.decide.read.complexity import too_complex
 from reconciler.decide.read.compose_files import ComposeFiles
@@ -21,6 +21,7 @@ from reconciler.formats.nodes import Node
 from reconciler.model.documents import StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Violation
+from reconciler.values import dataclass
 
 
 @dataclass(frozen=True)

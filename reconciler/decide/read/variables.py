@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.decide.read.keys import RESET, find, items, pairs, words
@@ -14,6 +14,7 @@ from reconciler.formats.nodes import Node, Scalar, shorten
 from reconciler.formats.yamls import Pointer, json_pointer
 from reconciler.model.needs import Variable
 from reconciler.model.outcome import Level, Reason, Violation
+from reconciler.values import dataclass
 
 if TYPE_CHECKING:
     from reconciler.decide.read.compose_files import ComposeFiles

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 
 from reconciler.model.times import instant
+from reconciler.values import dataclass
 
 ELLIPSIS = "…"
 GAP = "  "

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.record.text.layout import ELLIPSIS, Style, exactly, middle, paragraph, plural, share, short
 from reconciler.record.text.words import failure, place
+from reconciler.values import dataclass
 
 Json = Mapping[str, Any]
 

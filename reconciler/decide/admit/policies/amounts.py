@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 
 from reconciler.decide.admit.policies.subject import Finding, Json, Subject
@@ -14,6 +13,7 @@ from reconciler.decide.mounts.mount_paths import inside, normal
 from reconciler.formats.nodes import shorten
 from reconciler.formats.quantities import shown
 from reconciler.formats.yamls import Pointer
+from reconciler.values import dataclass
 
 MOST_BYTES = 1 << 30
 """Bytes of all files of one commit that containers of a host mount or builds use. Larger data does not belong into git.

@@ -6,7 +6,6 @@ import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from reconciler.decide.admit.budget import replicas
 from reconciler.decide.admit.policies.objects import ID
@@ -14,6 +13,7 @@ from reconciler.decide.admit.policies.subject import Finding, Json, ServiceSubje
 from reconciler.decide.slots import STANDBY
 from reconciler.formats.cidr import Range, overlap, range_of
 from reconciler.formats.yamls import Pointer
+from reconciler.values import dataclass
 
 MOST_REPLICAS = 1000
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")

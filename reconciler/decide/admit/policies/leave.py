@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.decide.admit.policies.pins import may_be_offered, pin_of
@@ -12,6 +11,7 @@ from reconciler.formats import grants as forms
 from reconciler.formats.rules import Rule, Values, rules, rules_of_keys
 from reconciler.model.documents import BindGrant, Grant, Pin
 from reconciler.model.outcome import Level
+from reconciler.values import dataclass
 
 BY_OWNER = "allowed by trust: owner"
 

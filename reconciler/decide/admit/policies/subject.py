@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from reconciler.decide.mounts.mount_paths import CommitPaths
@@ -11,6 +11,7 @@ from reconciler.formats.rules import DEEPER
 from reconciler.formats.yamls import Pointer
 from reconciler.model.documents import NOTHING_ALLOWED, BindGrant, Permissions
 from reconciler.model.outcome import Level
+from reconciler.values import dataclass
 
 Json = Mapping[str, Any]
 
