@@ -27,7 +27,7 @@ def agent_changes(places: Places, have: Have, wanted: Wanted, bundle: Bundle, me
         f"Install the agent as a service that runs as {places.account}, and start it",
         arguments={"commands": [f"{_verb(places)} install --user {shlex.quote(places.account)}"]},
         needed=not (have.unit and have.running and have.enabled),
-        hint="see what the service says: journalctl -u reconciler",
+        hint=f"see what the service says: {places.logs}",
     )
 
 

@@ -52,7 +52,7 @@ def engine(machine: Machine, places: Places, round_trip: float) -> Check:
     took = max(0.0, time.monotonic() - begun - round_trip)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        hint = "see what the engine says on the machine: journalctl -u docker -n 50"
+        hint = f"see what the engine says on the machine: {places.engine_logs}"
         return Check("engine", False, said[-1] if said else "it does not answer", hint)
     return Check(
         "engine", True, f"version {done.stdout.decode().strip()} answers {places.account} in {took * 1000:.0f} ms"

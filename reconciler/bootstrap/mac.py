@@ -63,6 +63,8 @@ def places(wanted: Wanted) -> Places:
         state=f"{home}/.local/state/reconciler",
         repository=f"{home}/git/home.git" if wanted.repository == BARE else "",
         branch=wanted.branch,
+        logs="tail ~/Library/Logs/reconciler.log",
+        engine_logs="tail ~/Library/Logs/colima.log",
     )
 
 
@@ -235,7 +237,7 @@ def _daemon(facts: MacFacts, there: Places) -> Iterator[Change]:
         hint=f"its log on the Mac: {there.home}/Library/Logs/colima.log",
     )
     socket = join(facts.colima, "default", "docker.sock")
-    ask = f"curl -s -m 10 --unix-socket {socket} http://localhost/_ping"
+    ask = f"curl -s -m 10 --unix-socket {shlex.quote(socket)} http://localhost/_ping"
     yield Change(
         "engine",
         "Wait until the engine answers; the first time, Colima fetches its system",

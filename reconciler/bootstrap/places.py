@@ -15,7 +15,8 @@ REPOSITORY = "/srv/git/home.git"
 @dataclass(frozen=True, slots=True)
 class Places:
     """`account`, `group`: of the agent; `home`: the account's home folder. `python`: the program that makes virtual
-    environments. `repository`: the bare repository, '' where a remote one is watched. Paths are absolute."""
+    environments. `repository`: the bare repository, '' where a remote one is watched. Paths are absolute. `logs`,
+    `engine_logs`: the commands that show them there."""
 
     platform: Platform
     account: str
@@ -28,6 +29,8 @@ class Places:
     versions: str = "/opt/reconciler"
     repository: str = REPOSITORY
     branch: str = "main"
+    logs: str = "journalctl -u reconciler"
+    engine_logs: str = "journalctl -u docker -n 50"
 
     @property
     def root_group(self) -> str:
