@@ -27,6 +27,7 @@ _PATHS: tuple[Pointer, ...] = (
     ("report", "forge", "token_file"),
     ("report", "forge", "ca_file"),
     ("monitor", "token_file"),
+    ("monitor", "textfile"),
     *(("monitor", "webhooks", forge, "secret_file") for forge in ("github", "gitlab", "gitea")),
 )
 

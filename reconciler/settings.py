@@ -68,11 +68,13 @@ class ForgeSettings:
 
 @dataclass(frozen=True, slots=True)
 class MonitorSettings:
-    """Where the monitor listens (`host:port`, IPv6 addresses in brackets). `webhooks`: forge → file of its secret."""
+    """Where the monitor listens (`host:port`, IPv6 addresses in brackets). `webhooks`: forge → file of its secret.
+    `textfile`: folder in which the metrics are kept as a file, too."""
 
     listen: str = "127.0.0.1:9464"
     token_file: str | None = None
     webhooks: Mapping[str, str] = field(default_factory=dict)
+    textfile: str | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -260,6 +262,7 @@ def _monitor(values: Mapping[str, Any], environ: Mapping[str, str]) -> MonitorSe
         listen=values.get("listen", MonitorSettings().listen),
         token_file=absolute(values.get("token_file") or "", environ),
         webhooks={forge: absolute(path, environ) or "" for forge, path in files.items() if path},
+        textfile=absolute(values.get("textfile") or "", environ),
     )
 
 

@@ -298,7 +298,8 @@ class Application:
     def monitor(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.monitor import monitor
 
-        monitor(self._parts, self._redactor, self._stop, typed.textfile, self._tell)
+        textfile = typed.textfile or self._parts.settings.monitor.textfile
+        monitor(self._parts, self._redactor, self._stop, textfile, self._tell)
         return Interrupted.exit_code, {}
 
     def bootstrap(self, typed: argparse.Namespace) -> Answer:

@@ -89,8 +89,9 @@ def watched(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator
     folder = tmp_path_factory.mktemp("watched")
     with agents(folder, compose, *BLACKBOX, prepare=lambda made: both.append(Watched(made))) as made:
         host = both[0].host
-        host.configure(monitor={"listen": f"127.0.0.1:{free_port()}"}, source={"interval": "5s"})
-        with host.started("run"), host.started("monitor", "--textfile", str(both[0].metrics)) as both[0].monitor:
+        monitor = {"listen": f"127.0.0.1:{free_port()}", "textfile": str(both[0].metrics)}
+        host.configure(monitor=monitor, source={"interval": "5s"})
+        with host.started("run"), host.started("monitor") as both[0].monitor:
             made.prompt("Add a line to a file")
             made.submit("Say hello")
             made.stack.ask("POST", "/api/v1/artifacts", {"title": "Quinces", "content": "Hard fruit."})
