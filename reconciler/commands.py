@@ -156,7 +156,12 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def _log_options(typed: argparse.Namespace) -> str | None:
-    """Only what goes on can be followed."""
+    """Only what goes on can be followed, and only what has an end can be exported."""
+    if typed.NAME[:1] == ["export"]:
+        if len(typed.NAME) < 2:
+            return "write `logs export DIR`: the folder that it makes"
+        if typed.follow:
+            return "--follow and `export` cannot be used together"
     for given, name in ((typed.until, "--until"), (typed.previous, "--previous")):
         if typed.follow and given:
             return f"--follow and {name} cannot be used together"
@@ -317,10 +322,21 @@ VERBS = (
         "there is no such stack or service",
         "logLine",
         (
-            Option("NAME", "STACK or STACK/SERVICE; without any, all", more={"nargs": "*"}),
+            Option(
+                "NAME",
+                "STACK or STACK/SERVICE; without any, all. `export DIR [NAME …]` writes them into a new folder, a file "
+                "for each service",
+                more={"nargs": "*"},
+            ),
             Option("--follow", "go on with what is printed from now on, by new containers too", short="-f"),
             Option("--since", "from then on: 10m (ago), or a time as 2026-11-29T06:30:00Z", "TIME", more=_MOMENT),
             Option("--until", "up to then; as --since", "TIME", more=_MOMENT),
+            Option(
+                "--level",
+                "only lines of this level and worse; a line that names none counts as info",
+                "LEVEL",
+                more={"choices": ("debug", "info", "warning", "error")},
+            ),
             Option("--grep", "only lines in which this regular expression is found", "REGEX", more={"type": _pattern}),
             Option(
                 "--tail",

@@ -1,9 +1,11 @@
-"""The rows of `logs`."""
+"""The rows of `logs`, and the document of `logs export`."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from reconciler.model.logs import LogLine
-from reconciler.record.contract import Document
+from reconciler.record.contract import Document, document
 
 
 def log_line(value: LogLine) -> Document:
@@ -15,3 +17,9 @@ def log_line(value: LogLine) -> Document:
         "stream": value.stream,
         "line": value.line,
     }
+
+
+def log_export(folder: str, counts: Mapping[str, int]) -> Document:
+    """`counts`: lines of each file."""
+    files = [{"name": name, "lines": lines} for name, lines in sorted(counts.items())]
+    return document("LogExport") | {"folder": folder, "files": files}

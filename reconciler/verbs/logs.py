@@ -17,6 +17,7 @@ from typing import Protocol
 from reconciler.errors import Away, NotFound, ReconcilerError
 from reconciler.log import logger
 from reconciler.model.desired import ServiceKey
+from reconciler.model.log_levels import at_least
 from reconciler.model.logs import Clean, LogLine, Masking, log_time, nanoseconds, together
 from reconciler.model.observed import Container
 from reconciler.model.outcome import Reason
@@ -60,7 +61,7 @@ class OpenLog(Protocol):
 class Wanted:
     """What is asked for. `since`, `until`: seconds of the Unix epoch. `tail`: the newest lines of each service.
 
-    `previous`: of the containers that were replaced last.
+    `previous`: of the containers that were replaced last. `level`: only lines that are as serious (one of LEVELS).
     """
 
     names: Sequence[str] = ()
@@ -69,6 +70,7 @@ class Wanted:
     tail: int | None = None
     pattern: re.Pattern[str] | None = None
     previous: bool = False
+    level: str | None = None
 
     def has(self, service: ServiceKey) -> bool:
         return not self.names or any(name in (service[0], "/".join(service)) for name in self.names)
@@ -133,16 +135,18 @@ class Logs:
                     for item in self._archive.read(path)
                     if since <= item.time and (not until or item.time <= until)
                 )
-                yield self._clean_lines(kept, wanted.pattern)
+                yield self._clean_lines(kept, wanted)
         if wanted.previous:
             return
-        tail = wanted.tail if wanted.pattern is None else None
+        tail = wanted.tail if wanted.pattern is None and wanted.level is None else None
         for container in there:
             if (container.stack, container.service) in services:
-                yield self._clean_lines(self._open(container, since=since, until=until, tail=tail), wanted.pattern)
+                yield self._clean_lines(self._open(container, since=since, until=until, tail=tail), wanted)
 
-    def _clean_lines(self, lines: Iterable[LogLine], pattern: re.Pattern[str] | None) -> Iterator[LogLine]:
-        found = masked(lines, self._clean)
+    def _clean_lines(self, lines: Iterable[LogLine], wanted: Wanted) -> Iterator[LogLine]:
+        found, pattern = masked(lines, self._clean), wanted.pattern
+        if wanted.level is not None:
+            found = at_least(found, wanted.level)
         return found if pattern is None else (item for item in found if pattern.search(item.line))
 
     # -- for those who follow ----------------------------------------------------------------------------------
@@ -152,7 +156,7 @@ class Logs:
 
     def live(self, container: Container, since: str, wanted: Wanted) -> tuple[Log, Iterator[LogLine]]:
         log = self._open(container, since=since, follow=True)
-        return log, self._clean_lines(log, wanted.pattern)
+        return log, self._clean_lines(log, wanted)
 
 
 class Following:

@@ -282,8 +282,13 @@ class Application:
         now = self._parts.clock.now()
         since, until = (moment and moment(now) for moment in (typed.since, typed.until))
         tail = FOLLOWED if typed.follow and typed.tail is None and since is None else typed.tail
-        wanted = Wanted(tuple(typed.NAME), since, until, tail, typed.grep, typed.previous)
+        folder, names = (typed.NAME[1], typed.NAME[2:]) if typed.NAME[:1] == ["export"] else (None, typed.NAME)
+        wanted = Wanted(tuple(names), since, until, tail, typed.grep, typed.previous, typed.level)
         logs = logs_of(self._parts, self._redactor)
+        if folder is not None:
+            from reconciler.verbs.log_export import export
+
+            return export(Path(folder), logs.parts(wanted))
         parts = logs.follow(wanted, LOOK) if typed.follow else logs.parts(wanted)
         lines = Lines(typed.output == "json", colours_wanted(typed.no_color, self._parts.environ))
         lines.show((list(map(log_line, part)) for part in parts), LogText())

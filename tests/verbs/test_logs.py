@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.commands import VERBS
 from reconciler.decide.redact import Redactor
-from reconciler.errors import NotFound
+from reconciler.errors import NotFound, Usage
+from reconciler.model.log_levels import LEVELS, level_of
 from reconciler.model.logs import LogLine, log_time
 from reconciler.model.observed import Container
 from reconciler.record.log_archive import KEPT, LogArchive
+from reconciler.verbs.log_export import export
 from reconciler.verbs.log_keeper import LogKeeper
 from reconciler.verbs.logs import Logs, Wanted, masked
 
@@ -182,3 +185,53 @@ def test_following_shows_what_comes_and_new_containers_whole(tmp_path: Path) -> 
     assert sorted(shown) == ["a3", "new 1", "new 2"]
     assert shown.index("new 1") < shown.index("new 2")
     parts.close()  # type: ignore[attr-defined]
+
+
+LEVEL_CASES = {
+    '2026-11-29 06:30:01.123 UTC [1] ERROR:  relation "x" does not exist': "error",
+    "LOG:  database system is ready": "info",
+    '{"level":50,"msg":"pino"}': "error",
+    '{"level":"warn","msg":"x"}': "warning",
+    'time=x level=error msg="a"': "error",
+    "2026/11/29 06:30:01 [error] 31#31: *1 open() failed": "error",
+    "E1129 06:30:01.1 main.go:1] glog": "error",
+    "Traceback (most recent call last):": "error",
+    "2026-11-29 06:30:01 | WARNING  | x:y - z": "warning",
+    'INFO:     127.0.0.1:1 - "GET /error HTTP/1.1" 200 OK': "info",
+    "npm WARN deprecated": "warning",
+    "DEBUG 1": "debug",
+    "GET /error 200": None,
+    "the error was not found": None,
+    "An ERROR_CODE=3": None,
+}
+
+
+@pytest.mark.parametrize("text", LEVEL_CASES)
+def test_the_level_is_what_the_line_says(text: str) -> None:
+    found = level_of(text)
+    assert (None if found is None else LEVELS[found]) == LEVEL_CASES[text]
+
+
+def test_lines_of_a_message_have_its_level_and_the_newest_are_counted_afterwards(tmp_path: Path) -> None:
+    texts = ["ERROR: first", "  at once", "INFO: second", "plain", "ERROR: third"]
+    printed = Printed(*(line("web", n, text) for n, text in enumerate(texts)))
+    printed.lines[1] = LogLine(printed.lines[0].time, "shop", "web", "web" * 64, "stdout", "  at once")
+    found = logs(printed, tmp_path).shown(Wanted(level="error", tail=3))
+    assert [item.line for item in found] == ["ERROR: first", "  at once", "ERROR: third"]
+    assert {tail for _, tail in printed.asked} == {None}
+    (option,) = [item for verb in VERBS if verb.name == "logs" for item in verb.options if item.name == "--level"]
+    assert option.more["choices"] == LEVELS
+
+
+def test_an_export_has_a_file_for_each_service_and_replaces_nothing(tmp_path: Path) -> None:
+    printed = Printed(line("web", 1, "a", stream="stderr"), line("db", 2, "b"), line("web", 3, "c"))
+    folder = tmp_path / "report"
+    code, document = export(folder, logs(printed, tmp_path / "archive").parts(Wanted()))
+    assert (code, document["files"]) == (0, [{"name": "shop-db.log", "lines": 1}, {"name": "shop-web.log", "lines": 2}])
+    times = [log_time(BEGIN + 1), log_time(BEGIN + 3)]
+    assert (folder / "shop-web.log").read_text() == f"{times[0]} stderr a\n{times[1]} stdout c\n"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(Usage, match="exists already"):
+        export(folder, iter([[line("web", 9, "new")]]))
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before

@@ -32,12 +32,13 @@ _KINDS = {
     "Alerts": "alerts",
     "NotifyTest": "notify_test",
     "Bootstrap": "bootstrap",
+    "LogExport": "log_export",
 }
 """Kind → function."""
 
 _MODULES = {
     "policy_use": "policy", "install": "service", "upgrade": "service", "fleet": "remote", "net_test": "remote",
-    "notify_test": "notify",
+    "notify_test": "notify", "log_export": "logs",
 }  # fmt: skip
 """Function → module of this package, if that is not its name. A verb loads the module of its own kind alone."""
 

@@ -1,9 +1,11 @@
-"""`logs`: when, which service, what it has printed."""
+"""`logs`: when, which service, what it has printed. `logs export`: which files it has written."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+from reconciler.record.text.layout import Style
 
 Json = Mapping[str, Any]
 
@@ -25,3 +27,9 @@ class LogText:
             self._width = max(self._width, len(name))
         padded = f"{row['time'][5:10]} {row['time'][11:19]} {name:<{self._width}} |"
         return f"\x1b[{self._colours[name]}m{padded}\x1b[0m {row['line']}" if colour else f"{padded} {row['line']}"
+
+
+def log_export(document: Json, style: Style, now: float) -> list[str]:
+    if not document["files"]:
+        return [f"{document['folder']}: no service has printed anything in this time"]
+    return [f"{item['lines']:>9} lines  {document['folder']}/{item['name']}" for item in document["files"]]
