@@ -38,8 +38,8 @@ def read_config(config: str | None, environ: Mapping[str, str], state: str | Non
     values, told = _overlay(read.value, environ)
     if state is not None:
         values["state"], told[("state",)] = os.path.join(cwd, os.path.expanduser(state)), "--state"
-    if path is None and not told:
-        raise _usage(path, [], told, environ)
+    if path is None and told.keys() <= {("state",)}:  # which alone is no config
+        raise _usage(path, [], {}, environ)
     read = Document(read.path, values, read.violations, read.keys, read.values, read.texts)
     found = [*read.violations, *mistakes(read, environ)]
     if found:

@@ -191,6 +191,12 @@ def test_no_file_is_needed_where_the_environment_says_enough(tmp_path: Path) -> 
     assert (found.host, found.path) == ("mini", None)
 
 
+def test_a_state_folder_alone_is_no_config(tmp_path: Path) -> None:
+    for environ in ({}, {"RECONCILER_STATE": "/s"}):
+        with pytest.raises(Usage, match="there is no agent config"):
+            load_settings(None, environ, state="/t", cwd=str(tmp_path))
+
+
 def test_without_any_config_the_places_are_named(tmp_path: Path) -> None:
     error = refused(None, {"HOME": "/home/op"}, tmp_path)
 

@@ -27,11 +27,11 @@ class FolderFiles:
     Links are entries, and are never followed; .git is left out; a folder with a .git of its own is a submodule. As in
     git, anything else than files, folders and links is left out. So are folders that cannot be read, with a warning:
     they are the data of services that run as other users. Contents are read when they are needed; Usage if they cannot
-    be read.
+    be read. `without`: folders that are left out, as paths below `root`.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, without: frozenset[str] = frozenset()) -> None:
+        self._root, self._without = root, without
         self._closed: list[str] = []
         with _readable(root):
             listed = [(os.fsencode(entry.path), entry) for entry in self._listed()]
@@ -61,7 +61,7 @@ class FolderFiles:
         entry = folder_entry(self._root, path, status)
         if entry is not None:
             yield entry
-        elif stat.S_ISDIR(status.st_mode):
+        elif stat.S_ISDIR(status.st_mode) and path not in self._without:
             yield from self._walk(path + "/")
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from reconciler.errors import Usage
@@ -84,6 +85,38 @@ def working_folder(folder: Path, environ: Mapping[str, str]) -> FolderFiles:
     listed = _listed(Git(root / ".git", environ, config=_ignored(environ)), root, "--cached", "--others")
     paths = listed if prefix == "./" else {path.removeprefix(prefix) for path in listed if path.startswith(prefix)}
     return CommittableFiles(folder, paths) if paths else FolderFiles(folder)
+
+
+def folder_around(named: Iterable[Path], folder: Path, environ: Mapping[str, str]) -> FolderFiles:
+    """All files of `folder`, which has the Compose files `named`.
+
+    Folders that git ignores (installed packages, builds) are left out, unless the name of one stands in these files. If
+    they read other Compose files, all are kept.
+    """
+    if not (folder / ".git").exists():
+        return FolderFiles(folder)
+    texts = [_text(path) for path in named]
+    if any(word in text for word in (b"include", b"extends") for text in texts):
+        return FolderFiles(folder)
+    git = Git(folder / ".git", environ, config=_ignored(environ))
+    listed = _listed(git, folder, "--others", "--ignored", "--directory")
+    ignored = (path.rstrip("/") for path in listed if path.endswith("/"))
+    return FolderFiles(
+        folder, frozenset(path for path in ignored if not any(os.fsencode(_name(path)) in text for text in texts))
+    )
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _text(path: Path) -> bytes:
+    """Of a Compose file with the variables beside it; the judgement tells what cannot be read."""
+    found = b""
+    for item in (path, path.parent / ".env"):
+        with suppress(OSError):
+            found += item.read_bytes()
+    return found
 
 
 class CommittableFiles(FolderFiles):

@@ -106,10 +106,11 @@ class Application:
             make = partial(self._parts.preparer, scratch)
             policies = typed.policies == "on"
             if typed.file:
-                from reconciler.observe.folder import FolderFiles
+                from reconciler.observe.project import folder_around
                 from reconciler.verbs.validate import validate_compose
 
-                return validate_compose(typed.file, policies, make, FolderFiles, typed.grants, self._read_back())
+                read = partial(folder_around, [Path(path) for path in typed.file], environ=self._parts.environ)
+                return validate_compose(typed.file, policies, make, read, typed.grants, self._read_back())
             found: Files
             if typed.commit is not None:
                 from reconciler.observe.source import files_at

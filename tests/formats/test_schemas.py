@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -127,7 +130,75 @@ def test_the_quick_yes_says_what_the_validator_says(config: dict[str, Any]) -> N
     assert quick or line_breaks or not checked.is_valid(config)
 
 
+HOST: dict[str, Any] = {
+    "apiVersion": "reconciler/v1",
+    "kind": "Host",
+    "metadata": {"name": "mini"},
+    "spec": {
+        "memory": {"budget": "14GiB", "steady": "80%", "reserve": "512MiB"},
+        "defaults": {"memory": "1GiB", "order": "start-first", "gate": {"min_healthy_time": "10s"}},
+        "alerts": {"memory-near-limit": {"threshold": "85%", "for": "10m"}},
+        "stacks": [
+            {"name": "shop", "files": ["a.yaml", "b.yaml"], "env": {"A": "x", "B": 1, "C": True, "D": 1.5}},
+            {"name": "blog", "files": ["c.yaml"], "depends_on": ["shop"], "gate": {"healthy_deadline": "5m"}},
+        ],
+    },
+}
+SERVICE: dict[str, Any] = {
+    "x-reconciler": {"drain": "5s", "trial": {"time": "10s", "volumes": "empty"}, "shared_volumes": True}
+}
+
+
+def spots(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Each place below a value: what holds it, and its key."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield value, key
+        yield from spots(item)
+
+
+@given(
+    st.sampled_from([("host", HOST), ("service", SERVICE)]),
+    st.integers(0, 99),
+    scalars
+    | st.sampled_from([[], {}, ["a.yaml"], ["a", "a"], {"x": 1}, {"A": 2.5}, 1.0, "start-first", "5s", "64MiB"]),
+    st.sampled_from(["put", "add", "drop"]),
+)
+def test_the_quick_yes_says_so_of_all_documents(
+    which: tuple[str, dict[str, Any]], number: int, value: Any, how: str
+) -> None:
+    name, document = which[0], copy.deepcopy(which[1])
+    places = list(spots(document))
+    holder, key = places[number % len(places)]
+    if how == "drop":
+        del holder[key]
+    elif how == "put" or isinstance(holder, list):
+        holder[key] = value
+    else:
+        holder[f"more-{number}"] = value
+    valid = jsonschema.Draft202012Validator(schemas.load(name)).is_valid(document)
+
+    quick = fits(document, schemas.load(name))
+
+    assert quick <= valid
+    # What it leaves to the validator: whole numbers that are written with a point, and line breaks at the end.
+    assert quick or not valid or value in (1.0, "x\n")
+
+
+def test_a_document_that_fits_needs_no_validator() -> None:
+    for name, value in (("host", HOST), ("service", SERVICE)):
+        code = (
+            "from reconciler.formats import schemas, yamls; import sys; "
+            f"schemas.check(yamls.Document('', {value!r}, (), {{}}, {{}}, {{}}), {name!r}); "
+            "print('jsonschema' in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout == "False\n", name
+
+
 def test_the_quick_yes_does_not_guess() -> None:
     assert fits("x", {"type": "string"})
+    assert not fits("x", {"$ref": "https://example.org/schema"})
+    assert not fits("x", {"$ref": "#/$defs/a", "minLength": 2, "$defs": {"a": {"type": "string"}}})
+    assert not fits([1, 1.0], {"type": "array", "uniqueItems": True, "items": {"type": "number"}})
     assert not fits("x", {"type": "string", "format": "date"})
     assert not fits({"a": 1}, {"type": "object", "properties": {"a": {"type": "integer"}}})

@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.materialise import remove
 from reconciler.observe.folder import FolderFiles
-from reconciler.observe.project import working_folder
+from reconciler.observe.project import folder_around, working_folder
 from tests.repository import ENVIRONMENT
 
 NOBODY = 65534
@@ -134,3 +134,37 @@ def test_data_that_cannot_be_read_are_no_reason_to_end(closed: Path) -> None:
 
 def test_data_that_cannot_be_read_and_are_ignored_are_not_told_at_all(closed: Path) -> None:
     assert working_folder(closed, ENVIRONMENT).refused == ()
+
+
+SERVICE = "services: {db: {image: x, volumes: ['./data/pg:/pg']}}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "beside", "left"),
+    [
+        ("services: {}\n", "", {".env"}),
+        (SERVICE, "", {".env", "data/pg/PG_VERSION"}),
+        ("services: {db: {volumes: ['./${WHERE}/pg:/pg']}}\n", "WHERE=data\n", {".env", "data/pg/PG_VERSION"}),
+        ("include: [other.yaml]\n", "", {".env", "data/pg/PG_VERSION", "packages/a.js"}),
+    ],
+    ids=["names none", "names one", "names one by a variable", "reads others"],
+)
+def test_plain_files_are_judged_without_ignored_folders(clone: Path, text: str, beside: str, left: set[str]) -> None:
+    (clone / "packages").mkdir()
+    (clone / "packages/a.js").touch()
+    (clone / ".git/info/exclude").write_text("packages/\n")
+    (clone / "compose.yaml").write_text(text)
+    (clone / ".env").write_text(beside)
+
+    found = folder_around([clone / "compose.yaml"], clone, ENVIRONMENT).entries.keys()
+
+    assert found & {".env", "data/pg/PG_VERSION", "packages/a.js"} == left
+    assert {"compose.yaml", "new.yaml", "stacks/shop/x.local"} <= found
+
+
+def test_plain_files_outside_of_a_repository_see_all(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/x").touch()
+    (tmp_path / ".gitignore").write_text("data/\n")
+
+    assert folder_around([tmp_path / "compose.yaml"], tmp_path, ENVIRONMENT).entries.keys() == {"data/x", ".gitignore"}
