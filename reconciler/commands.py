@@ -522,10 +522,10 @@ VERBS = (
             ),
             Option(
                 "--harden",
-                "parts of the hardening, separated by commas (ssh, firewall, fail2ban), or none",
+                "parts of the hardening, separated by commas (ssh, firewall, fail2ban), or none; without it all that "
+                "leave this login open",
                 "PARTS",
-                "none",
-                {"type": _parts},
+                more={"type": _parts},
             ),
         ),
         config="own",

@@ -34,6 +34,9 @@ MISSING = 127
 CONNECT = 30
 """Seconds until a machine that does not answer counts as unreachable."""
 
+LOGIN = 40.0
+"""Seconds that a new login may take."""
+
 PATIENCE = 15.0
 """Seconds from a signal until the other side has ended; the contract allows a verb ten."""
 
@@ -68,6 +71,15 @@ class Ssh:
         code = subprocess.run(argv, env=self.environ, stdin=stdin, stdout=subprocess.DEVNULL, check=False).returncode
         if code != 0:
             raise self._unreachable()
+
+    def logs_in_anew(self) -> bool:
+        """Whether a new login works by a key, without a question. The shared connection is not used."""
+        options = ("-T", "-q", "-o", "BatchMode=yes", "-o", "PreferredAuthentications=publickey")
+        argv = [*self.command(*options, shared=False), "true"]
+        try:
+            return process.run(argv, env=self.environ, timeout=LOGIN, reason=Reason.HOST_UNREACHABLE).returncode == 0
+        except process.ProcessTimeout:
+            return False
 
     def close(self) -> None:
         """End the connection for everybody who uses it."""

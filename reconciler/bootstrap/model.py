@@ -56,7 +56,8 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The options. `login`, `home`: the account of ssh and its home folder. `repository`: `bare`, or the address of a
-    remote one. `engine_memory`: bytes of the engine's virtual machine (macOS). `harden`: parts of the hardening."""
+    remote one. `engine_memory`: bytes of the engine's virtual machine (macOS). `harden`: parts of the
+    hardening; None: those that fit this login."""
 
     name: str
     login: str
@@ -65,7 +66,7 @@ class Wanted:
     branch: str = "main"
     engine_memory: int | None = None
     tailscale: bool = False
-    harden: tuple[str, ...] = ()
+    harden: tuple[str, ...] | None = ()
     adopt: bool = False
 
 

@@ -7,6 +7,7 @@ import getpass
 import re
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -41,9 +42,9 @@ def bootstrap(typed: argparse.Namespace, environ: Mapping[str, str], tell: Tell)
         from reconciler.bootstrap.driver import Driver
     except ImportError as error:
         raise Usage(Reason.USAGE_INVALID, f"the library {error.name} is not installed", EXTRA) from error
-    from reconciler.bootstrap import entry
+    from reconciler.bootstrap import entry, hardening
     from reconciler.bootstrap.machine import become_root
-    from reconciler.bootstrap.model import Target, Wanted, parse
+    from reconciler.bootstrap.model import Plan, Target, Wanted, parse
     from reconciler.bootstrap.platforms import PARTS
     from reconciler.bootstrap.run import Bootstrap
     from reconciler.bootstrap.wheels import bundle
@@ -65,12 +66,18 @@ def bootstrap(typed: argparse.Namespace, environ: Mapping[str, str], tell: Tell)
     memory = typed.engine_memory
     wanted = Wanted(typed.name, login, home, typed.repository, typed.branch, memory, harden=typed.harden)
     places = part.places(wanted)
-    facts = part.read(parse(_script(machine, part.script(wanted))))
+    closes = hardening.FACTS if system == "Linux" else ""
+    lines = parse(_script(machine, part.script(wanted) + closes)) | {"ssh_port": [_port(ssh)]}
+    facts = part.read(lines)
     target = Target(system, arch, part.python(facts))
     plan = part.plan(facts, wanted, bundle(target, typed.channel, facts.have.versions, environ))
+    plan = plan.then(hardening.plan(lines, wanted) if closes else hardening.left_open(wanted))
     work = Bootstrap(typed.name, Driver(machine, typed.name), tell)
     if typed.dry_run:
         return work.rehearse(plan)
+    refusal = hardening.ready(plan, ssh.logs_in_anew)
+    if refusal is not None:
+        plan = plan.then(Plan(refusals=(refusal,)))
     made = entry.entry(typed.HOST, wanted, places)
     return work.run(plan, _After(made, ssh, machine, wanted, places, environ, tell))
 
@@ -92,9 +99,11 @@ class _After:
         self._wanted, self._places, self._environ, self._tell = wanted, places, environ, tell
 
     def __call__(self, made: frozenset[str], done: Done) -> Iterator[Check]:
-        from reconciler.bootstrap import checks, entry
+        from reconciler.bootstrap import checks, entry, hardening
         from reconciler.fleet import hosts_file, load_hosts
 
+        # First: the machine takes the change back after a minute.
+        yield from hardening.prove(made, self._machine.run, self._ssh.logs_in_anew, time.sleep)
         if entry.write(self._host, self._environ):
             self._tell(f"Wrote {self._host.name} into {hosts_file(self._environ)}")
         if "login-group" in made:
@@ -132,9 +141,6 @@ def _require(typed: argparse.Namespace) -> None:
     if not _DESTINATION.fullmatch(typed.HOST):
         hint = "write USER@HOST, a host of your ssh config, or ssh://USER@HOST:PORT"
         raise Usage(Reason.USAGE_INVALID, f"{typed.HOST!r} is nothing that ssh can go to", hint)
-    if typed.harden:
-        hint = "leave --harden out; docs/setup-linux.md says what to do by hand"
-        raise Usage(Reason.USAGE_INVALID, "hardening is not part of this version", hint)
 
 
 def _connected(host: RemoteHost, environ: Mapping[str, str], ask: bool) -> Ssh:
@@ -161,6 +167,12 @@ def _first_look(ssh: Ssh) -> tuple[str, str, str, str, str]:
         raise Transient(Reason.HOST_UNREACHABLE, f"{ssh.host.ssh}: {said}", "it must have a POSIX shell for its login")
     system, arch, login, uid, home = words
     return system, arch, login, uid, home
+
+
+def _port(ssh: Ssh) -> str:
+    """The port of the machine that this login came by."""
+    said = ssh.run(["sh", "-c", 'echo "$SSH_CONNECTION"'], timeout=60.0).stdout.decode(errors="replace").split()
+    return said[3] if len(said) == 4 else ""
 
 
 def _script(machine: Machine, script: str) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from reconciler import process
 from reconciler.act.visibility import visible
-from reconciler.decide.hardening.facts import Facts, lines_of, read
+from reconciler.bootstrap.model import parse
+from reconciler.decide.hardening.facts import Facts, read
 from reconciler.decide.history.folding import fold
 from reconciler.decide.read.parse import host_document
 from reconciler.decide.redact import Redactor
@@ -66,7 +67,7 @@ def _hardening() -> Facts | None:
         return None
     script = packaged("hardening/look.sh")
     done = process.run(["sh", "-s"], env=dict(os.environ), timeout=LOOKING, stdin=script, reason=Reason.USAGE_INVALID)
-    return read(lines_of(done.stdout.decode(errors="replace")))
+    return read(parse(done.stdout.decode(errors="replace")))
 
 
 def _keys(settings: Settings) -> Iterator[tuple[str, Path]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import plistlib
 import shutil
 import subprocess
 from dataclasses import replace
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.decide.hardening import drift, fail2ban, firewall, ssh
-from reconciler.decide.hardening.facts import Facts, lines_of, read
+from reconciler.bootstrap.model import parse
+from reconciler.decide.hardening import drift, fail2ban, firewall, guard, mac, ssh
+from reconciler.decide.hardening.facts import Facts, read
 from reconciler.formats.packaged import packaged
 from tests.golden import CASES, matches
 from tests.sshd import SSHD
@@ -21,10 +23,14 @@ FOLDER = CASES / "hardening"
 ACCOUNTS = ("me", "other")
 FILES = {
     "sshd.conf": ssh.drop_in(ACCOUNTS),
+    "sshd-check.sh": ssh.check("me").encode(),
     "rules.nft": firewall.rules((22, 2222)),
     "reconciler-firewall.service": firewall.unit(),
     "jail.local": fail2ban.jail((22, 2222)),
     "filter.conf": fail2ban.filters(),
+    "reconciler-return.service": guard.installed()[guard.SERVICE_PATH][0],
+    "reconciler-return.timer": guard.installed()[guard.TIMER_PATH][0],
+    "pf.conf": mac.pf((22,)),
 }
 
 RULES = "table inet reconciler {\n\tchain input {\n\t\ttcp dport 22 accept\n\t}\n}\n"
@@ -54,6 +60,13 @@ WELL = Facts(
 @pytest.mark.parametrize("name", FILES)
 def test_files(name: str) -> None:
     matches(FOLDER / name, FILES[name].decode())
+
+
+def test_the_daemon_of_the_mac_loads_the_rules() -> None:
+    files = {item.path: item for item in mac.mac_files(["me"])}
+    daemon = plistlib.loads(files[mac.PF_DAEMON].data)
+    assert daemon["ProgramArguments"] == ["/sbin/pfctl", "-E", "-f", mac.PF_PATH]
+    assert set(files) == {ssh.PATH, mac.PF_PATH, mac.PF_DAEMON}
 
 
 def told(facts: Facts) -> dict[str, tuple[bool | None, str]]:
@@ -89,6 +102,21 @@ def effective(user: str, **changed: str) -> Facts:
             replace(WELL, effective={"root": {**WELL.effective["root"], "allowusers": ""}}),
             "ssh",
             "AllowUsers is not set",
+        ),
+        (
+            replace(
+                WELL,
+                settings=(
+                    "/etc/ssh/sshd_config:1:Include /etc/ssh/sshd_config.d/*.conf",
+                    "/etc/ssh/sshd_config:90:Match Address 192.168.0.0/16",
+                    "/etc/ssh/sshd_config:91:    PasswordAuthentication yes",
+                    "/etc/ssh/sshd_config:92:Match all",
+                    "/etc/ssh/sshd_config:93:    PasswordAuthentication yes",
+                    "/etc/ssh/sshd_config.d/50-cloud-init.conf:1:PasswordAuthentication yes",
+                ),
+            ),
+            "ssh",
+            "PasswordAuthentication is yes for `Match Address 192.168.0.0/16` (/etc/ssh/sshd_config:91)",
         ),
         (replace(WELL, rules=""), "firewall", "the input rules are not loaded"),
         (
@@ -137,7 +165,7 @@ def text(name: str, value: str) -> str:
 
 def test_lines_of_the_script_become_facts() -> None:
     facts = read(
-        lines_of(
+        parse(
             "\n".join(
                 [
                     "other=1", "harden_root=yes", "harden_port=22", "harden_port=22", "harden_port=2222",
@@ -157,6 +185,10 @@ def test_lines_of_the_script_become_facts() -> None:
     assert facts.active("fail2ban")
     assert facts.enabled("fail2ban")
     assert facts.firewall == ""
+
+
+def test_nobody_who_logs_in_by_key_loses_it() -> None:
+    assert ssh.allowed("me", ["root", "other", "odd@name", "me"]) == ("me", "other")
 
 
 # -- what sshd and nft themselves say ------------------------------------------------------------------------------
@@ -185,7 +217,7 @@ def asked(main: Path) -> dict[str, dict[str, str]]:
         argv = [SSHD, "-T", "-f", str(main), "-C", f"user={user},host=client,addr=192.0.2.1,laddr=192.0.2.2,lport=22"]
         said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
         lines.append(text("effective", f"user {user}\n{said}"))
-    return {user: dict(values) for user, values in read(lines_of("\n".join(lines))).effective.items()}
+    return {user: dict(values) for user, values in read(parse("\n".join(lines))).effective.items()}
 
 
 def test_the_drop_in_wins_over_the_distributions(tmp_path: Path) -> None:
@@ -210,7 +242,7 @@ def test_nft_takes_the_rules(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("script", ["hardening/look.sh"])
+@pytest.mark.parametrize("script", ["hardening/guard.sh", "hardening/look.sh"])
 def test_scripts_are_sound(script: str, tmp_path: Path) -> None:
     (tmp_path / "script").write_bytes(packaged(script))
     subprocess.run(["sh", "-n", str(tmp_path / "script")], check=True)
@@ -223,6 +255,6 @@ def test_the_look_changes_nothing_and_answers_without_root() -> None:
     done = subprocess.run(
         ["sh", "-s"], input=packaged("hardening/look.sh"), capture_output=True, check=True, timeout=60
     )
-    facts = read(lines_of(done.stdout.decode()))
+    facts = read(parse(done.stdout.decode()))
     assert facts.root == (os.geteuid() == 0)
     assert done.stderr == b""

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 SSH, FIREWALL, FAIL2BAN = PARTS = ("ssh", "firewall", "fail2ban")
 
-WRITTEN = "Written by reconciler, which replaces the whole file."
+WRITTEN = "Written by `reconciler bootstrap`, which replaces the whole file."

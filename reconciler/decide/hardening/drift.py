@@ -10,7 +10,7 @@ from reconciler.decide.hardening import FAIL2BAN, FIREWALL, SSH, fail2ban, firew
 from reconciler.decide.hardening.facts import Facts
 from reconciler.model.checks import Check
 
-AGAIN = "see docs/security.md, `{}`"
+AGAIN = "run `reconciler bootstrap USER@HOST --name NAME --harden {}` from the laptop again"
 ONLY_ROOT = "not checked: only root can see it; call `sudo reconciler doctor --security`"
 
 
@@ -24,10 +24,6 @@ def checks(facts: Facts) -> Iterator[Check]:
         yield Check(
             "return", False, told, "it returns by itself within a minute; at once: systemctl start reconciler-return"
         )
-
-
-def ssh_faults(facts: Facts) -> list[str]:
-    return list(ssh.faults(facts.effective, facts.settings))
 
 
 def firewall_faults(facts: Facts) -> list[str]:
@@ -68,7 +64,7 @@ def _ssh(facts: Facts) -> Check:
     if not facts.effective:
         return Check(SSH, None, "not checked: there is no sshd" if facts.root else ONLY_ROOT)
     allowed = next((values["allowusers"] for values in facts.effective.values() if "allowusers" in values), "")
-    return _check(SSH, ssh_faults(facts), f"keys only, no root; may log in: {allowed}")
+    return _check(SSH, list(ssh.faults(facts.effective, facts.settings)), f"keys only, no root; may log in: {allowed}")
 
 
 def _firewall(facts: Facts) -> Check:

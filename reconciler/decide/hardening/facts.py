@@ -73,16 +73,6 @@ def read(lines: Lines) -> Facts:
     )  # fmt: skip
 
 
-def lines_of(text: str) -> dict[str, list[str]]:
-    """NAME=VALUE in each line."""
-    found: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        name, equals, value = line.partition("=")
-        if equals:
-            found.setdefault(name, []).append(value)
-    return found
-
-
 def _units(items: Sequence[str]) -> dict[str, tuple[str, str]]:
     rows = [item.split(" ") for item in items]
     return {row[0]: (row[1], row[2]) for row in rows if len(row) == 3}

@@ -13,6 +13,13 @@ from reconciler.decide.hardening import WRITTEN
 JAIL_PATH = "/etc/fail2ban/jail.d/reconciler.local"
 FILTER_PATH = "/etc/fail2ban/filter.d/reconciler-sshd.conf"
 
+PACKAGES = ("fail2ban", "python3-systemd", "nftables")
+
+RESTART = (
+    "systemctl -q enable fail2ban && systemctl restart fail2ban && "
+    "timeout 30 sh -c 'until fail2ban-client ping >/dev/null 2>&1; do sleep 0.2; done'"
+)
+
 JOURNAL = "_SYSTEMD_UNIT=ssh.service _UID=0 + _SYSTEMD_UNIT=sshd.service _UID=0"
 """Only lines of the server itself: any account can write lines of a program that it calls `sshd`, and would have
 addresses of its choice banned."""

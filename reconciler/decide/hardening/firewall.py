@@ -17,6 +17,23 @@ UNIT_PATH = f"/etc/systemd/system/{UNIT}"
 OTHERS = ("ufw", "firewalld", "nftables")
 """Firewalls that a machine may have already. Where one is active, it stays the only one."""
 
+CHECK = f"nft -c -f {PATH}\n"
+APPLY = f"""\
+systemctl daemon-reload
+systemctl -q enable {UNIT}
+systemctl restart {UNIT}
+"""
+BACK = f"""\
+systemctl daemon-reload
+if [ -e {PATH} ]; then
+    nft -f {PATH}
+else
+    rm -f /etc/systemd/system/sysinit.target.wants/{UNIT}
+    systemctl --no-block stop {UNIT} 2>/dev/null || true
+    nft delete table inet reconciler 2>/dev/null || true
+fi
+"""
+
 
 def rules(ports: Iterable[int]) -> bytes:
     """The file for nft. `ports`: those of sshd."""

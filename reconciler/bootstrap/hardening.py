@@ -1,0 +1,195 @@
+"""Hardening as a part of `bootstrap`: which changes it takes, and the second login that confirms them.
+
+The files of ssh and of the firewall are one change, which the machine itself takes back after a minute unless a second
+login has succeeded by then (`decide/hardening/guard.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+from reconciler.bootstrap.engine import APT
+from reconciler.bootstrap.model import Change, Lines, Plan, Wanted
+from reconciler.decide.hardening import FAIL2BAN, FIREWALL, PARTS, SSH, drift, fail2ban, firewall, guard, ssh
+from reconciler.decide.hardening.facts import Facts, read
+from reconciler.formats.packaged import packaged
+from reconciler.model.checks import Check
+from reconciler.process import Completed
+
+__all__ = ["FACTS", "PARTS", "START", "plan", "prove", "ready"]
+
+FACTS = packaged("hardening/look.sh").decode()
+
+START = "harden-start"
+"""The change after which the minute runs."""
+
+LOGIN = "login"
+"""The check that `ready` and `prove` return."""
+
+TRIES = 5
+"""How often a login is tried after the old files are back, with a second between."""
+
+KEY = (
+    "let the machine know your key (`ssh-copy-id USER@HOST`), and ssh-agent its passphrase (`ssh-add`), until "
+    "`ssh -o BatchMode=yes USER@HOST` logs in without a question"
+)
+
+
+def plan(lines: Lines, wanted: Wanted) -> Plan:
+    """What is to be changed. `lines`: what FACTS printed, and `ssh_port`: the port of this login."""
+    facts, asked = read(lines), wanted.harden
+    refusals = tuple(_refusals(wanted.login, asked or ()))
+    parts = _usual(wanted.login) if asked is None else asked
+    if refusals or not parts:
+        return Plan(refusals=refusals)
+    ports = sorted({*facts.ports, *(int(item) for item in lines.get("ssh_port", ()) if item.isdecimal())}) or [22]
+    accounts = ssh.allowed(wanted.login, facts.accounts)
+    guarded = []
+    if SSH in parts:
+        guarded.append((ssh.PATH, _ssh(accounts), [*ssh.faults(facts.effective, ())]))
+    if FIREWALL in parts and not facts.firewall:
+        guarded.append((firewall.PATH, _firewall(ports), drift.firewall_faults(facts)))
+    needed = [
+        change
+        for path, change, faults in guarded
+        if faults or facts.pending or any(facts.files.get(name) != data for name, data in change.files.items())
+    ]
+    changes = [
+        *(_fail2ban(facts, ports) if FAIL2BAN in parts else ()),
+        *_packages(facts, parts),
+        *(_bans(facts, ports) if FAIL2BAN in parts else ()),
+        *(_start(guard.join(needed)) if needed else ()),
+    ]
+    return Plan(changes=tuple(changes), notes=tuple(_notes(facts, wanted, accounts, parts)))
+
+
+def left_open(wanted: Wanted) -> Plan:
+    """Of a Mac: the files are known (`decide/hardening/mac.py`), but no change of them that returns by itself."""
+    if wanted.harden:
+        hint = "leave --harden out; docs/security.md says what to do by hand"
+        return Plan(refusals=(Check("hardening", False, "a Mac is not hardened by this version", hint),))
+    return Plan(notes=("A Mac is not hardened by this version; docs/security.md says what to do by hand.",))
+
+
+def _usual(login: str) -> tuple[str, ...]:
+    """What is hardened if nobody says what: all that does not close this login."""
+    return tuple(part for part in PARTS if part != SSH or not tuple(_refusals(login, PARTS)))
+
+
+def ready(found: Plan, connect: Callable[[], bool]) -> Check | None:
+    """Before anything is changed: a second login must work now, if it is to work afterwards. Else the refusal."""
+    if not any(change.name == START for change in found.changes) or connect():
+        return None
+    told = "a second login by key does not work, so ssh would be closed for you; nothing was changed"
+    return Check(LOGIN, False, told, f"{KEY}, then run the same command again")
+
+
+def prove(
+    made: Collection[str], run: Callable[[str], Completed], connect: Callable[[], bool], pause: Callable[[float], None]
+) -> Iterator[Check]:
+    """Directly after the last change: a second login, and only then the confirmation.
+
+    `made`: names of the changes that were made; `run`: a script, as root, by the session that is open; `connect`:
+    whether a new login by key works; `pause`: in seconds.
+    """
+    if START not in made:
+        return
+    if connect() and run(f"sh {guard.SCRIPT} confirm").returncode == 0:
+        yield Check(LOGIN, True, "a second login worked with the new settings; they stay")
+        return
+    run(f"sh {guard.SCRIPT} back")
+    told = "no second login worked with the new settings, so the old ones are back"
+    for _ in range(TRIES):
+        if connect():
+            hint = "see `journalctl -u ssh` on the machine for why, then run the same command again"
+            yield Check(LOGIN, False, f"{told}; logins work as before", hint)
+            return
+        pause(1.0)  # sshd reads its old files
+    yield Check(LOGIN, False, f"{told}; a new login by key does not work with them either", KEY)
+
+
+def _refusals(login: str, parts: Sequence[str]) -> Iterator[Check]:
+    if SSH not in parts:
+        return
+    if login == "root":
+        hint = "make an account with your key and with sudo on the machine, and name it; or leave `ssh` out of --harden"
+        yield Check(SSH, False, "you log in as root, and the hardening of ssh closes this very login", hint)
+    elif not ssh.ACCOUNT.fullmatch(login):
+        hint = "log in with another account, or leave `ssh` out of --harden"
+        yield Check(SSH, False, f"the account {login!r} cannot be named in sshd's AllowUsers", hint)
+
+
+def _notes(facts: Facts, wanted: Wanted, accounts: Sequence[str], parts: Sequence[str]) -> Iterator[str]:
+    if SSH in parts:
+        yield f"May log in by ssh, by key only: {', '.join(accounts)}. No other account, and not root."
+        for told in ssh.in_match_blocks(facts.settings):
+            yield f"{told}. A block of yours is not changed: remove that line, if nobody needs it."
+    elif wanted.harden is None:
+        yield f"ssh is left as it is, because its hardening would close the login of {wanted.login} (docs/security.md)."
+    if FIREWALL in parts and facts.firewall:
+        yield f"{facts.firewall} is active and stays the firewall; no rules of ours are added."
+
+
+def _ssh(accounts: Sequence[str]) -> guard.Guarded:
+    return guard.Guarded({ssh.PATH: ssh.drop_in(accounts)}, ssh.check(accounts[0]), ssh.RELOAD, ssh.BACK)
+
+
+def _firewall(ports: Sequence[int]) -> guard.Guarded:
+    files = {firewall.PATH: firewall.rules(ports), firewall.UNIT_PATH: firewall.unit()}
+    return guard.Guarded(files, firewall.CHECK, firewall.APPLY, firewall.BACK)
+
+
+def _packages(facts: Facts, parts: Sequence[str]) -> Iterator[Change]:
+    names = fail2ban.PACKAGES if FAIL2BAN in parts else ("nftables",) if FIREWALL in parts else ()
+    missing = [name for name in names if name not in facts.packages]
+    yield Change(
+        "harden-packages", f"Install {', '.join(missing)}",
+        arguments={"commands": [f"{APT} update", f"{APT} install -y --no-install-recommends {' '.join(missing)}"]},
+        needed=bool(missing),
+        hint="can the machine reach its package mirror? `sudo apt update` there says more",
+        timeout=1800,
+    )  # fmt: skip
+
+
+def _put(name: str, sentence: str, path: str, data: bytes, mode: str = "644", *, needed: bool = True) -> Change:
+    given = {"data": data, "dest": path, "user": "root", "group": "root", "mode": mode}
+    return Change(name, sentence, "files.put", given, needed=needed)
+
+
+def _jail(ports: Sequence[int]) -> dict[str, bytes]:
+    return {fail2ban.FILTER_PATH: fail2ban.filters(), fail2ban.JAIL_PATH: fail2ban.jail(ports)}
+
+
+def _fail2ban(facts: Facts, ports: Sequence[int]) -> Iterator[Change]:
+    """Before the package, whose own configuration does not start on Debian 12."""
+    for path, data in _jail(ports).items():
+        name = path.rpartition("/")[2].replace(".", "-")
+        yield _put(f"harden-fail2ban-{name}", f"Write {path}", path, data, needed=facts.files.get(path) != data)
+
+
+def _bans(facts: Facts, ports: Sequence[int]) -> Iterator[Change]:
+    same = all(facts.files.get(path) == data for path, data in _jail(ports).items())
+    yield Change(
+        "harden-fail2ban", "Start fail2ban with the jail of sshd", arguments={"commands": [fail2ban.RESTART]},
+        needed=not same or bool(drift.fail2ban_faults(facts)),
+        hint="see `journalctl -u fail2ban` on the machine",
+    )  # fmt: skip
+
+
+def _start(change: guard.Guarded) -> Iterator[Change]:
+    yield Change(
+        "harden-folder", f"Make {guard.HOME}", "files.directory",
+        {"path": guard.HOME, "user": "root", "group": "root", "mode": "700"},
+    )  # fmt: skip
+    for path, (data, mode) in guard.installed().items():
+        name = path.rpartition("/")[2].replace(".", "-")
+        yield _put(f"harden-{name}", f"Write {path}, by which a change returns by itself", path, data, mode)
+    for path, data in guard.staged(change).items():
+        name = path.removeprefix(f"{guard.NEXT}/").replace("/", "-")
+        yield _put(f"harden-next-{name}", f"Prepare {path}", path, data, "600")
+    told = ", ".join(change.files)
+    yield Change(
+        START, f"Put {told} in place; without a second login within {guard.SECONDS} s the old ones return",
+        arguments={"commands": [f"sh {guard.SCRIPT} start"]},
+        hint="it says above which file is in the way; nothing was changed",
+    )  # fmt: skip

@@ -1,0 +1,168 @@
+"""Which changes hardening takes, and what is said of the second login."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pytest
+
+from reconciler.bootstrap import hardening
+from reconciler.bootstrap.hardening import LOGIN, START, plan, prove, ready
+from reconciler.bootstrap.model import Change, Lines, Plan
+from reconciler.decide.hardening import PARTS, fail2ban, firewall, guard, ssh
+from reconciler.model.checks import Check
+from reconciler.process import Completed
+from tests.bootstrap.facts import WANTED, names
+
+ALL = replace(WANTED, harden=PARTS)
+BARE: Lines = {"harden_root": ["yes"], "harden_port": ["22"], "ssh_port": ["22"], "harden_account": ["root", "me"]}
+
+
+def text(*lines: str) -> str:
+    return base64.b64encode("\n".join(lines).encode()).decode()
+
+
+def closed(ports: Sequence[int] = (22,)) -> dict[str, Sequence[str]]:
+    """What the script says of a machine that was hardened."""
+    files = {
+        ssh.PATH: ssh.drop_in(("me",)),
+        firewall.PATH: firewall.rules(ports),
+        firewall.UNIT_PATH: firewall.unit(),
+        fail2ban.JAIL_PATH: fail2ban.jail(ports),
+        fail2ban.FILTER_PATH: fail2ban.filters(),
+    }
+    settings = [f"{name.lower()} {value}" for name, value in ssh.SETTINGS.items()]
+    rules = text("table inet reconciler {", f"tcp dport {ports[0]} accept", "}")
+    return {
+        **BARE,
+        "harden_effective": [text(f"user {user}", *settings, "allowusers me") for user in ("root", "me")],
+        "harden_file": [base64.b64encode(f"{path}\n".encode() + data).decode() for path, data in files.items()],
+        "harden_unit": ["fail2ban active enabled", "reconciler-firewall active enabled"],
+        "harden_package": list(fail2ban.PACKAGES),
+        "harden_rules": [rules],
+        "harden_rules_of_file": [rules],
+        "harden_jail": [text("Status for the jail: sshd")],
+        "harden_journal": [text("_SYSTEMD_UNIT=ssh.service")],
+    }
+
+
+def staged(made: Plan) -> list[str]:
+    """The files of the change that returns by itself."""
+    return next(
+        change.arguments["data"].decode().splitlines()
+        for change in made.changes
+        if change.arguments.get("dest") == f"{guard.NEXT}/files"
+    )
+
+
+def test_a_bare_machine_gets_all_of_it_and_the_change_that_returns_comes_last() -> None:
+    made = plan(BARE, ALL)
+    assert made.refusals == ()
+    assert names(made)[-1] == START
+    assert names(made).index("harden-fail2ban-reconciler-local") < names(made).index("harden-packages")
+    assert names(made).index("harden-packages") < names(made).index("harden-fail2ban")
+    assert staged(made) == [ssh.PATH, firewall.PATH, firewall.UNIT_PATH]
+    assert len(set(names(made))) == len(names(made))
+    assert made.notes == ("May log in by ssh, by key only: me. No other account, and not root.",)
+
+
+def test_a_hardened_machine_gets_nothing() -> None:
+    assert names(plan(closed(), ALL)) == []
+
+
+@pytest.mark.parametrize(
+    ("lost", "needed", "files"),
+    [
+        ({"harden_package": ["nftables"]}, ["harden-packages"], []),
+        ({"harden_unit": ["fail2ban failed enabled", "reconciler-firewall active enabled"]}, ["harden-fail2ban"], []),
+        ({"harden_rules": []}, [], [firewall.PATH, firewall.UNIT_PATH]),
+        ({"harden_account": ["root", "me", "other"]}, [], [ssh.PATH]),
+        ({"harden_pending": ["yes"]}, [], [ssh.PATH, firewall.PATH, firewall.UNIT_PATH]),
+    ],
+)
+def test_only_what_has_drifted_is_changed(lost: Lines, needed: list[str], files: list[str]) -> None:
+    made = plan({**closed(), **lost}, ALL)
+    assert [name for name in names(made) if name.startswith(("harden-fail2ban", "harden-packages"))] == needed
+    assert (START in names(made)) == bool(files)
+    assert not files or staged(made) == files
+
+
+def test_the_port_of_this_login_stays_open() -> None:
+    made = plan({**BARE, "ssh_port": ["2222"]}, ALL)
+    rules = next(change for change in made.changes if change.arguments.get("dest") == f"{guard.NEXT}/new/2")
+    assert b"tcp dport { 22, 2222 } accept" in rules.arguments["data"]
+
+
+def test_another_firewall_stays_the_only_one() -> None:
+    made = plan({**BARE, "harden_ufw": ["active"]}, ALL)
+    assert staged(made) == [ssh.PATH]
+    assert "ufw is active and stays the firewall; no rules of ours are added." in made.notes
+
+
+def test_a_match_block_of_the_owner_is_told_and_not_changed_again_and_again() -> None:
+    settings = text("/etc/ssh/sshd_config:9:Match User old", "/etc/ssh/sshd_config:10: PasswordAuthentication yes")
+    made = plan({**closed(), "harden_settings": [settings]}, ALL)
+    assert names(made) == []
+    assert "PasswordAuthentication is yes for `Match User old` (/etc/ssh/sshd_config:10)" in made.notes[1]
+
+
+@pytest.mark.parametrize(("login", "says"), [("root", "you log in as root"), ("me@corp", "cannot be named")])
+def test_a_login_that_it_would_close_is_refused(login: str, says: str) -> None:
+    asked = replace(ALL, login=login)
+    (refusal,) = plan(BARE, asked).refusals
+    assert says in refusal.message
+    assert plan(BARE, asked).changes == ()
+    usual = plan(BARE, replace(asked, harden=None))
+    assert usual.refusals == ()
+    assert staged(usual) == [firewall.PATH, firewall.UNIT_PATH]
+    assert "ssh is left as it is" in usual.notes[0]
+
+
+def test_a_mac_is_left_open_and_that_is_said() -> None:
+    assert hardening.left_open(ALL).refusals[0].ok is False
+    assert "by hand" in hardening.left_open(replace(ALL, harden=None)).notes[0]
+
+
+def test_none_is_nothing() -> None:
+    assert plan(BARE, replace(ALL, harden=())) == Plan()
+
+
+def test_without_a_second_login_nothing_is_begun() -> None:
+    made = plan(BARE, ALL)
+    assert ready(made, lambda: True) is None
+    refusal = ready(made, lambda: False)
+    assert refusal is not None
+    assert (refusal.name, refusal.ok) == (LOGIN, False)
+    assert ready(plan(closed(), ALL), lambda: False) is None
+
+
+def proven(logins: Iterator[bool], confirm: int = 0, made: tuple[str, ...] = (START,)) -> tuple[list[str], list[Check]]:
+    """What was called on the machine, and the checks."""
+    called: list[str] = []
+
+    def run(script: str) -> Completed:
+        called.append(script.split()[-1])
+        return Completed(confirm if script.endswith("confirm") else 0, b"", b"")
+
+    return called, list(prove(made, run, lambda: next(logins), lambda seconds: None))
+
+
+def test_only_a_second_login_confirms() -> None:
+    called, checks = proven(iter([True]))
+    assert (called, [item.ok for item in checks]) == (["confirm"], [True])
+    called, checks = proven(iter([False, False, True]))
+    assert (called, [item.ok for item in checks]) == (["back"], [False])
+    assert "logins work as before" in checks[0].message
+
+
+def test_a_confirmation_that_comes_too_late_is_said() -> None:
+    called, checks = proven(iter([True, True]), confirm=1)
+    assert (called, [item.ok for item in checks]) == (["confirm", "back"], [False])
+    assert proven(iter([]), made=("harden-packages",)) == ([], [])
+
+
+def test_every_change_says_what_it_does() -> None:
+    changes: tuple[Change, ...] = plan(BARE, ALL).changes
+    assert all(change.sentence and change.hint and not change.sentence.endswith(".") for change in changes)
