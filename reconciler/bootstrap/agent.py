@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from posixpath import dirname
 
+from reconciler.bootstrap.entry import scalar
 from reconciler.bootstrap.model import BARE, Bundle, Change, Wanted
 from reconciler.bootstrap.places import Have, Places
 from reconciler.model.checks import Check
@@ -22,6 +23,14 @@ def agent_changes(places: Places, have: Have, wanted: Wanted, bundle: Bundle, me
     yield from _config(places, have, wanted)
     if wanted.repository == BARE:
         yield from _repository(places, have, wanted, memory)
+    elif wanted.known_hosts:
+        yield Change(
+            "deploy-key",
+            f"Make the key with which the machine reads {wanted.repository}",
+            arguments={"commands": [f"{_verb(places)} key"]},
+            account=places.account,
+            needed=not have.keyed,
+        )
     yield Change(
         "service",
         f"Install the agent as a service that runs as {places.account}, and start it",
@@ -64,7 +73,7 @@ def _program(places: Places, have: Have, bundle: Bundle) -> Iterator[Change]:
     )
     index = "--no-index " if bundle.complete else ""
     wheel = shlex.quote(f"wheels/{bundle.wheel}")
-    takes_over = bool(have.current) and have.unit
+    takes_over = bool(have.current) and have.running
     if takes_over and have.current != bundle.folder:
         yield Change(
             "upgrade",
@@ -119,6 +128,14 @@ def _config(places: Places, have: Have, wanted: Wanted) -> Iterator[Change]:
         {"data": config(places, wanted), **_file(places.config, places.group, "640")},
         needed=have.config is None,
     )
+    if wanted.known_hosts:
+        yield Change(
+            "known-hosts",
+            f"Write the key of the repository's host, as the laptop knows it, into {_known_hosts(places)}",
+            "files.put",
+            {"data": wanted.known_hosts, **_file(_known_hosts(places), places.root_group, "644")},
+            needed=have.config is None,
+        )
     yield Change(
         "secrets",
         f"Make the folder {places.secrets} for secrets that are not in git",
@@ -132,12 +149,14 @@ def config(places: Places, wanted: Wanted) -> bytes:
     """The agent config. People who can push to the bare repository are administrators of the machine."""
     bare = wanted.repository == BARE
     url = places.repository if bare else wanted.repository
+    key = f"  key_file: {places.state}/deploy_key\n  known_hosts_file: {_known_hosts(places)}\n"
     return (
         "# The agent config (docs/agent-config.md). `sudo reconciler install` makes the agent read it again.\n"
         f"host: {wanted.name}\n"
         "source:\n"
-        f"  url: {url}\n"
+        f"  url: {scalar(url)}\n"
         f"  branch: {places.branch}\n"
+        f"{key if wanted.known_hosts else ''}"
         f"state: {places.state}\n"
         f"secrets_dir: {places.secrets}\n" + ("trust: owner\n" if bare else "")
     ).encode()
@@ -202,6 +221,10 @@ def first_document(name: str, memory: int) -> str:
         f"  memory: {{budget: {budget >> 20}MiB, steady: 80%, reserve: {reserve}}}\n"
         "  stacks: []  # - {name: shop, files: [compose/shop/compose.yaml]}\n"
     )
+
+
+def _known_hosts(places: Places) -> str:
+    return f"{dirname(places.config)}/known_hosts"
 
 
 def _file(path: str, group: str, mode: str) -> dict[str, object]:

@@ -73,8 +73,8 @@ def doctor(machine: Machine, places: Places) -> Iterator[Check]:
             yield Check(item["name"], False, item["message"], item["hint"])
 
 
-def first_turn(ask: Callable[[], Completed], tell: Callable[[str], None], patience: float = FIRST_TURN) -> Check:
-    """`ask`: the verb `status`, in the way that `--on` asks it."""
+def first_turn(host: str, ask: Callable[[], Completed], patience: float = FIRST_TURN) -> Check:
+    """`host`: its name. `ask`: the verb `status`, in the way that `--on` asks it."""
     begun, waited = time.monotonic(), 0.0
     while True:
         status = _json(ask())
@@ -89,7 +89,9 @@ def first_turn(ask: Callable[[], Completed], tell: Callable[[str], None], patien
     if status.get("kind") != "Status":
         return Check("turn", False, str(status.get("message")), str(status.get("hint") or ""))
     told = error or status["message"] or status["reason"] or status["sync"]
-    return Check("turn", False, f"not Synced after {waited:.0f} s: {told}", "reconciler --on NAME status shows more")
+    return Check(
+        "turn", False, f"not Synced after {waited:.0f} s: {told}", f"`reconciler --on {host} status` shows more"
+    )
 
 
 def _json(done: Completed) -> Json:

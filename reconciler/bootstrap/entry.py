@@ -80,10 +80,11 @@ def _line(host: RemoteHost) -> str:
         "user": host.user,
     }
     usual = {"branch": "main", "repository": "", "user": ""}
-    return "{" + ", ".join(f"{key}: {_scalar(value)}" for key, value in fields.items() if usual.get(key) != value) + "}"
+    return "{" + ", ".join(f"{key}: {scalar(value)}" for key, value in fields.items() if usual.get(key) != value) + "}"
 
 
-def _scalar(text: str) -> str:
+def scalar(text: str) -> str:
+    """A text as a value of YAML, also inside of braces."""
     plain = re.fullmatch(r"[A-Za-z0-9_/][A-Za-z0-9_./@:+~-]*(?<!:)", text)
     return text if plain else "'" + text.replace("'", "''") + "'"
 

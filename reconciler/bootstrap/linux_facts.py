@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from reconciler.bootstrap.model import Lines, number, one
@@ -75,7 +75,9 @@ if systemctl is-enabled --quiet reconciler 2>/dev/null; then say enabled yes; fi
 if [ -x "$versions/current/bin/reconciler" ] && [ -e "$config" ]; then
     say print "$("$versions/current/bin/reconciler" --config "$config" install --user "$account" --print \
         --output json 2>/dev/null | base64 | tr -d '\n')"
-    say unit "$(base64 <"/etc/systemd/system/reconciler.service" 2>/dev/null | tr -d '\n')"
+    for file in /etc/systemd/system/reconciler*.service; do
+        if [ -e "$file" ]; then say unit "$(base64 <"$file" | tr -d '\n') $file"; fi
+    done
 fi
 """
 
@@ -167,7 +169,7 @@ def have(lines: Lines) -> Have:
         current=one(lines, "current"),
         config=_config(_decoded(one(lines, "config"))),
         secrets="secrets" in lines,
-        unit=_as_printed(_decoded(one(lines, "print")), _decoded(one(lines, "unit"))),
+        unit=_as_printed(_decoded(one(lines, "print")), lines.get("unit", ())),
         running="running" in lines,
         enabled="enabled" in lines,
         repository="repository" in lines,
@@ -194,11 +196,11 @@ def _config(data: bytes) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) else {}
 
 
-def _as_printed(printed: bytes, unit: bytes) -> bool:
-    """Whether the service's file is the one that `install --print` shows."""
+def _as_printed(printed: bytes, units: Sequence[str]) -> bool:
+    """Whether the files that `install --print` shows are there. `units`: content in base64, a blank, and the path."""
+    there = {path: _decoded(content) for content, _, path in (item.partition(" ") for item in units)}
     try:
         files = json.loads(printed)["files"]
     except (ValueError, KeyError, TypeError):
         return False
-    # The agent's own comes first; what runs beside it is not judged.
-    return bool(files) and bool(files[0]["content"].encode() == unit)
+    return bool(files) and all(there.get(item["path"]) == item["content"].encode() for item in files)

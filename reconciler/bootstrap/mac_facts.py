@@ -65,7 +65,9 @@ there enabled /Library/LaunchDaemons/dev.reconciler.plist
 if [ -x "$versions/current/bin/reconciler" ] && [ -e "$config" ]; then
     say print "$("$versions/current/bin/reconciler" --config "$config" install --user "$account" --print \
         --output json 2>/dev/null | base64 | tr -d '\n')"
-    encoded unit /Library/LaunchDaemons/dev.reconciler.plist
+    for file in /Library/LaunchDaemons/dev.reconciler*.plist; do
+        if [ -e "$file" ]; then say unit "$(base64 <"$file" | tr -d '\n') $file"; fi
+    done
 fi
 """
 

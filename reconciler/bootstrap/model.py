@@ -56,8 +56,9 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The options. `login`, `home`: the account of ssh and its home folder. `repository`: `bare`, or the address of a
-    remote one. `engine_memory`: bytes of the engine's virtual machine (macOS). `harden`: parts of the
-    hardening; None: those that fit this login."""
+    remote one. `engine_memory`: bytes of the engine's virtual machine (macOS). `harden`: parts of the hardening; None:
+    those that fit this login. `known_hosts`: the keys of a remote repository's host; empty where it is not by ssh.
+    """
 
     name: str
     login: str
@@ -68,6 +69,7 @@ class Wanted:
     tailscale: bool = False
     harden: tuple[str, ...] | None = ()
     adopt: bool = False
+    known_hosts: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def _chosen(given: Mapping[str, bytes], channel: str | None) -> tuple[str, bytes
     named = os.path.basename(channel or "")
     if named in own:
         return named, own[named]
-    if given and not own:
+    if not own and channel not in (None, reconciler.__version__):
         raise Usage(Reason.USAGE_INVALID, f"there is no wheel of reconciler in {channel}", "pip wheel makes one")
     newest = max(own, key=lambda name: (Path(str(channel), name).stat().st_mtime, name), default=None)
     return None if newest is None else (newest, own[newest])

@@ -81,8 +81,9 @@ def not_pushed(folder: Path, owner: int) -> str:
     )
 
 
-def as_owner(folder: Path) -> tuple[str, ...]:
-    """The prefix that starts a program as the folder's owner; empty if we are that user, or cannot become it."""
+def as_owner(folder: Path, *, groups: bool = False) -> tuple[str, ...]:
+    """The prefix that starts a program as the folder's owner; empty if we are that user, or cannot become it. `groups`:
+    with the further groups of its owner, such as the engine's."""
     setpriv = shutil.which("setpriv", path=os.defpath) if sys.platform == "linux" else None
     if os.geteuid() != 0 or setpriv is None:
         return ()
@@ -92,7 +93,12 @@ def as_owner(folder: Path) -> tuple[str, ...]:
         return ()
     if status.st_uid == 0 or not _reaches(folder.resolve(), status.st_uid, status.st_gid):
         return ()
-    return (setpriv, f"--reuid={status.st_uid}", f"--regid={status.st_gid}", "--clear-groups")
+    return (
+        setpriv,
+        f"--reuid={status.st_uid}",
+        f"--regid={status.st_gid}",
+        "--init-groups" if groups else "--clear-groups",
+    )
 
 
 def _parts(folder: Path) -> Iterator[Path]:

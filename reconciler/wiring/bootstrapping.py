@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import json
 import re
 import shlex
 import sys
@@ -31,6 +32,7 @@ FACTS = 120.0
 """Seconds that the facts may take: an engine that hangs takes 45 of them."""
 
 _DESTINATION = re.compile(r"[A-Za-z0-9_\[][^\s\x00-\x1f]{0,254}")
+_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _FIRST_LOOK = 'uname -s; uname -m; id -un; id -u; echo "$HOME"'
 
 Tell = Callable[[str], None]
@@ -42,15 +44,16 @@ def bootstrap(typed: argparse.Namespace, environ: Mapping[str, str], tell: Tell)
         from reconciler.bootstrap.driver import Driver
     except ImportError as error:
         raise Usage(Reason.USAGE_INVALID, f"the library {error.name} is not installed", EXTRA) from error
-    from reconciler.bootstrap import entry, hardening
+    from reconciler.bootstrap import entry, forge_host, hardening
     from reconciler.bootstrap.machine import become_root
-    from reconciler.bootstrap.model import Plan, Target, Wanted, parse
+    from reconciler.bootstrap.model import BARE, Plan, Target, Wanted, parse
     from reconciler.bootstrap.platforms import PARTS
     from reconciler.bootstrap.run import Bootstrap
     from reconciler.bootstrap.wheels import bundle
 
     _require(typed)
     known = entry.require_free(typed.name, typed.HOST, environ)
+    known_hosts = forge_host.known_hosts(typed.repository, environ) if typed.repository != BARE else b""
     host = known or RemoteHost(typed.name, typed.HOST)
     ask = None if typed.output == "json" or not (sys.stdin.isatty() and sys.stderr.isatty()) else getpass.getpass
     ssh = _connected(host, environ, ask is not None)
@@ -63,8 +66,10 @@ def bootstrap(typed: argparse.Namespace, environ: Mapping[str, str], tell: Tell)
         told = f"--engine-memory is for the virtual machine of a Mac, and {typed.HOST} runs {system}"
         raise Usage(Reason.USAGE_INVALID, told, "leave it out: the engine has all of the machine's memory")
     machine = become_root(ssh, login, int(uid), typed.HOST, ask)
-    memory = typed.engine_memory
-    wanted = Wanted(typed.name, login, home, typed.repository, typed.branch, memory, harden=typed.harden)
+    wanted = Wanted(
+        typed.name, login, home, typed.repository, typed.branch, typed.engine_memory, harden=typed.harden,
+        known_hosts=known_hosts,
+    )  # fmt: skip
     places = part.places(wanted)
     closes = hardening.FACTS if system == "Linux" else ""
     lines = parse(_script(machine, part.script(wanted) + closes)) | {"ssh_port": [_port(ssh)]}
@@ -116,15 +121,22 @@ class _After:
         with line.echo() as echo:
             round_trip = echo.round_trip() or 0.0
         yield checks.engine(self._machine, self._places, round_trip)
-        yield from checks.doctor(self._machine, self._places)
+        found = [*checks.doctor(self._machine, self._places)]
+        yield from found
         (host,) = (item for item in load_hosts(self._environ) if item.name == self._host.name)
         verbs = Ssh(host, self._environ)
         yield checks.first_turn(
-            lambda: verbs.run(verbs.reconciler(["status", "--output", "json"]), timeout=60.0), self._tell
+            host.name, lambda: verbs.run(verbs.reconciler(["status", "--output", "json"]), timeout=60.0)
         )
-        done.following += self._next(host)
+        lacks_key = any(item.name == "branch" and item.ok is False for item in found) and self._wanted.known_hosts
+        done.following += self._next(host, bool(lacks_key))
 
-    def _next(self, host: RemoteHost) -> Iterator[str]:
+    def _next(self, host: RemoteHost, lacks_key: bool) -> Iterator[str]:
+        if lacks_key:
+            verb = f"{self._places.program} --config {shlex.quote(self._places.config)} --output json key"
+            public = json.loads(self._machine.run(verb, self._places.account).stdout or "{}").get("publicKey", "")
+            yield f"let the forge know this deploy key, which may only read:\n{public}"
+            yield f"reconciler bootstrap {self._host.ssh} --name {host.name} --repository {self._wanted.repository}"
         if host.repository and self._wanted.repository == "bare":
             name = shlex.quote(host.name)
             yield f"git clone -o {name} {shlex.quote(host.repository)} {name}, or in a clone: git remote add {name} …"
@@ -138,6 +150,9 @@ def _require(typed: argparse.Namespace) -> None:
     if not NAME.fullmatch(typed.name):
         hint = "small letters, digits, _ and -, the first a letter or digit, at most 63 characters"
         raise Usage(Reason.USAGE_INVALID, f"--name {typed.name!r} cannot be the name of a host", hint)
+    if not _BRANCH.fullmatch(typed.branch):
+        hint = "letters, digits, ., _, / and -, the first a letter or digit"
+        raise Usage(Reason.USAGE_INVALID, f"--branch {typed.branch!r} cannot be watched", hint)
     if not _DESTINATION.fullmatch(typed.HOST):
         hint = "write USER@HOST, a host of your ssh config, or ssh://USER@HOST:PORT"
         raise Usage(Reason.USAGE_INVALID, f"{typed.HOST!r} is nothing that ssh can go to", hint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pwd
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -56,11 +57,13 @@ def upgrade(typed: argparse.Namespace, parts: Reading, tell: Callable[[str], Non
 def _asking(parts: Reading) -> Callable[..., Mapping[str, Any]]:
     """A verb of a version, as the account of the agent: only that may look into the state folder."""
     config, state = str(parts.settings.path), Path(parts.settings.state)
-    account = as_owner(state)
+    account = as_owner(state, groups=True)
+    kept = {name: value for name, value in parts.environ.items() if name != "NOTIFY_SOCKET"}
+    if account:
+        kept["HOME"] = pwd.getpwuid(state.stat().st_uid).pw_dir
 
     def ask(version: Path, verb: str) -> Mapping[str, Any]:
         argv = [*account, str(version / "bin/reconciler"), "--config", config, "--output", "json", verb]
-        kept = {name: value for name, value in parts.environ.items() if name != "NOTIFY_SOCKET"}
         done = run(argv, env=kept, timeout=PATIENCE, cwd="/", reason=Reason.INTERNAL_ERROR)
         try:
             found: Mapping[str, Any] = json.loads(done.stdout)

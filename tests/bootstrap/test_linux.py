@@ -119,11 +119,12 @@ def test_facts_are_read_from_lines() -> None:
         return base64.b64encode(text.encode()).decode()
 
     unit = "[Unit]\n"
-    printed = json.dumps({"files": [{"content": unit}]})
-    lines = parse(f"print={packed(printed)}\nunit={packed(unit)}\nconfig={packed('host: mini')}\nsafe=yes\nnoise\n=x\n")
+    printed = json.dumps({"files": [{"path": "/etc/x.service", "content": unit}]})
+    there = f"{packed(unit)} /etc/x.service"
+    lines = parse(f"print={packed(printed)}\nunit={there}\nconfig={packed('host: mini')}\nsafe=yes\nnoise\n=x\n")
     have = linux_facts.have(lines)
     assert (have.unit, have.config, have.safe, have.commit) == (True, {"host": "mini"}, True, False)
-    assert not linux_facts.have(parse(f"print={packed(printed)}\nunit={packed('other')}\n")).unit
+    assert not linux_facts.have(parse(f"print={packed(printed)}\nunit={packed('other')} /etc/x.service\n")).unit
     assert linux_facts.have(parse("config=%%%\n")).config is None
     assert document(b"host: mini", "x").value == {"host": "mini"}
     assert WANTED.repository == BARE

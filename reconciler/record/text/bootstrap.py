@@ -23,7 +23,8 @@ def bootstrap(document: Json, style: Style, now: float) -> list[str]:
     for note in document["notes"]:
         lines += paragraph(f"note: {note}", style)
     for number, step in enumerate(document["next"], 1):
-        lines += paragraph(f"{number}. {step}", style)
+        first, *copied = step.splitlines()  # what is to be copied stays whole
+        lines += [*paragraph(f"{number}. {first}", style), *copied]
     return lines
 
 
