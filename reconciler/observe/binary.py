@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -28,6 +29,8 @@ PLUGIN_FOLDERS = (
     "/opt/homebrew/lib/docker/cli-plugins",
     "/opt/homebrew/bin",
 )
+_ASKED = threading.Lock()
+_VERSIONS: dict[tuple[str, int, int, int], tuple[int, int]] = {}
 INSTALL = (
     "Install Compose 2 (Debian: docker-compose, Ubuntu: docker-compose-v2, macOS: brew install docker-compose)"
     ", or name it with `compose` in the agent config."
@@ -65,7 +68,24 @@ def find_compose(setting: str | None, environ: Mapping[str, str]) -> str:
 
 
 def compose_version(path: str) -> tuple[int, int]:
-    """Major and minor version of a Compose binary. Transient if it cannot be run or is older than 2.20."""
+    """Major and minor version of a Compose binary, which is asked once until it is replaced. Transient if it cannot be
+    run or is older than 2.20."""
+    with _ASKED:
+        stamp = _stamp(path)
+        if stamp not in _VERSIONS:
+            _VERSIONS[stamp] = _ask_version(path)
+        return _VERSIONS[stamp]
+
+
+def _stamp(path: str) -> tuple[str, int, int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return path, 0, 0, 0  # which cannot be asked
+    return path, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _ask_version(path: str) -> tuple[int, int]:
     completed = run([path, "version", "--short"], env={"HOME": NO_HOME, "DOCKER_CONFIG": NO_HOME}, timeout=10)
     said = completed.stdout.decode(errors="replace").strip()
     match = re.match(r"v?(\d+)\.(\d+)\.", said)

@@ -122,9 +122,9 @@ class FolderEntry(Entry):
 
     @cached_property
     def oid(self) -> str:
-        file = self._root / self.path
         if self.mode == SUBMODULE:
             return _NO_COMMIT
+        file = os.path.join(self._root, self.path)  # a Path takes longer to make than the file to read
         with _readable(file):
             if self.mode == SYMLINK:
                 return blob_id(os.fsencode(os.readlink(file)))
@@ -154,13 +154,13 @@ def _left_out(path: str) -> Violation:
     )
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path | str) -> BinaryIO:
     # A file in the listing may be a link or a pipe by now.
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:

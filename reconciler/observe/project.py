@@ -129,7 +129,7 @@ class CommittableFiles(FolderFiles):
     def _listed(self) -> Iterable[Entry]:
         for path in self._paths:
             try:
-                status = os.lstat(self._root / path)
+                status = os.lstat(os.path.join(self._root, path))
             except (FileNotFoundError, NotADirectoryError):
                 continue  # deleted, but not committed yet
             entry = folder_entry(self._root, path.rstrip("/"), status)

@@ -51,7 +51,6 @@ class ComposeRenderer:
         self._compose = compose
         self._folder = folder
         self._secrets = secrets
-        self._checked = False
         self._laid_out: tuple[Files, Workspace] | None = None
         self._room = LARGEST_MODEL
 
@@ -75,7 +74,7 @@ class ComposeRenderer:
         exist, because Compose replaces a missing project_directory by its parent. What Compose rejects is returned as
         violations. Transient if Compose cannot be run; Usage if a secret cannot be used.
         """
-        self._check_version()
+        compose_version(self._compose)
         secrets = self._secrets.variables(stack.name)
         variables, violations = self._variables(files, stack, secrets)
         root = self._lay_out(files, stack, named)
@@ -100,11 +99,6 @@ class ComposeRenderer:
         if self._laid_out:
             self._laid_out[1].remove()
         self._laid_out, self._room = None, LARGEST_MODEL
-
-    def _check_version(self) -> None:
-        if not self._checked:
-            compose_version(self._compose)
-            self._checked = True
 
     def _variables(
         self, files: Files, stack: StackDocument, secrets: Mapping[str, str]

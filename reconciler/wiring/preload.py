@@ -1,9 +1,13 @@
-"""Loads modules that only a commit needs, while git fetches it."""
+"""Loads modules that only a commit needs, and asks Compose for its version, while git fetches the commit."""
 
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from importlib import import_module
+
+from reconciler.errors import ReconcilerError
+from reconciler.observe.binary import compose_version
 
 MODULES = (
     "reconciler.decide.read.host",
@@ -19,11 +23,19 @@ MODULES = (
 """In the order in which a new commit needs them. Each imports what it needs; loading all takes 0.3 s of a core."""
 
 
-def preload() -> None:
-    """Begin to load them in a thread. Code that needs one of them meanwhile waits only for that one."""
+def preload(compose: str | None = None) -> None:
+    """Begin to load them in a thread. Code that needs one of them meanwhile waits only for that one. `compose`: the
+    binary."""
     threading.Thread(target=_load, name="preload", daemon=True).start()
+    if compose is not None:
+        threading.Thread(target=_ask, args=(compose,), name="compose-version", daemon=True).start()
 
 
 def _load() -> None:
     for name in MODULES:
         import_module(name)
+
+
+def _ask(compose: str) -> None:
+    with suppress(ReconcilerError):  # the renderer says so
+        compose_version(compose)

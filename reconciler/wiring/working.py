@@ -151,7 +151,7 @@ class Working:
                     self._parts.effects,
                     self._progress,
                     self._parts.clock,
-                    preload,
+                    partial(preload, self._parts.compose),
                     self._outboxes,
                     self._previews,
                 )

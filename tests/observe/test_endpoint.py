@@ -82,6 +82,19 @@ def test_versions(tmp_path: Path, printed: str, version: tuple[int, int]) -> Non
     assert compose_version(program(tmp_path / "compose", f"echo {printed}")) == version
 
 
+def test_a_version_is_asked_again_of_a_binary_that_was_replaced(tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    path = program(tmp_path / "compose", f"echo x >>{asked}; echo 2.26.1")
+    assert [compose_version(path) for _ in range(3)] == [(2, 26)] * 3
+    assert asked.read_text() == "x\n"
+    Path(program(tmp_path / "newer", "echo 2.40.0")).replace(path)
+    assert compose_version(path) == (2, 40)
+    Path(program(tmp_path / "older", "echo 2.19.0")).replace(path)
+    for _ in range(2):
+        with pytest.raises(Transient, match=r"2\.20 or newer"):
+            compose_version(path)
+
+
 @pytest.mark.parametrize("script", ["echo 1.29.2", "echo 2.19.9", "exit 0", "echo 2.26.1; exit 1"])
 def test_versions_that_do_not_do(tmp_path: Path, script: str) -> None:
     with pytest.raises(Transient, match=r"2\.20 or newer"):
