@@ -24,6 +24,10 @@ from reconciler.observe.mirror import Mirror
 from reconciler.observe.origin import reading
 from reconciler.observe.remote import Remote
 
+NOWHERE = "refs/heads/reconciler-doctor-4b1d"
+CLOSED = 128
+"""Git's exit code where the other side does not even begin to talk of a push."""
+
 SAMPLES = 3
 """Number of containers that are measured, to see whether the engine can measure any."""
 
@@ -45,6 +49,15 @@ def branch_head(remote: Remote, branch: str, folder: Path, environ: Mapping[str,
             "push it, or fix source.branch in the agent config",
         )
     return sha
+
+
+def may_write(remote: Remote, folder: Path, environ: Mapping[str, str]) -> bool:
+    """Whether the remote would take a push with these credentials, once it can be read with them. Nothing is pushed: it
+    is a rehearsal of the removal of a ref that does not exist. `folder`: is made and removed."""
+    Mirror(folder, remote).prepare()
+    git = Git(folder, environ, remote)
+    done = git.run("push", "--dry-run", "--end-of-options", remote.address, f":{NOWHERE}", timeout=30.0)
+    return done.returncode != CLOSED
 
 
 def engine_facts(client: docker.APIClient) -> EngineFacts:

@@ -24,12 +24,17 @@ TAILNET = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("fd7a:115
 @dataclass(frozen=True, slots=True)
 class SecurityProbes:
     """Functions that read the machine; each may raise ReconcilerError. `facts`: None where hardening is not looked at
-    (macOS). `state`: the state folder; `keys`: files with secrets, each with what it is. Files may be missing."""
+    (macOS). `state`: the state folder; `keys`: files with secrets, each with what it is. Files may be missing.
+    `deploy_key`: whether the remote would take a push with it; None if there is no such key. `pushes_notes`: that is
+    what it is for.
+    """
 
     facts: Callable[[], Facts | None]
     published: Callable[[], Sequence[Published]]
     state: Path
     keys: Sequence[tuple[str, Path]]
+    deploy_key: Callable[[], bool] | None = None
+    pushes_notes: bool = False
 
 
 def examine(probes: SecurityProbes) -> Answer:
@@ -49,6 +54,9 @@ def _checks(probes: SecurityProbes) -> Iterator[Check]:
     yield _guarded("ports", lambda: _ports(probes.published()))
     yield _guarded("state", lambda: _state(probes.state))
     yield _guarded("keys", lambda: _keys(probes.keys, probes.state))
+    if probes.deploy_key is not None:
+        writes = probes.deploy_key
+        yield _guarded("deploy-key", lambda: _deploy_key(writes(), probes.pushes_notes))
 
 
 def _guarded(name: str, look: Callable[[], Check]) -> Check:
@@ -91,6 +99,15 @@ def _state(folder: Path) -> Check:
     if mode & 0o077:
         return Check("state", False, f"{folder} is open to other users (mode {mode:04o})", f"chmod 700 {folder}")
     return Check("state", True, f"{folder} has mode {mode:04o}")
+
+
+def _deploy_key(writes: bool, notes: bool) -> Check:
+    if not writes:
+        return Check("deploy-key", True, "it can only read")
+    if notes:
+        return Check("deploy-key", True, "it can write, as `notes: {push: true}` needs")
+    hint = "remove it at the forge, and register it as one that may only read: reconciler key --register"
+    return Check("deploy-key", False, "it can also write, so whoever reads it can change what runs here", hint)
 
 
 def _keys(keys: Sequence[tuple[str, Path]], state: Path) -> Check:

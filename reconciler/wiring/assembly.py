@@ -208,9 +208,9 @@ class Application:
     def doctor(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.doctor import examine, examine_security
 
-        if typed.security:
-            return examine_security(self._parts.settings)
         with self._scratch() as scratch:
+            if typed.security:
+                return examine_security(self._parts.settings, scratch, self._redactor)
             return examine(self._parts.settings, TURN_FILE, scratch, self._redactor)
 
     def key(self, typed: argparse.Namespace) -> Answer:

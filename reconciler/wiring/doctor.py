@@ -24,7 +24,8 @@ from reconciler.observe.binary import compose_version, find_compose
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.login import login_of
 from reconciler.observe.origin import foreign_owner, not_pushed
-from reconciler.observe.reach import branch_head, engine_facts, published
+from reconciler.observe.reach import branch_head, engine_facts, may_write, published
+from reconciler.observe.remote import parse_remote
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.source import GitSource
 from reconciler.record.journal import Journal
@@ -48,8 +49,8 @@ def examine(settings: Settings, turn_file: str, scratch: Path, redactor: Redacto
     return Doctor(state, secrets, probes, owner=settings.trust == OWNER).examine()
 
 
-def examine_security(settings: Settings) -> Answer:
-    """The part of `doctor --security`."""
+def examine_security(settings: Settings, scratch: Path, redactor: Redactor) -> Answer:
+    """The part of `doctor --security`. `scratch`: a temporary folder."""
     from reconciler.verbs.security import SecurityProbes, examine
 
     probes = SecurityProbes(
@@ -57,8 +58,18 @@ def examine_security(settings: Settings) -> Answer:
         published=lambda: published(connect(engine_host(settings.engine, os.environ)), settings.adopt),
         state=Path(settings.state),
         keys=tuple(_keys(settings)),
+        deploy_key=(lambda: _writes(settings, scratch, redactor)) if settings.source.key_file else None,
+        pushes_notes=settings.notes_push is True,
     )
     return examine(probes)
+
+
+def _writes(settings: Settings, scratch: Path, redactor: Redactor) -> bool:
+    """Transient where the source cannot even be read."""
+    source = settings.source
+    remote = parse_remote(source.url, login_of(settings, redactor.register))
+    branch_head(remote, source.branch, scratch / "read.git", os.environ)
+    return may_write(remote, scratch / "write.git", os.environ)
 
 
 def _hardening() -> Facts | None:

@@ -17,7 +17,7 @@ from reconciler.effects import Effects
 from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
 from reconciler.observe.login import Login
-from reconciler.observe.reach import branch_head
+from reconciler.observe.reach import branch_head, may_write
 from reconciler.observe.source import GitSource
 from tests.git_servers import HttpsGit, SshServer, can_serve_ssh, certificate, https_git, new_key, ssh_server
 from tests.observe.sources import FILES
@@ -304,3 +304,18 @@ def test_a_key_that_others_could_read_is_not_used(
     assert told in refused(ours).message
     (tmp_path / name).unlink()
     assert "does not exist" in refused(ours).message
+
+
+def test_whether_a_key_may_write_is_found_out_without_a_push(
+    ssh: SshServer, theirs: Repository, tmp_path: Path
+) -> None:
+    """Forges refuse a key that may only read before git's own protocol begins."""
+    remote = over_ssh(ssh, theirs, tmp_path).remote
+    before = theirs.git("for-each-ref")
+    assert may_write(remote, tmp_path / "write.git", os.environ)
+    line = ssh.keys.read_text()
+    only = 'case "$SSH_ORIGINAL_COMMAND" in git-upload-pack*) eval "$SSH_ORIGINAL_COMMAND";; *) exit 1;; esac'
+    ssh.keys.write_text(f'restrict,command="{only.replace(chr(34), chr(92) + chr(34))}" {line}')
+    assert branch_head(remote, "main", tmp_path / "read.git", os.environ) == theirs.head()
+    assert not may_write(remote, tmp_path / "write.git", os.environ)
+    assert theirs.git("for-each-ref") == before

@@ -70,6 +70,12 @@ def test_modes_of_state_and_keys(well: SecurityProbes) -> None:
     assert checks["keys"]["hint"] == f"chmod 600 {key}"
 
 
+def test_a_deploy_key_that_can_write_is_a_finding(well: SecurityProbes) -> None:
+    assert found(replace(well, deploy_key=lambda: False))["deploy-key"]["ok"]
+    assert wrong(replace(well, deploy_key=lambda: True)) == ["deploy-key"]
+    assert found(replace(well, deploy_key=lambda: True, pushes_notes=True))["deploy-key"]["ok"]
+
+
 def test_a_part_that_cannot_be_seen_keeps_no_other_from_being_checked(well: SecurityProbes) -> None:
     def away() -> Any:
         raise Away(Reason.ENGINE_UNAVAILABLE, "the engine does not answer", "start it")
