@@ -217,7 +217,9 @@ def test_one_account_has_a_service_of_its_own(machine: Target) -> None:
         "install -d -o me /home/me/.config/reconciler; "
         "sudo -u me reconciler init --bare /home/me/home.git --host mine; "
         "printf 'host: mine\\nsource: {url: /home/me/home.git, interval: 2s}\\nstate: /home/me/state\\n' "
-        "> /home/me/.config/reconciler/reconciler.yaml; chown -R me /home/me/.config"
+        "> /home/me/.config/reconciler/reconciler.yaml; "
+        "echo 'monitor: {listen: \"127.0.0.1:9465\"}' >> /home/me/.config/reconciler/reconciler.yaml; "
+        "chown -R me /home/me/.config"
     )
     machine.run("sudo -iu me reconciler install")
     uid = machine.run("id -u me")
@@ -225,7 +227,10 @@ def test_one_account_has_a_service_of_its_own(machine: Target) -> None:
     assert machine.run(f"{unit} is-active reconciler") == "active"
     machine.reboot()
     eventually(lambda: machine.answers(f"{unit} is-active reconciler"), seconds=60)
+    ask = "python3 -c 'import urllib.request as u; u.urlopen(\"http://127.0.0.1:9465/api/status\")'"
+    eventually(lambda: machine.answers(ask), seconds=60)
     machine.run("sudo -iu me reconciler uninstall --yes")
+    assert not machine.answers(ask)
     assert not machine.answers(f"{unit} is-active reconciler")
     assert machine.answers("systemctl is-active reconciler")
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.hooks.tool import Ran, reconciler, script
+from tests.conftest import ROOT
+from tests.hooks.tool import Ran, command, reconciler, script
 from tests.repository import Repository
 
 
@@ -150,6 +152,20 @@ def test_a_unit_that_somebody_wrote_for_the_monitor_stays(place: Place) -> None:
     assert not any("monitor" in item for item in place.calls())
     place.json("uninstall", "--yes")
     assert [path.name for path in own.parent.iterdir()] == [own.name]
+
+
+def test_without_its_libraries_the_monitor_is_no_service(place: Place) -> None:
+    config = place.folder / "reconciler.yaml"
+    config.write_text(config.read_text() + "monitor: {}\n")
+    (place.folder / "lacking").mkdir()
+    (place.folder / "lacking/sitecustomize.py").write_text("import sys\nsys.modules['starlette'] = None\n")
+    argv = (sys.executable, "-m", "reconciler", "--config", str(config), "--output", "json", "install", "--print")
+    done = command(
+        place.folder, *argv, "--platform", "systemd", HOME=str(place.folder),
+        PYTHONPATH=f"{place.folder / 'lacking'}:{ROOT}",
+    )  # fmt: skip
+    assert [Path(item["path"]).name for item in done.document["files"]] == ["reconciler.service"]
+    assert "pip install 'reconciler[monitor]'" in done.document["messages"][0]
 
 
 def test_on_a_mac_only_the_monitor_runs_beside_the_agent(place: Place) -> None:
