@@ -10,6 +10,7 @@ from reconciler.bootstrap.model import BARE, Wanted
 from reconciler.bootstrap.places import Places
 from reconciler.errors import Transient, Usage
 from reconciler.fleet import hosts_file, load_hosts
+from reconciler.model.checks import Check
 from reconciler.model.fleet import RemoteHost
 from reconciler.model.outcome import Reason
 
@@ -53,6 +54,14 @@ def write(host: RemoteHost, environ: Mapping[str, str]) -> bool:
         hint = f"make room or correct who owns it, then run it again; the line to add: {line}"
         raise Transient(Reason.DISK_FAILED, f"{path} cannot be written: {error.strerror}", hint) from error
     return True
+
+
+def fault(there: RemoteHost, wanted: RemoteHost) -> Check | None:
+    """What verbs need, and an entry that was there before does not say."""
+    if there.user == wanted.user:
+        return None
+    told = f"the entry of {there.name} in hosts.yaml must say `user: {wanted.user}`, the account of the agent"
+    return Check("hosts", False, told, f"write it so: - {_line(wanted)}")
 
 
 def _with(before: str, line: str) -> str:

@@ -124,6 +124,10 @@ class _After:
         found = [*checks.doctor(self._machine, self._places)]
         yield from found
         (host,) = (item for item in load_hosts(self._environ) if item.name == self._host.name)
+        fault = entry.fault(host, self._host)
+        if fault is not None:
+            yield fault
+            return
         verbs = Ssh(host, self._environ)
         yield checks.first_turn(
             host.name, lambda: verbs.run(verbs.reconciler(["status", "--output", "json"]), timeout=60.0)

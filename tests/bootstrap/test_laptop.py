@@ -78,6 +78,13 @@ def test_an_entry_is_added_to_what_is_there(home: dict[str, str], tmp_path: Path
     assert load_hosts(home) == (RemoteHost("nas", "nas"),)
 
 
+def test_an_entry_without_the_account_of_the_agent_is_told() -> None:
+    assert entry.fault(HOST, HOST) is None
+    found = entry.fault(RemoteHost("mini", "me@target"), HOST)
+    assert found is not None
+    assert "user: reconciler" in found.hint
+
+
 def test_a_name_that_is_another_machine_is_refused(home: dict[str, str]) -> None:
     entry.write(HOST, home)
     assert entry.require_free("mini", "me@target", home) == HOST

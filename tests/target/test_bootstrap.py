@@ -18,6 +18,7 @@ from tests.conftest import BASE
 from tests.e2e.host import eventually
 from tests.target.owner import Owner, owner
 from tests.target.target import BARE, Target, bare_image, seconds
+from tests.target.test_service import changed
 
 pytestmark = [pytest.mark.engine, pytest.mark.soak]
 
@@ -107,12 +108,27 @@ def test_the_owner_pushes_a_stack_and_changes_it(laptop: Owner, engine: docker.A
     assert laptop.document(*COMMAND)["changes"] == []
 
 
+def test_another_version_takes_over_from_the_laptop(laptop: Owner) -> None:
+    """The agent has an account of its own, and the one that upgrades it is root."""
+    name = laptop.machine.run("basename /opt/reconciler/wheels/reconciler-*.whl")
+    wheel = laptop.machine.get(f"/opt/reconciler/wheels/{name}")
+    channel = laptop.folder / "channel"
+    channel.mkdir()
+    (channel / name).write_bytes(changed(wheel, "reconciler/__init__.py", '"""GitOps', '"""A newer GitOps'))
+    before = laptop.machine.run("docker inspect -f '{{.State.StartedAt}}' shop-web-1")
+    made = laptop.document(*COMMAND, "--channel", str(channel))
+    assert good(made)
+    assert [item["name"] for item in made["changes"]][-1] == "upgrade"
+    assert laptop.document(*COMMAND, "--channel", str(channel))["changes"] == []
+    assert laptop.machine.run("docker inspect -f '{{.State.StartedAt}}' shop-web-1") == before
+
+
 def test_it_runs_again_after_a_reboot(laptop: Owner) -> None:
     laptop.close()
     laptop.machine.reboot()
     laptop.trust("accept-new")  # it may have another address
     eventually(lambda: laptop.machine.answers("systemctl is-active reconciler"), seconds=60)
-    assert good(laptop.document(*COMMAND))
+    assert good(laptop.document(*COMMAND, "--channel", str(laptop.folder / "channel")))
 
 
 def test_killed_at_three_moments_it_goes_on(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> None:
