@@ -1,8 +1,9 @@
-"""The thread that asks the endpoints of services every 30 seconds."""
+"""The thread that asks the endpoints of services: every 30 seconds, and when what is to be asked has changed."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -19,8 +20,8 @@ from reconciler.values import dataclass
 EVERY = 30.0
 """Seconds between two rounds."""
 
-SOON = 5.0
-"""Seconds until the next look while nothing is known to be asked."""
+LOOK = 5.0
+"""Seconds between two looks at what is to be asked."""
 
 MOST = 256
 """Largest number of endpoints that are asked; later ones are not."""
@@ -87,32 +88,36 @@ def plan(items: Sequence[Watched], published: Sequence[Port]) -> Round:
 class Prober:
     """`newest`: the newest snapshot. `checks` is replaced as a whole, so other threads may read it."""
 
-    def __init__(self, newest: Callable[[], Snapshot], ask: Ask) -> None:
-        self._newest, self._ask = newest, ask
+    def __init__(self, newest: Callable[[], Snapshot], ask: Ask, clock: Callable[[], float] = time.monotonic) -> None:
+        self._newest, self._ask, self._clock = newest, ask, clock
+        self._last = Round((), ())
+        self._asked_at = float("-inf")
         self.checks: tuple[Check, ...] = ()
 
     def run(self, stop: threading.Event) -> None:
+        """Until `stop` is set. A defect of ours costs one round."""
         while not stop.is_set():
             try:
-                asked = self.round()
+                self.look()
             except Exception as error:
                 logger.opt(exception=error).error("monitor: endpoints: {}", error)
-                asked = True
-            stop.wait(EVERY if asked else SOON)
+            stop.wait(LOOK)
 
-    def round(self) -> bool:
-        """Ask each endpoint once; False if it is not known what to ask."""
+    def look(self) -> None:
+        """Ask each endpoint once, if it is time, and if it is known what to ask."""
         snapshot = self._newest()
         measures = snapshot.measures
         if snapshot.status is None or measures is None or not measures.answered:
-            return False
+            return
         ports = [port for item in measures.containers if item.running for port in item.ports]
         todo = plan(snapshot.watched, ports)
+        if todo == self._last and self._clock() - self._asked_at < EVERY:
+            return
+        self._last, self._asked_at = todo, self._clock()
         closed = Answer("no container of ours has published its port")
         answers = {**dict.fromkeys(todo.closed, closed), **self._ask(todo.asked)}
         before = {item.watched: item for item in self.checks}
         self.checks = tuple(_check(item, answers[item], before.get(item), snapshot.at) for item in snapshot.watched)
-        return True
 
 
 def _check(item: Watched, answer: Answer, before: Check | None, at: float) -> Check:

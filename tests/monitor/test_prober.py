@@ -69,17 +69,17 @@ class Asked:
     """`answers`: url → what is found."""
 
     def __init__(self, shown: Snapshot) -> None:
-        self.shown, self.answers, self.asked = shown, {WEB.url: Answer()}, 0
-        self.prober = Prober(lambda: self.shown, self._ask)
+        self.shown, self.answers, self.asked, self.now = shown, {WEB.url: Answer()}, 0, 0.0
+        self.prober = Prober(lambda: self.shown, self._ask, lambda: self.now)
 
     def _ask(self, questions: Iterable[tuple[Watched, str | None]]) -> Mapping[Watched, Answer]:
         self.asked += 1
         return {item: self.answers[item.url] for item, _ in questions}
 
     def at(self, moment: float, **answer: Any) -> tuple[str, float, float | None]:
-        self.shown = replace(self.shown, at=NOW + moment)
+        self.shown, self.now = replace(self.shown, at=NOW + moment), moment
         self.answers[WEB.url] = Answer(**answer)
-        assert self.prober.round()
+        self.prober.look()
         [check] = self.prober.checks
         return check.answer.fault, check.since - NOW, check.answer.expires
 
@@ -102,18 +102,35 @@ def test_nothing_is_asked_while_it_is_not_known_who_holds_the_ports() -> None:
     one.at(0.0, fault="it answers 503")
     known = one.prober.checks
     assert one.shown.measures is not None
+    one.now = 300.0
     one.shown = replace(one.shown, measures=replace(one.shown.measures, answered=False))
-    assert not one.prober.round()
+    one.prober.look()
     one.shown = replace(shown(), status=None)
-    assert not one.prober.round()
+    one.prober.look()
     assert (one.prober.checks, one.asked) == (known, 1)
 
 
 def test_a_stopped_container_is_not_asked_and_counts_as_down() -> None:
     there = container(ports=(("0.0.0.0", 8080, "tcp"),), state="exited")
     one = Asked(replace(snapshot(containers=[there]), watched=(WEB,)))
-    assert one.prober.round()
+    one.prober.look()
     assert one.prober.checks[0].answer.fault == "no container of ours has published its port"
+
+
+def test_a_round_begins_in_time_and_when_what_is_asked_has_changed() -> None:
+    one = Asked(shown(("0.0.0.0", 8080, "tcp")))
+    rounds = []
+    for moment in (0.0, 5.0, 29.0, 30.0, 35.0):
+        one.now = moment
+        one.prober.look()
+        rounds.append(one.asked)
+    assert rounds == [1, 1, 1, 2, 2]
+    one.shown = shown()  # its container is gone
+    one.prober.look()
+    assert (one.asked, bool(one.prober.checks[0].answer.fault)) == (3, True)
+    one.shown = shown(("127.0.0.1", 8080, "tcp"))
+    one.prober.look()
+    assert (one.asked, one.prober.checks[0].answer.fault) == (4, "")
 
 
 def test_endpoints_and_one_shots_are_on_the_page_and_in_the_metrics(site: Site) -> None:
