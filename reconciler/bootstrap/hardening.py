@@ -12,6 +12,7 @@ from reconciler.bootstrap.engine import APT
 from reconciler.bootstrap.model import Change, Lines, Plan, Wanted
 from reconciler.decide.hardening import FAIL2BAN, FIREWALL, PARTS, SSH, drift, fail2ban, firewall, guard, ssh
 from reconciler.decide.hardening.facts import Facts, read
+from reconciler.errors import Transient
 from reconciler.formats.packaged import packaged
 from reconciler.model.checks import Check
 from reconciler.process import Completed
@@ -81,7 +82,7 @@ def ready(found: Plan, connect: Callable[[], bool]) -> Check | None:
     if not any(change.name == START for change in found.changes) or connect():
         return None
     told = "a second login by key does not work, so ssh would be closed for you; nothing was changed"
-    return Check(LOGIN, False, told, f"{KEY}, then run the same command again")
+    return Check(LOGIN, False, told, f"{KEY}, then run the same command again; or leave all open: --harden none")
 
 
 def prove(
@@ -97,7 +98,13 @@ def prove(
     if connect() and run(f"sh {guard.SCRIPT} confirm").returncode == 0:
         yield Check(LOGIN, True, "a second login worked with the new settings; they stay")
         return
-    run(f"sh {guard.SCRIPT} back")
+    try:
+        run(f"sh {guard.SCRIPT} back")
+    except Transient:
+        told = "no second login worked with the new settings, and the open session broke"
+        hint = f"wait {guard.SECONDS} s, until the machine has put the old files back by itself, and run it again"
+        yield Check(LOGIN, False, told, hint)
+        return
     told = "no second login worked with the new settings, so the old ones are back"
     for _ in range(TRIES):
         if connect():

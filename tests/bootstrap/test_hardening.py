@@ -12,7 +12,9 @@ from reconciler.bootstrap import hardening
 from reconciler.bootstrap.hardening import LOGIN, START, plan, prove, ready
 from reconciler.bootstrap.model import Change, Lines, Plan
 from reconciler.decide.hardening import PARTS, fail2ban, firewall, guard, ssh
+from reconciler.errors import Transient
 from reconciler.model.checks import Check
+from reconciler.model.outcome import Reason
 from reconciler.process import Completed
 from tests.bootstrap.facts import WANTED, names
 
@@ -118,6 +120,15 @@ def test_a_login_that_it_would_close_is_refused(login: str, says: str) -> None:
     assert usual.refusals == ()
     assert staged(usual) == [firewall.PATH, firewall.UNIT_PATH]
     assert "ssh is left as it is" in usual.notes[0]
+
+
+def test_a_session_that_broke_is_no_reason_to_worry() -> None:
+    def broken(script: str) -> Completed:
+        raise Transient(Reason.HOST_UNREACHABLE, "the connection broke", "")
+
+    (check,) = prove((START,), broken, lambda: False, lambda seconds: None)
+    assert check.ok is False
+    assert "by itself" in check.hint
 
 
 def test_a_mac_is_left_open_and_that_is_said() -> None:

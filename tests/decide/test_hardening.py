@@ -77,7 +77,7 @@ def test_a_machine_without_drift() -> None:
     assert told(WELL) == {
         "ssh": (True, "keys only, no root; may log in: me"),
         "firewall": (True, "input rules are loaded, as in the file"),
-        "fail2ban": (True, "it runs; 2 addresses are banned now"),
+        "fail2ban": (True, "it runs; banned now: 2"),
     }
 
 

@@ -242,7 +242,7 @@ def test_wrong_logins_are_banned_and_only_those(machine: Target, me: Owner) -> N
     address = said.stdout.split()[0]
     eventually(lambda: address in machine.run("fail2ban-client status sshd"), seconds=30)
     assert "198.51.100.9" not in machine.run("fail2ban-client status sshd")
-    assert security(machine)["fail2ban"]["message"].endswith("1 addresses are banned now")
+    assert security(machine)["fail2ban"]["message"].endswith("banned now: 1")
     assert address in machine.run("nft list table inet f2b-table")
     assert logs_in(me, "me") == ""
 

@@ -11,6 +11,7 @@ from reconciler.decide.hardening.facts import Facts
 from reconciler.model.checks import Check
 
 AGAIN = "run `reconciler bootstrap USER@HOST --name NAME --harden {}` from the laptop again"
+LINE = "correct the line that is named; otherwise "
 ONLY_ROOT = "not checked: only root can see it; call `sudo reconciler doctor --security`"
 
 
@@ -64,7 +65,8 @@ def _ssh(facts: Facts) -> Check:
     if not facts.effective:
         return Check(SSH, None, "not checked: there is no sshd" if facts.root else ONLY_ROOT)
     allowed = next((values["allowusers"] for values in facts.effective.values() if "allowusers" in values), "")
-    return _check(SSH, list(ssh.faults(facts.effective, facts.settings)), f"keys only, no root; may log in: {allowed}")
+    found = list(ssh.faults(facts.effective, facts.settings))
+    return _check(SSH, found, f"keys only, no root; may log in: {allowed}")
 
 
 def _firewall(facts: Facts) -> Check:
@@ -79,11 +81,12 @@ def _fail2ban(facts: Facts) -> Check:
     if not facts.root:
         return Check(FAIL2BAN, None, ONLY_ROOT)
     banned = re.search(r"Currently banned:\s*(\d+)", facts.jail)
-    return _check(FAIL2BAN, fail2ban_faults(facts), f"it runs; {banned[1] if banned else '0'} addresses are banned now")
+    return _check(FAIL2BAN, fail2ban_faults(facts), f"it runs; banned now: {banned[1] if banned else 'nobody'}")
 
 
 def _check(name: str, faults: list[str], well: str) -> Check:
-    return Check(name, False, "; ".join(faults), AGAIN.format(name)) if faults else Check(name, True, well)
+    hint = (LINE if name == SSH else "") + AGAIN.format(name)
+    return Check(name, False, "; ".join(faults), hint) if faults else Check(name, True, well)
 
 
 def _difference(wanted: str, found: str) -> str:
