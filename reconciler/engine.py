@@ -6,11 +6,12 @@ it.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
 UNIX = "unix://"
 
-API_VERSION = "1.44"
-"""Supported by Engine 25 and later; fixed, so that no call is needed to negotiate it (0.1 s)."""
+OLDEST_API = "1.44"
+"""The version of the API that this program is written for. Engine 25 and later speak it."""
+
+PODMAN_HEADER = "libpod-api-version"
+"""Podman sets it in every answer; Docker never does."""
 
 TIMEOUT = 30
 """Seconds for any call; for a stop, the container's grace period is added."""
@@ -41,11 +45,51 @@ TROUBLE = re.compile(
 
 
 def connect(host: str, timeout: int = TIMEOUT) -> docker.APIClient:
-    """A client of the engine at `host` (unix://, tcp://, ssh://). Does not contact it yet."""
+    """A client of the engine at `host` (unix://, tcp://, ssh://). Raises what `api_version` raises."""
     import docker
 
+    version = api_version(host)
     with engine_calls("connect"):
-        return docker.APIClient(base_url=host, version=API_VERSION, timeout=timeout)
+        return docker.APIClient(base_url=host, version=version, timeout=timeout)
+
+
+@functools.cache
+def api_version(host: str) -> str:
+    """The version of the API in which we speak to this engine. It is asked once by each process (one call, 1 ms).
+
+    OLDEST_API as long as the engine speaks it, so that its answers have the form that was tested; then the oldest one
+    that it speaks. Away if it does not answer; Transient if it is Podman, or speaks older versions only.
+    """
+    with _asking(host) as ask:
+        status, head, _ = ask(f"/v{OLDEST_API}/_ping")
+        if PODMAN_HEADER not in head:
+            if status >= 500:
+                raise away("say which API it speaks", ConnectionError(f"HTTP {status}"))
+            if status not in (400, 404):  # a filter in front of the engine may forbid this request
+                return OLDEST_API
+        told = _told(*ask("/version"))
+    version = told.get("Version", "")
+    if PODMAN_HEADER in head:
+        raise Transient(
+            Reason.ENGINE_UNAVAILABLE,
+            f"{host} is Podman {version}, which reconciler does not manage (docs/engine.md says why)",
+            "install Docker Engine 25 or later, or name its socket with `engine` in the agent config",
+        )
+    oldest, newest = str(told.get("MinAPIVersion", "")), str(told.get("ApiVersion", ""))
+    if _number(oldest) > _number(OLDEST_API):
+        return oldest
+    raise Transient(
+        Reason.ENGINE_UNAVAILABLE,
+        f"the engine {version} at {host} speaks its API up to {newest or '(unknown)'}, and {OLDEST_API} is needed",
+        "install Docker Engine 25 or later",
+    )
+
+
+def descriptions(host: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What the engine says about itself: its `info` and its `version`, {} if it does not say it. Two calls."""
+    version = api_version(host)
+    with _asking(host) as ask:
+        return _told(*ask(f"/v{version}/info")), _told(*ask("/version"))
 
 
 @contextmanager
@@ -75,11 +119,12 @@ def containers_of(host: str, filters: Mapping[str, Any]) -> bytes | None:
     if not host.startswith(UNIX):
         return None
     query = urlencode({"all": 1, "filters": json.dumps(filters)})
+    version = api_version(host)
     try:
-        status, body = _get(host.removeprefix(UNIX), f"/v{API_VERSION}/containers/json?{query}")
+        status, _, body = _get(host.removeprefix(UNIX), f"/v{version}/containers/json?{query}")
     except OSError as error:
         raise away("list containers", error) from error
-    return body if status == b"200" else None
+    return body if status == 200 else None
 
 
 def plain_inspect(host: str, kind: str, name: str, what: str = "json") -> tuple[bool, dict[str, Any] | None]:
@@ -89,11 +134,12 @@ def plain_inspect(host: str, kind: str, name: str, what: str = "json") -> tuple[
     """
     if not host.startswith(UNIX):
         return False, None
+    version = api_version(host)
     try:
-        status, body = _get(host.removeprefix(UNIX), f"/v{API_VERSION}/{kind}/{name}/{what}")
+        status, _, body = _get(host.removeprefix(UNIX), f"/v{version}/{kind}/{name}/{what}")
     except OSError as error:
         raise away(f"inspect {name[:19]}", error) from error
-    return status in (b"200", b"404"), json.loads(body) if status == b"200" else None
+    return status in (200, 404), json.loads(body) if status == 200 else None
 
 
 def plain_stats(host: str, container: str) -> tuple[bool, dict[str, Any] | None]:
@@ -108,29 +154,74 @@ def plain_events(host: str, filters: Mapping[str, Any]) -> Iterator[socket.socke
     OSError if it cannot be reached.
     """
     query = urlencode({"filters": json.dumps(filters)})
+    try:
+        version = api_version(host)
+    except Transient as error:
+        raise ConnectionError(error.message) from error
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(TIMEOUT)
         connection.connect(host.removeprefix(UNIX))
-        connection.sendall(f"GET /v{API_VERSION}/events?{query} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+        connection.sendall(f"GET /v{version}/events?{query} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
         yield connection
 
 
-def _get(path: str, target: str) -> tuple[bytes, bytes]:
-    """Status and body of one request: HTTP/1.0, whose answers end with the connection."""
+Head = Mapping[str, str]
+Ask = Callable[[str], tuple[int, Head, bytes]]
+"""Path and query of a GET request → status, head (names in lower case) and body."""
+
+
+@contextmanager
+def _asking(host: str) -> Iterator[Ask]:
+    """Requests without a version in front. Away if the engine does not answer."""
+    if host.startswith(UNIX):
+        try:
+            yield functools.partial(_get, host.removeprefix(UNIX))
+        except OSError as error:
+            raise away("say which API it speaks", error) from error
+        return
+    import docker
+
+    with engine_calls("say which API it speaks"), closing(docker.APIClient(host, OLDEST_API, TIMEOUT)) as client:
+
+        def ask(target: str) -> tuple[int, Head, bytes]:
+            answer = client.get(f"{client.base_url}{target}", timeout=TIMEOUT)
+            return answer.status_code, {name.lower(): text for name, text in answer.headers.items()}, answer.content
+
+        yield ask
+
+
+def _get(path: str, target: str) -> tuple[int, Head, bytes]:
+    """One request: HTTP/1.0, whose answers end with the connection."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(TIMEOUT)
         connection.connect(path)
         connection.sendall(f"GET {target} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
         with connection.makefile("rb") as answer:
             status = answer.readline().split(b" ", 2)[1:2]
-            size = None
+            head = {}
             while line := answer.readline().strip():
-                name, _, value = line.partition(b":")
-                size = int(value) if name.lower() == b"content-length" else size
+                name, _, value = line.decode("latin-1").partition(":")
+                head[name.lower()] = value.strip()
             body = answer.read()
-    if not status or (size is not None and len(body) != size):
+    size = head.get("content-length")
+    if not status or not status[0].isdigit() or (size is not None and len(body) != int(size)):
         raise ConnectionError("the answer was cut off")
-    return status[0], body
+    return int(status[0]), head, body
+
+
+def _told(status: int, head: Head, body: bytes) -> Mapping[str, Any]:
+    """The object in the answer; {} if there is none."""
+    try:
+        value = json.loads(body) if status == 200 else None
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _number(version: str) -> tuple[int, ...]:
+    """() if it is none."""
+    parts = version.split(".")
+    return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()
 
 
 def away(what: str, error: Exception) -> Away:

@@ -19,6 +19,9 @@ SAME_REPOSITORY = "same-repository"
 """`preview`: of pull requests whose branch is in the repository itself."""
 
 STRANGERS = "strangers"
+ENFORCED, ADVISORY = "enforced", "advisory"
+"""`budget`: whether commits are held where the engine enforces no memory limits."""
+
 OWNER = "owner"
 """`trust` if only the operator can push."""
 
@@ -121,6 +124,7 @@ class Settings:
     engine: str | None = None
     compose: str | None = None
     trust: str = STRANGERS
+    budget: str = ENFORCED
     grants: tuple[Grant, ...] = ()
     binds: tuple[BindGrant, ...] = ()
     adopt: tuple[str, ...] = ()
@@ -217,6 +221,7 @@ def _settings(values: Mapping[str, Any], environ: Mapping[str, str], path: str |
         engine=values.get("engine") or None,
         compose=absolute(values.get("compose") or "", environ),
         trust=values.get("trust", STRANGERS),
+        budget=values.get("budget", ENFORCED),
         grants=grants,
         binds=binds,
         adopt=tuple(values.get("adopt", ())),

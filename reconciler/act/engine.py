@@ -17,7 +17,7 @@ from requests.exceptions import HTTPError, ReadTimeout
 from reconciler.act.networks import endpoint_request, is_endpoint, limits_request, network_request, volume_request
 from reconciler.act.refusals import gone, name_taken, refusals
 from reconciler.effects import Effects
-from reconciler.engine import API_VERSION, TIMEOUT, engine_calls, explanation
+from reconciler.engine import TIMEOUT, engine_calls, explanation
 from reconciler.errors import Away, ReconcilerError
 from reconciler.formats.devices import bound_device
 from reconciler.log import logger
@@ -188,7 +188,7 @@ class EngineApplier:
         """Change what `docker update` can change. RolloutFailed if the engine refuses."""
         with self._effect("limit", container), gone(container), refusals("change its limits"):
             # The library has neither cpus nor pids here.
-            url = f"{self._client.base_url}/v{API_VERSION}/containers/{container}/update"
+            url = f"{self._client.base_url}/v{self._client.api_version}/containers/{container}/update"
             response = self._client.post(url, json=limits_request(limits), timeout=TIMEOUT)
             try:
                 response.raise_for_status()

@@ -1,42 +1,72 @@
-"""Checks whether containers see a folder of this machine. An engine in a virtual machine may not see it."""
+"""Checks whether containers see folders of this machine. An engine in a virtual machine may not see them."""
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import secrets
+import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import APIError, NotFound
 
-from reconciler.engine import engine_calls, explanation
+from reconciler.engine import TIMEOUT, engine_calls, explanation
 from reconciler.errors import Transient
 from reconciler.model.outcome import Reason
+from reconciler.model.times import instant
 
 _TARGET = "/reconciler-doctor"
+_FOLDER = 1 << 31
+"""Go's mode bit of a folder."""
 
 
-def visible(client: docker.APIClient, folder: Path) -> bool | None:
-    """Whether a file in `folder` can be read through a container, which is created and never started.
+def seen(client: docker.APIClient, own: Sequence[Path], granted: Sequence[Path] = ()) -> dict[str, bool | None]:
+    """Path → whether containers see it as it is here. A container is created for this, and never started.
 
-    None: the engine has no image for a container. Away if the engine does not answer.
+    `own`: folders in which a file may be written for a moment. `granted`: paths that are only compared (kind and time
+    of the last change), because they are somebody else's. None: the engine has no image for a container. Away if the
+    engine does not answer; Transient if nothing can be written into one of `own`.
     """
+    paths = list(dict.fromkeys([*own, *granted]))
+    there = [path for path in paths if path.exists()]
+    found: dict[str, bool | None] = {str(path): False for path in paths}
     image = next(_images(client), None)
     if image is None:
-        return None
-    word = secrets.token_hex(8)
-    probe = folder / f".doctor-{word}"
+        return found | {str(path): None for path in there}
     try:
-        probe.write_text(word, "utf-8")
-        return _read(client, image, folder, probe.name) == word
-    except OSError as error:
-        hint = "fix the folder's owner or make room on its disk"
-        raise Transient(Reason.DISK_FAILED, f"cannot write to {folder}: {error.strerror}", hint) from error
-    finally:
-        probe.unlink(missing_ok=True)
+        return found | _look(client, image, there, own)
+    except _NoSource:
+        for path in there:
+            try:
+                found |= _look(client, image, [path], own)
+            except _NoSource:
+                found[str(path)] = False
+    return found
+
+
+class _NoSource(Exception):
+    """The engine says that one of the paths does not exist."""
+
+
+def _look(client: docker.APIClient, image: str, paths: Sequence[Path], own: Sequence[Path]) -> dict[str, bool | None]:
+    """All paths in one container."""
+    if not paths:
+        return {}
+    with engine_calls("look into a container"):
+        mounts = [_mount(n, path) for n, path in enumerate(paths)]
+        made = _make(client, image, mounts)
+        try:
+            return {
+                str(path): _reads(client, made, mount, path) if path in own else _is_same(client, made, mount, path)
+                for path, mount in zip(paths, (item["Target"] for item in mounts), strict=True)
+            }
+        finally:
+            client.remove_container(made, force=True)
 
 
 def _images(client: docker.APIClient) -> Iterator[str]:
@@ -53,28 +83,53 @@ def _images(client: docker.APIClient) -> Iterator[str]:
             yield str(item["Id"])
 
 
-def _read(client: docker.APIClient, image: str, folder: Path, name: str) -> str:
-    mount = docker.types.Mount(_TARGET, str(folder), "bind", read_only=True)
-    with engine_calls("look into a container"):
-        try:
-            made = _make(client, image, mount)
-        except APIError as error:
-            if error.is_client_error() and "bind source path" in explanation(error):
-                return ""
-            raise
-        try:
-            stream, _ = client.get_archive(made, f"{_TARGET}/{name}")
-            return _text(b"".join(stream))
-        except NotFound:
-            return ""
-        finally:
-            client.remove_container(made, force=True)
+def _mount(number: int, path: Path) -> docker.types.Mount:
+    return docker.types.Mount(f"{_TARGET}/{number}", str(path), "bind", read_only=True)
 
 
-def _make(client: docker.APIClient, image: str, mount: docker.types.Mount) -> str:
-    host_config = client.create_host_config(mounts=[mount], network_mode="none")
+def _make(client: docker.APIClient, image: str, mounts: Sequence[docker.types.Mount]) -> str:
+    host_config = client.create_host_config(mounts=list(mounts), network_mode="none")
     name = f"reconciler-doctor-{secrets.token_hex(4)}"
-    return str(client.create_container(image, ["true"], host_config=host_config, name=name)["Id"])
+    try:
+        return str(client.create_container(image, ["true"], host_config=host_config, name=name)["Id"])
+    except APIError as error:
+        if error.is_client_error() and "bind source path" in explanation(error):
+            raise _NoSource from error
+        raise
+
+
+def _reads(client: docker.APIClient, container: str, target: str, folder: Path) -> bool:
+    """Whether a file that is written now can be read through the container."""
+    word = secrets.token_hex(8)
+    probe = folder / f".doctor-{word}"
+    try:
+        probe.write_text(word, "utf-8")
+        stream, _ = client.get_archive(container, f"{target}/{probe.name}")
+        return _text(b"".join(stream)) == word
+    except NotFound:
+        return False
+    except OSError as error:
+        hint = "fix the folder's owner or make room on its disk"
+        raise Transient(Reason.DISK_FAILED, f"cannot write to {folder}: {error.strerror}", hint) from error
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _is_same(client: docker.APIClient, container: str, target: str, path: Path) -> bool:
+    """Whether the container has the same there. An engine in a virtual machine may have another path of that name, and
+    some make an empty folder."""
+    before = path.stat()
+    answer = client.head(
+        f"{client.base_url}/v{client.api_version}/containers/{container}/archive",
+        params={"path": target},
+        timeout=TIMEOUT,
+    )
+    if answer.status_code != 200:
+        return False
+    told: Mapping[str, Any] = json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
+    # A folder that is written to meanwhile has a later time in the second of both looks.
+    around = int(before.st_mtime) - 1 <= instant(told["mtime"]) <= path.stat().st_mtime + 1
+    return around and bool(int(told["mode"]) & _FOLDER) == stat.S_ISDIR(before.st_mode)
 
 
 def _text(archive: bytes) -> str:

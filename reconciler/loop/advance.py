@@ -17,6 +17,7 @@ from reconciler.loop.collect import close, collect, fetch
 from reconciler.loop.compare import changed_by_others
 from reconciler.loop.context import TurnContext
 from reconciler.loop.data import check_data, note_unproven
+from reconciler.loop.engine import check_limits
 from reconciler.loop.judge import (
     check_addresses,
     check_consent,
@@ -67,6 +68,7 @@ def advance(context: TurnContext, head: Commit) -> Turn:
         check_content(context, head, prepared, desired)
     check_images(context, head, missing)
     context.foreseen = foreseen = context.machine.foresee(desired, base)
+    check_limits(context, head, desired, foreseen.observed.engine)
     check_consent(context.ledger, head, foreseen.takings)
     refuse_to_hide(foreseen.verdict)
     check_mounts(context.ports, context.ledger, head, desired, foreseen)

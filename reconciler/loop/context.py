@@ -22,7 +22,7 @@ class TurnContext:
     `foreseen`: what the head would find on the machine. `settled`: the last look in which every service of last good
     had its containers, with the inputs of that judgement. `compared`: when the containers were found as applied, and
     which. `let_run`: the attempt whose leftovers may run. `use_noted`: last good (revision, content) whose use of
-    grants is recorded.
+    grants is recorded. `engine_noted`: this process has recorded the engine's abilities.
     """
 
     ports: Ports
@@ -40,6 +40,7 @@ class TurnContext:
     compared: tuple[float, object] | None = None
     let_run: str | None = None
     use_noted: tuple[str, str] | None = None
+    engine_noted: bool = False
 
 
 def context_of(ports: Ports, options: Options, ledger: Ledger) -> TurnContext:

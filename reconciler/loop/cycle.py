@@ -9,6 +9,7 @@ from reconciler.decide.policy import Go, Hold, next_move
 from reconciler.errors import ENVIRONMENT, Away, Corrupt, Interrupted, ReconcilerError, RolloutFailed, Transient
 from reconciler.loop import unforeseen
 from reconciler.loop.context import context_of
+from reconciler.loop.engine import note_engine
 from reconciler.loop.grant_use import note_use
 from reconciler.loop.heads import Heads
 from reconciler.loop.keep import keep
@@ -110,6 +111,7 @@ class Cycle:
             self._tell()
             self._ledger.shorten()
             note_use(self._context)
+            note_engine(self._context, turn)
         self._context.watchdog.rests()
         return turn
 

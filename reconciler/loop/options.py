@@ -19,6 +19,7 @@ from reconciler.loop.ports import (
 from reconciler.loop.prepare import Preparer
 from reconciler.loop.stall_watchdog import StallWatchdog
 from reconciler.model.documents import LONGEST_STOP
+from reconciler.model.engine import Engine
 from reconciler.model.history import Attempt
 from reconciler.model.plan import Plan, Step
 from reconciler.values import dataclass
@@ -26,7 +27,11 @@ from reconciler.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """All ports of a turn. `changed`: whether the engine reported events of our containers since the last call."""
+    """All ports of a turn. `changed`: whether the engine reported events of our containers since the last call.
+
+    `abilities`: the engine as it is now, from the last record of it, and whether this turn has worked with it; None:
+    nobody asks. Away if it does not answer.
+    """
 
     source: Source
     preparer: Preparer
@@ -40,6 +45,7 @@ class Ports:
     host_files: HostFiles
     uses: UseRecord
     changed: Callable[[], bool] = lambda: False
+    abilities: Callable[[Engine | None, bool], Engine] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Options:
     comes sooner. `watchdog` gets all progress. `seen` is called by every wait: the acting thread is alive. `adopt`:
     Compose projects that commits may take over without asking. `longest_stop`: seconds that any container may take to
     stop, whatever it asks for. `hosts`: names that the agent must reach. `build_memory`: bytes that a build may use; 0
-    if not set.
+    if not set. `advisory`: commits are tried also where nothing enforces memory limits.
     """
 
     host: str
@@ -68,3 +74,4 @@ class Options:
     longest_stop: float = LONGEST_STOP
     hosts: tuple[str, ...] = ()
     build_memory: int = 0
+    advisory: bool = False

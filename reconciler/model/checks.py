@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from reconciler.model.engine import Engine
 from reconciler.values import dataclass
 
 UNMEASURED = "the engine gives no statistics of its containers"
@@ -19,15 +20,9 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """Facts that the engine reports about itself. `memory` in bytes; `ahead`: seconds by which its clock is ahead of
-    ours.
+    """`engine`: as it states itself. `measured`: whether it reports the memory use of containers; None if none runs."""
 
-    `measured`: whether it reports the memory use of containers; None if none runs.
-    """
-
-    version: str
-    memory: int
-    ahead: float
+    engine: Engine
     measured: bool | None = None
 
 

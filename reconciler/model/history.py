@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from reconciler.model.desired import ServiceKey
+from reconciler.model.engine import Engine
 from reconciler.model.outcome import CommitState, Failure, Intent, Outcome, Reason, Violation
 from reconciler.model.requests import Answered, Suspension
 from reconciler.model.stock import Fetched
@@ -194,6 +195,7 @@ class History:
       start (the engine's text).
     - `defects`: commit → errors of this program with it since its last decision.
     - `held`: what kept commits from being tried, oldest first.
+    - `engine`: its abilities, as recorded last.
     - `unproven`: volumes and data folders that were empty when an attempt began to use them, and that no good commit is
       known to have used.
     """
@@ -227,6 +229,7 @@ class History:
     told_at: float | None = None
     held: tuple[Held, ...] = ()
     unproven: frozenset[str] = frozenset()
+    engine: Engine | None = None
 
     def holding(self, revision: str | None) -> tuple[Held, ...]:
         """What keeps this commit from being tried, oldest first."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
+from reconciler.model.engine import Engine
 from reconciler.model.images import ImageDefaults
 from reconciler.values import dataclass
 
@@ -141,7 +142,7 @@ class ObservedState:
     After a sparse look `foreign`, `networks`, `volumes` are empty and `memory_total` is 0 (`complete` False). `images`:
     settings of our containers' images, by id, if the images exist. `others`: name of each container that is not ours,
     stopped ones too → its Compose project, '' if it has none. `log_driver`: the engine's default, '' if it was not
-    asked.
+    asked. `engine`: None if it was not asked.
     """
 
     containers: tuple[Container, ...] = ()
@@ -153,6 +154,7 @@ class ObservedState:
     images: Mapping[str, ImageDefaults] = field(default_factory=dict)
     others: Mapping[str, str] = field(default_factory=dict)
     log_driver: str = ""
+    engine: Engine | None = None
 
     def of(self, stack: str, service: str) -> tuple[Container, ...]:
         return tuple(item for item in self.containers if (item.stack, item.service) == (stack, service))

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     FILE_MISSING = "FileMissing"
     SECRETS_UNUSABLE = "SecretsUnusable"
     BUDGET_EXCEEDED = "BudgetExceeded"
+    LIMITS_NOT_ENFORCED = "LimitsNotEnforced"
     SIGNATURE_INVALID = "SignatureInvalid"
     NOT_FAST_FORWARD = "NotFastForward"
     CONSENT_MISSING = "ConsentMissing"

@@ -7,6 +7,7 @@ from dataclasses import field
 from enum import StrEnum
 
 from reconciler.model.desired import DesiredState
+from reconciler.model.engine import Engine
 from reconciler.model.history import History
 from reconciler.model.observed import ObservedState
 from reconciler.model.outcome import Intent, Reason, Violation
@@ -179,7 +180,8 @@ class HostStatus:
     """The present state of the host. `leftovers`: volumes of services that are no longer desired.
 
     `leftover_networks`: networks of ours that no service uses, kept because a foreign container is in them. `warnings`:
-    those of the head, and of what was lost since last good was proven.
+    those of the head, and of what was lost since last good was proven. `engine`: as it answers now, else as recorded
+    last.
     """
 
     sync: Sync
@@ -196,3 +198,4 @@ class HostStatus:
     leftovers: tuple[str, ...] | None
     leftover_networks: tuple[str, ...] | None
     warnings: tuple[Violation, ...] = ()
+    engine: Engine | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,15 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 def engine_host(setting: str | None, environ: Mapping[str, str]) -> str:
     """The engine's URL (unix://, tcp://, ssh://). Does not contact the engine.
 
-    In this order: `engine` of the agent config, DOCKER_HOST, Docker's current context, the usual socket, Colima's.
+    In this order: `engine` of the agent config, DOCKER_HOST, Docker's current context, the first of `sockets`.
     Usage if a named context does not exist, or Docker's config cannot be read.
     """
-    return setting or environ.get("DOCKER_HOST") or _context_host(environ) or _socket(environ)
+    return named_host(setting, environ) or next(iter(sockets(environ)), DEFAULT_HOST)
+
+
+def named_host(setting: str | None, environ: Mapping[str, str]) -> str | None:
+    """The URL that somebody has set; None if nobody has."""
+    return setting or environ.get("DOCKER_HOST") or _context_host(environ)
 
 
 def docker_config(environ: Mapping[str, str]) -> Path:
@@ -47,11 +53,42 @@ def _context_host(environ: Mapping[str, str]) -> str | None:
     return str(host)
 
 
-def _socket(environ: Mapping[str, str]) -> str:
-    colima = Path(environ.get("HOME") or Path.home()) / ".colima" / "default" / "docker.sock"
-    if not Path(DEFAULT_HOST.removeprefix("unix://")).exists() and colima.exists():
-        return f"unix://{colima}"
-    return DEFAULT_HOST
+def sockets(environ: Mapping[str, str], system: str = "/") -> list[str]:
+    """URLs of the engines' usual sockets that exist, in the order in which they are taken: first those that this
+    user may use.
+
+    No variable of a login shell is needed. `system`: the root of the machine's file system.
+    """
+    found = [path for path in dict.fromkeys(_usual(environ, Path(system))) if path.is_socket()]
+    return [f"unix://{path}" for path in sorted(found, key=lambda path: not os.access(path, os.R_OK | os.W_OK))]
+
+
+def _usual(environ: Mapping[str, str], system: Path) -> Iterator[Path]:
+    """Docker Engine, rootless, Colima, OrbStack, Docker Desktop, Rancher Desktop, Podman."""
+    home = Path(environ.get("HOME") or Path.home())
+    own = Path(environ.get("XDG_RUNTIME_DIR") or system / f"run/user/{os.getuid()}")
+    yield system / DEFAULT_HOST.removeprefix("unix:///")
+    yield own / "docker.sock"
+    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    named = [Path(environ["COLIMA_HOME"])] if environ.get("COLIMA_HOME") else []
+    for colima in (*named, home / ".colima", config / "colima"):
+        first = environ.get("COLIMA_PROFILE") or "default"
+        yield from (colima / profile / "docker.sock" for profile in (first, "default"))
+        yield from sorted(colima.glob("*/docker.sock"))
+        yield colima / "docker.sock"
+    for name in (".orbstack/run", ".docker/run", ".docker/desktop", ".rd"):
+        yield home / name / "docker.sock"
+    yield own / "podman/podman.sock"
+    yield system / "run/podman/podman.sock"
+    yield home / ".local/share/containers/podman/machine/podman.sock"
+
+
+def folders(state: str, secrets: str | None, granted: Iterable[str]) -> tuple[list[Path], list[Path]]:
+    """What containers must see: folders into which this process may write, and other paths."""
+    own = [Path(state).resolve(), *([Path(secrets).resolve()] if secrets else [])]
+    others = dict.fromkeys(Path(path) for path in granted)
+    writable = [path for path in own if os.access(path, os.W_OK | os.X_OK)]
+    return writable, [path for path in (*own, *others) if path not in writable]
 
 
 def _json(path: Path) -> Mapping[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -27,6 +28,7 @@ from reconciler.model.observed import (
 from reconciler.model.ports import Port
 from reconciler.model.stock import InUse
 from reconciler.model.times import engine_time
+from reconciler.observe import abilities
 from reconciler.observe import containers as read
 from reconciler.observe.events import EventWatch
 from reconciler.observe.host import holders, is_bound
@@ -74,6 +76,7 @@ class EngineObserver:
             images=self.defaults(item.image for item in containers),
             others={read.name_of(one): read.stack_of(one) or "" for one in answers if read.stack_of(one) not in wanted},
             log_driver=str(machine.get("LoggingDriver") or ""),
+            engine=abilities.read(machine, {}, self._client.api_version, self._is_local(), time.time()),
         )
 
     def in_use(self) -> InUse:
@@ -181,7 +184,10 @@ class EngineObserver:
 
     def _on_this_machine(self) -> bool:
         # Elsewhere (macOS, too) the engine lives in a virtual machine, whose ports cannot be tried from here.
-        return sys.platform == "linux" and self._client.base_url == "http+docker://localhost"
+        return sys.platform == "linux" and self._is_local()
+
+    def _is_local(self) -> bool:
+        return self._client.base_url == "http+docker://localhost"
 
     def _list(self, filters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         with engine_calls("list containers"):

@@ -10,7 +10,7 @@ from typing import Any
 import docker
 from docker.types import CancellableStream
 
-from reconciler.engine import API_VERSION, TIMEOUT, engine_calls
+from reconciler.engine import TIMEOUT, engine_calls
 from reconciler.log import logger
 from reconciler.model.logs import NANOSECONDS, LogLine, nanoseconds
 from reconciler.model.observed import Container
@@ -60,7 +60,7 @@ class ContainerLog:
     def __iter__(self) -> Iterator[LogLine]:
         item = self._container
         with engine_calls(f"read the log of {item.name}"):
-            url = f"{self._client.base_url}/v{API_VERSION}/containers/{item.id}/logs"
+            url = f"{self._client.base_url}/v{self._client.api_version}/containers/{item.id}/logs"
             timeout = (TIMEOUT, None if self._follow else TIMEOUT)
             with self._client.get(url, params=self._query, stream=True, timeout=timeout) as response:
                 if response.status_code != 200:

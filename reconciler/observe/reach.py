@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,12 +9,12 @@ from pathlib import Path
 import docker
 from docker.errors import NotFound
 
-from reconciler.engine import engine_calls
+from reconciler.engine import connect, engine_calls
 from reconciler.errors import Transient
 from reconciler.model.checks import EngineFacts, Published
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST
 from reconciler.model.outcome import Reason
-from reconciler.model.times import instant
+from reconciler.observe import abilities
 from reconciler.observe.containers import working_set
 from reconciler.observe.fetch_faults import known_fault, other_ref, unknown_fault
 from reconciler.observe.git import Git
@@ -60,14 +59,9 @@ def may_write(remote: Remote, folder: Path, environ: Mapping[str, str]) -> bool:
     return done.returncode != CLOSED
 
 
-def engine_facts(client: docker.APIClient) -> EngineFacts:
-    """Away if the engine does not answer."""
-    with engine_calls("describe itself"):
-        asked = time.time()
-        info = client.info()
-        between = (asked + time.time()) / 2
-    ahead = instant(info["SystemTime"]) - between
-    return EngineFacts(str(info["ServerVersion"]), int(info["MemTotal"]), ahead, _measured(client))
+def engine_facts(address: str) -> EngineFacts:
+    """Of the engine at this URL. Away if it does not answer."""
+    return EngineFacts(abilities.look(address), _measured(connect(address)))
 
 
 def published(client: docker.APIClient, adopted: Collection[str] = ()) -> list[Published]:

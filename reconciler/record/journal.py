@@ -22,7 +22,7 @@ LONG = 4 << 20
 
 Record = Mapping[str, Any]
 
-REMARKS = frozenset({"held", "released", "planned", "made", "proven"})
+REMARKS = frozenset({"held", "released", "planned", "made", "proven", "engine"})
 """Kinds that say nothing about the machine as it runs: writing one is no effect."""
 
 IDENTITIES = frozenset(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from reconciler.model import plan as plans
 from reconciler.model.checks import Check
 from reconciler.model.documents import BindGrant, Grant
+from reconciler.model.engine import Engine, record_of
 from reconciler.model.outcome import Violation
 from reconciler.model.uses import Use
 from reconciler.record.contract import Document, document, moment, violation
@@ -159,10 +160,10 @@ def plan(value: plans.Plan, outlook: plans.Outlook = plans.OPEN) -> Document:
     }
 
 
-def doctor(checks: Iterable[Check]) -> Document:
-    """The checks. `ok` is null if a check could not run."""
+def doctor(checks: Iterable[Check], engine: Engine | None = None) -> Document:
+    """The checks. `ok` is null if a check could not run. `engine` None: it does not answer."""
     rows = [{"name": item.name, "ok": item.ok, "message": item.message, "hint": item.hint} for item in checks]
-    return document("Doctor") | {"checks": rows}
+    return document("Doctor") | {"checks": rows, "engine": None if engine is None else record_of(engine)}
 
 
 def error(reason: str, message: str, hint: str = "", details: Sequence[str] = ()) -> Document:

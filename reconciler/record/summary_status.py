@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from reconciler.model.engine import record_of
 from reconciler.model.history import Bad
 from reconciler.model.requests import Suspension
 from reconciler.model.status import (
@@ -48,6 +49,7 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
         "suspended": _suspension(facts.suspension),
         "trust": facts.trust,
         "report": [_channel(item) for item in facts.channels],
+        "engine": None if answer.engine is None else record_of(answer.engine),
         "lastAttemptedRevision": answer.last_attempted,
         "lastAppliedRevision": answer.last_applied,
         "lastGoodRevision": answer.last_good,

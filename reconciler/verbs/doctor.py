@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from reconciler.decide.hold.limits import remedy
 from reconciler.errors import ReconcilerError
 from reconciler.formats.quantities import shown
 from reconciler.model.checks import UNMEASURED, Check, EngineFacts
+from reconciler.model.engine import HOST, REMOTE, VM, Engine
 from reconciler.ownership import SECRETS, STATE, faults
 from reconciler.record import summary
 from reconciler.values import dataclass
 from reconciler.verbs import Answer
 
-SKEW = 5.0
-"""Seconds by which the engine's clock may differ: health and logs are judged by its times."""
 LEAST_FREE = 2 << 30
 """Free bytes that the state folder's disk should have; with less, the next fetch or build may fill it."""
-OLDEST_ENGINE = 25
-MIB = 1 << 20
+PLACES = {HOST: "on this machine", VM: "in a virtual machine", REMOTE: "on another machine"}
 
 Found = tuple[bool | None, str, str]
 """ok (None: not checked), message, hint."""
@@ -31,8 +31,9 @@ Found = tuple[bool | None, str, str]
 class Probes:
     """Functions that read the machine. Each may raise ReconcilerError, which is then the finding.
 
-    `endpoint`: the engine's address. `compose`: path and version. `remote`: the branch's head. `budget`: bytes, None if
-    no commit is known. `visible`: whether containers see a folder, None without any image. `journal`: number of
+    `endpoint`: the engine's address. `others`: further engines' sockets, if nobody has named one. `compose`: path and
+    version. `remote`: the branch's head. `budget`: bytes, None if no commit is known. `visible`: what containers must
+    see → whether they do, None without any image. `journal`: number of
     records. `secrets`: reads them all. `lock`: the holder's pid (None: nobody), and whether it is an agent. `kept`: why
     notes are not pushed, if so. `forge`: its answer, None if none is configured. `notify`: whether notifications can be
     sent, None if none are configured.
@@ -43,10 +44,11 @@ class Probes:
     compose: Callable[[], tuple[str, tuple[int, int]]]
     remote: Callable[[], str]
     budget: Callable[[], int | None]
-    visible: Callable[[Path], bool | None]
+    visible: Callable[[], Mapping[str, bool | None]]
     journal: Callable[[], int]
     secrets: Callable[[], object]
     lock: Callable[[], tuple[int | None, bool]]
+    others: Callable[[], Sequence[str]] = tuple
     kept: Callable[[], str | None] = lambda: None
     forge: Callable[[], Found] | None = None
     engine_read: Callable[[], Found] | None = None
@@ -55,17 +57,19 @@ class Probes:
 
 class Doctor:
     """`state` and `secrets`: folders of the agent config. `least_free`: free bytes that the disk should have. `owner`:
-    the config trusts pushers."""
+    the config trusts pushers. `advisory`: it says that limits need not be enforced."""
 
     def __init__(
-        self, state: Path, secrets: Path | None, probes: Probes, least_free: int = LEAST_FREE, owner: bool = False
-    ) -> None:
+        self, state: Path, secrets: Path | None, probes: Probes, least_free: int = LEAST_FREE, owner: bool = False,
+        advisory: bool = False,
+    ) -> None:  # fmt: skip
         self._state, self._secrets, self._probes, self._least_free = state, secrets, probes, least_free
-        self._owner = owner
+        self._owner, self._advisory = owner, advisory
+        self._found: Engine | None = None
 
     def examine(self) -> Answer:
         checks = tuple(self._checks())
-        return (1 if any(item.ok is False for item in checks) else 0), summary.doctor(checks)
+        return (1 if any(item.ok is False for item in checks) else 0), summary.doctor(checks, self._found)
 
     def _checks(self) -> Iterator[Check]:
         yield self._check("endpoint", self._endpoint)
@@ -74,11 +78,13 @@ class Doctor:
         except ReconcilerError as error:
             yield Check("engine", False, error.message, error.hint)
             away: Found = None, "not checked: the engine does not answer", ""
-            yield from (Check(name, *away) for name in ("clock", "memory", "statistics", "visible"))
+            yield from (Check(name, *away) for name in ("clock", "memory", "limits", "statistics", "visible"))
         else:
-            yield self._check("engine", lambda: self._engine(facts))
-            yield self._check("clock", lambda: self._clock(facts))
-            yield self._check("memory", lambda: self._memory(facts))
+            self._found = engine = facts.engine
+            yield Check("engine", True, _engine(engine))
+            yield self._check("clock", lambda: self._clock(engine))
+            yield self._check("memory", lambda: self._memory(engine))
+            yield self._check("limits", lambda: self._limits(engine))
             yield self._check("statistics", lambda: self._statistics(facts))
             yield self._check("visible", self._visible)
         for name, look in self._others():
@@ -121,21 +127,27 @@ class Doctor:
             return False, f"{path} is no socket", "correct `engine` in the agent config, or DOCKER_HOST"
         if not os.access(path, os.R_OK | os.W_OK):
             return False, f"{path} may not be used by this user", "run the agent as a member of the socket's group"
-        return True, address, ""
+        others = self._probes.others()
+        more = f"; not used, as nothing names them: {', '.join(others)}" if others else ""
+        return True, address + more, ""
 
-    def _engine(self, facts: EngineFacts) -> Found:
-        major = facts.version.partition(".")[0]
-        old = major.isdecimal() and int(major) < OLDEST_ENGINE
-        return not old, f"version {facts.version}", f"at least Engine {OLDEST_ENGINE} is needed" if old else ""
-
-    def _clock(self, facts: EngineFacts) -> Found:
-        if abs(facts.ahead) <= SKEW:
-            return True, f"{abs(facts.ahead):.1f} s apart", ""
-        which = "ahead of" if facts.ahead > 0 else "behind"
+    def _clock(self, engine: Engine) -> Found:
+        if not engine.is_skewed:
+            return True, f"{abs(engine.ahead):.1f} s apart", ""
+        which = "ahead of" if engine.ahead > 0 else "behind"
         hint = "set both clocks by NTP; a virtual machine's falls behind in sleep: start it again"
-        return False, f"the engine's clock is {abs(facts.ahead):.0f} s {which} this machine's", hint
+        return False, f"the engine's clock is {abs(engine.ahead):.0f} s {which} this machine's", hint
 
-    def _memory(self, facts: EngineFacts) -> Found:
+    def _limits(self, engine: Engine) -> Found:
+        if engine.limits:
+            swap = "swap is counted" if engine.swap else "swap is not counted: a container may use more of it"
+            return True, f"memory limits are enforced; {swap}", ""
+        told = "memory limits are accepted, but not enforced"
+        if self._advisory:
+            return True, f"{told}; budget: advisory allows that", ""
+        return False, told, f"{remedy(engine)}; until then commits are held, unless `budget: advisory` is set"
+
+    def _memory(self, facts: Engine) -> Found:
         engine = f"the engine has {shown(facts.memory)}"
         try:
             budget = self._probes.budget()
@@ -159,20 +171,27 @@ class Doctor:
     def _visible(self) -> Found:
         if not self._state.is_dir():
             return None, "not checked: the state folder does not exist yet", ""
-        folders = {"the state folder": self._state}
-        if self._secrets is not None and os.access(self._secrets, os.W_OK | os.X_OK):
-            folders["secrets_dir"] = self._secrets
-        for folder in folders.values():
-            seen = self._probes.visible(folder.resolve())
-            if seen is None:
+        seen = self._probes.visible()
+        if self._found is not None:
+            self._found = replace(self._found, seen=seen)
+        for path, sees in seen.items():
+            if sees is None:
                 return None, "not checked: the engine has no image for this check", ""
-            if not seen:
+            if not sees and not os.path.exists(path):
+                return False, f"{path} does not exist", "make it, or take it out of the agent config"
+            if not sees:
                 hint = "choose one that the engine's machine shares (below $HOME)"
-                return False, f"containers do not see {folder}", hint
-        return True, f"containers see {' and '.join(folders)}", ""
+                return False, f"containers do not see {path}", hint
+        own = [name for name, path in (("the state folder", self._state), ("secrets_dir", self._secrets)) if path]
+        granted = len(seen) - len(own)
+        more = [f"{granted} path{'s' if granted > 1 else ''} of binds"] if granted > 0 else []
+        *most, last = [*own, *more]
+        return True, f"containers see {', '.join(most)}{' and ' if most else ''}{last}", ""
 
     def _compose(self) -> Found:
         path, (major, minor) = self._probes.compose()
+        if self._found is not None:
+            self._found = replace(self._found, compose=f"{major}.{minor}")
         return True, f"version {major}.{minor}, {path}", ""
 
     # -- git and the state folder ------------------------------------------------------------------------------
@@ -223,6 +242,20 @@ class Doctor:
         if found[0]:
             self._probes.secrets()
         return found
+
+
+def _engine(engine: Engine) -> str:
+    """`Docker Engine 26.1.5, rootless, API 1.44 (of 1.24 to 1.45), overlay2, cgroup v2, on this machine`."""
+    spoken = f" (of {engine.oldest_api} to {engine.newest_api})" if engine.newest_api else ""
+    parts = [
+        f"{engine.product} {engine.version}",
+        *(["rootless"] if engine.rootless else []),
+        f"API {engine.api}{spoken}",
+        engine.storage,
+        f"cgroup v{engine.cgroup}" if engine.cgroup else "",
+        PLACES[engine.machine],
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _private(folder: Path) -> Found:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from reconciler import process
-from reconciler.act.visibility import visible
+from reconciler.act.visibility import seen
 from reconciler.bootstrap.model import parse
 from reconciler.decide.hardening.facts import Facts, read
 from reconciler.decide.history.folding import fold
@@ -21,7 +21,7 @@ from reconciler.formats.packaged import packaged
 from reconciler.model.outcome import Reason
 from reconciler.model.service import ENGINE_READ
 from reconciler.observe.binary import compose_version, find_compose
-from reconciler.observe.endpoint import engine_host
+from reconciler.observe.endpoint import engine_host, folders, named_host, sockets
 from reconciler.observe.login import login_of
 from reconciler.observe.origin import foreign_owner, not_pushed
 from reconciler.observe.reach import branch_head, engine_facts, may_write, published
@@ -31,7 +31,7 @@ from reconciler.observe.source import GitSource
 from reconciler.record.journal import Journal
 from reconciler.record.lock import holder
 from reconciler.record.rendered import RenderedStore
-from reconciler.settings import OWNER, SAME_REPOSITORY, Settings
+from reconciler.settings import ADVISORY, OWNER, SAME_REPOSITORY, Settings
 from reconciler.verbs import Answer, files
 from reconciler.verbs.doctor import Doctor, Found, Probes
 from reconciler.verbs.key import KEPT
@@ -46,7 +46,7 @@ def examine(settings: Settings, turn_file: str, scratch: Path, redactor: Redacto
     state = Path(settings.state)
     secrets = Path(settings.secrets_dir) if settings.secrets_dir else None
     probes = _Reading(settings, state.resolve(), secrets, turn_file, scratch, redactor).probes()
-    return Doctor(state, secrets, probes, owner=settings.trust == OWNER).examine()
+    return Doctor(state, secrets, probes, owner=settings.trust == OWNER, advisory=settings.budget == ADVISORY).examine()
 
 
 def examine_security(settings: Settings, scratch: Path, redactor: Redactor) -> Answer:
@@ -123,11 +123,12 @@ class _Reading:
         remote, branch = self._source.remote, self._settings.source.branch
         return Probes(
             endpoint=lambda: self._engine,
-            engine=lambda: engine_facts(connect(self._engine)),
+            others=self._others,
+            engine=lambda: engine_facts(self._engine),
             compose=self._compose,
             remote=lambda: branch_head(remote, branch, self._scratch / "mirror.git", os.environ),
             budget=self._budget,
-            visible=lambda folder: visible(connect(self._engine), folder),
+            visible=self._visible,
             journal=lambda: len(self._journal.records()),
             secrets=self._secrets.values,
             lock=self._lock,
@@ -144,6 +145,17 @@ class _Reading:
     @property
     def _engine(self) -> str:
         return engine_host(self._settings.engine, os.environ)
+
+    def _others(self) -> list[str]:
+        settings = self._settings
+        if named_host(settings.engine, os.environ):
+            return []
+        return [url for url in sockets(os.environ) if url != self._engine]
+
+    def _visible(self) -> Mapping[str, bool | None]:
+        settings = self._settings
+        own, granted = folders(settings.state, settings.secrets_dir, (bind.host for bind in settings.binds))
+        return seen(connect(self._engine), own, granted)
 
     def _compose(self) -> tuple[str, tuple[int, int]]:
         path = find_compose(self._settings.compose, os.environ)

@@ -25,7 +25,7 @@ from reconciler.observe.remote import Remote, is_public, on_public_forge, parse_
 from reconciler.observe.secrets import SecretStore
 from reconciler.observe.signatures import Signers
 from reconciler.ownership import STATE, require, require_contents
-from reconciler.settings import Settings, SourceSettings
+from reconciler.settings import ADVISORY, Settings, SourceSettings
 from reconciler.verbs.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -105,6 +105,13 @@ class Reading:
         writable = [bind.host for bind in self.settings.binds if not bind.read_only]
         readable = [bind.host for bind in self.settings.binds if bind.read_only]
         return HostPaths(f"{state}/data", own, writable, readable, [state, *([secrets] if secrets else ())])
+
+    @property
+    def folders(self) -> tuple[list[Path], list[Path]]:
+        """What containers must see: folders into which this process may write, and other paths."""
+        from reconciler.observe.endpoint import folders
+
+        return folders(self.settings.state, self.settings.secrets_dir, (bind.host for bind in self.settings.binds))
 
     @cached_property
     def compose(self) -> str:
@@ -270,6 +277,7 @@ class Reading:
             longest_stop=settings.longest_stop,
             hosts=self._hosts(),
             build_memory=settings.build.memory or 0,
+            advisory=settings.budget == ADVISORY,
         )
 
     def _hosts(self) -> tuple[str, ...]:

@@ -23,12 +23,14 @@ from reconciler.loop.cycle import Cycle
 from reconciler.loop.ledger import Ledger
 from reconciler.loop.options import Ports
 from reconciler.loop.stall_watchdog import LIMIT, StallWatchdog
+from reconciler.model.engine import Engine, joined
 from reconciler.model.history import Attempt, History
 from reconciler.model.plan import Plan, Step
 from reconciler.model.status import Silence
 from reconciler.notify import ServiceManager
 from reconciler.observe import origin
 from reconciler.observe.alarm import AgentAlarm
+from reconciler.observe.binary import compose_version
 from reconciler.observe.changes import ChangeWatch
 from reconciler.observe.host_files import HostFiles
 from reconciler.observe.refs import Refs
@@ -201,6 +203,7 @@ class Working:
             host_files=HostFiles(parts.host_paths),
             uses=parts.uses,
             changed=self._changed,
+            abilities=self._abilities,
         )
         options = replace(
             parts.options,
@@ -212,6 +215,22 @@ class Working:
             seen=self._manager.pulse,
         )
         return Cycle(ports, options, ledger)
+
+    def _abilities(self, known: Engine | None, worked: bool) -> Engine:
+        """The engine as it is now. `worked`: after work, when Compose and the client's library are in use anyhow, and
+        there is an image for a container, a look through a container too, if the last one was at other things."""
+        from reconciler.observe.abilities import look
+
+        found = joined(look(self._parts.engine), known)
+        own, granted = self._parts.folders
+        same = known is not None and (known.product, known.version) == (found.product, found.version)
+        if not worked or (same and found.compose and {str(path) for path in (*own, *granted)} == found.seen.keys()
+                          and None not in found.seen.values()):  # fmt: skip
+            return found
+        from reconciler.act.visibility import seen
+
+        major, minor = compose_version(self._parts.compose)
+        return replace(found, compose=f"{major}.{minor}", seen=seen(self._parts.client, own, granted))
 
     def _make_previews(self) -> Previews | None:
         """None if the agent config does not ask for it: then nothing of it is loaded."""

@@ -26,6 +26,7 @@ from reconciler.loop.stall_watchdog import StallWatchdog
 from reconciler.loop.turn import Turn
 from reconciler.model.desired import DesiredState
 from reconciler.model.documents import Grant, HostDocument, Permissions, StackDocument
+from reconciler.model.engine import Engine, joined
 from reconciler.model.files import Files
 from reconciler.model.history import Attempt, History
 from reconciler.model.images import Image
@@ -255,6 +256,8 @@ class Life:
         self.document = document()
         self.uses = MemoryUses()
         self.trouble: Usage | None = None
+        self.asked_engine = 0
+        self.advisory = False
         self.start()
 
     def start(self, crash_at: int | None = None) -> None:
@@ -272,6 +275,7 @@ class Life:
             pushed=lambda: self.pushed,
             watchdog=self.watchdog,
             adopt=self.adopt,
+            advisory=self.advisory,
         )
         self.cycle = Cycle(self.ports(), options, ledger)
 
@@ -289,12 +293,19 @@ class Life:
             clock=self.machine.clock,
             host_files=self.machine.host_files,
             uses=self.uses,
+            abilities=self.abilities,
         )
+
+    def abilities(self, known: Engine | None, worked: bool) -> Engine:
+        """What the agent records of the engine."""
+        self.machine.answer()
+        self.asked_engine += 1
+        return joined(self.machine.engine, known)
 
     def plan(self, revision: str | None = None) -> Answer:
         """The answer of `plan`, in a process that only reads."""
-        ports = replace(self.ports(), applier=NO_HANDS, reporter=NO_VOICE)
-        options = Options("mini", self.interval, adopt=self.adopt)
+        ports = replace(self.ports(), applier=NO_HANDS, reporter=NO_VOICE, abilities=None)
+        options = Options("mini", self.interval, adopt=self.adopt, advisory=self.advisory)
         return plan(ports, options, self.journal.lines, self.machine.applier.stored_trees, revision, fetch=True)
 
     def push(self, **services: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 from reconciler.effects import Effects
 from reconciler.errors import Away
 from reconciler.model.documents import LONGEST_STOP
+from reconciler.model.engine import HOST, Engine
 from reconciler.model.images import Image, ImageDefaults
 from reconciler.model.observed import Foreign, ObservedNetwork, ObservedVolume
 from reconciler.model.outcome import Reason
@@ -53,7 +54,7 @@ class FakeMachine:
     → its holder outside the engine. `before_stop`: called with each container that
     the agent is about to stop. `fewest`, `most`: of the services in `count`, the smallest number of containers
     that served, and the largest that ran. `call_takes`: seconds of each call to the engine. `takes`: name of an image →
-    seconds of its build or pull.
+    seconds of its build or pull. `enforces`: whether the kernel has a memory controller.
     """
 
     def __init__(self, clock: VirtualClock | None = None, host: str = "mini") -> None:
@@ -73,6 +74,7 @@ class FakeMachine:
         self.call_takes = 0.0
         self.takes: dict[str, float] = {}
         self.memory_total = 16 * GIB
+        self.enforces = True
         self.containers: dict[str, FakeContainer] = {}
         self.networks: dict[str, ObservedNetwork] = {}
         self.volumes: dict[str, ObservedVolume] = {}
@@ -274,6 +276,15 @@ class FakeMachine:
 
     def behaviour(self, container: FakeContainer) -> Behaviour:
         return self._behaviours.get(container.spec or "", self._behaviours.get(container.image, STEADY))
+
+    @property
+    def engine(self) -> Engine:
+        """As it states itself."""
+        return Engine(
+            product="Docker Engine", version="28.1.0", api="1.44", oldest_api="1.24", newest_api="1.49",
+            rootless=False, storage="overlay2", cgroup="2", limits=self.enforces, swap=self.enforces, machine=HOST,
+            memory=self.memory_total,
+        )  # fmt: skip
 
     def image_defaults(self, image: str) -> ImageDefaults:
         return ImageDefaults(volumes=self.image_volumes.get(image, ()))

@@ -42,6 +42,7 @@ class FakeObserver:
             memory_total=machine.memory_total,
             complete=True,
             log_driver="json-file",
+            engine=machine.engine,
             images={c.image: machine.image_defaults(c.image) for c in self._all() if c.stack in wanted},
             others={c.name: c.stack for c in self._all() if c.stack not in wanted} | dict.fromkeys(machine.foreign, ""),
         )

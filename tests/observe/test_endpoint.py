@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reconciler.errors import Transient, Usage
 from reconciler.observe.binary import compose_version, find_compose
-from reconciler.observe.endpoint import DEFAULT_HOST, engine_host
+from reconciler.observe.endpoint import DEFAULT_HOST, engine_host, folders, sockets
 
 
 def context(home: Path, name: str, host: str | None) -> None:
@@ -54,6 +59,73 @@ def test_a_broken_docker_config_is_named(tmp_path: Path) -> None:
     config(tmp_path, "{")
     with pytest.raises(Usage, match=r"\.docker/config\.json"):
         engine_host(None, {"HOME": str(tmp_path)})
+
+
+@pytest.fixture
+def bind(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Makes sockets; an address has room for 107 bytes, so it is bound from its folder."""
+    with ExitStack() as opened:
+
+        def make(path: Path) -> str:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            monkeypatch.chdir(path.parent)
+            opened.enter_context(socket.socket(socket.AF_UNIX)).bind(path.name)
+            return f"unix://{path}"
+
+        yield make
+
+
+USUAL = (
+    "root/var/run/docker.sock",
+    "root/run/user/{uid}/docker.sock",
+    "home/.colima/default/docker.sock",
+    "home/.colima/work/docker.sock",
+    "home/.colima/docker.sock",
+    "home/.config/colima/default/docker.sock",
+    "home/.orbstack/run/docker.sock",
+    "home/.docker/run/docker.sock",
+    "home/.docker/desktop/docker.sock",
+    "home/.rd/docker.sock",
+    "root/run/user/{uid}/podman/podman.sock",
+    "root/run/podman/podman.sock",
+    "home/.local/share/containers/podman/machine/podman.sock",
+)
+
+
+def test_every_usual_socket_is_found_without_a_login_shell(tmp_path: Path, bind: Any) -> None:
+    """No variable but HOME, which the password file has, too."""
+    paths = [tmp_path / name.format(uid=os.getuid()) for name in USUAL]
+    urls = [bind(path) for path in reversed(paths)]
+    assert sockets({"HOME": f"{tmp_path}/home"}, f"{tmp_path}/root") == urls[::-1]
+
+
+def test_variables_of_a_shell_are_honoured(tmp_path: Path, bind: Any) -> None:
+    named = {"COLIMA_HOME": "c", "XDG_RUNTIME_DIR": "r", "XDG_CONFIG_HOME": "x"}
+    environ = {"HOME": f"{tmp_path}/home", **{name: f"{tmp_path}/{place}" for name, place in named.items()}}
+    own, default, work, config = (
+        bind(tmp_path / path)
+        for path in ("r/docker.sock", "c/default/docker.sock", "c/work/docker.sock", "x/colima/default/docker.sock")
+    )
+    assert sockets(environ, f"{tmp_path}/root") == [own, default, work, config]
+    assert sockets({**environ, "COLIMA_PROFILE": "work"}, f"{tmp_path}/root") == [own, work, default, config]
+
+
+def test_what_is_no_socket_or_may_not_be_used_comes_last(tmp_path: Path, bind: Any) -> None:
+    closed, opened = bind(tmp_path / "root/var/run/docker.sock"), bind(tmp_path / "home/.orbstack/run/docker.sock")
+    (tmp_path / "home/.rd").mkdir()
+    (tmp_path / "home/.rd/docker.sock").write_text("")
+    environ = {"HOME": f"{tmp_path}/home"}
+    assert sockets(environ, f"{tmp_path}/root") == [closed, opened]
+    (tmp_path / "root/var/run/docker.sock").chmod(0)
+    wanted = [closed, opened] if os.geteuid() == 0 else [opened, closed]
+    assert sockets(environ, f"{tmp_path}/root") == wanted
+
+
+def test_what_containers_must_see(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    own, others = folders(str(tmp_path / "state"), str(tmp_path / "secrets"), ["/etc", "/etc", "/srv/media"])
+    assert own == [tmp_path / "state"]
+    assert others == [tmp_path / "secrets", Path("/etc"), Path("/srv/media")], "not written into"
 
 
 def program(path: Path, script: str = "echo 2.30.1", mode: int = 0o755) -> str:

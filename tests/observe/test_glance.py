@@ -33,7 +33,7 @@ class Full:
 
 @contextmanager
 def engine_that_says(answer: bytes) -> Iterator[str]:
-    """The address of an engine that gives this answer to one request."""
+    """The address of an engine that says which API it speaks, and gives this answer to the next request."""
     # Not in pytest's folder: the path of a unix socket is short.
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
         path = str(Path(folder) / "engine.sock")
@@ -41,10 +41,11 @@ def engine_that_says(answer: bytes) -> Iterator[str]:
         server.listen()
 
         def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(answer)
+            for said in (b"HTTP/1.0 200 OK\r\n\r\nOK", answer):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(said)
 
         thread = threading.Thread(target=serve)
         thread.start()

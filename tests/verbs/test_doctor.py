@@ -13,12 +13,21 @@ from jsonschema import Draft202012Validator
 
 from reconciler.errors import Away, Corrupt, Transient, Usage
 from reconciler.model.checks import EngineFacts
+from reconciler.model.engine import HOST, SKEW, Engine, engine_of
 from reconciler.model.outcome import Reason
 from reconciler.record import summary, text
 from reconciler.reference import output_schema
-from reconciler.verbs.doctor import SKEW, Doctor, Probes
+from reconciler.verbs.doctor import Doctor, Probes
 
 GIB = 1 << 30
+ENGINE = Engine(
+    product="Docker Engine", version="28.1.0", api="1.44", oldest_api="1.24", newest_api="1.49", rootless=False,
+    storage="overlay2", cgroup="2", limits=True, swap=True, machine=HOST, memory=8 * GIB, ahead=0.1,
+)  # fmt: skip
+
+
+def facts(measured: bool = True, **changes: Any) -> Any:
+    return lambda: EngineFacts(replace(ENGINE, **changes), measured)
 
 
 @pytest.fixture
@@ -37,14 +46,14 @@ def engine(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def well(engine: Path) -> Probes:
+def well(engine: Path, state: Path) -> Probes:
     return Probes(
         endpoint=lambda: f"unix://{engine}",
-        engine=lambda: EngineFacts("28.1.0", 8 * GIB, 0.1, True),
+        engine=facts(),
         compose=lambda: ("/usr/bin/docker-compose", (2, 40)),
         remote=lambda: "a" * 40,
         budget=lambda: 8 * GIB,
-        visible=lambda folder: True,
+        visible=lambda: {str(state): True},
         journal=lambda: 3,
         secrets=lambda: None,
         lock=lambda: (None, False),
@@ -97,12 +106,13 @@ FAULT = Transient(Reason.FETCH_FAILED, "it does not answer", "start it")
         ({"endpoint": lambda: "unix:///no/such.sock"}, "endpoint", "there is no socket /no/such.sock"),
         ({"endpoint": lambda: "unix:///etc/passwd"}, "endpoint", "/etc/passwd is no socket"),
         ({"endpoint": raising(Usage(Reason.ENGINE_UNAVAILABLE, "context x", "see"))}, "endpoint", "context x"),
-        ({"engine": lambda: EngineFacts("24.0.7", 8 * GIB, 0.0, True)}, "engine", "version 24.0.7"),
-        ({"engine": lambda: EngineFacts("28.1", 8 * GIB, -978.0, True)}, "clock", "978 s behind"),
-        ({"engine": lambda: EngineFacts("28.1", 8 * GIB, SKEW + 1, True)}, "clock", "ahead of"),
+        ({"engine": facts(ahead=-978.0)}, "clock", "978 s behind"),
+        ({"engine": facts(ahead=SKEW + 1)}, "clock", "ahead of"),
+        ({"engine": facts(limits=False, swap=False)}, "limits", "accepted, but not enforced"),
         ({"budget": lambda: 8 * GIB + 1}, "memory", "the engine has 8 GiB"),
-        ({"engine": lambda: EngineFacts("28.1", 8 * GIB, 0.0, False)}, "statistics", "gives no statistics"),
-        ({"visible": lambda folder: False}, "visible", "containers do not see"),
+        ({"engine": facts(measured=False)}, "statistics", "gives no statistics"),
+        ({"visible": lambda: {"/etc": False}}, "visible", "containers do not see /etc"),
+        ({"visible": lambda: {"/no/such": False}}, "visible", "/no/such does not exist"),
         ({"compose": raising(FAULT)}, "compose", "it does not answer"),
         ({"remote": raising(FAULT)}, "remote", "it does not answer"),
         ({"journal": raising(Corrupt(Reason.STALLED, "line 3", "fix it"))}, "journal", "line 3"),
@@ -123,20 +133,20 @@ def test_without_an_engine_the_rest_is_looked_at(state: Path, well: Probes) -> N
     away = raising(Away(Reason.ENGINE_UNAVAILABLE, "it is away", "start it"))
     checks = found(state, replace(well, engine=away, visible=away))
     assert {name: checks[name]["ok"] for name in wrong(checks)} == {
-        "engine": False, "clock": None, "memory": None, "statistics": None, "visible": None,
+        "engine": False, "clock": None, "memory": None, "limits": None, "statistics": None, "visible": None,
     }  # fmt: skip
 
 
 def test_what_cannot_be_checked_is_no_finding(state: Path, well: Probes) -> None:
     for budget in (lambda: None, raising(FAULT)):
-        checks = found(state, replace(well, budget=budget, visible=lambda folder: None))
+        checks = found(state, replace(well, budget=budget, visible=lambda: {"/a": None}))
         assert {name: checks[name]["ok"] for name in wrong(checks)} == {"memory": None, "visible": None}
 
 
 def test_secrets_that_containers_do_not_see(state: Path, well: Probes, tmp_path: Path) -> None:
     secrets = tmp_path / "secrets"
     secrets.mkdir(mode=0o700)
-    checks = found(state, replace(well, visible=lambda folder: folder == state), secrets)
+    checks = found(state, replace(well, visible=lambda: {str(state): True, str(secrets): False}), secrets)
     assert wrong(checks) == ["visible"]
     assert checks["visible"]["message"] == f"containers do not see {secrets}"
 
@@ -177,3 +187,32 @@ def test_a_state_folder_that_is_no_folder(tmp_path: Path, well: Probes) -> None:
     (tmp_path / "file").write_text("")
     checks = found(tmp_path / "file", well)
     assert (checks["state"]["ok"], summary.doctor(())["checks"]) == (False, [])
+
+
+def test_the_engine_is_told_as_it_is(state: Path, well: Probes, tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir(mode=0o700)
+    seen = {str(state): True, str(tmp_path / "secrets"): True, "/srv/media": True}
+    _, document = Doctor(state, tmp_path / "secrets", replace(well, visible=lambda: seen), 1).examine()
+    checks = {item["name"]: item["message"] for item in document["checks"]}
+    assert checks["engine"] == "Docker Engine 28.1.0, API 1.44 (of 1.24 to 1.49), overlay2, cgroup v2, on this machine"
+    assert checks["limits"] == "memory limits are enforced; swap is counted"
+    assert checks["visible"] == "containers see the state folder, secrets_dir and 1 path of binds"
+    told = document["engine"]
+    assert (told["product"], told["memoryLimits"], told["composeVersion"], told["machine"]) == (
+        "Docker Engine", True, "2.40", "host",
+    )  # fmt: skip
+    assert told["folders"] == [{"path": path, "visible": True} for path in seen]
+    assert engine_of(told) == replace(ENGINE, compose="2.40", seen=seen)
+
+
+def test_other_engines_are_named(state: Path, well: Probes) -> None:
+    checks = found(state, replace(well, others=lambda: ["unix:///run/user/1000/docker.sock"]))
+    assert "unix:///run/user/1000/docker.sock" in checks["endpoint"]["message"]
+
+
+def test_an_operator_may_do_without_limits(state: Path, well: Probes) -> None:
+    probes = replace(well, engine=facts(limits=False, swap=False))
+    _, document = Doctor(state, None, probes, 1, advisory=True).examine()
+    (check,) = (item for item in document["checks"] if item["name"] == "limits")
+    assert check["ok"]
+    assert "budget: advisory" in check["message"]

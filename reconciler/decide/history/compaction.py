@@ -16,7 +16,7 @@ RECENT = 200
 Record = Mapping[str, Any]
 
 _OF_ATTEMPTS = ("started", "warned", "prepared", "condemned", "ended")
-_PASSING = ("closed", "fetched", "silent", "defect", "stopped", "held", "released", "planned")
+_PASSING = ("closed", "fetched", "silent", "defect", "stopped", "held", "released", "planned", "engine")
 """Kinds that matter only until a newer record of the kind, or for a short time to people."""
 
 
@@ -60,14 +60,14 @@ def _first_recent(records: Sequence[Record], recent: int) -> int:
 
 
 def _newest(records: Sequence[Record]) -> set[int]:
-    """Of these only the last one counts: the seen head, the closing, and each fetched image.
+    """Of these only the last one counts: the seen head, the closing, the engine, and each fetched image.
 
     A request was about the head of its time.
     """
     found: dict[tuple[str, str], int] = {}
     heads: set[int] = set()
     for n, record in enumerate(records):
-        if record["kind"] in ("seen", "closed", "fetched"):
+        if record["kind"] in ("seen", "closed", "fetched", "engine"):
             found[record["kind"], record.get("image", "")] = n
         elif record["kind"] == "requested" and ("seen", "") in found:
             heads.add(found["seen", ""])

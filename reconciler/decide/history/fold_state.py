@@ -8,6 +8,7 @@ from dataclasses import field, fields, replace
 from typing import Any
 
 from reconciler.model.desired import ServiceKey
+from reconciler.model.engine import Engine
 from reconciler.model.history import Adopted, Attempt, Bad, Good, Held, History, RestartBackoff
 from reconciler.model.outcome import Failure, Intent, Level, Reason, Violation
 from reconciler.model.requests import Answered, Suspension
@@ -70,6 +71,7 @@ class FoldState:
     held: list[Held] = field(default_factory=list)
     released: int = 0
     unproven: set[str] = field(default_factory=set)
+    engine: Engine | None = None
 
     def begin(self, name: str, **known: Any) -> None:
         """An attempt that has not ended."""
@@ -138,6 +140,7 @@ class FoldState:
             told_at=self.told_at,
             held=tuple(self.held),
             unproven=frozenset(self.unproven),
+            engine=self.engine,
         )
 
 

@@ -27,6 +27,7 @@
 | told | the commit's note has its final state |
 | silent | five minutes without progress or success; only a report, it changes no decision |
 | defect | an error of this program; the third one before a commit's verdict is its verdict |
+| engine | what the engine is and can do; recorded when that changes |
 | requested | an operator's request (suspend, resume, retry, accept), and the answer |
 """
 
@@ -42,6 +43,7 @@ from reconciler.decide.history.fold_attempts import OF_ATTEMPTS
 from reconciler.decide.history.fold_requests import requested
 from reconciler.decide.history.fold_state import FoldState, Record, quarantine, time_of, warning_of
 from reconciler.errors import Corrupt
+from reconciler.model.engine import engine_of
 from reconciler.model.history import Adopted, Good, Held, History, RestartBackoff
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.stock import Fetched
@@ -211,6 +213,10 @@ def _proven(state: FoldState, record: Record) -> None:
     state.unproven -= set(record["places"])
 
 
+def _engine(state: FoldState, record: Record) -> None:
+    state.engine = engine_of(record)
+
+
 def _told(state: FoldState, record: Record) -> None:
     state.told.add(record["revision"])
     state.told_at = time_of(record)
@@ -236,4 +242,5 @@ _HANDLERS: Mapping[str, Callable[[FoldState, Record], None]] = {
     "stopped": _stopped,
     "made": _made,
     "proven": _proven,
+    "engine": _engine,
 }

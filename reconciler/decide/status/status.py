@@ -9,6 +9,7 @@ from reconciler.decide.status.explain import active, explain
 from reconciler.decide.status.revisions import attempt_at, head_is_applied, last_applied, last_attempted, warnings
 from reconciler.decide.status.service_status import counted, judge_unwanted, judge_wanted, worst
 from reconciler.model.desired import DesiredState, ServiceKey, wanted_networks
+from reconciler.model.engine import Engine, joined
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, Container
 from reconciler.model.outcome import Outcome, Reason
 from reconciler.model.status import (
@@ -43,6 +44,7 @@ def judge(facts: StatusFacts) -> HostStatus:
         leftovers=_leftovers(facts),
         leftover_networks=_leftover_networks(facts),
         warnings=warnings(facts),
+        engine=_engine(facts),
     )
 
 
@@ -145,6 +147,11 @@ def _stalled(facts: StatusFacts) -> bool:
     if last is None or last.outcome is not Outcome.ROLLBACK_FAILED or untried:
         return False
     return last.revision not in facts.history.lifted and last.id != facts.history.kept
+
+
+def _engine(facts: StatusFacts) -> Engine | None:
+    now = facts.observed.engine if facts.observed is not None else None
+    return facts.history.engine if now is None else joined(now, facts.history.engine)
 
 
 def _memory(facts: StatusFacts) -> MemoryStatus:

@@ -110,6 +110,19 @@ def _memory(budget: Json, style: Style) -> list[str]:
     return lines
 
 
+def _engine(engine: Json | None, style: Style) -> list[str]:
+    """Only what a person should know; `doctor` shows all of it, with remedies."""
+    if engine is None:
+        return []
+    lines = []
+    if not engine["memoryLimits"]:
+        lines += paragraph("memory limits are not enforced by the engine: see `reconciler doctor`", style)
+    unseen = [item["path"] for item in engine["folders"] if item["visible"] is False]
+    if unseen:
+        lines += paragraph(f"containers do not see {', '.join(unseen)}", style)
+    return lines
+
+
 def _pressing(document: Json) -> list[Json]:
     """The warnings of a running commit are in `history` and its note."""
     runs = document["sync"] == "Synced"
@@ -130,6 +143,7 @@ def _remarks(document: Json, style: Style, now: float) -> list[str]:
         lines += paragraph(f"kept networks that other containers are in: {names}", style)
     if document["trust"] == "owner":
         lines += paragraph("trust: owner: denials that a grant could lift are only warnings", style)
+    lines += _engine(document.get("engine"), style)
     for channel in document.get("report") or ():
         if channel["error"]:
             lines += paragraph(channel["error"], style)
