@@ -104,7 +104,7 @@ def _packages(facts: LinuxFacts, there: Places) -> Iterator[Change]:
     yield Change(
         "package-lists",
         "Read the lists of packages",
-        arguments={"commands": [f"{APT} update"]},
+        arguments={"commands": [f"{APT} -o Acquire::Languages=none update"]},
         needed=bool(missing or engine.packages(facts) or _lacks_updates(facts) or _lacks_clock(facts)),
         hint="can the machine reach its package mirror? `sudo apt update` there says more",
     )
