@@ -17,6 +17,8 @@ from reconciler.record import summary
 from reconciler.values import dataclass
 from reconciler.verbs import Answer
 
+Key = tuple[str, Path, int]
+
 TAILNET = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("fd7a:115c:a1e0::/48"))
 """Addresses that only members of the owner's tailnet reach."""
 
@@ -24,7 +26,8 @@ TAILNET = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("fd7a:115
 @dataclass(frozen=True, slots=True)
 class SecurityProbes:
     """Functions that read the machine; each may raise ReconcilerError. `facts`: None where hardening is not looked at
-    (macOS). `state`: the state folder; `keys`: files with secrets, each with what it is. Files may be missing.
+    (macOS). `state`: the state folder; `keys`: files with secrets, each with what it is, and the mode
+    bits that it must not have. Files may be missing.
     `deploy_key`: whether the remote would take a push with it; None if there is no such key. `pushes_notes`: that is
     what it is for.
     """
@@ -32,7 +35,7 @@ class SecurityProbes:
     facts: Callable[[], Facts | None]
     published: Callable[[], Sequence[Published]]
     state: Path
-    keys: Sequence[tuple[str, Path]]
+    keys: Sequence[Key]
     deploy_key: Callable[[], bool] | None = None
     pushes_notes: bool = False
 
@@ -110,22 +113,21 @@ def _deploy_key(writes: bool, notes: bool) -> Check:
     return Check("deploy-key", False, "it can also write, so whoever reads it can change what runs here", hint)
 
 
-def _keys(keys: Sequence[tuple[str, Path]], state: Path) -> Check:
+def _keys(keys: Sequence[Key], state: Path) -> Check:
     """Each belongs to root or to the owner of the state folder, and nobody else can read it."""
-    owners = {0, os.geteuid(), *([state.stat().st_uid] if state.exists() else ())}
+    agent = state.stat().st_uid if state.exists() else os.geteuid()
     wrong, number = [], 0
-    for what, path in keys:
+    for what, path, mask in keys:
         if not path.exists():
             continue
         number += 1
-        status = path.stat()
-        if status.st_mode & 0o077:
-            mode = stat.S_IMODE(status.st_mode)
-            wrong.append(
-                (f"{what} {path} is open to other users (mode {mode:04o})", f"chmod 600 {shlex.quote(str(path))}")
-            )
-        elif status.st_uid not in owners:
-            wrong.append((f"{what} {path} belongs to uid {status.st_uid}", f"chown root {shlex.quote(str(path))}"))
+        status, named = path.stat(), shlex.quote(str(path))
+        mode = stat.S_IMODE(status.st_mode)
+        if mode & mask:
+            remedy = f"chmod {0o600 | 0o040 & ~mask:o} {named}"
+            wrong.append((f"{what} {path} is open to other users (mode {mode:04o})", remedy))
+        elif status.st_uid not in (0, os.geteuid(), agent):
+            wrong.append((f"{what} {path} belongs to uid {status.st_uid}", f"chown {agent} {named}"))
     if wrong:
         return Check("keys", False, "; ".join(told for told, _ in wrong), "; ".join(hint for _, hint in wrong))
-    return Check("keys", True, f"{number} files with keys and tokens, each for its owner alone")
+    return Check("keys", True, f"files with keys and tokens: {number}, each for its owner alone")

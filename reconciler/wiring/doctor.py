@@ -17,6 +17,8 @@ from reconciler.decide.redact import Redactor
 from reconciler.decide.service.systemd import ENVIRONMENT_FILE
 from reconciler.effects import Effects
 from reconciler.engine import connect
+from reconciler.environment import PRIVATE
+from reconciler.errors import Transient
 from reconciler.formats.packaged import packaged
 from reconciler.model.outcome import Reason
 from reconciler.model.service import ENGINE_READ
@@ -35,6 +37,7 @@ from reconciler.settings import ADVISORY, OWNER, SAME_REPOSITORY, Settings
 from reconciler.verbs import Answer, files
 from reconciler.verbs.doctor import Doctor, Found, Probes
 from reconciler.verbs.key import KEPT
+from reconciler.verbs.security import Key
 
 LOOKING = 60.0
 """Seconds that the look at ssh, firewall and fail2ban may take."""
@@ -67,6 +70,10 @@ def examine_security(settings: Settings, scratch: Path, redactor: Redactor) -> A
 def _writes(settings: Settings, scratch: Path, redactor: Redactor) -> bool:
     """Transient where the source cannot even be read."""
     source = settings.source
+    owner = Path(source.key_file or "").stat().st_uid
+    if owner != os.geteuid():
+        told = f"{source.key_file} belongs to uid {owner}, and git takes no key of another account"
+        raise Transient(Reason.FETCH_FAILED, told, f"sudo -u '#{owner}' reconciler doctor --security")
     remote = parse_remote(source.url, login_of(settings, redactor.register))
     branch_head(remote, source.branch, scratch / "read.git", os.environ)
     return may_write(remote, scratch / "write.git", os.environ)
@@ -81,7 +88,7 @@ def _hardening() -> Facts | None:
     return read(parse(done.stdout.decode(errors="replace")))
 
 
-def _keys(settings: Settings) -> Iterator[tuple[str, Path]]:
+def _keys(settings: Settings) -> Iterator[Key]:
     """Files with secrets that the agent config names, or that have a fixed place."""
     source, forge, monitor = settings.source, settings.forge, settings.monitor
     named = [
@@ -93,14 +100,13 @@ def _keys(settings: Settings) -> Iterator[tuple[str, Path]]:
         *(("the secret of webhooks", path) for path in monitor.webhooks.values()),
         ("the service's environment", ENVIRONMENT_FILE),
     ]
-    yield from ((what, Path(path)) for what, path in dict.fromkeys(named) if path)
-    if settings.notify or settings.heartbeat:
-        yield from (
-            [("the agent config, which has the keys of notifications,", Path(settings.path))] if settings.path else ()
-        )
+    yield from ((what, Path(path), PRIVATE) for what, path in dict.fromkeys(named) if path)
+    if settings.path and (settings.notify or settings.heartbeat):
+        # Its group is the agent's, whose members are administrators.
+        yield "the agent config, which has the keys of notifications,", Path(settings.path), 0o007
     folder = Path(settings.secrets_dir) if settings.secrets_dir else None
     if folder and os.access(folder, os.R_OK | os.X_OK):
-        yield from (("the secret", path) for path in sorted(folder.rglob("*")) if path.is_file())
+        yield from (("the secret", path, PRIVATE) for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 class _Reading:

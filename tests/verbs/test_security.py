@@ -25,7 +25,9 @@ def well(tmp_path: Path) -> SecurityProbes:
     state.mkdir(mode=0o700)
     key.touch(mode=0o600)
     ports = [Published("web", "127.0.0.1", 80, True), Published("web", "100.90.1.2", 80, False)]
-    return SecurityProbes(lambda: WELL, lambda: ports, state, [("the deploy key", key), ("the token", tmp_path / "no")])
+    return SecurityProbes(
+        lambda: WELL, lambda: ports, state, [("the deploy key", key, 0o077), ("the token", tmp_path / "no", 0o077)]
+    )
 
 
 def found(probes: SecurityProbes) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def test_a_closed_machine_has_no_finding(well: SecurityProbes) -> None:
     checks = found(well)
     assert list(checks) == ["ssh", "firewall", "fail2ban", "ports", "state", "keys"]
     assert {item["ok"] for item in checks.values()} == {True}
-    assert checks["keys"]["message"].startswith("1 files")
+    assert checks["keys"]["message"].startswith("files with keys and tokens: 1,")
 
 
 @pytest.mark.parametrize("address", ["", "192.168.1.4", "2001:db8::1"])
@@ -68,6 +70,14 @@ def test_modes_of_state_and_keys(well: SecurityProbes) -> None:
     assert [name for name, item in checks.items() if item["ok"] is False] == ["state", "keys"]
     assert checks["state"]["hint"] == f"chmod 700 {well.state}"
     assert checks["keys"]["hint"] == f"chmod 600 {key}"
+
+
+def test_the_group_of_the_agent_may_read_its_config(well: SecurityProbes) -> None:
+    key = well.keys[0][1]
+    key.chmod(0o640)
+    assert found(replace(well, keys=[("the agent config", key, 0o007)]))["keys"]["ok"]
+    key.chmod(0o644)
+    assert found(replace(well, keys=[("the agent config", key, 0o007)]))["keys"]["hint"] == f"chmod 640 {key}"
 
 
 def test_a_deploy_key_that_can_write_is_a_finding(well: SecurityProbes) -> None:
