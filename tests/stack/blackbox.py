@@ -54,7 +54,8 @@ class Blackbox:
             self.port = free.getsockname()[1]
         folder = host.secrets / host.stack
         folder.mkdir(mode=0o700)
-        values = {name: secrets.token_urlsafe(24) for name in SECRETS}
+        # A dash at the beginning is what programs take for an option.
+        values = {name: f"-{secrets.token_urlsafe(24)}" for name in SECRETS}
         keys = f"tests write {KEY}\nwatcher write {values['WATCHER_KEY']}"
         self.secrets = {**values, "BRAIN_API_KEYS": keys}
         for name, value in self.secrets.items():

@@ -37,7 +37,7 @@ class Watched:
         self.monitor: subprocess.Popen[str]
         self.ports = {name: free_port() for name in ("PROMETHEUS_PORT", "ALERTMANAGER_PORT")}
         self.host.stacks.insert(0, self.name)  # removed first: it is on networks of the other one
-        password = secrets.token_urlsafe(24)
+        password = f"-{secrets.token_urlsafe(24)}"
         for stack in (self.host.stack, self.name):
             folder = self.host.secrets / stack
             folder.mkdir(mode=0o700, exist_ok=True)

@@ -16,8 +16,9 @@ export NEO4J_HOME=$home NEO4J_CONF=$conf
 
 if [ ! -e /data/databases/system ]; then
     # In a file: everybody may read a process's arguments. neo4j-admin itself would give them to a second process.
+    # After `--`: a password may begin with a dash.
     (umask 077 && cat >/tmp/arguments) <<EOF
-org.neo4j.cli.AdminTool dbms set-initial-password "$(sed 's/[\\"]/\\&/g' /run/secrets/neo4j_password)"
+org.neo4j.cli.AdminTool dbms set-initial-password -- "$(sed 's/[\\"]/\\&/g' /run/secrets/neo4j_password)"
 EOF
     java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -cp "$home/lib/*" @/tmp/arguments >/dev/null
     rm /tmp/arguments
