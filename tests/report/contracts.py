@@ -1,5 +1,5 @@
 """What forges publish of the requests that we send: method, path, query, body, as facts of their OpenAPI descriptions
-(api.github.com 2022-11-28; GitLab API v4; Gitea API v1, of which Gitea itself checks almost nothing).
+(api.github.com 2022-11-28; GitLab 19.5, API v4; Gitea API v1, of which Gitea itself checks almost nothing).
 """
 
 from __future__ import annotations
@@ -127,7 +127,16 @@ GITLAB: list[tuple[str, str, Schema]] = [
     (
         "GET",
         rf"/projects/[\w.%-]+/repository/commits/{SHA}/statuses",
-        _query("ref", "stage", "name", "pipeline_id", "all", **PAGES),
+        _query(
+            "ref",
+            "stage",
+            "name",
+            "pipeline_id",
+            "all",
+            order_by={"enum": ["id", "pipeline_id"]},
+            sort={"enum": ["asc", "desc"]},
+            **PAGES,
+        ),
     ),
     ("GET", rf"/projects/[\w.%-]+/repository/commits/{SHA}/discussions", _query(**PAGES)),
     ("POST", rf"/projects/[\w.%-]+/repository/commits/{SHA}/discussions", _body(["body"], body=TEXT)),
@@ -146,7 +155,7 @@ GITLAB: list[tuple[str, str, Schema]] = [
             "finished_before",
             "environment",
             "status",
-            order_by={"enum": ["id", "iid", "created_at", "updated_at", "finished_at", "ref"]},
+            order_by={"enum": ["id", "iid", "created_at", "updated_at", "finished_at"]},
             sort={"enum": ["asc", "desc"]},
             **PAGES,
         ),
