@@ -140,6 +140,11 @@ def _notes(facts: MacFacts, machine: Machine, merged: Merged) -> Iterator[str]:
             "macOS installs its updates by itself and then restarts: all containers stop in the middle of the night. "
             "To change it: System Settings > General > Software Update > Automatic Updates"
         )
+    if facts.keychain:
+        yield (
+            "Docker keeps logins to registries in the keychain, which is closed to what runs without a login. For "
+            "private images: remove credsStore from ~/.docker/config.json, then docker login again"
+        )
     missing = [name for name in POWER if name not in facts.power]
     if missing:
         yield f"this Mac does not know the power settings {', '.join(missing)}, so they were left alone"

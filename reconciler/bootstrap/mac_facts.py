@@ -46,6 +46,7 @@ there machine "$colima/_lima/colima/lima.yaml"
 if launchctl print system/dev.reconciler.colima >/dev/null 2>&1; then say loaded yes; fi
 say engine "$(curl -s -m 10 --unix-socket "$colima/default/docker.sock" http://localhost/_ping 2>/dev/null)"
 for plugin in docker-compose docker-buildx; do there plugin "$home/.docker/cli-plugins/$plugin"; done
+if grep -q '"credsStore": *"osxkeychain"' "$home/.docker/config.json" 2>/dev/null; then say keychain yes; fi
 for app in OrbStack Docker; do there other "/Applications/$app.app"; done
 for folder in "$versions"/*; do
     if [ -e "$folder/.complete" ]; then say version_there "${folder##*/}"; fi
@@ -77,9 +78,9 @@ class MacFacts:
     """`memory`: bytes. `power`: the values that pmset has for each setting, one for each source of power.
     `formulae`: installed ones of Homebrew. `brew_owner`: '' where Homebrew is missing. `brew_services`: files by which
     Homebrew starts Colima. `colima`: Colima's folder; `colima_yaml`: None where there is none; `machine`: the virtual
-    machine exists; `loaded`: launchd knows our daemon; `engine`: it answers. `plugins`: of Docker's client. `others`:
-    applications with an engine of their own. `folders`: of state and secrets, those that are there. `have`: what of the
-    agent is there.
+    machine exists; `loaded`: launchd knows our daemon; `engine`: it answers. `plugins`: of Docker's client.
+    `keychain`: it keeps logins to registries there. `others`: applications with an engine of their own. `folders`: of
+    state and secrets, those that are there. `have`: what of the agent is there.
     """
 
     macos: str
@@ -100,6 +101,7 @@ class MacFacts:
     loaded: bool
     engine: bool
     plugins: frozenset[str]
+    keychain: bool
     others: tuple[str, ...]
     have: Have
 
@@ -141,6 +143,7 @@ def read(lines: Lines) -> MacFacts:
         loaded=one(lines, "loaded") == "yes",
         engine=one(lines, "engine") == "OK",
         plugins=frozenset(map(_name, lines.get("plugin", ()))),
+        keychain="keychain" in lines,
         others=tuple(_name(item).removesuffix(".app") for item in lines.get("other", ())),
         have=have(lines),
     )

@@ -171,6 +171,7 @@ def test_a_finished_mac_is_left_alone(tmp_path: Path) -> None:
         (home / folder).mkdir(parents=True, exist_ok=True)
     (home / ".colima/default/colima.yaml").write_bytes(made)
     (home / ".colima/_lima/colima/lima.yaml").touch()
+    (home / ".docker/config.json").write_text('{\n\t"credsStore": "osxkeychain"\n}\n')
     for plugin in mac.PLUGINS:
         (home / ".docker/cli-plugins" / plugin).touch()
     again = {"pmset": AWAKE, "launchctl": "echo state = running", "curl": "printf OK", "defaults": "echo 0"}
@@ -191,6 +192,7 @@ def test_a_finished_mac_is_left_alone(tmp_path: Path) -> None:
     assert changed[0] == f"# write {path} ({len(written[path])} bytes)"
     assert not any("restart" in note and "new settings" in note for note in plan.notes)
     assert not any("FileVault" in note for note in plan.notes)
+    assert any("closed to what runs without a login" in note for note in plan.notes)
 
 
 def test_what_a_person_must_do_first_is_told_and_nothing_is_changed(tmp_path: Path) -> None:
