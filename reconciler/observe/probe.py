@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import h11
 
@@ -31,19 +31,21 @@ AT_ONCE = 32
 GOOD = range(200, 400)
 """Status codes of an endpoint that answers, as for Kubernetes' probes."""
 
+Trust = Callable[[], ssl.SSLContext]
+
 EXPIRED = 10
 """OpenSSL's number for a certificate that has expired (X509_V_ERR_CERT_HAS_EXPIRED)."""
 
 
-def ask(questions: Iterable[tuple[Watched, str | None]], trust: ssl.SSLContext) -> Mapping[Watched, Answer]:
+def ask(questions: Iterable[tuple[Watched, str | None]], trust: Trust) -> Mapping[Watched, Answer]:
     """The answers. Of each question: the endpoint, and the IP address to connect to; None: the one of its own host.
 
-    `trust`: with the authorities that sign certificates.
+    `trust`: with the authorities that sign certificates; it is asked for only for https, as it takes megabytes.
     """
     return asyncio.run(_all(list(questions), trust))
 
 
-async def _all(questions: list[tuple[Watched, str | None]], trust: ssl.SSLContext) -> dict[Watched, Answer]:
+async def _all(questions: list[tuple[Watched, str | None]], trust: Trust) -> dict[Watched, Answer]:
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(watched: Watched, door: str | None) -> Answer:
@@ -54,7 +56,7 @@ async def _all(questions: list[tuple[Watched, str | None]], trust: ssl.SSLContex
     return dict(zip((watched for watched, _ in questions), found, strict=True))
 
 
-async def _asked(address: Address, door: str | None, trust: ssl.SSLContext) -> Answer:
+async def _asked(address: Address, door: str | None, trust: Trust) -> Answer:
     known: list[float] = []  # when its certificate ends, also if what follows fails
     try:
         fault = await asyncio.wait_for(_answer(address, door or address.host, trust, known), PATIENCE)
@@ -76,11 +78,11 @@ async def _asked(address: Address, door: str | None, trust: ssl.SSLContext) -> A
     return Answer(fault, known[0] if known else None)
 
 
-async def _answer(address: Address, host: str, trust: ssl.SSLContext, known: list[float]) -> str:
+async def _answer(address: Address, host: str, trust: Trust, known: list[float]) -> str:
     """Why it counts as down, or ''."""
     secure = address.scheme == "https"
     reader, writer = await asyncio.open_connection(
-        host, address.port, ssl=trust if secure else None, server_hostname=address.host if secure else None,
+        host, address.port, ssl=trust() if secure else None, server_hostname=address.host if secure else None,
         limit=LARGEST,
     )  # fmt: skip
     try:

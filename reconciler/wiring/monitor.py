@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,7 +96,7 @@ def _asker() -> Ask:
 
     from reconciler.observe.probe import ask
 
-    trust = ssl.create_default_context()
+    trust = cache(ssl.create_default_context)
     return lambda questions: ask(questions, trust)
 
 

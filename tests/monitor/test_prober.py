@@ -149,6 +149,7 @@ def test_endpoints_and_one_shots_are_on_the_page_and_in_the_metrics(site: Site) 
     assert "ends in 24 h" in page
     assert "2 min ago" in page.partition("One-shots")[2].partition("Commits")[0]
     metrics = site.client.get("/metrics").text
+    assert r'endpoint="http://localhost:8080/\"><script>alert(1)</script>"' in metrics
     assert 'reconciler_endpoint_up{endpoint="http://localhost:8080/",service="web",stack="shop"} 1.0' in metrics
     assert "reconciler_endpoint_certificate_expiry_timestamp_seconds{" in metrics
     assert 'reconciler_job_last_success_timestamp_seconds{service="web",stack="shop"}' in metrics

@@ -67,7 +67,7 @@ def server() -> Iterator[Server]:
 
 def asked(url: str, door: str | None = None, trust: ssl.SSLContext = NO_TRUST) -> Answer:
     item = Watched("shop", "web", url)
-    return ask([(item, door)], trust)[item]
+    return ask([(item, door)], lambda: trust)[item]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +159,6 @@ def test_many_are_asked_together_and_each_has_its_answer(server: Server) -> None
     server.says(b"HTTP/1.1 200 OK\r\n\r\n")
     good = [Watched("shop", f"s{n}", f"http://127.0.0.1:{server.port}/{n}") for n in range(60)]
     bad = Watched("shop", "down", "tcp://127.0.0.1:1")
-    found = ask([(item, None) for item in (*good, bad)], NO_TRUST)
+    found = ask([(item, None) for item in (*good, bad)], lambda: NO_TRUST)
     assert [found[item].fault for item in good] == [""] * 60
     assert found[bad].fault == "connection refused"
