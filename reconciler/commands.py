@@ -371,6 +371,15 @@ VERBS = (
         logs="INFO",
     ),
     Verb(
+        "dashboard",
+        "Show the machine live in this terminal, until q; needs the extra `tui`",
+        "left by q",
+        "",
+        "",
+        patient=True,
+        tolerant=True,
+    ),
+    Verb(
         "suspend",
         "Change nothing on the machine from now on; a rollout that has stopped or started something ends first",
         "suspended",

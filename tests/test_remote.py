@@ -122,6 +122,12 @@ def test_on_a_terminal_it_has_colours_and_ends_by_its_keys(machine: Path, mac: L
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
     assert holder(machine / "state") is None
+    pid, terminal = start("dashboard")
+    assert b"the engine does not answer" in read(terminal, lambda said: b"the engine does not answer" in said)
+    os.write(terminal, b"q")
+    read(terminal, lambda said: False)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_what_cannot_be_reached_is_told_and_is_one_document(mac: Laptop) -> None:

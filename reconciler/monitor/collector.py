@@ -1,5 +1,5 @@
 """The thread that looks: at files of the state folder every second, at the engine after each event, at what is used
-every 15 seconds."""
+every 15 seconds (the monitor) or more often (the dashboard)."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ class Sources:
 
 class Collector:
     """`board` gets each snapshot, `samples` what is used. `alerts`: makes the alerts of a snapshot. `after`: is called
-    with each snapshot. `checks`: what was found of endpoints last."""
+    with each snapshot. `checks`: what was found of endpoints last. `every`: seconds between two looks at what is used.
+    """
 
     def __init__(
         self,
@@ -90,7 +91,9 @@ class Collector:
         after: Callable[[Snapshot], None] = lambda snapshot: None,
         checks: Callable[[], tuple[Check, ...]] = tuple,
         clock: Callable[[], float] = time.time,
+        every: float = EVERY,
     ) -> None:
+        self._every = every
         self._sources, self._board, self._samples, self._after, self._clock = sources, board, samples, after, clock
         self._alerts, self._checks = alerts, checks
         self._looked: Sequence[Container] = ()
@@ -115,35 +118,38 @@ class Collector:
                     self.turn(bool(watch and watch.touched()))
                 except Exception as error:
                     logger.opt(exception=error).error("monitor: {}", error)
+                pause = min(LOOK, max(0.0, self._sampled_at + self._every - time.monotonic()))
                 if watch is None:
-                    stop.wait(LOOK)
+                    stop.wait(pause)
                 else:
-                    watch.wait(LOOK)
+                    watch.wait(pause)
 
     def turn(self, told: bool = False) -> None:
         """One look. `told`: the engine has sent an event."""
         now, moment = self._clock(), time.monotonic()
         journal, turn = _stamp(self._sources.journal), _stamp(self._sources.turn)
-        sample = moment - self._sampled_at >= EVERY
+        sample = moment - self._sampled_at >= self._every
         whole = told or journal != self._journal or moment - self._whole_at >= ANYWAY
+        if not (whole or sample or turn != self._turn):
+            return
+        self._sampled_at = moment if sample else self._sampled_at
+        machine = self._sources.machine()  # once a turn: the share of the processor is the one since the last call
         if sample:
-            self._sampled_at = moment
-            whole = self._sample(now) or whole
+            whole = self._sample(now, machine) or whole
         if whole:
             self._whole_at = moment
             self._sources.forget()
-        if whole or sample or turn != self._turn:
-            self._journal, self._turn = journal, turn
-            snapshot = self._snapshot(now)
-            snapshot = replace(snapshot, alerts=self._alerts(snapshot))
-            self._board.post(snapshot)
-            self._after(snapshot)
+        self._journal, self._turn = journal, turn
+        snapshot = self._snapshot(now, machine)
+        snapshot = replace(snapshot, alerts=self._alerts(snapshot))
+        self._board.post(snapshot)
+        self._after(snapshot)
 
     def _hear(self, container: str, event: str) -> None:
         if event == OOM:
             self._oom[container] += 1
 
-    def _sample(self, now: float) -> bool:
+    def _sample(self, now: float, machine: Machine) -> bool:
         """Whether the engine's list differs from the last one."""
         before, self._usage, self._answered = self._looked, {}, False
         try:
@@ -152,7 +158,7 @@ class Collector:
             self._answered = True
         except ReconcilerError as error:
             logger.debug("monitor: {}", error.message)
-        free = {f"free {disk.mount}": float(disk.free) for disk in self._sources.machine().disks}
+        free = {f"free {disk.mount}": float(disk.free) for disk in machine.disks}
         self._samples.add(now, free | self._values(now))
         return self._looked != before
 
@@ -165,14 +171,13 @@ class Collector:
         for id, usage in self._usage.items():
             name, passed = names.get(id, ""), now - before_at
             found[f"memory {name}"] = found.get(f"memory {name}", 0.0) + usage.memory
-            if id in before and 0 < passed < 4 * EVERY:
+            if id in before and 0 < passed < 4 * self._every:
                 share = max(0.0, usage.cpu - before[id].cpu) / passed
                 found[f"cpu {name}"] = found.get(f"cpu {name}", 0.0) + share
         return found
 
-    def _snapshot(self, now: float) -> Snapshot:
+    def _snapshot(self, now: float, machine: Machine) -> Snapshot:
         sources = self._sources
-        machine = sources.machine()
         made = Snapshot(now, sources.host, sources.interval, heartbeat=_changed_at(sources.turn))
         try:
             status, containers = sources.status()

@@ -11,13 +11,12 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reconciler.model.endpoints import Check
-from reconciler.model.measures import Measures
 from reconciler.model.times import instant
 from reconciler.monitor.charts import Part, bar, sparkline
 from reconciler.monitor.jobs import last_successes
 from reconciler.monitor.samples import Samples
 from reconciler.monitor.snapshot import Json, Snapshot
-from reconciler.record.text.layout import exactly, share, short, since, size, span
+from reconciler.record.text.layout import exactly, percent, share, short, since, size, span
 from reconciler.record.text.words import LOOKS, place
 from reconciler.values import dataclass
 
@@ -51,7 +50,7 @@ class Page:
             loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
-        environment.filters |= {"size": size, "short": short, "span": span, "exactly": exactly, "percent": _percent}
+        environment.filters |= {"size": size, "short": short, "span": span, "exactly": exactly, "percent": percent}
         environment.globals |= {"look": _look, "share": share, "place": place}
         self._overview = environment.get_template("overview.html")
         self._logs = environment.get_template("logs.html")
@@ -70,7 +69,7 @@ class Page:
             good=_good_since(snapshot, now),
             rows=self._rows(snapshot, now) if status else (),
             budget=_budget(snapshot) if status else "",
-            used=_used(snapshot),
+            used=snapshot.used,
             measures=snapshot.measures,
             disks=[(disk, bar([(_fullness(disk.free, disk.size), disk.size - disk.free)], disk.size))
                    for disk in snapshot.measures.machine.disks] if snapshot.measures else (),
@@ -87,7 +86,7 @@ class Page:
 
     def _rows(self, snapshot: Snapshot, now: float) -> Sequence[Row]:
         assert snapshot.status is not None
-        restarts, kills = _counted(snapshot.measures)
+        restarts, kills = snapshot.counted()
         services = [item for stack in snapshot.status["stacks"] for item in stack["services"]]
         return [self._row(item, now, restarts, kills) for item in services]
 
@@ -108,16 +107,6 @@ class Page:
         )
 
 
-def _counted(measures: Measures | None) -> tuple[dict[str, int], dict[str, int]]:
-    restarts: dict[str, int] = {}
-    kills: dict[str, int] = {}
-    for item in measures.containers if measures else ():
-        name = f"{item.stack}/{item.service}"
-        restarts[name] = restarts.get(name, 0) + item.restarts
-        kills[name] = kills.get(name, 0) + (measures.oom_kills.get(item.id, 0) if measures else 0)
-    return restarts, kills
-
-
 def _ends(check: Check, now: float) -> str:
     """In which time its certificate ends; '' without one."""
     if check.answer.expires is None:
@@ -134,18 +123,13 @@ def _jobs(snapshot: Snapshot, now: float) -> Sequence[tuple[Json, str]]:
     return [(item, span(now - done[key])) for item, key in keys if key in done]
 
 
-def _used(snapshot: Snapshot) -> int | None:
-    """Bytes that containers use now; None where nothing is measured."""
-    return sum(item.memory for item in snapshot.measures.usage.values()) if snapshot.measures else None
-
-
 def _budget(snapshot: Snapshot) -> str:
     assert snapshot.status is not None
     budget = snapshot.status["budget"]
     whole = budget["budgetBytes"]
     if not whole:
         return ""
-    used = _used(snapshot) or 0
+    used = snapshot.used or 0
     committed, foreign, reserve = (budget[key] or 0 for key in ("committedBytes", "foreignBytes", "reserveBytes"))
     parts: list[Part] = [("used", used), ("promised", max(0, committed - used)), ("foreign", foreign)]
     room = max(0, whole - sum(part for _, part in parts) - reserve)
@@ -165,10 +149,6 @@ def _fullness(free: int, whole: int) -> str:
 def _look(word: Any) -> str:
     """The class of the style sheet for one of the contract's words."""
     return LOOKS.get(str(word), "plain")
-
-
-def _percent(value: float) -> str:
-    return f"{value * 100:.1f} %" if value < 0.0995 else f"{value * 100:.0f} %"
 
 
 def seconds(text: str | None) -> float | None:

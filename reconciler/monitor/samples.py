@@ -68,6 +68,12 @@ class Samples:
                     found[place] = value if math.isnan(found[place]) else max(found[place], value)
         return found
 
+    def newest(self, name: str) -> float | None:
+        """Of the last sample; None if it had no such value."""
+        with self._lock:
+            values = self._series.get(name)
+            return values[-1] if values and not math.isnan(values[-1]) else None
+
     def pace(self, name: str) -> float | None:
         """How fast it grows, in its unit a second, over the time that is known; None where that is too short."""
         with self._lock:

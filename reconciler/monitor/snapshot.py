@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
@@ -42,6 +43,21 @@ class Snapshot:
     alerts: tuple[Alert, ...] = ()
     watched: tuple[Watched, ...] = ()
     endpoints: tuple[Check, ...] = ()
+
+    @property
+    def used(self) -> int | None:
+        """Bytes that containers use now; None where nothing is measured."""
+        return sum(item.memory for item in self.measures.usage.values()) if self.measures else None
+
+    def counted(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
+        """STACK/SERVICE → restarts by the engine, and kills for lack of memory."""
+        restarts: Counter[str] = Counter()
+        kills: Counter[str] = Counter()
+        for item in self.measures.containers if self.measures else ():
+            name = f"{item.stack}/{item.service}"
+            restarts[name] += item.restarts
+            kills[name] += self.measures.oom_kills.get(item.id, 0) if self.measures else 0
+        return restarts, kills
 
     def silent(self, now: float) -> bool:
         """Whether the agent has given no sign for too long.

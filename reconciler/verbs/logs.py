@@ -33,6 +33,10 @@ LOOK = 1.0
 SETTLE = 0.1
 """Seconds in which lines of several containers are put into order while following."""
 
+WAITING = 10_000
+"""Lines that may wait to be shown while following. Then the engine is not read further: a service that prints faster
+than somebody reads must not fill the memory."""
+
 MASKED = "*** private key ***"
 
 
@@ -171,7 +175,8 @@ class Following:
     ) -> None:
         self._logs, self._wanted, self._last, self._started = logs, wanted, last, started
         self._begin, self._patience = begin, patience
-        self._lines: queue.SimpleQueue[LogLine] = queue.SimpleQueue()
+        self._lines: queue.Queue[LogLine] = queue.Queue(WAITING)
+        self._ended = threading.Event()
         self._live: dict[str, tuple[Log, threading.Thread]] = {}
         self._ran: set[str] = set()
 
@@ -184,6 +189,7 @@ class Following:
                     looked_at = time.monotonic()
                 yield self._next_part()
         finally:
+            self._ended.set()
             for log, _ in self._live.values():
                 log.close()
 
@@ -228,10 +234,19 @@ class Following:
     def _read(self, lines: Iterator[LogLine]) -> None:
         try:
             for item in lines:
+                while not self._put(item):
+                    if self._ended.is_set():
+                        return
                 self._last[item.container] = item.time
-                self._lines.put(item)
         except ReconcilerError as error:
             logger.debug("logs: {}", error.message)
+
+    def _put(self, item: LogLine) -> bool:
+        try:
+            self._lines.put(item, timeout=self._patience)
+        except queue.Full:
+            return False
+        return True
 
 
 def masked(lines: Iterable[LogLine], clean: Clean) -> Iterator[LogLine]:

@@ -313,6 +313,11 @@ class Application:
 
         return bootstrap(typed, self._parts.environ, self._tell)
 
+    def dashboard(self, typed: argparse.Namespace) -> Answer:
+        from reconciler.wiring.dashboard import dashboard
+
+        return dashboard(self._parts, self._redactor, self._stop, typed), {}
+
     def deploy(self, typed: argparse.Namespace) -> Answer:
         from reconciler.wiring.deploying import deploy
 

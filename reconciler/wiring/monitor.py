@@ -219,18 +219,19 @@ class View:
 
     # -- logs --------------------------------------------------------------------------------------------------
 
-    def _reader(self) -> Logs:
+    def reader(self) -> Logs:
+        """For services as they are wanted now."""
         with self._one:
             return logs_of(self._parts, self._redactor)
 
     def _logs(self, query: LogQuery) -> Sequence[Json]:
         wanted = Wanted((query.service,), tail=query.tail, pattern=query.pattern, previous=query.previous)
-        return [log_line(item) for item in self._reader().shown(wanted)]
+        return [log_line(item) for item in self.reader().shown(wanted)]
 
     def _follow(self, query: LogQuery) -> Iterator[Sequence[Json]]:
         """From now on."""
         wanted = Wanted((query.service,), since=time.time(), pattern=query.pattern)
-        for part in self._reader().follow(wanted, LOOK):
+        for part in self.reader().follow(wanted, LOOK):
             if self._stop.is_set():
                 return
             yield [log_line(item) for item in part]

@@ -6,9 +6,13 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reconciler.errors import Usage
 from reconciler.model.outcome import Reason
+
+if TYPE_CHECKING:
+    from reconciler.settings import Settings
 
 CURRENT = "current"
 """The link beside the versions of the program: an upgrade moves it."""
@@ -25,6 +29,13 @@ def program() -> str:
         hint = "install the package (`pip install .` in a virtual environment), then call that command"
         raise Usage(Reason.USAGE_INVALID, f"there is no command {beside}", hint)
     return found
+
+
+def ourselves(settings: Settings) -> list[str]:
+    """The words before a verb that runs in a process of its own with the same settings, and answers in JSON."""
+    config = ["--config", settings.path] if settings.path else []
+    # -P: nothing is imported from the working folder.
+    return [sys.executable, "-P", "-m", "reconciler", *config, "--state", settings.state, "--output", "json"]
 
 
 def versions(prefix: str = sys.prefix) -> Path | None:

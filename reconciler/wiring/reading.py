@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from reconciler.wiring.notifying import Notifications
     from reconciler.wiring.reporting import ForgeReport
 
-TURN_FILE = "turn.json"
+STATUS_FILE, TURN_FILE = "status.json", "turn.json"
 
 
 class Reading:

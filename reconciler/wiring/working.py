@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -48,7 +47,7 @@ from reconciler.verbs.every import every
 from reconciler.verbs.push_file import PushFile
 from reconciler.verbs.status_file import StatusFile
 from reconciler.wiring.preload import preload
-from reconciler.wiring.reading import TURN_FILE, Reading
+from reconciler.wiring.reading import STATUS_FILE, TURN_FILE, Reading
 from reconciler.wiring.showing import facts
 from reconciler.workspace import sweep
 
@@ -60,8 +59,6 @@ if TYPE_CHECKING:
     from reconciler.report.outbox import Outbox
     from reconciler.verbs.log_keeper import LogKeeper
     from reconciler.verbs.previews import Previews
-
-STATUS_FILE = "status.json"
 
 
 class Working:
@@ -238,10 +235,9 @@ class Working:
         if settings.preview != SAME_REPOSITORY:
             return None
         from reconciler.verbs.previews import Previews
+        from reconciler.wiring.program import ourselves
 
-        config = ["--config", settings.path] if settings.path else []
-        given = [*config, "--state", settings.state, "--output", "json"]
-        argv = [sys.executable, "-P", "-m", "reconciler", *given, "preview"]
+        argv = [*ourselves(settings), "preview"]
         environ = {name: value for name, value in self._parts.environ.items() if name != "RECONCILER_CRASH_AT"}
         return Previews(argv, environ, self._parts.clock.monotonic, self._stopping)
 

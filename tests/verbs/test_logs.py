@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from reconciler.model.observed import Container
 from reconciler.record.log_archive import KEPT, LogArchive
 from reconciler.verbs.log_export import export
 from reconciler.verbs.log_keeper import LogKeeper
-from reconciler.verbs.logs import Logs, Wanted, masked
+from reconciler.verbs.logs import AT_ONCE, WAITING, Logs, Wanted, masked
 
 BEGIN = 1_700_000_000.0
 KEY = ["-----BEGIN RSA PRIVATE KEY-----", "MIIEow", "IBAAKC", "-----END RSA PRIVATE KEY-----"]
@@ -62,6 +64,13 @@ class PrintedLog:
 def logs(printed: Printed, folder: Path, redactor: Redactor | None = None) -> Logs:
     clean = (redactor or Redactor()).clean
     return Logs(lambda: printed.there, {("shop", "idle")}, printed.open, LogArchive(folder), clean)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def texts(lines: Iterator[LogLine]) -> list[str]:
@@ -171,6 +180,30 @@ def test_log_that_cannot_be_kept_does_not_stop_a_removal(tmp_path: Path) -> None
     (tmp_path / "logs").write_text("no folder")
     keeper = LogKeeper(lambda id: container("a", id), lambda item, most: iter([]), LogArchive(tmp_path / "logs"))
     keeper.keep("1" * 64)
+
+
+def test_following_reads_no_faster_than_somebody_takes(tmp_path: Path) -> None:
+    """A service that prints without a pause must not fill the memory; its reader ends with the following."""
+    read = 0
+
+    class Endless(PrintedLog):
+        def __iter__(self) -> Iterator[LogLine]:
+            nonlocal read
+            while True:
+                read += 1
+                yield line("a", 1 + read / 1e6, "x")
+
+    printed = Printed(line("a", 1, "x"))
+    found = Logs(lambda: printed.there, set(), lambda item, **how: Endless(()) if how.get("follow") else PrintedLog(()),
+                 LogArchive(tmp_path), str)  # fmt: skip
+    parts = found.follow(Wanted(), 0.02)
+    before = {item.name for item in threading.enumerate()}
+    assert sum(len(next(parts)) for _ in range(3)) > 0
+    until(lambda: read >= WAITING)
+    time.sleep(0.2)
+    assert read <= WAITING + 4 * AT_ONCE
+    parts.close()  # type: ignore[attr-defined]
+    until(lambda: {item.name for item in threading.enumerate()} <= before)
 
 
 def test_following_shows_what_comes_and_new_containers_whole(tmp_path: Path) -> None:

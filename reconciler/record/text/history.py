@@ -15,11 +15,18 @@ def history(document: Json, style: Style, now: float) -> list[str]:
     attempts = document["attempts"]
     if not attempts:
         return ["no attempts are recorded", *_requests(document["requests"], style, now)]
-    rows = [["WHEN", "COMMIT", "INTENT", "OUTCOME", "TOOK", "WHAT"]]
-    rows += [_row(item, style, now) for item in attempts]
-    lines = table(rows, style, right=(4,), wrap=5)
+    lines = table(_rows(attempts, style, now), style, right=(4,), wrap=5)
     lines += _details(attempts[0], style) if len(attempts) == 1 else []
     return lines + _requests(document["requests"], style, now)
+
+
+def listed(attempts: Sequence[Json], style: Style, now: float) -> list[str]:
+    """A head, and exactly one line for each attempt; what happened is cut."""
+    return table(_rows(attempts, style, now), style, right=(4,), cut=(5,))
+
+
+def _rows(attempts: Sequence[Json], style: Style, now: float) -> list[list[str]]:
+    return [["WHEN", "COMMIT", "INTENT", "OUTCOME", "TOOK", "WHAT"], *(_row(item, style, now) for item in attempts)]
 
 
 def _requests(requests: Sequence[Json], style: Style, now: float) -> list[str]:

@@ -107,6 +107,11 @@ def share(part: int | None, whole: int | None, joint: str) -> str:
     return f"{number(part, unit)} {joint} {number(whole, unit)} {unit}"
 
 
+def percent(value: float) -> str:
+    """A share: 0.5 %, 12 %."""
+    return f"{value * 100:.1f} %" if value < 0.0995 else f"{value * 100:.0f} %"
+
+
 def unit_of(count: int) -> str:
     """The largest unit of which there is at least one."""
     return "GiB" if count >= _GIB else "MiB" if count >= _MIB else "KiB" if count >= _KIB else "B"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.record.text.layout import Style
+from reconciler.record.text.layout import Style, middle
 
 Json = Mapping[str, Any]
 
@@ -14,14 +14,17 @@ COLOURS = ("36", "33", "32", "35", "34", "31")
 
 
 class LogText:
-    """One row after the other. Names are aligned as far as those are known that came before."""
+    """One row after the other. Names are aligned as far as those are known that came before. `widest`: columns of a
+    name; None: as it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, widest: int | None = None) -> None:
+        self._widest = widest
         self._colours: dict[str, str] = {}
         self._width = 0
 
     def __call__(self, row: Json, colour: bool) -> str:
         name = f"{row['stack']}/{row['service']}"
+        name = name if self._widest is None else middle(name, self._widest)
         if name not in self._colours:
             self._colours[name] = COLOURS[len(self._colours) % len(COLOURS)]
             self._width = max(self._width, len(name))

@@ -14,10 +14,15 @@ SHOWN_QUARANTINED = 3
 
 
 def status(document: Json, style: Style, now: float) -> list[str]:
-    lines = [*_host(document, style, now), *_reason(document, style), *_rollout(document, style, now)]
+    lines = heading(document, style, now)
     lines += _services(document, style, now)
     lines += _memory(document["budget"], style)
     return lines + _remarks(document, style, now)
+
+
+def heading(document: Json, style: Style, now: float) -> list[str]:
+    """The host, why it is not well, and the rollout under way."""
+    return [*_host(document, style, now), *_reason(document, style), *_rollout(document, style, now)]
 
 
 def _host(document: Json, style: Style, now: float) -> list[str]:
@@ -73,25 +78,30 @@ def _services(document: Json, style: Style, now: float) -> list[str]:
 
 def _service(item: Json, counts: bool, style: Style, now: float) -> list[str]:
     count = f"{'-' if item['running'] is None else item['running']}/{item['desired']}"
-    used, limit = item["memory"]["usageBytes"], item["memory"]["limitBytes"]
-    memory = share(used, limit, "/") if used is not None or limit is None else f"- / {size(limit)}"
     return [
         item["stack"],
         item["service"],
-        _state(item, style),
+        state(item, style),
         *([count] if counts else []),
-        memory,
+        memory(item),
         since(item["since"], now),
     ]
 
 
-def _state(item: Json, style: Style) -> str:
+def memory(item: Json) -> str:
+    """Of a service: what it uses of its limit."""
+    used, limit = item["memory"]["usageBytes"], item["memory"]["limitBytes"]
+    return share(used, limit, "/") if used is not None or limit is None else f"- / {size(limit)}"
+
+
+def state(item: Json, style: Style) -> str:
+    """Of a service: its health, and whether its containers are the wanted ones."""
     if item["desired"] == 0:
         return style.paint("not wanted", "warn")
     done = item["health"] == "Healthy" and item["running"] == 0
-    state = style.paint("Done", "good") if done else word(item["health"], style)
+    health = style.paint("Done", "good") if done else word(item["health"], style)
     reason = f" {item['reason']}" if item["reason"] and item["health"] == "Degraded" else ""
-    return state + reason + (f", {word('OutOfSync', style)}" if item["sync"] == "OutOfSync" else "")
+    return health + reason + (f", {word('OutOfSync', style)}" if item["sync"] == "OutOfSync" else "")
 
 
 def _memory(budget: Json, style: Style) -> list[str]:
