@@ -88,8 +88,8 @@ def _program(places: Places, have: Have, bundle: Bundle) -> Iterator[Change]:
     made = bundle.folder
     install = (
         f"umask 022; cd {folder}; [ ! -e {made}/.complete ] || exit 0; mkdir -p wheels; tar -xf {_BUNDLE} -C wheels; "
-        f"rm -rf {made}; {shlex.quote(places.python)} -m venv {made}; "
-        f"{made}/bin/pip install -q --disable-pip-version-check --root-user-action=ignore {index}"
+        f"rm -rf {made}; {_venv(places, bundle)}; "
+        f"{made}/bin/python -m pip install -q --disable-pip-version-check --root-user-action=ignore {index}"
         f"--find-links wheels {wheel}; touch {made}/.complete; rm -f {_BUNDLE}"
     )
     # One at a time: a run that was cut off on the laptop may still be at work there. macOS has no flock.
@@ -110,6 +110,16 @@ def _program(places: Places, have: Have, bundle: Bundle) -> Iterator[Change]:
         ]},
         needed=have.current != made,
     )  # fmt: skip
+
+
+def _venv(places: Places, bundle: Bundle) -> str:
+    """A virtual environment with pip."""
+    python, made = shlex.quote(places.python), bundle.folder
+    if not bundle.pip:
+        return f"{python} -m venv {made}"
+    site = 'import sysconfig; print(sysconfig.get_path("purelib"))'
+    unpack = f"-m zipfile -e wheels/{bundle.pip} \"$({made}/bin/python -c '{site}')\""
+    return f"{python} -m venv --without-pip {made}; {made}/bin/python {unpack}"
 
 
 def _config(places: Places, have: Have, wanted: Wanted) -> Iterator[Change]:

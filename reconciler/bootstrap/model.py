@@ -75,13 +75,15 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """The program and its libraries as wheels. `wheel`: the file name of the program's own; `folder`: the name of its
-    version's folder; `data`: a tar archive with all of them; `complete`: nothing is left to a package index."""
+    version's folder; `data`: a tar archive with all of them; `complete`: nothing is left to a package index. `pip`:
+    the file name of pip's wheel; '' where the laptop has no pip, and the machine's Python must bring its own."""
 
     wheel: str
     folder: str
     data: bytes = b""
     complete: bool = True
     count: int = 0
+    pip: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Owner:
     def run(self, *words: str, code: int = 0, cwd: Path | None = None) -> str:
         done = subprocess.run(
             self.command(*words), env=self.environment, cwd=cwd or self.folder, capture_output=True, text=True,
-            timeout=900, stdin=subprocess.DEVNULL,
+            timeout=1800, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         assert done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr

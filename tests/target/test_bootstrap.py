@@ -20,7 +20,7 @@ from tests.target.owner import Owner, owner
 from tests.target.target import BARE, Target, bare_image, seconds
 from tests.target.test_service import changed
 
-pytestmark = [pytest.mark.engine, pytest.mark.soak]
+pytestmark = [pytest.mark.engine, pytest.mark.soak, pytest.mark.timeout(1800)]
 
 COMMAND = ("bootstrap", "me@target", "--name", "mini")
 PASSWORDLESS = "ALL=(ALL) NOPASSWD: ALL"
