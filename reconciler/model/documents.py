@@ -67,10 +67,19 @@ class StackDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class LogBounds:
+    """What is kept of the logs of removed containers. `keep`: logs of a service. `size`: bytes of a log, compressed."""
+
+    keep: int = 10
+    size: int = 10 * MIB
+
+
+@dataclass(frozen=True, slots=True)
 class HostDocument:
     """The whole desired state of one machine. `path` is None if a plain Compose file implies it.
 
-    `default_order`: order of services whose file names none. `alerts`: bounds of alerts that it changes.
+    `default_order`: order of services whose file names none. `alerts`: bounds of alerts that it changes. `logs`: of
+    removed containers.
     """
 
     name: str
@@ -80,6 +89,7 @@ class HostDocument:
     path: str | None = None
     default_order: str = STOP_FIRST
     alerts: Mapping[str, AlertRule] = field(default_factory=dict)
+    logs: LogBounds = LogBounds()
 
 
 @dataclass(frozen=True, slots=True)

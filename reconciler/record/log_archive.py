@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,14 +18,9 @@ from urllib.parse import quote, unquote
 
 from reconciler.log import logger
 from reconciler.model.desired import ServiceKey
+from reconciler.model.documents import LogBounds
 from reconciler.model.logs import LogLine
 from reconciler.record.summary_logs import log_line
-
-LARGEST = 10 << 20
-"""Bytes of a file, compressed."""
-
-KEPT = 10
-"""Files of a service."""
 
 TOTAL = 1 << 30
 """Bytes of all files; beyond that the oldest go, whichever service they are of."""
@@ -37,10 +32,10 @@ SUFFIX = ".jsonl.gz"
 
 
 class LogArchive:
-    """Only the holder of the state lock may `keep`."""
+    """Only the holder of the state lock may `keep`. `bounds`: read anew each time."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, bounds: Callable[[], LogBounds] = LogBounds) -> None:
+        self._folder, self._bounds = folder, bounds
 
     def keep(self, service: ServiceKey, number: int, container: str, lines: Iterable[LogLine]) -> None:
         """Write a file of these lines, of which the newest stay where they are too many. OSError as the disk gives it.
@@ -50,8 +45,9 @@ class LogArchive:
         folder = self._place(service)
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         newer, older = folder / ".newer", folder / ".older"
+        bounds = self._bounds()
         try:
-            if not _write(lines, newer, older):
+            if not _write(lines, newer, older, bounds.size):
                 return
             if older.exists():  # a file may have several parts
                 with older.open("ab") as whole, newer.open("rb") as part:
@@ -63,7 +59,7 @@ class LogArchive:
         finally:
             newer.unlink(missing_ok=True)
             older.unlink(missing_ok=True)
-        self._collect(folder)
+        self._collect(folder, bounds.keep)
 
     def services(self) -> Sequence[ServiceKey]:
         """Those of which there is a file."""
@@ -98,8 +94,8 @@ class LogArchive:
     def _place(self, service: ServiceKey) -> Path:
         return self._folder / quote("/".join(service), safe="")
 
-    def _collect(self, folder: Path) -> None:
-        for path in sorted(folder.glob(f"*{SUFFIX}"))[:-KEPT]:
+    def _collect(self, folder: Path, keep: int) -> None:
+        for path in sorted(folder.glob(f"*{SUFFIX}"))[:-keep]:
             path.unlink(missing_ok=True)
         every = sorted(self._folder.glob(f"*/*{SUFFIX}"), key=lambda path: path.name)
         left = sum(path.stat().st_size for path in every) - TOTAL
@@ -110,8 +106,9 @@ class LogArchive:
             path.unlink(missing_ok=True)
 
 
-def _write(lines: Iterable[LogLine], newer: Path, older: Path) -> bool:
-    """Compress into `newer`; each time that it is half full, it becomes `older`. Whether there was any line."""
+def _write(lines: Iterable[LogLine], newer: Path, older: Path, largest: int) -> bool:
+    """Compress into `newer`; each time that it has half of `largest` bytes, it becomes `older`. Whether there was any
+    line."""
     until, rest, any_line = time.monotonic() + PATIENCE, iter(lines), False
     full = True
     while full:
@@ -122,7 +119,7 @@ def _write(lines: Iterable[LogLine], newer: Path, older: Path) -> bool:
                 for count, item in enumerate(rest):
                     file.write(json.dumps(log_line(item), ensure_ascii=False).encode(errors="replace") + b"\n")
                     any_line = True
-                    if count % 256 == 255 and (raw.tell() > LARGEST // 2 - (64 << 10) or time.monotonic() > until):
+                    if count % 256 == 255 and (raw.tell() > largest // 2 - (64 << 10) or time.monotonic() > until):
                         full = time.monotonic() <= until
                         break
         if full:

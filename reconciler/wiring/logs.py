@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from reconciler.decide.redact import Redactor
+from reconciler.errors import ReconcilerError
+from reconciler.log import logger
+from reconciler.model.documents import LogBounds
 from reconciler.model.logs import LogLine
 from reconciler.model.observed import Container
 from reconciler.record.log_archive import LogArchive
@@ -38,7 +41,20 @@ def keeper(parts: Reading, redactor: Redactor) -> LogKeeper:
     def read(container: Container, lines: int) -> Iterator[LogLine]:
         return masked(ContainerLog(parts.client, container, tail=lines), redactor.clean)
 
-    return LogKeeper(_inspect(parts), read, LogArchive(parts.state / FOLDER))
+    return LogKeeper(_inspect(parts), read, LogArchive(parts.state / FOLDER, partial(_bounds, parts)))
+
+
+def _bounds(parts: Reading) -> LogBounds:
+    """Those of the last good commit; the usual ones while it is not known."""
+    from reconciler.wiring.showing import document_at, facts
+
+    good = facts(parts).history.last_good
+    try:
+        found = document_at(parts, good.revision) if good and good.revision else None
+    except ReconcilerError as error:
+        logger.warning("logs are kept with the usual bounds: {}", error.message)
+        found = None
+    return found.logs if found else LogBounds()
 
 
 def _inspect(parts: Reading) -> Callable[[str], Container | None]:

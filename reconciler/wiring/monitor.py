@@ -177,12 +177,10 @@ class View:
         return self._rules
 
     def _read_rules(self, revision: str) -> Mapping[str, AlertRule]:
-        from reconciler.decide.read.parse import host_document
+        from reconciler.wiring.showing import document_at
 
-        source = self._parts.settings.source
         try:
-            files = self._parts.source.files(revision)
-            found = host_document(files, self._parts.settings.host, source.path, source.stack)[0]
+            found = document_at(self._parts, revision)
         except ReconcilerError as error:
             logger.warning("monitor: alerts have their usual bounds: {}", error.message)
             return {}

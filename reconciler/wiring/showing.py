@@ -15,6 +15,7 @@ from reconciler.wiring.reading import TURN_FILE, Reading
 if TYPE_CHECKING:
     from reconciler.loop.options import Ports
     from reconciler.loop.ports import Source
+    from reconciler.model.documents import HostDocument
     from reconciler.model.status import StatusFacts
 
 
@@ -46,6 +47,14 @@ def looking(parts: Reading, source: Source) -> Ports:
         host_files=HostFiles(parts.host_paths),
         uses=parts.uses,
     )
+
+
+def document_at(parts: Reading, revision: str) -> HostDocument | None:
+    """This host's document in a commit that was fetched; None if it has none."""
+    from reconciler.decide.read.parse import host_document
+
+    source = parts.settings.source
+    return host_document(parts.source.files(revision), parts.settings.host, source.path, source.stack)[0]
 
 
 def stored_trees(parts: Reading) -> list[str]:

@@ -10,7 +10,7 @@ from reconciler.decide.read.parse import host_document
 from reconciler.decide.read.paths import case_collisions
 from reconciler.formats.compose_names import NAMES
 from reconciler.model.alerts import RULES, AlertRule
-from reconciler.model.documents import Gate, HostDocument, Memory, StackDocument
+from reconciler.model.documents import Gate, HostDocument, LogBounds, Memory, StackDocument
 from reconciler.model.outcome import Reason, Violation
 from tests.commits import CommitFiles
 
@@ -218,6 +218,8 @@ def test_env_values_are_never_repeated() -> None:
         ("spec: {stacks: [], defaults: {gate: {min_healthy_time: 10m}}}\n", ("gate-order", 4, 37)),
         ("spec: {stacks: [], defaults: {gate: {healthy_deadline: 11m}}}\n", ("gate-order", 4, 37)),
         ("spec: {stacks: [], alerts: {disk-lo: {}}}\n", ("wrong-value", 4, 29)),
+        ("spec: {stacks: [], logs: {size: 1KiB}}\n", ("out-of-range", 4, 33)),
+        ("spec: {stacks: [], logs: {size: 1GiB}}\n", ("out-of-range", 4, 33)),
         ("spec: {stacks: [], alerts: {disk-low: {threshold: 1h}}}\n", ("alert-threshold", 4, 51)),
         ("spec: {stacks: [], alerts: {disk-filling: {threshold: 9%}}}\n", ("alert-threshold", 4, 55)),
         ("spec: {stacks: [], alerts: {agent-silent: {threshold: 9%}}}\n", ("alert-threshold", 4, 55)),
@@ -247,6 +249,14 @@ def test_bounds_of_alerts_are_read_over_the_usual_ones() -> None:
         "disk-filling": AlertRule(60.0, 43200.0),
         "swap-in-use": replace(RULES["swap-in-use"], enabled=False),
     }
+
+
+def test_logs_are_kept_as_the_document_says_and_the_rest_is_as_usual() -> None:
+    for raw, bounds in (("keep: 30", LogBounds(keep=30)), ("size: 50MiB", LogBounds(size=50 << 20))):
+        document, violations = host_document(host(f"spec: {{stacks: [], logs: {{{raw}}}}}\n"), "mini")
+        assert violations == ()
+        assert document is not None
+        assert document.logs == bounds
 
 
 def test_the_name_must_be_the_files() -> None:

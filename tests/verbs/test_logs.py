@@ -14,10 +14,11 @@ import pytest
 from reconciler.commands import VERBS
 from reconciler.decide.redact import Redactor
 from reconciler.errors import NotFound, Usage
+from reconciler.model.documents import LogBounds
 from reconciler.model.log_levels import LEVELS, level_of
 from reconciler.model.logs import LogLine, log_time
 from reconciler.model.observed import Container
-from reconciler.record.log_archive import KEPT, LogArchive
+from reconciler.record.log_archive import LogArchive
 from reconciler.verbs.log_export import export
 from reconciler.verbs.log_keeper import LogKeeper
 from reconciler.verbs.logs import AT_ONCE, WAITING, Logs, Wanted, masked
@@ -139,18 +140,17 @@ def test_archive_and_live_logs_are_one(tmp_path: Path) -> None:
 
 
 def test_archive_keeps_the_newest_files_of_a_service(tmp_path: Path) -> None:
-    archive = LogArchive(tmp_path)
-    for n in range(KEPT + 3):
+    archive = LogArchive(tmp_path, lambda: LogBounds(keep=4))
+    for n in range(7):
         archive.keep(("shop", "a"), 1, f"{n:064}"[::-1], [line("a", n, str(n))])
     kept = [texts(archive.read(path)) for path in archive.files(("shop", "a"))]
-    assert kept == [[str(n)] for n in range(3, KEPT + 3)]
+    assert kept == [[str(n)] for n in range(3, 7)]
     assert {path.stat().st_mode & 0o777 for path in archive.files(("shop", "a"))} == {0o600}
 
 
-def test_archive_keeps_the_newest_lines_of_a_long_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.record.log_archive.LARGEST", 200 << 10)
+def test_archive_keeps_the_newest_lines_of_a_long_log(tmp_path: Path) -> None:
     noise = [line("a", n / 1000, random.Random(n).randbytes(100).hex()) for n in range(5000)]
-    archive = LogArchive(tmp_path)
+    archive = LogArchive(tmp_path, lambda: LogBounds(size=200 << 10))
     archive.keep(("shop", "a"), 1, "1" * 64, noise)
     [path] = archive.files(("shop", "a"))
     found = list(archive.read(path))

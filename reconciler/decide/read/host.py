@@ -9,11 +9,11 @@ from typing import Any
 
 from reconciler.decide.read.paths import file_violation, resolve
 from reconciler.formats.nodes import shorten
-from reconciler.formats.quantities import QuantityError, fraction, seconds, size
+from reconciler.formats.quantities import QuantityError, fraction, seconds, shown, size
 from reconciler.formats.schemas import suggestion
 from reconciler.formats.yamls import Document, Pointer, json_pointer
 from reconciler.model.alerts import RULES, AlertRule
-from reconciler.model.documents import MIB, STOP_FIRST, Exports, Gate, HostDocument, Memory, StackDocument
+from reconciler.model.documents import MIB, STOP_FIRST, Exports, Gate, HostDocument, LogBounds, Memory, StackDocument
 from reconciler.model.files import Files
 from reconciler.model.outcome import Reason, Violation
 from reconciler.values import dataclass
@@ -23,6 +23,10 @@ ENGINE_LEAST = 6 * MIB
 
 MOST_CYCLES = 20
 """Number of stacks in dependency cycles that are named."""
+
+LEAST_LOG = MIB
+MOST_LOG = 256 * MIB
+"""Bytes that a kept log may be limited to."""
 
 _DEFAULT_MEMORY = HostDocument("", ()).default_memory
 
@@ -63,7 +67,13 @@ def value(document: Document, base: str) -> HostDocument:
         path=document.path,
         default_order=defaults.get("order", STOP_FIRST),
         alerts={name: _alert(RULES[name], raw) for name, raw in spec.get("alerts", {}).items()},
+        logs=_logs(spec.get("logs", {})),
     )
+
+
+def _logs(raw: Mapping[str, Any]) -> LogBounds:
+    usual = LogBounds()
+    return LogBounds(raw.get("keep", usual.keep), size(raw["size"]) if "size" in raw else usual.size)
 
 
 def _alert(usual: AlertRule, raw: Mapping[str, Any]) -> AlertRule:
@@ -117,6 +127,7 @@ def rules(document: Document, host: str, files: Files, base: str) -> tuple[Viola
         *_quantities(place, spec),
         *_gates(place, spec, stacks),
         *_alerts(place, spec),
+        *_log_size(place, spec),
         *_names(place, stacks),
         *_dependencies(place, stacks),
         *_files(place, stacks, files, base),
@@ -161,6 +172,20 @@ def _alerts(place: _Place, spec: Mapping[str, Any]) -> Iterator[Violation]:
         elif text.endswith("%") and (_share(text) or 0) > 1:
             message, hint = f"a share of {text} is never reached", "Write a share up to 100%."
             yield place.violation(("spec", "alerts", name, "threshold"), "out-of-range", message, hint)
+
+
+def _log_size(place: _Place, spec: Mapping[str, Any]) -> Iterator[Violation]:
+    """With less a log has a few lines, and with more one service would fill what all logs have together."""
+    raw = _mapping(spec.get("logs")).get("size")
+    if not isinstance(raw, str | int):
+        return  # the schema has named it
+    try:
+        bound = size(raw)
+    except QuantityError:
+        return  # likewise
+    if not LEAST_LOG <= bound <= MOST_LOG:
+        message = f"a log may have {shown(LEAST_LOG)} to {shown(MOST_LOG)}, compressed"
+        yield place.violation(("spec", "logs", "size"), "out-of-range", message, "Write a size between them.")
 
 
 def _share(text: str) -> float | None:
