@@ -19,6 +19,7 @@ from tests.conftest import ROOT
 from tests.e2e.host import eventually
 from tests.e2e.test_monitor import free_port
 from tests.stack.agents import Agents, agents
+from tests.stack.blackbox import blackbox
 from tests.stack.harm import kill
 from tests.stack.monitoring import FILES, FOLDER, services, write_cases
 
@@ -132,6 +133,7 @@ def test_the_metrics_of_every_source_are_well_formed(watched: Watched) -> None:
 def test_the_images_own_promtool_agrees_with_configuration_and_cases(watched: Watched, tmp_path: Path) -> None:
     done = promtool(watched, "check", "config", "/etc/monitoring/prometheus.yaml")
     assert done.returncode == 0, done.stdout
+    watched.host.exec("m-alertmanager-1", "amtool check-config /etc/monitoring/alertmanager.yaml")
     tmp_path.chmod(0o755)
     cases = [f"/cases/{name}" for name in write_cases(tmp_path)]
     done = promtool(watched, "test", "rules", *cases, mount=tmp_path)
@@ -207,3 +209,17 @@ def test_an_alert_begins_in_both_and_a_silent_monitor_covers_it(watched: Watched
     watched.monitor.kill()
     eventually(lambda: watched.received().get("monitor-silent") == "active", 120, 1)
     eventually(lambda: watched.received().get("container-restarted") == "suppressed", 60, 1)
+
+
+def test_the_role_for_statistics_reads_no_rows_and_goes_with_its_secret(tmp_path: Path, compose: Path) -> None:
+    with blackbox(tmp_path, compose) as stack:
+        secret = stack.host.secrets / stack.host.stack / "POSTGRES_MONITOR"
+        for given, role in (("-a password", "monitor f t 3"), ("", "monitor f f 3"), ("another", "monitor f t 3")):
+            secret.touch(mode=0o600)
+            secret.write_text(given)
+            stack.push(only=("postgres",))
+            assert stack.once()["outcome"] in ("Succeeded", "Unchanged")
+            columns = "rolname, rolsuper, rolcanlogin, rolconnlimit"
+            assert stack.psql(f"SELECT {columns} FROM pg_roles WHERE rolname = 'monitor'").replace("|", " ") == role
+        stack.psql("CREATE TABLE rows (n int)")
+        assert stack.psql("SELECT has_table_privilege('monitor', 'rows', 'SELECT')") == "f"
