@@ -29,7 +29,7 @@ case $1 in
             [ ! -e "$file" ] || {{ echo "$file: seems running"; exit 1; }}
         done
         ln -s "$lima/$instance" "$lima/_disks/$instance/in_use_by" || exit 1
-        "{vm}" & echo $! | tee -a "{vms}" > "$lima/$instance/ha.pid"
+        "{vm}" & echo $! > "$lima/$instance/ha.pid"
         cp "$lima/$instance/ha.pid" "$lima/$instance/vz.pid"
         n=0; until ps -p "$(cat "$lima/$instance/ha.pid")" -o args= | grep -q limactl || [ $n -gt 200 ]; do
             n=$((n + 1)); sleep 0.05
@@ -53,12 +53,11 @@ class Mac:
         for path in (self.instance, self.disk, self.network, self.bin, self.home / "default" / "daemon"):
             path.mkdir(parents=True)
         (self.disk / "datadisk").write_text("data")
-        self.calls, self.broken, self.log, self.vms = (folder / name for name in ("calls", "broken", "log", "vms"))
+        self.calls, self.broken, self.log = (folder / name for name in ("calls", "broken", "log"))
         self.calls.touch()
-        self.vms.touch()
         self._started: list[subprocess.Popen[bytes]] = []
         vm = self._program("vm", f"exec -a /opt/homebrew/bin/limactl tail -f /dev/null {self.instance}/serial.log\n")
-        names = {"calls": self.calls, "lima": self.lima, "broken": self.broken, "vm": vm, "vms": self.vms}
+        names = {"calls": self.calls, "lima": self.lima, "broken": self.broken, "vm": vm}
         self._program("colima", COLIMA.format(**names), shell="")
 
     def process(self, name: str, *files: Path) -> subprocess.Popen[bytes]:
@@ -66,7 +65,7 @@ class Mac:
         for file in files:
             file.touch()
         argv = [name, "-f", "/dev/null", *map(str, files)]
-        return self._keep(subprocess.Popen(argv, executable=_tail(), stderr=subprocess.DEVNULL))
+        return self._keep(subprocess.Popen(argv, executable=_tail(), stderr=subprocess.DEVNULL, start_new_session=True))
 
     def stale(self, number: int) -> list[Path]:
         """What a power cut leaves behind. `number`: of a process that exists by now and is somebody else's."""
@@ -86,7 +85,11 @@ class Mac:
             "COLIMA_HOME": str(home or self.home), "COLIMA_BOOT_LOG": str(self.log),
         }  # fmt: skip
         with self.log.open("ab") as log:
-            return self._keep(subprocess.Popen(["sh", str(SCRIPT), *arguments], env=environ, stdout=log, stderr=log))
+            return self._keep(
+                subprocess.Popen(
+                    ["sh", str(SCRIPT), *arguments], env=environ, stdout=log, stderr=log, start_new_session=True
+                )
+            )
 
     def said(self) -> str:
         return self.log.read_text()
@@ -96,11 +99,9 @@ class Mac:
 
     def close(self) -> None:
         for process in self._started:
-            process.kill()
-            process.wait()
-        for number in self.vms.read_text().split():
             with suppress(ProcessLookupError):
-                os.kill(int(number), signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)  # also what it has started: it would hold up the next test
+            process.wait()
 
     def _keep(self, process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
         self._started.append(process)
