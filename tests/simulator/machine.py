@@ -97,6 +97,8 @@ class Simulator(RuleBasedStateMachine):
     """Whether `plan` is asked before every turn."""
     tells = False
     """Whether a forge and people are told."""
+    enforces = True
+    """Whether the engine enforces memory limits at the beginning."""
 
     @initialize(
         behaviours=behaviours(),
@@ -106,6 +108,7 @@ class Simulator(RuleBasedStateMachine):
     )
     def begin(self, behaviours: dict[str, str], first: Push, runs: bool, declares: bool) -> None:
         self.world = World(behaviours, self.asks, self.tells, declares)
+        self.world.life.machine.enforces = self.enforces
         self.world.push(first)
         if runs:
             self.world.turn()
@@ -303,3 +306,13 @@ class Reporting(Simulator):
         """At the next turn, when it reaches this effect of its deliveries."""
         self.world.dies_telling = effect
         self.world.turn()
+
+
+class Unlimited(Asking):
+    """Such a life on an engine that does not enforce memory limits, until somebody boots it with them, or without."""
+
+    enforces = False
+
+    @rule(enforces=st.sampled_from([False, False, True]))
+    def boots(self, enforces: bool) -> None:
+        self.world.life.machine.enforces = enforces

@@ -10,9 +10,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from loguru import logger
 
 from tests.simulator import planted
-from tests.simulator.machine import SETTINGS, Asking, Reporting, Simulator
+from tests.simulator.machine import SETTINGS, Asking, Reporting, Simulator, Unlimited
 
-LIVES, ASKING, REPORTING, LENGTH = 1000, 100, 40, 10
+LIVES, ASKING, REPORTING, UNLIMITED, LENGTH = 1000, 100, 40, 30, 10
 
 
 @pytest.mark.timeout(1200)
@@ -40,6 +40,13 @@ def test_every_outcome_is_told_once() -> None:
         )
     finally:
         logger.enable("reconciler.report")
+
+
+@pytest.mark.timeout(600)
+def test_no_commit_is_tried_where_nothing_enforces_its_limits() -> None:
+    run_state_machine_as_test(
+        Unlimited, settings=settings(SETTINGS, max_examples=UNLIMITED, stateful_step_count=LENGTH, derandomize=True)
+    )
 
 
 @pytest.mark.parametrize("bug", planted.BUGS, ids=lambda bug: bug.name)

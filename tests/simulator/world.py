@@ -15,7 +15,7 @@ from reconciler.decide.hold.shrinking import dropped_lately
 from reconciler.loop.turn import Turn
 from reconciler.model.documents import Grant
 from reconciler.model.observed import is_anonymous
-from reconciler.model.outcome import Outcome, Reason
+from reconciler.model.outcome import Intent, Outcome, Reason
 from reconciler.model.plan import Plan
 from tests.fakes.containers import FakeContainer
 from tests.fakes.life import Life, document
@@ -152,13 +152,16 @@ class World:
         before = self.life.machine.snapshot()
         asked = bool(self.life.requests.left)
         good = {item.id[:12] for item in self.life.machine.containers.values() if _is_good(item)}
-        begun, news = len(self.life.machine.trace), self.news
+        begun, news, records = len(self.life.machine.trace), self.news, len(self.life.journal.lines)
         with suppress(Died):
             self._note_outage(self._take_turn(), news, good, self.life.machine.trace[begun:])
             if self.telling is not None:
                 self.telling.after_turn()
         if suspended and not asked and self.life.cycle.history.suspended(self.life.machine.clock.now()):
             assert self.life.machine.snapshot() == before, "the machine was changed while it was suspended"
+        if not self.life.machine.enforces:
+            started = [item["intent"] for item in self.life.journal.lines[records:] if item["kind"] == "started"]
+            assert Intent.ADVANCE not in started, "a commit was tried where nothing enforces its limits"
         self.life.start()
         self.life.stopping = False
         self.check()
@@ -351,6 +354,7 @@ class World:
         life.during.clear()
         life.source.away = life.reporter.away = life.stopping = False
         self.others_go()
+        life.machine.enforces = True
         life.machine.go_away(0.0)
         life.machine.advance(1000.0)
         life.start()
