@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
-from textual.events import Resize
+from textual.events import Key, Resize
 from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
@@ -71,6 +71,10 @@ class Dashboard(App[None]):
             self.exit()
         elif isinstance(self.screen, View):
             self.screen.look()
+
+    def on_key(self, event: Key) -> None:
+        if isinstance(self.screen, View) and self.screen.late(event):
+            event.prevent_default()
 
     def _fatal_error(self) -> None:
         """Textual would print the values of variables, which may be secrets."""

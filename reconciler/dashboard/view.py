@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.events import Key
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -94,6 +95,17 @@ class View(Screen[None]):
     @property
     def typing(self) -> bool:
         return self._input is not None and bool(self._input.display)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """Letters that were typed are no keys, even if they were on their way before the line was there."""
+        return not self.typing or action == "escape"
+
+    def late(self, event: Key) -> bool:
+        """Whether it is such a letter, which then is in the line."""
+        if self._input is None or not self.typing or not event.is_printable or not event.character:
+            return False
+        self._input.insert_text_at_cursor(event.character)
+        return True
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if self._live and self.typing:

@@ -86,7 +86,9 @@ class Stage:
         async def played() -> None:
             program = self.program(colour)
             async with program.run_test(size=size) as pilot:
-                await steps(Person(pilot))
+                person = Person(pilot)
+                await person.look()
+                await steps(person)
 
         asyncio.run(played())
 
@@ -127,10 +129,16 @@ class Person:
                 look()
             await self.pilot.pause()
             now = screen(self.pilot.app)
-            if now == before and "looking …" not in now:
+            if now == before and "looking …" not in now and self._idle():
                 return now
             before = now
         raise AssertionError(before)
+
+    def _idle(self) -> bool:
+        """No message waits anywhere."""
+        stack = self.pilot.app.screen_stack
+        pumps = [self.pilot.app, *stack, *(widget for item in stack for widget in item.walk_children())]
+        return not any(pump.message_queue_size for pump in pumps)
 
 
 def screen(program: Any, ansi: bool = False) -> str:
