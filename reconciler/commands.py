@@ -202,7 +202,7 @@ PLATFORM = Option(
 )
 
 FOLLOWING = (
-    Option("--wait", "wait for the verdict: this is what it does anyway"),
+    Option("--wait", "wait for the verdict (the default)"),
     Option("--no-wait", "do not wait for the verdict"),
     Option("--timeout", "do not wait longer than this", "DURATION", "30m", {"type": _duration}),
 )
@@ -351,7 +351,7 @@ VERBS = (
     ),
     Verb(
         "alerts",
-        "Show active alerts, as the running monitor has found them; `alerts test NAME` fires one for two minutes",
+        "Show active alerts that the running monitor has found; `alerts test NAME` fires NAME for two minutes, to try it",
         "none is active",
         "some are active",
         "Alerts",

@@ -157,7 +157,7 @@ def _filled(used: int | None, limit: int | None, style: Style) -> str:
     if not limit or used is None:
         return ""
     part = used / limit
-    look = "bad" if part > TIGHT else "warn" if part > NEAR else "good"
+    look = "bad" if part >= TIGHT else "warn" if part >= NEAR else "good"
     cells = min(CELLS, max(1, round(CELLS * part)))
     return style.paint("█" * cells, look) + "·" * (CELLS - cells) + " "
 
