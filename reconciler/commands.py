@@ -351,7 +351,7 @@ VERBS = (
     ),
     Verb(
         "alerts",
-        "Show active alerts that the running monitor has found; `alerts test NAME` fires NAME for two minutes, to try it",
+        "Show active alerts that the monitor has found; `alerts test NAME` fires NAME for two minutes, to try it",
         "none is active",
         "some are active",
         "Alerts",
