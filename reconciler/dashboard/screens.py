@@ -75,11 +75,6 @@ class LogView(View):
     def body(self) -> Widget:
         return self._lines
 
-    def compose(self) -> ComposeResult:
-        yield self.heading
-        yield self._lines
-        yield self.keys
-
     def on_unmount(self) -> None:
         self._follow.close()
 
@@ -147,11 +142,6 @@ class TextView(View):
     @property
     def body(self) -> Widget:
         return self._lines
-
-    def compose(self) -> ComposeResult:
-        yield self.heading
-        yield self._lines
-        yield self.keys
 
     def on_unmount(self) -> None:
         if self._job is not None:

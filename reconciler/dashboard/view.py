@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import Key
 from textual.screen import Screen
@@ -46,6 +47,11 @@ class View(Screen[None]):
 
     def look(self) -> None:
         raise NotImplementedError
+
+    def compose(self) -> ComposeResult:
+        yield self.heading
+        yield self.body
+        yield self.keys
 
     def on_mount(self) -> None:
         for line in (self.heading, self.keys):

@@ -73,7 +73,9 @@ def test_from_bare_to_synced(laptop: Owner) -> None:
     made = laptop.document(*COMMAND)
     seconds("bootstrap of a bare machine", begun)
     assert good(made)
-    assert [item["name"] for item in made["changes"]] == [item["name"] for item in shown["changes"]]
+    announced, done = ([item["name"] for item in one["changes"]] for one in (shown, made))
+    # A package may start its service by itself: then that change is not needed any more.
+    assert [name for name in announced if name in done] == done
     assert "Synced" in laptop.run("--on", "mini", "status")
 
 
