@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import cached_property
 from pathlib import Path
 
 import docker
@@ -25,8 +26,12 @@ class PrivateEngine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.address = f"unix://{folder}/docker.sock"
-        self.client = connect(self.address)
         self._process: subprocess.Popen[bytes] | None = None
+
+    @cached_property
+    def client(self) -> docker.APIClient:
+        """Away until the engine has answered once."""
+        return connect(self.address)
 
     def start(self) -> None:
         """Returns when it answers."""
@@ -85,7 +90,7 @@ class PrivateEngine:
             for container in self.client.containers():
                 self.client.kill(container["Id"])
             self.stop()
-        self.client.close()
+            self.client.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _gone(self) -> None:
