@@ -18,7 +18,8 @@ GROUPS = Path("/sys/fs/cgroup")
 
 @contextmanager
 def held_to(memory: int | None, driver: str, groups: Path = GROUPS) -> Iterator[bool]:
-    """Within this context, all builds together have at most so many bytes. Yields whether that is possible.
+    """Within this context, all builds together may use at most this number of bytes. Yields whether such a limit is
+    possible.
 
     `driver`: the engine's cgroup driver; '' if the engine is not on this machine.
     """

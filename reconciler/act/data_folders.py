@@ -42,7 +42,7 @@ class DataFolders:
             for path in map(Path, bound(service)):
                 if path.parent == self._engine:
                     with writing(path):
-                        make_folders(path, MODE)  # what is served there may come and go
+                        make_folders(path, MODE)  # the sockets in it may come and go
 
     def link(self, folder: str, to: str) -> None:
         """No effect if the link exists. An empty folder is replaced by the link; one with data is Transient."""

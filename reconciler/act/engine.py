@@ -41,8 +41,8 @@ AT_ONCE = 4
 class EngineApplier:
     """The part of `loop.ports.Applier` that calls the engine. All methods raise Away if the engine does not answer.
 
-    `host`: the agent's host, for the labels of created objects; networks without them are not removed. A needed
-    container that somebody has removed meanwhile raises Transient.
+    `host`: the agent's host, for the labels of created objects; networks without them are not removed. If somebody has
+    removed a needed container meanwhile, Transient is raised.
     """
 
     def __init__(self, client: docker.APIClient, effects: Effects, host: str) -> None:
@@ -80,7 +80,8 @@ class EngineApplier:
             self._client.start(container)
 
     def stop_all(self, graces: Mapping[str, float]) -> None:
-        """Send each its stop signal, and SIGKILL after so many seconds. No error if one has stopped or is gone.
+        """Send each container its stop signal, and SIGKILL after its number of seconds. No error if a container has
+        stopped or is gone.
 
         The engine's own stop call goes on when we are gone, and at its end kills a container that may be needed again
         by then. So we wait for the grace period here. If the wait is ended, the container has been asked to stop, and
@@ -128,7 +129,7 @@ class EngineApplier:
             self._client.kill(container, STOP_SIGNAL)
 
     def _ends(self, container: str, seconds: float) -> bool:
-        """Whether it ends within so many seconds. The wait can be ended (`waiting.attend`)."""
+        """Whether the container ends within `seconds`. The wait can be ended (`waiting.attend`)."""
         until = time.monotonic() + seconds
         while True:
             left = until - time.monotonic()
@@ -139,7 +140,7 @@ class EngineApplier:
             attend()
 
     def _has_ended(self, container: str, seconds: float) -> bool:
-        """Whether it has ended; returns as soon as it has, at the latest after so many seconds."""
+        """Whether the container has ended. Returns as soon as it has, at the latest after `seconds`."""
         try:
             self._client.wait(container, timeout=seconds, condition="not-running")  # type: ignore[arg-type]
         except NotFound:

@@ -41,7 +41,7 @@ NOT_THERE = (
     "does not match the specified platform",
     "missing signature key",
 )
-"""Answers that do not change with time: the commit names an image that the registry does not give us."""
+"""Refusals that another try would not change: the commit names an image that the registry does not give us."""
 
 
 _BODY = re.compile(

@@ -22,7 +22,8 @@ class Place(Protocol):
 
 
 REFUSED = 1
-"""Git's exit code where the other side, or a hook here, did not take the commit; anything else is no answer."""
+"""Git's exit code if the remote, or a hook here, refused the commit. Any other failure says nothing about the
+commit."""
 
 
 def restoring_commit(place: Place, tree: str, parent: str, message: str) -> str:
@@ -39,12 +40,12 @@ def restoring_commit(place: Place, tree: str, parent: str, message: str) -> str:
 def push(
     place: Place, remote: str, sha: str, branch: str, options: Sequence[str], timeout: float, *, shown: bool
 ) -> list[str] | None:
-    """Push one commit. None: it is there, or was cut off and may be there; else the remote has refused it, in git's
-    last words.
+    """Push one commit. None: the remote has it, or the push was cut off and the remote may have it. Otherwise git's
+    last lines: the remote has refused it.
 
-    `options`: push options, left out where the other side takes none. `timeout`: seconds after which git is ended; a
-    hook of ours may show a rollout for an hour. `shown`: git's output, and with it the rollout, goes to this process's
-    stderr. Transient where the remote is away.
+    `options`: push options, left out if the remote takes none. `timeout`: seconds after which git is ended; a hook of
+    ours may show a rollout for an hour. `shown`: git's output, and with it the rollout, goes to this process's stderr.
+    Transient where the remote is away.
     """
     code, said = _pushed(place, remote, sha, branch, options, timeout, shown=shown and not options)
     if options and code != 0 and "does not support push options" in said:

@@ -17,14 +17,14 @@ from reconciler.model.observed import LABEL_HOST
 from reconciler.model.outcome import Reason
 
 KEPT = "data"
-"""What containers have written there is people's data."""
+"""Folder of the state folder that is never removed: containers have written people's data there."""
 
 
 def remove_containers(
     applier: EngineApplier, client: docker.APIClient, host: str, graces: Mapping[str, float]
 ) -> tuple[str, ...]:
     """Stop and remove these containers (id → seconds to stop in), then the networks of this host; returns their
-    names. Away where the engine does not answer; what is removed by then stays removed."""
+    names. Away if the engine does not answer; containers that are removed by then stay removed."""
     applier.update_all(dict.fromkeys(graces, "no"))  # else the engine starts again what has just been stopped
     applier.stop_all(graces)
     for container in graces:
@@ -35,7 +35,7 @@ def remove_containers(
 
 
 def _removed(client: docker.APIClient, network: str) -> bool:
-    """One that somebody else's container is in stays."""
+    """Whether the network was removed. It stays if somebody else's container is in it."""
     try:
         client.remove_network(network)
     except NotFound:
@@ -47,7 +47,8 @@ def _removed(client: docker.APIClient, network: str) -> bool:
 
 
 def remove_state(folder: Path) -> bool:
-    """Remove all but `data/`; the folder, too, where nothing is left in it. Returns whether data is left."""
+    """Remove everything except `data/`, and the folder itself if nothing is left in it. Returns whether data is
+    left."""
     data = folder / KEPT
     try:
         for item in sorted(folder.iterdir()):

@@ -25,7 +25,7 @@ class ServiceHands:
         self._environ = {**({"XDG_RUNTIME_DIR": own} if os.path.isdir(own) else {}), **environ}
 
     def read(self, path: str) -> bytes | None:
-        """None where there is no such file. Usage where it cannot be read."""
+        """The file's text; None if there is no such file. Usage if it cannot be read."""
         try:
             return Path(path).read_bytes()
         except FileNotFoundError:
@@ -34,7 +34,7 @@ class ServiceHands:
             raise Usage(Reason.USAGE_INVALID, f"{path} cannot be read: {error.strerror}", "run it as root") from error
 
     def write(self, file: ServiceFile) -> None:
-        """In one go. Transient where it cannot be written."""
+        """Write the file in one atomic step. Transient if that fails."""
         target = Path(file.path)
         draft = target.with_name(f".{target.name}.new")
         try:
@@ -54,7 +54,7 @@ class ServiceHands:
             raise _unwritable(error, path) from error
 
     def call(self, commands: Iterable[ServiceCommand]) -> None:
-        """Each in turn. Transient, with what the service manager has said, where one fails that is needed."""
+        """Make the calls one after the other. Transient, with the service manager's message, if a needed call fails."""
         for command in commands:
             done = run(command.argv, env=self._environ, timeout=PATIENCE, reason=Reason.SERVICE_FAILED)
             if done.returncode != 0 and command.needed:
@@ -68,7 +68,7 @@ class ServiceHands:
 
 
 def make_state(folder: str, uid: int, gid: int) -> None:
-    """The state folder with its owner, where it is missing. Usage where it belongs to another account."""
+    """Make the state folder for its owner, if it is missing. Usage if it belongs to another account."""
     path = Path(folder)
     try:
         if not path.exists():

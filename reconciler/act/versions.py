@@ -25,7 +25,7 @@ WHEEL = re.compile(r"reconciler-(?P<version>[0-9][A-Za-z0-9.+!]*)-[^/]*\.whl")
 WHEELS = "wheels"
 """Folder beside the versions in which wheels are looked for by their version."""
 COMPLETE = ".complete"
-"""In a version's folder once all of it is there."""
+"""File in a version's folder that says that the version is complete."""
 _PATIENCE = 300.0
 
 
@@ -95,7 +95,7 @@ class Versions:
         (made / COMPLETE).touch()
 
     def switch(self, version: Path) -> None:
-        """In one go."""
+        """Let the link name this version, in one atomic step."""
         draft = self._link.with_name(f".{self._link.name}.new")
         try:
             draft.unlink(missing_ok=True)
@@ -105,7 +105,7 @@ class Versions:
             raise _unwritable(error, self._link) from error
 
     def tidy(self, kept: Sequence[Path]) -> None:
-        """Remove versions that an earlier upgrade has made, but for these. Nothing else is touched."""
+        """Remove versions that an earlier upgrade has made, except `kept`. Nothing else is touched."""
         for item in self.folder.iterdir():
             if (item / COMPLETE).exists() and item not in kept and not item.is_symlink():
                 with suppress(OSError):

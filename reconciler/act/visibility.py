@@ -116,8 +116,8 @@ def _reads(client: docker.APIClient, container: str, target: str, folder: Path) 
 
 
 def _is_same(client: docker.APIClient, container: str, target: str, path: Path) -> bool:
-    """Whether the container has the same there. An engine in a virtual machine may have another path of that name, and
-    some make an empty folder."""
+    """Whether the container has the same file or folder at the path. An engine in a virtual machine may have another
+    path of that name, and some make an empty folder."""
     before = path.stat()
     answer = client.head(
         f"{client.base_url}/v{client.api_version}/containers/{container}/archive",

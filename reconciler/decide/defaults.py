@@ -13,11 +13,11 @@ from reconciler.model.desired import Service
 Json = Mapping[str, Any]
 
 PIDS = 4096
-"""Processes and threads of one container. OpenShift's default; several times what servers of this size have, and an
-eighth of the 32,768 of many kernels. They are memory as well: 1,002 processes of a shell took 125 MiB."""
+"""Processes and threads of one container. OpenShift's default: several times what servers of this size use, and an
+eighth of the 32,768 of many kernels. They use memory, too: 1,002 processes of a shell took 125 MiB."""
 
 LOG = {"max-size": "10m", "max-file": "3"}
-"""For json-file, which keeps everything without them. `local` keeps 5 files of 20 MiB by itself."""
+"""Log options for json-file, which keeps everything without them. `local` keeps 5 files of 20 MiB by itself."""
 
 
 def missing(config: Json, log_driver: str) -> dict[str, str]:
@@ -38,7 +38,7 @@ def with_defaults(service: Service, log_driver: str) -> Service:
     """The service as its containers are created."""
     closed, config = missing(service.config, log_driver), dict(service.config)
     if "pids_limit" in closed:
-        # 2.40 refuses it beside limits under `deploy` that do not name the same number.
+        # Compose 2.40 refuses `pids_limit` beside limits under `deploy` that do not have the same number.
         limited = ((config.get("deploy") or {}).get("resources") or {}).get("limits")
         place = ("deploy", "resources", "limits") if limited else ()
         config = _merged(config, place, {"pids" if limited else "pids_limit": PIDS})

@@ -35,8 +35,8 @@ SHARED_MEMORY = 64 * MIB
 
 PROCESSES = 3 * SHARED_MEMORY
 """Containers that share processes can fill each other's /dev and /dev/shm: 64 MiB each, without its own /dev/shm. These
-files stay in the other container, and are in no limit after the writer's end: 20 MiB more each time that one of 32 MiB
-was started again."""
+files stay in the other container, and count in no limit after the writer's end: when a container of 32 MiB was started
+again, 20 MiB more stayed each time."""
 
 INODE = 2048
 """Bytes of the kernel's own memory for one file in memory: inode, name and list entry are some 1.2 KiB."""
@@ -64,7 +64,7 @@ def of_service(service: Service) -> int:
 
 
 def of_container(item: Container) -> int:
-    """The same for an observed container."""
+    """Bytes of one observed container, its limit included."""
     facts = item.facts
     if not facts:
         return item.memory + CONTAINER + PROXY * len(item.ports)
@@ -79,7 +79,7 @@ def of_container(item: Container) -> int:
 
 
 def of_foreign(item: Foreign) -> int:
-    """The same for an unmanaged container."""
+    """Bytes of an unmanaged container, its limit included."""
     return item.memory + beside_limit(item)
 
 
@@ -98,7 +98,7 @@ def ending(waits: Iterable[tuple[K, str]]) -> frozenset[K]:
 
 
 def ending_of(desired: DesiredState) -> frozenset[ServiceKey]:
-    """The same for the services of a state."""
+    """The services of a state that are sure to end."""
     waits = (item for service in desired.services().values() for item in service.depends_on)
     return ending(((item.stack, item.service), item.condition) for item in waits)
 
@@ -176,12 +176,12 @@ def wanted_volumes(desired: DesiredState) -> dict[str, int]:
 
 
 def observed_volumes(observed: ObservedState) -> dict[str, int]:
-    """The same for existing volumes."""
+    """The engine's name → bytes of each existing volume in memory."""
     return {name: volume(item.options) or 0 for name, item in observed.volumes.items() if in_memory(item.options)}
 
 
 def bytes_of(definition: Json) -> int:
-    """Of Compose's definition."""
+    """Bytes of a volume in memory by Compose's definition; 0 without a bound."""
     return volume(definition.get("driver_opts") or {}) or 0
 
 
@@ -195,7 +195,7 @@ def mounted(config: Json) -> set[str]:
 
 
 def mounted_by(item: Container) -> set[str]:
-    """The same for an observed container."""
+    """The names of the volumes that an observed container mounts."""
     return {mount.source for mount in item.mounts if mount.kind == "volume"}
 
 
@@ -203,7 +203,7 @@ def mounted_by(item: Container) -> set[str]:
 
 
 def _mount_options(options: Mapping[str, Any]) -> dict[str, str]:
-    """The last one counts, as in the kernel."""
+    """Mount option → value. Of several values the last one counts, as in the kernel."""
     return dict(part.partition("=")[::2] for part in str(options.get("o") or "").split(",") if part)
 
 
@@ -213,7 +213,7 @@ def _published(item: Json) -> str:
 
 
 def _proxies(ports: Iterable[str]) -> int:
-    """Of texts of `model.facts.port`."""
+    """Bytes of the proxies. `ports`: in the form of `model.facts.port`."""
     return PROXY * sum(1 if ONE_FAMILY.match(item) else 2 for item in ports)
 
 
@@ -224,8 +224,8 @@ def _log_buffer(options: Mapping[str, Any]) -> int:
 
 
 def _shared(ipc: str, shm_size: Any) -> int:
-    """Shared memory that others can use outlives the container that wrote it, and is then in no limit: once for files
-    in /dev/shm, once for System V segments, which `kernel.shmall` bounds."""
+    """Shared memory that others can use outlives the container that wrote it, and then counts in no limit: once for
+    files in /dev/shm, once for System V segments, which `kernel.shmall` bounds."""
     return 2 * (_size(shm_size) or SHARED_MEMORY) if ipc == "shareable" else 0
 
 

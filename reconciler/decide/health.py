@@ -99,7 +99,7 @@ def observe(track: Track, container: Container | None, events: Collection[str], 
 
 
 def postponed(track: Track, seconds: float) -> Track:
-    """The same track after a time without observations: its deadlines move by that time."""
+    """The track after a time without observations: its deadlines move by that time."""
     return replace(
         track,
         since=track.since + seconds,

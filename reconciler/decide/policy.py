@@ -112,7 +112,7 @@ def fault_delay(faults: int) -> float:
 
 
 def spread_delay(faults: int, seed: str) -> float:
-    """The same, spread by a hash of `seed`, so that several failed subjects are not retried at the same time."""
+    """`fault_delay`, spread by a hash of `seed`, so that several failed subjects are not retried at the same time."""
     spread = int(hashlib.sha256(seed.encode()).hexdigest()[:4], 16) / 0xFFFF * 2 - 1
     return fault_delay(faults) * (1 + JITTER * spread)
 

@@ -92,8 +92,8 @@ _PATTERNS = tuple(
         ("eyj", r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*", MASK),
     )
 )
-"""Texts of which one is in whatever the pattern finds, in small letters: few lines of a log have any, and to look for
-them takes a tenth of the time. Then the pattern, and what stands in place of what it finds."""
+"""Each entry: words in small letters, a pattern, and the replacement of a match. Every match contains at least one of
+the words. Few lines of a log contain any, and looking for the words takes a tenth of the pattern's time."""
 
 
 class Redactor:
@@ -115,9 +115,8 @@ class Redactor:
         return len(self._forms) + len(self._blocks)
 
     def register(self, values: Iterable[str | bytes]) -> None:
-        """Mask these from now on. Values with fewer than SHORTEST characters are ignored.
-
-        Of bytes that are no UTF-8, their printed forms, too.
+        """Mask these from now on. Values with fewer than SHORTEST characters are ignored. Bytes that are no UTF-8 are
+        masked in their printed forms, too.
         """
         found = {form for value in values for form in _forms(value)}
         blocks = {block for form in found if len(form) > WHOLE for block in _blocks(form)} - self._blocks

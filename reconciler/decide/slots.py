@@ -155,7 +155,7 @@ def _bound(container: Container, service: Service, namespace_owners: Mapping[Ser
 
 
 def settled(desired: DesiredState, observed: ObservedState, ran_once: frozenset[str]) -> bool:
-    """Whether a sparse look already shows that nothing must be done."""
+    """Whether a sparse look already shows that the services need no step."""
     if removed(desired, observed):
         return False
     return all(_settled(pairing) for pairing in pair(desired, observed, ran_once).values())

@@ -19,7 +19,7 @@ NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.ya
 """The first of these in a folder is read (compose-go's `DefaultFileNames`)."""
 
 OVERRIDES = tuple(f"{name}.override.{end}" for name in ("compose", "docker-compose") for end in ("yml", "yaml"))
-"""The first of these beside it is merged over it, whatever the names of both are."""
+"""The first of these in the same folder is merged over the first file, whichever names the two have."""
 
 _OTHER = re.compile(r"(docker-)?compose[.-].+\.ya?ml|.+[.-](docker-)?compose\.ya?ml", re.IGNORECASE)
 

@@ -90,8 +90,8 @@ def _volumes_from(item: str, sharing: Mapping[str, str]) -> str:
 
 
 def differences(written: Mapping[str, Any], read: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Service and key that Compose has read in another way than they were written. `written`: a create-file before it
-    is escaped; `read`: Compose's canonical model of it."""
+    """Service and key of each value that Compose reads differently from what is written. `written`: a create-file
+    before it is escaped; `read`: Compose's canonical model of it."""
     for name, body in written["services"].items():
         found = readable((read.get("services") or {}).get(name) or {})
         for key in sorted({*body, *found} - {"depends_on"}):  # which it adds for shared namespaces

@@ -104,9 +104,8 @@ def _options(value: str) -> dict[str, str]:
 
 
 def without_frontend(text: str) -> str:
-    """The same Dockerfile for the engine's own frontend: the lines above the first instruction name no frontend.
-
-    Line numbers stay. The directive `escape` stays, too.
+    """The Dockerfile for the engine's own frontend: the lines above the first instruction name no frontend. Line
+    numbers and the directive `escape` stay.
     """
     text = _plain(text)
     lines = text.split("\n")

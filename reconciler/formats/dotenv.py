@@ -82,7 +82,7 @@ class Steering:
 
 
 def steering(data: bytes) -> Steering:
-    """The settings for Compose in a `.env` beside a Compose file that count here."""
+    """Those settings for Compose in a `.env` beside a Compose file that we follow."""
     if len(data) > _LARGEST:
         return Steering()
     reader = _Reader(data.decode("utf-8-sig", "surrogateescape"), "", {})

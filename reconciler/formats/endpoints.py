@@ -34,7 +34,7 @@ class Address:
         return f"{self.scheme}://{self.authority}"
 
     def door(self, published: Iterable[Port]) -> str | None:
-        """The IP address to connect to, if one of these published ports is what the endpoint names; otherwise None.
+        """The IP address to connect to, if the endpoint names one of these published ports; otherwise None.
 
         A name other than localhost leads wherever its owner wants, so it is never one of our ports.
         """
@@ -51,7 +51,8 @@ def door(port: Port) -> str:
 
 
 def parse(text: str) -> Address:
-    """`text` has the form that service.schema.json asks for. ValueError says what is wrong with a part of it."""
+    """`text` has the form that service.schema.json asks for. ValueError if a part of it is wrong; its message says
+    which."""
     parts = urlsplit(text)
     path = parts.path + (f"?{parts.query}" if parts.query else "")
     if parts.scheme != "tcp" and not path.startswith("/"):

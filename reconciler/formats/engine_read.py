@@ -19,7 +19,8 @@ Json = Mapping[str, Any]
 
 SOCKET = "docker.sock"
 FOLDERS: Mapping[str, str] = {"/run/reconciler/engine": "engine-read", "/run/reconciler/engine-logs": "engine-logs"}
-"""What a Compose file mounts → the rule whose grant allows it. The name of the rule is the folder's in the state."""
+"""Path that a Compose file mounts → the rule whose grant allows it. The folder in the state folder has the rule's
+name."""
 
 LONGEST_TARGET = 8192
 """Bytes of a path with its parameters; clients put filters there."""
@@ -40,12 +41,12 @@ class Passed:
 
 
 def folder_of(path: str) -> str | None:
-    """The rule for a path of a Compose file that stands for such a socket's folder; None for any other path."""
+    """The rule for a path of a Compose file that is the folder of such a socket; None for any other path."""
     return FOLDERS.get(absolute(path))
 
 
 def passed(method: str, target: str, *, logs: bool) -> Passed | None:
-    """The request as the engine gets it; None where it is refused. `logs`: the output of containers may be read."""
+    """The request as the engine gets it; None if it is refused. `logs`: the output of containers may be read."""
     path, _, query = target.partition("?")
     found = re.fullmatch(r"(/v\d\.\d{1,2})?(/[A-Za-z0-9_.:@/-]+)", path)
     if found is None or len(target) > LONGEST_TARGET or ".." in path or "//" in path:
@@ -111,7 +112,7 @@ def _image(value: Json) -> Json:
 
 
 def error_of(value: Any) -> Json:
-    """What the engine says where it refuses."""
+    """The engine's message in a refusal."""
     return _only(value, "message") if isinstance(value, Mapping) else {"message": ""}
 
 

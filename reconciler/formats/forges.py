@@ -49,7 +49,7 @@ class Place:
 def place_of(url: str, kind: str = "") -> Place | None:
     """The forge and repository of a git address; None for a folder of this machine, or a path that no forge has.
 
-    `kind`: the operator's word on a host that is in no list.
+    `kind`: the operator's setting, for a host that is not in KNOWN.
     """
     host, path = _split(url)
     name = unquote(path).strip("/").removesuffix(".git")

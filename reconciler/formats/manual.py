@@ -49,7 +49,7 @@ def _sections(root: Schema, schema: Schema, path: str) -> Iterator[str]:
 
 
 def _followed(root: Schema, schema: Schema) -> dict[str, Any]:
-    """The schema with what it refers to; its own words win."""
+    """The schema merged with the definition that `$ref` names; its own keys win."""
     if "$ref" not in schema:
         return dict(schema)
     target: Schema = root["$defs"][schema["$ref"].rpartition("/")[2]]

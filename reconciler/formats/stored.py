@@ -66,12 +66,12 @@ def by_head(head: bytes, filtered: str = "") -> Form | None:
 
 
 def by_filter(filtered: str) -> Form | None:
-    """What git would store of a file in a working folder, where the file itself has the content."""
+    """The form in which git would store a file of a working folder, where the file itself has the content."""
     return _GIT_CRYPT if filtered.startswith("git-crypt") else _BY_FILTER.get(filtered)
 
 
 def by_content(data: bytes) -> Form | None:
-    """The same for a whole file, SOPS included: encrypted values with their metadata."""
+    """What a whole file is, SOPS included: encrypted values with their metadata."""
     known = by_head(data[:HEAD])
     if known is None and b"ENC[AES256_GCM," in data and _METADATA.search(data):
         return _SOPS

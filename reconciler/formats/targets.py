@@ -1,4 +1,4 @@
-"""Addresses that notifications and heartbeats go to: what of them may be shown, what of them is secret."""
+"""Addresses of notifications and heartbeats: which parts may be shown, and which are secret."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def problems(values: Mapping[str, Any]) -> Iterator[tuple[Pointer, str, str, str
 
 
 def _host(scheme: str, rest: str) -> str:
-    """'' where it is no host, or a password with a / or ? in it may have been cut."""
+    """The host; '' if it is no host, or may be a part of a password that contains / or ?."""
     place = _ENDS.split(rest, maxsplit=1)[0]
     if scheme not in HOSTED or place.rpartition("@")[0] != rest.rpartition("@")[0]:
         return ""

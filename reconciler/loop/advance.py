@@ -197,7 +197,7 @@ def _roll(
         quarantined = error.failure.reason is not Reason.DEPENDENCY_NOT_READY
         return go_back(context, attempt, error.failure, desired, rollout, quarantined=quarantined)
     except Away:
-        raise  # no way leads back before it answers, and then the way on is as short
+        raise  # no rollback is possible before the engine answers, and then going on is as short
     except Transient as error:
         if not rollout.touched:
             raise

@@ -57,7 +57,7 @@ class Attention:
                 self._newer.look()
 
     def pulse(self) -> None:
-        """The same in a gate, whose wait is progress: it has deadlines of its own."""
+        """As `listen`, for the health gate. Its wait counts as progress, because it has deadlines of its own."""
         self._watchdog.heard()
         self.listen()
 

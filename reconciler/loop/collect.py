@@ -1,6 +1,6 @@
 """The end of an attempt: cleans up after its verdict, and removes images, trees and models that nothing needs any more.
 
-An attempt counts as closed once this is done, so what a crash cuts off here is found again.
+An attempt counts as closed only when this is done. So after a crash here, the next turn finishes the work.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from reconciler.model.images import Image, ImageWant
 from reconciler.model.stock import InUse
 
 LONGEST = 10.0
-"""Seconds after which no further image is removed in this turn: the commit's state is told only afterwards."""
+"""Seconds after which no further image is removed in this turn, because the commit's state is reported only
+afterwards."""
 
 
 def fetch(ports: Ports, ledger: Ledger, attempt: Attempt, want: ImageWant, files: Files) -> Image:

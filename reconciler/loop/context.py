@@ -18,10 +18,10 @@ from reconciler.values import dataclass
 class TurnContext:
     """Parts, without a method of its own.
 
-    `looked`: the observed state of this turn, if it has changed nothing since. `planned`: the last plan that it made.
-    `foreseen`: what the head would find on the machine. `settled`: the last look in which every service of last good
-    had its containers, with the inputs of that judgement. `compared`: when the containers were found as applied, and
-    which. `let_run`: the attempt whose leftovers may run. `use_noted`: last good (revision, content) whose use of
+    `looked`: the observed state of this turn, if the turn has changed nothing since. `planned`: the last plan that it
+    made. `foreseen`: what the head would find on the machine. `settled`: the last look in which every service of last
+    good had its containers, with the inputs of that judgement. `compared`: when the containers were found as applied,
+    and which. `let_run`: the attempt whose leftovers may run. `use_noted`: last good (revision, content) whose use of
     grants is recorded. `engine_noted`: this process has recorded the engine's abilities.
     """
 

@@ -54,8 +54,8 @@ class Creating:
         return len(batch)
 
     def _waves(self, steps: Sequence[Step]) -> list[list[Step]]:
-        """One wave creates no service together with its namespace owner, and only one container per service if each
-        takes over anonymous volumes of its own."""
+        """The steps in groups that are created one after the other. A service is created after its namespace owner, and
+        one container at a time if each takes over anonymous volumes of its own."""
         waves: list[list[Step]] = []
         placed: dict[ServiceKey, int] = {}
         services = by_sharing([self._services[(step.stack or "", step.service or "")] for step in steps])
@@ -98,7 +98,7 @@ class Creating:
         self._learn(stack, by_service, {item.id for item in before})
 
     def _as_made(self, key: ServiceKey) -> Service:
-        """A trial leaves no volumes behind: what its image declares lies in memory."""
+        """The service as created. A trial leaves no volumes behind: volumes that its image declares are in memory."""
         service = self._services[key]
         if key not in self._trials:
             return service

@@ -64,12 +64,12 @@ class Cycle:
 
     @property
     def planned(self) -> Plan | None:
-        """The plan that the last turn made last."""
+        """The last plan that the last turn made."""
         return self._context.planned
 
     @property
     def foreseen(self) -> Foreseen | None:
-        """What the last turn saw that the head would meet."""
+        """What the head would find on the machine, as the last turn saw it."""
         return self._context.foreseen
 
     def turn(self, *, patient: bool = False) -> Turn:
@@ -228,7 +228,8 @@ class Cycle:
         return self._ledger.end(ending, head.sha, Intent.ADVANCE)
 
     def _tried(self, head: Commit, inputs: str) -> tuple[str, int, str]:
-        """It is tried again at once after an operator's request, or after a change of the host's config or secrets."""
+        """What a failed judgement was about. If this changes (a new head, an operator's request, another config or
+        other secrets), the head is judged again at once."""
         return head.sha, len(self.history.requests), inputs
 
     def _hold(self, head: Commit, move: Hold) -> Turn:
@@ -241,7 +242,7 @@ class Cycle:
 
     def _keep_meanwhile(self, head: Commit, waiting: bool) -> None:
         """While the head cannot be judged, last good is kept running: drift is corrected, and an interrupted attempt is
-        rolled back. No second try if the failed step was a repair itself."""
+        rolled back. If the failed step was a repair itself, it is not tried a second time."""
         last, good = self.history.last, self.history.last_good
         if good is None or last is None or last.open:
             return
@@ -294,7 +295,7 @@ class Cycle:
             self._ledger.end(ending, seen, Intent.ADVANCE)
 
     def _tell(self) -> None:
-        """Report each final state on its commit. A fully reported history is not searched again."""
+        """Report each final state on its commit. If the history is fully reported, it is not searched again."""
         self._ports.reporter.keep(self.history)
         if self.history is self._all_told:
             return

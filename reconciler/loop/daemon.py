@@ -65,7 +65,7 @@ def _turn(cycle: Cycle, survived: Survived) -> Turn:
 
 
 class Survived:
-    """Logs defects that do not end the agent; a new one with its trace."""
+    """Logs defects that do not end the agent; a new defect is logged with its trace."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._repeats = clock, Repeats()

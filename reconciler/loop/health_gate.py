@@ -67,18 +67,18 @@ class HealthGate:
         self._current = False
 
     def forget(self, container: str, key: ServiceKey) -> None:
-        """The rollout is about to stop it."""
+        """The rollout is about to stop the container: judge it no longer."""
         self._tracks.pop(container, None)
         self._stopped.add(container)
         self._current = False
         self._outages.stops(key, container, self._clock.monotonic())
 
     def begin_window(self) -> None:
-        """What was good until now has still to prove that it serves alone."""
+        """Start the window: containers that are good already must stay good from now on."""
         self._window_from = self._clock.monotonic()
 
     def joined(self, container: str) -> None:
-        """It has the service's aliases from now on."""
+        """The container has the service's aliases from now on."""
         self._apart.discard(container)
         track = self._tracks.get(container)
         if track is not None and track.good_since is not None:
@@ -93,7 +93,7 @@ class HealthGate:
         return {t.service.key for t in self._tracks.values() if t.changed and t.good_since is None}
 
     def running(self, service: ServiceKey) -> bool:
-        """Whether a container of the service was seen to run last."""
+        """Whether a container of the service ran at the last look."""
         return any(track.service.key == service and track.state != "exited" for track in self._tracks.values())
 
     # -- waiting -----------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ class HealthGate:
             self._wait(lambda now: None if down() else 0.0, down)
 
     def pause(self, seconds: float, service: ServiceKey) -> None:
-        """Watch all for that long, and then until all judged containers of the service are good."""
+        """Watch all containers for `seconds`, and then until all judged containers of the service are good."""
         until = self._clock.monotonic() + seconds
 
         def bad() -> list[Track]:
@@ -130,7 +130,7 @@ class HealthGate:
         self._wait(lambda now: max(0.0, until - now) or (None if bad() else 0.0), bad)
 
     def prove(self, service: ServiceKey, seconds: float) -> None:
-        """Wait until all judged containers of the service have been good for that long without a break."""
+        """Wait until all judged containers of the service have been good for `seconds` without a break."""
 
         def own() -> list[Track]:
             return [track for track in self._tracks.values() if track.service.key == service]
@@ -143,7 +143,7 @@ class HealthGate:
         self._wait(left, own)
 
     def drop(self, container: str) -> None:
-        """Judge it no longer: its trial is over."""
+        """Judge the container no longer: its trial is over."""
         self._tracks.pop(container, None)
         self._stopped.add(container)
 
@@ -267,7 +267,8 @@ class HealthGate:
             self._start_again(track)
 
     def _start_again_at(self, track: Track) -> float | None:
-        """Not while its namespace owner is down: the engine would refuse the start, and the owner is judged itself."""
+        """When to start the container again. Not while its namespace owner is down: the engine would refuse the start,
+        and the owner has a verdict of its own."""
         if not all(_is_up(namespace_owner) for namespace_owner in self._namespace_owners(track)):
             return None
         return health.start_again_at(track)

@@ -72,7 +72,7 @@ def _unchanged(ports: Ports, ledger: Ledger, head: Commit, desired: DesiredState
 
 
 def _troubled(head: Commit, service: str, container: Container, again: float | None) -> Turn:
-    """A service is down, and for now it is not started again."""
+    """The outcome if a service is down and is not started again for now."""
     unhealthy = container.state == "running"
     state = "unhealthy" if unhealthy else f"down (exit code {container.exit_code})"
     then = "it is started again in a while" if again else LEFT_ALONE

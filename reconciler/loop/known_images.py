@@ -42,11 +42,11 @@ def good_states(history: History, load: Callable[[str], DesiredState | None]) ->
 def remembered(
     wants: Iterable[ImageWant], found: Mapping[str, Image], states: Iterable[DesiredState], images: Images, lower: Lower
 ) -> dict[str, Image]:
-    """`found`, by names, with what the names meant in the newest of `states` whose services that use the image are in
-    the commit as they were.
+    """want.key → image. A name stands for its image in the newest of `states` if the services that used it there are
+    unchanged in the commit; otherwise for the image in `found`.
 
-    So a tag that was moved on this machine changes nothing that the commit does not change, and a revert leads back to
-    the image that ran. Services that are new run the image of those that stay.
+    So a tag that was moved on this machine changes no service that the commit leaves alone, and a revert leads back to
+    the image that ran. New services run the image of the services that stay.
     """
     chosen = dict(found)
     left = [want for want in wants if want.build is None]

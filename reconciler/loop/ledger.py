@@ -93,7 +93,7 @@ class Ledger:
         self._know()
 
     def _know(self) -> None:
-        """The journal's records, and those that only the mirror's pins have."""
+        """The facts of the journal, and those that only the mirror's pins have."""
         history = self._told.history
         if not self._pinned and self._pinned_good is None:
             self.history = history
@@ -137,7 +137,7 @@ class Ledger:
             self._refresh()
 
     def owe(self, kind: str, **fields: Any) -> None:
-        """As `append`; if the disk refuses, the record is kept in memory and written before the next one."""
+        """Add a record. If the disk refuses, the record is kept in memory and written before the next one."""
         try:
             self.append(kind, **fields)
         except Transient:
@@ -265,12 +265,13 @@ class Ledger:
         self.end(ending, attempt.revision, attempt.intent, attempt.id)
 
     def ran_once(self, service: Service) -> None:
-        """A one-shot has run to its proper end; recorded once."""
+        """A one-shot has succeeded; recorded once."""
         if service.spec not in self.history.ran_once:
             self.append("ranonce", stack=service.stack, service=service.name, spec=service.spec)
 
     def _taken_back(self, revision: str) -> list[str]:
-        """Final states of the commit that an operator has opened again: they stay on the record."""
+        """A line for each final state of the commit that an operator's `retry` has opened again: the commit's note
+        keeps these lines."""
         known = [item for item in self.history.attempts if item.revision == revision and item.state and not item.final]
         return [f"{RETRIED}{item.state} ({item.reason}) in attempt {item.id}" for item in known]
 

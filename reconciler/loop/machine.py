@@ -75,7 +75,7 @@ class Machine:
         return self._last.known
 
     def details(self, looked: ObservedState) -> ObservedState:
-        """The same containers in full."""
+        """The containers of `look`, each inspected."""
         details = self._ports.observer.details([item.id for item in looked.containers])
         images = self._ports.observer.defaults(item.image for item in details.values())
         detailed = replace(looked, containers=tuple(details.values()), images=images)
@@ -125,7 +125,7 @@ class Machine:
     def _recognise(
         self, target: DesiredState, other: DesiredState | None, images: Iterable[Image]
     ) -> tuple[ObservedState, ObservedState, Verdict]:
-        """The engine's answer, the same with the overlay of adoption, and the adoptions to record."""
+        """The engine's answer, the answer with the overlay of adoption, and the adoptions to record."""
         from reconciler.loop import adopt
 
         self._watchdog.begins("look at the machine", "the engine")

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from reconciler.loop.context import TurnContext
 
 BACK_FIRST = 60.0
-"""Seconds in which no newer commit interrupts a rollback. Most rollbacks end within that time. One that waits in a gate
-for ever must be interruptible."""
+"""Seconds in which no newer commit interrupts a rollback. Most rollbacks end within that time. Later a newer commit
+may, because a rollback can wait in a gate for ever."""
 
 
 class Newer:

@@ -27,7 +27,7 @@ class Outages:
         self._leaves(service, container, now)
 
     def fails(self, service: ServiceKey, container: str, now: float) -> None:
-        """The container is not good, or no longer. This counts only for a service that the rollout changes."""
+        """The container is not good, or not good any more. This counts only for a service that the rollout changes."""
         if service in self._seconds:
             self._leaves(service, container, now)
 

@@ -155,7 +155,7 @@ class HostFiles(Protocol):
         (RFC 3339)."""
 
     def filled(self, paths: Iterable[str], links: Mapping[str, str]) -> frozenset[str]:
-        """Those of the paths that are files or non-empty folders. `links`: as in `ways`."""
+        """The paths that are files or non-empty folders. `links`: as in `ways`."""
 
     def ways(self, paths: Iterable[str], links: Mapping[str, str]) -> Mapping[str, Way]:
         """The targets of these host paths, without following links that a container may have made. `links`: those that
@@ -200,17 +200,17 @@ class Observer(Protocol):
     def watch(self) -> AbstractContextManager[Watch]: ...
 
     def logs(self, container: str, lines: int) -> tuple[str, ...]:
-        """The last lines since its last start, both streams."""
+        """The container's last lines since its last start, of both streams."""
 
     def health_output(self, container: str) -> str | None:
-        """What the newest probe since its last start printed."""
+        """The output of the container's newest probe since its last start."""
 
     def addresses_used(self, without: Collection[str], hosts: Iterable[str]) -> Sequence[Claim]:
         """Addresses that the machine itself uses: routes, own addresses, gateways, resolvers, and those of `hosts`.
         `without`: interfaces whose routes do not count. Of a machine that is not this one only the hosts are known."""
 
     def ports_taken(self, ports: Iterable[tuple[str, int, str]]) -> Mapping[tuple[str, int, str], str]:
-        """Those of (address, port, protocol) that are in use on the machine, with the holder's name."""
+        """The given (address, port, protocol) that are in use on the machine, with the holder's name."""
 
 
 class ReadBack(Protocol):

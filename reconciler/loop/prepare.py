@@ -104,7 +104,7 @@ class Preparer:
         return nesting.allowed(inner, outer, self._rules.permissions, self.data)
 
     def lies_in(self, inner: Mounted, outer: Mounted) -> str:
-        """What is wrong with such two places, behind the name of the inner one's service."""
+        """The end of the message about two such mounts, after the name of the inner mount's service."""
         from reconciler.decide.admit.policies import nesting
 
         return nesting.lies_in(inner, outer, self.data)

@@ -50,9 +50,9 @@ class Begins(BaseException):
 class Rehearsal:
     """`plan`: the plan that the turn would carry out; without steps if there is none.
 
-    `prepared`: the judged head; None if the turn did not get as far. `images`: want.key → the image of this machine
-    that the head would run. `foreseen`: what the head would find on the machine; None if the turn did not look.
-    `desired`: the head's desired state; None if the turn did not get as far. `revision`: the head's.
+    `prepared`: the judged head; None if the turn ended before. `images`: want.key → the image of this machine that the
+    head would run. `foreseen`: what the head would find on the machine; None if the turn did not look. `desired`: the
+    head's desired state; None if the turn ended before. `revision`: the head's.
     """
 
     outlook: Outlook

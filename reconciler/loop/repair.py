@@ -160,7 +160,7 @@ def _note_started_again(ledger: Ledger, plan: Plan, observed: ObservedState, fou
 
 
 def _note_not_started(ledger: Ledger, turn: Turn, services: Iterable[ServiceKey], rollout: Rollout) -> None:
-    """A start that never happened is not a failure: a missing disk, for example, is waited for."""
+    """A start that never happened is not a failure: for example, the agent waits for a missing disk."""
     if turn.outcome is Outcome.FAILED and turn.reason in NOT_THEIR_FAULT:
         for stack, service in services:
             if (stack, service) not in rollout.started:

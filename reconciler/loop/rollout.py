@@ -149,7 +149,7 @@ class Rollout:
 
     @property
     def started(self) -> frozenset[ServiceKey]:
-        """Services of which it has started a container."""
+        """Services of which this rollout has started a container."""
         return frozenset(self._known.started)
 
     def specs(self) -> dict[ServiceKey, str]:
@@ -283,7 +283,7 @@ class Rollout:
         return len(batch)
 
     def _stops(self, container: Container) -> None:
-        """It will stop, so it is no longer judged."""
+        """The container will stop, so it is not judged any more."""
         key = (container.stack, container.service)
         if container.running and any(known is not None and known.completes for known in self._both(key)):
             self._hooks.stops(container)
@@ -302,7 +302,7 @@ class Rollout:
 
     def _start(self, rest: Sequence[Step]) -> int:
         """Consecutive starts of the plan run together. Started containers are judged; then the first one that did not
-        start ends the rollout. What nobody waits for starts while the others become healthy."""
+        start ends the rollout. Services that nobody waits for start while the others become healthy."""
         self.touched |= rest[0].change is not Change.TRIAL
         self._pause(rest[0])
         awaited = {(step.stack, step.service) for step in rest if step.action is Action.WAIT_HEALTHY}

@@ -24,7 +24,8 @@ FETCH = "fetch the branch"
 
 @dataclass(slots=True)
 class _Trouble:
-    """Turns keep ending for this reason. `at`: monotonic seconds of the first one's end; `since`: its Unix time."""
+    """The reason for which turns keep ending. `at`: monotonic seconds of the first one's end; `since`: its Unix
+    time."""
 
     step: str
     reason: Reason

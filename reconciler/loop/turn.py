@@ -19,9 +19,9 @@ _EXIT_CODES = {
 class Turn:
     """The contract's `Turn`. `until`: Unix seconds; no try before this time.
 
-    `applied`: the machine runs the branch's head. `attempt` None: nothing was started. `fetch_error`: why nobody knows
-    the branch's head just now; then what was done was done about the last one that was seen. `again`: Unix seconds of
-    the next try of what the environment kept from being tried. `warnings`: of a commit that was judged and not tried.
+    `applied`: the machine runs the branch's head. `attempt` None: nothing was started. `fetch_error`: why the branch's
+    present head is not known; the turn then worked with the last head that was seen. `again`: Unix seconds of the next
+    try, if an environment fault prevented this one. `warnings`: of a commit that was judged and not tried.
     """
 
     outcome: Outcome

@@ -21,7 +21,7 @@ HINT = "this is a defect of reconciler: report it; it is tried again by itself"
 
 
 def note(ledger: Ledger, revision: str, error: Exception) -> bool:
-    """Record it with the commit, or with none (""); whether that has been tried often enough.
+    """Record the error with the commit, or with none (""). Returns whether the commit has been tried often enough.
 
     Repeated errors are not recorded any more.
     """

@@ -1,4 +1,4 @@
-"""What is worth a person's attention, and by which bounds. Times are seconds."""
+"""Alerts of the monitor, and their bounds. Times are seconds."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from reconciler.values import dataclass
 
 FILE = "alerts.json"
-"""In the state folder: what the monitor publishes for others."""
+"""File in the state folder in which the monitor publishes its alerts."""
 
 STALE = 60.0
-"""Seconds after which it says nothing of now: the monitor looks every 15."""
+"""Seconds after which this file is out of date: the monitor looks every 15."""
 
 
 TEST = "test"
-"""`about` of an alert that `alerts test` asks for."""
+"""`about` of a test alert (`alerts test`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ RULES: Mapping[str, AlertRule] = {
     "endpoint-down": AlertRule(120.0),
     "certificate-expiring": AlertRule(0.0, 14 * 86400.0),
 }
-"""Where the Host document says nothing."""
+"""The usual bounds, for alerts that the Host document does not change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is true now. `about`: what it is about, apart from a service (a disk). `value`: what was measured,
-    in the unit of `threshold`."""
+    """A condition that is true now. `about`: its subject, if that is not a service (a disk). `value`: what was
+    measured, in the unit of `threshold`."""
 
     name: str
     message: str

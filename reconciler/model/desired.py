@@ -49,8 +49,8 @@ class Endpoint:
 
 
 DRAIN = 2.0
-"""Seconds for which a replaced container serves on, where its file names none: a proxy or a resolver has to notice its
-successor."""
+"""Seconds for which a replaced container keeps serving, if its file names no drain: a proxy or a resolver has to notice
+its successor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ class Update:
     """How the containers of a service are replaced.
 
     `order`: which goes first. `parallelism`: how many containers are replaced at a time; 0: all. `delay`: seconds
-    between them. `drain`: seconds for which a container serves beside its successor before it stops; None: nothing is
-    said. `shared_volumes`: two containers may write its volumes at the same time. `trial`: if it is replaced
+    between them. `drain`: seconds for which a container serves beside its successor before it stops; None: the file
+    does not say. `shared_volumes`: two containers may write its volumes at the same time. `trial`: if it is replaced
     stop-first, a trial comes first.
     """
 
@@ -81,7 +81,7 @@ class Update:
 
 
 AS_USUAL = Update()
-"""How a service is replaced whose file says nothing of it."""
+"""How a service is replaced if its file does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from reconciler.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """An endpoint of a service that is to run. `granted`: the operator allows its address, wherever it leads; otherwise
-    it is asked only while a container of ours has published its port."""
+    """An endpoint of a service that should run. `granted`: the operator allows its address, wherever it leads.
+    Otherwise the monitor asks it only while a container of ours has published its port."""
 
     stack: str
     service: str
@@ -27,7 +27,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was found at `at`. `since`: since when the endpoint answers, or does not."""
+    """The result of a question at `at`. `since`: since when the endpoint answers, or does not."""
 
     watched: Watched
     answer: Answer

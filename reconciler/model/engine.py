@@ -54,14 +54,14 @@ class Engine:
         return tuple(path for path, seen in self.seen.items() if seen is False)
 
     def differs(self, other: Engine | None) -> bool:
-        """Whether a person would call it another state. A clock that runs on is none."""
+        """Whether the engine's state has changed for a person. A clock that runs on is no change."""
         if other is None or self.is_skewed != other.is_skewed:
             return True
         return replace(self, ahead=0.0) != replace(other, ahead=0.0)
 
 
 def joined(now: Engine, known: Engine | None) -> Engine:
-    """`now`, with what only a longer look has found."""
+    """`now`, with facts that only a longer look has found."""
     if known is None:
         return now
     return replace(
@@ -90,7 +90,7 @@ _NAMES = {
 
 
 def record_of(engine: Engine) -> dict[str, Any]:
-    """The same in the form of the journal and of the documents; unknown is null."""
+    """The engine in the form of the journal and of the documents; unknown is null."""
     found = {_NAMES.get(name, name): value for name, value in asdict(engine).items()}
     return found | {
         "composeVersion": engine.compose or None,

@@ -11,7 +11,7 @@ PERIODS = ("Interval", "Timeout", "StartPeriod", "StartInterval")
 OWN_LABELS = ("com.docker.compose.", "dev.reconciler.")
 
 IGNORED_OPTIONS = ("label=disable", "label:disable", "systempaths=unconfined")
-"""The engine adds the first if it must; of the last it keeps only what follows from it."""
+"""The engine adds the first if it must; it does not keep the last itself, only its effects."""
 
 
 def capabilities(names: Iterable[str] | None) -> frozenset[str]:

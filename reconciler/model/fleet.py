@@ -7,7 +7,7 @@ from reconciler.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RemoteHost:
-    """One machine. `ssh`: what ssh takes as its destination; the other fields are '' where nobody has said."""
+    """One machine. `ssh`: the destination for ssh. The other fields are '' if they are not set."""
 
     name: str
     ssh: str

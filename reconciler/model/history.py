@@ -117,8 +117,8 @@ class Bad:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Why a commit was kept from being tried, before an attempt began. `outcome`: Held, or Failed if the environment
-    was the cause. `ended_at` None: it is still kept, as far as anybody has checked. `warnings`: other findings."""
+    """Why a commit was held before an attempt began. `outcome`: Held, or Failed if the environment was the cause.
+    `ended_at` None: it is still held, as far as anybody has checked. `warnings`: other findings."""
 
     revision: str
     outcome: Outcome
@@ -136,7 +136,7 @@ FOUND_SPEC = "found-"
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """A container that plain Compose has started, and the service that it is.
+    """A container that plain Compose has started, and the service that it stands for.
 
     `mounts` (target → kind, source, writable) and `image`: those of the service, if the container has the same under
     another name. `proven`: a commit with this service was good since, so a commit without the service removes the
@@ -194,7 +194,7 @@ class History:
     - `stopped`: ids of containers that may have ended by themselves, and that ran until a rollout stopped them → their
       start (the engine's text).
     - `defects`: commit → errors of this program with it since its last decision.
-    - `held`: what kept commits from being tried, oldest first.
+    - `held`: holds of commits, oldest first.
     - `engine`: its abilities, as recorded last.
     - `unproven`: volumes and data folders that were empty when an attempt began to use them, and that no good commit is
       known to have used.
@@ -232,7 +232,7 @@ class History:
     engine: Engine | None = None
 
     def holding(self, revision: str | None) -> tuple[Held, ...]:
-        """What keeps this commit from being tried, oldest first."""
+        """The holds of this commit, oldest first."""
         found = itertools.takewhile(lambda item: item.ended_at is None, reversed(self.held))
         return tuple(item for item in found if item.revision == revision)[::-1]
 
@@ -257,7 +257,7 @@ class History:
         return frozenset(item for item in contents | specs | self.ran_once if item)
 
     def was_decided(self, sha: str) -> bool:
-        """Whether a verdict decided on it. If the journal that knew it is lost or cut off, the mirror's refs remember
+        """Whether the commit had a verdict. If the journal that knew it is lost or cut off, the mirror's refs remember
         it, and the commit's note shows it."""
         return sha in self.quarantined or (self.last_good is not None and self.last_good.revision == sha)
 

@@ -16,7 +16,7 @@ OURS = "reconciler/"
 """Prefix of the names of images that agents have built."""
 
 UNRESOLVED = "unresolved:"
-"""Begins what stands for the id of an image that is still to be pulled or built."""
+"""Prefix of the placeholder for the id of an image that is still to be pulled or built."""
 
 
 def is_unresolved(image: str) -> bool:
@@ -66,7 +66,7 @@ class Image:
     """An image on the machine. `digest` is the repository digest if one exists.
 
     `tagged`: when a name was last given to it, in Unix seconds; 0 if unknown. A pull counts if it brought another
-    image. `content`: the same for images with the same layers and settings, no matter who built them and when.
+    image. `content`: equal for images with the same layers and settings, no matter who built them and when.
     """
 
     id: str

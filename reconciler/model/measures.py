@@ -19,7 +19,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """`mount`: where it is mounted. `holds`: what of ours lies on it."""
+    """`mount`: where it is mounted. `holds`: which of our folders lie on it."""
 
     mount: str
     size: int
@@ -43,7 +43,7 @@ class Machine:
 class Measures:
     """`usage`: container's id → what it uses. `oom_kills`: container's id → since the monitor has started.
 
-    `answered`: the engine answered when `usage` was measured. Without it an empty `usage` says nothing.
+    `answered`: the engine answered when `usage` was measured. If it did not, an empty `usage` says nothing.
     """
 
     at: float

@@ -28,9 +28,10 @@ class Action(StrEnum):
 
 
 class Change(StrEnum):
-    """What an UpdateContainer step changes, if it is neither a name nor a restart policy; what a CreateVolume step
-    replaces, if such a volume had data; APART: a StartContainer or JoinAlias step connects the container without its
-    aliases; TRIAL: the step is about a trial container, and a WaitHealthy takes `pause` seconds of health."""
+    """A detail of a step. LIMITS, RESUME, LEAVE: what an UpdateContainer step changes, if that is neither a name nor a
+    restart policy. LOST: a CreateVolume step replaces a volume that had data. APART: a StartContainer or JoinAlias step
+    connects the container without its aliases. TRIAL: the step is about a trial container; WaitHealthy then waits for
+    `pause` seconds of health."""
 
     APART = "apart"
     LIMITS = "limits"

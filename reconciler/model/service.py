@@ -24,7 +24,7 @@ BESIDE = (MONITOR, ENGINE_READ)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the service's files follow from. All paths are absolute.
+    """The values from which the service's files are made. All paths are absolute.
 
     `program`: the command before `--config FILE run`. `user`, `home`: the account that the agent runs as.
     `writable`: what it writes beside the state folder; a path with a leading `-` may be missing. `used`: every other
@@ -61,7 +61,8 @@ class ServiceFile:
 
 @dataclass(frozen=True, slots=True)
 class ServiceCommand:
-    """One call of the service manager. `needed`: its failure is an error with the remedy `hint`; else passed over."""
+    """One call of the service manager. `needed`: its failure is an error with the remedy `hint`; otherwise a failure is
+    ignored."""
 
     argv: tuple[str, ...]
     needed: bool = True

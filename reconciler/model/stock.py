@@ -34,9 +34,8 @@ class StoredImage:
 
     @property
     def made_here(self) -> tuple[str, ...]:
-        """Names of it that no registry knows: somebody has built or named it here.
-
-        A name with a registry's address counts as that registry's.
+        """Names of the image that no registry knows: somebody has built or named it here. A name with a registry's
+        address counts as that registry's.
         """
         bare = (name for name in self.names if canonical(name) != name)
         return tuple(name for name in bare if name.rpartition(":")[0] not in self.repositories)

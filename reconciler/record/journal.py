@@ -23,7 +23,7 @@ LONG = 4 << 20
 Record = Mapping[str, Any]
 
 REMARKS = frozenset({"held", "released", "planned", "made", "proven", "engine"})
-"""Kinds that say nothing about the machine as it runs: writing one is no effect."""
+"""Kinds that do not describe the machine as it runs: writing one does not count as an effect."""
 
 IDENTITIES = frozenset(
     {"attempt", "revision", "intent", "outcome", "reason", "state", "before", "revertedTo", "content", "spec"}

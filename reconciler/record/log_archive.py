@@ -23,7 +23,7 @@ from reconciler.model.logs import LogLine
 from reconciler.record.summary_logs import log_line
 
 TOTAL = 1 << 30
-"""Bytes of all files; beyond that the oldest go, whichever service they are of."""
+"""Bytes of all files; beyond that the oldest are removed, of whatever service."""
 
 PATIENCE = 10.0
 """Seconds that may go into one file: a container waits for it to be removed."""
@@ -38,7 +38,7 @@ class LogArchive:
         self._folder, self._bounds = folder, bounds
 
     def keep(self, service: ServiceKey, number: int, container: str, lines: Iterable[LogLine]) -> None:
-        """Write a file of these lines, of which the newest stay where they are too many. OSError as the disk gives it.
+        """Write these lines into a file; if they are too many, only the newest. OSError if the disk refuses.
 
         A file of the same container is replaced.
         """
@@ -62,7 +62,7 @@ class LogArchive:
         self._collect(folder, bounds.keep)
 
     def services(self) -> Sequence[ServiceKey]:
-        """Those of which there is a file."""
+        """The services of which the archive has a log."""
         found = []
         with suppress(OSError):
             for folder in sorted(self._folder.iterdir()):
@@ -72,18 +72,18 @@ class LogArchive:
         return found
 
     def files(self, service: ServiceKey, since: float = 0.0) -> Sequence[Path]:
-        """Its files, oldest first. `since`: only those that may have lines from then on."""
+        """The service's files, oldest first. `since`: only files that may have lines from then on."""
         found = sorted(self._place(service).glob(f"*{SUFFIX}"))
         return [path for path in found if path.stat().st_mtime >= since]
 
     def previous(self, service: ServiceKey) -> Sequence[Path]:
-        """The newest file of each of its containers' numbers."""
+        """For each container number of the service, the newest file."""
         newest = {path.name.split("-")[1]: path for path in self.files(service)}
         return sorted(newest.values())
 
     @staticmethod
     def read(path: Path) -> Iterator[LogLine]:
-        """As far as the file can be read."""
+        """The lines of the file, as far as it can be read."""
         try:
             with gzip.open(path, "rt", encoding="utf-8") as file:
                 for text in file:
@@ -107,8 +107,8 @@ class LogArchive:
 
 
 def _write(lines: Iterable[LogLine], newer: Path, older: Path, largest: int) -> bool:
-    """Compress into `newer`; each time that it has half of `largest` bytes, it becomes `older`. Whether there was any
-    line."""
+    """Compress into `newer`; each time that it has half of `largest` bytes, it becomes `older`. Returns whether there
+    was any line."""
     until, rest, any_line = time.monotonic() + PATIENCE, iter(lines), False
     full = True
     while full:

@@ -1,4 +1,4 @@
-"""The Alerts document, and its way back."""
+"""The Alerts document, and how it is read again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reconciler.record.contract import Document, document, moment
 
 
 def alerts(items: Iterable[Alert], at: float | None) -> Document:
-    """`at`: when they were looked for."""
+    """The Alerts document. `at`: when the monitor looked last."""
     return document("Alerts") | {"evaluatedAt": moment(at), "alerts": [_alert(item) for item in items]}
 
 
@@ -30,7 +30,7 @@ def _alert(value: Alert) -> Document:
 
 
 def read(found: Mapping[str, Any]) -> Iterator[Alert]:
-    """Those of a document; what somebody else has written there is left out."""
+    """The alerts of a document; entries in any other form are left out."""
     for item in found.get("alerts") or ():
         try:
             if item["name"] in RULES:

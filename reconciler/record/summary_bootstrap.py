@@ -17,7 +17,7 @@ def bootstrap(
     following: Sequence[str],
 ) -> Document:
     """`outcome`: rehearsed, refused, failed, done. `changes`: name, sentence, commands, state (planned, made, failed).
-    `notes`: facts that were only said; `following`: what a person does next."""
+    `notes`: facts that change nothing; `following`: what a person does next."""
     return document("Bootstrap") | {
         "host": host,
         "outcome": outcome,

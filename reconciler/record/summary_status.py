@@ -66,13 +66,13 @@ def status(facts: StatusFacts, answer: HostStatus) -> Document:
 
 
 def _next_try(facts: StatusFacts) -> float | None:
-    """Nobody tries again while no agent runs."""
+    """When it is tried again; None while no agent runs."""
     known = facts.agent.running and facts.holding is not None and facts.rollout is None
     return facts.holding.until if known and facts.holding else None
 
 
 def fetched_again(told: Mapping[str, Any], at: float | None) -> Document:
-    """The same document after a fetch that brought nothing new."""
+    """The Status document `told` after a fetch that brought nothing new."""
     return {**told, "source": {**told["source"], "lastFetchAt": moment(at)}}
 
 

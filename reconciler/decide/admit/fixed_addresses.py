@@ -17,7 +17,7 @@ _NAMED = r"proxy_pass\s+https?://{name}(?=[:/;\s])|\bserver\s+{name}(:\d+)?(?=[;
 
 
 def findings(subject: Subject) -> Iterator[Finding]:
-    """One for each nginx of the stack and each start-first service that its files name so."""
+    """One finding for each nginx of the stack and each start-first service whose address its files name in this way."""
     services: Mapping[str, Json] = subject.model.get("services") or {}
     started_first = [name for name, model in sorted(services.items()) if _order(model) == "start-first"]
     if not started_first:

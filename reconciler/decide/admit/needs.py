@@ -16,7 +16,7 @@ from reconciler.model.needs import Export, Variable
 from reconciler.model.outcome import Level, Violation
 
 TREE = 3
-"""From so many paths of one stack on, one entry for the folder around them is written."""
+"""If a stack needs at least this number of paths, one entry for the folder around them is written."""
 
 DATA = frozenset({"/Volumes", "/data", "/media", "/mnt", "/srv", "/storage"})
 """Folders below / that contain only people's data. Elsewhere, an entry is for a folder at least two levels deep."""
@@ -89,7 +89,7 @@ def _tree(group: Sequence[BindGrant], permissions: Permissions) -> BindGrant | N
 
 
 def _says(one: BindGrant, other: BindGrant) -> bool:
-    """Whether `one` allows everything that `other` allows, which is then not needed.
+    """Whether `one` allows everything that `other` allows, so that `other` is not needed.
 
     A path that is only read stays read-only if just one service needs to write around it.
     """

@@ -157,7 +157,7 @@ def _candidates(
     target: DesiredState, observed: ObservedState, adopted: Mapping[str, Adopted]
 ) -> Iterable[tuple[Service, Container]]:
     """Containers without our label that were not judged yet, or that match no service, or matched none before the
-    commit that the target undoes. A container that once matched a service is changed by a commit like any other."""
+    commit that the target undoes. A commit replaces a container that once matched a service like any other."""
     suspended = {stack.name for stack in target.stacks if stack.suspended}
     services = target.services()
     for item in observed.containers:

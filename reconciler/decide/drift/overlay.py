@@ -1,4 +1,4 @@
-"""Gives adopted containers the specs of the services that they are."""
+"""Gives adopted containers the specs of the services that they stand for."""
 
 from __future__ import annotations
 

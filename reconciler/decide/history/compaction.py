@@ -60,9 +60,10 @@ def _first_recent(records: Sequence[Record], recent: int) -> int:
 
 
 def _newest(records: Sequence[Record]) -> set[int]:
-    """Of these only the last one counts: the seen head, the closing, the engine, and each fetched image.
+    """Positions of records of which only the newest counts: the seen head, the closing, the engine, and each fetched
+    image.
 
-    A request was about the head of its time.
+    The head that was seen before a request stays, too: the request was about this head.
     """
     found: dict[tuple[str, str], int] = {}
     heads: set[int] = set()

@@ -35,7 +35,7 @@ class FoldState:
     """`history`: the result of the records so far; each of its fields has its counterpart here.
 
     `drafts`: fields of attempts that are not closed, and may still change; `open`: attempts that have not ended.
-    `released`: so many of the first `held` have ended. `finals`: commit → attempt.
+    `released`: number of the first `held` that have ended. `finals`: commit → attempt.
     """
 
     attempts: dict[str, Attempt] = field(default_factory=dict)

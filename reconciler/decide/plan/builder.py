@@ -108,7 +108,8 @@ class PlanBuilder:
     def on_slot(
         self, action: Action, service: Service, slot: Slot, cause: str, name: str, change: Change | None = None
     ) -> None:
-        """A step on the container of a slot, or on the one that is created for it. `name`: what it gets."""
+        """A step on the container of a slot, or on the one that is created for the slot. `name`: the container's new
+        name."""
         item = slot.container.id if slot.container else None
         self.add(action, *service.key, slot.name, cause, id=item, name=name, change=change)
 

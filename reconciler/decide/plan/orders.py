@@ -17,26 +17,28 @@ NO_MEMORY = "both together would take more memory than is allowed"
 
 
 def update_of(service: Service, diff: StateDiff) -> Update:
-    """How it is replaced. A rollback takes the order of the failed commit, too: it must not stop what need not stop."""
+    """How the service is replaced. A rollback also goes start-first if the failed commit asks for it, so that nothing
+    stops without need."""
     before = diff.known.get(service.key)
     asked = before.update if diff.intent is Intent.REVERT and before is not None else service.update
     return asked if asked.order == START_FIRST else service.update
 
 
 def drain_of(service: Service, update: Update) -> float:
-    """Seconds for which an old container serves beside its successor. Without networks nobody has to notice it."""
+    """Seconds for which an old container serves beside its successor. A service without networks needs no drain: no
+    client has to notice the successor."""
     if update.drain is not None:
         return update.drain
     return DRAIN if service.endpoints else 0.0
 
 
 def order_of(service: Service) -> str:
-    """The order in which it is replaced, as far as its file alone decides."""
+    """The order in which the service is replaced, as far as its file alone decides."""
     return STOP_FIRST if next(_alone(service, service.update), "") else service.update.order
 
 
 def alone(service: Service, update: Update, diff: StateDiff) -> str:
-    """Why two containers of it cannot run side by side; '' where they can."""
+    """Why two containers of the service cannot run side by side; '' if they can."""
     pairing = diff.pairings[service.key]
     if service.key in diff.namespace_users or any(item.id in _shared(diff) for item in pairing.extras):
         return "other services share its namespaces"
@@ -79,7 +81,8 @@ def _alone(service: Service, update: Update) -> Iterator[str]:
 
 
 def _seen_too_early(service: Service) -> bool:
-    """Traefik leaves out what is not healthy yet; caddy-docker-proxy looks at no health (ADR 23)."""
+    """Whether a proxy would send requests before the container is healthy: Traefik waits for the health check,
+    caddy-docker-proxy does not (ADR 23)."""
     labels = _labels(service)
     by_caddy = any(name == "caddy" or name.startswith(("caddy.", "caddy_")) for name in labels)
     return by_caddy or (found_by_labels(service) and not service.healthcheck)
@@ -90,7 +93,7 @@ def _labels(service: Service) -> dict[str, Any]:
 
 
 def _keeps_data(item: Container) -> bool:
-    """Its image has declared a volume, which its successor takes over."""
+    """Whether the container has a volume that its image declares, and that its successor takes over."""
     return any(mount.writable and mount.kind == "volume" and is_anonymous(mount.source) for mount in item.mounts)
 
 

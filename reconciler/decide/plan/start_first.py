@@ -58,15 +58,16 @@ class StartFirst:
                     self.keys.add(service.key)
 
     def applies(self, pairing: Pairing) -> bool:
-        """Whether something of the service still serves, and something of it has to take over."""
+        """Whether the service is replaced start-first now: an old container still serves, and a new one has to take
+        over."""
         if pairing.service.key not in self.keys:
             return False
         serving = [slot.container for slot in pairing.slots if slot.container and self._runs(slot.container)]
         return bool(self._olds(pairing) or (serving and pairing.missing))
 
     def replace(self, pairing: Pairing) -> None:
-        """So many containers at a time as the service says. At no moment fewer serve than before, or than are asked
-        for."""
+        """Replace as many containers at a time as `parallelism` says. At every moment at least as many containers serve
+        as before, or as are asked for."""
         service, olds = pairing.service, self._olds(pairing)
         update = update_of(service, self._diff)
         todo = [slot for slot in pairing.slots if not self._has_taken_over(service, slot)]
@@ -83,7 +84,7 @@ class StartFirst:
         self._stop(service, update, [(item, None) for item in olds])
 
     def unfinished(self, service: Service, slot: Slot) -> bool:
-        """Whether its container runs, and has still to take over."""
+        """Whether the slot's container runs and has not taken over yet."""
         runs = slot.container is not None and self._runs(slot.container)
         return runs and not self._has_taken_over(service, slot)
 
@@ -94,7 +95,8 @@ class StartFirst:
         return item.running and item.id not in self._builder.stopped
 
     def _has_taken_over(self, service: Service, slot: Slot) -> bool:
-        """False for one that an interrupted rollout has started: it may lack its aliases or its name."""
+        """Whether the slot's container serves under its name. False for one that an interrupted rollout has started: it
+        may lack its aliases or its name."""
         item = slot.container
         if item is None or not self._runs(item):
             return False
@@ -130,7 +132,8 @@ class StartFirst:
         self._builder.wait(service, condition, "proves itself")
 
     def _reconnect(self, service: Service, slot: Slot, item: Container) -> None:
-        """The agent was killed while it gave it its aliases: it runs without this network, and could not be judged."""
+        """An agent was killed while it gave this container its aliases: the container runs without this network, so it
+        could not be judged."""
         for endpoint in service.endpoints:
             if endpoint.network not in self._diff.connected(item):
                 cause = f"lost network {endpoint.network}"
@@ -144,7 +147,7 @@ class StartFirst:
                     self._builder.on_slot(Action.JOIN_ALIAS, service, slot, TAKES_OVER, endpoint.network)
 
     def _stop(self, service: Service, update: Update, olds: Iterable[tuple[Container, Slot | None]]) -> None:
-        """What does not serve well needs no drain."""
+        """Stop the old containers. A container that does not serve needs no drain."""
         drain = drain_of(service, update)
         for item, slot in olds:
             pause, drain = (drain, 0.0) if self._serves(item) else (0.0, drain)
@@ -170,15 +173,15 @@ class StartFirst:
 
 
 def groups(slots: Sequence[Slot], parallelism: int) -> Iterator[Sequence[Slot]]:
-    """So many at a time; 0: all together."""
+    """The slots in groups of `parallelism`; 0: all in one group."""
     size = parallelism or max(1, len(slots))
     for first in range(0, len(slots), size):
         yield slots[first : first + size]
 
 
 def partners(group: Sequence[Slot], olds: list[Container], keep: int = 0) -> list[tuple[Container, Slot]]:
-    """The container that each slot replaces: the one with its name, else any beyond the number to `keep`. They are
-    taken out of `olds`."""
+    """The container that each slot replaces: the one with the slot's name, else any, as long as more than `keep` are
+    left. The partners are taken out of `olds`."""
     found: dict[str, Container] = {}
     for slot in group:
         same = next((item for item in olds if item.name == slot.name), None)

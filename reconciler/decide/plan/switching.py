@@ -173,7 +173,7 @@ class Switching:
             self.builder.wait(service, Condition.HEALTHY if service.healthcheck else Condition.STARTED, "proves itself")
 
     def _stop_namespace_users(self, service: Service) -> None:
-        """Its namespace users stop before it and start after it."""
+        """Stop the namespace users of a service: they stop before it and start after it."""
         for other in self.namespace_users.get(service.key, ()):
             self._stop_namespace_users(other)
             self.stop_old(self.pairings[other.key], f"shares with {service.name}")

@@ -18,16 +18,16 @@ from reconciler.model.outcome import Intent, Level, Reason, Violation
 from reconciler.model.plan import Action, Change, Plan
 
 SUFFIX = ".trial"
-"""What the name of the service of a trial container ends with. A container that a killed agent leaves behind belongs to
-no service of the commit, and so is removed like that of any service that is gone."""
+"""Suffix of a trial's service name. If a killed agent leaves a trial container behind, its service is in no commit, so
+the container is removed like that of any service that is gone."""
 
 _EXCLUSIVE = ("ports", "hostname", "domainname", "mac_address")
 _OURS = (LABEL_HOST, LABEL_STACK, LABEL_SPEC)
 
 
 def trial_of(service: Service, trial: Trial) -> Service:
-    """The service as its trial container is created: without what can exist once, and without labels, by which others
-    would find it."""
+    """The service as its trial container is created: without resources that can exist only once, and without labels by
+    which others would find it."""
     config = {key: value for key, value in service.config.items() if key not in _EXCLUSIVE}
     labels = dict(config.get("labels") or {})
     config["labels"] = {name: labels[name] for name in _OURS if name in labels}
@@ -86,7 +86,8 @@ class Trials:
         self.surges: list[tuple[ServiceKey, int]] = []
 
     def add(self, start_first: Collection[ServiceKey], moved: Collection[ServiceKey]) -> None:
-        """`start_first`: services that prove themselves in that way. `moved`: services whose network is replaced."""
+        """`start_first`: services that are replaced start-first, and so need no trial. `moved`: services whose network
+        is replaced."""
         for service in self._diff.order if self._diff.intent is Intent.ADVANCE else ():
             trial, pairing = service.update.trial, self._diff.pairings[service.key]
             if trial is None or service.key in start_first or not self._replaces(pairing):
@@ -98,7 +99,7 @@ class Trials:
                 self._try(service, trial_of(service, trial), trial)
 
     def _replaces(self, pairing: Pairing) -> bool:
-        """Only what is replaced is tried: nothing stops for a new service."""
+        """Whether the service is replaced: only then it is tried, because a new service stops nothing."""
         new = any(slot.container is None or not has_run(slot.container) for slot in pairing.slots)
         return new and any(item.running for item in pairing.extras)
 
@@ -119,7 +120,7 @@ class Trials:
         return NO_MEMORY if service.key in self._cramped else ""
 
     def _changed_dependency(self, service: Service) -> str:
-        """A dependency, direct or not, that this commit changes or starts: a trial would find the one before."""
+        """A dependency, direct or not, that this commit changes or starts: a trial would use the old one."""
         waiting, seen = sorted(needs(service)), set[ServiceKey]()
         while waiting:
             key = waiting.pop(0)

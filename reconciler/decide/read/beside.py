@@ -12,7 +12,7 @@ from reconciler.model.outcome import Level, Reason, Violation
 
 
 def left_out(files: Files, document: HostDocument, read: Collection[str], base: str = "") -> Iterator[Violation]:
-    """A warning for each. `read`: the Compose files of all stacks, with what they include and extend.
+    """A warning for each such file. `read`: the Compose files of all stacks, with what they include and extend.
 
     A stack whose first file has an unusual name is never started without `-f`, so no other file is expected there.
     """

@@ -77,7 +77,7 @@ def _logs(raw: Mapping[str, Any]) -> LogBounds:
 
 
 def _alert(usual: AlertRule, raw: Mapping[str, Any]) -> AlertRule:
-    """What the document does not say is as usual."""
+    """A setting that the document leaves out has its usual value."""
     lasting = seconds(raw["for"]) if "for" in raw else usual.lasting
     bound = _threshold(raw["threshold"]) if "threshold" in raw else usual.threshold
     return AlertRule(lasting, bound, raw.get("enabled", True))
@@ -147,7 +147,7 @@ def _quantities(place: _Place, spec: Mapping[str, Any]) -> Iterator[Violation]:
         memory = _memory(_mapping(spec.get("memory")))
         default = size(_mapping(spec.get("defaults")).get("memory", _DEFAULT_MEMORY))
     except (QuantityError, TypeError):
-        return  # the schema has named it, or the next check does
+        return  # the schema has reported it, or the next check does
     if memory.reserve >= memory.budget:
         message, hint = "the reserve leaves nothing of the budget", "Lower the reserve or raise the budget."
         yield place.violation(("spec", "memory", "reserve"), "memory-order", message, hint)
@@ -175,7 +175,8 @@ def _alerts(place: _Place, spec: Mapping[str, Any]) -> Iterator[Violation]:
 
 
 def _log_size(place: _Place, spec: Mapping[str, Any]) -> Iterator[Violation]:
-    """With less a log has a few lines, and with more one service would fill what all logs have together."""
+    """Violation of a log size that is too small (a log would have a few lines) or too large (one service would fill the
+    space of all logs)."""
     raw = _mapping(spec.get("logs")).get("size")
     if not isinstance(raw, str | int):
         return  # the schema has named it

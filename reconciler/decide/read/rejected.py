@@ -16,8 +16,8 @@ _INVALID = re.compile(r"\b[Ii]nvalid [A-Za-z ]+?:? ([^\s:]\S*?)(?:: |$)")
 
 
 def placed(violations: Iterable[Violation], scan: Scan) -> tuple[Violation, ...]:
-    """The same violations. Those without a line get one from the scanned files: by their pointer, else by the value
-    that Compose calls invalid."""
+    """The violations, each with a place if possible. Those without a line get one from the scanned files: by their
+    pointer, else by the value that Compose calls invalid."""
     return tuple(_placed(item, scan) if item.line is None else item for item in violations)
 
 

@@ -42,7 +42,7 @@ def with_settings(model: Mapping[str, Any], found: Scan, stack: str) -> tuple[Ma
 
 
 def _merged(nodes: list[Node]) -> Any:
-    """The first one wins; maps are merged."""
+    """The first value wins; maps are merged."""
     maps: list[Node] = []
     for node in nodes:
         if not isinstance(node, MapNode):
@@ -85,7 +85,7 @@ def _wrong(settings: Mapping[str, Any], found: Scan, stack: str, service: str) -
 
 
 def _wrong_endpoint(settings: Mapping[str, Any]) -> Iterator[Violation]:
-    """What the schema cannot say: a number of a port that does not exist, brackets around no address."""
+    """A fault that the schema cannot find: an impossible port number, brackets around something that is no address."""
     try:
         endpoints.parse(settings.get("endpoint") or "http://localhost")
     except ValueError as error:

@@ -64,7 +64,7 @@ def told(message: str, hint: str) -> str:
 
 
 def _answers_again(facts: StatusFacts, holding: Holding) -> bool:
-    """Whether the present observation shows that it is over."""
+    """Whether the present observation shows that the fault is over."""
     return holding.reason is Reason.ENGINE_UNAVAILABLE and facts.observed is not None
 
 

@@ -29,7 +29,7 @@ def last_attempted(facts: StatusFacts) -> str | None:
 
 
 def _refused_at_sight(attempt: Attempt) -> bool:
-    """No attempt began for it: the journal has only its end."""
+    """Whether the commit was rejected before an attempt began: the journal has only its end."""
     return attempt.outcome is Outcome.REJECTED and attempt.started_at == attempt.ended_at
 
 

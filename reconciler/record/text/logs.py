@@ -14,8 +14,8 @@ COLOURS = ("36", "33", "32", "35", "34", "31")
 
 
 class LogText:
-    """One row after the other. Names are aligned as far as those are known that came before. `widest`: columns of a
-    name; None: as it is."""
+    """Formats one row after the other. Names are aligned to the longest that came before. `widest`: columns of a name;
+    None: as it is."""
 
     def __init__(self, widest: int | None = None) -> None:
         self._widest = widest

@@ -80,11 +80,11 @@ class PushView:
         return lines
 
     def tells(self, document: Json) -> bool:
-        """Whether it says how the commit ended."""
+        """Whether the document says how the commit ended."""
         return bool(self._rows(document))
 
     def dead(self, document: Json) -> list[str]:
-        """The agent has ended."""
+        """The lines for an agent that has ended."""
         self.ended = True
         told = f"{self._host}: the agent (process {document['pid']}) has ended. Nothing changes until it runs again"
         return paragraph(f"{told}; then it goes on with the branch's head", STYLE)
@@ -137,7 +137,7 @@ class PushView:
         return [row for row in rows if row["at"] >= self._pushed.at]
 
     def _verdict(self, document: Json) -> list[str]:
-        """How the turns about this commit ended; the first that decides it is the last that counts."""
+        """How the turns about this commit ended, up to the first that decides it."""
         lines: list[str] = []
         for row in self._rows(document):
             if not self._new("turn", row["at"]):

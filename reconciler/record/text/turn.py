@@ -44,7 +44,7 @@ def _head(document: Json, style: Style) -> str:
 
 
 def _already_ran(document: Json, style: Style) -> list[str]:
-    """A job of a commit that was rolled back cannot be rolled back: this comes first."""
+    """One-shots of a rolled-back commit that did run: their effects stay, so this line comes first."""
     if document["outcome"] not in ("RolledBack", "RollbackFailed"):
         return []
     ran = [place(item["stack"], item["service"]) for item in document["services"] if item["action"] == "RanOnce"]

@@ -46,7 +46,7 @@ def findings(service: ServiceSubject) -> Iterator[Finding]:
 
 
 def ports_of_host(subjects: Sequence[Subject]) -> Iterator[Finding]:
-    """Reported at the service with most of them, unless that service exceeds the cap alone."""
+    """Reported at the service with the most ports, unless that service alone exceeds the cap."""
     services = [service for subject in subjects for service in subject.services()]
     number = sum(map(_ports, services))
     if number > MOST_PORTS_OF_HOST and max(map(_ports, services)) <= MOST_PORTS:
@@ -64,8 +64,9 @@ def volume_findings(subject: Subject) -> Iterator[Finding]:
 
 
 def _reached_memory(service: ServiceSubject) -> Iterator[Finding]:
-    """Files in memory of a service that shares its processes: the others reach them by /proc/<pid>/root, and what they
-    wrote stays when its container has ended. What each container always has is counted (`footprint.PROCESSES`)."""
+    """Files in memory of a service that shares its processes: the others can write to them by /proc/<pid>/root, and
+    these files stay when the writer has ended. The memory of /dev and /dev/shm, which each container has, is counted
+    (`footprint.PROCESSES`)."""
     others = ", ".join(sorted(processes_with(service)))
     if not others:
         return

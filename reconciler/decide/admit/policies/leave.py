@@ -96,7 +96,7 @@ def _refused(level: Level, finding: Finding, subject: Subject, rule: Rule, root:
 
 
 def _offered(subject: Subject, service: str | None) -> tuple[Pin | None, str]:
-    """The pin of a service; None with what it is that cannot be pinned."""
+    """The pin of a service, or None; and the words for what cannot be pinned."""
     if service is None:
         return None, "what belongs to no service"
     pin = pin_of(subject, service) if may_be_offered(subject, service) else None

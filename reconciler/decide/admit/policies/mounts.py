@@ -115,7 +115,7 @@ def _of_the_host(service: ServiceSubject, mount: Json, place: Pointer, lender: s
     root = root_path(real, read_only=read_only, own=permissions.own)
     shown = written(source, service.of.root)
     if grant is not None and (read_only or not grant.read_only):
-        # What is allowed by an entry for the whole machine needs that entry's pin, for whatever path.
+        # If an entry for the whole machine allows the path, its pin is needed, whichever path it is.
         whole = root_path(grant.host, read_only=grant.read_only, own=permissions.own)
         if holds(grant.pin, root or whole, service.of, service.name):
             yield replace(service.finding("absolute-bind", place, _mounted(shown) + via, value=path), by=grant)

@@ -25,8 +25,8 @@ DIGITS = 32
 """Length of the digest in hex digits, as in the operator's config: 128 bits of a sha256."""
 
 MOST_OFFERED, MOST_TEXT = 100, 16 << 20
-"""Maximum of pins that the refusals of one commit offer, and of characters of which one pin, or all of these, are
-made."""
+"""Maximum number of pins that the denials of one commit offer. Maximum number of characters from which one pin is made,
+or all these pins together."""
 
 KEPT_TEXT = 1 << 16
 """Maximum length of a service's text that is kept for the next pin."""
@@ -60,8 +60,8 @@ _HIDDEN = "(secret)"
 
 
 def pin_of(subject: Subject, service: str) -> Pin | None:
-    """The present pin of the service. None if another service's build of the commit makes its image, or the image of a
-    service that writes where it reads, and if the pin would be made of more than MOST_TEXT characters."""
+    """The present pin of the service. None if the build of another service makes its image, or the image of a service
+    that writes where it reads. None, too, if the pin would be made of more than MOST_TEXT characters."""
     pins = _pins(subject)
     name = (subject.stack, service)
     if name not in pins.made:
@@ -70,7 +70,7 @@ def pin_of(subject: Subject, service: str) -> Pin | None:
 
 
 def may_be_offered(subject: Subject, service: str) -> bool:
-    """Whether a refusal may still offer the pin of the service: nobody pins hundreds of services."""
+    """Whether a denial may still offer the pin of the service: nobody pins hundreds of services."""
     pins = _pins(subject)
     return pins.spent <= MOST_TEXT and (len(pins.made) < MOST_OFFERED or (subject.stack, service) in pins.made)
 

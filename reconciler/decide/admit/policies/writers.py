@@ -14,7 +14,7 @@ from reconciler.formats.devices import bound_device
 from reconciler.formats.grants import absolute
 
 OF_THE_HOST = frozenset({"/", "/dev", "/etc", "/proc", "/run", "/run/docker.sock", "/run/podman/podman.sock", "/sys"})
-"""Targets that a pinned service may mount and `rest` leaves out: they are what is granted, and no container writes
+"""Targets that a pinned service may mount and `rest` leaves out: the grant is about them, and no container writes
 programs there. Deeper targets count, because volumes of other services are below /, too."""
 
 Name = tuple[str, str]
