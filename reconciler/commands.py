@@ -59,7 +59,7 @@ class Verb:
 
 EXIT_CODES = {
     0: "yes, done, no difference",
-    1: "no: invalid, would change, rejected, reverted, held, not healthy",
+    1: "no: invalid, would change, rejected, rolled back, held, not healthy",
     2: "wrong usage or agent config; nothing was tried",
     3: "could not find out: engine, Compose, remote, registry or disk failed; nothing was quarantined",
     4: "a person is needed: stalled, or the journal is corrupt",
@@ -266,7 +266,7 @@ VERBS = (
         "once",
         "Take one turn: fetch, decide, roll out or roll back; returns with the verdict",
         "the head is applied and good",
-        "it is not: rejected, reverted or held",
+        "it is not: rejected, rolled back or held",
         "Turn",
         (Option("--timeout", "give up after this time", "DURATION", "30m", {"type": _duration}),),
         patient=True,
@@ -298,7 +298,7 @@ VERBS = (
         (
             Option("--no-engine", "do not ask the engine"),
             Option("--all", "from the laptop: every machine of hosts.yaml, one row each"),
-            Option("--from-notes", "the same by what the machines have written into git, where no ssh leads"),
+            Option("--from-notes", "the newest outcome of each machine, from its git notes; needs no ssh"),
         ),
         config="optional",
         tolerant=True,
@@ -328,7 +328,7 @@ VERBS = (
                 "for each service",
                 more={"nargs": "*"},
             ),
-            Option("--follow", "go on with what is printed from now on, by new containers too", short="-f"),
+            Option("--follow", "also show new lines as they are printed, also of new containers", short="-f"),
             Option("--since", "from then on: 10m (ago), or a time as 2026-11-29T06:30:00Z", "TIME", more=_MOMENT),
             Option("--until", "up to then; as --since", "TIME", more=_MOMENT),
             Option(
@@ -440,7 +440,7 @@ VERBS = (
         "made or shown; with --register, the forge has it as a key that may only read",
         "the forge refused it, or has it as a key that may write",
         "Key",
-        (Option("--register", "let the forge know it, read-only, with the token of `report.forge`"),),
+        (Option("--register", "add it to the forge as a read-only key, with the token of `report.forge`"),),
         tolerant=True,
     ),
     Verb(
@@ -468,7 +468,7 @@ VERBS = (
         "uninstall",
         "Remove the service; with --level also the containers, or the state. Volumes and data/ always stay",
         "removed, or shown by --print",
-        "nobody agreed; nothing was removed",
+        "not confirmed; nothing was removed",
         "Install",
         (
             Option(
@@ -486,7 +486,7 @@ VERBS = (
     ),
     Verb(
         "upgrade",
-        "Let another version of this program take over; the old one returns where that takes no good turn",
+        "Let another version of this program take over; the old one returns if the new one takes no good turn",
         "the new version runs, or ran already",
         "refused, or the old version has returned",
         "Upgrade",
@@ -531,8 +531,8 @@ VERBS = (
             ),
             Option(
                 "--harden",
-                "parts of the hardening, separated by commas (ssh, firewall, fail2ban), or none; without it all that "
-                "leave this login open",
+                "parts of the hardening, separated by commas (ssh, firewall, fail2ban), or none; without it "
+                "all parts, as root all except ssh",
                 "PARTS",
                 more={"type": _parts},
             ),
@@ -547,7 +547,7 @@ VERBS = (
         "it is not: rejected, rolled back or held",
         "Turn",
         (
-            Option("--dirty", "deploy HEAD although there are changes that are in no commit"),
+            Option("--dirty", "deploy HEAD despite uncommitted changes"),
             *FOLLOWING,
         ),
         config="own",
@@ -561,7 +561,7 @@ VERBS = (
         "they are not: rejected, rolled back or held",
         "Turn",
         (
-            Option("--to", "this commit; without it the newest good one before the head", "REV"),
+            Option("--to", "this commit; without it the newest good commit whose files differ from the head's", "REV"),
             Option("--yes", "do not ask"),
             *FOLLOWING,
         ),

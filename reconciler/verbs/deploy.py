@@ -96,7 +96,7 @@ class Deployer:
         found = next((sha for sha in good if sha != head and self._differs(sha, head)), None)
         if found is None:
             hint = "name the commit: rollback --to REV"
-            raise Usage(Reason.USAGE_INVALID, f"{self._host.name} knows no good revision before {head[:12]}", hint)
+            raise Usage(Reason.USAGE_INVALID, f"{self._host.name} knows no other good revision whose files differ from {head[:12]}", hint)
         return found
 
     def _differs(self, sha: str, head: str) -> bool:

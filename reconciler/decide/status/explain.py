@@ -80,7 +80,7 @@ def _explain_services(facts: StatusFacts, health: Health, stacks: Sequence[Stack
         return row.reason, f"{row.stack}/{row.service} is {row.health.value}{given_up}", row.since
     row = next((row for row in rows if row.sync is Sync.OUT_OF_SYNC), None)
     if row is not None:
-        return None, f"{row.stack}/{row.service} is not as {(facts.source.head or '')[:7]} wants it", None
+        return None, f"{row.stack}/{row.service} differs from commit {(facts.source.head or '')[:7]}", None
     return None
 
 
