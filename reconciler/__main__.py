@@ -1,4 +1,4 @@
-"""Where the program starts. `python -m reconciler` is the same as `reconciler`."""
+"""The start of the program, by `reconciler` or `python -m reconciler`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import sys
 from reconciler import __version__
 
 RARELY = 50_000
-"""Objects until Python looks for circles of them. Imports make many that stay: at the usual 700 a fifth of the time of
-a short verb goes into these looks."""
+"""Objects after which Python collects garbage. Imports make many objects that stay: with the usual 700, a short verb
+spends a fifth of its time on collections."""
 
 
 def main() -> int:
     """The whole program; returns the process's exit code."""
-    if sys.argv[1:] == ["--version"]:  # asked often, by scripts and hooks: all that follows takes three times as long
+    if sys.argv[1:] == ["--version"]:  # scripts and hooks ask this often; the code below takes three times as long
         print(f"reconciler {__version__}")
         return 0
     gc.set_threshold(RARELY)
@@ -25,7 +25,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Python puts the working folder first: a yaml.py in a clone would run as the user who checks the clone.
+    # Python puts the working folder first in its path, so a yaml.py in a clone would run as the user who checks it.
     _ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if sys.path[0] == os.getcwd() != _ours:
         del sys.path[0]

@@ -38,7 +38,7 @@ def read_config(config: str | None, environ: Mapping[str, str], state: str | Non
     values, told = _overlay(read.value, environ)
     if state is not None:
         values["state"], told[("state",)] = os.path.join(cwd, os.path.expanduser(state)), "--state"
-    if path is None and told.keys() <= {("state",)}:  # which alone is no config
+    if path is None and told.keys() <= {("state",)}:  # $RECONCILER_STATE alone is no config
         raise _usage(path, [], {}, environ)
     read = Document(read.path, values, read.violations, read.keys, read.values, read.texts)
     found = [*read.violations, *mistakes(read, environ)]
@@ -57,13 +57,14 @@ def searched(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def usual_place(environ: Mapping[str, str], uid: int) -> str:
-    """The place for this user's agent config; root's is the machine's."""
+    """The usual path of this user's agent config; for root, the machine's."""
     own = _home(environ, ".config/reconciler") if uid != 0 else []
     return os.path.join((own or [MACHINES])[0], FILE)
 
 
 def passed_over(config: str | None, environ: Mapping[str, str], cwd: str) -> str | None:
-    """A config in the working folder, which is not read, if the operator has named none."""
+    """The path of a config in the working folder, which is not read; None if the operator has named one or none is
+    there."""
     path = os.path.join(cwd, FILE)
     named = config or environ.get("RECONCILER_CONFIG")
     return path if not named and path not in searched(environ) and os.path.lexists(path) else None
@@ -102,7 +103,7 @@ def _read(path: str | None) -> Document:
 
 
 def twins() -> dict[str, Pointer]:
-    """Environment variable → the scalar that it sets: RECONCILER_SOURCE_URL → source.url."""
+    """Environment variable → pointer to the scalar that it sets: RECONCILER_SOURCE_URL → source.url."""
     found: dict[str, Pointer] = {}
     for pointer in _scalars(schemas.load("agent"), ()):
         found["RECONCILER_" + "_".join(str(part).upper() for part in pointer)] = pointer

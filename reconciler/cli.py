@@ -1,4 +1,4 @@
-"""Runs a command: reads what was typed, calls the application, prints its answer, ends with its exit code."""
+"""Runs a command: parses the arguments, calls the application, prints its answer, returns its exit code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DEFECT = "this is a defect of reconciler; run with RECONCILER_LOG_LEVEL=DEBUG fo
 
 
 def main(arguments: Sequence[str] | None = None, build: Build | None = None) -> int:
-    """The whole program; returns the process's exit code. `build` makes the application when it is needed."""
+    """The whole program; returns the process's exit code. `build` makes the application for verbs that need one."""
     typed = sys.argv[1:] if arguments is None else list(arguments)
     redactor = Redactor()
     output = Output(as_json := wants_json(typed), colours_wanted("--no-color" in typed, os.environ), redactor)
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None, build: Build | None = None) -> 
 def _elsewhere(
     known: argparse.Namespace, typed: Sequence[str], redactor: Redactor, signals: Signals, as_json: bool
 ) -> int:
-    """On the machine that --on names."""
+    """Run the verb on the machine that --on names."""
     from reconciler.wiring.remote import run_there
 
     start_logs(os.environ.get("RECONCILER_LOG_LEVEL") or "WARNING", redactor)
@@ -75,7 +75,7 @@ def _perform(typed: argparse.Namespace, output: Output, redactor: Redactor, sign
     leave_working_folder(os.environ)
     signals.listen(patient=typed.verb.patient)
     if typed.verb.patient:
-        gc.set_threshold(USUAL)  # what a short process leaves lying, an agent would keep
+        gc.set_threshold(USUAL)  # a short process need not collect garbage, an agent must
     code, document = build(typed, redactor, signals.stop).answer(typed, output.progress)
     if document:
         output.document(document, every=getattr(typed, "all", False))
@@ -94,7 +94,7 @@ def _build(typed: argparse.Namespace, redactor: Redactor, stop: Event) -> Applic
 
 
 def _settings(typed: argparse.Namespace) -> Settings | None:
-    """None: there is no agent config, and the verb does not need one."""
+    """The agent config; None if there is none and the verb does not need one."""
     if typed.verb.config == "own":
         return None
     from reconciler.agent_config import passed_over

@@ -15,8 +15,8 @@ from reconciler.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option or argument. `name` as typed, `short` its short form; `value`: its value's name ('' for a switch);
-    `more` is argparse's."""
+    """One option or argument. `name`: as typed; `short`: its short form; `value`: name of its value ('' for a switch);
+    `more`: further arguments for argparse."""
 
     name: str
     help: str
@@ -28,14 +28,14 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """Everything about one verb. `Application` has a method of its name, which takes the typed options.
+    """One verb. `Application` has a method of its name, which takes the typed options.
 
-    `name`: one word, or two, of which the first is shared by a group. `zero` and `one`: meaning of exit codes 0 and 1.
-    `kind`: the JSON document that it prints. `config`: whether an agent config must exist; `optional`: it works without
-    one, unless one is named; `made`: it writes the named one; `own`: it reads one itself, or none. `patient`: a first
-    signal asks it to end. `laptop`: with --on it works from here; other verbs run on that machine. `tolerant`: it works
-    without secrets that cannot be read. `logs`: the level without $RECONCILER_LOG_LEVEL. `check`: returns what is wrong
-    with options that exclude each other.
+    `name`: one word, or two if a group shares the first. `zero` and `one`: meaning of exit codes 0 and 1. `kind`: the
+    JSON document that it prints. `config`: whether an agent config must exist; `optional`: not, unless one is named;
+    `made`: the verb writes the named one; `own`: it reads one itself, or none. `patient`: the first signal asks it to
+    end. `laptop`: with --on it runs here; other verbs run on that machine. `tolerant`: it also works if secrets cannot
+    be read. `logs`: the log level without $RECONCILER_LOG_LEVEL. `check`: returns the mistake in options that exclude
+    each other.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Verb:
 
     @property
     def method(self) -> str:
-        """The method of `Application` for it."""
+        """The name of the verb's method in `Application`."""
         return re.sub("[ -]", "_", self.name)
 
 
@@ -109,7 +109,7 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 def _one_subject(typed: argparse.Namespace) -> str | None:
-    """`validate` judges one thing."""
+    """`validate` takes only one of DIR, --commit and --file."""
     given = {"DIR": typed.DIR, "--commit": typed.commit, "--file": typed.file}
     named = [name for name, value in given.items() if value]
     if len(named) > 1:
@@ -120,7 +120,7 @@ def _one_subject(typed: argparse.Namespace) -> str | None:
 
 
 def _bare_alone(typed: argparse.Namespace) -> str | None:
-    """`init` reads a project, or makes a repository."""
+    """`init` either reads a project or makes a repository."""
     both = typed.bare and (typed.DIR or typed.source)
     return "--bare makes a repository: DIR and --source are of no use with it" if both else None
 
@@ -133,7 +133,7 @@ def _size(text: str) -> int:
 
 
 def _moment(text: str) -> Callable[[float], float]:
-    """From now, in seconds of the Unix epoch, to that moment."""
+    """Read a duration or a time. The result turns the present time into the meant moment (both in Unix seconds)."""
     try:
         ago = seconds(text)
         return lambda now: now - ago
@@ -156,7 +156,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def _log_options(typed: argparse.Namespace) -> str | None:
-    """Only what goes on can be followed, and only what has an end can be exported."""
+    """--follow has no end, so it excludes options for past lines and `export`."""
     if typed.NAME[:1] == ["export"]:
         if len(typed.NAME) < 2:
             return "write `logs export DIR`: the folder that it makes"

@@ -1,4 +1,4 @@
-"""Mistakes in the values of the agent config, each with its place and remedy."""
+"""Finds mistakes in the values of the agent config, each with its place and a remedy."""
 
 from __future__ import annotations
 

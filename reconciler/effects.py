@@ -1,5 +1,4 @@
-"""Every change that outlives the process passes `Effects.point` first, so that a test can count it and kill the process
-at it."""
+"""Every lasting change calls `Effects.point` first, so that tests can count changes and kill the process at one."""
 
 from __future__ import annotations
 

@@ -41,11 +41,12 @@ TROUBLE = re.compile(
     r"|cannot allocate memory|iptables",
     re.IGNORECASE,
 )
-"""Words of an engine that fails at its own work."""
+"""Texts in errors that say that the engine itself failed."""
 
 
 def connect(host: str, timeout: int = TIMEOUT) -> docker.APIClient:
-    """A client of the engine at `host` (unix://, tcp://, ssh://). Raises what `api_version` raises."""
+    """A client of the engine at `host` (unix://, tcp://, ssh://). `timeout`: seconds of each call. Errors as
+    `api_version`."""
     import docker
 
     version = api_version(host)
@@ -55,17 +56,17 @@ def connect(host: str, timeout: int = TIMEOUT) -> docker.APIClient:
 
 @functools.cache
 def api_version(host: str) -> str:
-    """The version of the API in which we speak to this engine. It is asked once by each process (one call, 1 ms).
+    """The API version that we use with this engine. Each process asks once (one call, 1 ms).
 
-    OLDEST_API as long as the engine speaks it, so that its answers have the form that was tested; then the oldest one
-    that it speaks. Away if it does not answer; Transient if it is Podman, or speaks older versions only.
+    It is OLDEST_API if the engine supports that, because its answers were tested; else the engine's oldest version.
+    Away if the engine does not answer; Transient if it is Podman, or supports older versions only.
     """
     with _asking(host) as ask:
         status, head, _ = ask(f"/v{OLDEST_API}/_ping")
         if PODMAN_HEADER not in head:
             if status >= 500:
                 raise away("say which API it speaks", ConnectionError(f"HTTP {status}"))
-            if status not in (400, 404):  # a filter in front of the engine may forbid this request
+            if status not in (400, 404):  # a proxy in front of the engine may forbid this request
                 return OLDEST_API
         told = _told(*ask("/version"))
     version = told.get("Version", "")
@@ -86,7 +87,7 @@ def api_version(host: str) -> str:
 
 
 def descriptions(host: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """What the engine says about itself: its `info` and its `version`, {} if it does not say it. Two calls."""
+    """The engine's answers to `info` and `version`, {} for one that fails. Two calls."""
     version = api_version(host)
     with _asking(host) as ask:
         return _told(*ask(f"/v{version}/info")), _told(*ask("/version"))
@@ -128,9 +129,10 @@ def containers_of(host: str, filters: Mapping[str, Any]) -> bytes | None:
 
 
 def plain_inspect(host: str, kind: str, name: str, what: str = "json") -> tuple[bool, dict[str, Any] | None]:
-    """One of the engine's `containers` or `images`, without the client's library. `what` is asked of it.
+    """Request `/KIND/NAME/WHAT` (kind: `containers` or `images`), without the client's library.
 
-    (True, None): it is gone. (False, None): it cannot be read in this way. Away if the engine does not answer.
+    (True, answer); (True, None): the object is gone; (False, None): it cannot be read in this way. Away if the engine
+    does not answer.
     """
     if not host.startswith(UNIX):
         return False, None
@@ -143,15 +145,15 @@ def plain_inspect(host: str, kind: str, name: str, what: str = "json") -> tuple[
 
 
 def plain_stats(host: str, container: str) -> tuple[bool, dict[str, Any] | None]:
-    """What a container uses now, as `plain_inspect` answers."""
+    """A container's present use; result as of `plain_inspect`."""
     return plain_inspect(host, "containers", container, "stats?stream=false&one-shot=true")
 
 
 @contextmanager
 def plain_events(host: str, filters: Mapping[str, Any]) -> Iterator[socket.socket]:
-    """The connection on which the engine at this unix socket sends its events, one JSON text a line, after a head.
+    """A connection on which the engine at this unix socket sends a head and then its events, one JSON text per line.
 
-    OSError if it cannot be reached.
+    OSError if the engine cannot be reached.
     """
     query = urlencode({"filters": json.dumps(filters)})
     try:
@@ -172,7 +174,7 @@ Ask = Callable[[str], tuple[int, Head, bytes]]
 
 @contextmanager
 def _asking(host: str) -> Iterator[Ask]:
-    """Requests without a version in front. Away if the engine does not answer."""
+    """A function for GET requests whose paths have no API version. Away if the engine does not answer."""
     if host.startswith(UNIX):
         try:
             yield functools.partial(_get, host.removeprefix(UNIX))
@@ -191,7 +193,7 @@ def _asking(host: str) -> Iterator[Ask]:
 
 
 def _get(path: str, target: str) -> tuple[int, Head, bytes]:
-    """One request: HTTP/1.0, whose answers end with the connection."""
+    """One GET request to the socket `path`. In HTTP/1.0, so the answer ends with the connection."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(TIMEOUT)
         connection.connect(path)
@@ -210,7 +212,7 @@ def _get(path: str, target: str) -> tuple[int, Head, bytes]:
 
 
 def _told(status: int, head: Head, body: bytes) -> Mapping[str, Any]:
-    """The object in the answer; {} if there is none."""
+    """The JSON object in the answer; {} if there is none."""
     try:
         value = json.loads(body) if status == 200 else None
     except ValueError:
@@ -219,7 +221,7 @@ def _told(status: int, head: Head, body: bytes) -> Mapping[str, Any]:
 
 
 def _number(version: str) -> tuple[int, ...]:
-    """() if it is none."""
+    """A version like 1.44 as numbers; () if it is none."""
     parts = version.split(".")
     return tuple(map(int, parts)) if all(part.isdecimal() for part in parts) else ()
 
@@ -259,11 +261,11 @@ def is_disk_full(text: str) -> bool:
 
 
 def is_engine_trouble(text: str) -> bool:
-    """The engine failed at its own work, so the answer says nothing about the request."""
+    """Whether the text says that the engine itself failed, so that the request is not at fault."""
     return TROUBLE.search(text) is not None
 
 
 def explanation(error: APIError) -> str:
-    """The engine's own words, on one line, with ids in their short form."""
+    """The engine's message, on one line, with short ids."""
     text = " ".join(str(error.explanation or error).split())
     return LONG_ID.sub(lambda found: found.group()[:12], text)

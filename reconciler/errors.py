@@ -8,7 +8,7 @@ from reconciler.model.outcome import Failure, Reason
 
 
 class ReconcilerError(Exception):
-    """Something kept us from finishing. `exit_code` is the process's; `hint` says what a person can do."""
+    """The program could not finish. `exit_code`: the process's; `hint`: what a person can do."""
 
     exit_code = 3
 
@@ -57,7 +57,7 @@ class Usage(ReconcilerError):
 
 
 class NotFound(ReconcilerError):
-    """What was asked for by name does not exist."""
+    """An object that somebody has named does not exist."""
 
     exit_code = 1
 

@@ -1,5 +1,5 @@
-"""~/.config/reconciler/hosts.yaml: the machines that `--on` reaches. Whoever could change it could have any program run
-as its reader, so it must be its reader's own."""
+"""~/.config/reconciler/hosts.yaml: the machines that `--on` reaches. Only its reader may be able to change it, because
+it can make ssh run any program as its reader."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _URL = re.compile(r"(?P<ssh>ssh://[^/\s]+)/.*")
 
 
 def hosts_file(environ: Mapping[str, str]) -> Path | None:
-    """Where it is; None without a home folder."""
+    """The path of hosts.yaml; None without a home folder."""
     home = environ.get("HOME", "")
     return Path(home, ".config/reconciler", FILE) if os.path.isabs(home) else None
 
 
 def load_hosts(environ: Mapping[str, str]) -> tuple[RemoteHost, ...]:
-    """All machines, in the order of the file; none where there is no file. Usage names every mistake with its line."""
+    """All machines, in the order of the file; none without a file. Usage names every mistake with its line."""
     path = hosts_file(environ)
     if path is None or not path.exists():
         return ()
@@ -53,13 +53,13 @@ def load_hosts(environ: Mapping[str, str]) -> tuple[RemoteHost, ...]:
 
 
 def host_of_remote(name: str, url: str) -> RemoteHost | None:
-    """A machine by a git remote of its name; None where it is not reached by ssh."""
+    """The machine of a git remote `name` with the address `url`; None if the address does not use ssh."""
     found = _URL.fullmatch(url) or _SCP.fullmatch(url)
     return RemoteHost(name, found["ssh"], repository=name) if found else None
 
 
 def unknown(name: str, hosts: Iterable[RemoteHost], environ: Mapping[str, str]) -> Usage:
-    """The error to raise for a name that stands nowhere."""
+    """The error for a name that is neither in hosts.yaml nor a git remote."""
     names = [item.name for item in hosts]
     near = difflib.get_close_matches(name, names, 1)
     known = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}" if names else ""

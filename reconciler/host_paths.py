@@ -74,8 +74,8 @@ class HostPaths:
         make: bool = False,
         guarded: frozenset[Identity] | None = None,
     ) -> Iterator[Walk]:
-        """Walk along one path; its last folder is open meanwhile. `make`: make the missing folders below the data
-        folder. OSError if that fails."""
+        """Walk along one path; within this context its last folder is open. `make`: make the missing folders below the
+        data folder. OSError if that fails."""
         walk = Walk(links, self._guarded(links) if guarded is None else guarded)
         try:
             base = self._base(path)
@@ -97,8 +97,8 @@ class HostPaths:
         return max(above, key=len, default=path)
 
     def _guarded(self, links: Mapping[str, str]) -> frozenset[Identity]:
-        """The folders in which containers may have made links. A folder without a link on its way is certain. A link
-        inside one of these adds no further one; any other link is the operator's."""
+        """The folders in which containers may have made links. First those whose path has no link. Then those behind
+        links of the operator; a link inside one of the first folders is not followed."""
         paths = {self._data, *self._writable, *links.values()}
         certain = {path: end for path in paths if (end := _end(path)) is not None}
         guarded = frozenset(certain.values())
@@ -148,13 +148,13 @@ class Walk:
             os.close(self._open.pop()[0])
 
     def along(self, parts: Sequence[str]) -> None:
-        """Follows the operator's links, too."""
+        """Walk along these names, and follow the operator's links."""
         todo = list(parts)
         while todo and not self._ended:
             self._step(todo, None)
 
     def below(self, base: str, rest: str, *, make: bool) -> None:
-        """Follows no link except those of adoption."""
+        """Walk from `base` along `rest`, and follow no link except those of adoption."""
         self._make = make
         todo, place = _parts(rest), base.rstrip("/")
         while todo and not self._ended:
@@ -241,7 +241,7 @@ class Walk:
 
 
 def _is_empty(folder: int) -> bool:
-    """`folder` may be a descriptor that cannot list it (O_PATH)."""
+    """Whether the folder is empty. `folder` may be a descriptor that cannot list it (O_PATH)."""
     opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
     try:
         with os.scandir(opened) as entries:
@@ -251,7 +251,7 @@ def _is_empty(folder: int) -> bool:
 
 
 def _end(path: str, guarded: frozenset[Identity] | None = None) -> Identity | None:
-    """The target of the path, if it may be reached: without `guarded`, over no link at all."""
+    """Identity of the path's target, if it may be reached. Without `guarded`, no link at all is followed."""
     walk = Walk({}, guarded or frozenset())
     if guarded is None:
         walk.below("", path, make=False)

@@ -1,4 +1,4 @@
-"""Objects that a turn without changes never uses: their modules are imported at their first use."""
+"""Makes objects at their first use, so that a turn without changes never imports their modules."""
 
 from __future__ import annotations
 

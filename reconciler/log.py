@@ -1,5 +1,5 @@
-"""The log, which is loguru's. It is loaded with the first line: most short commands log nothing, and loading it takes
-longer than they do."""
+"""The log. loguru is loaded with the first line, because most short commands log nothing and loading it takes longer
+than they do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Log:
         self._prepare: Callable[[Logger], None] | None = None
 
     def prepare(self, prepare: Callable[[Logger], None]) -> None:
-        """`prepare` sets the logger up: now if it is loaded, else before the first line."""
+        """`prepare` sets up the logger: now if loguru is loaded, else before the first line."""
         with self._lock:
             self._prepare = prepare
         if "loguru" in sys.modules:

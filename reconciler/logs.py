@@ -25,7 +25,7 @@ LINE = "{time:YYYY-MM-DDTHH:mm:ss.SSS!UTC}Z {level:<7} {message}"
 def start_logs(level: str, redactor: Redactor, file: str | None = None) -> None:
     """Send logs from `level` up to stderr. Usage if there is no such level.
 
-    `file`: the file that stderr leads to, by the service manager's word, and that nobody else keeps small.
+    `file`: the file to which the service manager has directed stderr, if nothing else keeps it small.
     """
     if level.upper() not in LEVELS:
         raise Usage(
@@ -56,7 +56,8 @@ def start_logs(level: str, redactor: Redactor, file: str | None = None) -> None:
 
 
 def _keep_small(file: str) -> None:
-    """Only a file that is stderr itself: two files of LARGEST bytes at most."""
+    """Keep the log in two files of LARGEST bytes at most. Nothing is done while it is small, or if stderr is another
+    file."""
     here = os.fstat(sys.stderr.fileno())
     if here.st_size < LARGEST or not os.path.samestat(here, os.stat(file)):
         return

@@ -42,7 +42,8 @@ class Written:
         self._fresh.clear()
 
     def _named(self, entry: Entry, target: Path) -> bool:
-        """Whether an equal file got another name. A file system may allow no such names, or no more for this file."""
+        """Give an equal file another name (a hard link). Returns whether that worked: a file system may have no hard
+        links, or allow no more of them for this file."""
         key = (entry.oid, entry.mode)
         there = self._fresh.get(key) or self._settled.get(key)
         if there is None:
@@ -80,7 +81,7 @@ def materialise(files: Files, entries: Mapping[str, Entry], folder: Path, writte
 
 
 def put(files: Files, entry: Entry, path: Path, mode: int, *, durable: bool) -> None:
-    """Create a new file with an entry's bytes. They pass through in pieces, whatever their number.
+    """Create a new file with an entry's bytes, which are copied in pieces.
 
     The mode is exact, whatever the umask.
     """

@@ -1,7 +1,7 @@
-"""What systemd is told of the agent: that it works, that it is alive, how it stands.
+"""Tells systemd that the agent is ready and alive, and its status.
 
-The protocol is a datagram of `NAME=value` lines to the socket in $NOTIFY_SOCKET (sd_notify(3)). Everything here does
-nothing where no service manager listens.
+The protocol is a datagram of `NAME=value` lines to the socket in $NOTIFY_SOCKET (sd_notify(3)). Without that variable
+nothing is sent.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 QUIET = 120.0
-"""Seconds in which the loop's thread must have been seen, or the service manager is not told that it is alive.
-
-It is seen four times a second in every wait, and otherwise at each step.
+"""Seconds within which the loop's thread must have called `pulse`; else the service manager is not told that the agent
+is alive. The thread calls it four times a second in every wait, and at each step.
 """
 
 
@@ -35,7 +34,7 @@ class ServiceManager:
         self._tell("READY=1")
 
     def alive(self) -> None:
-        """Called by a timer. Says nothing once the loop's thread has not been seen for QUIET seconds."""
+        """Called by a timer. Sends nothing if the loop's thread was not seen for QUIET seconds."""
         if self._clock() - self.seen < QUIET:
             self._tell("WATCHDOG=1")
 

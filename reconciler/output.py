@@ -1,4 +1,4 @@
-"""stdout and stderr of a command: one document, progress, or an error; everything masked."""
+"""Writes a document, progress or an error to stdout and stderr. Everything is masked."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ class Output:
 
 
 class Lines:
-    """stdout of a verb that answers line by line, perhaps without an end. What it is given is clean already."""
+    """stdout of a verb that prints line by line, perhaps without an end. Its input must be masked already."""
 
     def __init__(self, as_json: bool, colour: bool) -> None:
         self._as_json, self._colour = as_json, colour and sys.stdout.isatty()
 
     def show(self, parts: Iterable[Sequence[Json]], text: Callable[[Json, bool], str]) -> None:
-        """Print until there are no more, or nobody reads. `text`: a row for people, with colours or without. An empty
-        part is a moment in which nothing came."""
+        """Print all parts, or until nobody reads. `text`: makes a line for people, with colours or without. An empty
+        part means that nothing came for a moment."""
         for part in parts:
             if part:
                 rows = [
@@ -92,12 +92,13 @@ class Lines:
 
 
 def colours_wanted(no_color: bool, environ: Mapping[str, str]) -> bool:
-    """Switched off neither by an option nor by the environment (no-color.org: any value that is not empty)."""
+    """Whether neither the option nor the environment switches colours off (no-color.org: any value that is not
+    empty)."""
     return not no_color and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 def masked(value: Any, redactor: Redactor, several_lines: bool = False) -> Any:
-    """The document with every text masked by the redactor; its keys are ours."""
+    """The document with every text masked by the redactor. Keys are ours and stay."""
     if isinstance(value, str):
         return redactor.clean(value, multiline=several_lines)
     if value is None or isinstance(value, int | float):
@@ -110,8 +111,8 @@ def masked(value: Any, redactor: Redactor, several_lines: bool = False) -> Any:
 
 
 def _write(stream: TextIO, line: str) -> bool:
-    """UTF-8 in every locale. A reader that is gone is no error of ours; a full disk is reported once. Returns whether
-    the line was written."""
+    """Write a line, as UTF-8 in every locale; returns whether that worked. A missing reader is ignored; a full disk is
+    reported once."""
     try:
         stream.buffer.write(f"{line}\n".encode(errors="replace"))
         stream.buffer.flush()

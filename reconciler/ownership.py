@@ -26,7 +26,7 @@ WRITABLE = 0o022
 OPEN = 0o077
 _MOST_LINKS = 40
 _MACS_ADMINS = 80
-"""macOS lets its administrators write where programs are installed; they may become root anyway."""
+"""The group of macOS's administrators. It may write to folders of programs; its members may become root anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Fault:
 
 
 def require(path: str, demand: Demand) -> None:
-    """Usage with every fault and its remedy. A path that does not exist yet is judged by the folders above it."""
+    """Raise Usage with every fault and its remedy. A path that does not exist yet is judged by the folders above it."""
     found = faults(path, demand)
     if not found:
         return
@@ -79,7 +79,7 @@ def require(path: str, demand: Demand) -> None:
 
 
 def require_contents(folder: Path, demand: Demand) -> None:
-    """Usage if something in the folder belongs to another user, since the folder may have been open to all before."""
+    """Raise Usage if something in the folder belongs to another user: the folder may have been open to all before."""
     with suppress(FileNotFoundError, PermissionError), os.scandir(folder) as entries:
         for entry in entries:
             status = entry.stat(follow_symlinks=False)
@@ -104,7 +104,7 @@ def faults(path: str, demand: Demand) -> list[Fault]:
 
 
 def entry_faults(path: str, status: os.stat_result, demand: Demand) -> list[Fault]:
-    """The same for the object itself, by its `lstat`."""
+    """Everything that lets others change the object itself, by its `lstat`."""
     if stat.S_ISLNK(status.st_mode):
         return _link(path, status, demand, last=True)
     found = []
@@ -164,7 +164,7 @@ def _link(path: str, status: os.stat_result, demand: Demand, *, last: bool) -> l
 
 
 def _folder(path: str, status: os.stat_result, demand: Demand, below: os.stat_result | None) -> list[Fault]:
-    """A folder on the way: whoever can write to it can replace what it contains."""
+    """Faults of a folder on the way. Everybody who can write to it can replace its content."""
     told = f"on the way to {demand.what}: the folder {path}"
     if status.st_uid not in _trusted():
         return [Fault(f"{told} belongs to {_user(status)}", f"Choose another place, or run: {_chown(path)}")]

@@ -1,4 +1,4 @@
-"""Reads the command line by the table of verbs; if it cannot be understood, says what was probably meant."""
+"""Parses the command line by the table of verbs. For a mistake, the error says what was probably meant."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def wants_json(arguments: Sequence[str]) -> bool:
 
 
 def _among(arguments: Sequence[str]) -> Sequence[Verb]:
-    """The verbs that may have been typed: to make a parser of each takes longer than some of them. All of them where
-    help is asked for, or nothing that is known was typed."""
+    """The verbs that may have been typed, because making the parsers of all takes longer than some verbs. All verbs for
+    --help, and if no known verb was typed."""
     words = {*arguments}
     named = [verb for verb in VERBS if words.issuperset(verb.name.split())]
     return named if named and words.isdisjoint(("-h", "--help")) else VERBS
@@ -68,7 +68,7 @@ def _parser(among: Sequence[Verb]) -> argparse.ArgumentParser:
             own, help=verb.help, description=f"{verb.help}.", allow_abbrev=False
         )
         child.set_defaults(verb=verb)
-        # An option typed before the verb must survive although the verb's parser knows it, too.
+        # The verb's parser also knows these options; without SUPPRESS its default would replace an earlier value.
         _add(child, GLOBAL, argparse.SUPPRESS)
         _add(child, verb.options)
     return parser
@@ -86,7 +86,7 @@ def _add(parser: argparse.ArgumentParser, options: Sequence[Option], default: st
 
 
 def _explain(message: str, arguments: Sequence[str]) -> tuple[str, str]:
-    """argparse's message and a hint, in words that name what was probably meant."""
+    """A message and a hint for argparse's message, with what was probably meant."""
     firsts = list(dict.fromkeys(verb.name.partition(" ")[0] for verb in VERBS))
     first = next((word for word in arguments if word in firsts), "")
     names = _group(first) or firsts
@@ -119,7 +119,7 @@ def _flags(verb: str) -> list[str]:
 
 
 def _did_you_mean(word: str, known: Sequence[str], first: str = "") -> str:
-    import difflib  # what a call that can be understood never needs
+    import difflib  # imported here, because a correct call never needs it
 
     close = difflib.get_close_matches(word.partition("=")[0], known, 1)
     return f"did you mean {f'{first} {close[0]}'.strip()}?" if close else ""

@@ -1,4 +1,4 @@
-"""The operator's entries in the agent config: their mistakes, and the line to write instead."""
+"""Grants and binds in the agent config: their values, and their mistakes with the line to write instead."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def binds(values: Json) -> tuple[BindGrant, ...]:
 
 
 def wrong_grant(item: Json, signed: bool) -> Iterator[Wrong]:
-    """`signed`: every commit needs the operator's signature, or comes from the operator."""
+    """Mistakes of a grant. `signed`: every commit needs the operator's signature, or comes from the operator."""
     policy, bundle = item.get("policy"), item.get("bundle")
     if bool(policy) == bool(bundle):
         yield "must have either policy or bundle", f"Write {_line(item, {'policy': policy or 'RULE'})}"
@@ -56,7 +56,7 @@ def wrong_grant(item: Json, signed: bool) -> Iterator[Wrong]:
 
 
 def wrong_bind(item: Json, signed: bool, own: tuple[str, ...]) -> Iterator[Wrong]:
-    """`own`: the agent's own files and folders."""
+    """Mistakes of a bind. `signed`: as for `wrong_grant`. `own`: the agent's own files and folders."""
     read_only = item.get("read_only", True)
     why = forms.root_path(str(item.get("host") or item["path"]), read_only=read_only, own=own)
     if why and not item.get("image") and not signed:

@@ -87,8 +87,8 @@ def run(
     `argv[0]` is looked up in `env`'s PATH. `timeout` in seconds; `work` in seconds of processor time, after which Linux
     kills it; `largest`: bytes of any file that it writes, likewise. `limit` in bytes for each stream; more is dropped,
     or with `kill_when_cut` ends the program. `sink` gets its stdout as it comes, and none of it is kept. Without
-    `stdin` it reads from /dev/null. Everything that the program has started in its process group ends with it. On Linux
-    it also ends when we are killed. `heard` is called whenever it writes. `passed`: descriptors that it inherits.
+    `stdin` it reads from /dev/null. Its whole process group ends with it. On Linux it also ends when we are killed.
+    `heard` is called whenever it writes. `passed`: descriptors that it inherits.
     Raises ProcessTimeout and ProcessMissing with the given `reason`, and whatever `waiting.attend` raises.
     """
     program = _find(argv[0], env, reason)
@@ -148,7 +148,8 @@ def _tether() -> tuple[str, ...]:
 
 
 def _bound(process: subprocess.Popen[bytes], what: int, most: int) -> None:
-    """Only Linux lets a parent do this; elsewhere there is only the time limit. Children of the program inherit it."""
+    """Set a resource limit of the program, which its children inherit. Possible on Linux only; elsewhere only the time
+    limit holds."""
     if sys.platform == "linux":
         with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
             given = [limit for limit in resource.prlimit(process.pid, what) if limit != resource.RLIM_INFINITY]
@@ -253,8 +254,8 @@ class _Child:
         return self._process.returncode is not None
 
     def _kill_group(self) -> None:
-        # Just after the leader was reaped this is safe: while a member lives, the number stays the group's, and a free
-        # number is given away again only after all the others.
+        # This is safe directly after the leader was reaped: while a member lives, the group keeps its number, and the
+        # kernel reuses a free number only after all others.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 

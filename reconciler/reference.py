@@ -1,4 +1,4 @@
-"""Writes the pages that follow from the code and its data, and publishes the schemas of reconciler/data in schemas/.
+"""Generates pages from the code and its data, and publishes the schemas of reconciler/data in schemas/.
 
 Run `python -m reconciler.reference` at the top of the repository; a test fails if that was forgotten.
 """

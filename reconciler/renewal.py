@@ -1,8 +1,7 @@
-"""After work the agent starts anew in place: the same process with the same lock, without the memory that the work
-took.
+"""Restarts the agent in place after work: the same process with the same lock, without the memory that the work took.
 
-Reading, rendering and judging a commit needs libraries of 15 MB for seconds a day, and Python gives no memory back. The
-agent may start at any moment, so a new start frees this memory.
+Reading, rendering and judging a commit needs libraries of 15 MB for seconds a day, and Python gives no memory back. A
+restart is possible at any moment and frees this memory.
 """
 
 from __future__ import annotations
@@ -28,7 +27,8 @@ VARIABLE = "RECONCILER_CONTINUES"
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """State of the process before. `settings` None: another version wrote them, so they must be read again."""
+    """State of the process before the restart. `settings` None: another version wrote them, so the config must be
+    read."""
 
     lock: int
     started_at: float
@@ -38,13 +38,14 @@ class Continued:
 def start_anew(settings: Settings, lock: int, started_at: float, stop: threading.Event) -> None:
     """Replace the program by itself; returns only if that fails, or `stop` is set. One thread stays alive.
 
-    The agent config is not read again: a change in it counts after the next start by a person.
+    The agent config is not read again; a change in it has an effect after the next ordinary start.
     """
     with tempfile.TemporaryFile() as file:
         known = {"version": __version__, "startedAt": started_at, "settings": asdict(settings)}
         file.write(json.dumps(known).encode())
         file.seek(0)
-        # From here on a signal waits for the new program. SIGHUP only asks for a look, with which it begins anyway.
+        # From here on a signal waits for the new program. SIGHUP may be lost: it asks for a look, and the new program
+        # begins with one.
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         hang_up = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
@@ -59,7 +60,7 @@ def start_anew(settings: Settings, lock: int, started_at: float, stop: threading
 
 
 def taken_over(environ: MutableMapping[str, str]) -> Continued | None:
-    """The state from before it started anew; None for a start by a person. `environ` has it only once."""
+    """The state from before the restart; None for an ordinary start. It is removed from `environ`."""
     passed = environ.pop(VARIABLE, None)
     if passed is None:
         return None

@@ -16,14 +16,14 @@ LOG_LINES = 20
 """Lines of a failed service's log in a report, by default."""
 
 SAME_REPOSITORY = "same-repository"
-"""`preview`: of pull requests whose branch is in the repository itself."""
+"""Value of `preview`: judge pull requests whose branch is in the repository itself."""
 
 STRANGERS = "strangers"
 ENFORCED, ADVISORY = "enforced", "advisory"
-"""`budget`: whether commits are held where the engine enforces no memory limits."""
+"""Values of `budget`: whether commits are held if the engine enforces no memory limits."""
 
 OWNER = "owner"
-"""`trust` if only the operator can push."""
+"""Value of `trust` if only the operator can push."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class BuildSettings:
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
-    """The watched repository. `interval` in seconds; `path` and `stack` are '' where not set. `username`: beside the
+    """The watched repository. `interval` in seconds; `path` and `stack` are '' if not set. `username`: goes with the
     token of `token_file`."""
 
     url: str
@@ -71,8 +71,8 @@ class ForgeSettings:
 
 @dataclass(frozen=True, slots=True)
 class MonitorSettings:
-    """Where the monitor listens (`host:port`, IPv6 addresses in brackets). `webhooks`: forge → file of its secret.
-    `textfile`: folder in which the metrics are kept as a file, too."""
+    """Settings of the monitor. `listen`: `host:port`, IPv6 addresses in brackets. `webhooks`: forge → file of its
+    secret. `textfile`: folder into which the metrics are also written as a file."""
 
     listen: str = "127.0.0.1:9464"
     token_file: str | None = None
@@ -147,7 +147,7 @@ class Settings:
 
     @property
     def beside(self) -> tuple[str, ...]:
-        """Verbs that are to be services beside the agent."""
+        """Verbs that the agent config asks to run as services beside the agent."""
         from reconciler.formats.engine_read import FOLDERS
         from reconciler.model.service import ENGINE_READ, MONITOR
 

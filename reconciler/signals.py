@@ -15,7 +15,7 @@ INTERRUPTED = 143
 
 
 TETHER: Mapping[signal.Signals, bytes] = {signal.SIGINT: b"\x03", signal.SIGTERM: b"\x0f"}
-"""What a caller on another machine writes to our stdin in place of a signal, which ssh does not pass on."""
+"""Bytes that a caller on another machine writes to our stdin instead of a signal, because ssh passes no signals."""
 
 
 class Ended(BaseException):
@@ -39,7 +39,7 @@ class Signals:
         self._patient = patient
         for number in ENDING:
             signal.signal(number, self._receive)
-        # A process that has started anew blocked them until now.
+        # A process that has restarted itself has blocked them until now.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
     @property
@@ -48,7 +48,8 @@ class Signals:
         return None if self._received is None else signal.Signals(self._received)
 
     def tether(self) -> None:
-        """A caller on another machine holds our stdin: its bytes are signals, and its end means that it is gone."""
+        """Treat stdin as the connection to a caller on another machine: its bytes are signals, its end means that the
+        caller is gone."""
         threading.Thread(target=_hear, daemon=True, name="tether").start()
 
     def exit_code(self, code: int) -> int:

@@ -38,7 +38,7 @@ LOGIN = 40.0
 """Seconds that a new login may take."""
 
 PATIENCE = 15.0
-"""Seconds from a signal until the other side has ended; the contract allows a verb ten."""
+"""Seconds from a signal until the other side must have ended; a verb ends within ten."""
 
 LONGEST_SOCKET = 86
 """Characters of a control socket's folder and name: a socket's path has at most 104 (macOS), and ssh appends 17."""
@@ -50,7 +50,7 @@ exec reconciler "$@"
 
 
 class Ssh:
-    """`environ`: the user's own; `folder`: of the control sockets."""
+    """The connection to one machine. `environ`: the user's own; `folder`: contains the control sockets."""
 
     def __init__(self, host: RemoteHost, environ: Mapping[str, str]) -> None:
         self.host, self.environ = host, dict(environ)
@@ -59,7 +59,7 @@ class Ssh:
             raise Usage(Reason.USAGE_INVALID, "the program ssh is not there", "install OpenSSH's client")
 
     def connect(self, *, ask: bool = True) -> None:
-        """Open the connection, unless it is open. Transient where the machine cannot be reached; ssh has said why.
+        """Open the connection, unless it is open. Transient if the machine cannot be reached; ssh has printed why.
 
         `ask`: ssh may ask the person for a host key or a passphrase.
         """
@@ -73,7 +73,7 @@ class Ssh:
             raise self._unreachable()
 
     def logs_in_anew(self) -> bool:
-        """Whether a new login works by a key, without a question. The shared connection is not used."""
+        """Whether a new login by key works without a question. The shared connection is not used."""
         options = ("-T", "-q", "-o", "BatchMode=yes", "-o", "PreferredAuthentications=publickey")
         argv = [*self.command(*options, shared=False), "true"]
         try:
@@ -82,13 +82,13 @@ class Ssh:
             return False
 
     def close(self) -> None:
-        """End the connection for everybody who uses it."""
+        """Close the connection, also for other processes that use it."""
         self._control("exit")
 
     def run(
         self, argv: Sequence[str], *, timeout: float, stdin: bytes | None = None, limit: int = process.OUTPUT_LIMIT
     ) -> process.Completed:
-        """A program on the machine, to its end. Transient where the connection broke."""
+        """Run a program on the machine to its end. Transient if the connection breaks."""
         command = [*self.command("-T", "-o", "BatchMode=yes"), shlex.join(argv)]
         done = process.run(
             command, env=self.environ, timeout=timeout, stdin=stdin, limit=limit, reason=Reason.HOST_UNREACHABLE
@@ -99,7 +99,7 @@ class Ssh:
         return done
 
     def reconciler(self, arguments: Sequence[str], **variables: str) -> list[str]:
-        """Words of the command that runs a verb on the machine, as the agent's account."""
+        """The command that runs a verb on the machine as the agent's account. `variables`: of its environment."""
         account = ("sudo", "-n", "-H", "-u", self.host.user, "--") if self.host.user else ()
         given = [f"{name}={value}" for name, value in variables.items()]
         start = (self.host.program,) if self.host.program else ("sh", "-c", _PROGRAM, "reconciler")
@@ -108,10 +108,10 @@ class Ssh:
     def attach(self, argv: Sequence[str], signals: Signals, output: IO[bytes] | None) -> int:
         """Run a program with this process's stdout and stderr (`output`: stdout goes there); returns its exit code.
 
-        The first signal that this process gets is passed on. The other side also ends when the connection breaks.
+        The first signal that this process gets is passed on. The program also ends if the connection breaks.
         """
         command = [*self.command("-T", "-o", "BatchMode=yes"), shlex.join(argv)]
-        # A process group of its own: the terminal's Ctrl-C would end ssh, and not what it has started.
+        # A process group of its own: else the terminal's Ctrl-C would end ssh, but not the program on the machine.
         child = subprocess.Popen(
             command, env=self.environ, stdin=subprocess.PIPE, stdout=output, process_group=0, bufsize=0
         )
@@ -129,12 +129,13 @@ class Ssh:
                 child.stdin.close()
 
     def on_terminal(self, argv: Sequence[str]) -> int:
-        """The same at the machine's own terminal: colours, widths and Ctrl-C are those of a program that runs here."""
+        """Run a program on the machine with a terminal there, so that colours, width and Ctrl-C work as for a local
+        program. Returns its exit code."""
         command = [*self.command("-tt", "-q"), shlex.join(argv)]
         return subprocess.run(command, env=self.environ, check=False).returncode
 
     def command(self, *options: str, shared: bool = True) -> list[str]:
-        """The ssh command up to its destination. `shared` False: a connection of its own."""
+        """The ssh command up to the destination. `shared` False: use a new connection."""
         path = str(self._socket) if shared else "none"
         own = [f"ControlPath={path}", f"ConnectTimeout={CONNECT}", "ServerAliveInterval=15", "ServerAliveCountMax=3"]
         if self.host.address:
@@ -143,7 +144,7 @@ class Ssh:
         return [str(self._program), *words, *options, "--", self.host.ssh]
 
     def lost(self, code: int) -> None:
-        """Transient where an exit code says that the program did not run to its end."""
+        """Raise Transient if an exit code says that the connection broke, or that the program does not exist there."""
         if code == LOST:
             raise self._unreachable()
         if code == MISSING:
@@ -178,7 +179,8 @@ class Ssh:
 
 
 def sockets(environ: Mapping[str, str]) -> Path:
-    """A folder that only this user can look into, with a short path. Usage where somebody else has made it."""
+    """The folder for control sockets: only this user can read it, and its path is short. Usage if somebody else made
+    it."""
     runtime, home = environ.get("XDG_RUNTIME_DIR", ""), environ.get("HOME", "")
     places = [Path(runtime, "reconciler")] if os.path.isabs(runtime) and os.path.isdir(runtime) else []
     places += [Path(home, ".cache/reconciler/ssh")] if os.path.isabs(home) else []
@@ -193,6 +195,6 @@ def sockets(environ: Mapping[str, str]) -> Path:
 
 
 def _name(destination: str) -> str:
-    """The host of a destination, under which its key is known."""
+    """The host in a destination, by which known_hosts names its key."""
     host = destination.removeprefix("ssh://").rpartition("@")[2]
     return re.sub(r":\d+$", "", host)

@@ -17,7 +17,7 @@ def read_token_file(path: str, demand: Demand) -> str:
     contain its text."""
     require(path, demand)
     try:
-        # With a pipe we would wait for a process that writes.
+        # Without O_NONBLOCK, opening a pipe would wait for a writer.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             text = file.read(LONGEST + 1).decode(errors="replace").strip()
     except OSError as error:
@@ -27,7 +27,7 @@ def read_token_file(path: str, demand: Demand) -> str:
 
 
 def checked(origin: str, text: str) -> str:
-    """The same text. Usage if it is no token. `origin`: where it is from, for people."""
+    """Return the text if it is a token; else Usage. `origin`: its source, for people."""
     odd = not text or len(text) > LONGEST or not text.isascii()
     if odd or any(character <= " " or character == "\x7f" for character in text):
         raise Usage(Reason.USAGE_INVALID, f"{origin} holds no token", "it has to hold the token and nothing else")

@@ -1,4 +1,4 @@
-"""Lets long waits be ended: they ask a function of their thread whether they should go on.
+"""Makes long waits interruptible: each wait asks a function of its thread whether it should go on.
 
 `listening` sets the function; every wait for a program, a container or the engine calls `attend` at least each LOOK
 seconds. If the function raises, the wait ends. Each thread has its own function; a thread without one just waits.

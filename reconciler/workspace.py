@@ -62,7 +62,7 @@ def room(folder: Path) -> int:
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:
-    """Transient (DiskFailed) if `needed` bytes would fill the disk of `folder`, before anything is written."""
+    """Raise Transient (DiskFailed) if `needed` bytes would fill the disk of `folder`. Call it before writing."""
     left = room(folder)
     if needed > max(SMALL, left):
         raise Transient(
@@ -74,8 +74,8 @@ def check_room(folder: Path, needed: int, what: str) -> None:
 
 @contextmanager
 def only_one(path: Path, what: str) -> Iterator[None]:
-    """Within this context the process holds the lock file `path`, which is made. `what`: it does, for people. Locked if
-    another process holds it; OSError if the file cannot be opened."""
+    """Within this context the process holds the lock file `path`, which is made. `what`: the work under the lock, for
+    people. Locked if another process holds it; OSError if the file cannot be opened."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,7 +100,7 @@ def _sweep(parent: Path) -> None:
 
 
 def _locked(path: Path) -> int | None:
-    """A lock on a file or folder, which ends with the process in any case; None if another process has it."""
+    """The descriptor of a locked file or folder; the lock ends with the process. None if another process has it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:

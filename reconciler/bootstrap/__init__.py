@@ -1,5 +1,5 @@
-"""`bootstrap`: makes a bare machine a reconciling host, from the laptop, over the user's own ssh.
+"""`bootstrap`: sets up a bare machine as a host, from the laptop, over the user's own ssh.
 
-A platform's part is a pure function from facts to a `Plan`: a list of changes as data. `driver` lets pyinfra's
-operations make them. Only `connector` and `driver` import pyinfra, which is an extra.
+Each platform has a pure function from facts to a `Plan`: a list of changes as data. `driver` makes the changes with
+pyinfra's operations. Only `connector` and `driver` import pyinfra, which is an extra.
 """

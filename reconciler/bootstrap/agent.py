@@ -1,4 +1,4 @@
-"""The changes that make the agent: its program, its config, its repository and its service. The same on all systems."""
+"""The changes that install the agent on every system: its program, config, repository and service."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _STEP = 256 << 20
 
 
 def agent_changes(places: Places, have: Have, wanted: Wanted, bundle: Bundle, memory: int) -> Iterator[Change]:
-    """`memory`: bytes that containers can have at most. The account, Python, git and the engine are there by then."""
+    """The changes, in order. They need the account, Python, git and the engine. `memory`: bytes that containers can
+    use."""
     yield from _program(places, have, bundle)
     yield from _config(places, have, wanted)
     if wanted.repository == BARE:
@@ -41,7 +42,7 @@ def agent_changes(places: Places, have: Have, wanted: Wanted, bundle: Bundle, me
 
 
 def refusals(places: Places, have: Have, wanted: Wanted) -> Iterator[Check]:
-    """What there is already, and is not what was asked for."""
+    """Refuse a machine whose agent has another name, or watches another repository, than the options say."""
     if have.config is None:
         return
     host, url = have.config.get("host"), (have.config.get("source") or {}).get("url")
@@ -92,7 +93,7 @@ def _program(places: Places, have: Have, bundle: Bundle) -> Iterator[Change]:
         f"{made}/bin/python -m pip install -q --disable-pip-version-check --root-user-action=ignore {index}"
         f"--find-links wheels {wheel}; touch {made}/.complete; rm -f {_BUNDLE}"
     )
-    # One at a time: a run that was cut off on the laptop may still be at work there. macOS has no flock.
+    # One run at a time: if the laptop lost the connection, its earlier run may still work. macOS has no flock.
     alone = "" if places.platform is Platform.LAUNCHD else f"flock {folder}/.bootstrap.lock "
     yield Change(
         "program",
@@ -113,7 +114,7 @@ def _program(places: Places, have: Have, bundle: Bundle) -> Iterator[Change]:
 
 
 def _venv(places: Places, bundle: Bundle) -> str:
-    """A virtual environment with pip."""
+    """Shell commands that make a virtual environment with pip."""
     python, made = shlex.quote(places.python), bundle.folder
     if not bundle.pip:
         return f"{python} -m venv {made}"
@@ -156,7 +157,8 @@ def _config(places: Places, have: Have, wanted: Wanted) -> Iterator[Change]:
 
 
 def config(places: Places, wanted: Wanted) -> bytes:
-    """The agent config. People who can push to the bare repository are administrators of the machine."""
+    """The agent config. With the bare repository it has `trust: owner`: its pushers are administrators of the
+    machine."""
     bare = wanted.repository == BARE
     url = places.repository if bare else wanted.repository
     key = f"  key_file: {places.state}/deploy_key\n  known_hosts_file: {_known_hosts(places)}\n"
@@ -219,7 +221,7 @@ def _repository(places: Places, have: Have, wanted: Wanted, memory: int) -> Iter
 
 
 def first_document(name: str, memory: int) -> str:
-    """The Host document of a machine with so many bytes of memory."""
+    """The Host document without stacks. `memory`: bytes that containers can use; the budget is computed from it."""
     kept = max(memory // 8, min(_GIB, memory // 2))
     budget = max((memory - kept) // _STEP * _STEP, _STEP)
     reserve = "512MiB" if memory > 4 * _GIB else "128MiB"
@@ -238,7 +240,7 @@ def _known_hosts(places: Places) -> str:
 
 
 def _file(path: str, group: str, mode: str) -> dict[str, object]:
-    """Of root's, in a folder that is there by then."""
+    """Arguments of `files.put` for a file of root, whose folder exists."""
     return {"dest": path, "user": "root", "group": group, "mode": mode, "create_remote_dir": False}
 
 

@@ -1,5 +1,4 @@
-"""The checks at the end: how well the machine can be reached, whether its engine answers, and whether the first turn is
-good."""
+"""The checks at the end of a bootstrap: the connection, the engine, the branch, and the first turn."""
 
 from __future__ import annotations
 
@@ -22,12 +21,12 @@ ROUND_TRIPS = 20
 FIRST_TURN = 120.0
 """Seconds until the first turn must have ended well."""
 HOPELESS = 15.0
-"""Seconds after which a source that cannot be fetched is believed to stay so."""
+"""Seconds after which an error of the source ends the wait: by then it is unlikely to pass."""
 _PAUSE = 0.5
 
 
 def connection(line: Line) -> Iterator[Check]:
-    """Too slow is said, and is nothing that is missing."""
+    """Round trips and transfer. A slow connection gets a hint and passes; only a broken one fails."""
     with line.echo() as echo:
         taken = [took for _ in range(ROUND_TRIPS) if (took := echo.round_trip()) is not None]
     slowest = percentile(taken, 95)
@@ -45,9 +44,9 @@ def connection(line: Line) -> Iterator[Check]:
 
 
 def engine(machine: Machine, places: Places, round_trip: float) -> Check:
-    """As the agent's account."""
+    """Whether the engine answers the agent's account. `round_trip`: seconds that do not count as the engine's."""
     begun = time.monotonic()
-    # Homebrew's folder is not in the PATH of a command by ssh.
+    # A command over ssh has a PATH without Homebrew's folder.
     done = machine.run("PATH=$PATH:/opt/homebrew/bin docker version --format '{{.Server.Version}}'", places.account)
     took = max(0.0, time.monotonic() - begun - round_trip)
     if done.returncode != 0:
@@ -60,7 +59,7 @@ def engine(machine: Machine, places: Places, round_trip: float) -> Check:
 
 
 def doctor(machine: Machine, places: Places) -> Iterator[Check]:
-    """The branch, and what else `doctor` on the machine finds wrong."""
+    """From `doctor` on the machine: its check of the branch, and its findings (those about the engine left out)."""
     verb = f"{places.program} --config {shlex.quote(places.config)} --output json doctor"
     found = _json(machine.run(verb, places.account))
     if found.get("kind") != "Doctor":
@@ -74,7 +73,7 @@ def doctor(machine: Machine, places: Places) -> Iterator[Check]:
 
 
 def first_turn(host: str, ask: Callable[[], Completed], patience: float = FIRST_TURN) -> Check:
-    """`host`: its name. `ask`: the verb `status`, in the way that `--on` asks it."""
+    """Wait up to `patience` seconds until the host is Synced. `ask`: runs `status` on the machine, as `--on` does."""
     begun, waited = time.monotonic(), 0.0
     while True:
         status = _json(ask())

@@ -1,6 +1,6 @@
-"""pyinfra's way to the machine: our own connection, which is the user's OpenSSH.
+"""Lets pyinfra use our own connection to the machine, which is the user's OpenSSH.
 
-The ssh connector of pyinfra is a library that would read the user's config, agent and known hosts in a way of its own.
+pyinfra's own ssh connector is a library that reads the user's config, agent and known hosts differently from OpenSSH.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from reconciler.bootstrap.model import ROOT
 from reconciler.process import Completed
 
 _PUT = 'umask 077 && cat > "$1.new" && mv "$1.new" "$1"'
-"""In one go: a file is never half there."""
+"""Writes a file whole or not at all."""
 
 
 class Way:
-    """Of one machine. `account`, `timeout`: of the change at hand."""
+    """Runs scripts on one machine. `account`, `timeout` (seconds): of the present change."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine, self.account, self.timeout = machine, ROOT, 600.0
@@ -32,7 +32,7 @@ class Way:
 
 
 class OneMachine(Inventory):
-    """The machine alone, without a name that pyinfra would look up."""
+    """An inventory of one machine. pyinfra must not resolve its name."""
 
     def __init__(self, name: str, way: Way) -> None:
         self._way = way
@@ -75,7 +75,7 @@ class _Connector(BaseConnector):
     def put_file(
         self, filename_or_io: Any, remote_filename: str, remote_temp_filename: str | None = None, **arguments: Any
     ) -> bool:
-        """OSError with what the machine said."""
+        """Write the file as the change's account. OSError with the machine's message."""
         import shlex
 
         with get_file_io(filename_or_io) as source:

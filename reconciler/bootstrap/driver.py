@@ -1,4 +1,4 @@
-"""Lets pyinfra's operations make the changes of a plan, or only say which commands they would run."""
+"""Makes the changes of a plan with pyinfra's operations, or only lists the commands that they would run."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ class ChangeFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A change, and the commands that it took, or would take. None: there was nothing to do."""
+    """A change, and its commands: those that ran, or would run. Empty: there was nothing to do."""
 
     change: Change
     commands: tuple[str, ...]
 
 
 class Driver:
-    """`name`: of the machine, for pyinfra's own messages."""
+    """Makes changes on one machine. `name`: the machine's, for pyinfra's own messages."""
 
     def __init__(self, machine: Machine, name: str) -> None:
         self._way = Way(machine)
         inventory = OneMachine(name, self._way)
-        self._state = State(inventory, Config(TEMP_DIR="/tmp"))  # noqa: S108  # never written: files are put in one go
+        self._state = State(inventory, Config(TEMP_DIR="/tmp"))  # noqa: S108  # unused: `put_file` writes in one go
         (self._host,) = inventory.hosts.values()
         self._host.connected = True
         self._state.activate_host(self._host)
@@ -53,12 +53,12 @@ class Driver:
         logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
 
     def would(self, change: Change) -> Made:
-        """The commands that it would run now. Nothing is changed. ChangeFailed where that cannot be found out."""
+        """The commands that the change would run now. Nothing is changed. ChangeFailed if they cannot be found out."""
         with self._on(change) as commands:
             return Made(change, tuple(map(_shown, commands)))
 
     def make(self, change: Change) -> Made:
-        """Run them. ChangeFailed where one fails; the ones after it are not run."""
+        """Run the commands of the change. ChangeFailed if one fails; later ones are not run."""
         ran = []
         with self._on(change) as commands:
             for command in commands:

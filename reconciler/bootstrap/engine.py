@@ -16,7 +16,7 @@ NEXT = {"bookworm": "trixie"}
 """Debian's releases with too old an engine, and the release that has a newer one."""
 
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold"
-"""A fresh machine may be at work on its own updates. Files that somebody has changed stay."""
+"""Waits 300 s for dpkg's lock: a fresh machine may be updating itself. Keeps config files that somebody has changed."""
 
 OTHER_VENDORS = ("docker-ce",)
 
@@ -24,20 +24,20 @@ DAEMON = {
     # json-file, the engine's own default, never rotates.
     "log-driver": "local",
     "log-opts": {"max-size": "10m", "max-file": "3"},
-    # Containers run on while the engine itself is updated.
+    # Containers keep running while the engine is updated.
     "live-restore": True,
 }
-"""/etc/docker/daemon.json, where the engine is installed by us and nobody has written one."""
+"""/etc/docker/daemon.json, written only if we install the engine and the file does not exist."""
 
 
 def at_least(version: str, least: tuple[int, ...]) -> bool:
-    """Whether a version like 26.1.5+dfsg1 is at least that; False for ''."""
+    """Whether a version like 26.1.5+dfsg1 is `least` or newer; False for ''."""
     found = tuple(int(part) for part in re.findall(r"\d+", version)[: len(least)])
     return bool(found) and found >= least
 
 
 def packages(facts: LinuxFacts) -> tuple[str, ...]:
-    """What to install, as apt takes it; empty where nothing is needed."""
+    """The packages to install, as arguments of apt; empty if nothing is needed."""
     engine, compose = _lacks_engine(facts), not at_least(facts.compose, COMPOSE_LEAST)
     if not (engine or compose):
         return ()
@@ -52,7 +52,7 @@ def packages(facts: LinuxFacts) -> tuple[str, ...]:
 
 
 def refusals(facts: LinuxFacts) -> Iterator[Check]:
-    """An engine of another vendor that is too old is not ours to change."""
+    """An engine from docker.com that is too old: its owner must update it."""
     if facts.engine and facts.packages & {*OTHER_VENDORS} and _lacks_engine(facts):
         hint = "update it as you installed it: sudo apt update && sudo apt install docker-ce docker-compose-plugin"
         told = f"the engine is Docker {facts.engine} from docker.com; at least {ENGINE_LEAST[0]} is needed"
@@ -60,8 +60,8 @@ def refusals(facts: LinuxFacts) -> Iterator[Check]:
 
 
 def sources(facts: LinuxFacts) -> Iterator[Change]:
-    """Debian's next release as a second source, pinned so low that nothing is taken from it but what is asked for by
-    name, and its later fixes."""
+    """Add Debian's next release as a second source. Its pin is so low that apt takes from it only packages that are
+    asked for by name, and their later fixes."""
     newer = NEXT.get(facts.codename) if facts.id == "debian" else None
     needed = any("/" in name for name in packages(facts))
     if newer is None:
@@ -74,7 +74,7 @@ def sources(facts: LinuxFacts) -> Iterator[Change]:
         for uri, suite in entries
     )
     for name, path, told, data in (
-        # The pin first: cut off in between, nothing could be upgraded by accident.
+        # The pin comes first: a run that is cut off between the two must not upgrade everything.
         ("apt-pin", f"/etc/apt/preferences.d/reconciler-{newer}",
          f"Let apt take nothing from Debian {newer} but what is asked for by name",
          f"Package: *\nPin: release n={newer}*\nPin-Priority: 100\n"),
@@ -88,7 +88,7 @@ def sources(facts: LinuxFacts) -> Iterator[Change]:
 
 
 def engine_changes(facts: LinuxFacts) -> Iterator[Change]:
-    """The package lists are read by then."""
+    """Install and start the engine. apt's package lists must be read before."""
     wanted = packages(facts)
     lacks = _lacks_engine(facts)
     yield Change(

@@ -18,14 +18,14 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 def entry(destination: str, wanted: Wanted, places: Places) -> RemoteHost:
-    """What `--on` and `deploy` need to know of the machine."""
+    """The entry that `--on` and `deploy` need. `destination`: of ssh."""
     repository = _pushed_to(destination, places.repository) if wanted.repository == BARE else wanted.repository
     user = "" if wanted.login == places.account else places.account
     return RemoteHost(wanted.name, destination, repository=repository, branch=wanted.branch, user=user)
 
 
 def require_free(name: str, destination: str, environ: Mapping[str, str]) -> RemoteHost | None:
-    """The entry of that name, if there is one. Usage where it is that of another machine."""
+    """The existing entry of this name, None if there is none. Usage if it belongs to another machine."""
     found = next((item for item in load_hosts(environ) if item.name == name), None)
     if found is not None and found.ssh != destination:
         hint = f"name it as there: bootstrap {found.ssh} --name {name}; or choose another --name, or remove the entry"
@@ -34,8 +34,8 @@ def require_free(name: str, destination: str, environ: Mapping[str, str]) -> Rem
 
 
 def write(host: RemoteHost, environ: Mapping[str, str]) -> bool:
-    """Whether the entry was added: what is there already stays, with its comments. Transient where the file cannot be
-    written; Usage where it is no list with a line for each machine."""
+    """Add the entry; False if the name is there already. Other entries and comments stay. Transient if the file cannot
+    be written; Usage if it is not a list with a line for each machine."""
     if any(item.name == host.name for item in load_hosts(environ)):
         return False
     path = hosts_file(environ)
@@ -57,7 +57,7 @@ def write(host: RemoteHost, environ: Mapping[str, str]) -> bool:
 
 
 def fault(there: RemoteHost, wanted: RemoteHost) -> Check | None:
-    """What verbs need, and an entry that was there before does not say."""
+    """Why verbs cannot use an entry that existed before: it lacks the agent's account. None: they can."""
     if there.user == wanted.user:
         return None
     told = f"the entry of {there.name} in hosts.yaml must say `user: {wanted.user}`, the account of the agent"
@@ -65,7 +65,7 @@ def fault(there: RemoteHost, wanted: RemoteHost) -> Check | None:
 
 
 def _with(before: str, line: str) -> str:
-    """The file with one more item. It has no other key than `hosts`, so that the item belongs at its end."""
+    """The file with one more item at its end: `hosts` is its only key."""
     from reconciler.formats.yamls import document
 
     if not before.strip() or not document(before.encode(), "hosts.yaml").value:
@@ -93,7 +93,7 @@ def _line(host: RemoteHost) -> str:
 
 
 def scalar(text: str) -> str:
-    """A text as a value of YAML, also inside of braces."""
+    """The text as a YAML scalar that is also valid inside braces."""
     plain = re.fullmatch(r"[A-Za-z0-9_/][A-Za-z0-9_./@:+~-]*(?<!:)", text)
     return text if plain else "'" + text.replace("'", "''") + "'"
 

@@ -1,4 +1,4 @@
-"""The key of a remote repository's host, as this laptop knows it: its owner has checked it once."""
+"""The host key of a remote repository, from this laptop's known_hosts: the laptop's owner has checked it once."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _PATIENCE = 30.0
 
 
 def known_hosts(url: str, environ: Mapping[str, str]) -> bytes:
-    """Lines for the machine's known_hosts; empty where the address is not one of ssh. Usage where the address cannot be
-    given to git, or the laptop does not know the host."""
+    """Lines for the machine's known_hosts; empty if the address does not use ssh. Usage if the address cannot be given
+    to git, or the laptop does not know the host."""
     if parse_remote(url).protocol != "ssh":
         return b""
     parts = urlsplit(url) if "://" in url else urlsplit(f"ssh://{url.partition(':')[0]}")
@@ -34,7 +34,7 @@ def known_hosts(url: str, environ: Mapping[str, str]) -> bytes:
 
 
 def _files(host: str, environ: Mapping[str, str]) -> list[str]:
-    """Where ssh looks for keys of hosts, by the user's own config."""
+    """Files in which ssh looks for host keys, by the user's own config."""
     done = run(["ssh", "-G", "--", host], env=environ, timeout=_PATIENCE, reason=Reason.FETCH_FAILED)
     found = re.findall(rb"(?m)^(?:user|global)knownhostsfile (.*)$", done.stdout)
     home = environ.get("HOME", "")

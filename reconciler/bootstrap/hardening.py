@@ -1,7 +1,7 @@
-"""Hardening as a part of `bootstrap`: which changes it takes, and the second login that confirms them.
+"""Hardening as a part of `bootstrap`: its changes, and the second login that confirms them.
 
-The files of ssh and of the firewall are one change, which the machine itself takes back after a minute unless a second
-login has succeeded by then (`decide/hardening/guard.py`).
+The files of ssh and of the firewall are one change. The machine itself restores the old files after a minute unless a
+second login has succeeded by then (`decide/hardening/guard.py`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ __all__ = ["FACTS", "PARTS", "START", "plan", "prove", "ready"]
 FACTS = packaged("hardening/look.sh").decode()
 
 START = "harden-start"
-"""The change after which the minute runs."""
+"""The change that starts the minute."""
 
 LOGIN = "login"
 """The check that `ready` and `prove` return."""
 
 TRIES = 5
-"""How often a login is tried after the old files are back, with a second between."""
+"""Attempts to log in after the old files are back, one second apart."""
 
 KEY = (
     "let the machine know your key (`ssh-copy-id USER@HOST`), and ssh-agent its passphrase (`ssh-add`), until "
@@ -37,7 +37,7 @@ KEY = (
 
 
 def plan(lines: Lines, wanted: Wanted) -> Plan:
-    """What is to be changed. `lines`: what FACTS printed, and `ssh_port`: the port of this login."""
+    """The changes of the hardening. `lines`: the output of FACTS, with `ssh_port`: the port of this login."""
     facts, asked = read(lines), wanted.harden
     refusals = tuple(_refusals(wanted.login, asked or ()))
     parts = _usual(wanted.login) if asked is None else asked
@@ -65,7 +65,8 @@ def plan(lines: Lines, wanted: Wanted) -> Plan:
 
 
 def left_open(wanted: Wanted) -> Plan:
-    """Of a Mac: the files are known (`decide/hardening/mac.py`), but no change of them that returns by itself."""
+    """The plan for a Mac, which changes nothing: nothing there would restore the old files by itself. The files to
+    write by hand are in `decide/hardening/mac.py`."""
     if wanted.harden:
         hint = "leave --harden out; docs/security.md says what to do by hand"
         return Plan(refusals=(Check("hardening", False, "a Mac is not hardened by this version", hint),))
@@ -73,12 +74,12 @@ def left_open(wanted: Wanted) -> Plan:
 
 
 def _usual(login: str) -> tuple[str, ...]:
-    """What is hardened if nobody says what: all that does not close this login."""
+    """The parts that are hardened by default: all that do not lock out this login."""
     return tuple(part for part in PARTS if part != SSH or not tuple(_refusals(login, PARTS)))
 
 
 def ready(found: Plan, connect: Callable[[], bool]) -> Check | None:
-    """Before anything is changed: a second login must work now, if it is to work afterwards. Else the refusal."""
+    """Check a second login before anything is changed: it must work now to work afterwards. None: go on."""
     if not any(change.name == START for change in found.changes) or connect():
         return None
     told = "a second login by key does not work, so ssh would be closed for you; nothing was changed"
@@ -88,10 +89,10 @@ def ready(found: Plan, connect: Callable[[], bool]) -> Check | None:
 def prove(
     made: Collection[str], run: Callable[[str], Completed], connect: Callable[[], bool], pause: Callable[[float], None]
 ) -> Iterator[Check]:
-    """Directly after the last change: a second login, and only then the confirmation.
+    """Try a second login directly after the last change, and confirm the change only if it works.
 
-    `made`: names of the changes that were made; `run`: a script, as root, by the session that is open; `connect`:
-    whether a new login by key works; `pause`: in seconds.
+    `made`: names of the changes that were made; `run`: runs a script as root in the open session; `connect`: whether a
+    new login by key works; `pause`: waits for so many seconds.
     """
     if START not in made:
         return
@@ -111,7 +112,7 @@ def prove(
             hint = "see `journalctl -u ssh` on the machine for why, then run the same command again"
             yield Check(LOGIN, False, f"{told}; logins work as before", hint)
             return
-        pause(1.0)  # sshd reads its old files
+        pause(1.0)  # sshd is reading its old files again
     yield Check(LOGIN, False, f"{told}; a new login by key does not work with them either", KEY)
 
 
@@ -168,7 +169,7 @@ def _jail(ports: Sequence[int]) -> dict[str, bytes]:
 
 
 def _fail2ban(facts: Facts, ports: Sequence[int]) -> Iterator[Change]:
-    """Before the package, whose own configuration does not start on Debian 12."""
+    """Write the files before the package is installed: fail2ban does not start on Debian 12 without them."""
     for path, data in _jail(ports).items():
         name = path.rpartition("/")[2].replace(".", "-")
         yield _put(f"harden-fail2ban-{name}", f"Write {path}", path, data, needed=facts.files.get(path) != data)

@@ -22,18 +22,18 @@ PYTHONS = {"22.04": "python3.11"}
 """Ubuntu's releases whose own Python is too old, and the newer one that they have."""
 
 RELEASES = {"debian": (12,), "ubuntu": (22, 4)}
-"""The oldest ones that have what is needed."""
+"""The oldest supported releases."""
 
 _REPAIR = (
     "tried=0; until DEBIAN_FRONTEND=noninteractive dpkg --force-confold --configure -a; "
     "do tried=$((tried + 1)); [ $tried -lt 60 ] || exit 1; sleep 5; done"
 )
-"""dpkg does not wait for its lock by itself, and what was cut off on the laptop may still be at work."""
+"""dpkg does not wait for its lock by itself, and an earlier run that the laptop has lost may still hold it."""
 
 AUTOMATIC = b'APT::Periodic::Update-Package-Lists "1";\nAPT::Periodic::Unattended-Upgrade "1";\n'
 
 PYTHON_OF = {"12": (3, 11), "13": (3, 13), "22.04": (3, 11), "24.04": (3, 12), "25.10": (3, 13), "26.04": (3, 14)}
-"""Versions of the Python that a release has."""
+"""Release → major and minor version of the Python that it installs."""
 
 
 def places(wanted: Wanted) -> Places:
@@ -51,7 +51,7 @@ def read(lines: Lines) -> LinuxFacts:
 
 
 def python(facts: LinuxFacts) -> tuple[int, int]:
-    """That of the machine; where it has none yet, or too old a one, that of its release."""
+    """The machine's version; if it has none yet or one that is too old, the version that its release installs."""
     major, _, minor = facts.python.partition(".")
     if facts.release in PYTHONS or not minor.isdecimal():
         return PYTHON_OF.get(facts.release, (3, 13))
@@ -77,7 +77,7 @@ def _refusals(facts: LinuxFacts) -> Iterator[Check]:
     if not facts.apt or oldest is None:
         hint = "install the agent by hand (docs/service.md), or use Debian 12 or Ubuntu 22.04 or later"
         yield Check("system", False, f"{facts.pretty or 'this system'} is neither Debian nor Ubuntu", hint)
-    elif version and version < oldest:  # testing and unstable have no number
+    elif version and version < oldest:  # Debian testing and unstable have no number
         least = ".".join(f"{part:02}" if number else str(part) for number, part in enumerate(oldest))
         told = f"{facts.pretty} is too old: {facts.id.capitalize()} {least} or later is needed"
         yield Check("system", False, told, "install a newer release of it")
@@ -118,7 +118,7 @@ def _packages(facts: LinuxFacts, there: Places) -> Iterator[Change]:
 
 
 def _care(facts: LinuxFacts) -> Iterator[Change]:
-    """The machine looks after itself: security updates, and a clock that is right."""
+    """Changes that keep the machine in order: security updates, and a synchronised clock."""
     yield Change(
         "security-updates",
         "Let the machine install security updates by itself (unattended-upgrades)",
@@ -201,7 +201,7 @@ def _lacks_updates(facts: LinuxFacts) -> bool:
 
 
 def _lacks_clock(facts: LinuxFacts) -> bool:
-    """A container has the clock of its host."""
+    """Whether nothing sets the clock. A machine that is a container uses the clock of its host."""
     return not (facts.container or facts.timekeeper or facts.synchronised)
 
 

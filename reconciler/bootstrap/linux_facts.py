@@ -1,4 +1,4 @@
-"""The facts of a Debian or Ubuntu machine: one script, one round trip. It changes nothing."""
+"""The facts of a Debian or Ubuntu machine, from one script in one round trip. It changes nothing."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ fi
 
 @dataclass(frozen=True, slots=True)
 class LinuxFacts:
-    """`engine`, `compose`: versions, '' where none answers. Sizes in bytes. `timekeeper`: the service that keeps the
-    clock. `have`: what of the agent is there."""
+    """Facts of the machine. `engine`, `compose`: versions, '' if it does not answer. Sizes in bytes. `timekeeper`: the
+    service that sets the clock. `have`: the installed parts of the agent."""
 
     id: str
     release: str
@@ -119,7 +119,7 @@ class LinuxFacts:
 
 
 def script(places: Places, login: str) -> str:
-    """`FACTS` with its variables."""
+    """The script: `FACTS` after its variables."""
     given = {
         "packages": " ".join(PACKAGES), "login": login, "account": places.account, "config": places.config,
         "secrets": places.secrets, "versions": places.versions, "repository": places.repository,
@@ -163,7 +163,7 @@ def read(lines: Lines) -> LinuxFacts:
 
 
 def have(lines: Lines) -> Have:
-    """The part that all systems share."""
+    """The installed parts of the agent, from lines that the scripts of all systems print."""
     return Have(
         versions=frozenset(lines.get("version_there", ())),
         current=one(lines, "current"),
@@ -187,7 +187,7 @@ def _decoded(value: str) -> bytes:
 
 
 def _config(data: bytes) -> Mapping[str, Any] | None:
-    """None where there is none; an empty one where it cannot be read: the agent itself says what is wrong."""
+    """The agent config; None if there is none, empty if it cannot be read (the agent itself reports why)."""
     if not data:
         return None
     from reconciler.formats.yamls import document
@@ -197,7 +197,8 @@ def _config(data: bytes) -> Mapping[str, Any] | None:
 
 
 def _as_printed(printed: bytes, units: Sequence[str]) -> bool:
-    """Whether the files that `install --print` shows are there. `units`: content in base64, a blank, and the path."""
+    """Whether the files that `install --print` shows exist, unchanged. `units`: each `BASE64 PATH` of an existing
+    file."""
     there = {path: _decoded(content) for content, _, path in (item.partition(" ") for item in units)}
     try:
         files = json.loads(printed)["files"]

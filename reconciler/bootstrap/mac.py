@@ -1,7 +1,7 @@
-"""A Mac with Apple silicon: Homebrew's programs, Colima, and what keeps the machine awake.
+"""The plan for a Mac with Apple silicon: Homebrew's programs, Colima, and settings that keep the machine awake.
 
-No part of this was ever run on a Mac. Its facts, files and commands are tested as texts, its script with real processes
-on Linux.
+Nothing of it has ever run on a Mac. Tests compare its facts, files and commands as texts, and run its script with real
+processes on Linux.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ POWER = {
 }  # fmt: skip
 """Never asleep, on again after a power cut, wakes for the network. `displaysleep` in minutes."""
 SHARE = 0.75
-"""Of the Mac's memory, for the virtual machine: macOS keeps 4 of 16 GiB. It never gets memory back from the machine."""
+"""Share of the Mac's memory for the virtual machine, so that macOS keeps 4 of 16 GiB. The virtual machine never gives
+memory back."""
 GIB = 1 << 30
 LEAST_FOR_MACOS = 2 * GIB
 SCRIPT = "/opt/reconciler/colima-boot.sh"
@@ -50,8 +51,8 @@ UNTRIED = (
 
 
 def places(wanted: Wanted) -> Places:
-    """The agent runs as the account that owns Colima. What containers see lies below its home folder, because Colima's
-    virtual machine shares nothing else. Group: those who may use sudo."""
+    """The agent runs as the account that owns Colima. Folders that containers see are below its home folder, because
+    Colima's virtual machine shares nothing else. The group `admin` has the users of sudo."""
     home = wanted.home
     return Places(
         platform=Platform.LAUNCHD,
@@ -73,7 +74,7 @@ def script(wanted: Wanted) -> str:
 
 
 def python(facts: MacFacts) -> tuple[int, int]:
-    """The newest one that Homebrew has installed, else the one that will be."""
+    """The newest version that Homebrew has installed, else the one that the plan installs."""
     return 3, max(facts.pythons, default=PYTHON)
 
 
@@ -175,7 +176,7 @@ def _changes(facts: MacFacts, there: Places, merged: Merged) -> Iterator[Change]
         hint="System Settings > Energy has the same settings",
     )
     own = {"user": there.account, "group": there.group}
-    # As root, pyinfra would leave the folders on the way to these two to root.
+    # As root, pyinfra would make their missing parent folders belong to root.
     for name, folder in (("state", there.state), ("secrets", there.secrets)):
         yield Change(
             f"{name}-folder",
@@ -233,7 +234,7 @@ def _daemon(facts: MacFacts, there: Places) -> Iterator[Change]:
         "files.put",
         {"dest": made.path, "data": made.data, "mode": f"{made.mode:o}", **root},
     )
-    # A daemon that is loaded is left alone: to load it anew would stop all containers.
+    # A loaded daemon is left as it is: loading it again would stop all containers.
     yield Change(
         "colima-start",
         "Start Colima",

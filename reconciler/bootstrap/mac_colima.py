@@ -1,4 +1,4 @@
-"""colima.yaml: what is added to it, and what stays as somebody has set it."""
+"""colima.yaml: adds our values to it, and keeps those that somebody has set."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The virtual machine that is wanted. `memory`: GiB."""
+    """The wanted settings of the virtual machine. `memory` in GiB."""
 
     cpus: int
     memory: float
@@ -39,8 +39,8 @@ class Machine:
 
     @property
     def values(self) -> dict[str, Any]:
-        """As keys of colima.yaml, in the order in which they are written. Without `runtime`, Colima ignores the file;
-        without `mounts`, it shares no folder at all."""
+        """Keys of colima.yaml → values, in the order in which they are written. Without `runtime`, Colima ignores the
+        file; without `mounts`, it shares no folder at all."""
         return {
             "cpu": self.cpus,
             "memory": int(self.memory) if self.memory == int(self.memory) else self.memory,
@@ -56,7 +56,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """`text`: of the whole file. `differences`: what somebody has set otherwise and stays so, as sentences."""
+    """`text`: the whole file. `differences`: sentences about settings of somebody else that stay, unlike ours."""
 
     text: str
     differences: tuple[str, ...] = ()
@@ -67,9 +67,10 @@ class Unreadable(ValueError):
 
 
 def merge(present: str | None, wanted: Machine, home: str, *, created: bool) -> Merged:
-    """`present`: the file, None where there is none. `home`: the account's folder. `created`: there is a machine.
+    """The new content of colima.yaml. `present`: its text, None if there is no file. `home`: the account's home folder.
+    `created`: the virtual machine exists.
 
-    Only lines that nobody has chosen are changed, so comments and order stay. Unreadable if the file cannot be read.
+    Only values that nobody has chosen are changed, so comments and order stay. Unreadable if it cannot be read.
     """
     if present is None:
         head = "# Written by `reconciler bootstrap`. What you change stays: a later run only tells the difference.\n"
@@ -146,7 +147,7 @@ def _differences(wanted: Machine, held: Mapping[str, Any], home: str) -> Iterato
 
 
 def _covered(wanted: Mount, mounts: object, home: str) -> bool:
-    """An empty list shares the home folder, and no list nothing."""
+    """Whether containers see the folder. With an empty list Colima shares the home folder, without a list nothing."""
     if not isinstance(mounts, list):
         return False
     for item in mounts or [{"location": home, "writable": True}]:

@@ -1,4 +1,4 @@
-"""The facts of a Mac: one script, one round trip. It changes nothing."""
+"""The facts of a Mac, from one script in one round trip. It changes nothing."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ fi
 
 @dataclass(frozen=True, slots=True)
 class MacFacts:
-    """`memory`: bytes. `power`: the values that pmset has for each setting, one for each source of power.
-    `formulae`: installed ones of Homebrew. `brew_owner`: '' where Homebrew is missing. `brew_services`: files by which
-    Homebrew starts Colima. `colima`: Colima's folder; `colima_yaml`: None where there is none; `machine`: the virtual
-    machine exists; `loaded`: launchd knows our daemon; `engine`: it answers. `plugins`: of Docker's client.
-    `keychain`: it keeps logins to registries there. `others`: applications with an engine of their own. `folders`: of
-    state and secrets, those that are there. `have`: what of the agent is there.
+    """Facts of the Mac. `memory` in bytes. `power`: setting of pmset → its value for each source of power. `formulae`:
+    Homebrew's installed formulae. `brew_owner`: '' if Homebrew is missing. `brew_services`: files by which Homebrew
+    starts Colima. `colima`: Colima's folder; `colima_yaml`: its config, None if there is none. `machine`: the virtual
+    machine exists; `loaded`: launchd has loaded our daemon; `engine`: the engine answers. `plugins`: those of Docker's
+    client; `keychain`: that client keeps logins to registries in the keychain. `others`: applications with an engine of
+    their own. `folders`: which of `state` and `secrets` exist. `have`: the installed parts of the agent.
     """
 
     macos: str
@@ -107,13 +107,14 @@ class MacFacts:
 
     @property
     def pythons(self) -> frozenset[int]:
-        """Minor versions, of those that are new enough. Homebrew names it by its version: python@3.14."""
+        """Minor versions of the installed Pythons that are new enough. Homebrew's formulae are named like
+        python@3.14."""
         found = (re.fullmatch(r"python@3\.(\d+)", item) for item in self.formulae)
         return frozenset(int(item[1]) for item in found if item is not None and int(item[1]) >= 11)
 
 
 def script(places: Places) -> str:
-    """`FACTS` with its variables."""
+    """The script: `FACTS` after its variables."""
     given = {
         "brew": BREW, "account": places.account, "home": places.home, "config": places.config, "state": places.state,
         "secrets": places.secrets, "versions": places.versions, "repository": places.repository,
@@ -123,7 +124,7 @@ def script(places: Places) -> str:
 
 
 def read(lines: Lines) -> MacFacts:
-    """Facts that are missing in `lines` are empty, as on a Mac on which nothing is installed."""
+    """The facts. Those that are missing in `lines` are empty, as on a Mac on which nothing is installed."""
     return MacFacts(
         macos=one(lines, "macos"),
         chip=one(lines, "chip"),

@@ -1,4 +1,4 @@
-"""Programs on the machine, as any of its accounts."""
+"""Runs scripts on the machine as any of its accounts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Shell(Protocol):
 
 
 class Machine:
-    """`login`, `uid`: of the account of ssh. `password`: for sudo, '' where sudo asks for none."""
+    """`login`, `uid`: the account that ssh logs in as. `password`: for sudo, '' if sudo asks for none."""
 
     def __init__(self, shell: Shell, login: str, uid: int, password: str = "") -> None:
         self._shell, self.login, self._uid, self._password = shell, login, uid, password
@@ -29,21 +29,23 @@ class Machine:
     def run(
         self, script: str, account: str = ROOT, *, timeout: float = PATIENCE, stdin: bytes | None = None
     ) -> Completed:
-        """A script of sh as that account. Transient where the connection broke, or the time was over."""
+        """Run a script of sh as `account`, for at most `timeout` seconds. Transient if the connection breaks or time is
+        over."""
         argv = ["sh", "-c", script]
         if account in (LOGIN, self.login) or (account == ROOT and self._uid == 0):
             return self._shell.run(argv, timeout=timeout, stdin=stdin)
         as_account = () if account == ROOT else ("-u", account)
         if self._uid == 0 or not self._password:
             return self._shell.run(["sudo", "-n", "-H", *as_account, "--", *argv], timeout=timeout, stdin=stdin)
-        # -k: sudo reads the password in any case, so that it cannot become input of the script.
+        # -k: sudo always reads the password, so the script can never get it as its input.
         word = f"{self._password}\n".encode()
         argv = ["sudo", "-S", "-k", "-H", "-p", "", *as_account, "--", *argv]
         return self._shell.run(argv, timeout=timeout, stdin=word + (stdin or b""))
 
 
 def become_root(shell: Shell, login: str, uid: int, host: str, ask: Callable[[str], str] | None) -> Machine:
-    """`ask`: asks a person for a secret; None: nobody can be asked. Usage where the account cannot become root."""
+    """The machine with root's rights. `ask`: asks a person for the password; None: nobody can be asked. Usage if the
+    account cannot become root."""
     if uid == 0 or shell.run(["sudo", "-n", "true"], timeout=PATIENCE).returncode == 0:
         return Machine(shell, login, uid)
     if shell.run(["sh", "-c", "command -v sudo"], timeout=PATIENCE).returncode != 0:

@@ -1,4 +1,4 @@
-"""What a platform's part gets and returns: options, facts as lines, and changes as data."""
+"""Input and output of a platform's plan: options, facts as lines, and changes as data."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ BARE = "bare"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of the machine. It can be repeated, and cut off at any moment and then repeated.
+    """One change of the machine. It can be repeated, also after it was cut off at any moment.
 
     `sentence`: what it does, as an imperative without a full stop. `operation`: MODULE.FUNCTION below
-    `pyinfra.operations`; `arguments`: its keyword arguments, where `data` (bytes) stands for a file of these bytes.
-    `account`: who does it there. `needed` False: the facts say that it is done, and nothing is looked at.
-    `hint`: what a person does where it fails. `timeout`: seconds of each command.
+    `pyinfra.operations`; `arguments`: its keyword arguments; `data` (bytes) becomes a file with these bytes.
+    `account`: runs it on the machine. `needed` False: it is done already, by the facts, and is not checked again.
+    `hint`: what a person does if it fails. `timeout`: seconds of each command.
     """
 
     name: str
@@ -42,8 +42,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`changes`: in order. `refusals`: what a person must do first; nothing is changed then. `notes`: facts that the
-    person should know, as sentences."""
+    """`changes`: in order. `refusals`: what a person must do first; with any, nothing is changed. `notes`: sentences
+    that the person should read."""
 
     changes: tuple[Change, ...] = ()
     refusals: tuple[Check, ...] = ()
@@ -55,9 +55,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The options. `login`, `home`: the account of ssh and its home folder. `repository`: `bare`, or the address of a
-    remote one. `engine_memory`: bytes of the engine's virtual machine (macOS). `harden`: parts of the hardening; None:
-    those that fit this login. `known_hosts`: the keys of a remote repository's host; empty where it is not by ssh.
+    """The options. `name`: the host's. `login`, `home`: the account that ssh logs in as, and its home folder.
+    `repository`: `bare`, or the address of a remote one. `engine_memory`: bytes of the engine's virtual machine
+    (macOS). `harden`: parts of the hardening; None: all that do not lock out this login. `known_hosts`: host keys of
+    the remote repository; empty if ssh is not used for it.
     """
 
     name: str
@@ -74,9 +75,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The program and its libraries as wheels. `wheel`: the file name of the program's own; `folder`: the name of its
-    version's folder; `data`: a tar archive with all of them; `complete`: nothing is left to a package index. `pip`:
-    the file name of pip's wheel; '' where the laptop has no pip, and the machine's Python must bring its own."""
+    """The program and its libraries as wheels. `wheel`: file name of the program's wheel; `folder`: name of the folder
+    for this version; `data`: tar archive of all wheels, `count`: their number; `complete`: pip needs no package index.
+    `pip`: file name of pip's wheel; '' if the laptop has no pip, so the machine's Python must bring its own."""
 
     wheel: str
     folder: str
@@ -88,8 +89,8 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What one needs to know before the platform's own facts. `python`: major and minor version of the machine's
-    Python that the program will run with."""
+    """The machine for which wheels are chosen. `system`: as `uname -s` says; `python`: major and minor version of the
+    Python that will run the program."""
 
     system: str
     arch: str
@@ -97,7 +98,7 @@ class Target:
 
 
 def parse(text: str) -> dict[str, list[str]]:
-    """Lines `name=value`; the same name may occur several times. Other lines are left out."""
+    """Read lines `name=value`; a name may occur several times. Other lines are ignored."""
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
         name, equals, value = line.partition("=")
@@ -107,12 +108,12 @@ def parse(text: str) -> dict[str, list[str]]:
 
 
 def one(lines: Lines, name: str) -> str:
-    """The only value, '' where there is none."""
+    """The first value of the name, '' if there is none."""
     values = lines.get(name, ())
     return values[0] if values else ""
 
 
 def number(lines: Lines, name: str) -> int:
-    """0 where it is no number."""
+    """The first value of the name as a number, 0 if it is none."""
     value = one(lines, name)
     return int(value) if value.isdecimal() else 0

@@ -1,4 +1,4 @@
-"""Where everything lies on a machine, and what of it is there."""
+"""Paths and accounts of the agent on a machine, and which parts of it are installed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ REPOSITORY = "/srv/git/home.git"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """`account`, `group`: of the agent; `home`: the account's home folder. `python`: the program that makes virtual
-    environments. `repository`: the bare repository, '' where a remote one is watched. Paths are absolute. `logs`,
-    `engine_logs`: the commands that show them there."""
+    """Absolute paths. `account`, `group`: of the agent; `home`: the account's home folder. `python`: the program that
+    makes virtual environments. `repository`: the bare repository, '' if the agent watches a remote one. `logs`,
+    `engine_logs`: commands that show the agent's and the engine's log."""
 
     platform: Platform
     account: str
@@ -38,16 +38,16 @@ class Places:
 
     @property
     def program(self) -> str:
-        """The command, by the link that upgrades move."""
+        """The program, reached through the link that upgrades move."""
         return f"{self.versions}/current/bin/reconciler"
 
 
 @dataclass(frozen=True, slots=True)
 class Have:
-    """What of the agent is there. `versions`: complete ones; `current`: the one that the link names. `config`: the
-    agent config as a value, None where there is none. `unit`: whether the service's files are those that `install`
-    would write; `running`, `enabled`: of the service. `repository`: it has our hooks; `commit`: its branch has one;
-    `safe`: git lets every account use it. `keyed`: there is a deploy key."""
+    """The installed parts of the agent. `versions`: complete ones; `current`: the one that the link names. `config`:
+    the agent config as a value, None if there is none. `secrets`: their folder exists. `unit`: the service's files are
+    those that `install` would write; `running`, `enabled`: state of the service. `repository`: it exists and has our
+    hooks; `commit`: its branch has a commit; `safe`: git lets every account use it. `keyed`: the deploy key exists."""
 
     versions: frozenset[str] = frozenset()
     current: str = ""

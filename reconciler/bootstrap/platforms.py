@@ -1,4 +1,4 @@
-"""The systems that can be set up. Each part is a module with these functions."""
+"""The systems that can be set up: a module for each, with the functions of `Part`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from reconciler.bootstrap.places import Places
 
 
 class Part(Protocol):
-    """`script`: of the facts, for sh as root; it changes nothing. `read`: its output as facts, a value of the part's
-    own with `have` (`places.Have`). `python`: major and minor version of the Python that the program gets there."""
+    """One system. `script`: for sh as root; prints facts and changes nothing. `read`: facts from the script's output,
+    of a class of the system's own that has `have` (`places.Have`). `python`: major and minor version of the Python that
+    will run the program."""
 
     def places(self, wanted: Wanted) -> Places: ...
 
@@ -26,4 +27,4 @@ class Part(Protocol):
 
 
 PARTS: Mapping[str, Part] = {"Linux": linux, "Darwin": mac}
-"""By the name that `uname -s` says."""
+"""The output of `uname -s` → the system's module."""

@@ -1,4 +1,4 @@
-"""The order of a bootstrap: look, plan, show or change, check."""
+"""Carries out the plan of a bootstrap, or shows it; then runs the checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tell = Callable[[str], None]
 
 
 class Hands(Protocol):
-    """What makes changes (`driver.Driver`)."""
+    """Makes changes (`driver.Driver`)."""
 
     def would(self, change: Change) -> Made: ...
 
@@ -27,7 +27,8 @@ class Hands(Protocol):
 
 @dataclass(slots=True)
 class Done:
-    """`changes`: with the state of each: planned, made or failed."""
+    """The result so far. `changes`: each with its state: planned, made or failed. `following`: next steps for a
+    person."""
 
     changes: list[tuple[Made, str]] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
@@ -36,13 +37,13 @@ class Done:
 
 
 class Bootstrap:
-    """`host`: its name."""
+    """`host`: the name of the host."""
 
     def __init__(self, host: str, hands: Hands, tell: Tell) -> None:
         self._host, self._hands, self._tell = host, hands, tell
 
     def rehearse(self, plan: Plan) -> Answer:
-        """Nothing is changed."""
+        """Show the needed changes and their commands. Nothing is changed."""
         done = Done(checks=[*plan.refusals], notes=[*plan.notes])
         if not plan.refusals:
             for change in _needed(plan.changes):
@@ -56,7 +57,10 @@ class Bootstrap:
         return self._answer(done, "rehearsed")
 
     def run(self, plan: Plan, after: Callable[[frozenset[str], Done], Iterable[Check]]) -> Answer:
-        """`after`: what follows on the laptop, and the checks; it gets the names of the changes that were made."""
+        """Make the needed changes, unless a person must do something first; then call `after`.
+
+        `after`: gets the names of the made changes, does the work on the laptop, and returns the checks.
+        """
         done = Done(checks=[*plan.refusals], notes=[*plan.notes])
         if plan.refusals:
             return self._answer(done, "refused")

@@ -1,7 +1,7 @@
-"""The program that runs here, and its libraries, as wheels for the machine.
+"""Packs the program that runs here, and its libraries, as wheels for the machine.
 
-They are packed from what is installed here, so that the machine gets the very same, and no network is needed. A library
-with machine code that does not fit there is taken from `--channel`, else fetched by pip for that machine, else left to
+The wheels are made from the installed files, so the machine gets the same versions without a network. A library whose
+machine code does not fit the machine is taken from `--channel`, else downloaded by pip for that machine, else left to
 the machine's own pip.
 """
 
@@ -29,18 +29,18 @@ from reconciler.values import dataclass
 
 NAME = "reconciler"
 EXTRAS = ("monitor", "notify")
-"""Extras that the agent's machine may use; each goes along where all of it is installed here."""
+"""Extras for the machine; each is packed if all its libraries are installed here."""
 
 CACHE = ".cache/reconciler/wheels"
 _PATIENCE = 300.0
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The same content gives the same bytes, and so the same version."""
+"""Fixed time of all files in a wheel, so that equal content gives equal bytes and an equal version."""
 _NOT_PACKED = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A requirement of the program, as it is installed here. `wheel`: name and bytes, None where it does not fit."""
+    """A library of the program, as installed here. `wheel`: name and bytes, None if it does not fit the machine."""
 
     name: str
     version: str
@@ -48,8 +48,8 @@ class Library:
 
 
 def bundle(target: Target, channel: str | None, there: Container[str], environ: Mapping[str, str]) -> Bundle:
-    """`channel`: a wheel of the program, a folder with wheels, or a version. Usage where there is none of it. `there`:
-    names of the folders of versions that the machine has; for one of these nothing is packed."""
+    """`channel`: a wheel of the program, a folder with wheels, or the version that runs here; else Usage. `there`:
+    names of the version folders that the machine has; nothing is packed for a version that is among them."""
     given = _given(channel)
     own = _chosen(given, channel) or _own()
     version = WHEEL.fullmatch(own[0])
@@ -74,7 +74,7 @@ def bundle(target: Target, channel: str | None, there: Container[str], environ: 
 
 
 def _given(channel: str | None) -> dict[str, bytes]:
-    """The wheels of a channel: all in its folder."""
+    """Name → bytes of all wheels in the channel's folder."""
     if channel is None:
         return {}
     path = Path(channel)
@@ -90,7 +90,7 @@ def _given(channel: str | None) -> dict[str, bytes]:
 
 
 def _chosen(given: Mapping[str, bytes], channel: str | None) -> tuple[str, bytes] | None:
-    """The program's wheel in a channel: the named one, else the newest."""
+    """The program's wheel in a channel: the named one, else the newest; None if the channel has none."""
     own = {name: data for name, data in given.items() if WHEEL.fullmatch(name)}
     named = os.path.basename(channel or "")
     if named in own:
@@ -102,7 +102,7 @@ def _chosen(given: Mapping[str, bytes], channel: str | None) -> tuple[str, bytes
 
 
 def _own() -> tuple[str, bytes]:
-    """This very program. Usage where it was never installed."""
+    """A wheel of the program that runs here. Usage if it was never installed."""
     version = reconciler.__version__
     try:
         known = metadata.distribution(NAME)
@@ -127,12 +127,12 @@ def _own() -> tuple[str, bytes]:
 
 
 def _metadata(known: metadata.Distribution) -> str:
-    """Of an installed program, or of a folder that was made ready for development."""
+    """The METADATA text of an installed program; for an editable install, that of its PKG-INFO."""
     return known.read_text("METADATA") or known.read_text("PKG-INFO") or ""
 
 
 def _libraries(target: Target) -> Iterator[Library]:
-    """Everything that the program needs there, as it is installed here."""
+    """Every library that the program needs on the machine."""
     from packaging.requirements import Requirement
 
     python = ".".join(map(str, target.python))
@@ -163,7 +163,7 @@ def _libraries(target: Target) -> Iterator[Library]:
 
 
 def _pip(target: Target) -> dict[str, bytes]:
-    """pip itself: unpacked, it saves the machine half a minute of making its own."""
+    """pip's wheel, if pip is installed here. Unpacking it takes half a minute less than ensurepip on the machine."""
     try:
         wheel = _repacked(metadata.distribution("pip"), target)
     except metadata.PackageNotFoundError:
@@ -189,7 +189,7 @@ def _is_here(extra: str, there: Mapping[str, str]) -> bool:
 
 
 def _repacked(known: metadata.Distribution, target: Target) -> tuple[str, bytes] | None:
-    """A wheel from the files of an installed library; None where it does not fit, or cannot be packed."""
+    """A wheel from the files of an installed library; None if it does not fit the machine or cannot be packed."""
     tags = re.findall(r"(?m)^Tag: (\S+)", known.read_text("WHEEL") or "")
     paths = [item for item in known.files or () if ".." not in item.parts and "__pycache__" not in item.parts]
     info = next((item.parts[0] for item in paths if item.parts[0].endswith(".dist-info")), "")
@@ -230,7 +230,7 @@ def _tags(wheel: str) -> list[str]:
 
 
 def _fetched(lacking: Sequence[Library], target: Target, environ: Mapping[str, str]) -> dict[str, bytes]:
-    """Those that pip could get for the machine. They are kept for the next time."""
+    """Name → bytes of the wheels that pip could download for the machine. They are cached."""
     folder = Path(environ.get("HOME") or "/nonexistent", CACHE)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -280,7 +280,7 @@ def _download(folder: Path, library: Library, target: Target, environ: Mapping[s
 
 
 def _zipped(files: Mapping[str, tuple[bytes, bool]], info: str) -> bytes:
-    """A wheel: the files, each with whether it can be executed, and the list of their digests."""
+    """The bytes of a wheel. `files`: path → (bytes, whether executable). RECORD is added."""
     record = "".join(f"{path},sha256={_digest(data)},{len(data)}\n" for path, (data, _) in sorted(files.items()))
     listed = {**files, f"{info}/RECORD": (f"{record}{info}/RECORD,,\n".encode(), False)}
     packed = io.BytesIO()

@@ -1,1 +1,1 @@
-"""The terminal program of `dashboard`: what the monitor's thread collects, on one screen."""
+"""The terminal program of `dashboard`: shows the snapshots that the monitor's collector makes."""

@@ -1,4 +1,4 @@
-"""The terminal program: the first screen, and what its keys do."""
+"""The terminal program: its first screen and the actions of its keys."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ QUESTIONS = {
 
 
 class Dashboard(App[None]):
-    """Draws with the terminal's own colours. `colour` False: with none, only bold, dim and reversed text.
+    """Uses the terminal's own colours; `colour` False: no colour, only bold, dim and reversed text.
 
-    `begin`: called after the first picture.
+    `begin`: called after the first draw.
     """
 
     ENABLE_COMMAND_PALETTE = False
@@ -53,7 +53,7 @@ class Dashboard(App[None]):
 
     @property
     def failure(self) -> Exception | None:
-        """A defect of ours that has ended the program."""
+        """The unexpected exception that ended the program, None if there was none."""
         return self._exception
 
     def style_now(self) -> Style:
@@ -77,7 +77,7 @@ class Dashboard(App[None]):
             event.prevent_default()
 
     def _fatal_error(self) -> None:
-        """Textual would print the values of variables, which may be secrets."""
+        """End without Textual's traceback: it prints values of variables, which may be secrets."""
         self._close_messages_no_wait()
 
 
@@ -130,7 +130,7 @@ class Overview(View):
     def _look_at_host(self) -> None:
         doors, style = self.doors, self.style_now()
         now, snapshot = doors.clock(), doors.board.newest
-        age = int(now - snapshot.at) // 2  # an old snapshot tells its age
+        age = int(now - snapshot.at) // 2  # draw an old snapshot again, because its age is shown
         made_of = (doors.board.version, age, style, self._wanted, self._rows.first)
         if made_of == self._made_of:
             return
@@ -149,7 +149,7 @@ class Overview(View):
         self.entitle(told, f"filter: {self._wanted}" if self._wanted else "newest log lines")
 
     def _arrange(self, head: int, rows: int) -> None:
-        """The table gets two thirds of what is left, if it needs them; the log gets the rest."""
+        """Below the head, the table gets up to two thirds of the rows; the log gets the rest."""
         height = self.size.height
         head = min(head, height // 2)
         left = max(2, height - head - 3)
@@ -206,7 +206,7 @@ class Overview(View):
         self.type_in("why? (the reason is in `status`; nothing is changed yet)", typed)
 
     def change(self, verb: str, revision: str | None, reason: str = "") -> None:
-        """Ask, then run it. `revision`: of `retry` and `accept`."""
+        """Ask for a yes, then run the verb. `revision`: the argument of `retry` and `accept`."""
         about = verb in ("retry", "accept")
         if about and revision is None:
             self.say("the branch's head is not known yet")

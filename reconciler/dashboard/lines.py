@@ -29,9 +29,9 @@ _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069
 
 
 def painted(line: str) -> Text:
-    """A line of ours as Rich's text: only the paints of `record.text` mean something, and no markup does.
+    """A line as Rich's text. Only colours of `record.text` have an effect; Rich's markup has none.
 
-    What is shown was cleaned by the redactor. What steers a terminal all the same becomes visible.
+    The redactor has cleaned the line. Control characters that are left are replaced by a visible character.
     """
     made, look, at = Text(no_wrap=True, end=""), "", 0
     for found in (*_PAINT.finditer(line), None):
@@ -43,7 +43,7 @@ def painted(line: str) -> Text:
 
 
 class Lines(ScrollView, can_focus=True):
-    """`wrap`: long lines are broken, not cut. `tail`: it stays at its end until somebody scrolls up."""
+    """`wrap`: break long lines instead of cutting them. `tail`: show the newest lines until somebody scrolls up."""
 
     DEFAULT_CSS = """
     Lines { height: 1fr; overflow-x: hidden; overflow-y: auto; scrollbar-size: 0 0; }
@@ -59,7 +59,7 @@ class Lines(ScrollView, can_focus=True):
     # -- content -----------------------------------------------------------------------------------------------
 
     def show(self, lines: Sequence[str]) -> None:
-        """These and no others."""
+        """Replace all lines."""
         self._texts = [painted(line[:LONGEST]) for line in lines]
         self._lay_out()
 
@@ -79,7 +79,7 @@ class Lines(ScrollView, can_focus=True):
         self._grown()
 
     def _broken(self, texts: Sequence[Text], first: int) -> Iterator[tuple[int, Text]]:
-        """Index of a line, and each part of it that is a row."""
+        """(index of the line, text) for each row of the screen that a line takes."""
         width = max(10, self.size.width)
         for n, text in enumerate(texts, first):
             if not self._wrap or cell_len(text.plain) <= width:
@@ -113,7 +113,7 @@ class Lines(ScrollView, can_focus=True):
         super().action_scroll_home()
 
     def follow(self) -> None:
-        """Go to the end, and stay there."""
+        """Scroll to the end, and stay there when lines are added."""
         self.tail = True
         self.scroll_end(animate=False, immediate=True, x_axis=False)
 
@@ -122,7 +122,7 @@ class Lines(ScrollView, can_focus=True):
     def seek(self, text: str, step: int = 0) -> tuple[int, int]:
         """Mark lines that have this text, and go to the next one (`step` 1) or the one before (-1).
 
-        Returns (which, of how many), from 1; which is 0 where there is none.
+        Returns (position of the match, number of matches); the position starts at 1, and is 0 without a match.
         """
         if text.casefold() != self._sought:
             self._sought, self._match, step = text.casefold(), -1, 0
@@ -160,7 +160,8 @@ class Lines(ScrollView, can_focus=True):
 
 
 class Rows(Lines):
-    """Lines of which one is chosen. `keys` say which line is which, so that the choice stays when lines move."""
+    """Lines with one chosen line. `keys`: a name for each line, by which the chosen one is found again when lines
+    move."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", show=False),
@@ -174,7 +175,7 @@ class Rows(Lines):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.keys: Sequence[str] = ()
-        self.room = 1  # rows that are on the screen, once it is laid out
+        self.room = 1  # height in rows
         self._at = 0
 
     @property
@@ -183,7 +184,7 @@ class Rows(Lines):
 
     @property
     def first(self) -> int:
-        """The row at the top."""
+        """Index of the topmost visible row."""
         return int(self.scroll_offset.y)
 
     def fill(self, keys: Sequence[str], lines: Sequence[str]) -> None:
@@ -205,7 +206,7 @@ class Rows(Lines):
         self._follow()
 
     def _follow(self) -> None:
-        """The chosen line is on the screen."""
+        """Scroll until the chosen line is visible."""
         top, height = self.scroll_offset.y, max(1, self.size.height)
         if not top <= self._at < top + height:
             self.scroll_to(y=self._at if self._at < top else self._at - height + 1, animate=False, immediate=True)

@@ -1,4 +1,4 @@
-"""The first screen as lines, from a snapshot. Painted as the other texts are; nothing here knows a terminal."""
+"""The first screen as lines of text, from a snapshot. Colours are those of `record.text`; no terminal is used here."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from reconciler.values import dataclass
 Json = Mapping[str, Any]
 
 OLD = 6.0
-"""Seconds after which a snapshot is called old: three times the usual pause between two."""
+"""Seconds after which a snapshot is marked as old: three times the usual pause between two snapshots."""
 
 ALERTS = 2
 """Alerts that are shown; the others are counted."""
 
 NEAR, TIGHT = 0.75, 0.9
-"""Shares of its limit from which on the memory of a service is shown as a warning, and as bad."""
+"""Shares of its limit from which on the memory of a service is marked as a warning, and as bad."""
 
 CELLS = 6
 """Columns of a service's bar."""
@@ -31,7 +31,8 @@ _RANKS = {"bad": 0, "warn": 1}
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The table. `head`: names of the columns. `keys`: STACK/SERVICE of each of `rows`. `whole`: before the filter."""
+    """The table. `head`: names of the columns. `keys`: STACK/SERVICE of each row. `whole`: number of rows without a
+    filter."""
 
     head: str = ""
     rows: Sequence[str] = ()
@@ -40,7 +41,7 @@ class Services:
 
 
 def head(snapshot: Snapshot, now: float, style: Style) -> list[str]:
-    """The host, the rollout, memory against the budget, the machine and its disks, alerts."""
+    """Lines about the host, the rollout, the memory budget, the machine with its disks, and alerts."""
     return [
         *_host(snapshot, now, style),
         *_budget(snapshot, style),
@@ -50,7 +51,7 @@ def head(snapshot: Snapshot, now: float, style: Style) -> list[str]:
 
 
 def services(snapshot: Snapshot, samples: Samples, wanted: str, style: Style) -> Services:
-    """Those that are not well come first. `wanted`: only rows whose name or state has this text."""
+    """The table of services, unhealthy ones first. `wanted`: only rows whose name or state contains this text."""
     if snapshot.status is None:
         return Services()
     found = [item for stack in snapshot.status["stacks"] for item in stack["services"]]
@@ -81,7 +82,7 @@ def _name(item: Json) -> str:
 
 
 def _counted(item: Json) -> str:
-    """How many of several containers run: 1/2."""
+    """Running and desired replicas, like `1/2 `; '' for services with at most one."""
     running = "-" if item["running"] is None else item["running"]
     return f"{running}/{item['desired']} " if item["desired"] not in (0, 1) else ""
 
@@ -113,7 +114,7 @@ def _progress(rollout: Json | None, style: Style) -> list[str]:
 
 
 def _budget(snapshot: Snapshot, style: Style) -> list[str]:
-    """A bar as wide as the budget, then what its parts are."""
+    """A bar as wide as the budget, and a legend."""
     budget: Json = snapshot.status["budget"] if snapshot.status else {}
     whole = budget.get("budgetBytes")
     if not whole:
@@ -149,7 +150,7 @@ def _budget(snapshot: Snapshot, style: Style) -> list[str]:
 
 
 def _cells(part: int, whole: int, width: int, cell: str) -> list[str]:
-    """At least one cell of what there is."""
+    """The cells of a part of the bar; at least one if the part is not empty."""
     return [cell] * (max(1, round(width * part / whole)) if part else 0)
 
 
@@ -185,7 +186,7 @@ def _alerts(snapshot: Snapshot, style: Style) -> list[str]:
 
 
 def _flow(parts: Sequence[str], style: Style) -> list[str]:
-    """Parts beside each other, as many as fit into a line."""
+    """Lines with as many parts beside each other as fit."""
     lines = [""]
     for part in parts:
         joined = f"{lines[-1]}   {part}" if lines[-1] else part

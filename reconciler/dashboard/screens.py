@@ -1,4 +1,4 @@
-"""The screens behind a key: the log of a service, commits, a text, a question."""
+"""The screens that keys open: the log of a service, commits, a text, a question."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ class LogView(View):
 
 
 class TextView(View):
-    """`told`: makes the lines; it is called again when `stamp` or the width changes."""
+    """`told`: makes the lines; called again when the width changes and when `job` is done. `job`: is dropped at the
+    end."""
 
     KEYS = "up, down, page up, page down  esc back"
 
@@ -157,7 +158,7 @@ class TextView(View):
 
 
 def verb_view(doors: Doors, style: Callable[[], Style], words: Sequence[str], title: str) -> TextView:
-    """Runs a verb, and shows what it says in the shell."""
+    """Run a verb, and show the text that it prints in a shell."""
     job = Job(partial(doors.ask, words))
 
     def told(style: Style) -> Sequence[str]:
@@ -245,11 +246,11 @@ WIDTH = 64
 """Columns of a question."""
 
 READING = 0.3
-"""Seconds in which nobody has read a question: a `y` before was typed for something else."""
+"""Seconds in which nobody can have read a question: an earlier `y` was meant for something else."""
 
 
 class Question(ModalScreen[bool]):
-    """Only `y` is yes, and only after the question could be read. Any other key is no."""
+    """Only `y` means yes, and only after READING seconds. Any other key means no."""
 
     DEFAULT_CSS = """
     Question { align: center middle; background: transparent; }

@@ -1,4 +1,4 @@
-"""What takes time happens in threads, and the terminal program looks at their results. They end with the process."""
+"""Threads for slow work. The terminal program reads their results; they end with the process."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from reconciler.waiting import listening
 Json = Mapping[str, Any]
 
 PAUSE = 1.5
-"""Seconds between two looks for new log lines; longer where a look takes long, so that it is a fifth of the time at
-most."""
+"""Seconds between two looks for new log lines. After a slow look the pause is longer, so that looking takes at most a
+fifth of the time."""
 
 KEPT = 200
 """Newest lines of all services."""
 
 OVERLAP = 10.0
-"""Seconds before the newest known line from which on lines are asked for again: those of several containers come out of
+"""A look asks for lines since so many seconds before the newest known one: lines of several containers come out of
 order."""
 
 BEFOREHAND = 2000
@@ -35,11 +35,11 @@ BEFOREHAND = 2000
 
 @dataclass(frozen=True, slots=True)
 class Doors:
-    """What the terminal program can ask for. Calls may take long, and may raise ReconcilerError.
+    """Functions for the terminal program. They may take long, and may raise ReconcilerError.
 
-    - `follow`: parts of a service's log without an end; True: of its containers before, with one.
+    - `follow`: lines of a service's log, without an end; with True those of its replaced containers, which do end.
     - `ask`: runs a verb of this program, and returns its document, which may be an Error.
-    - `ended`: the process was asked to end.
+    - `ended`: whether the process was asked to end.
     """
 
     host: str
@@ -52,8 +52,8 @@ class Doors:
 
 
 class Newest:
-    """The newest lines of all services. `read`: rows of `logs` since a moment (seconds of the Unix epoch; None: a few
-    of each service), by time."""
+    """Keeps the newest lines of all services. `read`: rows of `logs` by time, since a moment (seconds of the Unix
+    epoch; None: a few lines of each service)."""
 
     def __init__(self, read: Callable[[float | None], Iterable[Json]]) -> None:
         self._read = read
@@ -84,12 +84,12 @@ class Newest:
             self._last[row["container"]] = row["time"]
         if found:
             self.lines = (*self.lines, *found)[-KEPT:]
-        if since is not None and len(self._last) > KEPT:  # of containers that are gone
+        if since is not None and len(self._last) > KEPT:  # entries of removed containers
             self._last = {container: at for container, at in self._last.items() if at >= log_time(since)}
 
 
 class Follow:
-    """One log, as it comes. The reader waits while nobody takes its lines."""
+    """Reads one log in a thread. The thread waits while more than BEFOREHAND lines were not taken."""
 
     def __init__(self, read: Callable[[], Iterator[Sequence[Json]]]) -> None:
         self._read, self._closed = read, threading.Event()
@@ -98,7 +98,7 @@ class Follow:
         threading.Thread(target=self._run, name="follow", daemon=True).start()
 
     def take(self) -> list[Json]:
-        """What came since the last call."""
+        """The lines since the last call."""
         return [self._rows.popleft() for _ in range(len(self._rows))]
 
     def close(self) -> None:
@@ -124,7 +124,7 @@ class _Unwanted(Exception):
 
 
 class Job:
-    """A verb in its own process. `document` is there once it is done."""
+    """Runs a verb in a process of its own. `document`: its result, None until it is done."""
 
     def __init__(self, work: Callable[[], Json]) -> None:
         self._work, self._unwanted = work, threading.Event()
@@ -137,7 +137,7 @@ class Job:
         return self.document is not None or self.error is not None
 
     def drop(self) -> None:
-        """End its process, if it is not done."""
+        """End the process, if it still runs."""
         self._unwanted.set()
 
     def _run(self) -> None:

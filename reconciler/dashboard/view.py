@@ -1,4 +1,4 @@
-"""What all screens have: a title, a line with the keys, and a line to type into in its place."""
+"""The common part of all screens: a title, and a line with the keys, which an input line can replace."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class View(Screen[None]):
-    """`look` is called some times a second while it is on top. `style`: width and colours of now."""
+    """`look` is called several times a second while the screen is on top. `style`: returns the present width and
+    colours."""
 
     KEYS, TYPES = "", False
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "escape", show=False), Binding("q", "leave", show=False)]
@@ -42,7 +43,7 @@ class View(Screen[None]):
 
     @property
     def body(self) -> Widget:
-        """What has the keyboard."""
+        """The widget that gets the keys."""
         raise NotImplementedError
 
     def look(self) -> None:
@@ -63,26 +64,26 @@ class View(Screen[None]):
             self.call_after_refresh(self._prepare)
 
     def put(self, place: Lines, lines: Sequence[str]) -> None:
-        """Only what has changed is drawn again."""
+        """Show lines in a widget. Nothing is drawn if they are the same as before."""
         if self._shown.get(place) != lines:
             self._shown[place] = lines
             place.show(lines)
 
     def entitle(self, left: str, right: str = "") -> None:
-        """The title."""
+        """Show a title. `right`: a text at its right end."""
         self.put(self.heading, [ruled(left, right, self.style_now())])
 
     def say(self, text: str) -> None:
-        """In place of the keys."""
+        """Show a text in the line of the keys."""
         self.put(self.keys, [self.style_now().paint(text, "dim")])
 
     # -- typing ------------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        """The line to type into is there, hidden, before anybody needs it: what is typed fast must not act as keys."""
-        from textual.widgets import Input  # not loaded before the first picture
+        """Make the input line, hidden, before anybody needs it: letters that are typed fast must not act as keys."""
+        from textual.widgets import Input  # loaded only after the first draw
 
-        if not self.is_attached:  # left already
+        if not self.is_attached:  # the screen was closed meanwhile
             return
         self._input = Input(compact=True, max_length=LONGEST_TYPED, id="typing")
         self._input.cursor_blink = False
@@ -90,7 +91,7 @@ class View(Screen[None]):
         self.mount(self._input)
 
     def type_in(self, label: str, typed: Callable[[str], None], live: bool = False, value: str = "") -> None:
-        """Call `typed` with what was typed, after Enter; `live`: also after each key."""
+        """Show the input line. Enter calls `typed` with the typed text; `live`: so does each key."""
         if self._input is None or not self._input.is_mounted:
             return
         self._typed, self._live = typed, live
@@ -103,11 +104,12 @@ class View(Screen[None]):
         return self._input is not None and bool(self._input.display)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
-        """Letters that were typed are no keys, even if they were on their way before the line was there."""
+        """While somebody types, no letter triggers an action, even if it was pressed before the input line was
+        shown."""
         return not self.typing or action == "escape"
 
     def late(self, event: Key) -> bool:
-        """Whether it is such a letter, which then is in the line."""
+        """Put a letter that was pressed before the input line was shown into that line. Returns whether it was one."""
         if self._input is None or not self.typing or not event.is_printable or not event.character:
             return False
         self._input.insert_text_at_cursor(event.character)
@@ -134,11 +136,11 @@ class View(Screen[None]):
             self.action_leave()
 
     def action_leave(self) -> None:
-        if self.is_current:  # a key that was pressed twice may come after the end
+        if self.is_current:  # the key may have been pressed twice
             self.app.pop_screen()
 
 
 def ruled(left: str, right: str, style: Style) -> str:
-    """A line across the screen with a text at each end."""
+    """A rule across the screen with a text at each end."""
     rest = max(0, style.width - len(left) - len(right) - (7 if right else 4))
     return style.paint(f"── {left} {'─' * rest}" + (f" {right} ──" if right else "─"), "bold")

@@ -1,1 +1,1 @@
-"""`monitor`: a process of its own that shows how things stand. It reads, and changes nothing on the machine."""
+"""`monitor`: a separate process that shows the state of the host. It changes nothing on the machine."""

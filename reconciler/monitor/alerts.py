@@ -1,4 +1,4 @@
-"""Alerts: the facts of a snapshot that deserve a person's attention, and since when they last."""
+"""Alerts: facts of snapshots that need a person's attention, and the time since which each holds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BROKEN = ("Degraded", "Missing")
 ENDPOINTS = ("endpoint-down", "certificate-expiring")
 NEEDS_STATUS = ("branch-unreachable", "service-unhealthy", "container-restarted", "budget-full", *ENDPOINTS)
 NEEDS_ENGINE = ("out-of-memory", "memory-near-limit", "budget-full", "container-restarted", *ENDPOINTS)
-"""Alerts that neither begin nor end while the status (or the engine) cannot be read."""
+"""Alerts that neither begin nor end while the status (NEEDS_STATUS) or the engine (NEEDS_ENGINE) cannot be read."""
 
 NEEDS_REST = ("service-unhealthy", "endpoint-down")
 """Alerts that neither begin nor end while a rollout replaces services."""
@@ -31,8 +31,8 @@ NEEDS_REST = ("service-unhealthy", "endpoint-down")
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """`since`: when it became true. `gone`: when it stopped being true; None: it is true. `active`: it has lasted for
-    long enough."""
+    """A fact that holds, or held recently. `since`: when it began; `gone`: when it ended, None if it holds. `active`:
+    it has lasted long enough to be an alert."""
 
     finding: Finding
     since: float
@@ -41,7 +41,8 @@ class Lasting:
 
 
 class Alerts:
-    """Remembers what lasts. For one thread only. `known`: the alerts that an earlier monitor published last."""
+    """Remembers facts from snapshot to snapshot. For one thread only. `known`: the last alerts of an earlier
+    monitor."""
 
     def __init__(self, samples: Samples, known: Iterable[Alert] = ()) -> None:
         self._samples = samples
@@ -52,7 +53,8 @@ class Alerts:
     def look(
         self, snapshot: Snapshot, rules: Mapping[str, AlertRule], test: Finding | None = None
     ) -> tuple[Alert, ...]:
-        """The alerts that are active now, oldest first. `test`: the alert that `alerts test` asked for; it is added."""
+        """The active alerts, oldest first, and `test`: the one that `alerts test` asked for. Call it with each
+        snapshot."""
         now, rules = snapshot.at, {**RULES, **rules}
         found = {item.key: item for item in self._findings(snapshot, rules) if rules[item.name].enabled}
         self._remember(found, now, set(_unknown(snapshot)), rules)
@@ -94,7 +96,7 @@ class Alerts:
             yield from self._machine(snapshot, snapshot.measures, rules)
 
     def _events(self, snapshot: Snapshot, measures: Measures) -> Iterator[Finding]:
-        """Restarts and kills of the last minutes."""
+        """Restarts, and kills for lack of memory, within the last RECENT seconds."""
         now = snapshot.at
         for item in measures.containers:
             key = (item.stack, item.service)
@@ -110,7 +112,7 @@ class Alerts:
                 yield Finding(name, f"{stack}/{service} {told[name]} {span(now - at)} ago", stack, service)
 
     def _count(self, name: str, key: tuple[str, str], counter: str, count: int, now: float) -> None:
-        """The first value of a counter does not say when it has grown."""
+        """Note the time if a counter has grown. Its first value does not count: nobody knows when it grew."""
         if count > self._counts.get(counter, count):
             self._counted[(name, *key)] = now
         self._counts[counter] = count

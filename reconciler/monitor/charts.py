@@ -1,4 +1,4 @@
-"""Charts as SVG, made of numbers alone, so that no text of anybody gets into them."""
+"""Charts as SVG. They contain numbers only, so no foreign text can get into the page through them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Part = tuple[str, int]
 
 
 def sparkline(values: Sequence[float], top: float) -> str:
-    """A line through the values, from 0 at the bottom to `top`; a gap where there is none. '' without any value."""
+    """A line chart from 0 to `top`, or to the highest value. A missing value (NaN) is a gap; '' without any value."""
     if all(map(math.isnan, values)):
         return ""
     step = WIDTH / max(1, len(values) - 1)
@@ -24,7 +24,7 @@ def sparkline(values: Sequence[float], top: float) -> str:
             continue
         path.append(f"{'L' if drawn else 'M'}{n * step:.1f} {HEIGHT - 1 - value / high * (HEIGHT - 2):.1f}")
         if not drawn:
-            path.append("h.1")  # a single point is seen as well
+            path.append("h.1")  # so that a single point is visible
         drawn = True
     return (
         f'<svg class="spark" viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" aria-hidden="true" '
@@ -33,7 +33,7 @@ def sparkline(values: Sequence[float], top: float) -> str:
 
 
 def bar(parts: Sequence[Part], whole: int, marks: Sequence[Part] = ()) -> str:
-    """Parts beside each other, as shares of `whole`; marks are lines at that place."""
+    """A bar: parts beside each other, as shares of `whole` bytes. `marks`: lines across the bar at these bytes."""
     if whole <= 0:
         return ""
     drawn, at = [], 0.0

@@ -1,5 +1,5 @@
-"""The thread that looks: at files of the state folder every second, at the engine after each event, at what is used
-every 15 seconds (the monitor) or more often (the dashboard)."""
+"""The thread that makes snapshots. It looks at files of the state folder every second, at the engine after each event,
+and measures memory and processors every 15 seconds (the monitor) or more often (the dashboard)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ LOOK = 1.0
 """Seconds between two looks at the files of the state folder."""
 
 ANYWAY = 60.0
-"""Seconds after which everything is looked at again, with or without an event."""
+"""Seconds after which the engine is asked again, even without an event."""
 
 SHOWN = 50
-"""Attempts that a snapshot has."""
+"""Largest number of attempts in a snapshot."""
 
 
 class Watch(Protocol):
-    """The engine's events, as `observe.events.EventWatch`."""
+    """The engine's events; see `observe.events.EventWatch`."""
 
     def __enter__(self) -> Watch: ...
 
@@ -47,19 +47,18 @@ class Watch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where everything comes from. Each may raise ReconcilerError.
+    """Functions that read the host; each may raise ReconcilerError. `interval`: of the agent, in seconds.
 
-    - `status`: the Status document and the managed containers in full, by what was observed last.
-    - `watched`: the endpoints that are to answer, as of the last `status`.
-    - `forget`: the next `status` asks the engine.
-    - `history`: the History document, newest first, and the History that it is made from; the argument is the largest
+    - `status`: the Status document and the inspected managed containers, from the last observation.
+    - `watched`: the endpoints that must answer, as of the last `status`.
+    - `forget`: makes the next `status` ask the engine.
+    - `history`: the History document, newest attempt first, and the History that it is made from. Argument: the largest
       number of attempts.
-    - `look`: the containers by one cheap list.
-    - `usage`: of these containers (ids).
-    - `errors`: how often the engine did not answer.
+    - `look`: the containers, from one cheap list.
+    - `usage`: container's id → memory and processor time, for the given ids.
+    - `errors`: how often the engine has not answered.
     - `heard`: makes a watch that calls back with a container's id and the event.
-    - `journal`, `turn`: files whose change is a reason to look; the latter changes with each turn, and is the agent's
-      heartbeat.
+    - `journal`, `turn`: files whose change causes a look. `turn` changes with each turn: it is the agent's heartbeat.
     """
 
     host: str
@@ -78,8 +77,9 @@ class Sources:
 
 
 class Collector:
-    """`board` gets each snapshot, `samples` what is used. `alerts`: makes the alerts of a snapshot. `after`: is called
-    with each snapshot. `checks`: what was found of endpoints last. `every`: seconds between two looks at what is used.
+    """`board` gets each snapshot, `samples` each measurement. `alerts`: returns the alerts of a snapshot. `after`:
+    called with each snapshot. `checks`: returns the last answers of endpoints. `every`: seconds between two
+    measurements.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Collector:
         self._whole_at = self._sampled_at = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
-        """Look until `stop` is set. A defect of ours costs one look."""
+        """Look until `stop` is set. An unexpected exception ends only one look."""
         with ExitStack() as watching:
             watch: Watch | None = None
             while not stop.is_set():
@@ -125,7 +125,7 @@ class Collector:
                     watch.wait(pause)
 
     def turn(self, told: bool = False) -> None:
-        """One look. `told`: the engine has sent an event."""
+        """One look, which makes a snapshot if anything may have changed. `told`: the engine has sent an event."""
         now, moment = self._clock(), time.monotonic()
         journal, turn = _stamp(self._sources.journal), _stamp(self._sources.turn)
         sample = moment - self._sampled_at >= self._every
@@ -133,7 +133,7 @@ class Collector:
         if not (whole or sample or turn != self._turn):
             return
         self._sampled_at = moment if sample else self._sampled_at
-        machine = self._sources.machine()  # once a turn: the share of the processor is the one since the last call
+        machine = self._sources.machine()  # called once: it returns the processors' use since the last call
         if sample:
             whole = self._sample(now, machine) or whole
         if whole:
@@ -150,7 +150,7 @@ class Collector:
             self._oom[container] += 1
 
     def _sample(self, now: float, machine: Machine) -> bool:
-        """Whether the engine's list differs from the last one."""
+        """Measure the containers. Returns whether the engine's list of containers has changed."""
         before, self._usage, self._answered = self._looked, {}, False
         try:
             self._looked = tuple(self._sources.look())
@@ -163,7 +163,7 @@ class Collector:
         return self._looked != before
 
     def _values(self, now: float) -> dict[str, float]:
-        """Of each service: `memory STACK/SERVICE` in bytes, `cpu STACK/SERVICE` in cores."""
+        """Series → value: `memory STACK/SERVICE` in bytes, `cpu STACK/SERVICE` in cores since the last measurement."""
         before_at, before = self._before
         self._before = now, self._usage
         names = {item.id: f"{item.stack}/{item.service}" for item in self._looked}
@@ -196,8 +196,8 @@ class Collector:
 
 
 class Recent:
-    """An observer that keeps answers, so that its caller can ask more often than the engine is asked: `inspect` returns
-    what was seen last until `forget`, `usage` what was measured last. `errors`: number of looks that failed."""
+    """An observer that keeps answers, so that not every call asks the engine: `inspect` returns the same until
+    `forget`, `usage` returns the last measurement. `errors`: number of calls that the engine did not answer."""
 
     def __init__(self, observer: Any) -> None:
         self._observer = observer

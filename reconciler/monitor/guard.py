@@ -1,5 +1,5 @@
-"""Who gets an answer. A browser on this machine also runs pages of other sites; these must neither read nor send
-anything."""
+"""Decides which requests are answered. A browser on this machine also runs pages of other sites; these must not read
+from the monitor or send anything to it."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ HOOKS = "/hooks/"
 
 
 class Guard:
-    """Wraps the application. `token`: the configured one; None: no token is needed. If it raises Usage, the answer is
-    503."""
+    """Wraps the application. `token`: returns the configured token, None if none is needed. If it raises Usage, the
+    answer is 503."""
 
     def __init__(self, application: ASGIApp, token: Callable[[], str | None]) -> None:
         self._application, self._token = application, token
@@ -74,8 +74,8 @@ class Guard:
         return None
 
     def knows(self, host: str) -> bool:
-        """Whether a Host header names this machine. A name of somebody else's may lead here as well (DNS rebinding); an
-        address cannot be anybody else's."""
+        """Whether a Host header names this machine: a known name, or any IP address. Foreign names do not count,
+        because they may resolve to this machine (DNS rebinding)."""
         found = _HOST.fullmatch(host)
         if found is None:
             return False
@@ -87,7 +87,8 @@ class Guard:
 
 
 def _has(authorization: str, token: str) -> bool:
-    """As `Bearer TOKEN`, or as the password of any user, which browsers ask for."""
+    """Whether the header contains the token: as `Bearer TOKEN`, or as the password of any user (browsers ask for
+    one)."""
     kind, _, given = authorization.partition(" ")
     if kind.lower() == "basic":
         try:

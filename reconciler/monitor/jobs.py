@@ -1,4 +1,4 @@
-"""One-shots: when each ended well last, by the journal."""
+"""The time of the last success of each one-shot, from the journal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RAN = "RanOnce"
 
 
 def last_successes(past: History) -> Mapping[tuple[str, str], float]:
-    """(stack, service) → seconds of the Unix epoch, of those in attempts that succeeded."""
+    """(stack, service) → end of the newest successful attempt that ran the one-shot, in seconds of the Unix epoch."""
     return {
         (service.stack, service.service): attempt.ended_at or attempt.started_at
         for attempt in past.attempts

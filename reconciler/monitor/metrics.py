@@ -1,4 +1,4 @@
-"""`/metrics`: what a snapshot holds, in Prometheus's text format. Names and units follow its rules."""
+"""`/metrics`: a snapshot in Prometheus's text format. Names and units follow Prometheus's rules."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from reconciler.monitor.jobs import last_successes
 from reconciler.monitor.snapshot import Json, Snapshot
 
 BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1800)
-"""Seconds of a rollout."""
+"""Bounds of the histogram of rollouts, in seconds."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def exposition(snapshot: Snapshot, now: float) -> bytes:
-    """All metrics. What is not known has no sample."""
+    """All metrics as text. An unknown value has no sample. `now`: seconds of the Unix epoch."""
     registry = CollectorRegistry()
     registry.register(_Told(snapshot, now))
     return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""The page, made on the server from documents of the contract. Every text is escaped by the template engine."""
+"""The page, rendered on the server from the documents of `--output json`. The template engine escapes every text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POINTS = 60
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A service in the table. `memory`, `cpu`: charts as SVG, '' without samples. `cores`: in use now."""
+    """A service in the table. `memory`, `cpu`: charts as SVG, '' without samples. `cores`: processors in use now."""
 
     service: Json
     name: str
@@ -41,11 +41,11 @@ class Row:
 
 
 class Page:
-    """Renders; safe for several threads at once."""
+    """Renders pages. Several threads may call it at once."""
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
-        # Autoescape for all templates: names, messages and log lines are whatever somebody has written.
+        # Escape in all templates: names, messages and log lines may contain anything.
         environment = Environment(
             loader=FileSystemLoader(ASSETS), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True, auto_reload=False,
@@ -56,7 +56,7 @@ class Page:
         self._logs = environment.get_template("logs.html")
 
     def overview(self, snapshot: Snapshot, now: float, history: Json | None = None, limit: int = 0) -> str:
-        """All of it. `history`: in place of the snapshot's; `limit`: attempts that are shown."""
+        """The whole page. `history`: shown instead of the snapshot's; `limit`: number of attempts that are shown."""
         status = snapshot.status
         attempts = (history or snapshot.history or {"attempts": []})["attempts"]
         return self._overview.render(
@@ -81,7 +81,7 @@ class Page:
         )  # fmt: skip
 
     def logs(self, snapshot: Snapshot, service: str, lines: Sequence[Json], error: str | None, query: Json) -> str:
-        """The lines of one service (`STACK/SERVICE`)."""
+        """The page with the log of one service (`STACK/SERVICE`)."""
         return self._logs.render(host=snapshot.host, service=service, lines=lines, error=error, query=query)
 
     def _rows(self, snapshot: Snapshot, now: float) -> Sequence[Row]:
@@ -108,7 +108,7 @@ class Page:
 
 
 def _ends(check: Check, now: float) -> str:
-    """In which time its certificate ends; '' without one."""
+    """The time until the endpoint's certificate ends; '' without a certificate."""
     if check.answer.expires is None:
         return ""
     left = check.answer.expires - now
@@ -116,7 +116,7 @@ def _ends(check: Check, now: float) -> str:
 
 
 def _jobs(snapshot: Snapshot, now: float) -> Sequence[tuple[Json, str]]:
-    """The one-shots of the status, with the time since each ended well last."""
+    """The one-shots of the status, each with the time since its last success."""
     done = last_successes(snapshot.past)
     rows = [item for stack in (snapshot.status or {"stacks": ()})["stacks"] for item in stack["services"]]
     keys = [(item, (item["stack"], item["service"])) for item in rows]
@@ -147,10 +147,10 @@ def _fullness(free: int, whole: int) -> str:
 
 
 def _look(word: Any) -> str:
-    """The class of the style sheet for one of the contract's words."""
+    """The class of the style sheet for a word of the documents (`Healthy`, `Failed`, …)."""
     return LOOKS.get(str(word), "plain")
 
 
 def seconds(text: str | None) -> float | None:
-    """Of an RFC 3339 time."""
+    """Seconds of the Unix epoch of an RFC 3339 time; None without one."""
     return instant(text) if text else None

@@ -1,4 +1,4 @@
-"""The thread that asks the endpoints of services: every 30 seconds, and when what is to be asked has changed."""
+"""The thread that asks the endpoints of services: every 30 seconds, and when the set of endpoints changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVERY = 30.0
 """Seconds between two rounds."""
 
 LOOK = 5.0
-"""Seconds between two looks at what is to be asked."""
+"""Seconds between two checks whether a round is due."""
 
 MOST = 256
 """Largest number of endpoints that are asked; later ones are not."""
@@ -32,7 +32,8 @@ Ask = Callable[[Iterable[tuple[Watched, str | None]]], Mapping[Watched, Answer]]
 
 
 def watched(desired: DesiredState | None, permissions: Permissions) -> tuple[Watched, ...]:
-    """The endpoints of all services that are to keep running: what their files name, else their published ports."""
+    """The endpoints of all services that must keep running: the named endpoint of each, else its published TCP
+    ports."""
     found = [
         item
         for stack in (desired.stacks if desired else ())
@@ -56,7 +57,8 @@ def _of_service(service: Service, permissions: Permissions) -> Iterable[Watched]
 
 
 def _granted(service: Service, permissions: Permissions) -> bool:
-    """Whether the operator allows its address now: a grant may be gone since the commit was admitted."""
+    """Whether the agent config grants the endpoint's address now; a grant may have been removed since the commit was
+    admitted."""
     origin = parse(service.endpoint).origin
     return permissions.owner or any(
         grant.policy == RULE and grant.stack in ("*", service.stack) and grant.service in ("*", service.name)
@@ -67,14 +69,15 @@ def _granted(service: Service, permissions: Permissions) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What is asked, and what is known without asking: that no container has published the port."""
+    """One round. `asked`: endpoints, each with the IP address to connect to; None: its own host. `closed`: endpoints
+    that are down without asking, because no container publishes their port."""
 
     asked: tuple[tuple[Watched, str | None], ...]
     closed: tuple[Watched, ...]
 
 
 def plan(items: Sequence[Watched], published: Sequence[Port]) -> Round:
-    """`published`: ports that running containers of ours hold."""
+    """Divide the endpoints. `published`: ports that running managed containers publish."""
     asked, closed = [], []
     for item in items:
         address = None if item.granted else parse(item.url).door(published)
@@ -86,7 +89,8 @@ def plan(items: Sequence[Watched], published: Sequence[Port]) -> Round:
 
 
 class Prober:
-    """`newest`: the newest snapshot. `checks` is replaced as a whole, so other threads may read it."""
+    """`newest`: returns the newest snapshot. `checks`: the last answers; replaced as a whole, so other threads may read
+    it."""
 
     def __init__(self, newest: Callable[[], Snapshot], ask: Ask, clock: Callable[[], float] = time.monotonic) -> None:
         self._newest, self._ask, self._clock = newest, ask, clock
@@ -95,7 +99,7 @@ class Prober:
         self.checks: tuple[Check, ...] = ()
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set. A defect of ours costs one round."""
+        """Ask until `stop` is set. An unexpected exception ends only one round."""
         while not stop.is_set():
             try:
                 self.look()
@@ -104,7 +108,7 @@ class Prober:
             stop.wait(LOOK)
 
     def look(self) -> None:
-        """Ask each endpoint once, if it is time, and if it is known what to ask."""
+        """Ask each endpoint once, if a round is due. Nothing is asked while the status or the engine cannot be read."""
         snapshot = self._newest()
         measures = snapshot.measures
         if snapshot.status is None or measures is None or not measures.answered:
@@ -121,7 +125,7 @@ class Prober:
 
 
 def _check(item: Watched, answer: Answer, before: Check | None, at: float) -> Check:
-    """What was known of its certificate stays known while it does not answer."""
+    """The new check of an endpoint. While it does not answer, the known end of its certificate is kept."""
     if before is None:
         return Check(item, answer, at, at)
     if answer.fault and answer.expires is None:

@@ -1,4 +1,4 @@
-"""Six hours of what services have used, in memory; bounded, and kept over a restart of the monitor."""
+"""Six hours of measurements, bounded in memory, and kept in a file over a restart of the monitor."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOTHING = math.nan
 
 
 class Samples:
-    """Times, and for each name as many values; NOTHING where there was none. Threads may read while one adds."""
+    """Series by name: a value for each time, NOTHING if there was none. One thread may add while others read."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -37,7 +37,8 @@ class Samples:
         self._series: dict[str, array[float]] = {}
 
     def add(self, at: float, values: Mapping[str, float]) -> None:
-        """`at`: seconds of the Unix epoch. A series without any value left is forgotten."""
+        """Add a value to each named series. `at`: seconds of the Unix epoch. A series whose kept values are all missing
+        is removed."""
         with self._lock:
             for name in values:
                 if name not in self._series and len(self._series) < MOST:
@@ -69,13 +70,13 @@ class Samples:
         return found
 
     def newest(self, name: str) -> float | None:
-        """Of the last sample; None if it had no such value."""
+        """The value in the last sample; None if it is missing there."""
         with self._lock:
             values = self._series.get(name)
             return values[-1] if values and not math.isnan(values[-1]) else None
 
     def pace(self, name: str) -> float | None:
-        """How fast it grows, in its unit a second, over the time that is known; None where that is too short."""
+        """Growth of a series in its unit per second, over all kept samples; None if they span less than SHORTEST."""
         with self._lock:
             values = self._series.get(name)
             known = [(at, value) for at, value in zip(self._times, values or (), strict=bool(values)) if value == value]
@@ -84,7 +85,7 @@ class Samples:
         return (known[-1][1] - known[0][1]) / (known[-1][0] - known[0][0])
 
     def save(self, path: Path) -> None:
-        """A full disk costs the samples, and nothing else."""
+        """Write the samples to a file. If that fails, only the samples are lost."""
         with self._lock:
             series = {name: [None if math.isnan(v) else v for v in values] for name, values in self._series.items()}
             text = json.dumps({"times": list(self._times), "series": series})
@@ -97,7 +98,7 @@ class Samples:
 
     @classmethod
     def load(cls, path: Path, now: float) -> Samples:
-        """What `save` wrote, as far as it is not older than six hours; empty where it cannot be read."""
+        """Samples of the last six hours that `save` wrote; empty if the file cannot be read."""
         made = cls()
         try:
             if path.stat().st_size > LARGEST:

@@ -27,7 +27,7 @@ LOOK = 0.5
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Usage where that is not possible."""
+    """A listening socket. Usage if the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=64)
@@ -60,7 +60,7 @@ def serve(application: ASGIApp, place: socket.socket, stop: threading.Event) -> 
 
 
 class _Server(uvicorn.Server):
-    """Ends by `stop` instead of by signals, which the command line handles; looks for it seldom."""
+    """Ends when `stop` is set; the command line handles signals. Runs less often than uvicorn's own loop."""
 
     def __init__(self, config: uvicorn.Config, stop: threading.Event) -> None:
         super().__init__(config)
@@ -76,14 +76,15 @@ class _Server(uvicorn.Server):
 
 
 class Impatient(H11Protocol):
-    """Closes a connection on which no whole head of a request arrives in time."""
+    """Closes a connection if the head of a request does not arrive within QUICK seconds."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._watched = self.loop.call_later(QUICK, self._look, None)
 
     def _look(self, before: object) -> None:
-        """`before`: the request that was answered last when it was looked at before."""
+        """Close the connection if it had no new request since the last call. `before`: the last answered request
+        then."""
         cycle = self.cycle
         idle = cycle is None or cycle.response_complete
         if idle and cycle is before:

@@ -1,4 +1,4 @@
-"""What the monitor knows at one moment. Everything that it serves is made from this."""
+"""The state of the host at one moment. The monitor serves it; only logs and further attempts are read for a request."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from reconciler.values import dataclass
 Json = Mapping[str, Any]
 
 MISSED = 3
-"""Intervals of the agent without a sign of it, after which it counts as silent."""
+"""Intervals of the agent after which it counts as silent, if it has published nothing in them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`status`, `history`: documents of the contract, masked; None while they cannot be made, and `error` says why.
-
-    `heartbeat`: when the agent published something last, in seconds of the Unix epoch. `interval`: of the agent, in
-    seconds. `past`: the history that `history` is made from. `engine_errors`: looks at the engine that failed since the
-    monitor has started. `watched`: the endpoints that are to answer. `endpoints`: what was found of them last.
+    """`status`, `history`: documents as `--output json` prints them, masked; None if they cannot be made, and `error`
+    says why. `at`: time of the snapshot; `heartbeat`: time at which the agent last published its turn; both in seconds
+    of the Unix epoch. `interval`: of the agent, in seconds. `past`: the history from which `history` is made.
+    `engine_errors`: failed calls to the engine since the monitor's start. `watched`: the endpoints that must answer.
+    `endpoints`: their last answers.
     """
 
     at: float
@@ -46,11 +46,11 @@ class Snapshot:
 
     @property
     def used(self) -> int | None:
-        """Bytes that containers use now; None where nothing is measured."""
+        """Bytes of memory that containers use now; None if nothing was measured."""
         return sum(item.memory for item in self.measures.usage.values()) if self.measures else None
 
     def counted(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
-        """STACK/SERVICE → restarts by the engine, and kills for lack of memory."""
+        """Two maps from STACK/SERVICE: restarts by the engine, and kills for lack of memory."""
         restarts: Counter[str] = Counter()
         kills: Counter[str] = Counter()
         for item in self.measures.containers if self.measures else ():
@@ -60,10 +60,10 @@ class Snapshot:
         return restarts, kills
 
     def silent(self, now: float) -> bool:
-        """Whether the agent has given no sign for too long.
+        """Whether the agent does not run, or has published nothing for too long.
 
-        A rollout under way may wait long in one step, which the agent itself watches; and after a fault of the
-        environment it says when it tries again.
+        Never during a rollout: one step may take long, and the agent's own watchdog watches it. After a fault of the
+        environment the time counts from the announced next try.
         """
         if self.status is None or not self.status["agent"]["running"] or self.heartbeat is None:
             return True
@@ -74,7 +74,7 @@ class Snapshot:
         return now > expected + MISSED * self.interval
 
     def fault(self, now: float) -> str | None:
-        """Why the agent is not well; None: it is well."""
+        """The fault of the agent, for people; None if it has none."""
         if self.status is None:
             return self.error or "nothing is known yet"
         if self.status["stalled"]:
@@ -85,7 +85,7 @@ class Snapshot:
 
 
 class Board:
-    """The newest snapshot, for all threads. `version` grows with each."""
+    """Holds the newest snapshot for all threads. `version` grows with each snapshot."""
 
     def __init__(self, first: Snapshot) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""What is served where. Everything is made from the newest snapshot; only logs are read when somebody asks."""
+"""The endpoints of the monitor. They serve the newest snapshot; logs and further attempts are read for each request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TAIL, LONGEST_TAIL = 200, 2000
 """Number of lines of a log that are shown: the default, and the maximum."""
 
 FEED = 0.5
-"""Seconds between two looks of an event stream at the newest snapshot."""
+"""Seconds after which an event stream looks at the newest snapshot again."""
 
 SILENCE = 15.0
 """Seconds after which an empty line shows that the connection is alive."""
@@ -46,7 +46,7 @@ FILES = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "imag
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """`service`: STACK/SERVICE."""
+    """The query of a log. `service`: STACK/SERVICE."""
 
     service: str
     tail: int
@@ -56,10 +56,10 @@ class LogQuery:
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What is read when it is asked for. Each may raise ReconcilerError.
+    """Functions that read for one request. Each may raise ReconcilerError.
 
-    `history`: the History document with so many attempts, of one commit where one is named. `logs`: rows as `logs`
-    prints them. `follow`: parts of such rows, from now on and without an end.
+    `history`: the History document with so many attempts; with a revision, only attempts of that commit. `logs`: rows
+    as the verb `logs` prints them. `follow`: such rows in parts, from now on and without an end.
     """
 
     history: Callable[[str | None, int], Json]
@@ -68,7 +68,7 @@ class Reads:
 
 
 class Web:
-    """`ended`: whether the monitor was asked to end; then the streams end."""
+    """`ended`: whether the monitor was asked to end; then its event streams end."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Web:
         self._listeners = 0
 
     def application(self, token: Callable[[], str | None]) -> ASGIApp:
-        """`token`: what has to be shown; None: nothing."""
+        """The guarded application. `token`: returns the token that requests must have; None: they need none."""
         routes = [
             Route("/", self._overview),
             Route("/assets/{name}", self._asset),
@@ -165,7 +165,7 @@ class Web:
         return self._stream(request, self._news())
 
     async def _news(self) -> AsyncIterator[str]:
-        """`status` and `history`, each when it has changed."""
+        """Events with `status` and `history`, each when it has changed."""
         seen, told, silent = -1, {"status": "", "history": ""}, 0.0
         while True:
             if self._board.version != seen:
@@ -231,7 +231,7 @@ class Web:
 
 
 def _log_query(request: Request) -> tuple[LogQuery, str | None]:
-    """The query, and what is wrong with it."""
+    """The query of a request, and its mistake or None."""
     values, wrong = request.query_params, None
     text = values.get("grep", "")[:500]
     try:

@@ -1,4 +1,4 @@
-"""Webhooks of forges: a push wakes the agent, which fetches as it always does. Nothing that is sent is believed."""
+"""Webhooks of forges: a push wakes the agent, which fetches as usual and uses nothing from the request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EVENTS = {
 
 
 class Webhooks:
-    """`secrets`: forge → its secret, read again for each request. `wake`: makes the agent fetch now."""
+    """`secrets`: forge → function that reads its secret, called for each request. `wake`: makes the agent fetch now."""
 
     def __init__(
         self,
@@ -75,7 +75,8 @@ class Webhooks:
         return PlainTextResponse("the agent looks\n", 202)
 
     def _is_known(self, forge: str, headers: Headers, body: bytes) -> bool:
-        """By what is signed. GitLab signs nothing, but gives each event an id."""
+        """Whether the request was seen before: by its signed body; for GitLab, which signs nothing, by the event's
+        id."""
         extra = headers.get("x-gitlab-event-uuid", "") if forge == "gitlab" else ""
         digest = hashlib.sha256(f"{forge} {extra} ".encode() + body).digest()
         known = digest in self._seen
@@ -86,7 +87,7 @@ class Webhooks:
 
 
 def signed(forge: str, headers: Headers, body: bytes, secret: str) -> bool:
-    """Whether the sender of this body knows the secret (GitLab: has sent the secret along)."""
+    """Whether the body is signed with the secret (GitLab: the request contains the secret itself)."""
     if forge == "gitlab":
         return hmac.compare_digest(headers.get("x-gitlab-token", "").encode(), secret.encode())
     digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
@@ -100,7 +101,7 @@ def _announced(headers: Headers) -> int:
 
 
 async def _body(request: Request) -> bytes | None:
-    """None: it is larger than it may be."""
+    """The body; None if it is larger than LARGEST."""
     found = bytearray()
     async for piece in request.stream():
         found += piece

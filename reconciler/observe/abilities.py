@@ -39,8 +39,8 @@ def read(info: Mapping[str, Any], about: Mapping[str, Any], api: str, local: boo
     same = local and sys.platform == "linux" and info.get("KernelVersion") == os.uname().release
     product = _SYSTEMS.get(str(info.get("OperatingSystem") or "")) or (ENGINE if same else _by_name(info))
     driver = str(info.get("CgroupDriver") or "")
-    # Engines of one kind accept limits and drop them: with the driver none there is no group that could have them,
-    # whatever the other fields say (moby#42151).
+    # With the cgroup driver `none` the engine accepts limits and ignores them, whatever its other fields say
+    # (moby#42151).
     limits = bool(info.get("MemoryLimit")) and driver != "none"
     clock = info.get("SystemTime")
     return Engine(

@@ -21,7 +21,7 @@ SETTLE = 0.05
 
 
 class AgentAlarm(FileSystemEventHandler):
-    """Timer and trigger. A trigger only shortens a wait: a lost or forged one changes nothing but the time.
+    """A timer with triggers. A trigger only shortens a wait, so a lost or forged trigger does no harm.
 
     `moved` is called, in another thread, when `branch` of a repository on this machine has moved. `seen` is called
     twice a second while it waits.
@@ -78,7 +78,7 @@ class AgentAlarm(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         path = str(event.dest_path or event.src_path)
         if Path(path).parent == self._requests:
-            # Files that we remove or rename ourselves are no reason to look.
+            # Files that we remove or rename ourselves must not wake us.
             if path.endswith(".json") and event.event_type in ("created", "moved"):
                 self._changed.set()
             elif Path(path).name == WAKE and event.event_type in ("created", "moved"):

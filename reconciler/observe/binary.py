@@ -81,7 +81,7 @@ def _stamp(path: str) -> tuple[str, int, int, int]:
     try:
         found = os.stat(path)
     except OSError:
-        return path, 0, 0, 0  # which cannot be asked
+        return path, 0, 0, 0  # asking it will report the fault
     return path, found.st_ino, found.st_mtime_ns, found.st_size
 
 

@@ -39,8 +39,8 @@ class Blobs:
         raise DamagedError(f"the object {oid} cannot be read")
 
     def head(self, oid: str, size: int, most: int) -> bytes:
-        """The first bytes. Of a large blob they are not checked: git unpacks it, and is ended when it has given
-        them."""
+        """The first `most` bytes. They are not checked for a large blob: git unpacks it, and is stopped after these
+        bytes."""
         if size < STREAMED:
             return self.read(oid, size)[:most]
         done = self._git.run("cat-file", "blob", oid, limit=most)
@@ -103,7 +103,7 @@ def _open(folder: Path) -> Any:
     from gitdb import GitDB
     from gitdb.util import mman
 
-    # Packs stay mapped when their database is gone, and a mirror gets new ones with every push.
+    # Packs of a closed database stay mapped until they are collected, and every push adds packs to a mirror.
     gc.collect()
     mman.collect()
     return GitDB(str(folder / "objects"))

@@ -1,4 +1,4 @@
-"""The clone that a person works in, on the laptop: read with git as that person has configured it."""
+"""A person's clone on the laptop, read with git and that person's configuration of git."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from reconciler.model.outcome import Reason
 from reconciler.process import Completed, run
 
 NOTES = "refs/notes/reconciler/"
-"""Where agents tell outcomes; README says how to fetch them."""
+"""Refs of the git notes in which agents write outcomes; README says how to fetch them."""
 
 _NETWORK = 120.0
 """Seconds that a fetch or a look at the remote may take."""
 
 
 class Clone:
-    """The repository that `folder` lies in. Usage where it is none; Transient where the remote cannot be read."""
+    """The repository around `folder`. `root` raises Usage if there is none; methods that read a remote raise Transient
+    if it cannot be read."""
 
     def __init__(self, folder: str, environ: Mapping[str, str]) -> None:
         self.folder, self.environ = folder, environ
@@ -30,7 +31,7 @@ class Clone:
         return _line(done)
 
     def url(self, remote: str) -> str | None:
-        """The address to which this remote is pushed; None where there is no such remote."""
+        """The push address of a remote; None if there is no such remote."""
         done = self._git("remote", "get-url", "--push", "--", remote)
         return _line(done) if done.returncode == 0 else None
 
@@ -39,11 +40,11 @@ class Clone:
         return done.stdout.decode(errors="replace").split() if done.returncode == 0 else []
 
     def changes(self) -> list[str]:
-        """What is in no commit yet, as `git status --short` tells it."""
+        """Lines of `git status --short`: changes that are in no commit."""
         return self._read("status", "--porcelain", "--untracked-files=normal").splitlines()
 
     def commit(self, revision: str) -> str | None:
-        """The full sha of what a person calls it; None where there is no such commit here."""
+        """The full sha of a revision that a person has typed; None if the clone has no such commit."""
         done = self._git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
         return _line(done) if done.returncode == 0 else None
 
@@ -55,7 +56,7 @@ class Clone:
         return self._read("log", "-1", "--format=%s", sha).strip()
 
     def fetched(self, remote: str, branch: str) -> str | None:
-        """Fetch a branch; its head, which then is here. None where the remote has no such branch."""
+        """Fetch a branch of a remote; returns its head. None if the remote has no such branch."""
         listed = self._network("ls-remote", "--exit-code", "--", remote, f"refs/heads/{branch}")
         if listed.returncode == 2:
             return None
@@ -64,7 +65,7 @@ class Clone:
         return _line(listed).split()[0]
 
     def notes(self, remote: str) -> Iterator[tuple[str, str]]:
-        """Fetch what agents have told; each host's name and ref."""
+        """Fetch the notes of all agents; returns (host's name, ref) of each."""
         listed = self._network("ls-remote", "--", remote, f"{NOTES}*")
         self._answered(listed, remote)
         refs = [line.split()[1] for line in listed.stdout.decode(errors="replace").splitlines()]
@@ -73,7 +74,7 @@ class Clone:
         return ((ref.removeprefix(NOTES), ref) for ref in refs)
 
     def newest_note(self, ref: str, head: str) -> tuple[str, str] | None:
-        """The newest commit of the branch that has a note, and the note."""
+        """(sha, note) of the newest of the last 200 commits before `head` that has a note; None if none has one."""
         listed = self._read("notes", f"--ref={ref}", "list").splitlines()
         noted = {line.split()[1] for line in listed}
         for sha in self._read("rev-list", "--max-count=200", head).split():
@@ -82,7 +83,7 @@ class Clone:
         return None
 
     def written_at(self, ref: str) -> str:
-        """When the newest note was written, RFC 3339."""
+        """The time of the newest note in `ref` (RFC 3339)."""
         return self._read("log", "-1", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd", ref).strip()
 
     def _read(self, *arguments: str) -> str:

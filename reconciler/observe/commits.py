@@ -21,7 +21,7 @@ _ORDER = re.compile(
 
 
 def read_commit(git: Git, sha: str) -> Commit:
-    """KeyError if the repository does not have it. A commit with faults is read, too."""
+    """The commit, even if it has faults. KeyError if the repository does not have it."""
     _raw(git, sha)
     return Commit(sha)
 

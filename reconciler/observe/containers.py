@@ -32,7 +32,7 @@ Port = tuple[str, int, str]
 
 ACTIVE = ("running", "paused", "restarting")
 LEAST_COUNTED = 64 << 20
-"""Bytes that a container without a limit counts for at least: at its start it uses almost nothing."""
+"""Least bytes that a container without a limit counts for, because at its start it uses almost nothing."""
 
 
 def label_filter(stacks: frozenset[str]) -> dict[str, list[str]]:
@@ -48,7 +48,7 @@ def listed_state(stacks: frozenset[str], answers: Iterable[Answer]) -> ObservedS
 
 
 def started(answers: Iterable[Answer]) -> list[Started]:
-    """Projects of the list's entries that no agent made. The newest container of a project decides."""
+    """Compose projects in the list that no agent made, each with the values of its newest container."""
     found: dict[str, Started] = {}
     for answer in sorted(answers, key=lambda item: int(item.get("Created") or 0)):
         labels = answer.get("Labels") or {}

@@ -36,7 +36,7 @@ def split(commit: bytes) -> tuple[bytes, bytes]:
             target = signature
             signature.append(value)
         elif name.startswith(_SIGNATURE + b"-"):
-            target = []  # signs another form of the object, which we do not use
+            target = []  # a signature for another form of the object, which we do not use
         else:
             target = kept
             kept.append(line)
@@ -58,7 +58,7 @@ def ssh_holds(git: Git, sha: str, allowed_signers: Path, moment: float) -> bool:
 
 
 def openpgp_holds(git: Git, sha: str, home: Path, moment: float) -> bool:
-    """The same for the keys in gpg's folder."""
+    """Whether a key in gpg's folder signed the commit, and was valid at `moment` (seconds of the Unix epoch)."""
     payload, signature = split(git.run("cat-file", "commit", sha).stdout)
     with tempfile.TemporaryDirectory(prefix="reconciler-") as folder:
         file = Path(folder) / "signature"
@@ -71,7 +71,7 @@ def openpgp_holds(git: Git, sha: str, home: Path, moment: float) -> bool:
 
 
 def _keygen(git: Git, arguments: Sequence[str], moment: float, stdin: bytes = b"") -> Completed:
-    """ssh-keygen -Y …; without the moment if it is too old to accept one, and uses the present."""
+    """Run ssh-keygen -Y …; a version that is too old to accept a moment checks for the present instead."""
     when = datetime.fromtimestamp(moment, UTC).strftime("%Y%m%d%H%M%S")
     command = ["ssh-keygen", "-Y", *arguments]
     done = git.tool([*command, f"-Overify-time={when}"], stdin)

@@ -26,7 +26,7 @@ def engine_host(setting: str | None, environ: Mapping[str, str]) -> str:
 
 
 def named_host(setting: str | None, environ: Mapping[str, str]) -> str | None:
-    """The URL that somebody has set; None if nobody has."""
+    """The URL that the agent config, DOCKER_HOST or Docker's context sets; None if nothing does."""
     return setting or environ.get("DOCKER_HOST") or _context_host(environ)
 
 
@@ -84,7 +84,7 @@ def _usual(environ: Mapping[str, str], system: Path) -> Iterator[Path]:
 
 
 def folders(state: str, secrets: str | None, granted: Iterable[str]) -> tuple[list[Path], list[Path]]:
-    """What containers must see: folders into which this process may write, and other paths."""
+    """Paths that containers must see: folders into which this process may write, and other paths."""
     own = [Path(state).resolve(), *([Path(secrets).resolve()] if secrets else [])]
     others = dict.fromkeys(Path(path) for path in granted)
     writable = [path for path in own if os.access(path, os.W_OK | os.X_OK)]

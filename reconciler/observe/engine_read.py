@@ -22,7 +22,7 @@ from reconciler.model.outcome import Reason
 from reconciler.workspace import only_one
 
 MOST_CLIENTS = 64
-"""Connections at once, on each socket."""
+"""Largest number of connections at the same time, on each socket."""
 
 LONGEST_HEAD = 16 * 1024
 LARGEST_ANSWER = 32 * 1024 * 1024
@@ -83,7 +83,7 @@ async def _listening(folder: Path, engine: str, *, logs: bool) -> AsyncIterator[
             path.unlink()
     desk = _Desk(engine, logs)
     server = await asyncio.start_unix_server(desk.answer, sock=_bound(folder), limit=LONGEST_HEAD)
-    path.chmod(0o666)  # programs in containers have users of their own; the folder is reached by its mount alone
+    path.chmod(0o666)  # for users of containers; others cannot enter the folder, which is only mounted
     try:
         yield
     finally:
@@ -94,7 +94,7 @@ async def _listening(folder: Path, engine: str, *, logs: bool) -> AsyncIterator[
 
 
 def _bound(folder: Path) -> socket.socket:
-    """A socket in the folder. An address has room for 107 bytes, and a state folder may have a longer name."""
+    """A socket that is bound in the folder, also if its path is longer than the 107 bytes of a socket's address."""
     made = socket.socket(socket.AF_UNIX)
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -131,7 +131,7 @@ class _Desk:
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             logger.debug("a reader of the engine went: {}", error)
         except asyncio.CancelledError:
-            writer.transport.abort()  # the process ends, and asyncio would log this as an error
+            writer.transport.abort()  # the process is ending; asyncio would log a re-raised cancellation as an error
         finally:
             self._clients.discard(task)
             writer.close()
@@ -158,7 +158,7 @@ class _Desk:
 
 
 async def _asked(reader: asyncio.StreamReader) -> tuple[str, str]:
-    """Method and target of the request. All else of it stays here: no header and no body reach the engine."""
+    """Read method and target of the request. Its headers and body are never passed to the engine."""
     try:
         async with asyncio.timeout(ASKED_WITHIN):
             head = await reader.readuntil(b"\r\n\r\n")
@@ -171,7 +171,7 @@ async def _asked(reader: asyncio.StreamReader) -> tuple[str, str]:
 
 
 async def _until_gone(client: asyncio.StreamReader, work: Awaitable[None]) -> None:
-    """Do the work, but no longer than the client stays."""
+    """Do the work, and cancel it if the client closes the connection."""
     working = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_drained(client))
     try:
@@ -190,7 +190,8 @@ async def _drained(client: asyncio.StreamReader) -> None:
 
 
 async def _pass_on(engine: asyncio.StreamReader, client: asyncio.StreamWriter, request: Passed, head: bool) -> None:
-    """Streams arrive in chunks, as the engine sends them to its own clients, which rely on it."""
+    """Pass the engine's answer to the client. Streams are sent in chunks as the engine does, because clients rely on
+    it."""
     answer = (await engine.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     status = answer[0].partition(" ")[2]
     kept = [line for line in answer[1:] if line.partition(":")[0].lower() in _HEADERS]

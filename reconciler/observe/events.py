@@ -26,10 +26,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 class EventWatch:
     """Reads events in a thread of its own from `__enter__` on; `__exit__` ends it and its connection.
 
-    `host`: name of the host whose containers are ours, as in their label `dev.reconciler.host`. While the stream is
-    opened, also again, few events are missed: the engine is asked for what happened since, and it keeps its last 256
-    events of any kind (moby, daemon/events, eventsLimit). `heard`: called by that thread with a
-    container's id and the event.
+    `host`: name of the host whose containers are ours, as in their label `dev.reconciler.host`. `heard`: called by that
+    thread with a container's id and the event. Few events are missed while the stream is opened again: the engine is
+    asked for events since then, and keeps its last 256 events of any kind (moby, daemon/events, eventsLimit).
     """
 
     def __init__(

@@ -130,7 +130,7 @@ def _networks(answer: Answer) -> dict[str, dict[str, Any]]:
             "aliases": frozenset(endpoint.get("Aliases") or ()),
             "ipv4": addresses.get("IPv4Address") or "",
             "ipv6": addresses.get("IPv6Address") or "",
-            # Without a running container it does not exist yet.
+            # It does not exist before the container runs.
             "mac": (endpoint.get("MacAddress") or "") if running else None,
         }
     return found

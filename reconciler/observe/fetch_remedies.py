@@ -1,4 +1,4 @@
-"""The remedy for each error of git in a fetch. `fetch_faults` fills in the words in braces."""
+"""The remedy for each error that git reports in a fetch. `fetch_faults` fills in the names in braces."""
 
 from __future__ import annotations
 

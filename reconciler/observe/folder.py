@@ -24,10 +24,10 @@ _NO_COMMIT = "0" * 40
 class FolderFiles:
     """A folder's files (`model.files.Files`).
 
-    Links are entries, and are never followed; .git is left out; a folder with a .git of its own is a submodule. As in
-    git, anything else than files, folders and links is left out. So are folders that cannot be read, with a warning:
-    they are the data of services that run as other users. Contents are read when they are needed; Usage if they cannot
-    be read. `without`: folders that are left out, as paths below `root`.
+    Links are entries and are never followed; .git is left out; a folder with a .git of its own is a submodule. As in
+    git, anything but files, folders and links is left out. Folders that cannot be read are left out with a warning:
+    they are data of services that run as other users. Contents are read when they are needed; Usage if that fails.
+    `without`: further folders that are left out, as paths below `root`.
     """
 
     def __init__(self, root: Path, without: frozenset[str] = frozenset()) -> None:
@@ -50,7 +50,7 @@ class FolderFiles:
             self._closed.append(prefix.rstrip("/"))
             return
         for item in items:
-            # People and programs work here: a listed file may be gone by now.
+            # Somebody may have removed a listed file meanwhile.
             with suppress(FileNotFoundError):
                 yield from self._below(item, prefix + item.name)
 
@@ -78,7 +78,7 @@ class FolderFiles:
         return self._refused
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
-        """KeyError if it is no regular file, TooLargeError beyond `limit` bytes."""
+        """The bytes of a file. KeyError if it is no regular file, TooLargeError if it has more than `limit` bytes."""
         if self._entries[path].mode not in REGULAR:
             raise KeyError(path)
         with _readable(self._root / path), _opened(self._root / path) as file:
@@ -95,7 +95,7 @@ class FolderFiles:
             return file.read(most)
 
     def link(self, path: str) -> str:
-        """KeyError if it is no symbolic link."""
+        """The target of a link. KeyError if it is no symbolic link."""
         if self._entries[path].mode in REGULAR:
             raise KeyError(path)
         with _readable(self._root / path):
@@ -155,7 +155,7 @@ def _left_out(path: str) -> Violation:
 
 
 def _opened(path: Path | str) -> BinaryIO:
-    # A file in the listing may be a link or a pipe by now.
+    # A listed file may have become a link or a pipe meanwhile.
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")
 
 

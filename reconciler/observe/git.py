@@ -65,7 +65,7 @@ class Git:
 
     `environ` is the agent's environment; only variables for keys, proxies and certificates are passed on. `quarantine`:
     variables that name the objects of a push that is not accepted yet. `running`: number of git processes that run now.
-    Code that runs during such a wait may start git, but must not fetch.
+    Code that runs during a wait for git may start git, but must not fetch.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Git:
             self._environment["GIT_CONFIG_GLOBAL"] = str(self.folder / LOCAL_CONFIG)
         login = remote.login
         if login.ca_file:
-            # An empty folder, so that the machine's own authorities do not count as well.
+            # CAPATH is an empty folder, so that the machine's own authorities are not trusted.
             self._environment |= {"GIT_SSL_CAINFO": login.ca_file, "GIT_SSL_CAPATH": str(self.folder / "refs/heads")}
         ssh = login.ssh()
         if ssh:

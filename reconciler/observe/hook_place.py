@@ -51,7 +51,8 @@ def _told(folder: str, environ: Mapping[str, str], *asked: str) -> str:
 
 
 def require_own(place: HookPlace) -> None:
-    """Usage if the repository belongs to another user, who could not read or run the files that root writes into it."""
+    """Raise Usage if the repository belongs to another user, who could not read or run files that root writes into
+    it."""
     owner = place.common.stat().st_uid
     if owner != os.geteuid():
         told = f"{place.common} belongs to another user (uid {owner})"

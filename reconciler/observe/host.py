@@ -47,7 +47,7 @@ def _refuses(family: socket.AddressFamily, address: str, port: Port) -> bool:
 def _bind_as_the_engine_does(probe: socket.socket, family: int, address: str, number: int) -> None:
     stream = probe.type == socket.SOCK_STREAM
     if stream:
-        # Without it, connections of a container that was just stopped (TIME_WAIT) would look like a holder.
+        # Without this option, old connections of a stopped container (TIME_WAIT) would make the port look bound.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
         probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

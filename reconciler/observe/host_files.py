@@ -1,4 +1,4 @@
-"""Files of the machine that containers mount which we did not create."""
+"""Mounted files of the machine, for containers that we did not create."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class HostFiles:
 
 
 def _same(path: Path, entry: Entry, until: float) -> bool:
-    """A program has read the content of its start; it may not know what was written later."""
+    """Whether the file equals the entry, and was not written after `until`: a program may know only the content of its
+    start."""
     try:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_size != entry.size:

@@ -14,7 +14,7 @@ from reconciler.ssh import Ssh
 
 MOST_BYTES = 64 << 20
 MOST_SECONDS = 10.0
-"""Of one transfer, whichever comes first."""
+"""A transfer ends after so many bytes or seconds, whichever comes first."""
 
 PATIENCE = 5.0
 """Seconds until a byte that does not come back, or a service that does not answer, counts as lost."""
@@ -24,14 +24,14 @@ _CHUNK = os.urandom(1 << 16)
 
 
 class Line:
-    """An open connection. `ssh` has connected."""
+    """Measures a connection. `ssh` must have connected."""
 
     def __init__(self, ssh: Ssh) -> None:
         self._ssh = ssh
 
     @contextmanager
     def echo(self) -> Iterator[Echo]:
-        """A channel whose other end sends back what it gets."""
+        """A channel whose other end returns every byte."""
         child = self._start("exec cat", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
             yield Echo(child)
@@ -39,7 +39,7 @@ class Line:
             _end(child)
 
     def up(self) -> float | None:
-        """Bytes a second to the machine; None where the connection broke."""
+        """Bytes per second to the machine; None if the connection broke."""
         child, sent, begun = self._start("exec cat >/dev/null", stdin=subprocess.PIPE), 0, time.monotonic()
         assert child.stdin is not None
         try:
@@ -54,7 +54,7 @@ class Line:
             _end(child)
 
     def down(self) -> float | None:
-        """The same from the machine."""
+        """Bytes per second from the machine; None if nothing arrived."""
         child = self._start(f"head -c {MOST_BYTES} /dev/urandom", stdout=subprocess.PIPE)
         assert child.stdout is not None
         got, begun = 0, time.monotonic()
@@ -75,13 +75,13 @@ class Line:
 
 
 class Echo:
-    """One byte there and back."""
+    """Measures round trips of single bytes."""
 
     def __init__(self, child: subprocess.Popen[bytes]) -> None:
         self._child = child
 
     def round_trip(self) -> float | None:
-        """Seconds; None where it did not come back."""
+        """Seconds of one round trip; None if the byte did not come back within PATIENCE."""
         stdin, stdout = self._child.stdin, self._child.stdout
         assert stdin is not None
         assert stdout is not None
@@ -96,8 +96,8 @@ class Echo:
 
 
 def answer(port: int) -> float | None:
-    """Seconds until a service behind this port of the laptop sends its first byte, or ends the connection, when it is
-    asked as a web server is. None where it does neither."""
+    """Seconds until the service behind this port of the laptop answers an HTTP request with its first byte, or closes
+    the connection. None if it does neither within PATIENCE."""
     begun = time.monotonic()
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), PATIENCE) as channel:
         channel.settimeout(PATIENCE)

@@ -1,7 +1,7 @@
 """Git's credentials for the source: files of the operator, which are read again at each start of git.
 
-Git gets a token through a pipe, from a credential helper for one origin. Every user of the machine can read arguments,
-and everything that git starts inherits its environment.
+A credential helper for one origin gives git the token through a pipe. Arguments would be readable for every user of the
+machine, and a variable would be inherited by every program that git starts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ USER = "git"
 class Login:
     """`username` and `password` of the address, or a user name for `token_file`.
 
-    `signed`: commits must be signed, so that the transfer needs no encryption. `forge`: the kind of forge, '' if it is
+    `signed`: commits must be signed, so the transfer needs no encryption. `forge`: the kind of forge, '' if it is
     unknown. `register` gets each secret that is read, and masks it.
     """
 
@@ -74,7 +74,7 @@ class Login:
             return
         reading, writing = os.pipe()
         try:
-            # It fits into the pipe's buffer, so that this does not wait for a reader.
+            # The text fits into the pipe's buffer, so this write does not wait for a reader.
             name = USER if self.username is None else self.username
             os.write(writing, f"username={name}\npassword={secret}\n".encode())
             os.close(writing)

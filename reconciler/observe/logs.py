@@ -1,4 +1,4 @@
-"""What containers have printed, line by line, as the engine keeps it."""
+"""Output of containers, line by line, from the logs that the engine keeps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PIECE = 64 << 10
 """Bytes that are read at a time."""
 
 LONGEST = 1 << 20
-"""Bytes of a line; the rest of a longer one is a line of its own. The engine hands on pieces of 16 KiB."""
+"""Bytes of a line; the rest of a longer one is a line of its own. The engine delivers pieces of 16 KiB."""
 
 STREAMS = {1: "stdout", 2: "stderr"}
 HEADER = 8
@@ -27,9 +27,9 @@ UTC_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 
 
 class ContainerLog:
-    """The log of one container. Iterate over it once; `close` ends that from another thread.
+    """The log of one container. Iterate over it once; another thread can end that by `close`.
 
-    `since`, `until`: times as in `LogLine`, both included; '' for no bound. `tail`: only so many of its newest lines.
+    `since`, `until`: times as in `LogLine`, both included; '' for no bound. `tail`: number of newest lines.
     `follow`: go on until the container ends. Away when the engine does not answer. A container that is gone, or whose
     log driver cannot be read, has no lines.
     """
@@ -79,7 +79,8 @@ class ContainerLog:
             CancellableStream(iter(()), self._response).close()
 
     def _pieces(self, response: Any) -> Iterator[bytes]:
-        """A connection that was closed by `close` ends, in whichever way its layers notice."""
+        """The bytes of the answer. After `close` any error only means the end, because each layer raises a different
+        one."""
         try:
             yield from response.iter_content(PIECE)
         except Exception:
@@ -88,7 +89,8 @@ class ContainerLog:
 
 
 def framed_pieces(pieces: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
-    """(stream, what was printed) of the engine's format: a byte for the stream, three zeros, a length of four bytes."""
+    """(stream, output) from the engine's frames: a byte for the stream, three zeros, a length of four bytes, the
+    output."""
     held = bytearray()
     for piece in pieces:
         held += piece
@@ -103,7 +105,7 @@ def framed_pieces(pieces: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def plain_pieces(pieces: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
-    """The same of a container with a terminal, whose log has no frames: line by line."""
+    """('stdout', line) from the log of a container with a terminal, which has no frames."""
     held = b""
     for piece in pieces:
         *whole, held = (held + piece).split(b"\n")
@@ -113,7 +115,7 @@ def plain_pieces(pieces: Iterable[bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def lines(pieces: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, str, str]]:
-    """(time, stream, line). Pieces of a long line, each with a time, are put together again."""
+    """(time, stream, line). Pieces of a long line, each of which has a time, are joined; the first time counts."""
     held: dict[str, tuple[str, bytes]] = {}
     for stream, piece in pieces:
         stamp, _, text = piece.partition(b" ")
@@ -132,7 +134,7 @@ def _text(line: bytes) -> str:
 
 
 def _utc(stamp: bytes) -> str:
-    """Some log drivers tell the time of the engine's own zone, or fewer decimals."""
+    """The time in UTC with nine decimals. Some log drivers write the engine's own time zone, or fewer decimals."""
     if UTC_TIME.fullmatch(stamp):
         return stamp.decode()
     try:

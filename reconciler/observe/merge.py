@@ -1,4 +1,4 @@
-"""The commit that a merge of two others would make, without a working tree."""
+"""Merges two commits without a working tree."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _NOBODY = {
 """Always the same, so that the same merge has the same sha."""
 
 _USAGE = 129
-"""Exit code of a git before 2.38, which cannot merge without a working tree."""
+"""Exit code of git before 2.38, which cannot merge without a working tree."""
 
 
 def merge(git: Git, onto: str, head: str) -> tuple[str | None, tuple[str, ...]]:
-    """The sha of `head` merged into `onto`, None if they conflict; and the paths of the conflicts.
+    """The sha of the merge of `head` into `onto`, None if they conflict; and the paths of the conflicts.
 
-    It is `head` itself if that builds on `onto`, or if git is older than 2.38. Transient if git cannot tell.
+    If `head` builds on `onto`, or git is older than 2.38, the result is `head` itself. Transient if git cannot merge.
     """
     if git.run("merge-base", "--is-ancestor", onto, head).returncode == 0:
         return head, ()

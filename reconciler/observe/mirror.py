@@ -100,7 +100,7 @@ class Mirror:
             git.run("repack", "-a", "-d", "-k", "-q", timeout=_CHECK_TIMEOUT)
 
     def tidy(self, git: Git) -> None:
-        """The same from a smaller number of packs on, and without objects that no ref leads to."""
+        """Merge packs into one, already from a smaller number on, and drop objects that no ref leads to."""
         if self._are_many(_SOME_PACKS):
             git.run("repack", "-a", "-d", "-q", timeout=_CHECK_TIMEOUT)
             git.run("prune", "--expire=now", timeout=_CHECK_TIMEOUT)

@@ -48,8 +48,8 @@ def reading(remote: Remote) -> tuple[str, ...]:
 
 
 def writing(remote: Remote) -> tuple[str, ...]:
-    """The same for `push`. Root writes to another user's folder as that user, if the user can reach it. Then no link in
-    it leads to a file that only root may write."""
+    """Options of `push` for writing to a folder. Root writes to another user's folder as that user, if the user can
+    reach it, so that no link in it leads to a file that only root may write."""
     if remote.path is None:
         return ()
     return (f"--receive-pack=umask 022 && {_command('receive-pack', _WRITTEN, as_owner(remote.path))}",)

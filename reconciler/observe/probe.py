@@ -16,14 +16,14 @@ from reconciler.formats.endpoints import Address, parse
 from reconciler.model.endpoints import Answer, Watched
 
 PATIENCE = 10.0
-"""Seconds for the whole of one question, from the name to the answer's head."""
+"""Seconds for one question, from the resolution of the name to the answer's head."""
 
 QUIET = 1.0
 """Seconds for which a tcp connection must stay open. The engine's proxy accepts each connection to a published port,
 and closes it at once if nothing listens in the container."""
 
 LARGEST = 32 << 10
-"""Bytes of an answer until its head ends."""
+"""Largest number of bytes up to the end of an answer's head."""
 
 AT_ONCE = 32
 """Number of endpoints that are asked at the same time."""
@@ -38,9 +38,9 @@ EXPIRED = 10
 
 
 def ask(questions: Iterable[tuple[Watched, str | None]], trust: Trust) -> Mapping[Watched, Answer]:
-    """The answers. Of each question: the endpoint, and the IP address to connect to; None: the one of its own host.
+    """Ask all endpoints. A question is an endpoint, and the IP address to connect to (None: its own host's).
 
-    `trust`: with the authorities that sign certificates; it is asked for only for https, as it takes megabytes.
+    `trust`: makes the TLS context with the trusted authorities. Called for https only, because it takes megabytes.
     """
     return asyncio.run(_all(list(questions), trust))
 
@@ -57,7 +57,7 @@ async def _all(questions: list[tuple[Watched, str | None]], trust: Trust) -> dic
 
 
 async def _asked(address: Address, door: str | None, trust: Trust) -> Answer:
-    known: list[float] = []  # when its certificate ends, also if what follows fails
+    known: list[float] = []  # end of its certificate; known even if the request fails afterwards
     try:
         fault = await asyncio.wait_for(_answer(address, door or address.host, trust, known), PATIENCE)
     except TimeoutError:
@@ -79,7 +79,7 @@ async def _asked(address: Address, door: str | None, trust: Trust) -> Answer:
 
 
 async def _answer(address: Address, host: str, trust: Trust, known: list[float]) -> str:
-    """Why it counts as down, or ''."""
+    """Why the endpoint counts as down; '' if it answers."""
     secure = address.scheme == "https"
     reader, writer = await asyncio.open_connection(
         host, address.port, ssl=trust() if secure else None, server_hostname=address.host if secure else None,
@@ -94,7 +94,7 @@ async def _answer(address: Address, host: str, trust: Trust, known: list[float])
         status = await _status(address, reader, writer)
         return "" if status in GOOD else f"it answers {status}"
     finally:
-        writer.transport.abort()  # not `close`, which waits for the other side
+        writer.transport.abort()  # `close` would wait for the other side
 
 
 async def _stays_open(reader: asyncio.StreamReader) -> str:
@@ -106,7 +106,7 @@ async def _stays_open(reader: asyncio.StreamReader) -> str:
 
 
 async def _status(address: Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
-    """The status code of the answer; h11.RemoteProtocolError if it is none."""
+    """The status code of the answer; h11.RemoteProtocolError if it is no HTTP answer."""
     talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=LARGEST)
     headers = {"Host": address.authority, "User-Agent": f"reconciler/{__version__}", "Accept": "*/*"}
     asked = h11.Request(method="GET", target=address.path, headers=[*headers.items(), ("Connection", "close")])

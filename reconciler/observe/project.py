@@ -90,8 +90,8 @@ def working_folder(folder: Path, environ: Mapping[str, str]) -> FolderFiles:
 def folder_around(named: Iterable[Path], folder: Path, environ: Mapping[str, str]) -> FolderFiles:
     """All files of `folder`, which has the Compose files `named`.
 
-    Folders that git ignores (installed packages, builds) are left out, unless the name of one stands in these files. If
-    they read other Compose files, all are kept.
+    Folders that git ignores (installed packages, builds) are left out, unless these files contain the name of one. If
+    they read other Compose files, no folder is left out.
     """
     if not (folder / ".git").exists():
         return FolderFiles(folder)
@@ -111,7 +111,7 @@ def _name(path: str) -> str:
 
 
 def _text(path: Path) -> bytes:
-    """Of a Compose file with the variables beside it; the judgement tells what cannot be read."""
+    """The text of a Compose file and of the `.env` beside it. If one cannot be read, the judgement reports it."""
     found = b""
     for item in (path, path.parent / ".env"):
         with suppress(OSError):

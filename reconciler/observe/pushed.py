@@ -1,4 +1,4 @@
-"""A repository as one of its hooks sees it: what git tells the hook, and the objects that the hook may read."""
+"""A repository as one of its hooks sees it: git's input for the hook, and the objects that the hook may read."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class QuickObserver:
         self._last: tuple[frozenset[str], bytes, ObservedState] | None = None
 
     def look(self, stacks: Iterable[str]) -> ObservedState:
-        """The same object as before if the engine's list is equal apart from ages."""
+        """The observed state; the same object as before if the engine's list has changed in ages only."""
         wanted = frozenset(stacks)
         if not wanted:
             return ObservedState()

@@ -25,7 +25,7 @@ from reconciler.observe.remote import Remote
 
 NOWHERE = "refs/heads/reconciler-doctor-4b1d"
 CLOSED = 128
-"""Git's exit code where the other side does not even begin to talk of a push."""
+"""Git's exit code if the other side refuses a push before it begins."""
 
 SAMPLES = 3
 """Number of containers that are measured, to see whether the engine can measure any."""
@@ -51,8 +51,8 @@ def branch_head(remote: Remote, branch: str, folder: Path, environ: Mapping[str,
 
 
 def may_write(remote: Remote, folder: Path, environ: Mapping[str, str]) -> bool:
-    """Whether the remote would take a push with these credentials, once it can be read with them. Nothing is pushed: it
-    is a rehearsal of the removal of a ref that does not exist. `folder`: is made and removed."""
+    """Whether the remote would accept a push with these credentials; call `branch_head` first. Nothing is pushed: it is
+    a dry run of the deletion of a ref that does not exist. `folder`: is made and removed."""
     Mirror(folder, remote).prepare()
     git = Git(folder, environ, remote)
     done = git.run("push", "--dry-run", "--end-of-options", remote.address, f":{NOWHERE}", timeout=30.0)
@@ -60,7 +60,7 @@ def may_write(remote: Remote, folder: Path, environ: Mapping[str, str]) -> bool:
 
 
 def engine_facts(address: str) -> EngineFacts:
-    """Of the engine at this URL. Away if it does not answer."""
+    """Facts about the engine at this URL. Away if it does not answer."""
     return EngineFacts(abilities.look(address), _measured(connect(address)))
 
 
@@ -84,13 +84,14 @@ def published(client: docker.APIClient, adopted: Collection[str] = ()) -> list[P
 
 
 def _measured(client: docker.APIClient) -> bool | None:
-    """Whether one of a few running containers has a figure. The oldest are asked, because the newest may end soon."""
+    """Whether the engine measures memory: one of a few running containers has a value; None if none runs. The oldest
+    are asked, because the newest may end soon."""
     with engine_calls("measure containers"):
         silent = False
         for item in client.containers(filters={"status": "running"})[-SAMPLES:]:
             with suppress(NotFound):
                 if working_set(client.stats(item["Id"], stream=False, one_shot=True)):
                     return True
-                # A container that has just ended has no figure on any engine.
+                # A container that has just ended has no value on any engine.
                 silent |= client.inspect_container(item["Id"])["State"]["Running"]
     return False if silent else None

@@ -25,8 +25,8 @@ _KINDS = (
 
 
 class Refs:
-    """The refs of the repository in this folder, if they are stored as files. Never raises: what is not readable does
-    not exist."""
+    """The refs of the repository in this folder, if they are stored as files. Never raises: an unreadable ref counts
+    as missing."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -65,8 +65,8 @@ def refs_of(repository: Path) -> Refs | None:
 
 
 def odd_file(repository: Path, branch: str) -> str | None:
-    """What keeps git from reading a repository on this machine, and could make it wait for ever: 'refs/heads/main is a
-    pipe'. None if every file that git reads first is a regular file, or does not exist."""
+    """Why git could wait for ever when it reads a repository on this machine, like 'refs/heads/main is a pipe'. None if
+    every file that git reads first is a regular file, or does not exist."""
     base = repository / ".git" if os.path.lexists(repository / ".git") else repository
     named = ("HEAD", "config", "packed-refs", "shallow", "objects/info/alternates", f"refs/heads/{branch}")
     names = [""] if not base.is_dir() and os.path.lexists(base) else named

@@ -82,7 +82,7 @@ def on_public_forge(remote: Remote) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """The same for any address with a host."""
+    """Whether the address has the host of a public forge. It must have a host."""
     host = urlsplit(address).hostname if "://" in address else _scp_host(address)
     name = (host or "").lower().rstrip(".")
     return any(name == forge or name.endswith(f".{forge}") for forge in PUBLIC_FORGES)
@@ -93,7 +93,7 @@ def _scp_host(address: str) -> str:
 
 
 def check_branch(branch: str) -> str:
-    """The name itself, if git accepts it for a branch; else Usage."""
+    """Return the name if git accepts it for a branch; else raise Usage."""
     if _BRANCH_NOT.search(branch) or len(branch.encode()) > 200:
         raise Usage(
             Reason.USAGE_INVALID,

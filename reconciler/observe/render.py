@@ -146,7 +146,7 @@ class ComposeRenderer:
             yield path
 
     def _config(self, stack: StackDocument, variables: Mapping[str, str], root: Path, path: Path) -> Completed | None:
-        """None if Compose used more processor time than any valid stack needs."""
+        """Run Compose. None if it used more processor time than any valid stack needs."""
         files = [part for name in stack.files for part in ("-f", str(root / name))]
         profiles = [part for name in stack.profiles for part in ("--profile", name)]
         folder = root / posixpath.dirname(stack.files[0])

@@ -85,7 +85,7 @@ class SecretStore:
         return self._load().texts.get(stack, {})
 
     def contents(self, stack: str) -> Mapping[str, bytes]:
-        """The same as bytes, for mounting."""
+        """Variable → bytes for one stack, for mounting."""
         return self._load().stacks.get(stack, {})
 
     def values(self) -> frozenset[bytes]:

@@ -76,13 +76,13 @@ class GitSource:
         return self._unchanged() or self._fetched()
 
     def commit(self, sha: str) -> Commit:
-        """KeyError if the mirror does not have it."""
+        """The commit. KeyError if the mirror does not have it."""
         if sha not in self._commits:
             self._commits[sha] = read_commit(self.git, sha)
         return self._commits[sha]
 
     def files(self, sha: str) -> Files:
-        """KeyError if the mirror does not have the commit."""
+        """The files of a commit. KeyError if the mirror does not have it."""
         self.commit(sha)
         try:
             return GitFiles(self.git, sha, self._correct, self._signers)

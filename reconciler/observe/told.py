@@ -1,4 +1,5 @@
-"""Reads the files that agents write for pushers: their place in the repository, and whether the agents still run."""
+"""Reads the files that agents write for pushers: finds them in the repository, and tells whether the agents still
+run."""
 
 from __future__ import annotations
 
@@ -22,18 +23,18 @@ _OLD = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def told_in(repository: Path) -> Path:
-    """The folder for such files, of a bare repository or a clone."""
+    """The folder for these files in a bare repository or a clone."""
     inside = repository / ".git"
     return (inside if inside.is_dir() else repository) / TOLD
 
 
 def told(folder: Path) -> Iterator[Json]:
-    """The contents of the files there. Whoever may write to the repository may have forged them."""
+    """The documents in the folder. Everybody who may write to the repository may have forged them."""
     return (document for _, document in told_files(folder))
 
 
 def told_files(folder: Path) -> Iterator[tuple[str, Json]]:
-    """The same with the name of each file."""
+    """(file name, document) of each valid file in the folder."""
     with suppress(OSError):
         for name in sorted(os.listdir(folder)):
             found = read_told(folder / name) if name.endswith(".json") else None
@@ -42,7 +43,7 @@ def told_files(folder: Path) -> Iterator[tuple[str, Json]]:
 
 
 def is_alive(document: Json) -> bool:
-    """Whether the process that wrote it still runs; another process with the same id does not count."""
+    """Whether the process that wrote the document still runs. Another process with the same id does not count."""
     pid, born = document.get("pid"), document.get("born")
     if not isinstance(pid, int) or pid <= 0:
         return False

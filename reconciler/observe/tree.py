@@ -73,7 +73,8 @@ class GitFiles:
 
     @cached_property
     def _unvouched(self) -> tuple[Violation, ...]:
-        """Called only where the commit is judged, not where an admitted one is read again."""
+        """Why the commit has no accepted signature. Computed only when it is judged, not when an admitted one is
+        read."""
         return self._signers.refusals(self._git, self._revision)
 
     @cached_property
@@ -81,7 +82,7 @@ class GitFiles:
         return malformed(self._git, self._revision)
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
-        """KeyError if it is no regular file, TooLargeError beyond `limit` bytes."""
+        """The bytes of a file. KeyError if it is no regular file, TooLargeError if it has more than `limit` bytes."""
         entry = self._regular(path)
         if entry.size > limit:
             raise TooLargeError(path, entry.size, limit)
@@ -93,7 +94,7 @@ class GitFiles:
         return self._corrected(entry, lambda: self._blobs.head(entry.oid, entry.size, most))
 
     def link(self, path: str) -> str:
-        """KeyError if it is no symbolic link."""
+        """The target of a link. KeyError if it is no symbolic link."""
         entry = self._entries[path]
         if entry.mode != SYMLINK:
             raise KeyError(path)
@@ -111,7 +112,8 @@ class GitFiles:
         return entry
 
     def _corrected(self, entry: Entry, read: Callable[[], T]) -> T:
-        """What `read` returns, tried once more if the repository could be repaired. Transient if not."""
+        """Return what `read` returns. If the repository is damaged and can be repaired, try once more; else
+        Transient."""
         try:
             return read()
         except DamagedError as first:

@@ -1,4 +1,4 @@
-"""What running containers and the machine use now."""
+"""Memory and processor use of running containers and of the machine."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NANOSECONDS = 10**9
 
 
 def usage_of(address: str, containers: Iterable[str], stats: Callable[[str], Mapping[str, Any]]) -> dict[str, Usage]:
-    """Container's id → what it uses, for those that run. Away when the engine does not answer.
+    """Container's id → its use, for those that run. Away if the engine does not answer.
 
-    `address`: the engine's. `stats`: one container's, for an engine that is not reached by a socket of this machine.
+    `address`: the engine's. `stats`: reads one container, for an engine without a socket on this machine.
     """
     found = {}
     for container in containers:
@@ -31,14 +31,15 @@ def usage_of(address: str, containers: Iterable[str], stats: Callable[[str], Map
 
 
 def read(stats: Mapping[str, Any] | None) -> Usage | None:
-    """None of a container that does not run, or of which the engine tells nothing."""
+    """The use of a container; None if it does not run, or the engine does not measure it."""
     memory = working_set(stats or {})
     cpu = (((stats or {}).get("cpu_stats") or {}).get("cpu_usage") or {}).get("total_usage") or 0
     return Usage(memory, cpu / NANOSECONDS) if memory else None
 
 
 def machine(places: Mapping[str, str]) -> Machine:
-    """`places`: what lies where, for disks; a folder that does not exist is left out."""
+    """The machine's use. `places`: name → folder, whose disks are shown; a folder that does not exist is left out. The
+    processors' use is that since the last call."""
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
     return Machine(
         psutil.cpu_percent(None) / 100, memory.total, memory.available, swap.total, swap.used, tuple(_disks(places))
@@ -46,7 +47,7 @@ def machine(places: Mapping[str, str]) -> Machine:
 
 
 def _disks(places: Mapping[str, str]) -> Iterable[Disk]:
-    """Each once."""
+    """The disks of the folders, each once."""
     found: dict[int, Disk] = {}
     for what, path in places.items():
         try:

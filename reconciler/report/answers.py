@@ -1,4 +1,4 @@
-"""The errors of this room: answers of a forge that are no success, and the remedy for each."""
+"""The errors of this package: answers of a forge that are no success, and the remedy for each."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Refused(ForgeError):
 
 
 class Closed(Refused):
-    """One place takes no message of ours, whatever the token may do elsewhere."""
+    """One object (such as a locked pull request) accepts no message from us, whatever the token's scopes."""
 
     def __init__(self, error: Refused) -> None:
         super().__init__(error.status, error.message, "The pull request is locked, or its author has blocked this user")
@@ -51,7 +51,7 @@ class Closed(Refused):
 
 
 class Nowhere(ForgeError):
-    """The forge has no place for such a message, or not yet."""
+    """The forge has no object to which the message can be attached, or not yet."""
 
 
 def remedy(error: Refused, channel: str, scope: str) -> str:

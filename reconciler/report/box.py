@@ -106,7 +106,7 @@ class BoxFile:
 
 
 def write_whole(path: Path, value: Mapping[str, Any]) -> None:
-    """As JSON, whole and durable, or not at all: Transient."""
+    """Write a value as JSON, whole and durable. Transient if that fails; the old file then stays."""
     draft = path.with_suffix(".draft")
     try:
         with open(draft, "w", encoding="utf-8", opener=_private) as file:
@@ -120,7 +120,7 @@ def write_whole(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read(path: Path) -> Box | None:
-    """None if there is none, or this version did not write it."""
+    """The stored box; None if there is none, or another version wrote it."""
     try:
         found = json.loads(path.read_bytes())
         return _box(found) if found["v"] == VERSION else None

@@ -11,7 +11,7 @@ from reconciler.report.messages import Message, Policy, messages
 
 
 def channels(history: History, policy: Policy, box: Box | None) -> tuple[Channel, ...]:
-    """One for each enabled channel. `box` None: nothing was delivered yet."""
+    """The state of each enabled channel. `box` None: nothing was delivered yet."""
     box = box or Box(0.0, float("inf"))
     waiting = pending(history, policy, box)
     found = []

@@ -31,7 +31,7 @@ def marker(policy: Policy, revision: str) -> str:
 
 
 def sealed(policy: Policy, about: str) -> str:
-    """The hidden first lines of a comment of ours. `about`: what it is about, which differs for each."""
+    """The hidden first lines of a comment of ours. `about`: its subject, different for each comment."""
     mark = f"<!-- reconciler:{policy.host} -->\n<!-- {about} -->"
     if policy.seal is None:
         return mark
@@ -53,7 +53,7 @@ def comment(message: Message, policy: Policy) -> str:
 
 
 def bounded(lines: Sequence[str]) -> str:
-    """One text that every forge takes."""
+    """The lines as one text that is short enough for every forge."""
     text = "\n".join(lines).rstrip() + "\n"
     return text.encode(errors="replace")[:LARGEST].decode(errors="ignore")
 
@@ -75,7 +75,7 @@ def _head(message: Message, host: str) -> Iterator[str]:
 
 
 def plan_lines(planned: Planned) -> Iterator[str]:
-    """A list of what a plan comes to."""
+    """A Markdown list of the plan's effects."""
     down = dict(planned.downtime)
     for name in planned.restarts[:LISTED]:
         yield f"- restarts {code(name)}" + (f", down for at most {down[name]:.0f} s" if name in down else "")
@@ -151,7 +151,7 @@ def _next(attempt: Attempt) -> Iterator[str]:
 
 
 def warning_lines(warnings: Sequence[Violation]) -> Iterator[str]:
-    """A folded part with a line for each; nothing where there are none."""
+    """A folded section with a line for each warning; nothing without warnings."""
     if not warnings:
         return
     count = f"{len(warnings)} warning" + ("s" if len(warnings) > 1 else "")
@@ -159,7 +159,7 @@ def warning_lines(warnings: Sequence[Violation]) -> Iterator[str]:
 
 
 def violation_block(found: Sequence[Violation]) -> list[str]:
-    """A line for each, with its place, in a fence."""
+    """A line for each violation, with path and line, in a fence."""
     from reconciler.record.summary import violation
 
     return block([_violation(violation(item)) for item in found], _WARNINGS)

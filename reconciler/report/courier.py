@@ -1,7 +1,7 @@
-"""Sends one notification, or fetches the heartbeat's address, in a process of its own.
+"""Sends one notification, or fetches the heartbeat's address, in a separate process.
 
-apprise and HTTP take some 40 MB, which the agent needs for seconds a day, and Python gives no memory back. The process
-gets its errand, with the address in it, through a pipe: no other user sees it.
+The libraries for it take some 40 MB, are needed for seconds a day, and Python gives no memory back. The process gets
+its errand, which contains the address, through a pipe, so no other user sees it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.model.outcome import Reason
 
 TIMEOUT = 45.0
-"""Seconds that an errand may take; after them the process is killed. apprise waits 4 s for an answer."""
+"""Seconds after which the process of an errand is killed. apprise waits 4 s for an answer."""
 
 LARGEST = 1 << 16
 """Bytes of an answer."""
@@ -34,11 +34,11 @@ class Sent(NamedTuple):
 
 
 class Courier:
-    """`environ`: of the agent, for its proxies, authorities and language; nothing of ours is passed on."""
+    """`environ`: the agent's. Its proxies, authorities and language are needed; RECONCILER_* is not passed on."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         kept = {name: value for name, value in environ.items() if not name.startswith("RECONCILER_")}
-        # Neither ~/.netrc nor a working folder decides who gets what.
+        # ~/.netrc must not decide who gets which credentials.
         self._environ = {**kept, "NETRC": "/dev/null"}
 
     def send(self, url: str, title: str, body: str, event: str) -> Sent:
@@ -49,7 +49,7 @@ class Courier:
         return self._run({"url": url})
 
     def fetch(self, url: str) -> Sent:
-        """One GET."""
+        """Fetch an address with one GET."""
         return self._run({"fetch": url})
 
     def _run(self, errand: Mapping[str, Any]) -> Sent:

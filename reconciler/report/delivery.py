@@ -41,7 +41,7 @@ Keep = Callable[[Box], None]
 class Forge(Protocol):
     """One repository on one forge. Each method raises errors of `report.answers`, or ValueError for an odd answer.
 
-    `find_…` answer for a message that may have arrived or not: the remote id, '' for none.
+    `find_…` search for a message that may have arrived: they return its remote id, '' if it has not.
     """
 
     description: int
@@ -61,7 +61,7 @@ class Forge(Protocol):
     def add_comment(self, revision: str, text: str) -> str: ...
 
     def edit_comment(self, revision: str, remote: str, text: str) -> None:
-        """KeyError: the comment is gone."""
+        """Replace the comment's text. KeyError if the comment is gone."""
 
     def find_deployment(self, message: Message) -> str: ...
 
@@ -77,7 +77,8 @@ class Forge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`basis`: what the forge's answers depend on (config and token). `forge` makes the client when it is needed."""
+    """`basis`: digest of config and token, on which the forge's answers depend. `forge` makes the client at first
+    use."""
 
     basis: str
     forge: Callable[[], Forge]
@@ -119,7 +120,7 @@ class Delivery:
         later = [self.box.entry(message.key).next_at - now for message in open_]
         return min([*later, *([BLOCKED] if len(open_) < len(waiting) else [])])
 
-    # -- what is left ------------------------------------------------------------------------------------------
+    # -- pending messages --------------------------------------------------------------------------------------
 
     def _expired(self, message: Message, now: float) -> bool:
         entry = self.box.entry(message.key)
@@ -191,7 +192,7 @@ class Delivery:
 
     def _comment(self, message: Message, entry: Entry, forge: Forge) -> None:
         """Without an id in the outbox, the commit's comments are searched: another process may have made ours."""
-        from reconciler.report.comment import comment, marker  # not for an agent with no pending message
+        from reconciler.report.comment import comment, marker  # not loaded by an agent without pending messages
 
         text = self._clean(comment(message, self._policy))
         remote = entry.remote or forge.find_comment(message.revision, marker(self._policy, message.revision))
@@ -203,7 +204,7 @@ class Delivery:
             except Refused as error:
                 if not error.for_all:
                     raise
-                remote = ""  # somebody else has written it: our mark is copied, or the token is another user's now
+                remote = ""  # somebody else's comment: our mark was copied, or the token now belongs to another user
         entry.remote = remote or forge.add_comment(message.revision, text)
 
     def _deployment(self, message: Message, entry: Entry, forge: Forge) -> None:
@@ -227,7 +228,7 @@ class Delivery:
         self.box.error, self.box.faults, self.box.paused_until = "", 0, 0.0
         self._broken.clear()
 
-    # -- what went wrong ---------------------------------------------------------------------------------------
+    # -- faults ------------------------------------------------------------------------------------------------
 
     def _failed(self, message: Message, entry: Entry, error: ForgeError, access: Access) -> None:
         told = self._clean(error.message)
@@ -251,8 +252,8 @@ class Delivery:
         return None
 
     def _refused(self, message: Message, entry: Entry, error: Refused, told: str, access: Access) -> None:
-        """Reported at once. A message that is refused for the token waits for another one; others are tried a few
-        times."""
+        """Report a refusal at once. If the token was refused, the message waits for another token; else it is tried a
+        few times."""
         entry.sending = ""
         entry.error = f"{told}. {remedy(error, message.channel, access.forge().scopes.get(message.channel, ''))}"
         if error.for_all:

@@ -25,7 +25,7 @@ SCOPES: Mapping[str, str] = {
 
 
 def register(settings: ForgeSettings, token: str, clean: Clean, title: str, public: str) -> tuple[bool, str]:
-    """Whether the forge has the key now as one that may only read; else why not. An existing key is not changed.
+    """Register the key as read-only. Returns whether the forge has it so now, and else why not. An existing key stays.
 
     Raises ForgeError if the forge does not answer.
     """

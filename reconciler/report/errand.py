@@ -27,7 +27,7 @@ KINDS = {"success": "success", "recovered": "success", "held": "warning", "budge
 
 
 def main() -> None:
-    """The whole process."""
+    """Do the errand and end."""
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     out, sys.stdout = sys.stdout, sys.stderr
@@ -36,13 +36,13 @@ def main() -> None:
     clean = Redactor(parts(url)).clean
     try:
         ok, message = fetched(url, clean) if "fetch" in errand else sent(errand)
-    except Exception as error:  # whatever a plugin of apprise does not catch
+    except Exception as error:  # a plugin of apprise may raise anything
         ok, message = False, f"{type(error).__name__}: {error}"
     json.dump({"ok": ok, "message": clean(message)[:SAID]}, out)
 
 
 def sent(errand: dict[str, Any]) -> tuple[bool, str]:
-    """By apprise. Without a title the address is only read."""
+    """Send by apprise; without a title only check the address. Returns whether that worked, and a message."""
     try:
         apprise: Any = importlib.import_module("apprise")
         plugins: Any = importlib.import_module("apprise.common")
@@ -51,8 +51,8 @@ def sent(errand: dict[str, Any]) -> tuple[bool, str]:
     said = _Listener()
     logging.getLogger("apprise").addHandler(said)
     logging.getLogger("apprise").setLevel(logging.WARNING)
-    # Nothing is kept on the disk, no keys are made, no picture of a third party is linked, and what looks like an
-    # escape or an emoji stays text.
+    # Keep nothing on the disk, make no keys, link no third party's pictures, and leave text that looks like an escape
+    # or an emoji as it is.
     asset = apprise.AppriseAsset(
         app_id="reconciler", app_desc="reconciler", app_url="", image_url_mask="", image_url_logo="", async_mode=False,
         interpret_escapes=False, interpret_emojis=False, pgp_autogen=False, pem_autogen=False,
@@ -77,7 +77,7 @@ def sent(errand: dict[str, Any]) -> tuple[bool, str]:
 
 
 def fetched(url: str, clean: Any) -> tuple[bool, str]:
-    """One GET with the bounds that requests to forges have."""
+    """One GET, bounded like requests to forges. Returns whether it was answered, and a message."""
     from reconciler.report.answers import ForgeError
     from reconciler.report.web import Web
 
@@ -92,7 +92,7 @@ def fetched(url: str, clean: Any) -> tuple[bool, str]:
 
 
 class _Listener(logging.Handler):
-    """Keeps what apprise warns of."""
+    """Keeps apprise's warnings."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

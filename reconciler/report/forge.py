@@ -58,8 +58,8 @@ def listed(
 
 
 def stands(found: Iterable[Mapping[str, Any]], name: str, message: Message, said: tuple[str, str]) -> str:
-    """Whether the newest status of the message's context says `said` (state and description): 'there' or ''. `name`:
-    the field of the context."""
+    """'there' if the newest status with the message's context has the state and description `said`, else ''. `name`:
+    the field that has the context."""
     ours = [item for item in found if item.get(name) == message.subject and isinstance(item.get("id"), int)]
     newest = max(ours, key=lambda item: int(item["id"]), default={})
     state = newest.get("status") or newest.get("state")

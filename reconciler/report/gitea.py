@@ -40,7 +40,7 @@ class Gitea:
         self._web.ask("POST", f"{self._repository}/statuses/{message.revision}", body)
 
     def find_comment(self, revision: str, marker: str) -> str:
-        found = self._web.ask("GET", f"{self._repository}/issues/{self._pull(revision)}/comments").body  # has no pages
+        found = self._web.ask("GET", f"{self._repository}/issues/{self._pull(revision)}/comments").body  # no pages
         for item in found if isinstance(found, list) else ():
             if isinstance(item, dict) and text_of(item, "body").replace("\r\n", "\n").startswith(marker):
                 return id_of(item)
@@ -51,7 +51,8 @@ class Gitea:
         try:
             return id_of(self._web.ask("POST", path, {"body": text}).body)
         except Refused as error:
-            # Of a scope it says so; this pull request may be locked, or its author may have blocked the token's user.
+            # A missing scope is named in the message. Without that, the pull request may be locked, or its author has
+            # blocked the token's user.
             raise (Closed(error) if error.status == 403 and "scope" not in error.message else error) from None
 
     def try_comment(self) -> None:

@@ -82,7 +82,7 @@ class GitLab:
 
     def set_deployment(self, message: Message, remote: str, text: str) -> None:
         if message.state is State.RUNNING:
-            return  # made so
+            return  # `add_deployment` has set this state
         try:
             self._web.ask("PUT", f"{self._project}/deployments/{quote(remote)}", {"status": _word(message)})
         except Refused as error:

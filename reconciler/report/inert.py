@@ -17,7 +17,7 @@ WIDEST = 500
 
 def code(text: str, most: int = WIDEST) -> str:
     """One line as a code span; backticks in it do not end the span."""
-    # Tidied first: a character that is removed later could keep two backticks apart.
+    # Tidy first: if a character between two backticks were removed later, a longer run of them could end the span.
     line = shortened(" ".join(tidy(text, False).split()), most)
     if not line:
         return ""

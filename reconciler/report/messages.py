@@ -1,4 +1,4 @@
-"""What each channel should say about each commit: a pure function of the journal's history.
+"""The messages of each channel about each commit, computed from the journal's history.
 
 | commit | statuses | comment | deployment |
 |---|---|---|---|
@@ -26,7 +26,7 @@ MOST = 200
 
 
 class State(StrEnum):
-    """The message's statement about its commit."""
+    """The state of a commit that a message reports."""
 
     PENDING = "pending"
     RUNNING = "running"

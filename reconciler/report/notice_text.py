@@ -1,7 +1,7 @@
 """The words of notifications: plain text, in which no part of a log, a message or a name has an effect.
 
-Targets interpret text in different ways: `<@id>` and `@everyone` call people, `<b>` and `[x](y)` are formatted. Those
-characters are replaced by others that look alike.
+Targets interpret text in different ways: `<@id>` and `@everyone` call people, `<b>` and `[x](y)` are formatted. Such
+characters are replaced by characters that look alike.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def of_commit(told: Verdict, host: str, log_lines: int, output: bool) -> Text:
 
 
 def begun(condition: Condition, host: str, since: float, still: bool) -> Text:
-    """A condition holds. `still`: it was told before."""
+    """A condition has begun. `since`: Unix seconds. `still`: it was told before, and this is a reminder."""
     again = "still " if still else ""
     names = condition.facts or ()
     title = {
@@ -68,7 +68,7 @@ def begun(condition: Condition, host: str, since: float, still: bool) -> Text:
 
 
 def ended(event: Event, host: str, fact: str) -> Text | None:
-    """A condition is over, or this fact of one whose facts are told one by one. None: no message, because a person has
+    """A condition is over; if its facts are told one by one, `fact` is over. None: no message, because a person has
     ended it."""
     titles = {
         Event.DEGRADED: "all services work again",
@@ -88,12 +88,12 @@ def together(host: str, items: Sequence[tuple[float, str]]) -> Text:
 
 
 def trial(host: str) -> Text:
-    """What `notify test` sends."""
+    """The notification that `notify test` sends."""
     return Text(f"{host}: test", "reconciler can send notifications to this target.")
 
 
 def moment(at: float) -> str:
-    """The machine's local time."""
+    """The time (Unix seconds) as the machine's local time."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 

@@ -1,15 +1,15 @@
-"""What people should be told: a pure function of the journal's history and of the published status.
+"""What people should be told, computed from the journal's history and the published status.
 
 | notice | told when | over when |
 |---|---|---|
 | a commit | it has its final state (success, failure, error) | never: it is told once |
 | degraded | services of last good do not work | all work again |
 | stalled | a person is needed | no person is needed |
-| held | the head waits for a person | another head, or the head is let pass |
-| alert, each by itself | the monitor has found it, and no other notice tells it | it is not active any more |
+| held | the head waits for a person | there is another head, or the head is accepted |
+| alert, each by itself | the monitor has published it, and no other notice tells it | it is not active any more |
 | environment | engine, remote, registry or disk fail | they do not |
 
-A superseded commit is not told.
+A superseded commit gets no notice.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TOLD_OTHERWISE = frozenset({Reason.SUSPENDED, Reason.STALLED, Reason.ROLLBACK_F
 
 
 class Event(StrEnum):
-    """What a target can ask for."""
+    """The events that a target can subscribe to."""
 
     FAILURE = "failure"
     RECOVERED = "recovered"
@@ -58,10 +58,10 @@ class Event(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What of the Status document matters here. `broken`: services with their reasons; None: not known just now.
-
-    `stalled` None: not known just now. `engine`: the engine does not answer; `fetch`: why the branch cannot be fetched.
-    `settled`: the head runs as it should. `alerts`: of the monitor, (which one, message); None: not known just now.
+    """The parts of the Status document that notices use. `well`: the heartbeat is sent. `broken`: services with their
+    reasons. `engine`: the engine does not answer; `fetch`: why the branch cannot be fetched. `settled`: the head was
+    reconciled. `alerts`: the monitor's, as (name and subject, message). `broken`, `stalled` and `alerts` are None while
+    they are not known.
     """
 
     well: bool = False
@@ -78,9 +78,9 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Something that may last. `facts`: what it consists of, each told once while it lasts; None: not known just now.
-
-    `lines` explain it. `each`: each fact has a notice of its own when it begins and when it ends, and one line.
+    """A condition of the host. `facts`: its parts, each told once while it holds; empty: the condition does not hold;
+    None: not known at the moment. `events`: a target is told if it wants one of them. `lines` explain it. `each`: each
+    fact has notices of its own for its begin and its end, and one line.
     """
 
     event: Event
@@ -90,14 +90,15 @@ class Condition:
     each: bool = False
 
     def only(self, fact: str) -> Condition:
-        """Of this fact alone."""
+        """The condition with this fact alone."""
         lines = tuple(line for name, line in zip(self.facts or (), self.lines, strict=True) if name == fact)
         return replace(self, facts=(fact,), lines=lines)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A commit's final state. `fact`: what is said once. `before`: the state of the commit that was decided before."""
+    """A commit's final state. `fact`: identifies the verdict, so that it is told once. `events`: the events that it
+    is."""
 
     attempt: Attempt
     fact: str
@@ -105,7 +106,7 @@ class Verdict:
 
 
 def standing(document: Mapping[str, Any] | None) -> Standing:
-    """Of a Status document that was masked already. None, or an Error document: nothing is known."""
+    """Read a masked Status document. For None or an Error document nothing is known."""
     if document is None or document["kind"] != "Status":
         return Standing()
     health, rollout = document["health"], document["rollout"] is not None
@@ -134,8 +135,8 @@ def _why(row: Mapping[str, Any]) -> str:
 
 
 def alerts_of(document: Mapping[str, Any], now: float, stale: float) -> tuple[tuple[str, str], ...] | None:
-    """(what it is and about what, message) of each alert in the document that the monitor publishes. None: no monitor
-    has looked within `stale` seconds."""
+    """(name and subject, message) of each alert in the monitor's document. None: no monitor has looked within `stale`
+    seconds."""
     try:
         if not 0 <= now - instant(document["evaluatedAt"]) <= stale:
             return None
@@ -152,7 +153,7 @@ def _subject(item: Mapping[str, Any]) -> str:
 
 
 def conditions(history: History, now: Standing) -> Iterator[Condition]:
-    """One of each kind, whether it holds or not."""
+    """A condition of each kind, whether it holds or not."""
     broken = now.broken
     names = None if broken is None else tuple(name for name, _ in broken)
     lines = tuple(f"{name}: {why}" for name, why in broken or ())
@@ -175,8 +176,8 @@ def conditions(history: History, now: Standing) -> Iterator[Condition]:
 
 
 def _environment(history: History, now: Standing) -> Condition:
-    """Faults that are tried again: of a fetch, of the engine, and those that ended the last attempt at a commit or kept
-    the head from being tried."""
+    """Faults that are tried again: of a fetch, of the engine, and those that ended the last attempt at a commit or that
+    hold the head."""
     found = {str(Reason.FETCH_FAILED): now.fetch} if now.fetch else {}
     if now.engine:
         found[str(Reason.ENGINE_UNAVAILABLE)] = now.message.partition(": ")[2]
@@ -184,7 +185,7 @@ def _environment(history: History, now: Standing) -> Condition:
         if item.outcome is Outcome.FAILED:
             found.setdefault(str(item.reason), item.message)
     last = None if now.settled else history.last
-    # A repair fails because of its service: that is told as degraded.
+    # A failed repair is told as degraded, because the service is its cause.
     if last and last.intent is Intent.ADVANCE and last.outcome is Outcome.FAILED and last.reason is not None:
         found.setdefault(str(last.reason), last.message)
     unsure = now.rollout or now.head is None
@@ -201,7 +202,8 @@ def verdicts(history: History, floor: float) -> list[Verdict]:
             continue
         if (attempt.ended_at or attempt.started_at) > floor:
             events = _events(attempt, failed)
-            # Nobody is told again when a lost end of the journal is lived through anew; a person's `retry` is news.
+            # If the end of the journal was lost, its attempts are repeated and must not be told again. An attempt
+            # after a person's `retry` is told.
             again = f" {attempt.id}" if any(line.startswith(RETRIED) for line in attempt.lines) else ""
             found.append(Verdict(attempt, f"{attempt.state}{again}", events))
         failed = attempt.state is not CommitState.SUCCESS

@@ -1,4 +1,4 @@
-"""Notifications and the heartbeat, one errand after the other, in the thread of an outbox of their own."""
+"""Sends notifications and the heartbeat, one errand after the other, in the thread of an outbox of their own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NEVER = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the thread is told: the journal's history, and how things stand."""
+    """Input for the thread: the journal's history, and the state of the host."""
 
     history: History
     standing: Standing
@@ -51,7 +51,7 @@ class Messenger(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the agent config asks for."""
+    """The settings of the agent config."""
 
     targets: Sequence[NotifySettings]
     heartbeat: HeartbeatSettings | None
@@ -93,7 +93,7 @@ class Notifier:
         if not target.items:
             return NEVER
         pause = target.next_at - at
-        longest = 2 * LONGEST_DELAY  # where it is longer, the clock was set back
+        longest = 2 * LONGEST_DELAY  # a longer pause means that the clock was set back
         return max(pause if pause <= longest else 0.0, quiet_for(wanted.quiet, at))
 
     # -- one message -------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class Notifier:
         logger.log(level, "notify: {}: {}; next try in {:.0f} s", shown(wanted.url), target.error, delay)
 
     def _give_up(self, target: Target, wanted: NotifySettings, at: float) -> None:
-        """A target that has not answered for a day gets the newer notices only."""
+        """Drop notices that a failing target has not accepted for a day."""
         late = sum(at - item.queued > DEADLINE for item in target.items) if target.tries else 0
         if late and not target.sending:
             del target.items[:late]
@@ -142,7 +142,7 @@ class Notifier:
     # -- the heartbeat -----------------------------------------------------------------------------------------
 
     def _beat(self, standing: Standing, at: float) -> float:
-        """Fetch it, if it is due; seconds until it is due again."""
+        """Fetch the heartbeat's address, if it is due. Returns seconds until it is due again."""
         wanted, beat = self._wanted.heartbeat, self.box.beat
         if wanted is None or not standing.well:
             return NEVER
@@ -170,7 +170,7 @@ class Notifier:
 
 
 def channels(box: NotifyBox, wanted: Wanted) -> tuple[Channel, ...]:
-    """How the channels stand, for `status` and `doctor`."""
+    """The state of the channels, for `status` and `doctor`."""
     found = []
     if wanted.targets:
         named = zip(keys(wanted.targets), wanted.targets, strict=True)

@@ -1,4 +1,4 @@
-"""What targets were told, on the disk: `<state>/notifications.json`, written whole before and after each delivery."""
+"""`<state>/notifications.json`: what each target was told. It is written whole before and after each delivery."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class NotifyFile:
         self._last: Mapping[str, Any] = {}
 
     def load(self, wanted: Sequence[NotifySettings], now: float) -> NotifyBox:
-        """The memory about these targets and no others. A new target is told what happens after `now`. The file is
-        written at once, so that the next process tells what happens in this one, even if this one dies."""
+        """The stored state of these targets and no others. A new target is told events after `now`. The file is written
+        at once, so that even if this process dies, the next one tells what has happened since."""
         found = read(self._path) or NotifyBox()
         known = found.targets
         found.targets = {key: known.get(key) or Target(now) for key in keys(wanted)}
@@ -64,7 +64,7 @@ class NotifyFile:
 
 
 def keys(wanted: Sequence[NotifySettings]) -> list[str]:
-    """A name for each target by which it is known again; its address cannot be seen in it."""
+    """A stable name for each target, which does not reveal its address."""
     names: list[str] = []
     for item in wanted:
         digest = hashlib.sha256(item.url.encode()).hexdigest()[:24]
@@ -73,7 +73,7 @@ def keys(wanted: Sequence[NotifySettings]) -> list[str]:
 
 
 def read(path: Path) -> NotifyBox | None:
-    """None: there is no file, or this version has not written it."""
+    """The stored box; None if there is no file, or another version wrote it."""
     try:
         found = json.loads(path.read_bytes())
         if found["v"] != VERSION:

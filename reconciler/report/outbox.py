@@ -15,10 +15,10 @@ PATIENCE = 5.0
 """Seconds that the end of a process waits for pending messages."""
 
 HURRY = 1.0
-"""The same after a signal, because the whole process must end within ten seconds."""
+"""Seconds to wait for a delivery after a signal, because the whole process must end within ten seconds."""
 
 SOON = 5.0
-"""Seconds. Messages that are due within this time are delivered before the agent starts anew."""
+"""Seconds. Messages that are due within this time are delivered before the agent restarts itself."""
 
 
 T = TypeVar("T")
@@ -26,16 +26,16 @@ Told = TypeVar("Told", contravariant=True)
 
 
 class Steps(Protocol[Told]):
-    """Delivers what follows from `told`, one step at a time."""
+    """Delivers messages, one in each step."""
 
     def step(self, told: Told, /) -> float | None:
-        """Seconds until the next step is worthwhile, 0 for at once; None: not before something new is heard."""
+        """Seconds until the next step is useful, 0 for at once; None: not before `told` changes."""
 
 
 class Outbox(Generic[T]):
     """Within this context, messages are delivered. It never blocks the thread that calls it.
 
-    `stop`: set when the process was asked to end. `soon`: what is due within so many seconds makes it `busy`.
+    `stop`: set when the process was asked to end. `soon`: it is `busy` if a message is due within so many seconds.
     """
 
     def __init__(self, delivery: Steps[T], stop: threading.Event, soon: float = SOON) -> None:
@@ -46,7 +46,7 @@ class Outbox(Generic[T]):
         self._closing = False
         self._next: float | None = None
         self.worked = False
-        """Whether the client of a forge was loaded, which takes memory that only a start anew frees."""
+        """Whether the client of a forge was loaded, whose memory only a restart of the process frees."""
 
     def __enter__(self) -> Outbox[T]:
         return self
@@ -57,7 +57,7 @@ class Outbox(Generic[T]):
         end([self], self._stop)
 
     def close(self) -> None:
-        """Deliver only what is due now, and hear no more."""
+        """Deliver only what is due now; later calls of `hear` have no effect."""
         with self._changed:
             self._closing = True
             self._changed.notify()

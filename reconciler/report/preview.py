@@ -1,4 +1,4 @@
-"""What is reported on an open pull request: one comment on it, and one status on its head, from the last judgement."""
+"""The texts of reports on an open pull request: one comment on it, and one status on its head."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PREVIEW = "preview"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a pull request would come to. `state`: SUCCESS: it would be rolled out; PENDING: it would be held; FAILURE:
-    it would be rejected; ERROR: that cannot be told now. `planned` None: nothing would be carried out. `message`: why,
-    or what else is to be known. `onto`: the head of the watched branch that it was merged with."""
+    """The expected outcome of a pull request. `state`: SUCCESS: it would be rolled out; PENDING: held; FAILURE:
+    rejected; ERROR: it cannot be judged now. `planned` None: nothing would be carried out. `message`: the reason or a
+    remark. `onto`: the head of the watched branch with which it was merged."""
 
     state: State
     message: str = ""
@@ -31,17 +31,17 @@ class Verdict:
 
 
 def context(policy: Policy) -> str:
-    """The status's name."""
+    """The context (name) of the status."""
     return f"reconciler/{policy.host}/{PREVIEW}"
 
 
 def mark(policy: Policy, pull: Pull) -> str:
-    """What our comment on it begins with."""
+    """The text with which our comment on the pull request begins."""
     return sealed(policy, f"preview:{pull.number}")
 
 
 def line(verdict: Verdict) -> str:
-    """One line, for the status. It has to pass the redactor before it leaves."""
+    """The description of the status, one line. It must pass the redactor before it is sent."""
     match verdict.state:
         case State.SUCCESS:
             told = plan_line(verdict.planned or Planned())
@@ -55,7 +55,7 @@ def line(verdict: Verdict) -> str:
 
 
 def comment(policy: Policy, pull: Pull, branch: str, verdict: Verdict) -> str:
-    """The whole text. It has to pass the redactor before it leaves."""
+    """The whole comment. It must pass the redactor before it is sent."""
     lines = [mark(policy, pull), *_body(policy, pull, branch, verdict)]
     return bounded(lines)
 

@@ -1,4 +1,4 @@
-"""Which pull requests were judged, and what was told of them: `<state>/preview.json`. It may be deleted."""
+"""`<state>/preview.json`: which pull requests were judged, and what was reported. The file may be deleted."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ VERSION = 1
 
 @dataclass(slots=True)
 class Seen:
-    """One open pull request. `basis`: what its verdict follows from; `at`: when it was judged, in Unix seconds.
-
-    `trying`: the basis of a judgement that has begun and not ended, `tries` times in a row. `remote`: the forge's id of
-    our comment; `comment`, `status`: digests of what was delivered last. `error`: why it was not told or judged.
+    """One open pull request. `basis`: digest of everything on which its verdict depends; `at`: when it was judged, in
+    Unix seconds. `trying`: the basis of a judgement that has begun `tries` times in a row without an end. `remote`: the
+    forge's id of our comment; `comment`, `status`: digests of what was delivered last. `error`: why it was not judged
+    or reported.
     """
 
     basis: str = ""
@@ -35,7 +35,8 @@ class Seen:
 
 @dataclass(slots=True)
 class PreviewBox:
-    """`pulls`: by number. `error`: why none can be reported. `next_at`: the forge asks for no request before."""
+    """`pulls`: by number. `error`: why none can be reported. `next_at`: no request before this time (Unix seconds),
+    after the forge asked for a pause or did not answer."""
 
     pulls: dict[str, Seen] = field(default_factory=dict)
     delivered_at: float | None = None
@@ -48,14 +49,14 @@ class PreviewBox:
 
     @property
     def trouble(self) -> str | None:
-        """For people; None where all is well."""
+        """The first fault, for people; None if there is none."""
         errors = (f"pull request {number}: {seen.error}" for number, seen in self.pulls.items() if seen.error)
         told = self.error or next(errors, "")
         return f"preview: {told}" if told else None
 
 
 def load(path: Path) -> PreviewBox:
-    """A new one where there is none, or one that cannot be read."""
+    """The stored box; a new one if there is no file, or it cannot be read."""
     with suppress(OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         found = json.loads(path.read_bytes())
         if found["v"] == VERSION:
@@ -66,7 +67,7 @@ def load(path: Path) -> PreviewBox:
 
 
 def save(path: Path, box: PreviewBox) -> None:
-    """Whole or not at all. OSError as the disk gives it."""
+    """Write the file whole or not at all. OSError from the disk."""
     draft = path.with_suffix(".draft")
     with open(draft, "w", encoding="utf-8", opener=_private) as file:
         json.dump({"v": VERSION, **asdict(box)}, file, separators=(",", ":"))

@@ -14,14 +14,15 @@ from reconciler.report.web import Web
 from reconciler.values import dataclass
 
 MOST = 20
-"""Open pull requests that are looked at, the newest ones."""
+"""Largest number of open pull requests that are judged, the most recently updated ones."""
 
 _SHA = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """`branch`: the one that is to be merged, of the repository itself. `revision`: its head, as the forge knows it."""
+    """An open pull request. `branch`: its own branch, in the repository itself. `revision`: that branch's head, as the
+    forge knows it."""
 
     number: int
     branch: str
@@ -29,7 +30,7 @@ class Pull:
 
 
 class Pulls:
-    """Of GitHub."""
+    """GitHub's pull requests, and our comments on them. Errors as in `report.answers`."""
 
     size = "per_page"
 
@@ -38,26 +39,26 @@ class Pulls:
         self._requests = f"{self._repository}/pulls"
 
     def open(self, branch: str) -> list[Pull]:
-        """Those that are to be merged into `branch`, from a branch of the repository itself, the newest first."""
+        """Open pull requests into `branch` from a branch of the same repository, the most recently updated first."""
         found = listed(self._web, self._requests, self._query(branch), self.size)
         return list(islice(filter(None, (self._pull(item, branch) for item in found)), MOST))
 
     def find(self, number: int, marker: str) -> str:
-        """The id of the comment that begins so; '' for none."""
+        """The id of the comment that begins with `marker`; '' if there is none."""
         for item in self._comments(number):
             if text_of(item, "body").replace("\r\n", "\n").startswith(marker):
                 return id_of(item)
         return ""
 
     def add(self, number: int, text: str) -> str:
-        """The new comment's id."""
+        """Add a comment; returns its id."""
         try:
             return id_of(self._web.ask("POST", self._path(number), {"body": text}).body)
         except Refused as error:
             raise (Closed(error) if error.status == 403 and self._is_locked(error.message) else error) from None
 
     def edit(self, number: int, remote: str, text: str) -> None:
-        """KeyError: it is gone."""
+        """Replace the text of comment `remote`. KeyError if it is gone."""
         with vanished(remote):
             self._edit(number, remote, text)
 
@@ -90,7 +91,7 @@ class Pulls:
 
 
 class GiteaPulls(Pulls):
-    """Of Gitea and Forgejo, which have copied GitHub's requests."""
+    """Pull requests of Gitea and Forgejo, whose API is similar to GitHub's."""
 
     size = "limit"
 
@@ -98,7 +99,7 @@ class GiteaPulls(Pulls):
         return {"state": "open", "sort": "recentupdate"}
 
     def _comments(self, number: int) -> Iterable[Mapping[str, Any]]:
-        found = self._web.ask("GET", self._path(number)).body  # has no pages
+        found = self._web.ask("GET", self._path(number)).body  # this endpoint has no pages
         return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else ()
 
     def _is_locked(self, message: str) -> bool:
@@ -106,7 +107,7 @@ class GiteaPulls(Pulls):
 
 
 class MergeRequests(Pulls):
-    """Of GitLab."""
+    """GitLab's merge requests."""
 
     def __init__(self, web: Web, repository: str) -> None:
         super().__init__(web, repository)
@@ -129,13 +130,13 @@ class MergeRequests(Pulls):
 
 
 def pulls_of(kind: str, web: Web, repository: str) -> Pulls:
-    """`kind`: of the forge."""
+    """The client for a forge of this kind."""
     kinds = {"github": Pulls, "gitlab": MergeRequests}
     return kinds.get(kind, GiteaPulls)(web, repository)
 
 
 def _repository(side: Mapping[str, Any]) -> int | None:
-    """The id of the repository that a side of a pull request is in; None where it is gone."""
+    """The id of the repository of one side (head or base) of a pull request; None if it was deleted."""
     found = side.get("repo")
     number = found.get("id") if isinstance(found, dict) else None
     return number if isinstance(number, int) and not isinstance(number, bool) else None

@@ -1,6 +1,6 @@
-"""Finds out what a token may do, without doing it: the forge is told of a commit that does not exist.
+"""Finds out what a token may do, without an effect: it sends requests about a commit that does not exist.
 
-A forge looks at the token first. So a refusal of the token differs from its answer about the commit.
+A forge checks the token first, so a refusal of the token differs from an answer about the commit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CONTEXT = "reconciler/doctor"
 
 
 def lacking(forge: Forge, kind: str, channels: Collection[str]) -> list[str]:
-    """What the token lacks for `channels`, for people. Raises Unreachable.
+    """Scopes that the token lacks for `channels`, for people. Raises Unreachable.
 
     Deployments are tried on GitHub alone: GitLab would make an environment, and needs the same scope for statuses.
     """
@@ -30,7 +30,7 @@ def lacking(forge: Forge, kind: str, channels: Collection[str]) -> list[str]:
         try:
             _try(forge, channel)
         except Refused as error:
-            # GitHub hides from a token what it may not write to.
+            # GitHub answers 404 if the token may not write.
             if error.for_all or (kind == "github" and error.status == 404):
                 told = Refused(403 if error.status == 404 else error.status, error.message, error.hint)
                 found.append(f"{error.message}. {remedy(told, channel, forge.scopes.get(channel, ''))}")
@@ -45,7 +45,7 @@ def _try(forge: Forge, channel: str) -> None:
     if channel == STATUSES:
         forge.set_status(message, "")
     elif channel == COMMENTS and isinstance(forge, Gitea):
-        forge.try_comment()  # its comments are on pull requests
+        forge.try_comment()  # comments of Gitea and Forgejo are on pull requests
     elif channel == COMMENTS:
         forge.add_comment(NO_COMMIT, "reconciler")
     elif channel == DEPLOYMENTS:

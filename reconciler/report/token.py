@@ -23,5 +23,6 @@ def read_token(settings: ForgeSettings, environ: Mapping[str, str], register: Ca
 
 
 def basis(settings: ForgeSettings, token: str) -> str:
-    """What an answer depends on: the config and the token, as a digest that does not reveal it."""
+    """Digest of everything on which a forge's answer depends: the config and the token. It does not reveal the
+    token."""
     return hashlib.sha256(repr((astuple(settings), token)).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""What one target was told, and what it is to be told now: values in, values out.
+"""Decides what one target is told, from what it was told before. No I/O.
 
-A fact of a condition becomes a notice once it has lasted for `hold_off`, and is forgotten once it has been over for as
-long. So what comes and goes is told once, and its end once.
+A fact of a condition becomes a notice when it has lasted for `hold_off` seconds, and is forgotten when it has been over
+for as long. So a fact that comes and goes is told once, and its end once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Item:
 
 @dataclass(slots=True)
 class Target:
-    """The memory about one target. All times are Unix seconds.
+    """The stored state of one target. All times are Unix seconds.
 
     `floor`: commits that were decided before this time are not told. `commits`: sha → what was told of it. `facts`:
     condition → its facts. `open`: conditions whose beginning was told, and whose end was not. `sending`: how many of
@@ -68,8 +68,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Teller:
-    """How this host speaks. `steady`: seconds that a fault of the environment must last, too. `log_lines`: of a failed
-    service; `output`: whether notices hold what programs of the commit have said."""
+    """The host's settings for all targets. `steady`: seconds for which a fault of the environment must last, if that is
+    longer than `hold_off`. `log_lines`: number of lines of a failed service's log; `output`: whether notices contain
+    output of the commit's programs."""
 
     host: str
     steady: float = 0.0
@@ -78,7 +79,7 @@ class Teller:
 
 
 def look(target: Target, wanted: NotifySettings, teller: Teller, history: History, now: Standing, at: float) -> None:
-    """Compare with the state of things at `at`, and add to `items` what is to be told now."""
+    """Compare the target with the host's state at `at` (Unix seconds), and add new notices to `target.items`."""
     events = {Event(name) for name in wanted.on}
     for verdict in verdicts(history, target.floor):
         _decided(target, verdict, events, teller, at)
@@ -88,14 +89,14 @@ def look(target: Target, wanted: NotifySettings, teller: Teller, history: Histor
         if condition.facts is not None:
             _stands(target, condition, events, wanted, teller, at)
     if len(target.items) > MOST:
-        # What is being sent stays as it was sent.
+        # Items that are being sent must stay.
         dropped = len(target.items) - MOST
         del target.items[target.sending : target.sending + dropped]
         target.lost = f"{dropped} notices were dropped, as more than {MOST} wait"
 
 
 def next_look(target: Target, wanted: NotifySettings, teller: Teller) -> float:
-    """When a later look may find something to tell although nothing has changed; infinity: never."""
+    """Time (Unix seconds) at which a look may find a new notice even if nothing changes until then; infinity: never."""
     found = [float("inf")]
     for name, facts in target.facts.items():
         hold = _hold(wanted, teller, name)
@@ -167,7 +168,7 @@ def _add(target: Target, event: Event, since: float, text: Text, at: float) -> N
     target.items.append(Item(str(event), since, at, text.title, text.body))
 
 
-# -- when ------------------------------------------------------------------------------------------------------
+# -- times -----------------------------------------------------------------------------------------------------
 
 
 def quiet_for(hours: str, at: float) -> float:
@@ -198,5 +199,5 @@ def due(target: Target, at: float) -> int:
 
 
 def worst(items: Sequence[Item]) -> str:
-    """The event that a message is marked with."""
+    """The most serious event of the notices, with which their message is marked."""
     return min((item.event for item in items), key=[str(event) for event in Event].index)

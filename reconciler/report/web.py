@@ -60,7 +60,7 @@ class Web:
         self._api, self._clean, self._now = api.rstrip("/"), clean, now
         self._origin = _origin(api)
         self._session = requests.Session()
-        # Neither ~/.netrc nor $REQUESTS_CA_BUNDLE decides who gets the token, or which server is trusted.
+        # ~/.netrc and $REQUESTS_CA_BUNDLE must not decide on credentials or trusted servers.
         self._session.trust_env = False
         self._session.verify = ca_file or True
         self._socket: socket.socket | None = None
@@ -112,15 +112,17 @@ class Web:
         self._socket = connection
 
     def _cut(self) -> None:
-        """End a request whose header, interim answers or trailer never end, although each piece arrives in time."""
+        """End the request after WHOLE seconds: a header, interim answers or a trailer may never end, in pieces that
+        arrive in time."""
         self._late = True
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def _followed(self, url: str, target: str) -> str:
-        """A redirect of a renamed repository is followed, but no other host gets the token. The address is parsed by
-        the library that connects: `http://evil\\@forge/` names the forge for urlsplit, and evil for requests."""
+        """The target of a redirect, if it is on the same forge (a renamed repository); no other host gets the token.
+        The address is parsed by the library that connects: in `http://evil\\@forge/` urlsplit finds forge, requests
+        evil."""
         found = requests.Request("GET", urljoin(url, target)).prepare().url or ""
         if _origin(found) != self._origin:
             elsewhere = self._clean("://".join(_origin(found)[:2]))
@@ -164,7 +166,7 @@ class Web:
             raise ValueError("the answer is no JSON; is `api` right?") from None
 
     def _said(self, data: bytes) -> str:
-        """The forge's own words about an error."""
+        """The forge's message about an error."""
         try:
             found = json.loads(data)
         except (ValueError, RecursionError):
@@ -231,7 +233,7 @@ def _bounded(seconds: float | None) -> float:
 
 
 def _why(error: Exception) -> str:
-    """The innermost reason, because the outer ones repeat addresses."""
+    """The text of the innermost exception, because outer ones repeat addresses."""
     while isinstance(
         inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__), Exception
     ):

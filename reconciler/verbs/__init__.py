@@ -1,4 +1,4 @@
-"""What each command does: it asks the ports and answers with an exit code and a document of the contract."""
+"""The work of each command: it calls ports, and returns an exit code and a document (docs/json.md)."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from reconciler.values import dataclass
 from reconciler.verbs import Answer
 
 BRIEF = frozenset({Action.START_CONTAINER, Action.RUN_ONCE, Action.UPDATE_CONTAINER, Action.REMOVE_CONTAINER})
-"""Steps that take about as long as it takes to publish them."""
+"""Steps that take about as long as publishing them."""
 
 AT_REST = frozenset({Outcome.UNCHANGED, Outcome.HELD, Outcome.REJECTED, Outcome.SUCCEEDED, Outcome.ROLLED_BACK})
 """Outcomes after which no rollout is open."""
@@ -33,7 +33,8 @@ SELDOM = 0.25
 
 @dataclass(slots=True)
 class Progress:
-    """The present progress, for status and for people. `stepped`: a step has begun, and must not wait for readers."""
+    """The present progress, for `status` and for people. `stepped`: called when a step begins; must not make it
+    wait."""
 
     clock: Clock
     tell: Callable[[str], None] = lambda line: None
@@ -53,7 +54,7 @@ class Progress:
 
     @property
     def line(self) -> str:
-        """What is being done, or how the last turn ended, in one line."""
+        """The present step, or the outcome of the last turn, in one line."""
         doing = self.rollout
         if doing is not None:
             return f"{doing.intent} to {doing.revision[:12]}: step {doing.step} of {doing.steps}"
@@ -92,12 +93,13 @@ class Progress:
 
 
 def _not_fetched(turn: Turn) -> bool:
-    """Reported as an error of the source."""
+    """Whether the turn could not fetch; that is reported as an error of the source."""
     return turn.reason is Reason.FETCH_FAILED
 
 
 class Outbox(Protocol):
-    """`worked`: it has loaded modules that only a start anew frees. `busy`: it delivers a message."""
+    """`worked`: it has loaded modules whose memory only a restart of the process frees. `busy`: it delivers a
+    message."""
 
     @property
     def worked(self) -> bool: ...
@@ -107,7 +109,8 @@ class Outbox(Protocol):
 
 
 class Previews(Protocol):
-    """Judges pull requests in a process of its own. `look` waits for it, but not for long."""
+    """Judges pull requests in a separate process. `start` begins a look; `look` waits for its end, for a limited
+    time."""
 
     @property
     def busy(self) -> bool: ...
@@ -118,8 +121,8 @@ class Previews(Protocol):
 
 
 class AgentVerbs:
-    """Made only for verbs that may change the machine. `outboxes`: empty if nobody gets reports. `previews` None: no
-    pull request is judged."""
+    """The verbs that may change the machine. `outboxes`: empty if nobody gets reports. `previews` None: pull requests
+    are not judged."""
 
     def __init__(
         self,
@@ -147,9 +150,9 @@ class AgentVerbs:
         return turn.exit_code, self._document(turn, seconds)
 
     def run(self, alarm: Alarm, interval: float, *, fresh: bool) -> bool:
-        """Turn after turn. True: asked to end. False: all work is done, and a turn has found nothing to do.
+        """Take turns. True: the process was asked to end. False: all work is done, and a turn has found nothing to do.
 
-        `fresh`: this process has done no work yet that makes a start anew useful.
+        `fresh`: this process has done no work yet, so a restart would free no memory.
         """
         self._progress.tell = logger.info
         self._worked = not fresh
@@ -158,8 +161,8 @@ class AgentVerbs:
         return alarm.ended
 
     def expect_work(self) -> None:
-        """The branch has moved: load the modules that a commit needs, once. They are freed when nothing is left to
-        do."""
+        """Load the modules that a commit needs, because the branch has moved. Once in a process: a restart frees them
+        when all work is done."""
         if not self._worked:
             self._worked = True
             self._preload()
@@ -169,12 +172,12 @@ class AgentVerbs:
         return self._cycle.history.stacks
 
     def containers(self) -> Collection[str] | None:
-        """Ids of the containers that the last turn saw; None if it has changed some since."""
+        """Ids of the containers that the last turn saw; None if they were changed since."""
         looked = self._cycle.looked
         return None if looked is None else {item.id for item in looked.containers}
 
     def _told(self, turn: Turn) -> bool:
-        """Whether all work is done."""
+        """Log and publish the end of a turn. Returns whether all work is done."""
         self._progress.ended(turn)
         self._worked = self._worked or turn.attempt is not None
         level = "INFO" if turn.exit_code == 0 else "WARNING"

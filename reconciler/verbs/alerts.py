@@ -1,4 +1,4 @@
-"""`alerts`: what the monitor has found last; and a test of it."""
+"""`alerts`: the last alerts that the monitor has published, and test alerts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from reconciler.verbs import Answer, files
 TEST = "alerts-test.json"
 
 TESTED = 120.0
-"""Seconds for which a test is active."""
+"""Seconds for which a test alert is active."""
 
 
 def show(state: Path, now: float) -> Answer:
-    """Transient where no monitor looks."""
+    """The published alerts. `now`: seconds of the Unix epoch. Transient if no monitor has looked lately."""
     document = files.read(state / FILE)
     try:
         age = now - instant(document["evaluatedAt"])
@@ -37,7 +37,7 @@ def show(state: Path, now: float) -> Answer:
 
 
 def fire(state: Path, name: str) -> Answer:
-    """Have the monitor fire one, and answer once it has."""
+    """Ask the monitor to fire a test of the named alert, and return once it has. Transient if it does not."""
     if name not in RULES:
         close = difflib.get_close_matches(name, RULES, 1)
         hint = f"did you mean {close[0]}?" if close else f"one of {', '.join(RULES)}"
@@ -54,7 +54,7 @@ def fire(state: Path, name: str) -> Answer:
 
 
 def tested(state: Path, now: float) -> Finding | None:
-    """The test that somebody has asked for in the last minutes."""
+    """The test alert that somebody has asked for within TESTED seconds; None if nobody has."""
     found = files.read(state / TEST)
     name, at = files.text(found, "name"), files.moment(found, "at")
     if name is None or name not in RULES or at is None or not 0 <= now - at < TESTED:

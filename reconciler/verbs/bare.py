@@ -17,7 +17,8 @@ from reconciler.verbs import Answer
 def make(
     path: str, host: str, branch: str, init: Callable[[str, str], None], install: Callable[[str], Answer]
 ) -> Answer:
-    """`host`: the name in the agent config. `init`: makes the repository; `install`: puts our hooks into it."""
+    """Make the repository. `host`: the name in the agent config. `init`: makes it; `install`: puts our hooks into
+    it."""
     folder = Path(path).absolute()
     if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
         return 1, _document(host, folder, [], [f"refused to overwrite {folder}: choose a path where nothing is"])

@@ -1,4 +1,4 @@
-"""Publishing in a thread of its own, so that a step does not wait for it."""
+"""Runs work in a second thread, so that a step does not wait for it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from reconciler.log import logger
 
 @contextlib.contextmanager
 def beside(work: Callable[[], None]) -> Iterator[Callable[[], None]]:
-    """Within this context, each call of what is returned lets another thread do `work`, and returns at once.
+    """Yields a function that returns at once and lets another thread do `work`.
 
-    Several calls before the work begins are one. The context ends when all is done. Errors are logged.
+    Several calls before the work begins count as one. The context ends when all work is done. Errors are logged.
     """
     with ThreadPoolExecutor(1, "beside") as pool:
         last: Future[None] | None = None

@@ -36,7 +36,7 @@ complete -o default -F _reconciler reconciler
 
 
 def bash() -> str:
-    """The script; from the table of verbs, as the help is."""
+    """The script, made from the table of verbs."""
     options = [*GLOBAL, *(option for verb in VERBS for option in verb.options)]
     valued = dict.fromkeys(item.name for item in options if item.value and item.name.startswith("-"))
     return _SCRIPT.format(
@@ -48,13 +48,13 @@ def bash() -> str:
 
 
 def _choices(options: list[Option]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Each option whose values are known, once."""
+    """Each option with a fixed set of values, and these, once."""
     known = {item.name: tuple(item.more["choices"]) for item in options if "choices" in item.more}
     return ((name, given) for name, given in known.items() if name.startswith("--"))
 
 
 def _verbs() -> Iterator[tuple[str, str]]:
-    """What has been typed → what may follow; the longest first."""
+    """(pattern of typed words, words that may follow), in the order in which the shell tries them."""
     yield "''", " ".join(dict.fromkeys(verb.name.partition(" ")[0] for verb in VERBS))
     for verb in VERBS:
         yield f"'{verb.name}'*", _words(verb.options)
@@ -64,7 +64,7 @@ def _verbs() -> Iterator[tuple[str, str]]:
 
 
 def _words(options: tuple[Option, ...]) -> str:
-    """Options by name, and the words that an argument can be."""
+    """Names of options, and the values that an argument can have."""
     return " ".join(
         name
         for item in options

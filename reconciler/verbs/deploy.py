@@ -17,7 +17,7 @@ from reconciler.verbs import Answer
 Json = Mapping[str, Any]
 
 LOOK = 1.0
-"""Seconds between two looks at what the machine has decided."""
+"""Seconds between two questions to the machine."""
 
 DEAD = 15.0
 """Seconds without a running agent before `deploy` reports it; the agent may just be restarting."""
@@ -26,7 +26,7 @@ _EXIT_CODES = {Outcome.SUCCEEDED: 0, Outcome.FAILED: 3, Outcome.ROLLBACK_FAILED:
 
 
 class Repository(Protocol):
-    """The clone (`observe.clone.Clone`)."""
+    """The laptop's clone (`observe.clone.Clone`)."""
 
     def changes(self) -> list[str]: ...
 
@@ -41,8 +41,9 @@ class Repository(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What leaves this machine. `ask`: a verb on that machine, its exit code and its document; `push`: None, or why the
-    remote has refused; `restore`: tree, parent and message become a commit."""
+    """Functions with effects. `ask`: runs a verb on the machine, returns its exit code and document. `push`: returns
+    None, or the lines in which the remote has refused. `restore`: makes a commit of a tree, a parent and a message,
+    returns its sha. `tell`: prints progress."""
 
     ask: Callable[..., tuple[int, Json]]
     push: Callable[[str, str, str, Sequence[str], float], list[str] | None]
@@ -52,13 +53,15 @@ class Hands:
 
 
 class Deployer:
-    """One machine. `remote`: where to push."""
+    """Deploys to one machine. `remote`: the git remote or address to push to."""
 
     def __init__(self, host: RemoteHost, remote: str, clone: Repository, hands: Hands) -> None:
         self._host, self._remote, self._clone, self._hands = host, remote, clone, hands
 
     def deploy(self, *, dirty: bool, wait: bool, timeout: float) -> Answer:
-        """Push HEAD. `dirty`: changes that are in no commit stay where they are."""
+        """Push HEAD. `dirty`: push it although the folder has uncommitted changes. `timeout`: seconds until the
+        verdict, the push included. Usage if something is uncommitted; Transient if the machine does not decide in
+        time."""
         changes = [] if dirty else self._clone.changes()
         if changes:
             told = f"{len(changes)} changes are in no commit, and would not be deployed"
@@ -70,7 +73,11 @@ class Deployer:
         return self._pushed(sha, wait=wait, timeout=timeout)
 
     def roll_back(self, to: str | None, agree: Callable[[str], bool] | None, *, wait: bool, timeout: float) -> Answer:
-        """Push a commit that restores the tree of `to`; None: of the newest good revision before the present one."""
+        """Push a commit that restores the tree of `to`; None: of the newest good revision whose files differ from the
+        head's.
+
+        `agree`: asks a person; None: nobody can be asked, then Usage. Interrupted if the person does not agree.
+        """
         head = self._clone.fetched(self._remote, self._host.branch)
         if head is None:
             told = f"{self._remote} has no branch {self._host.branch}"
@@ -156,7 +163,7 @@ class Deployer:
         raise Interrupted(Reason.INTERRUPTED, f"not followed any more; {self._host.name} goes on with {sha[:12]}", "")
 
     def _newest(self, sha: str) -> Json | None:
-        """Its newest row; None while the machine does not know it, or cannot be asked just now."""
+        """The newest attempt of the commit; None while the machine does not know it, or cannot be reached."""
         try:
             _, found = self._hands.ask("history", sha)
         except Transient as error:

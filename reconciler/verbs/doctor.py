@@ -1,4 +1,4 @@
-"""`doctor`: checks whether everything that an agent needs is there. Each check runs, whatever the others find."""
+"""`doctor`: checks everything that an agent needs. Each check runs, whatever the others find."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Found = tuple[bool | None, str, str]
 class Probes:
     """Functions that read the machine. Each may raise ReconcilerError, which is then the finding.
 
-    `endpoint`: the engine's address. `others`: further engines' sockets, if nobody has named one. `compose`: path and
-    version. `remote`: the branch's head. `budget`: bytes, None if no commit is known. `visible`: what containers must
-    see → whether they do, None without any image. `journal`: number of
-    records. `secrets`: reads them all. `lock`: the holder's pid (None: nobody), and whether it is an agent. `kept`: why
-    notes are not pushed, if so. `forge`: its answer, None if none is configured. `notify`: whether notifications can be
-    sent, None if none are configured.
+    `endpoint`: the engine's address. `others`: sockets of further engines, if nobody has named an engine. `compose`:
+    path and version. `remote`: the branch's head. `budget`: bytes, None if no commit is known. `visible`: path that
+    containers must see → whether they do, None without any image. `journal`: number of records. `secrets`: reads all of
+    them. `lock`: the holder's pid (None: nobody), and whether it is an agent. `kept`: why notes are not pushed, None if
+    they are. `forge`: its answer, None if none is configured. `notify`: whether notifications can be sent, None if none
+    are configured.
     """
 
     endpoint: Callable[[], str]
@@ -57,7 +57,7 @@ class Probes:
 
 class Doctor:
     """`state` and `secrets`: folders of the agent config. `least_free`: free bytes that the disk should have. `owner`:
-    the config trusts pushers. `advisory`: it says that limits need not be enforced."""
+    the agent config trusts pushers. `advisory`: it allows engines that enforce no memory limits."""
 
     def __init__(
         self, state: Path, secrets: Path | None, probes: Probes, least_free: int = LEAST_FREE, owner: bool = False,

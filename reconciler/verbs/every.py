@@ -1,4 +1,4 @@
-"""A timer in a thread of its own, which runs while the acting thread is blocked."""
+"""A timer in a second thread, so that it also runs while the acting thread is blocked."""
 
 from __future__ import annotations
 

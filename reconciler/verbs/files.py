@@ -1,4 +1,5 @@
-"""Small files in the state folder that one process writes and others read. Derived; never read by the loop."""
+"""Small files in the state folder that one process writes and others read. They are derived; the loop never reads
+them."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", Holding, Silence, Rollout)
 
 LAST_MOMENT = 32_000_000_000
-"""Later than the year 2983, a time cannot be written in every format."""
+"""Unix seconds in the year 2984. Not every format can express later times."""
 
 
 def publish(path: Path, value: Mapping[str, Any]) -> None:
@@ -43,7 +44,7 @@ def read(path: Path) -> Mapping[str, Any]:
 
 
 def text(record: Mapping[str, Any], field: str) -> str | None:
-    """The text; None, too, if the value is no text: a file can contain anything."""
+    """The text in a field; None if there is none, or it is no text: a file can contain anything."""
     found = record.get(field)
     return found if isinstance(found, str) else None
 
@@ -55,7 +56,7 @@ def moment(record: Mapping[str, Any], field: str) -> float | None:
 
 
 def progress_record(progress: Progress, pid: int, started_at: float, version: str) -> dict[str, Any]:
-    """The record of the acting process for the others."""
+    """The acting process's progress, as other processes read it."""
     return {
         "pid": pid,
         "startedAt": started_at,
@@ -87,7 +88,7 @@ def rollout(record: Mapping[str, Any]) -> Rollout | None:
 
 
 def _read_as(found: Any, made: Callable[[Mapping[str, Any]], T]) -> T | None:
-    """None if nothing was published, or no process of this version wrote it."""
+    """The value; None if nothing was published, or a process of another version wrote it."""
     try:
         value = made(found) if found else None
     except (TypeError, ValueError, LookupError):

@@ -1,4 +1,4 @@
-"""`status --all`: every machine in one row, asked over ssh, or from what the machines have written into git."""
+"""`status --all`: a row for each machine, asked over ssh or read from the git notes of the machines."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Json = Mapping[str, Any]
 Row = dict[str, Any]
 
 AT_ONCE = 8
-"""Machines that are asked at the same moment."""
+"""Number of machines that are asked at the same time."""
 
 WELL = ("Synced Healthy", "success")
 UNKNOWN = "Unknown"
 
 
 class Notes(Protocol):
-    """The clone with what machines have told (`observe.clone.Clone`)."""
+    """The clone with the notes of machines (`observe.clone.Clone`)."""
 
     def fetched(self, remote: str, branch: str) -> str | None: ...
 
@@ -33,13 +33,13 @@ class Notes(Protocol):
 
 
 def by_ssh(names: Sequence[str], status: Callable[[str], Json]) -> Answer:
-    """`status`: the Status document of a machine; what it raises stands in the machine's row."""
+    """Ask all machines. `status`: returns a machine's Status document; its error is shown in the machine's row."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return _answer([*pool.map(lambda name: _asked(name, status), names)])
 
 
 def from_notes(places: Mapping[str, tuple[str, str]], clone: Notes) -> Answer:
-    """`places`: machine → remote and branch. A machine without a note on the branch is unknown."""
+    """Read the notes. `places`: machine → remote and branch. A machine without a note on the branch is Unknown."""
     rows = []
     for name, (remote, branch) in places.items():
         try:
@@ -78,7 +78,7 @@ def _noted(name: str, remote: str, branch: str, clone: Notes) -> Row:
 
 
 def trailers(note: str) -> dict[str, str]:
-    """The note's last paragraph, without the common prefix."""
+    """Name → value of the trailers in the note's last paragraph; the common prefix of the names is removed."""
     pairs = (line.partition(": ") for line in note.strip().rpartition("\n\n")[2].splitlines())
     return {name.removeprefix("Reconciler-"): value for name, _, value in pairs if name.startswith("Reconciler-")}
 

@@ -1,4 +1,4 @@
-"""post-receive: shows in the push what the agent does, until the verdict. It changes nothing, and asks nobody."""
+"""post-receive: shows the rollout in the output of the push, until the verdict. It only reads files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 def follow(
     repository: PushedRepository, updates: Sequence[Update], options: Sequence[str], branch: str, tell: Tell
 ) -> None:
-    """`branch`: the watched one, if no agent has told which it is."""
+    """Follow the pushed update. `branch`: the watched branch, if no agent's file names it."""
     folder = repository.folder / TOLD
     watched = {str(one.get("branch")) for one in told(folder)} or {branch}
     for update in updates:
@@ -42,7 +42,7 @@ def follow(
 
 
 class Following:
-    """One update, and the reactions of the agents whose hosts watch its branch."""
+    """One update, and the progress of the agents that watch its branch."""
 
     def __init__(self, repository: PushedRepository, update: Update, folder: Path, tell: Tell) -> None:
         self._repository, self._update, self._folder, self._tell = repository, update, folder, tell

@@ -31,9 +31,9 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What is known about the agent. `host` None: a commit is judged for every host that it describes. `base`: folder
-    in the repository. `forward`: a force-push needs consent. `trouble`: why an existing agent config cannot be read;
-    then nobody knows its grants. `secrets`: whether the values of secrets_dir are known here."""
+    """What a hook knows about the agent. `host` None: a commit is judged for every host that it describes. `base`: the
+    folder of the desired state in the repository. `forward`: a force-push needs consent. `trouble`: why an existing
+    agent config cannot be read, so that its grants are unknown. `secrets`: the values of secrets_dir are known here."""
 
     branch: str
     host: str | None = None
@@ -59,7 +59,7 @@ class Gate:
         self._read, self._make, self._tell = read, make, tell
 
     def pre_receive(self, updates: Sequence[Update], options: Sequence[str]) -> int:
-        """Whether a push is accepted; other branches and tags are not checked."""
+        """Exit code for git: 0 accepts the push. Other branches and tags are not checked."""
         unknown = [item for item in options if item.startswith("reconciler.") and item not in (ACCEPT, NO_WAIT)]
         for item in unknown:
             self._tell(f"reconciler: there is no push option {item}; there are {ACCEPT} and {NO_WAIT}")
@@ -67,11 +67,11 @@ class Gate:
         return max((self._received(item, accepted) for item in self._ours(updates)), default=0)
 
     def pre_push(self, updates: Sequence[Update]) -> int:
-        """Whether a push may be sent."""
+        """Exit code for git: 0 lets the push be sent."""
         return max((self._left(item.new) for item in self._ours(updates) if not item.deletes), default=0)
 
     def pre_commit(self, tree: str) -> int:
-        """Whether a commit of this tree may be made."""
+        """Exit code for git: 0 lets a commit of this tree be made."""
         return self._left(self._repository.committed(tree), "this commit")
 
     def _ours(self, updates: Sequence[Update]) -> list[Update]:
@@ -97,7 +97,8 @@ class Gate:
         return self._judged(name or f"{self._watched.branch} {sha[:7]}", sha, passing, quiet=True)
 
     def _judged(self, name: str, sha: str, passing: Collection[str], quiet: bool) -> int:
-        """`passing`: rules that refuse nothing here. `quiet`: print nothing about a valid commit."""
+        """Exit code for one commit. `passing`: rules that refuse nothing here. `quiet`: print nothing about a valid
+        commit."""
         try:
             files = self._read(sha)
             answer, kept = self._known.get(files)

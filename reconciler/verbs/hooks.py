@@ -172,7 +172,8 @@ class RepositoryHooks:
         ]
 
     def _mode(self) -> int:
-        """Everybody who may enter the folder may run the hooks, because git runs them as the pusher."""
+        """The mode of our hooks: everybody who may enter the folder may run them, because git runs them as the
+        pusher."""
         return 0o700 | (self._place.hooks.stat().st_mode & 0o055)
 
     def _document(self, hooks: Sequence[Hook], done: Sequence[Hook], *messages: str) -> dict[str, object]:
@@ -212,7 +213,8 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 
 def _make_told(common: Path) -> None:
-    """With the permissions of the repository. Somebody who can write to it may put a link to another folder there."""
+    """Make the folder with the permissions of the repository. It is opened without following links, because somebody
+    who can write to the repository may put a link to another folder there."""
     with suppress(FileExistsError):
         (common / TOLD).mkdir()
     there = os.open(common / TOLD, _FOLDER)

@@ -44,8 +44,8 @@ class Initialiser:
         judge: Callable[[Sequence[str], bool], Judged],
         look_at: Callable[[Path], ComposeFolder],
     ) -> None:
-        """`preparer`: one without policies. `judge` reports their denials, and a denial must not keep limits from being
-        read.
+        """`preparer`: judges without policies, because a denial must not prevent reading the limits; `judge` reports
+        denials.
 
         `judge` gets the paths that are no files of the commit, and whether values were written for it. `look_at` reads
         a folder.
@@ -94,7 +94,8 @@ class Initialiser:
         return [posixpath.normpath(posixpath.join(self._place.base, path)) for path in own]
 
     def _own(self, paths: Iterable[str]) -> list[str]:
-        """The reverse, without paths elsewhere in the repository."""
+        """Paths relative to our folder, from paths relative to the repository. Those outside of our folder are left
+        out."""
         own = (posixpath.relpath(path, self._place.base or ".") for path in paths)
         return [path for path in own if not path.startswith("../")]
 
@@ -157,7 +158,8 @@ class Initialiser:
         return texts
 
     def _write_all(self, texts: Mapping[Path, str], kept: Kept, ignored: Sequence[str]) -> list[Path]:
-        """What may fail in another user's folder comes first; .gitignore is extended, never replaced."""
+        """Write all files, first those that may fail because their folder belongs to another user. .gitignore is
+        extended, never replaced."""
         place = self._place
         secrets = {
             Path(place.secrets or "", f"{stack}.env"): env_file(values).decode()
@@ -223,7 +225,7 @@ class Initialiser:
 
 
 class Refused(Usage):
-    """An existing file belongs to somebody."""
+    """A file that `init` would write exists already."""
 
     exit_code = 1
 

@@ -37,8 +37,8 @@ def data_folders(
 
 
 def _is_data(root: Path, path: str, folder: Path, tracked: frozenset[str] | None, since: float) -> bool:
-    """If git has files of the folder, the others are data; else files that another user wrote, or files newer than the
-    project's first start."""
+    """Whether a folder is data. If git has files of the project: a folder without any of them. Else: a folder that is
+    missing, empty or unreadable, or has a file of another user or one newer than `since`, the project's first start."""
     if tracked:
         return not any(item.startswith(f"{path}/") for item in tracked)
     if not folder.is_dir():
@@ -52,13 +52,13 @@ def _is_data(root: Path, path: str, folder: Path, tracked: frozenset[str] | None
 
 
 def _first_start(containers: Sequence[Container], stack: str) -> float:
-    """The first start of one of a stack's containers (seconds of the Unix epoch); never, if none runs."""
+    """The earliest start of a stack's running containers (seconds of the Unix epoch); infinity if none runs."""
     starts = [item.started_at for item in containers if item.stack == stack and item.running]
     return min((instant(start) for start in starts if start), default=float("inf"))
 
 
 def _written(model: Json, root: str) -> Iterable[str]:
-    """Relative folders that services mount writable, and that nothing is built from."""
+    """Relative folders that services mount writable and that are no build context."""
     services = (model.get("services") or {}).values()
     built = [inside(item["build"]["context"], root) for item in services if item.get("build")]
     for path in _mounted(model, root):

@@ -1,4 +1,4 @@
-"""Input of `init` about the place, the engine and the first turn, and its result."""
+"""Input of `init`: the place, the engine and the first turn; and its result."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """`started`: the projects that plain Compose has started. `look`: finds those of these names."""
+    """`started`: the projects that plain Compose has started. `look`: observes the projects with these names."""
 
     started: Callable[[], Sequence[Started]]
     look: Callable[[Sequence[str]], Running]

@@ -25,7 +25,7 @@ from reconciler.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The projects of a folder, and what is left out, each with the reason."""
+    """The projects of a folder, and those that are left out, each with the reason."""
 
     projects: tuple[Project, ...]
     left: tuple[Left, ...]
@@ -99,7 +99,8 @@ def _profiles(given: Sequence[str], of: Mapping[str, set[str]], runs: set[str]) 
 
 
 def _files(root: Path, folder: ComposeFolder, started: Started | None) -> tuple[str, ...] | Left:
-    """Relative to `root`: the files it runs with, else those that Compose finds, else the only one that exists."""
+    """The Compose files, relative to `root`: those that the project runs with, else those that Compose finds by name,
+    else the only one."""
     here = _below(root, str(folder.path)) or "."
     if started and started.files:
         outside = [path for path in started.files if _below(root, path) is None]
@@ -135,7 +136,7 @@ def _unusable(
 
 
 def _below(root: Path, path: str) -> str | None:
-    """The path from `root`, with links of its folder resolved; None if it is not in it."""
+    """The path relative to `root`, with links of its folder resolved; None if it is outside of `root`."""
     folder, name = os.path.split(os.path.normpath(path))
     real = Path(os.path.realpath(folder)) / name
     return real.relative_to(root).as_posix() if real.is_relative_to(root) else None

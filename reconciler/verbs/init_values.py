@@ -1,4 +1,4 @@
-"""Env files that do not belong into git: `init` keeps them out of the commit, and their values on the host."""
+"""Env files with secrets: `init` leaves them out of the commit and keeps their values on the host."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 @dataclass(slots=True)
 class Kept:
     """`stacks`: stack → its variables that must not be in git; `env`: → those that may. `ignored`: files that git must
-    ignore from now on, relative to the examined folder. `told`: what a person must know or do."""
+    ignore from now on, relative to the examined folder. `told`: sentences for a person."""
 
     env: dict[str, dict[str, str]] = field(default_factory=dict)
     stacks: dict[str, dict[str, str]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""`install` and `uninstall`: the agent and what runs beside it as services of this machine, and their way out in three
+"""`install` and `uninstall`: make the agent and the verbs beside it services of this machine, and remove them in three
 levels."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Level(StrEnum):
 
 
 class Hands(Protocol):
-    """What touches the machine (`act.service.ServiceHands`)."""
+    """Changes the machine (`act.service.ServiceHands`)."""
 
     def read(self, path: str) -> bytes | None: ...
 
@@ -42,8 +42,9 @@ class Hands(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The host's own part of `uninstall`. `locked`: no agent works while it lasts; `containers`: those of the agent;
-    `remove_containers` returns the networks that it has removed, too; `remove_state` whether data is left."""
+    """The parts of the machine that `uninstall` removes. `locked`: within this context no agent works; `containers`:
+    the managed ones; `remove_containers`: also removes their networks and returns them; `remove_state`: returns whether
+    data is left."""
 
     state: str
     locked: Callable[[], AbstractContextManager[object]]
@@ -54,7 +55,7 @@ class Machine:
 
 @dataclass(slots=True)
 class Done:
-    """What the document tells. `files`: with the state of each."""
+    """The content of the document. `files`: each with its state."""
 
     files: list[tuple[ServiceFile, str]] = field(default_factory=list)
     commands: list[ServiceCommand] = field(default_factory=list)
@@ -64,7 +65,8 @@ class Done:
 
 
 class Installer:
-    """The service of one agent, and of what runs beside it. `notes`: what the config asks for and is not to be had."""
+    """The services of one agent. `notes`: services that the agent config asks for and that cannot run here, with
+    reasons."""
 
     def __init__(self, platform: Platform, service: Service, hands: Hands, notes: Sequence[str] = ()) -> None:
         self._platform, self._service, self._hands, self._notes = platform, service, hands, notes
@@ -78,11 +80,11 @@ class Installer:
         return 0, self._document("install", Done([(item, "shown") for item in self._files], commands))
 
     def install(self, start: bool, own: Callable[[], None]) -> Answer:
-        """Write what differs and start it; `own` makes the state folder.
+        """Write the files that differ, and restart the services. `own` makes the state folder.
 
-        A service that runs with the same files is started anew as well: the agent reads its config only at its start.
-        Containers are not touched by that. Services beside the agent that the config no longer asks for are removed. A
-        file of somebody else in the place of one of them stays, and is not called.
+        A service whose files are the same is restarted, too, because the agent reads its config only at its start.
+        Containers are not touched. Services beside the agent that the config no longer asks for are removed. A foreign
+        file with the name of one of them stays, and that service is not started.
         """
         states = [(item, self._state(item)) for item in self._files]
         foreign = [item for item, state in states if state == "foreign"]
@@ -106,7 +108,8 @@ class Installer:
     def uninstall(
         self, level: Level, machine: Machine, ask: Callable[[str], bool] | None, *, show: bool = False
     ) -> Answer:
-        """`ask` None: nobody can be asked, and nothing is done; `show`: nothing is done either, and that is well."""
+        """Remove the services, and more with a higher `level`. `ask`: asks a person; None: nobody can be asked, so
+        nothing is removed (exit code 1). `show`: only list it (exit code 0)."""
         ours = self._ours()
         verbs = [item.verb for item, _ in ours]
         called = [*stop_commands(self._platform, verbs), *forget_commands(self._platform, verbs)]
@@ -127,7 +130,7 @@ class Installer:
         return 0, self._document("uninstall", doing)
 
     def _ours(self) -> list[tuple[ServiceFile, str]]:
-        """Files that are there and that `install` has written."""
+        """Existing files that `install` has written, each with its state."""
         states = [(item, self._state(item)) for item in self._every]
         return [(item, state) for item, state in states if state in ("unchanged", "outdated")]
 

@@ -16,14 +16,14 @@ from reconciler.record.summary_key import key as document
 from reconciler.verbs import Answer
 
 KEPT = "deploy_key"
-"""Its name in the state folder, if the agent config has no `key_file`."""
+"""The key's file in the state folder, if the agent config has no `key_file`."""
 
 Register = Callable[[str], tuple[bool, str]]
 """Takes the public half; returns whether the forge has it now as one that may only read, else why not."""
 
 
 def key(path: Path, host: str, environ: Mapping[str, str], next_steps: list[str], register: Register | None) -> Answer:
-    """`path`: of the private half. `next_steps`: what is left to do, for people. `register` None: no forge is asked.
+    """Make or show the key. `path`: its private half. `next_steps`: for a person. `register` None: do not register it.
 
     An existing key is never replaced. Usage if others could change or read it.
     """
@@ -38,7 +38,7 @@ def key(path: Path, host: str, environ: Mapping[str, str], next_steps: list[str]
 
 
 def _make(path: Path, host: str, environ: Mapping[str, str]) -> None:
-    """Whole or not at all. If two processes make one at the same time, the first one's stays."""
+    """Make the key, whole or not at all. If two processes do so at the same time, the first key stays."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".key-", dir=path.parent) as folder:

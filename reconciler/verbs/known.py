@@ -21,7 +21,7 @@ MOST = 100
 """Number of answers that are kept."""
 
 LARGEST = 64 << 20
-"""Bytes of files that are read for a comparison; with more, judging anew is quicker."""
+"""Largest number of bytes that are read to compare files. With more, judging them again is quicker."""
 
 
 class KnownAnswers:
@@ -32,7 +32,8 @@ class KnownAnswers:
         self._rules = rules
 
     def get(self, files: Files, about: str | None = None) -> tuple[Answer | None, str]:
-        """The answer for these files and `about`, if it is known; and its name here, '' if none is kept."""
+        """The remembered answer for these files and `about`, None if there is none; and the name for `put`, '' if no
+        answer can be kept."""
         if self._place is None or sum(entry.size for entry in files.entries.values()) > LARGEST:
             return None, ""
         digest = hashlib.sha256(f"{self._rules}\0{about}\0{files.refused}".encode(errors="replace"))

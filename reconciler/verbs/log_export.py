@@ -1,4 +1,4 @@
-"""`logs export`: the lines of each service in a file of its own, for a report to somebody."""
+"""`logs export`: a file with the lines of each service, for a report to somebody."""
 
 from __future__ import annotations
 

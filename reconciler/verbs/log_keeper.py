@@ -1,4 +1,4 @@
-"""Keeps the log of a container that is about to be removed. Whatever fails here must not keep it from being removed."""
+"""Keeps the log of a container that will be removed. An error here must not prevent the removal."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LINES = 100_000
 """Newest lines of a log that are kept: to read and mask them takes a busy machine some seconds."""
 
 Read = Callable[[Container, int], Iterator[LogLine]]
-"""The newest lines of a container's log, masked; so many at most."""
+"""(container, largest number of lines) → the newest lines of its log, masked."""
 
 
 class LogKeeper:
-    """`inspect`: the container of an id; None where it is gone."""
+    """`inspect`: id → container, None if it is gone."""
 
     def __init__(self, inspect: Callable[[str], Container | None], read: Read, archive: LogArchive) -> None:
         self._inspect, self._read, self._archive = inspect, read, archive

@@ -1,4 +1,4 @@
-"""`logs`: what services have printed, merged by time, from the engine and from the archive. Changes nothing."""
+"""`logs`: output of services from the engine and from the archive, merged by time. Changes nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Log(Protocol):
 
 
 class OpenLog(Protocol):
-    """The log of a container, as `observe.logs.ContainerLog`."""
+    """Opens the log of a container; see `observe.logs.ContainerLog`."""
 
     def __call__(
         self,
@@ -63,9 +63,9 @@ class OpenLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for. `since`, `until`: seconds of the Unix epoch. `tail`: the newest lines of each service.
-
-    `previous`: of the containers that were replaced last. `level`: only lines that are as serious (one of LEVELS).
+    """A query. `names`: STACK or STACK/SERVICE. `since`, `until`: seconds of the Unix epoch. `tail`: number of newest
+    lines of each service. `previous`: lines of the container that was replaced last. `level`: only lines of this level
+    (one of LEVELS) or a more serious one.
     """
 
     names: Sequence[str] = ()
@@ -81,7 +81,8 @@ class Wanted:
 
 
 class Logs:
-    """`containers`: the managed ones, as they are now. `known`: services that need not have a container."""
+    """`containers`: returns the present managed ones. `known`: services that can be named although they have no
+    container."""
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class Logs:
         self._archive, self._clean = archive, clean
 
     def shown(self, wanted: Wanted) -> Iterator[LogLine]:
-        """What there is. NotFound for a name that nothing has."""
+        """The existing lines, by time. NotFound if no stack or service has a wanted name."""
         there = self._containers()
         services = {(item.stack, item.service) for item in there} | set(self._known) | set(self._archive.services())
         for name in wanted.names:
@@ -107,12 +108,12 @@ class Logs:
         return _merged(newest)
 
     def parts(self, wanted: Wanted) -> Iterator[Sequence[LogLine]]:
-        """What there is, some lines at a time."""
+        """The existing lines, in parts of at most AT_ONCE lines."""
         return _parts(self.shown(wanted))
 
     def follow(self, wanted: Wanted, patience: float) -> Iterator[Sequence[LogLine]]:
-        """What there is, then what comes, from containers that are made meanwhile as well. An empty part comes where
-        nothing was printed for a moment. `patience`: seconds between two looks for new containers."""
+        """The existing lines, then new ones, also of new containers. An empty part means that nothing was printed for a
+        moment. `patience`: seconds between two looks for new containers."""
         last: dict[str, str] = {}
         begin = log_time(time.time() if wanted.since is None else wanted.since)
         started = {item.id for item in self._containers()}
@@ -164,10 +165,10 @@ class Logs:
 
 
 class Following:
-    """A thread for each container that runs; the one that reads the parts starts and ends them.
+    """Reads each running container in a thread. The thread that calls `parts` starts and ends them.
 
-    `last`: container → time of its newest line that was shown. `started`: containers that were there before; of others
-    all lines are shown. `begin`: from when on lines of those are shown of which none was.
+    `last`: container → time of its newest line that was shown. `started`: containers that existed before; those without
+    a line in `last` are shown from the time `begin` on. All other containers are shown from their first line on.
     """
 
     def __init__(
@@ -215,7 +216,7 @@ class Following:
             return
         for item in there:
             alive = item.id in self._live and self._live[item.id][1].is_alive()
-            # One that has ended is read once more: it may have printed since.
+            # A container that has ended is read once more: it may have printed since the last look.
             unread = (
                 item.running or item.id in self._ran or (item.id not in self._started and item.id not in self._live)
             )
@@ -270,7 +271,7 @@ def _merged(sources: Iterable[Iterable[LogLine]]) -> Iterator[LogLine]:
 
 
 def _next(time: str) -> str:
-    """The nanosecond after."""
+    """The time one nanosecond later."""
     count = nanoseconds(time) + 1
     return f"{log_time(count // 10**9)[:20]}{count % 10**9:09}Z"
 

@@ -1,4 +1,4 @@
-"""`nettest`: is the connection to a machine good enough to work over it?"""
+"""`nettest`: measures whether the connection to a machine is good enough to work over it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Line(Protocol):
 
 @dataclass(slots=True)
 class Watched:
-    """What became of the connection while it was watched. `rtts` in seconds."""
+    """Measurements while the connection was watched. `rtts`: round trips in seconds."""
 
     rtts: list[float]
     reconnects: int = 0
@@ -57,8 +57,8 @@ def net_test(
     tell: Callable[[str], None],
     stop: Event,
 ) -> Answer:
-    """`services`: each published port, and the seconds of its answer. `reconnect`: whether the machine could be reached
-    again. `seconds`: of the watch."""
+    """Measure the connection. `services`: returns each published port with the seconds until its answer. `reconnect`:
+    connects again, returns whether that worked. `seconds`: how long to watch."""
     tell("round trips …")
     watched = watch(line, reconnect, 0.0, stop, samples=SAMPLES)
     tell("transfer …")
@@ -88,7 +88,7 @@ def net_test(
 def watch(
     line: Line, reconnect: Callable[[], bool], seconds: float, stop: Event, samples: int | None = None
 ) -> Watched:
-    """Round trips, one a second, or `samples` at once."""
+    """Measure round trips: one every EVERY seconds, or `samples` without a pause."""
     begun, found = time.monotonic(), Watched([])
     while not stop.is_set():
         with line.echo() as echo:
@@ -112,7 +112,7 @@ def watch(
 
 
 def below(watched: Watched, up: float | None, down: float | None) -> list[str]:
-    """What is below its bar."""
+    """Sentences about values that miss their bound."""
     found = []
     slowest = percentile(watched.rtts, 95)
     if slowest is None or slowest >= HIGHEST_RTT:

@@ -1,4 +1,4 @@
-"""`notify test`: one notification to each target, and what came back. Needs neither engine nor state."""
+"""`notify test`: sends one notification to each target and shows the answers. Needs neither engine nor state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reconciler.verbs import Answer
 
 
 def test_targets(host: str, targets: Sequence[NotifySettings], courier: Courier) -> Answer:
-    """One after the other; each has its time limit. Usage where there are none."""
+    """Send to one target after the other, each with a time limit. Usage if the agent config has no targets."""
     if not targets:
         hint = "add one, like notify: [{url: 'ntfys://ntfy.example.org/topic'}]; see docs/notifications.md"
         raise Usage(Reason.USAGE_INVALID, "the agent config has no `notify`", hint)

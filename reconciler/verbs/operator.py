@@ -22,7 +22,7 @@ WAITING = "the agent has not taken it up yet; it will, between two steps: `recon
 
 
 class Operator:
-    """A request always goes through the folder, so that there is one way to answer it.
+    """Requests always go through the folder, even if no agent runs, so that there is one way to answer them.
 
     `serving`: holds the state lock and gives the request handler while nobody else has the lock; raises Locked
     otherwise.
@@ -36,7 +36,8 @@ class Operator:
     def ask(
         self, verb: RequestVerb, revision: str = "", why: str = "", until: float | None = None, wait: bool = True
     ) -> Answer:
-        """Ask, and wait for the answer unless `wait` is False. `until`: seconds of the Unix epoch."""
+        """Put a request into the folder, and wait for its answer unless `wait` is False. `until`: seconds of the Unix
+        epoch."""
         name = self._requests.leave(verb, revision, why, until)
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -50,7 +51,7 @@ class Operator:
             time.sleep(PAUSE)
 
     def _serve(self) -> bool:
-        """Whether we had the lock, and answered all waiting requests."""
+        """Answer all waiting requests, if nobody else holds the state lock. Returns whether that was so."""
         try:
             with self._serving() as handler:
                 handler.serve()

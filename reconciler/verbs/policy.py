@@ -10,6 +10,6 @@ from reconciler.verbs import Answer
 
 
 def unused(permissions: Permissions, uses: Uses, now: float) -> Answer:
-    """`now`: seconds of the Unix epoch."""
+    """The grants and binds of the agent config that nothing has used lately. `now`: seconds of the Unix epoch."""
     found = grant_use.unused(uses.entries, permissions, now)
     return (1 if found else 0), summary.policy_use(found, len(grant_use.entries(permissions)), grant_use.DAYS)

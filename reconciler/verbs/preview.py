@@ -1,7 +1,7 @@
-"""`preview`: judges open pull requests against the machine as it is, and keeps the forge's comment and status.
+"""`preview`: judges open pull requests against the present machine, and updates their comment and status on the forge.
 
-It changes nothing on the machine, and reads what the agent has stored, as `plan` does. A process of its own, so that
-the agent neither waits for it nor loads what it needs (ADR 27).
+Like `plan` it reads the agent's stored state and changes nothing on the machine. It is a separate process, so that the
+agent does not wait for it and does not load its modules (ADR 27).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ AGAIN = 3600.0
 """Seconds after which an unchanged pull request is judged again: the machine may have changed."""
 
 QUIET = 60.0
-"""Seconds of quiet after a forge that does not answer."""
+"""Seconds without requests after the forge has not answered."""
 
 SCOPES = {
     "github": "`repo` (fine-grained: Pull requests and Commit statuses, write)",
@@ -45,11 +45,11 @@ SCOPES = {
     "gitea": "`write:issue` and `write:repository`",
     "forgejo": "`write:issue` and `write:repository`",
 }
-"""What the token needs for it, by the documentation of each forge."""
+"""Forge → scopes that the token needs for previews, by the forge's documentation."""
 
 
 class NotAdmitted(Exception):
-    """Whoever made it may not have commits judged here. Nothing is told of it on the forge."""
+    """The author may not have commits judged here. Nothing is reported on the forge."""
 
 
 class Judge(Protocol):
@@ -59,10 +59,10 @@ class Judge(Protocol):
         """Whether a rollout is open."""
 
     def basis(self) -> str:
-        """What all verdicts follow from, apart from the observed machine."""
+        """Digest of everything on which all verdicts depend, except the observed machine."""
 
     def judge(self, pull: Pull) -> texts.Verdict | None:
-        """None: its branch has moved meanwhile. NotAdmitted."""
+        """The verdict; None if the branch has moved meanwhile. Raises NotAdmitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Preview:
         self._keep, self._now = keep, now
 
     def run(self) -> Answer:
-        """1 where one could not be judged or told."""
+        """Judge and report. Exit code 1 if a pull request could not be judged or reported."""
         told: list[Told] = []
         if self._now() < self._box.next_at:
             return 1, preview((), f"the forge is asked again later: {self._box.error}")
@@ -112,7 +112,7 @@ class Preview:
         return (1 if self._box.trouble else 0), preview(told, self._box.error)
 
     def _all(self) -> list[Told]:
-        """Each pull request that is open; those that are closed are forgotten."""
+        """Judge and report each open pull request, and forget closed ones."""
         found = self._teller.pulls.open(self._branch)
         numbers = {str(pull.number) for pull in found}
         self._box.pulls = {number: seen for number, seen in self._box.pulls.items() if number in numbers}
@@ -155,8 +155,8 @@ class Preview:
         return Told(pull.number, pull.branch, pull.revision, "Failed", seen.error)
 
     def _judged(self, pull: Pull, seen: Seen, basis: str) -> texts.Verdict | None:
-        """What begins and does not end, because the process is killed, is given up until something changes. A rollout
-        may be why it was killed, so it is tried a few times."""
+        """Judge one pull request. After TRIES judgements that were killed before their end it is given up until
+        something changes; a few are allowed, because a rollout also kills this process."""
         seen.tries = seen.tries + 1 if seen.trying == basis else 1
         if seen.tries > TRIES:
             return texts.Verdict(State.ERROR, "it takes too long, so it was given up")
@@ -168,7 +168,7 @@ class Preview:
             seen.trying, seen.tries = "", 0
 
     def _tell(self, pull: Pull, seen: Seen, verdict: texts.Verdict) -> None:
-        """Send what has changed since it was sent last."""
+        """Send the comment and the status, each if it has changed since it was last sent."""
         policy, teller = self._teller.policy, self._teller
         text = teller.clean(texts.comment(policy, pull, self._branch, verdict))
         if _digest(text) != seen.comment:
@@ -187,7 +187,8 @@ class Preview:
             self._delivered()
 
     def _comment(self, pull: Pull, seen: Seen, text: str) -> None:
-        """Without an id of our own the comments are looked through: another process may have made it."""
+        """Edit or add our comment. If its id is not known, the comments are searched: another process may have made
+        it."""
         pulls, mark = self._teller.pulls, texts.mark(self._teller.policy, pull)
         remote = seen.remote or pulls.find(pull.number, mark)
         if remote:
@@ -198,7 +199,7 @@ class Preview:
             except Refused as error:
                 if seen.remote or not error.for_all:
                     raise
-                remote = ""  # somebody else has written our mark
+                remote = ""  # somebody else has written a comment with our mark
         seen.remote = remote or pulls.add(pull.number, text)
 
     def _delivered(self) -> None:

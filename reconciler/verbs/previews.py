@@ -18,10 +18,10 @@ LONGEST = 150.0
 """Seconds that one look may take; then it is killed."""
 
 PATIENCE = 30.0
-"""The same if `once` waits for it."""
+"""Seconds that one look may take if `once` waits for it."""
 
 SLOWEST = 600.0
-"""Seconds between two looks while they fail."""
+"""Longest pause in seconds between two looks while they fail."""
 
 
 class _Unwanted(Exception):
@@ -29,10 +29,10 @@ class _Unwanted(Exception):
 
 
 class Previews:
-    """At most one process, and a thread that waits for it, which lives no longer. `argv`: the command. `ending`:
-    whether the agent was asked to end.
+    """At most one process, with a thread that waits for it. `argv`: the command. `ending`: whether the agent was asked
+    to end.
 
-    Only the acting thread calls its methods.
+    Only the acting thread may call the methods.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Previews:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it; does not wait for that. The next one is due at once."""
+        """Ask the process to end, without waiting. The next look is due at once."""
         self._unwanted.set()
         self._next = 0.0
 
     def look(self, longest: float = PATIENCE) -> None:
-        """One look, to its end, or until it is stopped. `longest`: seconds that it may take."""
+        """Run one look until it ends or is stopped. `longest`: seconds that it may take."""
         try:
             with listening(self._attend):
                 done = process.run(self._argv, env=self._environ, timeout=longest, limit=1 << 20)
@@ -90,7 +90,7 @@ class Previews:
             raise _Unwanted
 
     def _failed(self, told: str) -> None:
-        """Logged once while it stays the same. What goes wrong with the forge is in `status`."""
+        """Log a fault; at a low level if it is the same as before. Faults of the forge are shown by `status`."""
         self._faults += 1
         logger.log("DEBUG" if told == self._told else "WARNING", "pull requests cannot be judged: {}", told)
         self._told = told

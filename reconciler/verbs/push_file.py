@@ -1,8 +1,8 @@
-"""The state of the agent, in a file of the repository that people push to: its hook shows it in the push.
+"""Writes the agent's progress into a file of the repository that people push to; its hook shows it in the push.
 
-Everybody who may read the repository may read it, so nobody needs access to the state folder. It contains no more than
-git notes do, and is derived; nobody acts on it. The repository may belong to another user, so no link that this user
-can have made is followed.
+Everybody who may read the repository may read the file, so nobody needs access to the state folder. It contains no more
+than git notes do, and no program acts on it. The repository may belong to another user, so no link that this user could
+have made is followed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class PushFile:
                 self._last = data
 
     def _known(self) -> list[Json]:
-        """What this process wrote before it started anew."""
+        """The turns that this process had written before it restarted itself."""
         before = read_told(self._folder / f"{self._host}.json") if self._folder is not None else None
         same = isinstance(before, dict) and (before.get("pid"), before.get("born")) == (os.getpid(), self._born)
         found = before.get("turns") if same and isinstance(before, dict) else None
@@ -94,7 +94,7 @@ class PushFile:
 
 
 def _replace(folder: Path, name: str, data: bytes) -> None:
-    """Replace it, with the folder's owner and permissions."""
+    """Replace the file; the new one gets the folder's owner and permissions."""
     repository = open_folder(str(folder.parent))
     try:
         there = os.open(folder.name, FOLDER, dir_fd=repository)

@@ -1,4 +1,4 @@
-"""`doctor --security`: how closed the machine is, and what has drifted since it was hardened."""
+"""`doctor --security`: checks the hardening, open ports, and who can read files with secrets."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ TAILNET = (ipaddress.ip_network("100.64.0.0/10"), ipaddress.ip_network("fd7a:115
 
 @dataclass(frozen=True, slots=True)
 class SecurityProbes:
-    """Functions that read the machine; each may raise ReconcilerError. `facts`: None where hardening is not looked at
-    (macOS). `state`: the state folder; `keys`: files with secrets, each with what it is, and the mode
-    bits that it must not have. Files may be missing.
-    `deploy_key`: whether the remote would take a push with it; None if there is no such key. `pushes_notes`: that is
-    what it is for.
+    """Functions that read the machine; each may raise ReconcilerError. `facts`: returns None if hardening is not
+    checked (macOS). `state`: the state folder. `keys`: files with secrets: (description, path, mode bits that it must
+    not have); a file may be missing. `deploy_key`: whether the remote would accept a push with the deploy key; None if
+    there is no such key. `pushes_notes`: the agent pushes notes, so the key must be able to write.
     """
 
     facts: Callable[[], Facts | None]
@@ -114,7 +113,8 @@ def _deploy_key(writes: bool, notes: bool) -> Check:
 
 
 def _keys(keys: Sequence[Key], state: Path) -> Check:
-    """Each belongs to root or to the owner of the state folder, and nobody else can read it."""
+    """Check that each file belongs to root, to this user or to the owner of the state folder, and has none of its
+    forbidden mode bits."""
     agent = state.stat().st_uid if state.exists() else os.geteuid()
     wrong, number = [], 0
     for what, path, mask in keys:

@@ -18,7 +18,7 @@ from reconciler.verbs import Answer
 
 
 class StatusQueries:
-    """Reads everything, holds no lock, and has nothing that could change the machine."""
+    """Only reads: it holds no lock, and has no adapter that could change the machine."""
 
     def __init__(
         self, host: str, source: Source, store: Store, observer: Observer, journal: Journal, clock: Clock
@@ -44,13 +44,13 @@ class StatusQueries:
         return standing.exit_code(facts, answer), status_document(facts, answer)
 
     def facts(self, agent: Agent, source: SourceFacts, holding: Holding | None, rollout: Rollout | None) -> StatusFacts:
-        """Everything in the journal and the state folder."""
+        """Facts from the journal and the state folder. The arguments are those of the acting process."""
         history = self._read()
-        if source.head is None:  # a new process has not reached the branch yet
+        if source.head is None:  # a new process that has not fetched yet
             source = replace(source, head=history.seen[-1] if history.seen else self._source.fetched())
         if holding is not None and holding.reason is Reason.SUSPENDED:
-            holding = None  # the journal is newer: it may have been resumed since
-        if holding is not None:  # it may have begun before this process did
+            holding = None  # the journal is newer: the commit may no longer be held
+        if holding is not None:  # the hold may have begun before this process
             same = [item.since for item in history.holding(source.head) if item.message == holding.message]
             holding = replace(holding, since=same[0] if same else holding.since)
         return StatusFacts(
@@ -66,7 +66,7 @@ class StatusQueries:
 
     @property
     def past(self) -> History:
-        """As read last."""
+        """The history that was read last."""
         return self._following.history
 
     def _read(self) -> History:
@@ -93,7 +93,7 @@ class StatusQueries:
         return tuple(item for item in observed.containers if item.host == self._host and not item.oneoff)
 
     def inspected(self, facts: StatusFacts) -> tuple[Container, ...]:
-        """The managed containers in full; none where the engine does not answer."""
+        """The inspected managed containers; none if the engine does not answer."""
         try:
             observed = self._own(self._observer.inspect(_stacks(facts.history, facts.desired, None)), facts)
         except Transient:
@@ -111,7 +111,7 @@ class StatusQueries:
         return replace(facts, observed=observed, usage=usage)
 
     def _own(self, observed: ObservedState, facts: StatusFacts) -> ObservedState:
-        from reconciler.decide.drift.overlay import overlay  # not without an engine
+        from reconciler.decide.drift.overlay import overlay  # only needed with an engine
 
         return overlay(observed, facts.history.adopted, self._host)
 

@@ -40,7 +40,7 @@ class StatusFile:
         return document
 
     def _masked(self, facts: StatusFacts, looked: ObservedState | None) -> Document:
-        """Computed and masked anew if anything has changed, or a secret was learned."""
+        """The masked document. It is computed again only if anything has changed or a secret was learned."""
         at, known = facts.source.last_fetch_at, self._redactor.known
         still = replace(facts, source=replace(facts.source, last_fetch_at=None))
         if self._last is not None and (still, looked, known) == self._last[:3]:

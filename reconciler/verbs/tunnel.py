@@ -1,4 +1,4 @@
-"""`tunnel`: every published port of a machine's services on the laptop, for as long as it is wanted."""
+"""`tunnel`: forwards every published port of a machine's services to the laptop, until it is asked to end."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from reconciler.values import dataclass
 Json = Mapping[str, Any]
 
 MONITOR, MONITOR_PORT = "monitor", 9464
-"""What `reconciler monitor` listens on, unless its config says otherwise. It need not run: then nothing answers."""
+"""The name of the monitor in the arguments, and its default port. If no monitor runs, nothing answers there."""
 
 FIRST_PAUSE = 1.0
 """Seconds until the first new try after the connection was lost; doubled each time, at most LONGEST_PAUSE."""
 LONGEST_PAUSE = 30.0
 STEADY = 60.0
-"""Seconds after which a connection counts as a good one, and the pauses begin anew."""
+"""Seconds after which a connection counts as good, so that the next pause is FIRST_PAUSE again."""
 SHORTEST = 2.0
-"""Seconds below which a first connection that ends with words of ssh was never open: a port is taken, a key refused."""
+"""If the first connection ends sooner (in seconds) with a message of ssh, it was never open: a port is taken, or a key
+refused."""
 LOOK = 0.2
-"""Seconds between two looks whether the connection is still there."""
+"""Seconds between two checks whether the connection still exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +41,21 @@ class Forward:
 
     @property
     def option(self) -> str:
-        """For ssh's -L."""
+        """The argument of ssh's -L."""
         return f"127.0.0.1:{self.local}:[{self.address}]:{self.port}"
 
 
 class Connection(Protocol):
-    """An ssh that forwards. `poll`: its exit code, once it has ended."""
+    """A running ssh that forwards. `poll`: its exit code, None while it runs."""
 
     def poll(self) -> int | None: ...
 
     def close(self) -> str:
-        """End it; returns the last words of ssh."""
+        """End it. Returns ssh's last message."""
 
 
 def with_monitor(status: Json, wanted: Sequence[str]) -> list[Forward]:
-    """The same as `forwards`, and the monitor's page: where nothing is named, or MONITOR is."""
+    """The result of `forwards`, with the monitor's page if nothing or MONITOR is named."""
     named = [name for name in wanted if name != MONITOR]
     ports = (one for stack in status["stacks"] for item in stack["services"] for one in item["ports"] or ())
     published = any(one["protocol"] == "tcp" for one in ports)
@@ -66,8 +67,8 @@ def with_monitor(status: Json, wanted: Sequence[str]) -> list[Forward]:
 
 
 def forwards(status: Json, wanted: Sequence[str]) -> list[Forward]:
-    """Every published TCP port of a Status document; of the services `wanted` alone (STACK, SERVICE or STACK/SERVICE),
-    where some are named. Usage where one of them is not there, or nothing is published."""
+    """Every published TCP port in a Status document. `wanted`: only those of the named services (STACK, SERVICE or
+    STACK/SERVICE); empty: all. Usage if a named one does not exist, or nothing is published."""
     services = [item for stack in status["stacks"] for item in stack["services"]]
     for name in wanted:
         if not any(_is(item, name) for item in services):
@@ -79,7 +80,7 @@ def forwards(status: Json, wanted: Sequence[str]) -> list[Forward]:
     for item in chosen:
         for port in sorted((one["port"], one["address"]) for one in item["ports"] or () if one["protocol"] == "tcp"):
             if any((port[0], item["service"]) == (known.port, known.service) for known in found):
-                continue  # the same port for IPv4 and IPv6
+                continue  # published for IPv4 and IPv6
             local = _free(port[0], taken)
             taken.add(local)
             found.append(Forward(item["stack"], item["service"], local, _reachable(port[1]), port[0]))
@@ -92,7 +93,7 @@ def forwards(status: Json, wanted: Sequence[str]) -> list[Forward]:
 def keep_open(
     forward: Callable[[], Connection], tell: Callable[[str], None], stop: Event, now: Callable[[], float]
 ) -> None:
-    """Until `stop`: connect, and connect anew where the connection is lost. Transient where the first try fails."""
+    """Connect, and reconnect whenever the connection is lost, until `stop` is set. Transient if the first try fails."""
     pause, tried = FIRST_PAUSE, 0
     while not stop.is_set():
         begun, connection = now(), forward()
@@ -117,12 +118,12 @@ def _is(item: Json, name: str) -> bool:
 
 
 def _reachable(address: str) -> str:
-    """As the machine itself reaches it."""
+    """The address at which the machine itself reaches a published port."""
     return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104
 
 
 def _free(port: int, taken: set[int]) -> int:
-    """The same port where it can be had, else any free one. Others may take it in the next moment; ssh then says so."""
+    """The same port if it is free here, else any free one. If another program takes it meanwhile, ssh reports that."""
     for wanted in (port, 0):
         if wanted not in taken:
             with suppress(OSError), socket.socket() as probe:

@@ -1,4 +1,4 @@
-"""`upgrade`: a new version of this program takes over, or the old one returns. No container is touched."""
+"""`upgrade`: a new version of this program takes over, or the old one is restored. No container is touched."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RANKS = {"Synced Healthy": 0, "Synced Progressing": 1}
 
 
 class Shelf(Protocol):
-    """The versions (`act.versions.Versions`)."""
+    """The installed versions (`act.versions.Versions`)."""
 
     def current(self) -> Path: ...
 
@@ -34,7 +34,8 @@ class Shelf(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Upgrading:
-    """`ask`: a verb of a version, its document; `restart`: the service starts what `current` leads to."""
+    """`ask`: runs a verb of a version, returns its document; `restart`: restarts the service, which runs the version
+    that the link `current` names. `tell`: prints progress."""
 
     shelf: Shelf
     ask: Callable[..., Json]
@@ -60,7 +61,7 @@ class Upgrader:
         self._parts, self._now = parts, now
 
     def run(self, wheel: Path, *, show: bool) -> Answer:
-        """`show`: only look whether the new version would do what the old one does."""
+        """Upgrade to the wheel's version. `show`: only compare the two versions."""
         parts, checks = self._parts, Checks()
         old = parts.shelf.current()
         parts.tell(f"unpack {wheel.name}")
@@ -109,7 +110,8 @@ class Upgrader:
         return not checks.first_bad
 
     def _proves_itself(self, new: Path, before: Json, begun: float) -> str:
-        """Why it does not, where it does not in time."""
+        """Wait for a good turn of the new version. Returns why there was none within PROOF seconds; '' if there was
+        one."""
         from reconciler.model.times import instant
 
         why, until = "its agent has not started", self._now() + PROOF
@@ -142,7 +144,7 @@ def _failed(doctor: Json) -> dict[str, str]:
 
 
 def _rank(status: Json) -> int:
-    """0 is best. An error of a version is worse than anything that it says of the host."""
+    """Rank of a status; 0 is best. An Error document is worse than any status."""
     if status.get("kind") == "Error":
         return 3
     return _RANKS.get(f"{status['sync']} {status['health']}", 2)

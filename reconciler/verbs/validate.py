@@ -83,7 +83,7 @@ def _judged(preparer: Preparer, prepared: Prepared, compose: ReadBack | None) ->
 
 
 def _answer(files: Files, judged: Sequence[Prepared], permissions: Permissions | None) -> Answer:
-    """`permissions`: those of the judgement, if the needs are to be listed."""
+    """The exit code and the document. `permissions`: those of the judgement, None if needs are not listed."""
     violations = list(dict.fromkeys(item for one in judged for item in one.violations))
     valid = not any(item.level is Level.DENY for item in violations)
     document = validation(
@@ -114,7 +114,8 @@ def hosts_of(files: Files, base: str) -> list[str]:
 
 
 def _root(first: Path) -> Path:
-    """The repository that contains the file, so that `../` works as it does there; else the file's own folder."""
+    """The repository that contains the file, so that `../` leads to the same place as in a commit; else the file's
+    folder."""
     return next((folder for folder in first.parents if (folder / ".git").exists()), first.parent)
 
 

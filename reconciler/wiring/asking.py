@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def terminal() -> Callable[[str], str] | None:
-    """Asks on stderr, because stdout is for the document; None: there is no terminal."""
+    """A function that asks on stderr, because stdout is for the document; None if there is no terminal."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
 
@@ -20,7 +20,7 @@ def terminal() -> Callable[[str], str] | None:
 
 
 def consent(yes: bool) -> Callable[[str], bool] | None:
-    """Whether a person agrees; `yes`: one has agreed already. None where nobody can be asked."""
+    """A function that asks whether a person agrees. `yes`: a person has agreed already. None if nobody can be asked."""
     if yes:
         return lambda question: True
     ask = terminal()

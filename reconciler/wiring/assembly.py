@@ -46,9 +46,9 @@ def build(
     tolerant: bool = False,
 ) -> Application:
     """The application for these settings; without settings it can only validate. `before`: the state of the process
-    that started anew.
+    before it restarted itself.
 
-    `tolerant`: continue if secrets cannot be read; for verbs that only read. An agent that starts anew continues, too.
+    `tolerant`: continue if secrets cannot be read; for verbs that only read. A restarted agent also continues.
     """
     application = Application(settings, stop, redactor, os.environ, before=before)
     redactor.register(credentials(settings.source.url) if settings else ())
@@ -133,7 +133,7 @@ class Application:
             return answer
 
     def _read_back(self) -> ReadBack:
-        """It remembers in the state folder which files it has read back, if the folder belongs to this user."""
+        """The checker of create-files. It remembers valid files in the state folder, if that belongs to this user."""
         from reconciler.observe.read_back import CACHE, ReadBack
 
         parts, given = self._parts, self._parts.given
@@ -199,7 +199,7 @@ class Application:
 
     @cached_property
     def _working(self) -> Working:
-        """Adapters that change the machine are neither made nor imported for any other verb."""
+        """The adapters that change the machine. They are imported here only, so other verbs cannot have them."""
         from reconciler.loop.stall_watchdog import LIMIT
         from reconciler.wiring.working import Working
 
@@ -372,7 +372,7 @@ class Application:
 
         return run(typed.HOOK, typed.ARGUMENTS, typed.config, self._parts.environ, self._redactor, self._tell), {}
 
-    # -- what is asked of the agent ----------------------------------------------------------------------------
+    # -- requests to the agent ---------------------------------------------------------------------------------
 
     @property
     def _operator(self) -> Operator:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 EXTRA = "pip install 'reconciler[bootstrap]' installs what it needs"
 
 FACTS = 120.0
-"""Seconds that the facts may take: an engine that hangs takes 45 of them."""
+"""Seconds that the script of facts may take. An engine that hangs takes 45 of them."""
 
 _DESTINATION = re.compile(r"[A-Za-z0-9_\[][^\s\x00-\x1f]{0,254}")
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
@@ -39,7 +39,7 @@ Tell = Callable[[str], None]
 
 
 def bootstrap(typed: argparse.Namespace, environ: Mapping[str, str], tell: Tell) -> Answer:
-    """Usage where the machine cannot be set up as it is asked for; Transient where it cannot be reached."""
+    """Set up a machine. Usage if the options do not fit it; Transient if it cannot be reached."""
     try:
         from reconciler.bootstrap.driver import Driver
     except ImportError as error:
@@ -88,7 +88,7 @@ def bootstrap(typed: argparse.Namespace, environ: Mapping[str, str], tell: Tell)
 
 
 class _After:
-    """What follows the changes: the entry in hosts.yaml, and the checks."""
+    """The work after the changes: the entry in hosts.yaml, and the checks."""
 
     def __init__(
         self,
@@ -107,12 +107,12 @@ class _After:
         from reconciler.bootstrap import checks, entry, hardening
         from reconciler.fleet import hosts_file, load_hosts
 
-        # First: the machine takes the change back after a minute.
+        # This comes first, because the machine undoes the change after a minute.
         yield from hardening.prove(made, self._machine.run, self._ssh.logs_in_anew, time.sleep)
         if entry.write(self._host, self._environ):
             self._tell(f"Wrote {self._host.name} into {hosts_file(self._environ)}")
         if "login-group" in made:
-            # The open connection has the groups of its login.
+            # Group memberships are those of the login, so a new one is needed.
             self._ssh.close()
             self._ssh.connect()
         self._tell("Check the connection, the engine and the first turn …")
@@ -163,7 +163,8 @@ def _require(typed: argparse.Namespace) -> None:
 
 
 def _connected(host: RemoteHost, environ: Mapping[str, str], ask: bool) -> Ssh:
-    """At a terminal, ssh itself shows an unknown host key and asks for it. Transient with what ssh said."""
+    """A connection. `ask`: at a terminal, ssh itself shows an unknown host key and asks about it. Transient with ssh's
+    message if it fails."""
     ssh = Ssh(host, environ)
     try:
         ssh.connect(ask=ask)
@@ -189,7 +190,7 @@ def _first_look(ssh: Ssh) -> tuple[str, str, str, str, str]:
 
 
 def _port(ssh: Ssh) -> str:
-    """The port of the machine that this login came by."""
+    """The machine's port to which this login has connected."""
     said = ssh.run(["sh", "-c", 'echo "$SSH_CONNECTION"'], timeout=60.0).stdout.decode(errors="replace").split()
     return said[3] if len(said) == 4 else ""
 

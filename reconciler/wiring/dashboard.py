@@ -1,5 +1,4 @@
-"""`dashboard`: its adapters, which are the monitor's. What changes something is done by other verbs, as processes of
-their own."""
+"""The adapters of `dashboard`, which are the monitor's. Changes are made by other verbs, in separate processes."""
 
 from __future__ import annotations
 
@@ -38,26 +37,26 @@ Json = Mapping[str, Any]
 EXTRA = "pip install 'reconciler[tui]' installs what it needs"
 
 EVERY = 1.8
-"""Seconds between two looks at what containers use; with the tick of the screen it is shown within two."""
+"""Seconds between two measurements of containers; with the screen's tick they are shown within two seconds."""
 
 EACH = 20
-"""Lines of a service that a look for new ones reads at most; of more only the newest are shown."""
+"""Largest number of lines that a look for new ones reads of each service, the newest ones."""
 
 BEFORE = 500
-"""Lines that a followed log begins with."""
+"""Number of older lines with which a followed log begins."""
 
 LONGEST = 120.0
 """Seconds that a verb may take to answer: a plan may render large Compose files."""
 
 
 def dashboard(parts: Reading, redactor: Redactor, stop: threading.Event, typed: argparse.Namespace) -> int:
-    """Until somebody leaves it, or `stop` is set; returns the exit code. Usage without a terminal or the extra."""
+    """Run until a person leaves it or `stop` is set; returns the exit code. Usage without a terminal or the extra."""
     _require_terminal(typed, parts.environ)
     view, colour = View(parts, redactor, stop), colours_wanted(typed.no_color, parts.environ)
     _tell_textual(colour)
-    gc.disable()  # until the first picture: it looks for circles of objects that all stay
+    gc.disable()  # until the first draw: the imported objects all stay, so looking for garbage is wasted
     try:
-        import psutil  # noqa: F401  the collector needs it, and what is missing is told before the first picture
+        import psutil  # noqa: F401  the collector needs it; a missing library must be reported before the first draw
 
         from reconciler.dashboard.app import Dashboard
         from reconciler.dashboard.threads import Doors, Newest
@@ -71,11 +70,11 @@ def dashboard(parts: Reading, redactor: Redactor, stop: threading.Event, typed: 
     def collect() -> None:
         from reconciler.monitor.collector import Collector
 
-        # Here, because this asks the engine, which may hang.
+        # `sources` is called in this thread, because it asks the engine, which may hang.
         Collector(view.sources(), board, samples, partial(_alerts, parts.state), every=EVERY).run(stop)
 
     def begin() -> None:
-        """After the first picture: what loads and asks must not delay it."""
+        """Start the threads after the first draw, which they must not delay."""
         gc.freeze()
         gc.enable()
         threading.Thread(target=collect, name="collector", daemon=True).start()
@@ -84,7 +83,7 @@ def dashboard(parts: Reading, redactor: Redactor, stop: threading.Event, typed: 
     ask = partial(_ask, ourselves(parts.settings), parts.environ)
     doors = Doors(parts.settings.host, board, samples, partial(_follow, view), ask, stop.is_set)
     program = Dashboard(doors, newest, colour, begin)
-    # No mouse: the terminal's own marking works, and nothing is sent over the line when it moves.
+    # No mouse: so the terminal's own selection works, and mouse movements send nothing over ssh.
     program.run(mouse=False)
     asked = stop.is_set()
     stop.set()
@@ -106,7 +105,7 @@ def _require_terminal(typed: argparse.Namespace, environ: Mapping[str, str]) -> 
 
 
 def _tell_textual(colour: bool) -> None:
-    """It takes even an empty NO_COLOR for one that is set."""
+    """Set or remove NO_COLOR: Textual obeys even an empty one."""
     if colour:
         os.environ.pop("NO_COLOR", None)
     else:
@@ -114,7 +113,8 @@ def _tell_textual(colour: bool) -> None:
 
 
 def _first(parts: Reading) -> Snapshot:
-    """What a running agent of this version has published: it is there at once."""
+    """The first snapshot: the Status that a running agent of this version has published, because it needs no
+    waiting."""
     from reconciler.monitor.snapshot import Snapshot
 
     now, settings = time.time(), parts.settings
@@ -126,7 +126,7 @@ def _first(parts: Reading) -> Snapshot:
 
 
 def _alerts(state: Path, snapshot: Snapshot) -> tuple[Alert, ...]:
-    """Those that the monitor has found; none where it does not run."""
+    """The alerts that the monitor has published; none if no monitor runs."""
     try:
         _, document = alerts.show(state, snapshot.at)
     except Transient:
@@ -149,7 +149,7 @@ def _follow(view: View, service: str, replaced: bool) -> Iterator[Sequence[Json]
 
 
 def _ask(program: Sequence[str], environ: Mapping[str, str], words: Sequence[str]) -> Json:
-    """A verb's document. Transient where it has none."""
+    """Run a verb, return its document. Transient if it prints none."""
     done = process.run([*program, *words], env=environ, timeout=LONGEST, reason=Reason.INTERNAL_ERROR)
     try:
         found: Json = json.loads(done.stdout)

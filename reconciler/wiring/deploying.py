@@ -42,7 +42,8 @@ def roll_back(
 
 
 def the_host(name: str | None, environ: Mapping[str, str]) -> RemoteHost:
-    """The named one; else the only one that hosts.yaml or the clone's remotes name. Usage where that is not one."""
+    """The named machine; else the only one in hosts.yaml, or without hosts.yaml among the clone's remotes. Usage if
+    there is not exactly one."""
     if name is not None:
         return find_host(name, environ)
     hosts = load_hosts(environ)
@@ -58,7 +59,8 @@ def the_host(name: str | None, environ: Mapping[str, str]) -> RemoteHost:
 
 
 def asking(ssh: Ssh) -> Callable[..., tuple[int, Json]]:
-    """A verb on the machine: its exit code and its document. What it says instead of one is raised here as well."""
+    """A function that runs a verb on the machine and returns its exit code and document. An Error document is raised as
+    Usage or Transient."""
 
     def ask(*arguments: str) -> tuple[int, Json]:
         done = ssh.run(ssh.reconciler([*arguments, "--output", "json"]), timeout=PATIENCE)
@@ -79,7 +81,7 @@ def asking(ssh: Ssh) -> Callable[..., tuple[int, Json]]:
 
 
 def _remote(host: RemoteHost, clone: Clone) -> str:
-    """Where the machine's branch is. Usage where nobody says."""
+    """The git remote or address that has the machine's branch. Usage if neither hosts.yaml nor the clone names one."""
     found = host.repository or next((name for name in (host.name, "origin") if clone.url(name)), "")
     if not found:
         hint = f"git remote add {host.name} {host.ssh}:PATH, or `repository` in hosts.yaml"
@@ -100,7 +102,7 @@ def _deployer(
 
 
 def fleet(environ: Mapping[str, str], notes: bool) -> Answer:
-    """Every machine of hosts.yaml; `notes`: by what they have written into git, for the remotes of the clone."""
+    """The state of every machine in hosts.yaml. `notes`: from their git notes in the clone's remotes, not over ssh."""
     hosts = load_hosts(environ)
     if notes:
         clone = Clone(Clone(os.getcwd(), environ).root(), environ)

@@ -1,4 +1,4 @@
-"""The adapters of `doctor`: a part of the composition root that an agent never loads."""
+"""The adapters of `doctor`. An agent never loads this module."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from reconciler.verbs.key import KEPT
 from reconciler.verbs.security import Key
 
 LOOKING = 60.0
-"""Seconds that the look at ssh, firewall and fail2ban may take."""
+"""Seconds that reading the state of ssh, firewall and fail2ban may take."""
 
 
 def examine(settings: Settings, turn_file: str, scratch: Path, redactor: Redactor) -> Answer:
@@ -53,7 +53,7 @@ def examine(settings: Settings, turn_file: str, scratch: Path, redactor: Redacto
 
 
 def examine_security(settings: Settings, scratch: Path, redactor: Redactor) -> Answer:
-    """The part of `doctor --security`. `scratch`: a temporary folder."""
+    """Make the checks of `doctor --security`. `scratch`: a temporary folder."""
     from reconciler.verbs.security import SecurityProbes, examine
 
     probes = SecurityProbes(
@@ -68,7 +68,7 @@ def examine_security(settings: Settings, scratch: Path, redactor: Redactor) -> A
 
 
 def _writes(settings: Settings, scratch: Path, redactor: Redactor) -> bool:
-    """Transient where the source cannot even be read."""
+    """Whether the deploy key could push. Transient if the source cannot be read."""
     source = settings.source
     owner = Path(source.key_file or "").stat().st_uid
     if owner != os.geteuid():
@@ -80,7 +80,7 @@ def _writes(settings: Settings, scratch: Path, redactor: Redactor) -> bool:
 
 
 def _hardening() -> Facts | None:
-    """Transient where the look itself fails."""
+    """The state of the hardening; None on other systems than Linux with systemd. Transient if it cannot be read."""
     if sys.platform != "linux" or not Path("/run/systemd/system").is_dir():
         return None
     script = packaged("hardening/look.sh")
@@ -89,7 +89,7 @@ def _hardening() -> Facts | None:
 
 
 def _keys(settings: Settings) -> Iterator[Key]:
-    """Files with secrets that the agent config names, or that have a fixed place."""
+    """Files with secrets: those that the agent config names, and those with a fixed path."""
     source, forge, monitor = settings.source, settings.forge, settings.monitor
     named = [
         ("the deploy key", source.key_file),
@@ -102,7 +102,7 @@ def _keys(settings: Settings) -> Iterator[Key]:
     ]
     yield from ((what, Path(path), PRIVATE) for what, path in dict.fromkeys(named) if path)
     if settings.path and (settings.notify or settings.heartbeat):
-        # Its group is the agent's, whose members are administrators.
+        # Its group is the agent's; members of that group are administrators.
         yield "the agent config, which has the keys of notifications,", Path(settings.path), 0o007
     folder = Path(settings.secrets_dir) if settings.secrets_dir else None
     if folder and os.access(folder, os.R_OK | os.X_OK):
@@ -173,7 +173,7 @@ class _Reading:
         return not_pushed(path, owner) if path and owner is not None else None
 
     def _engine_read(self) -> Found:
-        """Whether somebody serves the sockets that services are granted."""
+        """Whether `engine-read` serves the sockets that are granted to services."""
         served = holder(self._state / "engine") is not None
         hint = "run `reconciler install` again: it makes `engine-read` a service (docs/engine-read.md)"
         return served, f"{'served' if served else 'nobody serves'} {self._state / 'engine'}", "" if served else hint
@@ -202,8 +202,8 @@ class _Reading:
         return True, where + (f"; {said}" if said else ""), ""
 
     def _notify(self) -> Found:
-        """Whether apprise is there and understands the addresses, and what the agent could not deliver. Nothing is
-        sent."""
+        """Whether apprise is installed and understands the addresses, and whether the agent failed to deliver. Sends
+        nothing."""
         from reconciler.formats.targets import shown
         from reconciler.wiring.notifying import Notifications
 

@@ -36,7 +36,7 @@ def judged(
     host_files: HostFiles,
     host: str,
 ) -> Judged:
-    """The outcome of the first turn, if its operator lets it take over every stack. `prepared`: the folder as
+    """The outcome of the first turn, if the operator allows it to adopt every stack. `prepared`: the folder as
     `preparer` has judged it, without a denial."""
     if prepared.document is None:
         raise AssertionError("what cannot be read is denied")

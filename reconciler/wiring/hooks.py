@@ -38,7 +38,8 @@ NOWHERE = "/nonexistent/reconciler"
 
 
 def hooks_of(repository: str, environ: Mapping[str, str], *, change: bool = False) -> RepositoryHooks:
-    """Usage if there is no such repository, or this user may not change it."""
+    """The hooks of a repository. Usage if there is no such repository, or with `change` if this user may not change
+    it."""
     from reconciler.verbs.hooks import RepositoryHooks
 
     place = hook_place.find_place(repository, environ)
@@ -52,7 +53,7 @@ def hooks_of(repository: str, environ: Mapping[str, str], *, change: bool = Fals
 
 
 def install(repository: str, config: str | None, environ: Mapping[str, str]) -> Answer:
-    """`config`: as typed."""
+    """Install the hooks. `config`: as typed."""
     named = config or environ.get("RECONCILER_CONFIG")
     return hooks_of(repository, environ, change=True).install(program(), os.path.abspath(named) if named else None)
 

@@ -135,7 +135,7 @@ def _files(root: Path, repository: Repository | None, without: Sequence[str], mo
 
 
 class _Engine:
-    """Asked once; if the engine does not answer, `init` continues without it."""
+    """The engine's answers, each asked for once. Without an engine `init` continues."""
 
     def __init__(self, setting: str | None, host: str, environ: Mapping[str, str]) -> None:
         self._setting, self._host, self._environ = setting, host, environ

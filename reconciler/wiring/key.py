@@ -12,7 +12,7 @@ from reconciler.wiring.reading import Reading
 
 
 def make_key(parts: Reading, register: bool) -> Answer:
-    """`register`: register it with the forge. Usage if the config has no forge."""
+    """Make or show the deploy key. `register`: also register it with the forge; Usage if the config has no forge."""
     settings = parts.settings
     named, steps = settings.source.key_file, []
     path = Path(named) if named else parts.state / key.KEPT

@@ -20,7 +20,7 @@ FOLDER = "logs"
 
 
 def logs_of(parts: Reading, redactor: Redactor) -> Logs:
-    """For `logs` and the monitor."""
+    """The reader of logs, for `logs`, the monitor and the dashboard."""
     from reconciler.observe.logs import ContainerLog
     from reconciler.wiring.showing import facts
 
@@ -35,7 +35,7 @@ def logs_of(parts: Reading, redactor: Redactor) -> Logs:
 
 
 def keeper(parts: Reading, redactor: Redactor) -> LogKeeper:
-    """For code that removes containers."""
+    """The keeper of logs, for code that removes containers."""
     from reconciler.observe.logs import ContainerLog
 
     def read(container: Container, lines: int) -> Iterator[LogLine]:
@@ -45,7 +45,7 @@ def keeper(parts: Reading, redactor: Redactor) -> LogKeeper:
 
 
 def _bounds(parts: Reading) -> LogBounds:
-    """Those of the last good commit; the usual ones while it is not known."""
+    """Bounds in the last good commit; the defaults while there is no such commit."""
     from reconciler.wiring.showing import document_at, facts
 
     good = facts(parts).history.last_good

@@ -1,4 +1,5 @@
-"""`monitor`: its adapters. Nothing here can change the machine; it wakes the agent, and keeps samples."""
+"""The adapters of `monitor`. Nothing here can change the machine: it wakes the agent, and writes samples, alerts and
+metrics into files."""
 
 from __future__ import annotations
 
@@ -50,7 +51,7 @@ EXTRA = "pip install 'reconciler[monitor]' installs what it needs"
 
 
 def monitor(parts: Reading, redactor: Redactor, stop: threading.Event, textfile: str | None, tell: Tell) -> None:
-    """Serve until `stop` is set. `textfile`: a folder in which the metrics are kept as a file, too."""
+    """Serve until `stop` is set. `textfile`: a folder into which the metrics are also written as a file."""
     try:
         from reconciler.monitor import server
         from reconciler.monitor.alerts import Alerts
@@ -67,7 +68,7 @@ def monitor(parts: Reading, redactor: Redactor, stop: threading.Event, textfile:
     host, port = settings.monitor.address
     secrets = {forge: partial(secret_of, path, redactor.register) for forge, path in settings.monitor.webhooks.items()}
     for secret in (*secrets.values(), *([_token(settings.monitor, redactor)] if settings.monitor.token_file else ())):
-        secret()  # told now, not at the first request
+        secret()  # a mistake must be reported now, not at the first request
     view = View(parts, redactor, stop)
     samples = Samples.load(parts.state / SAMPLES, time.time())
     board = Board(Snapshot(time.time(), settings.host, settings.source.interval))
@@ -91,7 +92,7 @@ def monitor(parts: Reading, redactor: Redactor, stop: threading.Event, textfile:
 
 
 def _asker() -> Ask:
-    """Trusts what the machine trusts, and $SSL_CERT_FILE."""
+    """A function that asks endpoints. It trusts the machine's certificate authorities and those of $SSL_CERT_FILE."""
     import ssl
 
     from reconciler.observe.probe import ask
@@ -101,14 +102,14 @@ def _asker() -> Ask:
 
 
 def _alerts(view: View, parts: Reading, alerts: Alerts, redactor: Redactor, snapshot: Snapshot) -> tuple[Alert, ...]:
-    """The alerts of a snapshot; published for `alerts` and for the notifications of the agent."""
+    """The alerts of a snapshot. They are published for `alerts` and for the agent's notifications."""
     found = alerts.look(snapshot, view.rules(snapshot), tested(parts.state, snapshot.at))
     files.publish(parts.state / FILE, masked(document(found, snapshot.at), redactor))
     return found
 
 
 class View:
-    """Reads what the monitor shows, by the same queries as `status`, `history` and `logs`. One thread at a time."""
+    """Reads for the monitor with the queries of `status`, `history` and `logs`. One thread at a time."""
 
     def __init__(self, parts: Reading, redactor: Redactor, stop: threading.Event) -> None:
         from reconciler.monitor.collector import Recent
@@ -119,7 +120,7 @@ class View:
         self._rules: Mapping[str, AlertRule] = {}
         self._watched: tuple[Watched, ...] = ()
         self._recent: Recent = Recent(parts.observer)
-        parts.observer = self._recent  # before `parts.status` is made of it
+        parts.observer = self._recent  # before `parts.status` is made, which uses it
 
     def sources(self) -> Sources:
         from reconciler.monitor.collector import Sources
@@ -168,7 +169,7 @@ class View:
             return found
 
     def rules(self, snapshot: Snapshot) -> Mapping[str, AlertRule]:
-        """The bounds that the last good commit sets for alerts; those from before while it is not known."""
+        """Bounds of alerts in the last good commit; while it is not known, the bounds that were known before."""
         good = snapshot.past.last_good
         revision = good.revision if good else ""
         if revision and revision != self._revision:
@@ -206,7 +207,7 @@ class View:
         return EventWatch(self._parts.client, self._parts.settings.host, heard)
 
     def _places(self) -> dict[str, str]:
-        """Which of our folders lies where on this machine's disks."""
+        """Folder's name → its path, for the disks that are shown."""
         places = {"state": str(self._parts.state)}
         try:
             root = str(self._parts.client.info().get("DockerRootDir") or "")
@@ -218,7 +219,7 @@ class View:
     # -- logs --------------------------------------------------------------------------------------------------
 
     def reader(self) -> Logs:
-        """For services as they are wanted now."""
+        """A reader of logs that knows the services of the present Status."""
         with self._one:
             return logs_of(self._parts, self._redactor)
 
@@ -227,7 +228,7 @@ class View:
         return [log_line(item) for item in self.reader().shown(wanted)]
 
     def _follow(self, query: LogQuery) -> Iterator[Sequence[Json]]:
-        """From now on."""
+        """New log lines from now on, in parts."""
         wanted = Wanted((query.service,), since=time.time(), pattern=query.pattern)
         for part in self.reader().follow(wanted, LOOK):
             if self._stop.is_set():
@@ -243,7 +244,7 @@ def secret_of(path: str, register: Callable[[list[str]], None]) -> str:
 
 
 def wake(folder: Path) -> None:
-    """Have a running agent look now. A full disk, or no agent, only means that it looks at its usual time."""
+    """Make a running agent fetch now. If that fails (a full disk), the agent fetches at its usual time."""
     draft = folder / f".{WAKE}.{os.getpid()}"
     try:
         draft.write_bytes(b"")
@@ -260,7 +261,7 @@ def _token(settings: MonitorSettings, redactor: Redactor) -> Callable[[], str]:
 
 
 def _write(folder: Path, snapshot: Snapshot) -> None:
-    """For node_exporter's textfile collector."""
+    """Write the metrics as a file for node_exporter's textfile collector."""
     from reconciler.monitor import metrics
 
     draft = folder / f".reconciler.{os.getpid()}"

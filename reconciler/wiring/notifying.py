@@ -31,8 +31,8 @@ POLLS = 2
 
 
 class Notifications:
-    """For an agent whose config has `notify` or `heartbeat`. `output`: whether notices hold what programs of the commit
-    have said."""
+    """Made only if the agent config has `notify` or `heartbeat`. `output`: whether notices contain output of the
+    commit's programs."""
 
     def __init__(
         self, settings: Settings, output: bool, state: Path, environ: Mapping[str, str], redactor: Redactor
@@ -48,7 +48,7 @@ class Notifications:
         self._heard: Heard | None = None
 
     def outbox(self, stop: threading.Event) -> Outbox[Heard]:
-        """For the holder of the state lock. Its writes are no effects of a turn: they happen beside it."""
+        """The outbox; only for the holder of the state lock. Its writes do not count as effects of a turn."""
         file = boxes.NotifyFile(self._file, Effects())
         self._box = file.load(self.wanted.targets, time.time())
         notifier = Notifier(self._box, self.wanted, self.courier, file.save, self._clean, time.time)
@@ -56,7 +56,7 @@ class Notifications:
         return self._outbox
 
     def hear(self, history: History, document: Mapping[str, Any] | None) -> None:
-        """The journal's history and the Status document, after each turn and step; mostly nothing has changed."""
+        """Pass the journal's history and the Status document to the outbox, after each turn and step."""
         found = alerts_of(files.read(self._alerts), time.time(), STALE)
         heard = Heard(history, replace(standing(document), alerts=found))
         known = self._heard

@@ -24,8 +24,8 @@ MODULES = (
 
 
 def preload(compose: str | None = None) -> None:
-    """Begin to load them in a thread. Code that needs one of them meanwhile waits only for that one. `compose`: the
-    binary."""
+    """Begin to load MODULES in a thread. Code that needs one of them meanwhile waits for that module only. `compose`:
+    path of the binary."""
     threading.Thread(target=_load, name="preload", daemon=True).start()
     if compose is not None:
         threading.Thread(target=_ask, args=(compose,), name="compose-version", daemon=True).start()
@@ -37,5 +37,5 @@ def _load() -> None:
 
 
 def _ask(compose: str) -> None:
-    with suppress(ReconcilerError):  # the renderer says so
+    with suppress(ReconcilerError):  # the renderer reports it
         compose_version(compose)

@@ -1,4 +1,4 @@
-"""The adapters of `preview`: the machine as it is, commits of pull requests, and the forge."""
+"""The adapters of `preview`: the present machine, commits of pull requests, and the forge."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def judge_pulls(parts: Reading) -> Answer:
 
 
 class Machine:
-    """Judges as `plan` does. `folder`: of a mirror that is thrown away afterwards."""
+    """Judges as `plan` does. `folder`: for a mirror that is deleted afterwards."""
 
     def __init__(self, parts: Reading, folder: Path) -> None:
         self._parts, self._folder = parts, folder
         Mirror(folder, parts.source.remote).prepare()
         known = parts.state / "mirror.git/objects"
         if known.is_dir():
-            # What the agent has fetched needs not to be fetched again.
+            # Share the agent's objects, so that they are not fetched again.
             (folder / "objects/info/alternates").write_text(f"{known}\n", "utf-8")
 
     def busy(self) -> bool:
@@ -119,7 +119,7 @@ class Machine:
 
 
 class _Both:
-    """The agent's source, with commits of a pull request."""
+    """The agent's source, and the commits of a pull request in the same interface."""
 
     def __init__(self, real: GitSource, pulled: GitSource) -> None:
         self._real, self._pulled = real, pulled

@@ -1,4 +1,4 @@
-"""The command by which this program is started again: by hooks, and by the machine's service manager."""
+"""The command by which hooks and the service manager start this program."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from reconciler.settings import Settings
 
 CURRENT = "current"
-"""The link beside the versions of the program: an upgrade moves it."""
+"""The link in the folder of versions that upgrades move."""
 
 
 def program() -> str:
-    """The command beside the Python that runs us, by the link `current` where there is one, else the one in PATH.
-    Usage where it is not installed."""
+    """The command beside the running Python (through the link `current` if there is one), else the one in PATH. Usage
+    if there is none."""
     beside = Path(sys.executable).parent / "reconciler"
     if os.access(beside, os.X_OK):
         return str(_by_link(beside))
@@ -32,14 +32,15 @@ def program() -> str:
 
 
 def ourselves(settings: Settings) -> list[str]:
-    """The words before a verb that runs in a process of its own with the same settings, and answers in JSON."""
+    """The command, up to the verb, that runs this program in a new process with the same settings and JSON output."""
     config = ["--config", settings.path] if settings.path else []
     # -P: nothing is imported from the working folder.
     return [sys.executable, "-P", "-m", "reconciler", *config, "--state", settings.state, "--output", "json"]
 
 
 def versions(prefix: str = sys.prefix) -> Path | None:
-    """The folder of all installed versions, where this one lies in such a folder and is the current one."""
+    """The folder of all installed versions, if the version at `prefix` is the current one in such a folder; else
+    None."""
     folder = Path(prefix).parent
     link = folder / CURRENT
     return folder if link.is_symlink() and os.path.exists(link) and link.samefile(prefix) else None

@@ -1,5 +1,5 @@
-"""What every verb needs: adapters that read, and the agent's own stores. Each is made when it is needed. Modules that
-only some verbs need are imported in the methods, because `validate` and the hooks must be quick."""
+"""Adapters that read, and the agent's own stores, for all verbs. Each is made when it is first used. Modules that only
+some verbs need are imported in the methods, because `validate` and the hooks must be quick."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Reading:
 
     @property
     def settings(self) -> Settings:
-        """Usage if there is none."""
+        """The agent config. Usage if there is none."""
         if self.given is None:
             hint = "write /etc/reconciler/reconciler.yaml or use --config FILE"
             raise Usage(Reason.USAGE_INVALID, "there is no agent config", hint)
@@ -74,12 +74,13 @@ class Reading:
         return SecretStore(Path(folder) if folder else None, self._redactor.register, self._seal)
 
     def _seal(self, digest: str) -> str:
-        """Without a key while nothing was ever rolled out, because nobody sees the digests then."""
+        """The sealed digest; the digest itself without a state folder, because then nobody sees it."""
         return self.sealed(digest) if Path(self.settings.state).is_dir() else digest
 
     @cached_property
     def sealed(self) -> Seal:
-        """Made with the first state that has secrets; then it also learns the digests of older versions."""
+        """The seal. Its key is made with the first state that has secrets; then it learns the digests of older
+        versions."""
         from reconciler.decide.history.folding import fold
         from reconciler.record.seal import Seal
 
@@ -108,7 +109,7 @@ class Reading:
 
     @property
     def folders(self) -> tuple[list[Path], list[Path]]:
-        """What containers must see: folders into which this process may write, and other paths."""
+        """Paths that containers must see: folders into which this process may write, and other paths."""
         from reconciler.observe.endpoint import folders
 
         return folders(self.settings.state, self.settings.secrets_dir, (bind.host for bind in self.settings.binds))
@@ -155,7 +156,7 @@ class Reading:
 
     @cached_property
     def remote(self) -> Remote:
-        """Where the source is; nothing that reads it is loaded. Usage if its address must not be given to git."""
+        """The source's address, without loading what reads it. Usage if the address must not be given to git."""
         return parse_remote(self.settings.source.url, self._login)
 
     @property
@@ -201,7 +202,7 @@ class Reading:
 
     @cached_property
     def forge(self) -> ForgeReport | None:
-        """None: no forge is configured, and none of its modules is loaded."""
+        """Reports to the forge; None if no forge is configured, and then none of its modules is loaded."""
         settings = self.settings
         if settings.forge is None:
             return None
@@ -211,7 +212,7 @@ class Reading:
 
     @cached_property
     def notifications(self) -> Notifications | None:
-        """None: none are configured, and nothing of them is loaded."""
+        """Notifications; None if none are configured, and then none of their modules is loaded."""
         settings = self.settings
         if not settings.notify and settings.heartbeat is None:
             return None
@@ -260,7 +261,7 @@ class Reading:
         return StatusQueries(self.settings.host, source, store, observer, self.journal, self.clock)
 
     def register(self, values: Sequence[str]) -> None:
-        """Mask these from now on."""
+        """Mask these values in all output from now on."""
         self._redactor.register(values)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The composition root of the laptop: which machine a name stands for, and verbs that run there."""
+"""The composition root of `--on`: finds the machine of a name, and runs verbs there."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from reconciler.signals import Signals
 from reconciler.ssh import LOST, Ssh
 
 SENDING = 600.0
-"""Seconds that a wheel may take."""
+"""Seconds that sending a wheel may take."""
 
 PASSED = ("NO_COLOR", "RECONCILER_LOG_LEVEL")
 """Variables of the laptop that are passed to the machine."""
 
 
 def find_host(name: str, environ: Mapping[str, str]) -> RemoteHost:
-    """By hosts.yaml, else by the git remote of that name in the working folder. Usage where there is neither."""
+    """The machine of this name in hosts.yaml, else that of the git remote of this name in the working folder; else
+    Usage."""
     hosts = load_hosts(environ)
     for host in hosts:
         if host.name == name:
@@ -38,7 +39,7 @@ def find_host(name: str, environ: Mapping[str, str]) -> RemoteHost:
 
 
 def run_there(name: str, typed: Sequence[str], signals: Signals, environ: Mapping[str, str], *, as_json: bool) -> int:
-    """Run what was typed on that machine; returns its exit code. Transient where it cannot be reached."""
+    """Run the typed command on that machine; returns its exit code. Transient if it cannot be reached."""
     host = find_host(name, environ)
     ssh = Ssh(host, environ)
     ssh.connect()
@@ -53,7 +54,7 @@ def _run(words: Sequence[str], ssh: Ssh, signals: Signals, environ: Mapping[str,
     if not as_json and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         return ssh.on_terminal(ssh.reconciler(words, **passed))
     signals.listen(patient=True)
-    # One document or none: half of one is held back where the connection breaks.
+    # Print a whole document or none: if the connection breaks, half a document is not printed.
     with tempfile.TemporaryFile() as held:
         code = ssh.attach(ssh.reconciler(words, **passed, RECONCILER_TETHER="1"), signals, held if as_json else None)
         if code != LOST:
@@ -65,7 +66,7 @@ def _run(words: Sequence[str], ssh: Ssh, signals: Signals, environ: Mapping[str,
 
 @contextmanager
 def _with_wheel(words: list[str], ssh: Ssh) -> Iterator[list[str]]:
-    """`upgrade WHEEL` with a file of the laptop: it is sent first, and removed there at the end."""
+    """For `upgrade WHEEL` with a file of the laptop: send it first, and remove it from the machine at the end."""
     local = [word for word in words if "upgrade" in words and word.endswith(".whl") and os.path.isfile(word)]
     sent = {path: _sent(path, ssh) for path in local}
     try:
@@ -77,7 +78,7 @@ def _with_wheel(words: list[str], ssh: Ssh) -> Iterator[list[str]]:
 
 
 def _sent(path: str, ssh: Ssh) -> str:
-    """Where it is on the machine, in a folder of its own that every account may read."""
+    """Send a file into a new folder that every account may read; returns its path on the machine."""
     script = 'umask 022 && d=$(mktemp -d) && chmod 755 "$d" && cat > "$d/$1" && echo "$d/$1"'
     done = ssh.run(["sh", "-c", script, "sh", os.path.basename(path)], timeout=SENDING, stdin=Path(path).read_bytes())
     if done.returncode != 0:
@@ -87,7 +88,7 @@ def _sent(path: str, ssh: Ssh) -> str:
 
 
 def without_on(typed: Sequence[str]) -> list[str]:
-    """What was typed, but for --on and its value."""
+    """The typed words without --on and its value."""
     words, found = iter(typed), list[str]()
     for word in words:
         if word == "--":

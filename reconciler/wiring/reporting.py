@@ -30,7 +30,8 @@ WITH_DEPLOYMENTS = ("github", "gitlab")
 
 
 class ForgeReport:
-    """For an agent whose config names a forge. `output`: whether reports contain output of the commit's programs."""
+    """Made only if the agent config names a forge. `output`: whether reports contain output of the commit's
+    programs."""
 
     def __init__(
         self, settings: Settings, forge: ForgeSettings, output: bool, state: Path, environ: Mapping[str, str],
@@ -52,7 +53,7 @@ class ForgeReport:
         self._known: tuple[History, int, tuple[Channel, ...]] | None = None
 
     def outbox(self, stop: threading.Event) -> Outbox[History]:
-        """For the holder of the state lock. Its writes are no effects of a turn, because they happen beside it."""
+        """The outbox; only for the holder of the state lock. Its writes do not count as effects of a turn."""
         file = boxes.BoxFile(self._file, Effects())
         self._box = file.load(time.time())
 
@@ -73,7 +74,7 @@ class ForgeReport:
         return known[2]
 
     def preview(self) -> Channel:
-        """The channel of comments and statuses on pull requests, as the process that judges them has left it."""
+        """The channel of comments and statuses on pull requests, from the file of the process that judges them."""
         from reconciler.report.preview_box import load
 
         box = load(self._preview_file)
@@ -84,7 +85,7 @@ class ForgeReport:
         return self._access().forge().look()
 
     def lacking(self) -> list[str]:
-        """What the token lacks for the channels that are on. Raises ForgeError or Usage."""
+        """Scopes that the token lacks for the enabled channels. Raises ForgeError or Usage."""
         from reconciler.report.scopes import lacking
 
         # A preview needs statuses, and comments on pull requests. On GitHub these need a scope that cannot be tried.
@@ -126,5 +127,5 @@ class ForgeReport:
         return self._redactor.clean(text, multiline=True)
 
     def clean_line(self, text: str) -> str:
-        """The same on one line."""
+        """A text without secrets, on one line."""
         return self._redactor.clean(text)

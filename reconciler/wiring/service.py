@@ -1,4 +1,4 @@
-"""The composition root of `install` and `uninstall`: what this machine, the agent config and the account come to."""
+"""The composition root of `install` and `uninstall`: finds the platform, the account and the values for the service."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ PASSED = (
     "GIT_SSH_COMMAND", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR",
     "http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY",
 )  # fmt: skip
-"""Variables of the account that installs which the agent needs as well."""
+"""Variables that are copied from the installing account's environment, because the agent needs them."""
 
 STOP = 10.0
 """Seconds in which a container without a grace period of its own must stop, as with `docker stop`."""
 
 
 def install(typed: argparse.Namespace, parts: Reading) -> Answer:
-    """Usage where this machine has no service manager that we know, or the account cannot run the agent."""
+    """Install the services. Usage if this machine has no known service manager, or the account cannot run the agent."""
     platform = platform_of(typed.platform)
     account = account_of(typed.user, platform)
     made = service(platform, account, parts)
@@ -63,7 +63,7 @@ def uninstall(typed: argparse.Namespace, parts: Reading) -> Answer:
 
 
 def service(platform: Platform, account: pwd.struct_passwd, parts: Reading) -> Service:
-    """What the files of the service follow from."""
+    """The values from which the service's files are made. Usage if there is no config file, or no usable command."""
     settings, source = parts.settings, parts.remote.path
     config = settings.path
     if config is None:
@@ -91,7 +91,7 @@ def service(platform: Platform, account: pwd.struct_passwd, parts: Reading) -> S
 
 
 def _lacks(verb: str, platform: Platform) -> str:
-    """Why the verb cannot be a service here; '' where it can."""
+    """Why the verb cannot be a service here; '' if it can."""
     if verb == MONITOR and find_spec("starlette") is None:
         hint = "pip install 'reconciler[monitor]' in the program's environment, then run the same command again"
         return f"the monitor is no service yet, because it cannot be loaded: {hint}"
@@ -116,7 +116,7 @@ def platform_of(named: str) -> Platform:
 
 
 def account_of(named: str | None, platform: Platform) -> pwd.struct_passwd:
-    """The named account; else the one that runs this. On a Mac: the one that called sudo, because it owns
+    """The named account; else the one that runs this. On a Mac with sudo: the one that called sudo, because it owns
     Colima's engine."""
     name = named or (os.environ.get("SUDO_USER") if platform is Platform.LAUNCHD and os.geteuid() == 0 else None)
     try:
@@ -137,7 +137,7 @@ def _require_rights(platform: Platform, account: pwd.struct_passwd) -> None:
 
 
 def _require_reach(command: str, account: pwd.struct_passwd) -> None:
-    """Usage where the account cannot run the program: it may lie in the home folder of another one."""
+    """Usage if the account cannot run the program, for example because it is in another account's home folder."""
     for path in (command, os.path.realpath(command)):
         for folder in Path(path).parents:
             status = folder.stat()
@@ -162,13 +162,13 @@ def _keys(settings: Settings) -> list[str]:
 
 
 def _endpoint(settings: Settings, environ: Mapping[str, str]) -> list[str]:
-    """The engine's socket, where somebody has named it."""
+    """The path of the engine's socket, if the agent config or DOCKER_HOST names it; else empty."""
     named = settings.engine or environ.get("DOCKER_HOST") or ""
     return [named.removeprefix("unix://")] if named.startswith("unix://") else []
 
 
 def _environment(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What the agent needs of this environment. Everybody can read the files, so what may be a secret is left out."""
+    """Variables for the agent. Everybody can read the service's files, so values that may be secrets are left out."""
     named = {*PASSED, *twins(), "RECONCILER_LOG_LEVEL"}
     for name in sorted(named & environ.keys() - {"RECONCILER_CONFIG"}):
         value = environ[name]
@@ -197,7 +197,7 @@ def _machine(parts: Reading) -> Machine:
 
 
 def _containers(parts: Reading) -> Sequence[Container]:
-    """Those that have our label, and those that were adopted, in full."""
+    """The managed containers, inspected: those with our label, and adopted ones."""
     history = fold(parts.journal.records())
     looked = parts.observer.look(history.stacks)
     ours = [item.id for item in looked.containers if item.host == parts.settings.host or item.id in history.adopted]

@@ -1,4 +1,4 @@
-"""What `plan` and `status` show, from adapters that only read. Each imports what only it needs."""
+"""The input of `plan` and `status`, from adapters that only read. Each function imports what only it needs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def plan(parts: Reading, revision: str | None, fetch: bool) -> Answer:
 
 
 def looking(parts: Reading, source: Source) -> Ports:
-    """Ports for a rehearsal, which change nothing."""
+    """Ports for a rehearsal. They change nothing."""
     from reconciler.loop.options import Ports
     from reconciler.loop.rehearsal import NO_HANDS, NO_VOICE
     from reconciler.observe.host_files import HostFiles
@@ -58,12 +58,13 @@ def document_at(parts: Reading, revision: str) -> HostDocument | None:
 
 
 def stored_trees(parts: Reading) -> list[str]:
-    """Digests of the mounts that are stored."""
+    """Digests of the stored mounts."""
     return [*(path.name for path in (parts.state / "trees").glob("*")), *parts.secrets.mounted()]
 
 
 def facts(parts: Reading, record: Mapping[str, Any] | None = None) -> StatusFacts:
-    """The input of `status`, except the engine. `record`: of the acting process; by default, what it publishes."""
+    """The input of `status`, except the engine's. `record`: the acting process's progress; by default, its published
+    one."""
     from reconciler.model.status import Agent, Channel, Holding, SourceFacts
     from reconciler.verbs import files
 

@@ -24,7 +24,7 @@ OPEN = 10.0
 
 
 def tunnel(typed: argparse.Namespace, environ: Mapping[str, str], stop: Event, tell: Callable[[str], None]) -> Answer:
-    """Until it is asked to end."""
+    """Keep the tunnel open until the process is asked to end."""
     ssh = _connected(typed.on, environ)
     _, status = asking(ssh)("status")
     found = with_monitor(status, typed.SERVICE)
@@ -57,7 +57,7 @@ def measure(typed: argparse.Namespace, environ: Mapping[str, str], stop: Event, 
 
 
 def shown(found: Sequence[Forward]) -> list[str]:
-    """A table of addresses on the laptop."""
+    """A table of the forwarded addresses on the laptop."""
     rows = [["SERVICE", "HERE", "PORT THERE"]]
     rows += [
         [f"{item.stack}/{item.service}".lstrip("/"), f"http://127.0.0.1:{item.local}", str(item.port)] for item in found
@@ -66,12 +66,12 @@ def shown(found: Sequence[Forward]) -> list[str]:
 
 
 class Forwarding:
-    """One ssh with all forwards, on a connection of its own: when it ends, the connection is lost."""
+    """One ssh with all forwards, on a connection of its own. When that ssh ends, the connection is lost."""
 
     def __init__(self, ssh: Ssh, found: Sequence[Forward]) -> None:
         options = [word for item in found for word in ("-L", item.option)]
         given = ("-N", "-T", "-o", "ExitOnForwardFailure=yes", "-o", "BatchMode=yes", *options)
-        # A process group of its own: Ctrl-C is for us, who end it.
+        # A process group of its own: Ctrl-C must reach only us, and we end ssh.
         self._child = subprocess.Popen(
             ssh.command(*given, shared=False), env=ssh.environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, process_group=0,
@@ -89,7 +89,7 @@ class Forwarding:
 
 @contextmanager
 def _opened(ssh: Ssh, found: Sequence[Forward]) -> Iterator[None]:
-    """While it lasts, the first port can be reached, or the tunnel could not be opened in time."""
+    """A tunnel for this context. Waits at most OPEN seconds until its first port accepts connections."""
     opened, until = Forwarding(ssh, found), time.monotonic() + OPEN
     try:
         while opened.poll() is None and time.monotonic() < until:

@@ -29,7 +29,7 @@ PATIENCE = 120.0
 
 
 def upgrade(typed: argparse.Namespace, parts: Reading, tell: Callable[[str], None]) -> Answer:
-    """Usage where no link `current` leads to this program, or the service does not start it by that link."""
+    """Upgrade. Usage if the link `current` does not lead to this program, or the service does not use that link."""
     folder = versions()
     if folder is None:
         told = f"{sys.prefix} is no version beside others that a link `{CURRENT}` leads to"
@@ -55,7 +55,7 @@ def upgrade(typed: argparse.Namespace, parts: Reading, tell: Callable[[str], Non
 
 
 def _asking(parts: Reading) -> Callable[..., Mapping[str, Any]]:
-    """A verb of a version, as the account of the agent: only that may look into the state folder."""
+    """A function that runs a verb of a version as the agent's account, because only that may read the state folder."""
     config, state = str(parts.settings.path), Path(parts.settings.state)
     account = as_owner(state, groups=True)
     kept = {name: value for name, value in parts.environ.items() if name != "NOTIFY_SOCKET"}

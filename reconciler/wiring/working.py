@@ -62,8 +62,8 @@ if TYPE_CHECKING:
 
 
 class Working:
-    """One process that holds the state lock. `before`: the state of the process that started anew; `silence`: seconds
-    without progress that are reported. `deadline`: the latest end, in seconds of the monotonic clock."""
+    """One process that holds the state lock. `before`: the state of the process before it restarted itself; `silence`:
+    seconds without progress that are reported. `deadline`: the latest end, in seconds of the monotonic clock."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Working:
         return 143
 
     def _watch(self, verbs: AgentVerbs) -> bool:
-        """Take turns; False when all work is done, and the process may start anew to free memory."""
+        """Take turns. False: all work is done, and the process may restart itself to free memory."""
         settings = self._parts.settings
         requests = self._parts.state / "requests"
         requests.mkdir(mode=0o700, exist_ok=True)
@@ -157,7 +157,7 @@ class Working:
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
-        """Within this context, forges and people get messages."""
+        """Within this context, reports and notifications are delivered."""
         forge, notifications = self._parts.forge, self._parts.notifications
         self._forge = forge.outbox(self._stop) if forge else None
         others = [notifications.outbox(self._stop)] if notifications else []
@@ -214,8 +214,9 @@ class Working:
         return Cycle(ports, options, ledger)
 
     def _abilities(self, known: Engine | None, worked: bool) -> Engine:
-        """The engine as it is now. `worked`: after work, when Compose and the client's library are in use anyhow, and
-        there is an image for a container, a look through a container too, if the last one was at other things."""
+        """The engine's present abilities. `worked`: after work, when Compose and the client's library are loaded anyway
+        and an image exists, also look through a container, unless the last look at this engine has answered for all
+        paths."""
         from reconciler.observe.abilities import look
 
         found = joined(look(self._parts.engine), known)
@@ -230,7 +231,7 @@ class Working:
         return replace(found, compose=f"{major}.{minor}", seen=seen(self._parts.client, own, granted))
 
     def _make_previews(self) -> Previews | None:
-        """None if the agent config does not ask for it: then nothing of it is loaded."""
+        """Starts `preview`; None if the agent config does not ask for it, and then its modules are not loaded."""
         settings = self._parts.settings
         if settings.preview != SAME_REPOSITORY:
             return None
@@ -324,7 +325,7 @@ class Working:
     def _stopping(self) -> bool:
         return self._stop.is_set() or time.monotonic() > self.deadline
 
-    # -- what others see ---------------------------------------------------------------------------------------
+    # -- files for other processes -----------------------------------------------------------------------------
 
     def _publish(self, cycle: Cycle, watchdog: StallWatchdog) -> None:
         """Write the files for other processes: the progress, and the whole Status. One thread at a time."""

@@ -1,4 +1,4 @@
-"""Facts of machines, for plans without a machine."""
+"""Facts of machines for tests of plans."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ def plan(found: LinuxFacts | None = None, wanted: Wanted = WANTED, bundle: Bundl
 
 
 def names(made: Plan) -> list[str]:
-    """Of the changes that are needed."""
+    """Names of the needed changes."""
     return [change.name for change in made.changes if change.needed]

@@ -1,5 +1,5 @@
-"""The script that starts Colima on a Mac: run here for real, with real processes and files as Lima leaves them. The
-programs `colima` and `limactl` are stand-ins, because they exist on no other system."""
+"""The script that starts Colima on a Mac, with real processes and with files like Lima's. Only the programs `colima`
+and `limactl` are stand-ins, because they are not installed here."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class Mac:
         self._program("colima", COLIMA.format(**names), shell="")
 
     def process(self, name: str, *files: Path) -> subprocess.Popen[bytes]:
-        """A real process with this name and these files on its command line, which it has open."""
+        """A real process with this name. Its command line names these files, and it has them open."""
         for file in files:
             file.touch()
         argv = [name, "-f", "/dev/null", *map(str, files)]
         return self._keep(subprocess.Popen(argv, executable=_tail(), stderr=subprocess.DEVNULL, start_new_session=True))
 
     def stale(self, number: int) -> list[Path]:
-        """What a power cut leaves behind. `number`: of a process that exists by now and is somebody else's."""
+        """Files that a power cut leaves. `number`: in pid files; the id of an unrelated process that runs now."""
         files = [
             self.instance / "ha.pid", self.instance / "vz.pid", self.instance / "ha.sock",
             self.network / "usernet_user-v2.pid", self.network / "user-v2_fd.sock",
@@ -100,7 +100,7 @@ class Mac:
     def close(self) -> None:
         for process in self._started:
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # also what it has started: it would hold up the next test
+                os.killpg(process.pid, signal.SIGKILL)  # with its children, which would delay the next test
             process.wait()
 
     def _keep(self, process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
@@ -177,7 +177,7 @@ def test_nothing_is_removed_while_something_has_the_disk_open(mac: Mac) -> None:
     assert mac.said().count("nothing is removed") == 1
 
 
-def test_it_waits_for_a_person_who_restarts_colima(mac: Mac) -> None:
+def test_it_waits_while_a_person_restarts_colima(mac: Mac) -> None:
     waits = mac.folder / "waits"
     waits.touch()
     person = subprocess.Popen(["sh", "-c", f"while [ -e {waits} ]; do sleep 0.1; done", "/opt/bin/colima", "restart"])
@@ -240,7 +240,7 @@ def test_a_folder_behind_a_link_is_the_same_folder(mac: Mac) -> None:
     assert mac.started() == []
 
 
-def test_it_ends_at_once_while_colima_starts(mac: Mac) -> None:
+def test_a_signal_ends_it_at_once_while_colima_starts(mac: Mac) -> None:
     mac._program("colima", f'echo "$*" >> {mac.calls}\n[ "$1" = stop ] || exec sleep 60\n')
     boot = mac.boot()
     eventually(lambda: mac.started() == ["start default"], seconds=PATIENCE)

@@ -1,4 +1,4 @@
-"""pyinfra's operations through our connection, here to this very machine: a shell is all that they need."""
+"""pyinfra's operations through our connection, with a shell on this machine at its other end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reconciler.process import Completed, run
 
 
 class Here:
-    """A connection that leads nowhere else. `path`: of programs."""
+    """A connection to this machine. `path`: its $PATH."""
 
     def __init__(self, path: str = os.environ["PATH"]) -> None:
         self._path = path
@@ -54,7 +54,7 @@ def test_a_change_is_shown_then_made_then_not_needed(tmp_path: Path) -> None:
     assert sorted(item.name for item in tmp_path.iterdir()) == [path.name]
 
 
-def test_a_failed_command_says_what_the_machine_said(tmp_path: Path) -> None:
+def test_the_error_of_a_failed_command_has_its_last_lines(tmp_path: Path) -> None:
     with pytest.raises(ChangeFailed) as caught:
         driver().make(shell(f"echo first; echo second >&2; touch {tmp_path}/x; exit 3"))
     assert caught.value.said == ("first", "second")
@@ -63,7 +63,7 @@ def test_a_failed_command_says_what_the_machine_said(tmp_path: Path) -> None:
     assert driver().make(shell("exit 3", needed=False)).commands == ()
 
 
-def test_the_first_failure_ends_the_run_and_refusals_come_before_all(tmp_path: Path) -> None:
+def test_the_first_failure_ends_the_run_and_with_refusals_nothing_runs(tmp_path: Path) -> None:
     plan = Plan((put(tmp_path / "one", b"1"), shell("echo broken >&2; false"), put(tmp_path / "two", b"2")))
     work, told = Bootstrap("mini", driver(), lambda line: None), list[str]()
     code, document = work.rehearse(plan)
@@ -83,8 +83,8 @@ def test_the_first_failure_ends_the_run_and_refusals_come_before_all(tmp_path: P
     assert (code, document["outcome"], document["changes"]) == (0, "done", [])
 
 
-def test_a_password_is_asked_for_once_and_never_becomes_input(tmp_path: Path) -> None:
-    """The stand-in is as strict as sudo is with -k: it reads one line, and gives the rest to the command."""
+def test_the_password_is_asked_for_once_and_is_never_input_of_a_script(tmp_path: Path) -> None:
+    """The stand-in behaves like `sudo -k`: it reads one line, and gives the rest to the command."""
     sudo = tmp_path / "sudo"
     sudo.write_text(
         '#!/bin/sh\n[ "$1" = -n ] && { echo "a password is required" >&2; exit 1; }\n'

@@ -1,4 +1,4 @@
-"""Which changes hardening takes, and what is said of the second login."""
+"""The changes of the hardening, and the checks after the second login."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def text(*lines: str) -> str:
 
 
 def closed(ports: Sequence[int] = (22,)) -> dict[str, Sequence[str]]:
-    """What the script says of a machine that was hardened."""
+    """The output of the script of facts on a hardened machine."""
     files = {
         ssh.PATH: ssh.drop_in(("me",)),
         firewall.PATH: firewall.rules(ports),
@@ -51,7 +51,7 @@ def closed(ports: Sequence[int] = (22,)) -> dict[str, Sequence[str]]:
 
 
 def staged(made: Plan) -> list[str]:
-    """The files of the change that returns by itself."""
+    """The files of the guarded change."""
     return next(
         change.arguments["data"].decode().splitlines()
         for change in made.changes
@@ -59,7 +59,7 @@ def staged(made: Plan) -> list[str]:
     )
 
 
-def test_a_bare_machine_gets_all_of_it_and_the_change_that_returns_comes_last() -> None:
+def test_a_bare_machine_gets_all_parts_and_the_guarded_change_last() -> None:
     made = plan(BARE, ALL)
     assert made.refusals == ()
     assert names(made)[-1] == START
@@ -70,7 +70,7 @@ def test_a_bare_machine_gets_all_of_it_and_the_change_that_returns_comes_last() 
     assert made.notes == ("May log in by ssh, by key only: me. No other account, and not root.",)
 
 
-def test_a_hardened_machine_gets_nothing() -> None:
+def test_a_hardened_machine_needs_no_change() -> None:
     assert names(plan(closed(), ALL)) == []
 
 
@@ -97,13 +97,13 @@ def test_the_port_of_this_login_stays_open() -> None:
     assert b"tcp dport { 22, 2222 } accept" in rules.arguments["data"]
 
 
-def test_another_firewall_stays_the_only_one() -> None:
+def test_beside_another_active_firewall_no_rules_are_added() -> None:
     made = plan({**BARE, "harden_ufw": ["active"]}, ALL)
     assert staged(made) == [ssh.PATH]
     assert "ufw is active and stays the firewall; no rules of ours are added." in made.notes
 
 
-def test_a_match_block_of_the_owner_is_told_and_not_changed_again_and_again() -> None:
+def test_a_match_block_that_allows_more_is_reported_and_needs_no_change() -> None:
     settings = text("/etc/ssh/sshd_config:9:Match User old", "/etc/ssh/sshd_config:10: PasswordAuthentication yes")
     made = plan({**closed(), "harden_settings": [settings]}, ALL)
     assert names(made) == []
@@ -111,7 +111,7 @@ def test_a_match_block_of_the_owner_is_told_and_not_changed_again_and_again() ->
 
 
 @pytest.mark.parametrize(("login", "says"), [("root", "you log in as root"), ("me@corp", "cannot be named")])
-def test_a_login_that_it_would_close_is_refused(login: str, says: str) -> None:
+def test_hardening_that_would_lock_out_this_login_is_refused(login: str, says: str) -> None:
     asked = replace(ALL, login=login)
     (refusal,) = plan(BARE, asked).refusals
     assert says in refusal.message
@@ -122,7 +122,7 @@ def test_a_login_that_it_would_close_is_refused(login: str, says: str) -> None:
     assert "ssh is left as it is" in usual.notes[0]
 
 
-def test_a_session_that_broke_is_no_reason_to_worry() -> None:
+def test_if_the_session_breaks_the_hint_says_that_the_old_files_return() -> None:
     def broken(script: str) -> Completed:
         raise Transient(Reason.HOST_UNREACHABLE, "the connection broke", "")
 
@@ -131,16 +131,16 @@ def test_a_session_that_broke_is_no_reason_to_worry() -> None:
     assert "by itself" in check.hint
 
 
-def test_a_mac_is_left_open_and_that_is_said() -> None:
+def test_a_mac_is_not_hardened_and_a_note_says_so() -> None:
     assert hardening.left_open(ALL).refusals[0].ok is False
     assert "by hand" in hardening.left_open(replace(ALL, harden=None)).notes[0]
 
 
-def test_none_is_nothing() -> None:
+def test_no_parts_give_an_empty_plan() -> None:
     assert plan(BARE, replace(ALL, harden=())) == Plan()
 
 
-def test_without_a_second_login_nothing_is_begun() -> None:
+def test_without_a_second_login_the_change_is_refused_before_it_begins() -> None:
     made = plan(BARE, ALL)
     assert ready(made, lambda: True) is None
     refusal = ready(made, lambda: False)
@@ -150,7 +150,7 @@ def test_without_a_second_login_nothing_is_begun() -> None:
 
 
 def proven(logins: Iterator[bool], confirm: int = 0, made: tuple[str, ...] = (START,)) -> tuple[list[str], list[Check]]:
-    """What was called on the machine, and the checks."""
+    """The commands that `prove` ran on the machine, and its checks. `logins`: whether each login works."""
     called: list[str] = []
 
     def run(script: str) -> Completed:
@@ -160,7 +160,7 @@ def proven(logins: Iterator[bool], confirm: int = 0, made: tuple[str, ...] = (ST
     return called, list(prove(made, run, lambda: next(logins), lambda seconds: None))
 
 
-def test_only_a_second_login_confirms() -> None:
+def test_the_change_is_confirmed_only_after_a_second_login() -> None:
     called, checks = proven(iter([True]))
     assert (called, [item.ok for item in checks]) == (["confirm"], [True])
     called, checks = proven(iter([False, False, True]))
@@ -168,12 +168,12 @@ def test_only_a_second_login_confirms() -> None:
     assert "logins work as before" in checks[0].message
 
 
-def test_a_confirmation_that_comes_too_late_is_said() -> None:
+def test_a_confirmation_that_comes_too_late_is_reported() -> None:
     called, checks = proven(iter([True, True]), confirm=1)
     assert (called, [item.ok for item in checks]) == (["confirm", "back"], [False])
     assert proven(iter([]), made=("harden-packages",)) == ([], [])
 
 
-def test_every_change_says_what_it_does() -> None:
+def test_every_change_has_a_sentence_and_a_hint() -> None:
     changes: tuple[Change, ...] = plan(BARE, ALL).changes
     assert all(change.sentence and change.hint and not change.sentence.endswith(".") for change in changes)

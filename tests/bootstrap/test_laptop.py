@@ -1,4 +1,4 @@
-"""What bootstrap takes from the laptop, and writes there: wheels, keys of hosts, the entry in hosts.yaml."""
+"""The parts of a bootstrap that read or write on the laptop: wheels, host keys, the entry in hosts.yaml."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def home(tmp_path: Path) -> dict[str, str]:
     return {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
 
 
-def test_the_program_and_its_libraries_are_packed_from_what_runs_here(home: dict[str, str], tmp_path: Path) -> None:
+def test_the_running_program_and_its_libraries_are_packed_and_can_be_installed(
+    home: dict[str, str], tmp_path: Path
+) -> None:
     made = bundle(HERE, None, (), home)
     assert (made.complete, made.folder.partition("-")[0]) == (True, reconciler.__version__)
     assert bundle(HERE, None, {made.folder}, home).data == b"", "the same program is the same version"
@@ -48,7 +50,7 @@ def test_the_program_and_its_libraries_are_packed_from_what_runs_here(home: dict
     assert said.stdout.strip() == f"reconciler {reconciler.__version__}"
 
 
-def test_a_channel_is_a_wheel_a_folder_or_this_version(home: dict[str, str], tmp_path: Path) -> None:
+def test_a_channel_is_a_wheel_or_a_folder_or_the_running_version(home: dict[str, str], tmp_path: Path) -> None:
     wheel = tmp_path / "wheels/reconciler-9.9-py3-none-any.whl"
     wheel.parent.mkdir()
     wheel.write_bytes(b"one")
@@ -63,7 +65,7 @@ def test_a_channel_is_a_wheel_a_folder_or_this_version(home: dict[str, str], tmp
             bundle(HERE, wrong, own, home)
 
 
-def test_an_entry_is_added_to_what_is_there(home: dict[str, str], tmp_path: Path) -> None:
+def test_an_entry_is_added_and_the_rest_of_the_file_stays(home: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / ".config/reconciler/hosts.yaml"
     assert entry.write(HOST, home)
     assert (load_hosts(home), path.stat().st_mode & 0o777) == ((HOST,), 0o600)
@@ -78,14 +80,14 @@ def test_an_entry_is_added_to_what_is_there(home: dict[str, str], tmp_path: Path
     assert load_hosts(home) == (RemoteHost("nas", "nas"),)
 
 
-def test_an_entry_without_the_account_of_the_agent_is_told() -> None:
+def test_an_existing_entry_without_the_agents_account_is_reported() -> None:
     assert entry.fault(HOST, HOST) is None
     found = entry.fault(RemoteHost("mini", "me@target"), HOST)
     assert found is not None
     assert "user: reconciler" in found.hint
 
 
-def test_a_name_that_is_another_machine_is_refused(home: dict[str, str]) -> None:
+def test_a_name_that_belongs_to_another_machine_is_refused(home: dict[str, str]) -> None:
     entry.write(HOST, home)
     assert entry.require_free("mini", "me@target", home) == HOST
     assert entry.require_free("nas", "me@target", home) is None
@@ -107,7 +109,7 @@ def test_the_entry_says_where_to_push(destination: str, repository: str) -> None
     assert entry.entry(destination, remote, places(remote)).repository == "git@example.org:me/home.git"
 
 
-def test_the_key_of_a_forge_is_the_one_that_the_laptop_knows(home: dict[str, str], tmp_path: Path) -> None:
+def test_the_host_key_of_a_forge_is_taken_from_the_laptops_known_hosts(home: dict[str, str], tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
     kind, key, *_ = (tmp_path / "key.pub").read_text().split()
     program = tmp_path / "bin/ssh"

@@ -40,7 +40,7 @@ def test_a_bare_machine_gets_everything_in_an_order_that_works() -> None:
     assert len(set(names(plan()))) == len(made)
 
 
-def test_a_finished_machine_gets_nothing() -> None:
+def test_a_finished_machine_needs_no_change() -> None:
     assert names(plan(FINISHED)) == []
 
 
@@ -60,18 +60,18 @@ def test_a_finished_machine_gets_nothing() -> None:
         ({"have": replace(FINISHED.have, commit=False)}, ["first-commit"]),
     ],
 )
-def test_only_what_is_missing_is_done(lost: dict[str, object], needed: list[str]) -> None:
+def test_only_missing_parts_are_changed(lost: dict[str, object], needed: list[str]) -> None:
     assert names(plan(replace(FINISHED, **lost))) == needed  # type: ignore[arg-type]
 
 
-def test_an_engine_of_another_vendor_stays() -> None:
+def test_an_engine_from_docker_com_is_not_replaced() -> None:
     ce = replace(FINISHED, packages=FINISHED.packages - {"docker.io"} | {"docker-ce"}, engine="27.5.1", compose="")
     engine = next(change for change in plan(ce).changes if change.name == "engine")
     assert "docker-compose-plugin" in engine.arguments["commands"][0]
     assert [item.name for item in plan(replace(ce, engine="24.0.9")).refusals] == ["engine"]
 
 
-def test_another_version_takes_over_by_an_upgrade() -> None:
+def test_another_version_is_installed_by_upgrade() -> None:
     newer = replace(BUNDLE, folder="0.3.0-00000000")
     made = {change.name: change for change in plan(FINISHED, bundle=newer).changes if change.needed}
     assert [*made] == ["versions-folder", "wheels", "upgrade"]
@@ -92,7 +92,7 @@ def test_another_version_takes_over_by_an_upgrade() -> None:
         (facts(have=Have(config={"host": "mini", "source": {"url": "https://x/y"}})), "repository", "https://x/y"),
     ],
 )
-def test_what_hinders_is_said_before_anything_is_changed(
+def test_a_machine_that_does_not_fit_is_refused_with_the_reason(
     found: linux_facts.LinuxFacts, refused: str, told: str
 ) -> None:
     made = {item.name: f"{item.message} {item.hint}" for item in plan(found).refusals}

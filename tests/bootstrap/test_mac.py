@@ -1,6 +1,6 @@
-"""A Mac's part of the bootstrap: from recorded answers of its programs to files and commands, as golden texts.
+"""The plan for a Mac: from recorded answers of its programs to files and commands, compared with stored texts.
 
-None of this has run on a Mac. The script of facts runs here, with programs that print what a Mac's ones print.
+None of this has run on a Mac. The script of facts runs here, with programs that print what a Mac's programs print.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def brew(folder: Path, *formulae: str) -> None:
 
 
 def at_home(facts: MacFacts) -> MacFacts:
-    """As on a real Mac: the test's own paths and account are those of the machine that runs the test."""
+    """Facts with a Mac's paths and account in the place of those of the machine that runs the test."""
     return replace(facts, colima="/Users/me/.colima", brew_owner="me" if facts.brew_owner else "")
 
 
@@ -155,7 +155,7 @@ def test_a_new_mac_gets_everything(tmp_path: Path) -> None:
     assert facts.power["sleep"] == (1,)
     plan = mac.plan(facts, WANTED, BUNDLE)
     names = [item.name for item in plan.changes]
-    own = names.index("versions-folder")  # from here on it is the agent's part, which all systems share
+    own = names.index("versions-folder")  # from here on the changes are the agent's, which all systems share
     matches(CASES / "bootstrap" / "mac-new.txt", shown(replace(plan, changes=plan.changes[:own])))
     program, config = (next(item for item in plan.changes if item.name == name) for name in ("program", "config"))
     assert "/opt/homebrew/opt/python@3.13/bin/python3.13 -m venv" in str(program.arguments)
@@ -195,7 +195,7 @@ def test_a_finished_mac_is_left_alone(tmp_path: Path) -> None:
     assert any("closed to what runs without a login" in note for note in plan.notes)
 
 
-def test_what_a_person_must_do_first_is_told_and_nothing_is_changed(tmp_path: Path) -> None:
+def test_a_mac_that_does_not_fit_is_refused_with_what_a_person_must_do(tmp_path: Path) -> None:
     facts = at_home(look(tmp_path, sw_vers="echo 12.7", uname="echo x86_64"))
     (tmp_path / "home/.colima/default").mkdir(parents=True)
     (tmp_path / "home/.colima/default/colima.yaml").write_text("cpu: [2\n")
@@ -229,7 +229,7 @@ def merged(text: str | None, created: bool = False) -> tuple[dict[str, object], 
     return yaml.safe_load(made.text), made.differences, made.text
 
 
-def test_what_somebody_has_set_stays_and_is_told() -> None:
+def test_settings_of_somebody_else_stay_and_are_reported() -> None:
     found, differences, text = merged(TEMPLATE)
     assert (found["cpu"], found["memory"], found["disk"]) == (8, 8, 60)
     assert (found["vmType"], found["mountType"]) == ("vz", "virtiofs")
@@ -241,13 +241,13 @@ def test_what_somebody_has_set_stays_and_is_told() -> None:
     assert merge(text, WANT, "/Users/me", created=True).text == text
 
 
-def test_a_virtual_machine_that_exists_keeps_its_kind() -> None:
+def test_an_existing_virtual_machine_keeps_its_type() -> None:
     found, differences, _ = merged(TEMPLATE, created=True)
     assert found["vmType"] == "qemu"
     assert "vmType is qemu in colima.yaml, not vz: only a new virtual machine takes it" in differences
 
 
-def test_a_new_file_has_all_that_colima_needs() -> None:
+def test_a_new_colima_yaml_has_all_needed_settings() -> None:
     found, differences, _ = merged(None)
     assert (found["runtime"], found["vmType"], found["memory"]) == ("docker", "vz", 12)
     assert found["mounts"] == [
@@ -269,21 +269,21 @@ def test_a_new_file_has_all_that_colima_needs() -> None:
         ("[~]", ["state", "secrets"]),
     ],
 )
-def test_folders_that_containers_do_not_see_are_told(mounts: str, told: list[str]) -> None:
+def test_folders_that_containers_do_not_see_are_reported(mounts: str, told: list[str]) -> None:
     found, differences, _ = merged(f"mounts: {mounts}\n")
     assert found["mounts"] == yaml.safe_load(mounts)
     assert [name for name in ("state", "secrets") if any(f"/{name}: add" in item for item in differences)] == told
 
 
 @pytest.mark.parametrize("docker", ["{insecure-registries: [x]}", "{log-driver: json-file}"])
-def test_logs_that_nobody_shortens_are_told(docker: str) -> None:
+def test_missing_log_rotation_is_reported(docker: str) -> None:
     found, differences, _ = merged(f"docker: {docker}\n")
     assert found["docker"] == yaml.safe_load(docker)
     assert any("log rotation" in item for item in differences)
 
 
 @pytest.mark.parametrize("text", ["{cpu: 2, memory: 2}\n", '"cpu": 2\n', "cpu:\n  2\n", "cpu: &a 2\nmemory: *a\n"])
-def test_an_unusual_form_is_left_alone(text: str) -> None:
+def test_a_colima_yaml_in_an_unusual_form_is_not_damaged(text: str) -> None:
     made = merge(text, WANT, "/Users/me", created=False)
     kept = yaml.safe_load(made.text)
     if made.text == text:
@@ -293,12 +293,12 @@ def test_an_unusual_form_is_left_alone(text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "told"), [("a: [1\n", "line 2"), ("- 1\n", "line 1"), ("\tcpu: 2\n", "line 1")])
-def test_a_file_that_cannot_be_read_is_told_with_its_line(text: str, told: str) -> None:
+def test_a_colima_yaml_that_cannot_be_read_is_an_error_with_its_line(text: str, told: str) -> None:
     with pytest.raises(Unreadable, match=told):
         merged(text)
 
 
-def test_launchd_gets_a_list_that_it_can_read() -> None:
+def test_the_property_list_for_launchd_is_valid() -> None:
     read = plistlib.loads(colima_list(mac.SCRIPT, "me", "/Users/me", "/Users/me/.colima").data)
     assert read["ProgramArguments"] == ["/bin/sh", "/opt/reconciler/colima-boot.sh"]
     assert (read["UserName"], read["KeepAlive"], read["RunAtLoad"]) == ("me", True, True)

@@ -1,4 +1,4 @@
-"""The terminal program without a terminal: what its threads would have found is given, its screen is text."""
+"""The terminal program without a terminal: its threads' results are given, its screen is read as text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def healthy() -> Snapshot:
 
 
 class Stage:
-    """`asked`: the verbs that were run. `answers`: the first word of a verb → its document. `lines`: of all logs."""
+    """`asked`: the verbs that were run. `answers`: first word of a verb → its document. `lines`: rows of all logs."""
 
     def __init__(self) -> None:
         self.board, self.samples = Board(healthy()), Samples()
@@ -81,7 +81,7 @@ class Stage:
         return self.answers[words[0]]
 
     def play(self, steps: Steps, size: tuple[int, int] = (80, 24), colour: bool = True) -> None:
-        """`steps` gets a person at the program."""
+        """Run the program, and `steps` with a person at its keyboard."""
 
         async def played() -> None:
             program = self.program(colour)
@@ -93,7 +93,7 @@ class Stage:
         asyncio.run(played())
 
     def screen(self, *keys: str, size: tuple[int, int] = (80, 24)) -> str:
-        """After these keys."""
+        """The screen after these keys."""
         found = ""
 
         async def steps(person: Person) -> None:
@@ -111,7 +111,7 @@ class Person:
         self.pilot = pilot
 
     async def press(self, *keys: str) -> str:
-        """Named keys, or texts to type; then the screen."""
+        """Press named keys or type texts; returns the screen."""
         for key in keys:
             if key == "y":
                 await self.look()
@@ -120,7 +120,7 @@ class Person:
         return await self.look()
 
     async def look(self) -> str:
-        """The screen, once what was pressed is done and its threads have answered."""
+        """The screen, after all keys were handled and the threads have answered."""
         before, until = "", time.monotonic() + 20
         while time.monotonic() < until and not self.pilot.app.return_code:
             await self.pilot.pause(0.01)
@@ -133,10 +133,10 @@ class Person:
                 return now
             before = now
         assert self.pilot.app.return_code, before
-        return before  # a defect has ended it
+        return before  # an exception has ended the program
 
     def _idle(self) -> bool:
-        """No message waits anywhere."""
+        """Whether no message waits in any widget."""
         stack = self.pilot.app.screen_stack
         pumps = [self.pilot.app, *stack, *(widget for item in stack for widget in item.walk_children())]
         return not any(pump.message_queue_size for pump in pumps)

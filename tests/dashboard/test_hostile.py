@@ -16,7 +16,7 @@ STEERING = "\x1b]0;taken\x07\x1b[2J\x1b[31mred\x9b2J\u202egnp.exe\u2066\x00\r\x0
 WIDE = "日本語のログ" * 30 + "👩‍👩‍👧‍👦é̷̛"
 
 
-def test_only_our_paints_mean_something() -> None:
+def test_only_our_colours_have_an_effect() -> None:
     made = painted(f"\x1b[32mgood\x1b[0m {MARKUP} {STEERING}")
     assert made.plain.startswith(f"good {MARKUP} ")
     assert not re.search(r"[\x00-\x1f\x7f-\x9f\u202e\u2066]", made.plain)
@@ -46,7 +46,7 @@ def test_hostile_texts_stay_on_their_line(stage: Stage, text: str) -> None:
     stage.play(looks)
 
 
-def test_typed_text_is_text(stage: Stage) -> None:
+def test_pasted_markup_has_no_effect(stage: Stage) -> None:
     async def pastes(person: Person) -> None:
         await person.press("slash")
         person.pilot.app.screen.focused.post_message(Paste(f"{MARKUP}{STEERING}"))  # type: ignore[union-attr]
@@ -56,7 +56,7 @@ def test_typed_text_is_text(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("colour", [True, False])
-def test_no_colour_means_none(stage: Stage, colour: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_colour_no_colour_code_is_sent(stage: Stage, colour: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     async def draws(person: Person) -> None:
         nonlocal found
         for keys in (["down"], ["t"], ["n"], ["slash", "x"], ["escape", "enter"]):
@@ -72,5 +72,5 @@ def test_no_colour_means_none(stage: Stage, colour: bool, monkeypatch: pytest.Mo
     stage.play(draws, colour=colour)
     codes = {code for codes in re.findall(r"\x1b\[([0-9;]*)m", found) for code in codes.split(";")}
     coloured = {code for code in codes if re.fullmatch(r"3[0-8]|4[0-8]|9[0-7]|10[0-7]", code)}
-    assert "7" in codes  # the chosen service is seen without colours
+    assert "7" in codes  # the chosen service is visible without colours
     assert bool(coloured) == colour

@@ -1,4 +1,4 @@
-"""What keys do; above all that nothing is changed without a yes."""
+"""The actions of keys; above all, nothing is changed without a yes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DONE = {
     ("key", "words"),
     [("t", ["retry", HEAD]), ("a", ["accept", HEAD]), ("u", ["resume"])],
 )
-def test_changes_need_a_yes(stage: Stage, key: str, words: list[str]) -> None:
+def test_a_verb_that_changes_something_runs_only_after_a_yes(stage: Stage, key: str, words: list[str]) -> None:
     async def answers(person: Person) -> None:
         for no in ("n", "escape", "enter", "space", "Y", key, "q"):
             assert "y  yes" in await person.press(key)
@@ -48,7 +48,7 @@ def test_suspension_needs_a_reason_and_a_yes(stage: Stage) -> None:
     assert stage.asked == [["suspend", "--reason", "disk"]]
 
 
-def test_changes_of_a_commit_are_about_the_chosen_one(stage: Stage) -> None:
+def test_retry_in_the_list_of_commits_is_about_the_chosen_commit(stage: Stage) -> None:
     async def answers(person: Person) -> None:
         assert "retry ccccccc?" in await person.press("h", "t")
         await person.press("y")
@@ -59,7 +59,7 @@ def test_changes_of_a_commit_are_about_the_chosen_one(stage: Stage) -> None:
     assert stage.asked == [["retry", "c" * 40]]
 
 
-def test_unknown_head_is_told(stage: Stage) -> None:
+def test_retry_without_a_known_head_is_refused(stage: Stage) -> None:
     stage.show(source={**(snapshot().status or {})["source"], "head": None})
     assert "not known yet" in stage.screen("t")
 
@@ -71,7 +71,7 @@ def test_unknown_head_is_told(stage: Stage) -> None:
         {**DONE, "outcome": "Refused", "message": "somebody else acts", "hint": "wait"},
     ],
 )
-def test_refusals_are_shown(stage: Stage, answer: dict[str, Any]) -> None:
+def test_message_and_hint_of_a_refusal_are_shown(stage: Stage, answer: dict[str, Any]) -> None:
     stage.answers = {"retry": answer}
     shown = stage.screen("t", "y")
     assert "somebody else acts" in shown
@@ -114,7 +114,7 @@ def test_filter_narrows_while_typing_and_escape_ends_it(stage: Stage) -> None:
 
 
 def test_chosen_service_stays_chosen(stage: Stage) -> None:
-    """Also when another one that is not well moves above it."""
+    """The choice stays also if an unhealthy service moves above the chosen one."""
 
     async def moves(person: Person) -> None:
         rows = person.pilot.app.screen.query_one(Rows)
@@ -154,7 +154,7 @@ def test_log_is_followed_searched_and_left(stage: Stage) -> None:
     stage.play(reads)
 
 
-def test_replaced_containers_are_shown_in_turn(stage: Stage) -> None:
+def test_a_key_switches_between_logs_of_present_and_replaced_containers(stage: Stage) -> None:
     async def reads(person: Person) -> None:
         assert "replaced containers" in await person.press("enter", "o")
         await person.press("f")
@@ -164,7 +164,7 @@ def test_replaced_containers_are_shown_in_turn(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("how", ["q", "ctrl+c", "signal"])
-def test_it_ends(stage: Stage, how: str) -> None:
+def test_the_program_ends_by_key_and_by_signal(stage: Stage, how: str) -> None:
     async def ends(person: Person) -> None:
         if how == "q":
             await person.press("h", "q")
@@ -179,7 +179,7 @@ def test_it_ends(stage: Stage, how: str) -> None:
 
 
 def typed(person: Person, text: str) -> None:
-    """All at once, as over a connection that hangs for a moment: the keys are under way to the table already."""
+    """Send all keys at once, as a connection does that has hung for a moment: they are queued for the table already."""
     for letter in text:
         key = Key({"\r": "enter", " ": "space"}.get(letter, letter), letter)
         rows = next(iter(person.pilot.app.screen.query(Rows)), None)
@@ -201,7 +201,7 @@ def test_fast_typing_changes_nothing_and_is_not_lost(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("key", ["h", "t", "d"])
-def test_fast_keys_leave_one_screen_each(stage: Stage, key: str) -> None:
+def test_each_fast_escape_leaves_one_screen(stage: Stage, key: str) -> None:
     async def leaves(person: Person) -> None:
         await person.press(key, "question_mark", "h", "p")
         for _ in range(4):
@@ -212,12 +212,12 @@ def test_fast_keys_leave_one_screen_each(stage: Stage, key: str) -> None:
     stage.play(leaves)
 
 
-def test_old_snapshot_tells_its_age(stage: Stage) -> None:
+def test_the_age_of_an_old_snapshot_is_shown(stage: Stage) -> None:
     stage.now += 40
     assert "nothing new for 41 s" in stage.screen()
 
 
-def test_defect_of_ours_shows_no_values(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_exception_prints_no_values_of_variables(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
     """Textual's own trace would print variables, which may hold secrets."""
     stage.show(budget={**(snapshot().status or {})["budget"], "budgetBytes": "canary-0815-secret"})
     with pytest.raises(TypeError):

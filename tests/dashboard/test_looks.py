@@ -1,4 +1,4 @@
-"""What the screens look like: each is compared with a stored text.
+"""The screens, each compared with a stored text.
 
 `RECONCILER_UPDATE_CASES=1 pytest tests/dashboard` writes them anew; read the difference before you commit it.
 """
@@ -26,7 +26,7 @@ ROLLOUT = {
 
 
 def many(count: int) -> Snapshot:
-    """Services of three stacks; one is not well, one is on its way."""
+    """Services of three stacks; one is degraded, one is progressing."""
     names = [(f"stack{n % 3}", f"service-{n:02}") for n in range(count)]
     shown = snapshot(containers=[container(service, stack=stack, id=service) for stack, service in names])
     [stack] = (shown.status or {})["stacks"]
@@ -120,20 +120,20 @@ SCREENS: dict[str, tuple[Callable[[Stage], Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("name", SCREENS)
-def test_look(stage: Stage, name: str) -> None:
+def test_screen_is_as_stored(stage: Stage, name: str) -> None:
     prepare, keys = SCREENS[name]
     prepare(stage)
     matches(CASES / "dashboard" / f"{name}.txt", stage.screen(*keys))
 
 
 @pytest.mark.parametrize("name", ["sixty", "rollout"])
-def test_look_of_a_wide_screen(stage: Stage, name: str) -> None:
+def test_wide_screen_is_as_stored(stage: Stage, name: str) -> None:
     SCREENS[name][0](stage)
     matches(CASES / "dashboard" / f"{name}-wide.txt", stage.screen(size=(120, 40)))
 
 
 @pytest.mark.parametrize("size", [(20, 5), (1, 1), (300, 100)])
-def test_no_size_is_too_small(stage: Stage, size: tuple[int, int]) -> None:
+def test_every_screen_works_in_a_terminal_of_any_size(stage: Stage, size: tuple[int, int]) -> None:
     async def all_screens(person: Person) -> None:
         for key in ("down", "enter", "h", "t", "question_mark", "slash"):
             assert len((await person.press(key)).splitlines()) <= size[1]

@@ -44,7 +44,7 @@ def test_each_line_is_shown_once_and_late_ones_are_not_lost() -> None:
     assert asked[2] < 1_700_000_000 + 22
 
 
-def test_lines_are_bounded_and_an_absent_engine_is_told_and_forgotten() -> None:
+def test_lines_are_bounded_and_an_error_is_shown_until_the_next_good_look() -> None:
     rows = [log_row(str(n), container=str(n)) for n in range(3 * KEPT)]
     away = Transient(Reason.ENGINE_UNAVAILABLE, "no engine", "")
     answers: list[Sequence[Json] | Exception] = [away, rows, ValueError("broken"), []]
@@ -64,7 +64,7 @@ def test_lines_are_bounded_and_an_absent_engine_is_told_and_forgotten() -> None:
     assert [row["line"] for row in newest.lines] == [str(n) for n in range(2 * KEPT, 3 * KEPT)]
 
 
-def test_reader_of_a_log_waits_for_who_takes_and_ends_when_closed() -> None:
+def test_reader_of_a_log_waits_until_lines_are_taken_and_ends_when_closed() -> None:
     ended = threading.Event()
     given = 0
 
@@ -87,7 +87,7 @@ def test_reader_of_a_log_waits_for_who_takes_and_ends_when_closed() -> None:
     assert ended.wait(20)
 
 
-def test_fault_of_a_log_is_told() -> None:
+def test_error_of_a_followed_log_is_kept_for_the_screen() -> None:
     def read() -> Iterator[Sequence[Json]]:
         yield [log_row("x")]
         raise Transient(Reason.ENGINE_UNAVAILABLE, "no engine", "start it")
@@ -98,7 +98,7 @@ def test_fault_of_a_log_is_told() -> None:
     assert len(follow.take()) == 1
 
 
-def test_dropped_job_ends_its_wait() -> None:
+def test_a_dropped_job_ends_its_work() -> None:
     ended = threading.Event()
 
     def work() -> Json:

@@ -46,7 +46,7 @@ def attempt(n: int = 1, **more: Any) -> Attempt:
 
 
 def snapshot(attempts: Sequence[Attempt] | None = None, containers: Sequence[Container] | None = None) -> Snapshot:
-    """Of a healthy host with one service."""
+    """A snapshot of a healthy host with one service."""
     done = list(attempts) if attempts is not None else [attempt()]
     there = list(containers) if containers is not None else [container()]
     past = History(attempts=tuple(reversed(done)), last_good=Good(HEAD, "c", NOW - 93), seen=(HEAD,), seen_at=NOW - 100)
@@ -96,7 +96,7 @@ class Client:
 
 
 class Site:
-    """`lines`: what logs say. `token`: what is asked for. `woken`: how often the agent was."""
+    """`lines`: rows of logs. `token`: the token that requests must have. `woken`: how often the agent was woken."""
 
     def __init__(self) -> None:
         self.board, self.samples = Board(snapshot()), Samples()

@@ -1,4 +1,4 @@
-"""Each alert begins once its bound is passed for long enough, and ends once."""
+"""Each alert begins when its threshold was passed for long enough, and ends once."""
 
 from __future__ import annotations
 
@@ -73,18 +73,18 @@ CASES = {
 def lived(
     alerts: Alerts, shown: Sequence[tuple[float, Snapshot]], rules: Any = None
 ) -> Iterator[tuple[float, set[str]]]:
-    """What is active at each of these moments, seconds after NOW. The agent gives signs."""
+    """(moment, names of active alerts) for each snapshot; moments are seconds after NOW. The agent is never silent."""
     for at, item in shown:
         now = replace(item, at=NOW + at, heartbeat=NOW + at)
         yield at, {alert.finding.name for alert in alerts.look(now, rules or {})}
 
 
-def test_every_alert_has_a_case() -> None:
+def test_every_alert_has_a_case_here() -> None:
     assert CASES.keys() | {"disk-filling"} == RULES.keys()
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_alert_begins_after_its_time_and_ends(name: str) -> None:
+def test_alert_begins_when_its_fact_has_lasted_and_ends_after_the_grace(name: str) -> None:
     alerts, lasting, bad = Alerts(Samples()), RULES[name].lasting, CASES[name]
     passing = name in ("container-restarted", "out-of-memory")
     gone = lasting + 10 + GRACE + (RECENT if passing else 0)
@@ -98,14 +98,14 @@ def test_alert_begins_after_its_time_and_ends(name: str) -> None:
     assert found[gone + 5 * GRACE] == set()
 
 
-def test_what_comes_and_goes_at_its_bound_is_one_alert() -> None:
+def test_value_that_crosses_its_threshold_often_is_one_alert() -> None:
     alerts, bad = Alerts(Samples()), CASES["swap-in-use"]
     moments = [(n * 15.0, bad if n % 3 or n < 30 else well()) for n in range(1, 80)]
     active = [bool(names) for _, names in lived(alerts, moments)]
     assert [a != b for a, b in itertools.pairwise(active)].count(True) == 1
 
 
-def test_what_is_not_known_just_now_changes_nothing() -> None:
+def test_alert_stays_while_the_engine_does_not_answer() -> None:
     alerts, bad = Alerts(Samples()), CASES["memory-near-limit"]
     away = measures(well(), usage={}, containers=(), answered=False)
     moments = [(0.0, bad), (300.0, bad), (400.0, away), (900.0, away), (901.0, well()), (1000.0, well())]
@@ -116,7 +116,7 @@ def test_what_is_not_known_just_now_changes_nothing() -> None:
 
 @pytest.mark.parametrize("name", ["memory-near-limit", "out-of-memory", "budget-full", "container-restarted"])
 @pytest.mark.parametrize("left", [(container(state="exited"),), ()], ids=["stopped", "removed"])
-def test_alert_ends_where_no_container_runs_any_more(name: str, left: tuple[Container, ...]) -> None:
+def test_alert_ends_if_the_container_was_stopped_or_removed(name: str, left: tuple[Container, ...]) -> None:
     alerts, bad, lasting = Alerts(Samples()), CASES[name], RULES[name].lasting
     empty = measures(well(), usage={}, containers=left)
     over = lasting + RECENT
@@ -126,7 +126,7 @@ def test_alert_ends_where_no_container_runs_any_more(name: str, left: tuple[Cont
     assert found[over + 2 * GRACE] == set()
 
 
-def test_rollout_and_suspension_make_no_service_an_alert() -> None:
+def test_unhealthy_service_is_no_alert_during_a_rollout_or_a_suspension() -> None:
     alerts = Alerts(Samples())
     rolling = status(sick(well()), rollout={"attempt": "1"})
     paused = status(sick(well()), suspended={"reason": "x", "until": None})
@@ -144,14 +144,14 @@ def test_a_rollout_neither_begins_nor_ends_an_alert(name: str) -> None:
     assert [names for _, names in lived(alerts, [(2100.0, well()), (2100 + 2 * GRACE, well())])][-1] == set()
 
 
-def test_what_cannot_be_seen_does_not_become_an_alert() -> None:
+def test_no_alert_begins_while_the_engine_does_not_answer() -> None:
     alerts, bad = Alerts(Samples()), CASES["memory-near-limit"]
     away = measures(well(), usage={}, containers=(), answered=False)
     moments = [(0.0, bad), (15.0, away), (400.0, away), (415.0, bad)]
     assert [names for _, names in lived(alerts, moments)] == [set(), set(), set(), {"memory-near-limit"}]
 
 
-def test_a_certificate_that_has_ended_stays_an_alert() -> None:
+def test_a_certificate_that_has_expired_is_still_an_alert() -> None:
     ended = replace(well(), endpoints=(Check(WEB, Answer("its certificate is not accepted", NOW - 60), NOW, NOW),))
     [alert] = Alerts(Samples()).look(ended, {})
     assert alert.finding.message == "the certificate of https://localhost:8443/ of shop/web has ended 60 s ago"
@@ -161,13 +161,13 @@ def test_a_certificate_that_has_ended_stays_an_alert() -> None:
     assert alert.finding.value == 15 * 86400
 
 
-def test_our_own_restarts_count_as_well() -> None:
+def test_restarts_by_the_agent_count_as_well() -> None:
     past = replace(well().past, backoffs={("shop", "web"): RestartBackoff((NOW - 5,))})
     [(_, names)] = lived(Alerts(Samples()), [(0.0, replace(well(), past=past))])
     assert names == {"container-restarted"}
 
 
-def test_disk_that_fills_is_told_by_its_pace() -> None:
+def test_disk_filling_follows_from_the_pace_of_an_hour() -> None:
     samples = Samples()
     for n in range(300):
         samples.add(NOW + n * EVERY, {"free /": float((60 * GIB) - n * (20 << 20))})
@@ -184,14 +184,14 @@ def _at(alerts: Alerts, now: float, rules: dict[str, AlertRule]) -> tuple[Alert,
     return alerts.look(replace(well(), at=now, heartbeat=now), rules)
 
 
-def test_document_sets_bounds() -> None:
+def test_rules_of_the_host_document_replace_the_defaults() -> None:
     rules = {"memory-near-limit": AlertRule(0.0, 0.5), "out-of-memory": AlertRule(enabled=False)}
     used = measures(snapshot(), usage={container().id: Usage(40 << 20, 1.0)})
     alerts = Alerts(Samples())
     assert dict(lived(alerts, [(0.0, well()), (1.0, used)], rules))[1.0] == {"memory-near-limit"}
 
 
-def test_restarted_monitor_knows_since_when() -> None:
+def test_restarted_monitor_keeps_the_begin_of_an_alert() -> None:
     alerts, bad = Alerts(Samples()), CASES["swap-in-use"]
     list(lived(alerts, [(0.0, bad), (400.0, bad)]))
     told = document(alerts.look(replace(bad, at=NOW + 401, heartbeat=NOW + 401), {}), NOW + 401)
@@ -202,7 +202,7 @@ def test_restarted_monitor_knows_since_when() -> None:
     assert list(read({})) == []
 
 
-def test_verb_tells_what_was_found_and_when_nobody_looks(tmp_path: Path) -> None:
+def test_verb_shows_published_alerts_and_fails_without_a_monitor(tmp_path: Path) -> None:
     with pytest.raises(Transient, match="no monitor looks"):
         verb.show(tmp_path, NOW)
     files.publish(tmp_path / FILE, document((), NOW))
@@ -218,7 +218,7 @@ def test_verb_tells_what_was_found_and_when_nobody_looks(tmp_path: Path) -> None
         verb.show(tmp_path, NOW)
 
 
-def test_test_of_an_alert_ends_by_itself(tmp_path: Path) -> None:
+def test_a_test_alert_ends_by_itself(tmp_path: Path) -> None:
     with pytest.raises(ReconcilerError, match="no alert 'disk-lo'") as told:
         verb.fire(tmp_path, "disk-lo")
     assert told.value.hint == "did you mean disk-low?"
@@ -231,7 +231,7 @@ def test_test_of_an_alert_ends_by_itself(tmp_path: Path) -> None:
     assert verb.tested(tmp_path, NOW) is None
 
 
-def test_alerts_are_served(site: Site) -> None:
+def test_alerts_are_in_the_api_and_in_the_metrics(site: Site) -> None:
     found = Alerts(Samples()).look(CASES["agent-silent"], {"agent-silent": AlertRule()})
     site.show(replace(sick(well()), alerts=found))
     assert site.client.get("/api/alerts").json()["alerts"][0]["name"] == "agent-silent"

@@ -1,4 +1,4 @@
-"""Who is answered, and with which headers."""
+"""Which requests are answered, and with which headers."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def test_names_of_this_machine_are_answered(site: Site, host: str) -> None:
      "[::1", "127.0.0.1:9464@evil.example", "2130706433"],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/", "/healthz", "/metrics", "/api/status", "/hooks/github", "/nowhere"])
-def test_name_of_somebody_else_is_refused_everywhere(site: Site, host: str, path: str) -> None:
+def test_request_for_a_foreign_host_name_is_refused_everywhere(site: Site, host: str, path: str) -> None:
     assert site.client.get(path, headers={"host": host}).status_code == 403
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:9465", "http://localhost"])
-def test_page_of_somebody_else_is_refused(site: Site, origin: str) -> None:
+def test_request_from_a_foreign_page_is_refused(site: Site, origin: str) -> None:
     assert site.client.get("/api/status", headers={"origin": origin}).status_code == 403
     assert site.client.get("/api/events", headers={"origin": origin}).status_code == 403
 
@@ -53,7 +53,7 @@ def test_every_answer_has_the_headers(site: Site, path: str) -> None:
     assert headers["cache-control"] == "no-store"
 
 
-def test_nothing_can_be_changed(site: Site) -> None:
+def test_requests_that_change_something_are_refused(site: Site) -> None:
     for path in ("/", "/api/status", "/api/history", "/api/events", "/metrics", "/healthz", "/logs/shop/web"):
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             assert site.client.request(method, path).status_code == 405
@@ -63,7 +63,7 @@ def basic(password: str) -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(f"me:{password}".encode()).decode()}
 
 
-def test_with_a_token_only_who_has_it_is_answered(site: Site) -> None:
+def test_if_a_token_is_configured_only_requests_with_it_are_answered(site: Site) -> None:
     site.token = "s3cret-token"
     for path in ("/", "/api/status", "/api/events", "/metrics", "/logs/shop/web", "/assets/page.js"):
         refused = site.client.get(path)

@@ -1,4 +1,4 @@
-"""Which endpoints are asked, and what becomes of their answers."""
+"""Which endpoints are asked, and how their answers are kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def desired(*services: Service, suspended: bool = False) -> DesiredState:
     return DesiredState("mini", "a", "c", Memory(), (Stack("shop", services, (), (), suspended=suspended),))
 
 
-def test_a_service_is_asked_by_its_endpoint_or_by_its_published_ports() -> None:
+def test_a_service_is_asked_at_its_endpoint_or_at_its_published_ports() -> None:
     ports = (("0.0.0.0", 80, "tcp"), ("0.0.0.0", 53, "udp"), ("::", 443, "tcp"), ("0.0.0.0", 80, "tcp"))
     named = service(endpoint=WEB.url, ports=ports)
     assert watched(desired(named), Permissions()) == (WEB,)
@@ -38,7 +38,7 @@ def test_a_service_is_asked_by_its_endpoint_or_by_its_published_ports() -> None:
 
 
 def test_only_a_port_that_a_container_holds_is_asked_without_a_grant() -> None:
-    """Without the container another program of the machine may have the port."""
+    """Without the container, another program of the machine may hold the port."""
     held = [("0.0.0.0", 8080, "tcp")]
     assert plan([WEB], held).asked == ((WEB, "127.0.0.1"),)
     assert plan([WEB], []).closed == (WEB,)
@@ -66,7 +66,7 @@ def test_a_grant_counts_only_for_its_service_and_address() -> None:
 
 
 class Asked:
-    """`answers`: url → what is found."""
+    """A prober with given answers. `answers`: url → answer."""
 
     def __init__(self, shown: Snapshot) -> None:
         self.shown, self.answers, self.asked, self.now = shown, {WEB.url: Answer()}, 0, 0.0
@@ -88,7 +88,7 @@ def shown(*ports: tuple[str, int, str]) -> Snapshot:
     return replace(snapshot(containers=[container(ports=ports)]), watched=(WEB,))
 
 
-def test_since_when_and_the_certificate_are_remembered() -> None:
+def test_begin_of_the_state_and_end_of_the_certificate_are_kept() -> None:
     one = Asked(shown(("0.0.0.0", 8080, "tcp")))
     assert one.at(0.0, expires=5.0) == ("", 0.0, 5.0)
     assert one.at(30.0, expires=5.0) == ("", 0.0, 5.0)
@@ -97,7 +97,7 @@ def test_since_when_and_the_certificate_are_remembered() -> None:
     assert one.at(120.0, expires=9.0) == ("", 120.0, 9.0)
 
 
-def test_nothing_is_asked_while_it_is_not_known_who_holds_the_ports() -> None:
+def test_nothing_is_asked_while_the_holders_of_ports_are_unknown() -> None:
     one = Asked(shown(("0.0.0.0", 8080, "tcp")))
     one.at(0.0, fault="it answers 503")
     known = one.prober.checks
@@ -117,7 +117,7 @@ def test_a_stopped_container_is_not_asked_and_counts_as_down() -> None:
     assert one.prober.checks[0].answer.fault == "no container of ours has published its port"
 
 
-def test_a_round_begins_in_time_and_when_what_is_asked_has_changed() -> None:
+def test_a_round_begins_in_time_and_when_the_endpoints_change() -> None:
     one = Asked(shown(("0.0.0.0", 8080, "tcp")))
     rounds = []
     for moment in (0.0, 5.0, 29.0, 30.0, 35.0):

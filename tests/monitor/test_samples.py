@@ -27,14 +27,14 @@ def test_six_hours_are_kept_and_forgotten_series_go() -> None:
     assert list(samples._series) == ["new"]
 
 
-def test_a_gap_stays_a_gap() -> None:
+def test_a_time_without_samples_is_a_gap_in_the_series() -> None:
     samples = Samples()
     for n in (0, 1, 700, 701):
         samples.add(NOW + n * EVERY, {"x": 1.0})
     assert sum(map(math.isnan, samples.series("x", NOW + 701 * EVERY, 60))) == 58
 
 
-def test_names_are_bounded() -> None:
+def test_the_number_of_series_is_bounded() -> None:
     samples = Samples()
     samples.add(NOW, {f"{n}": 1.0 for n in range(MOST + 50)})
     assert len(samples._series) == MOST
@@ -59,7 +59,7 @@ def test_file_is_read_back_without_what_is_too_old(tmp_path: Path) -> None:
      '{"times": ["x"], "series": {}}', '{"times": [1], "series": {"x": 3}}', '{"times": [1e999], "series": {}}',
      '{"times": [1], "series": {"x": [1e300]}}', "[" * 100_000],
 )  # fmt: skip
-def test_file_that_somebody_has_changed_is_as_none(tmp_path: Path, text: str) -> None:
+def test_a_damaged_file_of_samples_is_no_error(tmp_path: Path, text: str) -> None:
     path = tmp_path / "samples.json"
     path.write_text(text)
     samples = Samples.load(path, NOW)
@@ -67,7 +67,7 @@ def test_file_that_somebody_has_changed_is_as_none(tmp_path: Path, text: str) ->
     json.dumps(list(samples.series("x", NOW, 3)))
 
 
-def test_charts_are_made_of_numbers_alone() -> None:
+def test_charts_contain_numbers_only() -> None:
     assert sparkline([math.nan] * 5, 1.0) == ""
     drawn = sparkline([math.nan, 0.0, 5.0, math.nan, 10.0], 10.0)
     assert drawn.count("M") == 2

@@ -1,4 +1,4 @@
-"""What is served: documents of the contract, metrics, the page."""
+"""The served documents, metrics and pages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def metrics(site: Site) -> dict[tuple[str, str], float]:
     }
 
 
-def test_documents_are_those_of_the_contract(site: Site) -> None:
+def test_api_serves_the_documents_of_json_output(site: Site) -> None:
     assert site.client.get("/api/status").json() == site.board.newest.status
     assert site.client.get("/api/history?limit=7&revision=bbbb").json()["asked"] == ["bbbb", 7]
     assert site.client.get("/api/history?revision=../x").json()["kind"] == "Error"
@@ -65,7 +65,7 @@ def test_documents_are_those_of_the_contract(site: Site) -> None:
         ({"status": None}, NOW, "nothing is known"),
     ],
 )
-def test_health_of_the_agent(changes: dict[str, object], now: float, says: str | None) -> None:
+def test_fault_of_the_agent_follows_from_the_snapshot(changes: dict[str, object], now: float, says: str | None) -> None:
     shown = snapshot()
     fields = {key: value for key, value in changes.items() if key in ("heartbeat", "status", "error")}
     status = {**(shown.status or {}), **{key: value for key, value in changes.items() if key not in fields}}
@@ -74,7 +74,7 @@ def test_health_of_the_agent(changes: dict[str, object], now: float, says: str |
     assert (fault is None) if says is None else (says in str(fault))
 
 
-def test_healthz_and_the_page_without_an_agent_and_without_anything(site: Site) -> None:
+def test_without_a_status_healthz_fails_and_the_page_shows_the_error(site: Site) -> None:
     assert site.client.get("/healthz").text == "ok\n"
     site.show(Snapshot(NOW, "mini", 30.0, error="the journal: line 3 cannot be read"))
     assert site.client.get("/healthz").status_code == 503
@@ -84,7 +84,7 @@ def test_healthz_and_the_page_without_an_agent_and_without_anything(site: Site) 
     assert metrics(site)["reconciler_engine_errors_total", ""] == 0
 
 
-def test_metrics_have_the_names_of_the_contract(site: Site) -> None:
+def test_metrics_have_the_documented_names_and_values(site: Site) -> None:
     site.show(snapshot([attempt(1), failed(2, ["x"])]))
     found = metrics(site)
     labels = "container=shop-web-1,service=web,stack=shop"
@@ -110,7 +110,7 @@ def test_metrics_have_the_names_of_the_contract(site: Site) -> None:
     assert "# TYPE reconciler_job_last_success_timestamp_seconds gauge" in site.client.get("/metrics").text
 
 
-def test_metrics_tell_a_degraded_service_from_a_suspended_one_and_when_the_agent_started_it_again(site: Site) -> None:
+def test_metrics_show_degraded_services_except_suspended_ones_and_the_last_restart(site: Site) -> None:
     shown = snapshot()
     status = json.loads(json.dumps(shown.status))
     status["stacks"][0]["services"][0]["health"] = "Degraded"
@@ -123,7 +123,7 @@ def test_metrics_tell_a_degraded_service_from_a_suspended_one_and_when_the_agent
     assert metrics(site)["reconciler_service_restarted_timestamp_seconds", key] == NOW - 5
 
 
-def test_promtool_finds_nothing(site: Site) -> None:
+def test_promtool_accepts_the_metrics(site: Site) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("there is no promtool here (Debian's package prometheus)")
@@ -132,7 +132,7 @@ def test_promtool_finds_nothing(site: Site) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
 
-def test_texts_of_others_stay_text(site: Site) -> None:
+def test_foreign_texts_have_no_effect_in_the_page_and_in_metrics(site: Site) -> None:
     bad = failed(1, [HOSTILE, "</pre><script>alert(2)</script>"], HOSTILE)
     bad = replace(bad, lines=(HOSTILE,), revision=HEAD)
     shown = snapshot([bad], [container(HOSTILE, stack=HOSTILE)])
@@ -156,7 +156,7 @@ def test_texts_of_others_stay_text(site: Site) -> None:
     metrics(site)
 
 
-def test_page_is_labelled_and_loads_nothing_of_others(site: Site) -> None:
+def test_page_is_labelled_and_loads_nothing_from_elsewhere(site: Site) -> None:
     site.show(snapshot([attempt(1), failed(2, ["x"])]))
     for path in ("/", "/logs/shop/web"):
         tags = Tags(site.client.get(path).text).tags
@@ -170,7 +170,7 @@ def test_page_is_labelled_and_loads_nothing_of_others(site: Site) -> None:
         assert all("aria-label" in attrs for tag, attrs in tags if tag == "pre")
 
 
-def test_page_shows_more_commits_on_demand(site: Site) -> None:
+def test_page_shows_20_commits_and_a_link_to_more(site: Site) -> None:
     attempts: list[Attempt] = [attempt(n) for n in range(1, 51)]
     site.show(snapshot(attempts))
     page = site.client.get("/").text
@@ -178,7 +178,7 @@ def test_page_shows_more_commits_on_demand(site: Site) -> None:
     assert "/?commits=100" in page
 
 
-def test_rollout_and_trouble_are_shown(site: Site) -> None:
+def test_rollout_and_error_of_the_source_are_shown(site: Site) -> None:
     shown = snapshot()
     rollout = {
         "attempt": "9", "revision": HEAD, "intent": "Advance", "step": 3, "steps": 8, "action": "StartContainer",
@@ -191,7 +191,7 @@ def test_rollout_and_trouble_are_shown(site: Site) -> None:
     assert "no route" in page
 
 
-def test_logs_are_asked_for_as_typed(site: Site) -> None:
+def test_query_of_the_log_page_is_passed_on(site: Site) -> None:
     site.lines = [{"time": "2023-11-14T22:13:20.000000000Z", "stream": "stderr", "line": "  indented"}]
     page = site.client.get("/logs/shop/web?tail=5&grep=a.b&previous=1").text
     query = site.asked[0]
@@ -203,7 +203,7 @@ def test_logs_are_asked_for_as_typed(site: Site) -> None:
     assert (wrong.status_code, "no regular expression" in wrong.text) == (404, True)
 
 
-def test_log_of_nothing_is_told(site: Site) -> None:
+def test_log_of_an_unknown_service_is_404_with_a_suggestion(site: Site) -> None:
     site.unknown = NotFound(Reason.USAGE_INVALID, "there is no stack or service 'shop/x'", "did you mean shop/web?")
     answer = site.client.get("/logs/shop/x")
     assert (answer.status_code, "did you mean shop/web?" in answer.text) == (404, True)
@@ -217,7 +217,7 @@ def test_followed_log_is_streamed(site: Site) -> None:
     assert json.loads(data.removeprefix("data: ")) == site.lines
 
 
-def test_outcomes_of_every_kind_have_a_look(site: Site) -> None:
+def test_every_outcome_is_shown(site: Site) -> None:
     site.show(snapshot([attempt(n, outcome=outcome) for n, outcome in enumerate(Outcome, 1)]))
     page = site.client.get("/").text
     assert all(outcome.value in page for outcome in Outcome)

@@ -28,7 +28,7 @@ from tests.hooks.tool import ROOT, script
     ],
     ids=" ".join,
 )
-def test_what_can_follow_is_offered(tmp_path: Path, typed: list[str], offered: list[str]) -> None:
+def test_words_that_can_follow_are_offered(tmp_path: Path, typed: list[str], offered: list[str]) -> None:
     if shutil.which("bash") is None:
         pytest.skip("bash is not installed")
     program = f'PYTHONPATH={ROOT} exec {sys.executable} -m reconciler "$@"'

@@ -1,4 +1,4 @@
-"""Each fault is named, and prevents no other check."""
+"""Each fault is named and does not prevent other checks."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def raising(error: Exception) -> Any:
 
 
 def found(state: Path, probes: Probes, secrets: Path | None = None, least_free: int = 1) -> dict[str, Any]:
-    """name → what was found; the document fits the schema, and its text 80 columns."""
+    """Name → check. Also asserts that the document fits the schema and its text fits 80 columns."""
     code, document = Doctor(state, secrets, probes, least_free).examine()
     Draft202012Validator(output_schema()).validate(document)
     lines = text.render(document, text.Style(), 0.0).splitlines()
@@ -83,13 +83,13 @@ def wrong(checks: dict[str, Any]) -> list[str]:
     return [name for name, item in checks.items() if item["ok"] is not True]
 
 
-def test_all_is_well(state: Path, well: Probes, tmp_path: Path) -> None:
+def test_a_good_machine_has_no_finding(state: Path, well: Probes, tmp_path: Path) -> None:
     assert wrong(found(state, well)) == []
     (tmp_path / "secrets").mkdir(mode=0o700)
     assert wrong(found(state, well, tmp_path / "secrets")) == []
 
 
-def test_whom_the_operator_trusts_is_told(state: Path, well: Probes) -> None:
+def test_the_trust_of_the_agent_config_is_shown(state: Path, well: Probes) -> None:
     assert found(state, well)["trust"]["message"].startswith("trust: strangers")
     _, document = Doctor(state, None, well, 1, owner=True).examine()
     (check,) = (item for item in document["checks"] if item["name"] == "trust")
@@ -120,7 +120,7 @@ FAULT = Transient(Reason.FETCH_FAILED, "it does not answer", "start it")
         ({"lock": lambda: (0, False)}, "lock", "(unknown)"),
     ],
 )
-def test_what_is_wrong_is_found_and_nothing_else(
+def test_each_fault_is_the_only_finding(
     state: Path, well: Probes, change: dict[str, Any], name: str, says: str
 ) -> None:
     checks = found(state, replace(well, **change))
@@ -129,7 +129,7 @@ def test_what_is_wrong_is_found_and_nothing_else(
     assert says in checks[name]["message"]
 
 
-def test_without_an_engine_the_rest_is_looked_at(state: Path, well: Probes) -> None:
+def test_without_an_engine_the_other_checks_are_made(state: Path, well: Probes) -> None:
     away = raising(Away(Reason.ENGINE_UNAVAILABLE, "it is away", "start it"))
     checks = found(state, replace(well, engine=away, visible=away))
     assert {name: checks[name]["ok"] for name in wrong(checks)} == {
@@ -137,13 +137,13 @@ def test_without_an_engine_the_rest_is_looked_at(state: Path, well: Probes) -> N
     }  # fmt: skip
 
 
-def test_what_cannot_be_checked_is_no_finding(state: Path, well: Probes) -> None:
+def test_a_check_that_cannot_be_made_is_no_finding(state: Path, well: Probes) -> None:
     for budget in (lambda: None, raising(FAULT)):
         checks = found(state, replace(well, budget=budget, visible=lambda: {"/a": None}))
         assert {name: checks[name]["ok"] for name in wrong(checks)} == {"memory": None, "visible": None}
 
 
-def test_secrets_that_containers_do_not_see(state: Path, well: Probes, tmp_path: Path) -> None:
+def test_a_secrets_folder_that_containers_do_not_see_is_a_finding(state: Path, well: Probes, tmp_path: Path) -> None:
     secrets = tmp_path / "secrets"
     secrets.mkdir(mode=0o700)
     checks = found(state, replace(well, visible=lambda: {str(state): True, str(secrets): False}), secrets)
@@ -151,16 +151,16 @@ def test_secrets_that_containers_do_not_see(state: Path, well: Probes, tmp_path:
     assert checks["visible"]["message"] == f"containers do not see {secrets}"
 
 
-def test_an_agent_that_runs_is_well(state: Path, well: Probes) -> None:
+def test_a_lock_that_a_running_agent_holds_is_no_finding(state: Path, well: Probes) -> None:
     assert "process 12" in found(state, replace(well, lock=lambda: (12, True)))["lock"]["message"]
 
 
-def test_a_state_folder_that_is_still_to_be_made(tmp_path: Path, well: Probes) -> None:
+def test_a_missing_state_folder_is_no_finding(tmp_path: Path, well: Probes) -> None:
     checks = found(tmp_path / "not" / "yet", well)
     assert (checks["state"]["ok"], checks["visible"]["ok"]) == (True, None)
 
 
-def test_folders_that_are_open_to_others(state: Path, well: Probes, tmp_path: Path) -> None:
+def test_folders_that_are_open_to_others_are_findings(state: Path, well: Probes, tmp_path: Path) -> None:
     state.chmod(0o755)
     secrets = tmp_path / "secrets"
     secrets.mkdir(mode=0o750)
@@ -170,26 +170,26 @@ def test_folders_that_are_open_to_others(state: Path, well: Probes, tmp_path: Pa
     assert checks["secrets"]["hint"] == f"chmod 700 {secrets}"
 
 
-def test_secrets_that_are_not_there_or_cannot_be_read(state: Path, well: Probes, tmp_path: Path) -> None:
+def test_missing_or_unreadable_secrets_are_a_finding(state: Path, well: Probes, tmp_path: Path) -> None:
     assert wrong(found(state, well, tmp_path / "none")) == ["secrets"]
     (tmp_path / "secrets").mkdir(mode=0o700)
     unreadable = raising(Usage(Reason.USAGE_INVALID, "shop.env is open", "chmod 600 shop.env"))
     assert wrong(found(state, replace(well, secrets=unreadable), tmp_path / "secrets")) == ["secrets"]
 
 
-def test_a_disk_that_is_nearly_full(state: Path, well: Probes) -> None:
+def test_a_disk_that_is_nearly_full_is_a_finding(state: Path, well: Probes) -> None:
     checks = found(state, well, least_free=1 << 60)
     assert wrong(checks) == ["disk"]
     assert checks["disk"]["hint"] == "make room on the disk of the state folder"
 
 
-def test_a_state_folder_that_is_no_folder(tmp_path: Path, well: Probes) -> None:
+def test_a_state_folder_that_is_a_file_is_a_finding(tmp_path: Path, well: Probes) -> None:
     (tmp_path / "file").write_text("")
     checks = found(tmp_path / "file", well)
     assert (checks["state"]["ok"], summary.doctor(())["checks"]) == (False, [])
 
 
-def test_the_engine_is_told_as_it_is(state: Path, well: Probes, tmp_path: Path) -> None:
+def test_the_engines_abilities_are_shown(state: Path, well: Probes, tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir(mode=0o700)
     seen = {str(state): True, str(tmp_path / "secrets"): True, "/srv/media": True}
     _, document = Doctor(state, tmp_path / "secrets", replace(well, visible=lambda: seen), 1).examine()
@@ -205,12 +205,12 @@ def test_the_engine_is_told_as_it_is(state: Path, well: Probes, tmp_path: Path) 
     assert engine_of(told) == replace(ENGINE, compose="2.40", seen=seen)
 
 
-def test_other_engines_are_named(state: Path, well: Probes) -> None:
+def test_sockets_of_other_engines_are_named(state: Path, well: Probes) -> None:
     checks = found(state, replace(well, others=lambda: ["unix:///run/user/1000/docker.sock"]))
     assert "unix:///run/user/1000/docker.sock" in checks["endpoint"]["message"]
 
 
-def test_an_operator_may_do_without_limits(state: Path, well: Probes) -> None:
+def test_missing_limits_are_no_finding_if_the_budget_is_advisory(state: Path, well: Probes) -> None:
     probes = replace(well, engine=facts(limits=False, swap=False))
     _, document = Doctor(state, None, probes, 1, advisory=True).examine()
     (check,) = (item for item in document["checks"] if item["name"] == "limits")

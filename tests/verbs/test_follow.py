@@ -48,20 +48,20 @@ def shown(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list
 
 
 @pytest.mark.parametrize("seconds", [float("inf"), float("nan"), "soon", [1]])
-def test_a_number_that_is_none_must_end_the_view(
+def test_an_impossible_number_in_the_file_must_end_the_view(
     seconds: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = shown(tmp_path / "r.git", monkeypatch, turns=[row(seconds=seconds)])
     assert "another version than this hook" in lines[-1]
 
 
-def test_amounts_without_end_must_end_the_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_enormous_amount_in_the_file_must_end_the_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = {"attempt": "1", "revision": SHA, "intent": "Advance", "steps": 1, "services": []}
     lines = shown(tmp_path / "r.git", monkeypatch, plan={**plan, "peakBytes": 10**4000, "boundBytes": 10**4000})
     assert "another version than this hook" in lines[-1]
 
 
-def test_what_a_program_has_printed_must_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_of_a_failed_services_log_must_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = ["first " + "word " * 30, "x" * 300_000, "  last"]
     failure = {"stack": "shop", "service": "web", "exitCode": 1, "healthOutput": None, "log": log}
     lines = shown(tmp_path / "r.git", monkeypatch, turns=[row(failure=failure)])

@@ -1,4 +1,4 @@
-"""The projects that `init` takes from a folder: names, files and profiles as they run, and nothing twice."""
+"""The projects that `init` takes from a folder: their names, files and profiles are those of running projects."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def names(choice: Choice) -> dict[str, tuple[str, ...]]:
         ({"docker-compose_yml": COMPOSE, "_env": "COMPOSE_PROJECT_NAME='Paper Less'\n"}, "paperless"),
     ],
 )
-def test_the_name_is_the_one_that_compose_would_take(tmp_path: Path, files: dict[str, str], name: str) -> None:
+def test_the_name_is_the_one_that_compose_would_use(tmp_path: Path, files: dict[str, str], name: str) -> None:
     assert list(names(chosen(folder(tmp_path / "My Shop!", **files)))) == [name]
 
 
-def test_two_folders_of_one_name_get_distinct_names_and_are_told(tmp_path: Path) -> None:
+def test_projects_with_one_name_get_distinct_names_with_a_note(tmp_path: Path) -> None:
     files = {"x__web__compose_yml": COMPOSE, "y__web__compose_yml": COMPOSE, "z__compose_yml": "name: web\n" + COMPOSE}
     choice = chosen(folder(tmp_path, **files))
     assert list(names(choice)) == ["x-web", "y-web", "z-web"]
@@ -67,13 +67,13 @@ def test_two_folders_of_one_name_get_distinct_names_and_are_told(tmp_path: Path)
     assert list(names(chosen(tmp_path, runs))) == ["x-web", "web", "z-web"]
 
 
-def test_a_name_that_is_made_distinct_is_nobody_elses(tmp_path: Path) -> None:
+def test_a_name_that_was_made_distinct_belongs_to_no_other_project(tmp_path: Path) -> None:
     files = {"x__web__compose_yml": COMPOSE, "y__web__compose_yml": COMPOSE, "x-web__compose_yml": COMPOSE}
     found = list(names(chosen(folder(tmp_path, **files))))
     assert sorted(found) == ["x-web", "x-web-2", "y-web"]
 
 
-def test_what_runs_names_its_project_and_its_files(tmp_path: Path) -> None:
+def test_a_running_project_keeps_its_name_and_files(tmp_path: Path) -> None:
     root = folder(tmp_path / "shop", compose_yml=COMPOSE, prod_yml=COMPOSE, compose_override_yml=COMPOSE)
     runs = Started("other", str(root), (str(root / "compose.yml"), str(root / "prod.yml")), (str(root / "prod.env"),))
     [project] = chosen(root, runs).projects
@@ -82,13 +82,13 @@ def test_what_runs_names_its_project_and_its_files(tmp_path: Path) -> None:
     assert names(chosen(root, *two)) == {"other": ("compose.yml", "prod.yml"), "more": ("compose.yml",)}
 
 
-def test_what_runs_below_is_found_however_deep_and_whatever_its_name(tmp_path: Path) -> None:
+def test_a_running_project_is_found_at_any_depth_and_file_name(tmp_path: Path) -> None:
     root = folder(tmp_path, compose_yml=COMPOSE, a__b__c__d__stack_yml=COMPOSE)
     runs = Started("deep", str(root / "a/b/c/d"), (str(root / "a/b/c/d/stack.yml"),))
     assert names(chosen(root, runs))["deep"] == ("a/b/c/d/stack.yml",)
 
 
-def test_a_file_that_runs_from_elsewhere_leaves_its_project_out(tmp_path: Path) -> None:
+def test_a_running_project_with_a_file_elsewhere_is_left_out(tmp_path: Path) -> None:
     root = folder(tmp_path / "shop", compose_yml=COMPOSE)
     outside = folder(tmp_path, more_yml=COMPOSE) / "more.yml"
     choice = chosen(root, Started("shop", str(root), (str(root / "compose.yml"), str(outside))))
@@ -113,7 +113,7 @@ def test_the_files_are_those_that_compose_reads(tmp_path: Path, files: dict[str,
     assert project.files == taken
 
 
-def test_files_of_another_folder_and_what_runs_of_them(tmp_path: Path) -> None:
+def test_compose_file_may_name_a_file_in_a_folder_below(tmp_path: Path) -> None:
     root = folder(tmp_path / "shop", docker__stack_yml=COMPOSE, _env="COMPOSE_FILE=docker/stack.yml\n")
     assert names(chosen(root)) == {"shop": ("docker/stack.yml",)}
     path = str(root / "docker/stack.yml")
@@ -131,14 +131,14 @@ def test_a_link_is_left_out_with_its_reason(tmp_path: Path) -> None:
     assert choice.left[0].reason.startswith("'compose.yaml' is a symbolic link")
 
 
-def test_of_several_files_that_need_a_name_none_is_guessed(tmp_path: Path) -> None:
+def test_of_several_possible_compose_files_none_is_guessed(tmp_path: Path) -> None:
     files = {"docker-compose.a_yml": COMPOSE, "docker-compose.b_yml": COMPOSE}
     choice = chosen(folder(tmp_path, **files))
     assert choice.projects == ()
     assert choice.left[0].reason.endswith("name those that count in .env: COMPOSE_FILE=docker-compose.a.yml")
 
 
-def test_a_folder_with_spaces_and_a_link_to_it(tmp_path: Path) -> None:
+def test_a_running_project_is_found_behind_a_link_and_with_spaces_in_its_path(tmp_path: Path) -> None:
     root = folder(tmp_path / "home lab", **{"My Blog__compose_yml": COMPOSE})
     (tmp_path / "link").symlink_to(root)
     runs = Started("blog", str(tmp_path / "link/My Blog"), (str(tmp_path / "link/My Blog/compose.yml"),))
@@ -156,7 +156,7 @@ def test_a_folder_with_spaces_and_a_link_to_it(tmp_path: Path) -> None:
         ("COMPOSE_PROFILES=*\n", ["web"], ("all", "once", "tools")),
     ],
 )
-def test_profiles_are_those_of_services_that_run(
+def test_profiles_are_those_of_running_services(
     tmp_path: Path, env: str, runs: list[str], profiles: tuple[str, ...]
 ) -> None:
     root = folder(tmp_path / "shop", compose_yml=PROFILES, _env=env)

@@ -1,4 +1,4 @@
-"""`install` and `uninstall` as people call them. The service manager's own part runs in tests/target/."""
+"""`install` and `uninstall` as people call them. Tests with real service managers are in tests/target/."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.repository import Repository
 
 @dataclass(frozen=True)
 class Place:
-    """An agent config, and an account whose service manager only writes down what it is asked."""
+    """An agent config, and a service manager that only records its calls."""
 
     folder: Path
 
@@ -106,7 +106,7 @@ MORE = (
 )
 
 
-def test_what_the_config_asks_for_runs_beside_the_agent(place: Place) -> None:
+def test_verbs_that_the_config_asks_for_are_services_beside_the_agent(place: Place) -> None:
     config = place.folder / "reconciler.yaml"
     plain = config.read_text()
     config.write_text(plain + MORE)
@@ -128,7 +128,7 @@ def test_what_the_config_asks_for_runs_beside_the_agent(place: Place) -> None:
     assert place.calls()[0] == f"systemctl --user disable --now {names[1]} {names[2]}"
 
 
-def test_uninstall_removes_what_runs_beside_the_agent(place: Place) -> None:
+def test_uninstall_removes_the_services_beside_the_agent(place: Place) -> None:
     config = place.folder / "reconciler.yaml"
     config.write_text(config.read_text() + MORE)
     place.json("install")
@@ -140,7 +140,7 @@ def test_uninstall_removes_what_runs_beside_the_agent(place: Place) -> None:
     assert place.calls()[0].count(".service") == 3
 
 
-def test_a_unit_that_somebody_wrote_for_the_monitor_stays(place: Place) -> None:
+def test_a_foreign_unit_of_the_monitor_stays(place: Place) -> None:
     config = place.folder / "reconciler.yaml"
     config.write_text(config.read_text() + MORE)
     own = place.unit.with_name("reconciler-monitor.service")
@@ -154,7 +154,7 @@ def test_a_unit_that_somebody_wrote_for_the_monitor_stays(place: Place) -> None:
     assert [path.name for path in own.parent.iterdir()] == [own.name]
 
 
-def test_without_its_libraries_the_monitor_is_no_service(place: Place) -> None:
+def test_the_monitor_without_its_libraries_is_not_installed_as_a_service(place: Place) -> None:
     config = place.folder / "reconciler.yaml"
     config.write_text(config.read_text() + "monitor: {}\n")
     (place.folder / "lacking").mkdir()
@@ -179,14 +179,14 @@ def test_on_a_mac_only_the_monitor_runs_beside_the_agent(place: Place) -> None:
     assert "on a Mac" in place.run("install", "--print", "--platform", "launchd").stdout
 
 
-def test_a_service_manager_that_fails_is_told_in_its_own_words(place: Place) -> None:
+def test_the_error_of_a_service_manager_is_shown_in_its_own_words(place: Place) -> None:
     (place.folder / "systemctl-fails").touch()
     code, document = place.json("install")
     assert (code, document["reason"]) == (3, "ServiceFailed")
     assert document["message"].startswith("`systemctl --user daemon-reload` failed")
 
 
-def test_the_environment_of_whoever_installs_is_kept_without_secrets(place: Place) -> None:
+def test_variables_of_the_installing_user_are_kept_without_secrets(place: Place) -> None:
     secret = {"HTTPS_PROXY": "http://me:hunter22@proxy:3128", "RECONCILER_REPORT_FORGE_TOKEN": "canary-token"}
     done = place.run(
         "install", "--print", "--platform", "systemd", DOCKER_HOST="unix:///run/user/7/docker.sock", **secret
@@ -197,7 +197,7 @@ def test_the_environment_of_whoever_installs_is_kept_without_secrets(place: Plac
     assert "HTTPS_PROXY is left out" in done.stderr
 
 
-def test_nothing_is_removed_before_somebody_agrees(place: Place) -> None:
+def test_nothing_is_removed_before_a_person_agrees(place: Place) -> None:
     place.json("install")
     place.calls()
     code, document = place.json("uninstall")
@@ -214,7 +214,7 @@ def test_nothing_is_removed_before_somebody_agrees(place: Place) -> None:
     assert place.calls()[0] == "systemctl --user disable --now reconciler.service"
 
 
-def test_an_engine_that_is_away_keeps_the_state_from_being_removed(place: Place) -> None:
+def test_without_an_engine_the_state_is_not_removed(place: Place) -> None:
     place.json("install")
     (place.folder / "state/journal.jsonl").touch(mode=0o600)
     code, document = place.json("uninstall", "--yes", "--level", "state")
@@ -233,7 +233,7 @@ def test_an_engine_that_is_away_keeps_the_state_from_being_removed(place: Place)
         (("install", "--platform", "openrc"), "--platform: invalid choice: 'openrc'"),
     ],
 )
-def test_wrong_usage_is_told(place: Place, arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_usage_is_an_error(place: Place, arguments: tuple[str, ...], told: str) -> None:
     done = place.run(*arguments)
     assert (done.code, told in done.stderr) == (2, True), done.stderr
 

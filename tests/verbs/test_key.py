@@ -1,4 +1,4 @@
-"""`key`: a deploy key is made once, shown, and known to the forge as one that may only read."""
+"""`key`: a deploy key is made once, shown, and registered with the forge as read-only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def made(path: Path, *steps: str) -> Answer:
     return answer
 
 
-def test_a_key_is_made_once_and_shown_ever_after(tmp_path: Path) -> None:
+def test_a_key_is_made_once_and_shown_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "keys/deploy_key"
     _, first = made(path, "Let the forge know it.")
     kind, _, comment = first["publicKey"].split()
@@ -48,7 +48,7 @@ def test_a_key_is_made_once_and_shown_ever_after(tmp_path: Path) -> None:
     assert "ED25519" in signed.stdout
 
 
-def test_of_many_that_make_one_at_the_same_time_all_show_the_same(tmp_path: Path) -> None:
+def test_calls_at_the_same_time_make_and_show_one_key(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         shown = list(pool.map(lambda n: made(tmp_path / "deploy_key")[1]["publicKey"], range(4)))
     assert len(set(shown)) == 1
@@ -63,7 +63,7 @@ def test_a_key_that_others_could_read_is_not_shown(tmp_path: Path) -> None:
     assert caught.value.hint == f"chmod 0600 {path}"
 
 
-def test_what_is_no_key_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_key_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "deploy_key"
     path.write_text("no key\n")
     path.chmod(0o600)
@@ -90,7 +90,7 @@ def told(forge: FakeForge, token: str = TOKEN) -> tuple[bool, str]:
     return register(settings, token, str, "reconciler on mini", PUBLIC)
 
 
-def test_a_forge_gets_the_key_once_as_one_that_may_only_read(forge: FakeForge) -> None:
+def test_the_key_is_registered_once_and_as_read_only(forge: FakeForge) -> None:
     forge.keys += [{"id": n, "title": "other", "key": f"ssh-rsa AAAA{n}", "read_only": True} for n in range(60)]
     assert told(forge) == (True, "")
     assert told(forge) == (True, "")
@@ -99,7 +99,7 @@ def test_a_forge_gets_the_key_once_as_one_that_may_only_read(forge: FakeForge) -
     assert ours.get("read_only") is True or ours.get("can_push") is False
 
 
-def test_a_key_that_may_write_there_is_no_read_only_one(forge: FakeForge) -> None:
+def test_an_existing_key_that_may_write_is_reported_and_stays(forge: FakeForge) -> None:
     may_write = {"can_push": True} if forge.kind == "gitlab" else {"read_only": False}
     forge.keys.append({"id": 1, "title": "by hand", "key": PUBLIC.rpartition(" ")[0], **may_write})
     assert told(forge)[0] is False
@@ -107,7 +107,7 @@ def test_a_key_that_may_write_there_is_no_read_only_one(forge: FakeForge) -> Non
     assert len(forge.keys) == 1
 
 
-def test_what_the_token_lacks_is_named(forge: FakeForge) -> None:
+def test_the_missing_scope_of_the_token_is_named(forge: FakeForge) -> None:
     forge.scopes.discard("keys")
     done, message = told(forge)
     scope = {"github": "Administration", "gitlab": "Maintainer", "gitea": "administrator"}[forge.kind]
@@ -154,7 +154,7 @@ def test_the_command_makes_the_configured_key_and_registers_it(tmp_path: Path) -
         assert forge.wrong == []
 
 
-def test_without_a_configured_place_the_key_is_in_the_state_folder(tmp_path: Path) -> None:
+def test_without_key_file_in_the_config_the_key_is_in_the_state_folder(tmp_path: Path) -> None:
     code, document = called(tmp_path, "{url: 'ssh://git@git.example.org/me/home.git'}")
     assert (code, document["path"], document["registered"]) == (0, f"{tmp_path}/state/deploy_key", None)
     assert f"key_file: {tmp_path}/state/deploy_key" in document["next"][0]

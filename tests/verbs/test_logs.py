@@ -1,4 +1,4 @@
-"""What is shown of which logs, and in which order."""
+"""Which lines of logs are shown, and in which order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def container(service: str, id: str = "") -> Container:
 
 
 class Printed:
-    """Logs in memory. `follow` gives what was appended since."""
+    """Logs in memory. With `follow`, lines that are appended later are given, too."""
 
     def __init__(self, *lines: LogLine) -> None:
         self.lines = list(lines)
@@ -98,7 +98,7 @@ def test_lines_of_one_message_stay_together(tmp_path: Path) -> None:
     assert texts(logs(printed, tmp_path).shown(Wanted())) == [*trace, "b0", "b1", "b2", "b3", "  later, and alone"]
 
 
-def test_tail_counts_for_each_service_what_was_found(tmp_path: Path) -> None:
+def test_tail_counts_the_matching_lines_of_each_service(tmp_path: Path) -> None:
     printed = Printed(
         *(line(service, n, f"{service}{n} {'odd' if n % 2 else ''}") for n in range(9) for service in "ab")
     )
@@ -122,12 +122,12 @@ def test_secrets_are_masked_also_over_several_lines(tmp_path: Path) -> None:
     assert shown == ["by ***", *["*** private key ***"] * 4, "after  it"]
 
 
-def test_text_that_only_begins_like_a_key_hides_no_more_than_a_key_has() -> None:
+def test_text_that_only_begins_like_a_key_masks_no_more_lines_than_a_key_has() -> None:
     printed = [line("a", n, text) for n, text in enumerate([KEY[0], *["x"] * 250])]
     assert texts(masked(printed, Redactor().clean)).count("x") == 50
 
 
-def test_archive_and_live_logs_are_one(tmp_path: Path) -> None:
+def test_archived_and_live_lines_are_shown_together(tmp_path: Path) -> None:
     old = [line("a", n, f"old {n}", "1" * 64) for n in range(3)]
     printed = Printed(line("a", 5, "new"))
     LogArchive(tmp_path).keep(("shop", "a"), 1, "1" * 64, old)
@@ -166,7 +166,7 @@ def test_no_name_leads_out_of_the_archive(tmp_path: Path, service: str) -> None:
     assert LogArchive(folder).services() == [("shop", service)]
 
 
-def test_damaged_archive_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+def test_damaged_archive_is_read_up_to_the_damage(tmp_path: Path) -> None:
     archive = LogArchive(tmp_path)
     archive.keep(("shop", "a"), 1, "1" * 64, [line("a", n, str(n)) for n in range(2000)])
     [path] = archive.files(("shop", "a"))
@@ -176,13 +176,13 @@ def test_damaged_archive_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     assert 100 < len(found) < 2000
 
 
-def test_log_that_cannot_be_kept_does_not_stop_a_removal(tmp_path: Path) -> None:
+def test_log_that_cannot_be_kept_does_not_prevent_a_removal(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("no folder")
     keeper = LogKeeper(lambda id: container("a", id), lambda item, most: iter([]), LogArchive(tmp_path / "logs"))
     keeper.keep("1" * 64)
 
 
-def test_following_reads_no_faster_than_somebody_takes(tmp_path: Path) -> None:
+def test_following_reads_no_faster_than_lines_are_taken(tmp_path: Path) -> None:
     """A service that prints without a pause must not fill the memory; its reader ends with the following."""
     read = 0
 
@@ -206,7 +206,7 @@ def test_following_reads_no_faster_than_somebody_takes(tmp_path: Path) -> None:
     until(lambda: {item.name for item in threading.enumerate()} <= before)
 
 
-def test_following_shows_what_comes_and_new_containers_whole(tmp_path: Path) -> None:
+def test_following_shows_new_lines_and_all_lines_of_new_containers(tmp_path: Path) -> None:
     printed = Printed(line("a", 1, "a1"), line("a", 2, "a2"))
     parts = logs(printed, tmp_path).follow(Wanted(tail=1), 0.02)
     assert texts(iter(next(parts))) == ["a2"]
@@ -240,7 +240,7 @@ LEVEL_CASES = {
 
 
 @pytest.mark.parametrize("text", LEVEL_CASES)
-def test_the_level_is_what_the_line_says(text: str) -> None:
+def test_the_level_is_read_from_the_line(text: str) -> None:
     found = level_of(text)
     assert (None if found is None else LEVELS[found]) == LEVEL_CASES[text]
 

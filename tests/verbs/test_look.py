@@ -1,4 +1,4 @@
-"""What `status` and `history` know before a new process has reached the branch, and the names for a commit."""
+"""`status` before the first fetch of a new process, and the names of a commit that `history` accepts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def attempts(reading: Reading, revision: str | None) -> list[Any]:
     return [item["revision"] for item in document["attempts"]]
 
 
-def test_history_takes_every_name_that_retry_takes(theirs: Repository, reading: Reading) -> None:
+def test_history_accepts_every_name_of_a_commit_that_retry_accepts(theirs: Repository, reading: Reading) -> None:
     shas = [theirs.push({**FILES, "n": str(n)}) for n in range(2)]
     reading.source.fetch()
     for number, sha in enumerate(shas):
@@ -51,7 +51,7 @@ def test_history_takes_every_name_that_retry_takes(theirs: Repository, reading: 
     assert attempts(reading, "no-such-branch") == []
 
 
-def test_a_branch_that_has_vanished_was_fetched(theirs: Repository, reading: Reading) -> None:
+def test_a_branch_that_has_vanished_is_not_called_never_fetched(theirs: Repository, reading: Reading) -> None:
     sha = theirs.push(FILES)
     assert "not been fetched yet" in message(reading, {})
     assert message(reading, {"error": "the remote is away"}) == "the remote is away"

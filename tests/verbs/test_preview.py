@@ -1,4 +1,4 @@
-"""What a forge is told of open pull requests, by real HTTP; the machine's judgement is given."""
+"""Reports on open pull requests, by real HTTP. The machine's verdicts are given."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FAILURE = {"github": "failure", "gitlab": "failed", "gitea": "failure"}
 
 @dataclass
 class Machine:
-    """Judges as told, and remembers what it was asked."""
+    """Returns given verdicts, and records which pull requests it judged."""
 
     verdicts: dict[int, Verdict | BaseException | None] = field(default_factory=dict)
     rolling: bool = False
@@ -63,7 +63,7 @@ class Machine:
 
 @dataclass
 class Host:
-    """One machine; each `look` is a process of its own."""
+    """One machine. Each `look` stands for a new process."""
 
     forge: FakeForge
     folder: Path
@@ -138,7 +138,9 @@ def test_one_comment_and_one_status_are_kept_up_to_date(host: Host, forge: FakeF
     assert f"merged into `main` at `{SHAS[8][:12]}`" in comment
 
 
-def test_an_unchanged_one_is_judged_again_when_something_else_has_changed(host: Host, forge: FakeForge) -> None:
+def test_an_unchanged_pull_request_is_judged_again_after_a_change_elsewhere_or_an_hour(
+    host: Host, forge: FakeForge
+) -> None:
     forge.open.append(OpenPull(4, "new-web", SHAS[0]))
     host.look()
     host.look()
@@ -153,7 +155,9 @@ def test_an_unchanged_one_is_judged_again_when_something_else_has_changed(host: 
     assert len(forge.comments_of("pull 4")) == 1
 
 
-def test_only_branches_of_the_repository_for_the_watched_branch_count(host: Host, forge: FakeForge) -> None:
+def test_only_pull_requests_from_the_repository_into_the_watched_branch_are_judged(
+    host: Host, forge: FakeForge
+) -> None:
     forge.open += [
         OpenPull(1, "theirs", SHAS[0], fork=True), OpenPull(2, "ours", SHAS[1], base="other"),
         OpenPull(3, "ours", "not a sha"), OpenPull(4, "", SHAS[2]), OpenPull(5, "ours", SHAS[3]),
@@ -163,7 +167,7 @@ def test_only_branches_of_the_repository_for_the_watched_branch_count(host: Host
     assert {item["sha"] for item in forge.statuses} == {SHAS[3]}
 
 
-def test_whom_nobody_admits_is_not_answered(host: Host, forge: FakeForge) -> None:
+def test_a_pull_request_that_is_not_admitted_gets_no_answer(host: Host, forge: FakeForge) -> None:
     forge.open.append(OpenPull(4, "new-web", SHAS[0]))
     host.machine.verdicts[4] = NotAdmitted("commit 111111111111 is not signed")
     code, document = host.look()
@@ -171,7 +175,7 @@ def test_whom_nobody_admits_is_not_answered(host: Host, forge: FakeForge) -> Non
     assert (forge.statuses, forge.comments) == ([], [])
 
 
-def test_closed_ones_are_forgotten(host: Host, forge: FakeForge) -> None:
+def test_closed_pull_requests_are_forgotten(host: Host, forge: FakeForge) -> None:
     forge.open += [OpenPull(n, f"b{n}", SHAS[n]) for n in (1, 2)]
     host.look()
     del forge.open[0]
@@ -200,7 +204,7 @@ def test_count_and_time_are_bounded(host: Host, forge: FakeForge) -> None:
     assert len(host.machine.judged) == MOST
 
 
-def test_what_never_ends_is_not_begun_again_before_it_changes(host: Host, forge: FakeForge) -> None:
+def test_a_judgement_that_never_ends_is_given_up_until_the_pull_request_changes(host: Host, forge: FakeForge) -> None:
     forge.open += [OpenPull(1, "bomb", SHAS[0]), OpenPull(2, "fine", SHAS[1])]
 
     class Killed(BaseException):
@@ -221,7 +225,7 @@ def test_what_never_ends_is_not_begun_again_before_it_changes(host: Host, forge:
     assert outcomes(host.look())[1] == "Success"
 
 
-def test_one_that_cannot_be_judged_keeps_nothing_from_the_others(host: Host, forge: FakeForge) -> None:
+def test_a_pull_request_that_cannot_be_judged_does_not_prevent_the_others(host: Host, forge: FakeForge) -> None:
     forge.open += [OpenPull(n, f"b{n}", SHAS[n]) for n in (1, 2, 3)]
     host.machine.verdicts |= {1: Transient(Reason.FETCH_FAILED, "cannot fetch branch b1", "push it"), 2: None}
     code, document = host.look()
@@ -234,7 +238,7 @@ def test_one_that_cannot_be_judged_keeps_nothing_from_the_others(host: Host, for
     assert host.box.trouble is None
 
 
-def test_what_the_token_lacks_is_named_and_tried_again(host: Host, forge: FakeForge) -> None:
+def test_the_missing_scope_is_named_and_the_report_tried_again(host: Host, forge: FakeForge) -> None:
     forge.open.append(OpenPull(4, "new-web", SHAS[0]))
     forge.scopes.discard("comments")
     assert host.look()[0] == 1
@@ -247,7 +251,7 @@ def test_what_the_token_lacks_is_named_and_tried_again(host: Host, forge: FakeFo
     assert host.box.trouble is None
 
 
-def test_a_forge_that_asks_for_quiet_is_left_alone(host: Host, forge: FakeForge) -> None:
+def test_no_request_is_sent_while_the_forge_asks_for_a_pause(host: Host, forge: FakeForge) -> None:
     forge.faults.append(Reply(429, {"message": "slow down"}, {"Retry-After": "90"}))
     assert host.look()[0] == 1
     before = len(forge.requests)
@@ -258,7 +262,7 @@ def test_a_forge_that_asks_for_quiet_is_left_alone(host: Host, forge: FakeForge)
     assert host.look()[0] == 0
 
 
-def test_a_lost_file_finds_its_comment_by_the_mark_and_a_forged_one_is_left_alone(host: Host, forge: FakeForge) -> None:
+def test_without_the_file_our_comment_is_found_by_its_mark_and_a_forged_one_stays(host: Host, forge: FakeForge) -> None:
     forge.open.append(OpenPull(4, "new-web", SHAS[0]))
     forged = "<!-- reconciler:mini -->\n<!-- preview:4 -->\n<!-- seal:guess -->\nmine"
     forge.comments.append(Comment(900, "pull 4", forged))
@@ -272,7 +276,7 @@ def test_a_lost_file_finds_its_comment_by_the_mark_and_a_forged_one_is_left_alon
     assert forge.states(SHAS[0], CONTEXT) == ["success", "pending"]
 
 
-def test_a_comment_that_is_gone_is_made_again_and_a_locked_one_is_told(host: Host, forge: FakeForge) -> None:
+def test_a_deleted_comment_is_made_again_and_a_locked_pull_request_is_reported(host: Host, forge: FakeForge) -> None:
     forge.open += [OpenPull(4, "new-web", SHAS[0]), OpenPull(5, "other", SHAS[1])]
     forge.locked.add(5)
     assert outcomes(host.look()) == {4: "Success", 5: "Failed"}
@@ -285,7 +289,7 @@ def test_a_comment_that_is_gone_is_made_again_and_a_locked_one_is_told(host: Hos
     assert len(forge.comments_of("pull 4")) == len(forge.comments_of("pull 5")) == 1
 
 
-def test_secrets_and_control_characters_leave_no_machine(host: Host, forge: FakeForge) -> None:
+def test_no_secrets_and_control_characters_are_sent(host: Host, forge: FakeForge) -> None:
     host.redactor.register(["canary-secret-99"])
     forge.open.append(OpenPull(4, "new-web", SHAS[0]))
     told = "bad: canary-secret-99 \x1b[31m\u202e` @all <script>"

@@ -1,4 +1,4 @@
-"""Which commits of pull requests are judged at all: real git, real signatures, and an engine that is away."""
+"""Which commits of pull requests are judged: with real git, real signatures, and no engine."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def proposed(theirs: Repository, files: dict[str, str], branch: str = "new") -> 
     return Pull(1, branch, theirs.push(files, branch))
 
 
-def test_a_commit_is_judged_up_to_the_machine(theirs: Repository, machine: Callable[..., Machine]) -> None:
+def test_a_commit_is_judged_until_the_engine_is_needed(theirs: Repository, machine: Callable[..., Machine]) -> None:
     theirs.push(FILES)
     pull = proposed(theirs, {**FILES, "n": "1"})
     verdict = machine().judge(pull)
@@ -60,7 +60,7 @@ def test_a_commit_is_judged_up_to_the_machine(theirs: Repository, machine: Calla
     assert machine(fetched=False).judge(pull) is not None
 
 
-def test_a_bad_commit_is_rejected_with_its_place_though_it_lags(
+def test_a_bad_commit_behind_the_branch_is_rejected_with_path_and_line(
     theirs: Repository, machine: Callable[..., Machine]
 ) -> None:
     theirs.push(FILES)
@@ -72,7 +72,7 @@ def test_a_bad_commit_is_rejected_with_its_place_though_it_lags(
     assert {(item.path, item.line) for item in verdict.violations if item.rule == "privileged"} == {("compose.yaml", 1)}
 
 
-def test_a_conflict_is_told(theirs: Repository, machine: Callable[..., Machine]) -> None:
+def test_a_conflict_of_the_merge_is_reported(theirs: Repository, machine: Callable[..., Machine]) -> None:
     theirs.push(FILES)
     pull = proposed(theirs, {"compose.yaml": "services: {}\n"})
     theirs.push({"compose.yaml": "services: {db: {image: db:1}}\n"})
@@ -95,7 +95,7 @@ def test_only_the_commit_that_the_forge_names_on_a_branch_of_the_repository_is_j
             machine().judge(Pull(1, branch, pull.revision))
 
 
-def test_where_commits_must_be_signed_only_signed_ones_are_judged(
+def test_if_commits_must_be_signed_only_signed_ones_are_judged(
     theirs: Repository, machine: Callable[..., Machine], tmp_path: Path
 ) -> None:
     for name in ("allowed", "stranger"):
@@ -119,7 +119,7 @@ def test_where_commits_must_be_signed_only_signed_ones_are_judged(
     verdict = strict().judge(signed("allowed"))
     assert verdict is not None
     assert verdict.state is State.ERROR, "it was judged as far as an engine that is away allows"
-    theirs.push({**FILES, "later": "1"})  # the merge of both is signed by nobody, and does not have to be
+    theirs.push({**FILES, "later": "1"})  # nobody signs the merge of both, and nobody has to
     verdict = strict().judge(Pull(1, "new", theirs.head("new")))
     assert verdict is not None
     assert verdict.state is State.ERROR

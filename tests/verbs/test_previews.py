@@ -35,7 +35,7 @@ def starts(folder: Path) -> int:
     return len((folder / "started").read_text()) if (folder / "started").exists() else 0
 
 
-def test_one_runs_at_a_time_and_the_next_when_it_is_due(tmp_path: Path) -> None:
+def test_one_process_runs_at_a_time_and_the_next_when_it_is_due(tmp_path: Path) -> None:
     clock = Clock()
     made = previews(f"open({str(tmp_path / 'started')!r}, 'a').write('x'); {WELL}", clock)
     made.start()
@@ -49,7 +49,7 @@ def test_one_runs_at_a_time_and_the_next_when_it_is_due(tmp_path: Path) -> None:
     until(lambda: starts(tmp_path) == 2 and not made.busy)
 
 
-def test_it_is_killed_when_the_agent_works_and_due_at_once_afterwards(tmp_path: Path) -> None:
+def test_a_stopped_process_is_killed_and_the_next_is_due_at_once(tmp_path: Path) -> None:
     started = tmp_path / "started"
     program = (
         f"import os, time; open({str(started)!r}, 'a').write('x'); print(os.getpid(), flush=True); time.sleep(600)"
@@ -65,7 +65,7 @@ def test_it_is_killed_when_the_agent_works_and_due_at_once_afterwards(tmp_path: 
     until(lambda: not made.busy)
 
 
-def test_it_ends_with_the_agent(tmp_path: Path) -> None:
+def test_the_process_ends_with_the_agent(tmp_path: Path) -> None:
     ending: list[bool] = []
     made = Previews(
         [sys.executable, "-c", f"import time; open({str(tmp_path / 'started')!r}, 'a').write('x'); time.sleep(600)"],
@@ -77,7 +77,7 @@ def test_it_ends_with_the_agent(tmp_path: Path) -> None:
     until(lambda: not made.busy)
 
 
-def test_failures_come_ever_less_often() -> None:
+def test_pauses_grow_after_failures() -> None:
     made = previews("""print('{"kind": "Error", "message": "no", "hint": "do"}'); raise SystemExit(2)""", Clock())
     waited = []
     for _ in range(7):

@@ -1,4 +1,4 @@
-"""The file for pushers is in a folder that others may own, and somebody else reads it."""
+"""The file for pushers is in a folder that another user may own, and other users read it."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def published(repository: Path, *turns: Turn) -> list[Mapping[str, Any]]:
     return list(told(repository / "reconciler"))
 
 
-def test_nothing_must_be_written_where_nobody_asks(tmp_path: Path) -> None:
+def test_without_the_folder_nothing_must_be_written(tmp_path: Path) -> None:
     assert published(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_may_read_the_folder_may_read_the_file(tmp_path: Path) -> None:
+def test_everybody_who_may_read_the_folder_must_be_able_to_read_the_file(tmp_path: Path) -> None:
     folder = tmp_path / "reconciler"
     folder.mkdir(mode=0o750)
     folder.chmod(0o750)
@@ -70,8 +70,8 @@ def test_no_link_must_be_followed(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
 @pytest.mark.parametrize("swapped", ["home.git", "home.git/.git", "home.git/reconciler"])
-def test_whoever_owns_a_repository_must_not_lead_root_into_another_folder(tmp_path: Path, swapped: str) -> None:
-    """`swapped`: what is a link to a folder that has one of ours in it."""
+def test_the_owner_of_a_repository_must_not_make_root_write_into_another_folder(tmp_path: Path, swapped: str) -> None:
+    """`swapped`: the path that the owner has replaced by a link to another folder with a folder of that name."""
     theirs, elsewhere = tmp_path / "theirs", tmp_path / "elsewhere"
     (theirs / "home.git/reconciler").mkdir(parents=True)
     (elsewhere / "reconciler").mkdir(parents=True)
@@ -85,13 +85,13 @@ def test_whoever_owns_a_repository_must_not_lead_root_into_another_folder(tmp_pa
     assert list((elsewhere / "reconciler").iterdir()) == []
 
 
-def test_a_link_of_the_operator_s_must_lead_to_the_repository(tmp_path: Path) -> None:
+def test_a_link_of_the_operator_to_the_repository_must_be_followed(tmp_path: Path) -> None:
     (tmp_path / "disk/home.git/reconciler").mkdir(parents=True)
     (tmp_path / "srv").symlink_to("disk")
     assert [one["host"] for one in published(tmp_path / "srv/home.git")] == ["mini"]
 
 
-def test_every_turn_must_be_told_until_it_is_old(tmp_path: Path) -> None:
+def test_a_turn_must_stay_in_the_file_when_the_next_one_follows(tmp_path: Path) -> None:
     (tmp_path / "reconciler").mkdir()
     good = Turn(Outcome.SUCCEEDED, Reason.RECONCILIATION_SUCCEEDED, "healthy", SHA)
     same = Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "nothing to do", SHA)
@@ -102,14 +102,14 @@ def test_every_turn_must_be_told_until_it_is_old(tmp_path: Path) -> None:
     assert view.ended
 
 
-def test_what_a_process_has_told_must_outlive_its_new_start(tmp_path: Path) -> None:
+def test_written_turns_must_outlive_a_restart_of_the_process(tmp_path: Path) -> None:
     (tmp_path / "reconciler").mkdir()
     published(tmp_path)
     found = published(tmp_path, Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "as it should be", SHA))
     assert [row["outcome"] for row in found[0]["turns"]] == ["Held", "Unchanged"]
 
 
-def test_a_process_that_ended_must_not_be_taken_for_another_with_its_number() -> None:
+def test_an_ended_process_must_not_be_confused_with_another_of_its_id() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
     assert not is_alive({"pid": ended.pid, "born": None})
@@ -119,12 +119,12 @@ def test_a_process_that_ended_must_not_be_taken_for_another_with_its_number() ->
 
 
 @pytest.mark.parametrize("document", [{}, {"turns": 1}, {"turns": [{}]}, {"turns": [], "rollout": [], "plan": None}])
-def test_what_is_none_of_ours_must_be_told_apart(document: dict[str, Any]) -> None:
+def test_a_document_that_is_not_ours_must_raise(document: dict[str, Any]) -> None:
     with pytest.raises((LookupError, TypeError, ValueError)):
         PushView("mini", Pushed(SHA, "", 0), 0).lines(json.loads(json.dumps(document)), 1)
 
 
-def test_what_waits_must_be_said_more_and_more_seldom(tmp_path: Path) -> None:
+def test_lines_about_waiting_must_come_at_growing_intervals(tmp_path: Path) -> None:
     (tmp_path / "reconciler").mkdir()
     document = published(tmp_path, Turn(Outcome.UNCHANGED, Reason.RECONCILIATION_SUCCEEDED, "other", "b" * 40))[0]
     view = PushView("mini", Pushed(SHA, "", 0), 0)

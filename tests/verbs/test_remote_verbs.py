@@ -1,4 +1,4 @@
-"""What the verbs of the laptop make of what machines, notes and connections tell them."""
+"""The verbs of the laptop, with given answers of machines, notes and connections."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_each_published_tcp_port_is_forwarded_once() -> None:
     assert [(item.port, item.address in ("127.0.0.1", "::1")) for item in found] == [(1, True), (2, True)]
 
 
-def test_a_port_that_is_taken_here_gets_another_one() -> None:
+def test_a_port_that_is_taken_on_the_laptop_gets_another_number() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         (found,) = forwards(status(("127.0.0.1", port, "tcp")), ["shop/web"])
@@ -63,13 +63,15 @@ def test_the_monitor_is_forwarded_as_well(
     ("wanted", "ports", "told"),
     [(["db"], [("", 80, "tcp")], "has no service db"), ([], [("", 80, "udp")], "publishes a TCP port")],
 )
-def test_what_cannot_be_forwarded_is_told(wanted: list[str], ports: list[tuple[str, int, str]], told: str) -> None:
+def test_a_service_or_port_that_cannot_be_forwarded_is_an_error(
+    wanted: list[str], ports: list[tuple[str, int, str]], told: str
+) -> None:
     with pytest.raises(Usage, match=told):
         forwards(status(*ports), wanted)
 
 
 class Ends:
-    """A connection that ends after some looks, with these words."""
+    """A connection that has ended with this message of ssh."""
 
     def __init__(self, said: str) -> None:
         self._said = said
@@ -82,7 +84,7 @@ class Ends:
 
 
 def kept(endings: list[tuple[float, str]]) -> list[str]:
-    """What is told of connections that last so many seconds."""
+    """The progress lines for connections that last so many seconds and end with these messages."""
     clock, told, stop = [0.0], list[str](), Event()
     stop.wait = lambda timeout=None: stop.is_set()  # type: ignore[method-assign]
     rest = iter(endings)
@@ -113,7 +115,7 @@ def test_a_tunnel_that_never_opens_is_an_error() -> None:
         kept([(0.1, "bind: Address already in use")])
 
 
-def test_percentiles_are_of_what_was_measured() -> None:
+def test_percentiles_are_measured_values() -> None:
     assert percentile([], 50) is None
     assert percentile([3.0], 95) == 3.0
     assert (percentile(list(range(1, 101)), 50), percentile(list(range(1, 101)), 95)) == (50, 95)
@@ -129,7 +131,7 @@ def test_percentiles_are_of_what_was_measured() -> None:
         (Watched([]), 20e6, 20e6, ["round trips"]),
     ],
 )
-def test_the_verdict_names_what_is_below_its_bar(
+def test_the_verdict_names_each_value_that_misses_its_bound(
     watched: Watched, up: float | None, down: float | None, words: list[str]
 ) -> None:
     found = below(watched, up, down)
@@ -138,7 +140,7 @@ def test_the_verdict_names_what_is_below_its_bar(
 
 
 class Wire:
-    """A connection whose round trips take what they are told to; None: it is lost."""
+    """A connection whose round trips take the given seconds; None: the connection is lost."""
 
     def __init__(self, *trips: float | None) -> None:
         self._trips = list(trips)
@@ -160,7 +162,7 @@ class Wire:
     down = up
 
 
-def test_a_connection_that_comes_back_is_counted() -> None:
+def test_reconnections_are_counted() -> None:
     forward = Forward("shop", "web", 1, "127.0.0.1", 80)
     code, document = net_test(
         "mini", Wire(0.002), lambda: [(forward, 0.004)], lambda: True, 0.0, lambda line: None, Event()
@@ -172,7 +174,7 @@ def test_a_connection_that_comes_back_is_counted() -> None:
     assert "mini: poor" in text.render(document, Style(), 0.0)
 
 
-def test_a_machine_that_cannot_be_asked_has_its_row() -> None:
+def test_a_machine_that_cannot_be_reached_has_a_row() -> None:
     def ask(name: str) -> dict[str, Any]:
         if name == "gone":
             raise Transient(Reason.HOST_UNREACHABLE, "gone cannot be reached", "")

@@ -1,4 +1,4 @@
-"""`doctor --security`: each kind of drift by its name; what cannot be seen is no finding."""
+"""`doctor --security`: names each kind of drift. A check that cannot be made is no finding."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def wrong(probes: SecurityProbes) -> list[str]:
     return [name for name, item in found(probes).items() if item["ok"] is False]
 
 
-def test_a_closed_machine_has_no_finding(well: SecurityProbes) -> None:
+def test_a_hardened_machine_has_no_finding(well: SecurityProbes) -> None:
     checks = found(well)
     assert list(checks) == ["ssh", "firewall", "fail2ban", "ports", "state", "keys"]
     assert {item["ok"] for item in checks.values()} == {True}
@@ -52,7 +52,7 @@ def test_a_closed_machine_has_no_finding(well: SecurityProbes) -> None:
 
 
 @pytest.mark.parametrize("address", ["", "192.168.1.4", "2001:db8::1"])
-def test_a_port_that_nobody_granted_is_named(well: SecurityProbes, address: str) -> None:
+def test_an_open_port_that_no_commit_asked_for_is_a_finding(well: SecurityProbes, address: str) -> None:
     open_ = Published("db", address, 5432, False)
     checks = found(replace(well, published=lambda: [open_]))
     assert checks["ports"]["ok"] is False
@@ -62,7 +62,7 @@ def test_a_port_that_nobody_granted_is_named(well: SecurityProbes, address: str)
     assert "db" in granted["ports"]["message"]
 
 
-def test_modes_of_state_and_keys(well: SecurityProbes) -> None:
+def test_state_and_keys_that_others_can_read_are_findings(well: SecurityProbes) -> None:
     well.state.chmod(0o750)
     key = well.keys[0][1]
     key.chmod(0o644)
@@ -86,7 +86,7 @@ def test_a_deploy_key_that_can_write_is_a_finding(well: SecurityProbes) -> None:
     assert found(replace(well, deploy_key=lambda: True, pushes_notes=True))["deploy-key"]["ok"]
 
 
-def test_a_part_that_cannot_be_seen_keeps_no_other_from_being_checked(well: SecurityProbes) -> None:
+def test_a_check_that_cannot_be_made_does_not_prevent_the_others(well: SecurityProbes) -> None:
     def away() -> Any:
         raise Away(Reason.ENGINE_UNAVAILABLE, "the engine does not answer", "start it")
 
@@ -97,5 +97,5 @@ def test_a_part_that_cannot_be_seen_keeps_no_other_from_being_checked(well: Secu
     assert found(replace(well, facts=lambda: None))["hardening"]["ok"] is None
 
 
-def test_drift_of_ssh_is_a_finding(well: SecurityProbes) -> None:
+def test_drift_of_the_firewall_and_of_fail2ban_is_a_finding(well: SecurityProbes) -> None:
     assert wrong(replace(well, facts=lambda: replace(WELL, jail="", rules=""))) == ["firewall", "fail2ban"]

@@ -1,4 +1,4 @@
-"""The published Status: made anew if anything has changed, or a secret was learned."""
+"""The published Status is made again only if anything has changed or a secret was learned."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def facts(fetched: float) -> StatusFacts:
     return StatusFacts("mini", Agent(running=True), source, History(), None)
 
 
-def test_the_same_is_not_made_again_and_a_new_secret_is_masked_at_once(tmp_path: Path) -> None:
+def test_an_unchanged_status_is_not_made_again_and_a_new_secret_is_masked_at_once(tmp_path: Path) -> None:
     path, queries, redactor = tmp_path / "status.json", Queries(), Redactor()
     file, looked = StatusFile(path, cast(StatusQueries, queries), redactor), ObservedState()
 

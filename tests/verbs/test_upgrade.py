@@ -54,7 +54,7 @@ ERROR = {"kind": "Error", "message": "a journal of a newer version"}
 
 
 class Machine:
-    """What each version says of the machine, and how often the service was started."""
+    """A machine with given answers of each version. `restarts`: the restarts of the service."""
 
     def __init__(self, shelf: Versions, new: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> None:
         plain = {"doctor": doctor(), "plan": plan(), "status": status(started=NOW - 100)}
@@ -95,7 +95,7 @@ class Machine:
         ({"status": ERROR}, {}, "TakenBack"),
     ],
 )
-def test_a_version_takes_over_only_if_nothing_gets_worse(
+def test_a_new_version_takes_over_only_if_nothing_gets_worse(
     shelf: Versions, new: Mapping[str, Any], old: Mapping[str, Any], outcome: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
@@ -108,7 +108,7 @@ def test_a_version_takes_over_only_if_nothing_gets_worse(
     assert "1.0 → 2.0" in text.render(document, Style(), NOW)
 
 
-def test_a_service_that_does_not_start_is_taken_back(shelf: Versions) -> None:
+def test_the_old_version_returns_if_the_new_one_does_not_start(shelf: Versions) -> None:
     machine = Machine(shelf, {})
     first = machine.restart
 
@@ -123,26 +123,26 @@ def test_a_service_that_does_not_start_is_taken_back(shelf: Versions) -> None:
     assert machine.restarts == ["2.0", "1.0"]
 
 
-def test_the_same_version_and_a_look_change_nothing(shelf: Versions) -> None:
+def test_the_same_version_and_print_change_nothing(shelf: Versions) -> None:
     machine = Machine(shelf, {})
     assert machine.upgrade("1.0")[1]["outcome"] == "Unchanged"
     assert machine.upgrade(show=True)[1]["outcome"] == "Shown"
     assert (shelf.current().name, machine.restarts) == ("1.0", [])
 
 
-def test_what_is_no_version_is_told(shelf: Versions, tmp_path: Path) -> None:
+def test_a_file_that_is_no_version_is_an_error(shelf: Versions, tmp_path: Path) -> None:
     (tmp_path / "other-1.0.whl").touch()
     for named in ("3.0", "../1.0", "other-1.0.whl", str(tmp_path / "other-1.0.whl"), None):
         with pytest.raises(Usage):
             shelf.find(named)
 
 
-def test_two_upgrades_at_once_are_one_too_many(shelf: Versions, tmp_path: Path) -> None:
+def test_a_second_upgrade_at_the_same_time_is_refused(shelf: Versions, tmp_path: Path) -> None:
     with shelf.alone(), pytest.raises(Locked), Versions(tmp_path, "current", {}).alone():
         pass
 
 
-def test_only_versions_that_an_upgrade_has_made_are_tidied_away(shelf: Versions, tmp_path: Path) -> None:
+def test_only_versions_that_an_upgrade_has_made_are_removed(shelf: Versions, tmp_path: Path) -> None:
     for name in ("0.9-12345678", "mine"):
         (tmp_path / name).mkdir()
     (tmp_path / "0.9-12345678" / COMPLETE).touch()

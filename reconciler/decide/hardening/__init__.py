@@ -1,4 +1,5 @@
-"""Closes a machine: logins by key only, input rules, bans after wrong logins. Texts, and what facts say of them."""
+"""Hardening: logins by key only, input rules, bans after wrong logins. The texts, and how a machine differs from
+them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What deviates on a machine from what `bootstrap --harden` makes of it, each with what a person does."""
+"""Differences between a machine and the result of `bootstrap --harden`, each with a remedy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ONLY_ROOT = "not checked: only root can see it; call `sudo reconciler doctor --s
 
 
 def checks(facts: Facts) -> Iterator[Check]:
-    """One for each part, and one where a change waits."""
+    """A check for each part of the hardening, and one if a change waits for its confirmation."""
     yield _ssh(facts)
     yield _firewall(facts)
     yield _fail2ban(facts)
@@ -28,7 +28,7 @@ def checks(facts: Facts) -> Iterator[Check]:
 
 
 def firewall_faults(facts: Facts) -> list[str]:
-    """Of our own table; another firewall is judged by nobody."""
+    """Faults of our own table. The rules of another firewall are not judged."""
     found = []
     if firewall.PATH not in facts.files:
         return ["there are no input rules"]
@@ -90,7 +90,7 @@ def _check(name: str, faults: list[str], well: str) -> Check:
 
 
 def _difference(wanted: str, found: str) -> str:
-    """The first line of each kind."""
+    """The first line that is missing, and the first that should not be there."""
     lines = [item for item in difflib.ndiff(wanted.splitlines(), found.splitlines()) if item[:1] in "+-"]
     words = {"-": "missing", "+": "added"}
     first = {words[item[0]]: " ".join(item[1:].split()) for item in reversed(lines)}

@@ -1,4 +1,4 @@
-"""How closed a machine is, read from the lines that `data/hardening/look.sh` prints."""
+"""The state of the hardening, read from the lines that `data/hardening/look.sh` prints."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ Lines = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`root`: the script ran as root, so that all of it is known.
+    """`root`: the script ran as root, so every fact is known.
 
-    `ports`: of sshd. `accounts`: those that can log in by a key. `effective`: account → the settings of sshd for it,
-    names in lower case. `settings`: lines of its files, each with path and number. `files`: path → bytes of our files
-    that exist. `units`: name → (active, enabled). `packages`: those of ours that are installed. `rules`: the table in
-    the kernel; `rules_of_file`: the same as the file would make it; '' where there is none. `jail`: fail2ban's answer;
-    `journal`: what it reads. `pending`: a change waits for its confirmation.
+    `ports`: those of sshd. `accounts`: those that can log in by a key. `effective`: account → sshd's settings for it,
+    names in lower case. `settings`: lines of sshd's files, each with path and number. `files`: path → bytes of our
+    files that exist. `units`: name → (active, enabled). `packages`: the installed ones of those that we need. `rules`:
+    our table in the kernel, `rules_of_file`: the table that our file would make; '' if there is none. `jail`:
+    fail2ban's answer about the jail; `journal`: the lines of the journal that the jail reads. `pending`: a change waits
+    for its confirmation.
     """
 
     root: bool = False
@@ -46,7 +47,7 @@ class Facts:
 
     @property
     def firewall(self) -> str:
-        """Another firewall that is active, or ''."""
+        """The name of another active firewall, '' if there is none."""
         from reconciler.decide.hardening.firewall import OTHERS
 
         found = [name for name in OTHERS if (self.ufw if name == "ufw" else self.active(name))]
@@ -54,7 +55,7 @@ class Facts:
 
 
 def read(lines: Lines) -> Facts:
-    """`lines`: each name without its prefix `harden_` is a field of what the script prints."""
+    """Facts from the script's output. Names in `lines` have the prefix `harden_`."""
     return Facts(
         root=_one(lines, "root") == "yes",
         ports=tuple(dict.fromkeys(int(item) for item in lines.get("harden_port", ()) if item.isdecimal())),
@@ -102,8 +103,8 @@ def _file(data: bytes) -> tuple[str, bytes]:
 
 
 def _effective(texts: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The first line names the account. Of a setting with several lines, the values are one text. An account without
-    any setting is left out: sshd did not answer."""
+    """Account → sshd's settings. The first line of each text names the account. Values of a setting that occurs several
+    times are joined. An account without settings is left out: sshd did not answer."""
     found = {}
     for text in texts:
         first, *rest = text.splitlines() or [""]

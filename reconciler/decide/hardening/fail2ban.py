@@ -1,7 +1,7 @@
 """Bans after wrong logins: a jail for sshd that reads systemd's journal.
 
-The default of Debian 12 reads a log file that is not there, and does not start. The filter of fail2ban before 1.1.1
-misses `sshd-session`, the process of each login since OpenSSH 9.8.
+By default fail2ban of Debian 12 reads a log file that does not exist, so it does not start. The filter of fail2ban
+before 1.1.1 misses `sshd-session`, the process of each login since OpenSSH 9.8.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ RESTART = (
 )
 
 JOURNAL = "_SYSTEMD_UNIT=ssh.service _UID=0 + _SYSTEMD_UNIT=sshd.service _UID=0"
-"""Only lines of the server itself: any account can write lines of a program that it calls `sshd`, and would have
-addresses of its choice banned."""
+"""Matches only lines of the server itself. Any account can log lines in the name of a program `sshd`, and so could have
+any address banned."""
 
 
 def jail(ports: Iterable[int]) -> bytes:
-    """The first ban is short, because it may hit the owner; each further one is longer."""
+    """The jail for sshd at these ports. The first ban is short, because it may hit the owner; each further one is
+    longer."""
     numbers = ",".join(str(port) for port in sorted(set(ports)))
     return f"""\
 # {WRITTEN}
@@ -45,7 +46,7 @@ bantime.maxtime = 1d
 
 
 def filters() -> bytes:
-    """The distribution's filter, for every name that sshd's processes have."""
+    """The distribution's filter, extended to every name of sshd's processes."""
     return f"""\
 # {WRITTEN}
 [INCLUDES]

@@ -1,6 +1,7 @@
-"""The input rules of the machine, in a table of their own: Docker's chains, and all other tables, are not touched.
+"""The input rules of the machine, in a table of their own. Docker's chains and all other tables stay unchanged.
 
-Published ports of containers are forwarded, and never reach these rules; policies bind them to 127.0.0.1.
+The kernel forwards packets to published ports of containers, so they never reach these rules. Policies bind such ports
+to 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ UNIT = "reconciler-firewall.service"
 UNIT_PATH = f"/etc/systemd/system/{UNIT}"
 
 OTHERS = ("ufw", "firewalld", "nftables")
-"""Firewalls that a machine may have already. Where one is active, it stays the only one."""
+"""Other firewalls. If one of them is active, we add no rules."""
 
 CHECK = f"nft -c -f {PATH}\n"
 APPLY = f"""\
@@ -36,7 +37,7 @@ fi
 
 
 def rules(ports: Iterable[int]) -> bytes:
-    """The file for nft. `ports`: those of sshd."""
+    """The file for nft. `ports`: sshd's, which stay open."""
     numbers = ", ".join(str(port) for port in sorted(set(ports)))
     return f"""\
 # {WRITTEN}

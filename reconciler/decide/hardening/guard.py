@@ -1,7 +1,7 @@
-"""A change that returns by itself: the script on the machine, its timer, and the files of one change.
+"""A change that the machine undoes unless it is confirmed: the script, its timer, and the files of one change.
 
-The timer runs on the machine, so a laptop that dies in the middle locks nobody out. The service also looks at boot, so
-neither does a power cut.
+The timer runs on the machine, so nobody is locked out if the laptop dies in the middle. The service also runs at boot,
+so nobody is locked out by a power cut.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ HOME = "/var/lib/reconciler-harden"
 SCRIPT = f"{HOME}/guard"
 NEXT = f"{HOME}/next"
 SECONDS = 60
-"""A second login must succeed within them."""
+"""Seconds within which a second login must succeed."""
 
 SERVICE_PATH = "/etc/systemd/system/reconciler-return.service"
 TIMER_PATH = "/etc/systemd/system/reconciler-return.timer"
@@ -25,7 +25,7 @@ TIMER_PATH = "/etc/systemd/system/reconciler-return.timer"
 @dataclass(frozen=True, slots=True)
 class Guarded:
     """One change. `files`: path → bytes, each readable for all. Shell commands: `check` judges the new files before
-    they count, `apply` makes them count, `back` makes the old ones count again."""
+    they are used, `apply` loads them, `back` loads the old files again."""
 
     files: Mapping[str, bytes]
     check: str
@@ -34,7 +34,7 @@ class Guarded:
 
 
 def join(changes: Sequence[Guarded]) -> Guarded:
-    """Several as one, which is confirmed or taken back as a whole."""
+    """Join several changes into one, which is confirmed or undone as a whole."""
     return Guarded(
         {path: data for change in changes for path, data in change.files.items()},
         "".join(change.check for change in changes),
@@ -53,7 +53,7 @@ def installed() -> dict[str, tuple[bytes, str]]:
 
 
 def staged(change: Guarded) -> dict[str, bytes]:
-    """The files of `next`."""
+    """The files of the prepared change, in the folder `next`: path → bytes."""
     new = {f"{NEXT}/new/{number}": data for number, data in enumerate(change.files.values(), 1)}
     texts = {
         "files": "".join(f"{path}\n" for path in change.files),

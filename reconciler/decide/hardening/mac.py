@@ -1,7 +1,7 @@
-"""The same for macOS: texts that were never run on a Mac (docs/security.md says so).
+"""Hardening of macOS as texts, which have never run on a Mac (docs/security.md says so).
 
-macOS reads /etc/ssh/sshd_config.d, too. pf is off there by default, and updates of the system write /etc/pf.conf anew,
-so the rules are a file of their own that a daemon loads.
+macOS also reads /etc/ssh/sshd_config.d. Its firewall pf is off by default, and updates of macOS overwrite /etc/pf.conf,
+so the rules are in a file of their own that a daemon loads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PF_DAEMON = f"/Library/LaunchDaemons/{PF_LABEL}.plist"
 
 
 def mac_files(accounts: Iterable[str], ports: Iterable[int] = (22,)) -> tuple[ServiceFile, ...]:
-    """Each belongs to root."""
+    """The files of the hardening. Each belongs to root."""
     return (
         ServiceFile(ssh.PATH, 0o644, ssh.drop_in(tuple(accounts))),
         ServiceFile(PF_PATH, 0o644, pf(ports)),
@@ -27,8 +27,8 @@ def mac_files(accounts: Iterable[str], ports: Iterable[int] = (22,)) -> tuple[Se
 
 
 def pf(ports: Iterable[int]) -> bytes:
-    """Published ports of containers are listeners of the Mac itself, so these rules hold for them, too. The anchor of
-    Apple keeps what the system adds by itself."""
+    """The rules. They also apply to published ports of containers, because on a Mac a process of the Mac listens there.
+    Apple's anchor keeps rules that macOS adds by itself."""
     numbers = ", ".join(str(port) for port in sorted(set(ports)))
     return f"""\
 # {WRITTEN}
@@ -49,7 +49,7 @@ block drop in all
 
 
 def pf_daemon() -> bytes:
-    """Loads them at boot and switches pf on."""
+    """The launchd daemon that loads the rules at boot and switches pf on."""
     return plistlib.dumps(
         {
             "Label": PF_LABEL,

@@ -1,4 +1,4 @@
-"""The settings of sshd: a drop-in that is read before any other, and whether the running settings agree with it."""
+"""sshd's settings: a drop-in that is read before all other files, and differences of the effective settings from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from reconciler.decide.hardening import WRITTEN
 
 PATH = "/etc/ssh/sshd_config.d/00-reconciler.conf"
-"""sshd takes the first value that it reads, and reads these files by name."""
+"""sshd uses the first value that it reads, and reads the files of this folder in the order of their names."""
 
 SETTINGS = {
     "PasswordAuthentication": "no",
@@ -19,7 +19,7 @@ SETTINGS = {
     "PermitRootLogin": "no",
     "X11Forwarding": "no",
     "AllowAgentForwarding": "no",
-    "AllowTcpForwarding": "local",  # `reconciler tunnel` needs it
+    "AllowTcpForwarding": "local",  # needed by `reconciler tunnel`
     "LoginGraceTime": "30",
     "ClientAliveInterval": "30",
     "ClientAliveCountMax": "4",
@@ -30,10 +30,10 @@ OPENING = {
     name.lower(): SETTINGS[name]
     for name in ("PasswordAuthentication", "KbdInteractiveAuthentication", "PermitEmptyPasswords", "PermitRootLogin")
 }
-"""Settings that let more logins in, names in lower case."""
+"""Settings (names in lower case) that allow more logins if they have another value."""
 
 ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-"""Accounts that AllowUsers can name literally: `@`, `*`, `?` and `!` have a meaning there."""
+"""Names of accounts that AllowUsers takes literally: `@`, `*`, `?` and `!` have a meaning there."""
 
 RELOAD = """\
 for unit in ssh sshd; do
@@ -45,17 +45,17 @@ for unit in ssh sshd; do
     if systemctl -q is-active "$unit"; then kill -HUP "$(systemctl show -p MainPID --value "$unit")"; fi
 done
 """
-"""No job of systemd: at boot one would wait for the service that puts the files back."""
+"""No job of systemd: at boot, sshd's job would wait for the very service that restores the files."""
 
 
 def drop_in(accounts: Sequence[str]) -> bytes:
-    """The file, for the accounts that may log in."""
+    """The drop-in file. `accounts`: those that may log in."""
     lines = [f"{name} {value}" for name, value in SETTINGS.items()]
     return "\n".join([f"# {WRITTEN}", *lines, f"AllowUsers {' '.join(accounts)}", ""]).encode()
 
 
 def check(account: str) -> str:
-    """Shell: the files are valid, and for root and this account every setting counts, whatever other files say."""
+    """Shell commands that succeed if the files are valid and every setting is effective for root and this account."""
     wanted = "\n".join(f"{name} {value}".lower() for name, value in SETTINGS.items())
     return f"""\
 sshd -t
@@ -75,14 +75,14 @@ done
 
 
 def allowed(account: str, with_keys: Sequence[str]) -> tuple[str, ...]:
-    """Who may log in: the account of this login, and each that can log in by a key today, so that nobody loses it."""
+    """Accounts that may log in: that of this login, and all that can log in by a key today, so nobody is locked out."""
     others = {name for name in with_keys if ACCOUNT.fullmatch(name)} - {"root", account}
     return (account, *sorted(others))
 
 
 def faults(effective: Mapping[str, Mapping[str, str]], settings: Sequence[str]) -> Iterator[str]:
-    """What deviates. `effective`: for each account the output of `sshd -T`, by names in lower case; `settings`: lines
-    of the configuration, with file and number, to name the cause."""
+    """Settings that differ. `effective`: account → output of `sshd -T`, names in lower case; `settings`: lines of the
+    configuration with file and number, to name the cause."""
     found: dict[str, list[str]] = {}
     for account, values in effective.items():
         for name, wanted in SETTINGS.items():
@@ -98,7 +98,7 @@ def faults(effective: Mapping[str, Mapping[str, str]], settings: Sequence[str]) 
 
 
 def in_match_blocks(settings: Sequence[str]) -> Iterator[str]:
-    """What a block opens for some accounts or addresses: the settings for one account do not show it."""
+    """Settings in Match blocks that allow more logins. The effective settings of one account do not show them."""
     block, before = "", ""
     for line in settings:
         path, number, words = _setting(line)
@@ -111,14 +111,14 @@ def in_match_blocks(settings: Sequence[str]) -> Iterator[str]:
 
 
 def _setting(line: str) -> tuple[str, str, list[str]]:
-    """Path, number, and the setting's name and value."""
+    """Path and number of the line; name and value of the setting."""
     path, _, rest = line.partition(":")
     number, _, text = rest.partition(":")
     return path, number, re.split(r"[\s=]+", text.strip(), maxsplit=1)
 
 
 def _cause(name: str, wanted: str, settings: Sequence[str]) -> str:
-    """The first line of another file that sets it so."""
+    """Path and number of the first line in another file that sets another value, '' if there is none."""
     for line in settings:
         path, number, words = _setting(line)
         if path != PATH and words[0].lower() == name.lower() and words[-1].strip().lower() != wanted.lower():

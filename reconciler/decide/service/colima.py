@@ -14,16 +14,16 @@ LOG = "Library/Logs/colima.log"
 
 
 def colima_list(script: str, user: str, home: str, colima: str) -> ServiceFile:
-    """`script`: where `bootstrap/colima-boot.sh` lies; `user`, `home`: the account that owns the virtual machine;
-    `colima`: its folder. Colima is told the folder, because launchd does not know the variables of a shell."""
+    """The property list. `script`: path of `bootstrap/colima-boot.sh`; `user`, `home`: the account that owns the
+    virtual machine; `colima`: Colima's folder, which is passed in a variable because launchd has none of a shell's."""
     log = join(home, LOG)
-    # `colima stop` waits for up to three minutes for the system in the virtual machine to shut down.
+    # `colima stop` gives the system in the virtual machine up to three minutes to shut down.
     data = daemon(LABEL, ["/bin/sh", script], user, home, log, {"COLIMA_HOME": colima, "COLIMA_BOOT_LOG": log}, 200)
     return ServiceFile(PATH, 0o644, data)
 
 
 def colima_commands() -> tuple[ServiceCommand, ...]:
-    """Start it now and at every boot, where it is not loaded yet. A `bootout` before would stop all containers."""
+    """Start Colima now and at every boot. Only for a daemon that is not loaded: `bootout` would stop all containers."""
     return (
         ServiceCommand(("launchctl", "enable", f"system/{LABEL}")),
         ServiceCommand(("launchctl", "bootstrap", "system", PATH)),

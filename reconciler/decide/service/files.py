@@ -1,6 +1,6 @@
 """Which files make the agent a service of a machine, and which calls of the service manager start and end it.
 
-`verbs`: what is a service of its own: the agent, and what runs beside it.
+`verbs`: those that have a service of their own: the agent's, and those beside it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MARKS = (
     systemd.MARK.encode(),
     *(f"<string>{launchd.label(verb)}</string>".encode() for verb in (AGENT, *BESIDE)),
 )
-"""One of them is in each of our files, in every version."""
+"""Every version of our files contains one of these texts."""
 
 
 def service_files(platform: Platform, service: Service) -> tuple[ServiceFile, ...]:
@@ -31,7 +31,7 @@ def service_files(platform: Platform, service: Service) -> tuple[ServiceFile, ..
 def start_commands(
     platform: Platform, service: Service, verbs: Sequence[str], now: bool = True
 ) -> tuple[ServiceCommand, ...]:
-    """After the files are written: start at every boot, and `now`. Each can be repeated."""
+    """Calls after the files are written: start at every boot; `now`: also now. Each call can be repeated."""
     if platform is Platform.LAUNCHD:
         return tuple(command for verb in verbs for command in _load(verb)) if now else ()
     control = _systemctl(platform)
@@ -48,7 +48,7 @@ def start_commands(
 def _load(verb: str) -> tuple[ServiceCommand, ...]:
     target = f"system/{launchd.label(verb)}"
     return (
-        # A daemon that is loaded keeps its old list until it is unloaded; one that is not makes this call fail.
+        # A loaded daemon keeps its old property list until it is unloaded. If it is not loaded, this call fails.
         ServiceCommand(("launchctl", "bootout", target), needed=False),
         ServiceCommand(("launchctl", "enable", target)),
         ServiceCommand(("launchctl", "bootstrap", "system", launchd.path(verb))),
@@ -56,7 +56,7 @@ def _load(verb: str) -> tuple[ServiceCommand, ...]:
 
 
 def stop_commands(platform: Platform, verbs: Sequence[str]) -> tuple[ServiceCommand, ...]:
-    """Before the files are removed. Linger stays: other units of the account may need it."""
+    """Calls before the files are removed. Linger stays on: other units of the account may need it."""
     if platform is Platform.LAUNCHD:
         return tuple(
             ServiceCommand(("launchctl", "bootout", f"system/{launchd.label(verb)}"), needed=False) for verb in verbs
@@ -66,7 +66,7 @@ def stop_commands(platform: Platform, verbs: Sequence[str]) -> tuple[ServiceComm
 
 
 def forget_commands(platform: Platform, verbs: Sequence[str]) -> tuple[ServiceCommand, ...]:
-    """After the files are removed."""
+    """Calls after the files are removed."""
     if platform is Platform.LAUNCHD or not verbs:
         return ()
     control = _systemctl(platform)
@@ -77,7 +77,7 @@ def forget_commands(platform: Platform, verbs: Sequence[str]) -> tuple[ServiceCo
 
 
 def restart_commands(platform: Platform, verbs: Sequence[str]) -> tuple[ServiceCommand, ...]:
-    """Start the present program in place of the running one. What runs beside the agent may fail."""
+    """Calls that replace the running processes by the present program. Those of services beside the agent may fail."""
     if platform is Platform.LAUNCHD:
         return tuple(
             ServiceCommand(("launchctl", "kickstart", "-k", f"system/{launchd.label(verb)}"), needed=verb == AGENT)

@@ -1,7 +1,7 @@
 """The launchd daemons of the agent and of the monitor.
 
-A daemon, not an agent of launchd: those start only after a login. launchd knows no order of services, so the agent
-waits for the engine's socket by itself.
+They are daemons of launchd, because its agents start only after a login. launchd has no order of services, so our agent
+itself waits for the engine's socket.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from reconciler.model.service import AGENT, Service
 
 LABEL = "dev.reconciler"
 LOGS = "Library/Logs"
-"""Below the home folder. The program itself keeps its log small (`logs.py`): launchd never opens it anew."""
+"""Below the home folder. The program itself keeps its log small (`logs.py`): launchd never reopens it."""
 
 PROGRAMS = "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
@@ -43,8 +43,8 @@ def plist(service: Service, verb: str) -> bytes:
 def daemon(
     name: str, words: Sequence[str], user: str, home: str, log: str, environment: Mapping[str, str], patience: int = 120
 ) -> bytes:
-    """A program that runs as `user` from boot on, and is started again when it ends. `patience`: seconds that it may
-    take to end; launchd's own are 20, and a rollout ends within ten seconds of a signal."""
+    """The property list of a program that runs as `user` from boot on and is restarted when it ends. `patience`:
+    seconds that it may take to end; launchd's default is 20, and a rollout ends within ten seconds of a signal."""
     return plistlib.dumps(
         {
             "Label": name,

@@ -1,6 +1,6 @@
 """The systemd units of the agent, of the monitor and of `engine-read`.
 
-They are as closed as their work allows. What stays open, and why, stands in docs/service.md.
+They restrict the programs as far as their work allows. docs/service.md lists what is not restricted, and why.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ ENVIRONMENT_FILE = "/etc/reconciler/environment"
 """Variables that are secrets; only root can read it."""
 
 OTHER_ACCOUNT = ("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_SETGID", "CAP_SETUID")
-"""Root writes notes into the repository of another account, as that account."""
+"""Root needs them to write notes into the repository of another account, as that account."""
 ANY_OWNER = ("CAP_DAC_READ_SEARCH",)
-"""Root looks into data folders that containers have given to their own users."""
+"""Root needs it to read data folders that containers have given to users of their own."""
 
 _SHARED_TMP = ("/tmp", "/var/tmp")  # noqa: S108  # looked for in paths, never written
 
@@ -55,7 +55,7 @@ KeyringMode=private"""
 
 
 _WATCHDOG = (
-    # Fed from the loop itself, at least every two minutes; a kill at any moment does no harm.
+    # The loop itself reports, at least every two minutes. A kill at any moment does no harm.
     "WatchdogSec=3min",
     "WatchdogSignal=SIGKILL",
     "OOMPolicy=continue",
@@ -66,12 +66,12 @@ _SMALL = ("MemoryMax=256M", "TasksMax=128")
 
 
 def name(verb: str) -> str:
-    """Of the unit."""
+    """The name of the unit."""
     return "reconciler.service" if verb == AGENT else f"reconciler-{verb}.service"
 
 
 def path(service: Service, verb: str, own: bool) -> str:
-    """Where the unit lies. `own`: with the account's other units."""
+    """Path of the unit file. `own`: among the account's own units."""
     return join(service.folder if own else SYSTEM_FOLDER, name(verb))
 
 
@@ -85,7 +85,7 @@ def _unit(service: Service, verb: str, own: bool) -> str:
     lines = [
         "[Unit]",
         f"Description={_DESCRIPTIONS[verb]}",
-        # Only an order: each program itself waits for an engine that is not up, and goes on when it comes back.
+        # Only an order: each program waits for an absent engine by itself, and continues when it is back.
         "After=docker.service docker.socket podman.socket network-online.target",
         "StartLimitIntervalSec=0",
     ]
@@ -97,7 +97,7 @@ def _unit(service: Service, verb: str, own: bool) -> str:
 def _service(service: Service, verb: str, own: bool) -> str:
     words = [*service.program, "--config", service.config, verb]
     if any(letter in words[0] for letter in "\"'\\$"):
-        words.insert(0, "/usr/bin/env")  # systemd starts no program with such a name by itself
+        words.insert(0, "/usr/bin/env")  # systemd itself cannot start a program with such a name
     lines = [
         "[Service]",
         f"Type={'notify' if verb == AGENT else 'exec'}",
@@ -121,7 +121,7 @@ def _service(service: Service, verb: str, own: bool) -> str:
 
 
 def _families(verb: str) -> str:
-    """Of addresses: the engine is at a socket, the rest of the world at the others."""
+    """Address families: AF_UNIX for the engine's socket, the others for the network."""
     return f"RestrictAddressFamilies=AF_UNIX{'' if verb == ENGINE_READ else ' AF_INET AF_INET6 AF_NETLINK'}"
 
 
@@ -131,7 +131,7 @@ def _closed(service: Service, verb: str) -> Iterator[str]:
     others = service.foreign and verb == AGENT
     if not others:
         yield "SystemCallFilter=~@privileged"
-        yield "SystemCallFilter=@chown"  # files get the owner of the folder that they lie in
+        yield "SystemCallFilter=@chown"  # files get the owner of the folder that contains them
     yield f"CapabilityBoundingSet={' '.join(_capabilities(service, others))}".rstrip()
     yield _MACHINE
     if verb != MONITOR:
@@ -161,16 +161,16 @@ def _install(own: bool) -> str:
 
 
 def _paths(paths: Iterable[str]) -> str:
-    """Each once, in order. `-` before the quote lets a path be missing."""
+    """The paths, each once, in order. `-` before the quote allows a missing path."""
     return " ".join(f"-{_quoted(item[1:])}" if item.startswith("-") else _quoted(item) for item in dict.fromkeys(paths))
 
 
 def _quoted(text: str) -> str:
-    """As one word of a setting, whatever it contains."""
+    """The text as one word of a setting, whatever it contains."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
     return f'"{escaped}"' if any(letter in escaped for letter in " \t'\"\\;#") or not escaped else escaped
 
 
 def _word(text: str) -> str:
-    """The same on a command line, where `$` would name a variable."""
+    """The text as one word of a command line, where `$` would name a variable."""
     return _quoted(text.replace("$", "$$"))
