@@ -102,8 +102,8 @@ class Deployer:
         ]
         found = next((sha for sha in good if sha != head and self._differs(sha, head)), None)
         if found is None:
-            hint = "name the commit: rollback --to REV"
-            raise Usage(Reason.USAGE_INVALID, f"{self._host.name} knows no other good revision whose files differ from {head[:12]}", hint)
+            message = f"{self._host.name} knows no other good revision whose files differ from {head[:12]}"
+            raise Usage(Reason.USAGE_INVALID, message, "name the commit: rollback --to REV")
         return found
 
     def _differs(self, sha: str, head: str) -> bool:
