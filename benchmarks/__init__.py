@@ -1,1 +1,1 @@
-"""How long, how much: our figures against those of Compose, on the machine where this runs."""
+"""Benchmarks: our figures against those of Compose, on the same machine."""

@@ -1,4 +1,4 @@
-"""A whole stack from nothing: the whole `once` process against the whole `up -d --wait`."""
+"""A stack from nothing: the whole process of `once` against the whole process of `up -d --wait`."""
 
 from __future__ import annotations
 

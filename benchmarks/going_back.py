@@ -1,6 +1,6 @@
-"""From the verdict on a bad commit to what ran before, proven again: seconds for each service that was switched.
+"""Rollback: from the verdict on a bad commit until last good is proven again, in seconds per switched service.
 
-What the engine needs to stop as many of the same containers is measured beside it, and comes on top of the bar.
+The time that the engine needs to stop as many of the same containers is measured as well, and added to the bar.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from benchmarks.sides import Ours, Services, both, changed, services
 
 SWITCHED = 4
 LARGE = 57
-"""Services of the largest public stack that was tried."""
+"""Number of services of the largest public stack that was tried."""
 
 LONGEST = 60.0
-"""Seconds in which all of them are back."""
+"""Most seconds until all of them run as before."""
 
 
 def run(pairs: int) -> Iterator[Bar]:
@@ -27,7 +27,7 @@ def run(pairs: int) -> Iterator[Bar]:
 
 
 def _all() -> Bar:
-    """A commit that changes every service of a large stack, and fails with the last one; measured once."""
+    """The rollback of a commit that changes every service of a large stack; the last one fails. Measured once."""
     wanted = services(LARGE)
     with both() as (ours, _):
         ours.applied(wanted)
@@ -51,7 +51,7 @@ def _few(pairs: int) -> Iterator[Bar]:
 
 
 def _bad(wanted: Services, version: str) -> Services:
-    """The first, second and third of a chain and one more are changed; the last of them ends at once."""
+    """Services with four changes: the three of a chain and one more. The last of the four exits at once."""
     for name in ("s0", "s1", "s2", "s3"):
         wanted = changed(wanted, name, version)
     return {**wanted, "s3": {**wanted["s3"], "command": ["false"], "restart": "no"}}
@@ -69,7 +69,7 @@ def _way_back(ours: Ours, bad: Services, switched: int = SWITCHED) -> float:
 
 
 def _stop(ours: Ours) -> float:
-    """Seconds that the engine needs to stop one such container; it runs again afterwards."""
+    """Seconds that the engine needs to stop one such container. The container is started again afterwards."""
     name = f"{ours.stack}-s6-1"
     seconds = timed(lambda: ours.engine.stop(name))
     ours.engine.start(name)

@@ -1,4 +1,4 @@
-"""A commit that changes nothing on the machine, in a repository with 10 and in one with 10,000 commits."""
+"""A turn about a commit that changes nothing on the machine, with 10 and with 10,000 commits in the repository."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchmarks.measure import Bar, Side, alternate, compared, timed
 from benchmarks.sides import Ours, both, services
 
 SLACK = 1.2
-"""Equal cost, but for what two medians of the same thing differ by on a machine that is not idle."""
+"""The cost must be equal. On a machine that is not idle, two medians of equal work differ by up to this factor."""
 
 PUSHED = 1767225600
 """The date of every commit that `tests.repository` makes, in seconds of the Unix epoch."""
@@ -25,7 +25,7 @@ def run(pairs: int) -> Iterator[Bar]:
 
 
 def _turn(host: Ours) -> Side:
-    """`once` about a commit that changes a file which no service uses."""
+    """Seconds of `once` for a new commit. It changes a file that no service uses."""
     numbers = iter(range(1000))
 
     def once() -> float:
@@ -40,8 +40,8 @@ def _grow(host: Ours, commits: int) -> None:
     lines = []
     for n in range(commits):
         text = f"{n}\n".encode()
-        # Ten minutes apart, the last one before all that is pushed: git walks by date, and through the whole history
-        # where all of it is of one second.
+        # The commits are ten minutes apart, and older than every pushed commit. git walks by date: with equal dates it
+        # would walk through the whole history.
         lines += [b"commit refs/heads/main"]
         lines += [b"committer A Person <person@example.org> %d +0100" % (PUSHED - 600 * (commits - n))]
         lines += [b"data 1", b"x", b"M 100644 inline notes/%d" % (n % 41), b"data %d" % len(text), text]

@@ -1,4 +1,4 @@
-"""What the agent costs while nothing happens, after it has brought a change about: memory, and time of a core."""
+"""The cost of the agent at rest, after it has rolled out a change: memory, and share of a core."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.measure import Bar
 from benchmarks.sides import both, changed, services, wait_until
 
 SECONDS = 95.0
-"""Three polls at the usual interval of 30 s."""
+"""Seconds of the measurement: three polls at the usual interval of 30 s."""
 
 
 def run(pairs: int) -> Iterator[Bar]:
@@ -32,12 +32,12 @@ def run(pairs: int) -> Iterator[Bar]:
 
 
 def _cpu(pid: int) -> float:
-    """Seconds of a core, those of the children that have ended included."""
+    """Seconds of processor time of the process and of its children that have ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(fields[n]) for n in range(11, 15)) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(pid: int, name: str) -> float:
-    """MB, of 1,048,576 bytes."""
+    """An entry of the process's memory figures in MiB (1,048,576 bytes)."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024

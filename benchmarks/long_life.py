@@ -1,4 +1,4 @@
-"""A journal of 50,000 attempts, each with all its records: folding it, and `status` that has to read it first."""
+"""A journal of 50,000 attempts with all their records: folding it, and `status`, which has to read it first."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(pairs: int) -> Iterator[Bar]:
 
 
 def _status(folder: Path, pairs: int) -> Iterator[Bar]:
-    """Half of the commits good, half refused at sight, as no shortening has seen them yet."""
+    """`status` with a journal that was never compacted: half of the commits are good, half are rejected."""
     (folder / "state").mkdir(mode=0o700)
     (folder / "agent.yaml").write_text(CONFIG.format(folder=folder))
     subprocess.run(["git", "init", "--quiet", "--bare", str(folder / "origin.git")], check=True)

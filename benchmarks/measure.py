@@ -1,4 +1,4 @@
-"""Pairs, medians, and a table that says which bars are met."""
+"""Measures in pairs, compares medians, and prints a table that says which bars are met."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from statistics import median
 
 Side = Callable[[], float]
-"""Does it once; returns seconds."""
+"""Does the work once; returns the seconds that it took."""
 
 
 @dataclass(frozen=True)
 class Bar:
     """One line of the table. `ours` and `theirs` are medians in `unit`; without `theirs` the bar is absolute.
 
-    `ours` is None where nothing could be measured. `most`: what the ratio, or `ours` alone, may be; None for figures
-    that are published only.
+    `ours` is None if nothing could be measured. `most`: the bar for the ratio, or for `ours` without `theirs`; None for
+    figures that are only published.
     """
 
     name: str
@@ -36,14 +36,14 @@ class Bar:
 
 
 def timed(what: Callable[[], object]) -> float:
-    """Seconds that it takes."""
+    """The seconds that a call of `what` takes."""
     begun = time.monotonic()
     what()
     return time.monotonic() - begun
 
 
 def alternate(ours: Side, theirs: Side, pairs: int) -> tuple[list[float], list[float]]:
-    """Both sides in turn, the first one changing, so that a busy moment of the machine hits both."""
+    """The seconds of both sides. They work in turn, and the first one changes, so that a busy moment hits both."""
     found: tuple[list[float], list[float]] = ([], [])
     for number in range(pairs):
         for side in (0, 1) if number % 2 == 0 else (1, 0):
@@ -52,12 +52,12 @@ def alternate(ours: Side, theirs: Side, pairs: int) -> tuple[list[float], list[f
 
 
 def compared(name: str, ours: Sequence[float], theirs: Sequence[float], most: float | None) -> Bar:
-    """A bar about seconds: the medians of both, and what they may be to each other at most."""
+    """A bar from the seconds of both sides. `most`: the largest allowed ratio of their medians."""
     return Bar(name, "s", median(ours) if ours else None, median(theirs) if theirs else None, most)
 
 
 def table(bars: Iterable[Bar]) -> str:
-    """The figures, for people: 80 columns."""
+    """The figures as a table for people, 80 columns wide."""
     lines = [f"{'':38}{'ours':>10}{'theirs':>10}{'ratio':>8}{'bar':>8}", "-" * 80]
     for bar in bars:
         ours, theirs = _figure(bar.ours, bar.unit), "" if bar.theirs is None else _figure(bar.theirs, bar.unit)

@@ -1,4 +1,4 @@
-"""The plan of a thousand services, from nothing and with all of them changed: pure, no engine."""
+"""The plan of a thousand services, all new and all changed. Pure: no engine is used."""
 
 from __future__ import annotations
 

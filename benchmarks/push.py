@@ -1,4 +1,4 @@
-"""From a push to a proven change of one service of seven, against pulling and `up --wait` right after the push."""
+"""From a push until one changed service of seven is proven, against `git pull` and `up --wait` right after the push."""
 
 from __future__ import annotations
 

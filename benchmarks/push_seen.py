@@ -1,6 +1,6 @@
-"""From the end of a push to a repository on this machine to two records: the agent has seen it; the first step is next.
+"""Two times from the end of a push to a local repository: until the record of the new head, and of the first step.
 
-In between the commit is read, Compose renders it, and it is judged, held against the machine and planned.
+Between these records the agent reads the commit, Compose renders it, and it is judged, compared and planned.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def run(pairs: int) -> Iterator[Bar]:
                 seen.append(_until(ours, pushed, "seen", sha))
                 stepped.append(_until(ours, pushed, "planned", sha))
                 wait_until(lambda sha=sha: ours.good() == sha)  # type: ignore[misc]  # a lambda with a default
-                time.sleep(3.0)  # the agent starts anew, as it does before most pushes
-    # The first push finds a process that has just started.
+                time.sleep(3.0)  # the agent restarts itself after work, so most pushes meet a new process
+    # The first push is not counted: it meets a process that has just started.
     yield Bar("push seen, to the record of the head", "s", median(seen[1:]), None, 0.15)
     yield Bar("push seen, to the first step", "s", median(stepped[1:]))
 
@@ -38,6 +38,6 @@ def _until(ours: Ours, begun: float, kind: str, sha: str) -> float:
 
 
 def _names(ours: Ours, item: dict[str, object]) -> tuple[object, ...]:
-    """The commit that a record is about: by its sha, or by that of its attempt."""
+    """The shas that a record is about: its own, and that of the first record of its attempt."""
     attempt = next((known for known in ours.records() if known.get("attempt") == item.get("attempt")), {})
     return item.get("revision"), attempt.get("revision")

@@ -1,4 +1,4 @@
-"""A turn with nothing to do, inside the running agent, against `docker compose up -d` with nothing to do."""
+"""A turn of the running agent without any work, against `docker compose up -d` without any work."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from benchmarks.measure import Bar, compared, timed
 from benchmarks.sides import PROBE, Ours, Theirs, both, services
 
 SELDOM = {**PROBE, "interval": "10m", "start_interval": "1s"}
-"""Probes of a hundred containers would be all that the machine does."""
+"""Rare probes: with a hundred containers the usual probes would keep the machine busy."""
 
 
 class Between:
-    """The agent's alarm: notes how long each turn was and has the other side do its work between two turns."""
+    """Replaces the agent's alarm: it records the time of each turn, and lets the other side work between two turns."""
 
     def __init__(self, theirs: Theirs, turns: int) -> None:
         self._theirs, self._turns = theirs, turns
@@ -26,7 +26,7 @@ class Between:
         return len(self.ours) == self._turns
 
     def wait(self, seconds: float) -> None:
-        """A turn has ended."""
+        """Called by the agent when a turn has ended."""
         self.ours.append(time.monotonic() - self._begun)
         self.others.append(timed(self._theirs.up))
         self._begun = time.monotonic()
@@ -52,5 +52,5 @@ def _turns(ours: Ours, theirs: Theirs, name: str, most: float, pairs: int) -> It
     between = Between(theirs, pairs + 1)
     with ours.inside() as verbs:
         verbs.run(between, ours.interval, fresh=True)
-    # The first turn of a process reads everything for the first time.
+    # The first turn of a process is not counted: it reads everything for the first time.
     yield compared(name, between.ours[1:], between.others[1:], most)

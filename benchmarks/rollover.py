@@ -1,7 +1,8 @@
-"""Requests that fail while a service is replaced again and again, behind Caddy and without a proxy.
+"""Failed requests while a service is replaced again and again, behind Caddy and without a proxy.
 
-Four techniques: plain `docker compose up -d`, the one of docker-rollout (a second container beside the first, then the
-first is removed), and our two orders. A hundred requests a second each way; the service needs a second to start.
+Four techniques are compared: plain `docker compose up -d`; docker-rollout (start a second container, then remove the
+first); our orders start-first and stop-first. There are a hundred requests per second on each way to the service. The
+service needs a second to start.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ PROXIES = {
 
 GATE = {"min_healthy_time": "0s", "healthy_deadline": "8s", "progress_deadline": "2m"}
 SLOWEST = 0.6
-"""Seconds; one request in ten takes 0.3 of them in the service itself."""
+"""Most seconds of a request. One request in ten takes 0.3 s in the service itself."""
 
 FLOOR = 4.0
-"""Of 1,000 requests without a proxy: a connection may be on its way to the old container as that stops listening."""
+"""Most failed requests of 1,000 without a proxy: a connection may arrive when the old container stops listening."""
 
 Clients = Mapping[str, Mapping[str, Any]]
 
@@ -95,7 +96,7 @@ def _theirs(pushes: int, deploy: Callable[[Theirs], None]) -> Clients:
 
 
 def _rollout(theirs: Theirs) -> None:
-    """What the docker-rollout plugin does: twice as many, wait until the new ones are healthy, remove the old ones."""
+    """What the docker-rollout plugin does: double the containers, wait until they are healthy, remove the old ones."""
     old = _containers(theirs)
     theirs.up("--no-recreate", "--scale", "web=2", "web")
     (new,) = set(_containers(theirs)) - set(old)
@@ -111,7 +112,7 @@ def _containers(theirs: Theirs) -> list[str]:
 
 @contextmanager
 def _clients(network: str) -> Iterator[dict[str, Mapping[str, Any]]]:
-    """One client for each way to the service. The mapping is filled when they have ended."""
+    """One client for each way to the service. The mapping has their results after the block."""
     found: dict[str, Mapping[str, Any]] = {}
     running = {
         host: _docker("run", "-d", "--network", network, "--init", WEB, "python3", "/client.py", host)
@@ -129,7 +130,7 @@ def _clients(network: str) -> Iterator[dict[str, Mapping[str, Any]]]:
 
 
 def _services(number: int, order: str = "stop-first", *, broken: bool = False, proxy: str = "Caddy") -> Services:
-    """`web`, in its version `number`, and a proxy before it."""
+    """The service `web` in version `number`, and a proxy in front of it."""
     probe = "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/health', timeout=2)"
     common = {"mem_limit": "96m", "restart": "unless-stopped", "pull_policy": "never", "stop_grace_period": "5s"}
     return {
@@ -140,7 +141,7 @@ def _services(number: int, order: str = "stop-first", *, broken: bool = False, p
             "healthcheck": {"test": ["CMD", "python3", "-c", probe], "interval": "2s", "timeout": "5s",
                             "retries": 2, "start_period": "20s", "start_interval": "300ms"},
         },
-        "proxy": {"image": _image(proxy), **common, "environment": {"HOME": "/tmp"}},  # noqa: S108 - in its container
+        "proxy": {"image": _image(proxy), **common, "environment": {"HOME": "/tmp"}},  # noqa: S108 - in the container
     }  # fmt: skip
 
 

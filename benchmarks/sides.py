@@ -1,4 +1,4 @@
-"""The two sides: our agent with its repository, and a person's clone with `docker compose up`."""
+"""The two sides of a comparison: our agent with its repository, and a clone in which a person runs Compose."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Services = dict[str, dict[str, Any]]
 IMAGE = os.environ.get("BENCHMARK_IMAGE", BASE)
 NO_GATE = {"min_healthy_time": "0s", "healthy_deadline": "2m", "progress_deadline": "2m"}
 MEMORY = {"budget": "1TiB", "steady": "100%", "reserve": "0"}
-"""More than any machine has: the engine's own size is the bound."""
+"""A budget larger than any machine, so that only the engine's memory is the bound."""
 
 PROBE = {"test": ["CMD", "true"], "interval": "2s", "timeout": "30s", "start_period": "60s", "start_interval": "500ms"}
 
 
 def services(number: int, probe: Mapping[str, Any] | None = PROBE) -> Services:
-    """`number` services in chains of three: the second waits for the first, the third for the second."""
+    """`number` services in chains of three: the second depends on the first, the third on the second."""
     condition = "service_healthy" if probe else "service_started"
     found: Services = {}
     for n in range(number):
@@ -53,12 +53,12 @@ def services(number: int, probe: Mapping[str, Any] | None = PROBE) -> Services:
 
 
 def changed(services: Services, name: str, version: str) -> Services:
-    """The same services, one of them with another environment."""
+    """The same services, but `name` has another environment."""
     return {**services, name: {**services[name], "environment": {"VERSION": version}}}
 
 
 class Ours(Host):
-    """An agent with one stack. `interval` of its polls in seconds."""
+    """Our side: an agent with one stack. `interval`: seconds between its polls."""
 
     def __init__(self, folder: Path, interval: float = 30.0) -> None:
         self.interval = interval
@@ -72,20 +72,20 @@ class Ours(Host):
         return self.push(services, memory=MEMORY, stack={"gate": NO_GATE})
 
     def applied(self, services: Services) -> None:
-        """Push and bring it about, by one `once`."""
+        """Push the services and apply them with one `once`."""
         self.commit(services)
         answer = self.once()
         assert answer.code == 0, answer.document
 
     @contextmanager
     def agent(self) -> Iterator[subprocess.Popen[str]]:
-        """The agent runs. It is waited for until its first turn has ended."""
+        """The agent runs during the block, which begins after its first turn."""
         with self.started("run") as process:
             wait_until(lambda: self.good() is not None or not self.repository.git("for-each-ref"))
             yield process
 
     def good(self) -> str | None:
-        """The sha that the agent says is proven and in sync."""
+        """The sha that the agent reports as proven and in sync, or None."""
         try:
             status = json.loads((self.state / "status.json").read_text())
         except (OSError, ValueError):
@@ -97,7 +97,7 @@ class Ours(Host):
 
     @contextmanager
     def inside(self) -> Iterator[AgentVerbs]:
-        """The agent's own turns, taken in this process."""
+        """The agent in this process, for measuring its turns."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("RECONCILER_")}
         settings = load_settings(str(self.config), environment)
         redactor = Redactor()
@@ -107,7 +107,7 @@ class Ours(Host):
 
 
 class Theirs:
-    """A clone beside a bare repository, and Compose as people type it."""
+    """The other side: a bare repository, a clone of it, and Compose, called as people call it."""
 
     def __init__(self, folder: Path) -> None:
         self.project = f"b{uuid.uuid4().hex[:8]}"
@@ -119,7 +119,7 @@ class Theirs:
         self._git(folder, "clone", "-q", str(self.bare), str(self._writer))
 
     def commit(self, services: Services) -> None:
-        """Push, as somebody else does."""
+        """Push the services from another clone, as a colleague does."""
         (self._writer / "compose.yaml").write_text(json.dumps({"services": services}))
         self._git(self._writer, "add", ".")
         self._git(self._writer, "commit", "-q", "-m", "change")
@@ -144,13 +144,13 @@ class Theirs:
 
 
 def compose_command() -> list[str]:
-    """`docker compose` where there is a docker command, which is what people type; else Compose itself."""
+    """`docker compose`, as people type it, if there is a docker command; else the Compose binary."""
     return ["docker", "compose"] if shutil.which("docker") else [find_compose(None, os.environ)]
 
 
 @contextmanager
 def both(interval: float = 30.0) -> Iterator[tuple[Ours, Theirs]]:
-    """Both sides, removed from the engine and the disk in the end."""
+    """Both sides. They are removed from the engine and the disk at the end."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         ours, theirs = Ours(Path(folder) / "ours", interval), Theirs(Path(folder) / "theirs")
         try:
@@ -161,7 +161,7 @@ def both(interval: float = 30.0) -> Iterator[tuple[Ours, Theirs]]:
 
 
 def wait_until(what: Callable[[], Any], seconds: float = 120.0) -> None:
-    """Look every 2 ms until it is true."""
+    """Check every 2 ms until `what` is true."""
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, f"not within {seconds:g} s"

@@ -1,4 +1,4 @@
-"""Judging a commit that has 20,000 files which no service uses, and one that has none."""
+"""`validate` of a commit with 20,000 files that no service uses, against one without such files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.sides import Ours, both, services
 
 FILES = 20_000
 SLACK = 1.5
-"""Nearly equal cost: names have to be looked at, 8 µs each; laid out, they took ten times what the rest takes."""
+"""The cost must be nearly equal. Each name has to be read (8 µs). Writing the files took ten times the rest."""
 
 
 def run(pairs: int) -> Iterator[Bar]:

@@ -1,6 +1,6 @@
-"""Processor time of short verbs, the whole process with its children: what a hook costs on each commit and push.
+"""Processor time of short verbs, of the whole process with its children. Hooks cost this on each commit and push.
 
-The least of all runs counts: what else runs on the machine only adds to it.
+The smallest of all runs counts, because other programs on the machine only add to it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def run(pairs: int) -> Iterator[Bar]:
         config = Path(folder, "reconciler.yaml")
         config.write_text(f"host: mini\nsource: {{url: {ROOT}}}\nstate: {folder}/agent\n", "utf-8")
         status = ["--config", str(config), "status", "--no-engine"]
-        for arguments in (["validate", str(ROOT), *state], status):  # the second time is what is measured
+        for arguments in (["validate", str(ROOT), *state], status):  # only the second run is measured
             _spent(arguments)
         yield _bar("--version", pairs, ["--version"], 0.08)
         yield _bar("status --no-engine", pairs, status, 0.2)
@@ -42,7 +42,7 @@ def _bar(name: str, pairs: int, arguments: Sequence[str], most: float) -> Bar:
 
 
 def _spent(arguments: Sequence[str]) -> float:
-    """Seconds of a core. What the verb says of this repository does not count."""
+    """Seconds of processor time. The result of the verb does not matter."""
     return _children([sys.executable, "-m", "reconciler", *arguments])
 
 

@@ -1,1 +1,1 @@
-"""The Blackbox stack under load: what it takes, how fast it is, and what it does when something breaks."""
+"""The Blackbox stack under load: its memory, its speed, and whether it grows."""

@@ -30,10 +30,10 @@ WORKERS = (
     Worker("browser", ("mcp-playwright", "library"), browser.run),
 )
 SOAKING = ("files", "ralph", "tasks", "browser")
-"""Those that go on for hours."""
+"""The workers of --soak, which run for hours."""
 
 IDLE = 20.0
-"""Seconds that the stack is left alone before the load."""
+"""Seconds of rest before the load."""
 
 LONGEST = 1200.0
 """Seconds beyond the given minutes that the ingest may take."""
@@ -99,7 +99,7 @@ def _soaked(stack: Blackbox, chosen: argparse.Namespace) -> int:
 
 
 def _until_ingested(load: Load) -> None:
-    """A slow machine takes longer for the documents than the load was meant to last; and a minute with all of them."""
+    """Wait until all documents are ingested, and one minute more. A slow machine needs longer than the load's time."""
     late = not load.ingested.is_set()
     load.ingested.wait(LONGEST)
     if late:
@@ -107,7 +107,7 @@ def _until_ingested(load: Load) -> None:
 
 
 def settled(load: Load) -> None:
-    """Wait until embeddings and graph have caught up, and see that nothing acknowledged is missing."""
+    """Wait until embeddings and graph are complete, and check that no acknowledged document is missing."""
     for _ in range(300):
         counted = load.ask("GET", "/api/v1/stats")
         if counted and counted["embeddings_pending"] == counted["graph_pending"] == 0:

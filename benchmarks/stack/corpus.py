@@ -1,4 +1,4 @@
-"""What is ingested: the manual inside Python's standard library, real English with real references."""
+"""The documents to ingest: the docstrings of Python's standard library, real English with real references."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 Document = dict[str, Any]
-"""An artifact as brain-api takes it in."""
+"""An artifact in brain-api's format."""
 
 ROOT = Path(sysconfig.get_paths()["stdlib"])
 SHORTEST = 80
-"""Characters: shorter texts say too little to be told apart."""
+"""Fewest characters of a text: shorter ones are too much alike."""
 
 LEFT_OUT = ("test", "site-packages", "idlelib", "lib2to3", "config-", "turtledemo")
 
 
 def documents(count: int) -> list[Document]:
-    """The first `count`, the same each time with the same Python: modules, classes and functions, each linked with
-    the module that it is in, each module with those that it imports."""
+    """The first `count` documents; with the same Python always the same. They describe modules, classes and functions.
+    Each class and function is linked to its module, each module to those that it imports."""
     found: list[Document] = []
     for path in _modules():
         found += _of(path)
@@ -30,7 +30,7 @@ def documents(count: int) -> list[Document]:
 
 
 def questions(items: list[Document]) -> list[str]:
-    """What people would look for: the first sentence of every seventh document."""
+    """Search texts as people would write them: the first sentence of every seventh document."""
     return [item["content"].split("\n\n")[0][:300] for item in items[::7]]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from tests.stack.blackbox import FOLDER, ROOT, compose_document
 
 ALL, CHANGE = 900.0, 20.0
-"""Seconds that are promised."""
+"""The bars in seconds."""
 
 
 def main() -> int:
@@ -35,14 +35,14 @@ def main() -> int:
 
 
 def builds() -> dict[str, dict[str, Any]]:
-    """Service → how its image is built."""
+    """Service → its `build` section."""
     services = compose_document()["services"]
     found = {name: item["build"] for name, item in services.items() if "build" in item}
     return {name: {"context": item} if isinstance(item, str) else item for name, item in found.items()}
 
 
 def build(name: str, *options: str, folder: Path | None = None) -> None:
-    """`folder`: in place of the service's own."""
+    """Build the image of a service. `folder`: a build context that replaces the service's own."""
     how = builds()[name]
     others = how.get("additional_contexts", {}).items()
     contexts = [f"--build-context={other}={ROOT / FOLDER / path}" for other, path in others]
@@ -54,7 +54,7 @@ def build(name: str, *options: str, folder: Path | None = None) -> None:
 
 
 def timed_change() -> float:
-    """Seconds of one changed line of brain-api."""
+    """Seconds of a build after one changed line of brain-api."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / FOLDER / builds()["brain-api"]["context"], folder, dirs_exist_ok=True)
         with (Path(folder) / "brain/__init__.py").open("a") as program:
@@ -65,7 +65,7 @@ def timed_change() -> float:
 
 
 def size(name: str) -> float:
-    """Megabytes (millions of bytes)."""
+    """The size of an image in MB (millions of bytes)."""
     done = subprocess.run(["docker", "image", "inspect", tag(name)], capture_output=True, text=True, check=True)
     return float(json.loads(done.stdout)[0]["Size"]) / 1e6
 

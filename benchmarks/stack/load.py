@@ -1,4 +1,4 @@
-"""What all workers share: the stack, the moment to stop, and what they have to tell."""
+"""What all workers share: the stack, the signal to stop, and their results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.stack.blackbox import Blackbox
 
 @dataclass
 class Load:
-    """`counts`: what was done, `times`: seconds that each took, `problems`: what should not have happened."""
+    """`counts`: how often each action was done. `times`: the seconds of each. `problems`: unexpected events."""
 
     stack: Blackbox
     documents: list[Document]
@@ -24,14 +24,14 @@ class Load:
     times: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     problems: list[str] = field(default_factory=list)
     ingested: threading.Event = field(default_factory=threading.Event)
-    """All documents have been taken in once."""
+    """Set once all documents have been ingested."""
 
     def pause(self, seconds: float) -> bool:
-        """Wait; true where it is time to stop."""
+        """Wait; returns whether it is time to stop."""
         return self.stop.wait(seconds)
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, patience: float = 30.0) -> Any:
-        """brain-api's answer; None, and a problem noted, where it is not 200 or comes after `patience` seconds."""
+        """brain-api's answer. If it is not 200 or takes over `patience` seconds: None, and a problem is recorded."""
         try:
             status, document = self.stack.ask(method, path, body, patience)
         except (OSError, ValueError) as error:
@@ -48,7 +48,7 @@ Work = Callable[[Load], None]
 
 @dataclass(frozen=True)
 class Worker:
-    """`needs`: the services without which it does not begin."""
+    """`needs`: the services that must run before the worker starts."""
 
     name: str
     needs: tuple[str, ...]
@@ -57,7 +57,7 @@ class Worker:
 
 @contextmanager
 def working(load: Load, workers: list[Worker]) -> Any:
-    """All at once, each in a thread; told to stop, and waited for, in the end."""
+    """The workers run during the block, each in a thread. At the end they are stopped and joined."""
     threads = [threading.Thread(target=_run, args=(load, worker), name=worker.name) for worker in workers]
     for thread in threads:
         thread.start()
@@ -70,7 +70,7 @@ def working(load: Load, workers: list[Worker]) -> Any:
 
 
 def _run(load: Load, worker: Worker) -> None:
-    """A worker that breaks is told of; the others go on."""
+    """Run a worker. If it fails, a problem is recorded, and the other workers continue."""
     try:
         worker.run(load)
     except Exception as error:

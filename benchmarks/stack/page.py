@@ -1,4 +1,4 @@
-"""A page to look at and a client inside the stack: a large document with a picture and a button, served by Python."""
+"""A page for the browser (a large document with a picture and a button, served by Python), and an MCP client."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SCRIPT += "const x = c.getContext('2d'); for (let i = 0; i < 500; i++) x.fillRe
 
 
 def files() -> dict[str, str | bytes]:
-    """The page and the client, as files of the commit."""
+    """The files of the page and of the client, for the commit."""
     rows = "".join(f"<tr><td>{escape(item['title'])}<td>{escape(item['content'])}" for item in documents(300))
     html = f'<!doctype html><title>Library</title><p>Fresh</p><button onclick="{_SCRIPT}">Press</button>'
     html += "<canvas width=1200 height=600></canvas>" * 4 + f"<table>{rows}</table>"

@@ -1,4 +1,4 @@
-"""Memory over time, a line for each service, as one SVG: no library draws so little."""
+"""Draws memory over time as one SVG, with a line for each service. It needs no library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLOURS = (
 
 
 def picture(series: Mapping[str, Series], marks: Mapping[str, float]) -> str:
-    """`marks`: what began, and at which second."""
+    """The SVG. `marks`: event → second at which it began."""
     shown = {name: item for name, item in series.items() if item.samples}
     last = max((item.samples[-1].at for item in shown.values()), default=1.0)
     most = max((sample.memory for item in shown.values() for sample in item.samples), default=MIB) / MIB
@@ -55,7 +55,7 @@ def picture(series: Mapping[str, Series], marks: Mapping[str, float]) -> str:
 
 
 def thinned(samples: list[Sample]) -> list[Sample]:
-    """At most POINTS, peaks among them: the largest of each handful."""
+    """At most POINTS samples: the largest of each group, so that peaks stay."""
     handful = 1 + len(samples) // POINTS
     parts = (samples[at : at + handful] for at in range(0, len(samples), handful))
     return [max(part, key=lambda sample: sample.memory) for part in parts]

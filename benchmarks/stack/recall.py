@@ -1,4 +1,4 @@
-"""recall@10: how many of the ten that an exact search finds, the index finds. Asked inside brain-api's container."""
+"""recall@10: the share of an exact search's ten results that the index finds. Computed in brain-api's container."""
 
 from __future__ import annotations
 

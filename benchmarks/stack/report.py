@@ -1,4 +1,4 @@
-"""From what was seen to a table for people, and one JSON document."""
+"""Turns the samples into a table for people and into one JSON document."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ GIB = 1024 * MIB
 
 @dataclass(frozen=True)
 class Figure:
-    """`value` is None where nothing could be measured. `bar`: what is promised, in `unit`; None for figures that are
-    published only."""
+    """`value` is None if nothing could be measured. `bar`: the bound, in `unit`; None for figures that are only
+    published."""
 
     name: str
     value: float | None
@@ -36,7 +36,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Row:
-    """One service, in bytes: at rest before the load; the median and the most under it."""
+    """The memory of one service in bytes: at rest before the load; median and most during the load."""
 
     service: str
     limit: int
@@ -48,7 +48,7 @@ class Row:
 
 
 def rows(series: Mapping[str, Series], begin: float, end: float) -> list[Row]:
-    """`begin` and `end` of the load, in the sampler's seconds."""
+    """One row per service. `begin` and `end` of the load are seconds of the sampler's clock."""
     found = []
     for name, item in sorted(series.items()):
         before = [sample.memory for sample in item.between(0.0, begin)] or [0]
@@ -61,7 +61,7 @@ def rows(series: Mapping[str, Series], begin: float, end: float) -> list[Row]:
 
 def figures(sampler: Sampler, load: Load, recall: float) -> list[Figure]:
     series = sampler.series.values()
-    # An engine that answers no statistics says nothing about limits, memory or kills.
+    # If the engine gives no statistics, limits, memory and kills cannot be measured.
     sampled = any(item.samples for item in series)
     searches = load.times["search during the ingest"] + load.times["search after the ingest"]
     found = [
@@ -77,7 +77,7 @@ def figures(sampler: Sampler, load: Load, recall: float) -> list[Figure]:
 
 
 def _most(sampler: Sampler) -> float | None:
-    """GiB; None without a sample."""
+    """The largest sum of all containers in GiB; None without a sample."""
     return max((total for _, total in sampler.sums), default=0) / GIB or None
 
 
@@ -90,14 +90,14 @@ def _times(name: str, seconds: list[float]) -> Iterable[Figure]:
 
 
 def _p95(seconds: list[float]) -> float | None:
-    """Milliseconds; None without a sample."""
+    """The 95th percentile in milliseconds; None without a sample."""
     if not seconds:
         return None
     return 1000 * (quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0])
 
 
 def table(found: Iterable[Row], told: Iterable[Figure]) -> str:
-    """80 columns at most."""
+    """The table for people, at most 80 columns wide."""
     heads = "".join(f"{head:>8}" for head in ("limit", "idle", "steady", "peak", "peak %"))
     lines = [f"{'MiB':18}{heads}{'restarts':>10}{'OOM':>5}", "-" * 73]
     for row in found:
@@ -120,7 +120,7 @@ def _shown(figure: Figure) -> str:
 
 
 def document(found: Iterable[Row], told: Iterable[Figure], load: Load) -> dict[str, Any]:
-    """What `--output json` prints."""
+    """The document of `--output json`."""
     return {
         "machine": {"cores": os.cpu_count(), "architecture": platform.machine(), "load": os.getloadavg()[0]},
         "services": [asdict(row) for row in found],

@@ -1,4 +1,4 @@
-"""The whole stack with the stub of the model's API, brought up by the product itself, and removed afterwards."""
+"""The whole stack with the stub of the model's API. The product itself starts it; it is removed afterwards."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from tests.stack.blackbox import Blackbox, blackbox
 from tests.stack.stubbed import SERVICE, Stub
 
 SETTINGS = {
-    # Two agents fit when each gets a little less.
+    # A second agent fits if each gets a little less.
     "RALPH_REPLICAS": "2",
     "RALPH_MEMORY": "1536m",
-    # What the stub costs nobody pays.
+    # The stub costs nothing, so the budget must not stop the agents.
     "RALPH_CALLS_PER_HOUR": "100000",
     "RALPH_USD_PER_DAY": "100000",
 }
-"""What differs from `.env`."""
+"""Values that differ from `.env`."""
 
 
 @contextmanager
 def running() -> Iterator[Blackbox]:
-    """From nothing to Healthy by one `once`; AssertionError where it does not get there."""
+    """The stack, started from nothing until Healthy by one `once`. AssertionError if that fails."""
     compose = Path(find_compose(None, os.environ))
     with tempfile.TemporaryDirectory(prefix="blackbox-") as folder, blackbox(Path(folder), compose) as stack:
         begun = time.monotonic()
@@ -40,5 +40,5 @@ def running() -> Iterator[Blackbox]:
 
 
 def say(what: str) -> None:
-    """Progress, for people."""
+    """Print progress for people."""
     print(what, file=sys.stderr, flush=True)

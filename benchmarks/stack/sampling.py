@@ -1,4 +1,4 @@
-"""What each container takes, looked at once a second: its working set, which is its memory without the page cache."""
+"""Samples each container once per second: its working set, which is its memory without the inactive page cache."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.stack.meanwhile import Meanwhile
 
 MIB = 1 << 20
 BESIDE = ("model-stub", "library")
-"""What the load brings along, and no part of the stack."""
+"""Services of the load, which are no part of the stack."""
 
 Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """`at`: seconds since the sampler began. `memory`: bytes. `processes`: threads included."""
+    """`at`: seconds since the sampler started. `memory`: bytes. `processes`: number, including threads."""
 
     at: float
     memory: int
@@ -31,7 +31,7 @@ class Sample:
 
 @dataclass
 class Series:
-    """One container. `limit` in bytes."""
+    """The samples of one container. `limit` in bytes."""
 
     limit: int
     samples: list[Sample] = field(default_factory=list)
@@ -43,7 +43,8 @@ class Series:
 
 
 def working_set(stats: Json) -> int:
-    """Bytes that cannot be had back without harm: usage without inactive files (cgroup v1 and v2 name them apart)."""
+    """Usage without inactive files, in bytes: memory that the kernel cannot simply reclaim. cgroup v1 and v2 have
+    different names for inactive files."""
     memory: Json = stats.get("memory_stats") or {}
     detail: Json = memory.get("stats") or {}
     inactive = detail.get("total_inactive_file", detail.get("inactive_file", 0))
@@ -51,14 +52,14 @@ def working_set(stats: Json) -> int:
 
 
 class Sampler(Meanwhile):
-    """Looks while it is entered. `series`: container's name without the stack's → what was seen."""
+    """Samples during the block. `series`: name of the container, without the stack's name → its samples."""
 
     def __init__(self, host: Host, every: float = 1.0) -> None:
         super().__init__()
         self._host, self._every = host, every
         self.series: dict[str, Series] = {}
         self.sums: list[tuple[float, int]] = []
-        """Seconds, and what all took together."""
+        """(second, bytes of all containers together)."""
         self._begun = time.monotonic()
         self._since = int(time.time())
 
@@ -75,7 +76,7 @@ class Sampler(Meanwhile):
         self._count_ooms()
 
     def now(self) -> float:
-        """Seconds since it began."""
+        """Seconds since the sampler started."""
         return time.monotonic() - self._begun
 
     def _run(self) -> None:
@@ -102,13 +103,13 @@ class Sampler(Meanwhile):
         limit = int((stats.get("memory_stats") or {}).get("limit", 0))
         series = self.series.setdefault(short, Series(limit))
         processes = int((stats.get("pids_stats") or {}).get("current") or 0)
-        # A container that is not running has neither.
+        # A container that does not run has neither figure.
         if used and processes:
             series.samples.append(Sample(self.now(), used, processes))
         return used
 
     def _starts(self) -> dict[str, int]:
-        """Restarts by the engine so far; a container that was replaced counts from nothing."""
+        """Restarts by the engine so far, by container. A replaced container starts with 0."""
         prefix = f"{self._host.stack}-"
         found = self._host.containers().items()
         return {name.removeprefix(prefix).removesuffix("-1"): item["RestartCount"] for name, item in found}
@@ -116,7 +117,7 @@ class Sampler(Meanwhile):
     def _count_ooms(self) -> None:
         filters = {"type": "container", "event": "oom", "label": f"com.docker.compose.project={self._host.stack}"}
         told = self._host.engine.events(since=self._since, until=int(time.time()) + 1, filters=filters)
-        for line in b"".join(told).splitlines():  # type: ignore[arg-type]  # bytes, whatever the stubs say
+        for line in b"".join(told).splitlines():  # type: ignore[arg-type]  # it is bytes; the type stubs are wrong
             name = json.loads(line)["Actor"]["Attributes"]["name"]
             short = name.removeprefix(f"{self._host.stack}-").removesuffix("-1")
             if short in self.series:

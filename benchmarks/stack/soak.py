@@ -1,4 +1,4 @@
-"""Does anything grow? Agents and watcher at work for a long time; memory, files, processes and connections."""
+"""Checks that nothing grows while agents and watcher work for a long time: memory, files, processes, connections."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.stack.meanwhile import Meanwhile
 
 EVERY = 15.0
 WARM = 0.2
-"""The share of the time that is left out: caches fill, and programs load what they need."""
+"""The share of the time at the beginning that is ignored: caches fill, and programs load their code."""
 
 FLOOR = 0.2
-"""Of each third the value that a fifth of the samples stays below: what is there between two bursts of work, such as
-the turns of an agent, each of which is a process of its own. What leaks raises it."""
+"""The floor of a third is the value that a fifth of its samples stay below: the figure between two bursts of work,
+such as turns of an agent, which are processes of their own. A leak raises the floor."""
 
 _LOOK = (
     "files=0; for place in /proc/[0-9]*/fd; do set -- $place/*; [ -e $1 -o -L $1 ] && files=$((files + $#)); done; "
@@ -29,15 +29,15 @@ _LOOK = (
 
 @dataclass
 class Opened:
-    """What a container has open, each time that it was looked at."""
+    """The open files and connections of a container, one value per sample."""
 
     files: list[int] = field(default_factory=list)
     connections: list[int] = field(default_factory=list)
 
 
 class Queries(Meanwhile):
-    """Looks into every container while it is entered. `opened`: container's name without the stack's → what was
-    seen; those without a shell are left out."""
+    """Samples every container during the block. `opened`: name of the container, without the stack's name → its values.
+    Containers without a shell are left out."""
 
     def __init__(self, load: Load) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Queries(Meanwhile):
 
 @dataclass(frozen=True)
 class Growth:
-    """One figure of one container: the floor of the first and of the last third after warming up."""
+    """One figure of one container: its floor in the first and in the last third of the time after warming up."""
 
     begin: float
     end: float
@@ -70,7 +70,7 @@ class Growth:
 
 @dataclass(frozen=True)
 class Kept:
-    """One container: memory in bytes, its slope in MiB an hour, processes, open files, connections."""
+    """The figures of one container: memory in bytes, its slope in MiB per hour, processes, open files, connections."""
 
     service: str
     memory: Growth
@@ -85,7 +85,7 @@ class Kept:
 
 
 def growth(values: Sequence[float], allowed: Callable[[float], float]) -> Growth:
-    """`allowed`: from what there was at first, what may be there in the end."""
+    """The growth of a figure. `allowed`: from the floor at the beginning to the largest allowed floor at the end."""
     kept = list(values)[int(len(values) * WARM) :] or [0.0]
     third = max(1, len(kept) // 3)
     begin, end = (sorted(part)[int(len(part) * FLOOR)] for part in (kept[:third], kept[-third:]))
@@ -93,8 +93,8 @@ def growth(values: Sequence[float], allowed: Callable[[float], float]) -> Growth
 
 
 def kept(name: str, series: Series, opened: Opened) -> Kept:
-    """Room for what grows and comes to an end: a pool's connections, each a process of PostgreSQL's with 40 files. One
-    thing lost in each turn of an agent is more than that in half an hour."""
+    """The figures with their allowed growth. There is room for growth that ends, such as a pool's connections, each of
+    them a process of PostgreSQL with 40 files. A leak of one per turn of an agent exceeds this room in half an hour."""
     memory = [sample.memory for sample in series.samples]
     return Kept(
         name,
@@ -107,7 +107,7 @@ def kept(name: str, series: Series, opened: Opened) -> Kept:
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Of the straight line that fits best; 0 for fewer than two points."""
+    """The slope of the best straight line through the points; 0 for fewer than two points."""
     if len(points) < 2:
         return 0.0
     x, y = (sum(values) / len(points) for values in zip(*points, strict=True))
@@ -116,7 +116,7 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def table(found: Iterable[Kept]) -> str:
-    """At most 80 columns; each figure as it was at first and in the end."""
+    """The table for people, at most 80 columns wide: each figure at the beginning and at the end."""
     heads = f"{'memory, MiB':>13}{'MiB/h':>8}{'processes':>11}{'files':>12}{'connections':>13}"
     lines = [f"{'':15}{heads}", "-" * 72]
     for item in found:
@@ -128,7 +128,7 @@ def table(found: Iterable[Kept]) -> str:
 
 
 def document(found: Iterable[Kept]) -> list[dict[str, Any]]:
-    """What `--output json` prints of it; memory in bytes."""
+    """Its part of the document of `--output json`; memory in bytes."""
     return [
         {
             "service": item.service, "mebibytesPerHour": round(item.slope, 2), "leaks": item.leaks,

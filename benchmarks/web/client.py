@@ -1,6 +1,6 @@
-"""`client.py HOST`: 100 requests a second, one in ten of them slow, until SIGTERM. Prints what became of them as JSON.
+"""`client.py HOST`: 100 requests per second, one in ten of them slow, until SIGTERM. Prints their results as JSON.
 
-Each request has a connection of its own and asks for the address anew, as a client does that keeps nothing.
+Each request has its own connection and looks the address up again, like a client that keeps no connections.
 """
 
 import http.client

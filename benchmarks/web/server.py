@@ -1,4 +1,4 @@
-"""A service that needs a second to start, and ends gracefully. `/slow` takes 0.3 s, `/health` fails with BROKEN set."""
+"""A service that needs a second to start and ends gracefully. `/slow` takes 0.3 s; with BROKEN set, `/health` fails."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *arguments: object) -> None:
-        """Nothing: it would be a hundred lines a second."""
+        """Log nothing: it would be a hundred lines per second."""
 
 
 class Server(ThreadingHTTPServer):

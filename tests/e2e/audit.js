@@ -1,4 +1,4 @@
-// What keeps people from reading and using a page, by the rules of WCAG 2 that a program can check. Returns texts.
+// Faults of accessibility of a page, by the rules of WCAG 2 that a program can check. Returns one text per fault.
 (() => {
   const faults = [];
   const shown = (item) => item.checkVisibility({ checkOpacity: true, checkVisibilityCSS: true });

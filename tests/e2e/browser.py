@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over a pipe by its DevTools protocol; no library and no port."""
+"""A headless Chromium, controlled over a pipe with its DevTools protocol. It needs no library and no port."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AUDIT = Path(__file__).with_name("audit.js")
 
 
 class Browser:
-    """One page. `send` and `hear`: the ends of the pipes."""
+    """One page of the browser. `send` and `hear`: our ends of the two pipes."""
 
     def __init__(self, send: int, hear: int) -> None:
         self._send, self._hear, self._number, self._rest = send, hear, 0, b""
@@ -24,7 +24,7 @@ class Browser:
         self._session = self._ask("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
 
     def open(self, url: str, scheme: str = "light", width: int = 1200) -> None:
-        """Load a page and wait until it is live. `scheme`: the colours that its reader prefers."""
+        """Load a page and wait until it shows live data. `scheme`: the reader's preferred colours, light or dark."""
         media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
         self._ask("Emulation.setEmulatedMedia", media, page=True)
         shape = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
@@ -34,14 +34,14 @@ class Browser:
         eventually(lambda: self.value(script), 30)
 
     def value(self, script: str) -> Any:
-        """Of an expression in the page."""
+        """The value of a JavaScript expression in the page."""
         asked = {"expression": script, "returnByValue": True, "awaitPromise": True}
         answer = self._ask("Runtime.evaluate", asked, page=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def faults(self) -> list[str]:
-        """What keeps people from reading and using the page: contrast, names, labels, structure."""
+        """Faults of accessibility: contrast, names, labels, structure."""
         found: list[str] = self.value(AUDIT.read_text("utf-8"))
         return found
 
@@ -69,7 +69,8 @@ class Browser:
 
 @contextmanager
 def browser(chromium: str, folder: Path) -> Iterator[Browser]:
-    """`folder`: for its profile. Chromium hears on 3 and speaks on 4; dash has no numbers above 9."""
+    """A running Chromium. `folder`: for its profile. Chromium reads from descriptor 3 and writes to 4; the shell dash
+    knows no descriptors above 9."""
     (hears, send), (hear, says) = os.pipe(), os.pipe()
     command = [chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
                f"--user-data-dir={folder}"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""`host`: an agent with a repository and a stack of its own. `told`: several tests at the same time."""
+"""Fixtures. `host`: an agent with its own repository and stack. `told`: runs several tests at the same time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def host(tmp_path: Path, compose: Path) -> Iterator[Host]:
 def told(
     request: pytest.FixtureRequest, every_compose: list[Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Told]:
-    """The chosen tests of a module, all started."""
+    """The results of the selected tests of a module, which all run at the same time."""
     together: Together = request.module.together
     names = {item.name for item in request.session.items if request.node in item.listchain()}
     with together.told(names, tmp_path_factory.mktemp("told"), every_compose) as futures:

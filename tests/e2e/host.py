@@ -1,4 +1,4 @@
-"""A host as its operator sees it: a repository to push to, an agent config, the command line, and the engine."""
+"""A host for tests, used as an operator uses it: by a repository, an agent config, the command line and the engine."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Host:
     """
 
     patience = 300.0
-    """Seconds that one command may take."""
+    """Most seconds of one command."""
 
     def __init__(self, folder: Path, compose: Path, **settings: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,13 +94,13 @@ class Host:
     # -- the repository ----------------------------------------------------------------------------------------
 
     def push(self, services: Json, files: Mapping[str, str | bytes] | None = None, **document: Any) -> str:
-        """Commit the stack: `services` and `document` make its Compose file, `files` are beside it."""
+        """Commit the stack; returns the sha. `services` and `document` make its Compose file, `files` are beside it."""
         return self.push_files(self.files(services, files, **document))
 
     def files(
         self, services: Json, files: Mapping[str, str | bytes] | None = None, **document: Any
     ) -> dict[str, str | bytes]:
-        """The whole content of such a commit. `stack` in `document`: further keys of the stack in the Host document;
+        """All files that `push` commits. `stack` in `document`: further keys of the stack in the Host document;
         `memory`: instead of the default budget."""
         stack, memory = document.pop("stack", {}), document.pop("memory", MEMORY)
         folder = COMPOSE_FILE.rpartition("/")[0]
@@ -121,12 +121,12 @@ class Host:
         return self.repository.push(files)
 
     def revert(self, to: str) -> str:
-        """The result of `git revert` of everything after `to`: a new commit with its files."""
+        """A new commit with the files of `to`, as `git revert` of all commits after it would make. Returns the sha."""
         tree = self.repository.git("rev-parse", f"{to}^{{tree}}")
         return self.repository.set(self.repository.commit_tree(tree, "revert", self.repository.head()))
 
     def note(self, sha: str) -> Note | None:
-        """The commit's note in the repository that was pushed to."""
+        """The commit's note in the host's repository, or None."""
         ref = f"refs/notes/reconciler/{self.name}"
         if not self.repository.git("for-each-ref", ref):
             return None
@@ -149,7 +149,7 @@ class Host:
         return self._answer(done.returncode, done.stdout, done.stderr)
 
     def text(self, *arguments: str) -> str:
-        """The text of a command on stdout."""
+        """The text that a command prints to stdout."""
         done = self._start([*self.command(*arguments), "--output", "text"], {})
         self.outputs += [done.stdout, done.stderr]
         return done.stdout
@@ -227,7 +227,7 @@ class Host:
         return {name: item["Id"] for name, item in self.containers().items()}
 
     def states(self) -> dict[str, str]:
-        """Name without the stack's → the engine's word for its state."""
+        """Name of the container, without the stack's name → its state in the engine's words."""
         prefix = f"{self.stack}-"
         return {name.removeprefix(prefix): item["State"]["Status"] for name, item in self.containers().items()}
 
@@ -240,8 +240,8 @@ class Host:
         return {item["Name"] for item in listed}
 
     def machine(self) -> str:
-        """Everything that the engine reports about this stack. Use services without health checks, whose log changes by
-        itself."""
+        """Everything that the engine reports about this stack, as one text. Use services without health checks: their
+        logs change by themselves."""
         return json.dumps([self.containers(), self.networks(), sorted(self.volumes())], sort_keys=True)
 
     def exec(self, container: str, script: str, user: str = "") -> str:

@@ -17,8 +17,8 @@ Facts = Mapping[str, tuple[str, str]]
 
 
 class Project:
-    """The folder has the name of the host's stack, so Compose gives the project this name. Its origin is the watched
-    repository."""
+    """The folder has the name of the host's stack, so Compose gives the project this name. Its git origin is the
+    repository that the agent watches."""
 
     def __init__(self, host: Host, files: Mapping[str, str]) -> None:
         self.host, self.folder = host, host.folder / host.stack
@@ -34,7 +34,7 @@ class Project:
     def up(self, *options: str, **variables: str) -> None:
         """`docker compose OPTIONS up -d`, by hand, with these variables."""
         environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **variables}
-        environment["COMPOSE_BAKE"] = "false"  # 2.40 asks for a newer buildx than many machines have
+        environment["COMPOSE_BAKE"] = "false"  # Compose 2.40 needs a newer buildx than many machines have
         if "DOCKER_HOST" in os.environ:
             environment["DOCKER_HOST"] = os.environ["DOCKER_HOST"]
         done = subprocess.run(
@@ -44,8 +44,7 @@ class Project:
         assert done.returncode == 0, done.stderr
 
     def init(self, **spec: Any) -> Answer:
-        """`reconciler init` in the folder; then only the gate is made quicker. `spec`: further keys of the Host
-        document."""
+        """`reconciler init` in the folder; then a quicker gate is set. `spec`: further keys of the Host document."""
         self.git("init", "-q", "-b", "main")
         self.git("remote", "add", "origin", str(self.host.repository.folder))
         state = ["--state", str(self.host.state)]
@@ -59,7 +58,7 @@ class Project:
         return answer
 
     def commit(self, files: Mapping[str, str] | None = None) -> str:
-        """Everything that is not ignored, pushed; returns the sha."""
+        """Commit and push everything that is not ignored; returns the sha."""
         self.write(files or {})
         self.git("add", "-A")
         self.git("commit", "-q", "-m", "a commit")
@@ -79,7 +78,7 @@ class Project:
         return self.host.run("plan", **self.environment)
 
     def lives(self) -> Facts:
-        """Name → container and the time of its start."""
+        """Name → id of the container and time of its start."""
         return {name: (item["Id"], item["State"]["StartedAt"]) for name, item in self.host.containers().items()}
 
     def git(self, *arguments: str) -> str:

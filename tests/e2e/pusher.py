@@ -20,7 +20,7 @@ REMOTE = "remote: "
 
 
 class Push:
-    """A running `git push`. `lines`: the other side's output so far, without `remote: `."""
+    """A running `git push`. `lines`: the output of the hooks so far, without the prefix `remote: `."""
 
     def __init__(self, clone: Path, arguments: tuple[str, ...], environment: Mapping[str, str]) -> None:
         self.began = time.monotonic()
@@ -38,12 +38,12 @@ class Push:
 
     @property
     def rollout(self) -> list[str]:
-        """The output without that of pre-receive."""
+        """The lines without those of pre-receive."""
         first = next((n for n, line in enumerate(self.lines) if "looks at it" in line), len(self.lines))
         return self.lines[first:]
 
     def says(self, text: str) -> None:
-        """Wait for it."""
+        """Wait until the output contains this text."""
         eventually(lambda: any(text in line for line in self.said), seconds=30)
 
     def end(self, timeout: float = 120) -> int:
@@ -60,12 +60,12 @@ class Push:
     def _read(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:
-            # Git clears the rest of a terminal's line; a carriage return ends a line of progress.
+            # git ends lines of progress with a carriage return, and others with a code that clears the line.
             self.said.append(line.decode(errors="replace").rstrip("\n"))
 
 
 class Pusher:
-    """A clone of the host's repository, which has our hooks. `url`: the address of the push."""
+    """A clone of the host's repository, in which our hooks are installed. `url`: the address to push to."""
 
     def __init__(self, host: Host, url: str = "", **environment: str) -> None:
         self.host, self.clone, self._environment = host, host.folder / "clone", environment
@@ -74,7 +74,7 @@ class Pusher:
 
     @staticmethod
     def of(host: Host) -> Pusher:
-        """With the hooks in the repository that the host watches."""
+        """Install the hooks in the repository that the host watches, and clone it."""
         bare = str(host.repository.folder)
         done = reconciler(host.folder, "--config", str(host.config), "hooks", "install", "--repo", bare)
         assert done.code == 0, done.stderr

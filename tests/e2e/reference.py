@@ -40,7 +40,7 @@ def services(version: str, **more: Any) -> dict[str, Any]:
 
 
 class Life:
-    """A host through good and bad commits. It checks what must be true after each."""
+    """A host that gets good and bad commits. It checks what must be true after each."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -49,7 +49,7 @@ class Life:
         self.state = ""
 
     def begin(self) -> None:
-        """The first commit runs, and its volume has the sentinel."""
+        """Apply the first commit, and write the sentinel into its volume."""
         self.advance()
         turn = self.host.once()
         assert (turn.code, turn["outcome"]) == (0, "Succeeded"), turn["message"]
@@ -59,18 +59,18 @@ class Life:
         {"advance": self.advance, "revert": self.revert, "repair": self.harm}[flow]()
 
     def advance(self) -> None:
-        """A commit that changes almost everything, and is good."""
+        """Push a good commit that changes almost everything."""
         self.good, self.state = str(len(self.heads) + 1), "success"
         self._push(self.good)
 
     def revert(self) -> None:
-        """A commit that changes almost everything, and whose last service fails."""
+        """Push a commit that changes almost everything; its last service fails."""
         self.state = "failure"
         self._push(str(len(self.heads) + 1), worker={**BROKEN, "depends_on": ["app"]})
 
     def harm(self) -> None:
-        """No commit: somebody removes, pauses, disconnects and renames running containers. Stopped ones are started
-        again with growing pauses, so a second time would be another test."""
+        """Push nothing, but remove, pause, disconnect and rename running containers. None is only stopped: repeated
+        starts have growing delays, which another test covers."""
         stack, engine = self.host.stack, self.host.engine
         engine.remove_container(f"{stack}-app-1", force=True)
         engine.pause(f"{stack}-cache-1")
@@ -131,7 +131,7 @@ class Life:
 
 
 def effects(folder: Path, compose: Path, flow: str) -> int:
-    """Number of effects of the flow without a disturbance."""
+    """The number of effects of the flow without a crash."""
     with new_host(folder, compose) as host:
         life = Life(host)
         life.begin()
@@ -143,7 +143,8 @@ def effects(folder: Path, compose: Path, flow: str) -> int:
 
 
 def crashes(folder: Path, compose: Path, flow: str, points: Iterable[int]) -> Iterator[int]:
-    """One life with a crash at each of these effects of the flow, corrected every time; yields those that happened."""
+    """One life with a crash at each of these effects of the flow. Each crash must be corrected; yields the crashes that
+    happened."""
     with new_host(folder, compose) as host:
         life = Life(host)
         life.begin()

@@ -1,4 +1,4 @@
-"""Services for stacks of tests: one small image, and a shell program that behaves as the test needs."""
+"""Services for test stacks: one small image, and a shell program with the behaviour that the test needs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def service(program: str | None = None, **more: Any) -> dict[str, Any]:
 
 
 def escaped(program: str) -> str:
-    """In Compose's form, in which a single `$` begins a variable."""
+    """The program with each `$` doubled, because a single `$` begins a variable in Compose files."""
     return program.replace("$", "$$")
 
 
 def living(first: str, **more: Any) -> dict[str, Any]:
-    """Runs `first`, and then keeps running."""
+    """A service that runs `first` and then keeps running."""
     return service(f"{first}\n{FOREVER}", **more)
 
 
 def health(test: str = "test -e /tmp/healthy", **more: Any) -> dict[str, Any]:
-    """A health check four times a second; failures count from the first healthy moment on, or after 60 s."""
+    """A health check that runs four times a second. Failures count after the first success, or after 60 s."""
     return {
         "test": ["CMD-SHELL", test], "interval": "250ms", "timeout": "5s", "retries": 2,
         "start_period": "60s", "start_interval": "250ms", **more,
@@ -53,7 +53,7 @@ def one_shot(program: str = "exit 0", **more: Any) -> dict[str, Any]:
 
 
 def server(says: str, **more: Any) -> dict[str, Any]:
-    """Answers every connection to port 8080 with one line."""
+    """A service that answers every connection to port 8080 with the line `says`."""
     command = ["perl", "-MIO::Socket::INET", "-e", escaped(SERVE)]
     return service(**{"command": command, "environment": {"SAYS": says}, **more})
 
@@ -64,4 +64,4 @@ def ask(name: str, port: int = 8080) -> str:
 
 
 BROKEN = one_shot("echo the broken one >&2; exit 7", restart="no", healthcheck=health())
-"""Exits at once, although it must keep running: quarantined without any delay."""
+"""A service that must keep running but exits at once: its commit fails without delay."""

@@ -1,4 +1,4 @@
-"""A running project is adopted without a restart, and loses nothing in any way."""
+"""A running project is adopted without a restart and without any loss of data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ PLACES = ("/named", "/anonymous", "/store", "/data")
 
 
 def compose_file(version: str, program: str = "") -> str:
-    """A store with data in a named, two anonymous and a bind volume, and a client with a file of the project."""
+    """A store with data in one named volume, two anonymous volumes and a bind mount; and a client that mounts a file of
+    the project."""
     places = ["named:/named", "/anonymous", "./data:/data"]
     store = living(
         program, image="reconciler-test/store", volumes=places, mem_limit=None, environment={"VERSION": version}

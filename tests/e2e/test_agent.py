@@ -1,4 +1,4 @@
-"""The agent itself: it sees a push at once, reports what it does, and ends cleanly when asked."""
+"""The running agent sees a push at once, reports its work, and ends cleanly on a signal."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ def applied(host: Host, sha: str) -> bool:
 
 
 def end(agent: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int, float]:
-    """Exit code, and seconds until the end."""
+    """Send the signal. Returns the exit code, and the seconds until the end."""
     asked = time.monotonic()
     agent.send_signal(number)
     return agent.wait(15), time.monotonic() - asked
 
 
 def at_rest(agent: subprocess.Popen[str]) -> bool:
-    """Whether it has started anew after its work."""
+    """Whether the agent has restarted itself after its work."""
     return renewal.VARIABLE.encode() in Path(f"/proc/{agent.pid}/environ").read_bytes()
 
 
 def resident(agent: subprocess.Popen[str]) -> float:
-    """MiB of memory."""
+    """Resident memory in MiB."""
     lines = Path(f"/proc/{agent.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
 
 
 def push_as_a_user(host: Host, name: str, text: str) -> str:
-    """A real clone, commit and `git push`."""
+    """Clone, commit and `git push`, as a user does. Returns the sha."""
     clone = host.folder / "clone"
     git = ["git", "-C", str(clone), "-c", "user.name=A Person", "-c", "user.email=person@example.org"]
     if not clone.exists():
@@ -63,7 +63,7 @@ def push_as_a_user(host: Host, name: str, text: str) -> str:
     return host.repository.head()
 
 
-def test_a_push_must_be_seen_at_once_and_told(host: Host) -> None:
+def test_a_push_must_be_applied_at_once_and_shown_in_the_status(host: Host) -> None:
     host.configure(source={"interval": "10m"})
     first = host.push(SERVICES)
     with host.started("run") as agent:
@@ -86,7 +86,7 @@ def test_a_push_must_be_seen_at_once_and_told(host: Host) -> None:
     assert not host.status()["agent"]["running"]
 
 
-def test_what_it_is_doing_must_be_seen_while_it_does_it(host: Host) -> None:
+def test_the_status_must_show_a_rollout_while_it_runs(host: Host) -> None:
     slow = {"slow": healthy("sleep 10; touch /tmp/healthy")}
     sha = host.push({**SERVICES, **slow}, stack={"gate": {"healthy_deadline": "1m", "progress_deadline": "1m"}})
     with host.started("run"):
@@ -101,7 +101,7 @@ def test_what_it_is_doing_must_be_seen_while_it_does_it(host: Host) -> None:
     assert host.status().code == 0
 
 
-def test_a_hang_up_must_make_it_look_now(host: Host) -> None:
+def test_sighup_must_make_the_agent_fetch_at_once(host: Host) -> None:
     host.configure(source={"interval": "10m"})
     first = host.push(SERVICES)
     with host.started("run") as agent:
@@ -116,7 +116,7 @@ def test_a_hang_up_must_make_it_look_now(host: Host) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_what_its_work_took_must_be_given_back_without_letting_go_of_the_state(host: Host) -> None:
+def test_memory_of_a_rollout_must_be_freed_without_releasing_the_state_folder(host: Host) -> None:
     first = host.push(SERVICES)
     with host.started("run") as agent:
         eventually(lambda: applied(host, first), 30)
@@ -156,8 +156,8 @@ def test_a_signal_in_a_rollout_must_end_it_in_time_and_stop_nothing(host: Host, 
     assert host.once()["effects"] == 0
 
 
-def test_a_newer_commit_must_take_over_from_one_that_has_still_to_prove_itself(host: Host) -> None:
-    """At once, because a push is noticed in the middle of a rollout, too."""
+def test_a_newer_commit_must_take_over_from_one_that_is_not_proven_yet(host: Host) -> None:
+    """The agent notices a push also in the middle of a rollout."""
     host.configure(source={"interval": "10m"})
     first = host.push(SERVICES)
     with host.started("run"):
@@ -173,7 +173,7 @@ def test_a_newer_commit_must_take_over_from_one_that_has_still_to_prove_itself(h
     assert host.exec("web-1", "echo $VERSION") == "3"
 
 
-def test_commits_that_came_while_nobody_looked_must_be_skipped_but_the_newest(host: Host) -> None:
+def test_of_several_new_commits_only_the_newest_must_be_applied(host: Host) -> None:
     host.push(SERVICES)
     assert host.once().code == 0
     skipped = host.push({**SERVICES, "web": stated("2")})
@@ -216,7 +216,7 @@ def breaks(path: Path, how: str) -> Callable[[], None]:
 @pytest.mark.parametrize(
     "how", ["readable by others", "writable by the group", "unclosed", "not to be read", "too large"]
 )
-def test_secrets_that_turn_bad_under_it_must_hold_commits_and_nothing_else(host: Host, how: str) -> None:
+def test_secrets_that_become_unusable_must_hold_commits_and_nothing_else(host: Host, how: str) -> None:
     file = host.secrets / f"{host.stack}.env"
     file.write_text("TOKEN=canary-secret\n")
     file.chmod(0o600)
@@ -225,7 +225,7 @@ def test_secrets_that_turn_bad_under_it_must_hold_commits_and_nothing_else(host:
     with host.started("run") as agent:
         eventually(lambda: applied(host, first) and at_rest(agent), 30)
         seen = file_status(host)["source"]["lastFetchAt"]
-        eventually(lambda: file_status(host)["source"]["lastFetchAt"] > seen)  # it has read them
+        eventually(lambda: file_status(host)["source"]["lastFetchAt"] > seen)  # the agent has read the secrets
         right = breaks(file, how)
         told = eventually(lambda: (now := host.status())["reason"] == "SecretsUnusable" and now, 15)
         assert (told["sync"], told["health"], told.code) == ("Synced", "Degraded", 1)

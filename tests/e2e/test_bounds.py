@@ -1,4 +1,4 @@
-"""The limits never exceed the memory bound, secrets are in no output, and an unsigned commit is not applied."""
+"""Bounds: memory limits stay within the budget, secrets are in no output, an unsigned commit is not applied."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Sampler(threading.Thread):
 
 
 def limit(engine: docker.APIClient, container: str) -> int | None:
-    """The bytes that a container may use, 0 without a limit; None once it is gone, as foreign ones may be."""
+    """The memory limit of a container in bytes; 0: no limit; None: the container is gone."""
     try:
         memory: int = engine.inspect_container(container)["HostConfig"]["Memory"]
     except docker.errors.NotFound:
@@ -77,7 +77,7 @@ def sampled(stack: str) -> Iterator[Sampler]:
 
 
 def full(version: str, **more: Any) -> dict[str, Any]:
-    """Services that fill 256 MiB, so that no second container fits."""
+    """Services that fill the budget of 256 MiB, so that no second container of one fits."""
     return {
         "web": stated(version, mem_limit="64m", deploy={"replicas": 2}),
         "db": healthy(mem_limit="64m", labels={"version": version}),
@@ -88,16 +88,16 @@ def full(version: str, **more: Any) -> dict[str, Any]:
 
 
 def taken_by_others(host: Host) -> int:
-    """Memory that running foreign containers count for, with room for one without a limit to grow, and for the overhead
-    of each."""
+    """Bytes that foreign containers count for, with the overhead of each, and with room for one without a limit to
+    grow."""
     others = (c for c in host.engine.containers() if c["Labels"].get("com.docker.compose.project") != host.stack)
     limits = (limit(host.engine, item["Id"]) for item in others)
     return sum((256 * MiB if bytes_ == 0 else bytes_ or 0) + 16 * MiB for bytes_ in limits)
 
 
 def turn_within(host: Host, own: int, services: dict[str, Any]) -> Answer:
-    """A turn to a commit whose budget leaves this stack `own` bytes; repeated if foreign containers took some
-    meanwhile."""
+    """Push a commit whose budget leaves this stack `own` bytes, and take a turn. Both are repeated if foreign
+    containers took memory meanwhile."""
     while True:
         budget = f"{(taken_by_others(host) + own) // MiB}MiB"
         host.push(services, memory={"budget": budget, "steady": "100%", "reserve": "0"})
@@ -106,7 +106,7 @@ def turn_within(host: Host, own: int, services: dict[str, Any]) -> Answer:
             return turn
 
 
-def test_the_limits_of_what_runs_must_stay_within_the_bound(host: Host) -> None:
+def test_the_limits_of_running_containers_must_stay_within_the_budget(host: Host) -> None:
     own = (256 + 5 * 8) * MiB
     with sampled(host.stack) as sampler:
         assert turn_within(host, own, full("1")).code == 0
@@ -132,10 +132,10 @@ def test_every_way_to_state_a_limit_must_reach_the_container(host: Host) -> None
 
 
 @together.with_one_compose
-def test_what_services_take_beside_their_limits_must_be_bounded_and_told_alike_everywhere(host: Host) -> None:
+def test_memory_beside_the_limits_must_be_bounded_and_reported_alike_everywhere(host: Host) -> None:
     fast = {"type": "volume", "source": "fast", "target": "/fast"}
     options = {"type": "tmpfs", "device": "tmpfs", "o": "size=8m"}
-    # Each container adds 6 MiB to the volume, which are in no limit once the container has ended.
+    # Each container adds 6 MiB to the volume. Once it has ended, no limit counts them.
     filling = 'dd if=/dev/zero of=/fast/$(ls /fast | wc -l) bs=1M count=6; test "$(ls /fast | wc -l)" -gt 2 || exit 1'
     services = {
         "holder": stated("1", volumes=[fast], mem_limit="8m"),
@@ -220,7 +220,7 @@ def test_secrets_must_appear_in_no_output(host: Host) -> None:
 
 
 CUT = "printf %04000d 0; printenv LONG; exit 1"
-"""The engine keeps 4,096 bytes of a check's output, and so the beginning of the secret."""
+"""The engine keeps 4,096 bytes of a health check's output. Only the beginning of the secret is within them."""
 REGISTRY = "person:Jw8m5Tz2Fx6k"
 
 
@@ -245,7 +245,7 @@ def notes(host: Host) -> str:
 
 
 def signed(host: Host, key: str) -> str:
-    """The head once more, signed, in its place."""
+    """Replace the head by the same commit, signed with this key. Returns its sha."""
     head = host.repository.head()
     signing = ["-c", "gpg.format=ssh", "-c", f"user.signingKey={host.folder / key}"]
     return host.repository.set(
@@ -254,7 +254,7 @@ def signed(host: Host, key: str) -> str:
 
 
 @together.with_one_compose
-def test_a_commit_that_nobody_allowed_has_signed_must_change_nothing(host: Host) -> None:
+def test_a_commit_without_an_allowed_signature_must_change_nothing(host: Host) -> None:
     if shutil.which("ssh-keygen") is None:
         missing("ssh-keygen is not here: scripts/setup.sh --tests installs it")
     for key in ("ann", "stranger"):

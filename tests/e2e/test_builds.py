@@ -1,4 +1,4 @@
-"""Builds through the whole agent: on top of each other, with secrets, and never over foreign images."""
+"""Builds by the whole agent: on top of each other, with secrets, and never over foreign images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOLD = ("outcome", "reason", "message", "hint")
 
 
 @together.with_one_compose
-def test_one_image_upon_another_with_a_secret_of_the_host(host: Host) -> None:
+def test_an_image_may_build_on_another_one_with_a_secret_of_the_host(host: Host) -> None:
     secret = f"hush-{uuid.uuid4().hex}"
     (host.secrets / host.stack).mkdir(mode=0o700)
     (host.secrets / host.stack / "TOKEN").write_text(secret)
@@ -42,7 +42,7 @@ def test_one_image_upon_another_with_a_secret_of_the_host(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_images_of_others_must_stay_theirs(host: Host) -> None:
+def test_a_commit_that_takes_the_name_of_a_foreign_image_must_be_held(host: Host) -> None:
     theirs = f"{host.stack}-theirs:1"
     host.engine.tag(IMAGE, *theirs.split(":"))  # type: ignore[arg-type]  # name and tag
     before = host.engine.inspect_image(theirs)["Id"]
@@ -64,7 +64,7 @@ def test_images_of_others_must_stay_theirs(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_pull_policy_never_and_build(host: Host) -> None:
+def test_the_pull_policies_never_and_build_are_followed(host: Host) -> None:
     name = f"{host.stack}-late:1"
     dockerfile = f"FROM {IMAGE}\nRUN : {uuid.uuid4().hex}\n"
     services = {

@@ -1,5 +1,4 @@
-"""The bytes of a push are judged before they are written, streamed while they are written, and removed when not
-needed."""
+"""The sizes of a push are judged before anything is written, files are streamed, and unneeded files are removed."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ QUICK = {"gate": {"min_healthy_time": "200ms", "healthy_deadline": "12s", "progr
 
 
 def left_over(host: Host) -> list[str]:
-    """Files that unfinished work has left in the state folder."""
+    """Paths in the state folder that unfinished work has left."""
     found = [path for name in ("render", "build") for path in (host.state / name).glob("*")]
     found += (host.state / "trees").glob(".new-*")
     found += (host.state / "mirror.git/objects/pack").glob("tmp_*")
@@ -33,7 +32,7 @@ def used(folder: Path) -> int:
 
 
 def bomb(host: Host, compose: str) -> str:
-    """One blob of a mebibyte under two thousand names, in some kilobytes of push."""
+    """Push one blob of 1 MiB under two thousand names. The push has only some kilobytes. Returns the sha."""
     repository = host.repository
     folder = [("100644", "blob", repository.blob(bytes(MEBIBYTE)), b"%03d" % number) for number in range(50)]
     names = [("040000", "tree", repository.raw_tree(folder), b"%02d" % number) for number in range(40)]
@@ -50,7 +49,7 @@ def compose_file(host: Host, more: str = "") -> str:
     return f"name: {host.stack}\nservices:\n  web:\n    image: {IMAGE}\n    {command}\n    {more}\n"
 
 
-def test_a_tree_bomb_must_cost_nothing_where_nobody_uses_it_and_be_refused_where_somebody_does(host: Host) -> None:
+def test_a_tree_bomb_must_cost_nothing_if_unused_and_be_rejected_if_used(host: Host) -> None:
     with small_disk(host.state, 16):
         bomb(host, compose_file(host))
         assert host.once()["outcome"] == "Succeeded"
@@ -66,7 +65,7 @@ def test_a_tree_bomb_must_cost_nothing_where_nobody_uses_it_and_be_refused_where
         assert left_over(host) == []
 
 
-def test_files_above_the_old_limit_must_arrive_whole_by_a_small_agent(host: Host) -> None:
+def test_files_of_17_mebibytes_must_arrive_whole(host: Host) -> None:
     data = os.urandom(MEBIBYTE) * 17
     own = living("", volumes=["./big.bin:/big:ro", "./folder:/folder:ro"], configs=[{"source": "c", "target": "/conf"}])
     built = {**living(""), "build": "./app", "image": None}
@@ -88,7 +87,7 @@ def test_files_above_the_old_limit_must_arrive_whole_by_a_small_agent(host: Host
     assert left_over(host) == []
 
 
-def test_what_does_not_fit_must_be_said_before_it_is_written(host: Host) -> None:
+def test_files_that_do_not_fit_must_be_reported_before_they_are_written(host: Host) -> None:
     with small_disk(host.state, 32):
         host.push({"web": stated("1")})
         assert host.once()["outcome"] == "Succeeded"
@@ -105,7 +104,7 @@ def test_what_does_not_fit_must_be_said_before_it_is_written(host: Host) -> None
         assert host.once()["outcome"] == "Succeeded", "a small commit must not wait for room"
 
 
-def test_a_push_that_does_not_fit_must_fill_nothing_and_be_outlived(host: Host) -> None:
+def test_a_push_that_does_not_fit_must_leave_no_files_and_let_later_pushes_succeed(host: Host) -> None:
     with small_disk(host.state, 32):
         good = host.push({"web": stated("1")})
         assert host.once()["outcome"] == "Succeeded"
@@ -126,7 +125,7 @@ def large(host: Host) -> Host:
     return host
 
 
-def test_a_kill_while_it_is_written_must_leave_nothing_for_the_next_start(large: Host) -> None:
+def test_files_that_a_kill_left_half_written_must_be_removed_by_the_next_turn(large: Host) -> None:
     with large.started("once") as process:
         assert eventually(lambda: list((large.state / "trees").glob(".new-*")), 60)
         process.kill()

@@ -1,4 +1,4 @@
-"""No push touches what a person has made before that person has agreed."""
+"""A push touches an object that a person has made only after the operator has consented."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_foreign_project_must_be_left_alone_until_its_operator_consents(projec
     assert host.once()["effects"] == 0
 
 
-def test_a_volume_that_a_person_made_must_not_be_had_by_its_name(project: Project) -> None:
+def test_a_volume_that_a_person_made_must_not_be_used_without_consent(project: Project) -> None:
     host = project.host
     host.push({"web": living("")})
     assert host.once().code == 0
@@ -88,8 +88,8 @@ def test_a_volume_that_a_person_made_must_not_be_had_by_its_name(project: Projec
         host.engine.remove_volume(name)
 
 
-def test_a_container_name_that_a_person_has_given_must_be_waited_for(host: Host) -> None:
-    """And nothing stops for it, however often it is tried."""
+def test_a_commit_must_wait_while_a_foreign_container_has_its_container_name(host: Host) -> None:
+    """Until then nothing is stopped, however often the commit is tried."""
     name = f"{host.stack}-mine"
     host.push({"a": stated("1"), "b": stated("1")})
     assert host.once().code == 0
@@ -109,7 +109,7 @@ def test_a_container_name_that_a_person_has_given_must_be_waited_for(host: Host)
 
 
 def test_a_subnet_that_the_machine_or_the_engine_uses_must_not_be_taken(host: Host) -> None:
-    """Whatever the operator grants: the machine's own traffic would go to the commit's containers."""
+    """Not even with a grant: else the machine's own traffic would go to the commit's containers."""
     used = [found for claim in of_this_machine(_bridges(host)) if (found := range_of(claim.range)) is not None]
     own = next(str(item) for item in used if item.version == 4 and not item.is_loopback)
     theirs = host.engine.create_network(f"{host.stack}-theirs")["Id"]

@@ -1,4 +1,4 @@
-"""The agent's own image, with same-path mounts: `docker build` takes minutes, so it is run by a command of its own."""
+"""The agent in its own image, with same-path mounts. `docker build` takes minutes, so this test has its own command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process dies at any moment: the next turns continue from the observed state."""
+"""If the process dies at any moment, the next turns continue from the observed state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHARE = {"advance": 4, "revert": 4, "repair": 3}
 LIVES = [(flow, part) for flow in FLOWS for part in (0, 1)]
 KILLS = 4
 ROLLOUTS = ("advance", "revert")
-"""Flows that take long enough to be killed at a random moment."""
+"""Flows that are long enough for a kill at a random moment."""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def kills(compose: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
 
 
 def kill_at_random(life: Life, flow: str) -> Iterator[bool]:
-    """A turn is killed five times at a random moment; whether it was still working, each time."""
+    """Kill a turn at a random moment, five times. Yields each time whether the turn was still running."""
     life.begin()
     chance = random.Random(flow)
     for _ in range(KILLS):

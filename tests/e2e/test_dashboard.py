@@ -25,7 +25,7 @@ HOSTILE = "\x1b]0;taken\x07\x1b[2J[red]log-line[/]"
 
 
 class Terminal:
-    """A program on a terminal of 80 by 24. `seen`: everything that it has written."""
+    """A program on a terminal with 80 columns and 24 lines. `seen`: all bytes that it has written."""
 
     def __init__(self, pid: int, number: int) -> None:
         self.pid, self._number, self.seen = pid, number, b""
@@ -105,7 +105,7 @@ def test_dashboard_shows_the_machine_and_changes_nothing_without_a_yes(host: Hos
             terminal.wait_for("nothing to do")
             terminal.press(b"q")
             terminal.wait_for("newest log lines")
-            terminal.press(b"smayatay\r")  # at once: what is typed does not act as keys
+            terminal.press(b"smayatay\r")  # in one write: the text is typed into the field and must not act as keys
             terminal.wait_for("reason: ")
             terminal.press(b"n")
             terminal.wait_for(f"{host.stack}/web")
@@ -125,7 +125,7 @@ def test_dashboard_shows_the_machine_and_changes_nothing_without_a_yes(host: Hos
         assert b"0;taken" not in everything
 
 
-def test_signal_ends_it_and_leaves_the_terminal_as_it_was(host: Host) -> None:
+def test_a_signal_ends_the_dashboard_and_restores_the_terminal(host: Host) -> None:
     host.push({"web": service()})
     host.configure(engine=f"unix://{host.folder}/none.sock")
     with shown(host, NO_COLOR="1") as terminal:
@@ -137,7 +137,7 @@ def test_signal_ends_it_and_leaves_the_terminal_as_it_was(host: Host) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--output", "json"]])
-def test_without_a_terminal_it_says_what_to_use(host: Host, arguments: list[str]) -> None:
+def test_without_a_terminal_the_dashboard_says_what_to_use_instead(host: Host, arguments: list[str]) -> None:
     refused = host.run("dashboard", *arguments)
     assert refused.code == 2
     assert "reconciler status" in refused.stdout + refused.stderr

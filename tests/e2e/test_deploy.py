@@ -1,4 +1,4 @@
-"""From a laptop, by a real ssh server: `deploy`, `rollback`, `tunnel`, `nettest`, `status --all`."""
+"""From a laptop over a real ssh server: `deploy`, `rollback`, `tunnel`, `nettest`, `status --all`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.soak]
 
 @dataclass(frozen=True)
 class Away:
-    """A laptop with a clone; the machine's agent runs."""
+    """A laptop with a clone of the machine's repository. The machine's agent runs."""
 
     host: Host
     mac: Laptop
@@ -101,7 +101,7 @@ def _look_through_the_tunnel(away: Away, port: int) -> None:
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(3)]
     local = int(lines[1].split("127.0.0.1:")[1].split()[0])
-    assert local != port  # the machine is this one, so its own port is taken
+    assert local != port  # laptop and machine are the same here, so the port is taken
 
     def says() -> bool:
         try:
@@ -150,7 +150,7 @@ def _see_all(away: Away, head: str) -> None:
     assert (done.code, rows["gone"]["state"]) == (1, "Unknown")
 
 
-def test_a_push_that_is_refused_is_the_verdict(away: Away) -> None:
+def test_deploy_reports_a_push_that_is_rejected_as_the_verdict(away: Away) -> None:
     away.write({"app": healthy()}, "one")
     hook = away.host.repository.folder / "hooks/pre-receive"
     hook.parent.mkdir(exist_ok=True)

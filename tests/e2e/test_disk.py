@@ -1,4 +1,4 @@
-"""The disk stays flat: objects that nothing needs are removed, all others stay."""
+"""Disk usage does not grow: objects that nothing needs are removed, all others stay."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def roll(host: Host, version: str, **more: Any) -> str:
 
 
 def own_images(host: Host) -> dict[str, str]:
-    """The tags of our builds → the image's id."""
+    """Tag of each image that the agent has built → the image's id."""
     listed = host.engine.images(filters={"reference": f"reconciler/{host.stack}-*"})
     return {tag: image["Id"] for image in listed for tag in image["RepoTags"] if tag.startswith("reconciler/")}
 
@@ -48,13 +48,13 @@ def exists(host: Host, image: str) -> bool:
 
 
 def dangling(host: Host) -> int:
-    """Images of this stack's builds without a name."""
+    """The number of images of this stack's builds without a tag."""
     label = f"com.docker.compose.project={host.stack}"
     return len(host.engine.images(filters={"label": label, "dangling": True}))
 
 
 def disk_use(folder: Path) -> int:
-    """Bytes on the disk."""
+    """Used bytes on the disk."""
     paths = [folder, *folder.rglob("*")]
     return sum(os.lstat(path).st_blocks * 512 for path in paths)
 
@@ -81,7 +81,7 @@ def test_a_dozen_commits_must_leave_no_more_than_three(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_what_others_use_must_stay(host: Host) -> None:
+def test_images_that_foreign_containers_or_tags_use_must_stay(host: Host) -> None:
     foreign = f"{host.stack}-foreign"
     host.stacks.append(foreign)
     roll(host, "one")
@@ -123,14 +123,14 @@ def test_bad_commits_must_leave_the_rollback_and_nothing_else(host: Host) -> Non
 
 
 @together.with_one_compose
-def test_names_that_a_commit_gives_must_not_be_given(host: Host) -> None:
+def test_an_image_name_in_a_commit_must_not_become_a_tag(host: Host) -> None:
     for n in range(2):
         roll(host, f"v{n}", image=f"{host.stack}-named:{n}")
     assert not host.engine.images(f"{host.stack}-named")
 
 
 @together.with_one_compose
-def test_a_crash_while_collecting_must_be_made_good(host: Host) -> None:
+def test_garbage_collection_must_complete_after_a_crash(host: Host) -> None:
     for n in range(3):
         roll(host, f"v{n}")
     push(host, "measured")

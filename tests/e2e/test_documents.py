@@ -1,4 +1,4 @@
-"""Forms of a repository: several stacks, one Compose file alone, a folder of a larger one, nothing yet."""
+"""Kinds of repositories: several stacks, only a Compose file, a folder of a larger repository, an empty one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compose(services: dict[str, Any], **more: Any) -> str:
 
 
 @together.with_one_compose
-def test_a_plain_compose_repository_must_just_work(host: Host) -> None:
+def test_a_repository_with_only_a_compose_file_must_work(host: Host) -> None:
     host.configure(source={"stack": host.stack})
     sha = host.push_files({"compose.yaml": compose({"web": stated("1")}), "README": "no desired-state"})
     turn = host.once()
@@ -51,7 +51,7 @@ def test_a_branch_without_a_commit_must_be_waited_for(host: Host) -> None:
 
 
 def another_stack(host: Host) -> str:
-    """The name of another stack of the same host."""
+    """Register another stack of the same host. Returns its name."""
     host.stacks.append(f"{host.name}-t")
     return host.stacks[-1]
 
@@ -63,7 +63,7 @@ def stacks(host: Host, *documents: dict[str, Any]) -> str:
 
 
 def push(host: Host, second: str, first_version: str, second_version: str, **more: Any) -> str:
-    """The host's stack depends on the second one."""
+    """Push two stacks; the host's stack depends on `second`. `more`: further keys of `second`."""
     upper = {"name": host.stack, "files": ["upper/compose.yaml"], "depends_on": [second]}
     lower = {"name": second, "files": ["lower/compose.yaml", "lower/more.yaml"], **more}
     return host.push_files({
@@ -113,7 +113,7 @@ def test_a_suspended_stack_must_be_left_as_it_is(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_a_stack_that_leaves_the_list_must_go_but_for_its_volumes(host: Host) -> None:
+def test_a_stack_that_leaves_the_host_document_must_leave_only_volumes(host: Host) -> None:
     second = another_stack(host)
     document = {"name": host.stack, "files": ["upper/compose.yaml"]}
     services = {"web": stated("1"), "other": stated("1")}

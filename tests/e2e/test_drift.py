@@ -1,5 +1,5 @@
-"""Every change by hand to our containers is found, reported and corrected: by the next turn, and by an agent at
-once."""
+"""Every manual change of managed containers is found, reported and corrected: by the next turn, and by a running agent
+at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def applied(host: Host, services: dict[str, Any], **document: Any) -> None:
 
 
 def told_of_drift(host: Host) -> list[str]:
-    """The report of the turn that finds it, one service after the other; the turn after it has nothing to do."""
+    """Take a turn that corrects drift. Returns its message, one entry per service. The next turn must have no work."""
     turn = host.once()
     assert (turn.code, turn["outcome"], turn["reason"]) == (0, "Succeeded", "DriftCorrected"), turn["message"]
     again = host.once()
@@ -44,12 +44,12 @@ def update(client: docker.APIClient, container: str, **limits: Any) -> None:
 
 
 def shape(host: Host) -> dict[str, Any]:
-    """Facts that a repair in place does not change."""
+    """Facts of the containers that a correction in place does not change."""
     return {name: (item["Id"], item["State"]["StartedAt"]) for name, item in host.containers().items()}
 
 
 @together.with_one_compose
-def test_what_can_be_corrected_in_place_must_be_without_a_restart(host: Host) -> None:
+def test_drift_that_can_be_corrected_in_place_must_not_cause_a_restart(host: Host) -> None:
     www = {"default": {"aliases": ["www"]}}
     names = ("policy", "paused", "cut", "unnamed", "guest", "renamed")
     limited = service(pids_limit=50, cpus=0.5)
@@ -83,7 +83,7 @@ def test_what_can_be_corrected_in_place_must_be_without_a_restart(host: Host) ->
 
 
 @together.with_every_compose
-def test_what_cannot_must_be_started_or_made_anew_and_nothing_else(host: Host) -> None:
+def test_other_drift_must_start_or_replace_only_the_changed_containers(host: Host) -> None:
     keeping = living("echo kept >>/data/file", volumes=["data:/data"])
     names = ("stopped", "removed", "weighed", "peer")
     applied(host, {"db": keeping, **{name: stated("1") for name in names}}, **DATA)
@@ -122,7 +122,7 @@ def test_a_namespace_user_starts_again_after_its_owner(host: Host) -> None:
 
 
 @together.with_every_compose
-def test_what_a_user_s_own_compose_does_must_be_undone_without_loss(host: Host) -> None:
+def test_changes_by_a_users_own_compose_must_be_corrected_without_loss(host: Host) -> None:
     keeping = living("echo kept >>/data/file", volumes=["data:/data"])
     applied(host, {"db": keeping, "web": stated("1")}, **DATA)
     file = host.folder / "compose.yaml"
@@ -144,7 +144,7 @@ def test_what_a_user_s_own_compose_does_must_be_undone_without_loss(host: Host) 
 
 
 @together.with_one_compose
-def test_an_agent_must_not_wait_for_its_interval_and_must_not_storm(host: Host) -> None:
+def test_an_agent_must_correct_drift_before_its_next_interval(host: Host) -> None:
     host.configure(source={"interval": "10m"})
     check = {"test": ["CMD-SHELL", "test ! -e /tmp/ill"], "interval": "500ms", "retries": 1}
     sick = living("rm -f /tmp/ill", healthcheck=check)
@@ -155,7 +155,7 @@ def test_an_agent_must_not_wait_for_its_interval_and_must_not_storm(host: Host) 
         for harm in (lambda: client.stop(web, timeout=1), lambda: client.pause(web)):
             before = len(corrected(host))
             harm()
-            eventually(lambda known=before: len(corrected(host)) > known, 15)  # an event, not the interval
+            eventually(lambda known=before: len(corrected(host)) > known, 15)  # an event wakes it
         started = host.container("sick")["State"]["StartedAt"]
         host.exec("sick-1", "touch /tmp/ill")
         eventually(lambda: any("sick: unhealthy for" in item["message"] for item in corrected(host)), 30)
@@ -163,11 +163,11 @@ def test_an_agent_must_not_wait_for_its_interval_and_must_not_storm(host: Host) 
 
 
 @together.with_one_compose
-def test_what_fails_again_and_again_must_be_left_alone_and_said(host: Host) -> None:
+def test_a_service_that_keeps_failing_must_be_given_up_and_reported(host: Host) -> None:
     check = {"test": ["CMD-SHELL", "test ! -e /data/ill"], "interval": "500ms", "retries": 1}
     soon = {"gate": {"unhealthy_grace": "1s"}}
     applied(host, {"web": service(healthcheck=check, volumes=["data:/data"])}, stack=soon, **DATA)
-    # Four starts of the last minutes, as the journal of a longer life would have them.
+    # Add four records of starts in the last minutes to the journal.
     journal, now = host.state / "journal.jsonl", datetime.now(UTC)
     version = json.loads(journal.read_text().splitlines()[0])["v"]
     for minutes in (9, 8, 7, 5):
@@ -201,7 +201,7 @@ def corrected(host: Host) -> list[dict[str, Any]]:
 
 
 @together.with_one_compose
-def test_a_volume_that_somebody_removed_is_made_anew_and_told_as_empty(host: Host) -> None:
+def test_a_removed_volume_is_made_anew_and_reported_as_empty(host: Host) -> None:
     applied(host, {"db": living("echo data >>/data/file", volumes=["data:/data"])}, **DATA)
     first = host.history()[0]
     assert not [item for item in first["warnings"] if item["rule"] == "volume-made-anew"]

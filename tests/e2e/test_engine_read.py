@@ -1,4 +1,4 @@
-"""A tool in a container reads the engine through the socket that the agent's machine serves."""
+"""A tool in a container reads the engine through the read-only socket of `engine-read`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_container_reads_the_engine_and_changes_nothing(tmp_path: Path, compos
             return host.engine.exec_start(run["Id"]).decode()
 
         assert "nobody answers" in ask("GET /_ping")
-        for _ in range(2):  # it may appear and disappear
+        for _ in range(2):  # the same again after the first round
             with host.started("engine-read"):
                 until = time.monotonic() + 60
                 while "200 OK" not in ask("GET /_ping") and time.monotonic() < until:

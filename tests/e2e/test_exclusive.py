@@ -19,7 +19,7 @@ LOCKED = "exec 9>/data/lock; flock -n 9 || exit 3"
 
 
 def ports(number: int) -> list[int]:
-    """Ports that are free at the moment."""
+    """Ports that are free now."""
     probes = [socket.socket() for _ in range(number)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))
@@ -39,8 +39,8 @@ def published(host: Host) -> dict[str, str]:
 
 
 @together.with_every_compose
-def test_a_name_that_compose_gives_by_itself_changes_hands(host: Host) -> None:
-    """Candidates are made while the present holder of the name still runs."""
+def test_a_default_container_name_can_move_to_another_service(host: Host) -> None:
+    """The candidate is created while the container that has the name still runs."""
     host.push({"a": stated("1", container_name=f"{host.stack}-b-1")})
     assert host.once()["outcome"] == "Succeeded"
     host.push({"a": stated("1"), "b": stated("1")})
@@ -51,7 +51,7 @@ def test_a_name_that_compose_gives_by_itself_changes_hands(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_ports_go_round_among_three_of_which_one_needs_another(host: Host) -> None:
+def test_ports_can_rotate_among_three_services_with_a_dependency(host: Host) -> None:
     one, two, three = ports(3)
 
     def at(port: int, **more: Any) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def test_a_missing_external_volume_is_named_with_its_remedy(host: Host) -> None:
 
 
 @together.with_every_compose
-def test_what_only_one_can_have_changes_hands(host: Host) -> None:
+def test_ports_and_a_locked_volume_can_move_between_services_and_back(host: Host) -> None:
     one, two, three = ports(3)
     volumes: dict[str, Any] = {"volumes": {"data": {}}}
     holding, idle = living(LOCKED, volumes=["data:/data"]), stated("1")

@@ -40,7 +40,7 @@ def good(host: Host, services: Services, files: Contents | None = None, **more: 
 
 
 def bad(host: Host, services: Services, files: Contents | None = None, **more: Any) -> None:
-    """The commit fails, and exactly the containers that ran before run again."""
+    """Push a commit that fails. Afterwards exactly the containers that ran before must run again."""
     before = host.ids()
     host.push(services, files, **more)
     turn = host.once()
@@ -428,7 +428,7 @@ def test_health_of_the_image(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_a_service_that_nothing_tells_to_go_on_must_run_again_after_the_rollback(host: Host) -> None:
+def test_a_service_that_looks_like_a_one_shot_must_run_again_after_the_rollback(host: Host) -> None:
     """It exits with 0 when asked to stop, as a one-shot does."""
     good(host, {"plain": stated("1", restart=None), "web": stated("1")})
     before = host.ids()

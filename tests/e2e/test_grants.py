@@ -1,4 +1,4 @@
-"""The operator's grants reach the engine as written; what a push adds to them does not."""
+"""The operator's grants reach the engine as written. Anything beyond them in a push does not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.services import stated
 pytestmark = pytest.mark.engine
 
 
-def test_a_push_gets_what_was_granted_and_no_more(tmp_path: Path, compose: Path) -> None:
+def test_a_push_gets_exactly_the_granted_rights(tmp_path: Path, compose: Path) -> None:
     films = tmp_path / "films"
     films.mkdir()
     (films / "a").write_text("film")

@@ -17,7 +17,7 @@ def rows(text: str) -> list[dict[str, Any]]:
 
 
 def talker(version: str, **more: Any) -> dict[str, Any]:
-    """Prints its version, and its secret."""
+    """A service that prints its version and its secret."""
     return service(f'echo "begin {version} $SECRET"\necho "to stderr {version}" >&2\n{FOREVER}', **more)
 
 
@@ -27,7 +27,7 @@ def shown(host: Host, *arguments: str) -> list[dict[str, Any]]:
     return rows(done.stdout)
 
 
-def test_logs_go_on_through_a_rollout_and_stay_when_the_container_is_gone(host: Host) -> None:
+def test_logs_continue_through_a_rollout_and_stay_after_the_container_is_removed(host: Host) -> None:
     (host.secrets / f"{host.stack}.env").write_text(f"SECRET={CANARY}\n")
     (host.secrets / f"{host.stack}.env").chmod(0o600)
     secret = {"environment": {"SECRET": "${SECRET}"}}

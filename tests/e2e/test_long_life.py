@@ -1,4 +1,4 @@
-"""Leftovers of a long life are removed, and objects that somebody removed under a container are made again."""
+"""Leftovers of a long life are removed, and files that somebody removed under a container are made again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_deleted_files_must_come_back_to_the_container_that_mounts_them(host: Ho
 
 @together.with_one_compose
 def test_a_rotated_secret_must_leave_the_machine_once_nothing_needs_it(host: Host) -> None:
-    """Last good and the two good states before it need it; after three more changes nothing does."""
+    """Last good and the two good states before it need the old secret. After three more changes nothing needs it."""
     folder = host.secrets / host.stack
     folder.mkdir(mode=0o700)
     document: dict[str, Any] = {"secrets": {"token": {"environment": "TOKEN"}}}
@@ -53,7 +53,7 @@ def test_a_rotated_secret_must_leave_the_machine_once_nothing_needs_it(host: Hos
 
 
 @together.with_one_compose
-def test_secrets_that_cannot_be_used_are_told_and_leave_what_runs_alone(host: Host) -> None:
+def test_unusable_secrets_are_reported_and_leave_running_containers_alone(host: Host) -> None:
     path = host.secrets / f"{host.stack}.env"
     path.write_text("TOKEN=hunter2\n")
     path.chmod(0o600)
@@ -68,7 +68,7 @@ def test_secrets_that_cannot_be_used_are_told_and_leave_what_runs_alone(host: Ho
     path.write_text("")
     for _ in range(2):
         assert host.once()["outcome"] == "Held"
-    (held,) = [item for item in host.history(sha) if item["outcome"] == "Held"]  # once, until it is over
+    (held,) = [item for item in host.history(sha) if item["outcome"] == "Held"]  # recorded only once
     assert (held["id"], held["reason"], held["endedAt"]) == (None, "FileMissing", None)
     assert "TOKEN" in host.text("history", sha)
     told = host.status()

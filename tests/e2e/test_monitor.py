@@ -61,7 +61,7 @@ class Monitor:
 
 @contextlib.contextmanager
 def watched(host: Host) -> Iterator[Monitor]:
-    """A monitor of this host, once it answers."""
+    """A monitor of this host that already answers."""
     port = free_port()
     secret = host.folder / "hook"
     secret.write_text(f"{HOOK}\n")
@@ -114,7 +114,7 @@ def test_monitor_shows_what_the_agent_does_and_wakes_it(host: Host) -> None:
         assert "&lt;script&gt;document.title" in log
         everything = log + monitor.get("/")[1] + monitor.get("/api/status")[1] + metrics
         assert CANARY not in everything
-        os.truncate(host.state / "journal.jsonl", 7)  # and what cannot be read is told
+        os.truncate(host.state / "journal.jsonl", 7)  # an unreadable journal must be reported
         (host.state / "journal.jsonl").write_text("nonsense\n")
         eventually(lambda: monitor.get("/api/status")[0] == 503)
         assert "journal.jsonl" in monitor.get("/")[1]
@@ -122,7 +122,7 @@ def test_monitor_shows_what_the_agent_does_and_wakes_it(host: Host) -> None:
 
 
 def _in_a_browser(monitor: Monitor, folder: Path) -> None:
-    """Its script runs, texts of others stay texts, and people can read and use it. Skipped without Chromium."""
+    """The page's script runs, foreign text is not interpreted, and the page is accessible. Skipped without Chromium."""
     chromium = shutil.which("chromium")
     if chromium is None:
         return
@@ -134,11 +134,11 @@ def _in_a_browser(monitor: Monitor, folder: Path) -> None:
                 page.value("for (const item of document.querySelectorAll('details')) { item.open = true }")
                 assert page.faults() == []
         page.value("document.querySelector('h1').style.color = getComputedStyle(document.body).backgroundColor")
-        assert page.faults() != []  # it does look
+        assert page.faults() != []  # the check does find faults
 
 
 @pytest.mark.soak
-def test_slow_client_is_hung_up_on(host: Host) -> None:
+def test_the_monitor_disconnects_slow_clients(host: Host) -> None:
     host.push({"web": service()})
     head = b"POST /hooks/github HTTP/1.1\r\nHost: localhost\r\nContent-Le"
     with watched(host) as monitor, contextlib.ExitStack() as open_ones:
@@ -165,7 +165,7 @@ def test_listening_to_the_network_needs_a_token(host: Host) -> None:
 
 @pytest.mark.soak
 def test_a_thousand_requests_a_second_change_nothing(host: Host) -> None:
-    """Forged webhooks for ten seconds, from four threads: the agent does not look, and the monitor still answers."""
+    """Four threads send forged webhooks for ten seconds. The agent does not fetch, and the monitor still answers."""
     from concurrent.futures import ThreadPoolExecutor
 
     host.push({"web": service()})
@@ -176,7 +176,7 @@ def test_a_thousand_requests_a_second_change_nothing(host: Host) -> None:
             return str(monitor.json("/api/status")["source"]["lastFetchAt"])
 
         def settled() -> bool:
-            """The agent starts anew after its first rollout, and looks again then."""
+            """Whether the agent rests. It restarts itself after its first rollout, and then fetches again."""
             before = fetched()
             time.sleep(5)
             return fetched() == before

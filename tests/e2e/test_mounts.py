@@ -1,4 +1,4 @@
-"""Containers replace folders by links: nothing of the host is mounted or made through one."""
+"""Containers replace folders by links: nothing of the host is mounted or created through such a link."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ together = Together()
 
 SECRET = "only root may read this"
 OTHERS = {"web": stated("1"), "db": stated("1")}
-"""So that no commit drops most of the services at once."""
+"""Further services, so that no commit drops most of the services at once."""
 
 SWAP = "while :; do rm -rf /d/x; mkdir /d/x; rmdir /d/x; ln -s {target} /d/x; done"
 
@@ -43,13 +43,13 @@ def planter(host: Host, source: str = "./data") -> dict[str, Any]:
 
 
 def reader(*sources: str) -> dict[str, Any]:
-    """Writes into its log what it finds at its mounts."""
+    """A service that prints the file `key` in each of its mounts into its log, and tries to write there."""
     mounted = [f"{source}:/h{n}" for n, source in enumerate(sources)]
     return living("for d in /h*; do cat $d/key; touch $d/was-here; done", volumes=mounted)
 
 
 def planted(host: Host, services: dict[str, Any], link: Path) -> None:
-    """A first commit whose container has made the link."""
+    """Apply a first commit, and wait until its container has made the link."""
     host.push(services)
     assert host.once().code == 0
     eventually(link.is_symlink)
@@ -74,7 +74,7 @@ def assert_held(host: Host, link: Path) -> None:
 
 
 @together.with_one_compose
-def test_one_commit_with_a_planter_and_a_reader_must_be_rejected(host: Host) -> None:
+def test_a_mount_in_a_folder_that_another_service_writes_must_be_rejected(host: Host) -> None:
     waits = {"depends_on": {"a": {"condition": "service_started"}}}
     sha = host.push({"a": planter(host), "b": {**reader("./data/x"), **waits}, **OTHERS})
     judged = host.validate(sha)
@@ -88,13 +88,13 @@ def test_one_commit_with_a_planter_and_a_reader_must_be_rejected(host: Host) -> 
 
 
 @together.with_one_compose
-def test_what_an_earlier_commit_planted_must_hold_the_next_one(host: Host) -> None:
+def test_a_link_made_by_a_container_must_hold_a_commit_that_mounts_it(host: Host) -> None:
     link = data(host, "data/x")
     planted(host, {"a": planter(host), **OTHERS}, link)
     host.push({"b": reader("./data/x"), **OTHERS})
     assert_held(host, link)
     link.unlink()
-    turn = host.once()  # its maker could come back
+    turn = host.once()  # the container that made the link could be started again by a rollback
     assert (turn.code, turn["outcome"], turn["reason"]) == (1, "Held", "PolicyViolation"), turn.document
     assert f"{host.stack}/a does not mount {link.parent} any more" in turn["hint"]
     link.symlink_to(private(host))
@@ -111,7 +111,7 @@ def test_what_an_earlier_commit_planted_must_hold_the_next_one(host: Host) -> No
 
 
 @together.with_one_compose
-def test_what_was_planted_in_a_granted_path_must_hold_the_next_one(host: Host) -> None:
+def test_a_link_in_a_granted_path_must_hold_a_commit_that_mounts_it(host: Host) -> None:
     media = host.folder / "media"
     (media / "films").mkdir(parents=True)
     alias = host.folder / "srv"
@@ -128,8 +128,8 @@ def test_what_was_planted_in_a_granted_path_must_hold_the_next_one(host: Host) -
 
 
 @together.with_one_compose
-def test_what_was_planted_in_an_adopted_folder_must_hold_the_next_one(host: Host) -> None:
-    """Adoption's own link is followed, and nothing behind it."""
+def test_a_link_in_an_adopted_folder_must_hold_a_commit_that_mounts_it(host: Host) -> None:
+    """The link that adoption itself has made is followed; links inside the folder are not."""
     others = {name: living("") for name in OTHERS}
     before = {**others, "a": living("", volumes=["./data:/d"])}
     project = Project(host, {"compose.yaml": json.dumps({"services": before}), "data/kept": "x"})
@@ -159,7 +159,7 @@ def test_what_was_planted_in_an_adopted_folder_must_hold_the_next_one(host: Host
 
 @together.with_one_compose
 def test_a_container_must_not_be_started_again_over_a_link(host: Host) -> None:
-    """As drift, and during the rollback of a failed commit."""
+    """The stopped container is drift, but its mount is now a link."""
     link = data(host, "data/x")
     host.push({"b": reader("./data/x"), **OTHERS})
     assert host.once().code == 0
@@ -178,7 +178,7 @@ def test_a_container_must_not_be_started_again_over_a_link(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_a_granted_path_that_is_not_there_must_be_waited_for(host: Host) -> None:
+def test_a_commit_must_wait_for_a_missing_granted_path(host: Host) -> None:
     disk = host.folder / "disk"
     host.configure(binds=[{"path": str(disk), "read_only": False, "reason": "a disk"}])
     host.push({"b": reader(f"{disk}/films"), **OTHERS})
@@ -194,7 +194,7 @@ def test_a_granted_path_that_is_not_there_must_be_waited_for(host: Host) -> None
     shutil.rmtree(disk)
     assert host.once().code == 3  # the disk went away while its container did not run
     (disk / "films").mkdir(parents=True)
-    assert host.once().code == 0  # and the wait ends when it is back
+    assert host.once().code == 0  # the wait ends when the disk is back
     assert host.states()["b-1"] == "running"
 
 
@@ -220,11 +220,11 @@ def fight(host: Host, rounds: int) -> None:
 
 
 @together.with_one_compose
-def test_a_container_that_swaps_all_the_time_must_gain_nothing(host: Host) -> None:
+def test_a_container_that_swaps_folder_and_link_must_gain_nothing(host: Host) -> None:
     fight(host, 1)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_a_container_that_swaps_all_the_time_must_gain_nothing_for_long(host: Host) -> None:
+def test_a_container_that_swaps_folder_and_link_for_long_must_gain_nothing(host: Host) -> None:
     fight(host, 20)

@@ -20,7 +20,7 @@ GRANT = {"policy": "external-network", "reason": "the network of the proxy"}
 def push(host: Host, web: dict[str, Any], *, owner: bool = True, **edge: Any) -> str:
     """The host's stack owns the network `edge`, and its second stack uses it. `edge`: the network's definition."""
     second, name = f"{host.stack}b", f"{host.stack}_edge"
-    host.stacks = [second, host.stack]  # in this order they are removed in the end
+    host.stacks = [second, host.stack]  # the order in which they are removed at the end
     stacks = [{"name": second, "files": ["user.yaml"]}]
     networks = {"edge": {"name": name, **edge}}
     files = {
@@ -61,7 +61,7 @@ def test_a_replaced_network_takes_the_users_of_other_stacks_along(host: Host) ->
 
 
 @together.with_one_compose
-def test_a_network_that_was_taken_away_comes_back_with_its_containers(host: Host) -> None:
+def test_a_network_that_somebody_removed_comes_back_with_its_containers(host: Host) -> None:
     host.configure(grants=[GRANT])
     push(host, stated("1"))
     assert host.once()["outcome"] == "Succeeded"

@@ -1,4 +1,4 @@
-"""Requests of an operator are done, with and without a running agent."""
+"""An operator's requests (suspend, retry, accept) are done, with and without a running agent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ together = Together()
 
 SERVICES = {"web": stated("1"), "db": stated("1")}
 SWITCHED = "[ -e /gate/open ] || exit 3"
-"""A service that fails until somebody has corrected the host."""
+"""Fails until somebody has corrected the host."""
 
 
 def done(answer: Answer, verb: str) -> Answer:
@@ -25,7 +25,7 @@ def done(answer: Answer, verb: str) -> Answer:
 
 
 def asked(host: Host, *request: str) -> None:
-    """Asked of a running agent; on a busy machine its answer may take longer than the verb waits."""
+    """Send a request to a running agent. On a busy machine its answer may take longer than the verb waits."""
     answer = host.run(*request)
     if (answer.code, answer["outcome"]) != (75, "Waiting"):
         done(answer, request[0])
@@ -47,7 +47,7 @@ def empty(host: Host) -> bool:
 
 
 @together.with_one_compose
-def test_nothing_must_change_while_it_is_suspended_without_an_agent(host: Host) -> None:
+def test_nothing_must_change_while_suspended_without_an_agent(host: Host) -> None:
     first = host.push(SERVICES)
     assert host.once().code == 0
     done(host.run("suspend", "--reason", "the disk is replaced", "--for", "2h"), "suspend")
@@ -72,7 +72,7 @@ def test_nothing_must_change_while_it_is_suspended_without_an_agent(host: Host) 
 
 
 @together.with_one_compose
-def test_a_running_agent_must_answer_at_once(host: Host) -> None:
+def test_a_running_agent_must_do_requests_at_once(host: Host) -> None:
     host.configure(source={"interval": "10m"})
     first = host.push(SERVICES)
     with host.started("run"):
@@ -95,7 +95,7 @@ def test_a_running_agent_must_answer_at_once(host: Host) -> None:
 
 
 @together.with_every_compose
-def test_a_refused_commit_must_be_tried_again_when_asked(host: Host) -> None:
+def test_a_quarantined_commit_must_be_tried_again_after_retry(host: Host) -> None:
     first = host.push(SERVICES)
     assert host.once().code == 0
     # The fault is on the host: the same commit is good after the correction.
@@ -115,14 +115,14 @@ def test_a_refused_commit_must_be_tried_again_when_asked(host: Host) -> None:
     assert note.trailers["State"] == "success"
     assert "retried: it was failure" in note.text
     assert [item["final"] for item in host.history(bad)] == [True, False]
-    # The mirror forgets it too: without a journal it stays good.
+    # The mirror has forgotten the quarantine too: without the journal the commit stays good.
     (host.state / "journal.jsonl").unlink()
     assert host.once().code == 0
     assert host.status()["quarantinedRevisions"] == []
 
 
 @together.with_one_compose
-def test_held_commits_must_pass_once_they_are_accepted(host: Host) -> None:
+def test_held_commits_must_be_applied_after_accept(host: Host) -> None:
     host.push({name: stated("1") for name in "abcd"})
     assert host.once().code == 0
     base = host.repository.head()
@@ -142,7 +142,7 @@ def test_held_commits_must_pass_once_they_are_accepted(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_what_is_accepted_after_a_rollback_that_failed_must_be_restarted_by_the_engine(host: Host) -> None:
+def test_containers_accepted_after_a_rollback_that_failed_must_be_restarted_by_the_engine(host: Host) -> None:
     volumes = ["./gate:/gate"]
     host.push({"web": living("[ ! -e /gate/burnt ] || exit 3", restart="no", volumes=volumes), "db": stated("1")})
     assert host.once().code == 0
@@ -163,7 +163,7 @@ def test_what_is_accepted_after_a_rollback_that_failed_must_be_restarted_by_the_
 
 
 @together.with_one_compose
-def test_what_is_no_request_must_do_no_harm(host: Host) -> None:
+def test_a_forged_request_must_change_nothing(host: Host) -> None:
     sha = host.push(SERVICES)
     with host.started("run"):
         eventually(lambda: good(host, sha), 60)

@@ -1,4 +1,4 @@
-"""`report: {container_output: none}`: output of programs stays on the machine, in whatever form they print a secret."""
+"""`report: {container_output: none}` keeps the output of programs on the machine, also secrets in a changed form."""
 
 from __future__ import annotations
 

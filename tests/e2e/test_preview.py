@@ -1,4 +1,4 @@
-"""Open pull requests are judged against the real machine, by the program as its users start it."""
+"""Open pull requests are judged against the real machine. The program runs as a process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def proposed(host: Host, branch: str, base: str, files: dict[str, str | bytes]) 
 
 
 def rolling(host: Host) -> bool:
-    """As the agent tells every reader of its status."""
+    """Whether the agent's status shows a rollout."""
     return json.loads((host.state / "status.json").read_text())["rollout"] is not None
 
 
@@ -52,7 +52,7 @@ def test_a_pull_request_is_judged_and_nothing_is_touched(host: Host, forge: Fake
     ours = proposed(host, "ours", base, host.files({"web": stated("1"), "db": stated("2"), "new": stated("1")}))
     bad = proposed(host, "bad", base, host.files({"web": stated("1") | {"privileged": True}, "db": stated("1")}))
     forge.open += [OpenPull(1, "ours", ours), OpenPull(2, "bad", bad), OpenPull(3, "ours", ours, fork=True)]
-    # The branch has moved on: what it brought is not taken back by the pull request.
+    # The branch has moved on. The pull request must not seem to remove the newer changes.
     head = host.push({"web": stated("1"), "db": stated("1")}, {"note": "later"})
     assert host.once()["outcome"] == "Succeeded"
     before, journal = host.machine(), (host.state / "journal.jsonl").read_bytes()

@@ -58,7 +58,7 @@ def test_a_push_must_become_a_running_stack(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_the_commit_must_say_what_became_of_it(host: Host) -> None:
+def test_the_note_of_a_commit_must_say_its_outcome(host: Host) -> None:
     sha = host.push(three("1"), **DATA)
     host.once()
     note = host.note(sha)
@@ -89,7 +89,7 @@ def test_a_second_turn_must_have_no_effects(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_plan_must_agree_with_the_turn_where_the_commit_is_not_tried(host: Host) -> None:
+def test_plan_must_agree_with_the_turn_if_the_commit_is_held(host: Host) -> None:
     told = ("outcome", "reason", "message", "hint")
     host.push({name: stated("1") for name in "abc"})
     assert host.once().code == 0
@@ -196,7 +196,7 @@ def test_bad_content_must_not_be_tried_again_under_another_sha(host: Host) -> No
 
 
 @together.with_one_compose
-def test_git_revert_must_go_back_without_pull_or_build(host: Host) -> None:
+def test_git_revert_must_need_no_pull_and_no_build(host: Host) -> None:
     def built(text: str) -> tuple[dict[str, Any], dict[str, str | bytes]]:
         services = three("1", app=service(image=None, build="./app"))
         return services, {"app/Dockerfile": f"FROM {IMAGE}\nCOPY text /text\n", "app/text": text}
@@ -278,7 +278,7 @@ def test_a_removed_service_must_go_with_its_network_and_leave_its_volume(host: H
 
 
 @together.with_one_compose
-def test_a_removed_service_must_come_back_where_the_rest_of_the_commit_is_bad(host: Host) -> None:
+def test_a_removed_service_must_come_back_if_the_commit_fails(host: Host) -> None:
     host.push({"web": stated("1"), "other": stated("1"), "extra": stated("1")})
     host.once()
     before = host.ids()

@@ -1,4 +1,4 @@
-"""A push over ssh by another account than the agent's, to a repository that belongs to that account."""
+"""A push over ssh by an account that is not the agent's, to a repository that belongs to this account."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.engine
 
 @dataclass(frozen=True)
 class Account:
-    """An account of this machine that can be reached by ssh. `home`: its folder."""
+    """An account on this machine that ssh can reach. `home`: its home folder."""
 
     name: str
     home: Path
@@ -34,7 +34,7 @@ class Account:
     program: str
 
     def run(self, *argv: str) -> str:
-        """As this account."""
+        """Run a command as this account. Returns its output."""
         setpriv = ["setpriv", f"--reuid={self.name}", f"--regid={self.name}", "--init-groups", "--"]
         environment = {"PATH": f"{self.home.parent}:{os.environ['PATH']}", "HOME": str(self.home)}
         done = subprocess.run([*setpriv, *argv], capture_output=True, text=True, cwd=self.home, env=environment)
@@ -43,7 +43,7 @@ class Account:
 
 
 def _program(folder: Path) -> Path:
-    """The program in a form that another account can run: only root may be able to read the Python of the tests."""
+    """A copy of the program that another account can run: perhaps only root can read the Python of the tests."""
     packages = [str(ROOT), *(item for item in sys.path if item.endswith("site-packages"))]
     made = folder / "reconciler"
     python = f"/usr/bin/python3.{sys.version_info.minor}"
@@ -56,7 +56,7 @@ def _program(folder: Path) -> Path:
 
 @pytest.fixture
 def account() -> Iterator[Account]:
-    """Made for one test, with an ssh server on loopback."""
+    """An account for one test, with an ssh server on loopback."""
     if not can_serve_ssh() or not shutil.which("useradd"):
         pytest.skip("another account and an ssh server need root and openssh-server")
     name, folder = f"push{uuid.uuid4().hex[:6]}", Path(tempfile.mkdtemp(prefix="push-", dir="/var/tmp"))
@@ -75,7 +75,7 @@ def account() -> Iterator[Account]:
 
 
 def _content(bare: Path) -> dict[str, bytes]:
-    """All of a repository, but for what the agent tells pushers."""
+    """All files of a repository except those that the agent writes for pushers: path → content."""
     paths = (path for path in bare.rglob("*") if path.is_file() and path.parent.name != "reconciler")
     return {str(path.relative_to(bare)): path.read_bytes() for path in paths}
 
@@ -100,7 +100,7 @@ def test_another_account_must_see_its_rollout_and_its_mistakes(host: Host, accou
         told = bare / f"reconciler/{host.name}.json"
         assert (told.owner(), told.stat().st_mode & 0o077) == (account.name, 0)
         assert host.state.stat().st_mode & 0o077 == 0
-        # The same over a repository with commits, and with a rewritten branch: neither refs nor objects stay behind.
+        # The same in a repository with commits, and with a rewritten branch: no refs and no objects are left.
         eventually(lambda: host.history(sha)[0]["final"] and host.status()["report"][0]["pending"] == 0, seconds=30)
         before = _content(bare)
         pusher.commit({"app": healthy(privileged=True)})
@@ -109,7 +109,7 @@ def test_another_account_must_see_its_rollout_and_its_mistakes(host: Host, accou
         assert pusher.push("--force").end() != 0
         git(pusher.clone, "reset", "-q", "--hard", sha)
         assert _content(bare) == before
-        # A broken connection: sshd ends what it has started for it.
+        # The connection breaks: sshd ends the processes that it has started for it.
         sha = pusher.commit({"app": healthy("sleep 4; touch /tmp/healthy")})
         push = pusher.push()
         push.says("steps, memory")

@@ -1,4 +1,4 @@
-"""Bad input gets a clear answer with place and remedy, before anything is touched."""
+"""A wrong commit is rejected with place and remedy, before anything is touched."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def check(found: list[dict[str, Any]], mistake: Mistake, host: Host) -> None:
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_must_be_refused_with_its_place_and_nothing_touched(running: Host, name: str) -> None:
+def test_a_mistake_must_be_rejected_with_its_place_and_nothing_touched(running: Host, name: str) -> None:
     mistake = MISTAKES[name]
     before = running.machine()
     sha = push(running, mistake)
@@ -159,7 +159,7 @@ def test_a_mistake_must_be_refused_with_its_place_and_nothing_touched(running: H
     assert running.once()["effects"] == 0
 
 
-def test_all_mistakes_must_be_told_at_once(running: Host) -> None:
+def test_all_mistakes_must_be_reported_at_once(running: Host) -> None:
     host = json.loads(running.host_document())
     host["spec"]["memory"]["budgte"] = "1GiB"
     host["spec"]["defaults"]["memory"] = "many"
@@ -175,7 +175,7 @@ def test_all_mistakes_must_be_told_at_once(running: Host) -> None:
     assert any("no-such-stack" in item["message"] for item in found) or len(found) >= 3
 
 
-def test_mistakes_of_both_kinds_of_policy_must_be_told_at_once(running: Host) -> None:
+def test_mistakes_of_both_kinds_of_policy_must_be_reported_at_once(running: Host) -> None:
     text = compose(web=stated("1", privileged=True, pid="host"), db=stated("1", volumes=["/etc:/etc", "data:/data"]))
     found = running.validate(push(running, Mistake("PolicyViolation", ("", None), "", text)))["violations"]
     denied = {(item["rule"], item["service"]): item for item in found if item["level"] == "deny"}
@@ -184,7 +184,7 @@ def test_mistakes_of_both_kinds_of_policy_must_be_told_at_once(running: Host) ->
     assert denied["absolute-bind", "db"]["line"] == line_of(text, '"/etc:/etc"')
 
 
-def test_a_corrected_commit_must_go_in_after_all_of_these(running: Host) -> None:
+def test_a_corrected_commit_must_be_applied_after_all_of_these(running: Host) -> None:
     before = running.ids()
     sha = running.push({**SERVICES, "web": stated("2")}, **DATA)
     turn = running.once()
@@ -197,7 +197,7 @@ def refused_at(host: Host, turn: Answer, reason: str) -> dict[str, Any]:
     return next(item for item in turn["violations"] if item["level"] == "deny")
 
 
-def test_what_is_over_budget_must_be_refused(running: Host) -> None:
+def test_a_commit_over_the_budget_must_be_rejected(running: Host) -> None:
     before = running.machine()
     steady = running.push({**SERVICES, "big": stated("1", mem_limit="15g")}, **DATA)
     validated = running.validate(steady)

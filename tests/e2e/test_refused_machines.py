@@ -1,4 +1,4 @@
-"""Faults of machine and repository: nothing is quarantined, nothing is touched, and the agent continues by itself."""
+"""Faults of machine and repository: nothing is quarantined or touched, and the agent continues when they end."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class Registry(BaseHTTPRequestHandler):
         if self.command == "GET" and not found:
             self.wfile.write(b'{"errors": [{"code": "MANIFEST_UNKNOWN", "message": "manifest unknown"}]}')
 
-    do_HEAD = do_GET  # noqa: N815 - as the base class calls it
+    do_HEAD = do_GET  # noqa: N815 - the base class needs this name
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -192,7 +192,7 @@ def registry() -> Iterator[int]:
 
 
 @together.with_one_compose
-def test_an_image_that_does_not_exist_must_be_refused(host: Host) -> None:
+def test_a_commit_with_an_image_that_does_not_exist_must_be_rejected(host: Host) -> None:
     begin(host)
     before = host.machine()
     with registry() as port:
@@ -318,7 +318,7 @@ def test_a_journal_that_is_damaged_in_the_middle_must_stop_the_agent(host: Host)
 
 
 @together.with_one_compose
-def test_a_second_agent_on_the_same_state_folder_must_give_way(host: Host) -> None:
+def test_a_second_agent_on_the_same_state_folder_must_end(host: Host) -> None:
     begin(host)
     before = host.ids()
     with host.started("run") as agent:

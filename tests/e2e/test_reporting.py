@@ -1,4 +1,4 @@
-"""A forge over HTTP gets the real outcomes of commits, from the program as its users start it."""
+"""A forge gets the real outcomes of commits over HTTP. The program runs as a process."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_good_commit_a_bad_one_and_its_revert(host: Host, forge: FakeForge) ->
     assert len(forge.requests) == before, "what was told is not told again"
 
 
-def test_a_rollout_under_way_is_seen_and_the_agent_gets_small_again(host: Host, forge: FakeForge) -> None:
+def test_a_running_rollout_is_reported_and_the_agent_frees_its_memory_afterwards(host: Host, forge: FakeForge) -> None:
     good = host.push({"web": healthy("sleep 3; touch /tmp/healthy")})
     context = f"reconciler/{host.name}"
     with host.started("run") as agent:

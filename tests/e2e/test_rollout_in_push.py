@@ -72,7 +72,7 @@ def test_a_failure_must_show_log_and_remedy_and_the_verdict_last(host: Host) -> 
         assert host.status()["lastGoodRevision"] == git(pusher.clone, "rev-parse", "HEAD") != good
 
 
-def test_nobody_must_wait_who_does_not_want_to(host: Host) -> None:
+def test_a_push_with_no_wait_must_not_wait(host: Host) -> None:
     pusher = Pusher.of(host)
     with host.started("run"):
         sha = pusher.commit({"app": SLOW})
@@ -97,7 +97,7 @@ def test_without_an_agent_the_push_must_say_so_and_succeed(host: Host) -> None:
     assert f"no agent runs for {host.name}" in " ".join(push.lines)
 
 
-def test_an_agent_that_dies_must_be_told_and_the_next_one_go_on(host: Host) -> None:
+def test_a_push_must_report_an_agent_that_dies_and_the_next_turn_must_continue(host: Host) -> None:
     pusher = Pusher.of(host)
     with host.started("run") as agent:
         sha = pusher.commit({"app": SLOW})
@@ -110,7 +110,7 @@ def test_an_agent_that_dies_must_be_told_and_the_next_one_go_on(host: Host) -> N
     assert host.status()["lastGoodRevision"] == sha
 
 
-def test_whoever_goes_away_must_change_nothing(host: Host) -> None:
+def test_an_interrupted_push_must_not_change_the_rollout(host: Host) -> None:
     pusher = Pusher.of(host)
     with host.started("run"):
         sha = pusher.commit({"app": SLOW})

@@ -1,4 +1,4 @@
-"""Services that are replaced start-first, and services that are tried, on the real engine."""
+"""Services that are replaced start-first, and services with a trial, on the real engine."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_a_commit_that_never_becomes_healthy_stops_nothing(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_requests_that_are_under_way_end_well(host: Host) -> None:
-    """The old container is asked to stop after the drain, and answers the requests that it has."""
+def test_running_requests_end_well(host: Host) -> None:
+    """The old container gets its signal after the drain, and still answers its running requests."""
     slow = (
         "$SIG{TERM} = sub { $end = 1 }; $s = IO::Socket::INET->new(Listen => 5, LocalPort => 8080, ReuseAddr => 1); "
         'while (!$end) { $c = $s->accept or next; sleep 4; print $c "$ENV{SAYS}\\n"; close $c }'

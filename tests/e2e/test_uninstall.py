@@ -24,7 +24,7 @@ def test_each_level_leaves_data_volumes_and_others_alone(host: Host) -> None:
     host.engine.start(other["Id"])
 
     def uninstall(level: str, *more: str) -> Answer:
-        folder = str(host.folder / "config")  # no service of this machine is read
+        folder = str(host.folder / "config")  # so that no service file of this machine is read
         return host.run("uninstall", "--platform", "systemd-user", "--level", level, *more, XDG_CONFIG_HOME=folder)
 
     try:
@@ -40,7 +40,7 @@ def test_each_level_leaves_data_volumes_and_others_alone(host: Host) -> None:
         assert (done.code, done["containers"]) == (0, [f"{host.stack}-app-1"])
         assert host.containers() == {}
         assert host.networks() == {}
-        assert host.once().code == 0  # the rest is enough to continue
+        assert host.once().code == 0  # the agent can still continue with the rest
         done = uninstall("state", "--yes")
         assert done.code == 0
         assert host.containers() == {}

@@ -1,4 +1,4 @@
-"""A commit that would hide live data is held, and names the data; `accept` lets it pass."""
+"""A commit that would hide live data is held, and the message names the data. After `accept` it is applied."""
 
 from __future__ import annotations
 

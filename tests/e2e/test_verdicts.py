@@ -1,4 +1,4 @@
-"""Good or bad: how containers really behave, and the verdict on each."""
+"""The verdict on containers with different behaviours: good or bad."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.engine
 together = Together()
 
 COUNT = "n=$(cat /starts 2>/dev/null || echo 0); n=$((n + 1)); echo $n > /starts"
-"""Number of starts of the container; its own file system outlives a restart."""
+"""Counts the starts of the container in `n`: its file system survives a restart."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def ends(compose: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[di
 
 
 def end_of(host: Host, case: Case) -> End:
-    """A good commit first, so that there is a state to roll back to."""
+    """Apply a good commit, then the case. So there is a state to roll back to."""
     good = host.push({"web": stated("1"), "db": stated("1")})
     assert host.once().code == 0
     before = host.ids()
@@ -126,7 +126,7 @@ def test_a_bad_service_must_be_rolled_back(ends: dict[str, Future[End]], name: s
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_a_good_service_must_be_let_in(ends: dict[str, Future[End]], name: str) -> None:
+def test_a_good_service_must_succeed(ends: dict[str, Future[End]], name: str) -> None:
     end = ends[name].result()
     assert (end.turn.code, end.turn["outcome"]) == (0, "Succeeded"), end.turn["message"]
     assert [item[-5:] for item in end.after if end.after[item] != end.before[item]] == ["web-1"]
@@ -136,7 +136,7 @@ def test_a_good_service_must_be_let_in(ends: dict[str, Future[End]], name: str) 
 
 
 @together.with_one_compose
-def test_a_one_shot_must_run_once_and_its_end_be_good(host: Host) -> None:
+def test_a_one_shot_must_run_once_and_count_as_healthy_after_its_end(host: Host) -> None:
     services = {"migrate": one_shot("sleep 1; exit 0"), "web": stated("1")}
     host.push(services)
     assert host.once().code == 0
@@ -166,7 +166,7 @@ def test_a_one_shot_that_fails_must_be_rolled_back(host: Host) -> None:
 
 
 @together.with_one_compose
-def test_what_was_unhealthy_before_must_not_count_against_the_commit(host: Host) -> None:
+def test_a_service_that_was_unhealthy_before_must_not_count_against_the_commit(host: Host) -> None:
     sick = living("touch /tmp/healthy; sleep 4; rm /tmp/healthy", healthcheck=health())
     host.push({"sick": sick, "web": stated("1")})
     assert host.once().code == 0
@@ -181,7 +181,7 @@ def test_what_was_unhealthy_before_must_not_count_against_the_commit(host: Host)
 
 
 @together.with_one_compose
-def test_a_service_that_a_commit_breaks_by_breaking_its_database_must_count(host: Host) -> None:
+def test_an_unchanged_service_that_the_commit_breaks_must_fail_the_commit(host: Host) -> None:
     """The client is unchanged and was healthy; it does not become healthy again within the window."""
     client = living("touch /tmp/healthy", healthcheck=health("getent hosts db | grep -q ' db$' && exit 0; exit 1"))
     host.push({"client": client, "db": stated("1")})

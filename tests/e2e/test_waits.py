@@ -1,4 +1,4 @@
-"""Nothing blocks the agent: during a long wait it still handles newer commits, requests and its end."""
+"""Nothing blocks the agent: during a long wait it still handles newer commits, requests and signals."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEAF = "trap '' TERM\nwhile :; do sleep 1; done"
 
 
 def deaf(version: str, **more: Any) -> dict[str, Any]:
-    """A service that does not stop when asked, and has nine minutes to do so."""
+    """A service that ignores the stop signal, with a grace period of nine minutes."""
     command = ["sh", "-c", DEAF]
     return service(**{"command": command, "stop_grace_period": "9m", "environment": {"VERSION": version}, **more})
 
@@ -39,7 +39,7 @@ def soon(what: Callable[[], Any]) -> None:
     assert time.monotonic() - asked < BUSY * SOON
 
 
-def test_while_a_container_does_not_stop_requests_and_newer_commits_and_the_end_must_be_heard(host: Host) -> None:
+def test_requests_newer_commits_and_signals_must_be_handled_while_a_container_does_not_stop(host: Host) -> None:
     host.configure(source={"interval": "10m"})
     first = host.push({"web": deaf("1")})
     with host.started("run") as agent:
@@ -75,7 +75,7 @@ def test_a_broken_commit_that_does_not_stop_must_be_rolled_back(host: Host) -> N
     assert host.states() == {"web-1": "running"}
 
 
-def test_a_build_that_takes_long_must_be_cut_by_a_newer_commit(host: Host) -> None:
+def test_a_long_build_must_be_interrupted_by_a_newer_commit(host: Host) -> None:
     host.configure(source={"interval": "10m"})
     first = host.push({"web": stated("1")})
     with host.started("run"):
@@ -90,7 +90,7 @@ def test_a_build_that_takes_long_must_be_cut_by_a_newer_commit(host: Host) -> No
     assert host.states() == {"web-1": "running"}
 
 
-def test_a_pipe_in_the_place_of_the_branch_must_keep_nobody_waiting(host: Host) -> None:
+def test_a_pipe_in_place_of_the_branch_must_not_block_the_agent(host: Host) -> None:
     host.push({"web": stated("1")})
     assert host.once().code == 0
     branch = host.repository.folder / "refs/heads/main"
@@ -107,7 +107,7 @@ def test_a_pipe_in_the_place_of_the_branch_must_keep_nobody_waiting(host: Host) 
     assert host.once().code == 0
 
 
-def test_an_odd_commit_must_be_decided_itself_and_hide_none_after_it(host: Host) -> None:
+def test_an_unreadable_commit_must_be_rejected_and_later_commits_must_be_applied(host: Host) -> None:
     repository = host.repository
     first = host.push({"web": stated("1")})
     assert host.once().code == 0

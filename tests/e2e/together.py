@@ -1,4 +1,4 @@
-"""Rollouts mostly wait, so several at once take hardly longer than one."""
+"""Runs tests at the same time. Rollouts mostly wait, so several at once take hardly longer than one."""
 
 from __future__ import annotations
 

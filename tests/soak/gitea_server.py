@@ -1,4 +1,4 @@
-"""A real Gitea or Forgejo on loopback, from the program that $GITEA names, with one person in it."""
+"""A real Gitea or Forgejo on loopback, with one user. $GITEA names its program."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.e2e.host import eventually
 
 PERSON, PASSWORD = "me", "a-long-password-4711"
 ACCOUNT = "nobody"
-"""It refuses to run as root."""
+"""The account that runs the server, which refuses to run as root."""
 
 SETTINGS = """
 APP_NAME = test
@@ -71,7 +71,7 @@ ROOT_PATH = {folder}/log
 
 
 class Gitea:
-    """`key`: the person's private key for ssh. `git`: the environment in which git may push to it."""
+    """`key`: file with the user's private ssh key. `git`: environment variables with which git can push."""
 
     def __init__(self, program: str, folder: Path) -> None:
         self.program, self.folder = program, folder
@@ -121,14 +121,14 @@ class Gitea:
             self._process.wait()
 
     def set_up(self) -> None:
-        """The person, and their key."""
+        """Create the user, and register the ssh key."""
         self._admin("create", "--username", PERSON, "--password", PASSWORD, "--email", "me@example.org",
                     "--admin", "--must-change-password=false")  # fmt: skip
         public = self.key.with_suffix(".key.pub").read_text()
         self.ask("POST", "/user/keys", title="key", key=public)
 
     def token(self, name: str, *scopes: str) -> str:
-        """A new one with these scopes."""
+        """A new access token with these scopes."""
         made = self.ask("POST", f"/users/{PERSON}/tokens", name=name, scopes=list(scopes))
         return str(made["sha1"])
 
@@ -136,19 +136,19 @@ class Gitea:
         self.ask("POST", "/user/repos", name=name, private=private, default_branch="main")
 
     def merge(self, name: str, branch: str, how: str = "merge") -> tuple[int, str]:
-        """Ask for a pull request of `branch`, and merge it: its number, and the commit that it became."""
+        """Open a pull request for `branch` and merge it. Returns its number and the sha of the merged commit."""
         number = self.ask("POST", f"/repos/{PERSON}/{name}/pulls", head=branch, base="main", title=branch)["number"]
         pull = f"/repos/{PERSON}/{name}/pulls/{number}"
         eventually(lambda: self._merged(pull, how), 30, every=0.5)
         return number, str(self.ask("GET", pull)["merge_commit_sha"])
 
     def _merged(self, pull: str, how: str) -> bool:
-        """It is not ready for that at once: first it looks for conflicts, and answers 405."""
+        """Try to merge. While Gitea checks for conflicts, it answers 405: then the caller tries again."""
         self.raw("POST", f"{pull}/merge", {"Do": how})
         return bool(self.ask("GET", pull)["merged"])
 
     def statuses(self, name: str, sha: str) -> list[Mapping[str, Any]]:
-        """All of them, oldest first."""
+        """All statuses of the commit, oldest first."""
         found: list[Mapping[str, Any]] = []
         for page in range(1, 100):
             rows = self.ask("GET", f"/repos/{PERSON}/{name}/commits/{sha}/statuses?limit=50&page={page}")
@@ -190,7 +190,7 @@ class Gitea:
 
 @contextmanager
 def gitea() -> Iterator[Gitea]:
-    """One that runs while this lasts."""
+    """A server that runs during the block."""
     folder = Path(tempfile.mkdtemp(prefix="gitea-", dir="/var/tmp"))
     folder.chmod(0o755)
     inner = folder / "work"
@@ -206,7 +206,7 @@ def gitea() -> Iterator[Gitea]:
 
 
 def push(clone: Path, where: str, environment: Mapping[str, str], *what: str) -> None:
-    """One that Gitea takes."""
+    """A push with git that must succeed. `what`: refspecs; HEAD to main by default."""
     command: Sequence[str] = ["git", "push", "-q", where, *(what or ("HEAD:refs/heads/main",))]
     done = subprocess.run(command, cwd=clone, env={**os.environ, **environment}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,6 @@
-"""Each alert is provoked for real, and begins and ends exactly once: in what the monitor publishes and at a receiver of
-notifications. A receiver in its quiet hours gets nothing. Takes a quarter of an hour, as restarts stay alerts for ten
-minutes."""
+"""Each alert is provoked for real. It begins and ends exactly once, both in the monitor's published document and at a
+receiver of notifications. A receiver in its quiet hours gets nothing. The test takes a quarter of an hour, because the
+alert after a restart lasts ten minutes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.soak, pytest.mark.timeout(3600)]
 
 MIB = 1 << 20
 DISK = 64
-"""MiB of the disk with the state folder."""
+"""Size in MiB of the disk with the state folder."""
 
 SERVE = (
     "my $s = IO::Socket::INET->new(Listen => 5, LocalPort => 8080, ReuseAddr => 1, Timeout => 0.2); "
@@ -50,7 +50,7 @@ BOUNDS = {
     "budget-full": {"threshold": "0.35%", "for": "10s"}, "swap-in-use": {"threshold": "1%", "for": "10s"},
 }  # fmt: skip
 OTHERWISE = {"service-unhealthy": "degraded", "branch-unreachable": "waiting: FetchFailed"}
-"""Alerts that are told as another event."""
+"""Alerts that are notified as another event: alert → event."""
 
 
 def free_port() -> int:
@@ -59,7 +59,7 @@ def free_port() -> int:
 
 
 class Seen:
-    """Which alerts begin and end in what the monitor publishes, looked at ten times a second."""
+    """Counts the alerts that begin and end in the monitor's published document. It reads it ten times a second."""
 
     def __init__(self, file: Path) -> None:
         self._file, self._stop = file, threading.Event()
@@ -92,7 +92,7 @@ def _subject(item: dict[str, Any]) -> str:
 
 
 def told(receiver: Receiver) -> Counter[str]:
-    """Titles of all notices, those that came together too."""
+    """Titles of all notices, also of those that came in one message, with their counts."""
     found: Counter[str] = Counter()
     for message in receiver.got:
         title = message["title"].partition(": ")[2]
@@ -104,7 +104,7 @@ def told(receiver: Receiver) -> Counter[str]:
 
 
 class Secure:
-    """An https server of this machine whose certificate can be renewed."""
+    """An https server on this machine whose certificate can be renewed."""
 
     def __init__(self, chain: Path) -> None:
         class Handler(BaseHTTPRequestHandler):
@@ -133,7 +133,7 @@ class Secure:
 
 @contextlib.contextmanager
 def swapping(folder: Path) -> Iterator[bool]:
-    """A small swap file of this machine, a part of it in use. False where the machine allows none."""
+    """A small swap file on this machine, partly in use. False if the machine does not allow it."""
     file = folder / "swap"
     file.write_bytes(bytes(64 * MIB))
     file.chmod(0o600)
@@ -151,7 +151,7 @@ def swapping(folder: Path) -> Iterator[bool]:
 
 
 def seed(state: Path) -> None:
-    """The hour before, which no test can wait for: each sample has the same free space, less than there is now."""
+    """Write the monitor's samples of the hour before. Each has the same free space, less than there is now."""
     now = time.time()
     times = [now - 4200 + n * EVERY for n in range(int(4200 / EVERY))]
     series = {f"free {state}": [40.0 * MIB] * len(times)}
@@ -215,7 +215,7 @@ def test_each_alert_begins_and_ends_exactly_once(tmp_path: Path) -> None:
         _all_at_once(host, seen, agent, secure, later, tmp_path)
         expected = set(seen.begun)
         eventually(lambda: not seen.active, RECENT + 4 * GRACE, 1)
-        time.sleep(2 * GRACE)  # whatever would begin a second time has the time to do so
+        time.sleep(2 * GRACE)  # enough time for an alert that wrongly begins a second time
         print("begun", seen.begun, "ended", seen.ended, "told", told(loud), sep="\n")
         assert set(seen.begun) == expected
         assert set(seen.begun.values()) == set(seen.ended.values()) == {1}
@@ -233,7 +233,7 @@ def names(subjects: Iterable[str]) -> set[str]:
 def _all_at_once(
     host: Host, seen: Seen, agent: subprocess.Popen[str], secure: Secure, later: Path, folder: Path
 ) -> None:
-    """Everything goes wrong, is an alert, and is mended. `sick` is unhealthy while `web` is down."""
+    """Cause all faults, wait for their alerts, and correct the faults. `sick` is unhealthy while `web` is down."""
     state, repository = host.state, host.repository.folder
     with swapping(folder) as swaps:
         host.exec("web-1", "touch /tmp/down")

@@ -1,4 +1,4 @@
-"""The dashboards against the types that Grafana publishes for them (npm: @grafana/schema)."""
+"""The dashboards fit the types that Grafana publishes (npm: @grafana/schema)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def typed(board: Mapping[str, Any]) -> str:
-    """TypeScript that says of each part which type it has. A literal of an object may have no unknown field."""
+    """TypeScript code that gives each part its type. The compiler rejects unknown fields in object literals."""
     place = "@grafana/schema/dist/esm/raw/composable/{0}/panelcfg/x/{1}PanelCfg_types.gen"
     imports = [f'import type * as {title} from "{place.format(name, title)}";' for name, title in KINDS.values()]
     lines = [HEAD.format(imports="\n".join(imports))]
@@ -96,7 +96,7 @@ def test_each_field_of_a_dashboard_has_its_published_type(folder: Path, name: st
         (0, {"collapsed": "no"}),
     ],
 )
-def test_a_wrong_field_would_be_seen(folder: Path, panel: int, harm: Mapping[str, Any]) -> None:
+def test_a_wrong_field_is_detected(folder: Path, panel: int, harm: Mapping[str, Any]) -> None:
     board = BOARDS["host"]
     panels = [{**item, **harm} if n == panel else item for n, item in enumerate(board["panels"])]
     assert "error TS" in compiled(folder, "wrong", {**board, "panels": panels})

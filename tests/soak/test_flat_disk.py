@@ -1,4 +1,4 @@
-"""Two hundred commits, each with a build and a mount, every tenth of them bad: how much stays on the disk."""
+"""Two hundred commits, each with a build and a mount, every tenth of them bad, must not let the disk fill."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARTS = ("journal.jsonl", "mirror.git", "trees", "rendered", "render", "build")
 
 
 def measure(host: Host) -> dict[str, int]:
-    """KiB on the disk, by part of the state folder; and our images."""
+    """KiB on the disk of each part of the state folder, and the number of our images."""
     parts = {name: disk_use(host.state / name) // 1024 for name in PARTS if (host.state / name).exists()}
     return {"state": disk_use(host.state) // 1024, **parts, "images": len(own_images(host)), "lost": dangling(host)}
 

@@ -1,4 +1,4 @@
-"""The whole of reporting against a real Gitea or Forgejo: `GITEA=PROGRAM pytest -m soak tests/soak/test_gitea.py`."""
+"""All reporting to a real Gitea or Forgejo: `GITEA=PROGRAM pytest -m soak tests/soak/test_gitea.py`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def server() -> Iterator[Gitea]:
 
 @dataclass
 class Told:
-    """A host whose agent reports to `name` on the server, and a clone of somebody who pushes there."""
+    """A host whose agent reports to the repository `name` on the server, and the clone of a person who pushes there."""
 
     server: Gitea
     host: Host
@@ -68,7 +68,7 @@ class Told:
         return self.server.states(self.name, sha, context or self.context)
 
     def ends(self, sha: str, state: str, seconds: float = 60) -> None:
-        """Each of its contexts says so in the end, once, after nothing else that is final."""
+        """Wait until each context of the commit has this state. It must be the only final state of the context."""
         eventually(lambda: all(self.states(sha, item)[-1:] == [state] for item in self.contexts), seconds)
         for context in self.contexts:
             assert [item for item in self.states(sha, context) if item != "pending"] == [state]
@@ -83,7 +83,7 @@ class Told:
         return found
 
     def run(self) -> AbstractContextManager[object]:
-        """The agent, while this lasts."""
+        """The agent runs during the block."""
         return self.host.started("run", **self.server.git)
 
 
@@ -107,10 +107,10 @@ def telling(
         assert token.read_text() not in "".join(host.outputs)
 
 
-def test_pull_requests_say_what_became_of_them(
+def test_pull_requests_get_the_outcome_of_their_commits(
     engine: docker.APIClient, images: dict[str, str], server: Gitea, tmp_path: Path
 ) -> None:
-    """Pushed over ssh and over http; merged in each way in which Gitea merges."""
+    """Commits are pushed over ssh and http, and merged by merge, squash and rebase."""
     with telling(server, tmp_path, "pulls") as told, told.run():
         first = told.commit("1")
         told.push()
@@ -143,7 +143,7 @@ def test_pull_requests_say_what_became_of_them(
         assert {item["pending"] for item in told.host.status()["report"]} == {0}
 
 
-def test_a_commit_without_a_pull_request_waits_for_nothing(
+def test_a_commit_without_a_pull_request_leaves_no_pending_comment(
     engine: docker.APIClient, images: dict[str, str], server: Gitea, tmp_path: Path
 ) -> None:
     with telling(server, tmp_path, "plain") as told, told.run():
@@ -154,7 +154,7 @@ def test_a_commit_without_a_pull_request_waits_for_nothing(
         assert told.report("comments")["error"] is None
 
 
-def test_a_token_without_its_scope_is_told_and_a_new_one_works(
+def test_a_token_without_its_scope_is_reported_and_a_new_one_works(
     engine: docker.APIClient, images: dict[str, str], server: Gitea, tmp_path: Path
 ) -> None:
     with telling(server, tmp_path, "scopes", scopes=("read:repository",)) as told, told.run():
@@ -174,7 +174,7 @@ def test_a_token_without_its_scope_is_told_and_a_new_one_works(
         assert told.report("statuses")["error"] is None
 
 
-def test_a_server_that_is_killed_in_a_rollout_hears_of_it_afterwards(
+def test_a_forge_that_is_killed_in_a_rollout_gets_the_outcome_afterwards(
     engine: docker.APIClient, images: dict[str, str], server: Gitea, tmp_path: Path
 ) -> None:
     with telling(server, tmp_path, "killed") as told, told.run():
@@ -201,7 +201,7 @@ def test_fifty_commits_at_once_get_no_more_than_one_final_state_each(
         told.ends(shas[-1], "success")
         assert [sha for sha in shas[:-1] if server.statuses("fifty", sha)] == [], "nobody has seen them as the head"
         more = []
-        for number in range(51, 76):  # one by one, faster than they can be rolled out
+        for number in range(51, 76):  # one push each, faster than they can be rolled out
             more.append(told.commit(str(number)))
             told.push()
         told.ends(more[-1], "success", 120)
@@ -213,10 +213,10 @@ def test_fifty_commits_at_once_get_no_more_than_one_final_state_each(
             assert bool(final) == bool(seen and seen[0]["final"])
 
 
-def test_a_commit_that_the_forge_gets_later_is_told_later(
+def test_a_commit_that_the_forge_gets_later_is_reported_later(
     engine: docker.APIClient, images: dict[str, str], server: Gitea, tmp_path: Path
 ) -> None:
-    """A source that is a mirror of its own: the server answers 500 to what it does not have."""
+    """The source is another repository, which has the commit first. The forge answers 500 to an unknown commit."""
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "mirror.git")
     with telling(server, tmp_path, "later", source=str(tmp_path / "mirror.git")) as told, told.run():
         sha = told.commit("1")
@@ -226,10 +226,10 @@ def test_a_commit_that_the_forge_gets_later_is_told_later(
         told.ends(sha, "success", 120)
 
 
-def test_a_lost_outbox_finds_its_status_behind_those_of_others(
+def test_after_a_lost_outbox_nothing_is_reported_twice(
     engine: docker.APIClient, images: dict[str, str], server: Gitea, tmp_path: Path
 ) -> None:
-    """Many pages of statuses and a crowded pull request: nothing is said twice."""
+    """The commit has many pages of statuses, the pull request many comments. Nothing is reported twice."""
     with telling(server, tmp_path, "pages", comments="all") as told:
         first = told.commit("1")
         told.push()

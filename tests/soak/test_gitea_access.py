@@ -48,7 +48,7 @@ def check(host: Host, name: str) -> dict[str, object]:
     return found
 
 
-def test_a_deploy_key_a_pull_request_and_tokens(server: Gitea, tmp_path: Path) -> None:
+def test_deploy_keys_previews_and_tokens_work_with_gitea(server: Gitea, tmp_path: Path) -> None:
     server.repository("home")
     known, key = tmp_path / "known", tmp_path / "deploy_key"
     scan = ["ssh-keyscan", "-p", str(server.ssh_port), "127.0.0.1"]
@@ -92,7 +92,7 @@ def test_a_deploy_key_a_pull_request_and_tokens(server: Gitea, tmp_path: Path) -
         assert json.loads((host.state / "preview.json").read_text())["pulls"] == {}
         assert check(host, "forge")["ok"] is True
 
-        # tokens for git, and what they lack
+        # tokens for git, and the scopes that they lack
         poor = token(server, tmp_path / "poor", "read:user")
         reads = token(server, tmp_path / "reads", "read:repository")
         (tmp_path / "signers").write_text("")

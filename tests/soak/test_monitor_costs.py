@@ -1,4 +1,4 @@
-"""Memory and processor time of agent and monitor while nothing happens, with 10 and with 60 containers."""
+"""Memory and processor time of agent and monitor at rest, with 10 and with 60 containers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from tests.e2e.services import server, service
 pytestmark = [pytest.mark.engine, pytest.mark.soak, pytest.mark.timeout(3600)]
 
 TIME = 120.0
-"""Seconds that are measured, once both have settled."""
+"""Seconds of the measurement, after both have settled."""
 
 PUBLISHED = 10
-"""Services with a published port, which the monitor asks."""
+"""Number of services with a published port, which the monitor probes."""
 
 MOST_MEMORY, MOST_SHARE = 60 << 20, 0.005
-"""Of the monitor: bytes, and share of one core with 10 containers."""
+"""Bounds of the monitor: bytes, and share of one core with 10 containers."""
 
 
 def used(pid: int) -> tuple[float, int]:
-    """Seconds of processor time since its start, and bytes that are resident."""
+    """Seconds of processor time since the start of the process, and its resident bytes."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     resident = Path(f"/proc/{pid}/statm").read_text().split()[1]
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(resident) * os.sysconf("SC_PAGE_SIZE")

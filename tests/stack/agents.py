@@ -1,4 +1,4 @@
-"""The autonomous loop and the queue of tasks on a host of their own, with a stub for the model's API alone."""
+"""ralph-agent and claude-runtime on a host of their own. Only the model's API is a stub."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ FAST = {
 
 
 class Agents:
-    """Both services with the stub, as a person sees them through `docker exec`."""
+    """Both services and the stub. `ralph` and `task` are called through `docker exec`, as people call them."""
 
     def __init__(self, stack: Blackbox, *services: str) -> None:
-        """`services` of the Compose file, and the stub."""
+        """`services`: the names of services of the Compose file to start; the stub is added."""
         self.stack, self.stub, self._services = stack, Stub(stack), services
         self.beside: dict[str, Any] = {}
         self.files: dict[str, str | bytes] = {}
 
     def push(self, **settings: str) -> str:
-        """With the services `beside`, whose files are `files`."""
+        """Commit the stack with `settings` in `.env`, the services `beside` and their `files`. Returns the sha."""
         beside, files = {**SERVICE, **self.beside}, self.stub.files(**{**FAST, **settings}) | self.files
         return self.stack.push(files, beside, (*self._services, *beside))
 
@@ -72,7 +72,7 @@ class Agents:
 def agents(
     folder: Path, compose: Path, *services: str, prepare: Callable[[Agents], None] = lambda made: None
 ) -> Iterator[Agents]:
-    """Brought from nothing to Healthy. `prepare` may add what stands beside, and secrets."""
+    """The agents, started from nothing until Healthy. `prepare` may add further services and secrets."""
     with blackbox(folder, compose) as stack:
         made = Agents(stack, *services)
         prepare(made)

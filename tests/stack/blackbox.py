@@ -1,4 +1,4 @@
-"""This repository's own Blackbox stack, on a host of its own: another name, another port, fresh secrets."""
+"""This repository's own Blackbox stack on a test host: with another name, another port and new secrets."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Files = Mapping[str, str | bytes]
 
 
 def stack_files() -> dict[str, str | bytes]:
-    """The stack as the repository has it; caches aside."""
+    """The files of the stack in this repository, without caches: path → content."""
     paths = (path for path in (ROOT / FOLDER).rglob("*") if path.is_file() and "cache" not in str(path))
     return {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in sorted(paths)}
 
 
 def environment(**changes: str) -> str:
-    """The stack's .env with other values."""
+    """The stack's .env with these values changed."""
     lines = (ROOT / FOLDER / ".env").read_text().splitlines()
     kept = [line for line in lines if line.partition("=")[0] not in changes]
     return "\n".join([*kept, *(f"{name}={value}" for name, value in changes.items())]) + "\n"
@@ -43,7 +43,7 @@ def compose_document() -> dict[str, Any]:
 
 
 class Blackbox:
-    """`push` commits the stack; what differs from the repository's is given. `further`: stacks of the Host document."""
+    """`push` commits the stack with changes. `further`: more stacks for the Host document."""
 
     def __init__(self, host: Host) -> None:
         host.patience = 1700.0
@@ -54,7 +54,7 @@ class Blackbox:
             self.port = free.getsockname()[1]
         folder = host.secrets / host.stack
         folder.mkdir(mode=0o700)
-        # A dash at the beginning is what programs take for an option.
+        # Each value begins with a dash: a program that takes it for an option fails the test.
         values = {name: f"-{secrets.token_urlsafe(24)}" for name in SECRETS}
         keys = f"tests write {KEY}\nwatcher write {values['WATCHER_KEY']}"
         self.secrets = {**values, "BRAIN_API_KEYS": keys}
@@ -63,8 +63,8 @@ class Blackbox:
             (folder / name).write_text(value)
 
     def push(self, changes: Files | None = None, services: Json | None = None, only: Sequence[str] = ()) -> str:
-        """`changes`: files in place of the repository's. `services`: laid over those of the Compose file. `only`: these
-        services and no others."""
+        """Commit the stack; returns the sha. `changes`: files that replace the repository's. `services`: keys that
+        replace those of the Compose file. `only`: the services to keep; empty: all."""
         files = {**stack_files(), f"desired-state/{self.host.name}.yaml": self._document()}
         document = compose_document()
         for name, service in (services or {}).items():
@@ -79,12 +79,12 @@ class Blackbox:
         document["metadata"]["name"] = self.host.name
         stack = next(item for item in document["spec"]["stacks"] if item["name"] == "blackbox")
         stack |= {"name": self.host.stack, "env": {"BRAIN_API_PORT": str(self.port)}}
-        # Two cores that other tests share: slower than the machine that the file describes.
+        # The tests' machine has two cores, shared with other tests: it is slower than the machine in the file.
         stack["gate"] = {"min_healthy_time": "3s", "healthy_deadline": "15m", "progress_deadline": "15m"}
         if self.further:
             stack["exports"] = {"networks": ["agents-metrics", "brain", "postgres"]}
         document["spec"]["stacks"] = [stack, *self.further]
-        # Containers of other tests count, too. What stays may take 11.2 GiB, as there.
+        # Containers of other tests count as well. Steady services may take 11.2 GiB, as in the file.
         document["spec"]["memory"] |= {"budget": "23GiB", "steady": "48.7%"}
         return json.dumps(document)
 
@@ -101,7 +101,7 @@ class Blackbox:
         return answer.status, json.loads(text) if text else None
 
     def psql(self, query: str) -> str:
-        """One query as the superuser, who comes through the container's socket alone."""
+        """The output of one query as the superuser, who can log in only through the container's socket."""
         return self.host.exec("postgres-1", f'psql --dbname=brain -qAtc "{query}"')
 
     def running(self) -> dict[str, tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What every service of this repository's stacks has to be, as its Compose file says it."""
+"""Checks of the Compose file that hold for every service of this repository's stacks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def confined(service: Json) -> None:
 
 
 def looked_after(service: Json) -> None:
-    """For a service that stays."""
+    """Checks for services that keep running (not for one-shots)."""
     assert service["restart"] == "unless-stopped"
     assert service["stop_grace_period"]
     assert service["healthcheck"]["start_period"]

@@ -1,4 +1,4 @@
-"""The machine that the stack's tests need: the same as for the end-to-end tests."""
+"""Fixtures: the tests of the stacks need the same machine as the end-to-end tests."""
 
 from tests.e2e.conftest import compose, every_compose
 

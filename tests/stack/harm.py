@@ -1,4 +1,4 @@
-"""Ways to harm one service of the running stack, from outside its program; and a writer who goes on meanwhile."""
+"""Ways to harm one service of the running stack from outside its program; and a writer that works meanwhile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.conftest import BASE
 from tests.stack.blackbox import Blackbox, compose_document
 from tests.stack.meanwhile import Meanwhile
 
-# PID 1 is the init process: what dies is its one child, as in a crash, and the engine starts the container again.
+# PID 1 is the init process. Its only child is killed, as in a crash; then the engine restarts the container.
 _KILL_CHILD = (
     "for place in /proc/[0-9]*; do read -r line <$place/stat 2>/dev/null || continue; rest=${line##*) }; "
     "set -- $rest; [ $2 = 1 ] && kill -9 ${place#/proc/}; done; true"
@@ -19,14 +19,14 @@ _KILL_CHILD = (
 
 
 def kill(stack: Blackbox, service: str) -> None:
-    """Its main process, with no chance to clean up."""
+    """Kill the main process of the service with SIGKILL."""
     engine = stack.host.engine
     made = engine.exec_create(f"{stack.host.stack}-{service}-1", ["sh", "-c", _KILL_CHILD])
     engine.exec_start(made["Id"])
 
 
 def fill_memory(stack: Blackbox, service: str) -> None:
-    """A process inside that takes more and more, until the kernel ends it."""
+    """Run a process in the container that takes more and more memory, until the kernel kills it."""
     engine = stack.host.engine
     made = engine.exec_create(f"{stack.host.stack}-{service}-1", ["tail", "/dev/zero"])
     engine.exec_start(made["Id"])
@@ -34,7 +34,7 @@ def fill_memory(stack: Blackbox, service: str) -> None:
 
 @contextmanager
 def cut_off(stack: Blackbox, service: str) -> Iterator[None]:
-    """Out of all its networks; what it is called there is restored, unless somebody was faster."""
+    """Disconnect the service from all its networks. Afterwards reconnect it, unless the agent has done so."""
     container = f"{stack.host.stack}-{service}-1"
     engine = stack.host.engine
     networks = stack.host.container(service)["NetworkSettings"]["Networks"]
@@ -49,9 +49,9 @@ def cut_off(stack: Blackbox, service: str) -> Iterator[None]:
 
 
 def on_small_volumes(services: Collection[str], sizes: Mapping[str, tuple[int, str]]) -> dict[str, Any]:
-    """The Compose file with these services alone. `sizes`: volume → its owner, and its size in memory.
+    """The Compose file with only these services. `sizes`: volume → its owner's number and its size, as a tmpfs.
 
-    A bystander keeps them mounted, as a disk would stay while a service is away.
+    The service `keeper` keeps the volumes mounted, so that their data stays while another service is down.
     """
     document = compose_document()
     document["services"] = {name: document["services"][name] for name in services}
@@ -69,7 +69,7 @@ def on_small_volumes(services: Collection[str], sizes: Mapping[str, tuple[int, s
 
 @contextmanager
 def full_disk(stack: Blackbox, service: str, folder: str) -> Iterator[None]:
-    """The volume at `folder`, which has to be a small one, without a byte left."""
+    """Fill the volume at `folder` (it must be small) to the last byte, and make room again at the end."""
     ballast = f"{folder}/ballast"
     stack.host.exec(f"{service}-1", f"cat /dev/zero >{ballast} 2>/dev/null || true")
     try:
@@ -83,15 +83,15 @@ def restarts(stack: Blackbox, service: str) -> int:
 
 
 def ooms(stack: Blackbox, service: str, since: float) -> int:
-    """Kills for memory in this container since then (seconds since the epoch)."""
+    """How many out-of-memory kills the container had since `since` (seconds of the Unix epoch)."""
     filters = {"type": "container", "event": "oom", "container": f"{stack.host.stack}-{service}-1"}
     told = stack.host.engine.events(since=int(since), until=int(time.time()) + 1, filters=filters)
-    return len(b"".join(told).splitlines())  # type: ignore[arg-type]  # bytes, whatever the stubs say
+    return len(b"".join(told).splitlines())  # type: ignore[arg-type]  # it is bytes; the type stubs are wrong
 
 
 class Writer(Meanwhile):
-    """Writes numbered documents, each linked to the one before, one after the other; tries each until it is
-    acknowledged. `refused`: answers that were none."""
+    """Writes numbered documents one after the other, each with a link to the one before. It tries each document until
+    it is acknowledged. `acknowledged`: paths. `refused`: the errors."""
 
     def __init__(self, stack: Blackbox, place: str) -> None:
         super().__init__()
@@ -121,13 +121,16 @@ class Writer(Meanwhile):
         return "" if status == 200 else f"{status} {document}"
 
     def went_on(self, count: int = 5) -> bool:
-        """Whether `count` more are taken in: to be asked for until it is so."""
+        """Whether `count` more documents are acknowledged within a second. Callers repeat it until it is true."""
         before = len(self.acknowledged)
         time.sleep(1.0)
         return len(self.acknowledged) >= before + count
 
     def lost(self) -> list[str]:
-        """Acknowledged, and not in PostgreSQL, not embedded, not linked, or not in Neo4j with its link."""
+        """Paths of acknowledged documents that are not in PostgreSQL, have no embedding, or have no link in Neo4j.
+
+        Links are checked for every third document.
+        """
         stored = self._stack.psql(
             "SELECT a.path || ' ' || a.id FROM artifacts a JOIN chunks c ON c.artifact_id = a.id "
             "JOIN embeddings_1 e ON e.chunk_id = c.id WHERE starts_with(a.path, '" + self._place + "/')"

@@ -1,4 +1,4 @@
-"""Something that goes on in a thread of its own for as long as a block lasts."""
+"""Work in a thread of its own during a `with` block."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Meanwhile:
-    """`_run` is called once the block is entered, and returns soon after `_stopped` is set, at the block's end."""
+    """`_run` starts with the block. `_stopped` is set at the end of the block; then `_run` must return soon."""
 
     def __init__(self) -> None:
         self._stopped = threading.Event()

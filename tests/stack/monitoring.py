@@ -1,4 +1,4 @@
-"""The files of the monitoring stack, and cases for its rules."""
+"""The files of the monitoring stack, and test cases for its rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STACK = ROOT / FOLDER
 FILES = (f"{FOLDER}/compose.yaml", f"{FOLDER}/with-blackbox.yaml")
 RULE_FILES = (*sorted((STACK / "prometheus/rules").glob("*.yaml")), STACK / "prometheus/blackbox/rules.yaml")
 STEP = 15
-"""Seconds between two samples, and two evaluations, of a case."""
+"""Seconds between two samples of a case, and between two evaluations."""
 
 Json = Mapping[str, Any]
 
@@ -27,7 +27,7 @@ def documents() -> list[dict[str, Any]]:
 
 
 def services() -> dict[str, Any]:
-    """As both files together have them."""
+    """The services of both Compose files, merged."""
     found: dict[str, Any] = {}
     for document in documents():
         for name, service in document["services"].items():
@@ -42,7 +42,7 @@ def _networks(service: Json) -> dict[str, Any]:
 
 
 def switched_on(text: str) -> str:
-    """desired-state/mini.yaml with the lines that the stack needs."""
+    """desired-state/mini.yaml with the commented lines for this stack switched on."""
     wanted = r"(?m)^( +)# (exports: .*|- name: monitoring|  files: \[compose/monitoring/.*|  depends_on: .*)$"
     found, count = re.subn(wanted, r"\1\2", text)
     assert count == 4, found
@@ -57,7 +57,8 @@ def rules() -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Case:
-    """`series`: name → values every STEP seconds, in promtool's notation. `fires`, `silent`: seconds."""
+    """`series`: name → values every STEP seconds, in promtool's notation. `fires`, `silent`: seconds at which the alert
+    must fire or must not."""
 
     series: Mapping[str, str]
     fires: Sequence[int] = ()
@@ -84,7 +85,7 @@ CASES: Mapping[str, Sequence[Case]] = {
     ],
     "container-restarted": [
         Case({f"reconciler_container_restarts_total{_WEB}": "0x3 1x80"}, (60, 600), (45, 780), _SERVICE),
-        # A rollout's new container has not restarted.
+        # The new container of a rollout does not count as a restart.
         Case({f"reconciler_container_restarts_total{_WEB}": "3x20 0x80"}, (), (300, 315, 600)),
         Case({f"reconciler_service_restarted_timestamp_seconds{_OF}": "_x4 60x3 _x80"}, (60, 630), (45, 780), _SERVICE),
     ],
@@ -193,8 +194,11 @@ CASES: Mapping[str, Sequence[Case]] = {
 
 
 def write_cases(folder: Path) -> list[str]:
-    """Writes each alert's rule, without its text for people, which a case does not repeat, and its cases. Returns the
-    names of the files for `promtool test rules`. Each has one rule: promtool evaluates all of a file for each case."""
+    """Write a rule file and a case file for each alert. Returns the names of the files for `promtool test rules`.
+
+    Annotations are left out, so that cases need not repeat them. Each file has one rule, because promtool evaluates all
+    rules of a file for each case.
+    """
     known = rules()
     for name, cases in CASES.items():
         rule = {key: value for key, value in known[name].items() if key != "annotations"}

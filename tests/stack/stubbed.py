@@ -1,4 +1,4 @@
-"""The stub of the model's API as one more service of the stack; how it behaves is said through `docker exec`."""
+"""The stub of the model's API as a further service of the stack. Tests choose its behaviour through `docker exec`."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _ASK = (
 
 
 class Stub:
-    """For a stack that was pushed with `files()` and SERVICE. Gives the stack a key, which the stub does not judge."""
+    """The stub in a stack that was pushed with `files()` and SERVICE. The stack gets a key; the stub takes any key."""
 
     def __init__(self, stack: Blackbox) -> None:
         self._stack = stack
         self._place("ANTHROPIC_API_KEY", "sk-stub-" + "0" * 24)
 
     def files(self, **settings: str) -> dict[str, str | bytes]:
-        """The stub's program, and `.env` with its address and other `settings`."""
+        """The files of the stub's program, and `.env` with the stub's address and `settings`."""
         text = (ROOT / FOLDER / ".env").read_text()
         for name, value in {"ANTHROPIC_BASE_URL": "http://model-stub:8900", **settings}.items():
             text, found = re.subn(rf"(?m)^{name}=.*$", f"{name}={value}", text)
@@ -48,11 +48,11 @@ class Stub:
         return {f"{FOLDER}/.env": text, **program}
 
     def behave(self, behaviour: str = "work", **how: Any) -> None:
-        """`how`: times, seconds, retry_after."""
+        """Choose the behaviour. `how`: times, seconds, retry_after (fields of `model_stub.server.Chosen`)."""
         self._ask("/stub/behaviour", json.dumps({"behaviour": behaviour, **how}))
 
     def stats(self) -> dict[str, Any]:
-        """What was asked so far: total, under_way, requests, statuses, models."""
+        """Counters of the requests so far: total, under_way, requests, statuses, models."""
         told: dict[str, Any] = json.loads(self._ask("/stub/stats", ""))
         return told
 

@@ -1,4 +1,4 @@
-"""The databases and brain-api, for real: from nothing to Healthy, confined, and back when a commit is bad."""
+"""The real databases and brain-api: from nothing to Healthy, confined, and rolled back after a bad commit."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ TESTS = {
     "command": ["-q", "-s", "--tb=short", "--show-capture=no"],
     "mem_limit": "1g",
 }  # fmt: skip
-"""brain-api's own tests, as one more service: the turn ends when they have begun, for nobody waits for their end."""
+"""brain-api's own tests as a further service. The turn ends when they have started: no service waits for their end."""
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator[Blackbox]:
-    """The stack of this repository, brought from nothing to Healthy."""
+    """The stack of this repository, started from nothing until Healthy."""
     with blackbox(tmp_path_factory.mktemp("blackbox"), compose) as made:
         sha = made.push()
         judged = made.host.validate(sha)
@@ -53,7 +53,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator[B
 
 
 SEEN: set[str] = set()
-"""The arguments of each process that ran while the stack came up."""
+"""The arguments of each process that ran while the stack started."""
 
 
 @contextmanager
@@ -82,8 +82,8 @@ def test_a_second_turn_has_nothing_to_do(stack: Blackbox) -> None:
     assert (status["sync"], status["health"]) == ("Synced", "Healthy")
 
 
-def test_no_secret_is_a_processs_argument(stack: Blackbox) -> None:
-    """The first password of Neo4j is set by a program that lives for seconds, on a new volume alone."""
+def test_no_secret_is_an_argument_of_a_process(stack: Blackbox) -> None:
+    """A program that runs for seconds, and only on a new volume, sets the first password of Neo4j. It is seen here."""
     assert [told for told in SEEN if "@/tmp/arguments" in told]
     assert not [told for told in SEEN if any(secret in told for secret in stack.secrets.values())]
 
@@ -109,7 +109,7 @@ def test_postgres_is_tuned_and_keeps_checksums(stack: Blackbox) -> None:
     assert stack.psql("SELECT has_table_privilege('brain', 'artifacts', 'TRUNCATE')") == "f"
 
 
-def test_neo4j_has_the_memory_that_is_meant(stack: Blackbox) -> None:
+def test_neo4j_has_the_memory_of_its_settings(stack: Blackbox) -> None:
     arguments = stack.host.exec("neo4j-1", "cat /proc/*/cmdline | tr '\\0' '\\n'")
     assert {"-Xms768m", "-Xmx768m", "-XX:+ExitOnOutOfMemoryError"} <= set(arguments.splitlines())
     assert "pagecache.size=384m" in stack.host.exec("neo4j-1", "cat /tmp/conf/neo4j.conf")
@@ -130,7 +130,7 @@ def test_brain_apis_own_tests_pass_inside_the_stack(stack: Blackbox) -> None:
     assert {name: after[name] for name in before} == before
 
 
-def test_a_database_that_is_away_is_named_and_brought_back(stack: Blackbox) -> None:
+def test_a_killed_database_is_named_and_restarted(stack: Blackbox) -> None:
     stack.push()
     stack.once()
     stack.host.engine.kill(f"{stack.host.stack}-postgres-1")
@@ -153,7 +153,7 @@ def test_a_changed_line_of_brain_api_restarts_brain_api_alone(stack: Blackbox) -
     assert [name for name in before if after[name] != before[name]] == [f"{stack.host.stack}-brain-api-1"]
 
 
-def test_a_broken_brain_api_with_a_migration_goes_back_and_the_old_code_works_on_the_new_tables(
+def test_a_broken_brain_api_is_rolled_back_and_the_old_code_works_with_the_migrated_tables(
     stack: Blackbox,
 ) -> None:
     stack.push()

@@ -1,4 +1,4 @@
-"""What can be said of the Blackbox stack by reading it: it is valid, confined, sized, documented, and only adds."""
+"""Checks of the files of the Blackbox stack: valid, confined, sized, documented; migrations only add."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def test_validate_names_every_secret_that_is_missing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_is_confined(name: str) -> None:
-    """An exception belongs beside its reason in the Compose file, and here."""
+    """An exception needs its reason in the Compose file, and an entry here."""
     confined(SERVICES[name])
 
 
-def test_networks_are_shared_by_those_that_need_each_other() -> None:
-    """What a browser or a model steers shares none with a database; brain-api's clients are named here."""
+def test_networks_connect_only_services_that_need_each_other() -> None:
+    """Services that a browser or a model controls share no network with a database; brain-api's clients are named."""
     on = {
         network: {name for name, item in SERVICES.items() if network in item["networks"]}
         for network in compose_document()["networks"]
@@ -80,7 +80,7 @@ def test_networks_are_shared_by_those_that_need_each_other() -> None:
     assert internal == {"postgres", "neo4j", "brain", "mcp", "agents-metrics"}
 
 
-def test_what_only_reads_files_is_given_them_read_only() -> None:
+def test_services_that_only_read_files_mount_them_read_only() -> None:
     mounts = SERVICES["file-watcher"]["volumes"]
     assert mounts[0] == "watcher-state:/state"
     assert all(mount.endswith(":ro") for mount in mounts[1:])
@@ -90,12 +90,12 @@ def test_what_only_reads_files_is_given_them_read_only() -> None:
 
 
 @pytest.mark.parametrize("name", STAYING)
-def test_every_service_that_stays_is_looked_after(name: str) -> None:
+def test_every_service_that_keeps_running_has_restart_policy_and_health_check(name: str) -> None:
     looked_after(STAYING[name])
 
 
 @pytest.mark.parametrize("path", sorted(STACK.glob("*/Dockerfile")), ids=lambda path: path.parent.name)
-def test_images_are_made_of_packages_and_run_as_somebody(path: Path) -> None:
+def test_images_are_made_of_packages_and_do_not_run_as_root(path: Path) -> None:
     text = path.read_text()
     stages = set(re.findall(r"^FROM \S+ AS (\S+)", text, re.MULTILINE))
     bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
@@ -109,7 +109,7 @@ def test_images_are_made_of_packages_and_run_as_somebody(path: Path) -> None:
 
 
 def test_both_agents_are_built_on_the_same_layers() -> None:
-    """From the same bytes the engine makes the same layers, and keeps them once."""
+    """From the same bytes the engine makes the same layers, and stores them once."""
     ralph, claude = (
         (STACK / name / "Dockerfile").read_text().split("# -- the mark\n") for name in ("ralph-agent", "claude-runtime")
     )
@@ -118,7 +118,7 @@ def test_both_agents_are_built_on_the_same_layers() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(STACK.glob("*/package-lock.json")), ids=lambda path: path.parent.name)
-def test_packages_from_npm_are_those_bytes_from_any_registry(path: Path) -> None:
+def test_lock_files_pin_the_bytes_of_npm_packages_from_any_registry(path: Path) -> None:
     packages = json.loads(path.read_text())["packages"]
     assert len(packages) > 1
     assert {name for name, item in packages.items() if name and "integrity" not in item} == set()
@@ -126,7 +126,7 @@ def test_packages_from_npm_are_those_bytes_from_any_registry(path: Path) -> None
     assert "://" not in path.read_text()
 
 
-def test_programs_from_npm_are_those_bytes_on_both_architectures() -> None:
+def test_lock_files_pin_the_bytes_of_npm_programs_on_both_architectures() -> None:
     packages = json.loads((STACK / "claude/package-lock.json").read_text())["packages"]
     programs = [item for path, item in packages.items() if path]
     assert {item["cpu"][0] for item in programs} == {"x64", "arm64"}
@@ -137,7 +137,7 @@ def test_programs_from_npm_are_those_bytes_on_both_architectures() -> None:
 
 
 def test_migrations_only_add_and_can_run_again() -> None:
-    """Programs of the commit before go on working on the new tables: that is what a rollback needs."""
+    """A rollback needs it: the programs of the commit before must work with the new tables."""
     for path in [*(STACK / "migrate").glob("postgres/*.sql"), *(STACK / "migrate").glob("neo4j/*.cypher")]:
         text = re.sub(r"(--|//).*", "", path.read_text()).replace("ON DELETE", "")
         assert not TAKES_AWAY.search(text), path.name
@@ -145,7 +145,7 @@ def test_migrations_only_add_and_can_run_again() -> None:
             assert "IF NOT EXISTS" in statement or statement.startswith("GRANT"), (path.name, statement)
 
 
-def test_what_takes_away_would_be_seen() -> None:
+def test_statements_that_remove_something_are_detected() -> None:
     for text in ("ALTER TABLE a DROP COLUMN b", "alter table a rename to b", "ALTER TABLE a ALTER COLUMN b TYPE int"):
         assert TAKES_AWAY.search(text), text
 
@@ -183,7 +183,7 @@ SHELLS = [shell for shell in ("bash", "zsh") if shutil.which(shell)]
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("name", ["ralph", "task"])
 def test_the_manuals_commands_keep_words_together_over_ssh(tmp_path: Path, name: str, shell: str) -> None:
-    """ssh hands one line to the other side's shell, whatever words it was given."""
+    """ssh passes its arguments as one line to the shell of the other machine."""
     manual = (ROOT / "docs/stack.md").read_text()
     function = re.findall(rf"^{name}\(\) \{{.*$", manual, re.MULTILINE)
     assert len(function) == 1

@@ -1,4 +1,4 @@
-"""Full disks below those who work: what is asked for is refused, nothing is lost, and with room again all goes on."""
+"""Full disks under working services: requests are refused, nothing is lost, and with room all services continue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WATCHED = ("postgres", "neo4j", "migrate", "brain-api", "file-watcher")
 OFTEN = {"RESCAN_SECONDS": "3", "QUIET_SECONDS": "1"}
 
 
-def test_agents(tmp_path: Path, compose: Path) -> None:
+def test_agents_continue_after_full_disks(tmp_path: Path, compose: Path) -> None:
     with blackbox(tmp_path, compose) as stack:
         made = Agents(stack, *AGENTS)
         document = on_small_volumes(AGENTS, OF_AGENTS)
@@ -64,7 +64,7 @@ def check_loop(made: Agents) -> None:
         eventually(lambda n=before: made.agent()["results"].get("progress", 0) >= n + 2, 60)
 
 
-def test_watcher(tmp_path: Path, compose: Path) -> None:
+def test_file_watcher_loses_no_change_on_a_full_disk(tmp_path: Path, compose: Path) -> None:
     with blackbox(tmp_path, compose) as stack:
         document = on_small_volumes(WATCHED, OF_WATCHER)
         document["services"]["file-watcher"]["environment"] |= OFTEN

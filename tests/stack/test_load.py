@@ -1,4 +1,4 @@
-"""What the load and the soak make of their samples."""
+"""How the load test and the soak test evaluate their samples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HOUR = 3600.0
 
 
 def series(*memory: int, limit: int = 1024) -> Series:
-    """One sample a minute, in MiB."""
+    """A series with one sample per minute. `memory` in MiB."""
     return Series(limit * MIB, [Sample(60.0 * at, mib * MIB, 5) for at, mib in enumerate(memory)])
 
 
@@ -20,18 +20,18 @@ def test_the_page_cache_is_no_part_of_a_working_set() -> None:
     assert [working_set(first), working_set(second), working_set({})] == [600, 700, 0]
 
 
-def test_rest_and_load_are_told_apart() -> None:
+def test_rest_and_load_are_evaluated_separately() -> None:
     row = report.rows({"db": series(10, 10, 50, 90, 60)}, begin=90.0, end=1000.0)[0]
     assert [size // MIB for size in (row.idle, row.steady, row.peak, row.limit)] == [10, 60, 90, 1024]
 
 
-def test_bars_are_missed_on_their_own_side() -> None:
+def test_a_bar_is_missed_above_or_below_according_to_its_kind() -> None:
     assert [report.Figure("", value, "", 100.0).missed for value in (100.0, 100.1)] == [False, True]
     assert [report.Figure("", value, "", 0.95, at_least=True).missed for value in (0.95, 0.94)] == [False, True]
     assert not report.Figure("", 1e9, "").missed
 
 
-def test_a_leak_is_told_from_warming_up_and_from_breathing() -> None:
+def test_a_leak_is_distinguished_from_warming_up_and_short_peaks() -> None:
     quiet, opened = soak.Opened([20] * 60, [4] * 60), soak.Opened([20 + 3 * n for n in range(60)], [4] * 60)
     warm = series(*[50 + 20 * n for n in range(10)], *[250] * 50)
     breathing = series(*[200, 230] * 30)
@@ -41,7 +41,7 @@ def test_a_leak_is_told_from_warming_up_and_from_breathing() -> None:
     assert round(soak.kept("x", growing, quiet).slope) == 180
 
 
-def test_slope_of_nothing_is_none() -> None:
+def test_the_slope_is_zero_without_two_different_points() -> None:
     assert [soak.slope(points) for points in ([], [(1.0, 5.0)], [(1.0, 5.0), (1.0, 7.0)])] == [0.0, 0.0, 0.0]
 
 

@@ -1,4 +1,4 @@
-"""The MCP servers, asked as a client asks: over HTTP, `initialize` first, then what they are for."""
+"""The MCP servers, used by a client over HTTP: first `initialize`, then their tools."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SERVER = {
     "networks": ["mcp"],
     "mem_limit": "64m",
 }  # fmt: skip
-"""A page to look at, on the network that the browser is on."""
+"""A page on the browser's network."""
 
 
 class Servers:
@@ -42,7 +42,7 @@ class Servers:
         self.stack, self.host = stack, stack.host
 
     def ask(self, service: str, *asked: Any) -> list[Any]:
-        """The results of METHOD, PARAMS, METHOD, PARAMS… of one session, begun inside the container."""
+        """The results of METHOD, PARAMS, METHOD, PARAMS… in one session. The client runs inside the container."""
         words = [item if isinstance(item, str) else json.dumps(item) for item in asked]
         quoted = " ".join(f"'{word}'" for word in words)
         told = self.host.exec(f"{service}-1", f"node ask.mjs {PORTS[service]} {quoted}")
@@ -53,9 +53,9 @@ class Servers:
         return self.host.exec(f"{service}-1", command)
 
     def status(self, service: str, headers: dict[str, str], method: str = "POST", body: str = "{}") -> int:
-        """Of a request that is made by hand."""
+        """The HTTP status of a request with these headers."""
         options = {"method": method, "headers": headers}
-        # Not fetch: it sends no Host and no Origin of the caller's.
+        # Not `fetch`: it does not let the caller set Host and Origin.
         script = f"""
             const sent = require('http').request('http://localhost:{PORTS[service]}/mcp', {json.dumps(options)});
             sent.on('response', (answer) => {{ console.log(answer.statusCode); process.exit(); }});
@@ -63,7 +63,7 @@ class Servers:
         return int(self.host.exec(f"{service}-1", f"cat > /tmp/ask.js <<'END'\n{script}\nEND\nnode /tmp/ask.js"))
 
     def processes(self, service: str) -> list[str]:
-        """Command lines, those of this look aside."""
+        """Command lines of the processes in the container. The engine lists them, so that nothing is added."""
         answer = self.host.engine.top(f"{self.host.stack}-{service}-1", "-o pid,args")
         return [" ".join(row[1:]) for row in answer["Processes"]]
 
@@ -79,7 +79,7 @@ def text(result: Any) -> str:
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator[Servers]:
     with blackbox(tmp_path_factory.mktemp("mcp"), compose) as stack:
-        # Soon enough to be waited for.
+        # Short, so that the test can wait until the browser ends.
         stack.push(
             {f"{FOLDER}/.env": environment(MCP_PLAYWRIGHT_IDLE_MILLISECONDS="5000")},
             only=(*PORTS, "quinces"),
@@ -91,7 +91,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator
 
 
 @pytest.mark.parametrize("service", PORTS)
-def test_it_answers_initialize_as_its_health_check_asks(servers: Servers, service: str) -> None:
+def test_the_health_check_of_each_server_sends_initialize(servers: Servers, service: str) -> None:
     found = servers.host.container(service)
     assert found["State"]["Health"]["Status"] == "healthy"
     assert NAMES[service] in found["State"]["Health"]["Log"][-1]["Output"]
@@ -137,7 +137,7 @@ def test_filesystem_comes_back_when_its_program_is_killed(servers: Servers) -> N
     assert servers.host.container("mcp-filesystem")["RestartCount"] == 0
 
 
-def test_the_bridge_takes_json_of_programs_alone(servers: Servers) -> None:
+def test_the_bridge_accepts_only_json_and_no_requests_of_browsers(servers: Servers) -> None:
     json_type = {"Content-Type": "application/json"}
     ping = '{"jsonrpc": "2.0", "id": 1, "method": "ping"}'
 
@@ -177,7 +177,7 @@ def test_supabase_without_a_token_offers_nothing_and_says_why(servers: Servers) 
     assert "SUPABASE_ACCESS_TOKEN" in servers.host.engine.logs(f"{servers.host.stack}-mcp-supabase-1").decode()
 
 
-def test_they_stop_at_once(servers: Servers) -> None:
+def test_the_mcp_servers_stop_at_once(servers: Servers) -> None:
     for service in PORTS:
         begun = time.monotonic()
         servers.host.engine.stop(f"{servers.host.stack}-{service}-1", timeout=30)

@@ -1,4 +1,4 @@
-"""The stub of the model's API says what the API says: what the agents' tests prove, they prove through it."""
+"""The stub answers as the model's API does. The tests of the agents depend on it."""
 
 from __future__ import annotations
 
@@ -105,17 +105,17 @@ def test_a_behaviour_holds_for_the_requests_that_were_asked_for(stub: Server) ->
     }  # fmt: skip
 
 
-def test_the_models_name_goes_before_it(stub: Server) -> None:
+def test_the_models_name_takes_precedence_over_the_chosen_behaviour(stub: Server) -> None:
     stub.behave("broken", times=1)
     assert [ask(stub, "stub-finished")[0], ask(stub)[0], ask(stub)[0]] == [200, 500, 200]
 
 
-def test_a_behaviour_that_there_is_not_is_refused(stub: Server) -> None:
+def test_an_unknown_behaviour_is_refused(stub: Server) -> None:
     assert control(stub, {"behaviour": "nonsense"}) == 400
     assert ask(stub)[0] == 200
 
 
-def test_no_key_is_refused(stub: Server) -> None:
+def test_a_request_without_a_key_is_refused(stub: Server) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", stub.server_address[1], timeout=10)
     connection.request("POST", "/v1/messages", "{}")
     assert connection.getresponse().status == 401
@@ -127,7 +127,7 @@ def test_a_hang_lasts_until_the_client_leaves(stub: Server) -> None:
     assert idle(stub)["under_way"] == 0
 
 
-def test_slow_malformed_and_cut(stub: Server) -> None:
+def test_answers_can_be_slow_malformed_or_cut(stub: Server) -> None:
     stub.behave("slow", seconds=0.02)
     began = time.monotonic()
     assert events(ask(stub, stream=True)[2])[-1]["type"] == "message_stop"
@@ -156,7 +156,7 @@ def control(stub: Server, body: Any) -> int:
 
 
 def idle(stub: Server) -> dict[str, Any]:
-    """What is told once nothing is under way: a request is until a moment after its answer."""
+    """The counters once no request runs. A request still counts as running for a moment after its answer."""
     ends = time.monotonic() + 40
     while (stats := told(stub))["under_way"] and time.monotonic() < ends:
         time.sleep(0.02)

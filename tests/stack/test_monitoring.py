@@ -1,4 +1,4 @@
-"""The monitoring stack beside the Blackbox stack, an agent and a monitor: everything is real but the model's API."""
+"""The monitoring stack beside the Blackbox stack, an agent and a monitor. All are real, only the model's API is not."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ SERVICES = [name for name in services() if name != "grafana"]
 
 
 class Watched:
-    """Both stacks. `ask` speaks to Prometheus and Alertmanager as a person on this machine does."""
+    """Both stacks. `ask` sends requests to Prometheus and Alertmanager from this machine."""
 
     def __init__(self, made: Agents) -> None:
         self.made, self.host = made, made.stack.host
         self.name = f"{self.host.stack}-m"
         self.monitor: subprocess.Popen[str]
         self.ports = {name: free_port() for name in ("PROMETHEUS_PORT", "ALERTMANAGER_PORT")}
-        self.host.stacks.insert(0, self.name)  # removed first: it is on networks of the other one
+        self.host.stacks.insert(0, self.name)  # removed first: it uses networks of the Blackbox stack
         password = f"-{secrets.token_urlsafe(24)}"
         for stack in (self.host.stack, self.name):
             folder = self.host.secrets / stack
@@ -54,7 +54,7 @@ class Watched:
 
     @property
     def metrics(self) -> Path:
-        """Where the stack expects the monitor's file."""
+        """The file into which the monitor must write its metrics for the stack."""
         return self.host.state / "data" / self.name / FOLDER / "metrics"
 
     def ask(self, port: str, path: str, **query: str) -> Any:
@@ -75,7 +75,7 @@ class Watched:
         return {item["labels"]["alertname"] for item in alerts if item["state"] == "firing"}
 
     def received(self) -> dict[str, str]:
-        """Alert → active or suppressed, as Alertmanager has it."""
+        """Alert → its state in Alertmanager, active or suppressed."""
         found = self.ask("ALERTMANAGER_PORT", "/api/v2/alerts")
         return {item["labels"]["alertname"]: item["status"]["state"] for item in found}
 
@@ -110,7 +110,7 @@ def test_each_source_is_read(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.uid)
-def test_each_question_of_a_dashboard_has_an_answer(watched: Watched, board: Any) -> None:
+def test_each_query_of_a_dashboard_has_an_answer(watched: Watched, board: Any) -> None:
     silent = [query.expr.replace("$stack", ".*") for panel in board.panels for query in panel.queries]
     deadline = time.monotonic() + 600
     while silent and time.monotonic() < deadline:
@@ -120,7 +120,7 @@ def test_each_question_of_a_dashboard_has_an_answer(watched: Watched, board: Any
 
 
 def test_the_metrics_of_every_source_are_well_formed(watched: Watched) -> None:
-    """By the promtool of the image, from inside the stack."""
+    """Checked by the image's promtool, inside the stack."""
     script = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())"
     for service, port in (("ralph-agent", 9470), ("claude-runtime", 9471), ("file-watcher", 8001), ("brain-api", 8000)):
         text = watched.host.exec(f"{service}-1", f"python3 -c '{script}' http://127.0.0.1:{port}/metrics")
@@ -143,7 +143,7 @@ def test_the_images_own_promtool_agrees_with_configuration_and_cases(watched: Wa
 def promtool(
     watched: Watched, *words: str, given: str = "", mount: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """In a container of the stack's image; without `mount` in Prometheus's own."""
+    """Run promtool in a new container of the stack's image; without `mount` in Prometheus's own container."""
     if mount is None:
         command = ["docker", "exec", "-i", f"{watched.name}-prometheus-1", "promtool", *words]
     else:
@@ -155,8 +155,8 @@ def promtool(
     )
 
 
-def test_who_is_read_reaches_nobody_who_reads(watched: Watched) -> None:
-    """What a model steers, and what reads others' files, finds closed ports on the networks that it shares."""
+def test_services_cannot_reach_prometheus_over_shared_networks(watched: Watched) -> None:
+    """On the networks that they share with Prometheus and the exporters, services find only closed ports of these."""
     ask = (
         "import socket, sys\n"
         "for name, port in zip(sys.argv[1::2], sys.argv[2::2]):\n"
@@ -198,7 +198,7 @@ def test_memory_stays_far_below_the_limits(watched: Watched) -> None:
     print(f"{'all':20}{total:8.1f} MiB")
 
 
-def test_an_alert_begins_in_both_and_a_silent_monitor_covers_it(watched: Watched) -> None:
+def test_an_alert_fires_in_both_and_is_muted_while_the_monitor_is_silent(watched: Watched) -> None:
     assert "container-restarted" not in watched.firing()
     kill(watched.made.stack, "file-watcher")
     eventually(lambda: "container-restarted" in watched.firing(), 60, 1)

@@ -1,4 +1,4 @@
-"""What can be said of the monitoring stack by reading it: valid, confined, small, and in line with the monitor."""
+"""Checks of the files of the monitoring stack: valid, confined, small, and in line with the monitor."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tests.stack.monitoring import CASES, FILES, RULE_FILES, STACK, documents, r
 SERVICES = services()
 VARIABLES = dict(re.findall(r"^([A-Z][A-Z0-9_]*)=(.*)$", (STACK / ".env").read_text(), re.MULTILINE))
 MOST = 512
-"""MiB that the stack may take without Grafana."""
+"""Most MiB of the stack without Grafana."""
 
 
 def validated(tmp_path: Path) -> dict[str, Any]:
-    """The repository with the stack switched on, on a machine with the secrets that it needs."""
+    """The output of `validate` for the repository with this stack switched on, on a machine with its secrets."""
     tree = tmp_path / "tree"
     document = switched_on((ROOT / "desired-state/mini.yaml").read_text())
     document = document.replace("depends_on: [blackbox]", "depends_on: [blackbox]\n      profiles: [grafana]")
@@ -59,7 +59,7 @@ def validated(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_the_machine_with_this_stack_is_valid_without_a_warning(tmp_path: Path) -> None:
-    """With Grafana, which is the most that it may take."""
+    """Grafana is included, so that the memory is the most that the stack may take."""
     assert validated(tmp_path)["violations"] == []
 
 
@@ -69,12 +69,12 @@ def test_without_its_password_grafana_does_not_start() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_is_confined_and_looked_after(name: str) -> None:
+def test_every_service_is_confined_and_has_restart_policy_and_health_check(name: str) -> None:
     confined(SERVICES[name])
     looked_after(SERVICES[name])
 
 
-def test_together_they_take_what_the_manual_says() -> None:
+def test_the_memory_limits_add_up_to_the_manuals_figure() -> None:
     limits = {}
     for name, service in SERVICES.items():
         variable = service["deploy"]["resources"]["limits"]["memory"].strip("${}")
@@ -87,8 +87,8 @@ def test_together_they_take_what_the_manual_says() -> None:
     assert f"{sum(limits.values())} MiB" in (ROOT / "desired-state/mini.yaml").read_text()
 
 
-def test_what_is_asked_for_no_password_listens_on_networks_of_this_stack_alone() -> None:
-    """The first word of a command is an alias that the container has on one network (`image/listen.sh`)."""
+def test_servers_without_a_password_listen_only_on_networks_of_this_stack() -> None:
+    """The first word of a command must be an alias that the container has on one network only (`image/listen.sh`)."""
     own = documents()[0]["networks"]
     for name, service in SERVICES.items():
         if name == "grafana":
@@ -120,7 +120,7 @@ def test_each_alert_of_the_monitor_is_a_rule_with_the_same_bounds(name: str) -> 
 
 
 def test_no_source_can_speak_for_the_monitor() -> None:
-    """What a model steers could otherwise report that a rollout is under way, and silence `service-unhealthy`."""
+    """Else a service that a model controls could report a rollout, and so silence `service-unhealthy`."""
     for job in yaml.safe_load((STACK / "prometheus/blackbox/scrape.yaml").read_text())["scrape_configs"]:
         kept = [item for item in job["metric_relabel_configs"] if item["action"] == "keep"]
         assert [item["source_labels"] for item in kept] == [["__name__"]], job["job_name"]
@@ -149,7 +149,7 @@ def test_dashboards_are_what_their_description_says(board: Any) -> None:
     assert (STACK / f"grafana/dashboards/{board.uid}.json").read_text() == text(board)
 
 
-def test_no_dashboard_is_left_over_and_none_is_twice() -> None:
+def test_each_dashboard_file_is_described_and_its_panels_do_not_overlap() -> None:
     assert sorted(path.stem for path in STACK.glob("grafana/dashboards/*")) == sorted(board.uid for board in BOARDS)
     source = yaml.safe_load((STACK / "grafana/provisioning/datasources/prometheus.yaml").read_text())["datasources"][0]
     for path in STACK.glob("grafana/dashboards/*.json"):

@@ -1,4 +1,4 @@
-"""The autonomous loop, for real: Claude Code itself works, commits, fails, hangs; breakers open and close."""
+"""ralph-agent with Claude Code itself: it works, commits, fails and hangs; breakers open and close."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def started(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator
 
 @pytest.fixture
 def ready(started: Agents) -> Iterator[Agents]:
-    """The loop goes round, with nothing behind it."""
+    """The loop works, and its breaker is closed."""
     started.stub.behave()
     started.prompt(PROMPT)
     started.ralph("close")
@@ -36,7 +36,7 @@ def ready(started: Agents) -> Iterator[Agents]:
     eventually(lambda: started.agent()["status"] == "paused", 20)
 
 
-def test_without_a_prompt_it_waits_says_so_and_is_healthy(started: Agents) -> None:
+def test_without_a_prompt_the_agent_waits_says_so_and_is_healthy(started: Agents) -> None:
     agent = started.agent()
     assert (agent["status"], agent["turns"]) == ("waiting", 0)
     assert "PROMPT.md" in agent["reason"]
@@ -46,7 +46,7 @@ def test_without_a_prompt_it_waits_says_so_and_is_healthy(started: Agents) -> No
 
 
 def test_turns_work_and_each_is_committed(ready: Agents) -> None:
-    before = ready.agent()  # it goes round already
+    before = ready.agent()  # the loop runs already
     eventually(lambda: ready.agent()["results"].get("progress", 0) >= before["results"].get("progress", 0) + 3, 40)
     ready.ralph("pause --reason 'to look at it'")
     eventually(lambda: ready.agent()["status"] == "paused", 20)
@@ -95,7 +95,7 @@ def test_a_breaker_opens_is_seen_and_closes_by_a_good_turn(ready: Agents, behavi
 
 def test_an_open_breaker_survives_a_restart_and_a_person_closes_it(ready: Agents) -> None:
     ready.stub.behave("no-change")
-    # The cool-down is short here: what is looked at is a breaker that opens again and again.
+    # The cool-down is short here, so the breaker opens again and again.
     eventually(lambda: ready.agent()["breaker"]["state"] == "open", 60)
     opens = ready.agent()["opens"]
     ready.stack.host.engine.restart(f"{ready.stack.host.stack}-ralph-agent-1", timeout=60)
@@ -107,7 +107,7 @@ def test_an_open_breaker_survives_a_restart_and_a_person_closes_it(ready: Agents
     assert ready.agent()["breaker"]["state"] == "closed"
 
 
-def test_a_rate_limit_is_waited_for_and_opens_nothing(ready: Agents) -> None:
+def test_the_agent_waits_for_a_rate_limit_and_opens_no_breaker(ready: Agents) -> None:
     ready.stub.behave("rate-limit", retry_after=1)
     limited = ready.agent()["results"].get("limited", 0)
     eventually(lambda: ready.agent()["results"].get("limited", 0) >= limited + 3, 60)
@@ -129,7 +129,7 @@ def test_a_turn_that_hangs_is_ended_with_all_it_started(ready: Agents) -> None:
     eventually(lambda: ready.stub.stats()["under_way"] == 0, 10)
 
 
-def test_finished_is_finished_until_there_is_another_prompt(ready: Agents) -> None:
+def test_a_finished_agent_waits_for_another_prompt(ready: Agents) -> None:
     ready.stub.behave("finished")
     eventually(lambda: ready.agent()["status"] == "finished", 40)
     turns = ready.agent()["turns"]
@@ -162,10 +162,10 @@ def test_a_stop_waits_for_the_turn(ready: Agents) -> None:
     assert "interrupted" not in {turn["result"] for turn in last}
 
 
-# -- other commits: last, for they leave two agents -----------------------------------------------------------------
+# -- other commits. These tests are last, because they leave two agents. --------------------------------------------
 
 
-def test_two_agents_side_by_side_and_their_limits(started: Agents) -> None:
+def test_two_agents_run_side_by_side_with_their_own_limits(started: Agents) -> None:
     started.stub.behave()
     started.push(RALPH_REPLICAS="2", RALPH_CALLS_PER_HOUR="2", RALPH_USD_PER_DAY="10000")
     turn = started.stack.once()
@@ -179,7 +179,7 @@ def test_two_agents_side_by_side_and_their_limits(started: Agents) -> None:
     assert len({item["container"] for item in started.agents()}) == 2
 
 
-def test_the_budget_of_a_day(started: Agents) -> None:
+def test_the_agent_waits_when_the_days_budget_is_spent(started: Agents) -> None:
     started.push(RALPH_REPLICAS="2", RALPH_USD_PER_DAY="0.1")
     turn = started.stack.once()
     assert turn["outcome"] == "Succeeded", turn.stdout

@@ -1,4 +1,4 @@
-"""The part of the Blackbox stack that every test run can afford: its PostgreSQL, from nothing to Healthy."""
+"""A cheap test of the Blackbox stack for every test run: its PostgreSQL, from nothing to Healthy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.stack.harm import kill, restarts
 pytestmark = pytest.mark.timeout(1500)
 
 SAME_NUMBER = "lock=/var/lib/postgresql/data/17/postmaster.pid; [ ! -e $$lock ] || sed -i 1s/.*/$$$$/ $$lock; "
-"""Before the start: what the server of a former life left names this process, as happens after a crash."""
+"""A script that runs before the start. It puts this process's number into the old lock file, as after a crash."""
 
 
 @pytest.mark.engine
@@ -46,7 +46,7 @@ def health(stack: Blackbox) -> str:
 
 @pytest.mark.engine
 def test_plan_says_by_how_much_two_more_agents_do_not_fit(tmp_path: Path, compose: Path) -> None:
-    """docs/memory.md tells what would have to give way."""
+    """docs/memory.md says which service would have to get less memory."""
     settings = (ROOT / FOLDER / ".env").read_text()
     told = {}
     with blackbox(tmp_path, compose) as stack:

@@ -1,4 +1,4 @@
-"""What happens when something breaks under a stack that is at work. docs/stack.md has it as a table."""
+"""One service or disk breaks while the stack works. docs/stack.md has the results as a table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DATA = ("postgres", "neo4j", "brain-api")
 ALL = tuple(name for name, item in compose_document()["services"].items() if item["restart"] != "no")
 PATIENCE = 60.0
 SMALL = {"postgres-data": (999, "700m"), "neo4j-data": (7474, "900m")}
-"""Volumes that can be filled: their owner, and their size in memory."""
+"""Small volumes that tests can fill: name → owner's number, and size of the tmpfs."""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,8 @@ def healthy(stack: Blackbox, service: str) -> bool:
 
 
 def harmed(stack: Blackbox, service: str, harm: Callable[[], object]) -> None:
-    """A writer at work before, during and after. Nothing acknowledged is lost; only who needs the service notices."""
+    """Harm a service while a writer works. No acknowledged document may be lost. Requests may fail only if the harmed
+    service is a database or brain-api."""
     place = f"{service}-{time.time_ns()}"
     eventually(lambda: ready(stack), PATIENCE)
     with Writer(stack, place) as writer:
@@ -84,7 +85,7 @@ def test_a_killed_service_comes_back_by_itself_and_nothing_is_lost(stack: Blackb
 
 
 @pytest.mark.parametrize("service", ALL)
-def test_memory_that_is_filled_is_taken_from_who_fills_it(stack: Blackbox, service: str) -> None:
+def test_a_process_that_fills_the_memory_is_killed_and_the_service_keeps_running(stack: Blackbox, service: str) -> None:
     since, before = time.time(), restarts(stack, service)
     harmed(stack, service, lambda: fill_memory(stack, service))
     assert ooms(stack, service, since) >= 1
@@ -92,7 +93,7 @@ def test_memory_that_is_filled_is_taken_from_who_fills_it(stack: Blackbox, servi
 
 
 @pytest.mark.parametrize("service", ALL)
-def test_a_service_without_network_is_put_right_by_the_next_turn(stack: Blackbox, service: str) -> None:
+def test_a_service_without_network_is_corrected_by_the_next_turn(stack: Blackbox, service: str) -> None:
     def harm() -> None:
         with cut_off(stack, service):
             if service in ("postgres", "neo4j"):
@@ -116,7 +117,7 @@ def test_a_service_without_network_is_put_right_by_the_next_turn(stack: Blackbox
         ("hang", {}, 503),
     ],
 )
-def test_a_model_that_fails_fails_questions_alone(
+def test_a_failing_model_fails_only_questions(
     stack: Blackbox, stub: Stub, behaviour: str, how: dict[str, int], status: int
 ) -> None:
     stub.behave(behaviour, **how)
@@ -128,7 +129,7 @@ def test_a_model_that_fails_fails_questions_alone(
     assert stack.ask("POST", "/api/v1/search/hybrid", {"query": "number"})[0] == 200
 
 
-def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path, compose: Path) -> None:
+def test_a_full_disk_loses_no_acknowledged_document(tmp_path: Path, compose: Path) -> None:
     document = on_small_volumes((*DATA, "migrate"), SMALL)
     with blackbox(tmp_path, compose) as stack:
         stack.push({f"{FOLDER}/compose.yaml": json.dumps(document)})
@@ -139,8 +140,8 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path, compose: Path) ->
 
 
 def _full(stack: Blackbox, service: str, folder: str) -> None:
-    """Postgres goes on by itself. Neo4j's database stays down until it is started anew, which its health check shows
-    and the agent does."""
+    """Fill the disk for a while. After that postgres works again by itself. Neo4j's database stays down: its health
+    check shows that, and a turn of the agent restarts it."""
     with full_disk(stack, service, folder):
         time.sleep(20.0)
         print("\n", service, stack.ask("GET", "/health/ready"))

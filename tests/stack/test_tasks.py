@@ -1,4 +1,4 @@
-"""The queue of tasks, for real: Claude Code itself works, is cancelled, interrupted, cloned for and killed."""
+"""claude-runtime with Claude Code itself: tasks work, clone, are cancelled, interrupted and killed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COPY --chmod=0600 host_key /etc/ssh/host_key
 EXPOSE 22
 CMD ["/usr/sbin/sshd", "-D", "-e", "-h", "/etc/ssh/host_key"]
 """
-"""A git server of somebody's own, with one repository and one deploy key."""
+"""A git server with one repository and one deploy key."""
 
 
 def git_server(folder: Path, made: Agents) -> None:
@@ -62,7 +62,7 @@ def started(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator
         yield made
 
 
-def test_a_task_is_submitted_followed_and_told(started: Agents) -> None:
+def test_a_task_is_submitted_followed_and_its_result_is_shown(started: Agents) -> None:
     started.stack.host.exec("claude-runtime-1", "git init -q /workspace/one")
     followed = started.stack.host.exec("claude-runtime-1", "echo 'Write a note' | task submit --in one --follow")
     assert "> Write" in followed
@@ -89,13 +89,13 @@ def test_a_task_clones_and_pushes_with_the_deploy_key(started: Agents) -> None:
     assert started.stack.host.exec("claude-runtime-1", "stat -c %a /tmp/tasks/key") == "600"
 
 
-def test_no_other_server_is_talked_to(started: Agents) -> None:
+def test_git_does_not_talk_to_an_unknown_server(started: Agents) -> None:
     address = "ssh://git@impostor/home/git/shop.git"
     task = started.ended(started.submit("never", "--in other", f"--clone {address}"), "failed")
     assert "Host key verification failed" in task["text"], task
 
 
-def test_the_mcp_servers_are_at_hand(started: Agents) -> None:
+def test_a_task_can_use_an_mcp_server(started: Agents) -> None:
     started.stack.host.exec("claude-runtime-1", "mkdir -p /workspace/two && touch /workspace/two/quinces")
     name = "mcp__filesystem__list_directory"
     calls = [("ToolSearch", {"query": f"select:{name}"}), (name, {"path": "/workspace/two"})]
@@ -129,7 +129,7 @@ def test_a_task_that_fails_says_why(started: Agents, behaviour: str, why: str) -
     assert why in task["text"], task
 
 
-def test_a_rate_limit_is_waited_for_within_a_task(started: Agents) -> None:
+def test_a_task_waits_for_a_rate_limit(started: Agents) -> None:
     started.stub.behave("rate-limit", times=2, retry_after=2)
     id = started.submit("wait a little")
     task = started.ended(id, "succeeded")
@@ -138,7 +138,7 @@ def test_a_rate_limit_is_waited_for_within_a_task(started: Agents) -> None:
     assert events.count("the API answers 429") == 2
 
 
-def test_a_restart_begins_a_task_once_more_and_then_tells(started: Agents) -> None:
+def test_a_task_is_started_once_more_after_a_restart_and_then_interrupted(started: Agents) -> None:
     container = f"{started.stack.host.stack}-claude-runtime-1"
     id = started.submit("hang", "--model stub-hang")
     for attempt in (1, 2):
@@ -154,7 +154,7 @@ def test_a_restart_begins_a_task_once_more_and_then_tells(started: Agents) -> No
     assert started.ended(started.submit("after it"), "succeeded")
 
 
-def test_memory_that_a_task_takes_ends_what_takes_it_and_not_the_queue(started: Agents) -> None:
+def test_a_task_that_fills_the_memory_does_not_end_the_queue(started: Agents) -> None:
     before = started.stack.host.container("claude-runtime")["State"]["StartedAt"]
     id = started.submit(ordered(("Bash", {"command": "tail /dev/zero", "description": "take all"})))
     eventually(lambda: started.task(id)["status"] not in ("queued", "running"), 120, 0.5)

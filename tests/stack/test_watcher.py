@@ -1,4 +1,4 @@
-"""file-watcher beside the real brain-api: whatever happens to files or to either of them, no change is lost."""
+"""file-watcher with the real brain-api: whatever happens to files or to one of the two, no change is lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FILES = 1000
 
 
 class Watched:
-    """The stack, the folder of this machine that is watched, and what brain-api has of it."""
+    """The stack, the watched folder on this machine, and the files that brain-api knows."""
 
     def __init__(self, stack: Blackbox) -> None:
         self.stack, self.host = stack, stack.host
@@ -35,7 +35,7 @@ class Watched:
             path.write_text(text)
 
     def known(self) -> dict[str, str]:
-        """Path → id."""
+        """Path → id of each file in brain-api."""
         found: dict[str, str] = {}
         cursor = ""
         while True:
@@ -56,7 +56,7 @@ class Watched:
         return f"{self.host.stack}-{service}-1"
 
     def stop(self, service: str) -> float:
-        """Seconds that it took."""
+        """Stop the service. Returns how many seconds that took."""
         begun = time.monotonic()
         self.host.engine.stop(self.container(service), timeout=60)
         return time.monotonic() - begun
@@ -84,7 +84,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, compose: Path) -> Iterator
 
 @pytest.fixture(autouse=True)
 def emptied(watched: Watched) -> Iterator[None]:
-    """Each test begins with both programs running, and nothing in the folder but one file that stays."""
+    """Before each test both programs run, and the folder has only the one file that stays."""
     watched.write({"stays.md": "This file is here all the time."})
     watched.becomes(lambda paths: "files/stays.md" in paths)
     yield
@@ -92,7 +92,7 @@ def emptied(watched: Watched) -> Iterator[None]:
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
 
-def test_what_happens_while_both_run(watched: Watched) -> None:
+def test_changes_reach_brain_api_while_both_run(watched: Watched) -> None:
     texts = {name: f"About {name}." for name in ("a.md", "deep/b.md", "moved.md", "gone.md", ".git/config")}
     watched.write(texts)
     expected = {f"files/{name}" for name in texts if not name.startswith(".git")}
@@ -107,7 +107,7 @@ def test_what_happens_while_both_run(watched: Watched) -> None:
     assert (status, found["hits"][0]["path"]) == (200, "files/a.md")
 
 
-def test_what_happens_while_the_watcher_is_down(watched: Watched) -> None:
+def test_changes_while_the_watcher_is_down_reach_brain_api_later(watched: Watched) -> None:
     watched.write({"a.md": "a", "b.md": "b"})
     watched.becomes(lambda paths: {"files/a.md", "files/b.md"} <= paths)
     took = watched.stop("file-watcher")
@@ -121,7 +121,7 @@ def test_what_happens_while_the_watcher_is_down(watched: Watched) -> None:
     assert watched.content("files/a.md") == "A"
 
 
-def test_what_happens_while_brain_api_is_down(watched: Watched) -> None:
+def test_changes_while_brain_api_is_down_reach_it_later(watched: Watched) -> None:
     watched.write({"a.md": "a", "b.md": "b"})
     watched.becomes(lambda paths: {"files/a.md", "files/b.md"} <= paths)
     watched.stop("brain-api")
@@ -129,7 +129,7 @@ def test_what_happens_while_brain_api_is_down(watched: Watched) -> None:
     (watched.folder / "b.md").unlink()
     eventually(lambda: watched.metric("watcher_brain_up") == 0, 20, every=0.5)
     assert watched.health("file-watcher") == "healthy"
-    # Not even when it is restarted in the middle of it.
+    # Also if the watcher restarts during the outage.
     watched.host.engine.kill(watched.container("file-watcher"))
     watched.start("file-watcher")
     watched.start("brain-api")
@@ -138,7 +138,7 @@ def test_what_happens_while_brain_api_is_down(watched: Watched) -> None:
     assert watched.content("files/a.md") == "A"
 
 
-def test_what_is_older_or_changed_by_others_in_brain_api_is_corrected(watched: Watched) -> None:
+def test_old_content_and_changes_of_others_in_brain_api_are_corrected(watched: Watched) -> None:
     watched.write({"a.md": "older", "b.md": "b"})
     watched.becomes(lambda paths: {"files/a.md", "files/b.md"} <= paths)
     known = watched.known()
@@ -175,7 +175,7 @@ def test_a_thousand_files_and_a_kill_in_the_middle(watched: Watched) -> None:
     print(f"all of them gone in {time.monotonic() - begun:.1f} s")
 
 
-def test_a_folder_that_may_not_be_read_is_not_taken_for_gone(watched: Watched) -> None:
+def test_files_of_an_unreadable_folder_are_not_deleted(watched: Watched) -> None:
     watched.write({"closed/a.md": "a"})
     watched.becomes(lambda paths: "files/closed/a.md" in paths)
     (watched.folder / "closed").chmod(0o700)
@@ -186,7 +186,7 @@ def test_a_folder_that_may_not_be_read_is_not_taken_for_gone(watched: Watched) -
     assert "files/closed/a.md" in watched.known()
 
 
-def test_what_agents_write_through_mcp_is_found(watched: Watched) -> None:
+def test_files_that_agents_write_through_mcp_are_found(watched: Watched) -> None:
     arguments: dict[str, Any] = {"path": "/workspace/plan.md", "content": "The plan is to plant quinces in autumn."}
     call = json.dumps({"name": "write_file", "arguments": arguments})
     watched.host.exec("mcp-filesystem-1", f"node ask.mjs 8932 tools/call '{call}'")

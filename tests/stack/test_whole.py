@@ -1,4 +1,4 @@
-"""The whole stack in one go: from nothing to Healthy, each service does once what it is for, commits come and go."""
+"""The whole stack at once: from nothing to Healthy, each service does its work once, and a bad commit is rejected."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ while read -r line; do
   [ "$id" = "$line" ] || echo "{\"jsonrpc\": \"2.0\", \"id\": ${id%%,*}, $said}"
 done
 """
-"""An MCP server that answers everything when it is started again, and nothing before."""
+"""An MCP server that answers nothing at its first start, and works from its second start on."""
 NEEDED = 14 << 30
-"""Bytes that the engine must have: limits of 10 GiB stay, and a commit brings more for a while."""
+"""Bytes of memory that the engine must have: steady limits are 10 GiB, and a commit needs more for a while."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def whole(engine: APIClient, tmp_path_factory: pytest.TempPathFactory, compose: 
         yield made
 
 
-def test_it_is_healthy_and_a_second_turn_has_nothing_to_do(whole: Agents) -> None:
+def test_the_stack_is_healthy_and_a_second_turn_has_nothing_to_do(whole: Agents) -> None:
     turn = whole.stack.once()
     assert (turn["outcome"], turn["effects"]) == ("Unchanged", 0)
     status = whole.stack.host.status()
@@ -110,11 +110,11 @@ def test_a_task_of_claude_code_uses_an_mcp_server(whole: Agents) -> None:
 
 
 @pytest.mark.parametrize("service", PORTS)
-def test_an_mcp_server_tells_its_tools(whole: Agents, service: str) -> None:
+def test_an_mcp_server_lists_its_tools(whole: Agents, service: str) -> None:
     assert "tools" in Servers(whole.stack).ask(service, "tools/list", {})[0]
 
 
-def test_an_mcp_server_that_does_not_begin_is_started_anew(whole: Agents) -> None:
+def test_an_mcp_server_that_does_not_answer_initialize_is_restarted(whole: Agents) -> None:
     run = whole.stack.host.exec
     bridge = "env -u SECRET PATIENCE_SECONDS=2 node bridge.mjs 8999 sh /tmp/server.sh"
     start = f"{bridge} >/dev/null 2>&1 & echo $! >/tmp/bridge"

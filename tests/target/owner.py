@@ -1,4 +1,4 @@
-"""The owner of a machine at a laptop: a home of its own, a key, and the user's own ssh."""
+"""The owner of a machine, at a laptop: with a home folder of their own, a key, and the real ssh."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.target.target import Target
 
 
 class Owner:
-    """`folder`: the home. `me@target` and `root@target` reach the machine by the ssh config there."""
+    """`folder`: the home folder. With its ssh config, `me@target` and `root@target` reach the machine."""
 
     def __init__(self, folder: Path, machine: Target) -> None:
         self.folder, self.machine = folder, machine
@@ -32,14 +32,14 @@ class Owner:
         self.account("root")
 
     def trust(self, how: str) -> None:
-        """`how`: StrictHostKeyChecking."""
+        """Write the ssh config. `how`: the value of StrictHostKeyChecking."""
         (self.folder / "ssh_config").write_text(
             f"Host target\nHostName {self.machine.address}\nHost *\nIdentityFile {self.folder}/key\n"
             f"IdentitiesOnly yes\nStrictHostKeyChecking {how}\nUserKnownHostsFile {self.folder}/known\nLogLevel ERROR\n"
         )
 
     def account(self, name: str, *, sudo: str = "") -> None:
-        """An account that the key opens. `sudo`: its rule."""
+        """Create an account on the machine that accepts the key. `sudo`: its sudo rule, or ''."""
         home = "/root" if name == "root" else f"/home/{name}"
         if name != "root":
             self.machine.run(f"id {name} >/dev/null 2>&1 || useradd -m -s /bin/bash {name}")
@@ -70,7 +70,7 @@ class Owner:
         return json.loads(self.run(*words, "--output", "json", code=code))
 
     def git(self, *words: str, cwd: Path | None = None) -> str:
-        """Both of its outputs: a push is told on the second one."""
+        """Run git; returns stdout and stderr together. A push reports on stderr."""
         own = ("-c", "user.name=A", "-c", "user.email=a@example.org")
         done = subprocess.run(
             ["git", *own, *words], env=self.environment, cwd=cwd or self.folder, capture_output=True, text=True,
@@ -87,7 +87,7 @@ class Owner:
 
 @contextmanager
 def owner(machine: Target) -> Iterator[Owner]:
-    folder = Path(tempfile.mkdtemp(prefix="own-", dir="/var/tmp"))  # short: a control socket's path is bounded
+    folder = Path(tempfile.mkdtemp(prefix="own-", dir="/var/tmp"))  # a control socket needs a short path
     made = Owner(folder, machine)
     try:
         yield made

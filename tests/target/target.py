@@ -1,7 +1,7 @@
-"""A machine of its own: a container with systemd, sshd and an engine, built from Debian's packages.
+"""A separate machine: a container with systemd, sshd and an engine, built from Debian's packages.
 
-It has a control group namespace of its own and mounts none of the host's groups: on a host with cgroup v1, systemd
-would otherwise make folders there that spoil the statistics of the host's own engine.
+It has its own control group namespace and mounts none of the host's groups. Otherwise, on a host with cgroup v1,
+systemd would create folders there that falsify the statistics of the host's engine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PACKAGES = (
 )
 ENGINE = "docker.io docker-cli docker-compose"
 BARE = "reconciler-test/bare"
-"""A machine as its vendor delivers it: systemd, sshd, sudo; neither Python nor git nor an engine."""
+"""Image of a machine as its vendor delivers it: systemd, sshd, sudo; neither Python nor git nor an engine."""
 LEAST = "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,ca-certificates,iproute2,procps,util-linux"
 SUITE, NEXT = "bookworm", "trixie"
 """systemd 252 of the first still takes cgroup v1; the engine of the first is too old."""
@@ -43,7 +43,7 @@ PINS = (
 
 
 class Target:
-    """One container. `run`: a shell script in it as root; the end of its output, which is also the answer."""
+    """One container. `run`: runs a shell script in it as root and returns its output."""
 
     def __init__(self, client: docker.APIClient, image: str = IMAGE) -> None:
         self._client, self._image, self.name = client, image, f"reconciler-target-{uuid.uuid4().hex[:8]}"
@@ -55,14 +55,14 @@ class Target:
             binds=[f"{self._volume}:/var/lib/docker"],
         )  # fmt: skip
         config["CgroupnsMode"] = "private"
-        self._client.create_network(self.name)  # what it does to its network is no other container's trouble
+        self._client.create_network(self.name)  # its own network, so that its changes affect no other container
         config["NetworkMode"] = self.name
         made = self._client.create_container(self._image, host_config=config, name=self.name, hostname="target")
         self._client.start(made["Id"])
         self.boots()
 
     def boots(self) -> None:
-        """Until systemd and the engine, if it has one, are up."""
+        """Wait until systemd and the engine, if there is one, are up."""
         eventually(lambda: self.answers("systemctl is-system-running | grep -E 'running|degraded'"), seconds=60)
         if self._image != BARE:
             eventually(lambda: self.answers("docker info >/dev/null 2>&1"), seconds=60)
@@ -111,7 +111,7 @@ class Target:
 
 
 def image(client: docker.APIClient, folder: Path) -> None:
-    """Build it, unless it is there: two minutes and 300 MiB of packages."""
+    """Build the image if it is missing: two minutes and 300 MiB of packages."""
     pins = folder / "pins"
     pins.write_text(PINS)
     in_root = 'chroot "$1" env DEBIAN_FRONTEND=noninteractive apt-get -q -y'
@@ -126,7 +126,10 @@ def image(client: docker.APIClient, folder: Path) -> None:
 
 
 def bare_image(client: docker.APIClient, folder: Path) -> None:
-    """The same for the bare machine: a minute and 200 MiB. It trusts what this machine trusts, and so does its apt."""
+    """Build the image of the bare machine if it is missing: a minute and 200 MiB of packages.
+
+    The image gets this machine's additional certificate authorities, and its apt's proxies and date checks.
+    """
     settings = folder / "settings"
     shown = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout.splitlines()
     settings.write_text("".join(f"{line}\n" for line in shown if re.match(r"Acquire::(Check-|https?::Proxy)", line)))
@@ -160,7 +163,7 @@ def _build(client: docker.APIClient, folder: Path, name: str, packages: str, hoo
 
 
 def wheels(folder: Path) -> list[Path]:
-    """This program and its libraries, those of the monitor as well."""
+    """Wheels of this program and of its libraries, including those of the monitor."""
     subprocess.run(
         ["pip", "wheel", "-q", "--wheel-dir", str(folder), f"{ROOT}[monitor]"], check=True, capture_output=True,
         env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
@@ -170,7 +173,7 @@ def wheels(folder: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def target(client: docker.APIClient, folder: Path) -> Iterator[Target]:
-    """A machine that has this program in /opt/reconciler/first, and the base image."""
+    """A machine with this program in /opt/reconciler/first, and with the base image."""
     if os.geteuid() != 0 or subprocess.run(["which", "mmdebstrap"], capture_output=True).returncode != 0:
         pytest.skip("a machine of its own needs root and mmdebstrap")
     image(client, folder)
@@ -192,5 +195,5 @@ def target(client: docker.APIClient, folder: Path) -> Iterator[Target]:
 
 
 def seconds(what: str, begun: float) -> None:
-    """For those who publish figures."""
+    """Print the seconds since `begun`, for published figures."""
     print(f"{what}: {time.monotonic() - begun:.1f} s")

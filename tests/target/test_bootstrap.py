@@ -1,4 +1,4 @@
-"""`bootstrap` on a machine as its vendor delivers it, from a laptop by real ssh. Run by
+"""`bootstrap` of a machine as its vendor delivers it, from a laptop over real ssh. Run it with
 
 pytest -m soak tests/target/test_bootstrap.py
 """
@@ -101,7 +101,7 @@ def test_the_owner_pushes_a_stack_and_changes_it(laptop: Owner, engine: docker.A
     text = document.read_text()
     assert "stacks: []" in text
     document.write_text(text.partition("  stacks:")[0] + "  stacks: [{name: shop, files: [compose.yaml]}]\n")
-    for said in ("one", "two", "three"):  # from the second on, data/ is another account's
+    for said in ("one", "two", "three"):  # from the second push on, data/ belongs to another account
         (clone / "compose.yaml").write_text(COMPOSE.replace("SAYS", said))
         laptop.git("add", "-A", cwd=clone)
         laptop.git("commit", "-q", "-m", said, cwd=clone)
@@ -111,7 +111,7 @@ def test_the_owner_pushes_a_stack_and_changes_it(laptop: Owner, engine: docker.A
 
 
 def test_another_version_takes_over_from_the_laptop(laptop: Owner) -> None:
-    """The agent has an account of its own, and the one that upgrades it is root."""
+    """The agent has its own account; root upgrades it."""
     name = laptop.machine.run("basename /opt/reconciler/wheels/reconciler-*.whl")
     wheel = laptop.machine.get(f"/opt/reconciler/wheels/{name}")
     channel = laptop.folder / "channel"
@@ -125,7 +125,7 @@ def test_another_version_takes_over_from_the_laptop(laptop: Owner) -> None:
     assert laptop.machine.run("docker inspect -f '{{.State.StartedAt}}' shop-web-1") == before
 
 
-def test_it_runs_again_after_a_reboot(laptop: Owner) -> None:
+def test_the_agent_runs_again_after_a_reboot(laptop: Owner) -> None:
     laptop.close()
     laptop.machine.reboot()
     laptop.trust("accept-new")  # it may have another address
@@ -133,7 +133,9 @@ def test_it_runs_again_after_a_reboot(laptop: Owner) -> None:
     assert good(laptop.document(*COMMAND, "--channel", str(laptop.folder / "channel")))
 
 
-def test_killed_at_three_moments_it_goes_on(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_bootstrap_continues_after_kills_at_three_moments(
+    engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     with bare(engine, tmp_path_factory) as made:
         for moment in ("Install Docker Engine", "Make a virtual environment", "Make the bare repository"):
             process = subprocess.Popen(

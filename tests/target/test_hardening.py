@@ -1,4 +1,4 @@
-"""Hardening of a real machine: it closes what it says, and locks nobody out. Run by
+"""Hardening of a real machine: it closes what it promises, and locks nobody out. Run it with
 
 pytest -m soak tests/target/test_hardening.py
 """
@@ -34,7 +34,7 @@ PENDING = "/var/lib/reconciler-harden/pending"
 
 @pytest.fixture(scope="module")
 def machine(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """With an engine, and a container that publishes a port on loopback."""
+    """A machine with an engine, and with a container that publishes a port on loopback."""
     image(engine, tmp_path_factory.mktemp("target"))
     made = Target(engine, IMAGE)
     try:
@@ -50,8 +50,8 @@ def machine(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def me(machine: Target) -> Iterator[Owner]:
-    """The machine reconciles, and is not hardened. New logins of the laptop go through a wrapper of ssh: the file `new`
-    says for each of them, one in a line, whether it works, has no key, or hangs."""
+    """The owner of a machine that reconciles and is not hardened. The laptop's new logins go through a wrapper of ssh.
+    The file `new` has one line per login: whether it works, has no key, or hangs."""
     with owner(machine) as made:
         made.account("me", sudo="ALL=(ALL) NOPASSWD: ALL")
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(made.folder / "wrong")], check=True)
@@ -70,7 +70,7 @@ def me(machine: Target) -> Iterator[Owner]:
 
 
 def new_logins(me: Owner, *how: str) -> None:
-    """After these ones every login works."""
+    """Say how the next logins end. After these, every login works."""
     (me.folder / "new").write_text("".join(f"{item}\n" for item in how))
 
 
@@ -80,7 +80,7 @@ def checks(found: Any) -> dict[str, Any]:
 
 
 def open_machine(machine: Target) -> bool:
-    """As it was before hardening."""
+    """Whether the machine is as before hardening."""
     settings = machine.run(
         "sshd -T | grep -Ec '^(passwordauthentication yes|permitrootlogin without-password)$' || true"
     )
@@ -98,7 +98,7 @@ def serves(machine: Target, port: int) -> bool:
 
 
 def logs_in(me: Owner, account: str, *options: str) -> str:
-    """'' where it does; else what ssh says."""
+    """'' if the login works; else the message of ssh."""
     argv = [
         "/usr/bin/ssh", "-F", str(me.folder / "ssh_config"), "-o", "BatchMode=yes", "-o", "ControlPath=none",
         "-o", "ConnectTimeout=10", *options, f"{account}@target", "true",
@@ -116,7 +116,7 @@ def test_without_a_key_that_works_nothing_is_changed(machine: Target, me: Owner)
     assert not machine.answers("test -e /var/lib/reconciler-harden")
 
 
-def test_a_key_that_is_not_accepted_afterwards_brings_the_old_files_back(machine: Target, me: Owner) -> None:
+def test_the_old_files_return_if_the_key_is_not_accepted_afterwards(machine: Target, me: Owner) -> None:
     rules = dockers(machine)
     new_logins(me, "yes", "no")
     found = me.document(*BOOTSTRAP, code=1)
@@ -129,7 +129,7 @@ def test_a_key_that_is_not_accepted_afterwards_brings_the_old_files_back(machine
 
 
 def killed_in_the_middle(machine: Target, me: Owner) -> None:
-    """The laptop dies while the second login is tried."""
+    """Start hardening, and kill the laptop's process while it tries the second login."""
     new_logins(me, "yes", "hang")
     running = subprocess.Popen(
         me.command(*BOOTSTRAP), env=me.environment, cwd=me.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -145,7 +145,7 @@ def killed_in_the_middle(machine: Target, me: Owner) -> None:
     assert not open_machine(machine)
 
 
-def test_a_laptop_that_dies_brings_the_old_files_back(machine: Target, me: Owner) -> None:
+def test_the_old_files_return_if_the_laptop_dies(machine: Target, me: Owner) -> None:
     killed_in_the_middle(machine, me)
     begun = time.monotonic()
     eventually(lambda: open_machine(machine), seconds=120)
@@ -154,7 +154,7 @@ def test_a_laptop_that_dies_brings_the_old_files_back(machine: Target, me: Owner
     assert machine.run("systemctl is-failed reconciler-return || true") != "failed"
 
 
-def test_a_power_cut_brings_the_old_files_back_at_boot(machine: Target, me: Owner) -> None:
+def test_the_old_files_return_at_boot_after_a_power_cut(machine: Target, me: Owner) -> None:
     killed_in_the_middle(machine, me)
     machine.reboot()
     assert open_machine(machine)
@@ -163,7 +163,7 @@ def test_a_power_cut_brings_the_old_files_back_at_boot(machine: Target, me: Owne
     eventually(lambda: serves(machine, 8080), seconds=60)
 
 
-def test_with_a_key_it_stays_and_docker_is_untouched(machine: Target, me: Owner) -> None:
+def test_with_a_working_key_hardening_stays_and_dockers_rules_are_untouched(machine: Target, me: Owner) -> None:
     rules = dockers(machine)
     machine.put("/root/outside", f"#!/bin/sh\n{SERVER.format(9999)}\n".encode(), 0o755)
     machine.run("systemd-run -q --unit outside /root/outside")
@@ -192,7 +192,7 @@ def test_a_second_run_changes_nothing(machine: Target, me: Owner) -> None:
     assert machine.run(files) == before
 
 
-def test_it_stays_after_a_reboot(machine: Target, me: Owner) -> None:
+def test_hardening_stays_after_a_reboot(machine: Target, me: Owner) -> None:
     machine.reboot()
     eventually(lambda: logs_in(me, "me") == "", seconds=30)
     assert "Permission denied" in logs_in(me, "root")

@@ -1,4 +1,4 @@
-"""The service on a real machine: systemd, an engine of its own, this program as a wheel. Run by
+"""The service on a real machine: systemd, its own engine, this program as a wheel. Run it with
 
 pytest -m soak tests/target
 """
@@ -66,7 +66,7 @@ def machine(engine: docker.APIClient, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def status(machine: Target) -> dict[str, Any]:
-    """Whatever the exit code is."""
+    """The document of `status`, whatever the exit code."""
     found: dict[str, Any] = json.loads(machine.run("reconciler status --output json || true"))
     return found
 
@@ -77,7 +77,7 @@ def well(machine: Target) -> bool:
 
 
 def containers(machine: Target) -> str:
-    """Which run, and since when."""
+    """The running containers and their start times."""
     return machine.run("docker inspect -f '{{.Id}} {{.State.StartedAt}}' $(docker ps -q)")
 
 
@@ -105,14 +105,14 @@ def test_the_service_waits_for_the_engine_and_lives_on_without_it(machine: Targe
     assert (shown(machine, "ActiveState"), shown(machine, "NRestarts")) == ("active", "0")
 
 
-def test_the_unit_is_closed_and_a_push_is_shown_all_the_same(machine: Target) -> None:
+def test_the_unit_is_confined_and_a_push_still_shows_its_rollout(machine: Target) -> None:
     exposure = re.search(r"level for \S+: ([0-9.]+)", machine.run("systemd-analyze security reconciler"))
     assert exposure
     assert float(exposure[1]) <= 3
     machine.run("sed -i s/SAYS/SAYS-more/ /root/clone/compose.yaml")
     said = machine.run(f"{PUSH.replace('push -q -o reconciler.no-wait', 'push')} 2>&1")
     assert re.search(r"mini: [0-9a-f]{7} Succeeded in", said), said
-    machine.run("sleep 1; sed -i s/SAYS-more/SAYS-again/ /root/clone/compose.yaml")  # data/ is another account's now
+    machine.run("sleep 1; sed -i s/SAYS-more/SAYS-again/ /root/clone/compose.yaml")  # data/ has another owner now
     assert "Succeeded in" in machine.run(f"{PUSH.replace('push -q -o reconciler.no-wait', 'push')} 2>&1")
     log = machine.run("journalctl -u reconciler --no-pager")
     assert "Traceback" not in log
@@ -157,13 +157,13 @@ def test_the_monitor_and_engine_read_run_beside_the_agent(machine: Target) -> No
     assert not machine.answers("python3 /root/ask.py")
 
 
-def test_an_agent_that_hangs_is_started_anew(machine: Target) -> None:
+def test_an_agent_that_hangs_is_restarted(machine: Target) -> None:
     folder = "/run/systemd/system/reconciler.service.d"
     machine.run(f"mkdir -p {folder}; printf '[Service]\\nWatchdogSec=10s\\n' > {folder}/short.conf")
     machine.run("systemctl daemon-reload; systemctl restart reconciler")
     before = containers(machine)
     pid = shown(machine, "MainPID")
-    time.sleep(15)  # longer than the watchdog waits: a well agent stays
+    time.sleep(15)  # longer than the watchdog's time: a healthy agent keeps running
     assert shown(machine, "MainPID") == pid
     machine.run(f"kill -STOP {pid}")
     eventually(lambda: shown(machine, "MainPID") not in ("0", pid), seconds=60)
@@ -172,14 +172,14 @@ def test_an_agent_that_hangs_is_started_anew(machine: Target) -> None:
     machine.run(f"rm -r {folder}; systemctl daemon-reload; systemctl restart reconciler")
 
 
-def test_it_runs_again_after_a_reboot(machine: Target) -> None:
+def test_the_agent_runs_again_after_a_reboot(machine: Target) -> None:
     machine.reboot()
     eventually(lambda: shown(machine, "ActiveState") == "active", seconds=60)
     eventually(lambda: well(machine), seconds=60)
 
 
 def changed(wheel: bytes, path: str, old: str, new: str) -> bytes:
-    """The wheel with another text in one of its files."""
+    """The wheel with `old` replaced by `new` in the file `path`."""
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(wheel)) as before, zipfile.ZipFile(packed, "w") as after:
         for entry in before.infolist():

@@ -1,4 +1,4 @@
-"""python3 mcp.py URL [METHOD PARAMETERS] …, inside the stack: one MCP session over HTTP; prints the last result."""
+"""One MCP session over HTTP, from inside the stack: python3 mcp.py URL [METHOD PARAMETERS] … prints the last result."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ headers = {"Content-Type": "application/json", "Accept": "application/json, text
 
 def send(message, method="POST"):
     body = json.dumps({"jsonrpc": "2.0", **message}).encode() if message else None
-    request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - the address is ours
+    request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - our own address
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - as above
         session = answer.headers.get("Mcp-Session-Id")
         if session:

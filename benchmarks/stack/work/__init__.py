@@ -1,1 +1,1 @@
-"""Workers: each keeps one service busy until it is told to stop, and counts what it did."""
+"""Workers: each keeps one service busy until it is stopped, and counts its actions."""

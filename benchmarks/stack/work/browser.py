@@ -1,4 +1,4 @@
-"""A person who looks at pages through Playwright's MCP server: open, read, click, read again, every few seconds."""
+"""A user who reads pages through Playwright's MCP server: open, read, click, read again, every few seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.stack.load import Load
 
 CLIENT = "library-1"
 PAGE = "http://library:8080/"
-"""Not "page": browsers ask for names that end so by HTTPS alone."""
+"""The host is not called "page": browsers load names that end in "page" only over HTTPS."""
 
 
 def run(load: Load) -> None:
@@ -30,5 +30,5 @@ def run(load: Load) -> None:
 
 
 def _quoted(value: object) -> str:
-    """For the shell, which gets it between single quotes."""
+    """The value as JSON in single quotes for the shell."""
     return "'" + json.dumps(value).replace("'", "'\\''") + "'"

@@ -1,4 +1,4 @@
-"""A person at work in the watched folder: files are made, changed and deleted; in the end brain-api has those left."""
+"""A user who creates, changes and deletes files in the watched folder. At the end brain-api must have the rest."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from benchmarks.stack.load import Load
 
 KEPT = 200
-"""Files at one time."""
+"""Most files at one time."""
 
 LONGEST = 180.0
-"""Seconds that the watcher may take at the end."""
+"""Most seconds that the watcher may need at the end."""
 
 
 def run(load: Load) -> None:
@@ -30,7 +30,7 @@ def run(load: Load) -> None:
 
 
 def _check(load: Load, folder: Path) -> None:
-    """What is in the folder is in brain-api and nothing else; notes a problem where that is not so in time."""
+    """Check that brain-api has exactly the files of the folder within LONGEST seconds; else record a problem."""
     there = {f"files/{path.name}" for path in folder.iterdir()}
     begun = time.monotonic()
     while (stored := _stored(load)) != there:
@@ -43,7 +43,7 @@ def _check(load: Load, folder: Path) -> None:
 
 
 def _watched(load: Load) -> Path:
-    """The folder that the agent keeps on this machine for the watcher."""
+    """The watched folder, in the agent's state folder on this machine."""
     mounts = load.stack.host.container("file-watcher")["Mounts"]
     return Path(next(mount["Source"] for mount in mounts if mount["Destination"] == "/watched/files"))
 

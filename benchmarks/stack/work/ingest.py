@@ -1,4 +1,4 @@
-"""A writer: all documents as fast as they are taken in, then changes to them, a batch every two seconds."""
+"""A writer: it ingests all documents as fast as possible, then changes one batch of them every two seconds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.stack.load import Load
 
 BATCH = 20
 PATIENCE = 180.0
-"""Seconds for one batch: where cores are few and busy, embedding one takes long."""
+"""Most seconds for one batch: with few and busy cores, embedding it takes long."""
 
 
 def run(load: Load) -> None:
@@ -36,7 +36,7 @@ def _batches(items: list[Document]) -> Iterator[list[Document]]:
 
 
 def _take_in(load: Load, batch: list[Document]) -> None:
-    """Again and again, until it is acknowledged."""
+    """Send the batch again and again until it is acknowledged."""
     begun = time.monotonic()
     while not (answer := load.ask("POST", "/api/v1/artifacts/batch", {"artifacts": batch}, PATIENCE)):
         if load.pause(1.0):

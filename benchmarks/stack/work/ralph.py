@@ -1,4 +1,4 @@
-"""Every autonomous agent that there is goes round its loop; in the end each has done turns and none stands still."""
+"""All agents of ralph-agent run their loops. At the end each must have taken turns, and none may have stopped."""
 
 from __future__ import annotations
 

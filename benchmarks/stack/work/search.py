@@ -1,4 +1,4 @@
-"""Readers at a steady rate. A search's time begins when it was due, so that a queue is seen in the times."""
+"""Readers that search at a steady rate. The time of a search starts when it is due, so that it includes waiting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ READERS = 16
 
 
 def run(load: Load) -> None:
-    """What has not been asked by the end, because answers took too long, counts with the time that it has waited."""
+    """Search until the end of the load. A search that is still due then counts with the time that it has waited."""
     asked = itertools.cycle(questions(load.documents))
     kinds = itertools.cycle(("semantic", "hybrid", "semantic", "around"))
     due = time.monotonic()

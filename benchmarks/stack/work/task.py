@@ -1,4 +1,4 @@
-"""Somebody who submits headless tasks to claude-runtime, one when the one before has ended."""
+"""A user who submits headless tasks to claude-runtime, each one when the task before has ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(load: Load) -> None:
 
 
 def _ended(load: Load, task: str, begun: float) -> str:
-    """Its status, once it has ended or taken too long. One that is under way at the end of the load is waited for."""
+    """The status of a task once it has ended or taken too long. A task that runs at the end of the load may finish."""
     while True:
         told = load.stack.host.exec("claude-runtime-1", f"task result {task} --output json || true")
         status = str(json.loads(told)["status"])

@@ -1,3 +1,3 @@
 #!/bin/sh
-# The queue's command, for the container and for `docker exec`.
+# The command of the queue, for the container itself and for `docker exec`.
 PYTHONPATH=/opt/claude-runtime exec python3 -m tasks "$@"

@@ -1,4 +1,4 @@
-"""A command with everything that it starts: ended in time, and gone afterwards."""
+"""Runs a command with a limit in time. Afterwards no process that it started is left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLITE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """`code`: the exit code, minus the signal's number. `why`: why it was ended before its time, or empty."""
+    """`code`: the exit code, or minus the signal's number. `why`: why we ended it, or empty."""
 
     code: int
     why: str
@@ -29,8 +29,8 @@ def run(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], files: tuple[Path, Path, Path],
     until: Callable[[], str],
 ) -> Ended:  # fmt: skip
-    """`files`: stdin, stdout (written to the end of it), stderr. `until` is asked five times a second; what it says, if
-    anything, is the reason to end."""
+    """`files`: stdin, stdout (is appended to), stderr (is overwritten). `until` is called five times a second; if it
+    returns a text, the command is ended for this reason."""
     mark = uuid.uuid4().hex
     given, printed, errors = files
     with given.open("rb") as stdin, printed.open("ab") as stdout, errors.open("wb") as stderr:
@@ -54,7 +54,8 @@ def _runs(process: subprocess.Popen[bytes], seconds: float) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes], mark: str) -> None:
-    """The group, and what has left it: tools start shells in groups of their own. Each has inherited the mark."""
+    """End the process group, and processes that have left it: tools start shells in groups of their own. All of them
+    have inherited the mark in their environment."""
     if process.returncode is None:
         _signal_group(process.pid, signal.SIGTERM)
         _runs(process, POLITE)
@@ -76,7 +77,7 @@ def _signal_group(group: int, number: int) -> None:
 
 
 def _marked(mark: str) -> list[int]:
-    """Processes with this mark in their environment; those that have ended have none."""
+    """Ids of processes with this mark in their environment. A process that has ended has no environment."""
     wanted, found = f"{MARK}={mark}".encode(), []
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What a process of Claude Code gets to know: nothing of its container but what it needs."""
+"""The environment of a Claude Code process: only the container's variables that it needs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ PASSED_ON = ("PATH", "LANG", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "HTTPS_PROX
 
 
 def passed_on(home: Path) -> dict[str, str]:
-    """What any program of a task gets, git and its tools included."""
+    """Variables for every program of a task, git and its tools included."""
     return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"HOME": str(home)}
 
 
 def of_claude(key: str, token: str, url: str, own: Path) -> dict[str, str]:
-    """What Claude Code gets beside it. `key` goes before `token`; empty ones are left out, and an empty `url` is its
-    own. Settings and temporary files lie in `own`, and go with it."""
+    """Further variables for Claude Code. `key` takes precedence over `token`. Empty values are left out; with an empty
+    `url` Claude Code uses its default. Settings and temporary files are in `own`, which the caller removes."""
     for name in ("config", "temporary"):
         (own / name).mkdir(parents=True, exist_ok=True)
     optional = {

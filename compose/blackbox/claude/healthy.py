@@ -1,4 +1,7 @@
-"""A container's health check: 0 while its program writes the time into a file. Arguments: the file, the program."""
+"""A container's health check: exit 0 while the program keeps writing the time into a file.
+
+Arguments: the file, the program's name.
+"""
 
 import sys
 import time

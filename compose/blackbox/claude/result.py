@@ -1,4 +1,4 @@
-"""The result of a run of Claude Code, from what it printed."""
+"""Reads the result of a run of Claude Code from its output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def last_result(printed: str) -> dict[str, Any] | None:
-    """The last event of type `result`; None if there is none."""
+    """The last event of type `result`, or None."""
     for line in reversed(printed.splitlines()):
         try:
             event = json.loads(line)

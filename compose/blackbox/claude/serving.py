@@ -1,4 +1,4 @@
-"""/metrics over HTTP, for Prometheus, on the container's networks alone."""
+"""/metrics over HTTP, for Prometheus; reachable on the container's networks only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KIND = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def family(name: str, kind: str, about: str, samples: Mapping[str, float]) -> Iterator[str]:
-    """Lines of one metric. `kind`: gauge or counter. `samples`: labels as `label`s separated by commas → value."""
+    """The lines of one metric. `kind`: gauge or counter. `samples`: labels (`label`, joined by commas) → value."""
     yield f"# HELP {name} {about}"
     yield f"# TYPE {name} {kind}"
     for labels, value in samples.items():
@@ -23,7 +23,7 @@ def label(name: str, value: str) -> str:
 
 
 def serve(port: int, page: Callable[[], str]) -> ThreadingHTTPServer:
-    """Serves from a thread of its own for as long as the process lives. Port 0: any free one."""
+    """Serve in a thread of its own until the process ends. Port 0: any free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

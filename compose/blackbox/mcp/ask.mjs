@@ -1,9 +1,9 @@
-// An MCP client for one breath: node ask.mjs PORT [METHOD PARAMS]…
+// An MCP client for one short session: node ask.mjs PORT [METHOD PARAMS]…
 //
-// Initializes a session, asks, prints each result as a line of JSON, and closes the session. Exit code 1, with the
-// reason on stderr, when anything is refused. Without a METHOD it is the container's health check.
+// Initializes a session, sends the requests, prints each result as a line of JSON, and closes the session. If a request
+// fails, the exit code is 1 and the reason is on stderr. Without a METHOD it is the container's health check.
 const [port, ...asked] = process.argv.slice(2);
-// "localhost", not an address: Playwright's server answers only the names that it was given.
+// "localhost", not an address: Playwright's server answers only to the host names in its --allowed-hosts.
 const url = `http://localhost:${port}/mcp`;
 const patience = asked.length ? 120_000 : 8_000;
 const headers = { 'Content-Type': 'application/json', Accept: 'application/json, text/event-stream' };

@@ -1,11 +1,11 @@
-// An MCP server that speaks stdio, over HTTP: node bridge.mjs PORT PROGRAM ARGUMENT…
+// Makes an MCP server that speaks stdio available over HTTP: node bridge.mjs PORT PROGRAM ARGUMENT…
 //
-// One process of the server answers all clients. A process for each would exceed the limit as soon as a few clients are
-// there at once, or go away without a word. So the server may keep nothing about a client; those of this stack do not.
-// Clients' capabilities are not passed on: with "roots" a client could name other folders than those that were given.
+// One process of the server answers all clients. One process per client would exceed the memory limit after a few
+// clients, also because clients disappear without closing. So the server must keep no state of a client; the servers of
+// this stack keep none. Clients' capabilities are not passed on: with "roots" a client could name other folders.
 //
-// SECRET=NAME:FILE gives the server a variable from a file. Without a value in it the server is not started: clients
-// find no tools, and are told what is missing (MISSING).
+// SECRET=NAME:FILE gives the server a variable from a file. If the file is missing or empty, the server is not started.
+// Then clients find no tools, and get the text in MISSING.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -16,7 +16,7 @@ const PATIENCE = Number(process.env.PATIENCE_SECONDS ?? 120) * 1000;
 const SHORTEST_LIFE = 2000;
 const VERSIONS = ['2024-11-05', '2025-03-26', '2025-06-18'];
 const [port, program, ...given] = process.argv.slice(2);
-// A setting that is left empty (--name=) is not passed on.
+// An option with an empty value (--name=) is not passed on.
 const programArguments = given.filter((argument) => !/^--[\w-]+=$/.test(argument));
 
 class Failure extends Error {
@@ -26,7 +26,7 @@ class Failure extends Error {
   }
 }
 
-/** The server's process. It is started when it is needed, and again after it has ended. */
+/** The process of the server. A request starts it if it does not run. */
 class Server {
   #child;
   #ready;
@@ -34,13 +34,13 @@ class Server {
   #waiting = new Map();
   #startedAt = 0;
 
-  /** Its answer to `initialize`. */
+  /** The server's answer to `initialize`. */
   async initialized() {
     this.#ready ??= this.#start();
     return this.#ready;
   }
 
-  /** The answer of the server, or a Failure. `gone` is called with a function that gives the request up. */
+  /** The server's result, or a Failure. `gone` is called with a function that cancels the request. */
   async ask(method, params, gone = () => {}) {
     await this.initialized();
     return this.#ask(method, params, gone);
@@ -73,7 +73,7 @@ class Server {
       this.#tell({ jsonrpc: '2.0', method: 'notifications/initialized' });
       return answer;
     } catch (error) {
-      // One that lives and does not begin would refuse every later call: the next one starts another.
+      // A process that runs but does not initialize would fail every later request. The next request starts a new one.
       child.kill('SIGKILL');
       this.#ended(child, error.message);
       throw error;
@@ -113,7 +113,7 @@ class Server {
       return;
     }
     if (message.method !== undefined) {
-      // Nobody is behind a request of the server's; notifications are for nobody in particular.
+      // A request of the server is refused: it belongs to no client. Notifications are dropped for the same reason.
       const error = { code: -32601, message: 'not supported' };
       if (message.id !== undefined) this.#tell({ jsonrpc: '2.0', id: message.id, error });
       return;
@@ -131,7 +131,7 @@ class Server {
   }
 }
 
-/** Stands where the server would be: no tools, and a word on why. */
+/** Takes the place of a server whose secret is missing: it has no tools, and says why. */
 class Missing {
   constructor(told) {
     this.told = told;
@@ -170,7 +170,7 @@ function environment() {
 async function answer(message, gone) {
   if (message.method !== 'initialize') return server.ask(message.method, message.params, gone);
   const initialized = await server.initialized();
-  // That it answers now, and not only when it was started.
+  // The answer to `initialize` is from the start. The ping shows that the server answers now.
   await server.ask('ping', undefined, gone);
   const asked = message.params?.protocolVersion;
   return VERSIONS.includes(asked) ? { ...initialized, protocolVersion: asked } : initialized;
@@ -195,7 +195,7 @@ async function received(request) {
 
 function refusal(request) {
   if (new URL(request.url, 'http://localhost').pathname !== '/mcp') return [404, 'the server is at /mcp'];
-  // Only browsers send it, and no page has any business here.
+  // Only browsers send Origin, and no web page may use this server.
   if (request.headers.origin !== undefined) return [403, 'not for web pages'];
   if (request.method !== 'POST') return [405, 'POST only: there are no sessions and no streams'];
   if (!/^application\/json\b/.test(request.headers['content-type'] ?? '')) return [415, 'application/json only'];

@@ -1,6 +1,6 @@
-"""Brings both databases to the form that this commit's programs need. It may run at any time, and again.
+"""Migrates both databases to the schema that the programs of this commit need. It may run again at any time.
 
-Steps only add: programs of the commit before go on working, so a rollout can be rolled back without touching data.
+Steps only add. So the programs of the commit before continue to work, and a rollback need not touch the data.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from psycopg import sql
 
 HERE = Path(__file__).parent
 PATIENCE = 60.0
-"""Seconds to wait for a database that is not there yet."""
+"""Seconds to wait for a database that does not answer yet."""
 
 LOCK = 7105
-"""Key of the advisory lock: two migrations at once wait for each other."""
+"""Key of the advisory lock: of two migrations at once, one waits for the other."""
 
 
 def main() -> None:
@@ -57,7 +57,8 @@ def _tables(connection: psycopg.Connection) -> None:
 
 
 def _register(connection: psycopg.Connection, name: str, dimensions: int) -> tuple[int, int]:
-    """The model's number. A new one gets a table of its own; brain-api then embeds everything anew beside the old."""
+    """The model's number and its dimensions. A new model gets its own table; then brain-api embeds everything again
+    into it. The vectors of the old model stay."""
     values = (name, dimensions)
     with connection.transaction():
         connection.execute(
@@ -95,7 +96,7 @@ def _graph(driver: neo4j.Driver, model: int, dimensions: int) -> None:
 
 
 def _statements(text: str) -> Iterator[str]:
-    """Cypher statements end with ';' at a line's end."""
+    """The statements of a Cypher file. Each ends with ';' at the end of a line."""
     plain = re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE)
     yield from (part.strip() for part in re.split(r";\s*$", plain, flags=re.MULTILINE) if part.strip())
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# A query, as clients ask it. HTTP answers a second after Bolt, and after a crash only when recovery is over. After a
-# full disk the server goes on answering while its database is down for good: only a query shows that.
+# Sends a query, as clients do. HTTP answers one second after Bolt, and after a crash only when the recovery is over.
+# After a full disk the server still answers although its database stays down: only a query shows that.
 exec timeout 4 bash -c '
     key=$(printf "neo4j:%s" "$(</run/secrets/neo4j_password)" | base64 --wrap=0)
     body="{\"statement\": \"RETURN 1\"}"

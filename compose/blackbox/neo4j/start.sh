@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sets the password of a new volume and runs the server in one Java process.
-# HEAP, PAGE_CACHE and TRANSACTIONS (as 768m) are its memory. Class data, compiled code and buffers are bounded, too,
-# so that all together stays below the container's limit; transactions are refused before the heap is full.
+# HEAP, PAGE_CACHE and TRANSACTIONS (such as 768m) are sizes of its memory. Class data, compiled code and buffers are
+# bounded as well, so that the sum stays below the container's limit. Transactions are refused before the heap is full.
 set -eu
 home=/opt/neo4j
 conf=/tmp/conf
@@ -15,7 +15,7 @@ EOF
 export NEO4J_HOME=$home NEO4J_CONF=$conf
 
 if [ ! -e /data/databases/system ]; then
-    # In a file: everybody may read a process's arguments. neo4j-admin itself would give them to a second process.
+    # In a file: every process can read the arguments of others. neo4j-admin itself would pass them to a second process.
     # After `--`: a password may begin with a dash.
     (umask 077 && cat >/tmp/arguments) <<EOF
 org.neo4j.cli.AdminTool dbms set-initial-password -- "$(sed 's/[\\"]/\\&/g' /run/secrets/neo4j_password)"

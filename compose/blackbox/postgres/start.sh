@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes the cluster on an empty volume, sets the roles' passwords from their files, then runs the server.
-# Arguments go to the server. Nothing here removes data: what was cut short in the making has another name.
+# Makes the cluster on an empty volume, sets the roles' passwords from their files, then runs the server with the given
+# arguments. Nothing here removes data: a cluster whose creation was interrupted has another name ($cluster.new).
 set -eu
 data=/var/lib/postgresql/data
 cluster=$data/17
-# The last one is for who wants metrics: without a password it does not exist, or can no longer log in.
+# `monitor` is for metrics. Without a password this role is not created; if it exists, it cannot log in any more.
 roles='brain_owner brain monitor'
 
 for other in "$data"/[0-9]*; do
@@ -14,9 +14,9 @@ for other in "$data"/[0-9]*; do
     fi
 done
 
-# statements CLUSTER DATABASE: one a line, in single-user mode, before anybody can connect. A mistake ends it.
-# Never behind a pipe, which is a process more: after a crash the number in the lock file is often this script's in the
-# next life, and PostgreSQL takes nobody but itself and its parent for the past.
+# statements CLUSTER DATABASE: runs one statement per line in single-user mode, before clients can connect. An error
+# ends the script. Never call it in a pipe, which adds a process: after a crash the process number in the old lock file
+# is often the number of this script. PostgreSQL ignores such a lock only if the number is its own or its parent's.
 statements() {
     postgres --single -c exit_on_error=on -c log_min_messages=fatal -D "$1" "$2" >/dev/null
 }
@@ -33,7 +33,7 @@ EOF
     sync
 fi
 
-# At every start, so that a role that is new here exists and a new password in the secrets is the new password.
+# At every start, so that new roles are created and a changed secret changes the password.
 passwords=$(for role in $roles; do
     password=$(sed "s/'/''/g" "/run/secrets/postgres_$role")
     if [ "$role" = monitor ] && [ -z "$password" ]; then
@@ -43,7 +43,7 @@ passwords=$(for role in $roles; do
     [ -n "$password" ] || { echo "/run/secrets/postgres_$role is empty." >&2 && exit 1; }
     printf '%s\n' "DO \$\$BEGIN IF to_regrole('$role') IS NULL THEN CREATE ROLE $role LOGIN; END IF; END\$\$;"
     printf '%s\n' "ALTER ROLE $role LOGIN PASSWORD '$password';"
-    # What the server counts, and no rows of any table.
+    # The server's statistics, but no rows of any table.
     [ "$role" != monitor ] || printf '%s\n' 'GRANT pg_monitor TO monitor;' 'ALTER ROLE monitor CONNECTION LIMIT 3;'
 done)
 statements "$cluster" postgres <<EOF

@@ -1,3 +1,3 @@
 #!/bin/sh
-# The loop's command, for the container and for `docker exec`.
+# The command of the loop, for the container itself and for `docker exec`.
 PYTHONPATH=/opt/ralph-agent exec python3 -m ralph "$@"

@@ -1,1 +1,1 @@
-"""Grafana's dashboards, described in Python. `python -m dashboards` in compose/monitoring writes them."""
+"""Grafana's dashboards, described in Python. `cd compose/monitoring && python -m dashboards` writes their JSON."""

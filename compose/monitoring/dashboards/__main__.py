@@ -1,4 +1,4 @@
-"""Writes each dashboard as the JSON that Grafana provisions."""
+"""Writes each dashboard as a JSON file, which Grafana loads."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the agents of the Blackbox stack do."""
+"""The dashboard of the Blackbox stack's agents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboards of any machine, and the list of all. A test checks that each query has an answer."""
+"""The dashboards for every machine, and the list of all dashboards. A test checks that each query has an answer."""
 
 from __future__ import annotations
 

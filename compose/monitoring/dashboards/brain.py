@@ -1,4 +1,4 @@
-"""The databases, brain-api and the watcher of the Blackbox stack."""
+"""The dashboard of the Blackbox stack's databases, brain-api and file-watcher."""
 
 from __future__ import annotations
 

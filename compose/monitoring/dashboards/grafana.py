@@ -1,4 +1,4 @@
-"""A board as Grafana's classic dashboard. What the fields are called and may be: the package @grafana/schema."""
+"""Turns a board into the JSON of Grafana's classic dashboards. The package @grafana/schema defines the fields."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dashboards.model import Board, Kind, Panel, Query
 Json = Mapping[str, Any]
 
 VERSION = 42
-"""Of the schema."""
+"""Version of the dashboard schema."""
 
 SOURCE = {"type": "prometheus", "uid": "prometheus"}
-"""As grafana/provisioning/datasources names it."""
+"""The data source, named as in grafana/provisioning/datasources."""
 
 COLUMNS = 24
 
@@ -71,7 +71,7 @@ _LINKS = {
 
 
 def _placed(board: Board) -> Iterator[Json]:
-    """Panels from left to right, in a new line where there is no room."""
+    """Place panels from left to right, and in a new line when a line is full."""
     id = x = y = tallest = 0
     for row in board.rows:
         id, y, x = id + 1, y + tallest, 0
@@ -102,7 +102,7 @@ def _panel(panel: Panel, id: int, place: Json) -> Json:
 
 
 def _target(query: Query, kind: Kind, id: str) -> Json:
-    """Bars show one moment, all others a time."""
+    """The query of a panel. Bars show one moment, all other panels a period."""
     now = kind is Kind.BARS
     return {
         "refId": id, "datasource": SOURCE, "expr": query.expr, "legendFormat": query.legend or "__auto",

@@ -1,4 +1,4 @@
-"""What a dashboard is: boards of rows of panels of questions to Prometheus."""
+"""The model of a dashboard: a board has rows, a row has panels, a panel has queries to Prometheus."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """Grafana's names of panels."""
+    """Kinds of panels, by Grafana's names."""
 
     LINES = "timeseries"
     NUMBER = "stat"
@@ -17,7 +17,7 @@ class Kind(StrEnum):
 
 
 class Unit(StrEnum):
-    """Grafana's names of units."""
+    """Units, by Grafana's names."""
 
     NUMBER = "short"
     BYTES = "bytes"
@@ -29,7 +29,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`expr`: PromQL; `$stack` in it is the stack that was chosen. `legend`: `{{label}}` stands for a label's value."""
+    """`expr`: PromQL; `$stack` in it is the chosen stack. `legend`: `{{label}}` stands for the label's value."""
 
     expr: str
     legend: str = ""
@@ -37,9 +37,9 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """`width` is in 24ths of the page, `height` in Grafana's rows. `words`: what a value is called.
+    """`width` is in 24ths of the page, `height` in Grafana's rows. `words`: value → the text that is shown for it.
 
-    `bad`: from this value on it is red. `good`: only this value is green, any other is red."""
+    `bad`: values from here on are red. `good`: only this value is green, all others are red."""
 
     title: str
     queries: tuple[Query, ...]
@@ -63,7 +63,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """`uid`: its name in addresses and of its file. `by_stack`: one may choose stacks."""
+    """`uid`: the name in its address and of its file. `by_stack`: the reader can choose stacks."""
 
     uid: str
     title: str

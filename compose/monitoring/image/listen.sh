@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts a program that listens on one network of the container: the one on which NAME is an alias of it. The programs
-# here ask nobody for a password, and on its other networks are those that they only read from.
+# Starts a program that listens on one network of the container only: the one where the container has the alias NAME.
+# These programs need no password from their clients. On the container's other networks are services that they read.
 #   listen.sh NAME:PORT PROGRAM [ARGUMENT…]
 set -eu
 name=${1%:*} port=${1##*:}

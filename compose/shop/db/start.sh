@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the database on an empty volume, then runs it. A start that was cut short in the making begins anew;
-# once "made" is written, nothing here removes anything.
+# Makes the database on an empty volume, then runs it. If the creation is interrupted, the next start repeats it.
+# Once the file "made" exists, nothing here removes data.
 set -eu
 data=/var/lib/postgresql/data
 cluster=$data/cluster
@@ -17,7 +17,7 @@ if [ ! -e "$data/made" ]; then
     statements shop </usr/local/share/tables.sql
     touch "$data/made"
 fi
-# At every start, so that a new password in the secrets is the new password here.
+# At every start, so that a changed secret changes the password.
 echo "ALTER ROLE shop PASSWORD '$SHOP_DB_PASSWORD';" | statements postgres
 
 exec postgres -D "$cluster" -c listen_addresses='*' -c shared_buffers=32MB -c max_connections=20

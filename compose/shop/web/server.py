@@ -1,8 +1,8 @@
 #!/usr/bin/python3 -u
 """Serves one page: the template in /srv/page, filled from the database.
 
-``server.py --check`` is the health check: it asks the running server for the page, without counting a visit,
-and says why when that fails.
+``server.py --check`` is the health check. It requests the page from the running server, without counting a visit.
+If that fails, it prints why.
 """
 
 import html
@@ -23,7 +23,7 @@ PORT = 8080
 
 
 def facts(count_visit: bool) -> dict[str, str]:
-    """What a template may name, read from the database."""
+    """The values that a template may name, read from the database."""
     connection = psycopg2.connect(
         host="db", dbname="shop", user="shop", password=os.environ["SHOP_DB_PASSWORD"], connect_timeout=2
     )
@@ -39,7 +39,7 @@ def facts(count_visit: bool) -> dict[str, str]:
 
 
 def render(count_visit: bool) -> str:
-    """The page. A template that names an unknown fact is an error, never a hole in the page."""
+    """The page as HTML. ValueError if the template names an unknown value: the page never has an empty place."""
     known = facts(count_visit)
 
     def fill(match: re.Match[str]) -> str:
@@ -67,17 +67,17 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body.encode())
 
     def tell(self, trouble: str) -> None:
-        """A line in the log when something begins to be wrong, not one per request."""
+        """Log a problem once when it begins, not once per request. '' ends it."""
         if trouble and trouble != Handler.trouble:
             print(f"cannot render the page: {trouble}")
         Handler.trouble = trouble
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Requests are not logged: the health check alone would fill the log."""
+        """Log nothing: the health check alone would fill the log."""
 
 
 def check() -> int:
-    """The health check's answer: 0, or 1 with the reason on stdout."""
+    """The exit code of the health check: 0, or 1 with the reason on stdout."""
     try:
         urllib.request.urlopen(f"http://127.0.0.1:{PORT}/health", timeout=2).close()
     except urllib.error.HTTPError as answer:
@@ -90,12 +90,12 @@ def check() -> int:
 
 
 class Server(ThreadingHTTPServer):
-    """Answers the requests that it has accepted before it ends."""
+    """Before it ends, it answers the requests that it has accepted."""
 
     daemon_threads = False
 
     def stop(self, _signal: int, _frame: object) -> None:
-        """The first process of a container ends on SIGTERM only if it says so itself."""
+        """The handler of SIGTERM. The first process of a container needs one: without it the signal has no effect."""
         threading.Thread(target=self.shutdown).start()
 
 

@@ -1,1 +1,1 @@
-"""The model's HTTP API as clients see it: its wire format, its errors, and no model. For tests and benchmarks."""
+"""A stub of the model's HTTP API for tests and benchmarks: its wire format and its errors, but no model."""

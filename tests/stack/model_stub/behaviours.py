@@ -1,4 +1,4 @@
-"""What the model says to a request: a function of the conversation so far, for each behaviour that can be asked for."""
+"""The behaviours of the stub. Each is a function from the conversation so far to the model's next message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAME_LENGTH = "The work of this turn is described here at the length that a turn
 
 
 class Conversation:
-    """One request, as a behaviour wants to see it. `number`: that of this request since the start."""
+    """One request, prepared for the behaviours. `number`: of this request, counted from the start of the server."""
 
     def __init__(self, document: Json, number: int) -> None:
         self.number, self.tools = number, {tool["name"] for tool in document.get("tools") or ()}
@@ -26,7 +26,7 @@ class Conversation:
 
     @property
     def blocks(self) -> list[Json]:
-        """Of what the client says since the model's last word that was no call."""
+        """The client's blocks since the model's last message without a tool call."""
         found: list[Json] = []
         for message in self.messages:
             content = message["content"]
@@ -47,20 +47,20 @@ class Conversation:
 
     @property
     def folder(self) -> str:
-        """The client's working directory, from what it tells the model."""
+        """The client's working directory, which the client tells the model; else /tmp."""
         found = FOLDER.search(self._all)
         return found.group(1).rstrip("/") if found else "/tmp"
 
 
 def status(signal: bool, state: str = "IN_PROGRESS", error: str = "") -> str:
-    """The block with which a turn of an autonomous loop ends."""
+    """The status block at the end of a turn of ralph-agent."""
     more = f"ERROR: {error}\n" if error else ""
     told = f"STATUS: {state}\n{more}EXIT_SIGNAL: {str(signal).lower()}\n"
     return f"{SAME_LENGTH}\n\n---RALPH_STATUS---\n{told}---END_RALPH_STATUS---"
 
 
 def work(seen: Conversation) -> Message:
-    """What the prompt orders by `stub-calls: [{"tool": …, "input": …}]`; else a file is written and committed."""
+    """The calls that the prompt orders by `stub-calls: [{"tool": …, "input": …}]`; else write and commit a file."""
     calls = _ordered(seen) or _usual(seen)
     if seen.results < len(calls):
         return Message("", (calls[seen.results],))
@@ -77,7 +77,7 @@ def _usual(seen: Conversation) -> list[Call]:
         return [Call("search", {"query": seen.prompt[:200], "limit": 3})]
     if not {"Write", "Bash"} <= seen.tools:
         return []
-    # Each turn is a new conversation: its second request must not name another file.
+    # All requests of a turn must name the same file. The number of its first request is in the name.
     path = f"{seen.folder}/notes/{seen.number - seen.results:06}.md"
     commit = "git add --all . && git commit --quiet --message 'Another note'"
     return [Call("Write", {"file_path": path, "content": f"Note {seen.number}\n"}),
@@ -93,25 +93,25 @@ def finished(seen: Conversation) -> Message:
 
 
 def blocked(seen: Conversation) -> Message:
-    """A turn that runs, and tells each time that the same thing is in its way."""
+    """A turn that runs, and reports the same obstacle each time."""
     return Message(status(False, "BLOCKED", f"no module named 'colour' (line {seen.number})"))
 
 
 def denied(seen: Conversation) -> Message:
-    """Wants what no client should grant."""
+    """Asks for a write that no client should permit."""
     if seen.results == 0:
         return Message("", (Call("Write", {"file_path": "/etc/stub", "content": "no\n"}),))
     return Message(status(False))
 
 
 def terse(seen: Conversation) -> Message:
-    """Works, and says next to nothing about it."""
+    """Works, but answers with one word."""
     said = work(seen)
     return said if said.calls else Message("ok")
 
 
 def talks_alone(seen: Conversation) -> Message:
-    """An answer with no status block at all."""
+    """An answer without a status block."""
     return Message("I have looked around.")
 
 
@@ -119,7 +119,7 @@ BEHAVIOURS: dict[str, Callable[[Conversation], Message]] = {
     "work": work, "no-change": no_change, "finished": finished, "blocked": blocked, "denied": denied, "terse": terse,
     "talks-alone": talks_alone,
 }  # fmt: skip
-"""What is said with status 200."""
+"""Behaviours that answer with status 200 and a whole message."""
 
 FAILURES = {
     "same-error": Failure(400, "messages.0: the same error as ever"),
@@ -129,7 +129,7 @@ FAILURES = {
     "overloaded": Failure(529, "overloaded"),
 }
 TRANSPORT = ("slow", "hang", "malformed", "cut")
-"""What happens to the bytes of an answer. slow: `seconds` between two events. hang: nothing, until the client leaves.
-malformed: status 200 and no message. cut: the connection ends in the middle of the message."""
+"""Behaviours that change how an answer is sent. slow: `seconds` between two events. hang: no answer until the client
+disconnects. malformed: status 200 and no message. cut: the connection ends in the middle of the message."""
 
 NAMES = (*BEHAVIOURS, *FAILURES, *TRANSPORT)

@@ -1,4 +1,4 @@
-"""The server. How it behaves is chosen by the model's name (`stub-hang`), or for all others by POST /stub/behaviour."""
+"""The server. The model's name (`stub-hang`) chooses its behaviour; for other names POST /stub/behaviour does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .wire import Failure, Written, event
 
 @dataclass
 class Chosen:
-    """`times`: for that many requests; 0 for ever. `seconds`: between the events of a slow answer."""
+    """`times`: number of requests that it applies to; 0: all. `seconds`: between the events of a slow answer."""
 
     behaviour: str = "work"
     times: int = 0
@@ -36,7 +36,7 @@ class State:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, model: str) -> tuple[int, Chosen]:
-        """The number of this request and how it is answered."""
+        """Count a request. Returns its number and the behaviour for it."""
         with self.lock:
             self.numbers += 1
             self.models[model] += 1
@@ -55,10 +55,10 @@ class State:
 
 
 class Server(ThreadingHTTPServer):
-    """`with Server(port) as server`: serves from a thread of its own until the end. Port 0: any free one."""
+    """`with Server(port) as server`: serves in a thread of its own during the block. Port 0: any free port."""
 
     daemon_threads = True
-    # Many clients begin at once.
+    # Many clients connect at once.
     request_queue_size = 128
 
     def __init__(self, port: int = 0, address: str = "127.0.0.1") -> None:
@@ -70,7 +70,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def behave(self, behaviour: str, **how: Any) -> None:
-        """ValueError for a behaviour that there is not. `how`: the fields of Chosen."""
+        """Choose a behaviour. `how`: fields of Chosen. ValueError if there is no such behaviour."""
         if behaviour not in NAMES:
             raise ValueError(f"no behaviour {behaviour!r}; there are: {', '.join(NAMES)}")
         self.state.chosen = Chosen(behaviour, **how)

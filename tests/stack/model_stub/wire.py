@@ -1,4 +1,4 @@
-"""What a Messages API puts on the wire: one message, as a document or as server-sent events, or an error."""
+"""The wire format of the Messages API: a message as one document or as server-sent events, or an error."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Json = Mapping[str, Any]
 ERRORS = {400: "invalid_request_error", 401: "authentication_error", 429: "rate_limit_error", 500: "api_error",
           529: "overloaded_error"}  # fmt: skip
 PIECE = 40
-"""Characters of one delta."""
+"""Most characters of one delta."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """The model wants a tool to be used."""
+    """A tool call of the model."""
 
     tool: str
     input: Json
@@ -25,7 +25,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Message:
-    """What the model says: a text, calls of tools, or both."""
+    """A message of the model: a text, tool calls, or both."""
 
     text: str = ""
     calls: tuple[Call, ...] = ()
@@ -33,7 +33,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Failure:
-    """An answer that is an error. `retry_after`: seconds, told in the header of this name."""
+    """An error as the answer. `retry_after`: seconds in the header of this name."""
 
     status: int
     text: str = "told to fail"
@@ -46,7 +46,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Written:
-    """A message with its number, as it is sent."""
+    """A message with its number, ready to be sent."""
 
     message: Message
     number: int
@@ -69,7 +69,7 @@ class Written:
 
     @property
     def usage(self) -> dict[str, int]:
-        """Four characters count as a token."""
+        """The token counts. Four characters count as one token."""
         return {"input_tokens": self.asked // 4 + 1, "output_tokens": len(json.dumps(self.blocks)) // 4,
                 "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}  # fmt: skip
 
@@ -85,7 +85,7 @@ class Written:
         }  # fmt: skip
 
     def events(self) -> Iterator[bytes]:
-        """The same message, event by event."""
+        """The message as server-sent events."""
         yield event("message_start", message=self._head)
         yield event("ping")
         for index, block in enumerate(self.blocks):

@@ -1,4 +1,4 @@
-"""Questions in natural language: the model looks things up in the brain by tools and answers from what it found."""
+"""Questions in natural language: the model searches the brain with tools and answers from what it finds."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Answerer:
         await self._client.aclose()
 
     async def answer(self, question: str) -> Answer:
-        """NotConfigured without a key. Unavailable (model) where the model's API fails or comes to no end."""
+        """NotConfigured without a key. Unavailable (model) if the API fails or gives no answer in TURNS calls."""
         if not self._settings.anthropic_key:
             raise NotConfigured("no model key is given: put one into the secret ANTHROPIC_API_KEY", "no_model_key")
         messages: list[dict[str, Any]] = [{"role": "user", "content": question}]
@@ -92,7 +92,7 @@ class Answerer:
         return document
 
     async def _call(self, call: Mapping[str, Any], sources: dict[UUID, Hit]) -> dict[str, Any]:
-        """A tool's result as the model reads it; its own mistakes are told to it."""
+        """The result of a tool call for the model. A wrong call gets its error as the result."""
         try:
             text, wrong = await self._look(call["name"], call.get("input") or {}, sources), False
         except (ApiError, ValueError, TypeError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""Puts the parts together. A database that is away is no reason not to start: readiness says what is missing."""
+"""Puts the parts together. The API starts without its databases; readiness says what is missing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _log = logging.getLogger("brain")
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """ValueError where the API keys cannot be read: nobody could ever ask."""
+    """ValueError if the API keys cannot be read: no client could make a request."""
     keys = Keys(settings.api_keys)
     app = FastAPI(title="Brain API", version="1.0.0", description=about, lifespan=_lifespan)
     app.state.settings, app.state.keys = settings, keys
@@ -73,7 +73,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _embedder(settings: Settings) -> tuple[Embedder | None, str]:
-    """Readiness reports a missing model. Ending here would only cause restarts."""
+    """The embedder, or None and why. It raises nothing: readiness reports the problem; an exit would cause restarts."""
     try:
         return embedder(settings), ""
     except (ValueError, KeyError, OSError) as error:
@@ -101,7 +101,7 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    """Where a value is wrong and why, without the value: contents may be large or confidential."""
+    """Says where a value is wrong and why. It leaves the value out: contents may be large or confidential."""
     assert isinstance(error, RequestValidationError)
     details = [{"at": ".".join(map(str, item["loc"])), "message": item["msg"]} for item in error.errors()]
     return _answer(422, "invalid", "the request is not as the API describes it (/docs)", details=details)

@@ -1,4 +1,4 @@
-"""Artifacts in PostgreSQL, the truth. What of Neo4j and embeddings is not done at once is found by the followers."""
+"""Artifacts in PostgreSQL, which is authoritative. The followers add missing embeddings and update Neo4j."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from brain.postgres import Connection, Pool, connected
 from brain.schemas import Artifact, ArtifactChange, ArtifactHead, ArtifactIn, Counts, LinkTo, Page, Written
 
 AT_ONCE = 256
-"""Pieces that a request waits for (about 4 s on a quiet machine)."""
+"""Most pieces that one request embeds before it answers (about 4 s on a quiet machine)."""
 
 
 class Artifacts:
-    """`wake` is called after each change: embeddings and graph follow."""
+    """`wake` is called after each change, so that the followers update embeddings and graph."""
 
     def __init__(self, pool: Pool, embeddings: Embeddings, wake: Callable[[], None]) -> None:
         self._pool, self._embeddings, self._wake = pool, embeddings, wake
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[Connection]:
-        """One transaction; those that follow hear of it once it is durable."""
+        """One transaction. The followers are woken after the commit."""
         async with connected(self._pool) as connection, connection.transaction():
             yield connection
         self._wake()
 
     async def create(self, item: ArtifactIn) -> Artifact:
-        """Conflict where the path is taken."""
+        """Conflict if the path is taken."""
         work = await self._prepared([item])
         try:
             async with self._writing() as connection:
@@ -49,12 +49,15 @@ class Artifacts:
         return await self.get(identity)
 
     async def ingest(self, items: Sequence[ArtifactIn]) -> list[Written]:
-        """Create or replace by path; without a path always create. All of the batch or nothing."""
+        """Create or replace by path; an artifact without a path is always created. All of the batch or nothing.
+
+        Conflict if the batch names a path twice. Unavailable (busy) if another writer makes one of the paths meanwhile.
+        """
         by_path = {item.path: item for item in items if item.path}
         if len(by_path) != sum(1 for item in items if item.path):
             raise Conflict("the batch names a path twice")
         work = await self._prepared(await self._changed(items))
-        # In one order, so that two batches with the same paths wait for each other instead of both giving up.
+        # Sorted, so that two batches with the same paths wait for each other and do not deadlock.
         ordered = sorted(enumerate(items), key=lambda entry: entry[1].path or "")
         try:
             async with self._writing() as connection:
@@ -70,11 +73,11 @@ class Artifacts:
             return await queries.read(connection, identity)
 
     async def change(self, identity: UUID, change: ArtifactChange) -> Artifact:
-        """NotFound; Conflict where the new path is taken."""
+        """NotFound; Conflict if the new path is taken."""
         work = await self._prepared([_changed(await self.get(identity), change)])
         try:
             async with self._writing() as connection:
-                # Somebody else may have changed it while the model worked: what the follower has to embed, then.
+                # Another client may have changed it while the model worked. Then the follower embeds the new pieces.
                 item = _changed(await queries.read(connection, identity, "FOR UPDATE"), change)
                 await self._update(connection, identity, item, work)
         except psycopg.errors.UniqueViolation as error:
@@ -86,25 +89,25 @@ class Artifacts:
             raise NotFound(f"there is no artifact {identity}")
 
     async def delete_paths(self, path: str | None, prefix: str | None) -> int:
-        """By exact path, or all below a prefix."""
+        """Delete by exact path, or all whose path begins with `prefix`. Returns how many."""
         if path is not None:
             return await self._delete("path = %s", (path,))
         return await self._delete("starts_with(path, %s)", (prefix,))
 
     async def link(self, identity: UUID, to: LinkTo) -> None:
-        """NotFound where either artifact is unknown. A link that is there already stays."""
+        """NotFound if either artifact is unknown. An existing link stays."""
         async with self._writing() as connection:
             await queries.add_link(connection, identity, to)
             await connection.execute(queries.PENDING, ([identity],))
 
     async def unlink(self, identity: UUID, kind: str, target: UUID) -> None:
-        """NotFound where there is no such link."""
+        """NotFound if there is no such link."""
         async with self._writing() as connection:
             await queries.remove_link(connection, identity, kind, target)
             await connection.execute(queries.PENDING, ([identity],))
 
     async def page(self, where: Mapping[str, Any], limit: int, after: Cursor | None) -> Page:
-        """Newest first. `where`: kind, tag, path, path_prefix; None where it does not matter."""
+        """Newest first. `where`: kind, tag, path, path_prefix; None: any."""
         query = (
             f"SELECT {queries.HEAD} FROM artifacts WHERE (%(kind)s::text IS NULL OR kind = %(kind)s) "  # noqa: S608 - ours
             "AND (%(tag)s::text IS NULL OR tags @> ARRAY[%(tag)s]) AND (%(path)s::text IS NULL OR path = %(path)s) "
@@ -139,10 +142,10 @@ class Artifacts:
         return [item for item in items if item.path is None or known.get(item.path) != artifact_digest(item)]
 
     async def _prepared(self, items: Iterable[ArtifactIn]) -> dict[str, Vectors]:
-        """Piece's digest → vector, for pieces that nobody has embedded yet. Outside the transaction: it takes long.
+        """Digest of a piece → its vector. Called outside the transaction, because it takes long.
 
-        Empty where the model does not answer or refuses one of them: nothing is refused for that. The follower embeds
-        what is not here, as it does beyond AT_ONCE pieces, so that no request lasts for minutes.
+        New pieces are embedded, at most AT_ONCE of them; the vectors of known pieces are read. The result is empty if
+        the model does not answer or refuses a text: the write succeeds all the same. The follower embeds the rest.
         """
         wanted = {piece.digest: piece for item in items for piece in pieces(item.title, item.content, item.chunks)}
         try:
@@ -189,7 +192,7 @@ class Artifacts:
     async def _fill(
         self, connection: Connection, identity: UUID, item: ArtifactIn, work: Mapping[str, Vectors]
     ) -> None:
-        """What belongs to an artifact that has just been written: pieces, vectors, links, and a mark for the graph."""
+        """Write the pieces, vectors and links of an artifact that has just been written, and mark it for the graph."""
         wanted = pieces(item.title, item.content, item.chunks)
         await connection.execute(
             "DELETE FROM chunks WHERE artifact_id = %s AND NOT digest = ANY(%s)",
@@ -224,7 +227,7 @@ class Artifacts:
         async with self._writing() as connection:
             query = f"SELECT id FROM artifacts WHERE {condition} ORDER BY id FOR UPDATE"  # noqa: S608 - ours, above
             doomed = [row["id"] async for row in await connection.execute(query, values)]
-            # A link by path goes on waiting for that path; one by id points nowhere any more.
+            # A link by path stays and waits for that path. A link by id has lost its target and is deleted.
             await connection.execute("DELETE FROM links WHERE target_id = ANY(%s) AND target_path IS NULL", (doomed,))
             await connection.execute("DELETE FROM artifacts WHERE id = ANY(%s)", (doomed,))
             await connection.execute(queries.PENDING, (doomed,))

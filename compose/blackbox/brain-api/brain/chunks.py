@@ -1,4 +1,4 @@
-"""Cuts text into pieces that the model reads whole (256 tokens, about 200 words of English)."""
+"""Cuts text into pieces that fit into the model's input (256 tokens, about 200 words of English)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator
 
 LONGEST = 1000
-"""Characters of a piece."""
+"""Most characters of a piece."""
 
 _BREAKS = (re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"(?<=[.!?])\s+"), re.compile(r"\s+"))
 
 
 def split(text: str, longest: int = LONGEST) -> list[str]:
-    """Pieces in order, cut at the coarsest break that makes them short enough: paragraph, line, sentence, word."""
+    """The pieces in order. They are cut at the coarsest break that makes them short enough: paragraph, line, sentence,
+    word. `longest`: characters."""
     return list(_gathered(_small(text, longest, 0), longest))
 
 
@@ -35,7 +36,7 @@ def _small(text: str, longest: int, level: int) -> Iterator[str]:
 
 
 def _gathered(parts: Iterator[str], longest: int) -> Iterator[str]:
-    """Neighbours that fit together into one piece."""
+    """Join neighbouring parts as long as they fit into one piece."""
     held = ""
     for part in parts:
         if held and len(held) + len(part) + 1 > longest:

@@ -1,4 +1,4 @@
-"""Text to vectors of length 1. The only place of the stack that does so."""
+"""Turns text into vectors of length 1. No other part of the stack does this."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ Vectors = numpy.ndarray
 """float32, one row per text."""
 
 REFUSES = frozenset({400, 413, 422})
-"""Status codes that speak of the texts, and of nothing that passes by itself."""
+"""Status codes that mean that the texts are at fault: trying again does not help."""
 
 BATCH = 8
-"""Texts at once: more are hardly faster on two cores, and a query waits for less."""
+"""Texts per run of the model. More are hardly faster on two cores, and a query would wait longer."""
 
 _log = logging.getLogger("brain.embedding")
 
 
 class Embedder(Protocol):
     async def documents(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of texts to be found. Unavailable (embeddings) where the model does not answer; Refused."""
+        """Vectors of the texts to be stored. Unavailable (embeddings) if the model does not answer; Refused."""
         ...
 
     async def query(self, text: str) -> Vectors:
-        """The vector of what is looked for; it does not wait for documents under way."""
+        """The vector of a search text. It does not wait for documents that are being embedded."""
         ...
 
     async def close(self) -> None: ...
 
 
 def embedder(settings: Settings) -> Embedder:
-    """ValueError where the settings ask for another model than the image has."""
+    """ValueError if the settings name another model than the image has."""
     if settings.embedding_url:
         return RemoteEmbedder(settings)
     about = json.loads((settings.model_folder / "model.json").read_text())
@@ -56,13 +56,13 @@ def embedder(settings: Settings) -> Embedder:
 
 
 class LocalEmbedder:
-    """The model in the image. A thread for documents and one for queries: each runs the model by itself."""
+    """The model in the image. One thread embeds documents, another one queries, so that queries do not wait."""
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        # The arena keeps what the longest batch ever needed.
+        # The arena would keep as much memory as the longest batch ever needed.
         options.enable_cpu_mem_arena = False
         model = str(folder / "model.onnx")
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -75,7 +75,7 @@ class LocalEmbedder:
         }
 
     async def documents(self, texts: Sequence[str]) -> Vectors:
-        # Texts of like length together: a batch is as long as its longest.
+        # Sorted by length: each text of a batch is padded to the longest one.
         order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
         parts = []
         for start in range(0, len(order), BATCH):
@@ -111,7 +111,7 @@ class LocalEmbedder:
 
 
 def _give_way() -> None:
-    """This thread alone: somebody waits for the others."""
+    """Lower the priority of this thread alone: clients wait for the other threads."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 

@@ -1,4 +1,4 @@
-"""Which model is in use, and which table holds its vectors: checked before anything is written or searched."""
+"""The model in use and the table of its vectors. Both are checked before anything is written or searched."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from brain.postgres import Pool, connected
 from brain.settings import Settings
 
 ORDINARY = "one dimension from model to column"
-"""A text that no model refuses."""
+"""A text that no model refuses, for the check."""
 
 _log = logging.getLogger("brain.embeddings")
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A registered model. Its vectors are in `table`, and in the property `node_property` of Neo4j's nodes."""
+    """A registered model. Its vectors are in `table`; Neo4j's nodes have one each in the property `node_property`."""
 
     id: int
     name: str
@@ -42,7 +42,7 @@ class Model:
 
 
 class Embeddings:
-    """The embedder together with its model's place in the database, once the two have been seen to fit."""
+    """The embedder and its registered model. `check` compares the two before they are used."""
 
     def __init__(self, settings: Settings, pool: Pool, embedder: Embedder | None, problem: str = "") -> None:
         """`problem`: why there is no embedder."""
@@ -58,7 +58,7 @@ class Embeddings:
         return self._model
 
     async def check(self) -> bool:
-        """Whether model, setting and column have one dimension; otherwise `problem` says what differs."""
+        """Whether model, setting and column have the same dimension; if not, `problem` says what differs."""
         if self._embedder is None or self._model is not None:
             return self._model is not None
         try:
@@ -91,7 +91,7 @@ class Embeddings:
         return Model(row["id"], name, dimensions)
 
     async def documents(self, texts: list[str]) -> Vectors:
-        """Unavailable (embeddings) where the model does not answer; Refused where it will not have one of them."""
+        """Unavailable (embeddings) if the model does not answer; Refused if it refuses one of the texts."""
         embedder = self._ready()
         return await embedder.documents(texts) if texts else numpy.empty((0, self.model.dimensions), numpy.float32)
 

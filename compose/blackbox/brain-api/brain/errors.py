@@ -1,10 +1,10 @@
-"""Why a request cannot be answered, each with its status and a word that programs can rely on."""
+"""Why a request cannot be answered. Each error has a status and a code for programs, which does not change."""
 
 from __future__ import annotations
 
 
 class ApiError(Exception):
-    """Told to the client as {"error": {"code", "message", "request_id"}}."""
+    """Sent to the client as {"error": {"code", "message", "request_id"}}."""
 
     status = 400
     code = "bad_request"
@@ -45,14 +45,14 @@ class NotConfigured(ApiError):
 
 
 class Refused(ApiError):
-    """The model takes no such text: too long for it, for instance."""
+    """The model refuses a text, for instance because it is too long."""
 
     status = 422
     code = "embeddings_refused"
 
 
 class Unavailable(ApiError):
-    """A database or a model does not answer now; the code names which."""
+    """A database or a model does not answer now. The code says which."""
 
     status = 503
     code = "unavailable"

@@ -1,7 +1,7 @@
-"""What follows PostgreSQL: embeddings that are missing, and Neo4j's picture of the links.
+"""The followers of PostgreSQL: one adds missing embeddings, one copies artifacts and links to Neo4j.
 
-Both look at what is there and do what is missing, however it came about: a model or a database that was away, a crash,
-a new model. Nothing is lost by stopping at any moment, and doing something twice changes nothing.
+Both compare with PostgreSQL and do what is missing, whatever the reason: a model or a database that did not answer, a
+crash, a new model. They can be stopped at any moment, and doing the same work twice changes nothing.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from brain.queries import PENDING
 from brain.search import Searcher
 
 PAUSE = 30.0
-"""Seconds after which a follower looks without having been woken."""
+"""Seconds after which a follower looks for work although nobody has woken it."""
 
 AGAIN = 2.0
-"""Seconds until it tries again what has failed."""
+"""Seconds after a failure until it tries again."""
 
 TEXTS = 64
 NODES = 200
 EMBED_LOCK, GRAPH_LOCK = 7106, 7107
-"""Advisory locks: of several processes, one embeds and one draws."""
+"""Keys of advisory locks: of several processes only one at a time writes embeddings, and one draws."""
 
 _log = logging.getLogger("brain.followers")
 _MISSING = "FROM chunks c WHERE NOT EXISTS (SELECT FROM {table} e WHERE e.chunk_id = c.id)"
@@ -39,10 +39,10 @@ _COUNT = sql.SQL("SELECT count(*) AS left " + _MISSING)
 
 
 class Follower:
-    """Runs `work` until there is none left, then waits to be woken."""
+    """Calls `work` until nothing is left to do, then waits until it is woken."""
 
     def __init__(self, name: str, work: Callable[[], Awaitable[int]]) -> None:
-        """`work` does a share and returns how much it has done; 0: nothing is left."""
+        """`work` does a part of the work and returns how many items it has done; 0: nothing is left."""
         self._name, self._work = name, work
         self._woken = asyncio.Event()
 
@@ -73,7 +73,7 @@ class Followers:
     def __init__(self, pool: Pool, embeddings: Embeddings, graph: GraphStore, searcher: Searcher) -> None:
         self._pool, self._embeddings, self._graph, self._searcher = pool, embeddings, graph, searcher
         self._refused: set[int] = set()
-        """Pieces that the model will not have. They are found by their words until they change or this starts anew."""
+        """Ids of pieces that the model refuses: only found by words until they change or the process restarts."""
         self.all = (Follower("embedding", self._embed), Follower("graph", self._draw))
 
     def wake(self) -> None:
@@ -81,7 +81,7 @@ class Followers:
             follower.wake()
 
     async def _embed(self) -> int:
-        """Pieces without an embedding of the current model, a share at a time."""
+        """Embed up to TEXTS pieces that have no embedding of the current model. Returns how many were tried."""
         if not await self._embeddings.check():
             raise ApiError(self._embeddings.problem)
         model = self._embeddings.model
@@ -98,7 +98,7 @@ class Followers:
         vectors = await self._vectors(rows)
         async with connected(self._pool) as connection, connection.transaction():
             await _lock(connection, EMBED_LOCK)
-            # A piece may have gone meanwhile.
+            # A piece may have been deleted meanwhile.
             insert = sql.SQL(
                 "INSERT INTO {} (chunk_id, embedding) SELECT id, %s FROM chunks WHERE id = %s ON CONFLICT DO NOTHING"
             ).format(model.table)
@@ -110,12 +110,12 @@ class Followers:
         return len(rows)
 
     async def _vectors(self, rows: Sequence[Mapping[str, Any]]) -> dict[int, Vectors]:
-        """Piece → vector, of those that the model takes: one that it refuses holds up no other."""
+        """Id of a piece → its vector. A piece that the model refuses is left out; the others are embedded."""
         texts = {row["id"]: f"{row['heading']}\n{row['body']}" for row in rows}
         try:
             return dict(zip(texts, await self._embeddings.documents(list(texts.values())), strict=True))
         except Refused:
-            # Where the model refuses whatever it is given, no text is to blame.
+            # If the model refuses even an ordinary text, this raises: then no piece is at fault.
             await self._embeddings.query()
         found = {}
         for identity, text in texts.items():
@@ -133,7 +133,7 @@ class Followers:
         return left
 
     async def _draw(self) -> int:
-        """Artifacts that have changed: their nodes become what PostgreSQL says now."""
+        """Bring the nodes of up to NODES changed artifacts in line with PostgreSQL. Returns how many artifacts."""
         async with connected(self._pool) as connection, connection.transaction():
             await _lock(connection, GRAPH_LOCK)
             query = "SELECT artifact_id, version FROM graph_pending ORDER BY version LIMIT %s"
@@ -144,7 +144,7 @@ class Followers:
             rows = await self._rows(connection, [item["artifact_id"] for item in pending])
             gone = {str(item["artifact_id"]) for item in pending} - {row["id"] for row in rows}
             await self._graph.draw(rows, sorted(gone), self._embeddings.model.node_property)
-            # What has changed again since then has a higher version, and stays.
+            # An artifact that has changed again since then has a higher version, and stays pending.
             await connection.execute(
                 "DELETE FROM graph_pending p USING unnest(%s::uuid[], %s::bigint[]) AS drawn (id, version) "
                 "WHERE p.artifact_id = drawn.id AND p.version = drawn.version",

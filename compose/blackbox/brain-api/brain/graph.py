@@ -1,4 +1,4 @@
-"""The links between artifacts, in Neo4j: a picture of PostgreSQL's, drawn by the follower and asked here."""
+"""The links between artifacts in Neo4j: a copy of PostgreSQL's. The follower writes it, requests read it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from brain.schemas import Edge, Graph, Node
 from brain.settings import Settings
 
 LARGEST = 500
-"""Nodes that one answer has at most."""
+"""Most nodes of one answer."""
 
 _NODE = "{.id, .path, .title, .kind}"
 _DRAW = """
@@ -73,26 +73,26 @@ class GraphStore:
         await self._driver.close()
 
     async def ping(self) -> None:
-        """Raises where Neo4j does not answer within PING seconds."""
+        """Raises if Neo4j does not answer within PING seconds."""
         async with asyncio.timeout(PING):
             await self._driver.execute_query("RETURN 1")
 
     async def draw(self, rows: Sequence[Mapping[str, Any]], gone: Sequence[str], property_name: str) -> None:
-        """Make these nodes and their outgoing links as given, and forget the others. The same twice is no change."""
+        """Write these nodes and their outgoing links as given, and delete the nodes `gone`. Twice is harmless."""
         if gone:
             await self._run(_FORGET, ids=list(gone))
         if rows:
             await self._run(_DRAW, rows=list(rows), property=property_name)
 
     async def neighbours(self, identity: UUID, depth: int, kinds: Sequence[str]) -> Graph:
-        """What is linked with it in either direction, up to `depth` steps away, and the links among all of them."""
+        """The artifacts up to `depth` links away from this one, in either direction, and all links among them."""
         records = await self._run(_START, id=str(identity))
         if not records:
             raise NotFound(f"the graph has no artifact {identity} (a new one takes a moment)")
         return await self._spread({str(identity): Node(**records[0]["node"], distance=0)}, depth, kinds)
 
     async def path(self, start: UUID, end: UUID, longest: int) -> Graph:
-        """The shortest way between two. NotFound where none is short enough."""
+        """The shortest path between two artifacts. NotFound if there is none of at most `longest` links."""
         if start == end:
             raise ApiError("a path needs two artifacts")
         records = await self._run(_PATH % longest, **{"from": str(start), "to": str(end)})
@@ -102,18 +102,18 @@ class GraphStore:
         return Graph(nodes=nodes, edges=[Edge(**edge) for edge in records[0]["edges"]])
 
     async def words(self, words: str, limit: int) -> Graph:
-        """Artifacts by the words of their titles and paths."""
+        """Artifacts whose titles or paths have these words."""
         records = await self._run(_WORDS, words=words.translate(_LUCENE), limit=limit)
         return Graph(nodes=[Node(**record["node"], score=record["score"]) for record in records], edges=[])
 
     async def around(self, model: Model, vector: Sequence[float], limit: int, depth: int) -> Graph:
-        """The nearest by meaning, and what is linked with them."""
+        """The artifacts nearest to `vector`, and those up to `depth` links away from them."""
         records = await self._run(_NEAREST, index=model.graph_index, limit=limit, vector=list(vector))
         nodes = {record["node"]["id"]: Node(**record["node"], score=record["score"], distance=0) for record in records}
         return await self._spread(nodes, depth, ())
 
     async def _spread(self, nodes: dict[str, Node], depth: int, kinds: Sequence[str]) -> Graph:
-        """These, what is linked with any of them up to `depth` steps away, and the links among all of them."""
+        """These nodes, those up to `depth` links away from any of them, and all links among them."""
         edge = list(nodes)
         for distance in range(1, depth + 1):
             values = {"from": edge, "seen": list(nodes), "kinds": list(kinds), "limit": LARGEST - len(nodes)}
@@ -127,7 +127,7 @@ class GraphStore:
         return Graph(nodes=nodes, edges=[Edge(**record) for record in records])
 
     async def _run(self, query: str, **values: Any) -> list[dict[str, Any]]:
-        """Unavailable (neo4j) where it does not answer."""
+        """Unavailable (neo4j) if Neo4j does not answer."""
         try:
             async with asyncio.timeout(20):
                 result = await self._driver.execute_query(query, parameters_=values)

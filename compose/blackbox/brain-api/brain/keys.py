@@ -1,4 +1,4 @@
-"""Who may ask: keys from a secret file, a line each: NAME ROLE KEY. ROLE is `read` or `write` (which may read, too)."""
+"""Clients' keys, from a secret file. Each line: NAME ROLE KEY. ROLE is `read` or `write` (which may also read)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from brain.errors import Forbidden, Unauthorized
 
 ROLES = ("read", "write")
 SHORTEST = 20
-"""Characters of a key: fewer can be guessed."""
+"""Fewest characters of a key: a shorter one can be guessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Caller:
 
 
 class Keys:
-    """Keeps digests only. ValueError, naming the line and never the key, where the file is wrong."""
+    """Keeps digests only. ValueError if the file is wrong: it names the line, never the key."""
 
     def __init__(self, text: str) -> None:
         self._callers: dict[bytes, Caller] = {}
@@ -41,7 +41,7 @@ class Keys:
         self._callers[_digest(words[2])] = Caller(words[0], words[1])
 
     def caller(self, key: str) -> Caller | None:
-        """Takes as long for a key that is nearly right as for any other."""
+        """The client with this key, or None. Takes as long for a nearly right key as for any other."""
         asked, found = _digest(key), None
         for digest, caller in self._callers.items():
             if hmac.compare_digest(digest, asked):

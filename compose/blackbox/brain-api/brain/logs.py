@@ -1,4 +1,4 @@
-"""One JSON object a line on stdout. What is logged inside a request carries its id."""
+"""One JSON object per line on stdout. Lines that are logged inside a request have its id."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def set_up_logs() -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    # Each notification and each refused connection would be told again and again; readiness tells it once.
+    # These libraries would log every notification and every refused connection. Readiness reports an outage.
     for name, level in (("neo4j", logging.ERROR), ("psycopg.pool", logging.ERROR), ("httpx", logging.WARNING)):
         logging.getLogger(name).setLevel(level)

@@ -1,4 +1,4 @@
-"""Where a page ended: opaque to clients, and still right when artifacts come and go meanwhile."""
+"""The cursor: where a page ended. Opaque to clients, and still right if artifacts come or go meanwhile."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
-        """ApiError where it is not one of ours."""
+        """ApiError if this is not a cursor that we have made."""
         try:
             at, _, identity = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode().partition(" ")
             return cls(datetime.fromisoformat(at), UUID(identity))

@@ -1,4 +1,4 @@
-"""The texts of an artifact that are embedded and found, and the digest that tells whether it has changed."""
+"""Pieces: the texts of an artifact that are embedded and searched. And the digests that show a change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from brain.schemas import ArtifactIn
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One text that is embedded and found."""
+    """One text that is embedded and searched."""
 
     heading: str
     body: str
@@ -25,7 +25,7 @@ class Piece:
 
 
 def pieces(title: str, content: str, chunks: Sequence[str] | None) -> list[Piece]:
-    """At least one, so that an artifact without content is found by its title. The same text twice is one piece."""
+    """At least one piece, so that an artifact without content is found by its title. Equal texts are one piece."""
     bodies = [body.strip() for body in (split(content) if chunks is None else chunks)]
     texts = dict.fromkeys(body for body in bodies if body) or {"": None}
     return [Piece(title, body, digest(title, body)) for body in texts]

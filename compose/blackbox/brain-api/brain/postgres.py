@@ -22,11 +22,11 @@ OPTIONS = "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_s
 PING = 4.0
 BUSY = (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable, psycopg.errors.SerializationFailure)
 EF_SEARCH = 100
-"""Candidates that HNSW keeps: the default, 40, finds too few of the true neighbours."""
+"""Candidates that the HNSW index keeps. With the default, 40, it finds too few of the true neighbours."""
 
 
 def new_pool(settings: Settings) -> Pool:
-    """Not open yet. A request waits at most 3 s for a connection, and at most 100 wait."""
+    """The pool, not opened yet. A request waits at most 3 s for a connection; at most 100 requests wait."""
     return AsyncConnectionPool(
         kwargs={
             "host": settings.postgres_host, "dbname": "brain", "user": "brain", "connect_timeout": 5,
@@ -39,7 +39,7 @@ def new_pool(settings: Settings) -> Pool:
 
 
 async def _configure(connection: Any) -> None:
-    """Filters may leave too few of the nearest: then the index goes on looking, instead of answering with fewer."""
+    """If filters leave too few of the nearest pieces, the index continues to search and does not return fewer."""
     await connection.set_autocommit(True)
     await register_vector_async(connection)
     await connection.execute(f"SET hnsw.ef_search = {EF_SEARCH}")
@@ -48,7 +48,7 @@ async def _configure(connection: Any) -> None:
 
 @asynccontextmanager
 async def connected(pool: Pool) -> AsyncIterator[Connection]:
-    """A connection in autocommit. Unavailable (postgres) where there is none or it breaks; ApiError for bad values."""
+    """A connection in autocommit. Unavailable (postgres) if there is none or it breaks; ApiError for bad values."""
     try:
         async with pool.connection() as connection:
             yield connection
@@ -63,6 +63,6 @@ async def connected(pool: Pool) -> AsyncIterator[Connection]:
 
 
 async def ping(pool: Pool) -> None:
-    """Raises where PostgreSQL does not answer within PING seconds."""
+    """Raises if PostgreSQL does not answer within PING seconds."""
     async with asyncio.timeout(PING), pool.connection(timeout=PING) as connection:
         await connection.execute("SELECT 1")

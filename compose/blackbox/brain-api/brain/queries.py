@@ -1,4 +1,4 @@
-"""Statements about artifacts and their links, each inside a transaction of its caller's."""
+"""SQL statements about artifacts and links. Each runs in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def known(connection: Connection, model: Model, digests: list[str]) -> dic
 
 
 async def links(connection: Connection, identity: UUID, item: ArtifactIn) -> None:
-    """Its own links, and those of others that have waited for its path."""
+    """Write the artifact's own links, and complete links of other artifacts that waited for its path."""
     if item.links is not None:
         await connection.execute("DELETE FROM links WHERE source_id = %s", (identity,))
         for link in item.links:
@@ -73,7 +73,7 @@ async def links(connection: Connection, identity: UUID, item: ArtifactIn) -> Non
 
 
 async def add_link(connection: Connection, source: UUID, link: LinkTo) -> None:
-    """NotFound where the target's id is unknown."""
+    """NotFound if the target's id is unknown."""
     try:
         await connection.execute(
             "INSERT INTO links (source_id, kind, target_id, target_path) VALUES (%(source)s, %(kind)s, "
@@ -85,7 +85,7 @@ async def add_link(connection: Connection, source: UUID, link: LinkTo) -> None:
 
 
 async def remove_link(connection: Connection, source: UUID, kind: str, target: UUID) -> None:
-    """NotFound where there is no such link."""
+    """NotFound if there is no such link."""
     query = "DELETE FROM links WHERE source_id = %s AND kind = %s AND target_id = %s"
     if not (await connection.execute(query, (source, kind, target))).rowcount:
         raise NotFound(f"{source} has no such link")

@@ -1,4 +1,7 @@
-"""Around every request: its id, its size, its log line and its metrics. Plain ASGI, so that nothing is buffered."""
+"""Checks, logs and counts every request: its id, its size, its log line, its metrics.
+
+It is plain ASGI, so that nothing is buffered.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from brain import metrics
 from brain.logs import request_id
 
 LARGEST = 8 << 20
-"""Bytes of a request's body."""
+"""Most bytes of a request's body."""
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = ("/health/live", "/health/ready", "/metrics")
@@ -23,7 +26,7 @@ _log = logging.getLogger("brain.requests")
 
 
 class Requests:
-    """The outermost layer. X-Request-ID is taken over where it is well formed, and always answered."""
+    """The outermost layer. It takes a well-formed X-Request-ID over, or makes one, and always sends it back."""
 
     def __init__(self, app: Any) -> None:
         self._app = app

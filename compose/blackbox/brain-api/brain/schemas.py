@@ -1,4 +1,4 @@
-"""What goes in and comes out over HTTP."""
+"""The documents of requests and answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100)]
-# PostgreSQL's text has no NUL.
+# PostgreSQL's type text cannot hold NUL.
 Path = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]+$")]
 Title = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 Content = Annotated[str, StringConstraints(max_length=1_000_000, pattern=r"^[^\x00]*$")]

@@ -1,4 +1,4 @@
-"""Finding artifacts by meaning, by words, and by both. What is compared are pieces; what is found are artifacts."""
+"""Search by meaning, by words, and by both. Pieces are compared; the artifacts that they belong to are returned."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from brain.postgres import Pool, connected
 from brain.schemas import Filters, Hit, Hits, Search
 
 PIECES_PER_HIT = 3
-"""Pieces looked at for each artifact wanted: several of one artifact may be near."""
+"""Pieces that are compared per requested artifact: several pieces of one artifact may be near."""
 
 DEEP = 60
-"""Reciprocal rank fusion's constant: how much less a rank further down counts."""
+"""The constant of reciprocal rank fusion: the larger it is, the less the rank counts."""
 
 _FILTERS = (
     "(%(kind)s::text IS NULL OR a.kind = %(kind)s) AND (%(tags)s::text[] = '{{}}' OR a.tags @> %(tags)s) "
     "AND (%(prefix)s::text IS NULL OR starts_with(a.path, %(prefix)s))"
 )
-# "near" is what the index answers; only then pieces are joined to their artifacts' best.
+# "near" is the answer of the index. After that the best piece of each artifact is chosen.
 _NEAR = (
     "near AS MATERIALIZED (SELECT c.id AS chunk, c.artifact_id, 1 - (e.embedding <=> %(vector)s) AS score "  # noqa: S608 - ours
     "FROM {table} e JOIN chunks c ON c.id = e.chunk_id JOIN artifacts a ON a.id = c.artifact_id "
@@ -55,26 +55,26 @@ class Searcher:
     def __init__(self, pool: Pool, embeddings: Embeddings) -> None:
         self._pool, self._embeddings = pool, embeddings
         self.complete = False
-        """Whether each piece has an embedding of the current model. Set by the follower that makes them."""
+        """Whether each piece has an embedding of the current model. Set by the follower that makes embeddings."""
 
     async def semantic(self, search: Search) -> Hits:
         vector = await self._embeddings.query(search.query)
         return await self._hits(_SEMANTIC, {**_values(search), "vector": vector, "not": None})
 
     async def hybrid(self, search: Search) -> Hits:
-        """By meaning and by words: whoever is high in either list is high in the result."""
+        """By meaning and by words: an artifact with a high rank in either list has a high rank in the result."""
         vector = await self._embeddings.query(search.query)
         values = {**_values(search), "vector": vector, "not": None, "query": search.query, "deep": DEEP}
         values["pieces"] = max(values["pieces"], 50)
         return await self._hits(_HYBRID, values)
 
     async def similar(self, identity: UUID, filters: Filters) -> Hits:
-        """Artifacts like this one. NotFound where it does not exist or has no embedding yet."""
+        """Artifacts similar to this one. NotFound if it does not exist or has no embedding yet."""
         vector = await self.vector_of(identity)
         return await self._hits(_SEMANTIC, {**_values(filters), "vector": vector, "not": identity})
 
     async def vector_of(self, identity: UUID) -> Vectors:
-        """The mean of its pieces."""
+        """The mean of the vectors of its pieces."""
         query = sql.SQL(
             "SELECT avg(e.embedding) AS vector FROM {} e JOIN chunks c ON c.id = e.chunk_id WHERE c.artifact_id = %s"
         ).format(self._embeddings.model.table)

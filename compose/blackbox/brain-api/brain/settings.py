@@ -1,4 +1,4 @@
-"""All that the environment says. Secrets are read from files and stand in no environment."""
+"""Settings from the environment. Secrets are read from files and are in no environment variable."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """KeyError, ValueError or OSError where something is missing or unreadable: a start that cannot work."""
+        """KeyError, ValueError or OSError if something is missing or unreadable: the program could not work."""
         secrets = Path(environ.get("SECRETS", "/run/secrets"))
         return cls(
             postgres_host=environ["POSTGRES_HOST"],

@@ -1,4 +1,4 @@
-"""Writes the sentence model as one ONNX file: text's tokens in, unit vectors out. `export.py WEIGHTS TARGET`."""
+"""Writes the sentence model as one ONNX file: tokens in, unit vectors out. `export.py WEIGHTS TARGET`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SENTENCES = ["The database keeps running.", "A container was killed for memory, 
 
 
 class Sentences(torch.nn.Module):
-    """The model with what its makers say belongs after it: the mean over the real tokens, then length 1."""
+    """The model and the steps that its makers prescribe after it: mean over the real tokens, then length 1."""
 
     def __init__(self, weights: str) -> None:
         super().__init__()

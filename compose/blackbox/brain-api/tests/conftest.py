@@ -1,4 +1,4 @@
-"""The API as its clients see it: over HTTP, with the stack's real databases behind it."""
+"""Fixtures: the API over HTTP, with the real databases of the stack."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WRITE, READ = "w" * 24, "r" * 24
 
 @pytest.fixture(scope="session")
 def settings() -> Settings:
-    """The stack's own, with keys that the tests know."""
+    """The settings of the stack, with API keys that the tests know."""
     os.environ.setdefault("POOL_SIZE", "4")
     given = Settings.from_environment()
     return changed(given, api_keys=f"tests write {WRITE}\nreader read {READ}")
@@ -60,7 +60,7 @@ def api(settings: Settings) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def place(api: httpx.Client) -> Iterator[str]:
-    """A prefix of paths that no other test has; emptied afterwards."""
+    """A path prefix that no other test uses. Its artifacts are deleted afterwards."""
     prefix = f"test/{uuid.uuid4().hex}/"
     yield prefix
     api.delete("/api/v1/artifacts", params={"path_prefix": prefix})

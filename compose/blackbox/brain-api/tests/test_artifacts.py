@@ -1,4 +1,4 @@
-"""Artifacts over HTTP: made, changed, listed, taken in by the batch, removed."""
+"""Artifacts over HTTP: created, changed, listed, ingested in batches, deleted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_an_artifact_lives_from_creation_to_removal(api: httpx.Client, place: st
 
 
 def test_two_changes_at_once_both_stay(api: httpx.Client, place: str) -> None:
-    """Each reads, asks the model, which takes long for the first of them, and writes."""
+    """Each change reads, asks the model and writes. For the first change the model takes long."""
     address = f"/api/v1/artifacts/{put(api, item(f'{place}a'))[0]['id']}"
     many = "\n\n".join(f"Paragraph {number} of a long text. " * 30 for number in range(100))
     with ThreadPoolExecutor() as pool:
@@ -44,7 +44,7 @@ def test_two_changes_at_once_both_stay(api: httpx.Client, place: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["kind", "title", "content", "tags", "metadata"])
-def test_null_is_no_value(api: httpx.Client, place: str, name: str) -> None:
+def test_null_is_refused_except_for_a_path(api: httpx.Client, place: str, name: str) -> None:
     address = f"/api/v1/artifacts/{put(api, item(f'{place}a'))[0]['id']}"
     answer = api.patch(address, json={name: None})
     assert (answer.status_code, answer.json()["error"]["details"][0]["at"]) == (422, f"body.{name}")
@@ -52,7 +52,7 @@ def test_null_is_no_value(api: httpx.Client, place: str, name: str) -> None:
     assert api.delete(address).status_code == 204
 
 
-def test_a_path_is_taken_once(api: httpx.Client, place: str) -> None:
+def test_a_path_belongs_to_one_artifact_only(api: httpx.Client, place: str) -> None:
     assert api.post("/api/v1/artifacts", json=item(f"{place}a")).status_code == 201
     again = api.post("/api/v1/artifacts", json=item(f"{place}a"))
     assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
@@ -98,7 +98,7 @@ def test_lists_are_filtered(api: httpx.Client, place: str) -> None:
     assert paths(path=f"{place}b") == ["b"]
 
 
-def test_removal_by_path_and_by_prefix(api: httpx.Client, place: str) -> None:
+def test_artifacts_are_removed_by_path_and_by_prefix(api: httpx.Client, place: str) -> None:
     put(api, item(f"{place}a"), item(f"{place}b/1"), item(f"{place}b/2"), item(f"{place}b_%"))
     assert api.delete("/api/v1/artifacts", params={"path": f"{place}a"}).json() == {"deleted": 1}
     assert api.delete("/api/v1/artifacts", params={"path_prefix": f"{place}b/"}).json() == {"deleted": 2}
@@ -112,13 +112,13 @@ def test_removal_by_path_and_by_prefix(api: httpx.Client, place: str) -> None:
         {"title": "nul\x00"}, {"tags": ["x"] * 51},
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_its_place(api: httpx.Client, wrong: dict[str, Any]) -> None:
+def test_an_invalid_value_is_reported_with_its_place(api: httpx.Client, wrong: dict[str, Any]) -> None:
     answer = api.post("/api/v1/artifacts", json={**item(), **wrong})
     assert answer.status_code == 422
     assert answer.json()["error"]["details"][0]["at"].startswith(f"body.{next(iter(wrong))}")
 
 
-def test_metadata_that_cannot_be_stored_is_the_clients_mistake(api: httpx.Client) -> None:
+def test_metadata_that_cannot_be_stored_is_answered_with_400(api: httpx.Client) -> None:
     assert api.post("/api/v1/artifacts", json=item(metadata={"a": "\x00"})).status_code == 400
 
 
@@ -134,7 +134,7 @@ def test_too_much_at_once_is_refused(api: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
 
 
-def test_who_may_what(api: httpx.Client, place: str) -> None:
+def test_roles_limit_what_a_key_may_do(api: httpx.Client, place: str) -> None:
     none = httpx.Client(base_url=api.base_url)
     reading = httpx.Client(base_url=api.base_url, headers={"X-API-Key": READ})
     assert none.get("/api/v1/artifacts").status_code == 401
@@ -146,8 +146,8 @@ def test_who_may_what(api: httpx.Client, place: str) -> None:
     assert none.get("/health/live").status_code == none.get("/metrics").status_code == 200
 
 
-def test_every_way_in_but_health_wants_a_key(api: httpx.Client) -> None:
-    """Whoever adds one and forgets the key is told here."""
+def test_every_route_except_health_needs_a_key(api: httpx.Client) -> None:
+    """A new route that forgets to ask for a key fails here."""
     described = api.get("/openapi.json").json()
     for path, methods in described["paths"].items():
         for method, operation in methods.items():

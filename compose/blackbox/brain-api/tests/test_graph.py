@@ -1,4 +1,4 @@
-"""Links between artifacts: PostgreSQL has them, Neo4j follows."""
+"""Links between artifacts: stored in PostgreSQL, copied to Neo4j."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def drawn(api: httpx.Client) -> None:
 
 @pytest.fixture
 def chain(api: httpx.Client, place: str) -> dict[str, str]:
-    """a -> b -> c -> d, and a -cites-> d, written in an order in which each target comes after its source."""
+    """a -> b -> c -> d, and a -cites-> d. Each source is written before its target."""
     items: list[dict[str, Any]] = [
         {"title": "letter a", "links": [{"path": f"{place}b"}, {"path": f"{place}d", "kind": "cites"}]},
         {"title": "letter b", "links": [{"path": f"{place}c"}]},
@@ -33,13 +33,13 @@ def chain(api: httpx.Client, place: str) -> dict[str, str]:
 
 
 def reached(api: httpx.Client, start: str, **query: Any) -> dict[str, int]:
-    """title → distance"""
+    """Title → distance in links."""
     answer = api.get(f"/api/v1/graph/neighbours/{start}", params=query)
     assert answer.status_code == 200, answer.text
     return {node["title"][-1]: node["distance"] for node in answer.json()["nodes"]}
 
 
-def test_neighbours_by_distance_and_kind(api: httpx.Client, chain: dict[str, str]) -> None:
+def test_neighbours_are_limited_by_distance_and_kind(api: httpx.Client, chain: dict[str, str]) -> None:
     assert reached(api, chain["a"]) == {"a": 0, "b": 1, "d": 1}
     assert reached(api, chain["a"], kind="mentions") == {"a": 0, "b": 1}
     assert reached(api, chain["a"], kind="mentions", depth=3) == {"a": 0, "b": 1, "c": 2, "d": 3}
@@ -52,7 +52,7 @@ def test_an_artifact_without_links_is_its_own_neighbourhood(api: httpx.Client, p
     assert reached(api, alone, depth=3) == {"z": 0}
 
 
-def test_the_shortest_way(api: httpx.Client, chain: dict[str, str]) -> None:
+def test_the_shortest_path_between_two_artifacts(api: httpx.Client, chain: dict[str, str]) -> None:
     way = api.get("/api/v1/graph/path", params={"start": chain["b"], "end": chain["d"]}).json()
     assert [node["title"][-1] for node in way["nodes"]][1] in "ac"
     assert len(way["edges"]) == 2
@@ -61,7 +61,7 @@ def test_the_shortest_way(api: httpx.Client, chain: dict[str, str]) -> None:
     assert none.status_code == 404
 
 
-def test_links_come_and_go(api: httpx.Client, chain: dict[str, str]) -> None:
+def test_links_can_be_added_and_removed(api: httpx.Client, chain: dict[str, str]) -> None:
     address = f"/api/v1/artifacts/{chain['d']}/links"
     assert api.post(address, json={"id": chain["b"], "kind": "answers"}).status_code == 204
     assert api.post(address, json={"id": chain["b"], "kind": "answers"}).status_code == 204
@@ -84,14 +84,14 @@ def test_a_target_that_is_removed_and_comes_again_is_linked_again(
     assert reached(api, chain["a"]) == {"a": 0, "b": 1, "d": 1}
 
 
-def test_words_of_titles_and_paths(api: httpx.Client, place: str) -> None:
+def test_artifacts_are_found_by_words_of_titles_and_paths(api: httpx.Client, place: str) -> None:
     put(api, {"path": f"{place}x", "title": "Quarterly zebra report", "content": ""})
     drawn(api)
     found = api.get("/api/v1/graph/search", params={"q": "zebra"}).json()["nodes"]
     assert place + "x" in [node["path"] for node in found]
 
 
-def test_what_is_near_by_meaning_with_what_is_linked(api: httpx.Client, place: str) -> None:
+def test_the_nearest_artifacts_come_with_their_links(api: httpx.Client, place: str) -> None:
     put(
         api,
         {"path": f"{place}soup", "title": "Soup", "content": "Boil lentils with cumin and lemon."},
@@ -106,7 +106,7 @@ def test_what_is_near_by_meaning_with_what_is_linked(api: httpx.Client, place: s
 
 
 def test_nothing_is_lost_while_neo4j_is_away(settings: Settings, api: httpx.Client, place: str) -> None:
-    """A server that cannot reach Neo4j takes everything in; one that can draws it."""
+    """A server without Neo4j stores everything. A later server with Neo4j copies it there."""
     with serving(changed(settings, neo4j_url="bolt://127.0.0.1:9")) as half:
         ready = half.get("/health/ready")
         assert (ready.status_code, ready.json()["down"]) == (503, ["neo4j"])

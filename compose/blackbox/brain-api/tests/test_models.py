@@ -1,6 +1,6 @@
-"""Other models: for embeddings, with the way there and back; and for questions in natural language.
+"""Other models: for embeddings, with the change to another model and back; and for questions in natural language.
 
-Their APIs are stubs that speak the real wire format. Migrations run as the stack runs them.
+The models' APIs are stubs with the real wire format. Migrations run as in the stack.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def endpoint(answer: Callable[[str, dict[str, Any]], tuple[int, Any]]) -> Iterat
             data = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
-            # Whoever asked may have gone.
+            # The client may have closed the connection.
             with suppress(BrokenPipeError):
                 self.end_headers()
                 self.wfile.write(data)
@@ -54,7 +54,7 @@ def endpoint(answer: Callable[[str, dict[str, Any]], tuple[int, Any]]) -> Iterat
 
 
 def vectors(path: str, body: dict[str, Any]) -> tuple[int, Any]:
-    """OpenAI's POST /embeddings, the rows in another order than asked for."""
+    """OpenAI's POST /embeddings. The rows come in another order than the texts."""
     assert path == "/v1/embeddings"
     rows = [
         {"index": index, "embedding": [byte - 127.5 for byte in hashlib.sha256(text.encode()).digest()[: OTHER[1]]]}
@@ -97,7 +97,7 @@ def test_another_model_embeds_everything_anew_and_the_old_one_still_works(
             hits = second.post("/api/v1/search/semantic", json=exact).json()["hits"]
             assert (hits[0]["id"], round(hits[0]["score"], 3)) == (before[0]["id"], 1.0)
             assert second.get("/api/v1/stats").json()["embedding_model"] == OTHER[0]
-    # The way back: the first model's server finds what was written under the second, once it has embedded it.
+    # Back to the first model: its server finds what was written under the second one, after it has embedded it.
     put(api, {"path": f"{place}wake", "title": "t", "content": ""})
     eventually(lambda: api.get("/api/v1/stats").json()["embeddings_pending"] == 0)
     found = api.post("/api/v1/search/semantic", json={"query": "Written under the second.", "path_prefix": place})
@@ -112,7 +112,7 @@ def test_another_model_embeds_everything_anew_and_the_old_one_still_works(
         ({"embedding_url": "http://127.0.0.1:9/v1"}, "gives no answer"),
     ],
 )
-def test_a_model_that_does_not_fit_is_told_and_no_loop_of_crashes(
+def test_a_model_that_does_not_fit_is_reported_and_causes_no_crash_loop(
     settings: Settings, values: dict[str, Any], told: str
 ) -> None:
     with serving(changed(settings, **values)) as client:
@@ -121,7 +121,7 @@ def test_a_model_that_does_not_fit_is_told_and_no_loop_of_crashes(
         assert client.get("/health/live").status_code == 200
 
 
-def test_what_a_failing_model_leaves_out_is_embedded_later(settings: Settings, place: str) -> None:
+def test_pieces_that_a_failing_model_left_out_are_embedded_later(settings: Settings, place: str) -> None:
     broken = threading.Event()
 
     def sometimes(path: str, body: dict[str, Any]) -> tuple[int, Any]:
@@ -142,7 +142,7 @@ def test_what_a_failing_model_leaves_out_is_embedded_later(settings: Settings, p
             assert [hit["path"] for hit in found["hits"]] == [f"{place}a"]
 
 
-def test_a_text_that_the_model_refuses_holds_up_no_other(settings: Settings, place: str) -> None:
+def test_a_text_that_the_model_refuses_does_not_block_others(settings: Settings, place: str) -> None:
     def picky(path: str, body: dict[str, Any]) -> tuple[int, Any]:
         return (400, {}) if any("too long" in text for text in body["input"]) else vectors(path, body)
 
@@ -182,7 +182,7 @@ def test_a_model_that_hangs_is_named_before_the_health_check_gives_up(settings: 
     assert "no answer within 4 s" in document["checks"]["embeddings"]
 
 
-def test_questions_want_a_key(api: httpx.Client) -> None:
+def test_questions_need_a_key(api: httpx.Client) -> None:
     answer = api.post("/api/v1/query/nl", json={"question": "Where is it?"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (501, "no_model_key")
 

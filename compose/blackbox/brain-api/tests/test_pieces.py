@@ -1,4 +1,4 @@
-"""Without any database: cutting text, keys, cursors, settings."""
+"""Cutting text, keys, cursors and settings. No database is needed."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def test_an_artifact_without_content_is_found_by_its_title() -> None:
     assert [piece.text for piece in pieces("title", "", None)] == ["title\n"]
 
 
-def test_a_writers_own_pieces_win_and_the_same_twice_is_one() -> None:
+def test_a_writers_own_pieces_are_used_and_equal_pieces_are_one() -> None:
     assert [piece.body for piece in pieces("t", "whole", ["a", "b", "a", " "])] == ["a", "b"]
 
 
-def test_the_digest_tells_any_change_but_not_the_path() -> None:
+def test_the_digest_changes_with_everything_except_the_path() -> None:
     one = ArtifactIn(title="t", content="c", path="p")
     assert artifact_digest(one) == artifact_digest(one.model_copy(update={"path": "q"}))
     changes: list[dict[str, Any]] = [{"tags": ["x"]}, {"metadata": {"a": 1}}, {"content": "d"}, {"links": []}]

@@ -1,4 +1,4 @@
-"""The index finds what an exact search finds, and fast enough. Real texts' vectors, not random numbers."""
+"""The index finds what an exact search finds, and is fast enough. The vectors are of real texts, not random."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def nearest(connection: psycopg.Connection[Any], vector: Any, exact: bool) -> li
         return [row[0] for row in connection.execute(query, (vector,)).fetchall()]
 
 
-def test_recall_and_speed(settings: Settings, api: httpx.Client, filled: str) -> None:
+def test_recall_and_speed_meet_their_bounds(settings: Settings, api: httpx.Client, filled: str) -> None:
     questions = sentences(random.Random(12), QUESTIONS)  # noqa: S311 - the same each time
     times = []
     for question in questions:
@@ -71,7 +71,7 @@ def test_recall_and_speed(settings: Settings, api: httpx.Client, filled: str) ->
         for identity in ids:
             row = connection.execute("SELECT embedding FROM embeddings_1 WHERE chunk_id = %s", (identity,)).fetchone()
             assert row is not None
-            # Near a document, not at it: as a question would be.
+            # Near a document but not equal to it, as the vector of a question is.
             vector = row[0].to_numpy() + numpy.random.default_rng(identity).normal(0, 0.02, 384)
             both = [set(nearest(connection, vector, exact)) for exact in (True, False)]
             found.append(len(both[0] & both[1]) / 10)

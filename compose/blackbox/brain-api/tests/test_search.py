@@ -1,4 +1,4 @@
-"""Finding by meaning, by words, by both, by likeness."""
+"""Search by meaning, by words, by both, and by similarity to an artifact."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXTS = {
 
 @pytest.fixture
 def stored(api: httpx.Client, place: str) -> dict[str, str]:
-    """name → id"""
+    """Name → id."""
     items = ({"path": place + name, "title": name, "content": text} for name, text in TEXTS.items())
     return {name: one["id"] for name, one in zip(TEXTS, put(api, *items), strict=True)}
 
@@ -55,7 +55,9 @@ def test_a_rare_word_is_found_by_hybrid_search(api: httpx.Client, stored: dict[s
     assert "xk4711qz" in answer.json()["hits"][0]["text"]
 
 
-def test_likeness_leaves_out_itself(api: httpx.Client, stored: dict[str, str], place: str) -> None:
+def test_similar_artifacts_do_not_include_the_artifact_itself(
+    api: httpx.Client, stored: dict[str, str], place: str
+) -> None:
     put(api, {"path": f"{place}dogs", "title": "dogs", "content": "The puppy naps on the couch and snores."})
     answer = api.get(f"/api/v1/search/similar/{stored['cats']}", params={"path_prefix": place})
     assert names(answer, place)[0] == "dogs"
@@ -69,7 +71,7 @@ def test_an_artifact_is_found_once_by_its_best_piece(api: httpx.Client, place: s
     assert [hit["text"] for hit in answer.json()["hits"]] == [pieces[1]]
 
 
-def test_filters_and_pages(api: httpx.Client, stored: dict[str, str], place: str) -> None:
+def test_results_are_filtered_and_paged(api: httpx.Client, stored: dict[str, str], place: str) -> None:
     put(api, {"path": f"{place}tagged", "title": "t", "content": "unrelated", "tags": ["x"], "kind": "note"})
 
     def found(**more: Any) -> list[str]:
@@ -83,7 +85,7 @@ def test_filters_and_pages(api: httpx.Client, stored: dict[str, str], place: str
     assert found(limit=2) + found(limit=2, offset=2) + found(limit=2, offset=4) == whole
 
 
-def test_what_is_changed_or_removed_is_not_found_any_more(
+def test_changed_or_deleted_content_is_not_found_any_more(
     api: httpx.Client, stored: dict[str, str], place: str
 ) -> None:
     put(api, {"path": f"{place}cats", "title": "cats", "content": "Concrete hardens within a day."})
@@ -113,7 +115,7 @@ def test_words_that_are_no_query_find_nothing_and_break_nothing(api: httpx.Clien
         assert api.get("/api/v1/graph/search", params={"q": query}).status_code == 200
 
 
-def test_what_is_too_much_for_one_request_is_embedded_afterwards(api: httpx.Client, place: str) -> None:
+def test_pieces_beyond_the_limit_of_a_request_are_embedded_afterwards(api: httpx.Client, place: str) -> None:
     pieces = [f"Entry {number}: {'abcdefghij'[number % 10] * 3}." for number in range(300)]
     begun = put(api, {"path": f"{place}long", "title": "Entries", "content": "", "chunks": pieces})
     assert begun[0]["result"] == "created"

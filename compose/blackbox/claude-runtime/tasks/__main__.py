@@ -18,7 +18,7 @@ from tasks.worker import Worker, log
 
 
 def work(settings: Settings) -> int:
-    """Until SIGTERM. 1 where another worker has this queue."""
+    """Work until SIGTERM. Exit code 1 if another worker has this queue."""
     stopping = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""`task submit|follow|result|cancel|list`: over `docker exec`, from wherever that is called."""
+"""`task submit|follow|result|cancel|list`, called through `docker exec`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def main(settings: Settings, given: argparse.Namespace) -> int:
-    """0: succeeded. 1: failed. 2: what was asked for cannot be. 3: cancelled, timed out, interrupted. 4: not ended."""
+    """Exit code. 0: succeeded. 1: failed. 2: wrong request. 3: cancelled, timed out, interrupted. 4: not ended."""
     store = Store(settings.tasks)
     try:
         if given.verb == "submit":
@@ -79,7 +79,7 @@ def _follow(store: Store, task: Task, output: str) -> int:
     at, rest = 0, b""
     path = store.path(task, "log.jsonl")
     while True:
-        # Looked at before the log: what it says by then is in it.
+        # The status is read before the log, so that the log of an ended task is complete.
         task = store.find(task.id)
         if path.exists():
             with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What Claude Code's stream says, in words for a terminal. Pure."""
+"""Turns the events of Claude Code's stream into text for a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WIDTH = 160
 
 
 def told(line: str) -> str:
-    """Nothing for what nobody needs to see."""
+    """The text for one line of the stream; '' for events that are not shown."""
     try:
         event = json.loads(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics."""
+"""The metrics at /metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.task import ENDED, QUEUED, RUNNING, Task
 
 
 class Totals:
-    """Of the attempts that ended since the worker began. Threads that run tasks write them, the server's reads them."""
+    """Counters of the attempts that ended since the worker started. The threads of tasks write, the server's reads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -21,7 +21,7 @@ class Totals:
         self._untold = 0
 
     def add(self, task: Task) -> None:
-        """`task`: as its attempt ended."""
+        """Count an attempt. `task`: its state at the end of the attempt."""
         with self._lock:
             self._attempts[task.status] += 1
             self._seconds += max(0.0, task.ended - task.started) if task.started else 0.0
@@ -29,7 +29,7 @@ class Totals:
             self._untold += task.spent is None
 
     def render(self, tasks: Sequence[Task], ready: bool, now: float) -> str:
-        """`tasks`: all that are kept. `ready`: there is a key."""
+        """`tasks`: all stored tasks. `ready`: whether there is a key."""
         with self._lock:
             return "\n".join(self._lines(tasks, ready, now)) + "\n"
 

@@ -1,4 +1,4 @@
-"""All that the environment says. Keys are read from files and stand in no environment but that of a task."""
+"""Settings from the environment. Keys are read from files; only a task has them in its environment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MODEL, TOOLS = "claude-sonnet-4-5", "Bash"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a task may ask for otherwise (`minutes`, `usd`, `model`) is what it gets without asking."""
+    """`minutes`, `usd` and `model` are defaults: a task may ask for other values."""
 
     model: str = MODEL
     url: str = ""
@@ -23,7 +23,7 @@ class Settings:
     tools: str = TOOLS
     at_once: int = 1
     attempts: int = 2
-    """How often a task is begun that was interrupted or killed."""
+    """How many times a task is started in all, if it is interrupted or killed."""
     minutes: float = 30.0
     usd: float = 5.0
     keep_days: float = 30.0
@@ -40,7 +40,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """ValueError where a number is none."""
+        """ValueError if a value that must be a number is none."""
         secrets = Path(environ.get("SECRETS", "/run/secrets"))
         return cls(
             model=environ.get("ANTHROPIC_MODEL") or MODEL,

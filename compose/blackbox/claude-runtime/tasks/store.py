@@ -1,4 +1,4 @@
-"""The queue on its volume: a folder for each task. What is there was written whole, or is not there."""
+"""The queue on its volume: one folder per task. Files and folders appear only when they are complete."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pathlib import Path
 from tasks.task import ENDED, QUEUED, Task, from_document
 
 LARGEST = 1024 * 1024
-"""Bytes of a prompt."""
+"""Most bytes of a prompt."""
 MANY = 200
-"""Tasks that may wait."""
+"""Most tasks that may wait."""
 
 
 class Refused(Exception):
-    """The text says what is wrong with what was asked for."""
+    """The request is wrong. The text says why."""
 
 
 class Store:
-    """One process, the worker, writes a task once it is submitted; others leave a file that asks for its end."""
+    """Only the worker process writes a submitted task. Other processes cancel it by a file in its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def submit(self, prompt: str, task: Task) -> Task:
-        """Refused: empty or too long, or too many wait. It is on the disk when this returns."""
+        """Refused if the prompt is empty or too long, or if too many tasks wait. The task is on the disk on return."""
         if not prompt.strip():
             raise Refused("an empty prompt is none: give one as an argument or on stdin")
         if len(prompt.encode()) > LARGEST:
@@ -45,12 +45,12 @@ class Store:
         return task
 
     def all(self) -> list[Task]:
-        """Oldest first. What cannot be read is passed over."""
+        """All tasks, oldest first. Tasks that cannot be read are left out."""
         found = (self._read(path) for path in self.folder.glob("[!.]*/task.json"))
         return sorted((task for task in found if task is not None), key=lambda task: (task.created, task.id))
 
     def find(self, id: str) -> Task:
-        """`last`: the newest. Refused where there is none of this name."""
+        """The task with this id; `last`: the newest one. Refused if there is none."""
         tasks = self.all()
         if id == "last" and tasks:
             return tasks[-1]
@@ -75,7 +75,7 @@ class Store:
         return self.folder / task.id / name
 
     def prune(self, before: float) -> None:
-        """Remove what ended before; and what a submission that was killed has left."""
+        """Remove tasks that ended before this time (seconds since 1970), and the leftovers of killed submissions."""
         for task in self.all():
             if task.status in ENDED and task.ended < before:
                 shutil.rmtree(self.folder / task.id)
@@ -91,7 +91,7 @@ class Store:
 
 
 def new_id(now: float) -> str:
-    """Sorts by time, to the second."""
+    """Ids sort by time, to the second."""
     return f"{time.strftime('%y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(2)}"
 
 

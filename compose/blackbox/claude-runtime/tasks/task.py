@@ -1,4 +1,4 @@
-"""One task, and what came of it. Pure."""
+"""One task and its result. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KILLED = -9
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Times are seconds since 1970, 0 for not yet. `folder` is below the workspace. `attempts`: how often it began."""
+    """Times are seconds since 1970; 0: not yet. `folder` is relative to the workspace. `attempts`: started so often."""
 
     id: str
     created: float
@@ -25,14 +25,14 @@ class Task:
     minutes: float = 30.0
     usd: float = 5.0
     once: bool = False
-    """Not begun again by itself, whatever happened to it."""
+    """Whether the task is never started a second time."""
     attempts: int = 0
     started: float = 0.0
     ended: float = 0.0
     text: str = ""
     """The answer, or what went wrong."""
     spent: float | None = 0.0
-    """USD of the last attempt; None where it was killed before it could tell."""
+    """Cost of the last attempt in USD; None if it was killed before it could report it."""
     turns: int = 0
     session: str = ""
 
@@ -44,7 +44,7 @@ class Task:
         return replace(self, status=RUNNING, attempts=self.attempts + 1, started=now, ended=0.0, text="")
 
     def after(self, result: Mapping[str, Any] | None, errors: str, code: int, why: str, now: float) -> Task:
-        """`result`: Claude Code's last event, if it came to one. `why`: why it was ended before its time, or empty."""
+        """The task after an attempt. `result`: Claude Code's last event, or None. `why`: why we ended it, or ''."""
         told = result or {}
         done = replace(
             self, ended=now, text=str(told.get("result") or told.get("subtype") or ""),
@@ -61,13 +61,13 @@ class Task:
         return replace(done, status=FAILED if told.get("is_error") or code else SUCCEEDED)
 
     def again(self, attempts: int) -> Task:
-        """Queued again, where it was interrupted and may be."""
+        """Queued again if it was interrupted and has attempts left; else unchanged. `attempts`: most per task."""
         if self.status != INTERRUPTED or self.once or self.attempts >= attempts:
             return self
         return replace(self, status=QUEUED)
 
 
 def from_document(document: Mapping[str, Any]) -> Task:
-    """KeyError or TypeError where it describes no task. Fields that are not known are passed over."""
+    """KeyError or TypeError if the document describes no task. Unknown fields are ignored."""
     known = {name: document[name] for name in Task.__dataclass_fields__ if name in document}
     return Task(**{"id": document["id"], "created": document["created"], **known})

@@ -24,16 +24,16 @@ from tasks.task import CANCELLED, FAILED, INTERRUPTED, QUEUED, RUNNING, TIMED_OU
 Files = tuple[Path, Path, Path]
 LARGEST_LOG = 64 * 1024 * 1024
 RESULT = 4 * 1024 * 1024
-"""Bytes at the end of a log in which the result is looked for."""
+"""Bytes at the end of a log that are searched for the result."""
 CACHE = "home/.cache/claude-cli-nodejs"
-"""Where Claude Code logs each session with MCP servers, for ever, whatever folder for settings it is given."""
+"""Folder of Claude Code's logs of MCP sessions. Claude Code never removes them, and uses this folder always."""
 HOUR = 3600.0
 TROUBLE = 5.0
-"""Seconds until the next try where the machine itself is in the way."""
+"""Seconds until the next try after an error of the machine, such as a full disk."""
 
 
 class Worker:
-    """`clock` gives seconds since 1970. What is set by `stopping` ends all that runs, and the worker."""
+    """`clock` gives seconds since 1970. When `stopping` is set, all running tasks and the worker end."""
 
     def __init__(
         self, settings: Settings, store: Store, stopping: threading.Event, clock: Callable[[], float] = time.time
@@ -51,14 +51,14 @@ class Worker:
                 self.step()
                 self.stopping.wait(0.5)
             except OSError as error:
-                # A full disk, most of all: a restart would not help.
+                # Mostly a full disk: a restart would not help.
                 log("cannot go on", error=str(error))
                 self.stopping.wait(TROUBLE)
         for thread in self.running.values():
             thread.join()
 
     def recover(self, task: Task) -> None:
-        """Nobody runs it any more: it is tried again, or stays interrupted and says it."""
+        """Handle a task that no thread runs any more: queue it again, or store it as interrupted."""
         if task.status == RUNNING:
             task = replace(task, status=INTERRUPTED, ended=self.clock(), text="interrupted by a restart")
         again = task.again(self.settings.attempts)
@@ -67,7 +67,7 @@ class Worker:
         log("was interrupted", task=task.id, status=again.status)
 
     def step(self) -> None:
-        """Start what may start. Called twice a second."""
+        """Start the tasks that may start. Called twice a second."""
         (self.settings.own / "heartbeat").write_text(str(self.clock()))
         self.running = {id: thread for id, thread in self.running.items() if thread.is_alive()}
         if self.clock() - self.pruned > HOUR:
@@ -88,7 +88,7 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Without a key tasks wait: one that is given later is no reason to lose them."""
+        """Whether there is a key. Without a key tasks wait, so that they run once a key is given."""
         return bool(self.settings.key or self.settings.token)
 
     def work(self, task: Task) -> None:
@@ -98,10 +98,10 @@ class Worker:
             log("begins", task=task.id, attempt=task.attempts)
             task = self.tried(task)
             self.totals.add(task)
-            # A worker that ends leaves the rest to the next one.
+            # When the worker ends, the next worker queues the task again.
             self.end(task if self.stopping.is_set() else task.again(self.settings.attempts))
         except OSError as error:
-            # What is on the disk says that it waits, or that it runs: either way the next step takes it up.
+            # The task on the disk still is queued or running. In both cases a later step takes it up.
             log("cannot write", task=task.id, error=str(error))
             self.stopping.wait(TROUBLE)
 
@@ -134,7 +134,7 @@ class Worker:
         return task.after(result, errors.read_text(errors="replace"), ended.code, ended.why, self.clock())
 
     def ends(self, task: Task, printed: Path) -> str:
-        """Why it has to end now, if so."""
+        """Why a running task has to end now, or ''."""
         if self.stopping.is_set():
             return INTERRUPTED
         if self.store.cancelled(task):
@@ -144,7 +144,7 @@ class Worker:
         return f"its log has {LARGEST_LOG} bytes" if printed.stat().st_size > LARGEST_LOG else ""
 
     def folder(self, task: Task) -> Path:
-        """Where it works. ValueError: outside of the workspace, or a clone that would be all of it."""
+        """The task's folder. ValueError if it is outside of the workspace, or a clone would be the whole workspace."""
         workspace = self.settings.workspace.resolve()
         folder = (workspace / task.folder).resolve()
         if not folder.is_relative_to(workspace):
@@ -154,11 +154,12 @@ class Worker:
         return folder
 
     def cloning(self, task: Task) -> Path:
-        """Where its clone is made: an interrupted one must not look whole. The watcher passes `.cache` over."""
+        """Temporary folder of a clone, so that an interrupted clone is not taken for a whole one. file-watcher ignores
+        `.cache`."""
         return self.settings.workspace / ".cache" / task.id
 
     def clone(self, task: Task, folder: Path, files: Files, until: Callable[[], str]) -> child.Ended:
-        """ValueError: git could not. What it has begun is removed by who called."""
+        """Clone the task's repository into `folder`. ValueError if git fails. The caller removes a partial clone."""
         new = self.cloning(task)
         new.parent.mkdir(exist_ok=True)
         command = ["git", "clone", "--quiet", "--", task.clone, str(new)]
@@ -180,7 +181,7 @@ class Worker:
         ]  # fmt: skip
 
     def environment(self, task: Task) -> dict[str, str]:
-        """A task knows nothing of the one before: settings and temporary files are its own, and go with it."""
+        """The environment of a task. Settings and temporary files belong to this task alone and are removed with it."""
         settings = self.settings
         return {
             **passed_on(settings.data / "home"),
@@ -199,8 +200,10 @@ _WHO = {"NAME": "claude-runtime", "EMAIL": "claude-runtime@localhost"}
 
 
 def keep_key(settings: Settings) -> str:
-    """How git speaks SSH: with the one key, to the servers that it may be shown to; empty without a key. ssh wants it
-    in a file of its own mode, which is written before any task can read it."""
+    """The value of GIT_SSH_COMMAND: ssh with the deploy key, to known servers only. Empty without a key.
+
+    ssh needs the key in a file with mode 0600. It is written once, before any task runs.
+    """
     if not settings.deploy_key:
         return ""
     own = settings.own
@@ -214,6 +217,6 @@ def keep_key(settings: Settings) -> str:
 
 
 def log(message: str, **fields: object) -> None:
-    """One JSON object a line on stdout."""
+    """Write one JSON object as a line to stdout."""
     line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "message": message, **fields}
     print(json.dumps(line), flush=True)

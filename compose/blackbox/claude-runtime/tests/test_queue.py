@@ -1,4 +1,4 @@
-"""The queue, with real files and real processes; Claude Code itself runs in tests/stack/test_agents.py."""
+"""The queue with real files and real processes. The tests with Claude Code itself are in tests/stack/test_tasks.py."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> Store:
 
 def submit(store: Store, prompt: str = "Do it", **fields: Any) -> Task:
     before = len(store.all())
-    # Within a second ids say nothing about the order.
+    # Ids of the same second do not sort by time.
     made = Task(f"{999 - before}-{new_id(NOW)}", NOW + before / 1000)
     return store.submit(prompt, replace(made, **fields))
 
@@ -50,7 +50,7 @@ def worker(tmp_path: Path, store: Store, **fields: Any) -> Worker:
 
 
 def program(tmp_path: Path, script: str) -> str:
-    """Something that is not Claude Code: for what may happen to any process."""
+    """A script instead of Claude Code, for events that can happen to any process."""
     path = tmp_path / "program"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
@@ -74,7 +74,7 @@ def wait(what: Callable[[], object], seconds: float = 40) -> None:
         time.sleep(0.02)
 
 
-def test_what_was_submitted_is_there_in_order(store: Store) -> None:
+def test_submitted_tasks_are_listed_in_order(store: Store) -> None:
     tasks = [submit(store, f"task {n}") for n in range(3)]
     assert store.all() == tasks
     assert store.find("last") == tasks[-1]
@@ -83,13 +83,13 @@ def test_what_was_submitted_is_there_in_order(store: Store) -> None:
 
 
 @pytest.mark.parametrize("prompt", ["", " \n", "x" * (LARGEST + 1)])
-def test_no_prompt_and_too_much_of_one_are_refused(store: Store, prompt: str) -> None:
+def test_an_empty_and_a_too_long_prompt_are_refused(store: Store, prompt: str) -> None:
     with pytest.raises(Refused):
         submit(store, prompt)
     assert list(store.folder.iterdir()) == []
 
 
-def test_the_queue_has_an_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_queue_has_a_largest_length(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.store.MANY", 3)
     for _ in range(3):
         submit(store)
@@ -103,7 +103,7 @@ def test_a_file_that_cannot_be_read_hides_no_other_task(store: Store) -> None:
     assert store.all() == [second]
 
 
-def test_half_a_submission_is_none_and_goes(store: Store) -> None:
+def test_a_half_written_submission_is_ignored_and_removed(store: Store) -> None:
     half = store.folder / ".half"
     half.mkdir()
     (half / "task.json").write_text("{}")
@@ -123,7 +123,7 @@ def test_only_what_ended_long_ago_is_removed(store: Store) -> None:
     assert [task.id for task in store.all()] == [new.id, waits.id]
 
 
-def test_after_a_restart_it_is_begun_once_more_and_then_told(store: Store, tmp_path: Path) -> None:
+def test_after_a_restart_a_task_is_queued_once_more_and_then_interrupted(store: Store, tmp_path: Path) -> None:
     running = submit(store).begun(NOW)
     once = replace(submit(store, once=True).begun(NOW), id=store.all()[1].id)
     twice = replace(submit(store).begun(NOW).begun(NOW), id=store.all()[2].id)
@@ -141,13 +141,13 @@ def test_a_program_that_fails_is_a_task_that_failed(store: Store, tmp_path: Path
     assert (task.status, task.text, task.spent) == (FAILED, "exit 7: cannot start", None)
 
 
-def test_a_program_that_is_not_there_is_told(store: Store, tmp_path: Path) -> None:
+def test_a_missing_program_is_reported(store: Store, tmp_path: Path) -> None:
     submit(store)
     drain(worker(tmp_path, store, claude="/does/not/exist"))
     assert (store.all()[0].status, "/does/not/exist" in store.all()[0].text) == (FAILED, True)
 
 
-def test_what_was_killed_is_begun_again_and_then_told(store: Store, tmp_path: Path) -> None:
+def test_a_killed_task_is_started_once_more_and_then_interrupted(store: Store, tmp_path: Path) -> None:
     submit(store)
     drain(worker(tmp_path, store, claude=program(tmp_path, "kill -9 $$")))
     task = store.all()[0]
@@ -155,13 +155,13 @@ def test_what_was_killed_is_begun_again_and_then_told(store: Store, tmp_path: Pa
     assert "memory" in task.text
 
 
-def test_time_is_limited(store: Store, tmp_path: Path) -> None:
+def test_a_task_is_ended_after_its_time(store: Store, tmp_path: Path) -> None:
     submit(store, minutes=0.005)
     drain(worker(tmp_path, store, claude=program(tmp_path, "exec sleep 60")))
     assert store.all()[0].status == TIMED_OUT
 
 
-def test_what_runs_and_what_waits_can_be_cancelled(store: Store, tmp_path: Path) -> None:
+def test_running_and_waiting_tasks_can_be_cancelled(store: Store, tmp_path: Path) -> None:
     first, second = submit(store), submit(store)
     made = worker(tmp_path, store, claude=program(tmp_path, "exec sleep 60"))
     made.step()
@@ -175,7 +175,7 @@ def test_what_runs_and_what_waits_can_be_cancelled(store: Store, tmp_path: Path)
     assert store.find(second.id).attempts == 0
 
 
-def test_no_more_run_at_once_than_may(store: Store, tmp_path: Path) -> None:
+def test_no_more_tasks_run_at_once_than_allowed(store: Store, tmp_path: Path) -> None:
     script = "mkdir -p ../running/$$; sleep 0.3; ls ../running | wc -l >>../seen; rmdir ../running/$$"
     for n in range(4):
         submit(store, folder=f"f{n}")
@@ -203,7 +203,7 @@ def test_a_worker_that_ends_leaves_its_task_to_the_next(store: Store, tmp_path: 
 def test_a_disk_that_is_full_loses_no_task(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.worker.TROUBLE", 0.05)
     task = submit(store)
-    # Nothing can be written where a folder is in the way; the reason aside, it is the same as without room.
+    # A folder in place of the file: writing fails as on a full disk, only for another reason.
     store.path(task, "task.new").mkdir()
     made = worker(tmp_path, store, claude=program(tmp_path, "exit 3"))
     thread = threading.Thread(target=made.run)
@@ -245,7 +245,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def slow_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the network does: half of a clone is there, and it goes no further."""
+    """A git that makes half of a clone and then hangs, as with a broken network."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "git").write_text('#!/bin/sh\nfor last; do :; done\nmkdir "$last"; touch "$last/half"; exec sleep 60\n')
@@ -294,7 +294,7 @@ def test_half_a_clone_of_a_worker_that_was_killed_is_removed(store: Store, tmp_p
     assert not half.exists()
 
 
-def test_a_clone_that_fails_or_would_be_all_of_the_workspace_is_told(store: Store, tmp_path: Path) -> None:
+def test_a_clone_that_fails_or_would_be_the_whole_workspace_is_reported(store: Store, tmp_path: Path) -> None:
     submit(store, folder="x", clone=str(tmp_path / "nothing"))
     submit(store, folder=".", clone="any")
     drain(worker(tmp_path, store))
@@ -323,7 +323,7 @@ def test_the_key_for_git_is_shown_to_known_servers_alone(store: Store, tmp_path:
     assert "GIT_SSH_COMMAND" not in worker(tmp_path, store).environment(submit(store))
 
 
-def test_metrics_count_attempts_and_tell_what_waits(tmp_path: Path, store: Store) -> None:
+def test_metrics_count_attempts_and_waiting_tasks(tmp_path: Path, store: Store) -> None:
     made = worker(tmp_path, store, claude=program(tmp_path, 'echo \'{"type": "result", "total_cost_usd": 0.25}\''))
     server = serve(0, lambda: made.totals.render(store.all(), made.ready, NOW + 90))
 
@@ -346,7 +346,9 @@ def test_metrics_count_attempts_and_tell_what_waits(tmp_path: Path, store: Store
     server.server_close()
 
 
-def test_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_prints_tasks_and_ends_with_their_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = settings(tmp_path)
     monkeypatch.setattr(Settings, "from_environment", lambda: made)
     assert main(["submit", "Say", "hello", "--in", "a"]) == 0

@@ -1,4 +1,4 @@
-"""A server that speaks brain-api's protocol over real HTTP, keeps what it is given, and can be away or refuse."""
+"""A server with brain-api's protocol over real HTTP. It stores artifacts, and can fail or refuse requests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ KEY = "the-watchers-own-key"
 
 
 class Api:
-    """`items`: path → artifact. `failing`: what every request is answered with, (status, headers). `refused`: a word
-    that no content may hold."""
+    """`items`: path → artifact. `failing`: (status, headers) of the answer to every request. `refused`: content with
+    this word is refused."""
 
     def __init__(self) -> None:
         self.items: dict[str, dict[str, Any]] = {}
@@ -87,7 +87,7 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_DELETE = _any  # noqa: N815 - the names that http.server looks for
+        do_GET = do_POST = do_DELETE = _any  # noqa: N815 - http.server needs these names
 
         def log_message(self, format: str, *args: object) -> None:
             pass

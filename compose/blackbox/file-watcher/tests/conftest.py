@@ -1,4 +1,4 @@
-"""A watcher over real files, a real database and a real HTTP server; only the clock is the test's."""
+"""A watcher with real files, a real database and a real HTTP server. Only the clock is simulated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from watcher.watching import Watcher
 
 
 class Life:
-    """`seconds` moves the clock. `restart` is what a new container sees: the same folders, volume and brain-api."""
+    """`seconds` moves the clock. `restart` makes a new watcher with the same folders, volume and brain-api."""
 
     def __init__(self, folder: Path, api: Api) -> None:
         self.api = api
@@ -49,7 +49,7 @@ class Life:
         return self.watcher.turn()
 
     def settle(self) -> None:
-        """Long enough for every change, and for what comes after a failure."""
+        """Three turns over 200 s: enough to send every change, and to try again after failures."""
         for seconds in (0, 100, 100):
             self.turn(seconds)
 

@@ -1,4 +1,4 @@
-"""Whatever happens to files, to the watcher or to brain-api: in the end brain-api has what the files are."""
+"""Whatever happens to files, watcher or brain-api: in the end brain-api has the content of the files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from conftest import Life
 from watcher.state import State
 
 
-def test_new_changed_moved_and_deleted(life: Life, api: Api) -> None:
+def test_new_changed_moved_and_deleted_files_reach_brain_api(life: Life, api: Api) -> None:
     kept, changed, moved, deleted = (life.write(f"{name}.md", name) for name in ("kept", "changed", "moved", "deleted"))
     life.settle()
     assert api.contents == {f"notes/{name}.md": name for name in ("kept", "changed", "moved", "deleted")}
@@ -36,7 +36,7 @@ def test_a_moved_file_is_found_at_any_time(life: Life, api: Api) -> None:
     assert api.requests == ["POST /api/v1/artifacts/batch", "DELETE /api/v1/artifacts"]
 
 
-def test_what_happened_while_it_was_down(life: Life, api: Api) -> None:
+def test_changes_while_the_watcher_was_down_are_sent(life: Life, api: Api) -> None:
     life.write("a.md", "a")
     gone = life.write("b.md", "b")
     life.settle()
@@ -59,7 +59,7 @@ def test_a_restart_sends_nothing_again(life: Life, api: Api) -> None:
     assert set(api.requests) == {"GET /api/v1/artifacts"}
 
 
-def test_only_touched_is_not_sent(life: Life, api: Api) -> None:
+def test_a_file_that_was_only_touched_is_not_sent(life: Life, api: Api) -> None:
     path = life.write("a.md", "a")
     life.settle()
     api.requests.clear()
@@ -68,11 +68,11 @@ def test_only_touched_is_not_sent(life: Life, api: Api) -> None:
     assert (api.requests, life.pending) == ([], 0)
 
 
-def test_a_full_disk_below_its_own_state_ends_nothing(life: Life, api: Api) -> None:
+def test_a_full_disk_of_its_own_state_does_not_end_the_watcher(life: Life, api: Api) -> None:
     gone = life.write("gone.md", "gone")
     life.settle()
     database = life.state._database
-    database.execute("PRAGMA max_page_count = 1")  # no page more than there are
+    database.execute("PRAGMA max_page_count = 1")  # the database cannot grow
     gone.unlink()
     texts = {f"{number}-{'x' * 100}.md": str(number) for number in range(100)}
     for name, text in texts.items():
@@ -85,7 +85,7 @@ def test_a_full_disk_below_its_own_state_ends_nothing(life: Life, api: Api) -> N
     assert (life.pending, api.contents) == (0, {f"notes/{name}": text for name, text in texts.items()})
 
 
-def test_changes_while_brain_api_is_away(life: Life, api: Api) -> None:
+def test_changes_while_brain_api_is_away_are_sent_afterwards(life: Life, api: Api) -> None:
     life.write("a.md", "a")
     deleted = life.write("b.md", "b")
     life.settle()
@@ -107,7 +107,7 @@ def test_changes_while_brain_api_is_away(life: Life, api: Api) -> None:
     assert (life.pending, life.measured.gauges["watcher_brain_up"]) == (0, 1)
 
 
-def test_it_waits_as_long_as_brain_api_asks_for(life: Life, api: Api) -> None:
+def test_the_watcher_waits_as_long_as_brain_api_asks_for(life: Life, api: Api) -> None:
     life.write("a.md", "a")
     life.turn()
     api.failing = (429, {"Retry-After": "40"})
@@ -121,7 +121,7 @@ def test_it_waits_as_long_as_brain_api_asks_for(life: Life, api: Api) -> None:
     assert api.contents == {"notes/a.md": "a"}
 
 
-def test_failures_come_further_and_further_apart(life: Life, api: Api) -> None:
+def test_tries_after_failures_have_growing_pauses(life: Life, api: Api) -> None:
     api.failing = (500, {})
     life.write("a.md", "a")
     for _ in range(3600):
@@ -144,7 +144,7 @@ def test_an_answer_that_never_came_does_no_harm(life: Life, api: Api) -> None:
     assert api.contents == {"notes/b.md": "a"}
 
 
-def test_a_lost_or_damaged_state(life: Life, api: Api) -> None:
+def test_a_damaged_state_is_rebuilt_from_brain_api(life: Life, api: Api) -> None:
     gone = life.write("gone.md", "gone")
     life.write("a.md", "a")
     life.settle()
@@ -156,7 +156,7 @@ def test_a_lost_or_damaged_state(life: Life, api: Api) -> None:
     assert set(life.state.known) == {"notes/a.md"}
 
 
-def test_a_brain_api_that_was_restored_to_an_older_day(life: Life, api: Api) -> None:
+def test_artifacts_that_brain_api_has_lost_are_sent_again(life: Life, api: Api) -> None:
     life.write("a.md", "a")
     life.write("large.md", "line\n" * 300_000)
     life.settle()
@@ -168,7 +168,7 @@ def test_a_brain_api_that_was_restored_to_an_older_day(life: Life, api: Api) -> 
     assert set(api.items) == {"notes/a.md", "notes/large.md", "notes/large.md/#2"}
 
 
-def test_an_older_content_is_replaced_as_what_is_missing_is(life: Life, api: Api) -> None:
+def test_old_content_in_brain_api_is_replaced(life: Life, api: Api) -> None:
     life.write("a.md", "older")
     life.write("large.md", "line\n" * 300_000)
     binary = life.write("binary.md", "once a text")
@@ -192,7 +192,7 @@ def test_an_older_content_is_replaced_as_what_is_missing_is(life: Life, api: Api
 
 
 @pytest.mark.parametrize("metadata", [{}, {"file": 7, "part": "1"}, {"file": "notes/b.md", "part": 1}, {"part": 0}])
-def test_what_others_did_to_what_is_told_of_it_is_mended(life: Life, api: Api, metadata: dict[str, object]) -> None:
+def test_metadata_that_others_changed_is_corrected(life: Life, api: Api, metadata: dict[str, object]) -> None:
     life.write("a.md", "a")
     gone = life.write("gone.md", "gone")
     life.settle()
@@ -207,7 +207,7 @@ def test_what_others_did_to_what_is_told_of_it_is_mended(life: Life, api: Api, m
     assert set(api.items) == {"notes/a.md", "by-hand"}
 
 
-def test_what_others_put_into_brain_api_stays(life: Life, api: Api) -> None:
+def test_artifacts_of_others_in_brain_api_stay(life: Life, api: Api) -> None:
     api.items["notes/by-hand"] = {"path": "notes/by-hand", "kind": "document", "tags": [], "content": "mine"}
     life.settle()
     assert api.contents == {"notes/by-hand": "mine"}
@@ -225,7 +225,7 @@ def test_a_large_file_is_cut_and_its_later_parts_go_when_it_shrinks(life: Life, 
     assert api.contents == {"notes/log.md": "short"}
 
 
-def test_what_is_refused_holds_up_nothing_and_is_tried_again_when_it_changes(life: Life, api: Api) -> None:
+def test_a_refused_file_blocks_no_other_and_is_tried_again_when_it_changes(life: Life, api: Api) -> None:
     api.refused = "bad"
     for number in range(20):
         life.write(f"{number}.md", "bad" if number in (3, 11) else "good")
@@ -237,7 +237,7 @@ def test_what_is_refused_holds_up_nothing_and_is_tried_again_when_it_changes(lif
     assert api.contents["notes/3.md"] == "good now"
 
 
-def test_a_wrong_key_is_said_and_nothing_is_lost(life: Life, api: Api) -> None:
+def test_a_wrong_key_is_reported_and_nothing_is_lost(life: Life, api: Api) -> None:
     life.write("a.md", "a")
     life.restart(key="wrong")
     life.settle()
@@ -260,7 +260,7 @@ def test_a_file_that_is_no_text_any_more_is_removed(life: Life, api: Api) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_what_may_not_be_read_is_neither_taken_nor_taken_for_gone(life: Life, api: Api) -> None:
+def test_files_of_an_unreadable_folder_stay_in_brain_api(life: Life, api: Api) -> None:
     life.write("folder/a.md", "a")
     life.settle()
     (life.root / "folder").chmod(0)

@@ -1,4 +1,4 @@
-"""Debouncing, ignoring, cutting, reading: each by itself."""
+"""Debouncing, ignoring, cutting and reading, each tested alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def quiet(_: str) -> float:
     return 2.0
 
 
-def test_a_change_counts_when_it_has_stayed_for_a_moment() -> None:
+def test_a_change_counts_when_the_file_has_stayed_the_same_for_a_moment() -> None:
     settling = Settling(longest=60)
     assert settling.settled({"a": "1"}, 0.0, quiet) == []
     assert settling.settled({"a": "2"}, 1.5, quiet) == []
@@ -29,7 +29,7 @@ def test_a_change_counts_when_it_has_stayed_for_a_moment() -> None:
     assert settling.settled({"b": None}, 9.0, quiet) == []
 
 
-def test_a_file_that_never_stops_changing_is_taken_all_the_same() -> None:
+def test_a_file_that_never_stops_changing_is_sent_all_the_same() -> None:
     settling = Settling(longest=60)
     taken = [now for now in range(100) if settling.settled({"log": str(now)}, float(now), quiet)]
     assert taken[0] == 60
@@ -51,7 +51,7 @@ def scanned(folder: Path) -> set[str]:
     return set(scan(folder, 1000).files)
 
 
-def test_what_is_ignored(tmp_path: Path) -> None:
+def test_default_and_written_rules_ignore_files(tmp_path: Path) -> None:
     taken = ["a.md", "src/main.py", ".env.example", "kept/secret.md", "src/built/keep.txt", "deep/build/x.md", ".notes"]
     ignored = [
         ".git/config", "node_modules/x/y.js", "src/__pycache__/m.pyc", "a.md~", ".a.md.swp", ".DS_Store", ".env",
@@ -69,7 +69,7 @@ def test_what_is_ignored(tmp_path: Path) -> None:
     assert scanned(tmp_path) == {f"notes/{name}" for name in {*taken, *rules}}
 
 
-def test_links_pipes_and_large_files_are_not_taken(tmp_path: Path) -> None:
+def test_links_pipes_and_large_files_are_not_sent(tmp_path: Path) -> None:
     root = tmp_path / "notes"
     root.mkdir()
     (tmp_path / "outside.md").write_text("outside")
@@ -89,7 +89,7 @@ def test_names_that_are_not_utf8_are_counted(tmp_path: Path) -> None:
     assert (found.files, found.skipped) == ({}, {"name is not UTF-8": 1})
 
 
-def test_a_file_that_changed_since_it_was_seen_is_not_taken(tmp_path: Path) -> None:
+def test_a_file_that_changed_since_the_scan_is_not_sent(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("one")
     seen = signature(path.stat())
@@ -110,7 +110,7 @@ def test_a_text_is_cut_at_the_ends_of_lines() -> None:
         assert "".join(split(text, 7)) == text
 
 
-def test_metrics_are_told(life: Life) -> None:
+def test_metrics_are_published(life: Life) -> None:
     life.write("a.md", "a")
     life.write("b", b"\0")
     life.settle()

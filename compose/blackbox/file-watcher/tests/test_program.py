@@ -1,4 +1,4 @@
-"""The program as it is started: events wake it, its health is asked over HTTP, SIGTERM ends it at once."""
+"""The program as a process: events wake it, it reports its health over HTTP, SIGTERM ends it at once."""
 
 from __future__ import annotations
 
@@ -51,10 +51,12 @@ def healthy() -> bool:
     return subprocess.run(check, capture_output=True, env=dict(os.environ), check=False).returncode == 0
 
 
-def test_events_wake_it_and_sigterm_ends_it(started: subprocess.Popen[bytes], tmp_path: Path, api: Api) -> None:
+def test_events_wake_the_watcher_and_sigterm_ends_it(
+    started: subprocess.Popen[bytes], tmp_path: Path, api: Api
+) -> None:
     eventually(lambda: "GET /api/v1/artifacts" in api.requests)
     assert healthy()
-    # The next look without events comes long after we have given up.
+    # Without events the next scan would come long after this test's time limit.
     notes = tmp_path / "watched/notes"
     (notes / "folder").mkdir()
     (notes / "folder/a.md").write_text("a")

@@ -1,1 +1,1 @@
-"""Keeps brain-api's picture of watched folders as the files are. Start: `watching.Watcher.turn`."""
+"""Keeps brain-api in line with the files in the watched folders. Start reading at `watching.Watcher.turn`."""

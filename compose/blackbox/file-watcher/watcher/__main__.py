@@ -1,4 +1,4 @@
-"""`python -m watcher` watches until SIGTERM, which ends it at once: what was not acknowledged is sent the next time."""
+"""`python -m watcher` runs until SIGTERM, which ends it at once. Unacknowledged changes are sent at the next start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from watcher.state import State
 from watcher.watching import Watcher
 
 SHORTEST_WAIT = 0.5
-"""Seconds between two looks, however many events come."""
+"""Shortest time between two scans in seconds, however many events come."""
 
 
 def main() -> None:

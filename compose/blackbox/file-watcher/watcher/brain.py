@@ -1,4 +1,4 @@
-"""brain-api, over HTTP. What it answers is either done, or one of three errors."""
+"""The client of brain-api. A request succeeds or raises one of three errors."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from watcher.reading import part_path
 
 KIND = "file"
 TAG = "file-watcher"
-"""Told of every artifact that is made here: those, and no others, are compared with the files."""
+"""The tag of every artifact that this program makes. Only artifacts with this tag are compared with the files."""
 
 Artifact = Mapping[str, Any]
 
 
 class Unavailable(Exception):
-    """Nothing came back, or that it has to be tried later: not before `after` seconds, where it says when."""
+    """No answer, or the answer is to try later. `after`: seconds to wait at least, if brain-api says so; else 0."""
 
     def __init__(self, message: str, after: float = 0.0) -> None:
         super().__init__(message)
@@ -26,15 +26,15 @@ class Unavailable(Exception):
 
 
 class Denied(Unavailable):
-    """The key is wrong, or may not write: only a person can correct it."""
+    """The key is wrong or may not write. A person has to correct it."""
 
 
 class Refused(Exception):
-    """It does not take this, however often it is sent."""
+    """brain-api refuses this content. Trying again does not help."""
 
 
 def artifacts(path: str, parts: Sequence[str], digest: str) -> list[Artifact]:
-    """A file as brain-api takes it. `digest`: that of the whole file."""
+    """The artifacts of one file, one per part. `digest`: the digest of the whole file."""
     return [
         {
             "path": part_path(path, number),
@@ -49,7 +49,7 @@ def artifacts(path: str, parts: Sequence[str], digest: str) -> list[Artifact]:
 
 
 class Brain:
-    """`timeout`: seconds of silence after which an answer is given up."""
+    """`timeout`: seconds without data after which a request fails."""
 
     def __init__(self, url: str, key: str, timeout: float = 120.0) -> None:
         self._url = urlsplit(url)
@@ -57,16 +57,18 @@ class Brain:
         self._timeout = timeout
 
     def ingest(self, items: Sequence[Artifact]) -> None:
-        """All of them, or none. At most 100."""
+        """Send at most 100 artifacts. All of them are stored, or none."""
         self._ask("POST", "/api/v1/artifacts/batch", {"artifacts": list(items)})
 
     def delete(self, path: str) -> None:
-        """No error where there is none."""
+        """Delete the artifact with this path. It is no error if there is none."""
         self._ask("DELETE", "/api/v1/artifacts?" + urlencode({"path": path}))
 
     def made(self) -> Iterator[tuple[str, int, str]]:
-        """File, number of part (from 0) and file's digest of all artifacts that were made here, and are what they were
-        made as: others may have changed or moved them."""
+        """File, number of the part (from 0) and digest of the file, for each artifact that this program made.
+
+        An artifact whose path or metadata somebody else has changed so that they do not fit any more is left out.
+        """
         query: dict[str, Any] = {"kind": KIND, "tag": TAG, "limit": 200}
         while True:
             page = self._ask("GET", "/api/v1/artifacts?" + urlencode(query))

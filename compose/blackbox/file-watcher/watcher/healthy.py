@@ -1,4 +1,4 @@
-"""The container's health check: exit 0 when /health is 200. It runs often, so it loads next to nothing."""
+"""The container's health check: exit 0 when /health is 200. It runs often, so it imports very little."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""The kernel's events: they only say that it is worth a look. Shared folders of a Mac send few of them, or none."""
+"""The kernel's file events. They only trigger an earlier scan: shared folders of a Mac send few events, or none."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from watchdog.observers import Observer
 
 from watcher.ignoring import ignored_by_default
 
-# Reading a file makes events as well; those must not wake the reader.
+# Other kinds of events come from reading a file. They must not wake the watcher, which reads files itself.
 CHANGES = {"created", "modified", "attrib", "moved", "deleted", "closed"}
 _log = logging.getLogger(__name__)
 
 
 class Hints(FileSystemEventHandler):
-    """`wait` returns early when something has changed that is not ignored by default."""
+    """`wait` returns early when a file changes that is not ignored by default."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -27,7 +27,7 @@ class Hints(FileSystemEventHandler):
         self._observer.daemon = True
 
     def start(self) -> None:
-        """Goes on without events where the kernel has no more watches to give."""
+        """Start to receive events. If the kernel has no watches left, the watcher works without events."""
         try:
             self._observer.schedule(self, str(self._folder), recursive=True)
             self._observer.start()

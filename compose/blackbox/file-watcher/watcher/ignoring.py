@@ -1,4 +1,4 @@
-"""Which files are none of brain-api's business: defaults, and what .gitignore and .watchignore in any folder say."""
+"""Which files are not sent to brain-api: defaults, and the rules in .gitignore and .watchignore of any folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathspec import GitIgnoreSpec
 
 FILES = (".gitignore", ".watchignore")
 LARGEST = 256 << 10
-"""Bytes of a file of rules; what is larger is none."""
+"""Most bytes of a file with rules. A larger file is not read."""
 
 FOLDERS = """
     .git .hg .svn .Spotlight-V100 .Trashes .fseventsd node_modules bower_components __pycache__ .venv venv .tox
@@ -21,22 +21,24 @@ NAMES = """
     .DS_Store ._* *.py[cod] *~ *.swp *.swo .#* #*# *.tmp *.part *.crdownload *.lock package-lock.json *.min.js *.map
     .env .env.* *.pem *.key id_rsa* id_ed25519* .netrc .npmrc .pypirc
 """
-"""What tools make again, what is half written, and what is secret."""
+"""Files that tools can make again, files that are half written, and secrets."""
 
-# One expression each: they are asked for every file at every look.
+# One expression each, for speed: they are matched against every file in every scan.
 _FOLDERS, _NAMES = (re.compile("|".join(map(translate, text.split()))) for text in (FOLDERS, NAMES))
 
 
 def ignored_by_default(name: str, folder: bool) -> bool:
-    """`name`: without a slash."""
+    """Whether the defaults ignore this name. `name`: without a slash."""
     if folder:
         return _FOLDERS.match(name) is not None
     return name != ".env.example" and _NAMES.match(name) is not None
 
 
 class Rules:
-    """The rules in force in one folder: its own, then those of the folders above it, then the defaults.
-    As with git, what an ignored folder holds cannot be brought back by a rule inside it."""
+    """The rules for one folder: its own, then those of the folders above it, then the defaults.
+
+    As with git, a rule inside an ignored folder has no effect.
+    """
 
     def __init__(self, folder: str, above: Rules | None = None) -> None:
         self._above = above
@@ -45,7 +47,7 @@ class Rules:
         self._prefix: str = "" if above is None else above._prefix + os.path.basename(folder) + "/"
 
     def ignored(self, name: str, folder: bool) -> bool:
-        """Whether an entry of this folder is. `name`: without a slash."""
+        """Whether an entry of this folder is ignored. `name`: without a slash."""
         path = self._prefix + name + ("/" if folder else "")
         rules: Rules | None = self
         while rules is not None:

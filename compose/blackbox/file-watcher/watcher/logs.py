@@ -1,4 +1,4 @@
-"""One JSON object a line on stdout."""
+"""One JSON object per line on stdout."""
 
 from __future__ import annotations
 

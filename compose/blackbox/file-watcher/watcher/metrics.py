@@ -1,4 +1,4 @@
-"""What Prometheus reads, and what the health check asks."""
+"""The metrics, and the answer to the health check."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HELP = {
 
 @dataclass(slots=True)
 class Measured:
-    """Written by the watcher's thread, read by the server's. `denied`: why the key is of no use; empty: it is."""
+    """Written by the watcher's thread, read by the server's. `denied`: why the key is of no use, or ''."""
 
     gauges: dict[str, float] = field(default_factory=dict)
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -34,7 +34,10 @@ class Measured:
     clock: Callable[[], float] = time.monotonic
 
     def problem(self, patience: float = 300.0) -> str:
-        """Why a restart, or a person, is needed; empty: all is well. brain-api's absence is no reason."""
+        """Why a restart or a person is needed, or ''. An outage of brain-api is no reason.
+
+        `patience`: seconds without progress after which a restart is needed.
+        """
         age = self.clock() - self.turned
         if age > patience:
             return f"no turn for {age:.0f} s"

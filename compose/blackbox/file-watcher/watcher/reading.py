@@ -1,4 +1,4 @@
-"""A file's text, cut where brain-api would not take it whole."""
+"""Reads the text of a file, and cuts it if it is too long for one artifact of brain-api."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 from watcher.scanning import Signature, signature
 
 LONGEST = 900_000
-"""Characters of one artifact. brain-api takes a million; it cuts them into the pieces that are embedded."""
+"""Most characters of one artifact. brain-api takes a million, and cuts them into the pieces that are embedded."""
 
 
 class Changing(Exception):
-    """The file is not any more what was seen, or is gone: the next scan tells."""
+    """The file has changed since the scan, or is gone. The next scan finds its new state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """`parts`: none where the file is not text; `reason` says what it is."""
+    """`digest`: sha256 of the bytes. `parts`: its text; empty if the file is not text, then `reason` says why."""
 
     digest: str
     parts: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class Reading:
 
 
 def read(path: Path, seen: Signature) -> Reading:
-    """Raises Changing, or OSError where the file may not be read."""
+    """Raises Changing, or OSError if the file cannot be read. `seen`: its signature in the scan."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             before = signature(os.fstat(file.fileno()))
@@ -49,7 +49,7 @@ def read(path: Path, seen: Signature) -> Reading:
 
 
 def split(text: str, longest: int = LONGEST) -> Iterator[str]:
-    """At the ends of lines where there are any. An empty text is one empty part."""
+    """Cut at the ends of lines where possible. An empty text gives one empty part. `longest`: characters."""
     start = 0
     while len(text) - start > longest:
         end = text.rfind("\n", start, start + longest) + 1 or start + longest
@@ -59,5 +59,5 @@ def split(text: str, longest: int = LONGEST) -> Iterator[str]:
 
 
 def part_path(path: str, number: int) -> str:
-    """The first part has the file's own path; no file can be named like the later ones."""
+    """The path of a part. The first part (0) has the path of the file; no file can have the path of a later part."""
     return path if number == 0 else f"{path}/#{number + 1}"

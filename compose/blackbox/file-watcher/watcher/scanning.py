@@ -1,4 +1,4 @@
-"""What lies in the watched folders now. The only truth: events merely say when to look."""
+"""Finds the files in the watched folders. Only a scan decides what has changed; events only say when to scan."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from watcher.ignoring import Rules
 
 LONGEST_PATH = 990
-"""Characters: brain-api takes 1000, and the later parts of a large file are named after it."""
+"""Most characters of a path. brain-api takes 1000; the paths of later parts of a file are longer than its own."""
 
 Signature = str
-"""Size, times and number of a file: another one means that it has to be read."""
+"""Size, times and inode number of a file. If it changes, the file is read again."""
 
 
 @dataclass(slots=True)
 class Scan:
-    """`files`: path → signature. `unread`: folders that could not be listed: nothing is known of what is in them.
-    `empty`: watched folders with nothing in them at all, as a folder of the host looks that is not mounted."""
+    """`files`: path → signature. `unread`: folders that could not be listed, so that their files are unknown. `empty`:
+    watched folders without any entry; perhaps a folder of the host that is not mounted. `skipped`: reason → files."""
 
     files: dict[str, Signature] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ def signature(found: os.stat_result) -> Signature:
 
 
 def scan(folder: Path, largest: int) -> Scan:
-    """`largest`: bytes of a file that is still taken."""
+    """Scan each folder in `folder`. `largest`: most bytes of a file; larger ones are skipped."""
     found = Scan()
     for root in _entries(found, str(folder), ""):
         if root.is_dir(follow_symlinks=False):
@@ -52,7 +52,7 @@ def scan(folder: Path, largest: int) -> Scan:
 
 
 def _walk(found: Scan, folder: str, prefix: str, rules: Rules, largest: int) -> bool:
-    """False where the folder holds nothing at all. Symbolic links are not followed, nor taken."""
+    """Add a folder to `found`. False if it has no entry at all. Symbolic links are neither followed nor sent."""
     entries = _entries(found, folder, prefix)
     for entry in entries:
         path = prefix + entry.name

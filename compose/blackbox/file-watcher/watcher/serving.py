@@ -9,7 +9,7 @@ from watcher.metrics import Measured
 
 
 def serve(measured: Measured, port: int) -> ThreadingHTTPServer:
-    """Answers in threads of its own until `shutdown`."""
+    """Start a server; it answers in threads of its own until `shutdown`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -32,7 +32,7 @@ def serve(measured: Measured, port: int) -> ThreadingHTTPServer:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("0.0.0.0", port), Handler)  # noqa: S104 - networks say who reaches it
+    server = ThreadingHTTPServer(("0.0.0.0", port), Handler)  # noqa: S104 - the networks limit access
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -1,4 +1,4 @@
-"""What the environment says. Wrong values end the program with a sentence that names them."""
+"""Settings from the environment. A wrong value ends the program with a message that names it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """Times in seconds, sizes in bytes. `folder`: each folder in it is watched, and its name begins the paths."""
+    """Times in seconds, sizes in bytes. Each folder in `folder` is watched; paths in brain-api begin with its name."""
 
     folder: Path
     state: Path

@@ -1,4 +1,4 @@
-"""Debouncing: a change counts once it has stayed as it is for a moment, or has gone on for long enough."""
+"""Debouncing: a change counts when the file has stayed the same for a moment, or has kept changing for too long."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from watcher.scanning import Signature
 
 Change = Signature | None
-"""What a file became; None: it is gone."""
+"""The new signature of a file; None: it is gone."""
 
 
 @dataclass(slots=True)
@@ -19,15 +19,15 @@ class _Seen:
 
 
 class Settling:
-    """Times in seconds, on a clock that is only ever compared with itself: those of files may be of another machine."""
+    """Times are seconds of the caller's clock. Times of files are not used: they may be of another machine's clock."""
 
     def __init__(self, longest: float) -> None:
         self._longest = longest
         self._seen: dict[str, _Seen] = {}
 
     def settled(self, changes: Mapping[str, Change], now: float, quiet: Callable[[str], float]) -> list[str]:
-        """The paths that can be acted on. `changes`: all that differ now. `quiet`: how long a path has to stay as it
-        is; a path that goes on changing is taken after `longest` all the same, but not before `quiet`."""
+        """The paths whose changes count now. `changes`: all files that differ now. `quiet`: seconds that a path has to
+        stay the same. A path that keeps changing counts after `longest` seconds, but not before `quiet`."""
         seen = {}
         for path, change in changes.items():
             item = self._seen.get(path) or _Seen(change, now, now)
@@ -39,7 +39,7 @@ class Settling:
             for path, item in seen.items()
             if now - item.since >= quiet(path) or now - item.first >= max(self._longest, quiet(path))
         ]
-        # What differs again later begins anew.
+        # If one of these differs again later, its waiting time begins anew.
         done = set(ready)
         self._seen = {path: item for path, item in seen.items() if path not in done}
         return ready

@@ -1,4 +1,4 @@
-"""What brain-api has acknowledged, on a volume. A file that is not written here is sent again."""
+"""The files that brain-api has acknowledged, on a volume. A file that is missing here is sent again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A file as it was when brain-api took it. `parts` is 0, and `reason` said, where there was nothing to take."""
+    """A file at the moment when brain-api stored it. If nothing was stored, `parts` is 0 and `reason` says why."""
 
     signature: Signature
     digest: str
@@ -28,7 +28,7 @@ class Known:
 
 
 class State:
-    """All of it is in memory, too. A file on disk that is damaged is made anew: what brain-api has tells the rest."""
+    """Also kept in memory. A damaged database is created anew; the next comparison with brain-api fills it again."""
 
     def __init__(self, folder: Path) -> None:
         path = folder / "files.sqlite"
@@ -50,7 +50,7 @@ class State:
         return self._known
 
     def write(self, taken: Mapping[str, Known], gone: Iterable[str] = ()) -> None:
-        """All of it or nothing, and on disk when this returns."""
+        """Store `taken` and delete `gone`: both or neither. They are on the disk on return."""
         gone = list(gone)
         with self._database as database:
             database.executemany("DELETE FROM files WHERE path = ?", [(path,) for path in gone])

@@ -1,4 +1,4 @@
-"""One turn: look, compare with what brain-api has acknowledged, send what has settled, write down what it took."""
+"""One turn: scan, compare with what brain-api has acknowledged, send settled changes, store what was acknowledged."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from watcher.state import Known, State
 
 BATCH = 50
 BATCH_CHARACTERS = 200_000
-"""Artifacts and characters of one request. brain-api embeds them before it answers: seconds, on a busy machine many."""
+"""Most artifacts and characters of one request. brain-api embeds them before it answers, which takes seconds, and
+longer on a busy machine."""
 
 Batch = dict[str, tuple[Known, list[Artifact]]]
-"""File → what is written down once it is taken, and what is sent."""
+"""File → what is stored here after the acknowledgement, and the artifacts that are sent."""
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 _log = logging.getLogger(__name__)
 
 
 class Watcher:
-    """Files are the truth. A turn that is broken off at any point is done again by the next one."""
+    """The files are authoritative. If a turn breaks off at any point, the next turn does the work again."""
 
     def __init__(
         self, settings: Settings, state: State, brain: Brain, measured: Measured,
@@ -43,7 +44,7 @@ class Watcher:
         self._found = Scan()
 
     def turn(self) -> float:
-        """Seconds until the next one is worth while, if nothing is heard before."""
+        """Take one turn. Returns the seconds until the next one, if no event comes before."""
         begun = self._clock()
         self._found = scan(self._settings.folder, self._settings.largest)
         took = self._clock() - begun
@@ -53,15 +54,15 @@ class Watcher:
         except Unavailable as error:
             self._failed(error)
         except sqlite3.OperationalError as error:
-            # A full disk, most of all: a restart would not help.
+            # Mostly a full disk: a restart would not help.
             self._failed(Unavailable(f"what brain-api took cannot be written down: {error}"), up=1)
         self._measured.gauges["watcher_scan_seconds"] = round(took, 4)
         pending = self._tell()
         now = self._clock()
         if not pending:
-            # A tenth of the time at most is spent on looking.
+            # Scans take at most a tenth of the time.
             return max(self._settings.rescan, 10 * took)
-        # What has failed waits for its time; what has not settled is looked at when it may have.
+        # After a failure wait until the next try; else until the changes may have settled.
         return min(self._settings.rescan, max(self._not_before - now, self._settings.quiet, 5 * took))
 
     def _exchange(self, now: float) -> None:
@@ -70,7 +71,7 @@ class Watcher:
             self._audit_at = now + self._settings.audit
         changes = self._changes()
         settled = self._settling.settled(changes, now, self._quiet)
-        # New before gone: a file that was moved is found at any time.
+        # Send new files before deleting old ones, so that a moved file can be found at any time.
         self._take({path: change for path in settled if (change := changes[path]) is not None})
         self._remove(path for path in settled if changes[path] is None)
         self._succeeded()
@@ -84,13 +85,16 @@ class Watcher:
         return {**changes, **dict.fromkeys(gone)}
 
     def _quiet(self, path: str) -> float:
-        """A whole folder that is suddenly empty is more likely not mounted than emptied."""
+        """Seconds that a change must last. Longer in a watched folder that is empty: perhaps it is not mounted."""
         return self._settings.empty if self._found.in_empty(path) else self._settings.quiet
 
     def _audit(self) -> None:
-        """brain-api may have been restored, or this state lost: what differs becomes a change."""
+        """Compare all artifacts in brain-api with the state: brain-api may have been restored, or the state lost.
+
+        Files that differ are stored as unknown, so that they count as changes.
+        """
         known = self._state.known
-        # File → part → whether it is of the file as it was acknowledged.
+        # File → part → whether it belongs to the acknowledged content of the file.
         there: dict[str, dict[int, bool]] = {}
         for path, number, digest in self._brain.made():
             there.setdefault(path, {})[number] = path in known and known[path].digest == digest
@@ -98,7 +102,7 @@ class Watcher:
         strange = [path for path in there if path not in known]
         if other or strange:
             _log.info("brain-api has %d files otherwise, and %d that are not known here", len(other), len(strange))
-            # All that may be there of it is written over, or removed.
+            # The number of parts that may be in brain-api, so that all of them are overwritten or deleted.
             last = {path: max(there.get(path, {}), default=-1) for path in (*other, *strange)}
             self._state.write({path: Known("", "", max(self._parts(path), last[path] + 1)) for path in last})
 
@@ -124,7 +128,7 @@ class Watcher:
             self._send(batch)
 
     def _read(self, path: str, seen: Signature) -> Reading | None:
-        """None: later."""
+        """The text of a file; None: try again in a later turn."""
         try:
             return read(self._settings.folder / path, seen)
         except Changing:
@@ -148,7 +152,7 @@ class Watcher:
         self._tell()
 
     def _send_apart(self, batch: Batch, error: Refused) -> None:
-        """What is refused is found by halving, so that one file holds up no other."""
+        """Find the refused file by halving the batch, so that the other files are stored."""
         files = list(batch.items())
         if len(files) > 1:
             self._send(dict(files[: len(files) // 2]))
@@ -194,11 +198,11 @@ class Watcher:
         self._measured.gauges["watcher_brain_up"] = 1
 
     def _failed(self, error: Unavailable, up: int = 0) -> None:
-        """`up`: whether it was not brain-api's doing."""
+        """Wait before the next try. `up`: 1 if brain-api answers and the fault is here, else 0."""
         if not self._failures:
             _log.warning("%s; nothing is lost, it is tried again", error)
         self._failures += 1
-        # So that the next success is one of brain-api, and what came of this request is found out.
+        # The next try first compares everything. That shows whether brain-api answers, and what this request did.
         self._audit_at = float("-inf")
         self._measured.totals["watcher_failures_total"] += 1
         self._measured.gauges["watcher_brain_up"] = up
@@ -207,7 +211,7 @@ class Watcher:
         self._not_before = self._clock() + max(error.after, pause * random.uniform(0.7, 1.0))  # noqa: S311 - spreads
 
     def _tell(self) -> int:
-        """The number of changes that are not acknowledged."""
+        """Update the metrics. Returns the number of changes that are not acknowledged."""
         pending = len(self._changes())
         known = self._state.known.values()
         skipped = dict(self._found.skipped)
@@ -225,7 +229,7 @@ class Watcher:
 
 
 def _is_full(batch: Batch, reading: Reading) -> bool:
-    """Whether one more file is too much for one request."""
+    """Whether the batch and this file are too much for one request."""
     items = [item for _, some in batch.values() for item in some]
     characters = sum(len(item["content"]) for item in items) + sum(map(len, reading.parts))
     return len(items) + len(reading.parts) > BATCH or characters > BATCH_CHARACTERS

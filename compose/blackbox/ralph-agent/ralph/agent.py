@@ -1,4 +1,4 @@
-"""The loop: one turn after the other, as long as the gates let it."""
+"""The loop: one turn after the other, while the gates allow it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from ralph.turn import SYSTEM, Turn, read
 from ralph.workspace import PROMPT, GitFailed, Workspace, digest
 
 PRINTED = 16 * 1024 * 1024
-"""Bytes that a turn may print before it is ended."""
+"""Most bytes that a turn may print. After that it is ended."""
 HISTORY = 10 * 1024 * 1024
 TROUBLE = 10.0
-"""Seconds until the next try where the machine itself is in the way."""
+"""Seconds until the next try after an error of the machine, such as a full disk."""
 
 
 class Agent:
-    """`clock` gives seconds since 1970. What is set by `stopping` ends the loop, and a turn when its grace is over."""
+    """`clock` gives seconds since 1970. When `stopping` is set, the loop ends; a running turn first gets its grace."""
 
     def __init__(
         self, settings: Settings, slot: Slot, stopping: threading.Event, clock: Callable[[], float] = time.time
@@ -53,14 +53,14 @@ class Agent:
             try:
                 self.idle(self.settings.pause_between if self.step() else 1)
             except OSError as error:
-                # A full disk, most of all: a restart would not help, and what is known is still known.
+                # Mostly a full disk: a restart would not help, and the state in memory is still right.
                 self.move = Move("waiting", str(error))
                 log("cannot go on", error=str(error))
                 self.idle(TROUBLE)
         self.tell(Move("stopped"))
 
     def step(self) -> bool:
-        """Whether there was a turn."""
+        """Take a turn if the gates allow it. Returns whether there was one."""
         self.beat()
         self.answer()
         try:
@@ -99,11 +99,11 @@ class Agent:
         log("turn ends", turn=self.state.turns, breaker=self.state.breaker.state, **said)
 
     def work(self, prompt: str, began: float) -> Turn:
-        """One process of Claude Code in the workspace; what it leaves uncommitted is committed, however it ended."""
+        """Run Claude Code once in the workspace. Then commit what it left uncommitted, however it ended."""
         self.workspace.unlock()
         before = self.workspace.content()
         given, printed, errors = (self.settings.own / name for name in ("given", "printed", "errors"))
-        # What Claude Code leaves behind: a turn knows nothing of the one before but what is in the workspace.
+        # Remove Claude Code's own files of the last turn: a turn gets only the workspace from earlier turns.
         shutil.rmtree(self.settings.own / "turn", ignore_errors=True)
         given.write_text(prompt)
         printed.write_text("")
@@ -113,11 +113,11 @@ class Agent:
             complete = turn.complete or self.workspace.plan_is_done
             return replace(turn, progress=self.workspace.content() != before, complete=complete)
         except (GitFailed, OSError) as error:
-            # What it has cost is spent all the same.
+            # The result is kept although the commit failed, so that its cost is counted.
             return replace(turn, error=turn.error or str(error))
 
     def called(self, files: tuple[Path, Path, Path], began: float) -> Turn:
-        """What Claude Code says. Where that cannot be known, nor can the price."""
+        """Run Claude Code and read its result. If it cannot be started or read, the cost is unknown."""
         _, printed, errors = files
         try:
             ended = child.run(
@@ -142,12 +142,12 @@ class Agent:
         return {
             **self.workspace.environment,
             **of_claude(settings.key, settings.token, settings.url, settings.own / "turn"),
-            # It honours Retry-After by itself; beyond that the loop waits, where a person can see it.
+            # Claude Code honours Retry-After. After three tries the loop waits instead, so that `status` shows it.
             "CLAUDE_CODE_MAX_RETRIES": "3",
         }
 
     def ends(self, began: float, printed: Path) -> str:
-        """Asked while a turn runs: why it has to end now, if so."""
+        """Called while a turn runs. Returns why the turn has to end now, or ''."""
         self.beat()
         self.answer(busy=True)
         now = self.clock()
@@ -160,7 +160,7 @@ class Agent:
         return "it printed too much" if printed.stat().st_size > PRINTED else ""
 
     def answer(self, busy: bool = False) -> None:
-        """Do what was asked for by the command line. A new prompt waits for the end of a turn."""
+        """Do the requests of the command line. `busy`: a turn runs; then a new prompt waits for its end."""
         for path in sorted(self.slot.requests.glob("*.json")):
             request = self.slot.read(f"requests/{path.name}")
             verb, text = request.get("verb"), str(request.get("text") or "")
@@ -185,7 +185,7 @@ class Agent:
         save(self.state, self.slot.folder / "state.json")
 
     def remember(self) -> None:
-        """One line a turn, in two files of at most 10 MB."""
+        """Append one line for the turn. There are two files of about 10 MiB at most."""
         path = self.slot.folder / "turns.jsonl"
         if path.exists() and path.stat().st_size > HISTORY:
             path.replace(path.with_suffix(".old"))
@@ -210,7 +210,7 @@ class Agent:
 
 
 def requested(state: State, verb: str, text: str) -> State:
-    """What a person's request makes of the state; an unknown one changes nothing."""
+    """The state after a person's request. An unknown verb changes nothing."""
     if verb == "close":
         return replace(state, breaker=Breaker(), put_off_until=0.0, put_off_why="", in_a_row=0)
     if verb == "pause":
@@ -221,13 +221,13 @@ def requested(state: State, verb: str, text: str) -> State:
 
 
 def tail(path: Path) -> str:
-    """The end of a file, as text."""
+    """The last PRINTED bytes of a file, as text."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - PRINTED))
         return file.read().decode(errors="replace")
 
 
 def log(message: str, **fields: object) -> None:
-    """One JSON object a line on stdout."""
+    """Write one JSON object as a line to stdout."""
     line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "message": message}
     print(json.dumps({**line, **{name: value for name, value in fields.items() if value}}), file=sys.stdout, flush=True)

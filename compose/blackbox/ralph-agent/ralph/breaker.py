@@ -9,15 +9,15 @@ from ralph.turn import Turn, signature
 
 CLOSED, OPEN, HALF_OPEN = "closed", "open", "half-open"
 CAUSES = ("denials", "same-error", "no-progress", "failures", "decline")
-"""What may open it."""
+"""The limits that can open the breaker."""
 REMEMBERED = 5
 DECLINES = 2
-"""Turns in a row whose output must have fallen: one short answer says nothing."""
+"""Turns in a row with less output that open the breaker. A single short answer is normal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """`cause`: which limit opened it; `reason`: in words, with what is in the way. `opened`: seconds since 1970."""
+    """`cause`: the limit that opened it. `reason`: a sentence with details. `opened`: seconds since 1970."""
 
     state: str = CLOSED
     cause: str = ""
@@ -25,7 +25,7 @@ class Breaker:
     opened: float = 0.0
     no_progress: int = 0
     fruitless: int = 0
-    """Turns in a row without progress, failed ones included, whatever words they failed with."""
+    """Turns in a row without progress, failed turns included, whatever their errors."""
     same_error: int = 0
     error: str = ""
     denials: int = 0
@@ -33,7 +33,7 @@ class Breaker:
     outputs: tuple[int, ...] = ()
 
     def after(self, turn: Turn, limits: Limits, now: float) -> Breaker:
-        """What a turn makes of it. One that the API put off, or that was interrupted, says nothing about the work."""
+        """The breaker after a turn. A limited or interrupted turn does not count: it says nothing about the work."""
         if turn.limited or turn.interrupted:
             return self
         counted = self._counted(turn, limits)
@@ -41,13 +41,13 @@ class Breaker:
         if not cause and self.state == HALF_OPEN and counted._bad(turn):
             cause, reason = self.cause, f"tried again, and again: {turn.error or self.reason}"
         if cause:
-            # Work that has become shorter for good is what the turns to come are measured by.
+            # After a decline forget the old lengths: later turns are compared with the new, shorter ones.
             outputs = () if cause == "decline" else counted.outputs
             return replace(counted, state=OPEN, cause=cause, reason=reason, opened=now, outputs=outputs)
         return replace(counted, state=CLOSED, cause="", reason="")
 
     def at(self, now: float, limits: Limits) -> Breaker:
-        """Open for long enough: half open. A clock that was set back keeps it open."""
+        """Half open once the cool-down is over. A clock that was set back keeps it open."""
         if self.state == OPEN and now >= self.opened + limits.cooldown:
             return replace(self, state=HALF_OPEN)
         return self
@@ -58,7 +58,7 @@ class Breaker:
         usual = not turn.error and not declined
         return replace(
             self,
-            # What went wrong counts as an error, and not for a second time as a turn without progress.
+            # A failed turn counts as an error only, not also as a turn without progress.
             no_progress=0 if turn.progress else self.no_progress if turn.error else self.no_progress + 1,
             fruitless=0 if turn.progress else self.fruitless + 1,
             same_error=0 if not same else self.same_error + 1 if same == self.error else 1,

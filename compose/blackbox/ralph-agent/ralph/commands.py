@@ -1,4 +1,4 @@
-"""`ralph status|turns|close|pause|resume|prompt`: what is seen and asked from outside. Only files are shared."""
+"""`ralph status|turns|close|pause|resume|prompt`. The command and the loop share only files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENCE = 10.0
 
 
 def main(settings: Settings, given: argparse.Namespace) -> int:
-    """0: done. 1: the loop has not done it (yet), stderr says why. 2: there is no such agent."""
+    """Exit code. 0: done. 1: the loop has not done it, or not yet; stderr says why. 2: there is no such agent."""
     slots = known(settings.data / "agents")
     if given.verb == "status" and given.agent is None:
         chosen = slots
@@ -63,8 +63,8 @@ def _ask(slot: Slot, verb: str, text: str) -> int:
 
 
 def described(slot: Slot, settings: Settings) -> dict[str, Any]:
-    """One agent, as `ralph status --output json` tells it."""
-    # `load` would put a file aside that it cannot read; that is for the loop to do.
+    """One agent, as an entry of `ralph status --output json`."""
+    # Not `load`: it moves an unreadable file aside, which only the loop may do.
     readable = bool(slot.read("state.json"))
     state, told, now = (
         load(slot.folder / "state.json")[0] if readable else State(),

@@ -1,4 +1,4 @@
-"""Whether the next turn may begin, and if not, why not and until when. Pure."""
+"""Decides whether the next turn may begin; if not, why and until when. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DAY = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """`status` is `running` where the turn may begin. `until`: seconds since 1970; 0 until something changes."""
+    """`status` is `running` if the turn may begin. `until`: seconds since 1970; 0: until something changes."""
 
     status: str
     reason: str = ""
@@ -24,7 +24,7 @@ GO = Move("running")
 
 
 def next_move(state: State, limits: Limits, missing: str, prompt: str, now: float) -> Move:
-    """`missing`: what is not there without which no turn can begin. `prompt`: its digest."""
+    """`missing`: what a turn needs and does not have, or ''. `prompt`: the digest of the prompt."""
     if state.paused:
         return Move("paused", f"by a person: {state.paused}")
     if missing:

@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics, on the container's networks alone."""
+"""The metrics at /metrics."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _lines(state: State, move: Move, limits: Limits, agent: str, now: float) -> 
     is_in = {name: name == breaker for name in (CLOSED, HALF_OPEN, OPEN)}
     yield from by("status", "status", "gauge", "1 for what the loop is doing", is_now)
     yield from by("state", "breaker_state", "gauge", "1 for the state of the circuit breaker", is_in)
-    # What has not happened yet is 0: the first time is an increase, too.
+    # Counters start with 0, so that Prometheus sees the first event as an increase.
     opens = {**dict.fromkeys(CAUSES, 0), **state.opens}
     yield from by("cause", "breaker_opens_total", "counter", "Times that the breaker opened", opens)
     results = {**dict.fromkeys(RESULTS, 0), **state.results}

@@ -1,4 +1,4 @@
-"""All that the environment says. Keys are read from files and stand in no environment but that of a turn."""
+"""Settings from the environment. Keys are read from files; only a turn has them in its environment."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ MODEL = "claude-sonnet-4-5"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a breaker opens, and how much may be asked for."""
+    """Limits of the breaker, of calls and of costs."""
 
     no_progress: int = 3
     same_error: int = 5
     denials: int = 2
     decline: float = 70.0
-    """Per cent that a turn's output may fall below that of those before it."""
+    """Per cent by which a turn's output may be shorter than the mean of the turns before."""
     cooldown: float = 1800.0
     """Seconds that a breaker stays open."""
     retry: float = 10.0
-    """Seconds after a first failure; six times that where the API asks to come later. It doubles each time."""
+    """Seconds to wait after a first failure; six times that if the API asks to wait. They double with each failure."""
     calls_per_hour: int = 100
     usd_per_day: float = 20.0
     usd_per_turn: float = 2.0
@@ -30,7 +30,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Seconds throughout. `repository` empty: the workspace begins as an empty repository."""
+    """Times in seconds. `repository` empty: the workspace begins as an empty repository."""
 
     limits: Limits
     model: str = MODEL
@@ -42,17 +42,17 @@ class Settings:
     turn_seconds: float = 900.0
     pause_between: float = 5.0
     grace: float = 75.0
-    """What a turn under way gets after SIGTERM."""
+    """Seconds that a running turn gets after SIGTERM."""
     data: Path = Path("/data")
     workspaces: Path = Path("/workspace")
     own: Path = Path("/tmp/ralph")  # noqa: S108 - a tmpfs of the container's own
-    """What belongs to this container alone: which agent it is, and its heartbeat."""
+    """Files of this container alone: the number of its agent, its heartbeat, and the files of a turn."""
     claude: str = "claude"
     port: int = 9470
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
-        """ValueError where a number is none."""
+        """ValueError if a value that must be a number is none."""
         secrets = Path(environ.get("SECRETS", "/run/secrets"))
 
         def number(name: str, default: float) -> float:

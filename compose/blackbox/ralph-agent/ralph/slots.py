@@ -1,4 +1,4 @@
-"""Which agent a container is. Replicas share the volumes; each takes the first agent that no other one holds."""
+"""Which agent a container runs. Replicas share the volumes; each takes the first agent that no other replica holds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MANY = 64
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Agent `number`: a folder of state, kept for the next container that takes it."""
+    """Agent `number`, with its folder of state. The folder is kept for the next container that takes the agent."""
 
     number: int
     folder: Path
@@ -33,7 +33,7 @@ class Slot:
         new.replace(self.folder / name)
 
     def read(self, name: str) -> dict[str, Any]:
-        """Empty where there is none, or none that can be read."""
+        """A document of this agent; empty if it is missing or cannot be read."""
         try:
             document = json.loads((self.folder / name).read_text())
         except (OSError, ValueError):
@@ -46,7 +46,7 @@ class Slot:
             return not _locked(lock)
 
     def ask(self, verb: str, text: str = "") -> Path:
-        """Leave a request for the loop; the file is gone once it is done."""
+        """Write a request for the loop, and return its file. The loop removes the file once the request is done."""
         self.requests.mkdir(exist_ok=True)
         path = self.requests / f"{time.time_ns()}.json"
         new = path.with_suffix(".new")
@@ -56,7 +56,10 @@ class Slot:
 
 
 def claim(agents: Path) -> tuple[Slot, IO[str]]:
-    """The agent, and its lock: held until the file is closed, or the process is gone. RuntimeError: all are held."""
+    """Take an agent and its lock, which is held until the file is closed or the process ends.
+
+    RuntimeError if other containers hold all agents.
+    """
     for number in range(1, MANY + 1):
         slot = Slot(number, agents / str(number))
         slot.folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +67,7 @@ def claim(agents: Path) -> tuple[Slot, IO[str]]:
         for _ in range(2):
             if _locked(lock):
                 return slot, lock
-            # `held` takes it for a moment.
+            # `held`, in another process, may have the lock for a moment.
             time.sleep(0.1)
         lock.close()
     raise RuntimeError(f"all {MANY} agents are held by other containers")
@@ -79,6 +82,6 @@ def _locked(lock: IO[str]) -> bool:
 
 
 def known(agents: Path) -> list[Slot]:
-    """Every agent there has been."""
+    """Every agent that ever ran."""
     numbers = sorted(int(path.name) for path in agents.glob("[0-9]*") if path.name.isdigit())
     return [Slot(number, agents / str(number)) for number in numbers]

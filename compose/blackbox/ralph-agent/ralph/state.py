@@ -1,4 +1,4 @@
-"""All that an agent knows across restarts, and what a turn makes of it."""
+"""The state of an agent, which survives restarts, and how a turn changes it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ralph.turn import Turn
 HOUR = 3600.0
 INDICATORS = 2
 SIGNALS = 5
-"""That many turns in a row with the exit signal end the work even where no other sign of completion is seen."""
+"""So many turns in a row with the exit signal end the work, even if no turn says that the work is complete."""
 _LONGEST_WAIT = {True: 3600.0, False: 300.0}
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Times are seconds since 1970. `finished`: digest of the prompt that was brought to its end. `paused`: why, says a
-    person."""
+    """Times are seconds since 1970. `finished`: digest of the prompt whose work is complete. `paused`: the reason that
+    a person gave."""
 
     turns: int = 0
     calls: tuple[float, ...] = ()
@@ -39,25 +39,25 @@ class State:
     put_off_until: float = 0.0
     put_off_why: str = ""
     in_a_row: int = 0
-    """Turns that failed or were put off, without one between that worked."""
+    """Turns in a row that failed, or that the API asked to wait."""
     last_progress: float = 0.0
     last_turn: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, int] = field(default_factory=dict)
     opens: Mapping[str, int] = field(default_factory=dict)
 
     def begun(self, limits: Limits, now: float) -> State:
-        """A turn begins: it counts as a call whatever comes of it."""
+        """The state when a turn begins. The turn counts as a call, whatever its result."""
         calls = tuple(at for at in self.calls if now - HOUR < at <= now)
         breaker = self.breaker.at(now, limits)
         return replace(self.at(now), turns=self.turns + 1, calls=(*calls, now), breaker=breaker)
 
     def at(self, now: float) -> State:
-        """The budget is that of a day (UTC)."""
+        """The state at this time. On a new day (UTC) the day's costs are 0."""
         day = datetime.fromtimestamp(now, UTC).date().isoformat()
         return self if day == self.day else replace(self, day=day, usd_today=0.0)
 
     def after(self, turn: Turn, limits: Limits, prompt: str, now: float) -> State:
-        # What was killed has not told its price; then the most that it may have cost counts.
+        # A killed turn has not reported its cost. The most that it may have cost counts.
         usd = limits.usd_per_turn if turn.usd is None else turn.usd
         breaker = self.breaker.after(turn, limits, now)
         opened = breaker.state == OPEN and (self.breaker.state != OPEN or breaker.opened != self.breaker.opened)
@@ -80,7 +80,7 @@ class State:
         )
 
     def _put_off(self, turn: Turn, limits: Limits, now: float) -> State:
-        """After a failure the next turn waits, longer each time: up to 5 min, or an hour where the API asks for it."""
+        """After a failure the next turn waits, each time longer: up to 5 min, or up to 1 h if the API asks to wait."""
         if not turn.error or turn.interrupted:
             return replace(self, in_a_row=0, put_off_until=0.0, put_off_why="")
         first = 6 * limits.retry if turn.limited else limits.retry
@@ -89,7 +89,8 @@ class State:
 
 
 def load(path: Path) -> tuple[State, str]:
-    """The state and, where it could not be read, why: then it begins anew and the old file lies beside it."""
+    """The state, and '' or why it could not be read. In the latter case the state is new, and the old file is renamed
+    to `.corrupt`."""
     try:
         document = json.loads(path.read_text())
         values = {name: document[name] for name in State.__dataclass_fields__ if name in document}
@@ -106,7 +107,7 @@ def load(path: Path) -> tuple[State, str]:
 
 
 def save(state: State, path: Path) -> None:
-    """Whole or not at all, whatever happens in between."""
+    """Write the state as a whole: after a crash the file is the old or the new one."""
     new = path.with_suffix(".new")
     with new.open("w") as file:
         json.dump(asdict(state), file)

@@ -1,4 +1,4 @@
-"""What came of one turn, from what Claude Code has printed. Pure."""
+"""Reads the result of a turn from the output of Claude Code. Pure."""
 
 from __future__ import annotations
 
@@ -25,16 +25,20 @@ SYSTEM = (
     "ERROR: one line saying what is in the way, only if blocked\n"
     "EXIT_SIGNAL: true only if nothing is left to do, else false\n---END_RALPH_STATUS---"
 )
-"""What a turn is told beside the prompt."""
+"""The system prompt that each turn gets in addition to the prompt."""
 
 
 RESULTS = ("progress", "no-progress", "error", "limited", "interrupted")
-"""What may come of a turn."""
+"""The possible results of a turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """`error` empty: it went well. `limited`: the API asks to come later, nobody's mistake. `usd` None: unknown."""
+    """`error`: '' if the turn went well. `limited`: a rate or usage limit of the API, no fault of the work.
+
+    `complete`: the text says that the work is done. `signal`: the status block has the exit signal. `usd` None:
+    the cost is unknown.
+    """
 
     error: str = ""
     limited: bool = False
@@ -61,7 +65,7 @@ class Turn:
 
 
 def read(printed: str, errors: str, code: int, why: str) -> Turn:
-    """`why`: why it was ended before its time, or empty. Progress and time are added by who has seen them."""
+    """`why`: why we ended the turn, or ''. The caller adds progress and time."""
     if why:
         return Turn(error=f"ended: {why}", usd=None, interrupted=why == "stopping")
     document = last_result(printed)
@@ -85,5 +89,5 @@ def read(printed: str, errors: str, code: int, why: str) -> Turn:
 
 
 def signature(error: str) -> str:
-    """What of an error stays the same when it comes again: no numbers, no identifiers, no addresses, no paths."""
+    """The error without numbers, identifiers, addresses and paths, so that the same error is recognized."""
     return _CHANGING.sub("#", error).strip().lower()[:200]

@@ -1,4 +1,4 @@
-"""The agent's own git repository: what a turn works in, and where its work is kept."""
+"""The agent's own git repository: turns work in it, and their work is committed there."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 CLONING = 3600.0
-"""Seconds that a clone may take."""
+"""Most seconds of a clone."""
 PROMPT, PLAN = "PROMPT.md", "fix_plan.md"
 _BOX = re.compile(r"^\s*[-*] \[([ xX])\]", re.MULTILINE)
 _SETTINGS = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "-c", "gc.autoDetach=false")
 
 
 class GitFailed(Exception):
-    """The repository cannot be worked with; the text says what git said."""
+    """A git command failed or took too long. The text has git's own message."""
 
 
 class Workspace:
@@ -37,14 +37,14 @@ class Workspace:
         }
 
     def prepare(self, repository: str) -> None:
-        """Clone, or begin, what is not there yet."""
+        """Make the repository if it is missing: a clone, or an empty one."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if (self.folder / ".git/HEAD").exists():
             return
         if not repository:
             self.git("init", "--quiet", "--initial-branch=main", ".")
             return
-        # Beside it, for an interrupted clone must not look like a whole one.
+        # Clone into a folder beside it, so that an interrupted clone is not taken for a whole one.
         new = self.folder.with_name(f"{self.folder.name}.new")
         shutil.rmtree(new, ignore_errors=True)
         self.git("clone", "--quiet", "--", repository, str(new), seconds=CLONING)
@@ -58,17 +58,17 @@ class Workspace:
 
     @property
     def plan_is_done(self) -> bool:
-        """The plan has boxes, and each is ticked."""
+        """Whether the plan has boxes, and each is ticked."""
         path = self.folder / PLAN
         boxes = _BOX.findall(path.read_text(errors="replace")) if path.is_file() else []
         return bool(boxes) and " " not in boxes
 
     def content(self) -> str:
-        """A digest of what is committed; empty without a commit."""
+        """The id of the committed tree; '' without a commit."""
         return self.git("rev-parse", "--quiet", "--verify", "HEAD^{tree}", fails=True)
 
     def commit(self, message: str) -> bool:
-        """Whether there was anything to commit. Only while no turn runs."""
+        """Commit everything. Returns whether there was anything to commit. Call it only while no turn runs."""
         self.unlock()
         self.git("add", "--all", ".")
         if not self.git("status", "--porcelain"):
@@ -77,13 +77,13 @@ class Workspace:
         return True
 
     def unlock(self) -> None:
-        """Remove the locks that a killed git left, of the index, of HEAD, of branches: nobody else works here."""
+        """Remove locks of index, HEAD and branches that a killed git has left. No other process works here."""
         for path in (self.folder / ".git").rglob("*.lock"):
             if not path.is_dir():
                 path.unlink(missing_ok=True)
 
     def git(self, *arguments: str, seconds: float = 60, fails: bool = False) -> str:
-        """What git prints. `fails`: that it fails is an answer, too."""
+        """The output of git. GitFailed if it fails, unless `fails`, or after `seconds`."""
         process = subprocess.Popen(
             ["git", *_SETTINGS, *arguments], cwd=self.folder, env=self.environment, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,

@@ -1,4 +1,4 @@
-"""The loop where Claude Code cannot be had: it says why, waits, and goes on. With it: tests/stack/test_ralph.py."""
+"""The loop without Claude Code: it says why, waits, and continues. With Claude Code: tests/stack/test_ralph.py."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def until(what: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def test_it_says_what_is_missing(running: Callable[..., Agent], slot: Slot) -> None:
+def test_the_loop_says_what_is_missing(running: Callable[..., Agent], slot: Slot) -> None:
     agent = running(key="")
     until(lambda: "no key" in agent.move.reason)
     assert slot.read("status.json")["status"] == "waiting"
 
 
-def test_what_is_asked_for_is_done(running: Callable[..., Agent], slot: Slot, settings: Settings) -> None:
+def test_requests_are_done(running: Callable[..., Agent], slot: Slot, settings: Settings) -> None:
     agent = running()
     until(lambda: "PROMPT.md" in agent.move.reason)
     for verb, text in (("pause", "because"), ("prompt", "Do it."), ("nonsense", "")):
@@ -75,7 +75,7 @@ def test_what_is_asked_for_is_done(running: Callable[..., Agent], slot: Slot, se
     assert agent.state.turns == 0
 
 
-def test_a_program_that_fails_opens_the_breaker_and_that_is_kept(running: Callable[..., Agent], slot: Slot) -> None:
+def test_a_failing_program_opens_the_breaker_and_the_state_is_saved(running: Callable[..., Agent], slot: Slot) -> None:
     slot.ask("prompt", "Do it.")
     agent = running()
     until(lambda: agent.state.opens == {"same-error": 1})
@@ -85,17 +85,17 @@ def test_a_program_that_fails_opens_the_breaker_and_that_is_kept(running: Callab
     assert len((slot.folder / "turns.jsonl").read_text().splitlines()) == 5
 
 
-def test_a_program_that_is_not_there_is_an_error_like_others(running: Callable[..., Agent], slot: Slot) -> None:
+def test_a_missing_program_is_an_error_like_others(running: Callable[..., Agent], slot: Slot) -> None:
     slot.ask("prompt", "Do it.")
     agent = running(claude="/does/not/exist")
     until(lambda: "/does/not/exist" in agent.state.breaker.reason)
 
 
 @pytest.mark.parametrize(("script", "usd"), [("echo {}", 0.5), ("rm ../../own/errors; :", 2.0)])
-def test_what_was_spent_counts_when_the_commit_fails(
+def test_the_cost_of_a_turn_counts_if_its_commit_fails(
     running: Callable[..., Agent], slot: Slot, tmp_path: Path, script: str, usd: float
 ) -> None:
-    """A repository without a commit inside the other is what `git add` refuses."""
+    """`git add` refuses a nested repository that has no commit."""
     result = {"type": "result", "total_cost_usd": 0.5, "result": "Made a repository."}
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\ngit init --quiet inner\n{script.format(shlex.quote(json.dumps(result)))}\n")
@@ -107,11 +107,11 @@ def test_what_was_spent_counts_when_the_commit_fails(
     assert agent.state.last_turn["error"]
 
 
-def test_a_disk_that_is_full_does_not_end_it(
+def test_a_full_disk_does_not_end_the_loop(
     running: Callable[..., Agent], slot: Slot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ralph.agent.TROUBLE", 0.05)
-    # Nothing can be written where a folder is in the way; the reason aside, it is the same as without room.
+    # A folder in place of the file: writing fails as on a full disk, only for another reason.
     (slot.folder / "state.new").mkdir()
     slot.ask("prompt", "Do it.")
     agent = running()

@@ -1,4 +1,4 @@
-"""The breaker opens for each of its reasons, cools down, and closes by one good turn."""
+"""The breaker opens for each cause, cools down, and closes after one good turn."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def after(*turns: Turn, breaker: Breaker | None = None, now: float = 1000.0) -> 
         ([GOOD, GOOD, TERSE, TERSE], "decline"),
     ],
 )
-def test_it_opens_at_its_limit_and_not_before(turns: list[Turn], cause: str) -> None:
+def test_the_breaker_opens_at_its_limit_and_not_before(turns: list[Turn], cause: str) -> None:
     assert after(*turns[:-1]).state == CLOSED
     opened = after(*turns)
     assert (opened.state, opened.cause, opened.opened) == (OPEN, cause, 1000.0)
@@ -43,17 +43,17 @@ def test_it_opens_at_its_limit_and_not_before(turns: list[Turn], cause: str) -> 
 @pytest.mark.parametrize(
     "turns", [[IDLE, IDLE, GOOD, IDLE, IDLE], [DENIED, GOOD, DENIED], [GOOD, GOOD, TERSE, GOOD, TERSE]]
 )
-def test_a_good_turn_in_between_counts_anew(turns: list[Turn]) -> None:
+def test_a_good_turn_resets_the_counts(turns: list[Turn]) -> None:
     assert after(*turns).state == CLOSED
 
 
-def test_the_same_error_is_the_same_with_other_numbers_and_paths() -> None:
+def test_errors_that_differ_in_numbers_and_paths_are_the_same() -> None:
     errors = [f"API Error: 400 messages.{n}: /tmp/{n}/x is wrong" for n in range(5)]
     assert after(*(Turn(error=error) for error in errors)).cause == "same-error"
     assert after(*(Turn(error=error) for error in [*errors[:4], "something else"])).state == CLOSED
 
 
-def test_failures_open_it_whatever_their_words() -> None:
+def test_different_failures_in_a_row_open_the_breaker() -> None:
     turns = [Turn(error=f"{word} is in the way") for word in ("one", "two", "three", "four", "five", "six", "seven")]
     assert after(*turns).state == CLOSED
     opened = after(*turns, Turn(error="and this"))
@@ -64,14 +64,14 @@ def test_failures_open_it_whatever_their_words() -> None:
     assert (mixed.state, mixed.cause, mixed.no_progress) == (OPEN, "failures", 1)
 
 
-def test_work_that_became_shorter_for_good_closes_it() -> None:
+def test_work_that_stays_shorter_closes_the_breaker() -> None:
     opened = after(*[GOOD] * 5, TERSE, TERSE)
     assert opened.cause == "decline"
     closed = after(*[TERSE] * 9, breaker=opened.at(1000.0 + LIMITS.cooldown, LIMITS), now=4000.0)
     assert closed.state == CLOSED
 
 
-def test_progress_closes_it_however_short_the_answer() -> None:
+def test_progress_closes_the_breaker_however_short_the_answer() -> None:
     half = after(GOOD, GOOD, *[IDLE] * 3).at(1000.0 + LIMITS.cooldown, LIMITS)
     assert half.after(TERSE, LIMITS, 4000.0).state == CLOSED
     assert half.after(replace(TERSE, progress=False), LIMITS, 4000.0).state == OPEN
@@ -81,12 +81,12 @@ def test_failures_are_not_counted_twice_as_turns_without_progress() -> None:
     assert after(*[FAILED] * 4).no_progress == 0
 
 
-def test_what_the_api_put_off_and_what_was_interrupted_says_nothing() -> None:
+def test_limited_and_interrupted_turns_do_not_count() -> None:
     turns = [replace(FAILED, limited=True), replace(FAILED, interrupted=True)] * 5
     assert after(*turns) == Breaker()
 
 
-def test_it_cools_down_and_one_turn_decides() -> None:
+def test_after_the_cool_down_one_turn_decides() -> None:
     opened = after(*[IDLE] * 3)
     assert opened.at(1000.0 + LIMITS.cooldown - 1, LIMITS).state == OPEN
     half = opened.at(1000.0 + LIMITS.cooldown, LIMITS)
@@ -98,7 +98,7 @@ def test_it_cools_down_and_one_turn_decides() -> None:
     assert half.after(replace(FAILED, limited=True), LIMITS, 4000.0).state == HALF_OPEN
 
 
-def test_a_clock_that_was_set_back_keeps_it_open() -> None:
+def test_a_clock_that_was_set_back_keeps_the_breaker_open() -> None:
     assert after(*[IDLE] * 3).at(0.0, LIMITS).state == OPEN
 
 

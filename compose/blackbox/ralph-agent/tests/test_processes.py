@@ -1,4 +1,4 @@
-"""Real processes, real git, real locks: what a turn leaves running is gone, and what it leaves unsaved is committed."""
+"""Real processes, git and locks: processes that a turn leaves are ended, and its uncommitted work is committed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
 
 
 def run(folder: Path, script: str, ready: str = "") -> tuple[child.Ended, str]:
-    """`ready`: the file into which the command writes once it may be ended."""
+    """`ready`: the file that the command writes when it may be ended."""
     (folder / "in").write_text("given")
     (folder / "out").write_text("")
     files = (folder / "in", folder / "out", folder / "err")
@@ -43,13 +43,13 @@ def test_a_command_that_ends_by_itself(tmp_path: Path) -> None:
     assert (tmp_path / "err").read_text() == "no\n"
 
 
-def test_one_that_hangs_is_ended(tmp_path: Path) -> None:
+def test_a_command_that_hangs_is_ended(tmp_path: Path) -> None:
     ended, printed = run(tmp_path, "echo $$; exec sleep 60", "out")
     assert ended == child.Ended(-15, "too long")
     assert not alive(printed)
 
 
-def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "POLITE", 0.3)
     ended, printed = run(tmp_path, "trap '' TERM; echo $$; while :; do sleep 0.1; done", "out")
     assert ended == child.Ended(-9, "too long")
@@ -58,7 +58,7 @@ def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc, as in the container")
 @pytest.mark.parametrize("ended", [True, False])
-def test_what_has_left_the_group_is_gone_too(tmp_path: Path, ended: bool) -> None:
+def test_processes_that_left_the_group_are_ended_too(tmp_path: Path, ended: bool) -> None:
     stays = "sleep 60" if ended else "exit 0"
     script = f"setsid sh -c 'echo $$ >left; exec sleep 60' & while [ ! -s left ]; do sleep 0.02; done; {stays}"
     run(tmp_path, script, "left" if ended else "")
@@ -72,7 +72,7 @@ def workspace(tmp_path: Path) -> Workspace:
     return made
 
 
-def test_what_is_left_is_committed_once(workspace: Workspace) -> None:
+def test_uncommitted_work_is_committed_once(workspace: Workspace) -> None:
     assert workspace.content() == ""
     (workspace.folder / "a").write_text("1")
     assert workspace.commit("Turn 1")
@@ -117,7 +117,7 @@ def test_a_workspace_begins_as_a_clone(workspace: Workspace, tmp_path: Path) -> 
     assert none.prompt == "Do it."
 
 
-def test_git_is_bounded_in_time_and_the_heart_goes_on(tmp_path: Path) -> None:
+def test_git_is_bounded_in_time_and_the_heartbeat_continues(tmp_path: Path) -> None:
     beats: list[int] = []
     made = Workspace(tmp_path, "ralph-1", ENVIRONMENT, lambda: beats.append(1))
     with pytest.raises(GitFailed, match="no end within"):

@@ -1,4 +1,4 @@
-"""What an agent knows: the end of the work, waits, the budget of a day, and what survives a restart."""
+"""The state of an agent: the end of the work, waits, the budget of a day, and restarts."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ def test_calls_are_limited_within_any_hour() -> None:
     assert move(state, NOON + 3600)[0] == "running"
 
 
-def test_the_budget_is_that_of_a_day() -> None:
+def test_the_budget_is_per_day() -> None:
     state = replace(after(*[replace(GOOD, usd=3.5)] * 3), calls=())
     assert move(state) == ("limited", NOON + 12 * 3600)
     assert move(state, NOON + 12 * 3600)[0] == "running"
     assert state.usd_total == 10.5
 
 
-def test_a_turn_that_does_not_tell_its_price_counts_with_the_most_it_may_have_cost() -> None:
+def test_a_turn_of_unknown_cost_counts_with_the_most_it_may_have_cost() -> None:
     assert after(Turn(error="ended: no end within 900 s", usd=None)).usd_today == LIMITS.usd_per_turn
 
 
-def test_who_is_put_off_waits_longer_each_time_and_no_breaker_opens() -> None:
+def test_a_limited_agent_waits_longer_each_time_and_opens_no_breaker() -> None:
     limits = replace(LIMITS, calls_per_hour=1000)
     state, waits = State(), []
     for _ in range(9):
@@ -81,7 +81,7 @@ def test_who_is_put_off_waits_longer_each_time_and_no_breaker_opens() -> None:
     assert after(GOOD, state=state).put_off_until == 0
 
 
-def test_who_is_missing_or_paused_waits_and_says_why() -> None:
+def test_an_agent_without_a_key_or_paused_waits_and_says_why() -> None:
     assert move(State(), missing="no key") == ("waiting", 0)
     assert next_move(requested(State(), "pause", "I look at it"), LIMITS, "", "p", NOON).reason.endswith("I look at it")
     assert move(requested(requested(State(), "pause", ""), "resume", "")) == ("running", 0)
@@ -101,14 +101,14 @@ def test_the_breaker_opens_again_after_a_bad_turn_and_that_is_counted() -> None:
     assert (again.breaker.state, again.opens) == (OPEN, {"no-progress": 2})
 
 
-def test_it_is_the_same_after_a_restart(tmp_path: Path) -> None:
+def test_the_state_is_the_same_after_a_restart(tmp_path: Path) -> None:
     state = after(GOOD, LIMITED, Turn(output=3), Turn(error="x", usd=None), DONE)
     save(state, tmp_path / "state.json")
     assert load(tmp_path / "state.json") == (state, "")
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 
 
-def test_what_an_older_version_wrote_is_read(tmp_path: Path) -> None:
+def test_a_state_of_an_older_version_is_read(tmp_path: Path) -> None:
     state = after(GOOD, DONE)
     save(state, tmp_path / "state.json")
     document = json.loads((tmp_path / "state.json").read_text())

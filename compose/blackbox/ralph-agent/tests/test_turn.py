@@ -1,4 +1,4 @@
-"""What Claude Code prints, as it was printed (shortened), and what is made of it."""
+"""Real outputs of Claude Code (shortened), and the turns that are read from them."""
 
 from __future__ import annotations
 
@@ -42,33 +42,35 @@ def test_denials_are_counted() -> None:
         (None, "Claude AI usage limit reached|1795291817", True),
     ],
 )
-def test_errors_of_the_api(status: int | None, text: str, limited: bool) -> None:
+def test_rate_and_usage_limits_are_distinguished_from_other_errors(
+    status: int | None, text: str, limited: bool
+) -> None:
     turn = read(printed(is_error=True, api_error_status=status, result=text, total_cost_usd=0), "", 1, "")
     assert (turn.error, turn.limited, turn.usd) == (text, limited, 0)
 
 
-def test_what_is_in_the_way_of_a_turn_is_its_error() -> None:
+def test_the_obstacle_that_a_turn_reports_is_its_error() -> None:
     text = "---RALPH_STATUS---\nSTATUS: BLOCKED\nERROR: no module named x\nEXIT_SIGNAL: false\n---END_RALPH_STATUS---"
     turn = read(printed(result=text), "", 0, "")
     assert (turn.error, turn.result, turn.signal) == ("no module named x", "error", False)
 
 
 @pytest.mark.parametrize("state", ["COMPLETE", "IN_PROGRESS"])
-def test_the_signs_of_the_end(state: str) -> None:
+def test_exit_signal_and_completion_are_recognized(state: str) -> None:
     text = f"---RALPH_STATUS---\nSTATUS: {state}\nEXIT_SIGNAL: true\n---END_RALPH_STATUS---"
     turn = read(printed(result=text), "", 0, "")
     assert (turn.signal, turn.complete) == (True, state == "COMPLETE")
     assert read(printed(result="All tasks are complete."), "", 0, "").complete
 
 
-def test_no_result_at_all_is_an_error_of_unknown_price() -> None:
+def test_a_missing_result_is_an_error_of_unknown_cost() -> None:
     turn = read("", "claude: out of memory\n", -9, "")
     assert (turn.error, turn.usd) == ("exit -9: claude: out of memory", None)
     assert read("", "", 1, "").error == "exit 1: nothing was printed"
     assert read('{"type": "res', "", 0, "").usd is None
 
 
-def test_what_was_ended_is_an_error_unless_the_loop_itself_ends() -> None:
+def test_an_ended_turn_is_an_error_unless_the_loop_itself_ends() -> None:
     assert read(printed(), "", -15, "no end within 900 s").result == "error"
     assert read("", "", -15, "stopping").result == "interrupted"
 

@@ -1,4 +1,4 @@
-"""Artifacts: make, read, change, remove, list, take in by the batch; and the links between them."""
+"""Artifacts: create, read, change, delete, list, ingest in batches; and the links between them."""
 
 from __future__ import annotations
 

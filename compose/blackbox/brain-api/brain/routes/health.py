@@ -1,4 +1,4 @@
-"""Alive, ready, measured: asked by machines, without a key."""
+"""Liveness, readiness and metrics: for programs, without a key."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def _problem(check: Awaitable[None]) -> str:
 
 
 async def _embeddings(state: Any) -> str:
-    """The first check asks the model, which may take longer than whoever asks for health waits."""
+    """The first check asks the model, which may take longer than the health check waits."""
     try:
         async with asyncio.timeout(PING):
             await state.embeddings.check()

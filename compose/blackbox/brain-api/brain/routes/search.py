@@ -1,4 +1,4 @@
-"""Finding: by meaning, by likeness, by both meaning and words, and by asking."""
+"""Search: by meaning, by meaning and words, by similarity to an artifact, and by a question."""
 
 from __future__ import annotations
 
