@@ -85,7 +85,8 @@ class View(Screen[None]):
 
         if not self.is_attached:  # the screen was closed meanwhile
             return
-        self._input = Input(compact=True, max_length=LONGEST_TYPED, id="typing")
+        # Selecting on focus would let the second letter replace a first one that came before the focus.
+        self._input = Input(compact=True, max_length=LONGEST_TYPED, id="typing", select_on_focus=False)
         self._input.cursor_blink = False
         self._input.display = False
         self.mount(self._input)
@@ -97,6 +98,7 @@ class View(Screen[None]):
         self._typed, self._live = typed, live
         self.keys.display, self._input.display = False, True
         self._input.placeholder, self._input.value = label, value
+        self._input.cursor_position = len(value)
         self.set_focus(self._input)
 
     @property

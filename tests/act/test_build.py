@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.act.build import ImageBuilder, build_error
 from reconciler.effects import Effects
-from reconciler.engine import connect
+from reconciler.engine import OLDEST_API
 from reconciler.errors import Away, ImageFailed, Transient
 from reconciler.model.images import ImageWant, Sources
 from reconciler.model.outcome import Reason
@@ -144,9 +144,8 @@ def test_a_registry_that_does_not_answer_quarantines_nothing(builder: ImageBuild
 
 def test_an_engine_that_is_away(compose_binary: Path, tmp_path: Path) -> None:
     host = "unix:///nonexistent/docker.sock"
-    builder = ImageBuilder(
-        str(compose_binary), host, connect(host), tmp_path, Effects(), {}, host="mini", secret=no_secret
-    )
+    client = docker.APIClient(base_url=host, version=OLDEST_API)
+    builder = ImageBuilder(str(compose_binary), host, client, tmp_path, Effects(), {}, host="mini", secret=no_secret)
     with pytest.raises(Away):
         builder.build(want("x"), CommitFiles({"app/Dockerfile": f"FROM {BASE}\n"}))
 

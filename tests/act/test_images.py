@@ -14,6 +14,7 @@ import pytest
 
 from reconciler.act.images import ImagePuller, PatientClient, pull_error
 from reconciler.effects import Effects
+from reconciler.engine import OLDEST_API
 from reconciler.errors import Away, ImageFailed, Interrupted, Transient
 from reconciler.model.images import ImageWant
 from reconciler.model.outcome import Reason
@@ -129,8 +130,12 @@ def test_names_that_cannot_be(engine: docker.APIClient, puller: ImagePuller, ref
         puller.pull(want(ref))
 
 
-def test_an_engine_that_is_away() -> None:
-    client = PatientClient("unix:///nonexistent/docker.sock")
+def test_an_engine_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "unix:///nonexistent/docker.sock"
+    with pytest.raises(Away):
+        PatientClient(address)
+    monkeypatch.setattr("reconciler.act.images.api_version", lambda host: OLDEST_API)
+    client = PatientClient(address)  # as of an engine that was there
     with pytest.raises(Away):
         ImagePuller(client, Effects()).pull(want("x"))
     with pytest.raises(Away):

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from textual.events import Key
+from textual.widgets import Input
 
 from reconciler.dashboard.lines import Rows
+from reconciler.dashboard.view import View
 from tests.dashboard.conftest import Person, Stage, log_row
 from tests.dashboard.test_looks import DOCTOR, many, rolled_back
 from tests.monitor.conftest import HEAD, snapshot
@@ -198,6 +200,20 @@ def test_fast_typing_changes_nothing_and_is_not_lost(stage: Stage) -> None:
 
     stage.play(types)
     assert stage.asked == []
+
+
+def test_the_second_letter_does_not_replace_one_that_came_before_the_focus(stage: Stage) -> None:
+    async def types(person: Person) -> None:
+        await person.look()
+        view = person.pilot.app.screen
+        assert isinstance(view, View)
+        view.type_in("why?", lambda text: None)
+        assert view.late(Key("m", "m"))
+        await person.look()
+        await person.press("a")
+        assert view.query_one(Input).value == "ma"
+
+    stage.play(types)
 
 
 @pytest.mark.parametrize("key", ["h", "t", "d"])
