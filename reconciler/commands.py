@@ -115,7 +115,7 @@ def _one_subject(typed: argparse.Namespace) -> str | None:
     if len(named) > 1:
         return f"{' and '.join(named)} cannot be used together"
     if typed.git_dir != "." and not typed.commit:
-        return "--git-dir is of use with --commit only"
+        return "--git-dir is only used with --commit"
     return None
 
 

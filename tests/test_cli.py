@@ -127,7 +127,7 @@ def test_version_and_help_need_nothing_else() -> None:
         (("once", "--timeout", "soon"), "a duration is a number with a unit", "reconciler once --help"),
         (("history", "--limit", "0"), "'0' is not a number from 1", "reconciler history --help"),
         (("validate", ".", "--commit", "HEAD"), "DIR and --commit cannot be used together", "validate --help"),
-        (("validate", "--git-dir", "x"), "--git-dir is of use with --commit only", "validate --help"),
+        (("validate", "--git-dir", "x"), "--git-dir is only used with --commit", "validate --help"),
         (("suspend",), "the following arguments are required: --reason", "reconciler suspend --help"),
         (("suspend", "--reason", " "), "a reason has from 1 to 500 characters", "reconciler suspend --help"),
         (("suspend", "--reason", "x", "--for", "0s"), "--for must be positive", "reconciler suspend --help"),

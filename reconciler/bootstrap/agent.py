@@ -47,7 +47,7 @@ def refusals(places: Places, have: Have, wanted: Wanted) -> Iterator[Check]:
         return
     host, url = have.config.get("host"), (have.config.get("source") or {}).get("url")
     if host != wanted.name:
-        hint = f"name it as it is: --name {host}; or remove {places.config} there if that agent is not needed any more"
+        hint = f"use the existing name: --name {host}; or remove {places.config} there if that agent is not needed"
         yield Check("name", False, f"the agent config of this machine is that of {host}, not of {wanted.name}", hint)
     asked = places.repository if wanted.repository == BARE else wanted.repository
     if url != asked:

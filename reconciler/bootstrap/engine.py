@@ -108,7 +108,7 @@ def engine_changes(facts: LinuxFacts) -> Iterator[Change]:
         f"Install {what} ({', '.join(item.partition('/')[0] for item in wanted)}){stop}",
         arguments={"commands": [f"{APT} install -y --no-install-recommends {' '.join(wanted)}"]},
         needed=bool(wanted),
-        hint="see what apt says; `sudo apt-get -f install` on the machine mends a broken state",
+        hint="see what apt says; `sudo apt-get -f install` on the machine repairs a broken installation",
         timeout=1800,
     )
     yield Change(

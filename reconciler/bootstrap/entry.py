@@ -28,7 +28,7 @@ def require_free(name: str, destination: str, environ: Mapping[str, str]) -> Rem
     """The existing entry of this name, None if there is none. Usage if it belongs to another machine."""
     found = next((item for item in load_hosts(environ) if item.name == name), None)
     if found is not None and found.ssh != destination:
-        hint = f"name it as there: bootstrap {found.ssh} --name {name}; or choose another --name, or remove the entry"
+        hint = f"use the existing entry: bootstrap {found.ssh} --name {name}; or use another --name, or remove it"
         raise Usage(Reason.USAGE_INVALID, f"{hosts_file(environ)}: {name} is {found.ssh}, not {destination}", hint)
     return found
 

@@ -82,7 +82,7 @@ def ready(found: Plan, connect: Callable[[], bool]) -> Check | None:
     """Check a second login before anything is changed: it must work now to work afterwards. None: go on."""
     if not any(change.name == START for change in found.changes) or connect():
         return None
-    told = "a second login by key does not work, so ssh would be closed for you; nothing was changed"
+    told = "a second login by key does not work, so the hardening would lock you out; nothing was changed"
     return Check(LOGIN, False, told, f"{KEY}, then run the same command again; or leave all open: --harden none")
 
 
@@ -121,7 +121,7 @@ def _refusals(login: str, parts: Sequence[str]) -> Iterator[Check]:
         return
     if login == "root":
         hint = "make an account with your key and with sudo on the machine, and name it; or leave `ssh` out of --harden"
-        yield Check(SSH, False, "you log in as root, and the hardening of ssh closes this very login", hint)
+        yield Check(SSH, False, "you log in as root, and the hardening of ssh forbids logins as root", hint)
     elif not ssh.ACCOUNT.fullmatch(login):
         hint = "log in with another account, or leave `ssh` out of --harden"
         yield Check(SSH, False, f"the account {login!r} cannot be named in sshd's AllowUsers", hint)

@@ -143,8 +143,8 @@ def _notes(facts: MacFacts, machine: Machine, merged: Merged) -> Iterator[str]:
         )
     if facts.keychain:
         yield (
-            "Docker keeps logins to registries in the keychain, which is closed to what runs without a login. For "
-            "private images: remove credsStore from ~/.docker/config.json, then docker login again"
+            "Docker keeps logins to registries in the keychain, which cannot be read by programs that run without a "
+            "login. For private images: remove credsStore from ~/.docker/config.json, then docker login again"
         )
     missing = [name for name in POWER if name not in facts.power]
     if missing:

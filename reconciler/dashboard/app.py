@@ -27,7 +27,7 @@ QUESTIONS = {
     "suspend": "The agent changes nothing on {host} until it is resumed.",
     "resume": "The agent of {host} works again: it corrects drift and rolls out the branch's head.",
     "retry": "The agent tries {commit} again, if it is the branch's head. Delays begin anew.",
-    "accept": "{commit} may pass, if it is held. After a failed rollback this accepts what runs now.",
+    "accept": "{commit} is accepted, if it is held. After a failed rollback this accepts what runs now.",
 }
 
 

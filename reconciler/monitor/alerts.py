@@ -136,7 +136,7 @@ class Alerts:
             bound, pace = rules["disk-filling"].threshold or 0.0, self._samples.pace(f"free {disk.mount}")
             if pace is not None and pace < 0 and disk.free / -pace < bound:
                 left = disk.free / -pace
-                told = f"the disk {holds} is full in {span(left)} if it goes on like this: {size(disk.free)} free"
+                told = f"the disk {holds} is full in {span(left)} at the present rate: {size(disk.free)} free"
                 yield Finding("disk-filling", told, about=disk.mount, value=left, threshold=bound)
 
 

@@ -118,7 +118,7 @@ class Prober:
         if todo == self._last and self._clock() - self._asked_at < EVERY:
             return
         self._last, self._asked_at = todo, self._clock()
-        closed = Answer("no container of ours has published its port")
+        closed = Answer("no managed container publishes this port")
         answers = {**dict.fromkeys(todo.closed, closed), **self._ask(todo.asked)}
         before = {item.watched: item for item in self.checks}
         self.checks = tuple(_check(item, answers[item], before.get(item), snapshot.at) for item in snapshot.watched)

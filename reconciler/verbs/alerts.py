@@ -30,7 +30,7 @@ def show(state: Path, now: float) -> Answer:
     if age is None or age > STALE:
         raise Transient(
             Reason.INTERNAL_ERROR,
-            "no monitor looks for alerts" if age is None else f"no monitor has looked for alerts for {age:.0f} s",
+            "no monitor runs" if age is None else f"no monitor has looked for alerts for {age:.0f} s",
             "`reconciler monitor` does; see docs/monitoring.md",
         )
     return (1 if document["alerts"] else 0), document

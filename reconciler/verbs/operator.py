@@ -18,7 +18,7 @@ PATIENCE = 10.0
 """Seconds to wait for a running agent; it reads requests between the steps of a rollout, too."""
 PAUSE = 0.1
 
-WAITING = "the agent has not taken it up yet; it will, between two steps: `reconciler history` shows what it answers"
+WAITING = "the agent reads requests between two steps, and has not answered yet: see `reconciler history`"
 
 
 class Operator:

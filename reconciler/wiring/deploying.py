@@ -85,7 +85,7 @@ def _remote(host: RemoteHost, clone: Clone) -> str:
     found = host.repository or next((name for name in (host.name, "origin") if clone.url(name)), "")
     if not found:
         hint = f"git remote add {host.name} {host.ssh}:PATH, or `repository` in hosts.yaml"
-        raise Usage(Reason.USAGE_INVALID, f"nobody says where the branch of {host.name} is", hint)
+        raise Usage(Reason.USAGE_INVALID, f"it is not known where the branch of {host.name} is", hint)
     return found
 
 

@@ -72,7 +72,7 @@ def _writes(settings: Settings, scratch: Path, redactor: Redactor) -> bool:
     source = settings.source
     owner = Path(source.key_file or "").stat().st_uid
     if owner != os.geteuid():
-        told = f"{source.key_file} belongs to uid {owner}, and git takes no key of another account"
+        told = f"{source.key_file} belongs to uid {owner}, and ssh uses no key that another account owns"
         raise Transient(Reason.FETCH_FAILED, told, f"sudo -u '#{owner}' reconciler doctor --security")
     remote = parse_remote(source.url, login_of(settings, redactor.register))
     branch_head(remote, source.branch, scratch / "read.git", os.environ)

@@ -192,7 +192,7 @@ def test_a_finished_mac_is_left_alone(tmp_path: Path) -> None:
     assert changed[0] == f"# write {path} ({len(written[path])} bytes)"
     assert not any("restart" in note and "new settings" in note for note in plan.notes)
     assert not any("FileVault" in note for note in plan.notes)
-    assert any("closed to what runs without a login" in note for note in plan.notes)
+    assert any("cannot be read by programs that run without a login" in note for note in plan.notes)
 
 
 def test_a_mac_that_does_not_fit_is_refused_with_what_a_person_must_do(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_restarted_monitor_keeps_the_begin_of_an_alert() -> None:
 
 
 def test_verb_shows_published_alerts_and_fails_without_a_monitor(tmp_path: Path) -> None:
-    with pytest.raises(Transient, match="no monitor looks"):
+    with pytest.raises(Transient, match="no monitor runs"):
         verb.show(tmp_path, NOW)
     files.publish(tmp_path / FILE, document((), NOW))
     assert verb.show(tmp_path, NOW + 5)[0] == 0

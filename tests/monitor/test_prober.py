@@ -114,7 +114,7 @@ def test_a_stopped_container_is_not_asked_and_counts_as_down() -> None:
     there = container(ports=(("0.0.0.0", 8080, "tcp"),), state="exited")
     one = Asked(replace(snapshot(containers=[there]), watched=(WEB,)))
     one.prober.look()
-    assert one.prober.checks[0].answer.fault == "no container of ours has published its port"
+    assert one.prober.checks[0].answer.fault == "no managed container publishes this port"
 
 
 def test_a_round_begins_in_time_and_when_the_endpoints_change() -> None:
