@@ -18,24 +18,13 @@ from tests.conftest import BASE
 from tests.e2e.host import eventually
 from tests.target.owner import Owner, owner
 from tests.target.target import BARE, Target, bare_image, seconds
-from tests.target.test_service import changed
+from tests.target.test_service import COMPOSE, changed
 
 pytestmark = [pytest.mark.engine, pytest.mark.soak, pytest.mark.timeout(1800)]
 
 COMMAND = ("bootstrap", "me@target", "--name", "mini")
 PASSWORDLESS = "ALL=(ALL) NOPASSWD: ALL"
-COMPOSE = """services:
-  web:
-    image: BASE
-    command:
-      - sh
-      - -c
-      - trap 'exit 0' TERM; chown -R 999 /data; chmod 700 /data; echo SAYS > /data/x; while :; do sleep 1; done
-    mem_limit: 64m
-    restart: always
-    volumes: [./data:/data, kept:/kept]
-volumes: {kept: {}}
-""".replace("BASE", BASE)
+STACK = COMPOSE.replace("build: .", f"image: {BASE}")
 
 
 @contextmanager
@@ -102,7 +91,7 @@ def test_the_owner_pushes_a_stack_and_changes_it(laptop: Owner, engine: docker.A
     assert "stacks: []" in text
     document.write_text(text.partition("  stacks:")[0] + "  stacks: [{name: shop, files: [compose.yaml]}]\n")
     for said in ("one", "two", "three"):  # from the second push on, data/ belongs to another account
-        (clone / "compose.yaml").write_text(COMPOSE.replace("SAYS", said))
+        (clone / "compose.yaml").write_text(STACK.replace("SAYS", said))
         laptop.git("add", "-A", cwd=clone)
         laptop.git("commit", "-q", "-m", said, cwd=clone)
         assert "Succeeded in" in laptop.git("push", "mini", "main", cwd=clone)
