@@ -1,8 +1,8 @@
-"""What people should be told, computed from the journal's history and the published status.
+"""The messages that people should get, computed from the journal's history and the published status.
 
 | notice | told when | over when |
 |---|---|---|
-| a commit | it has its final state (success, failure, error) | never: it is told once |
+| a commit | it has its final state (success, failure, error) | never: it is reported once |
 | degraded | services of last good do not work | all work again |
 | stalled | a person is needed | no person is needed |
 | held | the head waits for a person | there is another head, or the head is accepted |
@@ -79,7 +79,7 @@ class Standing:
 @dataclass(frozen=True, slots=True)
 class Condition:
     """A condition of the host. `facts`: its parts, each told once while it holds; empty: the condition does not hold;
-    None: not known at the moment. `events`: a target is told if it wants one of them. `lines` explain it. `each`: each
+    None: not known at the moment. `events`: a target gets it if it wants one of them. `lines` explain it. `each`: each
     fact has notices of its own for its begin and its end, and one line.
     """
 
@@ -97,7 +97,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A commit's final state. `fact`: identifies the verdict, so that it is told once. `events`: the events that it
+    """A commit's final state. `fact`: identifies the verdict, so that it is reported once. `events`: the events that it
     is."""
 
     attempt: Attempt
@@ -185,7 +185,7 @@ def _environment(history: History, now: Standing) -> Condition:
         if item.outcome is Outcome.FAILED:
             found.setdefault(str(item.reason), item.message)
     last = None if now.settled else history.last
-    # A failed repair is told as degraded, because the service is its cause.
+    # A failed repair is reported as degraded, because the service is its cause.
     if last and last.intent is Intent.ADVANCE and last.outcome is Outcome.FAILED and last.reason is not None:
         found.setdefault(str(last.reason), last.message)
     unsure = now.rollout or now.head is None
@@ -202,8 +202,8 @@ def verdicts(history: History, floor: float) -> list[Verdict]:
             continue
         if (attempt.ended_at or attempt.started_at) > floor:
             events = _events(attempt, failed)
-            # If the end of the journal was lost, its attempts are repeated and must not be told again. An attempt
-            # after a person's `retry` is told.
+            # If the end of the journal was lost, its attempts are repeated and must not be reported again. An
+            # attempt after a person's `retry` is reported.
             again = f" {attempt.id}" if any(line.startswith(RETRIED) for line in attempt.lines) else ""
             found.append(Verdict(attempt, f"{attempt.state}{again}", events))
         failed = attempt.state is not CommitState.SUCCESS

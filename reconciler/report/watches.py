@@ -1,7 +1,7 @@
-"""Decides what one target is told, from what it was told before. No I/O.
+"""Decides which messages one target gets, from what it got before. No I/O.
 
 A fact of a condition becomes a notice when it has lasted for `hold_off` seconds, and is forgotten when it has been over
-for as long. So a fact that comes and goes is told once, and its end once.
+for as long. So a fact that comes and goes is reported once, and its end once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KEPT = 400
 
 @dataclass(slots=True)
 class Fact:
-    """`since`: when it became true. `gone`: when it ended; 0: it lasts. `said`: when it was told last; 0: never."""
+    """`since`: when it became true. `gone`: when it ended; 0: it lasts. `said`: when it was reported last; 0: never."""
 
     since: float
     gone: float = 0.0
@@ -47,8 +47,8 @@ class Item:
 class Target:
     """The stored state of one target. All times are Unix seconds.
 
-    `floor`: commits that were decided before this time are not told. `commits`: sha → what was told of it. `facts`:
-    condition → its facts. `open`: conditions whose beginning was told, and whose end was not. `sending`: how many of
+    `floor`: commits that were decided before this time are not reported. `commits`: sha → what was reported. `facts`:
+    condition → its facts. `open`: conditions with a reported beginning and no reported end. `sending`: how many of
     the oldest items were sent last, without an answer yet. `tries`: how many failed in a row. `next_at`: the time of
     the next try. `error`: why the last one failed. `lost`: what was given up since the last delivery.
     """
