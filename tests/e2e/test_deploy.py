@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -148,6 +149,20 @@ def _see_all(away: Away, head: str) -> None:
     assert (rows[away.host.name]["state"], rows[away.host.name]["revision"]) == ("success", head)
     assert rows[away.host.name]["source"] == "notes"
     assert (done.code, rows["gone"]["state"]) == (1, "Unknown")
+
+
+def test_a_laptop_that_is_cut_off_while_it_follows_changes_nothing(away: Away) -> None:
+    sha = away.write({"web": server("one", healthcheck=health("true"))}, "one")
+    process = subprocess.Popen(
+        away.mac.command("deploy"), env=away.mac.environment, cwd=away.clone, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    eventually(lambda: [row["revision"] for row in away.host.history()] == [sha])
+    os.killpg(process.pid, signal.SIGKILL)  # git and ssh, too
+    process.wait(60)
+    eventually(lambda: [row["outcome"] for row in away.host.history(sha)] == ["Succeeded"])
+    done = away.run("deploy")
+    assert (done.code, done.document["outcome"], done.document["revision"]) == (0, "Succeeded", sha), done
 
 
 def test_deploy_reports_a_push_that_is_rejected_as_the_verdict(away: Away) -> None:
