@@ -39,7 +39,7 @@ def read(data: bytes, limits: Limits) -> Tree:
         return Tree((), (*builder.problems, refused.problem), tuple(builder.sharing))
     except yaml.YAMLError as error:
         return Tree((), (*builder.problems, _invalid(error, data, limits)), tuple(builder.sharing))
-    return Tree(tuple(builder.documents), tuple(builder.problems), tuple(builder.sharing))
+    return Tree(tuple(builder.documents), tuple(builder.problems), tuple(builder.sharing), tuple(builder.tagged))
 
 
 class _Builder:
@@ -49,6 +49,7 @@ class _Builder:
         self.documents: list[Node] = []
         self.problems: list[Problem] = []
         self.sharing: list[tuple[int, int]] = []
+        self.tagged: list[Node] = []
         self._limits = limits
         self._open: list[Sequence | Mapping] = []
         self._anchors: dict[str, Node] = {}
@@ -77,6 +78,7 @@ class _Builder:
         node = Scalar(event.value, event.style is None or event.style == "", tag, line, column, event.anchor)
         node.weight = len(event.value)
         self._note_anchor(node)
+        self._note_tag(node)
         self._add(node, line, column)
 
     def _start(self, event: Any) -> None:
@@ -86,6 +88,7 @@ class _Builder:
         kind = Mapping if isinstance(event, yaml.MappingStartEvent) else Sequence
         node = kind(None if event.implicit else event.tag, line, column, event.anchor)
         self._note_anchor(node)
+        self._note_tag(node)
         self._open.append(node)
 
     def _end(self, event: Any) -> None:
@@ -111,6 +114,10 @@ class _Builder:
         if node.anchor is not None:
             self._anchors[node.anchor] = node
             self.sharing.append((node.line, node.column))
+
+    def _note_tag(self, node: Node) -> None:
+        if node.tag is not None:
+            self.tagged.append(node)
 
     def _add(self, node: Node, line: int, column: int) -> None:
         self._count += 1

@@ -77,12 +77,13 @@ class Problem:
 class Tree:
     """One file. `documents` is empty if a problem prevented reading it to its end.
 
-    `sharing` are the places of anchors and aliases.
+    `sharing` are the places of anchors and aliases; `tagged` are the nodes with a tag.
     """
 
     documents: tuple[Node, ...]
     problems: tuple[Problem, ...] = ()
     sharing: tuple[tuple[int, int], ...] = ()
+    tagged: tuple[Node, ...] = ()
 
 
 def shorten(text: str, width: int = 60) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from reconciler.decide.read.scan import Scan, scan
@@ -203,6 +205,71 @@ def test_what_compose_reads_at_once_no_later_file_takes_back(first: str, taken_b
     files = {"app/compose.yaml": first, "app/over.yaml": taken_back, "app/inc.yaml": "services: {i: {image: x}}"}
     found = look(files, "app/compose.yaml", "app/over.yaml")
     assert [item[0] for item in told(found)] == ["outside-commit"]
+
+
+KEY = base64.b64encode(b"env_file").decode()
+PATH = base64.b64encode(b"/etc/x.env").decode()
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ("tag-not-allowed", f"{{web: {{image: x, env_file: [{{path: !!binary {PATH}, required: false}}]}}}}"),
+        ("tag-not-allowed", f"{{web: {{image: x, !!binary {KEY}: /etc/x.env}}}}"),
+        ("tag-not-allowed", f"{{web: {{image: x, !<tag:yaml.org,2002:binary> {KEY}: /etc/x.env}}}}"),
+        ("tag-not-allowed", '{web: {image: x, !!merge "<<": {env_file: /etc/x.env}}}'),
+        ("tag-not-allowed", f"{{web: {{image: x, !<!!binary> {KEY}: /etc/x.env}}}}"),
+        ("reset-value", "!override {web: {image: x, env_file: !reset [/etc/x.env]}}"),
+        ("reset-value", "{web: {image: x, extends: !reset {file: /etc/x.yaml, service: a}}}"),
+        ("reset-value", "{web: {image: x, env_file: !reset /etc/x.env}}"),
+    ],
+)
+def test_tags_cannot_hide_a_path_from_the_scan(rule: str, text: str) -> None:
+    """Compose 2.26 and 2.40 read the file of the host in the first six of them."""
+    assert rule in [item[0] for item in told(look({"app/compose.yaml": f"services: {text}\n"}))]
+
+
+def test_tags_that_people_write_are_read_as_compose_reads_them() -> None:
+    text = """
+x-base: &base {image: x, labels: !override {a: b}}
+services:
+  web:
+    !!merge <<: *base
+    environment: {A: !!str 010, B: !!int "1", C: !reset null}
+    ports: !reset []
+    healthcheck: !reset {}
+    command: ! [run]
+    read_only: !reset false
+"""
+    assert told(look({"app/compose.yaml": text})) == []
+
+
+@pytest.mark.parametrize("taken_back", ["{web: !reset null, b: {image: x}}", "!override {b: {image: x}}"])
+def test_an_included_file_takes_nothing_back_from_the_file_that_includes_it(taken_back: str) -> None:
+    """Compose merges the included services afterwards, and reads the env_file."""
+    inner = {"app/inc.yaml": f"services: {taken_back}"}
+    main = "include: [inc.yaml]\nservices: {web: {image: x, env_file: /etc/x.env}}"
+    assert [item[0] for item in told(look({"app/compose.yaml": main, **inner}))] == ["outside-commit"]
+    beside = {
+        "app/compose.yaml": "include: [a.yaml, inc.yaml]",
+        "app/a.yaml": "services: {web: {env_file: /etc/x.env}}",
+    }
+    assert [item[0] for item in told(look({**beside, **inner}))] == ["outside-commit"]
+    listed = {"app/compose.yaml": "include: [{path: [a.yaml, inc.yaml]}]", "app/a.yaml": beside["app/a.yaml"]}
+    assert told(look({**listed, **inner})) == [], "Compose merges the files of one include in their order"
+    later = {
+        "app/compose.yaml": "include: [a.yaml]",
+        "app/a.yaml": beside["app/a.yaml"],
+        "app/z.yaml": f"services: {taken_back}",
+    }
+    assert told(look(later, "app/compose.yaml", "app/z.yaml")) == [], "a later file of the stack takes it back"
+
+
+@pytest.mark.parametrize("form", ["x-a: &a {body}\nservices: *a", "x-a: [&a {body}]\nservices: *a"])
+def test_a_reset_below_an_alias_takes_nothing_back(form: str) -> None:
+    later = form.replace("{body}", "{web: {env_file: !reset null, command: x}}")
+    files = {"app/compose.yaml": "services: {web: {image: x, env_file: /etc/x.env}}", "app/z.yaml": later}
+    assert [item[0] for item in told(look(files, "app/compose.yaml", "app/z.yaml"))] == ["outside-commit"]
 
 
 def test_anchors_and_merge_keys_are_followed() -> None:

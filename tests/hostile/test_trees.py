@@ -126,6 +126,16 @@ ATTACKS = {
     ".env that names an engine": Attack("*", files={".env": "DOCKER_HOST=tcp://192.0.2.1:2375\n"}, path=".env"),
     ".env of ours": Attack("*", files={".env": "RECONCILER_STATE=/\n"}, path=".env"),
     ".env is a link": Attack("symlink", links={".env": f"{OUT}/secret.env"}, path=".env"),
+    "a key that only Compose reads": Attack(
+        "tag-not-allowed", f"services:\n  web:\n    image: x:1\n    !!binary ZW52X2ZpbGU=: {OUT}/secret.env\n"),
+    "a merge key that only Compose reads": Attack(
+        "tag-not-allowed",
+        f"x-a: &a {{env_file: {OUT}/secret.env}}\n" + service('!!merge "<<": *a')),
+    "a reset that Compose ignores": Attack(
+        "reset-value", f"services: !override {{web: {{image: x:1, env_file: !reset [{OUT}/secret.env]}}}}\n"),
+    "an include that takes back": Attack(
+        "outside-commit", "include: [in.yaml]\n" + service(f"env_file: {OUT}/secret.env"),
+        {"in.yaml": "services: {web: !reset null, b: {image: x:1}}\n"}),
     "two documents": Attack("several-documents", f"{PLAIN}---\nservices: {{web: {{privileged: true}}}}\n"),
     "names by case": Attack("case-collision", WHOLE, {"README": "a", "readme": "b"}, path=None),
     "names by composition": Attack("case-collision", WHOLE, {"caf\u00e9": "a", "cafe\u0301": "b"}, path=None),

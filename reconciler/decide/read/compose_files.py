@@ -9,7 +9,7 @@ from functools import partial
 from reconciler.decide.read import violations
 from reconciler.decide.read.copies import first_over
 from reconciler.decide.read.inputs import Inputs
-from reconciler.decide.read.keys import OVERRIDE, RESET, Pair, find, pairs
+from reconciler.decide.read.keys import OVERRIDE, RESET, Pair, find, items, pairs
 from reconciler.decide.read.parse import read_compose
 from reconciler.decide.read.paths import content, file_violation, folder_of, is_readable, resolve
 from reconciler.decide.read.places import ServiceIn, Unit
@@ -43,6 +43,11 @@ _AT_ONCE = ("extends", "include", "include.env_file", "include.project_directory
 """Keys that Compose reads at once: no later file can remove them."""
 
 
+Order = tuple[int, ...]
+"""Place of a unit among all: the number of its file in its list, below the includes that led to it. Empty for a unit
+that others extend."""
+
+
 class ComposeFiles:
     """`files`: read files, in order; `named`: these, the env files and label files of services, which Compose reads,
     and the folders that it looks for (with a `/` at the end). `units`: each use of a Compose file; `used`: its services
@@ -68,8 +73,9 @@ class ComposeFiles:
         self._stack = stack
         self._trees: dict[str, nodes.Tree] = {}
         self._sections: list[dict[str, Pair]] = []
+        self._orders: list[Order] = []
         self._extended: dict[tuple[str, int], int] = {}
-        self._resets: list[tuple[int, Pointer]] = []
+        self._resets: list[tuple[Order, Pointer]] = []
         self._inputs = inputs
         self._nodes = 0
 
@@ -78,8 +84,8 @@ class ComposeFiles:
         base = folder_of(self._stack.files[0])
         known = {**self._dotenv(base, variables), **variables}
         try:
-            for path in self._stack.files:
-                self._load(path, base, known, (), None)
+            for index, path in enumerate(self._stack.files):
+                self._load(path, base, known, (), None, (index,))
             self._resets = [found for number in range(len(self.units)) for found in self._reset_in(number)]
             for number in range(len(self.units)):
                 self._services(number)
@@ -90,13 +96,19 @@ class ComposeFiles:
     # ---------------------------------------------------------------- files
 
     def _load(
-        self, path: str, base: str, variables: Mapping[str, str], above: tuple[str, ...], why: Reference | None
+        self,
+        path: str,
+        base: str,
+        variables: Mapping[str, str],
+        above: tuple[str, ...],
+        why: Reference | None,
+        order: Order,
     ) -> None:
         """Use a Compose file and what it includes. `above`: the files whose includes led here."""
-        numbers = [self._add(Unit(path, base, root, variables), why) for root in self._roots(path, why)]
+        numbers = [self._add(Unit(path, base, root, variables), why, order) for root in self._roots(path, why)]
         for number in numbers:
-            for include in includes(self.units[number].root):
-                self._include(number, include, (*above, path))
+            for index, include in enumerate(includes(self.units[number].root)):
+                self._include(number, include, (*above, path), (*order, index))
 
     def _roots(self, path: str, why: Reference | None) -> list[Node]:
         missing = file_violation(self._source, path) or unreadable(self._source, path)
@@ -119,19 +131,20 @@ class ComposeFiles:
             self._complain(violations.too_large(path, why, self._inputs))
             raise _TooMuchError
 
-    def _add(self, unit: Unit, why: Reference | None) -> int:
+    def _add(self, unit: Unit, why: Reference | None, order: Order = ()) -> int:
         self._nodes += unit.root.size
         if len(self.units) >= MOST_UNITS or self._nodes > MOST_NODES:
             self._complain(violations.too_much(unit.path, why, MOST_UNITS, MOST_NODES))
             raise _TooMuchError
         self.units.append(unit)
         self.used.append({})
+        self._orders.append(order)
         self._sections.append(_section(unit.root, "services"))
         return len(self.units) - 1
 
     # ------------------------------------------------------------- includes
 
-    def _include(self, number: int, include: Include, above: tuple[str, ...]) -> None:
+    def _include(self, number: int, include: Include, above: tuple[str, ...], order: Order) -> None:
         named = [self._reference(number, Named("include", node, include.pointer)) for node in include.paths]
         found = [(item, item.resolved) for item in named if item is not None and item.resolved is not None]
         folder = self._folder(number, include)
@@ -139,11 +152,11 @@ class ComposeFiles:
             return
         base = folder_of(found[0][1]) if folder is None else folder
         variables = {**self._include_variables(number, include, base), **self.units[number].variables}
-        for item, path in found:
+        for index, (item, path) in enumerate(found):
             if path in above:
                 self._complain(violations.includes_itself(item, above))
             else:
-                self._load(path, base, variables, above, item)
+                self._load(path, base, variables, above, item, (*order, index))
 
     def _folder(self, number: int, include: Include) -> str | None:
         if include.folder is None:
@@ -296,21 +309,26 @@ class ComposeFiles:
         return reference
 
     def _taken_back(self, number: int, pointer: Pointer) -> bool:
-        return any(number < later and pointer[: len(gone)] == gone for later, gone in self._resets)
+        order = self._orders[number]
+        return any(pointer[: len(gone)] == gone and _is_merged(order, later) for later, gone in self._resets)
 
-    def _reset_in(self, number: int) -> Iterator[tuple[int, Pointer]]:
-        """`!reset` and `!override` of this unit: values of earlier files there do not count."""
+    def _reset_in(self, number: int) -> Iterator[tuple[Order, Pointer]]:
+        """`!reset` and `!override` of this unit: values of earlier files there do not count. Each counts only where it
+        is written: Compose does not see those below an alias."""
         seen: set[int] = set()
         todo: list[tuple[Pointer, Node]] = [((), self.units[number].root)]
         while todo:
             pointer, node = todo.pop()
-            if node.tag in (RESET, OVERRIDE):
-                yield number, pointer
-            if id(node) in seen or isinstance(node, Scalar):
+            if id(node) in seen:
                 continue
             seen.add(id(node))
+            if node.tag in (RESET, OVERRIDE):
+                yield self._orders[number], pointer
             if isinstance(node, nodes.Mapping):
-                todo += [((*pointer, key.text), value) for key, value in node.pairs if isinstance(key, Scalar)]
+                below = [((*pointer, key.text), value) for key, value in node.pairs if isinstance(key, Scalar)]
+            else:
+                below = [((*pointer, index), item) for index, item in enumerate(items(node))]
+            todo += reversed(below)
 
     def _complain(self, found: Violation) -> None:
         self.violations.append(replace(found, stack=self._stack.name))
@@ -318,6 +336,13 @@ class ComposeFiles:
 
 class _TooMuchError(Exception):
     """The stack is over a limit: stop reading."""
+
+
+def _is_merged(order: Order, later: Order) -> bool:
+    """Whether Compose merges the unit at `later` into the one at `order`. It loads what a file includes apart, so an
+    included file changes nothing of the file that includes it, nor of another include."""
+    depth = len(later) - 1
+    return order[:depth] == later[:depth] and depth < len(order) and order[depth] < later[depth]
 
 
 def _section(root: Node, name: str) -> dict[str, Pair]:

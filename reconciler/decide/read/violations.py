@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reconciler.decide.read.inputs import Inputs
+from reconciler.decide.read.keys import RESET
 from reconciler.decide.read.references import Reference
 from reconciler.formats import nodes
-from reconciler.formats.nodes import Scalar, shorten
+from reconciler.formats.nodes import Node, Problem, Scalar, shorten
 from reconciler.formats.yamls import violation
 from reconciler.model.outcome import Reason, Violation
 
+_CORE = "tag:yaml.org,2002:"
+_HARMLESS = {_CORE + name for name in ("str", "int", "float", "bool", "null", "map", "seq")}
+_NOTHING = frozenset({"", "~", "null", "false", "0"})
+
 
 def file_violations(path: str, tree: nodes.Tree) -> Iterator[Violation]:
-    yield from (violation(problem, path) for problem in tree.problems)
+    yield from (violation(problem, path) for problem in (*tree.problems, *_tag_problems(tree)))
     if not tree.problems and not any(isinstance(root, nodes.Mapping) for root in tree.documents):
         message, hint = "this is no Compose file: it has no keys", "Write at least services: into it."
         yield Violation(Reason.PARSE_FAILED, "not-compose", message, hint, path=path, line=1, column=1)
@@ -21,6 +26,31 @@ def file_violations(path: str, tree: nodes.Tree) -> Iterator[Violation]:
         message = "the file has more than one YAML document; Compose would merge them"
         hint = "Split it into files, and list them in the stack's files."
         yield Violation(Reason.POLICY_VIOLATION, "several-documents", message, hint, path, root.line, root.column)
+
+
+def _tag_problems(tree: nodes.Tree) -> Iterator[Problem]:
+    """Tags with which Compose reads another text, key or value than the file shows (`!!binary`, `!!merge "<<"`), so
+    that a path could lead out of the commit unseen. Tags of other programs (`!vault`) change nothing for Compose."""
+    for node in tree.tagged:
+        tag = node.tag or ""
+        shown = shorten(tag.replace(_CORE, "!!", 1))
+        if tag == RESET and not _is_nothing(node):
+            message = "!reset stands before a value, and Compose takes this value in some places"
+            hint = "Write !reset null; to put another value in place of the earlier one, write !override."
+            yield Problem("reset-value", message, hint, node.line, node.column)
+        elif tag.startswith((_CORE, "!!")) and tag not in _HARMLESS and not _is_merge_key(node):
+            message, hint = f"Compose files do not have the tag '{shown}'", "Remove it, and write plain text."
+            yield Problem("tag-not-allowed", message, hint, node.line, node.column)
+
+
+def _is_nothing(node: Node) -> bool:
+    if isinstance(node, Scalar):
+        return node.text.lower() in _NOTHING
+    return not (node.items if isinstance(node, nodes.Sequence) else node.pairs)
+
+
+def _is_merge_key(node: Node) -> bool:
+    return node.tag == f"{_CORE}merge" and isinstance(node, Scalar) and node.plain and node.text == "<<"
 
 
 def too_much(path: str, why: Reference | None, units: int, most: int) -> Violation:
