@@ -1,6 +1,9 @@
-"""Two times from the end of a push to a local repository: until the record of the new head, and of the first step.
+"""Two times from a `git push` to a local repository: until the agent has recorded the new head, and until the first
+step of the rollout. With and without our hooks in the repository.
 
-Between these records the agent reads the commit, Compose renders it, and it is judged, compared and planned.
+They begin when git has written the ref. Between the two records the agent reads the commit, Compose renders it, and it
+is judged, compared and planned. A push through our hooks takes longer before its ref is written, and the agent loads
+the modules that a commit needs meanwhile.
 """
 
 from __future__ import annotations
@@ -10,34 +13,46 @@ from collections.abc import Iterator
 from statistics import median
 
 from benchmarks.measure import Bar
-from benchmarks.sides import Ours, both, changed, services, wait_until
+from benchmarks.sides import MEMORY, NO_GATE, Ours, both, changed, services, wait_until
+from reconciler.model.times import instant
+from tests.e2e.pusher import Pusher
+from tests.hooks.tool import git
 
 
 def run(pairs: int) -> Iterator[Bar]:
+    for hooks, name in ((False, "push"), (True, "push with hooks")):
+        seen, stepped = _measured(pairs, hooks)
+        yield Bar(f"{name}, to the record of the head", "s", median(seen), None, 0.15)
+        yield Bar(f"{name}, to the first step", "s", median(stepped))
+
+
+def _measured(pairs: int, hooks: bool) -> tuple[list[float], list[float]]:
     wanted = services(7)
     seen: list[float] = []
     stepped: list[float] = []
     with both() as (ours, _):
         ours.applied(wanted)
+        pusher = Pusher.of(ours) if hooks else Pusher(ours)
+        git(pusher.clone, "pull", "-q", "origin", "main")
         with ours.agent():
             for version in range(2, pairs + 3):
-                sha = ours.commit(changed(wanted, "s2", str(version)))
-                pushed = time.monotonic()
-                seen.append(_until(ours, pushed, "seen", sha))
-                stepped.append(_until(ours, pushed, "planned", sha))
+                change = changed(wanted, "s2", str(version))
+                sha = pusher.commit(change, memory=MEMORY, stack={"gate": NO_GATE})
+                push = pusher.push(*(["-o", "reconciler.no-wait"] if hooks else []))
+                assert push.end() == 0, push.said
+                begun = (ours.repository.folder / "refs/heads/main").stat().st_mtime
                 wait_until(lambda sha=sha: ours.good() == sha)  # type: ignore[misc]  # a lambda with a default
-                time.sleep(3.0)  # the agent restarts itself after work, so most pushes meet a new process
-    # The first push is not counted: it meets a process that has just started.
-    yield Bar("push seen, to the record of the head", "s", median(seen[1:]), None, 0.15)
-    yield Bar("push seen, to the first step", "s", median(stepped[1:]))
+                seen.append(_at(ours, "seen", sha) - begun)
+                stepped.append(_at(ours, "planned", sha) - begun)
+                time.sleep(4.0)  # the agent restarts itself after work, so each push meets a new process
+    return seen[1:], stepped[1:]  # the first push meets a process that has just started
 
 
-def _until(ours: Ours, begun: float, kind: str, sha: str) -> float:
-    wait_until(lambda: any(item["kind"] == kind and sha in _names(ours, item) for item in ours.records()))
-    return time.monotonic() - begun
-
-
-def _names(ours: Ours, item: dict[str, object]) -> tuple[object, ...]:
-    """The shas that a record is about: its own, and that of the first record of its attempt."""
-    attempt = next((known for known in ours.records() if known.get("attempt") == item.get("attempt")), {})
-    return item.get("revision"), attempt.get("revision")
+def _at(ours: Ours, kind: str, sha: str) -> float:
+    """Unix seconds of the record of this kind about the commit, or about an attempt at it."""
+    attempts = {item["attempt"] for item in ours.records() if item["kind"] == "started" and item["revision"] == sha}
+    return next(
+        instant(str(item["at"]))
+        for item in ours.records()
+        if item["kind"] == kind and (item.get("revision") == sha or item.get("attempt") in attempts)
+    )

@@ -82,19 +82,33 @@ def run(
     heard: Callable[[], None] = lambda: None,
     passed: Sequence[int] = (),
 ) -> Completed:
-    """Run a program to its end. The caller judges the return code.
+    """Run a program to its end (see `begin` and `Running.finish`). Without `stdin` it reads from /dev/null."""
+    begun = begin(
+        argv, env=env, work=work, largest=largest, cwd=cwd, fed=stdin is not None, reason=reason, passed=passed
+    )
+    return begun.finish(timeout, stdin=stdin, limit=limit, sink=sink, kill_when_cut=kill_when_cut, heard=heard)
 
-    `argv[0]` is looked up in `env`'s PATH. `timeout` in seconds; `work` in seconds of processor time, after which Linux
-    kills it; `largest`: bytes of any file that it writes, likewise. `limit` in bytes for each stream; more is dropped,
-    or with `kill_when_cut` ends the program. `sink` gets its stdout as it comes, and none of it is kept. Without
-    `stdin` it reads from /dev/null. Its whole process group ends with it. On Linux it also ends when we are killed.
-    `heard` is called whenever it writes. `passed`: descriptors that it inherits.
-    Raises ProcessTimeout and ProcessMissing with the given `reason`, and whatever `waiting.attend` raises.
+
+def begin(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    work: int | None = None,
+    largest: int | None = None,
+    cwd: Path | str | None = None,
+    fed: bool = False,
+    reason: Reason = Reason.ENGINE_UNAVAILABLE,
+    passed: Sequence[int] = (),
+) -> Running:
+    """Start a program, so that several can run at the same time. Each must be finished or killed.
+
+    `argv[0]` is looked up in `env`'s PATH. `work` in seconds of processor time, after which Linux kills it; `largest`:
+    bytes of any file that it writes, likewise. `fed`: it gets stdin. `passed`: descriptors that it inherits. Its whole
+    process group ends with it. On Linux it also ends when we are killed. Raises ProcessMissing with the given `reason`.
     """
     program = _find(argv[0], env, reason)
-    deadline = time.monotonic() + timeout
     try:
-        process = _start([*_tether(), program, *argv[1:]], env, cwd, stdin is not None, passed)
+        process = _start([*_tether(), program, *argv[1:]], env, cwd, fed, passed)
     except OSError as error:
         raise ProcessMissing(
             reason,
@@ -105,21 +119,52 @@ def run(
         _bound(process, resource.RLIMIT_CPU, work)
     if largest is not None:
         _bound(process, resource.RLIMIT_FSIZE, largest)
-    child = _Child(process, stdin, limit, sink, kill_when_cut, heard)
-    try:
-        in_time = child.converse(deadline)
-    finally:
-        child.kill()
-    if not in_time:
-        late = ProcessTimeout(
-            reason,
-            f"{argv[0]} did not end within {timeout:g} s and was killed",
-            "it is tried again later; if this repeats, see what the machine or the network waits for",
-            child.last_errors(),
-        )
-        late.seconds = child.seconds
-        raise late
-    return child.completed()
+    return Running(argv[0], process, reason)
+
+
+class Running:
+    """A program that `begin` has started. Nothing reads its output before `finish`."""
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], reason: Reason) -> None:
+        self._name, self._process, self._reason = name, process, reason
+
+    def finish(
+        self,
+        timeout: float,
+        *,
+        stdin: bytes | None = None,
+        limit: int = OUTPUT_LIMIT,
+        sink: Callable[[bytes], object] | None = None,
+        kill_when_cut: bool = False,
+        heard: Callable[[], None] = lambda: None,
+    ) -> Completed:
+        """Wait for its end, `timeout` seconds from now at most. The caller judges the return code.
+
+        `limit` in bytes for each stream; more is dropped, or with `kill_when_cut` ends the program. `sink` gets its
+        stdout as it comes, and none of it is kept. `heard` is called whenever it writes. Raises ProcessTimeout with the
+        reason given to `begin`, and whatever `waiting.attend` raises.
+        """
+        deadline = time.monotonic() + timeout
+        child = _Child(self._process, stdin, limit, sink, kill_when_cut, heard)
+        try:
+            in_time = child.converse(deadline)
+        finally:
+            child.kill()
+        if not in_time:
+            late = ProcessTimeout(
+                self._reason,
+                f"{self._name} did not end within {timeout:g} s and was killed",
+                "it is tried again later; if this repeats, see what the machine or the network waits for",
+                child.last_errors(),
+            )
+            late.seconds = child.seconds
+            raise late
+        return child.completed()
+
+    def kill(self) -> None:
+        """End it, if it has not been finished."""
+        if self._process.returncode is None:
+            _Child(self._process, None, 0, None, False, lambda: None).kill()
 
 
 def _find(program: str, env: Mapping[str, str], reason: Reason) -> str:
@@ -207,10 +252,12 @@ class _Child:
             if self._cut and self._kill_when_cut:
                 return True
             self._listen_to_others()
+        pause = _LOOK / 256  # most programs end as soon as they have closed their output
         while not self._ended():
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(_LOOK / 10)
+            time.sleep(pause)
+            pause = min(2 * pause, _LOOK / 10)
             self._listen_to_others()
         self._kill_group()
         self._drain()

@@ -64,11 +64,12 @@ class Source(Protocol):
 
 
 class Renderer(Protocol):
-    def render(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Rendered:
-        """Compose's canonical model; it reads `named`, of `files`. Transient when Compose itself cannot be run."""
+    def begin(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Callable[[], Rendered]:
+        """Start Compose, which reads `named`, of `files`; the returned function waits for its canonical model. Both are
+        Transient when Compose itself cannot be run."""
 
     def close(self) -> None:
-        """Remove the files that were written for Compose; called once the stacks of a commit are rendered."""
+        """End what was begun, and remove the files that were written for Compose."""
 
     def given(self, stack: str) -> Mapping[str, str]:
         """Variables that the host has for this stack."""

@@ -17,14 +17,18 @@ WAKE = "look"
 """Name of a file in the folder of requests: when another process puts it there, the agent fetches at once."""
 
 SETTLE = 0.05
-"""Seconds between a change and our look: git writes a ref by renaming its lock file over it."""
+"""Seconds between a change and our look, so that several changes are one look. A moved branch is looked at without a
+pause: git has renamed its lock file over the ref by then."""
+
+INCOMING = "incoming-"
+"""Part of the name of the folder below objects/ that git makes when a push begins to arrive."""
 
 
 class AgentAlarm(FileSystemEventHandler):
     """A timer with triggers. A trigger only shortens a wait, so a lost or forged trigger does no harm.
 
-    `moved` is called, in another thread, when `branch` of a repository on this machine has moved. `seen` is called
-    twice a second while it waits.
+    `expected` is called, in another thread, when a push to a repository on this machine begins to arrive, and when its
+    `branch` has moved. `seen` is called twice a second while it waits.
     """
 
     def __init__(
@@ -34,13 +38,15 @@ class AgentAlarm(FileSystemEventHandler):
         files: Sequence[str],
         requests: Path,
         branch: str = "",
-        moved: Callable[[], None] = lambda: None,
+        expected: Callable[[], None] = lambda: None,
         seen: Callable[[], None] = lambda: None,
     ) -> None:
-        self._stop, self._ref, self._moved, self._seen = stop, f"/refs/heads/{branch}", moved, seen
-        self._changed, self._pushed = threading.Event(), threading.Event()
+        self._stop, self._ref, self._expected, self._seen = stop, f"/refs/heads/{branch}", expected, seen
+        self._changed, self._pushed, self._moved = threading.Event(), threading.Event(), threading.Event()
         self._observer = Observer()
-        self._folders = {*_ref_folders(Path(url)), *(Path(item).parent for item in files), requests}
+        self._objects = _git_folders(Path(url), "objects")
+        self._folders = {*_git_folders(Path(url), "refs"), *self._objects, *(Path(item).parent for item in files)}
+        self._folders.add(requests)
         self._requests = requests
         self._files = set(files)
 
@@ -57,7 +63,9 @@ class AgentAlarm(FileSystemEventHandler):
             if self._changed.wait(min(left, 0.5)):
                 self._changed.clear()
                 self._pushed.clear()
-                self._stop.wait(SETTLE)
+                if not self._moved.is_set():
+                    self._stop.wait(SETTLE)
+                self._moved.clear()
                 return
             left -= 0.5
 
@@ -83,10 +91,16 @@ class AgentAlarm(FileSystemEventHandler):
                 self._changed.set()
             elif Path(path).name == WAKE and event.event_type in ("created", "moved"):
                 self._push()
-        elif event.event_type not in ("opened", "closed_no_write") and (path in self._files or "/refs" in path):
+        elif Path(path).parent in self._objects:
+            if event.event_type == "created" and INCOMING in Path(path).name:
+                self._expected()
+        elif event.event_type not in ("opened", "closed_no_write") and (path in self._files or _is_ref(event, path)):
+            moved = event.event_type == "moved" and path.endswith(self._ref)
+            if moved:
+                self._moved.set()
             self._push()
-            if path.endswith(self._ref):
-                self._moved()
+            if moved:
+                self._expected()
 
     def ring(self) -> None:
         """End the present wait: something may have happened."""
@@ -106,7 +120,13 @@ class AgentAlarm(FileSystemEventHandler):
         self._push()
 
 
-def _ref_folders(repository: Path) -> list[Path]:
-    """Folders with the branches of a repository on this machine; none for a remote one."""
-    found = [folder / "refs" for folder in (repository, repository / ".git")]
-    return [folder for folder in found if repository.is_absolute() and folder.is_dir()]
+def _git_folders(repository: Path, name: str) -> set[Path]:
+    """The folders of this name in a repository on this machine; none for a remote one."""
+    found = [folder / name for folder in (repository, repository / ".git")]
+    return {folder for folder in found if repository.is_absolute() and folder.is_dir()}
+
+
+def _is_ref(event: FileSystemEvent, path: str) -> bool:
+    """Whether a ref may have changed: neither its lock file nor the folder that holds both."""
+    told = event.is_directory and event.event_type == "modified"
+    return "/refs" in path and not path.endswith(".lock") and not told

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 
-from reconciler.model.files import Commit
 from reconciler.model.outcome import Level, Reason, Violation
 from reconciler.observe.git import Git
 from reconciler.observe.refs import SHA
@@ -20,15 +19,8 @@ _ORDER = re.compile(
 )
 
 
-def read_commit(git: Git, sha: str) -> Commit:
-    """The commit, even if it has faults. KeyError if the repository does not have it."""
-    _raw(git, sha)
-    return Commit(sha)
-
-
-def malformed(git: Git, sha: str) -> tuple[Violation, ...]:
-    """The faults that git's own check would report for this commit, as far as they matter."""
-    data = _raw(git, sha)
+def malformed(sha: str, data: bytes) -> tuple[Violation, ...]:
+    """The faults that git's own check would report for this commit object, as far as they matter."""
     head, _, message = data.partition(b"\n\n")
     if b"\0" in head:
         return (_violation(sha, "has a NUL in its header", Level.DENY),)
@@ -39,8 +31,9 @@ def malformed(git: Git, sha: str) -> tuple[Violation, ...]:
     return ()
 
 
-def _raw(git: Git, sha: str) -> bytes:
-    """The commit object; only its beginning if it is larger than the limit for a program's output."""
+def read_commit(git: Git, sha: str) -> bytes:
+    """The commit object, even if it has faults. Of one that is larger than the limit for a program's output, only the
+    beginning. KeyError if the repository does not have it."""
     done = git.run("cat-file", "commit", sha) if SHA.fullmatch(sha) else None
     if done is None or (done.returncode != 0 and not done.cut):
         raise KeyError(sha)

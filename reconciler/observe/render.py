@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from reconciler.observe.envfile import env_file
 from reconciler.observe.rejections import RULE, rejections
 from reconciler.observe.secret_files import NAME
 from reconciler.observe.secrets import SecretStore
-from reconciler.process import Completed, ProcessTimeout, run
+from reconciler.process import Completed, ProcessTimeout, Running, begin
 from reconciler.workspace import Workspace
 
 LARGEST_FILE = 1 << 20
@@ -52,6 +52,7 @@ class ComposeRenderer:
         self._folder = folder
         self._secrets = secrets
         self._laid_out: tuple[Files, Workspace] | None = None
+        self._begun: list[contextlib.ExitStack] = []
         self._room = LARGEST_MODEL
 
     def given(self, stack: str) -> Mapping[str, str]:
@@ -66,8 +67,9 @@ class ComposeRenderer:
         """The fault that prevents reading the secrets."""
         return self._secrets.trouble()
 
-    def render(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Rendered:
-        """The canonical model, in which `$` stands for itself (Compose doubles it in its output).
+    def begin(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Callable[[], Rendered]:
+        """Start Compose for a stack; the returned function waits for its canonical model. In it `$` stands for itself
+        (Compose doubles it in its output).
 
         `named`: the files of the commit that Compose reads for this stack. Nothing else is written for it: of build
         contexts, mounts, configs and secrets it needs only the path. A path that ends with `/` is a folder that must
@@ -78,8 +80,28 @@ class ComposeRenderer:
         secrets = self._secrets.variables(stack.name)
         variables, violations = self._variables(files, stack, secrets)
         root = self._lay_out(files, stack, named)
-        with self._env_file(variables, bool(secrets), root) as path:
-            completed = self._config(stack, variables, root, path)
+        begun = contextlib.ExitStack()
+        self._begun.append(begun)
+        path = begun.enter_context(self._env_file(variables, bool(secrets), root, stack.name))
+        running = self._started(stack, variables, root, path)
+        begun.callback(running.kill)
+
+        def finish() -> Rendered:
+            with begun:
+                completed = self._finished(running)
+            return self._rendered(completed, files, stack, variables, violations, root)
+
+        return finish
+
+    def _rendered(
+        self,
+        completed: Completed | None,
+        files: Files,
+        stack: StackDocument,
+        variables: Mapping[str, str],
+        violations: tuple[Violation, ...],
+        root: Path,
+    ) -> Rendered:
         if completed is None:
             return Rendered({}, str(root), (*violations, _too_complex(stack, self._work)))
         self._room -= len(completed.stdout)
@@ -95,7 +117,10 @@ class ComposeRenderer:
         )
 
     def close(self) -> None:
-        """Remove the files that were written last."""
+        """End what still runs, and remove the files that were written last."""
+        for begun in self._begun:
+            begun.close()
+        self._begun = []
         if self._laid_out:
             self._laid_out[1].remove()
         self._laid_out, self._room = None, LARGEST_MODEL
@@ -131,37 +156,33 @@ class ComposeRenderer:
         return root
 
     @contextlib.contextmanager
-    def _env_file(self, variables: Mapping[str, str], secret: bool, root: Path) -> Iterator[Path]:
+    def _env_file(self, variables: Mapping[str, str], secret: bool, root: Path, stack: str) -> Iterator[Path]:
         """Secret values stay below secrets_dir, even in a file that exists for a tenth of a second."""
         data = env_file(variables)
         if secret:
             with self._secrets.scratch(data) as path:
                 yield path
         else:
-            path = root.parent / "env"
+            path = root.parent / f"{stack}.env"
             try:
                 path.write_bytes(data)
             except OSError as error:
                 raise _disk(error) from error
             yield path
 
-    def _config(self, stack: StackDocument, variables: Mapping[str, str], root: Path, path: Path) -> Completed | None:
-        """Run Compose. None if it used more processor time than any valid stack needs."""
+    def _started(self, stack: StackDocument, variables: Mapping[str, str], root: Path, path: Path) -> Running:
         files = [part for name in stack.files for part in ("-f", str(root / name))]
         profiles = [part for name in stack.profiles for part in ("--profile", name)]
         folder = root / posixpath.dirname(stack.files[0])
         argv = [self._compose, "-p", stack.name, "--project-directory", str(folder), *files, *profiles]
+        argv += ["--env-file", str(path), "config", "--format", "json"]
+        return begin(argv, env=_environment(variables), cwd=folder, work=self._work)
+
+    def _finished(self, running: Running) -> Completed | None:
+        """None if Compose used more processor time than any valid stack needs."""
         enough = self._work / 2  # on a busy machine the kernel ends it before that time is reported
         try:
-            completed = run(
-                [*argv, "--env-file", str(path), "config", "--format", "json"],
-                env=_environment(variables),
-                cwd=folder,
-                timeout=self._timeout,
-                work=self._work,
-                limit=self._room,
-                kill_when_cut=True,
-            )
+            completed = running.finish(self._timeout, limit=self._room, kill_when_cut=True)
         except ProcessTimeout as late:
             if late.seconds < enough:
                 raise

@@ -28,6 +28,9 @@ from reconciler.workspace import room
 SMALL_PUSH = 16 << 20
 """Bytes that a fetch may always bring, even if the disk is full: the commit that frees space may be among them."""
 
+SMALL_COMMIT = 1 << 16
+"""Bytes of a commit object that is kept until the commit is judged; a larger one is read again."""
+
 OURS = "refs/reconciler/"
 HEADS = "refs/fetched/"
 _PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9][A-Za-z0-9_-]*)*")
@@ -64,6 +67,7 @@ class GitSource:
         self._refs = Refs(mirror)
         self._effects, self._timeouts, self._signers = effects, timeouts, signers
         self._commits: dict[str, Commit] = {}
+        self._raw: tuple[str, bytes] = ("", b"")
         self._may_correct = False
 
     def fetch(self) -> Commit:
@@ -78,14 +82,17 @@ class GitSource:
     def commit(self, sha: str) -> Commit:
         """The commit. KeyError if the mirror does not have it."""
         if sha not in self._commits:
-            self._commits[sha] = read_commit(self.git, sha)
+            raw = read_commit(self.git, sha)
+            self._raw = (sha, raw) if len(raw) <= SMALL_COMMIT else ("", b"")
+            self._commits[sha] = Commit(sha)
         return self._commits[sha]
 
     def files(self, sha: str) -> Files:
         """The files of a commit. KeyError if the mirror does not have it."""
         self.commit(sha)
+        raw = self._raw[1] if self._raw[0] == sha else None
         try:
-            return GitFiles(self.git, sha, self._correct, self._signers)
+            return GitFiles(self.git, sha, self._correct, self._signers, raw)
         except DamagedError:
             self._correct()
         try:

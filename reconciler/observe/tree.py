@@ -15,7 +15,7 @@ from reconciler.errors import Transient
 from reconciler.model.files import ODD_PATH, READ_LIMIT, SYMLINK, Entry, TooLargeError, told_path
 from reconciler.model.outcome import Level, Reason, Violation
 from reconciler.observe.blobs import Blobs, DamagedError
-from reconciler.observe.commits import malformed
+from reconciler.observe.commits import malformed, read_commit
 from reconciler.observe.git import Git
 from reconciler.observe.signatures import NOBODY_ASKED, Signers
 
@@ -48,13 +48,19 @@ class GitFiles:
     """A commit's files (`model.files.Files`).
 
     DamagedError if the repository lacks some of it. If that shows only while reading, `correct` is called once; it must
-    make the repository readable again. `signers`: the signers of which one must have signed the commit.
+    make the repository readable again. `signers`: the signers of which one must have signed the commit. `raw`: the
+    commit object, if it has been read already.
     """
 
     def __init__(
-        self, git: Git, revision: str, correct: Callable[[], None] | None = None, signers: Signers = NOBODY_ASKED
+        self,
+        git: Git,
+        revision: str,
+        correct: Callable[[], None] | None = None,
+        signers: Signers = NOBODY_ASKED,
+        raw: bytes | None = None,
     ) -> None:
-        self._git, self._revision, self._correct, self._signers = git, revision, correct, signers
+        self._git, self._revision, self._correct, self._signers, self._raw = git, revision, correct, signers, raw
         self._entries, self._refused = _list(git, revision)
         self._blobs = Blobs(git)
 
@@ -79,7 +85,8 @@ class GitFiles:
 
     @cached_property
     def _malformed(self) -> tuple[Violation, ...]:
-        return malformed(self._git, self._revision)
+        raw = self._raw if self._raw is not None else read_commit(self._git, self._revision)
+        return malformed(self._revision, raw)
 
     def read(self, path: str, limit: int = READ_LIMIT) -> bytes:
         """The bytes of a file. KeyError if it is no regular file, TooLargeError if it has more than `limit` bytes."""

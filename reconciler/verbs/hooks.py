@@ -113,8 +113,11 @@ class RepositoryHooks:
         """Remove what `install` made, and put back what was there before. Hooks that other repositories use as well
         stay: without our settings they do nothing in this one."""
         others = self._others()
-        gone = [] if others else [item for item in self._hooks() if item.ours]
+        found = [] if others else self._hooks()
+        gone = [item for item in found if item.ours]
         try:
+            for hook in filter(_came_back, found):
+                hook.aside.unlink()
             for hook in gone:
                 hook.path.unlink()
                 if hook.before:
@@ -168,7 +171,7 @@ class RepositoryHooks:
         return [
             f"{item.path} is a hook of somebody else, and so is {item.aside.name}: put them together or remove one"
             for item in hooks
-            if item.state is State.FOREIGN and (item.before or item.path.is_dir())
+            if item.state is State.FOREIGN and (item.path.is_dir() or (item.before and not _came_back(item)))
         ]
 
     def _mode(self) -> int:
@@ -200,6 +203,15 @@ def _hook(path: Path) -> Hook:
         return Hook(path.name, path, State.INSTALLED, before)
     ours = data.split(b"\n", 2)[1:2] and data.split(b"\n", 2)[1].startswith(MARK)
     return Hook(path.name, path, State.OUTDATED if ours else State.FOREIGN, before)
+
+
+def _came_back(item: Hook) -> bool:
+    """Whether a tool has written the kept hook again, over ours (husky does at each `npm install`)."""
+    try:
+        files = [path for path in (item.path, item.aside) if path.is_file() and not path.is_symlink()]
+        return len(files) == 2 and files[0].read_bytes() == files[1].read_bytes()
+    except OSError:
+        return False
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:

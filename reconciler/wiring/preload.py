@@ -1,4 +1,4 @@
-"""Loads modules that only a commit needs, and asks Compose for its version, while git fetches the commit."""
+"""Loads modules that only a commit needs, and asks Compose for its version, while a push arrives and git fetches it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.observe.binary import compose_version
 
 MODULES = (
+    "gitdb",
     "reconciler.decide.read.host",
     "reconciler.decide.read.scan",
     "reconciler.decide.admit.admit",

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from reconciler.decide.mounts.sources import Places
@@ -81,7 +82,10 @@ class CanonicalRenderer:
 
     def close(self) -> None: ...
 
-    def render(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Rendered:
+    def begin(self, files: Files, stack: StackDocument, named: Iterable[str]) -> Callable[[], Rendered]:
+        return partial(self._render, files, stack)
+
+    def _render(self, files: Files, stack: StackDocument) -> Rendered:
         model = json.loads(files.read(stack.files[0]))
         names = {key for item in model["services"].values() for key in item.get("networks") or {}}
         networks = {key: {"name": f"{stack.name}_{key}"} | (model.get("networks", {}).get(key) or {}) for key in names}

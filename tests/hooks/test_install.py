@@ -90,7 +90,7 @@ def test_what_cannot_be_chained_must_leave_everything_as_it_is(tmp_path: Path) -
     reconciler(made, "hooks", "install")
     foreign = made / ".git/hooks/pre-push"
     script(foreign, "exit 0")
-    script(foreign.with_name(foreign.name + BEFORE), "exit 0")
+    script(foreign.with_name(foreign.name + BEFORE), "exit 1")
     (made / ".git/hooks/pre-commit").unlink()
     answer = reconciler(made, "hooks", "install", "--output", "json")
     assert (answer.code, answer.document["files"]) == (1, [])
@@ -99,6 +99,33 @@ def test_what_cannot_be_chained_must_leave_everything_as_it_is(tmp_path: Path) -
     assert reconciler(made, "hooks", "status").code == 1
     reconciler(made, "hooks", "uninstall")
     assert foreign.read_text() == "#!/bin/sh\nexit 0\n"
+
+
+def test_a_hook_that_a_tool_writes_again_must_be_kept_again(tmp_path: Path) -> None:
+    """Husky writes its hooks at each `npm install`, in a folder that core.hooksPath names."""
+    made = clone(tmp_path)
+    git(made, "config", "core.hooksPath", ".husky/_")
+    hook = made / ".husky/_/pre-commit"
+
+    def npm_install() -> None:
+        script(hook, '. "$(dirname "$0")/h"')
+        (hook.parent / "h").write_text(
+            'n=$(basename "$0")\ns=$(dirname "$(dirname "$0")")/$n\n[ ! -f "$s" ] && exit 0\nsh -e "$s" "$@"\nexit $?\n'
+        )
+
+    script(made / ".husky/pre-commit", f"echo called >>{tmp_path}/told; exit 1")
+    npm_install()
+    theirs = hook.read_bytes()
+    for _ in range(2):
+        assert reconciler(made, "hooks", "install").code == 0
+        assert hook.read_bytes() == shipped("pre-commit")
+        assert command(made, "git", "commit", "--allow-empty", "-m", "x").code != 0
+        npm_install()
+        assert reconciler(made, "hooks", "status").code == 1
+    assert (tmp_path / "told").read_text() == "called\n" * 2
+    assert reconciler(made, "hooks", "uninstall").code == 0
+    assert hook.read_bytes() == theirs
+    assert not hook.with_name(hook.name + BEFORE).exists()
 
 
 def test_an_older_hook_of_ours_must_be_replaced_and_not_kept(tmp_path: Path) -> None:

@@ -7,8 +7,11 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 from reconciler.observe.alarm import AgentAlarm
-from tests.repository import Repository
+from tests.e2e.host import eventually
+from tests.repository import ENVIRONMENT, Repository
 
 LONG = 30.0
 
@@ -28,6 +31,39 @@ def test_only_the_watched_branch_tells_that_it_has_moved(tmp_path: Path) -> None
         theirs.push({"a": "2"})
         assert moved.wait(LONG)
         assert alarm.pushed()
+
+
+def test_a_push_is_expected_when_it_begins_to_arrive(tmp_path: Path) -> None:
+    """Before its commit is in the branch: a hook that refuses it has not ended."""
+    theirs = Repository(tmp_path / "theirs.git")
+    theirs.push({"a": "1"})
+    requests, clone = tmp_path / "requests", tmp_path / "clone"
+    requests.mkdir()
+    subprocess.run(["git", "clone", "-q", theirs.folder, clone], check=True, env=ENVIRONMENT)
+    hook = theirs.folder / "hooks/pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    expected = threading.Event()
+    with AgentAlarm(threading.Event(), str(theirs.folder), [], requests, "main", expected.set) as alarm:
+        commit = ["git", "-C", str(clone), "commit", "-q", "--allow-empty", "-m", "change"]
+        subprocess.run(commit, check=True, env=ENVIRONMENT)
+        done = subprocess.run(["git", "-C", str(clone), "push", "-q"], capture_output=True, env=ENVIRONMENT)
+        assert done.returncode != 0
+        assert expected.wait(LONG)
+        assert not alarm.pushed(), "the branch is as it was"
+
+
+@pytest.mark.parametrize("branch", ["objects/incoming-1", "incoming-1"])
+def test_the_names_of_a_branch_are_free(tmp_path: Path, branch: str) -> None:
+    theirs = Repository(tmp_path / "theirs.git")
+    theirs.push({"a": "1"}, branch)
+    requests = tmp_path / "requests"
+    requests.mkdir()
+    with AgentAlarm(threading.Event(), str(theirs.folder), [], requests, branch) as alarm:
+        theirs.push({"a": "2"}, branch)
+        alarm.wait(LONG)
+        theirs.push({"a": "3"}, branch)
+        eventually(alarm.pushed)
 
 
 def test_what_a_commit_takes_can_be_loaded_beforehand() -> None:

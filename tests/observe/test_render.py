@@ -22,6 +22,7 @@ from reconciler.observe.render import LARGEST_FILE, ComposeRenderer
 from reconciler.observe.secrets import SecretStore
 from reconciler.process import ProcessTimeout
 from tests.commits import CommitFiles
+from tests.e2e.host import eventually
 
 STACK = StackDocument("shop", ("compose.yaml",))
 AWKWARD = st.text(alphabet="\\'\"$#{}= \n\r\tabn0x1é\u2028\ufeff", max_size=12)
@@ -59,7 +60,7 @@ def one_service(**keys: Any) -> str:
 
 
 def rendered(renderer: ComposeRenderer, files: Mapping[str, Any], stack: StackDocument = STACK) -> Rendered:
-    answer = renderer.render(CommitFiles(files), stack, files)
+    answer = renderer.begin(CommitFiles(files), stack, files)()
     assert answer.violations == ()
     return answer
 
@@ -135,7 +136,7 @@ def test_a_committed_dotenv_cannot_steer_compose(renderer: ComposeRenderer) -> N
         "evil.yaml": one_service(privileged=True),
         "compose.yaml": one_service(),
     }
-    answer = renderer.render(CommitFiles(files), STACK, files)
+    answer = renderer.begin(CommitFiles(files), STACK, files)()
     assert [(item.path, item.line) for item in answer.violations] == [(".env", line) for line in (1, 2, 4)]
     assert answer.model == {}
 
@@ -143,7 +144,7 @@ def test_a_committed_dotenv_cannot_steer_compose(renderer: ComposeRenderer) -> N
 @pytest.mark.parametrize("name", ["COMPOSE_PROFILES", "DOCKER_HOST", "A B", "1A", ""])
 def test_names_that_compose_would_not_take_as_data(renderer: ComposeRenderer, name: str) -> None:
     stack = StackDocument("shop", ("compose.yaml",), env={name: "x"}, line=7)
-    (violation,) = renderer.render(CommitFiles({"compose.yaml": one_service()}), stack, ["compose.yaml"]).violations
+    (violation,) = renderer.begin(CommitFiles({"compose.yaml": one_service()}), stack, ["compose.yaml"])().violations
     assert (violation.rule, violation.line) == ("reserved-variable", 7)
 
 
@@ -187,12 +188,12 @@ def test_files_profiles_and_folders(renderer: ComposeRenderer) -> None:
 def test_the_same_commit_is_laid_out_once(renderer: ComposeRenderer) -> None:
     files = CommitFiles({"compose.yaml": one_service(), "other.yaml": one_service()})
     roots = {
-        renderer.render(files, StackDocument(name, (f"{name}.yaml",)), [f"{name}.yaml"]).root
+        renderer.begin(files, StackDocument(name, (f"{name}.yaml",)), [f"{name}.yaml"])().root
         for name in ("compose", "other")
     }
     assert len(roots) == 1
     again = CommitFiles({"compose.yaml": one_service()})
-    assert renderer.render(again, STACK, ["compose.yaml"]).root not in roots
+    assert renderer.begin(again, STACK, ["compose.yaml"])().root not in roots
     assert not any(Path(root).exists() for root in roots)
 
 
@@ -205,7 +206,7 @@ def test_links_and_large_files_are_not_there(renderer: ComposeRenderer) -> None:
     for name in ("link.env", "large.env"):
         text = one_service(env_file=[name])
         commit = CommitFiles({**files, "compose.yaml": text}, {"link.env": "120000"})
-        answer = renderer.render(commit, STACK, commit.contents)
+        answer = renderer.begin(commit, STACK, commit.contents)()
         assert [(item.reason, item.path) for item in answer.violations] == [(Reason.FILE_MISSING, name)]
 
 
@@ -232,7 +233,7 @@ REJECTED = {
 def test_what_compose_rejects_is_a_violation_with_its_place(renderer: ComposeRenderer, case: str) -> None:
     text, reason, line, pointer = REJECTED[case]
     stack = StackDocument("shop", ("a/compose.yaml",))
-    answer = renderer.render(CommitFiles({"a/compose.yaml": text}), stack, stack.files)
+    answer = renderer.begin(CommitFiles({"a/compose.yaml": text}), stack, stack.files)()
     (violation,) = answer.violations
     assert (violation.reason, violation.path, violation.stack) == (reason, "a/compose.yaml", "shop")
     assert (violation.line, violation.pointer) == (line, pointer)
@@ -242,7 +243,7 @@ def test_what_compose_rejects_is_a_violation_with_its_place(renderer: ComposeRen
 
 def test_a_mistake_in_another_file_is_placed_there(renderer: ComposeRenderer) -> None:
     files = {"compose.yaml": "include: [more/db.yaml]", "more/db.yaml": "services: {db: {image: x, foo: 1}}"}
-    (violation,) = renderer.render(CommitFiles(files), STACK, files).violations
+    (violation,) = renderer.begin(CommitFiles(files), STACK, files)().violations
     assert (violation.path, violation.service) == ("more/db.yaml", "db")
 
 
@@ -258,20 +259,42 @@ def stand_in(tmp_path: Path, script: str, timeout: float = 10) -> ComposeRendere
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a parent bound its child")
 def test_a_stack_that_is_too_much_work_is_refused(tmp_path: Path, secrets_dir: Path) -> None:
     renderer = stand_in(tmp_path, "while :; do :; done")
-    (violation,) = renderer.render(CommitFiles({"compose.yaml": ""}), STACK, STACK.files).violations
+    (violation,) = renderer.begin(CommitFiles({"compose.yaml": ""}), STACK, STACK.files)().violations
     assert (violation.rule, violation.path, violation.stack) == ("too-complex", "compose.yaml", "shop")
 
 
 def test_a_machine_that_has_no_time_quarantines_nothing(tmp_path: Path, secrets_dir: Path) -> None:
     with pytest.raises(ProcessTimeout):
-        stand_in(tmp_path, "exec sleep 9", timeout=0.5).render(CommitFiles({"compose.yaml": ""}), STACK, STACK.files)
+        stand_in(tmp_path, "exec sleep 9", timeout=0.5).begin(CommitFiles({"compose.yaml": ""}), STACK, STACK.files)()
+
+
+def test_several_stacks_are_rendered_at_the_same_time(tmp_path: Path, secrets_dir: Path) -> None:
+    """Each waits until the other one runs."""
+    script = f"""
+      echo $$ > {tmp_path}/$2.begun
+      while ! [ -s {tmp_path}/one.begun ] || ! [ -s {tmp_path}/two.begun ]; do sleep 0.05; done
+      echo '{{"services": {{"'$2'": {{}}}}}}'"""
+    renderer, files = stand_in(tmp_path, script), CommitFiles({"compose.yaml": ""})
+    stacks = [StackDocument(name, ("compose.yaml",)) for name in ("one", "two")]
+    begun = [renderer.begin(files, stack, stack.files) for stack in stacks]
+    assert [list(finish().model["services"]) for finish in begun] == [["one"], ["two"]]
+
+
+def test_what_was_begun_ends_with_the_files(tmp_path: Path, secrets_dir: Path) -> None:
+    put_secret(secrets_dir, "shop/TOKEN", "hunter2")
+    renderer = stand_in(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    renderer.begin(CommitFiles({"compose.yaml": ""}), STACK, STACK.files)
+    eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
+    renderer.close()
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists()
+    assert list((secrets_dir / ".scratch").iterdir()) == []
 
 
 def test_secrets_stay_out_of_the_state_folder(tmp_path: Path, secrets_dir: Path) -> None:
     put_secret(secrets_dir, "shop/TOKEN", "hunter2")
     seen = tmp_path / "seen"
     renderer = stand_in(tmp_path, f"/bin/grep -rl hunter2 {tmp_path}/render {secrets_dir} > {seen}; echo '{{}}'")
-    renderer.render(CommitFiles({"compose.yaml": ""}), STACK, STACK.files)
+    renderer.begin(CommitFiles({"compose.yaml": ""}), STACK, STACK.files)()
     assert {Path(line).parent for line in seen.read_text().splitlines()} == {
         secrets_dir / "shop",
         secrets_dir / ".scratch",
@@ -284,12 +307,12 @@ def test_a_compose_that_is_too_old(tmp_path: Path, secrets_dir: Path) -> None:
     program = tmp_path / "docker-compose"
     program.write_text(program.read_text().replace("2.26.1", "2.19.1"))
     with pytest.raises(Transient, match=r"2\.19\.1"):
-        renderer.render(CommitFiles({"compose.yaml": ""}), STACK, STACK.files)
+        renderer.begin(CommitFiles({"compose.yaml": ""}), STACK, STACK.files)()
 
 
 def test_a_compose_that_is_killed_quarantines_nothing(tmp_path: Path, secrets_dir: Path) -> None:
     with pytest.raises(Transient, match="shop"):
-        stand_in(tmp_path, "kill -9 $$").render(CommitFiles({"compose.yaml": ""}), STACK, STACK.files)
+        stand_in(tmp_path, "kill -9 $$").begin(CommitFiles({"compose.yaml": ""}), STACK, STACK.files)()
 
 
 def test_only_what_is_named_is_laid_out(tmp_path: Path, secrets_dir: Path) -> None:
@@ -297,12 +320,12 @@ def test_only_what_is_named_is_laid_out(tmp_path: Path, secrets_dir: Path) -> No
     renderer = stand_in(tmp_path, f"/usr/bin/find {tmp_path}/render -type f > {seen}; echo '{{}}'")
     files = CommitFiles({"a/compose.yaml": "", "a/app.env": "", "a/page.html": "", "b/other.yaml": ""})
     stack = StackDocument("shop", ("a/compose.yaml",))
-    answer = renderer.render(files, stack, ["a/compose.yaml", "a/app.env"])
+    answer = renderer.begin(files, stack, ["a/compose.yaml", "a/app.env"])()
     root = Path(answer.root)
     assert {Path(line) for line in seen.read_text().splitlines()} == {
         root / "a/compose.yaml",
         root / "a/app.env",
-        root.parent / "env",
+        root.parent / "shop.env",
     }
     renderer.close()
     assert list((tmp_path / "render").iterdir()) == []

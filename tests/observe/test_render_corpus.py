@@ -40,7 +40,7 @@ def test_one_model_whatever_the_version(tmp_path: Path) -> None:
             }
         )
         stack = StackDocument("stack", (path.name,))
-        answers = [renderer.render(files, stack, files.contents) for renderer in renderers]
+        answers = [renderer.begin(files, stack, files.contents)() for renderer in renderers]
         models = {json.dumps(item.model, sort_keys=True).replace(item.root, "") for item in answers}
         outcomes = {tuple(violation.reason for violation in item.violations) for item in answers}
         if len(models) > 1 or len(outcomes) > 1:

@@ -158,7 +158,7 @@ def test_paths_are_those_of_a_plain_checkout(compose_binary: Path, tmp_path: Pat
     found = scan(files, stack, {})
     renderer = ComposeRenderer(str(compose_binary), tmp_path / "render", SecretStore(None))
     try:
-        one = renderer.render(files, stack, found.named)
+        one = renderer.begin(files, stack, found.named)()
     finally:
         renderer.close()
 

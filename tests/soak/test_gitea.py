@@ -89,9 +89,10 @@ class Told:
 
 @contextmanager
 def telling(
-    server: Gitea, folder: Path, name: str, scopes: tuple[str, ...] = SCOPES, source: str = "", **report: object
-) -> Iterator[Told]:
-    server.repository(name)
+    server: Gitea, folder: Path, name: str, scopes: tuple[str, ...] = SCOPES, source: str = "", *,
+    private: bool = True, **report: object,
+) -> Iterator[Told]:  # fmt: skip
+    server.repository(name, private)
     token = folder / "token"
     token.touch(mode=0o600)
     token.write_text(server.token(name, *scopes))
