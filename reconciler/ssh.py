@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -139,7 +140,7 @@ class Ssh:
         path = str(self._socket) if shared else "none"
         own = [f"ControlPath={path}", f"ConnectTimeout={CONNECT}", "ServerAliveInterval=15", "ServerAliveCountMax=3"]
         if self.host.address:
-            own += [f"HostName={self.host.address}", f"HostKeyAlias={_name(self.host.ssh)}"]
+            own += [f"HostName={self.host.address}", f"HostKeyAlias={self._known_as}"]
         words = [word for option in own for word in ("-o", option)]
         return [str(self._program), *words, *options, "--", self.host.ssh]
 
@@ -165,6 +166,15 @@ class Ssh:
             self.command("-O", what), env=self.environ, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
         return done.returncode == 0
+
+    @cached_property
+    def _known_as(self) -> str:
+        """The name under which known_hosts has the key of the machine, by the user's config of ssh."""
+        argv = [str(self._program), "-G", "--", self.host.ssh]
+        done = subprocess.run(argv, env=self.environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        told = dict(re.findall(r"(?m)^(hostname|hostkeyalias|port) (.+)$", done.stdout.decode(errors="replace")))
+        name, port = told.get("hostname", self.host.ssh.rpartition("@")[2]), told.get("port", "22")
+        return told.get("hostkeyalias") or (name if port == "22" else f"[{name}]:{port}")
 
     @property
     def _socket(self) -> Path:
@@ -192,9 +202,3 @@ def sockets(environ: Mapping[str, str]) -> Path:
         told = f"{folder} is no folder of yours alone: somebody else could use your connections"
         raise Usage(Reason.USAGE_INVALID, told, f"remove it: rm -r {folder}")
     return folder
-
-
-def _name(destination: str) -> str:
-    """The host in a destination, by which known_hosts names its key."""
-    host = destination.removeprefix("ssh://").rpartition("@")[2]
-    return re.sub(r":\d+$", "", host)

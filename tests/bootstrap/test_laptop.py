@@ -20,6 +20,7 @@ from reconciler.bootstrap.wheels import bundle
 from reconciler.errors import Usage
 from reconciler.fleet import load_hosts
 from reconciler.model.fleet import RemoteHost
+from reconciler.ssh import Ssh
 from tests.bootstrap.facts import WANTED
 
 HERE = Target("Linux", "x86_64", (sys.version_info.major, sys.version_info.minor))
@@ -101,6 +102,8 @@ def test_a_name_that_belongs_to_another_machine_is_refused(home: dict[str, str])
         ("me@target", "me@target:/srv/git/home.git"),
         ("mini", "mini:/srv/git/home.git"),
         ("ssh://me@target:2222", "ssh://me@target:2222/srv/git/home.git"),
+        ("me@mini.home.example.org", "me@mini.home.example.org:/srv/git/home.git"),
+        ("me@fd00::1", "me@[fd00::1]:/srv/git/home.git"),
     ],
 )
 def test_the_entry_says_where_to_push(destination: str, repository: str) -> None:
@@ -125,3 +128,22 @@ def test_the_host_key_of_a_forge_is_taken_from_the_laptops_known_hosts(home: dic
     with pytest.raises(Usage, match="does not know the host key of elsewhere") as caught:
         forge_host.known_hosts("git@elsewhere:me/home.git", environ)
     assert "ssh -T git@elsewhere" in caught.value.hint
+
+
+def test_another_address_is_known_by_the_key_of_the_host_in_the_ssh_config(
+    home: dict[str, str], tmp_path: Path
+) -> None:
+    program = tmp_path / "bin/ssh"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {tmp_path}/config "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "config").write_text("Host mini\nHostName mini.lan\nPort 2222\nHost nas\nHostKeyAlias box\n")
+    environ = {**home, "PATH": f"{program.parent}:/usr/bin:/bin"}
+    for ssh, known in (
+        ("me@mini", "[mini.lan]:2222"),
+        ("ssh://me@target:22", "target"),
+        ("nas", "box"),
+        ("me@fd00::1", "fd00::1"),
+    ):
+        words = Ssh(RemoteHost("mini", ssh, address="100.64.0.7"), environ).command()
+        assert {"HostName=100.64.0.7", f"HostKeyAlias={known}"} <= {*words}
