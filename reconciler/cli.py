@@ -90,7 +90,9 @@ def _build(typed: argparse.Namespace, redactor: Redactor, stop: Event) -> Applic
     settings = (before.settings if before else None) or _settings(typed)
     from reconciler.wiring import assembly
 
-    return assembly.build(settings, stop=stop, redactor=redactor, before=before, tolerant=typed.verb.tolerant)
+    # Root gathers the projects of a machine for another account, and may not read that account's secrets.
+    tolerant = typed.verb.tolerant or getattr(typed, "running", False)
+    return assembly.build(settings, stop=stop, redactor=redactor, before=before, tolerant=tolerant)
 
 
 def _settings(typed: argparse.Namespace) -> Settings | None:

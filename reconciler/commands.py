@@ -108,6 +108,17 @@ def _parts(text: str) -> tuple[str, ...]:
     return found
 
 
+def _data_root(text: str) -> str:
+    plain = re.fullmatch(r"(/[A-Za-z0-9_][A-Za-z0-9._-]*)+", text)
+    top = text.split("/")[1] if plain else ""
+    if not plain or top in _NO_DATA:
+        raise argparse.ArgumentTypeError(f"{text!r} must be an absolute path like /srv/docker, and not below /{top}")
+    return text
+
+
+_NO_DATA = ("tmp", "proc", "sys", "dev", "run", "boot", "etc")
+
+
 def _one_subject(typed: argparse.Namespace) -> str | None:
     """`validate` takes only one of DIR, --commit and --file."""
     given = {"DIR": typed.DIR, "--commit": typed.commit, "--file": typed.file}
@@ -119,10 +130,13 @@ def _one_subject(typed: argparse.Namespace) -> str | None:
     return None
 
 
-def _bare_alone(typed: argparse.Namespace) -> str | None:
-    """`init` either reads a project or makes a repository."""
-    both = typed.bare and (typed.DIR or typed.source)
-    return "--bare makes a repository: DIR and --source are of no use with it" if both else None
+def _init_options(typed: argparse.Namespace) -> str | None:
+    """`init` reads a folder, or takes what runs, or makes a repository."""
+    if typed.bare and (typed.DIR or typed.source or typed.running):
+        return "--bare makes a repository: DIR, --source and --running are of no use with it"
+    if typed.running and not typed.DIR:
+        return "--running needs DIR, a new folder for the copies"
+    return "--user is for --running" if typed.user and not typed.running else None
 
 
 def _size(text: str) -> int:
@@ -212,16 +226,22 @@ VERBS = (
         "init",
         "Generate files to adopt running Compose projects; overwrites nothing",
         "written",
-        "refused to overwrite, or the Compose files cannot be read",
+        "refused to overwrite, or the Compose files cannot be read; with --running also if the first turn would reject "
+        "the commit or replace a container",
         "Init",
         (
             Option("DIR", "folder of a Compose project, or of several", more={"nargs": "?"}, default="."),
             Option("--host", "the host's name; without it the agent config's, or the machine's", "NAME"),
             Option("--source", "the repository to watch; without it its origin, or the folder itself", "URL"),
             Option("--bare", "make a bare repository with our hooks instead, to push to", "PATH"),
+            Option(
+                "--running",
+                "take all projects that run on this machine, wherever they lie; their files are copied into DIR",
+            ),
+            Option("--user", "with --running, as root: the agent's account, which then owns the copies", "NAME"),
         ),
         config="made",
-        check=_bare_alone,
+        check=_init_options,
     ),
     Verb(
         "validate",
@@ -536,6 +556,18 @@ VERBS = (
                 "PARTS",
                 more={"type": _parts},
             ),
+            Option("--adopt", "make the first commit from the Compose projects that run there; none of them restarts"),
+            Option(
+                "--data-root",
+                "folder of the engine's images, containers and volumes, if it has none yet; its parent must exist",
+                "PATH",
+                more={"type": _data_root},
+            ),
+            Option(
+                "--tailscale",
+                "join your tailnet, and reach the machine by it; names a page to log in, or takes a key",
+            ),
+            Option("--tailscale-key", "a file with an auth key for it; without it $TS_AUTHKEY", "FILE"),
         ),
         config="own",
         laptop=True,

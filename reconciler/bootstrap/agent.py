@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from posixpath import dirname
 
+from reconciler.bootstrap import adoption
 from reconciler.bootstrap.entry import scalar
 from reconciler.bootstrap.model import BARE, Bundle, Change, Wanted
 from reconciler.bootstrap.places import Have, Places
@@ -22,6 +23,7 @@ def agent_changes(places: Places, have: Have, wanted: Wanted, bundle: Bundle, me
     use."""
     yield from _program(places, have, bundle)
     yield from _config(places, have, wanted)
+    yield from adoption.before(places, have, wanted)
     if wanted.repository == BARE:
         yield from _repository(places, have, wanted, memory)
     elif wanted.known_hosts:
@@ -32,11 +34,13 @@ def agent_changes(places: Places, have: Have, wanted: Wanted, bundle: Bundle, me
             account=places.account,
             needed=not have.keyed,
         )
+    yield adoption.commit(places, have, wanted)
     yield Change(
         "service",
         f"Install the agent as a service that runs as {places.account}, and start it",
         arguments={"commands": [f"{_verb(places)} install --user {shlex.quote(places.account)}"]},
-        needed=not (have.unit and have.running and have.enabled),
+        # An agent that runs already must read its config again.
+        needed=not (have.unit and have.running and have.enabled) or adoption.adopts(have, wanted),
         hint=f"see what the service says: {places.logs}",
     )
 
@@ -53,6 +57,7 @@ def refusals(places: Places, have: Have, wanted: Wanted) -> Iterator[Check]:
     if url != asked:
         hint = f"change `source.url` in {places.config} there, then `sudo reconciler install`; or --repository {url}"
         yield Check("repository", False, f"the agent of this machine watches {url}, not {asked}", hint)
+    yield from adoption.refusals(places, have, wanted)
 
 
 def _program(places: Places, have: Have, bundle: Bundle) -> Iterator[Change]:
@@ -136,7 +141,7 @@ def _config(places: Places, have: Have, wanted: Wanted) -> Iterator[Change]:
         "config",
         f"Write the agent config {places.config}",
         "files.put",
-        {"data": config(places, wanted), **_file(places.config, places.group, "640")},
+        {"data": config(places, wanted, adoption.consent(have, wanted)), **_file(places.config, places.group, "640")},
         needed=have.config is None,
     )
     if wanted.known_hosts:
@@ -156,9 +161,9 @@ def _config(places: Places, have: Have, wanted: Wanted) -> Iterator[Change]:
     )
 
 
-def config(places: Places, wanted: Wanted) -> bytes:
+def config(places: Places, wanted: Wanted, adopt: str = "") -> bytes:
     """The agent config. With the bare repository it has `trust: owner`: its pushers are administrators of the
-    machine."""
+    machine. `adopt`: its line, or ''."""
     bare = wanted.repository == BARE
     url = places.repository if bare else wanted.repository
     key = f"  key_file: {places.state}/deploy_key\n  known_hosts_file: {_known_hosts(places)}\n"
@@ -170,7 +175,7 @@ def config(places: Places, wanted: Wanted) -> bytes:
         f"  branch: {places.branch}\n"
         f"{key if wanted.known_hosts else ''}"
         f"state: {places.state}\n"
-        f"secrets_dir: {places.secrets}\n" + ("trust: owner\n" if bare else "")
+        f"secrets_dir: {places.secrets}\n" + ("trust: owner\n" if bare else "") + adopt
     ).encode()
 
 
@@ -216,7 +221,7 @@ def _repository(places: Places, have: Have, wanted: Wanted, memory: int) -> Iter
             f"git push -q -o reconciler.no-wait {path} HEAD:refs/heads/{places.branch}"
         ]},
         account=places.account,
-        needed=not have.commit,
+        needed=not have.commit and not adoption.adopts(have, wanted),
     )  # fmt: skip
 
 

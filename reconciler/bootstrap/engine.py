@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
+from reconciler.bootstrap import engine_settings
 from reconciler.bootstrap.linux_facts import LinuxFacts
-from reconciler.bootstrap.model import Change
+from reconciler.bootstrap.model import Change, Wanted
 from reconciler.model.checks import Check
 
 ENGINE_LEAST, COMPOSE_LEAST = (25,), (2, 20)
@@ -19,15 +19,8 @@ APT = "DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o D
 """Waits 300 s for dpkg's lock: a fresh machine may be updating itself. Keeps config files that somebody has changed."""
 
 OTHER_VENDORS = ("docker-ce",)
-
-DAEMON = {
-    # json-file, the engine's own default, never rotates.
-    "log-driver": "local",
-    "log-opts": {"max-size": "10m", "max-file": "3"},
-    # Containers keep running while the engine is updated.
-    "live-restore": True,
-}
-"""/etc/docker/daemon.json, written only if we install the engine and the file does not exist."""
+PODMAN = "podman-docker"
+"""Podman under the name `docker`. It conflicts with the engine's packages."""
 
 
 def at_least(version: str, least: tuple[int, ...]) -> bool:
@@ -52,7 +45,14 @@ def packages(facts: LinuxFacts) -> tuple[str, ...]:
 
 
 def refusals(facts: LinuxFacts) -> Iterator[Check]:
-    """An engine from docker.com that is too old: its owner must update it."""
+    """An engine from docker.com that is too old: its owner must update it. Programs in the engine's place."""
+    if PODMAN in facts.packages:
+        hint = f"if nothing needs it: sudo apt remove {PODMAN}. Containers of Podman stay, and are not adopted"
+        yield Check("engine", False, f"`docker` is Podman on this machine (package {PODMAN})", hint)
+    if facts.snap:
+        hint = "save the data of its volumes, then: sudo snap remove docker. The next run installs Ubuntu's engine"
+        told = "the engine is a snap, which sees no folder outside of the home folders, so not the agent's state either"
+        yield Check("engine", False, told, hint)
     if facts.engine and facts.packages & {*OTHER_VENDORS} and _lacks_engine(facts):
         hint = "update it as you installed it: sudo apt update && sudo apt install docker-ce docker-compose-plugin"
         told = f"the engine is Docker {facts.engine} from docker.com; at least {ENGINE_LEAST[0]} is needed"
@@ -87,20 +87,16 @@ def sources(facts: LinuxFacts) -> Iterator[Change]:
         )  # fmt: skip
 
 
-def engine_changes(facts: LinuxFacts) -> Iterator[Change]:
+def installs(facts: LinuxFacts) -> bool:
+    """Whether the plan installs an engine where there is none."""
+    return not facts.dockerd and bool(packages(facts))
+
+
+def engine_changes(facts: LinuxFacts, asked: Wanted) -> Iterator[Change]:
     """Install and start the engine. apt's package lists must be read before."""
     wanted = packages(facts)
     lacks = _lacks_engine(facts)
-    yield Change(
-        "engine-settings",
-        "Write /etc/docker/daemon.json: logs rotate, and containers run on while the engine is updated",
-        "files.put",
-        {
-            "data": (json.dumps(DAEMON, indent=2) + "\n").encode(), "dest": "/etc/docker/daemon.json",
-            "user": "root", "group": "root", "mode": "644",
-        },
-        needed=not facts.dockerd and bool(wanted) and not facts.daemon_json,
-    )  # fmt: skip
+    yield from engine_settings.settings(facts, asked, installs(facts))
     what = "Docker Engine and Compose" if lacks else "Compose"
     stop = f"; {facts.containers} containers stop for that moment" if lacks and facts.containers else ""
     yield Change(
@@ -119,6 +115,7 @@ def engine_changes(facts: LinuxFacts) -> Iterator[Change]:
         needed=lacks or not facts.engine,
         hint="see what the engine says: journalctl -u docker -n 50",
     )
+    yield engine_settings.restart(facts, asked, installs(facts))
 
 
 def _lacks_engine(facts: LinuxFacts) -> bool:

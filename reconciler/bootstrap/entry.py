@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from reconciler.bootstrap.model import BARE, Wanted
 from reconciler.bootstrap.places import Places
@@ -19,7 +21,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 def entry(destination: str, wanted: Wanted, places: Places) -> RemoteHost:
     """The entry that `--on` and `deploy` need. `destination`: of ssh."""
-    repository = _pushed_to(destination, places.repository) if wanted.repository == BARE else wanted.repository
+    repository = pushed_to(destination, places.repository) if wanted.repository == BARE else wanted.repository
     user = "" if wanted.login == places.account else places.account
     return RemoteHost(wanted.name, destination, repository=repository, branch=wanted.branch, user=user)
 
@@ -42,9 +44,13 @@ def write(host: RemoteHost, environ: Mapping[str, str]) -> bool:
     if path is None:
         raise Usage(Reason.USAGE_INVALID, "HOME is not set", "set it: hosts.yaml lies below it")
     line = _line(host)
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    _save(path, _with(before, line), line)
+    return True
+
+
+def _save(path: Path, text: str, line: str) -> None:
     try:
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
-        text = _with(before, line)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.new")
         draft.write_text(text, encoding="utf-8")
@@ -53,7 +59,22 @@ def write(host: RemoteHost, environ: Mapping[str, str]) -> bool:
     except OSError as error:
         hint = f"make room or correct who owns it, then run it again; the line to add: {line}"
         raise Transient(Reason.DISK_FAILED, f"{path} cannot be written: {error.strerror}", hint) from error
-    return True
+
+
+def set_address(host: RemoteHost, environ: Mapping[str, str]) -> Check | None:
+    """Enter `host.address` into the existing entry, which otherwise stays. Returns what to do by hand, if the entry is
+    not written as `write` does."""
+    (there,) = (item for item in load_hosts(environ) if item.name == host.name)
+    if there.address == host.address:
+        return None
+    path = hosts_file(environ)
+    old, new = _line(there), _line(replace(there, address=host.address))
+    text = path.read_text(encoding="utf-8") if path is not None else ""
+    if path is None or text.count(old) != 1:
+        told = f"the entry of {host.name} in hosts.yaml does not name its address in the tailnet"
+        return Check("hosts", False, told, f"add `address: {host.address}` to it")
+    _save(path, text.replace(old, new), new)
+    return None
 
 
 def fault(there: RemoteHost, wanted: RemoteHost) -> Check | None:
@@ -87,8 +108,9 @@ def _line(host: RemoteHost) -> str:
         "repository": host.repository,
         "branch": host.branch,
         "user": host.user,
+        "address": host.address,
     }
-    usual = {"branch": "main", "repository": "", "user": ""}
+    usual = {"branch": "main", "repository": "", "user": "", "address": ""}
     return "{" + ", ".join(f"{key}: {scalar(value)}" for key, value in fields.items() if usual.get(key) != value) + "}"
 
 
@@ -98,5 +120,9 @@ def scalar(text: str) -> str:
     return text if plain else "'" + text.replace("'", "''") + "'"
 
 
-def _pushed_to(destination: str, path: str) -> str:
-    return f"{destination.rstrip('/')}{path}" if destination.startswith("ssh://") else f"{destination}:{path}"
+def pushed_to(destination: str, path: str) -> str:
+    """The address for git of a path on the machine."""
+    if destination.startswith("ssh://"):
+        return f"{destination.rstrip('/')}{path}"
+    user, at, host = destination.rpartition("@")
+    return f"{user}{at}[{host}]:{path}" if ":" in host else f"{destination}:{path}"

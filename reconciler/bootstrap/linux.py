@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 
-from reconciler.bootstrap import agent, engine, linux_facts
+from reconciler.bootstrap import adoption, agent, engine, engine_settings, linux_facts
 from reconciler.bootstrap.engine import APT
 from reconciler.bootstrap.linux_facts import LinuxFacts
 from reconciler.bootstrap.model import Bundle, Change, Lines, Plan, Wanted
@@ -43,7 +43,7 @@ def places(wanted: Wanted) -> Places:
 
 
 def script(wanted: Wanted) -> str:
-    return linux_facts.script(places(wanted), wanted.login)
+    return linux_facts.script(places(wanted), wanted)
 
 
 def read(lines: Lines) -> LinuxFacts:
@@ -60,10 +60,15 @@ def python(facts: LinuxFacts) -> tuple[int, int]:
 
 def plan(facts: LinuxFacts, wanted: Wanted, bundle: Bundle) -> Plan:
     there = replace(places(wanted), python=f"/usr/bin/{PYTHONS.get(facts.release, 'python3')}")
-    refusals = (*_refusals(facts), *engine.refusals(facts), *agent.refusals(there, facts.have, wanted))
+    refusals = (
+        *_refusals(facts),
+        *engine.refusals(facts),
+        *engine_settings.refusals(facts, wanted, engine.installs(facts)),
+        *agent.refusals(there, facts.have, wanted),
+    )
     changes = (
-        *_packages(facts, there),
-        *engine.engine_changes(facts),
+        *_packages(facts, there, wanted),
+        *engine.engine_changes(facts, wanted),
         *_care(facts),
         *_accounts(facts, there, wanted),
         *agent.agent_changes(there, facts.have, wanted, bundle, facts.memory),
@@ -89,9 +94,10 @@ def _refusals(facts: LinuxFacts) -> Iterator[Check]:
         yield Check("disk", False, told, "make room: sudo apt clean; df -h; du -xh / | sort -h | tail")
 
 
-def _packages(facts: LinuxFacts, there: Places) -> Iterator[Change]:
+def _packages(facts: LinuxFacts, there: Places, asked: Wanted) -> Iterator[Change]:
     python = there.python.rpartition("/")[2]
     wanted = [python, f"{python}-venv", "git", "sudo", "ca-certificates", "openssh-client"]
+    wanted += ["acl"] if adoption.adopts(facts.have, asked) and facts.have.closed else []
     missing = [name for name in wanted if name not in facts.packages]
     yield Change(
         "apt-repair",
@@ -214,5 +220,5 @@ def _notes(facts: LinuxFacts, wanted: Wanted) -> Iterator[str]:
         yield "vm.overcommit_memory is 2, and is left so: the kernel refuses memory that programs only reserve."
     else:
         yield f"vm.overcommit_memory is {facts.overcommit}, and is left so. Redis asks for 1; sysctl sets it."
-    if facts.daemon_json or (facts.dockerd and facts.engine):
-        yield "The engine was there already: its settings (/etc/docker/daemon.json) are left as they are."
+    yield from engine_settings.notes(facts, wanted, engine.installs(facts))
+    yield from adoption.notes(facts.have, wanted)

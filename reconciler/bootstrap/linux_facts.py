@@ -8,14 +8,15 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconciler.bootstrap.model import Lines, number, one
+from reconciler.bootstrap.model import Lines, Wanted, number, one
 from reconciler.bootstrap.places import Have, Places
+from reconciler.model.observed import COMPOSE_FOLDER, COMPOSE_PROJECT, LABEL_HOST
 from reconciler.values import dataclass
 
 PACKAGES = (
     "python3", "python3-venv", "python3.11", "python3.11-venv", "git", "sudo", "ca-certificates", "openssh-client",
     "iptables", "docker.io", "docker-ce", "docker-compose", "docker-compose-v2", "docker-compose-plugin",
-    "docker-buildx", "docker-cli", "unattended-upgrades", "systemd-timesyncd", "tailscale",
+    "docker-buildx", "docker-cli", "unattended-upgrades", "systemd-timesyncd", "podman-docker", "acl",
 )  # fmt: skip
 """The packages that a plan may want, or must know of."""
 
@@ -30,7 +31,9 @@ if command -v apt-get >/dev/null; then say apt yes; fi
 say memory "$(awk '$1 == "MemTotal:" { print $2 }' /proc/meminfo)"
 say swap "$(awk '$1 == "SwapTotal:" { print $2 }' /proc/meminfo)"
 say overcommit "$(cat /proc/sys/vm/overcommit_memory 2>/dev/null)"
-for folder in /opt /var/lib /srv; do say free "$(df -Pk "$folder" | awk 'NR == 2 { print $4 }')"; done
+for folder in /opt /var/lib /srv ${data_root:+"$(dirname "$data_root")"}; do
+    say free "$(df -Pk "$folder" 2>/dev/null | awk 'NR == 2 { print $4 }')"
+done
 apt-get indextargets --format '$(COMPONENT) $(RELEASE) $(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
     awk -v ours="${VERSION_CODENAME:-}" '
         $1 == "main" && $2 == ours { print "mirror_main=" $3 }
@@ -44,7 +47,14 @@ say python "$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2
 say engine "$(timeout 15 docker version --format '{{.Server.Version}}' 2>/dev/null)"
 say compose "$(timeout 15 docker compose version --short 2>/dev/null)"
 say containers "$(timeout 15 docker ps -q 2>/dev/null | wc -l | tr -d ' ')"
-if [ -e /etc/docker/daemon.json ]; then say daemon_json yes; fi
+if [ -e /etc/docker/daemon.json ]; then
+    say daemon_json yes; say daemon "$(base64 </etc/docker/daemon.json 2>/dev/null | tr -d '\n')"
+fi
+say engine_root "$(timeout 15 docker info --format '{{.DockerRootDir}}' 2>/dev/null)"
+say engine_holds "$(timeout 15 docker info --format '{{.Containers}} {{.Images}}' 2>/dev/null) \
+$(timeout 15 docker volume ls -q 2>/dev/null | wc -l | tr -d ' ')"
+if [ -n "$data_root" ] && [ -d "$(dirname "$data_root")" ]; then say data_parent yes; fi
+if systemctl cat snap.docker.dockerd.service >/dev/null 2>&1; then say snap yes; fi
 say clock "$(timeout 10 timedatectl show -p NTPSynchronized --value 2>/dev/null)"
 for unit in systemd-timesyncd chrony chronyd ntp ntpsec ntpd openntpd; do
     if systemctl is-active --quiet "$unit" 2>/dev/null; then say timekeeper "$unit"; fi
@@ -70,6 +80,16 @@ if [ -n "$repository" ] && [ -e "$repository/HEAD" ]; then
     fi
 fi
 if [ -e "$state/deploy_key" ]; then say keyed yes; fi
+if git --git-dir="$adopted" -c safe.directory="$adopted" rev-parse -q --verify "refs/heads/$branch" \
+    >/dev/null 2>&1; then say adopted yes; fi
+timeout 15 docker ps --no-trunc --filter label=com.docker.compose.project --format "$project_line" 2>/dev/null |
+    sort -u | sed -n 's,^\([^/]*\)//\(/.*\)$,\1 \2,p' | while read -r name folder; do
+        say project "$name $folder"
+        while [ "$folder" != / ] && [ -n "$folder" ]; do
+            case $(stat -c %A "$folder" 2>/dev/null) in d*[xt]) ;; d*) say closed "$folder" ;; esac
+            folder=$(dirname "$folder")
+        done
+    done
 if systemctl is-active --quiet reconciler 2>/dev/null; then say running yes; fi
 if systemctl is-enabled --quiet reconciler 2>/dev/null; then say enabled yes; fi
 if [ -x "$versions/current/bin/reconciler" ] && [ -e "$config" ]; then
@@ -82,10 +102,17 @@ fi
 """
 
 
+_LABEL = '{{.Label "%s"}}'
+PROJECT = "/".join(_LABEL % name for name in (COMPOSE_PROJECT, LABEL_HOST, COMPOSE_FOLDER))
+"""A container's project, reconciler host and folder, as a format of `docker ps`."""
+
+
 @dataclass(frozen=True, slots=True)
 class LinuxFacts:
     """Facts of the machine. `engine`, `compose`: versions, '' if it does not answer. Sizes in bytes. `timekeeper`: the
-    service that sets the clock. `have`: the installed parts of the agent."""
+    service that sets the clock. `daemon`: the engine's settings, None if there are none or they are no JSON;
+    `engine_holds`: numbers of its containers, images and volumes. `data_parent`: the folder above the wanted data root
+    exists. `snap`: the engine is one. `have`: the installed parts of the agent."""
 
     id: str
     release: str
@@ -107,6 +134,11 @@ class LinuxFacts:
     compose: str
     containers: int
     daemon_json: bool
+    daemon: Mapping[str, Any] | None
+    engine_root: str
+    engine_holds: str
+    data_parent: bool
+    snap: bool
     synchronised: bool
     timekeeper: str
     timesyncd: bool
@@ -118,12 +150,14 @@ class LinuxFacts:
     have: Have
 
 
-def script(places: Places, login: str) -> str:
+def script(places: Places, wanted: Wanted) -> str:
     """The script: `FACTS` after its variables."""
     given = {
-        "packages": " ".join(PACKAGES), "login": login, "account": places.account, "config": places.config,
+        "packages": " ".join(PACKAGES), "data_root": wanted.data_root, "login": wanted.login,
+        "account": places.account, "config": places.config,
         "secrets": places.secrets, "versions": places.versions, "repository": places.repository,
-        "branch": places.branch, "state": places.state, "python": places.python,
+        "branch": places.branch, "state": places.state, "python": places.python, "project_line": PROJECT,
+        "adopted": places.adopted,
     }  # fmt: skip
     return "\n".join([*(f"{name}={shlex.quote(value)}" for name, value in given.items()), FACTS])
 
@@ -150,6 +184,11 @@ def read(lines: Lines) -> LinuxFacts:
         compose=one(lines, "compose").removeprefix("v"),
         containers=number(lines, "containers"),
         daemon_json="daemon_json" in lines,
+        daemon=_json(_decoded(one(lines, "daemon"))),
+        engine_root=one(lines, "engine_root"),
+        engine_holds=one(lines, "engine_holds"),
+        data_parent="data_parent" in lines,
+        snap="snap" in lines,
         synchronised=one(lines, "clock") == "yes",
         timekeeper=one(lines, "timekeeper"),
         timesyncd="timesyncd" in lines,
@@ -176,6 +215,9 @@ def have(lines: Lines) -> Have:
         commit="commit" in lines,
         safe="safe" in lines,
         keyed="keyed" in lines,
+        projects={name: folder for name, _, folder in (item.partition(" ") for item in lines.get("project", ()))},
+        closed=tuple(sorted(set(lines.get("closed", ())))),
+        adopted="adopted" in lines,
     )
 
 
@@ -184,6 +226,14 @@ def _decoded(value: str) -> bytes:
         return base64.b64decode(value, validate=True)
     except ValueError:
         return b""
+
+
+def _json(data: bytes) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _config(data: bytes) -> Mapping[str, Any] | None:

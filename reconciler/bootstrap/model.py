@@ -58,7 +58,8 @@ class Wanted:
     """The options. `name`: the host's. `login`, `home`: the account that ssh logs in as, and its home folder.
     `repository`: `bare`, or the address of a remote one. `engine_memory`: bytes of the engine's virtual machine
     (macOS). `harden`: parts of the hardening; None: all that do not lock out this login. `known_hosts`: host keys of
-    the remote repository; empty if ssh is not used for it.
+    the remote repository; empty if ssh is not used for it. `adopt`: make the first commit from what runs. `data_root`:
+    the folder of the engine's data; '' is its default.
     """
 
     name: str
@@ -67,10 +68,10 @@ class Wanted:
     repository: str = BARE
     branch: str = "main"
     engine_memory: int | None = None
-    tailscale: bool = False
     harden: tuple[str, ...] | None = ()
     adopt: bool = False
     known_hosts: bytes = b""
+    data_root: str = ""
 
 
 @dataclass(frozen=True, slots=True)

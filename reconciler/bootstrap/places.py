@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from posixpath import dirname
 from typing import Any
 
 from reconciler.model.service import Platform
@@ -33,6 +34,11 @@ class Places:
     engine_logs: str = "journalctl -u docker -n 50"
 
     @property
+    def adopted(self) -> str:
+        """The repository with the adopted projects, if the agent watches a remote one."""
+        return f"{dirname(self.repository)}/adopted.git"
+
+    @property
     def root_group(self) -> str:
         return "wheel" if self.platform is Platform.LAUNCHD else "root"
 
@@ -47,7 +53,9 @@ class Have:
     """The installed parts of the agent. `versions`: complete ones; `current`: the one that the link names. `config`:
     the agent config as a value, None if there is none. `secrets`: their folder exists. `unit`: the service's files are
     those that `install` would write; `running`, `enabled`: state of the service. `repository`: it exists and has our
-    hooks; `commit`: its branch has a commit; `safe`: git lets every account use it. `keyed`: the deploy key exists."""
+    hooks; `commit`: its branch has a commit; `safe`: git lets every account use it. `keyed`: the deploy key exists.
+    `projects`: Compose projects that run without an agent, with their folders; `closed`: folders on the way to these
+    that other accounts cannot pass; `adopted`: they were committed for a remote repository."""
 
     versions: frozenset[str] = frozenset()
     current: str = ""
@@ -60,3 +68,6 @@ class Have:
     commit: bool = False
     safe: bool = False
     keyed: bool = False
+    projects: Mapping[str, str] = field(default_factory=dict)
+    closed: tuple[str, ...] = ()
+    adopted: bool = False

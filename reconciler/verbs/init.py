@@ -53,11 +53,11 @@ class Initialiser:
         self._place, self._preparer, self._engine = place, preparer, engine
         self._judge, self._look_at = judge, look_at
 
-    def run(self, found: Sequence[ComposeFolder]) -> Answer:
-        """`found`: the folders with Compose files."""
+    def run(self, found: Sequence[ComposeFolder], out: Sequence[Left] = ()) -> Answer:
+        """`found`: the folders with Compose files. `out`: projects that are left out already."""
         place, files = self._place, self._place.files([], [])
         choice = choose(place.folder, found, self._engine.started(), self._look_at, files, place.base)
-        if not choice.projects and not choice.left:
+        if not choice.projects and not choice.left and not out:
             raise Usage(
                 Reason.FILE_MISSING,
                 f"there is no Compose file in {place.folder} or in the folders below it",
@@ -68,7 +68,7 @@ class Initialiser:
         named = {item.name: self._own(env_files(item, files, self._paths(item.files))) for item in projects}
         more = {path for item in projects for path in (*item.env_files, *named[item.name])}
         prepared, projects, bad, denied = self._readable(projects, place.files([], self._paths(sorted(more))))
-        left = [*choice.left, *bad]
+        left = [*out, *choice.left, *bad]
         if not projects:
             return 1, self._document([], Found(left=left), Judged(denied))
         kept = keep(place.folder, projects, named, self._committable(files), self._is_tracked, place.secrets)

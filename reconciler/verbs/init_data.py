@@ -28,15 +28,15 @@ def data_folders(
     """
     found = set()
     for source in prepared.sources:
-        since = _first_start(containers, source.document.name)
+        since = first_start(containers, source.document.name)
         for path in _written(source.model, source.root):
             own = posixpath.relpath(path, base or ".")
-            if not own.startswith("..") and _is_data(folder, path, folder / own, tracked, since):
+            if not own.startswith("..") and is_data(folder, path, folder / own, tracked, since):
                 found.add(own)
     return sorted(found)
 
 
-def _is_data(root: Path, path: str, folder: Path, tracked: frozenset[str] | None, since: float) -> bool:
+def is_data(root: Path, path: str, folder: Path, tracked: frozenset[str] | None, since: float) -> bool:
     """Whether a folder is data. If git has files of the project: a folder without any of them. Else: a folder that is
     missing, empty or unreadable, or has a file of another user or one newer than `since`, the project's first start."""
     if tracked:
@@ -51,7 +51,7 @@ def _is_data(root: Path, path: str, folder: Path, tracked: frozenset[str] | None
     return len(items) == 1 or any(item.st_uid != owner or item.st_mtime > since for item in items)
 
 
-def _first_start(containers: Sequence[Container], stack: str) -> float:
+def first_start(containers: Sequence[Container], stack: str) -> float:
     """The earliest start of a stack's running containers (seconds of the Unix epoch); infinity if none runs."""
     starts = [item.started_at for item in containers if item.stack == stack and item.running]
     return min((instant(start) for start in starts if start), default=float("inf"))

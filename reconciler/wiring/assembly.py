@@ -149,12 +149,15 @@ class Application:
             from reconciler.wiring.hooks import make_repository
 
             return make_repository(typed.bare, typed.host, self._parts.given, typed.config, self._parts.environ)
-        from reconciler.wiring.init import initialise
+        from reconciler.wiring.init import gather_running, initialise
 
+        folder, gathered = typed.DIR or ".", None
+        if typed.running:
+            gathered = gather_running(folder, typed.user, self._parts.given, self._parts.environ)
         with self._scratch() as scratch:
             make = partial(self._parts.preparer, scratch)
             return initialise(
-                typed.DIR or ".",
+                folder,
                 typed.host,
                 typed.source,
                 typed.config,
@@ -162,6 +165,7 @@ class Application:
                 typed.state,
                 self._parts.environ,
                 make,
+                gathered=gathered,
             )
 
     def plan(self, typed: argparse.Namespace) -> Answer:

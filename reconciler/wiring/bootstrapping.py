@@ -10,6 +10,8 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Transient, Usage
@@ -44,7 +46,7 @@ def bootstrap(typed: argparse.Namespace, environ: Mapping[str, str], tell: Tell)
         from reconciler.bootstrap.driver import Driver
     except ImportError as error:
         raise Usage(Reason.USAGE_INVALID, f"the library {error.name} is not installed", EXTRA) from error
-    from reconciler.bootstrap import entry, forge_host, hardening
+    from reconciler.bootstrap import adoption, entry, forge_host, hardening, tailscale
     from reconciler.bootstrap.machine import become_root
     from reconciler.bootstrap.model import BARE, Plan, Target, Wanted, parse
     from reconciler.bootstrap.platforms import PARTS
@@ -65,18 +67,24 @@ def bootstrap(typed: argparse.Namespace, environ: Mapping[str, str], tell: Tell)
     if typed.engine_memory is not None and system != "Darwin":
         told = f"--engine-memory is for the virtual machine of a Mac, and {typed.HOST} runs {system}"
         raise Usage(Reason.USAGE_INVALID, told, "leave it out: the engine has all of the machine's memory")
+    linux = system == "Linux"
+    if not linux:
+        _require_linux(typed, system)
+    key = _tailscale_key(typed, environ)
     machine = become_root(ssh, login, int(uid), typed.HOST, ask)
     wanted = Wanted(
         typed.name, login, home, typed.repository, typed.branch, typed.engine_memory, harden=typed.harden,
-        known_hosts=known_hosts,
+        known_hosts=known_hosts, adopt=typed.adopt, data_root=typed.data_root or "",
     )  # fmt: skip
     places = part.places(wanted)
-    closes = hardening.FACTS if system == "Linux" else ""
+    closes = hardening.FACTS + tailscale.FACTS if linux else ""
     lines = parse(_script(machine, part.script(wanted) + closes)) | {"ssh_port": [_port(ssh)]}
     facts = part.read(lines)
     target = Target(system, arch, part.python(facts))
     plan = part.plan(facts, wanted, bundle(target, typed.channel, facts.have.versions, environ))
-    plan = plan.then(hardening.plan(lines, wanted) if closes else hardening.left_open(wanted))
+    if key is not None:
+        plan = plan.then(tailscale.plan(tailscale.read(lines), key))
+    plan = plan.then(hardening.plan(lines, wanted) if linux else hardening.left_open(wanted))
     work = Bootstrap(typed.name, Driver(machine, typed.name), tell)
     if typed.dry_run:
         return work.rehearse(plan)
@@ -84,11 +92,25 @@ def bootstrap(typed: argparse.Namespace, environ: Mapping[str, str], tell: Tell)
     if refusal is not None:
         plan = plan.then(Plan(refusals=(refusal,)))
     made = entry.entry(typed.HOST, wanted, places)
-    return work.run(plan, _After(made, ssh, machine, wanted, places, environ, tell))
+    after = _After(made, ssh, machine, wanted, places, environ, tell)
+    if any(change.name == adoption.ADOPT and change.needed for change in plan.changes):
+        after.adopted = frozenset(facts.have.projects)
+        after.lives = _script(machine, adoption.LIVES)
+    if key is not None:
+        after.tailnet = (facts.codename, facts.id)
+    return work.run(plan, after)
 
 
 class _After:
-    """The work after the changes: the entry in hosts.yaml, and the checks."""
+    """The work after the changes: the entry in hosts.yaml, and the checks.
+
+    `adopted`: projects that the run adopts; `lives`: their containers before. `tailnet`: codename and id of the
+    machine's system, if it joins one.
+    """
+
+    adopted: frozenset[str] = frozenset()
+    lives = ""
+    tailnet: tuple[str, str] | None = None
 
     def __init__(
         self,
@@ -104,13 +126,15 @@ class _After:
         self._wanted, self._places, self._environ, self._tell = wanted, places, environ, tell
 
     def __call__(self, made: frozenset[str], done: Done) -> Iterator[Check]:
-        from reconciler.bootstrap import checks, entry, hardening
+        from reconciler.bootstrap import adoption, checks, entry, hardening
         from reconciler.fleet import hosts_file, load_hosts
 
         # This comes first, because the machine undoes the change after a minute.
         yield from hardening.prove(made, self._machine.run, self._ssh.logs_in_anew, time.sleep)
         if entry.write(self._host, self._environ):
             self._tell(f"Wrote {self._host.name} into {hosts_file(self._environ)}")
+        if self.tailnet is not None:
+            yield self._tailnet_check(*self.tailnet)
         if "login-group" in made:
             # Group memberships are those of the login, so a new one is needed.
             self._ssh.close()
@@ -132,20 +156,82 @@ class _After:
         yield checks.first_turn(
             host.name, lambda: verbs.run(verbs.reconciler(["status", "--output", "json"]), timeout=60.0)
         )
+        if self.adopted:
+            if adoption.ADOPT in made:
+                done.following.append(self._told())
+            yield adoption.kept(self.lives, _script(self._machine, adoption.LIVES), self.adopted)
         lacks_key = any(item.name == "branch" and item.ok is False for item in found) and self._wanted.known_hosts
         done.following += self._next(host, bool(lacks_key))
 
+    def _told(self) -> str:
+        """What `init` said about the adopted projects, which is the message of their commit."""
+        where = self._places.repository if self._wanted.repository == "bare" else self._places.adopted
+        show = f"git --git-dir={where} log -1 --format=%b refs/heads/{self._places.branch}"
+        said = self._machine.run(show, self._places.account).stdout.decode(errors="replace").strip()
+        return f"read the message of the commit with what was adopted:\n{said}"
+
+    def _tailnet_check(self, codename: str, system: str) -> Check:
+        """Enter the machine's address in the tailnet into hosts.yaml, if the laptop reaches it."""
+        from reconciler.bootstrap import entry, tailscale
+        from reconciler.bootstrap.model import parse
+
+        found = tailscale.read(parse(_script(self._machine, tailscale.FACTS)))
+        way = replace(self._host, address=found.address)
+        reaches = found.state == tailscale.RUNNING and bool(found.address) and Ssh(way, self._environ).logs_in_anew()
+        if reaches:
+            fault = entry.set_address(way, self._environ)
+            if fault is not None:
+                return fault
+        return tailscale.check(found, reaches, codename, system)
+
     def _next(self, host: RemoteHost, lacks_key: bool) -> Iterator[str]:
+        from reconciler.bootstrap import entry
+
         if lacks_key:
             verb = f"{self._places.program} --config {shlex.quote(self._places.config)} --output json key"
             public = json.loads(self._machine.run(verb, self._places.account).stdout or "{}").get("publicKey", "")
             yield f"let the forge know this deploy key, which may only read:\n{public}"
             yield f"reconciler bootstrap {self._host.ssh} --name {host.name} --repository {self._wanted.repository}"
+        if self.adopted and self._wanted.repository != "bare":
+            there = entry.pushed_to(self._host.ssh, self._places.adopted)
+            yield (
+                f"take the adopted projects into a clone, look through them, and push: git pull "
+                f"--allow-unrelated-histories {shlex.quote(there)} {self._wanted.branch}"
+            )
         if host.repository and self._wanted.repository == "bare":
             name = shlex.quote(host.name)
             yield f"git clone -o {name} {shlex.quote(host.repository)} {name}, or in a clone: git remote add {name} …"
             yield f"add stacks to desired-state/{host.name}.yaml, commit, and: git push {name} {host.branch}"
         yield f"reconciler --on {host.name} status"
+
+
+def _require_linux(typed: argparse.Namespace, system: str) -> None:
+    """Usage for options that this version has only for Linux."""
+    hints = {
+        "adopt": "run `reconciler init` on it, in the folder of the projects (docs/adoption.md)",
+        "data_root": "the engine's data is in Colima's virtual machine",
+        "tailscale": "install Tailscale there yourself, and write `address` into hosts.yaml (docs/hosts.md)",
+    }
+    for name, hint in hints.items():
+        if getattr(typed, name):
+            told = f"--{name.replace('_', '-')} is for Linux, and {typed.HOST} runs {system}"
+            raise Usage(Reason.USAGE_INVALID, told, hint)
+
+
+def _tailscale_key(typed: argparse.Namespace, environ: Mapping[str, str]) -> bytes | None:
+    """The auth key, b'' without one; None if the machine is not to join a tailnet."""
+    if not (typed.tailscale or typed.tailscale_key):
+        return None
+    if typed.tailscale_key is None:
+        return environ.get("TS_AUTHKEY", "").strip().encode()
+    try:
+        key = Path(typed.tailscale_key).read_bytes().strip()
+    except OSError as error:
+        told = f"{typed.tailscale_key} cannot be read: {error.strerror}"
+        raise Usage(Reason.USAGE_INVALID, told, "name a file with an auth key") from error
+    if not key or len(key.split()) != 1:
+        raise Usage(Reason.USAGE_INVALID, f"{typed.tailscale_key} holds no auth key", "write the key alone into it")
+    return key
 
 
 def _require(typed: argparse.Namespace) -> None:

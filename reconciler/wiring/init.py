@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import socket
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from reconciler.loop.prepare import Preparer
 from reconciler.model.checks import UNMEASURED
 from reconciler.model.files import Files
 from reconciler.model.observed import COMPOSE_PROJECT, LABEL_HOST, ObservedState, Started
-from reconciler.model.outcome import Reason
+from reconciler.model.outcome import Level, Reason
 from reconciler.observe.endpoint import engine_host
 from reconciler.observe.engine import EngineObserver
 from reconciler.observe.folder import FolderFiles
@@ -29,6 +30,7 @@ from reconciler.observe.project import CommittableFiles, Repository, compose_fol
 from reconciler.settings import OWNER, STRANGERS, Settings
 from reconciler.verbs import Answer
 from reconciler.verbs.init import Engine, Initialiser, Judged, Place, Running
+from reconciler.verbs.init_gather import Gathered, gather, hand_over
 from reconciler.wiring.asking import terminal
 from reconciler.wiring.first_turn import judged
 
@@ -50,10 +52,12 @@ def initialise(
     environ: Mapping[str, str],
     make: MakePreparer,
     ask: Callable[[str], str] | None = None,
+    gathered: Gathered | None = None,
 ) -> Answer:
     """`config`, `state`: as typed. `settings`: of an existing agent config, which then is not changed.
 
-    `ask`: asks a person a question and returns the answer; by default on the terminal, if there is one.
+    `ask`: asks a person a question and returns the answer; by default on the terminal, if there is one. `gathered`: the
+    projects to take, whose files were copied into `folder`; by default those found there.
     """
     root = Path(folder).resolve()
     if not root.is_dir():
@@ -65,11 +69,64 @@ def initialise(
     if settings is None:
         place = replace(place, trust=chosen_trust(place.source["url"], ask or terminal()))
     engine = _Engine(settings.engine if settings else None, place.host, environ)
-    asked = Engine(engine.started, engine.look)
+    started = engine.started if gathered is None else partial(_instead, engine, gathered)
     preparer = make(place.host, False, place.base, False, None)
-    return Initialiser(place, preparer, asked, partial(_judge, place, make, engine), compose_folder).run(
-        find_folders(root)
+    work = Initialiser(
+        place, preparer, Engine(started, engine.look), partial(_judge, place, make, engine), compose_folder
     )
+    if gathered is None:
+        return work.run(find_folders(root))
+    code, document = work.run([], gathered.left)
+    denied = any(item["level"] == Level.DENY for item in document["violations"])
+    return (1 if denied or document["restarts"] else code), document
+
+
+def gather_running(folder: str, account: str | None, settings: Settings | None, environ: Mapping[str, str]) -> Gathered:
+    """Copy the files of all running projects of this machine into `folder`, which then belongs to `account`; from then
+    on this process is that account. Usage if the folder is not empty, or nothing runs."""
+    owner = _account(account) if account is not None else None
+    root = Path(folder).resolve()
+    if root.is_dir() and [item.name for item in root.iterdir() if item.name != ".git"]:
+        told = f"{root} is not empty, and --running fills a new folder"
+        raise Usage(Reason.USAGE_INVALID, told, "name a folder that does not exist yet")
+    client = connect(engine_host(settings.engine if settings else None, environ))
+    observer = EngineObserver(client, settings.host if settings else "")
+    there = observer.inspect([item.project for item in observer.started()])
+    runs = {item.stack for item in there.containers if item.running and item.host is None}
+    started = [item for item in observer.started() if item.project in runs]
+    if not started:
+        hint = "start it by `docker compose up -d` first, or write desired-state/ yourself (docs/desired-state.md)"
+        raise Usage(Reason.FILE_MISSING, "no Compose project runs here without an agent", hint)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Usage(Reason.DISK_FAILED, f"{root} cannot be made: {error.strerror}", "name another folder") from error
+    found = gather(started, there.containers, compose_folder, root)
+    if owner is not None:
+        hand_over(root, owner.pw_uid, owner.pw_gid)
+        os.initgroups(owner.pw_name, owner.pw_gid)
+        os.setgid(owner.pw_gid)
+        os.setuid(owner.pw_uid)
+        os.environ["HOME"] = owner.pw_dir
+    return found
+
+
+def _account(name: str) -> pwd.struct_passwd:
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError as error:
+        told = f"there is no account {name} on this machine"
+        raise Usage(Reason.USAGE_INVALID, told, "name the account of the agent") from error
+    if os.geteuid() != 0:
+        raise Usage(
+            Reason.USAGE_INVALID, "only root can act as another account", "call it with sudo, or leave --user out"
+        )
+    return found
+
+
+def _instead(engine: _Engine, gathered: Gathered) -> Sequence[Started]:
+    engine.started()  # it connects
+    return gathered.started
 
 
 def chosen_trust(url: str, ask: Callable[[str], str] | None) -> str:
