@@ -29,7 +29,6 @@ from reconciler.loop.judge import (
     check_networks,
     check_pinned_data,
     check_plan,
-    check_ports,
     check_shrink,
     check_variables,
     reject,
@@ -38,6 +37,7 @@ from reconciler.loop.known_images import local_images
 from reconciler.loop.ledger import Ending, Ledger
 from reconciler.loop.newer import Newer, give_way
 from reconciler.loop.prepare import Prepared
+from reconciler.loop.published import check_ports
 from reconciler.loop.rollback import go_back
 from reconciler.loop.rolling import begin_step, make_plan, make_rollout
 from reconciler.loop.rollout import Rollout
@@ -83,7 +83,7 @@ def advance(context: TurnContext, head: Commit) -> Turn:
     check_ports(context.ports, desired, observed)
     check_missing(desired, observed)
     check_networks(plan, observed)
-    check_names(plan, observed)
+    check_names(plan, desired, observed)
     check_addresses(plan, desired, observed)
     check_subnets(context, plan, desired, observed)
     return _attempt(context, head, prepared, images, base)
@@ -184,7 +184,7 @@ def _roll(
     if plan.violations:
         first = plan.violations[0]
         raise Transient(first.reason, first.message, first.hint)
-    check_names(plan, observed)
+    check_names(plan, desired, observed)
     check_subnets(context, plan, desired, observed)
     for item in untried(plan):
         context.ledger.warn(attempt.id, item)

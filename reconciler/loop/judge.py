@@ -272,27 +272,7 @@ def check_addresses(plan: Plan, desired: DesiredState, observed: ObservedState) 
         )
 
 
-def check_names(plan: Plan, observed: ObservedState) -> None:
-    """Waits for a name that an unmanaged container has."""
-    for found in taken(plan, observed):
+def check_names(plan: Plan, desired: DesiredState, observed: ObservedState) -> None:
+    """Waits for a name that an unmanaged container or one of a suspended stack has."""
+    for found in taken(plan, observed, {stack.name for stack in desired.stacks if stack.suspended}):
         raise Transient(Reason.DEPENDENCY_NOT_READY, found.message, found.hint)
-
-
-def check_ports(ports: Ports, desired: DesiredState, observed: ObservedState) -> None:
-    """Waits for a port that another program holds."""
-    ours = {port for item in observed.containers if item.running for port in item.ports}
-    wanted = {
-        port: service
-        for stack in desired.stacks
-        if not stack.suspended
-        for service in stack.services
-        for port in service.ports
-        if port not in ours
-    }
-    for port, holder in ports.observer.ports_taken(wanted).items():
-        service = wanted[port]
-        raise Transient(
-            Reason.DEPENDENCY_NOT_READY,
-            f"{service.stack}/{service.name} wants port {port[0]}:{port[1]}/{port[2]}, which {holder} holds",
-            "stop the holder or publish another port; it is tried again by itself",
-        )

@@ -211,7 +211,8 @@ class Observer(Protocol):
         `without`: interfaces whose routes do not count. Of a machine that is not this one only the hosts are known."""
 
     def ports_taken(self, ports: Iterable[tuple[str, int, str]]) -> Mapping[tuple[str, int, str], str]:
-        """The given (address, port, protocol) that are in use on the machine, with the holder's name."""
+        """The given (address, port, protocol) that are in use on the machine, with the holder's name; `container …` if
+        it is one."""
 
 
 class ReadBack(Protocol):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 Port = tuple[str, int, str]
 
+CONTAINER = "container "
+"""Beginning of a holder's name, if it is a container."""
+
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 
 

@@ -25,7 +25,7 @@ from reconciler.model.observed import (
     ObservedVolume,
     Started,
 )
-from reconciler.model.ports import Port
+from reconciler.model.ports import CONTAINER, Port
 from reconciler.model.stock import InUse
 from reconciler.model.times import engine_time
 from reconciler.observe import abilities
@@ -180,7 +180,7 @@ class EngineObserver:
         foreign: dict[Port, str] = {}
         for answer in self._list():
             mine = (answer.get("Labels") or {}).get(LABEL_HOST) == self._host
-            held = dict.fromkeys(read.listed_ports(answer), f"container {read.name_of(answer)}")
+            held = dict.fromkeys(read.listed_ports(answer), f"{CONTAINER}{read.name_of(answer)}")
             (ours if mine else foreign).update(held)
         return ours, foreign
 

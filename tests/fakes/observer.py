@@ -10,6 +10,7 @@ from reconciler.model.addresses import Claim
 from reconciler.model.files import Entry
 from reconciler.model.images import Image, ImageDefaults, ImageWant
 from reconciler.model.observed import KILL, OOM, Container, ObservedNetwork, ObservedState
+from reconciler.model.ports import CONTAINER
 from reconciler.model.stock import InUse, StoredImage
 from reconciler.model.ways import Way
 from reconciler.observe.blobs import blob_id
@@ -93,7 +94,7 @@ class FakeObserver:
 
     def ports_taken(self, ports: Iterable[Port]) -> Mapping[Port, str]:
         self._machine.answer()
-        held = {p: f"container {item.name}" for item in self._machine.foreign.values() for p in item.ports}
+        held = {p: f"{CONTAINER}{item.name}" for item in self._machine.foreign.values() for p in item.ports}
         held |= {port: f"process {name}" for port, name in self._machine.processes.items()}
         return holders(ports, held)
 

@@ -16,9 +16,9 @@ from tests.loop.lives import assert_quiet, settled
 SUBNET = "10.9.0.0/24"
 
 
-def publishing(image: str, port: int, **more: Any) -> dict[str, Any]:
-    ports = [{"mode": "ingress", "target": 80, "published": str(port), "protocol": "tcp"}]
-    return service(image, ports=ports, **more)
+def publishing(image: str, port: int | str, address: str = "", **more: Any) -> dict[str, Any]:
+    entry = {"mode": "ingress", "target": 80, "published": str(port), "protocol": "tcp"}
+    return service(image, ports=[entry | ({"host_ip": address} if address else {})], **more)
 
 
 def at(image: str, address: str) -> dict[str, Any]:
@@ -60,6 +60,10 @@ MOVES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a port comes from a removed service": (
         {"a": publishing("a:1", 8001), "b": publishing("b:1", 8002)},
         {"a": publishing("a:1", 8002)},
+    ),
+    "a port goes from one address to every address": (
+        {"a": publishing("a:1", 8001, "::1"), "z": service("z:1")},
+        {"a": publishing("a:1", 8002), "z": publishing("z:1", 8001, after={"a": "service_started"})},
     ),
     "two swap addresses": (
         {"a": at("a:1", "10.9.0.5"), "b": at("b:1", "10.9.0.6")},
@@ -119,6 +123,69 @@ def test_a_port_moves_between_stacks() -> None:
         blogs = json.dumps({"services": {"b": publishing("b:1", blog)}})
         life.push_model({"services": {"a": publishing("a:1", shop)}}, **{"blog.yaml": blogs})
         settled(life)
+
+
+@pytest.mark.parametrize(
+    ("asked", "address", "held", "replicas"),
+    [
+        (8001, "", ("::1", 8001, "tcp"), 1),
+        ("8001-8004", "", ("127.0.0.1", 8001, "tcp"), 1),
+        ("8001-8004", "127.0.0.1", ("", 8002, "tcp"), 2),
+    ],
+)
+def test_a_port_that_a_process_holds_is_waited_for_and_nothing_stops(
+    asked: int | str, address: str, held: tuple[str, int, str], replicas: int
+) -> None:
+    life = Life()
+    life.push(a=service("a:1"))
+    settled(life)
+    life.machine.processes[held] = "nginx"
+    life.push(a=publishing("a:1", asked, address, scale=replicas))
+    before = life.machine.snapshot()
+    for _ in range(3):
+        turn = life.turn()
+        assert (turn.outcome, turn.reason) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY)
+        assert "process nginx holds" in turn.message
+        assert life.machine.snapshot() == before
+    life.machine.processes.clear()
+    settled(life)
+
+
+def test_a_range_with_enough_free_ports_waits_for_nothing() -> None:
+    life = Life()
+    life.machine.processes["", 8004, "tcp"] = "nginx"
+    life.machine.add_foreign("theirs", 1 << 20, [("127.0.0.1", 8001, "tcp")])
+    life.push(a=publishing("a:1", "8001-8004", scale=2))
+    assert life.turn().outcome is Outcome.SUCCEEDED
+    life.push(a=publishing("a:1", "8001-8004", scale=3))
+    assert life.turn().message == "shop/a wants one of the ports 8001-8004/tcp, and process nginx holds 8004"
+
+
+@pytest.mark.parametrize("what", ["port 8001/tcp", "container name chosen"])
+def test_what_a_suspended_stack_holds_is_waited_for_and_nothing_stops(what: str) -> None:
+    """The file of the suspended stack has given it up, and its container keeps it until the suspension ends."""
+    holding = publishing("a:1", 8001) if "port" in what else service("a:1", container_name="chosen")
+    life = Life()
+    life.image("b:1")
+    life.document = document(stacks=("shop", "blog"))
+
+    def push(shop: dict[str, Any], blog: dict[str, Any]) -> None:
+        life.push_model({"services": {"a": shop}}, **{"blog.yaml": json.dumps({"services": {"b": blog}})})
+
+    push(holding, service("b:1"))
+    settled(life)
+    life.document = life.document.replace('"name": "shop", ', '"name": "shop", "suspended": true, ')
+    push(service("a:1"), {**holding, "image": "b:1"})
+    before = life.machine.snapshot()
+    for _ in range(3):
+        turn = life.turn()
+        assert (turn.outcome, turn.reason) == (Outcome.FAILED, Reason.DEPENDENCY_NOT_READY), turn.message
+        assert f"{what}, which" in turn.message
+        assert "of the suspended stack shop" in turn.message
+        assert life.machine.snapshot() == before
+    life.document = document(stacks=("shop", "blog"))
+    push(service("a:1"), {**holding, "image": "b:1"})
+    settled(life)
 
 
 def test_an_address_that_a_neighbour_has_is_waited_for_and_nothing_stops() -> None:

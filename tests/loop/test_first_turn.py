@@ -68,7 +68,7 @@ def test_why_the_first_turn_would_not_try_it_is_a_note() -> None:
     model = {"services": RUNNING["services"] | {"new": service("new:1", ports=ports)}}
     found = asked(life, model)
     (note,) = found.notes
-    assert note.startswith("the first turn would not try it now: shop/new wants port 0.0.0.0:8001/tcp")
+    assert note.startswith("the first turn would not try it now: shop/new wants port 8001/tcp")
     life.push_model(model)
     turn = life.turn()
     assert turn.message in note

@@ -62,7 +62,7 @@ def test_a_container_that_compose_run_has_left_keeps_its_name() -> None:
     assert found.others == {"web": "shop"}
     step = Step(1, Action.START_CONTAINER, "shop", "b", "web", "created", 0, name="web")
     plan = Plan(Intent.ADVANCE, "0" * 40, None, (step,))
-    assert [item.message for item in taken(plan, found)] == [
+    assert [item.message for item in taken(plan, found, ())] == [
         "shop/b needs the container name web, which a container of the project shop has that is not ours"
     ]
 

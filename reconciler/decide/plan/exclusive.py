@@ -13,7 +13,7 @@ from reconciler.decide.slots import Pairing
 from reconciler.model.desired import DesiredState, Service
 from reconciler.model.observed import Container, ObservedState
 from reconciler.model.plan import Action, Plan
-from reconciler.model.ports import overlaps
+from reconciler.model.ports import Port, overlaps
 
 WRITABLE_KINDS = ("volume", "bind")
 PORT, ADDRESS, VOLUME = "port", "address", "volume"
@@ -35,9 +35,10 @@ class Holders:
 
     def of(self, service: Service) -> Iterator[tuple[Pairing, Container, str]]:
         """Containers of other services that must stop before this one starts, with the resource."""
+        asked = [port for group in asked_ports(service) for port in group]
         for thing, what in _needed(service):
             for pairing, item in self._found.get(thing, ()):
-                ports = thing[0] != PORT or any(overlaps(a, b) for a in service.ports for b in item.ports)
+                ports = thing[0] != PORT or any(overlaps(a, b) for a in asked for b in item.ports)
                 if pairing.service.key != service.key and ports:
                     yield pairing, item, what
 
@@ -57,7 +58,7 @@ def _held(item: Container, observed: ObservedState, kept: Set[str]) -> Iterator[
 
 def _needed(service: Service) -> Iterator[tuple[Thing, str]]:
     """The exclusive resources of a service, with texts for people."""
-    for _, number, protocol in service.ports:
+    for _, number, protocol in (port for group in asked_ports(service) for port in group):
         yield (PORT, str(number), protocol), f"port {number}/{protocol}"
     for network, address in _asked(service):
         yield (ADDRESS, network, address), f"address {address}"
@@ -76,6 +77,16 @@ def occupied(desired: DesiredState, observed: ObservedState, plan: Plan) -> Iter
             for holder, held in (there.addresses if there else {}).items():
                 if asked in held and holder not in own | stopped:
                     yield service, asked, names.get(holder, holder[:12])
+
+
+def asked_ports(service: Service) -> Iterator[tuple[Port, ...]]:
+    """For each published port of the service's file the ports from which its containers get one: a single one, or those
+    of a range in the engine's order. Without an address a container needs the port on every address."""
+    for item in service.config.get("ports") or ():
+        first, _, last = str(item.get("published") or "").partition("-")
+        address, protocol = str(item.get("host_ip") or ""), str(item.get("protocol") or "tcp")
+        if first.isdigit() and int(first):
+            yield tuple((address, number, protocol) for number in range(int(first), int(last or first) + 1))
 
 
 def _asked(service: Service) -> Iterable[tuple[str, str]]:
