@@ -44,23 +44,66 @@ TROUBLE = re.compile(
 """Texts in errors that say that the engine itself failed."""
 
 
+WRONG_API = re.compile(r"client version \S+ is too (?:old|new)")
+"""The engine's answer to a call in a version that it does not speak (moby, api/server/middleware/version.go)."""
+
+_spoken: dict[str, str] = {}
+"""Engine's address → version of its API that we use."""
+
+
+class Negotiating:
+    """A base of `docker.APIClient` before it: each call speaks the version that the engine has at that moment, because
+    an engine that was away may be a newer one when it is back."""
+
+    def __init__(self, *, base_url: str, timeout: int) -> None:
+        self._host = base_url
+        super().__init__(base_url=base_url, version=api_version(base_url), timeout=timeout)  # type: ignore[call-arg]
+
+    @property
+    def _version(self) -> str:
+        return api_version(self._host)
+
+    @_version.setter
+    def _version(self, value: str) -> None:
+        """The library sets what we gave it."""
+
+
 def connect(host: str, timeout: int = TIMEOUT) -> docker.APIClient:
     """A client of the engine at `host` (unix://, tcp://, ssh://). `timeout`: seconds of each call. Errors as
     `api_version`."""
-    import docker
-
-    version = api_version(host)
+    api_version(host)
     with engine_calls("connect"):
-        return docker.APIClient(base_url=host, version=version, timeout=timeout)
+        return _client_class()(base_url=host, timeout=timeout)
 
 
 @functools.cache
+def _client_class() -> type[docker.APIClient]:
+    import docker
+
+    class Client(Negotiating, docker.APIClient):
+        pass
+
+    return Client
+
+
 def api_version(host: str) -> str:
-    """The API version that we use with this engine. Each process asks once (one call, 1 ms).
+    """The API version that we use with this engine. It is asked once (one call, 1 ms), and again after the engine was
+    away or has refused the version.
 
     It is OLDEST_API if the engine supports that, because its answers were tested; else the engine's oldest version.
     Away if the engine does not answer; Transient if it is Podman, or supports older versions only.
     """
+    if host not in _spoken:
+        _spoken[host] = _negotiated(host)
+    return _spoken[host]
+
+
+def forget_versions() -> None:
+    """Ask each engine again before the next call."""
+    _spoken.clear()
+
+
+def _negotiated(host: str) -> str:
     with _asking(host) as ask:
         status, head, _ = ask(f"/v{OLDEST_API}/_ping")
         if PODMAN_HEADER not in head:
@@ -120,11 +163,7 @@ def containers_of(host: str, filters: Mapping[str, Any]) -> bytes | None:
     if not host.startswith(UNIX):
         return None
     query = urlencode({"all": 1, "filters": json.dumps(filters)})
-    version = api_version(host)
-    try:
-        status, _, body = _get(host.removeprefix(UNIX), f"/v{version}/containers/json?{query}")
-    except OSError as error:
-        raise away("list containers", error) from error
+    status, body = _plain(host, f"containers/json?{query}", "list containers")
     return body if status == 200 else None
 
 
@@ -136,12 +175,22 @@ def plain_inspect(host: str, kind: str, name: str, what: str = "json") -> tuple[
     """
     if not host.startswith(UNIX):
         return False, None
-    version = api_version(host)
-    try:
-        status, _, body = _get(host.removeprefix(UNIX), f"/v{version}/{kind}/{name}/{what}")
-    except OSError as error:
-        raise away(f"inspect {name[:19]}", error) from error
+    status, body = _plain(host, f"{kind}/{name}/{what}", f"inspect {name[:19]}")
     return status in (200, 404), json.loads(body) if status == 200 else None
+
+
+def _plain(host: str, target: str, what: str) -> tuple[int, bytes]:
+    """Status and body of a GET request. A second one in another version, if the engine no longer speaks ours."""
+    for _ in range(2):
+        version = api_version(host)
+        try:
+            status, _, body = _get(host.removeprefix(UNIX), f"/v{version}/{target}")
+        except OSError as error:
+            raise away(what, error) from error
+        if status != 400 or not WRONG_API.search(body.decode(errors="replace")):
+            break
+        forget_versions()
+    return status, body
 
 
 def plain_stats(host: str, container: str) -> tuple[bool, dict[str, Any] | None]:
@@ -164,7 +213,10 @@ def plain_events(host: str, filters: Mapping[str, Any]) -> Iterator[socket.socke
         connection.settimeout(TIMEOUT)
         connection.connect(host.removeprefix(UNIX))
         connection.sendall(f"GET /v{version}/events?{query} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
-        yield connection
+        try:
+            yield connection
+        finally:
+            forget_versions()  # the engine has ended, most likely: the next one may be newer
 
 
 Head = Mapping[str, str]
@@ -227,7 +279,8 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def away(what: str, error: Exception) -> Away:
-    """The error for a missing answer."""
+    """The error for a missing answer. The engine that answers next may be another one."""
+    forget_versions()
     return Away(
         Reason.ENGINE_UNAVAILABLE,
         f"the engine does not answer ({what}): {error}",
@@ -240,6 +293,8 @@ def unexpected(what: str, error: APIError) -> Transient:
     text = explanation(error)
     if is_disk_full(text):
         return disk_full(what, text)
+    if WRONG_API.search(text):
+        forget_versions()  # the next call asks
     kind = Away if error.is_server_error() else Transient
     return kind(
         Reason.ENGINE_UNAVAILABLE,

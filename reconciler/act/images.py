@@ -16,7 +16,7 @@ from requests.exceptions import ConnectionError as Disconnected
 from urllib3.exceptions import ReadTimeoutError
 
 from reconciler.effects import Effects
-from reconciler.engine import api_version, disk_full, engine_calls, explanation, is_disk_full
+from reconciler.engine import Negotiating, disk_full, engine_calls, explanation, is_disk_full
 from reconciler.errors import ImageFailed, ReconcilerError, Transient
 from reconciler.model.images import Image, ImageWant, image_of
 from reconciler.model.outcome import Reason
@@ -51,11 +51,11 @@ _BODY = re.compile(
 the address: `127.0.0.1:8080/x`, or a registry that redirects there. The report must not contain the answer."""
 
 
-class PatientClient(docker.APIClient):
+class PatientClient(Negotiating, docker.APIClient):
     """A client whose pulls end; in docker-py they can wait for ever."""
 
     def __init__(self, host: str) -> None:
-        super().__init__(base_url=host, version=api_version(host), timeout=60)
+        super().__init__(base_url=host, timeout=60)
         self._answer: Any = None
 
     def request(self, *arguments: Any, **options: Any) -> Any:

@@ -18,7 +18,15 @@ import docker
 import pytest
 
 from reconciler import engine as door
-from reconciler.engine import OLDEST_API, api_version, connect, containers_of
+from reconciler.engine import (
+    OLDEST_API,
+    api_version,
+    connect,
+    containers_of,
+    engine_calls,
+    forget_versions,
+    plain_events,
+)
 from reconciler.errors import Away, Transient
 from reconciler.model.engine import HOST, REMOTE, VM, engine_of, record_of
 from reconciler.observe import abilities
@@ -138,7 +146,8 @@ def speaks(oldest: str, newest: str, head: Mapping[str, str] | None = None, vers
         asked = tuple(map(int, target.split("/")[1].removeprefix("v").split(".")))
         low, high = (tuple(map(int, text.split("."))) for text in (oldest, newest))
         if not low <= asked <= high:
-            return 400, head or {}, {"message": "client version is too old"}
+            wrong = f"client version {target.split('/')[1].removeprefix('v')} is too {'old' if asked < low else 'new'}"
+            return 400, head or {}, {"message": f"{wrong}. Minimum supported API version is {oldest}"}
         return 200, head or {}, [] if "containers" in target else b"OK"
 
     return answer
@@ -146,9 +155,9 @@ def speaks(oldest: str, newest: str, head: Mapping[str, str] | None = None, vers
 
 @pytest.fixture(autouse=True)
 def _anew() -> Iterator[None]:
-    api_version.cache_clear()
+    forget_versions()
     yield
-    api_version.cache_clear()
+    forget_versions()
 
 
 @pytest.mark.parametrize(
@@ -162,6 +171,36 @@ def test_the_oldest_version_that_both_speak_is_spoken(tmp_path: Path, oldest: st
         assert containers_of(url, {}) == b"[]"
         assert sum("_ping" in target for target in asked) == 1, "asked once"
         assert all(target.startswith(f"/v{spoken}/") for target in asked[-2:])
+
+
+def test_an_engine_that_was_upgraded_meanwhile_is_asked_again(tmp_path: Path) -> None:
+    """Its minimum is above the version that this process has used until now."""
+    now = [speaks("1.24", "1.45")]
+    with served(tmp_path, lambda target: now[0](target)) as (url, asked):
+        client = connect(url)
+        assert client.containers() == []
+        now[0] = speaks("1.46", "1.60")
+        with pytest.raises(Transient), engine_calls("list containers"):
+            client.containers()
+        assert (client.containers(), client.api_version) == ([], "1.46")  # the same client
+        now[0] = speaks("1.48", "1.60")
+        assert containers_of(url, {}) == b"[]"
+        assert asked[-1].startswith("/v1.48/")
+        assert client.api_version == "1.48"
+
+
+def test_an_engine_that_was_away_or_ended_its_events_is_asked_again(tmp_path: Path) -> None:
+    now = [speaks("1.24", "1.45")]
+    with served(tmp_path, lambda target: now[0](target)) as (url, _):
+        assert api_version(url) == "1.44"
+        with plain_events(url, {}) as events:
+            assert events.recv(9) == b"HTTP/1.0 "
+            now[0] = speaks("1.46", "1.60")
+        assert api_version(url) == "1.46"
+        with pytest.raises(Away):
+            containers_of(f"unix://{tmp_path}/nobody.sock", {})
+        now[0] = speaks("1.47", "1.60")
+        assert api_version(url) == "1.47"
 
 
 def test_an_engine_that_is_too_old_is_named(tmp_path: Path) -> None:
